@@ -1,0 +1,1 @@
+"""How a message arrives: the bus in its two modes, the ledger, the relay and the worker."""

@@ -1,0 +1,1 @@
+"""The outside systems: one folder per package, the kit they are written with, and their twins."""

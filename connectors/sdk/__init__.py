@@ -1,0 +1,15 @@
+"""The kit a connector is written with.
+
+A connector is a folder `connectors/<slug>/` with a `manifest.json` and a `connector.py` that holds one subclass of
+`Connector`. It reads its own package's wire format and knows nothing of the bus, the ledger or the hub.
+"""
+
+from connectors.sdk.connector import Connector, Context, Inbound, Probe, Reply
+from connectors.sdk.manifest import Consumed, Manifest, connector_class, find_manifests
+from connectors.sdk.secret import Secret
+from connectors.sdk.statuses import Statuses
+
+__all__ = [
+    "Connector", "Consumed", "Context", "Inbound", "Manifest", "Probe", "Reply", "Secret", "Statuses",
+    "connector_class", "find_manifests",
+]  # fmt: skip

@@ -1,0 +1,134 @@
+"""What every connector is: a subclass of `Connector`, given its `Context` by the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.sdk.manifest import Manifest
+from connectors.sdk.statuses import Statuses
+from schemas.delivery import Delivery, Documents, Done, Polled
+from schemas.errors import HubError, InvalidMessage
+from schemas.event import Event, now_text
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that the hub gives to a connector of one connection. `settings` were validated against the manifest;
+    those marked `"secret": true` are `Secret`. `system` is the name under which identifiers of this package are
+    linked (`system-reference.system`). `now` is the clock: use it, never `datetime.now()`."""
+
+    tenant: str
+    connection: str
+    system: str
+    settings: Mapping[str, Any]
+    documents: Documents
+    manifest: Manifest
+    tenant_siret: str = ""
+    tenant_insee: str = ""
+    now: Callable[[], datetime] = _utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Whether the package answers and lets us in; `detail` is one sentence in French for IT staff."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """An HTTP call to `/in/{connection}`. Header names in lower case; `path` is what follows the connection."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a webhook call brought, and the body to answer with once its events are accepted."""
+
+    polled: Polled
+    body: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+
+
+class Connector:
+    """The code that speaks one package's wire format.
+
+    Override what the package can do: `poll`, `receive`, `prepare` + `send`, `look_up`, `probe`. Methods may be called
+    from several threads (at most `concurrency` of the manifest), never twice at once for one order key. They raise:
+    `TryLater` (surely nothing happened), `Unknown` (cannot tell), `Refused` (final no), `AccessDenied` (pause me).
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.settings = context.settings
+        path = context.manifest.folder / "statuses.csv"
+        self.statuses = Statuses.load(path) if path.exists() else Statuses(())
+
+    def probe(self) -> Probe:
+        """Call the package in the cheapest harmless way. Never raises HubError."""
+        raise NotImplementedError
+
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        """Read what is new since `cursor` (None at first). Each `Polled` is committed before the next is asked for."""
+        return iter(())
+
+    def receive(self, inbound: Inbound) -> Reply:
+        """Read a webhook call. Check its authenticity first; raise AccessDenied or InvalidMessage."""
+        raise InvalidMessage("this connection takes no incoming call", code="not_receiving")
+
+    def refusal(self, error: HubError) -> tuple[int, Mapping[str, Any]] | None:
+        """The package's own way to be told no by `/in/{connection}`; None means RFC 9457."""
+        return None
+
+    def prepare(self, delivery: Delivery) -> Any:
+        """Map the event to what would be sent; pure. Raises Refused when the event cannot be said to the package."""
+        raise NotImplementedError
+
+    def send(self, delivery: Delivery, prepared: Any) -> Done:
+        """Send what `prepare` made. Not called in mode `observe`."""
+        raise NotImplementedError
+
+    def handle(self, delivery: Delivery) -> Done:
+        return self.send(delivery, self.prepare(delivery))
+
+    def handle_many(self, deliveries: Sequence[Delivery]) -> list[Done | HubError]:
+        """Handle deliveries of distinct order keys together; one outcome each, in order. Called when the manifest's
+        `batch` is above 1. An error returned concerns its delivery alone; an error raised concerns all of them."""
+        outcomes: list[Done | HubError] = []
+        for delivery in deliveries:
+            try:
+                outcomes.append(self.handle(delivery))
+            except HubError as error:
+                outcomes.append(error)
+        return outcomes
+
+    def look_up(self, delivery: Delivery) -> Done | None:
+        """Was this delivery's effect made? Its outcome if so, None if surely not. Needed for `look-up-first`."""
+        return None
+
+    def close(self) -> None:
+        """Give back connections and files."""
+
+    def event(
+        self, event_type: str, data: Mapping[str, Any], *, id: str, time: str | None = None, subject: str | None = None,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> Event:  # fmt: skip
+        """An event of this connection. `id` must be derived from the package's own identifiers, so that reading the
+        same thing twice gives the same id."""
+        return Event(
+            type=event_type, source=f"/{self.context.tenant}/{self.context.connection}", data=data, id=id,
+            subject=subject, time=time or now_text(self.context.now()), extensions=dict(extensions or {}),
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""HTTP: everything that a portal, a package or an operator reaches by URL."""

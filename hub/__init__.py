@@ -1,0 +1,1 @@
+"""What the hub knows and decides: acceptance, requests, citizens, procedures, documents, settings, commands."""

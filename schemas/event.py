@@ -1,0 +1,170 @@
+"""The event: one CloudEvents 1.0.2 message, immutable, and its wire forms."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from schemas.errors import InvalidMessage
+
+MAX_EVENT_BYTES = 64 * 1024  # CloudEvents 1.0.2, "Size Limits"
+MAX_BATCH = 500
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+
+_ATTRIBUTE = re.compile(r"^[a-z0-9]{1,40}$")
+_CORE = ("specversion", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype")
+_RFC3339 = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$", re.IGNORECASE)
+_MAX_TEXT = 512
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One CloudEvent. `source` + `id` name it for ever: a resend keeps both.
+
+    `data` is a JSON object valid under the schema of `type` and `version`; personal data lives only there,
+    never in an attribute. `extensions` are lower-case CloudEvents extension attributes.
+    """
+
+    type: str
+    source: str
+    data: Mapping[str, Any]
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    subject: str | None = None
+    time: str | None = None
+    version: int = 1
+    extensions: Mapping[str, Any] = field(default=_EMPTY)
+
+    @property
+    def dataschema(self) -> str:
+        return f"urn:unefois:{self.type}:v{self.version}"
+
+    def with_data(self, data: Mapping[str, Any]) -> Event:
+        return replace(self, data=data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The structured JSON form."""
+        body: dict[str, Any] = {"specversion": "1.0", "id": self.id, "source": self.source, "type": self.type}
+        if self.subject is not None:
+            body["subject"] = self.subject
+        if self.time is not None:
+            body["time"] = self.time
+        body["dataschema"] = self.dataschema
+        body["datacontenttype"] = "application/json"
+        body.update(self.extensions)
+        body["data"] = self.data
+        return body
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self.to_dict(), default=dict)
+
+    @staticmethod
+    def from_dict(body: object) -> Event:
+        """Read the structured JSON form. Raises InvalidMessage with the pointer of the first fault."""
+        if not isinstance(body, Mapping):
+            raise InvalidMessage("an event is a JSON object", code="not_an_event")
+        if body.get("specversion") != "1.0":
+            raise InvalidMessage('specversion must be "1.0"', pointer="/specversion", code="not_an_event")
+        for name in ("id", "source", "type"):
+            _text(body, name, required=True)
+        subject = _text(body, "subject")
+        time = _text(body, "time")
+        if time is not None:
+            _check_time(time)
+        if "data_base64" in body:
+            raise InvalidMessage("data must be JSON, not data_base64", pointer="/data_base64", code="not_json")
+        content_type = _text(body, "datacontenttype")
+        if content_type is not None and not _is_json(content_type):
+            raise InvalidMessage("datacontenttype must be JSON", pointer="/datacontenttype", code="not_json")
+        data = body.get("data")
+        if not isinstance(data, Mapping):
+            raise InvalidMessage("data must be a JSON object", pointer="/data", code="not_json")
+        event_type = body["type"]
+        extensions = {name: value for name, value in body.items() if name not in _CORE and name != "data"}
+        for name, value in extensions.items():
+            _check_extension(name, value)
+        return Event(
+            type=event_type,
+            source=body["source"],
+            data=data,
+            id=body["id"],
+            subject=subject,
+            time=time,
+            version=version_of(event_type, _text(body, "dataschema")),
+            extensions=MappingProxyType(extensions) if extensions else _EMPTY,
+        )
+
+    @staticmethod
+    def from_http(headers: Mapping[str, str], body: bytes) -> Event:
+        """Read the binary HTTP form: `ce-*` headers, body = data. Header names in lower case."""
+        attributes: dict[str, Any] = {name[3:]: value for name, value in headers.items() if name.startswith("ce-")}
+        attributes["datacontenttype"] = headers.get("content-type", "application/json")
+        attributes["data"] = decode_json(body)
+        return Event.from_dict(attributes)
+
+
+def decode_json(body: bytes) -> Any:
+    """Parse JSON or raise InvalidMessage; never echoes the text."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidMessage(f"not JSON (line {error.lineno}, column {error.colno})", code="not_json") from None
+
+
+def version_of(event_type: str, dataschema: str | None) -> int:
+    """The schema version that a `dataschema` names. Absent means version 1, for ever."""
+    if dataschema is None:
+        return 1
+    match = re.fullmatch(r"urn:unefois:([a-z0-9.-]+):v([1-9]\d{0,3})", dataschema)
+    if match is None or match.group(1) != event_type:
+        raise InvalidMessage(
+            f"dataschema must be urn:unefois:{event_type}:v<number>", pointer="/dataschema", code="unknown_schema"
+        )
+    return int(match.group(2))
+
+
+def now_text(at: datetime | None = None) -> str:
+    """RFC 3339 in UTC, to the millisecond."""
+    return (at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text(body: Mapping[str, Any], name: str, *, required: bool = False) -> str | None:
+    value = body.get(name)
+    if value is None and not required:
+        return None
+    if not isinstance(value, str) or not value or len(value) > _MAX_TEXT or any(ord(c) < 32 for c in value):
+        raise InvalidMessage(
+            f"{name} must be a non-empty text of at most {_MAX_TEXT} characters",
+            pointer=f"/{name}",
+            code="not_an_event",
+        )
+    return value
+
+
+def _check_time(time: str) -> None:
+    try:
+        if not _RFC3339.match(time):
+            raise ValueError
+        datetime.fromisoformat(time)
+    except ValueError:
+        raise InvalidMessage("time must be RFC 3339", pointer="/time", code="not_an_event") from None
+
+
+def _check_extension(name: str, value: Any) -> None:
+    if not _ATTRIBUTE.match(name):
+        raise InvalidMessage("attribute names use a-z and 0-9 only", code="not_an_event")
+    if not isinstance(value, str | bool | int) or (isinstance(value, str) and len(value) > _MAX_TEXT):
+        raise InvalidMessage("attributes are text, whole numbers or booleans", pointer=f"/{name}", code="not_an_event")
+
+
+def _is_json(content_type: str) -> bool:
+    media = content_type.split(";")[0].strip().lower()
+    return media == "application/json" or media.endswith("+json")

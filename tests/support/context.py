@@ -1,0 +1,27 @@
+"""A connector's context, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.sdk import Context, find_manifests
+from schemas.delivery import Documents
+from tests.support.documents import MemoryDocuments
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+def context_for(
+    slug: str,
+    settings: Mapping[str, Any],
+    *,
+    documents: Documents | None = None,
+    now: Callable[[], datetime] = lambda: NOON,
+) -> Context:
+    """Secrets in `settings` must already be `Secret`."""
+    return Context(
+        tenant="saint-aubin", connection=slug, system=slug, settings=settings, manifest=find_manifests()[slug],
+        documents=documents or MemoryDocuments(), tenant_siret="21930001100011", tenant_insee="93001", now=now,
+    )  # fmt: skip
