@@ -41,7 +41,7 @@ class Event:
     subject: str | None = None
     time: str | None = None
     version: int = 1
-    extensions: Mapping[str, Any] = field(default=_EMPTY)
+    extensions: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
 
     @property
     def dataschema(self) -> str:
