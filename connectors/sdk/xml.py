@@ -1,0 +1,181 @@
+"""XML from strangers, read safely, and XML of ours, written well. The only file, with `soap.py`, that knows lxml.
+
+A document type declaration is refused whatever it holds: no entity, no external file, no network, ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from lxml import etree
+
+from schemas.errors import InvalidMessage
+
+MAX_BYTES = 10 * 1024 * 1024
+MAX_DEPTH = 100
+
+Element = etree._Element
+
+_validating = threading.Lock()  # a compiled schema holds the faults of its last run
+
+
+@dataclass(frozen=True, slots=True)
+class XsdFault:
+    """Where a document breaks its schema, and by which rule. Holds names of elements, never their content."""
+
+    path: str
+    rule: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.path} (line {self.line}): {self.rule}"
+
+
+def parse_xml(content: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Element:
+    """The root of a document; comments and processing instructions are left out.
+
+    Raises InvalidMessage (`not_xml`, `xml_too_large`, `xml_too_deep`, `xml_dtd`), which never echoes the content.
+    """
+    if len(content) > max_bytes:
+        raise InvalidMessage(f"XML of more than {max_bytes} bytes", code="xml_too_large")
+    try:
+        root = etree.fromstring(content, _safe_parser())
+    except (etree.XMLSyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise InvalidMessage(f"not XML (line {line})" if line else "not XML", code="not_xml") from None
+    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]
+        raise InvalidMessage("a document type declaration is not accepted", code="xml_dtd")
+    _check_depth(root, max_depth)
+    return root
+
+
+def validate_xsd(document: Element, xsd_path: Path) -> list[XsdFault]:
+    """Every breach of the schema, in order; an empty list means valid. The schema and what it imports are local files
+    in or below its own folder: nothing is fetched. Raises ValueError when the schema itself is unusable."""
+    schema = _schema(xsd_path.resolve())
+    with _validating:
+        if schema.validate(document):
+            return []
+        entries = [(entry.path, entry.type_name, entry.line) for entry in schema.error_log]  # type: ignore[attr-defined]
+    return [XsdFault(_readable(document, path), _rule(name), line) for path, name, line in entries]
+
+
+def local_name(element: Element) -> str:
+    """The tag without its namespace."""
+    return etree.QName(element).localname
+
+
+def namespace(element: Element) -> str:
+    """The namespace of the tag; "" when it has none."""
+    return etree.QName(element).namespace or ""
+
+
+def text_at(element: Element, path: str, namespaces: Mapping[str, str] | None = None) -> str | None:
+    """The trimmed text of the first element at `path` (ElementPath: "a/b", "p:a/p:b"); None when absent or empty."""
+    found = element.find(path, dict(namespaces or {}))
+    return None if found is None else _text(found) or None
+
+
+def required_text(element: Element, path: str, namespaces: Mapping[str, str] | None = None) -> str:
+    """As `text_at`. Raises InvalidMessage (`missing_element`) when there is nothing."""
+    text = text_at(element, path, namespaces)
+    if text is None:
+        raise InvalidMessage(f"{path} is missing in {local_name(element)}", code="missing_element")
+    return text
+
+
+def texts_at(element: Element, path: str, namespaces: Mapping[str, str] | None = None) -> list[str]:
+    """The trimmed texts of all elements at `path`, empty ones included."""
+    return [_text(found) for found in element.findall(path, dict(namespaces or {}))]
+
+
+def new_root(tag: str, namespaces: Mapping[str | None, str] | None = None) -> Element:
+    """The root of a new document. `tag` may be "{namespace}name"; the key None declares the default namespace."""
+    return etree.Element(tag, nsmap=dict(namespaces or {}))  # type: ignore[arg-type]
+
+
+def add(parent: Element, tag: str, text: str | None = None, **attributes: str) -> Element:
+    """Append an element; a tag without a namespace takes its parent's. Raises InvalidMessage (`not_xml_text`) for
+    characters that no XML may hold."""
+    name = tag if tag.startswith("{") or not namespace(parent) else f"{{{namespace(parent)}}}{tag}"
+    child = etree.SubElement(parent, name)
+    try:
+        child.text = text
+        for key, value in attributes.items():
+            child.set(key, value)
+    except ValueError:
+        raise InvalidMessage(f"{tag}: characters that XML does not allow", code="not_xml_text") from None
+    return child
+
+
+def write_xml(root: Element, *, encoding: str = "UTF-8", pretty: bool = False) -> bytes:
+    """The document with its declaration."""
+    return bytes(etree.tostring(root, xml_declaration=True, encoding=encoding, pretty_print=pretty))  # type: ignore[arg-type]
+
+
+def _text(element: Element) -> str:
+    return "".join(str(part) for part in element.itertext()).strip()
+
+
+def _safe_parser() -> etree.XMLParser:
+    return etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, attribute_defaults=False,
+        huge_tree=False, remove_comments=True, remove_pis=True,
+    )  # fmt: skip
+
+
+def _check_depth(root: Element, max_depth: int) -> None:
+    level: list[Element] = [root]
+    for _ in range(max_depth):
+        level = [child for element in level for child in element]
+        if not level:
+            return
+    raise InvalidMessage(f"XML nested more than {max_depth} deep", code="xml_too_deep")
+
+
+class _LocalOnly(etree.Resolver):
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def resolve(self, system_url: str, public_id: str, context: Any = None) -> Any:
+        parts = urlsplit(system_url)
+        path = Path(unquote(parts.path)).resolve()
+        if parts.scheme not in ("", "file") or not path.is_relative_to(self.folder):
+            raise ValueError(f"{self.folder.name}: a schema reaches outside its folder")
+        return self.resolve_filename(str(path), context)  # type: ignore[attr-defined]
+
+
+@cache
+def _schema(xsd_path: Path) -> etree.XMLSchema:
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    parser.resolvers.add(_LocalOnly(xsd_path.parent))
+    try:
+        return etree.XMLSchema(etree.parse(str(xsd_path), parser))
+    except (etree.LxmlError, OSError) as error:
+        raise ValueError(f"{xsd_path.name}: not a usable schema ({type(error).__name__})") from error
+
+
+def _rule(type_name: str) -> str:
+    return type_name.removeprefix("SCHEMAV_").removeprefix("CVC_").lower().replace("_", " ")
+
+
+def _readable(document: Element, path: str | None) -> str:
+    """`/*/*[2]` of libxml2, said with the names of the elements."""
+    found = document.getroottree().xpath(path) if path else []
+    if not isinstance(found, list) or not found or not isinstance(found[0], Element):
+        return path or "/"
+    return "/" + "/".join(reversed(list(_steps(found[0]))))
+
+
+def _steps(element: Element) -> Iterator[str]:
+    current: Element | None = element
+    while current is not None:
+        twins = [] if (parent := current.getparent()) is None else parent.findall(current.tag)
+        yield local_name(current) + (f"[{twins.index(current) + 1}]" if len(twins) > 1 else "")
+        current = parent
