@@ -1,26 +1,7 @@
-"""A value that must not be printed."""
+"""The secret of the kit is the one of the hub."""
 
 from __future__ import annotations
 
+from schemas.secret import Secret
 
-class Secret:
-    """A password, key or token. Prints as `***`; `reveal()` gives it to the call that needs it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
+__all__ = ["Secret"]
