@@ -1,0 +1,268 @@
+"""HTTP for connectors: one client, one reading of what went wrong. The only file that imports httpx."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+import orjson
+
+from connectors.sdk.secret import Secret
+from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
+
+MAX_BYTES = 16 * 1024 * 1024
+SUCCESS = range(200, 300)
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_SLOWEST = 10  # a whole answer may take this many time-outs; httpx bounds only each read
+_LONGEST_WAIT = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """An answer that was expected. Header names in lower case. `safe`: whether the call could be made again."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    safe: bool = True
+    host: str = ""
+
+    def json(self) -> Any:
+        """The body as JSON. Raises TryLater or Unknown (see HttpClient) when it is something else."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            kind = "HTML" if self.body.lstrip()[:1] == b"<" else "something else"
+            raise _lost(f"{self.host}: JSON was due, {kind} came", self.safe) from None
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object; anything else raises as `json` does."""
+        value = self.json()
+        if not isinstance(value, dict):
+            raise _lost(f"{self.host}: a JSON object was due", self.safe)
+        return value
+
+
+class HttpClient:
+    """Calls one server. Thread-safe. Follows no redirect, reads no proxy or password from the environment, and never
+    puts an address beyond the host, a header or a body into a message.
+
+    Raises, for what came instead of an expected status:
+    - nothing was sent (refused, no route, TLS, name): TryLater;
+    - time-out or cut after sending, 5xx, too large, not what was due: TryLater when the call is `safe`, else Unknown;
+    - 401, 403, 407, and a redirect that surely did nothing: AccessDenied;
+    - 408, 429, 503: TryLater, with the server's own Retry-After;
+    - another 4xx: Refused, `native` = the status. To read a refusal's body, put its status in `expect`.
+    """
+
+    def __init__(
+        self, base_url: str, *, headers: Mapping[str, str | Secret] | None = None,
+        auth: tuple[str, Secret] | None = None, timeout: float = 10.0, max_bytes: int = MAX_BYTES,
+        ca_file: str | None = None, transport: httpx.BaseTransport | None = None,
+    ) -> None:  # fmt: skip
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError("the address must start with http:// or https:// and name a server")
+        _quiet()
+        self.base_url = base_url.rstrip("/")
+        self.host = parts.netloc.rpartition("@")[2]
+        self._timeout = timeout
+        self._max_bytes = max_bytes
+        self._ca_file = ca_file
+        self._transport = transport
+        self._headers = {"accept-encoding": "identity"} | {k: _reveal(v) for k, v in (headers or {}).items()}
+        self._auth = httpx.BasicAuth(auth[0], auth[1].reveal()) if auth else None
+        self._client = httpx.Client(
+            headers=self._headers, auth=self._auth, timeout=timeout, transport=transport, trust_env=False,
+            follow_redirects=False, verify=ssl.create_default_context(cafile=ca_file) if ca_file else True,
+        )  # fmt: skip
+
+    def with_client_credentials(
+        self, token_url: str, client_id: str, client_secret: Secret, scope: str = ""
+    ) -> OAuthClient:
+        """The same server, each call bearing an OAuth 2 token of the client-credentials grant (HTTP Basic)."""
+        self.close()
+        token = HttpClient(
+            token_url, auth=(client_id, client_secret), timeout=self._timeout, max_bytes=1024 * 1024,
+            ca_file=self._ca_file, transport=self._transport,
+        )  # fmt: skip
+        return OAuthClient(
+            self.base_url, headers=self._headers, timeout=self._timeout, max_bytes=self._max_bytes,
+            ca_file=self._ca_file, transport=self._transport, token=token, scope=scope,
+        )  # fmt: skip
+
+    def request(
+        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None,
+        content: bytes | None = None, form: Mapping[str, str] | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None, headers: Mapping[str, str | Secret] | None = None,
+        expect: Collection[int] = SUCCESS, safe: bool | None = None,
+    ) -> HttpAnswer:  # fmt: skip
+        """Make one call. `path` is joined to the base address: build it with `segment` for what comes from outside.
+        `safe` says that making the call twice is harmless; by default the method decides (GET, HEAD, PUT, DELETE).
+        `files`: field -> (name, bytes, media type), sent as a multipart form together with `form`."""
+        again = method.upper() in _SAFE_METHODS if safe is None else safe
+        own = {name: _reveal(value) for name, value in (headers or {}).items()}
+        if json is not None:
+            content, own = orjson.dumps(json), {"content-type": "application/json"} | own
+        request = self._client.build_request(
+            method, f"{self.base_url}/{path.lstrip('/')}" if path else self.base_url,
+            params=params, content=content, data=form, files=files, headers=own,
+        )  # fmt: skip
+        answer = self._exchange(request, again)
+        if answer.status in expect:
+            return answer
+        raise _verdict(answer, f"{method.upper()} {self.host}")
+
+    def _exchange(self, request: httpx.Request, safe: bool) -> HttpAnswer:
+        where = f"{request.method} {self.host}"
+        try:
+            response = self._client.send(request, stream=True)
+            try:
+                body = self._read(response, where, safe)
+            finally:
+                response.close()
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol):
+            raise TryLater(f"{where}: no connection") from None
+        except httpx.TimeoutException:
+            raise _lost(f"{where}: no answer in time", safe) from None
+        except (httpx.HTTPError, httpx.StreamError):
+            raise _lost(f"{where}: the exchange was cut", safe) from None
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return HttpAnswer(response.status_code, headers, body, safe, self.host)
+
+    def _read(self, response: httpx.Response, where: str, safe: bool) -> bytes:
+        deadline = time.monotonic() + self._timeout * _SLOWEST
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > self._max_bytes:
+                raise _lost(f"{where}: the answer is larger than {self._max_bytes} bytes", safe)
+            if time.monotonic() > deadline:
+                raise _lost(f"{where}: the answer does not end", safe)
+        return bytes(body)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class OAuthClient(HttpClient):
+    """An HttpClient that asks for a token, keeps it until it expires, and renews it once when a call answers 401."""
+
+    def __init__(self, base_url: str, *, token: HttpClient, scope: str, **options: Any) -> None:
+        super().__init__(base_url, **options)
+        self._tokens = token
+        self._scope = scope
+        self._lock = threading.Lock()
+        self._token = Secret("")
+        self._expires = 0.0
+
+    def request(
+        self, method: str, path: str, *, headers: Mapping[str, str | Secret] | None = None, **options: Any
+    ) -> HttpAnswer:
+        token = self._bearer(refused=None)
+        try:
+            return super().request(method, path, headers=_bearing(headers, token), **options)
+        except _NotAuthenticated:  # a 401 did nothing, whatever the method
+            renewed = self._bearer(refused=token)
+            return super().request(method, path, headers=_bearing(headers, renewed), **options)
+
+    def _bearer(self, *, refused: Secret | None) -> Secret:
+        with self._lock:
+            if not self._token.reveal() or self._token == refused or time.monotonic() >= self._expires:
+                self._token, self._expires = self._ask()
+            return self._token
+
+    def _ask(self) -> tuple[Secret, float]:
+        form = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
+        asked = time.monotonic()
+        try:
+            body = self._tokens.request("POST", "", form=form, safe=True).json_object()
+        except Refused as error:
+            raise AccessDenied(f"{self._tokens.host}: no token ({error.native})") from None
+        token, lifetime = body.get("access_token"), body.get("expires_in", 300)
+        if not isinstance(token, str) or not token or not isinstance(lifetime, int | float):
+            raise TryLater(f"{self._tokens.host}: the answer holds no token")
+        return Secret(token), asked + max(lifetime - 30, lifetime / 2)
+
+    def close(self) -> None:
+        self._tokens.close()
+        super().close()
+
+
+class _NotAuthenticated(AccessDenied):
+    """401: the caller is not known (any more)."""
+
+
+def segment(value: str) -> str:
+    """One path segment, quoted: what comes from outside cannot step to another resource."""
+    if value in ("", ".", ".."):
+        raise InvalidMessage("an identifier cannot be a path step", code="bad_identifier")
+    return quote(value, safe="")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait by `Retry-After` (RFC 9110: seconds or a date, read against the server's own `Date`)."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), _LONGEST_WAIT)
+    at = _date(text)
+    if at is None:
+        return None
+    now = _date(headers.get("date", "")) or datetime.now(UTC)
+    return min(max((at - now).total_seconds(), 0.0), _LONGEST_WAIT)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _verdict(answer: HttpAnswer, where: str) -> HubError:
+    status, what = answer.status, f"{where}: answered {answer.status}"
+    if status == 401:
+        return _NotAuthenticated(what)
+    if status in (403, 407):
+        return AccessDenied(what)
+    if status in (408, 429, 503):
+        return TryLater(what, after=retry_after(answer.headers))
+    if 400 <= status < 500:
+        return Refused(what, native=str(status))
+    if 300 <= status < 400 and (answer.safe or status in (307, 308)):
+        return AccessDenied(f"{what}: it sends us elsewhere, the address is to be checked")
+    return _lost(what, answer.safe)  # a 302 or 303 to a POST may follow its effect
+
+
+def _lost(message: str, safe: bool) -> HubError:
+    return TryLater(message) if safe else Unknown(message)
+
+
+def _reveal(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+def _bearing(headers: Mapping[str, str | Secret] | None, token: Secret) -> dict[str, str | Secret]:
+    return {**(headers or {}), "authorization": Secret(f"Bearer {token.reveal()}")}
+
+
+def _quiet() -> None:
+    """httpx logs whole addresses and httpcore headers: neither belongs in a log."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

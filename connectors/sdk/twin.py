@@ -1,0 +1,245 @@
+"""A twin: a local server that speaks a package's wire format over real sockets, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from connectors.sdk.secret import Secret
+
+_F = TypeVar("_F", bound=Callable[..., "TwinAnswer"])
+_HELD = 30.0  # a call kept waiting is let go after this long, or when the twin stops
+
+
+@dataclass(frozen=True, slots=True)
+class TwinCall:
+    """A call as it arrived. Header names in lower case; `path` is decoded, without the query."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def form(self) -> dict[str, str]:
+        return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
+
+
+@dataclass(frozen=True, slots=True)
+class TwinAnswer:
+    """`body`: bytes or text as they are, None for nothing, anything else as JSON."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Fault:
+    kind: str
+    left: int
+    on: str
+
+
+def route(method: str, path: str) -> Callable[[_F], _F]:
+    """Mark a method of a twin as the answer to `method` and `path`; `{name}` takes one segment, `{name:rest}` all that
+    follows, both given as keyword arguments after the call."""
+
+    def mark(function: _F) -> _F:
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))
+        pattern = re.sub(r"\\{(\w+):rest\\}", r"(?P<\1>.*)", pattern)
+        marks = [*getattr(function, "_routes", ()), (method, re.compile(pattern))]
+        function._routes = marks  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class HttpTwin:
+    """Subclass it and mark methods with `@route`; `with MyTwin() as twin: twin.url`.
+
+    One call is answered at a time (`lock`), so plain attributes are a safe state. `calls` keeps (method, path) of
+    each call that arrived, misbehaving ones included.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.lock = threading.RLock()
+        self._faults: list[_Fault] = []
+        self._routes = self._find_routes()
+        self._server: ThreadingHTTPServer | None = None
+        self._port = 0
+        self._stopped = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def start(self) -> Self:
+        """Listen; after a stop, on the same port, with the state as it was."""
+        if self._server is None:
+            self._stopped.clear()
+            self._server = _Server(("127.0.0.1", self._port), _handler_of(self))
+            self._port = self._server.server_address[1]
+            serve = self._server.serve_forever
+            threading.Thread(target=serve, args=(0.02,), name=type(self).__name__, daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port: connections are refused until `start`."""
+        server, self._server = self._server, None
+        if server is not None:
+            self._stopped.set()
+            server.shutdown()
+            server.server_close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def misbehave(self, kind: str, times: int = 1, *, on: str = "") -> None:
+        """Make the next `times` calls go wrong, only those whose "METHOD path" contains `on` when given.
+
+        `kind`: a status ("500", "401", "429": with `Retry-After: 7`) · "timeout" (no answer) · "html" (200 with a web
+        page) · "half" (a cut answer) · "drop" (cut before any work) · "lose_answer" (the work is done, then the
+        connection is cut) · "refuse" (the port is closed until `behave`; `times` is not counted).
+        """
+        if kind == "refuse":
+            self.stop()
+            return
+        with self.lock:
+            self._faults.append(_Fault(kind, times, on))
+
+    def behave(self) -> None:
+        """Forget every fault that is left, and listen again."""
+        with self.lock:
+            self._faults.clear()
+        self.start()
+
+    def authenticate(self, call: TwinCall) -> TwinAnswer | None:
+        """Override to refuse a call: the answer given instead of the route's."""
+        return None
+
+    def not_found(self, call: TwinCall) -> TwinAnswer:
+        return TwinAnswer(404, {"error": "not found"})
+
+    def answer(self, call: TwinCall) -> TwinAnswer:
+        """What the twin says when it behaves."""
+        refusal = self.authenticate(call)
+        if refusal is not None:
+            return refusal
+        for method, pattern, function in self._routes:
+            match = pattern.fullmatch(call.path) if method == call.method else None
+            if match:
+                return function(call, **match.groupdict())
+        return self.not_found(call)
+
+    def _find_routes(self) -> list[tuple[str, re.Pattern[str], Callable[..., TwinAnswer]]]:
+        found = []
+        for name in dir(type(self)):
+            for method, pattern in getattr(getattr(type(self), name), "_routes", ()):
+                found.append((method, pattern, getattr(self, name)))
+        return sorted(found, key=lambda item: item[1].groups)  # a literal path before one with a name
+
+    def _take_fault(self, call: TwinCall) -> str:
+        for fault in self._faults:
+            if fault.left > 0 and fault.on in f"{call.method} {call.path}":
+                fault.left -= 1
+                return fault.kind
+        return ""
+
+    def _serve(self, call: TwinCall) -> tuple[TwinAnswer | None, bool]:
+        """The answer and whether it is cut; None cuts the connection."""
+        with self.lock:
+            self.calls.append((call.method, call.path))
+            fault = self._take_fault(call)
+            if not fault or fault in ("half", "lose_answer"):
+                answer = self.answer(call)
+                return (None, True) if fault == "lose_answer" else (answer, fault == "half")
+        if fault == "timeout":
+            self._stopped.wait(_HELD)
+            return None, True
+        if fault == "drop":
+            return None, True
+        if fault == "html":
+            return TwinAnswer(200, "<!DOCTYPE html><html><body>Maintenance</body></html>"), False
+        return TwinAnswer(int(fault), {"error": fault}, {"Retry-After": "7"} if fault == "429" else {}), False
+
+
+def basic(user: str, password: str | Secret) -> str:
+    """The `Authorization` header of HTTP Basic, for a twin to compare with."""
+    from base64 import b64encode
+
+    secret = password.reveal() if isinstance(password, Secret) else password
+    return "Basic " + b64encode(f"{user}:{secret}".encode()).decode()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is no news."""
+
+
+def _handler_of(twin: HttpTwin) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        # HTTP/1.0: one call per connection, so that `stop` leaves no open one behind
+        protocol_version = "HTTP/1.0"
+
+        def handle_any(self) -> None:
+            parts = urlsplit(self.path)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = self.rfile.read(int(headers.get("content-length", 0)))
+            query = dict(parse_qsl(parts.query, keep_blank_values=True))
+            call = TwinCall(self.command, unquote(parts.path), query, headers, body)
+            answer, cut = twin._serve(call)
+            if answer is not None:
+                self.write(answer, cut)
+            self.close_connection = True
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_any  # noqa: N815
+
+        def write(self, answer: TwinAnswer, cut: bool) -> None:
+            body, kind = _encode(answer.body)
+            headers = {"Content-Type": kind} | dict(answer.headers)
+            self.send_response(answer.status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body) + (64 if cut else 0)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body[: len(body) // 2] if cut else body)
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Addresses may name people: a twin logs nothing."""
+
+    return Handler
+
+
+def _encode(body: Any) -> tuple[bytes, str]:
+    if body is None:
+        return b"", "text/plain"
+    if isinstance(body, bytes):
+        return body, "application/octet-stream"
+    if isinstance(body, str):
+        return body.encode(), "text/html; charset=utf-8"
+    return json.dumps(body).encode(), "application/json"
