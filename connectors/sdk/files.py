@@ -1,0 +1,432 @@
+"""Folders in which packages leave and take files: a local path or an SFTP account. The one file that knows asyncssh.
+
+A connection's settings say which, flat so that secrets stay at the top of a manifest's schema: `host` (absent: a local
+path), `port`, `username`, `password` or `private_key`, `host_key`, `timeout`.
+
+A file appears under its name whole or not at all: it is written under a hidden temporary name, made durable, renamed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import asyncssh
+
+from connectors.sdk.secret import Secret
+from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, TryLater, Unknown
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+MAX_NAMES = 10_000
+_SLOWEST = 50_000  # bytes a second below which a transfer is given up
+_T = TypeVar("_T")
+
+
+class Folder(Protocol):
+    """A folder shared with a package. Names may name one sub-folder (`traites/a.csv`), made when needed.
+
+    Every call raises TryLater when nothing happened (server or share away, disk full), AccessDenied when a human must
+    act (password, host key, rights), Unknown when the connection was cut during a rename, and InvalidMessage for a
+    name that is hidden, absolute or climbs out. Calls may come from several threads.
+    """
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write the whole file under `name`, replacing a file of that name. Never leaves part of it under `name`."""
+
+    def names(self) -> list[str]:
+        """The plain files of the folder itself, sorted. Hidden and unsafe names, links and sub-folders are left out."""
+
+    def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        """The content. Raises InvalidMessage (code `too_large`) above `max_bytes`."""
+
+    def move(self, name: str, new_name: str) -> None:
+        """Rename within the folder, replacing. Moving what has already moved is done, not an error."""
+
+    def delete(self, name: str) -> None:
+        """Delete; a file that is already gone is no error."""
+
+    def close(self) -> None:
+        """Give back the connection."""
+
+
+def open_folder(settings: Mapping[str, Any], path: str) -> Folder:
+    """The folder `path` on the SFTP account that `settings` describe, or on this machine when they name no `host`.
+    Connects to nothing yet. Raises ConfigError when a setting is missing or unreadable."""
+    if not settings.get("host"):
+        return LocalFolder(path)
+    return SftpFolder(
+        settings["host"], path, port=settings.get("port", 22), username=_needed(settings, "username"),
+        host_key=_needed(settings, "host_key"), password=settings.get("password"),
+        private_key=settings.get("private_key"), timeout=settings.get("timeout", 30.0),
+    )  # fmt: skip
+
+
+def check_name(name: str) -> str:
+    """`name` when it stays inside its folder and is visible there; else InvalidMessage."""
+    parts = name.split("/")
+    if len(parts) > 2 or not all(_is_plain(part) for part in parts):
+        raise InvalidMessage("a file name must be plain, visible and inside its folder", code="bad_name")
+    return name
+
+
+def _is_plain(part: str) -> bool:
+    if not part or part.startswith(".") or "\\" in part or any(ord(c) < 32 or ord(c) == 127 for c in part):
+        return False
+    try:
+        return len(part.encode()) <= 200
+    except UnicodeEncodeError:
+        return False
+
+
+def _temporary(name: str) -> str:
+    folder, _, last = name.rpartition("/")
+    hidden = f".{last}.{secrets.token_hex(4)}.part"
+    return f"{folder}/{hidden}" if folder else hidden
+
+
+def _needed(settings: Mapping[str, Any], key: str) -> Any:
+    if not settings.get(key):
+        raise ConfigError("needed when host is set", key=key)
+    return settings[key]
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise InvalidMessage(f"a file is larger than {limit} bytes", code="too_large")
+
+
+class LocalFolder:
+    """A folder of this machine, or a mounted share. The folder itself must exist: a share that is not mounted
+    is an outage, not a place to write."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._root = Path(path)
+
+    def put(self, name: str, content: bytes) -> None:
+        _check_size(len(content), MAX_FILE_BYTES)
+        with _local_errors():
+            final, temporary = self._inside(name), self._inside(name).parent / Path(_temporary(name)).name
+            try:
+                _write_durably(temporary, content)
+                os.replace(temporary, final)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync_folder(final.parent)
+
+    def names(self) -> list[str]:
+        with _local_errors(), os.scandir(self._root) as entries:
+            found = [entry.name for entry in entries if _is_plain(entry.name) and entry.is_file(follow_symlinks=False)]
+        return sorted(found)[:MAX_NAMES]
+
+    def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        with _local_errors():
+            # O_NOFOLLOW: a package must not make us read another file of this machine through a link.
+            descriptor = os.open(self._inside(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise InvalidMessage("not a plain file", code="bad_name")
+                content = file.read(max_bytes + 1)
+        _check_size(len(content), max_bytes)
+        return content
+
+    def move(self, name: str, new_name: str) -> None:
+        with _local_errors():
+            source, target = self._inside(name), self._inside(new_name)
+            try:
+                os.replace(source, target)
+            except FileNotFoundError:
+                if not target.exists():
+                    raise
+            _sync_folder(target.parent)
+            _sync_folder(source.parent)
+
+    def delete(self, name: str) -> None:
+        with _local_errors():
+            self._inside(name).unlink(missing_ok=True)
+            _sync_folder(self._root)
+
+    def close(self) -> None:
+        pass
+
+    def _inside(self, name: str) -> Path:
+        path = self._root / check_name(name)
+        if not self._root.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "no such folder")
+        if path.parent != self._root:
+            path.parent.mkdir(exist_ok=True)
+            if path.parent.is_symlink():
+                raise InvalidMessage("a sub-folder must not be a link", code="bad_name")
+        return path
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _local_errors() -> Iterator[None]:
+    """Every local operation here can be repeated with the same end, so an error of the system is TryLater."""
+    try:
+        yield
+    except PermissionError:
+        raise AccessDenied("the folder does not let us in") from None
+    except OSError as error:
+        reason = errno.errorcode.get(error.errno or 0, "error")
+        if error.errno == errno.ELOOP:
+            raise InvalidMessage("not a plain file", code="bad_name") from None
+        raise TryLater(f"the folder cannot be used ({reason})") from None
+
+
+class SftpFolder:
+    """A folder on an SFTP account. One connection, opened at first use and again after it was lost.
+
+    `host_key` is the server's public key ("ssh-ed25519 AAAA…", one or more lines) and is always checked: no key, no
+    connection. The user's own SSH configuration, agent and keys are never read.
+    """
+
+    def __init__(
+        self, host: str, path: str, *, username: str, host_key: str, port: int = 22, password: Secret | None = None,
+        private_key: Secret | None = None, timeout: float = 30.0,
+    ) -> None:  # fmt: skip
+        if not password and not private_key:
+            raise ConfigError("a password or a private key is needed", key="password")
+        self._root = path.rstrip("/") or "/"
+        self._timeout = timeout
+        self._options = _options(host, port, username, host_key, password, private_key, timeout)
+        self._thread = LoopThread("sftp-client")
+        self._opening: asyncio.Lock | None = None
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._client: asyncssh.SFTPClient | None = None
+
+    def put(self, name: str, content: bytes) -> None:
+        check_name(name)
+        _check_size(len(content), MAX_FILE_BYTES)
+        self._run(lambda sftp, step: self._put(sftp, step, name, content), len(content))
+
+    def names(self) -> list[str]:
+        return self._run(lambda sftp, step: self._names(sftp))
+
+    def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        check_name(name)
+        return self._run(lambda sftp, step: self._read(sftp, name, max_bytes), max_bytes)
+
+    def move(self, name: str, new_name: str) -> None:
+        check_name(name), check_name(new_name)
+        self._run(lambda sftp, step: self._move(sftp, step, name, new_name))
+
+    def delete(self, name: str) -> None:
+        check_name(name)
+        self._run(lambda sftp, step: self._delete(sftp, name))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._thread.run(self._disconnect(), self._timeout)
+        self._thread.close()
+
+    async def _put(self, sftp: asyncssh.SFTPClient, step: _Step, name: str, content: bytes) -> None:
+        await self._make_parent(sftp, name)
+        temporary = self._at(_temporary(name))
+        try:
+            async with sftp.open(temporary, "wb") as file:
+                await file.write(content)
+                with contextlib.suppress(asyncssh.SFTPOpUnsupported):
+                    await file.fsync()
+            if (await sftp.stat(temporary)).size != len(content):
+                raise TryLater("the server kept only part of the file")
+            step.renaming = True
+            await _replace(sftp, temporary, self._at(name))
+        except (asyncssh.SFTPError, TryLater):
+            with contextlib.suppress(asyncssh.Error, OSError):
+                await sftp.remove(temporary)
+            raise
+
+    async def _names(self, sftp: asyncssh.SFTPClient) -> list[str]:
+        found: list[str] = []
+        async for entry in sftp.scandir(self._root):
+            name, mode = str(entry.filename), entry.attrs.permissions
+            if _is_plain(name) and (stat.S_ISREG(mode) if mode else entry.attrs.type == asyncssh.FILEXFER_TYPE_REGULAR):
+                found.append(name)
+        return sorted(found)[:MAX_NAMES]
+
+    async def _read(self, sftp: asyncssh.SFTPClient, name: str, max_bytes: int) -> bytes:
+        async with sftp.open(self._at(name), "rb") as file:
+            content: Any = await file.read(max_bytes + 1)
+        _check_size(len(content), max_bytes)
+        return bytes(content)
+
+    async def _move(self, sftp: asyncssh.SFTPClient, step: _Step, name: str, new_name: str) -> None:
+        await self._make_parent(sftp, new_name)
+        step.renaming = True
+        try:
+            await _replace(sftp, self._at(name), self._at(new_name))
+        except asyncssh.SFTPNoSuchFile:
+            if not await sftp.exists(self._at(new_name)):
+                raise
+
+    async def _delete(self, sftp: asyncssh.SFTPClient, name: str) -> None:
+        with contextlib.suppress(asyncssh.SFTPNoSuchFile):
+            await sftp.remove(self._at(name))
+
+    async def _make_parent(self, sftp: asyncssh.SFTPClient, name: str) -> None:
+        parent, _, _last = name.rpartition("/")
+        if parent and not await sftp.isdir(self._at(parent)):
+            await sftp.mkdir(self._at(parent))
+
+    def _at(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}"
+
+    def _run(self, work: Callable[[asyncssh.SFTPClient, _Step], Awaitable[_T]], size: int = 0) -> _T:
+        deadline = self._timeout + size / _SLOWEST
+        step = _Step()
+        return self._thread.run(self._guarded(work, step, deadline), deadline * 2 + 5)
+
+    async def _guarded(
+        self, work: Callable[[asyncssh.SFTPClient, _Step], Awaitable[_T]], step: _Step, deadline: float
+    ) -> _T:
+        try:
+            async with _sftp_errors(step):
+                sftp = await asyncio.wait_for(self._connected(), self._timeout)
+                return await asyncio.wait_for(work(sftp, step), deadline)
+        finally:
+            if step.cut:
+                await self._disconnect()
+
+    async def _connected(self) -> asyncssh.SFTPClient:
+        self._opening = self._opening or asyncio.Lock()
+        async with self._opening:
+            if self._client is None or self._connection is None or self._connection.is_closed():
+                self._connection = await asyncssh.connect(**self._options)
+                self._client = await self._connection.start_sftp_client(path_errors="surrogateescape")
+            return self._client
+
+    async def _disconnect(self) -> None:
+        connection, self._connection, self._client = self._connection, None, None
+        if connection is not None:
+            connection.abort()
+            with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
+                await asyncio.wait_for(connection.wait_closed(), 1)
+
+
+class _Step:
+    """How far an operation went: a cut before the rename changed nothing, a cut during it leaves us not knowing."""
+
+    renaming = False
+    cut = False
+
+
+async def _replace(sftp: asyncssh.SFTPClient, source: str, target: str) -> None:
+    try:
+        await sftp.posix_rename(source, target)
+    except asyncssh.SFTPOpUnsupported:
+        # Servers that are not OpenSSH may refuse to rename onto a file: the old one goes first.
+        with contextlib.suppress(asyncssh.SFTPNoSuchFile):
+            await sftp.remove(target)
+        await sftp.rename(source, target)
+
+
+def _options(
+    host: str, port: int, username: str, host_key: str, password: Secret | None, private_key: Secret | None,
+    timeout: float,
+) -> dict[str, Any]:  # fmt: skip
+    try:
+        trusted = [asyncssh.import_public_key(line) for line in host_key.splitlines() if line.strip()]
+    except asyncssh.KeyImportError:
+        raise ConfigError("not an OpenSSH public key", key="host_key") from None
+    try:
+        keys = [asyncssh.import_private_key(private_key.reveal())] if private_key else None
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
+        raise ConfigError("not an OpenSSH private key without passphrase", key="private_key") from None
+    return {
+        "host": host, "port": port, "username": username, "password": password.reveal() if password else None,
+        "client_keys": keys, "known_hosts": (trusted, [], []), "config": None, "agent_path": None, "gss_host": None,
+        "preferred_auth": "publickey,password,keyboard-interactive", "connect_timeout": timeout,
+        "login_timeout": timeout, "keepalive_interval": 15, "keepalive_count_max": 2,
+    }  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def _sftp_errors(step: _Step) -> AsyncIterator[None]:
+    try:
+        yield
+    except HubError:
+        raise
+    except asyncssh.HostKeyNotVerifiable:
+        raise AccessDenied("the SFTP server does not show the expected host key") from None
+    except asyncssh.KeyExchangeFailed:
+        raise AccessDenied("the SFTP server offers neither the expected host key nor a safe algorithm") from None
+    except (asyncssh.PermissionDenied, asyncssh.IllegalUserName):
+        raise AccessDenied("the SFTP server refuses this user") from None
+    except asyncssh.SFTPPermissionDenied:
+        raise AccessDenied("the SFTP server refuses this folder or file") from None
+    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
+        raise _cut(step, "the SFTP connection was lost") from None
+    except asyncssh.SFTPError as error:
+        raise TryLater(f"the SFTP server could not do it (code {error.code})") from None
+    except asyncssh.Error as error:
+        raise _cut(step, f"the SFTP connection failed (code {error.code})") from None
+    except TimeoutError:
+        raise _cut(step, "the SFTP server did not answer in time") from None
+    except OSError as error:
+        reason = errno.errorcode.get(error.errno or 0, "unreachable")
+        raise _cut(step, f"the SFTP server cannot be reached ({reason})") from None
+
+
+def _cut(step: _Step, message: str) -> HubError:
+    step.cut = True
+    return Unknown(f"{message} during a rename") if step.renaming else TryLater(message)
+
+
+class LoopThread:
+    """An event loop in a thread of its own, started at first use: async inside, plain calls outside."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, work: Coroutine[Any, Any, _T], timeout: float) -> _T:
+        """Wait for `work`; TryLater when the loop itself does not come back in `timeout` seconds."""
+        future = asyncio.run_coroutine_threadsafe(work, self._started())
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            future.cancel()
+            raise TryLater("the operation did not end in time") from None
+
+    def close(self) -> None:
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(5)
+            loop.close()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
+                self._thread.start()
+            return self._loop

@@ -1,0 +1,259 @@
+"""Folders: whole files or none, nothing outside, every failure named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from connectors.sdk.files import Folder, LocalFolder, open_folder
+from connectors.sdk.secret import Secret
+from connectors.sdk.sftp_twin import SftpTwin
+from schemas.errors import AccessDenied, ConfigError, InvalidMessage, TryLater, Unknown
+
+BIG = os.urandom(400_000)
+
+
+@pytest.fixture
+def twin() -> Iterator[SftpTwin]:
+    with SftpTwin() as twin:
+        (twin.root / "depot").mkdir()
+        yield twin
+
+
+@pytest.fixture(params=["local", "sftp"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Folder, Path]]:
+    """The same promises on both kinds: the folder, and where it really is."""
+    if request.param == "local":
+        yield LocalFolder(tmp_path), tmp_path
+        return
+    twin = request.getfixturevalue("twin")
+    folder = open_folder(twin.settings(), "/depot")
+    yield folder, twin.root / "depot"
+    folder.close()
+
+
+@pytest.fixture
+def remote(twin: SftpTwin) -> Iterator[Folder]:
+    folder = open_folder(twin.settings(), "/depot")
+    yield folder
+    folder.close()
+
+
+def test_a_file_put_is_listed_and_read_back(place: tuple[Folder, Path]) -> None:
+    folder, _ = place
+    folder.put("a.csv", BIG)
+    assert folder.names() == ["a.csv"]
+    assert folder.read("a.csv") == BIG
+
+
+def test_the_same_name_is_overwritten(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    folder.put("a.csv", b"a much longer first version")
+    folder.put("a.csv", b"second")
+    assert folder.read("a.csv") == b"second"
+    assert os.listdir(real) == ["a.csv"]
+
+
+def test_a_file_moves_to_a_sub_folder_and_moving_again_is_no_error(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    folder.put("a.csv", b"x")
+    folder.move("a.csv", "traites/a.csv")
+    folder.move("a.csv", "traites/a.csv")
+    assert folder.names() == []
+    assert (real / "traites" / "a.csv").read_bytes() == b"x"
+
+
+def test_moving_what_never_was_is_an_error(place: tuple[Folder, Path]) -> None:
+    with pytest.raises(TryLater):
+        place[0].move("a.csv", "b.csv")
+
+
+def test_deleting_twice_is_no_error(place: tuple[Folder, Path]) -> None:
+    folder, _ = place
+    folder.put("a.csv", b"x")
+    folder.delete("a.csv")
+    folder.delete("a.csv")
+    assert folder.names() == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "/etc/x", "a/../x", "a\0b", ".hidden", "", "a//b", "a\\b", "x\ny", "a/b/c", "..", "a/.b", "n" * 300],
+)
+def test_a_name_that_leaves_the_folder_or_hides_is_refused(place: tuple[Folder, Path], name: str) -> None:
+    folder, real = place
+    for attempt in (
+        lambda: folder.put(name, b"x"), lambda: folder.read(name), lambda: folder.delete(name),
+        lambda: folder.move("a", name), lambda: folder.move(name, "a"),
+    ):  # fmt: skip
+        with pytest.raises(InvalidMessage):
+            attempt()
+    assert os.listdir(real) == []
+
+
+def test_only_plain_visible_files_are_listed(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    (real / "b.csv").write_bytes(b"")
+    (real / ".c.part").write_bytes(b"")
+    (real / "dossier").mkdir()
+    (real / "lien.csv").symlink_to("/etc/hostname")
+    assert folder.names() == ["b.csv"]
+
+
+def test_a_file_above_the_limit_is_not_read(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    (real / "a.csv").write_bytes(b"12345")
+    assert folder.read("a.csv", 5) == b"12345"
+    with pytest.raises(InvalidMessage) as caught:
+        folder.read("a.csv", 4)
+    assert caught.value.code == "too_large"
+
+
+def test_a_missing_folder_is_an_outage(tmp_path: Path, twin: SftpTwin) -> None:
+    for folder in (LocalFolder(tmp_path / "absent"), open_folder(twin.settings(), "/absent")):
+        with pytest.raises(TryLater):
+            folder.put("a.csv", b"x")
+        with pytest.raises(TryLater):
+            folder.names()
+        folder.close()
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_local_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "a.csv").symlink_to(tmp_path / "secret")
+    (shared / "out").symlink_to(tmp_path)
+    with pytest.raises(InvalidMessage):
+        LocalFolder(shared).read("a.csv")
+    with pytest.raises(InvalidMessage):
+        LocalFolder(shared).put("out/b.csv", b"x")
+
+
+def test_a_local_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TryLater, match="ENOSPC"):
+        LocalFolder(tmp_path).put("a.csv", b"x")
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_upload_cut_in_the_middle_leaves_no_final_name(twin: SftpTwin, remote: Folder) -> None:
+    twin.misbehave("cut")
+    with pytest.raises(TryLater):
+        remote.put("a.zip", BIG)
+    assert remote.names() == []
+    assert not (twin.root / "depot" / "a.zip").exists()
+    remote.put("a.zip", BIG)
+    assert remote.read("a.zip") == BIG
+
+
+def test_an_upload_cut_over_an_older_file_leaves_the_older_one(twin: SftpTwin, remote: Folder) -> None:
+    remote.put("a.zip", b"first")
+    twin.misbehave("cut")
+    with pytest.raises(TryLater):
+        remote.put("a.zip", BIG)
+    assert remote.read("a.zip") == b"first"
+
+
+def test_a_rename_cut_before_its_answer_is_unknown(twin: SftpTwin, remote: Folder) -> None:
+    twin.misbehave("cut-rename")
+    with pytest.raises(Unknown):
+        remote.put("a.zip", b"x")
+    remote.put("a.zip", b"x")
+    assert remote.names() == ["a.zip"]
+
+
+def test_a_full_disk_is_try_later_and_leaves_nothing(twin: SftpTwin, remote: Folder) -> None:
+    twin.misbehave("full", times=50)
+    with pytest.raises(TryLater):
+        remote.put("a.zip", BIG)
+    assert os.listdir(twin.root / "depot") == []
+
+
+def test_a_refused_file_is_access_denied(twin: SftpTwin, remote: Folder) -> None:
+    twin.misbehave("denied")
+    with pytest.raises(AccessDenied):
+        remote.put("a.zip", b"x")
+
+
+def test_a_server_that_does_not_answer_is_try_later(twin: SftpTwin) -> None:
+    folder = open_folder(twin.settings(timeout=0.5), "/depot")
+    twin.misbehave("slow")
+    with pytest.raises(TryLater):
+        folder.put("a.zip", b"x")
+    folder.close()
+
+
+def test_a_stopped_server_is_try_later_and_works_again_after(twin: SftpTwin, remote: Folder) -> None:
+    remote.put("a.csv", b"1")
+    twin.stop()
+    for _ in range(2):
+        with pytest.raises(TryLater):
+            remote.put("b.csv", b"2")
+    twin.start()
+    remote.put("b.csv", b"2")
+    assert remote.names() == ["a.csv", "b.csv"]
+
+
+def test_one_connection_serves_many_files(twin: SftpTwin, remote: Folder) -> None:
+    for number in range(5):
+        remote.put(f"{number}.csv", b"x")
+    assert twin.logins == 1
+
+
+def test_a_wrong_host_key_is_access_denied_and_sends_no_password(twin: SftpTwin) -> None:
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    folder = open_folder(twin.settings(host_key=other), "/depot")
+    with pytest.raises(AccessDenied, match="host key"):
+        folder.names()
+    assert twin.logins == 0
+    folder.close()
+
+
+def test_a_host_key_of_another_kind_is_access_denied(twin: SftpTwin) -> None:
+    other = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_public_key().decode()
+    folder = open_folder(twin.settings(host_key=other), "/depot")
+    with pytest.raises(AccessDenied):
+        folder.names()
+    folder.close()
+
+
+def test_a_wrong_password_is_access_denied_and_not_told(twin: SftpTwin) -> None:
+    folder = open_folder(twin.settings(password=Secret("faux-secret")), "/depot")
+    with pytest.raises(AccessDenied) as caught:
+        folder.names()
+    assert "faux-secret" not in str(caught.value)
+    folder.close()
+
+
+def test_a_key_opens_the_account() -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    with SftpTwin(authorized_key=key.export_public_key().decode()) as twin:
+        private = Secret(key.export_private_key().decode())
+        folder = open_folder(twin.settings(password=None, private_key=private), "/")
+        folder.put("a.csv", b"x")
+        assert folder.names() == ["a.csv"]
+        folder.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"host_key": ""}, "host_key"), ({"host_key": "rubbish"}, "host_key"), ({"username": ""}, "username"),
+        ({"password": None}, "password"), ({"private_key": Secret("rubbish")}, "private_key"),
+    ],
+)  # fmt: skip
+def test_missing_or_unreadable_settings_name_their_key(changes: dict[str, object], key: str) -> None:
+    good = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    settings = {"host": "sftp.example.org", "username": "u", "password": Secret("p"), "host_key": good} | changes
+    with pytest.raises(ConfigError) as caught:
+        open_folder(settings, "/")
+    assert caught.value.key == key
