@@ -1,0 +1,606 @@
+"""`hub.toml`: the one settings file. Its keys, defaults and rules of form are in `hub.schema.json`.
+
+`load` gives the settings or stops the start; `faults` lists everything that is wrong at once, each with file and key.
+Secrets are read here, by reference, and appear in no message. The environment is read only from the argument.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from schemas.errors import ConfigError
+from schemas.secret import Secret
+from schemas.shape import dotted, nearest, shape_faults
+
+Environ = Mapping[str, str]
+Table = dict[str, Any]
+Mode = Literal["observe", "pilot", "live"]
+Place = tuple[str | int, ...]
+
+_SCHEMA = Path(__file__).with_name("hub.schema.json")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PLACEHOLDERS = re.compile(
+    r"(change[-_ ]?me|a[-_ ]changer|replace[-_ ]?me|secret|pass(word|wd)?|mot[-_ ]?de[-_ ]?passe|todo|x{3,}|test|admin|"
+    r"guest|default|example|placeholder|none|null)[0-9!]*",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One thing to mend before the hub starts: in which file, at which key, and what. Holds no secret."""
+
+    file: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key}: {self.message}" if self.key else f"{self.file}: {self.message}"
+
+
+class ConsumedFields(Protocol):
+    """What `hub` needs to know of one event type that a connector reads."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+    @property
+    def scope(self) -> str: ...
+    @property
+    def procedures(self) -> tuple[str, ...]: ...
+
+
+class ManifestFacts(Protocol):
+    """What `hub` needs to know of a connector; `connectors.sdk.Manifest` has it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def consumes(self) -> Sequence[ConsumedFields]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How people reach a service; CRPA R112-5 wants it on the acknowledgement of receipt."""
+
+    service: str
+    address: str
+    phone: str
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A legal person served by the hub. `roles`: role named by a procedure → system. `contacts`: by service slug."""
+
+    slug: str
+    label: str
+    siret: str
+    insee: str
+    roles: Mapping[str, str] = field(default_factory=dict)
+    contacts: Mapping[str, Contact] = field(default_factory=dict)
+
+    def system_for(self, role: str) -> str:
+        """The system that plays `role` here: the one named in `roles`, else a system of that very name."""
+        return self.roles.get(role, role)
+
+    def contact_for(self, service: str) -> Contact | None:
+        return self.contacts.get(service) or self.contacts.get("default")
+
+
+@dataclass(frozen=True, slots=True)
+class Consumes:
+    """What one connection reads, after `hub.toml` narrowed its manifest. Same meaning as in the manifest."""
+
+    type: str
+    version: int
+    fields: tuple[str, ...]
+    scope: str
+    procedures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connector configured for one tenant. `consumes_override`: None means what the manifest says; an empty tuple
+    means that nothing is delivered. `rate`: calls per second, None means no limit. Secrets in `settings` are
+    `Secret`; defaults of the manifest's schema are filled in."""
+
+    name: str
+    connector: str
+    tenant: str
+    system: str
+    mode: Mode
+    pilot_procedures: tuple[str, ...] = ()
+    pilot_citizens: tuple[tuple[str, str], ...] = ()
+    procedures: tuple[str, ...] = ()
+    consumes_override: tuple[Consumes, ...] | None = None
+    rate: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    event_bytes: int = 64 * 1024
+    batch_events: int = 500
+    document_bytes: int = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: authorities to trust, own certificate, its key. None means the system's own, or none."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """All that one hub needs. `database` and `bus` hold their passwords and are kept out of `repr`."""
+
+    mode: Literal["development", "production"]
+    database: str = field(repr=False)
+    bus: str = field(repr=False)
+    documents: str
+    public_url: str
+    encryption_key: Secret | None
+    host: str
+    port: int
+    log_level: str
+    tenants: Mapping[str, Tenant]
+    connections: Mapping[str, Connection]
+    limits: Limits
+    tls_bus: Tls
+    tls_database: Tls
+    procedures_dir: Path | None
+
+
+def load(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> HubSettings:
+    """Read `hub.toml`. Raises ConfigError with the first fault and the number of the others."""
+    reading = _read(path, environ, manifests)
+    if reading.settings is None:
+        first, *others = reading.found()
+        more = f" (and {len(others)} more; `unefois check` lists them)" if others else ""
+        raise ConfigError(first.message + more, key=first.key or first.file)
+    return reading.settings
+
+
+def faults(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> list[Fault]:
+    """Every fault of `hub.toml` at once, in the order of its keys."""
+    return _read(path, environ, manifests).found()
+
+
+def filled(schema: Mapping[str, Any], value: object, root: Mapping[str, Any] | None = None) -> Any:
+    """A copy of `value` with the defaults of `schema` put in at every table that is there."""
+    root = root if root is not None else schema
+    schema = _target(schema, root)
+    if isinstance(value, list):
+        return [filled(schema.get("items") or {}, item, root) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    known = schema.get("properties") or {}
+    other = schema.get("additionalProperties")
+    other = other if isinstance(other, Mapping) else {}
+    result = {name: filled(known.get(name, other), item, root) for name, item in value.items()}
+    for name, part in known.items():
+        target = _target(part, root)
+        if name not in result and ("default" in part or "default" in target):
+            result[name] = copy.deepcopy(part.get("default", target.get("default")))
+    return result
+
+
+def _target(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref")
+    if not isinstance(reference, str) or not reference.startswith("#/"):
+        return schema
+    target: Any = root
+    for part in reference[2:].split("/"):
+        target = target.get(part, {}) if isinstance(target, Mapping) else {}
+    return target if isinstance(target, Mapping) else {}
+
+
+@cache
+def _schema() -> Mapping[str, Any]:
+    loaded: Mapping[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    return loaded
+
+
+def _read(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> _Reading:
+    reading = _Reading(path, environ, manifests)
+    raw = reading.parse()
+    if raw is not None:
+        table = reading.well_formed(raw)
+        settings = reading.build(table)
+        if not reading.by_key:
+            reading.settings = settings
+    return reading
+
+
+class _Reading:
+    """One reading of the file. Faulty parts are reported once and left out, so that the rest is still checked."""
+
+    def __init__(self, path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> None:
+        self.path = path
+        self.environ = environ
+        self.manifests = manifests
+        self.production = True
+        self.plain_hosts: tuple[str, ...] = _LOOPBACK
+        self.by_key: dict[str, str] = {}
+        self.settings: HubSettings | None = None
+
+    def found(self) -> list[Fault]:
+        return [Fault(str(self.path), key, message) for key, message in self.by_key.items()]
+
+    def fault(self, key: str, message: str) -> None:
+        self.by_key.setdefault(key, message)
+
+    # form
+
+    def parse(self) -> Table | None:
+        try:
+            return tomllib.loads(self.path.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            self.fault("", f"not TOML: {error}")
+        except UnicodeDecodeError:
+            self.fault("", "not UTF-8")
+        except OSError as error:
+            self.fault("", f"cannot be read ({error.strerror})")
+        return None
+
+    def well_formed(self, raw: Table) -> Table:
+        for found in shape_faults(_schema(), raw):
+            self.fault(found.key, found.message)
+            _drop(raw, found.path)
+        filled_in: Table = filled(_schema(), raw)
+        return filled_in
+
+    # meaning
+
+    def build(self, table: Table) -> HubSettings:
+        self.production = table["mode"] == "production"
+        tls = table.get("tls", {})
+        self.plain_hosts = (*_LOOPBACK, *tls.get("plain_hosts", ()))
+        listen = {"host": "127.0.0.1", "port": 8080} | table.get("listen", {})
+        tenants = {slug: self._tenant(slug, item) for slug, item in table.get("tenants", {}).items()}
+        settings = HubSettings(
+            mode=table["mode"],
+            database=self._database(table),
+            bus=self._bus(table),
+            documents=self._documents(table["documents"]),
+            public_url=self._public_url(table, listen),
+            encryption_key=self._encryption_key(table),
+            host=listen["host"],
+            port=listen["port"],
+            log_level=table["log_level"],
+            tenants=MappingProxyType(tenants),
+            connections=MappingProxyType(
+                {name: self._connection(name, item, tenants) for name, item in table.get("connections", {}).items()}
+            ),
+            limits=Limits(**table.get("limits", {})),
+            tls_bus=self._tls("bus", tls),
+            tls_database=self._tls("database", tls),
+            procedures_dir=self._procedures_dir(table),
+        )
+        self._distinct_systems(settings.connections.values())
+        return settings
+
+    def _tenant(self, slug: str, item: Table) -> Tenant:
+        if "siret" in item and not is_siret(item["siret"]):
+            self.fault(f"tenants.{slug}.siret", "not a SIRET (its check digit is wrong)")
+        contacts = {name: Contact(**{"service": "", "address": "", "phone": ""} | contact)
+                    for name, contact in item.get("contacts", {}).items()}  # fmt: skip
+        return Tenant(
+            slug, item.get("label", ""), item.get("siret", ""), item.get("insee", ""),
+            MappingProxyType(item.get("roles", {})), MappingProxyType(contacts),
+        )  # fmt: skip
+
+    def _database(self, table: Table) -> str:
+        url: str = table["database"]
+        if url.startswith("sqlite:"):
+            if "database_password" in table:
+                self.fault("database_password", "SQLite takes no password")
+            name = url.removeprefix("sqlite:///")
+            if name.startswith(":memory:"):
+                if self.production:
+                    self.fault("database", "a database in memory keeps nothing")
+                return url
+            return f"sqlite:///{self.path.parent / name}"
+        if self._reached_plainly(url) and not table.get("tls", {}).get("database", {}).get("ca"):
+            self.fault("tls.database.ca", "missing: outside this machine PostgreSQL is reached by TLS, or its host is in tls.plain_hosts")  # fmt: skip  # noqa: E501
+        return self._with_password(table, "database", url)
+
+    def _bus(self, table: Table) -> str:
+        url: str = table["bus"]
+        if url == "embedded":
+            if "bus_password" in table:
+                self.fault("bus_password", "the embedded bus takes no password")
+            return url
+        if url.startswith("amqp:") and self._reached_plainly(url):
+            self.fault("bus", "outside this machine a broker is reached by amqps://, or its host is in tls.plain_hosts")
+        return self._with_password(table, "bus", url)
+
+    def _with_password(self, table: Table, key: str, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            written, _ = parts.password, parts.port
+        except ValueError:
+            self.fault(key, "not a valid address")
+            return url
+        reference = table.get(f"{key}_password")
+        if written and (self.production or reference):
+            self.fault(key, f"holds a password; put it in {key}_password by reference")
+        if reference is None or written:
+            return url
+        secret = self._secret(reference, f"{key}_password")
+        if parts.username is None:
+            self.fault(f"{key}_password", f"`{key}` names no user for this password")
+            return url
+        if secret is None:
+            return url
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{parts.username}:{quote(secret.reveal(), safe='')}@{host}"))
+
+    def _documents(self, place: str) -> str:
+        if place.startswith("memory:") and self.production:
+            self.fault("documents", "documents in memory are not kept")
+        return place if "://" in place else str(self.path.parent / place)
+
+    def _public_url(self, table: Table, listen: Table) -> str:
+        host = f"[{listen['host']}]" if ":" in listen["host"] else listen["host"]
+        url: str = table.get("public_url", f"http://{host}:{listen['port']}")
+        if "public_url" in table and url.startswith("http:") and self._reached_plainly(url):
+            self.fault("public_url", "must be https:// outside this machine")
+        return url.rstrip("/")
+
+    def _encryption_key(self, table: Table) -> Secret | None:
+        if "encryption_key" not in table:
+            if self.production:
+                self.fault(
+                    "encryption_key", "missing: 32 random bytes in base64, by reference (openssl rand -base64 32)"
+                )
+            return None
+        secret = self._secret(table["encryption_key"], "encryption_key")
+        if secret is None:
+            return None
+        try:
+            raw = base64.b64decode(secret.reveal(), validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+        if len(raw) != 32:
+            self.fault("encryption_key", "must be 32 bytes in base64")
+        elif self.production and len(set(raw)) < 8:
+            self.fault("encryption_key", "a placeholder, not a random key")
+        return secret
+
+    def _tls(self, name: str, tls: Table) -> Tls:
+        files: dict[str, Path] = {}
+        for part, file in tls.get(name, {}).items():
+            files[part] = self.path.parent / file
+            if not files[part].is_file():
+                self.fault(f"tls.{name}.{part}", "no such file")
+        return Tls(**files)
+
+    def _procedures_dir(self, table: Table) -> Path | None:
+        if "procedures_dir" not in table:
+            return None
+        folder: Path = self.path.parent / table["procedures_dir"]
+        if not folder.is_dir():
+            self.fault("procedures_dir", "no such folder")
+        return folder
+
+    # connections
+
+    def _connection(self, name: str, item: Table, tenants: Mapping[str, Tenant]) -> Connection:
+        key = f"connections.{name}"
+        connector, tenant = item.get("connector"), item.get("tenant")
+        manifest = self.manifests.get(connector) if connector else None
+        if connector and manifest is None:
+            self.fault(f"{key}.connector", f'unknown connector "{connector}"{nearest(connector, self.manifests)}')
+        if tenant and tenant not in tenants:
+            self.fault(f"{key}.tenant", f'unknown tenant "{tenant}"{nearest(tenant, tenants)}')
+        if item["mode"] == "pilot" and not (item["pilot_procedures"] or item["pilot_citizens"]):
+            self.fault(f"{key}.mode", "pilot sends nothing without pilot_procedures or pilot_citizens")
+        settings = self._connector_settings(f"{key}.settings", item.get("settings", {}), manifest)
+        return Connection(
+            name=name, connector=connector or "", tenant=tenant or "", system=item.get("system", name),
+            mode=item["mode"],
+            pilot_procedures=tuple(item["pilot_procedures"]),
+            pilot_citizens=tuple((system, id) for system, _, id in (c.partition(":") for c in item["pilot_citizens"])),
+            procedures=tuple(item["procedures"]),
+            consumes_override=self._consumes(f"{key}.consumes", item.get("consumes"), manifest),
+            rate=item.get("rate"),
+            settings=MappingProxyType(settings),
+        )  # fmt: skip
+
+    def _connector_settings(self, key: str, table: Table, manifest: ManifestFacts | None) -> Table:
+        if manifest is None:
+            return table
+        schema = manifest.settings
+        secrets: dict[Place, Secret] = {}
+        bad: set[Place] = set()
+        for place, value in _secret_places(schema, table, schema):
+            secret = self._secret_value(value, key + "." + dotted(place))
+            if secret is None:
+                bad.add(place)
+            else:
+                secrets[place] = secret
+        plain = copy.deepcopy(table)
+        for place in bad | set(secrets):
+            _put(plain, place, secrets[place].reveal() if place in secrets else "")
+        for found in shape_faults(schema, plain):
+            if not any(found.path[: len(place)] == place for place in bad):
+                self.fault(f"{key}.{found.key}" if found.key else key, found.message)
+        for place, text in _texts(table):
+            if place not in secrets and text.startswith("http://") and self._reached_plainly(text):
+                self.fault(f"{key}.{dotted(place)}", "must be https://, or its host is in tls.plain_hosts")
+        resolved: Table = filled(schema, table)
+        for place, secret in secrets.items():
+            _put(resolved, place, secret)
+        return resolved
+
+    def _secret_value(self, value: object, key: str) -> Secret | None:
+        if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("env", value.get("file")), str):
+            return self._secret(value, key)
+        self.fault(key, _schema()["$defs"]["secret"]["message"])
+        return None
+
+    def _secret(self, reference: Mapping[str, str], key: str) -> Secret | None:
+        if "env" in reference:
+            source, text = f"environment variable {reference['env']}", self.environ.get(reference["env"])
+        else:
+            source, text = f"file {reference['file']}", self._secret_file(reference["file"], key)
+        if not text:
+            self.fault(key, f"{source} is missing or empty")
+            return None
+        if self.production and _PLACEHOLDERS.fullmatch(text.strip()):
+            self.fault(key, f"{source} holds a placeholder, not a secret")
+        return Secret(text)
+
+    def _secret_file(self, file: str, key: str) -> str | None:
+        try:
+            return (self.path.parent / file).read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            self.fault(key, f"file {file} cannot be read ({error.strerror})")
+        except UnicodeDecodeError:
+            self.fault(key, f"file {file} is not UTF-8 text")
+        return None
+
+    def _consumes(
+        self, key: str, items: list[Table] | None, manifest: ManifestFacts | None
+    ) -> tuple[Consumes, ...] | None:
+        if items is None or manifest is None:
+            return None
+        narrowed = []
+        for position, item in enumerate(items):
+            granted = _granted(item, manifest)
+            if granted is None:
+                known = [consumed.type for consumed in manifest.consumes]
+                self.fault(f"{key}[{position}].type", f"{manifest.id} does not read it{nearest(item['type'], known)}")
+                continue
+            narrowed.append(self._narrowed(f"{key}[{position}]", item, granted))
+        return tuple(narrowed)
+
+    def _narrowed(self, key: str, item: Table, granted: ConsumedFields) -> Consumes:
+        fields = tuple(item.get("fields", granted.fields))
+        for pointer in fields:
+            if not any(pointer == wide or pointer.startswith(wide + "/") for wide in granted.fields):
+                self.fault(f"{key}.fields", f"{pointer} is not among the fields of the manifest")
+        scope = item.get("scope", granted.scope)
+        if granted.scope not in ("all", scope):
+            self.fault(f"{key}.scope", f"wider than the manifest's ({granted.scope})")
+        procedures = tuple(item["procedures"]) or granted.procedures
+        if granted.procedures and not set(procedures) <= set(granted.procedures):
+            self.fault(f"{key}.procedures", "wider than the manifest's")
+        return Consumes(granted.type, granted.version, fields, scope, procedures)
+
+    def _distinct_systems(self, connections: Iterable[Connection]) -> None:
+        seen: dict[tuple[str, str], str] = {}
+        for connection in connections:
+            other = seen.setdefault((connection.tenant, connection.system), connection.name)
+            if other != connection.name:
+                self.fault(f"connections.{connection.name}.system", f'"{connection.system}" is already connection {other} of this tenant')  # fmt: skip  # noqa: E501
+
+    def _reached_plainly(self, url: str) -> bool:
+        """Whether, in production, this address leaves the machine for a host that nobody declared as closed."""
+        try:
+            host = urlsplit(url).hostname
+        except ValueError:
+            return False
+        return self.production and bool(host) and host not in self.plain_hosts
+
+
+def is_siret(text: str) -> bool:
+    """14 digits whose Luhn sum is right; La Poste's establishments (SIREN 356000000) sum their digits by five."""
+    if len(text) != 14 or not (text.isascii() and text.isdigit()):
+        return False
+    if text.startswith("356000000") and sum(map(int, text)) % 5 == 0:
+        return True
+    doubled = (int(digit) * (2 - position % 2) for position, digit in enumerate(text))
+    return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
+
+
+def _granted(item: Table, manifest: ManifestFacts) -> ConsumedFields | None:
+    for consumed in manifest.consumes:
+        if consumed.type == item["type"] and consumed.version == item["version"]:
+            return consumed
+    return None
+
+
+def _secret_places(
+    schema: Mapping[str, Any], value: object, root: Mapping[str, Any], place: Place = ()
+) -> Iterator[tuple[Place, object]]:
+    """Where `value` holds what `schema` declares secret, also below `$ref`, `allOf`, `anyOf`, `oneOf`, `then`."""
+    found: dict[Place, object] = {}
+    for part in _alternatives(schema, root):
+        if part.get("secret") is True:
+            found[place] = value
+            break
+        if isinstance(value, Mapping):
+            other = part.get("additionalProperties")
+            for name, item in value.items():
+                inner = (part.get("properties") or {}).get(name, other)
+                if isinstance(inner, Mapping):
+                    found |= dict(_secret_places(inner, item, root, (*place, name)))
+        elif isinstance(value, list) and isinstance(part.get("items"), Mapping):
+            for position, item in enumerate(value):
+                found |= dict(_secret_places(part["items"], item, root, (*place, position)))
+    yield from found.items()
+
+
+def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield schema
+    if "$ref" in schema:
+        yield from _alternatives(_target(schema, root), root)
+    for rule in ("allOf", "anyOf", "oneOf"):
+        for part in schema.get(rule, ()):
+            yield from _alternatives(part, root)
+    for rule in ("then", "else"):
+        if isinstance(schema.get(rule), Mapping):
+            yield from _alternatives(schema[rule], root)
+
+
+def _texts(value: object, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _texts(item, (*place, name))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _texts(item, (*place, position))
+
+
+def _put(table: Any, place: Place, value: object) -> None:
+    for part in place[:-1]:
+        table = table[part]
+    table[place[-1]] = value
+
+
+def _drop(table: Any, place: Place) -> None:
+    """Remove what is at `place`; inside a list, the whole list, so that no position moves."""
+    for part in place[:-1]:
+        following = table.get(part) if isinstance(table, dict) else None
+        if not isinstance(following, dict):
+            break
+        table = following
+    else:
+        part = place[-1] if place else ""
+    if isinstance(table, dict):
+        table.pop(part, None)

@@ -1,0 +1,129 @@
+"""A JSON value held against a JSON Schema, with faults that people can read and that never quote the value.
+
+For files that people write (settings, manifests, procedures): every fault at once, each with its place, unknown keys
+with the nearest known one. A schema may say its own sentence with the keyword `message`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError
+
+_KINDS = {
+    "string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+    "array": "a list", "object": "a table", "null": "null",
+}  # fmt: skip
+_LIMITS = {
+    "minLength": "must have at least {} characters",
+    "maxLength": "must have at most {} characters",
+    "minItems": "must have at least {} items",
+    "maxItems": "must have at most {} items",
+    "minimum": "must be at least {}",
+    "maximum": "must be at most {}",
+    "exclusiveMinimum": "must be more than {}",
+    "exclusiveMaximum": "must be less than {}",
+    "pattern": "must match {}",
+    "format": "must be a valid {}",
+    "const": "must be {}",
+    "minProperties": "must have at least {} keys",
+    "maxProperties": "must have at most {} keys",
+}
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ShapeFault:
+    """One fault: where (keys and list positions) and what, without the value."""
+
+    path: Path
+    message: str
+
+    @property
+    def key(self) -> str:
+        return dotted(self.path)
+
+
+def shape_faults(schema: Mapping[str, Any], value: object) -> list[ShapeFault]:
+    """Every fault of `value`, in the order of its keys. Empty when it is valid."""
+    validator = Draft202012Validator(schema, format_checker=FormatChecker())
+    found = {fault for error in validator.iter_errors(value) for fault in _said(error)}
+    return sorted(found, key=lambda fault: (tuple(map(str, fault.path)), fault.message))
+
+
+def schema_fault(schema: object) -> str | None:
+    """Why `schema` is not a JSON Schema 2020-12, or None when it is one."""
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        return f"not a JSON Schema 2020-12 (at {dotted(error.absolute_path) or 'its root'}: {error.validator})"
+    return None
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """`("tenants", "x", 0)` as `tenants.x[0]`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` (did you mean "x"?)`, or nothing when no known name is close."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f' (did you mean "{close[0]}"?)' if close else ""
+
+
+def _said(error: ValidationError) -> Iterator[ShapeFault]:
+    path: Path = tuple(error.absolute_path)
+    if "propertyNames" in error.absolute_schema_path:
+        yield ShapeFault((*path, str(error.instance)), f"not a good name: {_sentence(error)}")
+    elif error.validator == "required":
+        for name in error.validator_value:
+            if name not in error.instance:
+                yield ShapeFault((*path, name), "missing")
+    elif error.validator in ("additionalProperties", "unevaluatedProperties"):
+        known = error.schema.get("properties", {})
+        for name in error.instance:
+            if name not in known:
+                yield ShapeFault((*path, name), f"unknown key{nearest(name, known)}")
+    elif error.validator in ("anyOf", "oneOf", "allOf") and len(error.context or ()) and not _own(error):
+        yield from _nearest_branch(error)
+    else:
+        yield ShapeFault(path, _sentence(error))
+
+
+def _nearest_branch(error: ValidationError) -> Iterator[ShapeFault]:
+    """The faults of the branch that the value comes nearest to: the one whose faults lie deepest."""
+    branches: dict[Any, list[ValidationError]] = {}
+    for inner in error.context or ():
+        branches.setdefault(inner.relative_schema_path[0], []).append(inner)
+    best = max(branches.values(), key=lambda faults: (min(len(f.absolute_path) for f in faults), -len(faults)))
+    for inner in best:
+        yield from _said(inner)
+
+
+def _own(error: ValidationError) -> str | None:
+    schema = error.schema
+    own = schema.get("message") if isinstance(schema, Mapping) else None
+    return own if isinstance(own, str) else None
+
+
+def _sentence(error: ValidationError) -> str:
+    own = _own(error)
+    if own:
+        return own
+    rule, wanted = str(error.validator), error.validator_value
+    if rule == "type":
+        kinds = [wanted] if isinstance(wanted, str) else wanted
+        return "must be " + " or ".join(_KINDS[kind] for kind in kinds)
+    if rule == "enum":
+        close = nearest(error.instance, map(str, wanted)) if isinstance(error.instance, str) else ""
+        return "must be one of " + ", ".join(map(str, wanted)) + close
+    if rule == "uniqueItems":
+        return "holds the same item twice"
+    return _LIMITS.get(rule, "breaks the rule " + rule).format(wanted)
