@@ -45,13 +45,15 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """An HTTP call to `/in/{connection}`. Header names in lower case; `path` is what follows the connection."""
+    """An HTTP call to `/in/{connection}`. Header names in lower case; `path` is what follows the connection;
+    `query_string` is the query as it came, undecoded, for those who sign it ("" when the caller did not keep it)."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+    query_string: str = ""
 
 
 @dataclass(frozen=True, slots=True)
