@@ -1,0 +1,61 @@
+"""What JSON Schema cannot say by itself: the formats that our schemas name, as pure functions.
+
+Both validators (the fast one and the reference) are given these same functions, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from types import MappingProxyType
+
+LA_POSTE = "356000000"  # its establishments were numbered without the Luhn key, see `is_siret`
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_PARTIAL_DATE = re.compile(r"[0-9]{4}(-[0-9]{2}){0,2}")
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+)
+_SIRET = re.compile(r"[0-9]{14}")
+
+
+def is_date(text: str) -> bool:
+    """A day of the calendar, YYYY-MM-DD."""
+    return bool(_DATE.fullmatch(text)) and _reads(date.fromisoformat, text)
+
+
+def is_partial_date(text: str) -> bool:
+    """YYYY, YYYY-MM or YYYY-MM-DD: what a birth record knows."""
+    return bool(_PARTIAL_DATE.fullmatch(text)) and is_date(text + "-01" * (2 - text.count("-")))
+
+
+def is_date_time(text: str) -> bool:
+    """RFC 3339 with an offset. A leap second is refused: most packages cannot read it."""
+    return bool(_INSTANT.fullmatch(text)) and _reads(datetime.fromisoformat, text)
+
+
+def is_siret(text: str) -> bool:
+    """14 digits with the Luhn key. Establishments of La Poste other than its seat only need a sum of digits that is
+    a multiple of 5."""
+    if not _SIRET.fullmatch(text):
+        return False
+    return _luhn(text) or (text.startswith(LA_POSTE) and sum(map(int, text)) % 5 == 0)
+
+
+FORMATS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
+    {"date": is_date, "partial-date": is_partial_date, "date-time": is_date_time, "siret": is_siret}
+)
+
+
+def _luhn(digits: str) -> bool:
+    doubled = (int(digit) * (1 + index % 2) for index, digit in enumerate(reversed(digits)))
+    return sum(n // 10 + n % 10 for n in doubled) % 10 == 0
+
+
+def _reads(parse: Callable[[str], object], text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True

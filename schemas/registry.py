@@ -1,0 +1,235 @@
+"""The registry: every shared schema, loaded once; says whether an event is valid and serves the schemas to others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.abc import Traversable
+from importlib.resources import files
+from typing import Any, Literal, cast
+
+import orjson
+
+from schemas.errors import InvalidMessage
+from schemas.event import Event
+from schemas.validators import Schema, SchemaSet, opened, rewritten
+
+Order = Literal["request", "citizen", "subject"]
+
+FOLDERS = ("events", "records")
+_FILE = re.compile(r"([a-z][a-z0-9.-]*)\.v([1-9][0-9]{0,3})\.json")
+_URN = re.compile(r"urn:unefois:(record:)?([a-z][a-z0-9.-]*):v([1-9][0-9]{0,3})")
+
+
+class Registry:
+    """The schemas of one folder. Immutable; share one between threads.
+
+    `Registry.load()` reads the schemas of the product; give another folder (`events/`, `records/`) to read that.
+    """
+
+    def __init__(self, schemas: Mapping[str, Schema]) -> None:
+        """`schemas` by file name: `events/request.received.v1.json`. Raises ValueError, naming the file, when a `$id`
+        is not the one that its name asks for, or a `$ref` leads nowhere."""
+        self._files = dict(schemas)
+        self._events: dict[str, dict[int, Schema]] = {}
+        self._uris: dict[tuple[str, int], str] = {}
+        for name, schema in sorted(self._files.items()):
+            self._admit(name, schema)
+        self._set = SchemaSet(self._files.values())
+        self._check_references()
+
+    @staticmethod
+    def load(root: Traversable | None = None) -> Registry:
+        return Registry(read_folder(root or files("schemas")))
+
+    def types(self) -> tuple[str, ...]:
+        return tuple(self._events)
+
+    def versions(self, event_type: str) -> tuple[int, ...]:
+        """The versions of a type, oldest first; empty when the type is unknown."""
+        return tuple(sorted(self._events.get(event_type, ())))
+
+    def known(self, event_type: str, version: int = 1) -> bool:
+        return (event_type, version) in self._uris
+
+    def order_of(self, event_type: str) -> Order:
+        """What the order key of an event of this type names. InvalidMessage when the type is unknown."""
+        return cast(Order, self._ours(event_type)["order"])
+
+    def supersedes(self, event_type: str) -> bool:
+        """True when a newer event of the key makes an older waiting one pointless. InvalidMessage when unknown."""
+        return bool(self._ours(event_type)["supersedes"])
+
+    def category(self, event_type: str) -> str:
+        return str(self._ours(event_type)["category"])
+
+    def validate(self, event: Event) -> None:
+        """Check an event against the closed schema of its type and version.
+
+        Raises InvalidMessage: code `unknown_type`, `unknown_schema`, `not_json` or `schema_violation`, a pointer into
+        the event, the keyword that was broken in `rule`, and a sentence that holds nothing of the data.
+        """
+        uri = self._uris.get((event.type, event.version))
+        if uri is None:
+            raise self._unknown(event)
+        data: object = event.data
+        try:
+            # Four levels are kept for the envelopes around data: what passes here can always be written again.
+            plain = orjson.dumps([[[[data]]]], default=_mapping)
+        except TypeError:
+            raise InvalidMessage(
+                "data must be JSON, and not nested too deeply", pointer="/data", code="not_json"
+            ) from None
+        try:
+            valid = self._set.accepts(uri, data)
+        except ValueError:  # mappings or sequences that are not dict and list: read them back as such
+            data = orjson.loads(plain)[0][0][0][0]
+            valid = self._set.accepts(uri, data)
+        if not valid:
+            fault = self._set.fault(uri, data)
+            raise InvalidMessage(
+                fault.sentence, pointer=f"/data{fault.pointer}", code="schema_violation", rule=fault.rule
+            )
+
+    def schema(self, event_type: str, version: int = 1) -> Schema:
+        """The schema of `data` as it is written in its file. KeyError when unknown."""
+        return self._events[event_type][version]
+
+    def reader_schema(self, event_type: str, version: int = 1) -> dict[str, Any]:
+        """The self-contained schema for a reader: unknown properties are to be ignored. KeyError when unknown."""
+        return cast(dict[str, Any], opened(self.bundled(f"events/{event_type}.v{version}.json")))
+
+    def names(self) -> tuple[str, ...]:
+        """The names that `bundled` takes: the paths under `/schemas/`."""
+        return tuple(sorted(self._files))
+
+    def bundled(self, name: str) -> dict[str, Any]:
+        """One schema with all that it refers to in `$defs`, as served at `/schemas/<name>`. KeyError when unknown."""
+        schema = self._files[name]
+        definitions = {
+            self._definition(uri): self.local(uri, "#/$defs/") for uri in sorted(self.reached(schema["$id"]))
+        }
+        body = cast(dict[str, Any], rewritten(schema, self._relink("#/$defs/")))
+        return body | ({"$defs": definitions} if definitions else {})
+
+    def local(self, uri: str, prefix: str) -> dict[str, Any]:
+        """A schema to be placed inside another document, with its references leading to `prefix` + name."""
+        body = rewritten(self._set.schemas[uri], self._relink(prefix))
+        return {keyword: value for keyword, value in body.items() if keyword not in ("$schema", "$id")}
+
+    def reached(self, uri: str) -> set[str]:
+        """The `$id` of every schema that this one refers to, near or far."""
+        found: set[str] = set()
+        waiting = [uri]
+        while waiting:
+            near = references(self._set.schemas[waiting.pop()]) - found
+            found |= near
+            waiting.extend(near)
+        return found
+
+    def listing(self) -> list[dict[str, Any]]:
+        """One line for each version of each event type, for `unefois schema list` and the documentation."""
+        return [
+            {
+                "type": event_type,
+                "version": version,
+                "title": schema["title"],
+                "description": schema["description"],
+                "order": self.order_of(event_type),
+                "supersedes": self.supersedes(event_type),
+                "category": self.category(event_type),
+                "dataschema": schema["$id"],
+                "path": f"/schemas/events/{event_type}.v{version}.json",
+            }
+            for event_type, versions in self._events.items()
+            for version, schema in sorted(versions.items())
+        ]
+
+    @property
+    def schema_set(self) -> SchemaSet:
+        return self._set
+
+    def _admit(self, name: str, schema: Schema) -> None:
+        folder, _, file = name.partition("/")
+        match = _FILE.fullmatch(file)
+        if folder not in FOLDERS or match is None:
+            raise ValueError(f"{name}: must be events/<type>.v<number>.json or records/<name>.v<number>.json")
+        kind, version = match.group(1), int(match.group(2))
+        uri = f"urn:unefois:{'record:' if folder == 'records' else ''}{kind}:v{version}"
+        if schema.get("$id") != uri:
+            raise ValueError(f"{name}: $id must be {uri}")
+        if folder == "events":
+            self._events.setdefault(kind, {})[version] = schema
+            self._uris[kind, version] = uri
+
+    def _check_references(self) -> None:
+        for name, schema in self._files.items():
+            lost = references(schema) - self._set.schemas.keys()
+            if lost:
+                raise ValueError(f"{name}: $ref leads nowhere: {', '.join(sorted(lost))}")
+
+    def _ours(self, event_type: str) -> Mapping[str, Any]:
+        """How the hub treats the type: settled by its first version, for all of them."""
+        versions = self._events.get(event_type)
+        if versions is None:
+            raise InvalidMessage("this type of event is not known", pointer="/type", code="unknown_type")
+        return cast(Mapping[str, Any], versions[min(versions)]["x-unefois"])
+
+    def _unknown(self, event: Event) -> InvalidMessage:
+        versions = self.versions(event.type)
+        if not versions:
+            return InvalidMessage("this type of event is not known", pointer="/type", code="unknown_type")
+        known = ", ".join(f"v{version}" for version in versions)
+        return InvalidMessage(
+            f"this version of the type is not known; there is {known}", pointer="/dataschema", code="unknown_schema"
+        )
+
+    def _relink(self, prefix: str) -> Any:
+        def change(schema: dict[str, Any]) -> dict[str, Any]:
+            target = schema.get("$ref")
+            return schema | {"$ref": prefix + self._definition(target)} if target else schema
+
+        return change
+
+    @staticmethod
+    def _definition(uri: str) -> str:
+        match = _URN.fullmatch(uri)
+        if match is None:
+            raise ValueError(f"$ref must name a shared schema by its urn: {uri}")
+        return f"{match.group(2)}.v{match.group(3)}"
+
+
+def read_folder(root: Traversable) -> dict[str, Schema]:
+    """The schemas under `events/` and `records/`, by file name. Raises ValueError on a file that is not JSON."""
+    found: dict[str, Schema] = {}
+    for folder in FOLDERS:
+        place = root.joinpath(folder)
+        for entry in sorted(place.iterdir(), key=lambda entry: entry.name) if place.is_dir() else ():
+            if entry.name.endswith(".json"):
+                found[f"{folder}/{entry.name}"] = _read(f"{folder}/{entry.name}", entry)
+    return found
+
+
+def references(schema: Any) -> set[str]:
+    """Every `$ref` in a schema."""
+    found: set[str] = set()
+
+    def note(part: dict[str, Any]) -> dict[str, Any]:
+        found.update([part["$ref"]] if "$ref" in part else [])
+        return part
+
+    rewritten(schema, note)
+    return found
+
+
+def _read(name: str, entry: Traversable) -> Schema:
+    try:
+        return cast(Schema, orjson.loads(entry.read_bytes()))
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{name}: not JSON (line {error.lineno}, column {error.colno})") from error
+
+
+def _mapping(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError

@@ -1,0 +1,243 @@
+"""A closed set of schemas with its two validators. Only this file imports jsonschema, referencing and jsonschema-rs.
+
+jsonschema-rs answers yes or no on the hot path. jsonschema is the reference: it is asked only after a no, to say where
+and why; it is imported then, because most processes never need it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jsonschema_rs
+
+from schemas.checks import FORMATS
+
+Schema = dict[str, Any]
+
+# Where a keyword holds schemas, by shape. What is in none of them (enum, const, examples, x-...) is data.
+ONE = frozenset({"items", "contains", "not", "if", "then", "else", "propertyNames", "additionalProperties",
+                 "unevaluatedProperties", "unevaluatedItems", "contentSchema"})  # fmt: skip
+LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a document was refused: where, by which keyword, and a sentence that holds nothing of the document."""
+
+    pointer: str
+    rule: str
+    sentence: str
+
+
+class SchemaSet:
+    """Schemas that refer to each other by `$id`. Shared between threads; validators are compiled on first use."""
+
+    def __init__(self, schemas: Iterable[Schema]) -> None:
+        self.schemas: dict[str, Schema] = {schema["$id"]: schema for schema in schemas}
+        self._compiled: dict[str, Callable[[Any], bool]] = {}
+
+    def accepts(self, uri: str, document: object) -> bool:
+        """The verdict of the fast validator. ValueError when the document holds what is not plain JSON."""
+        verdict = self._compiled.get(uri)
+        if verdict is None:
+            verdict = self._compiled[uri] = self.compile(self.schemas[uri]).is_valid
+        return verdict(document)
+
+    def compile(self, schema: Schema | bool) -> jsonschema_rs.Draft202012Validator:
+        """The fast validator of any schema that refers into this set."""
+        return jsonschema_rs.Draft202012Validator(
+            schema, registry=self._fast_registry, formats=dict(FORMATS), validate_formats=True
+        )
+
+    def reference_accepts(self, uri: str, document: object) -> bool:
+        """The verdict of the reference validator."""
+        return bool(self._reference(uri).is_valid(document))
+
+    def fault(self, uri: str, document: object) -> Fault:
+        """Word the refusal of a document that `accepts` refused."""
+        from jsonschema.exceptions import best_match
+
+        error = best_match(self._reference(uri).iter_errors(document))
+        if error is None:  # the two disagree: stay refused, and say what the fast one says
+            first = next(self.compile(self.schemas[uri]).iter_errors(document))
+            return Fault(pointer(first.instance_path), first.kind.name, "the document breaks its schema here")
+        return _word(error)
+
+    def open(self) -> SchemaSet:
+        """The reader's face: the same set, without the closedness."""
+        return SchemaSet([opened(schema) for schema in self.schemas.values()])
+
+    @cached_property
+    def _fast_registry(self) -> jsonschema_rs.Registry:
+        return jsonschema_rs.Registry([(uri, schema) for uri, schema in self.schemas.items()])
+
+    @cached_property
+    def _references(self) -> Any:
+        from referencing import Registry
+        from referencing.jsonschema import DRAFT202012
+
+        resources = [(uri, DRAFT202012.create_resource(schema)) for uri, schema in self.schemas.items()]
+        return Registry().with_resources(resources).crawl()
+
+    @cached_property
+    def _reference_class(self) -> Any:
+        from jsonschema import Draft202012Validator, validators
+
+        return validators.extend(Draft202012Validator, {"pattern": _pattern})
+
+    def _reference(self, uri: str) -> Any:
+        from jsonschema import FormatChecker
+
+        checker = FormatChecker(formats=())
+        for name, check in FORMATS.items():
+            checker.checks(name)(lambda value, check=check: not isinstance(value, str) or check(value))
+        return self._reference_class(self.schemas[uri], registry=self._references, format_checker=checker)
+
+
+def check_schema(schema: Schema) -> str | None:
+    """The fault of a schema against its meta-schema, or None."""
+    try:
+        jsonschema_rs.meta.validate(schema)
+    except jsonschema_rs.ValidationError as error:
+        return f"{pointer(error.instance_path)}: {error.message}"
+    return None
+
+
+def subschemas(schema: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The schemas directly inside a schema, each with its path (`("properties", "email")`)."""
+    if not isinstance(schema, Mapping):
+        return
+    for keyword, value in schema.items():
+        if keyword in ONE:
+            yield (keyword,), value
+        elif keyword in LIST:
+            yield from (((keyword, str(index)), item) for index, item in enumerate(value))
+        elif keyword in NAMED:
+            yield from (((keyword, name), item) for name, item in value.items())
+
+
+def rewritten(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """A copy of a schema with `change` applied to every schema in it, innermost first; data keywords are kept as is."""
+    if not isinstance(schema, Mapping):
+        return schema
+    body: dict[str, Any] = {}
+    for keyword, value in schema.items():
+        if keyword in ONE:
+            body[keyword] = rewritten(value, change)
+        elif keyword in LIST:
+            body[keyword] = [rewritten(item, change) for item in value]
+        elif keyword in NAMED:
+            body[keyword] = {name: rewritten(item, change) for name, item in value.items()}
+        else:
+            body[keyword] = value
+    return change(body)
+
+
+def opened(schema: Any) -> Any:
+    """The same schema for a reader: unknown properties are ignored."""
+    return rewritten(schema, _without_closedness)
+
+
+def pointer(path: Iterable[object]) -> str:
+    """RFC 6901."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def _without_closedness(schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        keyword: value
+        for keyword, value in schema.items()
+        if keyword not in ("unevaluatedProperties", "additionalProperties") or value is not False
+    }
+
+
+def _pattern(validator: Any, patrn: str, instance: Any, schema: Any) -> Iterator[Any]:
+    """`pattern` as ECMA-262 reads it: in Python `$` also matches before a last newline and `\\d` beyond ASCII."""
+    from jsonschema import ValidationError
+
+    if isinstance(instance, str) and not re.search(re.sub(r"(?<!\\)\$(?=$|\))", r"\\Z", patrn), instance, re.ASCII):
+        yield ValidationError("does not match the pattern")
+
+
+def _word(error: Any) -> Fault:
+    path = list(error.absolute_path)
+    rule = str(error.validator)
+    sentence, member = _SENTENCES.get(rule, _otherwise)(error)
+    return Fault(pointer([*path, member] if member is not None else path), rule, sentence)
+
+
+def _missing(error: Any) -> tuple[str, str | None]:
+    name = next(name for name in error.validator_value if name not in error.instance)
+    return f"the property {name} is missing", name
+
+
+def _unexpected(error: Any) -> tuple[str, str | None]:
+    known = error.schema.get("properties", {})
+    names = [name for name in error.instance if name not in known]
+    # A key may hold personal data as well as a value: only what looks like a name of a property is shown.
+    name = names[0] if names and _PLAIN_NAME.fullmatch(names[0]) else None
+    return "the schema has no such property" if name else "a property here is not in the schema", name
+
+
+def _formatted(error: Any) -> tuple[str, str | None]:
+    labels = {
+        "siret": "must be a SIRET: 14 digits with a right control key",
+        "date": "must be a date of the calendar, YYYY-MM-DD",
+        "partial-date": "must be YYYY, YYYY-MM or YYYY-MM-DD, of the calendar",
+        "date-time": "must be an RFC 3339 instant with its offset",
+    }
+    return labels.get(error.validator_value, f"must have the format {error.validator_value}"), None
+
+
+def _alternative(error: Any) -> tuple[str, str | None]:
+    names = [" and ".join(branch["required"]) for branch in error.validator_value if "required" in branch]
+    if len(names) == len(error.validator_value):
+        return f"must hold {'one' if error.validator == 'oneOf' else 'at least one'} of: {', '.join(names)}", None
+    here = [_word(fault).sentence for fault in error.context if len(fault.absolute_path) == len(error.absolute_path)]
+    return ", or ".join(dict.fromkeys(here)) or "fits none of the forms that the schema allows", None
+
+
+def _otherwise(error: Any) -> tuple[str, str | None]:
+    return f"breaks the rule {error.validator} of the schema", None
+
+
+def _said(sentence: str) -> Callable[[Any], tuple[str, str | None]]:
+    return lambda error: (sentence.format(error.validator_value), None)
+
+
+def _typed(error: Any) -> tuple[str, str | None]:
+    wanted = error.validator_value
+    return f"must be of type {wanted if isinstance(wanted, str) else ' or '.join(wanted)}", None
+
+
+def _listed(error: Any) -> tuple[str, str | None]:
+    return "must be one of: " + ", ".join(str(value) for value in error.validator_value), None
+
+
+_SENTENCES: Mapping[str, Callable[[Any], tuple[str, str | None]]] = {
+    "required": _missing,
+    "unevaluatedProperties": _unexpected,
+    "additionalProperties": _unexpected,
+    "type": _typed,
+    "enum": _listed,
+    "const": _said("must be {}"),
+    "pattern": _said("must match the pattern {}"),
+    "format": _formatted,
+    "minLength": _said("must have at least {} characters"),
+    "maxLength": _said("must have at most {} characters"),
+    "minimum": _said("must be at least {}"),
+    "maximum": _said("must be at most {}"),
+    "minItems": _said("must have at least {} items"),
+    "maxItems": _said("must have at most {} items"),
+    "minProperties": _said("must have at least {} properties"),
+    "maxProperties": _said("must have at most {} properties"),
+    "anyOf": _alternative,
+    "oneOf": _alternative,
+}
