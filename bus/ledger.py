@@ -1,0 +1,671 @@
+"""The ledger: what was accepted, and where each delivery stands. All of it is SQL, the same on SQLite and PostgreSQL.
+
+`Ledger.transaction()` gives the unit of work; its methods are the only statements that change a delivery.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import orjson
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    bindparam,
+    case,
+    create_engine,
+    delete,
+    event,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    tuple_,
+    update,
+)  # fmt: skip
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import DBAPIError
+
+from bus.tables import (
+    DELIVERED,
+    EXPECTED,
+    FINAL,
+    HELD,
+    OPEN,
+    PARKED,
+    RECEIVED,
+    REFUSED,
+    SENT,
+    SKIPPED,
+    STARTED,
+    SUPERSEDED,
+    WAITING,
+    counters,
+    cursors,
+    deliveries,
+    door,
+    events,
+    leases,
+    metadata,
+    subscriptions,
+    switches,
+)  # fmt: skip
+from schemas.errors import BusUnavailable
+from schemas.event import Event
+
+_FEW = 500  # followers released at once: a key with a long backlog must not be rewritten at each step
+DOOR_DAYS = 400  # 13 months and a margin
+
+
+class Cipher(Protocol):
+    """Encrypts bodies at rest; `context` binds a body to its place."""
+
+    def encrypt(self, plain: bytes, context: bytes) -> bytes: ...
+
+    def decrypt(self, sealed: bytes, context: bytes) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An accepted event with what the hub decided about it."""
+
+    seq: int
+    tenant: str
+    event: Event
+    order_key: str
+    request_id: str | None
+    origin: str
+    accepted_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event about to be written, with the connections that must get it."""
+
+    tenant: str
+    event: Event
+    digest: bytes
+    order_key: str
+    request_id: str | None
+    origin: str
+    connections: Sequence[str]
+    supersedes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery whose attempt is committed: call the handler now. `doubt`: look the effect up first."""
+
+    seq: int
+    order_key: str
+    attempt: int
+    deaths: int
+    doubt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How an attempt ended. `state` is delivered, refused, waiting (with `due`), parked, or received (not tried)."""
+
+    seq: int
+    order_key: str
+    state: str
+    cause: str | None = None
+    answer: str | None = None
+    reference: str | None = None
+    due: float | None = None
+    doubt: bool = False
+
+
+class LeaseLost(Exception):
+    """Somebody else holds the lease now: stop acting for it."""
+
+
+class Ledger:
+    """Open with `Ledger(url)`. `now` is the clock in seconds since 1970; `cipher` encrypts event data at rest."""
+
+    def __init__(self, url: str, *, cipher: Cipher | None = None, now: Callable[[], float] = time.time) -> None:
+        self.engine = _engine(url)
+        self.cipher = cipher
+        self.now = now
+        self._writer = threading.RLock() if self.engine.dialect.name == "sqlite" else None
+        self._changed = threading.Condition()
+        self._changes = 0
+
+    def create(self) -> None:
+        """Make all tables; for tests and for a new SQLite file. Elsewhere migrations do it."""
+        with self.engine.begin() as connection:
+            metadata.create_all(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A unit of work: all of it or nothing. Raises BusUnavailable when the database is away."""
+        with _translated(), self._exclusive(), self.engine.connect() as connection:
+            tx = Transaction(self, connection)
+            yield tx
+            connection.commit()
+        if tx.woke:
+            self.wake()
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A look at committed state; never waits for a writer."""
+        with _translated(), self.engine.connect().execution_options(reading=True) as connection:
+            yield Transaction(self, connection)
+
+    def wake(self) -> None:
+        with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
+
+    def wait_for_change(self, seen: int, timeout: float) -> int:
+        """Sleep until a transaction of this process brought work, `timeout` seconds at most. Give back the last result
+        as `seen` to miss nothing."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._changes != seen, timeout)
+            return self._changes
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        if self._writer is None:
+            yield
+        else:
+            with self._writer:
+                yield
+
+
+class Transaction:
+    def __init__(self, ledger: Ledger, connection: Connection) -> None:
+        self.ledger = ledger
+        self.sql = connection
+        self.woke = False
+
+    @property
+    def now(self) -> float:
+        return self.ledger.now()
+
+    # --- acceptance ---------------------------------------------------------------------------------------------
+
+    def known(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], tuple[bytes, int]]:
+        """Of these (tenant, source, id), those already at the door, each with its digest and `seq`."""
+        wanted = list(keys)
+        if not wanted:
+            return {}
+        by_tenant: dict[str, list[tuple[str, str]]] = {}
+        for tenant, source, event_id in wanted:
+            by_tenant.setdefault(tenant, []).append((source, event_id))
+        found = {}
+        for tenant, pairs in by_tenant.items():
+            query = select(door).where(door.c.tenant == tenant, tuple_(door.c.source, door.c.id).in_(pairs))
+            for row in self.sql.execute(query):
+                found[(row.tenant, row.source, row.id)] = (row.digest, row.seq)
+        return found
+
+    def append(self, entries: Sequence[Entry]) -> list[int | None]:
+        """Write events and their deliveries. None where somebody else passed the door with the same key just now."""
+        if not entries:
+            return []
+        now = self.now
+        seqs = self._allocate(len(entries))
+        admitted = self._pass_door(entries, seqs, now)
+        fresh = [(e, s) for e, s in zip(entries, seqs, strict=True) if s in admitted]
+        if fresh:
+            self.sql.execute(insert(events), [self._event_row(entry, seq, now) for entry, seq in fresh])
+            rows = [
+                {"connection": c, "seq": seq, "order_key": entry.order_key, "state": EXPECTED, "at": now}
+                for entry, seq in fresh
+                for c in entry.connections
+            ]
+            if rows:
+                self.sql.execute(insert(deliveries), rows)
+                self.woke = True
+            for entry, seq in fresh:
+                if entry.supersedes:
+                    self._supersede(entry, seq)
+        return [seq if seq in admitted else None for seq in seqs]
+
+    def load(self, seqs: Sequence[int]) -> dict[int, StoredEvent]:
+        if not seqs:
+            return {}
+        rows = self.sql.execute(select(events).where(events.c.seq.in_(list(seqs))))
+        return {row.seq: self._stored(row) for row in rows}
+
+    def last_seq(self) -> int:
+        return int(self.sql.execute(select(func.coalesce(func.max(events.c.seq), 0))).scalar_one())
+
+    # --- subscriptions and switches -----------------------------------------------------------------------------
+
+    def subscribe(self, wanted: Mapping[str, Iterable[str]]) -> None:
+        """Record since which event each connection is subscribed to each type. Known ones keep their start."""
+        start, now = self.last_seq(), self.now
+        rows = [
+            {"connection": connection, "type": event_type, "since_seq": start, "since": now}
+            for connection, types in wanted.items()
+            for event_type in types
+        ]
+        if rows:
+            self.sql.execute(self._insert_ignore(subscriptions), rows)
+
+    def pause(self, connection: str, cause: str) -> None:
+        self._switch(connection, 1, cause)
+
+    def resume(self, connection: str) -> None:
+        self._switch(connection, 0, None)
+        self.woke = True
+
+    def paused(self) -> dict[str, str]:
+        rows = self.sql.execute(select(switches).where(switches.c.paused == 1))
+        return {row.connection: row.cause or "" for row in rows}
+
+    def cursor(self, connection: str) -> Mapping[str, Any] | None:
+        row = self.sql.execute(select(cursors.c.cursor).where(cursors.c.connection == connection)).scalar()
+        return orjson.loads(row) if row else None
+
+    def move_cursor(self, connection: str, cursor: Mapping[str, Any]) -> None:
+        values = {"cursor": orjson.dumps(cursor).decode(), "at": self.now}
+        self._upsert(cursors, {"connection": connection}, values)
+
+    # --- relay --------------------------------------------------------------------------------------------------
+
+    def unsent(self, limit: int, *, without: Sequence[str] = ()) -> list[tuple[str, int]]:
+        """(connection, seq) not yet on the bus, oldest first, leaving out some connections."""
+        query = select(deliveries.c.connection, deliveries.c.seq).where(deliveries.c.state == EXPECTED)
+        if without:
+            query = query.where(deliveries.c.connection.not_in(list(without)))
+        rows = self.sql.execute(query.order_by(deliveries.c.seq).limit(limit))
+        return [(row.connection, row.seq) for row in rows]
+
+    def mark_sent(self, pairs: Iterable[tuple[str, int]], *, state: str = SENT) -> None:
+        """`state` is delivered for queues that an outside package reads by itself."""
+        for connection, seqs in _grouped(pairs).items():
+            self.sql.execute(
+                update(deliveries)
+                .where(deliveries.c.connection == connection, deliveries.c.seq.in_(seqs))
+                .where(deliveries.c.state == EXPECTED)
+                .values(state=state, at=self.now)
+            )
+
+    def send_again(self, *, sent_before: float, connection: str | None = None) -> int:
+        """What was put on the bus before that time and never received is unsent again."""
+        query = update(deliveries).where(deliveries.c.state == SENT, deliveries.c.at < sent_before)
+        if connection is not None:
+            query = query.where(deliveries.c.connection == connection)
+        changed = self.sql.execute(query.values(state=EXPECTED, at=self.now)).rowcount
+        self.woke = self.woke or changed > 0
+        return changed
+
+    # --- worker -------------------------------------------------------------------------------------------------
+
+    def receive(self, connection: str, seqs: Sequence[int]) -> None:
+        """The receipt: idempotent, and a late copy of something further along changes nothing."""
+        self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs)))
+            .where(deliveries.c.state.in_((EXPECTED, SENT)))
+            .values(state=RECEIVED, at=self.now)
+        )
+
+    def claim(self, connection: str, limit: int, *, one_per_key: bool = False, busy: bool = False) -> list[Claimed]:
+        """Commit an attempt for what may run now, in order; what stands behind an earlier event becomes held.
+
+        What died as started before runs alone: it is claimed only when nothing else is running (`busy` false).
+        """
+        candidates = self._candidates(connection, max(limit, _FEW))
+        if not candidates:
+            return []
+        blocked = self._blockers(connection, candidates)
+        free, behind, taken = [], [], set()
+        for row in candidates:
+            first = blocked.get(row.order_key)
+            if (first is not None and first < row.seq) or (one_per_key and row.order_key in taken):
+                behind.append(row.seq)
+                blocked.setdefault(row.order_key, row.seq)
+            else:
+                free.append(row)
+                taken.add(row.order_key)
+        suspects = [row for row in free if row.deaths]
+        if suspects:
+            free = [] if busy else suspects[:1]
+        free = free[:limit]
+        self._to_state(connection, behind, HELD)
+        if free:
+            self.sql.execute(
+                update(deliveries)
+                .where(deliveries.c.connection == connection, deliveries.c.seq.in_([row.seq for row in free]))
+                .values(state=STARTED, at=self.now, attempts=deliveries.c.attempts + 1, due=None)
+            )
+        return [Claimed(r.seq, r.order_key, r.attempts + 1, r.deaths, bool(r.doubt)) for r in free]
+
+    def finish(self, connection: str, outcomes: Sequence[Finished], *, followers: int = _FEW) -> None:
+        """Write how attempts ended, and let the next few followers of what is over go on."""
+        plain = [o.seq for o in outcomes if o.state == DELIVERED and not o.answer and not o.reference]
+        self._to_state(connection, plain, DELIVERED)
+        untried = [o.seq for o in outcomes if o.state == RECEIVED]
+        if untried:
+            self.sql.execute(
+                update(deliveries)
+                .where(deliveries.c.connection == connection, deliveries.c.seq.in_(untried))
+                .values(state=RECEIVED, at=self.now, attempts=deliveries.c.attempts - 1)
+            )
+        done = set(plain) | set(untried)
+        rows = [
+            {"c": connection, "s": o.seq, "state": o.state, "cause": o.cause, "answer": o.answer,
+             "reference": o.reference, "due": o.due, "doubt": int(o.doubt), "at": self.now}
+            for o in outcomes if o.seq not in done
+        ]  # fmt: skip
+        if rows:
+            where = (deliveries.c.connection == bindparam("c"), deliveries.c.seq == bindparam("s"))
+            names = ("state", "cause", "answer", "reference", "due", "doubt", "at")
+            values: dict[str, Any] = {name: bindparam(name) for name in names}
+            self.sql.execute(update(deliveries).where(*where).values(values), rows)
+        self.release(connection, [o.order_key for o in outcomes if o.state in FINAL], followers)
+
+    def recover(self, connection: str, *, doubtful: str, settling: float) -> int:
+        """Settle what a dead worker left as started. `doubtful` is the connector's idempotency: `native-key` runs
+        again, `look-up-first` is looked up after `settling` seconds, `none` is parked. Twice dead is parked."""
+        mine = (deliveries.c.connection == connection, deliveries.c.state == STARTED)
+        spent = deliveries.c.deaths >= 1
+        cause = case((spent, "a arrêté deux fois le programme"), else_="issue inconnue après un arrêt")
+        count = self.sql.execute(
+            update(deliveries).where(*mine).where(spent if doubtful != "none" else text("1=1"))
+            .values(state=PARKED, deaths=deliveries.c.deaths + 1, at=self.now, cause=cause)
+        ).rowcount  # fmt: skip
+        later = {"state": RECEIVED} if doubtful == "native-key" else {
+            "state": WAITING, "doubt": 1, "due": deliveries.c.at + settling,
+        }  # fmt: skip
+        count += self.sql.execute(
+            update(deliveries).where(*mine).values(deaths=deliveries.c.deaths + 1, at=self.now, **later)
+        ).rowcount
+        return count
+
+    def release(self, connection: str, keys: Sequence[str], followers: int = _FEW) -> None:
+        """Let what is held behind these keys be looked at again, the next few of each."""
+        if not keys:
+            return
+        numbered = (
+            select(deliveries.c.seq,
+                   func.row_number().over(partition_by=deliveries.c.order_key, order_by=deliveries.c.seq).label("n"))
+            .where(deliveries.c.connection == connection, deliveries.c.state == HELD)
+            .where(deliveries.c.order_key.in_(sorted(set(keys))))
+            .subquery()
+        )  # fmt: skip
+        self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection)
+            .where(deliveries.c.seq.in_(select(numbered.c.seq).where(numbered.c.n <= followers)))
+            .values(state=RECEIVED, at=self.now)
+        )
+
+    def release_orphans(self, connection: str) -> None:
+        """The net: held events with nothing before them go on, whatever forgot them."""
+        before = deliveries.alias()
+        blocked = exists().where(
+            before.c.connection == deliveries.c.connection, before.c.order_key == deliveries.c.order_key,
+            before.c.seq < deliveries.c.seq, before.c.state.in_(OPEN),
+        )  # fmt: skip
+        rows = self.sql.execute(
+            select(deliveries.c.order_key)
+            .where(deliveries.c.connection == connection, deliveries.c.state == HELD, ~blocked)
+            .limit(_FEW)
+        )
+        self.release(connection, [row.order_key for row in rows])
+
+    def next_due(self, connection: str) -> float | None:
+        query = select(func.min(deliveries.c.due))
+        where = (deliveries.c.connection == connection, deliveries.c.state == WAITING)
+        return self.sql.execute(query.where(*where)).scalar()
+
+    def hurry(self, connection: str) -> None:
+        """The package is back: what waited for it is due now. What waits to be looked up keeps its time."""
+        self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection, deliveries.c.state == WAITING, deliveries.c.doubt == 0)
+            .values(due=self.now)
+        )
+
+    # --- operators ----------------------------------------------------------------------------------------------
+
+    def replay(self, connection: str, seq: int) -> bool:
+        """Try a parked or refused delivery again, from its first attempt. False when it is neither."""
+        self._hold_lease(connection)
+        changed = self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection, deliveries.c.seq == seq)
+            .where(deliveries.c.state.in_((PARKED, REFUSED)))
+            .values(state=RECEIVED, attempts=0, deaths=0, due=None, at=self.now)
+        ).rowcount
+        self.woke = True
+        return changed == 1
+
+    def skip(self, connection: str, seq: int, cause: str) -> bool:
+        """Give a parked delivery up and let its followers go on. False when it is not parked."""
+        self._hold_lease(connection)
+        key = self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection, deliveries.c.seq == seq, deliveries.c.state == PARKED)
+            .values(state=SKIPPED, at=self.now, answer=cause)
+            .returning(deliveries.c.order_key)
+        ).scalar()
+        if key is None:
+            return False
+        self.release(connection, [key])
+        self.woke = True
+        return True
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Deliveries by connection and state."""
+        query = select(deliveries.c.connection, deliveries.c.state, func.count())
+        found: dict[str, dict[str, int]] = {}
+        for connection, state, number in self.sql.execute(query.group_by(deliveries.c.connection, deliveries.c.state)):
+            found.setdefault(connection, {})[state] = number
+        return found
+
+    def accepted(self) -> int:
+        return int(self.sql.execute(select(func.count()).select_from(door)).scalar_one())
+
+    def troubles(self, *, tenant: str | None = None, limit: int = 100) -> list[Mapping[str, Any]]:
+        """Parked deliveries, oldest first, with what an operator needs and no personal data."""
+        query = (
+            select(deliveries, events.c.type, events.c.tenant, events.c.id, events.c.request_id)
+            .join(events, events.c.seq == deliveries.c.seq)
+            .where(deliveries.c.state == PARKED)
+        )
+        if tenant is not None:
+            query = query.where(events.c.tenant == tenant)
+        return [dict(row._mapping) for row in self.sql.execute(query.order_by(deliveries.c.seq).limit(limit))]
+
+    def deliveries_of(self, seqs: Sequence[int]) -> list[Row[Any]]:
+        query = select(deliveries).where(deliveries.c.seq.in_(list(seqs)))
+        return list(self.sql.execute(query.order_by(deliveries.c.seq, deliveries.c.connection)))
+
+    def events_of_request(self, request_id: str) -> list[StoredEvent]:
+        query = select(events).where(events.c.request_id == request_id).order_by(events.c.seq)
+        return [self._stored(row) for row in self.sql.execute(query)]
+
+    def prune(self, *, events_before: float, limit: int = 5000) -> int:
+        """Delete events that every connection has finished, and door rows past their 13 months."""
+        unfinished = exists().where(deliveries.c.seq == events.c.seq, deliveries.c.state.in_(OPEN))
+        old = select(events.c.seq).where(events.c.accepted_at < events_before, ~unfinished).limit(limit)
+        seqs = [row.seq for row in self.sql.execute(old)]
+        if seqs:
+            self.sql.execute(delete(deliveries).where(deliveries.c.seq.in_(seqs)))
+            self.sql.execute(delete(events).where(events.c.seq.in_(seqs)))
+        self.sql.execute(delete(door).where(door.c.accepted_at < self.now - DOOR_DAYS * 86_400))
+        return len(seqs)
+
+    # --- leases -------------------------------------------------------------------------------------------------
+
+    def take_lease(self, name: str, owner: str, seconds: float) -> int | None:
+        """The fencing token when the lease is ours until then, None when somebody else's is still running."""
+        self.sql.execute(self._insert_ignore(leases), [{"name": name, "owner": "", "token": 0, "until": 0.0}])
+        mine, over = leases.c.owner == owner, leases.c.until < self.now
+        token = case((mine & ~over, leases.c.token), else_=leases.c.token + 1)
+        row = self.sql.execute(
+            update(leases).where(leases.c.name == name, mine | over)
+            .values(owner=owner, token=token, until=self.now + seconds)
+            .returning(leases.c.token)
+        ).scalar()  # fmt: skip
+        return None if row is None else int(row)
+
+    def fence(self, name: str, token: int, seconds: float) -> None:
+        """Prolong our lease, or raise LeaseLost. Holds the lease row until the commit: nobody acts beside us."""
+        changed = self.sql.execute(
+            update(leases).where(leases.c.name == name, leases.c.token == token).values(until=self.now + seconds)
+        ).rowcount
+        if changed != 1:
+            raise LeaseLost(name)
+
+    def give_back(self, name: str, token: int) -> None:
+        self.sql.execute(update(leases).where(leases.c.name == name, leases.c.token == token).values(until=0.0))
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _candidates(self, connection: str, limit: int) -> list[Row[Any]]:
+        columns = (deliveries.c.seq, deliveries.c.order_key, deliveries.c.attempts, deliveries.c.deaths,
+                   deliveries.c.doubt, deliveries.c.state)  # fmt: skip
+        mine = select(*columns).where(deliveries.c.connection == connection)
+        ready = mine.where(deliveries.c.state == RECEIVED).order_by(deliveries.c.seq).limit(limit)
+        due = mine.where(deliveries.c.state == WAITING, deliveries.c.due <= self.now).limit(limit)
+        rows = [*self.sql.execute(due), *self.sql.execute(ready)]
+        return sorted(rows, key=lambda row: row.seq)[:limit]
+
+    def _blockers(self, connection: str, candidates: Sequence[Row[Any]]) -> dict[str, int]:
+        """The first open event of each key that is not a candidate itself."""
+        query = (
+            select(deliveries.c.order_key, func.min(deliveries.c.seq))
+            .where(deliveries.c.connection == connection, deliveries.c.state.in_(OPEN))
+            .where(deliveries.c.order_key.in_({row.order_key for row in candidates}))
+            .where(deliveries.c.seq.not_in([row.seq for row in candidates]))
+            .where(deliveries.c.seq < max(row.seq for row in candidates))
+            .group_by(deliveries.c.order_key)
+        )
+        return {row[0]: row[1] for row in self.sql.execute(query)}
+
+    def _to_state(self, connection: str, seqs: Sequence[int], state: str) -> None:
+        if seqs:
+            self.sql.execute(
+                update(deliveries)
+                .where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs)))
+                .values(state=state, at=self.now, cause=None)
+            )
+
+    def _hold_lease(self, connection: str) -> None:
+        self.sql.execute(select(leases.c.name).where(leases.c.name == f"worker:{connection}").with_for_update())
+
+    def _supersede(self, entry: Entry, seq: int) -> None:
+        """Earlier events of this type and key that have not started are out of date."""
+        older = select(events.c.seq).where(
+            events.c.order_key == entry.order_key, events.c.type == entry.event.type, events.c.seq < seq
+        )
+        self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection.in_(list(entry.connections)), deliveries.c.order_key == entry.order_key)
+            .where(deliveries.c.state.in_([s for s in OPEN if s != STARTED]), deliveries.c.seq.in_(older))
+            .values(state=SUPERSEDED, at=self.now)
+        )
+        for connection in entry.connections:
+            self.release(connection, [entry.order_key])
+
+    def _switch(self, connection: str, paused: int, cause: str | None) -> None:
+        self._upsert(switches, {"connection": connection}, {"paused": paused, "cause": cause, "at": self.now})
+
+    def _allocate(self, number: int) -> list[int]:
+        # A counter row, not a sequence: its lock lasts until the commit, so `seq` order is commit order.
+        self.sql.execute(self._insert_ignore(counters), [{"name": "events", "value": 0}])
+        last = self.sql.execute(
+            update(counters).where(counters.c.name == "events")
+            .values(value=counters.c.value + number).returning(counters.c.value)
+        ).scalar_one()  # fmt: skip
+        return list(range(last - number + 1, last + 1))
+
+    def _pass_door(self, entries: Sequence[Entry], seqs: Sequence[int], now: float) -> set[int]:
+        rows = [
+            {"tenant": e.tenant, "source": e.event.source, "id": e.event.id, "digest": e.digest, "seq": s,
+             "accepted_at": now}
+            for e, s in zip(entries, seqs, strict=True)
+        ]  # fmt: skip
+        query = self._insert_ignore(door).returning(door.c.seq)
+        return {row.seq for row in self.sql.execute(query, rows)}
+
+    def _event_row(self, entry: Entry, seq: int, now: float) -> dict[str, Any]:
+        event = entry.event
+        data = orjson.dumps(event.data, default=dict)
+        if self.ledger.cipher is not None:
+            data = self.ledger.cipher.encrypt(data, f"event:{seq}".encode())
+        return {
+            "seq": seq, "tenant": entry.tenant, "source": event.source, "id": event.id, "type": event.type,
+            "version": event.version, "subject": event.subject, "time": event.time,
+            "extensions": orjson.dumps(dict(event.extensions)).decode() if event.extensions else None,
+            "order_key": entry.order_key, "request_id": entry.request_id, "origin": entry.origin, "data": data,
+            "accepted_at": now,
+        }  # fmt: skip
+
+    def _stored(self, row: Row[Any]) -> StoredEvent:
+        data = row.data
+        if self.ledger.cipher is not None:
+            data = self.ledger.cipher.decrypt(data, f"event:{row.seq}".encode())
+        event = Event(
+            type=row.type, source=row.source, data=orjson.loads(data), id=row.id, subject=row.subject, time=row.time,
+            version=row.version, extensions=MappingProxyType(orjson.loads(row.extensions) if row.extensions else {}),
+        )  # fmt: skip
+        return StoredEvent(row.seq, row.tenant, event, row.order_key, row.request_id, row.origin, row.accepted_at)
+
+    def _insert_ignore(self, table: Any) -> Any:
+        return self._dialect_insert(table).on_conflict_do_nothing()
+
+    def _upsert(self, table: Any, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        query = self._dialect_insert(table).values(**key, **values)
+        self.sql.execute(query.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
+
+    def _dialect_insert(self, table: Any) -> Any:
+        return (sqlite_insert if self.sql.dialect.name == "sqlite" else postgresql_insert)(table)
+
+
+def _grouped(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    groups: dict[str, list[int]] = {}
+    for connection, seq in pairs:
+        groups.setdefault(connection, []).append(seq)
+    return groups
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        return create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True, pool_timeout=10,
+                             connect_args={"connect_timeout": 5})  # fmt: skip
+    engine = create_engine(url, pool_size=20, max_overflow=40, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _settings(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
+            raise BusUnavailable(f"the database is away ({type(error).__name__})") from error
+        raise

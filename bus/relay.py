@@ -1,0 +1,217 @@
+"""The relay: takes unsent deliveries in order, builds what each connection may see, and puts it on the bus.
+
+One relay is active at a time, by a lease. Sending twice is harmless: the worker's receipt is idempotent.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import structlog
+
+from bus.api import Bus, Outgoing, Queue, connection_queue, outside_queue
+from bus.ledger import LeaseLost, Ledger, StoredEvent, Transaction
+from bus.tables import DELIVERED, SENT
+from schemas.errors import BusUnavailable, ConfigError
+
+_log = structlog.get_logger()
+_BATCH = 2000  # deliveries per round
+_PER_MESSAGE = 20  # events in one message to our own worker: a broker pays per message
+_LEASE = 10.0
+_STRUCTURED = "application/cloudevents+json; charset=utf-8"
+
+
+class Views(Protocol):
+    """What the hub tells the relay about connections."""
+
+    def connections(self) -> Sequence[str]:
+        """All that may get deliveries."""
+        ...
+
+    def outside(self, connection: str) -> bool:
+        """True when the package reads its own queue over AMQP, one CloudEvent a message."""
+        ...
+
+    def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
+        """The event as this connection may see it, in structured JSON."""
+        ...
+
+
+class Relay:
+    """`resend_after`: seconds after which something sent and not received is sent again."""
+
+    def __init__(
+        self, ledger: Ledger, bus: Bus, views: Views, *, owner: str, resend_after: float = 30.0, tidy_every: float = 5.0
+    ) -> None:
+        self._ledger = ledger
+        self._bus = bus
+        self._views = views
+        self._owner = owner
+        self._resend_after = resend_after
+        self._tidy_every = tidy_every
+        self._token: int | None = None
+        self._tidied = float("-inf")
+        self._prolonged = float("-inf")
+        self._stuck: dict[str, tuple[float, float]] = {}  # connection -> (until, pause)
+        self.sent = 0
+        self.active = False
+
+    def run(self, stop: threading.Event) -> None:
+        seen, pause = 0, 0.1
+        while not stop.is_set():
+            try:
+                moved = self.step()
+                pause = 0.1
+            except (BusUnavailable, LeaseLost) as error:
+                self.active, self._token, moved = False, None, 0
+                _log.warning("relay waits", error=type(error).__name__)
+                stop.wait(pause)
+                pause = min(pause * 2, 2.0)
+            if not moved and not stop.is_set():
+                seen = self._ledger.wait_for_change(seen, 0.02 if self.active else 1.0)
+        self._give_back()
+
+    def step(self) -> int:
+        """One round; how many deliveries went out. 0 also when another relay is active."""
+        if not self._lead():
+            return 0
+        self._tidy()
+        now = time.monotonic()
+        stuck = [connection for connection, (until, _) in self._stuck.items() if until > now]
+        with self._ledger.reading() as tx:
+            pairs = tx.unsent(_BATCH, without=stuck)
+            if not pairs:
+                return 0
+            stored = tx.load(sorted({seq for _, seq in pairs}))
+            viewed = [(c, s, self._views.view(tx, stored[s], c)) for c, s in pairs if s in stored]
+        inner = [row for row in viewed if not self._views.outside(row[0])]
+        outer = [row for row in viewed if self._views.outside(row[0])]
+        done = self._send(_packed(inner), SENT)
+        for round_ in _rounds(outer, lambda seq: stored[seq].order_key):
+            done += self._send(_single(row for row in round_ if row[0] not in self._stuck), DELIVERED)
+        self.sent += done
+        return done
+
+    def _lead(self) -> bool:
+        now = time.monotonic()
+        if self._token is not None and now - self._prolonged < _LEASE / 4:
+            return True
+        with self._ledger.transaction() as tx:
+            if self._token is None:
+                self._token = tx.take_lease("relay", self._owner, _LEASE)
+                took = self._token is not None
+            else:
+                tx.fence("relay", self._token, _LEASE)
+                took = False
+            if took and self._bus.volatile:
+                tx.send_again(sent_before=tx.now + 1)
+        self.active = self._token is not None
+        self._prolonged = now
+        return self.active
+
+    def _tidy(self) -> None:
+        """Now and then: find missing or changed queues, and send again what got lost on the way."""
+        now = time.monotonic()
+        if now - self._tidied < self._tidy_every:
+            return
+        self._tidied = now
+        for connection in self._views.connections():
+            self._declare(connection)
+        with self._ledger.transaction() as tx:
+            tx.send_again(sent_before=tx.now - self._resend_after)
+
+    def _declare(self, connection: str) -> bool:
+        kind = "outside" if self._views.outside(connection) else "connection"
+        try:
+            self._bus.declare([Queue(self._queue(connection), kind)])  # type: ignore[arg-type]
+        except ConfigError as error:
+            _log.error("queue is not as declared", connection=connection, error=error.reason)
+            self._hold_off(connection)
+            return False
+        return True
+
+    def _send(self, messages: Sequence[tuple[str, list[int], bytes]], state: str) -> int:
+        if not messages:
+            return 0
+        media = _STRUCTURED if state == DELIVERED else "application/json"
+        outcomes = self._bus.publish(
+            [Outgoing(self._queue(c), body, id=str(seqs[0]), content_type=media) for c, seqs, body in messages]
+        )
+        taken = [(c, seq) for (c, seqs, _), o in zip(messages, outcomes, strict=True) if o.taken for seq in seqs]
+        if taken:
+            with self._ledger.transaction() as tx:
+                tx.mark_sent(taken, state=state)
+        failed = {c: o.cause for (c, _, _), o in zip(messages, outcomes, strict=True) if not o.taken}
+        for connection, cause in failed.items():
+            self._mend(connection, cause)
+        for connection in {c for c, _ in taken} - set(failed):
+            self._stuck.pop(connection, None)
+        return len(taken)
+
+    def _mend(self, connection: str, cause: str) -> None:
+        _log.warning("queue did not take", connection=connection, cause=cause)
+        self._hold_off(connection)
+        if cause == "no such queue" and self._declare(connection):
+            # What the lost queue held is lost with it: all that was sent and not received goes again.
+            with self._ledger.transaction() as tx:
+                tx.send_again(sent_before=tx.now + 1, connection=connection)
+            self._stuck.pop(connection, None)
+
+    def _hold_off(self, connection: str) -> None:
+        pause = min(self._stuck.get(connection, (0.0, 0.25))[1] * 2, 10.0)
+        self._stuck[connection] = (time.monotonic() + pause, pause)
+
+    def stuck(self) -> list[str]:
+        """Connections whose queue does not take messages now."""
+        now = time.monotonic()
+        return sorted(connection for connection, (until, _) in self._stuck.items() if until > now)
+
+    def _queue(self, connection: str) -> str:
+        return outside_queue(connection) if self._views.outside(connection) else connection_queue(connection)
+
+    def _give_back(self) -> None:
+        if self._token is not None:
+            try:
+                with self._ledger.transaction() as tx:
+                    tx.give_back("relay", self._token)
+            except BusUnavailable:
+                pass  # it expires by itself
+        self.active = False
+
+
+Row = tuple[str, int, bytes]
+
+
+def _packed(rows: Iterable[Row]) -> list[tuple[str, list[int], bytes]]:
+    """Several events of one connection in one message: `[{"seq": 1, "event": {…}}, …]`."""
+    by_connection: dict[str, list[Row]] = {}
+    for row in rows:
+        by_connection.setdefault(row[0], []).append(row)
+    messages = []
+    for connection, mine in by_connection.items():
+        for start in range(0, len(mine), _PER_MESSAGE):
+            part = mine[start : start + _PER_MESSAGE]
+            body = b",".join(b'{"seq":%d,"event":%s}' % (seq, view) for _, seq, view in part)
+            messages.append((connection, [seq for _, seq, _ in part], b"[" + body + b"]"))
+    return messages
+
+
+def _single(rows: Iterable[Row]) -> list[tuple[str, list[int], bytes]]:
+    return [(connection, [seq], view) for connection, seq, view in rows]
+
+
+def _rounds(rows: Sequence[Row], key_of: Callable[[int], str]) -> list[list[Row]]:
+    """Split so that no round holds two events of one key for one connection: a message that is not taken must not be
+    overtaken by its follower, for an outside reader has no ledger to put them in order."""
+    rounds: list[list[Row]] = []
+    depth: dict[tuple[str, str], int] = {}
+    for row in rows:
+        place = depth.get((row[0], key_of(row[1])), 0)
+        depth[(row[0], key_of(row[1]))] = place + 1
+        if place == len(rounds):
+            rounds.append([])
+        rounds[place].append(row)
+    return rounds

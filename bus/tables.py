@@ -1,0 +1,134 @@
+"""The tables of the ledger. Times are seconds since 1970, UTC. `seq` is the order of acceptance."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)  # fmt: skip
+
+metadata = MetaData()
+
+EXPECTED = "expected"  # accepted for this connection, not yet on the bus
+SENT = "sent"  # the bus has it
+RECEIVED = "received"  # the worker has committed its receipt
+HELD = "held"  # behind an earlier event of the same key
+STARTED = "started"  # an attempt was committed and has no outcome yet
+WAITING = "waiting"  # to be tried again at `due`
+PARKED = "parked"  # an operator must act
+DELIVERED, REFUSED, SKIPPED, SUPERSEDED = "delivered", "refused", "skipped", "superseded"
+
+OPEN = (EXPECTED, SENT, RECEIVED, HELD, STARTED, WAITING, PARKED)
+FINAL = (DELIVERED, REFUSED, SKIPPED, SUPERSEDED)
+
+_open_sql = text("state IN ('expected','sent','received','held','started','waiting','parked')")
+
+# One row per event of the last 13 months at least: the pair that makes a resend harmless.
+door = Table(
+    "door", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("accepted_at", Double, nullable=False),
+    Index("door_age", "accepted_at"),
+)  # fmt: skip
+
+events = Table(
+    "events", metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("tenant", String(64), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("type", String(128), nullable=False),
+    Column("version", SmallInteger, nullable=False),
+    Column("subject", Text),
+    Column("time", String(40)),
+    Column("extensions", Text),
+    Column("order_key", String(200), nullable=False),
+    Column("request_id", String(36)),
+    Column("origin", String(128), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("accepted_at", Double, nullable=False),
+    Index("events_request", "request_id", postgresql_where=text("request_id IS NOT NULL"),
+          sqlite_where=text("request_id IS NOT NULL")),
+)  # fmt: skip
+
+deliveries = Table(
+    "deliveries", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("order_key", String(200), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("deaths", SmallInteger, nullable=False, server_default="0"),
+    Column("doubt", SmallInteger, nullable=False, server_default="0"),
+    Column("at", Double, nullable=False),  # when the row came into its state
+    Column("due", Double),
+    Column("cause", Text),
+    Column("answer", Text),
+    Column("reference", Text),
+)  # fmt: skip
+
+
+def _partial(name: str, where: str, *columns: str) -> None:
+    Index(name, *(deliveries.c[c] for c in columns), postgresql_where=text(where), sqlite_where=text(where))
+
+
+_partial("deliveries_unsent", "state = 'expected'", "seq")
+_partial("deliveries_sent", "state = 'sent'", "at")
+_partial("deliveries_ready", "state = 'received'", "connection", "seq")
+_partial("deliveries_due", "state = 'waiting'", "connection", "due")
+_partial("deliveries_open", str(_open_sql), "connection", "order_key", "seq")
+_partial("deliveries_trouble", "state IN ('parked','refused')", "connection", "seq")
+Index("deliveries_seq", deliveries.c.seq)
+
+# Who may act for a name (the relay, each connection) until when. `token` grows at each change of hands: it fences.
+leases = Table(
+    "leases", metadata,
+    Column("name", String(160), primary_key=True),
+    Column("owner", String(128), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("until", Double, nullable=False),
+)  # fmt: skip
+
+# What a connection is subscribed to, since which event; and its switch.
+subscriptions = Table(
+    "subscriptions", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("type", String(128), primary_key=True),
+    Column("since_seq", BigInteger, nullable=False),
+    Column("since", Double, nullable=False),
+)  # fmt: skip
+
+switches = Table(
+    "switches", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("paused", SmallInteger, nullable=False),
+    Column("cause", Text),
+    Column("at", Double, nullable=False),
+)  # fmt: skip
+
+cursors = Table(
+    "cursors", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("cursor", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)  # fmt: skip
+
+counters = Table(
+    "counters", metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)  # fmt: skip

@@ -1,0 +1,426 @@
+"""The worker of one connection: receipts, lanes, outcomes.
+
+It commits receipts before the bus forgets a message, runs handlers from the ledger outside any transaction, one lane per
+order key, and commits outcomes in groups together with what they brought.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import orjson
+import structlog
+
+from bus.api import Bus, Incoming, connection_queue
+from bus.ledger import Claimed, Finished, LeaseLost, Ledger, Transaction
+from bus.tables import DELIVERED, PARKED, RECEIVED, REFUSED, WAITING
+from schemas.delivery import Delivery, Done, Safety
+from schemas.errors import AccessDenied, BusUnavailable, HubError, Refused, TryLater, Unknown
+from schemas.event import Event
+
+_log = structlog.get_logger()
+_LEASE = 10.0
+_NET_EVERY = 10.0
+_CACHE = 5000
+SCHEDULE = (1, 5, 30, 120, 600, 1800, 3600, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)  # seconds, then the last one
+PATIENCE = 5 * 86_400.0  # a delivery that waits longer than this is parked
+
+
+class Handler(Protocol):
+    """What acts on deliveries of one connection. Errors: see `schemas.errors`; any other error parks."""
+
+    @property
+    def safety(self) -> Safety: ...
+
+    def handle_many(self, deliveries: Sequence[Delivery]) -> Sequence[Done | HubError]: ...
+
+    def look_up(self, delivery: Delivery) -> Done | None: ...
+
+
+class Desk(Protocol):
+    """What the hub knows and the worker needs. The `tx` of a call is the worker's own: all or nothing with it."""
+
+    def deliveries(
+        self, tx: Transaction, connection: str, claimed: Sequence[Claimed], views: Mapping[int, Event]
+    ) -> dict[int, Delivery]:
+        """Build what the handler gets; `views` holds those that came by the bus, the others are made again."""
+        ...
+
+    def check(self, connection: str, events: Sequence[Event]) -> None:
+        """Raises InvalidMessage when one of the events that a handler returned would be refused at the door."""
+        ...
+
+    def settle(self, tx: Transaction, connection: str, ended: Sequence[Ended]) -> None:
+        """In the commit of the outcomes: accept returned events, keep references, tell of what was parked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    delivery: Delivery
+    finished: Finished
+    done: Done | None = None
+
+
+class Breaker:
+    """Stops hammering a package that is away: after a few failures in a row one delivery at a time probes it."""
+
+    def __init__(self, clock: Callable[[], float], *, after: int = 3, longest: float = 60.0) -> None:
+        self._clock = clock
+        self._after = after
+        self._longest = longest
+        self._failures = 0
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def open(self) -> bool:
+        return self._failures >= self._after
+
+    @property
+    def resting(self) -> float:
+        """Seconds until the next probe is allowed."""
+        return max(0.0, self._until - self._clock()) if self.open else 0.0
+
+    def failed(self, after: float | None) -> None:
+        with self._lock:
+            self._failures += 1
+            if self.open:
+                pause = min(0.5 * 2 ** min(self._failures - self._after, 10), self._longest)
+                self._until = self._clock() + max(pause * random.uniform(0.8, 1.2), after or 0.0)  # noqa: S311
+
+    def succeeded(self) -> bool:
+        """True when the package was away until now."""
+        with self._lock:
+            was_open, self._failures = self.open, 0
+            return was_open
+
+
+class Worker:
+    """Runs one connection until told to stop. Several may be started for a connection: one is active, by a lease.
+
+    `rate`: deliveries per second at most, or None. `clock` is monotonic; the ledger's clock decides on due times.
+    """
+
+    def __init__(
+        self, connection: str, ledger: Ledger, bus: Bus, handler: Handler, desk: Desk, *, owner: str,
+        rate: float | None = None, patience: float = PATIENCE, lease: float = _LEASE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.connection = connection
+        self.breaker = Breaker(clock)
+        self.beat = clock()
+        self.active = False
+        self._ledger, self._bus, self._handler, self._desk = ledger, bus, handler, desk
+        self._owner, self._patience, self._clock, self._lease = owner, patience, clock, lease
+        self._pace = _Pace(rate, clock)
+        safety = handler.safety
+        # Only what the package can tell twice apart is claimed far ahead: the rest would be in doubt after a stop.
+        self._ahead = 500 if safety.idempotency == "native-key" else safety.concurrency
+        self._single = safety.idempotency != "native-key" or safety.batch > 1
+        self._views: OrderedDict[int, Event] = OrderedDict()
+        self._ended: deque[Ended] = deque()
+        self._running = 0
+        self._ready = threading.Condition()
+        self._poked = True
+        self._failing_over = False
+        self._hurry = False
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                token = self._acquire(stop)
+                if token is not None:
+                    self._lead(token, stop)
+            except (LeaseLost, BusUnavailable) as error:
+                _log.warning("worker starts over", connection=self.connection, error=type(error).__name__)
+                stop.wait(0.5)
+            finally:
+                self.active = False
+
+    def poke(self) -> None:
+        """Look for work now."""
+        with self._ready:
+            self._poked = True
+            self._ready.notify_all()
+
+    # --- leading ------------------------------------------------------------------------------------------------
+
+    def _acquire(self, stop: threading.Event) -> int | None:
+        name = f"worker:{self.connection}"
+        with self._ledger.transaction() as tx:
+            token = tx.take_lease(name, self._owner, self._lease)
+            if token is not None:
+                settling = self._safety.settling.total_seconds()
+                tx.recover(self.connection, doubtful=self._safety.idempotency, settling=settling)
+                tx.release_orphans(self.connection)
+        if token is None:
+            stop.wait(min(1.0, self._lease / 3))
+        return token
+
+    def _lead(self, token: int, stop: threading.Event) -> None:
+        self.active = True
+        over = threading.Event()
+        receiver = threading.Thread(
+            target=self._bus.consume, args=(connection_queue(self.connection), self._receive),
+            kwargs={"stop": over}, name=f"receive {self.connection}", daemon=True,
+        )  # fmt: skip
+        receiver.start()
+        pool = ThreadPoolExecutor(self._safety.concurrency, thread_name_prefix=f"lane {self.connection}")
+        try:
+            self._cycle(token, pool, stop)
+        finally:
+            over.set()
+            self._failing_over = True
+            pool.shutdown(wait=True, cancel_futures=True)
+            self._farewell(token)
+            self._running, self._failing_over = 0, False
+            self._ended.clear()
+            receiver.join(timeout=15)
+
+    def _cycle(self, token: int, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
+        next_net, next_due, paused = 0.0, None, False
+        while not stop.is_set():
+            self.beat = self._clock()
+            timeout = self._timeout(next_due, paused)
+            with self._ready:
+                self._ready.wait_for(lambda: self._poked or self._ended or stop.is_set(), timeout)
+                self._poked = False
+                ended = [self._ended.popleft() for _ in range(len(self._ended))]
+                self._running -= len(ended)
+            try:
+                with self._ledger.transaction() as tx:
+                    tx.fence(f"worker:{self.connection}", token, self._lease)
+                    self._commit(tx, ended)
+                    paused = self.connection in tx.paused()
+                    if self._clock() >= next_net:
+                        tx.release_orphans(self.connection)
+                        next_net = self._clock() + _NET_EVERY
+                    claimed, deliveries = self._claim(tx, paused)
+                    next_due = tx.next_due(self.connection) if not claimed else self._ledger.now()
+            except BusUnavailable:
+                with self._ready:  # what ended is still to be written, by the next transaction that succeeds
+                    self._ended.extendleft(reversed(ended))
+                    self._running += len(ended)
+                stop.wait(0.2)
+                continue
+            self._start(pool, claimed, deliveries)
+
+    def _timeout(self, next_due: float | None, paused: bool) -> float:
+        longest = self._lease / 4
+        if self.breaker.open:
+            return min(longest, max(self.breaker.resting, 0.02))
+        if next_due is None or paused:
+            return longest
+        return min(longest, max(next_due - self._ledger.now(), 0.0)) if self._room() else longest
+
+    def _room(self) -> int:
+        if self.breaker.open:
+            return 1 if self._running == 0 and self.breaker.resting == 0.0 else 0
+        return max(0, self._ahead - self._running)
+
+    def _claim(self, tx: Transaction, paused: bool) -> tuple[list[Claimed], dict[int, Delivery]]:
+        room = self._room()
+        if paused or not room:
+            return [], {}
+        claimed = tx.claim(self.connection, room, one_per_key=self._single, busy=self._running > 0)
+        views = {c.seq: self._views[c.seq] for c in claimed if c.seq in self._views}
+        return claimed, self._desk.deliveries(tx, self.connection, claimed, views) if claimed else {}
+
+    def _commit(self, tx: Transaction, ended: Sequence[Ended]) -> None:
+        if not ended:
+            return
+        tx.finish(self.connection, [item.finished for item in ended], followers=1 if self._single else 500)
+        self._desk.settle(tx, self.connection, ended)
+        if self._hurry:
+            tx.hurry(self.connection)
+            self._hurry = False
+        for item in ended:
+            self._views.pop(item.finished.seq, None)
+
+    def _farewell(self, token: int) -> None:
+        """Write what ended and give the lease back; if we cannot, the next owner recovers."""
+        ended = list(self._ended)
+        try:
+            with self._ledger.transaction() as tx:
+                tx.fence(f"worker:{self.connection}", token, self._lease)
+                self._commit(tx, ended)
+                tx.give_back(f"worker:{self.connection}", token)
+        except (LeaseLost, BusUnavailable):
+            _log.warning("outcomes left to the next worker", connection=self.connection, count=len(ended))
+
+    # --- receiving ----------------------------------------------------------------------------------------------
+
+    def _receive(self, messages: Sequence[Incoming]) -> None:
+        views: dict[int, Event] = {}
+        for message in messages:
+            try:
+                for item in orjson.loads(message.body):
+                    views[int(item["seq"])] = Event.from_dict(item["event"])
+            except (ValueError, KeyError, TypeError, HubError) as error:
+                # Not from our relay, or damaged: what it stood for is unreceived and will be sent again.
+                _log.error("unreadable message dropped", connection=self.connection, error=type(error).__name__)
+        if views:
+            with self._ledger.transaction() as tx:
+                tx.receive(self.connection, list(views))
+            self._remember(views)
+            self.poke()
+
+    def _remember(self, views: Mapping[int, Event]) -> None:
+        with self._ready:
+            self._views.update(views)
+            while len(self._views) > _CACHE:
+                self._views.popitem(last=False)
+
+    # --- lanes --------------------------------------------------------------------------------------------------
+
+    def _start(self, pool: ThreadPoolExecutor, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
+        with self._ready:
+            self._running += len(claimed)
+        for group in self._groups(claimed):
+            pool.submit(self._lane, [(c, deliveries[c.seq]) for c in group])
+
+    def _groups(self, claimed: Sequence[Claimed]) -> list[list[Claimed]]:
+        """Lanes: the deliveries of one key in order; or, for packages that take batches, many keys at once."""
+        if self._safety.batch > 1:
+            sure = [c for c in claimed if not c.doubt]
+            size = self._safety.batch
+            return [sure[i : i + size] for i in range(0, len(sure), size)] + [[c] for c in claimed if c.doubt]
+        lanes: dict[str, list[Claimed]] = {}
+        for item in claimed:
+            lanes.setdefault(item.order_key, []).append(item)
+        return list(lanes.values())
+
+    def _lane(self, lane: Sequence[tuple[Claimed, Delivery]]) -> None:
+        if self._safety.batch > 1 and len(lane) > 1:
+            self._together(lane)
+            return
+        stopped = False
+        for claimed, delivery in lane:
+            if stopped or self._failing_over or self.breaker.resting:
+                self._end(Ended(delivery, _untried(claimed)))
+                continue
+            ended = self._attempt(claimed, delivery)
+            stopped = ended.finished.state not in (DELIVERED, REFUSED)
+            self._end(ended)
+
+    def _together(self, lane: Sequence[tuple[Claimed, Delivery]]) -> None:
+        for _ in lane:
+            self._pace.wait()
+        for (claimed, delivery), outcome in zip(lane, self._outcomes([d for _, d in lane]), strict=True):
+            self._end(self._judge(claimed, delivery, outcome))
+
+    def _attempt(self, claimed: Claimed, delivery: Delivery) -> Ended:
+        self._pace.wait()
+        if claimed.doubt:
+            found = self._looked_up(delivery)
+            if found is not None:
+                return self._judge(claimed, delivery, found)
+        return self._judge(claimed, delivery, self._outcomes([delivery])[0])
+
+    def _looked_up(self, delivery: Delivery) -> Done | Exception | None:
+        try:
+            return self._handler.look_up(delivery)
+        except Unknown as error:  # looking is harmless: look again later
+            return TryLater(error.reason)
+        except Exception as error:
+            return error
+
+    def _outcomes(self, deliveries: Sequence[Delivery]) -> Sequence[Done | Exception]:
+        try:
+            outcomes = self._handler.handle_many(deliveries)
+            if len(outcomes) != len(deliveries):
+                raise RuntimeError("the connector gave fewer or more outcomes than deliveries")
+            for outcome in outcomes:
+                if isinstance(outcome, Done):
+                    self._desk.check(self.connection, outcome.events)
+            return outcomes
+        except Exception as error:  # the one broad except: whatever a handler raises ends as an outcome
+            return [error] * len(deliveries)
+
+    def _end(self, ended: Ended) -> None:
+        with self._ready:
+            self._ended.append(ended)
+            self._ready.notify_all()
+
+    # --- judging ------------------------------------------------------------------------------------------------
+
+    def _judge(self, claimed: Claimed, delivery: Delivery, outcome: Done | Exception) -> Ended:
+        base = Finished(claimed.seq, claimed.order_key, PARKED)
+        if isinstance(outcome, Done):
+            self._hurry = self.breaker.succeeded() or self._hurry
+            answer, reference = outcome.answer or None, outcome.reference
+            return Ended(delivery, replace(base, state=DELIVERED, answer=answer, reference=reference), outcome)
+        if isinstance(outcome, Refused):
+            self._hurry = self.breaker.succeeded() or self._hurry
+            return Ended(delivery, replace(base, state=REFUSED, cause=outcome.reason))
+        if isinstance(outcome, AccessDenied):
+            return Ended(delivery, self._denied(claimed, outcome))
+        if isinstance(outcome, TryLater):
+            self.breaker.failed(outcome.after)
+            return Ended(delivery, self._later(base, claimed, outcome.reason, outcome.after, doubt=claimed.doubt))
+        if isinstance(outcome, Unknown):
+            return Ended(delivery, self._uncertain(base, claimed, outcome))
+        _log.error("delivery parked", connection=self.connection, seq=claimed.seq, error=type(outcome).__name__)
+        reason = outcome.reason if isinstance(outcome, HubError) else f"erreur du connecteur ({type(outcome).__name__})"
+        return Ended(delivery, replace(base, cause=reason))
+
+    def _denied(self, claimed: Claimed, error: AccessDenied) -> Finished:
+        with self._ledger.transaction() as tx:
+            tx.pause(self.connection, error.reason)
+        _log.error("connection paused", connection=self.connection, cause=error.code)
+        return _untried(claimed)
+
+    def _uncertain(self, base: Finished, claimed: Claimed, error: Unknown) -> Finished:
+        if self._safety.idempotency == "none":
+            return replace(base, cause=f"issue inconnue : {error.reason}")
+        self.breaker.failed(None)
+        if self._safety.idempotency == "native-key":
+            return self._later(base, claimed, error.reason, None, doubt=False)
+        return self._later(base, claimed, error.reason, self._safety.settling.total_seconds(), doubt=True)
+
+    def _later(self, base: Finished, claimed: Claimed, reason: str, after: float | None, *, doubt: bool) -> Finished:
+        step = SCHEDULE[min(claimed.attempt, len(SCHEDULE)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311
+        now = self._ledger.now()
+        if claimed.attempt > len(SCHEDULE) and now - self._accepted_at(claimed) > self._patience:
+            return replace(base, cause=f"abandonné après {claimed.attempt} essais : {reason}")
+        due = now + (max(step, after) if after is not None else step)
+        return replace(base, state=WAITING, cause=reason, due=due, doubt=doubt)
+
+    def _accepted_at(self, claimed: Claimed) -> float:
+        with self._ledger.reading() as tx:
+            return tx.load([claimed.seq])[claimed.seq].accepted_at
+
+    @property
+    def _safety(self) -> Safety:
+        return self._handler.safety
+
+
+def _untried(claimed: Claimed) -> Finished:
+    return Finished(claimed.seq, claimed.order_key, RECEIVED, doubt=claimed.doubt)
+
+
+class _Pace:
+    """At most `rate` calls a second, evenly."""
+
+    def __init__(self, rate: float | None, clock: Callable[[], float]) -> None:
+        self._gap = 1 / rate if rate else 0.0
+        self._clock = clock
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        if not self._gap:
+            return
+        with self._lock:
+            now = self._clock()
+            start = max(now, self._next)
+            self._next = start + self._gap
+        time.sleep(start - now)
