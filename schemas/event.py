@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote, unquote
 
 import orjson
 
@@ -21,7 +22,10 @@ BATCH = "application/cloudevents-batch+json"
 
 _ATTRIBUTE = re.compile(r"^[a-z0-9]{1,40}$")
 _CORE = ("specversion", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype")
+_NAMED = frozenset((*_CORE, "data"))
 _RFC3339 = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$", re.IGNORECASE)
+_URI_REFERENCE = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+_PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')  # HTTP binding, 3.1.3.2
 _MAX_TEXT = 512
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -75,6 +79,8 @@ class Event:
             raise InvalidMessage('specversion must be "1.0"', pointer="/specversion", code="not_an_event")
         for name in ("id", "source", "type"):
             _text(body, name, required=True)
+        if not _URI_REFERENCE.fullmatch(body["source"]):
+            raise InvalidMessage("source must be a URI-reference", pointer="/source", code="not_an_event")
         subject = _text(body, "subject")
         time = _text(body, "time")
         if time is not None:
@@ -88,7 +94,7 @@ class Event:
         if not isinstance(data, Mapping):
             raise InvalidMessage("data must be a JSON object", pointer="/data", code="not_json")
         event_type = body["type"]
-        extensions = {name: value for name, value in body.items() if name not in _CORE and name != "data"}
+        extensions = {name: value for name, value in body.items() if name not in _NAMED and value is not None}
         for name, value in extensions.items():
             _check_extension(name, value)
         return Event(
@@ -103,12 +109,54 @@ class Event:
         )
 
     @staticmethod
+    def from_batch(body: object) -> list[Event | InvalidMessage]:
+        """Read the JSON batch form: one verdict per item, in order. Raises InvalidMessage when it is not an array or
+        holds more than MAX_BATCH items."""
+        if not isinstance(body, list):
+            raise InvalidMessage("a batch is a JSON array of events", code="not_a_batch")
+        if len(body) > MAX_BATCH:
+            raise InvalidMessage(f"a batch holds at most {MAX_BATCH} events", code="batch_too_long")
+        return [_verdict(item) for item in body]
+
+    @staticmethod
     def from_http(headers: Mapping[str, str], body: bytes) -> Event:
-        """Read the binary HTTP form: `ce-*` headers, body = data. Header names in lower case."""
-        attributes: dict[str, Any] = {name[3:]: value for name, value in headers.items() if name.startswith("ce-")}
-        attributes["datacontenttype"] = headers.get("content-type", "application/json")
-        attributes["data"] = decode_json(body)
-        return Event.from_dict(attributes)
+        """Read the binary HTTP form: `ce-*` headers, percent-encoded, body = data. Header names in lower case."""
+        attributes = {name[3:]: _from_http(name[3:], v) for name, v in headers.items() if name.startswith("ce-")}
+        return _binary(attributes, headers.get("content-type"), body)
+
+    def to_http(self) -> tuple[dict[str, str], bytes]:
+        """The binary HTTP form: headers and body."""
+        headers = {f"ce-{name}": quote(_canonical(value), safe=_PLAIN) for name, value in self._attributes().items()}
+        return headers | {"content-type": "application/json"}, self._body()
+
+    @staticmethod
+    def from_amqp(content_type: str | None, headers: Mapping[str, Any] | None, body: bytes) -> Event:
+        """Read an AMQP message: structured when its content type says so, else binary with `cloudEvents_<attribute>`
+        or `cloudEvents:<attribute>` headers (never both). In the structured form headers are for routing only: the
+        body alone is read."""
+        if (content_type or "").lower().startswith("application/cloudevents"):
+            if not _is_structured(content_type or ""):
+                raise InvalidMessage("one event in JSON is expected", code="not_an_event")
+            return Event.from_dict(decode_json(body))
+        names = [name for name in headers or () if name.startswith(("cloudEvents_", "cloudEvents:"))]
+        if len({name[11] for name in names}) > 1:
+            raise InvalidMessage("headers mix cloudEvents_ and cloudEvents:", code="not_an_event")
+        return _binary({name[12:]: _from_header((headers or {})[name]) for name in names}, content_type, body)
+
+    def to_amqp(self, *, binary: bool = False) -> tuple[str, dict[str, Any], bytes]:
+        """An AMQP message: content type, headers, body. The structured form repeats `id`, `source` and `type` as
+        headers, for routing only."""
+        attributes = self._attributes()
+        if binary:
+            return "application/json", {f"cloudEvents_{name}": v for name, v in attributes.items()}, self._body()
+        routing = {f"cloudEvents_{name}": attributes[name] for name in ("specversion", "id", "source", "type")}
+        return f"{STRUCTURED}; charset=utf-8", routing, self.encode()
+
+    def _attributes(self) -> dict[str, Any]:
+        return {name: value for name, value in self.to_dict().items() if name not in ("data", "datacontenttype")}
+
+    def _body(self) -> bytes:
+        return orjson.dumps(self.data, default=dict)
 
 
 def decode_json(body: bytes) -> Any:
@@ -159,10 +207,54 @@ def _check_time(time: str) -> None:
 
 
 def _check_extension(name: str, value: Any) -> None:
-    if not _ATTRIBUTE.match(name):
+    if not _ATTRIBUTE.fullmatch(name):
         raise InvalidMessage("attribute names use a-z and 0-9 only", code="not_an_event")
-    if not isinstance(value, str | bool | int) or (isinstance(value, str) and len(value) > _MAX_TEXT):
+    if isinstance(value, str):
+        fits = len(value) <= _MAX_TEXT and not any(ord(c) < 32 for c in value)
+    else:
+        fits = isinstance(value, int) and -(2**31) <= value < 2**31
+    if not fits:
         raise InvalidMessage("attributes are text, whole numbers or booleans", pointer=f"/{name}", code="not_an_event")
+
+
+def _verdict(item: object) -> Event | InvalidMessage:
+    try:
+        return Event.from_dict(item)
+    except InvalidMessage as fault:
+        return fault
+
+
+def _binary(attributes: dict[str, Any], content_type: str | None, body: bytes) -> Event:
+    for name in ("data", "data_base64", "datacontenttype"):
+        if name in attributes:
+            raise InvalidMessage(f"{name} is no attribute of the binary form", pointer=f"/{name}", code="not_an_event")
+    content_type = content_type or "application/json"
+    if not _is_json(content_type):
+        raise InvalidMessage("the content type must be JSON", pointer="/datacontenttype", code="not_json")
+    return Event.from_dict(attributes | {"datacontenttype": content_type, "data": decode_json(body)})
+
+
+def _canonical(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _from_http(name: str, value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    try:
+        return unquote(value[1:-1] if quoted else value, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidMessage("the header is not UTF-8", pointer=f"/{name}", code="not_an_event") from None
+
+
+def _from_header(value: Any) -> Any:
+    """A header in its native type: timestamps arrive as such, and text that is not UTF-8 as bytes."""
+    if isinstance(value, datetime):
+        return now_text(value if value.tzinfo else value.replace(tzinfo=UTC))
+    return value
+
+
+def _is_structured(content_type: str) -> bool:
+    return content_type.split(";")[0].strip().lower() == STRUCTURED
 
 
 def _is_json(content_type: str) -> bool:

@@ -1,0 +1,229 @@
+"""The event and its wire forms: structured, batch, binary HTTP, AMQP."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.errors import InvalidMessage
+from schemas.event import MAX_BATCH, MAX_EVENT_BYTES, Event, decode_json
+
+BODY: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "e-1",
+    "source": "/valbruyere/publik",
+    "type": "citizen.contact-changed",
+    "subject": "abonnement 1042",
+    "time": "2026-03-02T09:14:05.120Z",
+    "dataschema": "urn:unefois:citizen.contact-changed:v1",
+    "datacontenttype": "application/json",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "deprecated": True,
+    "sequence": 12,
+    "data": {"citizen": {"references": [{"system": "publik", "id": "abonnement-1042"}]}},
+}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    body = BODY | changes
+    return {name: value for name, value in body.items() if value is not ...}
+
+
+def test_the_structured_form_says_all_that_the_event_holds() -> None:
+    event = Event.from_dict(BODY)
+
+    assert event.to_dict() == BODY
+    assert Event.from_dict(decode_json(event.encode())) == event
+
+
+def test_an_event_without_dataschema_is_of_version_one() -> None:
+    assert Event.from_dict(changed(dataschema=...)).version == 1
+
+
+def test_a_null_attribute_is_an_absent_one() -> None:
+    event = Event.from_dict(changed(subject=None, time=None, dataschema=None, traceparent=None))
+
+    assert event.subject is None
+    assert "traceparent" not in event.extensions
+
+
+MALFORMED = [
+    ("not an object", [], "", "not_an_event"),
+    ("no specversion", changed(specversion=...), "/specversion", "not_an_event"),
+    ("another specversion", changed(specversion="0.3"), "/specversion", "not_an_event"),
+    ("no id", changed(id=...), "/id", "not_an_event"),
+    ("an empty id", changed(id=""), "/id", "not_an_event"),
+    ("a number for an id", changed(id=12), "/id", "not_an_event"),
+    ("an endless id", changed(id="x" * 513), "/id", "not_an_event"),
+    ("an id of two lines", changed(id="a\r\nb"), "/id", "not_an_event"),
+    ("no source", changed(source=...), "/source", "not_an_event"),
+    ("a source that is no URI", changed(source="the town hall"), "/source", "not_an_event"),
+    ("no type", changed(type=...), "/type", "not_an_event"),
+    ("an empty subject", changed(subject=""), "/subject", "not_an_event"),
+    ("a time without offset", changed(time="2026-03-02T09:14:05"), "/time", "not_an_event"),
+    ("a day that is not", changed(time="2026-02-30T09:14:05Z"), "/time", "not_an_event"),
+    ("a dataschema of another type", changed(dataschema="urn:unefois:x:v1"), "/dataschema", "unknown_schema"),
+    ("a foreign dataschema", changed(dataschema="https://example.org/x"), "/dataschema", "unknown_schema"),
+    ("version zero", changed(dataschema="urn:unefois:citizen.contact-changed:v0"), "/dataschema", "unknown_schema"),
+    ("another content type", changed(datacontenttype="text/xml"), "/datacontenttype", "not_json"),
+    ("binary data", changed(data=..., data_base64="AAAA"), "/data_base64", "not_json"),
+    ("no data", changed(data=...), "/data", "not_json"),
+    ("data that is a list", changed(data=[]), "/data", "not_json"),
+    ("an attribute in capitals", changed(traceParent="x"), "", "not_an_event"),
+    ("an attribute with an underscore", changed(trace_parent="x"), "", "not_an_event"),
+    ("an attribute with a line end", changed(**{"trace\n": "x"}), "", "not_an_event"),
+    ("an attribute that is an object", changed(extra={}), "/extra", "not_an_event"),
+    ("an attribute that is a fraction", changed(extra=1.5), "/extra", "not_an_event"),
+    ("an attribute beyond 32 bits", changed(extra=2**31), "/extra", "not_an_event"),
+    ("an attribute of two lines", changed(extra="a\nb"), "/extra", "not_an_event"),
+    ("an endless attribute", changed(extra="x" * 513), "/extra", "not_an_event"),
+]
+
+
+@pytest.mark.parametrize(("body", "pointer", "code"), [row[1:] for row in MALFORMED], ids=[row[0] for row in MALFORMED])
+def test_a_malformed_event_is_refused_with_its_pointer(body: Any, pointer: str, code: str) -> None:
+    with pytest.raises(InvalidMessage) as refusal:
+        Event.from_dict(body)
+
+    assert (refusal.value.pointer, refusal.value.code) == (pointer, code)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1,]", b"\xff\xfe", b'"\\ud800"', b"<xml/>", b"NaN", b"[" * 5000])
+def test_what_is_not_json_is_refused_without_an_echo(body: bytes) -> None:
+    with pytest.raises(InvalidMessage, match=r"^not JSON \(line \d+, column \d+\)$"):
+        decode_json(body)
+
+
+def test_each_item_of_a_batch_has_its_own_verdict() -> None:
+    first, second, third = Event.from_batch([BODY, {"specversion": "1.0"}, changed(id="e-2")])
+
+    assert isinstance(first, Event)
+    assert isinstance(second, InvalidMessage)
+    assert second.pointer == "/id"
+    assert isinstance(third, Event)
+
+
+@pytest.mark.parametrize(("body", "code"), [({}, "not_a_batch"), ([{}] * (MAX_BATCH + 1), "batch_too_long")])
+def test_a_batch_that_is_none_is_refused_whole(body: Any, code: str) -> None:
+    with pytest.raises(InvalidMessage) as refusal:
+        Event.from_batch(body)
+
+    assert refusal.value.code == code
+
+
+def test_the_binary_http_form_is_read_back() -> None:
+    headers, body = Event.from_dict(changed(subject='la "place" à 50 %')).to_http()
+
+    assert headers["ce-subject"] == "la%20%22place%22%20%C3%A0%2050%20%25"
+    assert headers["ce-deprecated"] == "true"
+    assert headers["content-type"] == "application/json"
+    assert "ce-datacontenttype" not in headers
+    assert json.loads(body) == BODY["data"]
+    event = Event.from_http(headers, body)
+    assert event.subject == 'la "place" à 50 %'
+    assert event.extensions["sequence"] == "12"  # HTTP knows text only
+
+
+def test_a_quoted_http_header_is_read_without_its_quotes() -> None:
+    headers, body = Event.from_dict(BODY).to_http()
+
+    assert Event.from_http(headers | {"ce-subject": '"a b"'}, body).subject == "a b"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "pointer"),
+    [
+        ({"content-type": "text/xml"}, b"{}", "/datacontenttype"),
+        ({"ce-data": "{}"}, b"{}", "/data"),
+        ({"ce-data_base64": "AAAA"}, b"{}", "/data_base64"),
+        ({"ce-datacontenttype": "application/json"}, b"{}", "/datacontenttype"),
+        ({"ce-id": ""}, b"{}", "/id"),
+        ({"ce-id": "%ff"}, b"{}", "/id"),
+        ({}, b"", ""),
+        ({}, b"[]", "/data"),
+    ],
+)
+def test_a_malformed_binary_http_form_is_refused(headers: dict[str, str], body: bytes, pointer: str) -> None:
+    good, _ = Event.from_dict(BODY).to_http()
+
+    with pytest.raises(InvalidMessage) as refusal:
+        Event.from_http(good | headers, body)
+
+    assert refusal.value.pointer == pointer
+
+
+def test_the_structured_amqp_form_repeats_attributes_for_routing_only() -> None:
+    content_type, headers, body = Event.from_dict(BODY).to_amqp()
+
+    assert content_type == "application/cloudevents+json; charset=utf-8"
+    assert headers["cloudEvents_id"] == "e-1"
+    assert "cloudEvents_subject" not in headers
+    assert Event.from_amqp(content_type, headers | {"cloudEvents_id": "other"}, body) == Event.from_dict(BODY)
+
+
+@pytest.mark.parametrize("separator", ["_", ":"])
+def test_the_binary_amqp_form_is_read_with_either_separator(separator: str) -> None:
+    content_type, headers, body = Event.from_dict(BODY).to_amqp(binary=True)
+    renamed = {name.replace("_", separator, 1): value for name, value in headers.items()}
+
+    assert headers["cloudEvents_deprecated"] is True
+    assert Event.from_amqp(content_type, renamed | {"x-delivery-count": 2}, body) == Event.from_dict(BODY)
+
+
+def test_the_binary_amqp_form_takes_native_timestamps() -> None:
+    content_type, headers, body = Event.from_dict(BODY).to_amqp(binary=True)
+    headers["cloudEvents_time"] = datetime(2026, 3, 2, 9, 14, 5, tzinfo=UTC)
+
+    assert Event.from_amqp(content_type, headers, body).time == "2026-03-02T09:14:05.000Z"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "extra"),
+    [
+        ("application/cloudevents-batch+json", {}),
+        ("APPLICATION/CloudEvents+avro", {}),
+        ("text/plain", {}),
+        ("application/json", {"cloudEvents:subject": "x"}),
+        ("application/json", {"cloudEvents_id": b"\xff"}),
+    ],
+)
+def test_a_malformed_amqp_message_is_refused(content_type: str, extra: dict[str, Any]) -> None:
+    _, headers, body = Event.from_dict(BODY).to_amqp(binary=True)
+
+    with pytest.raises(InvalidMessage):
+        Event.from_amqp(content_type, headers | extra, body)
+
+
+def test_an_amqp_message_without_headers_is_refused() -> None:
+    with pytest.raises(InvalidMessage):
+        Event.from_amqp(None, None, b"{}")
+
+
+texts = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=60)
+
+
+@given(subject=texts, id=texts, extension=texts)
+def test_any_attribute_survives_every_wire_form(subject: str, id: str, extension: str) -> None:
+    event = Event.from_dict(changed(subject=subject, id=id, tracestate=extension, deprecated=..., sequence=...))
+
+    assert Event.from_http(*event.to_http()) == event
+    assert Event.from_amqp(*event.to_amqp()) == event
+    assert Event.from_amqp(*event.to_amqp(binary=True)) == event
+
+
+def test_an_event_cannot_be_changed_and_encodes_read_only_data() -> None:
+    event = Event.from_dict(BODY)
+
+    with pytest.raises(AttributeError):
+        event.id = "other"  # type: ignore[misc]
+    assert event.with_data(MappingProxyType({"citizen": MappingProxyType({})})).encode().endswith(b"}")
+
+
+def test_the_size_limit_is_the_one_that_every_intermediary_must_forward() -> None:
+    assert MAX_EVENT_BYTES == 65536
