@@ -20,6 +20,8 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from hub.fault import Fault as Fault
+from hub.procedures import Contact as Contact
 from schemas.errors import ConfigError
 from schemas.secret import Secret
 from schemas.shape import dotted, nearest, shape_faults
@@ -36,18 +38,6 @@ _PLACEHOLDERS = re.compile(
     r"guest|default|example|placeholder|none|null)[0-9!]*",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Fault:
-    """One thing to mend before the hub starts: in which file, at which key, and what. Holds no secret."""
-
-    file: str
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.key}: {self.message}" if self.key else f"{self.file}: {self.message}"
 
 
 class ConsumedFields(Protocol):
@@ -74,16 +64,6 @@ class ManifestFacts(Protocol):
     def settings(self) -> Mapping[str, Any]: ...
     @property
     def consumes(self) -> Sequence[ConsumedFields]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """How people reach a service; CRPA R112-5 wants it on the acknowledgement of receipt."""
-
-    service: str
-    address: str
-    phone: str
-    email: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +222,13 @@ class _Reading:
         self.manifests = manifests
         self.production = True
         self.plain_hosts: tuple[str, ...] = _LOOPBACK
+        self.procedures: frozenset[str] = frozenset()
         self.by_key: dict[str, str] = {}
+        self.elsewhere: list[Fault] = []
         self.settings: HubSettings | None = None
 
     def found(self) -> list[Fault]:
-        return [Fault(str(self.path), key, message) for key, message in self.by_key.items()]
+        return [Fault(str(self.path), key, message) for key, message in self.by_key.items()] + self.elsewhere
 
     def fault(self, key: str, message: str) -> None:
         self.by_key.setdefault(key, message)
@@ -275,6 +257,8 @@ class _Reading:
 
     def build(self, table: Table) -> HubSettings:
         self.production = table["mode"] == "production"
+        procedures_dir = self._procedures_dir(table)
+        self.procedures = catalogue.slugs(procedures_dir)
         tls = table.get("tls", {})
         self.plain_hosts = (*_LOOPBACK, *tls.get("plain_hosts", ()))
         listen = {"host": "127.0.0.1", "port": 8080} | table.get("listen", {})
@@ -296,9 +280,10 @@ class _Reading:
             limits=Limits(**table.get("limits", {})),
             tls_bus=self._tls("bus", tls),
             tls_database=self._tls("database", tls),
-            procedures_dir=self._procedures_dir(table),
+            procedures_dir=procedures_dir,
         )
         self._distinct_systems(settings.connections.values())
+        self._contacts(settings)
         return settings
 
     def _tenant(self, slug: str, item: Table) -> Tenant:
@@ -403,7 +388,31 @@ class _Reading:
         folder: Path = self.path.parent / table["procedures_dir"]
         if not folder.is_dir():
             self.fault("procedures_dir", "no such folder")
+            return None
+        self.elsewhere += catalogue.faults(folder)
+        if self.elsewhere:
+            self.fault("procedures_dir", "holds faulty files")
         return folder
+
+    def _contacts(self, settings: HubSettings) -> None:
+        """Where the hub sends acknowledgements, R112-5 wants each service's address and telephone on them."""
+        if any(fault.key == "procedures_dir" for fault in self.found()):
+            return
+        mailing = {c.tenant for c in settings.connections.values() if self._sends_messages(c)}
+        for procedure in catalogue.load(settings.procedures_dir).values():
+            for slug in sorted(mailing & set(settings.tenants)):
+                if procedure.acknowledgement == "hub" and settings.tenants[slug].contact_for(procedure.service) is None:
+                    key = f"tenants.{slug}.contacts.{procedure.service}"
+                    self.fault(key, f"missing: the hub acknowledges {procedure.slug} (or give contacts.default)")
+
+    def _sends_messages(self, connection: Connection) -> bool:
+        manifest = self.manifests.get(connection.connector)
+        return manifest is not None and any(item.type == "message.requested" for item in manifest.consumes)
+
+    def _known_procedures(self, key: str, slugs: Iterable[str]) -> None:
+        for slug in slugs:
+            if slug not in self.procedures:
+                self.fault(key, f'unknown procedure "{slug}"{nearest(slug, self.procedures)}')
 
     # connections
 
@@ -417,6 +426,8 @@ class _Reading:
             self.fault(f"{key}.tenant", f'unknown tenant "{tenant}"{nearest(tenant, tenants)}')
         if item["mode"] == "pilot" and not (item["pilot_procedures"] or item["pilot_citizens"]):
             self.fault(f"{key}.mode", "pilot sends nothing without pilot_procedures or pilot_citizens")
+        self._known_procedures(f"{key}.pilot_procedures", item["pilot_procedures"])
+        self._known_procedures(f"{key}.procedures", item["procedures"])
         settings = self._connector_settings(f"{key}.settings", item.get("settings", {}), manifest)
         return Connection(
             name=name, connector=connector or "", tenant=tenant or "", system=item.get("system", name),
@@ -506,6 +517,7 @@ class _Reading:
         if granted.scope not in ("all", scope):
             self.fault(f"{key}.scope", f"wider than the manifest's ({granted.scope})")
         procedures = tuple(item["procedures"]) or granted.procedures
+        self._known_procedures(f"{key}.procedures", procedures)
         if granted.procedures and not set(procedures) <= set(granted.procedures):
             self.fault(f"{key}.procedures", "wider than the manifest's")
         return Consumes(granted.type, granted.version, fields, scope, procedures)
