@@ -1,0 +1,112 @@
+"""Publik's HTTP API. The only file that knows its addresses and its envelope."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from connectors.publik.signature import sign
+from connectors.sdk import Secret
+from connectors.sdk.http import HttpAnswer, HttpClient, segment
+from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
+
+_MAX_ANSWER = 64 * 1024 * 1024  # a form and its files, in base64
+_CLASS = re.compile(r"[\w .:-]{1,80}")
+
+
+class PublikClient:
+    """Calls one portal, with HTTP Basic or with a signed query string."""
+
+    def __init__(self, settings: Mapping[str, Any], now: Callable[[], datetime]) -> None:
+        self._id: str = settings["client_id"]
+        self._secret: Secret = settings["client_secret"]
+        self._signs = settings.get("authentication", "basic") == "signature"
+        self._now = now
+        self._http = HttpClient(
+            settings["base_url"], headers={"accept": "application/json"}, timeout=settings.get("timeout_seconds", 20),
+            auth=None if self._signs else (self._id, self._secret), max_bytes=_MAX_ANSWER,
+        )  # fmt: skip
+
+    def formdata(self, slug: str, number: str) -> dict[str, Any]:
+        """One form with its files and its workflow. Raises Refused (404) when the portal does not know it."""
+        value = _data(self._call("GET", f"/api/forms/{segment(slug)}/{segment(number)}/"))
+        if not isinstance(value, dict):
+            raise TryLater("Publik : une demande était attendue")
+        return value
+
+    def listing(self, slug: str, *, since: datetime, offset: int, limit: int) -> list[dict[str, Any]]:
+        """Forms received since the day of `since`, oldest first, without the content of their files."""
+        params = {
+            "full": "on", "include-files-content": "off", "filter-start": since.strftime("%Y-%m-%d"),
+            "order_by": "receipt_time", "limit": str(limit), "offset": str(offset),
+        }  # fmt: skip
+        value = _data(self._call("GET", f"/api/forms/{segment(slug)}/list", params))
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise TryLater("Publik : une liste de demandes était attendue")
+        return value
+
+    def ping(self, slug: str) -> None:
+        self._call("GET", f"/api/forms/{segment(slug)}/list", {"limit": "1"})
+
+    def trigger(self, slug: str, number: str, trigger: str, body: Mapping[str, Any]) -> None:
+        """Jump. Raises Refused when the current status of the workflow has no such trigger. Never to be repeated
+        blindly: a second jump is a second effect."""
+        path = f"/{segment(slug)}/{segment(number)}/jump/trigger/{segment(trigger)}/"
+        answer = self._call("POST", path, body=body, expect=(200, 403, 404))
+        if answer.status != 200:
+            raise self._why_not(slug, number, trigger, answer.status)
+        envelope = answer.json_object()
+        if "err" not in envelope:
+            raise Unknown("Publik : réponse sans « err » au déclencheur")
+        if _failed(envelope):
+            raise Refused(f"Publik a refusé le déclencheur « {trigger} »", native=_class_of(envelope))
+
+    def _why_not(self, slug: str, number: str, trigger: str, status: int) -> HubError:
+        """403 and 404 are said for three things: no such form, no right to it, no such trigger here and now."""
+        try:
+            formdata = self.formdata(slug, number)
+        except Refused:
+            return Refused("Publik ne connaît pas (ou plus) cette demande", native=str(status))
+        except AccessDenied as error:
+            return error
+        state = (formdata.get("workflow") or {}).get("status") or {}
+        name = str(state.get("name") or "inconnu")[:80]
+        return Refused(
+            f"le déclencheur « {trigger} » n'existe pas, ou n'est pas permis, dans l'état actuel du workflow Publik "
+            f"(« {name} »)",
+            native=str(status),
+        )
+
+    def _call(
+        self, method: str, path: str, params: Mapping[str, str] | None = None, *, body: Any = None,
+        expect: tuple[int, ...] = (200,),
+    ) -> HttpAnswer:  # fmt: skip
+        if self._signs:
+            nonce = secrets.token_hex(16)
+            path += "?" + sign(params or {}, orig=self._id, key=self._secret, now=self._now(), nonce=nonce)
+            params = None
+        return self._http.request(method, path, params=params, json=body, expect=expect)
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def _data(answer: HttpAnswer) -> Any:
+    """What a read brought: bare, or in the envelope. An error inside a 200 did nothing: it is asked again later."""
+    value = answer.json()
+    if isinstance(value, dict) and _failed(value):
+        raise TryLater(f"Publik a répondu par une erreur ({_class_of(value)})")
+    return value["data"] if isinstance(value, dict) and "err" in value and "data" in value else value
+
+
+def _failed(envelope: Mapping[str, Any]) -> bool:
+    return envelope.get("err", 0) not in (0, None, False, "0")
+
+
+def _class_of(envelope: Mapping[str, Any]) -> str:
+    """`err_class`, never `err_desc`: the latter may quote what a person wrote."""
+    name = str(envelope.get("err_class") or envelope.get("err_code") or "")
+    return name if _CLASS.fullmatch(name) else f"err={str(envelope.get('err'))[:20]}"

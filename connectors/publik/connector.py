@@ -1,0 +1,229 @@
+"""Publik, the town's portal: forms come in by push, catch-up by pull, statuses go back by workflow triggers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from connectors.publik import mapping
+from connectors.publik.client import PublikClient
+from connectors.publik.signature import SignatureCheck
+from connectors.sdk import Connector, Context, Inbound, Probe, Reply
+from schemas.delivery import Delivery, Done, Polled
+from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
+from schemas.event import Event, decode_json
+
+_PAGE = 50
+_OVERLAP = timedelta(minutes=10)  # a form may appear in the list a little after its own date
+_KEY = "unefois_key"
+_REFUSALS = {InvalidMessage: 400, AccessDenied: 403, Refused: 422, TryLater: 503}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """What a status becomes: a trigger of one form's workflow; no trigger means that nothing is said."""
+
+    slug: str
+    number: str
+    trigger: str | None
+    body: Mapping[str, Any]
+
+
+class Publik(Connector):
+    """Requests of citizens, told by forms; what became of them, told to the form's workflow."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        settings = context.settings
+        self._forms: Mapping[str, Any] = settings["forms"]
+        self._zone = ZoneInfo(settings.get("timezone", "Europe/Paris"))
+        self._signatures = SignatureCheck(settings["incoming_id"], settings["incoming_secret"])
+
+    @cached_property
+    def client(self) -> PublikClient:
+        return PublikClient(self.settings, self.context.now)
+
+    def probe(self) -> Probe:
+        try:
+            self.client.ping(next(iter(self._forms)))
+        except HubError as error:
+            return Probe(False, f"Publik ne répond pas comme attendu : {error.reason}")
+        return Probe(True, "Publik répond et accepte notre identifiant.")
+
+    # in: the push
+
+    def receive(self, inbound: Inbound) -> Reply:
+        """A form pushed by its workflow to `/in/{connection}/{slug}`."""
+        self._authenticate(inbound)
+        slug = inbound.path.strip("/")
+        if inbound.method != "POST" or slug not in self._forms:
+            raise InvalidMessage("formulaire inconnu de ce raccordement", code="unknown_form")
+        formdata = decode_json(inbound.body)
+        if not isinstance(formdata, Mapping):
+            raise InvalidMessage("un objet JSON est attendu", code="not_a_formdata")
+        events = self._events(slug, formdata)
+        return Reply(Polled(events), {"err": 0, "data": {"reference": events[0].subject, "events": len(events)}})
+
+    def refusal(self, error: HubError) -> tuple[int, Mapping[str, Any]]:
+        status = next((code for kind, code in _REFUSALS.items() if isinstance(error, kind)), 500)
+        pointer = f" ({error.pointer})" if isinstance(error, InvalidMessage) and error.pointer else ""
+        return status, {"err": 1, "err_class": error.code, "err_desc": f"{error.reason}{pointer}"}
+
+    def _authenticate(self, inbound: Inbound) -> None:
+        if self.settings.get("incoming_authentication", "signature") == "basic":
+            self._check_basic(inbound.headers.get("authorization", ""))
+            return
+        self._signatures.check(inbound.query_string or urlencode(inbound.query), self.context.now())
+
+    def _check_basic(self, header: str) -> None:
+        due = f"{self.settings['incoming_id']}:{self.settings['incoming_secret'].reveal()}".encode()
+        scheme, _, encoded = header.partition(" ")
+        try:
+            given = base64.b64decode(encoded.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            given = b""
+        if not hmac.compare_digest(given, due) or scheme.lower() != "basic":
+            raise AccessDenied("identifiant ou mot de passe invalide")
+
+    # in: the pull, for pushes that were lost
+
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        """Forms received since the cursor, under the identifiers that the push gives them. At first, those of the
+        last `catch_up_days`. A form that cannot be read is passed over and logged: it must not hide the others."""
+        state: dict[str, Any] = dict(cursor or {})
+        for slug in self._forms:
+            yield from self._poll_form(slug, state)
+
+    def _poll_form(self, slug: str, state: dict[str, Any]) -> Iterator[Polled]:
+        """The cursor moves with the last page only: whatever the order of the list, a stop skips nothing."""
+        first = slug not in state
+        mark = state.setdefault(slug, {"since": self._first_day().isoformat(), "seen": {}})
+        horizon = datetime.fromisoformat(mark["since"]) - _OVERLAP
+        received: dict[str, datetime] = {}
+        for page in self._pages(slug, horizon):
+            fresh = [
+                (at, item)
+                for at, item in self._dated(slug, page)
+                if at >= horizon and _number(item) not in mark["seen"]
+            ]
+            received |= {_number(item): at for at, item in fresh}
+            events = [event for _, item in fresh for event in self._caught_up(slug, item)]
+            last = len(page) < _PAGE
+            if last and received:
+                state[slug] = _moved(mark, received)
+            if events or (last and (received or first)):
+                yield Polled(events, dict(state))
+
+    def _pages(self, slug: str, horizon: datetime) -> Iterator[Sequence[Mapping[str, Any]]]:
+        offset, page = 0, self.client.listing(slug, since=horizon.astimezone(self._zone), offset=0, limit=_PAGE)
+        while len(page) == _PAGE:
+            yield page
+            offset += _PAGE
+            page = self.client.listing(slug, since=horizon.astimezone(self._zone), offset=offset, limit=_PAGE)
+        yield page
+
+    def _first_day(self) -> datetime:
+        return self.context.now() - timedelta(days=self.settings.get("catch_up_days", 1))
+
+    def _dated(self, slug: str, page: Sequence[Mapping[str, Any]]) -> Iterator[tuple[datetime, Mapping[str, Any]]]:
+        for item in page:
+            try:
+                yield mapping.instant(item.get("receipt_time"), self._zone, "/receipt_time"), item
+            except InvalidMessage as error:
+                self._passed_over(slug, item, error)
+
+    def _caught_up(self, slug: str, item: Mapping[str, Any]) -> Sequence[Event]:
+        try:
+            whole = self.client.formdata(slug, _number(item)) if mapping.lacks_content(item) else item
+            return self._events(slug, whole)
+        except (InvalidMessage, Refused) as error:
+            self._passed_over(slug, item, error)
+            return ()
+
+    def _passed_over(self, slug: str, item: Mapping[str, Any], error: HubError) -> None:
+        _log.warning("publik: form %s/%s passed over: %s", slug, _number(item)[:40], error.code)
+
+    def _events(self, slug: str, formdata: Mapping[str, Any]) -> list[Event]:
+        """Mapped first, stored second: what is refused leaves nothing behind."""
+        form = mapping.read_form(
+            slug, self._forms[slug], formdata,
+            system=self.context.system, source=self.context.connection, zone=self._zone,
+        )  # fmt: skip
+        stored = [
+            self.context.documents.store(file.content, name=file.name, media_type=file.media_type, kind=file.kind)
+            for file in form.files
+        ]
+        request = form.request | ({"documents": [document.to_data() for document in stored]} if stored else {})
+        told = [("request.received", {"request": request})]
+        told += [("citizen.address-changed", form.address_change)] if form.address_change else []
+        told += [("citizen.contact-changed", form.contact_change)] if form.contact_change else []
+        return [
+            self.event(kind, data, id=f"{form.reference}/{kind}", time=form.received_at, subject=form.reference)
+            for kind, data in told
+        ]
+
+    # out: the status of a request
+
+    def prepare(self, delivery: Delivery) -> Jump:
+        if delivery.event.type != "request.status-changed" or delivery.reference is None:
+            raise Refused("Publik ne connaît pas cette demande")
+        slug, number = mapping.split_reference(delivery.reference)
+        data = delivery.event.data
+        row = self.statuses.native(data["status"]) if data["status"] else None
+        body = {
+            _KEY: delivery.key,
+            "status": data["status"],
+            "label": row.label if row else "",
+            "native_code": data["native"]["code"],
+            "native_label": data["native"]["label"],
+            "reason": data.get("reason", ""),
+            "phase": data.get("phase", ""),
+            "documents": [document["name"] for document in data.get("documents", ())],
+        }
+        return Jump(slug, number, self._trigger(slug, data["status"], row.native if row else None), body)
+
+    def _trigger(self, slug: str, status: str | None, default: str | None) -> str | None:
+        """The form's own trigger, else the connection's, else that of statuses.csv; "" means silence."""
+        own = self._forms.get(slug, {}).get("triggers", {})
+        name = own.get(status, self.settings.get("triggers", {}).get(status, default)) if status else None
+        return name or None
+
+    def send(self, delivery: Delivery, prepared: Jump) -> Done:
+        if prepared.trigger is None:
+            return Done("Publik n'a pas de déclencheur pour cet état : rien ne lui a été dit.")
+        self.client.trigger(prepared.slug, prepared.number, prepared.trigger, prepared.body)
+        return Done(f"Publik a été informé (déclencheur « {prepared.trigger} »).")
+
+    def look_up(self, delivery: Delivery) -> Done | None:
+        """Whether the workflow keeps our key: the body of a trigger becomes workflow data."""
+        slug, number = mapping.split_reference(delivery.reference or "")
+        data = (self.client.formdata(slug, number).get("workflow") or {}).get("data")
+        if mapping.holds(data, _KEY, delivery.key):
+            return Done("Publik avait bien été informé.")
+        return None
+
+    def close(self) -> None:
+        if "client" in vars(self):
+            self.client.close()
+
+
+def _number(item: Mapping[str, Any]) -> str:
+    return str(item.get("id"))
+
+
+def _moved(mark: Mapping[str, Any], received: Mapping[str, datetime]) -> dict[str, Any]:
+    """The cursor after `received`: it remembers only the forms that the next overlap would show again."""
+    since = max(datetime.fromisoformat(mark["since"]), *received.values())
+    known = mark["seen"] | {number: at.isoformat() for number, at in received.items()}
+    seen = {number: at for number, at in known.items() if datetime.fromisoformat(at) >= since - _OVERLAP}
+    return {"since": since.isoformat(), "seen": seen}

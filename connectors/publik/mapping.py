@@ -1,0 +1,334 @@
+"""From a Publik form to the hub's words. Pure: what each field means is a setting of the connection."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from schemas.errors import InvalidMessage
+
+MAX_FILE = 10 * 1024 * 1024
+_CHANNELS = {"web": "online", "counter": "desk", "mail": "mail", "phone": "phone", "email": "online"}
+_GENDERS = {
+    "female": ("female", "femme", "feminin", "féminin", "f", "mme", "madame"),
+    "male": ("male", "homme", "masculin", "m", "m.", "mr", "monsieur"),
+}
+_YES = ("true", "oui", "yes", "1", "on")
+_BAN_KEY = re.compile(r"(?P<insee>(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3})_[0-9A-Za-z_-]{1,58}")
+_FRENCH_DATE = re.compile(r"(\d\d)/(\d\d)/(\d{4})")
+_PARTIAL_DATE = re.compile(r"\d{4}(-\d\d)?")
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")
+_NUMBER = re.compile(r"[0-9A-Za-z-]{1,40}")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,119}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+Answers = Mapping[str, Any]
+References = list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A file of the form, decoded."""
+
+    name: str
+    media_type: str
+    kind: str | None
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What one form said. `request` lacks its documents: they are added once `files` are stored."""
+
+    reference: str
+    received_at: str
+    request: dict[str, Any]
+    address_change: dict[str, Any] | None
+    contact_change: dict[str, Any] | None
+    files: Sequence[Attached]
+
+
+def reference_of(slug: str, number: object) -> str:
+    """The identifier of a form in the hub's links: `<slug>/<number>`."""
+    if not isinstance(number, str | int) or not _NUMBER.fullmatch(str(number)):
+        raise InvalidMessage("le numéro de la demande manque", pointer="/id", code="no_form_number")
+    return f"{slug}/{number}"
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Slug and number. Raises InvalidMessage for what `reference_of` cannot have made."""
+    slug, _, number = reference.partition("/")
+    if not _SLUG.fullmatch(slug) or not _NUMBER.fullmatch(number):
+        raise InvalidMessage("la référence Publik n'a pas la forme formulaire/numéro", code="bad_identifier")
+    return slug, number
+
+
+def holds(data: object, name: str, value: str) -> bool:
+    """Whether `name` is `value` in workflow data: at the top, or in the content kept of one trigger."""
+    if not isinstance(data, Mapping):
+        return False
+    return any(
+        ((key == name or key.endswith(f"_content_{name}")) and item == value)
+        or (key.endswith("_content") and holds(item, name, value))
+        for key, item in data.items()
+    )
+
+
+def instant(text: object, zone: ZoneInfo, pointer: str) -> datetime:
+    """Publik writes local times without an offset."""
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise InvalidMessage("date illisible", pointer=pointer, code="bad_date") from None
+    return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def lacks_content(formdata: Mapping[str, Any]) -> bool:
+    """True when a file is named without being there, as a list without file contents gives it."""
+    return any(not isinstance(item.get("content"), str) for _, item in _files_in(formdata.get("fields"), ""))
+
+
+def read_form(
+    slug: str, setting: Mapping[str, Any], formdata: Mapping[str, Any], *, system: str, source: str, zone: ZoneInfo
+) -> Form:
+    """Map one formdata. Raises InvalidMessage with a pointer into the formdata; never quotes a value."""
+    answers = formdata.get("fields")
+    if not isinstance(answers, Mapping):
+        raise InvalidMessage("la demande n'a pas de champs", pointer="/fields", code="not_a_formdata")
+    reference = reference_of(slug, formdata.get("id"))
+    received_at = _text_of(instant(formdata.get("receipt_time"), zone, "/receipt_time"))
+    tree = _assemble(setting["fields"], answers, "/fields")
+    account = _account(formdata, system)
+    link = {"references": [{"system": system, "id": reference}]}
+    return Form(
+        reference=reference,
+        received_at=received_at,
+        request=_request(setting, formdata, tree, account, link) | {"submitted_at": received_at},
+        address_change=_address_change(setting, answers, tree, account, link, _sourced(source, received_at)),
+        contact_change=_contact_change(tree, account, link, _sourced(source, received_at)),
+        files=[_attached(pointer, item, setting) for pointer, item in _files_in(answers, "/fields")],
+    )
+
+
+def _request(
+    setting: Mapping[str, Any], formdata: Mapping[str, Any], tree: Mapping[str, Any], account: References,
+    link: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    request: dict[str, Any] = {
+        **link,
+        "procedure": setting["procedure"],
+        "intake": _CHANNELS.get(str((formdata.get("submission") or {}).get("channel", "web")), "online"),
+        **_requester(tree, account),
+    }
+    beneficiaries = _people(setting.get("beneficiaries"), formdata["fields"])
+    if "beneficiary" in tree:
+        beneficiaries.insert(0, _citizen(tree["beneficiary"], [], "/fields"))
+    if beneficiaries:
+        request["beneficiaries"] = beneficiaries
+    if "form" in tree:
+        request["form"] = tree["form"]
+    return request
+
+
+def _requester(tree: Mapping[str, Any], account: References) -> dict[str, Any]:
+    """The organisation when one is named, with the person who asks as its agent; else that person."""
+    organisation = tree.get("organisation", {})
+    if "name" not in organisation:
+        return {"requester": {"citizen": _citizen(tree.get("requester", {}), account, "/fields")}}
+    asked: dict[str, Any] = {"requester": {"organisation": organisation}}
+    if "requester" in tree or account:
+        person = {"citizen": _citizen(tree.get("requester", {}), account, "/fields")}
+        asked["representative"] = {"role": "agent", "person": person}
+    return asked
+
+
+def _address_change(
+    setting: Mapping[str, Any], answers: Answers, tree: Mapping[str, Any], account: References,
+    link: Mapping[str, Any], sourced: Mapping[str, Any],
+) -> dict[str, Any] | None:  # fmt: skip
+    if "new_address" not in tree:
+        return None
+    new = _address(tree["new_address"])
+    if new is None:
+        raise InvalidMessage("la nouvelle adresse est incomplète", pointer="/fields", code="incomplete_address")
+    old = _address(tree.get("old_address", {}))
+    change: dict[str, Any] = {
+        "citizen": _citizen(tree.get("requester", {}), account, "/fields"),
+        "new_address": {"value": new, **sourced},
+        "request": link,
+    }
+    household = _people(setting.get("household"), answers)
+    optional = {"old_address": old, "household": household, "effective_on": tree.get("effective_on")}
+    return change | {name: value for name, value in optional.items() if value}
+
+
+def _contact_change(
+    tree: Mapping[str, Any], account: References, link: Mapping[str, Any], sourced: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    if "contact" not in tree:
+        return None
+    values = {name: {"value": value, **sourced} for name, value in tree["contact"].items()}
+    return {"citizen": _citizen(tree.get("requester", {}), account, "/fields"), "request": link, **values}
+
+
+def _citizen(said: Mapping[str, Any], account: References, pointer: str) -> dict[str, Any]:
+    citizen = {name: value for name, value in said.items() if name not in ("identity", "address")}
+    identity = said.get("identity", {})
+    if "family_name" in identity and "given_names" in identity:
+        citizen["identity"] = identity
+    if account:
+        citizen["references"] = account
+    if "identity" not in citizen and "references" not in citizen:
+        raise InvalidMessage("la demande ne dit pas de qui elle parle", pointer=pointer, code="nobody")
+    address = _address(said.get("address", {}))
+    return citizen | ({"address": address} if address else {})
+
+
+def _people(block: Mapping[str, Any] | None, answers: Answers) -> list[dict[str, Any]]:
+    """The rows of a block of fields, one person each; an empty row is nobody."""
+    if block is None:
+        return []
+    name = block["block"]
+    rows = answers.get(f"{name}_raw", answers.get(name)) or []
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise InvalidMessage("un bloc de champs était attendu", pointer=f"/fields/{name}", code="not_a_block")
+    pointers = [f"/fields/{name}/{number}" for number in range(len(rows))]
+    trees = [(_assemble(block["fields"], row, place), place) for row, place in zip(rows, pointers, strict=True)]
+    return [_citizen(tree, [], place) for tree, place in trees if tree]
+
+
+def _address(said: Mapping[str, Any]) -> dict[str, Any] | None:
+    """None when the two words that every address has are not both there."""
+    if not said.get("postal_code") or not said.get("city"):
+        return None
+    address = dict(said)
+    match = _BAN_KEY.fullmatch(str(address.get("ban_key", "")))
+    if match is None:
+        address.pop("ban_key", None)  # an autocompletion may give another identifier than the BAN's
+    else:
+        address.setdefault("insee_code", match["insee"])
+    return address
+
+
+def _account(formdata: Mapping[str, Any], system: str) -> References:
+    """The portal account that filed the form; nothing for a form without account."""
+    user = formdata.get("user")
+    if not isinstance(user, Mapping):
+        return []
+    names = user.get("NameID") or user.get("uuid") or user.get("id")
+    name = names[0] if isinstance(names, list) else names
+    return [{"system": system, "id": str(name)[:200]}] if isinstance(name, str | int) and name != "" else []
+
+
+def _assemble(fields: Mapping[str, str | list[str]], answers: Answers, pointer: str) -> dict[str, Any]:
+    """The answers as a tree, by the paths that the settings give; what is empty is absent."""
+    tree: dict[str, Any] = {}
+    for name, paths in fields.items():
+        raw = _answer(answers, name)
+        if raw is None or raw in ("", [], {}):
+            continue
+        for path in [paths] if isinstance(paths, str) else paths:
+            steps = path.strip("/").split("/")
+            _put(tree, steps, _convert(steps, raw, f"{pointer}/{name}"))
+    return tree
+
+
+def _answer(answers: Answers, name: str) -> Any:
+    """A field by its name; `field.key` reads inside a structured answer."""
+    value: Any = answers
+    for step in [name] if name in answers else name.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value.strip() if isinstance(value, str) else value
+
+
+def _put(tree: dict[str, Any], steps: Sequence[str], value: Any) -> None:
+    for step in steps[:-1]:
+        tree = tree.setdefault(step, {})
+    tree[steps[-1]] = value
+
+
+def _convert(steps: Sequence[str], raw: Any, pointer: str) -> Any:
+    if steps[0] == "form":
+        return raw
+    if steps[-1] == "confidential":
+        return str(raw).lower() in _YES
+    if isinstance(raw, Mapping | list):
+        raise InvalidMessage("une réponse simple était attendue", pointer=pointer, code="not_a_text")
+    text = " ".join(_CONTROL.sub(" ", str(raw)).split())
+    if steps[-1] in ("birthdate", "effective_on"):
+        return _date(text, pointer, partial=steps[-1] == "birthdate")
+    if steps[-1] == "given_names":
+        return [name for name in re.split(r"[,\s]+", text) if name]
+    if steps[-1] == "gender":
+        return _gender(text, pointer)
+    return text.upper() if steps[-1] in ("country", "insee_code", "birthplace") else text
+
+
+def _date(text: str, pointer: str, *, partial: bool) -> str:
+    french = _FRENCH_DATE.fullmatch(text)
+    iso = "-".join(reversed(french.groups())) if french else text
+    if partial and _PARTIAL_DATE.fullmatch(iso):
+        return iso
+    try:
+        return date.fromisoformat(iso).isoformat()
+    except ValueError:
+        raise InvalidMessage("date illisible", pointer=pointer, code="bad_date") from None
+
+
+def _gender(text: str, pointer: str) -> str:
+    for gender, words in _GENDERS.items():
+        if text.lower() in words:
+            return gender
+    raise InvalidMessage("sexe ou civilité inconnus", pointer=pointer, code="bad_gender")
+
+
+def _files_in(value: Any, pointer: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("filename"), str):
+            yield pointer, value
+            return
+        for name, item in value.items():
+            yield from _files_in(item, f"{pointer}/{name}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _files_in(item, f"{pointer}/{number}")
+
+
+def _attached(pointer: str, item: Mapping[str, Any], setting: Mapping[str, Any]) -> Attached:
+    given = str(item.get("content_type") or "")
+    name = _CONTROL.sub("", item["filename"].replace("\\", "/").rpartition("/")[2]).strip()[:255]
+    return Attached(
+        name=name if name.strip(".") else "document",
+        media_type=given if _MEDIA_TYPE.fullmatch(given) else "application/octet-stream",
+        kind=setting.get("documents", {}).get(pointer.split("/")[2]),
+        content=_decoded(item.get("content"), pointer),
+    )
+
+
+def _decoded(content: object, pointer: str) -> bytes:
+    place = f"{pointer}/content"
+    if not isinstance(content, str):
+        raise InvalidMessage("le contenu du fichier manque", pointer=place, code="file_without_content")
+    if len(content) > MAX_FILE * 3 // 2:
+        raise InvalidMessage("fichier de plus de 10 Mio", pointer=place, code="document_too_large")
+    try:
+        decoded = base64.b64decode("".join(content.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidMessage("le contenu du fichier n'est pas du base64", pointer=place, code="bad_base64") from None
+    if len(decoded) > MAX_FILE:
+        raise InvalidMessage("fichier de plus de 10 Mio", pointer=place, code="document_too_large")
+    return decoded
+
+
+def _sourced(source: str, at: str) -> dict[str, str]:
+    return {"source": source, "date": at, "quality": "declared"}
+
+
+def _text_of(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
