@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from hub import procedures as catalogue
 from hub.fault import Fault as Fault
 from hub.procedures import Contact as Contact
 from schemas.errors import ConfigError
