@@ -37,15 +37,20 @@ class XsdFault:
         return f"{self.path} (line {self.line}): {self.rule}"
 
 
-def parse_xml(content: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Element:
-    """The root of a document; comments and processing instructions are left out.
+def parse_xml(
+    content: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, large_text: bool = False
+) -> Element:
+    """The root of a document; comments and processing instructions are left out. `large_text` allows texts of more
+    than 10 MB (documents in base64) and wants UTF-8, whatever the declaration says.
 
     Raises InvalidMessage (`not_xml`, `xml_too_large`, `xml_too_deep`, `xml_dtd`), which never echoes the content.
     """
     if len(content) > max_bytes:
         raise InvalidMessage(f"XML of more than {max_bytes} bytes", code="xml_too_large")
+    if large_text and b"<!DOCTYPE" in content:  # the parser's own limits on entities are off for large texts
+        raise InvalidMessage("a document type declaration is not accepted", code="xml_dtd")
     try:
-        root = etree.fromstring(content, _safe_parser())
+        root = etree.fromstring(content, _safe_parser(large_text))
     except (etree.XMLSyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise InvalidMessage(f"not XML (line {line})" if line else "not XML", code="not_xml") from None
@@ -123,10 +128,10 @@ def _text(element: Element) -> str:
     return "".join(str(part) for part in element.itertext()).strip()
 
 
-def _safe_parser() -> etree.XMLParser:
+def _safe_parser(large_text: bool) -> etree.XMLParser:
     return etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, attribute_defaults=False,
-        huge_tree=False, remove_comments=True, remove_pis=True,
+        huge_tree=large_text, encoding="UTF-8" if large_text else None, remove_comments=True, remove_pis=True,
     )  # fmt: skip
 
 
@@ -167,7 +172,11 @@ def _rule(type_name: str) -> str:
 
 def _readable(document: Element, path: str | None) -> str:
     """`/*/*[2]` of libxml2, said with the names of the elements."""
-    found = document.getroottree().xpath(path) if path else []
+    prefixes = {name: uri for element in document.iter() for name, uri in element.nsmap.items() if name}
+    try:
+        found = document.getroottree().xpath(path or "/*", namespaces=prefixes)
+    except etree.XPathError:
+        found = []
     if not isinstance(found, list) or not found or not isinstance(found[0], Element):
         return path or "/"
     return "/" + "/".join(reversed(list(_steps(found[0]))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ SCHEMA = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespa
   </xs:sequence></xs:complexType></xs:element></xs:schema>"""
 
 
-def refusal(content: bytes, **limits: int) -> str:
+def refusal(content: bytes, **limits: Any) -> str:
     with pytest.raises(InvalidMessage) as caught:
         parse_xml(content, **limits)
     return caught.value.code
@@ -99,6 +100,20 @@ def test_a_refusal_never_echoes_the_content() -> None:
     with pytest.raises(InvalidMessage) as caught:
         parse_xml(b"<a>Martin</b>")
     assert "Martin" not in str(caught.value)
+
+
+def test_a_large_text_is_read_where_documents_are_due() -> None:
+    content = b"<a>" + b"x" * 11_000_000 + b"</a>"
+    assert len(parse_xml(content, max_bytes=12_000_000, large_text=True).text or "") == 11_000_000
+    with pytest.raises(InvalidMessage):
+        parse_xml(content, max_bytes=12_000_000)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp037"])
+def test_large_texts_open_no_door_for_entities(encoding: str) -> None:
+    head = f'<?xml version="1.0" encoding="{encoding}"?>'.encode(encoding)
+    with pytest.raises(InvalidMessage):
+        parse_xml(head + BILLION_LAUGHS.decode().encode(encoding), large_text=True)
 
 
 def test_text_helpers_say_what_is_absent() -> None:

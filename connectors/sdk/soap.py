@@ -1,0 +1,176 @@
+"""SOAP for connectors: operations of a WSDL of ours, called over the kit's HTTP. The only file that imports zeep.
+
+zeep builds and reads the messages and never touches the network: the sending is `HttpClient`'s, so that time-outs,
+size limit, authentication and errors are those of every other connector.
+"""
+
+from __future__ import annotations
+
+import threading
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import zeep
+from lxml import etree
+from zeep.exceptions import Error as ZeepError
+from zeep.helpers import serialize_object
+from zeep.transports import Transport
+from zeep.xsd.context import XmlParserContext
+
+from connectors.sdk.http import HttpAnswer, HttpClient
+from connectors.sdk.secret import Secret
+from connectors.sdk.xml import Element, XsdFault, local_name, namespace, parse_xml, text_at, validate_xsd
+from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
+
+SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
+SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
+NIL = zeep.xsd.Nil  # an element that must be there and says nothing: xsi:nil
+MAX_BYTES = 32 * 1024 * 1024
+
+_OURS = frozenset({"Client", "Sender", "VersionMismatch", "MustUnderstand"})
+_ACCESS = frozenset({"FailedAuthentication", "InvalidSecurity", "InvalidSecurityToken", "AccessDenied"})
+
+
+class SoapClient:
+    """Calls the operations of a local WSDL (document/literal). Thread-safe; the WSDL is read at the first call.
+
+    `schema`: the XSD of the messages. What we send is held against it first, patterns and enumerations included
+    (zeep checks neither); what we receive is read leniently, since a vendor may add elements. Raises what HttpClient
+    raises; besides:
+    - a value that the contract does not allow: Refused, before anything is sent;
+    - a fault that blames the caller: Refused (`native` = its code), or AccessDenied when it speaks of authentication;
+    - any other fault, HTML, half an answer, another message: TryLater when `safe`, else Unknown.
+    """
+
+    def __init__(
+        self, wsdl_path: Path, url: str, *, auth: tuple[str, Secret] | None = None, timeout: float = 10.0,
+        max_bytes: int = MAX_BYTES, schema: Path | None = None, http: HttpClient | None = None,
+    ) -> None:  # fmt: skip
+        self._wsdl_path = wsdl_path
+        self._schema = schema
+        self._http = http or HttpClient(url, auth=auth, timeout=timeout, max_bytes=max_bytes)
+        self._building = threading.Lock()
+        self._client: zeep.Client | None = None
+
+    def call(self, operation: str, *values: Any, safe: bool, **named: Any) -> Any:
+        """Call one operation: `named` are the elements of its request, `values` the one text of a request that is only
+        a text. `safe` says that calling twice is harmless. Gives dicts, lists, text and bytes; None for nothing."""
+        client = self._built()
+        binding = client.service._binding
+        with self._building:  # zeep completes its types while it writes
+            request, headers = self._write(client, binding, operation, values, named)
+        answer = self._http.request("POST", "", content=request, headers=headers, expect=(200, 500), safe=safe)
+        return self._read(client, binding.get(operation), operation, answer, safe)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _built(self) -> zeep.Client:
+        with self._building:
+            if self._client is None:
+                self._client = _read_contract(self._wsdl_path.resolve())
+            return self._client
+
+    def _write(
+        self, client: zeep.Client, binding: Any, operation: str, values: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[bytes, dict[str, str]]:
+        try:
+            envelope, headers = binding._create(operation, values, named, client=client, options={"address": ""})
+        except (ZeepError, ValueError) as error:
+            raise Refused(f"{operation}: the contract does not allow this request ({type(error).__name__})") from None
+        faults = self._faults(envelope)
+        if faults:
+            raise Refused(f"{operation}: the contract does not allow {faults[0].path} ({faults[0].rule})")
+        return etree.tostring(envelope, xml_declaration=True, encoding="UTF-8"), dict(headers)
+
+    def _faults(self, envelope: Element) -> list[XsdFault]:
+        body = _body(envelope)
+        if self._schema is None or body is None or not len(body):
+            return []
+        return validate_xsd(deepcopy(body[0]), self._schema)
+
+    def _read(self, client: zeep.Client, operation: Any, name: str, answer: HttpAnswer, safe: bool) -> Any:
+        content = _answered(answer, name, safe)
+        if local_name(content) == "Fault":
+            raise _fault(content, name, safe)
+        expected = operation.output.body.qname
+        if answer.status != 200 or etree.QName(content) != expected:
+            raise _lost(f"{name}: another message came than {expected.localname}", safe)
+        try:
+            value = operation.output.body.parse(content, client.wsdl.types, context=_context(client))
+        except (ZeepError, ValueError, TypeError, AttributeError, LookupError) as error:
+            raise _lost(f"{name}: the answer does not have its shape ({type(error).__name__})", safe) from None
+        return _plain(serialize_object(value, dict))  # type: ignore[no-untyped-call]
+
+
+def _read_contract(path: Path) -> zeep.Client:
+    settings = zeep.Settings(
+        forbid_dtd=True, forbid_external=True,
+        strict=False, xsd_ignore_sequence_order=True,  # a reader bears new elements, wherever they stand
+    )  # fmt: skip
+    try:
+        return zeep.Client(str(path), transport=_LocalFiles(path.parent), settings=settings)  # type: ignore[no-untyped-call]
+    except (ZeepError, OSError, ValueError) as error:
+        raise ConfigError(f"{path.name} is not a usable contract ({type(error).__name__})") from error
+
+
+class _LocalFiles(Transport):
+    """What the WSDL imports comes from its own folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.folder = folder
+
+    def load(self, url: str) -> bytes:
+        path = Path(url).resolve()
+        if urlsplit(url).scheme or not path.is_relative_to(self.folder):
+            raise ValueError(f"{self.folder.name}: the contract reaches outside its folder")
+        return path.read_bytes()
+
+
+def _answered(answer: HttpAnswer, name: str, safe: bool) -> Element:
+    """The one element in the body of the envelope."""
+    try:
+        body = _body(parse_xml(answer.body, max_bytes=MAX_BYTES, large_text=True))
+    except InvalidMessage as error:
+        raise _lost(f"{name}: answered {answer.status}, {error}", safe) from None
+    if body is None or len(body) != 1:
+        raise _lost(f"{name}: answered {answer.status} with something that is no SOAP message", safe)
+    return body[0]
+
+
+def _body(envelope: Element) -> Element | None:
+    soap = namespace(envelope)
+    if local_name(envelope) != "Envelope" or soap not in (SOAP_11, SOAP_12):
+        return None
+    return envelope.find(f"{{{soap}}}Body")
+
+
+def _fault(fault: Element, name: str, safe: bool) -> HubError:
+    """The fault's text is left out: servers put values into it."""
+    soap = {"s": namespace(fault)}
+    codes = (text_at(fault, path, soap) for path in ("s:Code/s:Subcode/s:Value", "s:Code/s:Value", "faultcode"))
+    parts = [part for code in codes if code for part in code.rpartition(":")[2].split(".")]
+    native = parts[0] if parts else ""
+    if _ACCESS.intersection(parts):
+        return AccessDenied(f"{name}: fault {native}")
+    if _OURS.intersection(parts):
+        return Refused(f"{name}: fault {native}", native=native)
+    return _lost(f"{name}: fault {native or 'without a code'}", safe)
+
+
+def _context(client: zeep.Client) -> XmlParserContext:
+    return XmlParserContext(settings=client.settings)  # type: ignore[no-untyped-call]
+
+
+def _plain(value: Any) -> Any:
+    """Without what zeep could not place."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if key != "_raw_elements"}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _lost(message: str, safe: bool) -> HubError:
+    return TryLater(message) if safe else Unknown(message)
