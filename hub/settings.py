@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from hub import procedures as catalogue
 from hub.fault import Fault as Fault
 from hub.procedures import Contact as Contact
+from schemas.checks import is_siret
 from schemas.errors import ConfigError
 from schemas.secret import Secret
 from schemas.shape import dotted, nearest, shape_faults
@@ -539,16 +540,6 @@ class _Reading:
         return self.production and bool(host) and host not in self.plain_hosts
 
 
-def is_siret(text: str) -> bool:
-    """14 digits whose Luhn sum is right; La Poste's establishments (SIREN 356000000) sum their digits by five."""
-    if len(text) != 14 or not (text.isascii() and text.isdigit()):
-        return False
-    if text.startswith("356000000") and sum(map(int, text)) % 5 == 0:
-        return True
-    doubled = (int(digit) * (2 - position % 2) for position, digit in enumerate(text))
-    return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
-
-
 def _granted(item: Table, manifest: ManifestFacts) -> ConsumedFields | None:
     for consumed in manifest.consumes:
         if consumed.type == item["type"] and consumed.version == item["version"]:
@@ -566,15 +557,22 @@ def _secret_places(
             found[place] = value
             break
         if isinstance(value, Mapping):
-            other = part.get("additionalProperties")
             for name, item in value.items():
-                inner = (part.get("properties") or {}).get(name, other)
-                if isinstance(inner, Mapping):
+                for inner in _schemas_of(part, name):
                     found |= dict(_secret_places(inner, item, root, (*place, name)))
         elif isinstance(value, list) and isinstance(part.get("items"), Mapping):
             for position, item in enumerate(value):
                 found |= dict(_secret_places(part["items"], item, root, (*place, position)))
     yield from found.items()
+
+
+def _schemas_of(schema: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The schemas that a property of this name must satisfy."""
+    found = [(schema.get("properties") or {}).get(name)]
+    found += [part for pattern, part in (schema.get("patternProperties") or {}).items() if re.search(pattern, name)]
+    if not any(part is not None for part in found):
+        found.append(schema.get("additionalProperties"))
+    return [part for part in found if isinstance(part, Mapping)]
 
 
 def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

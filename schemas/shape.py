@@ -7,12 +7,18 @@ with the nearest known one. A schema may say its own sentence with the keyword `
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError, ValidationError
+from schemas.checks import FORMATS
+from schemas.validators import check_schema
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 _KINDS = {
     "string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
@@ -50,18 +56,47 @@ class ShapeFault:
 
 def shape_faults(schema: Mapping[str, Any], value: object) -> list[ShapeFault]:
     """Every fault of `value`, in the order of its keys. Empty when it is valid."""
-    validator = Draft202012Validator(schema, format_checker=FormatChecker())
-    found = {fault for error in validator.iter_errors(value) for fault in _said(error)}
+    found = {fault for error in _validator(schema).iter_errors(value) for fault in _said(error)}
     return sorted(found, key=lambda fault: (tuple(map(str, fault.path)), fault.message))
 
 
 def schema_fault(schema: object) -> str | None:
     """Why `schema` is not a JSON Schema 2020-12, or None when it is one."""
+    fault = check_schema(schema) if isinstance(schema, dict) else "not a table"
+    return f"not a JSON Schema 2020-12 ({fault})" if fault else None
+
+
+@cache
+def _validator_class() -> tuple[Any, Any]:
+    """jsonschema is imported when a file is checked: most commands never do."""
+    from jsonschema import Draft202012Validator, FormatChecker
+    from jsonschema.validators import extend
+
+    formats = FormatChecker(formats=())
+    for name, check in (*FORMATS.items(), ("uri", _is_uri)):
+        formats.checks(name)(lambda value, check=check: not isinstance(value, str) or check(value))
+    return extend(Draft202012Validator, {"pattern": _pattern}), formats
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:
+    validator, formats = _validator_class()
+    return validator(schema, format_checker=formats)
+
+
+def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
+    """As ECMA-262 reads it: in Python `$` also matches before a last newline and `\\d` beyond ASCII."""
+    from jsonschema import ValidationError
+
+    if isinstance(value, str) and not re.search(re.sub(r"(?<!\\)\$(?=$|\))", r"\\Z", pattern), value, re.ASCII):
+        yield ValidationError("does not match the pattern")
+
+
+def _is_uri(text: str) -> bool:
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        return f"not a JSON Schema 2020-12 (at {dotted(error.absolute_path) or 'its root'}: {error.validator})"
-    return None
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return bool(parts.scheme and (parts.netloc or parts.path)) and not re.search(r"\s", text)
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -88,8 +123,9 @@ def _said(error: ValidationError) -> Iterator[ShapeFault]:
                 yield ShapeFault((*path, name), "missing")
     elif error.validator in ("additionalProperties", "unevaluatedProperties"):
         known = error.schema.get("properties", {})
+        patterns = error.schema.get("patternProperties", {})
         for name in error.instance:
-            if name not in known:
+            if name not in known and not any(re.search(pattern, name) for pattern in patterns):
                 yield ShapeFault((*path, name), f"unknown key{nearest(name, known)}")
     elif error.validator in ("anyOf", "oneOf", "allOf") and len(error.context or ()) and not _own(error):
         yield from _nearest_branch(error)
