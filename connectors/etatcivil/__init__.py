@@ -1,0 +1,1 @@
+"""Requests for civil-status records, dropped as the package of the civil-status office takes them."""

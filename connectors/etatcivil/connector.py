@@ -1,0 +1,119 @@
+"""Requests for civil-status records: dropped for the package, followed by return files. Only the state of a request
+passes; a record never does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from connectors.etatcivil.client import ReturnFile, ReturnFolder, pack
+from connectors.etatcivil.mapping import attachment_names, identifier, is_ours, request_file
+from connectors.sdk import Connector, Context, Probe
+from connectors.sdk.files import MAX_FILE_BYTES, open_folder
+from schemas.delivery import Delivery, Done, Polled
+from schemas.errors import ConfigError, HubError, InvalidMessage, Refused
+from schemas.event import Event
+
+_TOGETHER = 100
+_DROPPED = "DEPOSEE"
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A request ready to be dropped: its name in the package, its XML, and for each attachment its document."""
+
+    name: str
+    request: bytes
+    attachments: Mapping[str, str]
+
+
+class EtatCivil(Connector):
+    """A request is one ZIP named after it: dropping it again replaces the same file, and the package knows a
+    request it has already collected by its `identifiant`."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        where, back = self.settings["drop_folder"], self.settings.get("return_folder")
+        if back and back.rstrip("/") == where.rstrip("/"):
+            raise ConfigError("must not be the drop folder", key="return_folder")
+        self._seal = f"{context.tenant} {context.system}"
+        self._out = open_folder(self.settings, where)
+        self._back = open_folder(self.settings, back) if back else None
+        natives = [row.native for row in self.statuses.rows if row.native != _DROPPED]
+        encoding = self.settings.get("return_encoding", "utf-8")
+        self._returns = ReturnFolder(self._back, encoding, natives) if self._back else None
+
+    def probe(self) -> Probe:
+        try:
+            waiting = len(self._out.names())
+            returns = len(self._returns.names()) if self._returns else 0
+        except HubError as error:
+            return Probe(False, f"Dossiers d'état civil inaccessibles : {error.reason}")
+        return Probe(True, f"{waiting} demande(s) à collecter, {returns} retour(s) à lire.")
+
+    def prepare(self, delivery: Delivery) -> Drop:
+        request = delivery.event.data["request"]
+        documents = request.get("documents", ())
+        if sum(document["size"] for document in documents) > MAX_FILE_BYTES // 2:
+            raise Refused("Les pièces jointes sont trop lourdes pour le dépôt d'état civil.", native="taille")
+        name = identifier(request, self._seal)
+        content = request_file(request, name, self.settings.get("encoding", "UTF-8"))
+        ids = [document["id"] for document in documents]
+        return Drop(name, content, dict(zip(attachment_names(documents), ids, strict=True)))
+
+    def send(self, delivery: Delivery, prepared: Drop) -> Done:
+        attachments = {name: self.context.documents.read(id) for name, id in prepared.attachments.items()}
+        self._out.put(f"{prepared.name}.zip", pack(prepared.name, prepared.request, attachments))
+        return Done("Déposé dans le logiciel d'état civil", prepared.name, [self._dropped(delivery, prepared.name)])
+
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        if self._returns is None:
+            return
+        found = self._read_returns(self._returns)
+        while batch := list(islice(found, _TOGETHER)):
+            yield Polled([self._returned(file) for file in batch], acknowledge=partial(self._put_away, batch))
+
+    def close(self) -> None:
+        for folder in (self._out, self._back):
+            if folder is not None:
+                folder.close()
+
+    def _read_returns(self, returns: ReturnFolder) -> Iterator[ReturnFile]:
+        for name in returns.names():
+            try:
+                file = returns.read(name)
+                if not is_ours(file.reference, self._seal):
+                    raise InvalidMessage("Aucune demande déposée ne porte cette référence.", code="reference")
+                yield file
+            except InvalidMessage as error:
+                returns.refuse(name, error.reason)
+
+    def _put_away(self, files: Sequence[ReturnFile]) -> None:
+        for file in files:
+            if self._returns is not None:
+                self._returns.done(file)
+
+    def _dropped(self, delivery: Delivery, name: str) -> Event:
+        link: dict[str, Any] = {"references": delivery.event.data["request"]["references"]}
+        if delivery.request_id:
+            link["id"] = delivery.request_id
+        reference = {"system": self.context.system, "id": name}
+        return self._status(link, _DROPPED, f"{name}:{_DROPPED}", {"new_references": [reference]})
+
+    def _returned(self, file: ReturnFile) -> Event:
+        link = {"references": [{"system": self.context.system, "id": file.reference}]}
+        more = {"reason": file.reason} if file.reason else {}
+        return self._status(link, file.status, f"{file.reference}:{file.digest}", more)
+
+    def _status(self, link: Mapping[str, Any], native: str, id: str, more: Mapping[str, Any]) -> Event:
+        row = self.statuses.canonical(native)
+        if row is None:
+            raise ValueError(f"statuses.csv does not say {native}")
+        data = {
+            "request": link, "status": row.canonical or None, "native": {"code": native, "label": row.label},
+            "phase": row.phase, **more,
+        }  # fmt: skip
+        return self.event("request.status-changed", data, id=id)

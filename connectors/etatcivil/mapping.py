@@ -1,0 +1,252 @@
+"""`request.received` as the request file of the civil-status package. Pure."""
+
+from __future__ import annotations
+
+import calendar
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from connectors.sdk.xml import Element, add, new_root, write_xml
+from schemas.errors import InvalidMessage, Refused
+
+EVENT_OF = {"acte-naissance": "NAI", "acte-mariage": "MAR", "acte-deces": "DEC", "acte-reconnaissance": "REC"}
+DOCUMENT_KINDS = ("CPI", "EXTAF", "EXTSF", "EXTPL")
+_ORIGINS = {"online": "internet", "desk": "guichet", "mail": "courrier"}
+_SUBJECTS = {"recognised": "reconnu", "author": "auteur"}
+_PARENTS = {"father": "pere", "mother": "mere"}
+_PARTIAL = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
+
+
+def identifier(request: Mapping[str, Any], seal: str) -> str:
+    """The name of this request in the package: the same for the same request, readable by the agent who follows it,
+    and ending with a code drawn from `seal` by which `is_ours` knows it again in a return file."""
+    first = request["references"][0]
+    raw = f"{first['system']}-{first['id']}"
+    plain = re.sub(r"[^A-Za-z0-9-]+", "-", raw).strip("-")
+    if plain != raw or len(plain) > 60:
+        plain = f"{plain[:48].strip('-')}-{_code(raw, 8)}"
+    return f"{plain}-{_code(f'{seal} {plain}', 4)}"
+
+
+def is_ours(name: str, seal: str) -> bool:
+    """Whether `identifier` made this name with this seal. Catches typing errors and other towns' files."""
+    plain, _, code = name.rpartition("-")
+    return bool(plain) and code == _code(f"{seal} {plain}", 4)
+
+
+def request_file(request: Mapping[str, Any], name: str, encoding: str) -> bytes:
+    """The XML of the request. Raises Refused, in French, when the layout cannot say it."""
+    try:
+        return write_xml(_request(request, name), encoding=encoding)
+    except InvalidMessage:
+        raise Refused("La demande contient des caractères que le fichier XML ne peut porter.", native="texte") from None
+
+
+def attachment_names(documents: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A safe, distinct name for each attachment in the ZIP: plain ASCII, no folder, no hidden file."""
+    return [f"pj-{number:02d}-{_plain(document['name'])}" for number, document in enumerate(documents, start=1)]
+
+
+def _code(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _plain(name: str) -> str:
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    stem, dot, suffix = re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_name).strip("._-").rpartition(".")
+    stem, suffix = (stem, suffix) if dot else (suffix, "")
+    return f"{stem[:80].strip('._-') or 'document'}{'.' + suffix[:10] if suffix else ''}"
+
+
+def _request(request: Mapping[str, Any], name: str) -> Element:
+    form = _mapping(request.get("form"), "form")
+    kind = _kind(request["procedure"], form)
+    root = new_root("demandeEtatCivil")
+    root.set("version", "1.0")
+    add(root, "identifiant", name)
+    _requester(root, request, form)
+    add(root, "natureDocument", _one_of(form, "document_kind", DOCUMENT_KINDS))
+    add(root, "nbExemplaire", str(_copies(form)))
+    add(root, "dateDemande", request["submitted_at"].upper())
+    _event(root, request, form, kind)
+    _optional(root, "motif", _text(form, "motive"))
+    _optional(root, "origine", _ORIGINS.get(request.get("intake", "")))
+    return root
+
+
+def _kind(procedure: str, form: Mapping[str, Any]) -> str:
+    kind = _one_of(form, "event_kind", tuple(EVENT_OF.values()))
+    if EVENT_OF.get(procedure, kind) != kind:
+        raise _unsaid("event_kind", "contredit la démarche")
+    return kind
+
+
+def _requester(root: Element, request: Mapping[str, Any], form: Mapping[str, Any]) -> None:
+    person = request["requester"]
+    itself = not request.get("beneficiaries")
+    usual = "Organisme" if "organisation" in person else "La personne concernée" if itself else "Non précisée"
+    element = add(root, "demandeur")
+    add(element, "qualiteDemandeur", _text(form, "requester_capacity") or usual)
+    individual = add(element, "individu")
+    if "organisation" in person:
+        add(add(individual, "noms"), "nomDeFamille", person["organisation"]["name"])
+        _address(individual, None, person["organisation"].get("email"), None)
+        return
+    citizen = person.get("citizen", {})
+    identity = _identity(citizen, "du demandeur")
+    _names(individual, identity)
+    _optional(individual, "genre", {"male": "M", "female": "Mme"}.get(identity.get("gender", "")))
+    _address(individual, citizen.get("address"), citizen.get("email"), citizen.get("phone"))
+
+
+def _event(root: Element, request: Mapping[str, Any], form: Mapping[str, Any], kind: str) -> None:
+    place = _mapping(form.get("event_place"), "event_place")
+    city = _text(place, "city")
+    if not city:
+        raise _unsaid("event_place/city", "manque")
+    element = add(root, "evenement")
+    people = request.get("beneficiaries") or [request["requester"].get("citizen", {})]
+    _individual(element, "interesse", _identity(people[0], "du titulaire de l'acte"), form, place)
+    if kind == "MAR" and (spouse := _spouse(people, form)):
+        _individual(element, "conjoint", spouse, {}, place)
+    add(element, "natureEvenement", kind)
+    recognition = _mapping(form.get("recognition"), "recognition") if kind == "REC" else {}
+    if kind == "REC":
+        add(element, "typeInteresse", _SUBJECTS[_one_of(recognition, "subject", tuple(_SUBJECTS))])
+    dates = add(element, "dateEvenement")
+    first, last = _span(_text(form, "event_date") or "")
+    add(dates, "dateDebut", first)
+    _optional(dates, "dateFin", last)
+    add(add(element, "lieuEvenement"), "ville", city)
+    add(element, "natureReconnaissance", _text(recognition, "kind") or "")
+
+
+def _spouse(people: Sequence[Mapping[str, Any]], form: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if len(people) > 1:
+        return _identity(people[1], "du conjoint")
+    return _named(form["spouse"], "spouse") if form.get("spouse") else None
+
+
+def _individual(
+    parent: Element, tag: str, identity: Mapping[str, Any], form: Mapping[str, Any], place: Mapping[str, Any]
+) -> None:
+    element = add(parent, tag)
+    _names(element, identity)
+    _optional(element, "sexe", {"male": "M", "female": "F"}.get(identity.get("gender", "")))
+    _parents(element, form)
+    if birthdate := identity.get("birthdate"):
+        _span(birthdate, "birthdate")
+        birth = add(element, "naissance")
+        add(birth, "date", birthdate)
+        # The layout wants the name of the town and we hold its code: the two are known together for one place only.
+        if place.get("insee_code") and place["insee_code"] == identity.get("birthplace"):
+            add(add(birth, "lieu"), "ville", place["city"])
+
+
+def _parents(element: Element, form: Mapping[str, Any]) -> None:
+    parents = form.get("parents") or []
+    if not isinstance(parents, list):
+        raise _unsaid("parents", "n'est pas une liste")
+    by_role = {_one_of(_mapping(p, "parents"), "role", tuple(_PARENTS)): _named(p, "parents") for p in parents}
+    for role, tag in _PARENTS.items():
+        if role in by_role:
+            _names(add(element, tag), by_role[role])
+
+
+def _names(element: Element, identity: Mapping[str, Any]) -> None:
+    names = add(element, "noms")
+    add(names, "nomDeFamille", identity["family_name"])
+    _optional(names, "nomUsage", identity.get("preferred_name"))
+    _optional(element, "prenoms", " ".join(identity.get("given_names") or ()))
+
+
+def _address(element: Element, address: Mapping[str, Any] | None, email: str | None, phone: str | None) -> None:
+    if not (address or email or phone):
+        return
+    address = address or {}
+    written = add(element, "adresse")
+    street = " ".join(part for part in (address.get("house_number"), address.get("street")) if part)
+    _optional(written, "ligneAdr1", street or address.get("complement"))
+    _optional(written, "ligneAdr2", address.get("complement") if street else None)
+    _optional(written, "codePostal", address.get("postal_code"))
+    place = add(written, "lieu")
+    add(place, "ville", address.get("city", ""))
+    if address:
+        country = address.get("country", "FR")
+        add(place, "pays", "France" if country == "FR" else country)
+    _optional(written, "mail", email)
+    _optional(written, "tel", phone)
+
+
+def _optional(parent: Element, tag: str, text: str | None) -> None:
+    if text and text.strip():
+        add(parent, tag, text)
+
+
+def _identity(citizen: Mapping[str, Any], whose: str) -> Mapping[str, Any]:
+    identity = citizen.get("identity")
+    if not identity or not str(identity.get("family_name", "")).strip():
+        raise Refused(f"L'identité {whose} manque : la demande ne peut pas être instruite.", native="identite")
+    return dict(identity)
+
+
+def _named(value: object, key: str) -> Mapping[str, Any]:
+    """A person of the form: a name at least. Answers of a form are free, so their types are checked here."""
+    person = _mapping(value, key)
+    given = person.get("given_names") or []
+    if not _text(person, "family_name") or not isinstance(given, list) or not all(isinstance(n, str) for n in given):
+        raise _unsaid(key, "ne nomme pas la personne")
+    for name in ("preferred_name", "gender", "birthdate"):
+        _text(person, name)
+    return person
+
+
+def _mapping(value: object, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _unsaid(key, "manque")
+    return value
+
+
+def _text(form: Mapping[str, Any], key: str) -> str | None:
+    value = form.get(key)
+    if value is not None and (not isinstance(value, str) or len(value) > 2000):
+        raise _unsaid(key, "n'est pas un texte")
+    return (value or "").strip() or None
+
+
+def _one_of(form: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> str:
+    value = _text(form, key)
+    if value not in allowed:
+        raise _unsaid(key, f"doit être l'un de {', '.join(allowed)}")
+    return value
+
+
+def _copies(form: Mapping[str, Any]) -> int:
+    copies = form.get("copies", 1)
+    if not isinstance(copies, int) or isinstance(copies, bool) or not 1 <= copies <= 99:
+        raise _unsaid("copies", "doit être un nombre de 1 à 99")
+    return copies
+
+
+def _span(partial: str, key: str = "event_date") -> tuple[str, str | None]:
+    """First and last day that a date without its day or month may mean; no last day when it is a full date."""
+    match = _PARTIAL.fullmatch(partial)
+    try:
+        if match is None:
+            raise ValueError
+        year, month, day = (int(part) if part else None for part in match.groups())
+        first = date(year or 0, month or 1, day or 1)
+        if day:
+            return first.isoformat(), None
+        last_day = calendar.monthrange(first.year, month or 12)[1]
+        return first.isoformat(), date(first.year, month or 12, last_day).isoformat()
+    except ValueError:
+        raise _unsaid(key, "doit être une date AAAA, AAAA-MM ou AAAA-MM-JJ") from None
+
+
+def _unsaid(key: str, why: str) -> Refused:
+    return Refused(f"Le formulaire ne permet pas de former la demande : {key} {why}.", native=key)

@@ -1,0 +1,351 @@
+"""Dropping requests with the twin of the civil-status office, and reading what its agents answer."""
+
+from __future__ import annotations
+
+import io
+import logging
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.etatcivil.connector import EtatCivil
+from connectors.etatcivil.twin import CivilStatusTwin
+from connectors.sdk.secret import Secret
+from schemas.delivery import Done
+from schemas.errors import AccessDenied, ConfigError, Refused, TryLater, Unknown
+from schemas.event import Event
+from schemas.registry import Registry
+from tests.connectors.etatcivil.requests import delivery, document, form, request
+from tests.support.context import context_for
+from tests.support.documents import MemoryDocuments
+
+REGISTRY = Registry.load()
+
+
+@pytest.fixture
+def office() -> Iterator[CivilStatusTwin]:
+    with CivilStatusTwin() as office:
+        yield office
+
+
+@pytest.fixture
+def documents() -> MemoryDocuments:
+    return MemoryDocuments()
+
+
+@pytest.fixture
+def connector(office: CivilStatusTwin, documents: MemoryDocuments) -> Iterator[EtatCivil]:
+    connector = opened(office, documents)
+    yield connector
+    connector.close()
+
+
+def opened(office: CivilStatusTwin, documents: MemoryDocuments | None = None, **changes: Any) -> EtatCivil:
+    return EtatCivil(context_for("etatcivil", office.connection_settings(**changes), documents=documents))
+
+
+def polled(connector: EtatCivil) -> list[Event]:
+    """Every event read, each committed: valid under its schema, then acknowledged."""
+    events: list[Event] = []
+    for batch in connector.poll(None):
+        for event in batch.events:
+            REGISTRY.validate(event)
+        events.extend(batch.events)
+        assert batch.acknowledge is not None
+        batch.acknowledge()
+    return events
+
+
+def dropped(connector: EtatCivil, **changes: Any) -> Done:
+    return connector.handle(delivery(request(**changes)))
+
+
+def test_a_request_reaches_the_office_with_its_attachments(
+    office: CivilStatusTwin, connector: EtatCivil, documents: MemoryDocuments
+) -> None:
+    documents.store(b"%PDF identity", name="x", media_type="application/pdf")
+    attached = [document(b"%PDF identity", "../Pièce d'identité.pdf")]
+    done = dropped(connector, documents=attached)
+    assert office.collect() == [done.reference]
+    assert office.requests[done.reference or ""].attachments == {"pj-01-Piece_d_identite.pdf": b"%PDF identity"}
+    assert office.requests[done.reference or ""].text("evenement/interesse/noms/nomDeFamille") == "MARCHETTI"
+    assert office.rejected == []
+
+
+def test_the_drop_answers_that_the_request_is_transferred(connector: EtatCivil) -> None:
+    done = dropped(connector)
+    assert done.answer == "Déposé dans le logiciel d'état civil"
+    [event] = done.events
+    REGISTRY.validate(event)
+    assert event.data["status"] == "transferred"
+    assert event.data["request"]["references"] == request()["references"]
+    assert event.data["new_references"] == [{"system": "etatcivil", "id": done.reference}]
+
+
+@pytest.mark.parametrize("kind", ["NAI", "MAR", "DEC", "REC"])
+def test_each_procedure_is_taken_by_the_office(office: CivilStatusTwin, connector: EtatCivil, kind: str) -> None:
+    dropped(connector, kind=kind)
+    office.collect()
+    assert (office.effects, office.rejected) == (1, [])
+
+
+def test_the_same_request_twice_is_one_file_and_one_effect(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    first = dropped(connector)
+    content = next(office.drop.iterdir()).read_bytes()
+    second = dropped(connector)
+    assert [path.read_bytes() for path in office.drop.iterdir()] == [content]
+    office.collect()
+    third = dropped(connector)
+    office.collect()
+    assert office.effects == 1
+    assert office.requests[first.reference or ""].drops == 2
+    assert {first.reference, second.reference, third.reference} == {first.reference}
+    assert {event.id for done in (first, second, third) for event in done.events} == {first.events[0].id}
+
+
+def test_preparing_touches_nothing(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    prepared = connector.prepare(delivery(request()))
+    assert b"demandeEtatCivil" in prepared.request
+    assert list(office.drop.iterdir()) == []
+    assert office.sftp.logins == 0
+
+
+def test_an_office_that_is_away_is_tried_later(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    office.stop()
+    with pytest.raises(TryLater):
+        dropped(connector)
+    assert not connector.probe().ok
+    office.start()
+    dropped(connector)
+    office.collect()
+    assert office.effects == 1
+    assert connector.probe().ok
+
+
+def test_a_full_disk_is_tried_later_and_nothing_is_half_dropped(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    office.misbehave("full", times=10)
+    with pytest.raises(TryLater):
+        dropped(connector)
+    assert list(office.drop.iterdir()) == []
+
+
+def test_an_upload_cut_short_is_never_collected(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    office.misbehave("cut")
+    with pytest.raises(TryLater):
+        dropped(connector)
+    assert office.collect() == []
+    assert office.rejected == []
+
+
+def test_a_rename_cut_before_its_answer_is_unknown_and_harmless_again(
+    office: CivilStatusTwin, connector: EtatCivil
+) -> None:
+    office.misbehave("cut-rename")
+    with pytest.raises(Unknown):
+        dropped(connector)
+    dropped(connector)
+    office.collect()
+    assert office.effects == 1
+
+
+def test_an_office_that_does_not_answer_is_tried_later(office: CivilStatusTwin) -> None:
+    connector = opened(office, timeout=0.5)
+    office.misbehave("slow")
+    with pytest.raises(TryLater):
+        dropped(connector)
+    connector.close()
+
+
+def test_a_wrong_password_pauses_the_connection(office: CivilStatusTwin) -> None:
+    connector = opened(office, password=Secret("perdu"))
+    with pytest.raises(AccessDenied):
+        dropped(connector)
+    assert not connector.probe().ok
+    connector.close()
+
+
+def test_a_request_that_the_layout_cannot_say_is_refused(connector: EtatCivil) -> None:
+    with pytest.raises(Refused):
+        dropped(connector, answers=form(copies=400))
+
+
+def test_attachments_that_are_too_heavy_are_refused(connector: EtatCivil) -> None:
+    heavy = document(b"x", "plan.pdf") | {"size": 60 * 1024 * 1024}
+    with pytest.raises(Refused):
+        dropped(connector, documents=[heavy])
+
+
+def test_the_two_folders_must_differ(office: CivilStatusTwin) -> None:
+    with pytest.raises(ConfigError):
+        opened(office, return_folder="/depot/")
+
+
+def test_a_local_folder_does_as_well(tmp_path: Path) -> None:
+    for name in ("depot", "retours"):
+        (tmp_path / name).mkdir()
+    settings = {"drop_folder": str(tmp_path / "depot"), "return_folder": str(tmp_path / "retours")}
+    connector = EtatCivil(context_for("etatcivil", settings))
+    done = dropped(connector)
+    [path] = (tmp_path / "depot").iterdir()
+    assert zipfile.ZipFile(io.BytesIO(path.read_bytes())).namelist() == [f"{done.reference}.xml"]
+    assert polled(connector) == []
+
+
+def test_an_agent_closes_a_request_by_a_return_file(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    reference = dropped(connector).reference or ""
+    office.start_work(reference)
+    [started] = polled(connector)
+    office.close(reference)
+    [closed] = polled(connector)
+    assert [e.data["status"] for e in (started, closed)] == ["in_progress", "fulfilled"]
+    assert closed.data["request"] == {"references": [{"system": "etatcivil", "id": reference}]}
+    assert closed.data["native"] == {"code": "TRAITEE", "label": "Acte délivré"}
+    assert len(list((office.returns / "traites").iterdir())) == 2
+    assert polled(connector) == []
+
+
+def test_a_rejection_and_a_missing_piece_carry_their_reason(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    reference = dropped(connector).reference or ""
+    office.ask_more(reference, 'Joindre la pièce d\'identité ; recto "et" verso')
+    [asked] = polled(connector)
+    office.reject(reference, "Acte introuvable")
+    [rejected] = polled(connector)
+    assert (asked.data["status"], asked.data["reason"]) == (
+        "incomplete",
+        'Joindre la pièce d\'identité ; recto "et" verso',
+    )
+    assert (rejected.data["status"], rejected.data["reason"]) == ("rejected", "Acte introuvable")
+
+
+def test_a_return_read_again_before_its_acknowledgement_is_the_same_event(
+    office: CivilStatusTwin, connector: EtatCivil
+) -> None:
+    office.close(dropped(connector).reference or "")
+    first = [event.id for batch in connector.poll(None) for event in batch.events]
+    again = [event.id for batch in connector.poll(None) for event in batch.events]
+    assert first == again
+    assert len(first) == 1
+    assert [event.id for event in polled(connector)] == first
+
+
+HEADER = "reference;statut;date;motif\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (HEADER + "{ref};FINI;2026-03-04;\r\n", "Statut inconnu"),
+        (HEADER + "{ref};TRAITEE;04/03/26;\r\n", "date"),
+        (HEADER + "{ref};TRAITEE;2026-02-30;\r\n", "date"),
+        (HEADER + "{ref};TRAITEE;2026-03-04;;acte.pdf\r\n", "quatre colonnes"),
+        (HEADER + "{ref};TRAITEE;2026-03-04;\r\n{ref};REJETEE;2026-03-04;\r\n", "exactement une"),
+        (HEADER, "exactement une"),
+        ("", "première ligne"),
+        ("<html><body>502</body></html>", "première ligne"),
+        ("%PDF-1.7 acte", "première ligne"),
+        (HEADER + "autre;TRAITEE;2026-03-04;\r\n", "nom du fichier"),
+        (HEADER + "{ref};REJETEE;2026-03-04;" + "x" * 9000, "octets"),
+        (HEADER + '{ref};REJETEE;2026-03-04;"sans fin', "CSV"),
+        (b"\xff\xfe\x00garbage", "encodage"),
+        (b"reference;statut;date;motif\r\n\x00;\x00;\x00;\x00", ""),
+    ],
+)
+def test_a_return_that_says_nothing_usable_is_set_aside_and_stops_nothing(
+    office: CivilStatusTwin, connector: EtatCivil, content: str | bytes, why: str
+) -> None:
+    bad = dropped(connector).reference or ""
+    good = dropped(connector, references=[{"system": "hubee", "id": "zzz"}]).reference or ""
+    office.leave(f"retour-{bad}.csv", content.replace("{ref}", bad) if isinstance(content, str) else content)
+    office.close(good)
+    [event] = polled(connector)
+    assert event.data["request"]["references"][0]["id"] == good
+    aside = office.returns / "erreurs"
+    assert (aside / f"retour-{bad}.csv").exists()
+    assert why in (aside / f"retour-{bad}.csv.motif.txt").read_text()
+    assert polled(connector) == []
+
+
+def test_a_reference_that_we_never_dropped_is_set_aside(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    office.close("hubee-inconnue-0000")
+    assert polled(connector) == []
+    why = office.returns / "erreurs" / "retour-hubee-inconnue-0000.csv.motif.txt"
+    assert "Aucune demande" in why.read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["acte.pdf", "retour-{ref}.pdf", "retour-{ref}.zip", "retour-{ref}.csv.pdf", "acte.xml"]
+)
+def test_a_return_with_an_attachment_is_refused_unread(
+    office: CivilStatusTwin, connector: EtatCivil, documents: MemoryDocuments, name: str
+) -> None:
+    reference = dropped(connector).reference or ""
+    office.leave(name.replace("{ref}", reference), b"%PDF the record itself")
+    assert polled(connector) == []
+    assert documents.contents == {}
+    assert "aucune pièce jointe" in next((office.returns / "erreurs").glob("*.motif.txt")).read_text()
+
+
+def test_a_file_that_is_still_being_written_is_left_alone(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    reference = dropped(connector).reference or ""
+    (office.returns / f"retour-{reference}.csv.filepart").write_text("reference;sta")
+    assert polled(connector) == []
+    assert not (office.returns / "erreurs").exists()
+
+
+def test_returns_of_excel_are_read_in_the_encoding_agreed_upon(office: CivilStatusTwin) -> None:
+    connector = opened(office, return_encoding="cp1252")
+    reference = dropped(connector).reference or ""
+    office.leave(f"retour-{reference}.csv", f"{HEADER}{reference};REJETEE;2026-03-04;Refusé".encode("cp1252"))
+    [event] = polled(connector)
+    assert event.data["reason"] == "Refusé"
+    connector.close()
+
+
+def test_many_returns_are_committed_by_the_hundred(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    for number in range(130):
+        body = request(references=[{"system": "hubee", "id": f"case-{number}"}])
+        office.close(connector.prepare(delivery(body)).name)
+    assert [len(batch.events) for batch in connector.poll(None)] == [100, 30]
+    assert len(polled(connector)) == 130
+
+
+def test_polling_an_office_that_is_away_is_tried_later(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    office.stop()
+    with pytest.raises(TryLater):
+        polled(connector)
+
+
+def test_the_office_collects_by_itself_when_told_to() -> None:
+    with CivilStatusTwin(collecting=True) as office:
+        connector = opened(office)
+        dropped(connector)
+        for _ in range(200):
+            if office.effects:
+                break
+            office._ended.wait(0.02)
+        assert office.effects == 1
+        connector.close()
+
+
+def test_the_office_refuses_an_archive_that_is_not_a_request(office: CivilStatusTwin) -> None:
+    (office.drop / "a.zip").write_bytes(b"not a zip")
+    with zipfile.ZipFile(office.drop / "b.zip", "w") as archive:
+        archive.writestr("../b.xml", "<x/>")
+    with zipfile.ZipFile(office.drop / "c.zip", "w") as archive:
+        archive.writestr("c.xml", "<demandeEtatCivil version='1.0'/>")
+    assert office.collect() == []
+    assert len(office.rejected) == 3
+
+
+def test_no_name_and_no_secret_reaches_the_log(
+    office: CivilStatusTwin, connector: EtatCivil, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    reference = dropped(connector).reference or ""
+    office.reject(reference, "Motif personnel")
+    polled(connector)
+    for word in ("MARCHETTI", "OUALI", "Motif personnel", office.sftp.password):
+        assert word not in caplog.text
