@@ -18,7 +18,8 @@ class Delivery:
 
     `key` is stable across every retry: use it as the idempotency key. `reference` is the identifier, in this
     connection's own system, of what the event is about (the request for `request.*`, the citizen for
-    `citizen.*`), or None when the hub knows no link. `event.data` holds only the granted fields.
+    `citizen.*`), or None when the hub knows no link. `event.data` holds only the granted fields. `live` is False when
+    the connection only observes this one: it is prepared and not sent.
     """
 
     event: Event
@@ -26,6 +27,7 @@ class Delivery:
     reference: str | None = None
     attempt: int = 1
     request_id: str | None = None
+    live: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,239 @@
+"""Citizens, as far as routing needs them: the link from each system's identifier to one person of one tenant.
+
+Matching here is exact: a known identifier, else the same pivot identity. Nothing is listed, nothing is searched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import unicodedata
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import delete, insert, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from bus.ledger import Transaction
+from hub.tables import citizen_links, citizen_values, citizens
+from schemas.errors import InvalidMessage
+
+ECHO_DAYS = 30
+_REQUIRED = ("family_name", "birthdate")
+
+
+@dataclass(slots=True)
+class Citizen:
+    id: str
+    tenant: str
+    confidential: bool
+    pivot: bytes | None = None
+
+
+class Citizens:
+    """The citizens that one batch of events concerns: read at once by `prefetch`, written at once by `save`."""
+
+    def __init__(self, tx: Transaction, pepper: bytes) -> None:
+        self._tx = tx
+        self._pepper = pepper
+        self._by_id: dict[str, Citizen] = {}
+        self._links: dict[tuple[str, str, str], str] = {}
+        self._pivots: dict[tuple[str, bytes], str] = {}
+        self._systems: dict[str, set[str]] = {}
+        self._new: list[Citizen] = []
+        self._marked: list[str] = []
+        self._named: list[Citizen] = []
+        self._new_links: list[dict[str, str]] = []
+        self._values: dict[tuple[str, str], dict[str, dict[bytes, float]]] = {}
+        self._told: list[dict[str, Any]] = []
+
+    def prefetch(self, tenant: str, people: Iterable[Mapping[str, Any]]) -> None:
+        people = list(people)
+        wanted = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
+        pivots = sorted({p for person in people if (p := self._pivot(person)) is not None})
+        ids: set[str] = set()
+        if wanted:
+            pairs = tuple_(citizen_links.c.system, citizen_links.c.native_id).in_(wanted)
+            for row in self._tx.sql.execute(select(citizen_links).where(citizen_links.c.tenant == tenant, pairs)):
+                self._links[(tenant, row.system, row.native_id)] = row.citizen_id
+                ids.add(row.citizen_id)
+        if ids or pivots:
+            rows = self._tx.sql.execute(
+                select(citizens).where(
+                    citizens.c.tenant == tenant, or_(citizens.c.id.in_(ids), citizens.c.pivot.in_(pivots))
+                )
+            )
+            for row in rows:
+                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot))
+            self._read_around([c for c in self._by_id if c not in self._systems])
+
+    def resolve(self, tenant: str, person: Mapping[str, Any]) -> Citizen:
+        """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
+
+        InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
+        pivot = self._pivot(person)
+        known = self.check(tenant, person)
+        citizen = self._by_id[known] if known else self._open(tenant, pivot)
+        for reference in person.get("references", ()):
+            self._link(citizen, (tenant, reference["system"], reference["id"]))
+        if citizen.pivot is None and pivot is not None and (tenant, pivot) not in self._pivots:
+            citizen.pivot = pivot
+            self._pivots[(tenant, pivot)] = citizen.id
+            self._named.append(citizen)
+        if person.get("confidential") and not citizen.confidential:
+            citizen.confidential = True
+            self._marked.append(citizen.id)
+        return citizen
+
+    def check(self, tenant: str, person: Mapping[str, Any]) -> str | None:
+        """The known citizen that a record names, None when new. Changes nothing; raises as `resolve` does."""
+        keys = ((tenant, r["system"], r["id"]) for r in person.get("references", ()))
+        found = {self._links[key] for key in keys if key in self._links}
+        pivot = self._pivot(person)
+        if not found and pivot is not None and (tenant, pivot) in self._pivots:
+            return self._pivots[(tenant, pivot)]
+        if len(found) > 1:
+            raise InvalidMessage(
+                "these identifiers belong to different people", pointer="/data/citizen", code="ambiguous_citizen"
+            )
+        return found.pop() if found else None
+
+    def systems(self, citizen: Citizen) -> frozenset[str]:
+        """The systems that have an identifier for this citizen."""
+        return frozenset(self._systems.get(citizen.id, ()))
+
+    def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str) -> bool:
+        """Whether `holder` says what the hub knows already, or what the hub delivered to it in the last month."""
+        digest = value_digest(value)
+        known = self._values.get((citizen.id, field), {})
+        if digest in known.get("", {}):
+            return True
+        delivered = known.get(holder, {}).get(digest)
+        return delivered is not None and delivered > self._tx.now - ECHO_DAYS * 86_400
+
+    def learn(self, citizen: Citizen, field: str, value: Any, told: Iterable[str]) -> None:
+        """This is now the value; `told` are the connections it goes to."""
+        digest, now = value_digest(value), self._tx.now
+        known = self._values.setdefault((citizen.id, field), {})
+        known[""] = {digest: now}
+        for holder in told:
+            known.setdefault(holder, {})[digest] = now
+        rows = [
+            {"citizen_id": citizen.id, "field": field, "holder": h, "digest": digest, "at": now} for h in ("", *told)
+        ]
+        self._told.extend(rows)
+
+    def save(self) -> None:
+        sql = self._tx.sql
+        dialect = sqlite_insert if sql.dialect.name == "sqlite" else postgresql_insert
+        if self._new:
+            rows = [
+                {"id": c.id, "tenant": c.tenant, "pivot": c.pivot, "confidential": int(c.confidential),
+                 "seen_at": self._tx.now}
+                for c in self._new
+            ]  # fmt: skip
+            sql.execute(insert(citizens), rows)
+        fresh = {c.id for c in self._new}
+        for citizen in self._named:
+            if citizen.id not in fresh:
+                sql.execute(update(citizens).where(citizens.c.id == citizen.id).values(pivot=citizen.pivot))
+        marked = [c for c in self._marked if c not in fresh]
+        if marked:
+            sql.execute(update(citizens).where(citizens.c.id.in_(marked)).values(confidential=1))
+        if self._new_links:
+            sql.execute(dialect(citizen_links).on_conflict_do_nothing(), self._new_links)
+        self._save_values(dialect)
+
+    def _save_values(self, dialect: Any) -> None:
+        latest = {(r["citizen_id"], r["field"], r["holder"], r["digest"]): r for r in self._told}
+        current = {(r["citizen_id"], r["field"]) for r in self._told}
+        if not latest:
+            return
+        kept = {pair: next(iter(self._values[pair][""])) for pair in current}
+        rows = [r for r in latest.values() if r["holder"] or kept[(r["citizen_id"], r["field"])] == r["digest"]]
+        self._tx.sql.execute(
+            delete(citizen_values).where(
+                citizen_values.c.holder == "",
+                tuple_(citizen_values.c.citizen_id, citizen_values.c.field).in_(sorted(current)),
+            )
+        )
+        query = dialect(citizen_values)
+        key = ["citizen_id", "field", "holder", "digest"]
+        query = query.on_conflict_do_update(index_elements=key, set_={"at": query.excluded.at})
+        self._tx.sql.execute(query, rows)
+
+    def _open(self, tenant: str, pivot: bytes | None) -> Citizen:
+        citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
+        self._new.append(citizen)
+        self._admit(citizen)
+        return citizen
+
+    def _admit(self, citizen: Citizen) -> None:
+        self._by_id[citizen.id] = citizen
+        if citizen.pivot is not None:
+            self._pivots[(citizen.tenant, citizen.pivot)] = citizen.id
+
+    def _link(self, citizen: Citizen, key: tuple[str, str, str]) -> None:
+        if self._links.setdefault(key, citizen.id) == citizen.id:
+            row = {"tenant": key[0], "system": key[1], "native_id": key[2], "citizen_id": citizen.id}
+            if key[1] not in self._systems.setdefault(citizen.id, set()) or row not in self._new_links:
+                self._systems[citizen.id].add(key[1])
+                self._new_links.append(row)
+
+    def _read_around(self, ids: list[str]) -> None:
+        """All systems and values of the people found."""
+        for citizen_id in ids:
+            self._systems[citizen_id] = set()
+        for row in self._tx.sql.execute(select(citizen_links).where(citizen_links.c.citizen_id.in_(ids))):
+            self._systems[row.citizen_id].add(row.system)
+            self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
+        for row in self._tx.sql.execute(select(citizen_values).where(citizen_values.c.citizen_id.in_(ids))):
+            field = self._values.setdefault((row.citizen_id, row.field), {})
+            field.setdefault(row.holder, {})[row.digest] = row.at
+
+    def _pivot(self, person: Mapping[str, Any]) -> bytes | None:
+        """A keyed digest: the table tells nobody who is in it. None when the identity is too thin to match on."""
+        identity = person.get("identity")
+        if not identity or any(name not in identity for name in _REQUIRED) or not identity.get("given_names"):
+            return None
+        names = [identity["family_name"], *identity["given_names"]]
+        parts = [
+            *map(plain, names),
+            *(str(identity.get(k, "")) for k in ("gender", "birthdate", "birthplace", "birthcountry")),
+        ]
+        return hmac.digest(self._pepper, "\x1f".join(parts).encode(), "sha256")
+
+
+def reference_of(tx: Transaction, tenant: str, system: str, citizen_ids: Iterable[str]) -> dict[str, str]:
+    """The identifier that one system gives to each of these citizens; where it has several, the first in order."""
+    ids = sorted(set(citizen_ids))
+    query = select(citizen_links).where(
+        citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.citizen_id.in_(ids)
+    )
+    found: dict[str, str] = {}
+    for row in tx.sql.execute(query.order_by(citizen_links.c.native_id)) if ids else ():
+        found.setdefault(row.citizen_id, row.native_id)
+    return found
+
+
+def plain(text: str) -> str:
+    """Upper case, no accents, hyphens and apostrophes as spaces: how names are compared."""
+    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join("".join(c if c.isalnum() else " " for c in bare.upper()).split())
+
+
+def value_digest(value: Any) -> bytes:
+    """A digest of what a value says, whatever its case, accents, spaces or the order of its members."""
+    return hashlib.sha256(orjson.dumps(_canonical(value), option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        # Keys that describe the same place more precisely are no other value: systems keep some and drop others.
+        kept = {k: _canonical(v) for k, v in value.items() if k not in ("ban_key", "insee_code", "country")}
+        return {k: v for k, v in kept.items() if v not in ("", None)}
+    return plain(value) if isinstance(value, str) else value

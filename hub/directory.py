@@ -1,0 +1,104 @@
+"""Who is connected, and who gets what: the routing rules of one hub, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hub.procedures import Procedure
+from hub.settings import ConsumedFields, Mode, Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One connection as the hub sees it. `name` is `tenant.connection`. `procedures`: empty means any.
+
+    `holds`: other names under which requests it brought are recorded (a webhook acts for its client)."""
+
+    name: str
+    tenant: str
+    system: str
+    label: str
+    consumes: Mapping[str, ConsumedFields] = field(default_factory=dict)
+    procedures: tuple[str, ...] = ()
+    outside: bool = False
+    publishes: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    mode: Mode = "live"
+    pilot_procedures: tuple[str, ...] = ()
+    pilot_citizens: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What routing needs to know of one event."""
+
+    tenant: str
+    type: str
+    origin: str
+    procedure: str | None = None
+    intake: str | None = None
+    systems: frozenset[str] = frozenset()  # those that have an identifier for what the event is about
+    confidential: bool = False
+    reply_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    to: tuple[str, ...]
+    withheld: tuple[str, ...] = ()
+
+
+class Directory:
+    """Immutable; a changed set of connections is a new directory."""
+
+    def __init__(
+        self, members: Iterable[Member], catalogue: Mapping[str, Procedure], tenants: Mapping[str, Tenant]
+    ) -> None:
+        self.members = {member.name: member for member in members}
+        self.catalogue = catalogue
+        self.tenants = tenants
+        self._by_type: dict[tuple[str, str], list[Member]] = {}
+        for member in self.members.values():
+            for event_type in member.consumes:
+                self._by_type.setdefault((member.tenant, event_type), []).append(member)
+
+    def route(self, facts: Facts) -> Route:
+        """The connections that get an event, and those that a `confidential` mark keeps it from.
+
+        A confidential person's events go to the deciding service and to the portal that holds the request only."""
+        wanted = [m for m in self._by_type.get((facts.tenant, facts.type), ()) if self._wants(m, facts)]
+        if not facts.confidential:
+            return Route(tuple(m.name for m in wanted))
+        kept = [m for m in wanted if self.decides(m.name, facts.procedure) or _holds(m, facts)]
+        return Route(tuple(m.name for m in kept), tuple(m.name for m in wanted if m not in kept))
+
+    def decides(self, origin: str, procedure: str | None) -> bool:
+        """Whether this connection is the procedure's deciding system; only it may set a decision."""
+        member = self.members.get(origin)
+        entry = self.catalogue.get(procedure) if procedure else None
+        if member is None or entry is None:
+            return False
+        return self.tenants[member.tenant].system_for(entry.deciding_system) in (member.system, member.name)
+
+    def label(self, name: str) -> str:
+        member = self.members.get(name)
+        return member.label if member else name.partition(".")[2] or name
+
+    def subscriptions(self) -> dict[str, Sequence[str]]:
+        return {member.name: list(member.consumes) for member in self.members.values()}
+
+    def _wants(self, member: Member, facts: Facts) -> bool:
+        consumed = member.consumes[facts.type]
+        if member.name == facts.origin or facts.origin in member.holds:
+            return False
+        for allowed in (member.procedures, consumed.procedures):
+            if allowed and facts.procedure is not None and facts.procedure not in allowed:
+                return False
+        if consumed.scope == "held":
+            return _holds(member, facts)
+        return consumed.scope != "linked" or member.system in facts.systems
+
+
+def _holds(member: Member, facts: Facts) -> bool:
+    return facts.intake is not None and facts.intake in (member.name, *member.holds)

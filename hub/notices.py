@@ -1,0 +1,90 @@
+"""What the hub itself says: the acknowledgement of receipt and the decision, when it is their declared issuer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from bus.ledger import Transaction
+from hub.procedures import Procedure, RequestFacts, acknowledgement_text
+from hub.requests import DECISIONS, Request
+from schemas.event import Event
+
+if TYPE_CHECKING:
+    from hub.directory import Directory
+
+_DECIDED = {"granted": "acceptée", "rejected": "rejetée", "inadmissible": "déclarée irrecevable"}
+
+
+def notices(tx: Transaction, request: Request, event: Event, directory: Directory) -> Iterator[Event]:
+    """The messages that an applied event calls for, when the hub is the procedure's declared issuer.
+
+    Their ids derive from the request: each is sent once. CRPA R112-11-1: one issuer, the portal's is not repeated."""
+    procedure = directory.catalogue.get(request.procedure)
+    if procedure is None or procedure.acknowledgement != "hub":
+        return
+    if event.type == "request.received":
+        yield from _acknowledgement(request, event, procedure, directory)
+    elif event.data.get("status") in DECISIONS:
+        yield from _decision(tx, request, event, procedure)
+
+
+def _acknowledgement(request: Request, event: Event, procedure: Procedure, directory: Directory) -> Iterator[Event]:
+    to = _email(event.data["request"])
+    contact = directory.tenants[request.tenant].contact_for(procedure.service)
+    if to is None or contact is None:
+        return
+    facts = RequestFacts(
+        reference=_number(request), received_at=datetime.fromtimestamp(request.received_at, UTC),
+        tenant=directory.tenants[request.tenant].label, contact=contact,
+    )  # fmt: skip
+    subject, text = acknowledgement_text(procedure, facts)
+    yield _message(request, "acknowledgement", to, subject, text)
+
+
+def _decision(tx: Transaction, request: Request, event: Event, procedure: Procedure) -> Iterator[Event]:
+    to = next(
+        (
+            _email(e.event.data["request"])
+            for e in tx.events_of_request(request.id)
+            if e.event.type == "request.received"
+        ),
+        None,
+    )
+    if to is None:
+        return
+    word = _DECIDED[event.data["status"]]
+    lines = ["Bonjour,", f"Votre demande « {procedure.label} » n° {_number(request)} a été {word}."]
+    if reason := event.data.get("reason"):
+        lines.append(f"Motif : {reason}")
+    if event.data.get("documents"):
+        lines.append("Vous trouverez la décision en pièce jointe.")
+    if event.data["status"] != "granted" and procedure.appeals:
+        lines.append(f"Voies et délais de recours : {procedure.appeals}")
+    subject = f"Décision sur votre demande n° {_number(request)}"
+    documents = event.data.get("documents")
+    yield _message(request, "decision", to, subject, "\n\n".join(lines) + "\n", documents)
+
+
+def _number(request: Request) -> str:
+    return request.id.split("-")[0].upper()
+
+
+def _email(record: Mapping[str, Any]) -> str | None:
+    requester = record["requester"]
+    person = requester.get("citizen") or requester.get("organisation") or {}
+    return person.get("email")
+
+
+def _message(request: Request, template: str, to: str, subject: str, text: str, documents: Any = None) -> Event:
+    data: dict[str, Any] = {
+        "request": {"id": request.id}, "template": template, "to": {"email": to}, "subject": subject, "text": text,
+    }  # fmt: skip
+    if documents:
+        data["documents"] = list(documents)
+    return Event(
+        type="message.requested", source=f"/{request.tenant}/hub", data=data, subject=request.id,
+        id=str(uuid.uuid5(uuid.UUID(request.id), template)),
+    )  # fmt: skip

@@ -1,0 +1,236 @@
+"""Requests: one status and one timeline across all systems that work on them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, insert, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from bus.ledger import Transaction
+from hub.tables import request_links, request_steps, requests
+from schemas.errors import InvalidMessage
+
+DECISIONS = frozenset({"granted", "rejected", "inadmissible"})
+FINAL = frozenset({"rejected", "inadmissible", "fulfilled", "closed", "withdrawn"})
+_RANK = {
+    "received": 0, "transferred": 1, "incomplete": 2, "in_progress": 2, "awaiting_payment": 2,
+    "granted": 3, "rejected": 3, "inadmissible": 3, "fulfilled": 4, "closed": 4, "withdrawn": 4,
+}  # fmt: skip
+PHASES = {
+    "received": "qualification", "transferred": "qualification", "incomplete": "qualification",
+    "inadmissible": "qualification", "in_progress": "processing", "awaiting_payment": "processing",
+    "granted": "delivery", "rejected": "delivery", "fulfilled": "delivery", "closed": "processing",
+    "withdrawn": "processing",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Request:
+    """A request as it stands. `intake` is the connection or client that brought it and hears of each status."""
+
+    id: str
+    tenant: str
+    procedure: str
+    status: str
+    phase: str | None
+    final: bool
+    reason: str | None
+    intake: str
+    confidential: bool
+    citizen_id: str | None
+    submitted_at: str
+    received_at: float
+    status_at: float
+
+
+Reference = tuple[str, str]  # system, native id
+
+
+class Requests:
+    """The requests that one batch of events concerns: read at once, changed in memory, written at once by `save`."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._by_id: dict[str, Request] = {}
+        self._links: dict[tuple[str, str, str], str] = {}
+        self._new: list[Request] = []
+        self._changed: set[str] = set()
+        self._new_links: list[dict[str, str]] = []
+        self._steps: list[dict[str, Any]] = []
+
+    def prefetch(self, tenant: str, references: Iterable[Reference], ids: Iterable[str]) -> None:
+        wanted = set(references)
+        found: set[str] = set(ids)
+        if wanted:
+            query = select(request_links).where(
+                request_links.c.tenant == tenant,
+                tuple_(request_links.c.system, request_links.c.native_id).in_(sorted(wanted)),
+            )
+            for row in self._tx.sql.execute(query):
+                self._links[(tenant, row.system, row.native_id)] = row.request_id
+                found.add(row.request_id)
+        if found:
+            # A hub id is a claim of the caller's until the tenant is checked here.
+            rows = self._tx.sql.execute(select(requests).where(requests.c.id.in_(found), requests.c.tenant == tenant))
+            self._by_id |= {row.id: _request(row._mapping) for row in rows}
+
+    def find(self, tenant: str, link: Mapping[str, Any]) -> Request | None:
+        """The request that a `request-link` or a `request` record names; None when unknown in this tenant."""
+        known = self._by_id.get(str(link.get("id", "")))
+        if known is not None and known.tenant == tenant:
+            return known
+        for reference in link.get("references", ()):
+            found = self._links.get((tenant, reference["system"], reference["id"]))
+            if found is not None:
+                return self._by_id.get(found)
+        return None
+
+    def open(
+        self, tenant: str, record: Mapping[str, Any], *, origin: str, confidential: bool, citizen_id: str | None
+    ) -> Request:
+        """A new request, received now."""
+        now = self._tx.now
+        request = Request(
+            str(uuid.uuid4()), tenant, record["procedure"], "received", PHASES["received"], False, None, origin,
+            confidential, citizen_id, record["submitted_at"], now, now,
+        )  # fmt: skip
+        self._new.append(request)
+        self._by_id[request.id] = request
+        self.link(request, ((r["system"], r["id"]) for r in record["references"]))
+        return request
+
+    def link(self, request: Request, references: Iterable[Reference]) -> None:
+        """Remember another system's identifier of the request. One that names another request is refused."""
+        for system, native_id in references:
+            known = self._links.setdefault((request.tenant, system, native_id), request.id)
+            if known != request.id:
+                raise InvalidMessage("this reference belongs to another request", code="reference_taken")
+            row = {"tenant": request.tenant, "system": system, "native_id": native_id, "request_id": request.id}
+            if row not in self._new_links:
+                self._new_links.append(row)
+
+    def apply(self, request: Request, data: Mapping[str, Any], *, origin: str, decides: bool, at: float) -> str | None:
+        """Apply a status to a request, or say why not: `unknown`, `not_deciding`, `late`, `contradictory`. The step is
+        kept in every case (`step`)."""
+        mark = self._objection(request, data, origin=origin, decides=decides, at=at)
+        if mark is None:
+            status = data["status"]
+            request.status, request.status_at = status, at
+            request.phase = data.get("phase") or PHASES[status]
+            request.final = status in FINAL
+            request.reason = data.get("reason")
+            self._changed.add(request.id)
+        return mark
+
+    def step(self, request: Request, kind: str, *, origin: str, at: float, data: Mapping[str, Any] | None = None,
+             mark: str | None = None, reason: str | None = None) -> dict[str, Any]:  # fmt: skip
+        """Add a line to the timeline. `seq` may be set on the result until `save`."""
+        data = data or {}
+        native = data.get("native", {})
+        row = {
+            "request_id": request.id, "at": at, "kind": kind, "origin": origin, "seq": None,
+            "status": data.get("status"), "phase": data.get("phase"), "native_code": native.get("code"),
+            "native_label": native.get("label"), "reason": reason or data.get("reason"), "mark": mark,
+        }  # fmt: skip
+        self._steps.append(row)
+        return row
+
+    def save(self) -> None:
+        sql = self._tx.sql
+        if self._new:
+            sql.execute(insert(requests), [_row(request) for request in self._new])
+        fresh = {request.id for request in self._new}
+        for request_id in sorted(self._changed - fresh):
+            request = self._by_id[request_id]
+            sql.execute(update(requests).where(requests.c.id == request_id).values(
+                status=request.status, phase=request.phase, final=int(request.final), reason=request.reason,
+                status_at=request.status_at,
+            ))  # fmt: skip
+        if self._new_links:
+            dialect = sqlite_insert if sql.dialect.name == "sqlite" else postgresql_insert
+            sql.execute(dialect(request_links).on_conflict_do_nothing(), self._new_links)
+        if self._steps:
+            sql.execute(insert(request_steps), self._steps)
+
+    def _objection(
+        self, request: Request, data: Mapping[str, Any], *, origin: str, decides: bool, at: float
+    ) -> str | None:
+        status = data.get("status")
+        if status is None:
+            return "unknown"
+        if status in DECISIONS and not decides:
+            return "not_deciding"
+        if data.get("reopened") and origin == request.intake:
+            return None if at >= request.status_at else "late"
+        if request.final or _RANK[status] < _RANK[request.status]:
+            # An older fact that arrives late is not a contradiction; both are shown, neither is applied.
+            return "late" if at < request.status_at else "contradictory"
+        if _RANK[status] == _RANK[request.status] and at < request.status_at:
+            return "late"
+        return None
+
+
+def read(tx: Transaction, tenant: str, request_id: str) -> Request | None:
+    row = tx.sql.execute(select(requests).where(requests.c.id == request_id, requests.c.tenant == tenant)).first()
+    return _request(row._mapping) if row else None
+
+
+def listing(
+    tx: Transaction, tenant: str, *, intake: str | None, after: tuple[float, str] | None, limit: int
+) -> list[Request]:
+    """Requests of a tenant, oldest first, after a position; only those that `intake` brought unless it is None."""
+    query = select(requests).where(requests.c.tenant == tenant)
+    if intake is not None:
+        query = query.where(requests.c.intake == intake)
+    if after is not None:
+        at, request_id = after
+        query = query.where(
+            or_(requests.c.received_at > at, and_(requests.c.received_at == at, requests.c.id > request_id))
+        )
+    query = query.order_by(requests.c.received_at, requests.c.id).limit(limit)
+    return [_request(row._mapping) for row in tx.sql.execute(query)]
+
+
+def references(tx: Transaction, request_ids: Sequence[str]) -> dict[str, list[Reference]]:
+    """Each request's identifiers in all systems."""
+    found: dict[str, list[Reference]] = {}
+    query = select(request_links).where(request_links.c.request_id.in_(list(request_ids)))
+    for row in tx.sql.execute(query.order_by(request_links.c.system, request_links.c.native_id)):
+        found.setdefault(row.request_id, []).append((row.system, row.native_id))
+    return found
+
+
+def timeline(tx: Transaction, request_id: str) -> list[dict[str, Any]]:
+    """All that happened to a request, in order: what each system said, and who was told, when, what it answered."""
+    steps = [
+        {k: v for k, v in row._mapping.items() if v is not None and k not in ("id", "request_id")}
+        for row in tx.sql.execute(select(request_steps).where(request_steps.c.request_id == request_id))
+    ]
+    told = tx.events_of_request(request_id)
+    types = {stored.seq: stored.event.type for stored in told}
+    for row in tx.deliveries_of(list(types)):
+        step = {"at": row.at, "kind": "delivery", "connection": row.connection, "seq": row.seq,
+                "type": types[row.seq], "state": row.state, "cause": row.cause, "answer": row.answer}  # fmt: skip
+        steps.append({k: v for k, v in step.items() if v is not None})
+    return sorted(steps, key=lambda step: (step["at"], step.get("seq") or 0))
+
+
+def seconds(text: str | None, default: float) -> float:
+    """RFC 3339 to seconds since 1970; `default` when absent."""
+    return datetime.fromisoformat(text).timestamp() if text else default
+
+
+def _request(row: Mapping[Any, Any]) -> Request:
+    values = dict(row)
+    return Request(**(values | {"final": bool(values["final"]), "confidential": bool(values["confidential"])}))
+
+
+def _row(request: Request) -> dict[str, Any]:
+    values = {name: getattr(request, name) for name in Request.__slots__}
+    return values | {"final": int(request.final), "confidential": int(request.confidential)}

@@ -1,0 +1,139 @@
+"""The tables of what the hub knows: requests, citizens, documents, clients. They share the ledger's metadata."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
+
+from bus.tables import metadata
+
+requests = Table(
+    "requests", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("procedure", String(64), nullable=False),
+    Column("status", String(24), nullable=False),
+    Column("phase", String(24)),
+    Column("final", SmallInteger, nullable=False),
+    Column("reason", Text),
+    Column("intake", String(128), nullable=False),  # the connection or client that brought it
+    Column("confidential", SmallInteger, nullable=False),
+    Column("citizen_id", String(36)),
+    Column("submitted_at", String(40), nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("status_at", Double, nullable=False),
+    Index("requests_list", "tenant", "received_at", "id"),
+)  # fmt: skip
+
+request_links = Table(
+    "request_links", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("native_id", Text, primary_key=True),
+    Column("request_id", String(36), nullable=False),
+    Index("request_links_request", "request_id"),
+)  # fmt: skip
+
+# The timeline: every step that any system said, applied or not. `mark` says why one was not.
+request_steps = Table(
+    "request_steps", metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("request_id", String(36), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("kind", String(16), nullable=False),  # received, status, withheld, parked
+    Column("origin", String(128), nullable=False),
+    Column("seq", BigInteger),
+    Column("status", String(24)),
+    Column("phase", String(24)),
+    Column("native_code", Text),
+    Column("native_label", Text),
+    Column("reason", Text),
+    Column("mark", String(24)),
+    Index("request_steps_request", "request_id", "at", "id"),
+)  # fmt: skip
+
+citizens = Table(
+    "citizens", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("pivot", LargeBinary(32)),  # keyed digest of the pivot identity; None until a system told it
+    Column("confidential", SmallInteger, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Index("citizens_pivot", "tenant", "pivot", unique=True),
+)  # fmt: skip
+
+citizen_links = Table(
+    "citizen_links", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("native_id", Text, primary_key=True),
+    Column("citizen_id", String(36), nullable=False),
+    Index("citizen_links_citizen", "citizen_id"),
+)  # fmt: skip
+
+# Digests of values: what the hub last learnt of a field of a citizen, and what it delivered to whom.
+citizen_values = Table(
+    "citizen_values", metadata,
+    Column("citizen_id", String(36), primary_key=True),
+    Column("field", String(32), primary_key=True),
+    Column("holder", String(128), primary_key=True),  # "" for the hub, else the connection it was delivered to
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("at", Double, nullable=False),
+)  # fmt: skip
+
+documents = Table(
+    "documents", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("media_type", String(128), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("kind", String(64)),
+    Column("owner", String(128), nullable=False),
+    Column("request_id", String(36)),
+    Column("stored_at", Double, nullable=False),
+    Index("documents_age", "stored_at"),
+)  # fmt: skip
+
+clients = Table(
+    "clients", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("secret_hash", Text),
+    Column("jwks", Text),
+    Column("scopes", Text, nullable=False),
+    Column("types", Text, nullable=False),  # event types it may publish, separated by spaces
+    Column("broker_user", String(64), unique=True),
+    Column("created_at", Double, nullable=False),
+    Column("disabled", SmallInteger, nullable=False),
+)  # fmt: skip
+
+# Assertions (RFC 7523 `jti`) already used, until they expire.
+used_assertions = Table(
+    "used_assertions", metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("jti", String(128), primary_key=True),
+    Column("expires", Double, nullable=False),
+)  # fmt: skip
+
+idempotent_answers = Table(
+    "idempotent_answers", metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("status", Integer),
+    Column("body", LargeBinary),
+    Column("at", Double, nullable=False),
+)  # fmt: skip
+
+webhooks = Table(
+    "webhooks", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("client_id", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("types", Text, nullable=False),
+    Column("keys", LargeBinary, nullable=False),
+    Column("thin", SmallInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+)  # fmt: skip
