@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from schemas.errors import InvalidMessage
+from schemas.errors import InvalidMessage, Refused
 
 MAX_FILE = 10 * 1024 * 1024
 _CHANNELS = {"web": "online", "counter": "desk", "mail": "mail", "phone": "phone", "email": "online"}
@@ -62,10 +62,10 @@ def reference_of(slug: str, number: object) -> str:
 
 
 def split_reference(reference: str) -> tuple[str, str]:
-    """Slug and number. Raises InvalidMessage for what `reference_of` cannot have made."""
+    """Slug and number. Raises Refused for what `reference_of` cannot have made."""
     slug, _, number = reference.partition("/")
     if not _SLUG.fullmatch(slug) or not _NUMBER.fullmatch(number):
-        raise InvalidMessage("la référence Publik n'a pas la forme formulaire/numéro", code="bad_identifier")
+        raise Refused("la référence Publik n'a pas la forme formulaire/numéro")
     return slug, number
 
 
