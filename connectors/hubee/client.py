@@ -1,0 +1,247 @@
+"""The HubEE V1 wire format: the only file that knows it. V2 would be another client behind the same methods."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.sdk.http import HttpAnswer, HttpClient, OAuthClient, segment
+from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
+
+PAGE = 25
+LARGEST = 10 * 1024 * 1024
+API = "https://api.hubee.numerique.gouv.fr"
+TOKENS = "https://auth.hubee.numerique.gouv.fr/oauth2/token"
+_BASE = "teledossiers/v1"
+_PARTNER = {"editor_name": "editorName", "application_name": "applicationName", "software_version": "softwareVersion"}
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """Something waits: a new case when `event_id` is None, else an event of it. Texts are "" where HubEE said none."""
+
+    id: str
+    process: str
+    recipient: str
+    case_id: str
+    event_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    id: str
+    status: str
+    name: str
+    kind: str
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An event of a case: who said what, and the status that it led to."""
+
+    id: str
+    action: str
+    status: str
+    sender: str
+    message: str | None
+    before: str | None
+    after: str | None
+    created: str | None
+    attachments: tuple[Attachment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    id: str
+    external_id: str
+    process: str
+    status: str
+    recipient: str
+    created: str | None
+    first_name: str
+    last_name: str
+    email: str | None
+    attachments: tuple[Attachment, ...]
+    steps: tuple[Step, ...] = field(default=())
+
+    def told(self, status: str, message: str | None = None) -> bool:
+        """Whether an event has told `status` (with `message`, when given) since the case was last (re)opened."""
+        return any(s.after == status and message in (None, s.message) for s in self._since_opening())
+
+    def _since_opening(self) -> tuple[Step, ...]:
+        opened = [at for at, step in enumerate(self.steps) if step.after == "HUBEE_NOTIFIED"]
+        return self.steps[opened[-1] + 1 :] if opened else self.steps
+
+
+class HubEE:
+    """One subscription (organisation and process). Errors are those of `connectors.sdk.http`, and Refused,
+    AccessDenied or TryLater for a success that holds `errors`."""
+
+    timeout = 10.0
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        partner = {wire: settings[ours] for ours, wire in _PARTNER.items() if settings.get(ours)}
+        base = HttpClient(
+            settings.get("api_url", API).rstrip("/") + f"/{_BASE}", headers=partner, timeout=self.timeout,
+            max_bytes=LARGEST + 1024,
+        )  # fmt: skip
+        self._http: OAuthClient = base.with_client_credentials(
+            settings.get("token_url", TOKENS), settings["client_id"], settings["client_secret"], "SI"
+        )
+        self.process: str = settings["process_code"]
+
+    def notifications(self, limit: int = PAGE) -> list[Notification]:
+        """The oldest notifications of the process that were not deleted. There is no cursor: ask for more to see
+        beyond those that must wait."""
+        params = {"processCode": self.process, "maxResult": limit}
+        answer = self._http.request("GET", "notifications", params=params)
+        body = _checked(answer)
+        if not isinstance(body, list):
+            raise TryLater("HubEE: a list of notifications was due")
+        return [_notification(item) for item in body]
+
+    def delete_notification(self, notification_id: str) -> None:
+        self._http.request("DELETE", f"notifications/{segment(notification_id)}", expect=(204, 200, 404))
+
+    def case(self, case_id: str) -> Case:
+        return _case(_object(self._http.request("GET", f"cases/{segment(case_id)}")))
+
+    def step(self, case_id: str, event_id: str) -> Step:
+        return _step(_object(self._http.request("GET", f"cases/{segment(case_id)}/events/{segment(event_id)}")))
+
+    def download(self, case_id: str, attachment: Attachment, event_id: str | None = None) -> tuple[bytes, bool]:
+        """The bytes of an attachment, and whether HubEE gave a digest for them. InvalidMessage when they are not
+        what HubEE says they are, or larger than the hub takes."""
+        if attachment.size > LARGEST:
+            raise InvalidMessage("an attachment is larger than 10 MiB", code="document_too_large")
+        owner = f"cases/{segment(case_id)}" + (f"/events/{segment(event_id)}" if event_id else "")
+        answer = self._http.request("GET", f"{owner}/attachments/{segment(attachment.id)}")
+        digest = answer.headers.get("digest", "").strip()
+        if digest:
+            _check_digest(answer.body, digest)
+        elif len(answer.body) != attachment.size:
+            raise InvalidMessage("an attachment without digest has not its announced size", code="size_mismatch")
+        return answer.body, bool(digest)
+
+    def set_status(self, case_id: str, status: str) -> None:
+        _checked(self._http.request("PATCH", f"cases/{segment(case_id)}", json={"status": status}))
+
+    def tell_status(self, case_id: str, status: str, *, before: str | None, message: str | None) -> None:
+        """The event that makes HubEE notify the online service. The PATCH alone tells nobody."""
+        body = {"actionType": "STATUS_UPDATE", "notification": True, "caseNewStatus": status}
+        body |= {"caseCurrentStatus": before} if before else {}
+        body |= {"message": message} if message else {}
+        _checked(self._http.request("POST", f"cases/{segment(case_id)}/events", json=body))
+
+    def mark_read(self, case_id: str, event_id: str) -> None:
+        path = f"cases/{segment(case_id)}/events/{segment(event_id)}"
+        _checked(self._http.request("PATCH", path, json={"status": "RECEIVED"}, safe=True))
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def _checked(answer: HttpAnswer) -> Any:
+    """The body of a success that is one: HubEE's gateway may answer 200 with `errors` inside."""
+    if not answer.body:
+        return None
+    body = answer.json()
+    errors = body.get("errors") if isinstance(body, dict) else None
+    if errors:
+        raise _fault(errors, answer.safe)
+    return body
+
+
+def _object(answer: HttpAnswer) -> dict[str, Any]:
+    body = _checked(answer)
+    if not isinstance(body, dict):
+        raise TryLater("HubEE: a JSON object was due")
+    return body
+
+
+def _fault(errors: Any, safe: bool) -> HubError:
+    first = errors[0] if isinstance(errors, list) and isinstance(errors[0], dict) else {}
+    code = str(first.get("code", ""))[:10]
+    what = f"HubEE: a success that holds an error ({code or 'no code'})"
+    if code in ("401", "403"):
+        return AccessDenied(what)
+    if code == "429":
+        return TryLater(what)
+    if code.startswith("4"):
+        return Refused(what, native=code)
+    return TryLater(what) if safe else Unknown(what)
+
+
+def _check_digest(content: bytes, digest: str) -> None:
+    named = digest.split("=", 1)[1] if digest.lower().startswith("sha-256=") else digest
+    actual = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    if not hmac.compare_digest(named.encode(), actual.encode()):
+        raise InvalidMessage("an attachment does not match its digest", code="digest_mismatch")
+
+
+def _notification(body: Any) -> Notification:
+    body = body if isinstance(body, Mapping) else {}
+    return Notification(
+        _text(body, "id", ""), _text(body, "processCode", ""), _organisation(body.get("recipient")),
+        _text(body, "caseId", ""), _text(body, "eventId", "") or None,
+    )  # fmt: skip
+
+
+def _case(body: dict[str, Any]) -> Case:
+    applicant = _mapping(body.get("applicant") or {})
+    steps = [_step(item) for item in body.get("events") or ()]
+    return Case(
+        _text(body, "id"), _text(body, "externalId", ""), _text(body, "processCode"), _text(body, "status"),
+        _organisation(body.get("recipient")), body.get("createDateTime") or body.get("transmissionDateTime"),
+        _text(applicant, "firstName", ""), _text(applicant, "lastName", ""), _text(applicant, "email", "") or None,
+        _attachments(body), tuple(sorted(steps, key=lambda step: step.created or "")),
+    )  # fmt: skip
+
+
+def _step(body: Any) -> Step:
+    body = _mapping(body)
+    return Step(
+        _text(body, "id"), _text(body, "actionType", ""), _text(body, "status", ""),
+        _organisation(body.get("transmitter")), body.get("message"), body.get("caseCurrentStatus"),
+        body.get("caseNewStatus"), body.get("createDateTime"), _attachments(body),
+    )  # fmt: skip
+
+
+def _attachments(body: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    return tuple(_attachment(_mapping(item)) for item in body.get("attachments") or ())
+
+
+def _attachment(body: Mapping[str, Any]) -> Attachment:
+    size = body.get("size")
+    return Attachment(
+        _text(body, "id"), _text(body, "status", ""), _text(body, "fileName", ""), _text(body, "type", ""),
+        size if isinstance(size, int) else 0, _text(body, "mimeType", ""),
+    )  # fmt: skip
+
+
+def _organisation(body: Any) -> str:
+    """`SI-<siret>-<code>`; "" when nothing is said."""
+    if not isinstance(body, Mapping):
+        return ""
+    return "-".join(str(body.get(key) or "") for key in ("type", "companyRegister", "branchCode"))
+
+
+def _mapping(body: Any) -> Mapping[str, Any]:
+    if not isinstance(body, Mapping):
+        raise InvalidMessage("HubEE: an object was due", code="not_hubee")
+    return body
+
+
+def _text(body: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    value = body.get(key)
+    if isinstance(value, str) and value:
+        return value
+    if default is None:
+        raise InvalidMessage(f"HubEE: {key} is missing", code="not_hubee", pointer=f"/{key}")
+    return default

@@ -1,0 +1,260 @@
+"""HubEE: requests come in from the State's online services; what becomes of them goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from connectors.hubee import mapping
+from connectors.hubee.client import PAGE, Attachment, Case, HubEE, Notification, Step
+from connectors.hubee.workflow import FINAL, OURS, Workflow
+from connectors.sdk import Connector, Context, Probe
+from schemas.delivery import Delivery, Done, Polled, StoredDocument
+from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
+from schemas.event import Event
+
+_LONGEST_MESSAGE = 1000
+_UNSAID = "Rien à dire à HubEE : cet état n'a pas de mot dans cette démarche"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is to be told of a case; `status` is None when HubEE has no word for it."""
+
+    case_id: str
+    status: str | None
+    message: str | None
+
+
+class HubEEConnector(Connector):
+    """One subscription: one organisation, one process."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.client = HubEE(self.settings)
+        organisation = self.settings["organisation"]
+        self._us = f"SI-{organisation['siret']}-{organisation['insee_code']}"
+        self._workflow = Workflow.of(self.client.process)
+
+    def probe(self) -> Probe:
+        try:
+            self.client.notifications(1)
+        except AccessDenied:
+            return Probe(False, "HubEE refuse nos identifiants : vérifier l'abonnement et son secret")
+        except HubError:
+            return Probe(False, "HubEE ne répond pas comme prévu")
+        return Probe(True, f"HubEE répond pour la démarche {self.client.process}")
+
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        """Every notification that is ready, one case or event at a time. Those that are not ready wait for the next
+        poll; those that are wrong are kept by HubEE, and told at the end by InvalidMessage (or TryLater)."""
+        seen: dict[str, bool] = {}  # id -> still at HubEE
+        faults: list[tuple[str, HubError]] = []
+        for notification in self._waiting(seen):
+            polled = self._attempt(notification, seen, faults)
+            if polled is not None:
+                yield polled
+        if faults:
+            raise _summary(faults)
+
+    def prepare(self, delivery: Delivery) -> Notice:
+        if not delivery.reference:
+            raise Refused("Cette demande n'a pas de dossier HubEE", native="no_case")
+        word = delivery.event.data.get("status")
+        row = self.statuses.native(word, procedure=self.client.process) if word else None
+        reason = delivery.event.data.get("reason")
+        return Notice(delivery.reference, row.native if row else None, _message(reason))
+
+    def send(self, delivery: Delivery, prepared: Notice) -> Done:
+        """Read the case first and do only what is missing: a stop between PATCH and event leaves the event alone."""
+        if prepared.status is None:
+            return Done(_UNSAID)
+        case = self.client.case(prepared.case_id)
+        path = self._workflow.path(case.status, prepared.status)
+        if path is None and self._workflow.path(prepared.status, case.status):
+            return Done(f"HubEE est déjà plus loin : {case.status}")
+        if path is None:
+            raise Refused(f"HubEE ne permet pas de passer de {case.status} à {prepared.status}", native=case.status)
+        self._finish(case, prepared)
+        before = case.status
+        for status in path:
+            self._tell(prepared, status, before)
+            before = status
+        return _told(prepared.status)
+
+    def look_up(self, delivery: Delivery) -> Done | None:
+        notice = self.prepare(delivery)
+        if notice.status is None:
+            return Done(_UNSAID)
+        case = self.client.case(notice.case_id)
+        done = case.status == notice.status and case.told(notice.status, notice.message)
+        return _told(notice.status) if done else None
+
+    def close(self) -> None:
+        self.client.close()
+
+    def _finish(self, case: Case, notice: Notice) -> None:
+        """Tell the status that the case has, when it was set without its event or without this message."""
+        message = notice.message if case.status == notice.status else None
+        if case.status in OURS - {"SENT"} and not case.told(case.status, message):
+            self.client.tell_status(case.id, case.status, before=None, message=message)
+
+    def _tell(self, notice: Notice, status: str, before: str) -> None:
+        message = notice.message if status == notice.status else None
+        try:
+            self.client.set_status(notice.case_id, status)
+        except Refused as error:
+            raise Refused(f"HubEE refuse le passage de {before} à {status}", native=error.native) from None
+        self.client.tell_status(notice.case_id, status, before=before, message=message)
+
+    def _waiting(self, seen: dict[str, bool]) -> Iterator[Notification]:
+        """Each notification once, until a page brings fewer than 25 new ones. There is no cursor: what was seen and
+        stays must not hide what comes after it, so each page asks for that many more."""
+        new_ones = PAGE
+        while new_ones >= PAGE:
+            page = self.client.notifications(PAGE + sum(seen.values()))
+            new = [notification for notification in page if notification.id not in seen]
+            new_ones = len(new)
+            seen.update((notification.id, True) for notification in new)
+            yield from new
+
+    def _attempt(
+        self, notification: Notification, seen: dict[str, bool], faults: list[tuple[str, HubError]]
+    ) -> Polled | None:
+        """Take a notification, or note its fault so that the others are taken."""
+        try:
+            return self._take(notification, seen)
+        except AccessDenied:
+            raise
+        except HubError as error:
+            faults.append((notification.case_id, error))
+            if isinstance(error, TryLater):
+                self.client.notifications(1)  # is it this case, or HubEE as a whole? then it raises
+            return None
+
+    def _take(self, notification: Notification, seen: dict[str, bool]) -> Polled | None:
+        """What a notification brings; None while it is not ready."""
+        if notification.process != self.client.process:
+            return None
+        if not notification.case_id or notification.recipient not in ("", self._us):
+            raise InvalidMessage("a notification that is not for this organisation", code="not_ours")
+        if notification.event_id is None:
+            events = self._new_case(notification.case_id)
+            mark = None
+        else:
+            events = self._new_step(notification.case_id, notification.event_id)
+            mark = partial(self.client.mark_read, notification.case_id, notification.event_id)
+        return None if events is None else Polled(events, acknowledge=self._acknowledge(notification, mark, seen))
+
+    def _acknowledge(
+        self, notification: Notification, mark: Callable[[], None] | None, seen: dict[str, bool]
+    ) -> Callable[[], None]:
+        def acknowledge() -> None:
+            if mark is not None:
+                mark()
+            self.client.delete_notification(notification.id)
+            seen[notification.id] = False
+
+        return acknowledge
+
+    def _new_case(self, case_id: str) -> list[Event] | None:
+        case = self.client.case(case_id)
+        if case.process != self.client.process or case.recipient != self._us:
+            raise InvalidMessage("a case that is not for this organisation", code="not_ours")
+        if not _ready(case.attachments):
+            return None
+        fetched = [(item, *self.client.download(case.id, item)) for item in _received(case.attachments)]
+        forms = mapping.read_forms(content for item, content, _ in fetched if mapping.is_xml(item))
+        # read before anything is stored: what is refused leaves nothing behind
+        request = mapping.request(
+            case, forms, system=self.context.system, procedures=self.settings.get("procedure_map", {})
+        )
+        stored = [(self._store(item, content), verified) for item, content, verified in fetched]
+        refused = [mapping.kind(item.kind) or "?" for item in case.attachments if item.status != "RECEIVED"]
+        request = mapping.with_documents(request, stored, refused)
+        return [self._event("request.received", {"request": request}, f"case-{case.id}", case.id, case.created)]
+
+    def _new_step(self, case_id: str, event_id: str) -> list[Event] | None:
+        step = self.client.step(case_id, event_id)
+        if step.status == "IN_PROGRESS" or not _ready(step.attachments):
+            return None
+        if step.sender == self._us:
+            return []
+        stored = [
+            (item, self._store(item, self.client.download(case_id, item, event_id)[0]))
+            for item in _received(step.attachments)
+        ]
+        events = [self._document(case_id, step, item, document) for item, document in stored]
+        if step.after or step.message or not events:
+            events.append(self._status(case_id, step))
+        return events
+
+    def _document(self, case_id: str, step: Step, item: Attachment, document: StoredDocument) -> Event:
+        data = {"document": document.to_data(), "kind": document.kind or "document", "request": self._link(case_id)}
+        return self._event("document.received", data, f"event-{step.id}-{item.id}", case_id, step.created)
+
+    def _status(self, case_id: str, step: Step) -> Event:
+        data: dict[str, Any] = {"request": self._link(case_id), "status": None}
+        if step.after:
+            row = self.statuses.canonical(step.after, procedure=self.client.process)
+            data["native"] = {"code": step.after, "label": row.label if row else step.after}
+            data["status"] = row.canonical or None if row else None
+            data |= {"phase": row.phase} if row and row.phase else {}
+            data |= {"reopened": True} if step.after not in FINAL and self._before(case_id, step) in FINAL else {}
+        else:
+            action = step.action or "COM_ADD"
+            data["native"] = {"code": action, "label": "Message du service en ligne"}
+        data |= {"reason": step.message} if step.message else {}
+        return self._event("request.status-changed", data, f"event-{step.id}", case_id, step.created)
+
+    def _before(self, case_id: str, step: Step) -> str | None:
+        """The status that an event left: its own word, else that of the events before it."""
+        if step.before:
+            return step.before
+        earlier = self.client.case(case_id).steps
+        known = [other.after for other in earlier if other.after and (other.created or "") < (step.created or "")]
+        return known[-1] if known else None
+
+    def _store(self, item: Attachment, content: bytes) -> StoredDocument:
+        return self.context.documents.store(
+            content, name=mapping.file_name(item.name), media_type=mapping.media_type(item.media_type),
+            kind=mapping.kind(item.kind),
+        )  # fmt: skip
+
+    def _event(self, event_type: str, data: dict[str, Any], event_id: str, case_id: str, at: str | None) -> Event:
+        # the time is HubEE's own, so that the same thing read twice is the same event
+        return self.event(event_type, data, id=event_id, subject=case_id, time=mapping.instant(at))
+
+    def _link(self, case_id: str) -> dict[str, Any]:
+        return {"references": [{"system": self.context.system, "id": case_id}]}
+
+
+def _ready(attachments: tuple[Attachment, ...]) -> bool:
+    """CORRUPTED and REJECTED are HubEE's last word: only PENDING may still come."""
+    return all(item.status in ("RECEIVED", "CORRUPTED", "REJECTED") for item in attachments)
+
+
+def _received(attachments: tuple[Attachment, ...]) -> list[Attachment]:
+    return [item for item in attachments if item.status == "RECEIVED"]
+
+
+def _message(reason: Any) -> str | None:
+    if not isinstance(reason, str) or not reason.strip():
+        return None
+    text = reason.strip()
+    return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
+
+
+def _told(status: str) -> Done:
+    return Done(f"HubEE informé : {status}")
+
+
+def _summary(faults: list[tuple[str, HubError]]) -> HubError:
+    """One error for all: cases by their HubEE identifiers, causes by their codes, nothing personal."""
+    what = "; ".join(f"{case_id or 'no case'}: {error}" for case_id, error in faults[:5])
+    message = f"HubEE keeps {len(faults)} notification(s) that could not be taken: {what}"
+    if all(isinstance(error, TryLater) for _, error in faults):
+        return TryLater(message)
+    return InvalidMessage(message, code="cases_not_taken")

@@ -1,0 +1,382 @@
+"""From a HubEE case to the hub's words: pure functions.
+
+No schema of the attached XML is published: elements come twice, dates in two orders, names in two cases. So elements
+are found by local name whatever the case, the first one that says something wins, and what cannot be read is left out.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from connectors.hubee.client import Attachment, Case
+from connectors.sdk.xml import Element, local_name, parse_xml
+from schemas.delivery import StoredDocument
+from schemas.errors import InvalidMessage
+
+# A process, or a process and the kind of record that it asks for -> the catalogue's procedure.
+PROCEDURES = {
+    "EtatCivil/NAISSANCE": "acte-naissance",
+    "EtatCivil/MARIAGE": "acte-mariage",
+    "EtatCivil/DECES": "acte-deces",
+    "EtatCivil/RECONNAISSANCE": "acte-reconnaissance",
+    "recensementCitoyen": "recensement-citoyen",
+    "depotDossierPACS": "pacs",
+    "certificat-non-pacs": "certificat-non-pacs",
+    "JeChangeDeCoordonnees": "changement-coordonnees",
+    "HebergementTourisme": "hebergement-tourisme",
+    "CERTDC": "certificat-deces",
+    "FormulaireQF": "quotient-familial",
+    "OTV": "operation-tranquillite-vacances",
+}
+_RECORDS = {"NAISSANCE": "NAI", "MARIAGE": "MAR", "DECES": "DEC", "RECONNAISSANCE": "REC"}
+_EXCERPTS = (("SANSFILIATION", "EXTSF"), ("AVECFILIATION", "EXTAF"), ("PLURILINGUE", "EXTPL"), ("MULTILINGUE", "EXTPL"),
+             ("INTEGRALE", "CPI"))  # fmt: skip
+_GENDERS = {"MADAME": "female", "MME": "female", "F": "female", "2": "female", "FEMININ": "female",
+            "MONSIEUR": "male", "M": "male", "1": "male", "MASCULIN": "male", "H": "male"}  # fmt: skip
+# Root of a form -> the elements that describe the people it is about.
+_PEOPLE = {
+    "recensementcitoyen": ("Personne",),
+    "pacs": ("partenaire1", "partenaire2"),
+    "non_pacs": ("identiteDemandeur",),
+}
+_EMAIL = re.compile(r"[^@\x00-\x20\x7f,;<>]{1,64}@[^@\x00-\x20\x7f,;<>.]{1,63}(\.[^@\x00-\x20\x7f,;<>.]{1,63})+")
+_PHONE = re.compile(r"[+0-9][0-9 .()/-]{2,29}")
+_INSEE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
+_STREET = re.compile(r"(\d{1,5}(?:\s*(?:bis|ter|quater))?)\s*,?\s+(\S.*)", re.IGNORECASE)
+_MEDIA = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")
+_FRANCE = frozenset({"", "FR", "FRA", "FRANCE"})
+_UNKNOWN = frozenset({"0", "00", "000", "0000", ""})
+
+
+def is_xml(attachment: Attachment) -> bool:
+    media = attachment.media_type.split(";")[0].strip().lower()
+    return media in ("application/xml", "text/xml") or attachment.name.lower().endswith(".xml")
+
+
+def read_forms(contents: Iterable[bytes]) -> list[Element]:
+    """The XML attachments of a case. Raises InvalidMessage for one that is not safe XML."""
+    return [parse_xml(content) for content in contents]
+
+
+def request(case: Case, forms: Sequence[Element], *, system: str, procedures: Mapping[str, str]) -> dict[str, Any]:
+    """The record `request`, before its documents. `procedures` completes PROCEDURES. Raises InvalidMessage when nobody
+    asks, when a civil-record request has no form, or for what the catalogue does not hold."""
+    kind, requester, beneficiaries, form = _read(case, forms)
+    references = [{"system": system, "id": case.id}]
+    if case.external_id:
+        references.append({"system": f"{system}.osl", "id": _clean(case.external_id)})
+    body: dict[str, Any] = {
+        "references": references,
+        "procedure": _procedure(case.process, kind, procedures),
+        "submitted_at": instant(case.created),
+        "intake": "online",
+        "requester": {"citizen": requester},
+    }
+    body |= {"beneficiaries": beneficiaries} if beneficiaries else {}
+    return body | ({"form": form} if form else {})
+
+
+def with_documents(
+    request: Mapping[str, Any], stored: Sequence[tuple[StoredDocument, bool]], refused: Sequence[str]
+) -> dict[str, Any]:
+    """The request with its documents, each with whether HubEE gave a digest for it. `refused`: the kinds of those that
+    HubEE itself found corrupted or not as announced; the form keeps note of both."""
+    notes: dict[str, Any] = {
+        "documents_without_digest": [document.id for document, verified in stored if not verified],
+        "documents_refused_by_hubee": list(refused),
+    }
+    form = {**request.get("form", {}), **{key: value for key, value in notes.items() if value}}
+    documents = [document.to_data() for document, _ in stored]
+    return {**request, **({"documents": documents} if documents else {}), **({"form": form} if form else {})}
+
+
+def file_name(name: str) -> str:
+    """A name that cannot step out of a folder."""
+    safe = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name).strip()[-255:]
+    return safe if safe.strip(".") else "document"
+
+
+def media_type(text: str) -> str:
+    media = text.split(";")[0].strip()
+    return media if _MEDIA.fullmatch(media) else "application/octet-stream"
+
+
+def kind(text: str) -> str | None:
+    return _clean(text)[:100] or None
+
+
+def instant(text: str | None) -> str:
+    """RFC 3339. A time without zone is read as UTC. Raises InvalidMessage when there is none."""
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        raise InvalidMessage("HubEE: a case without a date", code="not_hubee") from None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def calendar_date(text: str | None) -> str | None:
+    """`YYYY`, `YYYY-MM` or `YYYY-MM-DD` out of ISO or `dd/mm/yyyy`, unknown parts written 00; None when not a date."""
+    raw = (text or "").strip().split("T")[0]
+    parts = re.split(r"[/.-]", raw)
+    if "-" not in raw or len(parts[0]) < 4:
+        parts.reverse()
+    known = list(_known(parts))
+    try:
+        if len(known) == 3:
+            return date(*known).isoformat()
+        if len(known) == 2 and 1 <= known[1] <= 12 and known[0] >= 1000:
+            return f"{known[0]:04}-{known[1]:02}"
+        return f"{known[0]:04}" if len(known) == 1 and known[0] >= 1000 else None
+    except ValueError:
+        return None
+
+
+def _known(parts: Sequence[str]) -> Iterator[int]:
+    """Year, month and day as far as they are known."""
+    for part in parts[:3]:
+        if part in _UNKNOWN or not (part.isascii() and part.isdigit()):
+            return
+        yield int(part)
+
+
+Read = tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
+
+
+def _read(case: Case, forms: Sequence[Element]) -> Read:
+    """Kind of record, requester, beneficiaries, form."""
+    for form in forms:
+        root = local_name(form).lower()
+        if root == "enveloppemetiertype" and (asked := _child(form, "DemandeActe")) is not None:
+            return _civil_record(case, asked)
+        if root in _PEOPLE:
+            people = [_person(person) for tag in _PEOPLE[root] for person in _children(form, tag)]
+            return ("", *_for(case, people), {})
+    if case.process == "EtatCivil":
+        raise InvalidMessage("a civil-record request without its XML form", code="form_missing")
+    return "", _applicant(case), [], {}
+
+
+def _civil_record(case: Case, asked: Element) -> Read:
+    kind = _fold(_first(asked, "TypeActe/Code") or _first(asked, "TypeActe/Libelle") or "")
+    record = next((code for word, code in _RECORDS.items() if word in kind), None)
+    asker = _child(asked, "Demandeur")
+    capacity = None if asker is None else _first(asker, "QualiteDemandeur/Libelle")
+    holders = [_person(holder, asked) for tag in ("Titulaire", "Conjoint") for holder in _children(asked, tag)]
+    people = [holder for holder in holders if holder]
+    requester = _requester(case, asker)
+    if asker is not None and _fold(_first(asker, "QualiteDemandeur/Code") or "") == "PERSONNECONCERNEE" and people:
+        requester, people = _same_person(requester, people)
+    place = _place(asked)
+    form = {
+        "event_kind": record,
+        "document_kind": _excerpt(asked),
+        "event_date": calendar_date(_first(asked, "DateActe")),
+        "event_place": place,
+        "copies": _copies(_first(asked, "NombreExemplaires")),
+        "motive": _first(asked, "MotifDemande/Commentaire") or _first(asked, "MotifDemande/Libelle"),
+        "requester_capacity": capacity,
+        "parents": _parents(asked),
+    }
+    word = next((word for word, code in _RECORDS.items() if code == record), kind)
+    return word, requester, people, {key: value for key, value in form.items() if value}
+
+
+def _requester(case: Case, asker: Element | None) -> dict[str, Any]:
+    person = {} if asker is None else _person(asker)
+    return person or _applicant(case)
+
+
+def _same_person(
+    requester: dict[str, Any], people: list[dict[str, Any]]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Who asks for their own record is told once: the identity of the record, the address of the asker."""
+    asking, held = requester["identity"], people[0]["identity"]
+    shared = {_fold(name) for name in asking["given_names"]} & {_fold(name) for name in held["given_names"]}
+    if not shared:
+        return requester, people
+    name = asking.get("preferred_name") or asking["family_name"]
+    identity = {"preferred_name": name} | held if _fold(name) != _fold(held["family_name"]) else held
+    return requester | {"identity": identity}, people[1:]
+
+
+def _for(case: Case, people: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The applicant asks for these people; who asks for themselves alone is told once."""
+    people = [person for person in people if person]
+    applicant = _applicant(case)
+    if len(people) == 1 and _alike(applicant["identity"], people[0]["identity"]):
+        return applicant | people[0], []
+    return applicant, people
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return _fold(one["family_name"]) in (_fold(other["family_name"]), _fold(other.get("preferred_name", ""))) and _fold(
+        one["given_names"][0]
+    ) == _fold(other["given_names"][0])
+
+
+def _applicant(case: Case) -> dict[str, Any]:
+    family, given = _clean(case.last_name), _names(case.first_name)
+    if not family or not given:
+        raise InvalidMessage("a case whose applicant has no name", code="nobody_asks")
+    return {"identity": {"family_name": family, "given_names": given}} | _email(case.email)
+
+
+def _person(element: Element, asked: Element | None = None) -> dict[str, Any]:
+    """The record `citizen`, or {} when there is no name and first name."""
+    use = _first(element, "NomUsage")
+    family = _first(element, "NomNaissance") or _first(element, "NomFamille") or _first(element, "Nom") or use
+    given = _names(_first(element, "Prenoms") or _first(element, "Prenom") or _first(element, "PrenomUsuel") or "")
+    if not family or not given:
+        return {}
+    identity: dict[str, Any] = {"family_name": family, "given_names": given}
+    name = use or (_first(element, "Nom") if _first(element, "NomNaissance") else None)
+    identity |= {"preferred_name": name} if name and _fold(name) != _fold(family) else {}
+    identity |= _some("gender", _gender(element)) | _some("birthdate", _birthdate(element))
+    identity |= _some("birthplace", _birthplace(element, asked))
+    address = _address(element)
+    return {"identity": identity} | _contacts(element) | ({"address": address} if address else {})
+
+
+def _gender(element: Element) -> str | None:
+    words = (_fold(_first(element, tag) or "") for tag in ("Sexe", "Civilite"))
+    return next((_GENDERS[word] for word in words if word in _GENDERS), None)
+
+
+def _birthdate(element: Element) -> str | None:
+    whole = calendar_date(_first(element, "DateDeNaissance") or _first(element, "DateNaissance"))
+    parts = [_first(element, tag) or "" for tag in ("anneeNaissance", "moisNaissance", "jourNaissance")]
+    return whole or (calendar_date("-".join(parts)) if parts[0] else None)
+
+
+def _birthplace(element: Element, asked: Element | None) -> str | None:
+    """The code that is said; else that of the town of the record, when the person was born there."""
+    code = _first(element, "CodeINSEENaissance") or _first(element, "LieuNaissance/codeInsee")
+    if code is None and asked is not None:
+        born, town = _first(element, "LieuDeNaissance"), _first(asked, "LieuActe/Ville")
+        code = _first(asked, "LieuActe/CodeINSEE") if born and town and _fold(born) == _fold(town) else None
+    return code if code and _INSEE.fullmatch(code) else None
+
+
+def _contacts(element: Element) -> dict[str, str]:
+    found = _email(_first(element, "Courriel") or _first(element, "adresseElectronique")) | _phone(
+        _first(element, "Telephone")
+    )
+    for contact in _children(element, "MethodeContact"):
+        uri, channel = _first(contact, "URI"), _fold(_first(contact, "CanalCode") or "")
+        found = (_email(uri) if channel == "EMAIL" else _phone(uri) if channel == "TEL" else {}) | found
+    return found
+
+
+def _address(element: Element) -> dict[str, str]:
+    """A French address; one abroad stays in the form, for want of a country code."""
+    tags = ("AdresseFrancaise", "AdresseResidence", "AdresseDomicile", "adressePostale")
+    for place in (place for tag in tags for place in _children(element, tag)):
+        code, city = _first(place, "CodePostal"), _first(place, "Ville") or _first(place, "Localite")
+        if _fold(_first(place, "Pays") or "") not in _FRANCE:
+            continue
+        if code and city and code.isascii() and code.isdigit() and len(code) == 5:
+            insee = _first(place, "CodeINSEE")
+            return (
+                {"postal_code": code, "city": city[:100]}
+                | _street(place)
+                | _some("complement", (_first(place, "Complement") or "")[:200])
+                | _some("insee_code", insee if insee and _INSEE.fullmatch(insee) else None)
+            )
+    return {}
+
+
+def _street(place: Element) -> dict[str, str]:
+    number = " ".join(part for part in (_first(place, "NumeroVoie"), _first(place, "Extension")) if part)
+    street = " ".join(part for part in (_first(place, "TypeVoie"), _first(place, "NomVoie")) if part)
+    whole = _first(place, "Voie") or _first(place, "NumeroLibelleVoie") or ""
+    if not street and (match := _STREET.fullmatch(whole)):
+        number, street = match.groups()
+    return _some("house_number", number[:20]) | _some("street", (street or whole)[:200])
+
+
+def _place(asked: Element) -> dict[str, str]:
+    city, code = _first(asked, "LieuActe/Ville"), _first(asked, "LieuActe/CodeINSEE")
+    if not city:
+        return {}
+    return {"city": city} | _some("insee_code", code if code and _INSEE.fullmatch(code) else None)
+
+
+def _excerpt(asked: Element) -> str | None:
+    words = _fold(_first(asked, "NatureActe/Code") or "") + _fold(_first(asked, "NatureActe/Libelle") or "")
+    return next((code for word, code in _EXCERPTS if word in words), None)
+
+
+def _copies(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and 1 <= int(text) <= 99 else None
+
+
+def _parents(asked: Element) -> list[dict[str, Any]]:
+    found = []
+    for holder in _children(asked, "Titulaire")[:1]:
+        for role, tag in (("father", "Pere"), ("mother", "Mere")):
+            for parent in [
+                *_children(holder, tag),
+                *(p for f in _children(holder, "Filiation") for p in _children(f, tag)),
+            ]:
+                identity = _person(parent).get("identity", {})
+                keys = ("family_name", "given_names", "preferred_name")
+                if identity:
+                    found.append({"role": role} | {key: identity[key] for key in keys if key in identity})
+    return found
+
+
+def _procedure(process: str, kind: str, procedures: Mapping[str, str]) -> str:
+    known = PROCEDURES | dict(procedures)
+    slug = known.get(f"{process}/{kind}") or known.get(process)
+    if slug is None:
+        raise InvalidMessage("no procedure of the catalogue for this HubEE process", code="procedure_unknown")
+    return slug
+
+
+def _names(text: str) -> list[str]:
+    return [name[:100] for name in re.split(r"[\s,;]+", _clean(text)) if name][:20]
+
+
+def _email(text: str | None) -> dict[str, str]:
+    return {"email": text} if text and len(text) <= 254 and _EMAIL.fullmatch(text) else {}
+
+
+def _phone(text: str | None) -> dict[str, str]:
+    return {"phone": text} if text and _PHONE.fullmatch(text) else {}
+
+
+def _some(key: str, value: str | None) -> dict[str, str]:
+    return {key: value} if value else {}
+
+
+def _first(element: Element, path: str) -> str | None:
+    """The first text at a path that is not empty; None when there is none."""
+    head, _, rest = path.partition("/")
+    for child in _children(element, head):
+        text = _first(child, rest) if rest else _clean(child.text or "")
+        if text:
+            return text
+    return None
+
+
+def _child(element: Element, tag: str) -> Element | None:
+    return next(iter(_children(element, tag)), None)
+
+
+def _children(element: Element, tag: str) -> list[Element]:
+    return [child for child in element if local_name(child).lower() == tag.lower()]
+
+
+def _clean(text: str) -> str:
+    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
+
+
+def _fold(text: str) -> str:
+    """Letters and digits alone, without accents, in capitals: to compare."""
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in plain if letter.isalnum()).upper()

@@ -1,0 +1,412 @@
+"""The twin of HubEE: the V1 API over real HTTP, with invented people."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.hubee.workflow import OURS, Workflow
+from connectors.sdk.secret import Secret
+from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
+from connectors.sdk.xml import Element, add, new_root, write_xml
+
+SIRET, BRANCH = "21930001100011", "93001"
+_API = "/teledossiers/v1"
+_PORTAL = {"type": "OSL", "companyRegister": "11000001900011", "branchCode": "75107"}
+_LIMITS = {"editorname": 50, "applicationname": 50, "softwareversion": 50}
+_EVENT_LIMITS = {"actionType": 100, "message": 1000, "comment": 1000, "author": 255, "caseNewStatus": 15}
+_ACTIONS = ("STATUS_UPDATE", "ATTACH_DEPOSIT", "ATTACH_DL", "ATTACH_DL_ALL", "COM_ADD", "SENDING_MESSAGE")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody invented, as the portal's form describes them."""
+
+    title: str
+    name: str
+    given: str
+    use_name: str = ""
+    born: str = ""
+    born_in: str = ""
+    email: str = ""
+    street: str = ""
+    postal_code: str = ""
+    town: str = ""
+
+
+DAUGHTER = Person("MADAME", "MERCŒUR", "Odile Jeanne", email="odile.mercoeur@courriel.example",
+                  street="12 bis RUE DES TILLEULS", postal_code="93999", town="SAINT-AUBIN")  # fmt: skip
+FATHER = Person("MONSIEUR", "MERCŒUR", "Anselme Émile", born="1938-05-17", born_in="SAINT-AUBIN")
+
+
+@dataclass(slots=True)
+class File:
+    """An attachment: `digest` is "right", "wrong" or "absent"."""
+
+    name: str
+    kind: str
+    media_type: str
+    content: bytes
+    status: str = "RECEIVED"
+    digest: str = "right"
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def metadata(self) -> dict[str, Any]:
+        return {
+            "id": self.id, "status": self.status, "fileName": self.name, "type": self.kind,
+            "size": len(self.content), "mimeType": self.media_type,
+        }  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Case:
+    body: dict[str, Any]
+    files: list[File]
+    events: list[dict[str, Any]] = field(default_factory=list)
+    event_files: dict[str, list[File]] = field(default_factory=dict)
+
+
+class HubEETwin(HttpTwin):
+    """HubEE as one subscription sees it, and the online service behind it.
+
+    What the town did: `told(case)` lists the statuses that the online service was notified of, `status(case)` is the
+    one that the case has. `largest_page` bounds a page of notifications whatever is asked.
+    """
+
+    def __init__(self, process: str = "EtatCivil", *, largest_page: int | None = None) -> None:
+        super().__init__()
+        self.process = process
+        self.largest_page = largest_page
+        self.client_id = "abonnement-essai"
+        self.client_secret = Secret("secret-essai")
+        self.notifications: list[dict[str, Any]] = []
+        self.tokens: set[str] = set()
+        self._cases: dict[str, _Case] = {}
+        self._clock = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of a connection to this twin."""
+        return {
+            "api_url": self.url, "token_url": f"{self.url}/oauth2/token", "client_id": self.client_id,
+            "client_secret": self.client_secret, "process_code": self.process,
+            "organisation": {"siret": SIRET, "insee_code": BRANCH},
+        }  # fmt: skip
+
+    # The online service's side
+
+    def add_case(
+        self, files: list[File], *, first_name: str = "Odile Jeanne", last_name: str = "MERCŒUR",
+        email: str | None = "odile.mercoeur@courriel.example", process: str | None = None, siret: str = SIRET,
+    ) -> str:  # fmt: skip
+        """A new case, notified to the town. Returns its id."""
+        with self.lock:
+            case_id, at = str(uuid.uuid4()), self._tick()
+            self._cases[case_id] = _Case({
+                "id": case_id, "status": "HUBEE_NOTIFIED", "externalId": f"ESSAI-EC-{len(self._cases) + 1:07}-01",
+                "recipient": {"type": "SI", "companyRegister": siret, "branchCode": BRANCH},
+                "processCode": process or self.process, "createDateTime": at, "updateDateTime": at,
+                "transmissionDateTime": at, "closeDateTime": None, "partnerAttributes": None,
+                "applicant": {"firstName": first_name, "lastName": last_name, "email": email},
+            }, files)  # fmt: skip
+            self._notify(case_id, None)
+            return case_id
+
+    def add_civil_record_request(
+        self, *, kind: str = "NAISSANCE", excerpt: str = "EXTRAIT-AVEC-FILIATION", holder: Person = FATHER,
+        requester: Person = DAUGHTER, capacity: tuple[str, str] = ("Descendant", "Fils ou fille"),
+        date: str = "1938-05-17", digest: str = "right", status: str = "RECEIVED", **case: Any,
+    ) -> str:  # fmt: skip
+        """An EtatCivil case: the portal's XML and the same in PDF."""
+        form = civil_record_form(
+            kind=kind, excerpt=excerpt, holder=holder, requester=requester, capacity=capacity, date=date
+        )
+        files = [
+            File("ActeEtatCivil-XML.xml", "ActeEtatCivil-XML", "application/xml", form, status, digest),
+            File("ActeEtatCivil-PDF.pdf", "ActeEtatCivil-PDF", "application/pdf", b"%PDF-1.4 essai\n", status, digest),
+        ]
+        names = {"first_name": requester.given, "last_name": requester.name, "email": requester.email or None}
+        return self.add_case(files, **(names | case))
+
+    def say(
+        self, case_id: str, action: str = "SENDING_MESSAGE", *, status: str | None = None, message: str | None = None,
+        files: list[File] | None = None, event_status: str = "SENT", tell_before: bool = True,
+    ) -> str:  # fmt: skip
+        """An event by the online service, notified to the town. Returns its id."""
+        with self.lock:
+            case = self._cases[case_id]
+            event = self._new_event(_PORTAL, action, event_status)
+            before = case.body["status"] if tell_before else None
+            event |= {"message": message, "caseCurrentStatus": before, "caseNewStatus": status}
+            case.events.append(event)
+            case.event_files[event["id"]] = files or []
+            if status:
+                case.body |= {"status": status, "updateDateTime": event["createDateTime"]}
+            self._notify(case_id, event["id"])
+            return str(event["id"])
+
+    def reopen(self, case_id: str, message: str | None = None, *, tell_before: bool = True) -> str:
+        """The online service takes the case up again, whatever its status."""
+        return self.say(case_id, "STATUS_UPDATE", status="HUBEE_NOTIFIED", message=message, tell_before=tell_before)
+
+    def close_case(self, case_id: str) -> str:
+        return self.say(case_id, "STATUS_UPDATE", status="CLOSED")
+
+    def make_ready(self, case_id: str) -> None:
+        for file in self._cases[case_id].files:
+            file.status = "RECEIVED"
+
+    def spoil(self, case_id: str) -> None:
+        """Make the digests of a case wrong."""
+        for file in self._cases[case_id].files:
+            file.digest = "wrong"
+
+    def expire_tokens(self) -> None:
+        self.tokens.clear()
+
+    def status(self, case_id: str) -> str:
+        return str(self._cases[case_id].body["status"])
+
+    def told(self, case_id: str) -> list[str]:
+        """The statuses that the town notified to the online service, in order."""
+        return [str(event["caseNewStatus"]) for event in self._by_town(case_id)]
+
+    def messages(self, case_id: str) -> list[str]:
+        """The messages that the town left for the citizen, in order."""
+        return [event["message"] for event in self._by_town(case_id) if event["message"]]
+
+    def event_status(self, case_id: str, event_id: str) -> str:
+        return str(self._event(self._cases[case_id], event_id)["status"])
+
+    # The API
+
+    def authenticate(self, call: TwinCall) -> TwinAnswer | None:
+        if call.path == "/oauth2/token":
+            return None
+        if call.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
+            return _error(401, "Invalid Credentials", code=900901)
+        for header, limit in _LIMITS.items():
+            if len(call.headers.get(header, "")) > limit:
+                return _error(400, f"Bad Request : {header}")
+        return None
+
+    def not_found(self, call: TwinCall) -> TwinAnswer:
+        return _error(404, "No matching resource found")
+
+    @route("POST", "/oauth2/token")
+    def give_token(self, call: TwinCall) -> TwinAnswer:
+        if call.headers.get("authorization") != basic(self.client_id, self.client_secret):
+            return TwinAnswer(401, {"error": "invalid_client"})
+        if call.form() != {"grant_type": "client_credentials", "scope": "SI"}:
+            return TwinAnswer(400, {"error": "invalid_request"})
+        token = uuid.uuid4().hex
+        self.tokens.add(token)
+        return TwinAnswer(200, {"access_token": token, "token_type": "Bearer", "expires_in": 3600, "scope": "SI"})
+
+    @route("GET", f"{_API}/notifications")
+    def list_notifications(self, call: TwinCall) -> TwinAnswer:
+        asked = call.query.get("maxResult", "25")
+        if not asked.isdigit():
+            return _error(400, "Bad Request : maxResult")
+        limit = min(int(asked), self.largest_page or int(asked))
+        wanted = call.query.get("processCode")
+        found = [item for item in self.notifications if wanted in (None, item["processCode"])]
+        return TwinAnswer(200, found[:limit])
+
+    @route("DELETE", f"{_API}/notifications/{{notification_id}}")
+    def delete_notification(self, call: TwinCall, notification_id: str) -> TwinAnswer:
+        if not _is_uuid(notification_id):
+            return _error(400, "Bad Request : notificationId")
+        kept = [item for item in self.notifications if item["id"] != notification_id]
+        if len(kept) == len(self.notifications):
+            return _error(404, "Notification is not found")
+        self.notifications = kept
+        return TwinAnswer(204)
+
+    @route("GET", f"{_API}/cases/{{case_id}}")
+    def get_case(self, call: TwinCall, case_id: str) -> TwinAnswer:
+        case = self._cases.get(case_id)
+        if case is None:
+            return _error(404, "Case is not found")
+        events = [self._with_files(case, event) for event in case.events]
+        return TwinAnswer(200, {**case.body, "attachments": [f.metadata() for f in case.files], "events": events})
+
+    @route("PATCH", f"{_API}/cases/{{case_id}}")
+    def patch_case(self, call: TwinCall, case_id: str) -> TwinAnswer:
+        case, status = self._cases.get(case_id), _said(call, "status")
+        if case is None:
+            return _error(404, "Case is not found")
+        allowed = Workflow.of(case.body["processCode"]).allows(case.body["status"], status)
+        if not allowed or status not in OURS:
+            return _error(400, f"Status {case.body['status']} cannot be followed by {status or 'nothing'}")
+        case.body |= {"status": status, "updateDateTime": self._tick()}
+        return TwinAnswer(204)
+
+    @route("GET", f"{_API}/cases/{{case_id}}/attachments/{{file_id}}")
+    def download(self, call: TwinCall, case_id: str, file_id: str) -> TwinAnswer:
+        case = self._cases.get(case_id)
+        return _binary(case.files if case else [], file_id)
+
+    @route("POST", f"{_API}/cases/{{case_id}}/events")
+    def create_event(self, call: TwinCall, case_id: str) -> TwinAnswer:
+        case, body = self._cases.get(case_id), call.json()
+        if case is None:
+            return _error(400, "Case is not found")
+        fault = _event_fault(body)
+        if fault:
+            return _error(400, f"Bad Request : Validation failed. {fault}")
+        deposit = body["actionType"] == "ATTACH_DEPOSIT"
+        event = self._new_event(case.body["recipient"], body["actionType"], "IN_PROGRESS" if deposit else "SENT")
+        event |= {key: body[key] for key in ("message", "comment", "author", "caseCurrentStatus", "caseNewStatus",
+                                             "notification", "partnerAttributes") if key in body}  # fmt: skip
+        case.events.append(event)
+        case.event_files[event["id"]] = [
+            File(item["fileName"], item["type"], item["mimeType"], b"", "PENDING")
+            for item in body.get("attachments", ())
+        ]
+        return TwinAnswer(201, self._with_files(case, event))
+
+    @route("GET", f"{_API}/cases/{{case_id}}/events/{{event_id}}")
+    def get_event(self, call: TwinCall, case_id: str, event_id: str) -> TwinAnswer:
+        case = self._cases.get(case_id)
+        event = self._event(case, event_id) if case else None
+        return TwinAnswer(200, self._with_files(case, event)) if case and event else _error(404, "Event is not found")
+
+    @route("PATCH", f"{_API}/cases/{{case_id}}/events/{{event_id}}")
+    def patch_event(self, call: TwinCall, case_id: str, event_id: str) -> TwinAnswer:
+        case = self._cases.get(case_id)
+        event = self._event(case, event_id) if case else None
+        if case is None or event is None:
+            return _error(404, "Event is not found")
+        status = _said(call, "status")
+        waiting = any(file.status != "RECEIVED" for file in case.event_files.get(event_id, ()))
+        if status not in ("SENT", "RECEIVED") or (status == "SENT" and waiting):
+            return _error(400, "Event attachments are not received")
+        event |= {"status": status, "updateDateTime": self._tick()}
+        return TwinAnswer(204)
+
+    @route("GET", f"{_API}/cases/{{case_id}}/events/{{event_id}}/attachments/{{file_id}}")
+    def download_of_event(self, call: TwinCall, case_id: str, event_id: str, file_id: str) -> TwinAnswer:
+        case = self._cases.get(case_id)
+        return _binary(case.event_files.get(event_id, []) if case else [], file_id)
+
+    def _by_town(self, case_id: str) -> list[dict[str, Any]]:
+        """The events of the town that notified the online service."""
+        events = self._cases[case_id].events
+        return [event for event in events if event["transmitter"]["type"] == "SI" and event["notification"]]
+
+    def _event(self, case: _Case, event_id: str) -> dict[str, Any]:
+        return next((event for event in case.events if event["id"] == event_id), {})
+
+    def _with_files(self, case: _Case, event: Mapping[str, Any]) -> dict[str, Any]:
+        return {**event, "attachments": [file.metadata() for file in case.event_files.get(event["id"], ())]}
+
+    def _new_event(self, transmitter: Mapping[str, str], action: str, status: str) -> dict[str, Any]:
+        at = self._tick()
+        return {
+            "id": str(uuid.uuid4()), "transmitter": dict(transmitter), "actionType": action, "status": status,
+            "createDateTime": at, "updateDateTime": at, "notification": True, "message": None, "comment": None,
+            "author": None, "caseCurrentStatus": None, "caseNewStatus": None, "partnerAttributes": None,
+        }  # fmt: skip
+
+    def _notify(self, case_id: str, event_id: str | None) -> None:
+        case = self._cases[case_id].body
+        self.notifications.append({
+            "id": str(uuid.uuid4()), "recipient": case["recipient"], "transmitter": _PORTAL, "caseId": case_id,
+            "processCode": case["processCode"], "eventId": event_id, "dateTime": self._tick(),
+        })  # fmt: skip
+
+    def _tick(self) -> str:
+        self._clock += timedelta(seconds=1)
+        return self._clock.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def civil_record_form(
+    *, kind: str, excerpt: str, holder: Person, requester: Person, capacity: tuple[str, str], date: str
+) -> bytes:
+    """The portal's XML for a civil-record request."""
+    root = new_root("EnveloppeMetierType")
+    root.set("canal_utilise", "0")
+    asked = add(root, "DemandeActe")
+    _coded(asked, "TypeActe", kind, f"Acte de {kind.lower()}")
+    _coded(asked, "NatureActe", excerpt, excerpt.replace("-", " ").capitalize())
+    add(asked, "DateActe", date)
+    place = add(asked, "LieuActe")
+    for tag, text in (("CodePostal", "93999"), ("Ville", "SAINT-AUBIN"), ("CodeINSEE", BRANCH)):
+        add(place, tag, text)
+    add(asked, "NombreExemplaires", "1")
+    motive = add(asked, "MotifDemande")
+    add(motive, "Libelle", "Autre")
+    add(motive, "Commentaire", "Succession")
+    asker = add(asked, "Demandeur")
+    _coded(asker, "QualiteDemandeur", *capacity)
+    _civil(asker, requester, name="Nom", given="Prenom")
+    home = add(asker, "AdresseFrancaise")
+    for tag, text in (("Voie", requester.street), ("CodePostal", requester.postal_code), ("Ville", requester.town)):
+        add(home, tag, text)
+    add(asker, "Courriel", requester.email)
+    _holder(asked, holder)
+    return write_xml(root, pretty=True)
+
+
+def _holder(asked: Element, holder: Person) -> None:
+    person = add(asked, "Titulaire")
+    _civil(person, holder, name="NomNaissance", given="Prenoms")
+    if holder.use_name:
+        add(person, "NomUsage", holder.use_name)
+    add(person, "DateDeNaissance", holder.born)
+    add(person, "LieuDeNaissance", holder.born_in)
+
+
+def _civil(parent: Element, person: Person, *, name: str, given: str) -> None:
+    add(parent, "Civilite", person.title)
+    add(parent, name, person.name)
+    add(parent, given, person.given)
+
+
+def _coded(parent: Element, tag: str, code: str, label: str) -> None:
+    element = add(parent, tag)
+    add(element, "Code", code)
+    add(element, "Libelle", label)
+
+
+def _event_fault(body: Any) -> str:
+    if not isinstance(body, dict) or body.get("actionType") not in _ACTIONS:
+        return "actionType"
+    if not isinstance(body.get("notification"), bool):
+        return "notification"
+    for key, limit in _EVENT_LIMITS.items():
+        if len(body.get(key) or "") > limit:
+            return key
+    if body["actionType"] == "ATTACH_DEPOSIT" and not body.get("attachments"):
+        return "attachments"
+    return ""
+
+
+def _said(call: TwinCall, key: str) -> str:
+    body = call.json()
+    return str(body.get(key) or "") if isinstance(body, dict) else ""
+
+
+def _binary(files: list[File], file_id: str) -> TwinAnswer:
+    file = next((file for file in files if file.id == file_id and file.status == "RECEIVED"), None)
+    if file is None:
+        return _error(404, "File is not found")
+    digest = base64.b64encode(hashlib.sha256(file.content).digest()).decode()
+    given = {"right": digest, "wrong": base64.b64encode(bytes(32)).decode()}.get(file.digest)
+    return TwinAnswer(200, file.content, {"digest": given} if given else {})
+
+
+def _error(status: int, message: str, *, code: int | None = None) -> TwinAnswer:
+    return TwinAnswer(status, {"errors": [{"code": code or status, "message": message}]})
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return bool(uuid.UUID(text))
+    except ValueError:
+        return False

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.hubee import mapping
+from connectors.hubee.client import Case
+from connectors.hubee.workflow import FINAL, OURS, Workflow, processes
+from connectors.sdk import find_manifests
+from connectors.sdk.statuses import Statuses
+from connectors.sdk.xml import parse_xml
+from schemas.errors import InvalidMessage
+
+CENSUS = b"""<RecensementCitoyen><Formalite><FormaliteMotifCode>RECENSEMENT</FormaliteMotifCode><FormaliteMotifCode/>
+</Formalite><Personne><Sexe>2</Sexe><NomFamille>CASTAING</NomFamille><NomUsage/><PrenomUsuel>Zo\xc3\xa9</PrenomUsuel>
+<Prenom/><DateNaissance>07/09/2009</DateNaissance><CodeINSEENaissance>2A004</CodeINSEENaissance><LieuNaissance>
+<Code>COMMUNE</Code><Nom>AJACCIO</Nom></LieuNaissance><LieuNaissance><Code>AUTRE</Code><Nom>20000</Nom></LieuNaissance>
+<AdresseDomicile><NumeroVoie>4</NumeroVoie><Extension>TER</Extension><TypeVoie>IMPASSE</TypeVoie><NomVoie>DU PUITS
+</NomVoie><CodePostal>93999</CodePostal><Localite>SAINT-AUBIN</Localite><CodeINSEE>93001</CodeINSEE></AdresseDomicile>
+<AdresseResidence><NumeroVoie/><CodePostal/><Localite/></AdresseResidence><MethodeContact>
+<URI>zoe.castaing@courriel.example</URI><CanalCode>EMAIL</CanalCode></MethodeContact><MethodeContact>
+<URI>0199000000</URI><CanalCode>TEL</CanalCode></MethodeContact></Personne></RecensementCitoyen>"""
+UNION = b"""<PACS><partenaire1><civilite>M</civilite><nomNaissance>OLLIVIER</nomNaissance><prenoms>Guy , Yves</prenoms>
+<jourNaissance>3</jourNaissance><moisNaissance>11</moisNaissance><anneeNaissance>1990</anneeNaissance><LieuNaissance>
+<codeInsee>93001</codeInsee></LieuNaissance><adressePostale><NumeroLibelleVoie>8 rue Haute</NumeroLibelleVoie>
+<CodePostal>93999</CodePostal><Localite>SAINT-AUBIN</Localite><Pays>FRA</Pays></adressePostale></partenaire1>
+<partenaire2><nomNaissance>BARRAULT</nomNaissance><prenoms>Rose</prenoms><anneeNaissance>1991</anneeNaissance>
+<adressePostale><NumeroLibelleVoie>1 rue Basse</NumeroLibelleVoie><CodePostal>1000</CodePostal><Localite>BRUXELLES
+</Localite><Pays>BEL</Pays></adressePostale></partenaire2></PACS>"""
+
+
+def case(process: str = "recensementCitoyen", first: str = "Zoé", last: str = "CASTAING") -> Case:
+    created = "2026-03-02T09:00:00+01:00"
+    return Case("c-1", "", process, "SENT", "", created, first, last, "parent@courriel.example", ())
+
+
+def read(content: bytes, about: Case) -> dict[str, Any]:
+    return mapping.request(about, [parse_xml(content)], system="hubee", procedures={})
+
+
+def test_a_census_registration_with_elements_given_twice_is_read() -> None:
+    body = read(CENSUS, case())
+    assert body["requester"] == {
+        "citizen": {
+            "identity": {
+                "family_name": "CASTAING", "given_names": ["Zoé"], "gender": "female", "birthdate": "2009-09-07",
+                "birthplace": "2A004",
+            },
+            "email": "zoe.castaing@courriel.example",
+            "phone": "0199000000",
+            "address": {
+                "house_number": "4 TER", "street": "IMPASSE DU PUITS", "postal_code": "93999", "city": "SAINT-AUBIN",
+                "insee_code": "93001",
+            },
+        }
+    }  # fmt: skip
+    assert "beneficiaries" not in body
+
+
+def test_a_parent_who_registers_a_child_is_the_requester() -> None:
+    body = read(CENSUS, case(first="Claire", last="CASTAING"))
+    assert body["requester"]["citizen"]["identity"]["given_names"] == ["Claire"]
+    assert body["beneficiaries"][0]["identity"]["given_names"] == ["Zoé"]
+
+
+def test_both_partners_of_a_union_are_told() -> None:
+    body = read(UNION, case("depotDossierPACS", "Guy", "OLLIVIER"))
+    one, other = body["beneficiaries"]
+    assert one["identity"]["birthdate"] == "1990-11-03"
+    assert one["identity"]["given_names"] == ["Guy", "Yves"]
+    assert one["address"]["house_number"] == "8"
+    assert other == {"identity": {"family_name": "BARRAULT", "given_names": ["Rose"], "birthdate": "1991"}}
+
+
+def test_parents_named_in_the_form_are_told() -> None:
+    asked = b"""<EnveloppeMetierType><DemandeActe><TypeActe><Code>NAISSANCE</Code></TypeActe><Titulaire>
+    <NomNaissance>CASTAING</NomNaissance><Prenoms>Luc</Prenoms><Filiation><Pere><Nom>CASTAING</Nom><Prenoms>Jean</Prenoms>
+    </Pere><Mere><NomNaissance>OUALI</NomNaissance><NomUsage>CASTAING</NomUsage><Prenoms>Nadia</Prenoms></Mere></Filiation>
+    </Titulaire></DemandeActe></EnveloppeMetierType>"""
+    body = read(asked, case("EtatCivil"))
+    assert body["form"] == {
+        "event_kind": "NAI",
+        "parents": [
+            {"role": "father", "family_name": "CASTAING", "given_names": ["Jean"]},
+            {"role": "mother", "family_name": "OUALI", "given_names": ["Nadia"], "preferred_name": "CASTAING"},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("1962-08-24", "1962-08-24"), ("24/08/1962", "1962-08-24"), ("1962-08-24T10:00:00", "1962-08-24"),
+        ("08/1962", "1962-08"), ("1962", "1962"), ("00/00/1962", "1962"), ("00/08/1962", "1962-08"),
+        ("1962-00-00", "1962"), ("31/02/1962", None), ("hier", None), ("", None), (None, None),
+        ("24.08.1962", "1962-08-24"),
+        ("0000-08-24", None), ("1962-13", None), ("24-08-1962", "1962-08-24"),
+    ],
+)  # fmt: skip
+def test_dates_are_read_in_every_order(written: str | None, meant: str | None) -> None:
+    assert mapping.calendar_date(written) == meant
+
+
+@given(st.text(max_size=20))
+def test_no_text_breaks_the_reading_of_a_date(text: str) -> None:
+    mapping.calendar_date(text)
+
+
+def test_nobody_asks_is_refused() -> None:
+    with pytest.raises(InvalidMessage, match="no name"):
+        mapping.request(case(last=""), [], system="hubee", procedures={})
+
+
+def test_an_unknown_process_needs_a_procedure_of_the_catalogue() -> None:
+    with pytest.raises(InvalidMessage, match="catalogue"):
+        mapping.request(case("Nouveau"), [], system="hubee", procedures={})
+    body = mapping.request(case("Nouveau"), [], system="hubee", procedures={"Nouveau": "nouvelle"})
+    assert body["procedure"] == "nouvelle"
+
+
+@pytest.mark.parametrize(("name", "safe"), [("a/b\\c.pdf", "a_b_c.pdf"), ("..", "document"), ("", "document")])
+def test_a_file_name_cannot_step_out_of_its_folder(name: str, safe: str) -> None:
+    assert mapping.file_name(name) == safe
+
+
+def test_a_time_is_always_said_with_its_zone() -> None:
+    assert mapping.instant("2026-03-02T09:00:00") == "2026-03-02T09:00:00.000Z"
+    assert mapping.instant("2026-03-02T09:00:00+01:00") == "2026-03-02T09:00:00.000+01:00"
+    with pytest.raises(InvalidMessage):
+        mapping.instant(None)
+
+
+@pytest.mark.parametrize("process", [*processes(), "EtatCivil"])
+def test_every_word_that_the_map_says_can_be_reached_from_a_new_case(process: str) -> None:
+    statuses = Statuses.load(find_manifests()["hubee"].folder / "statuses.csv")
+    workflow = Workflow.of(process)
+    for word in ("received", "transferred", "in_progress", "fulfilled"):
+        row = statuses.native(word, procedure=process)
+        assert row is not None
+        assert workflow.path("HUBEE_NOTIFIED", row.native)
+
+
+def test_only_steps_of_the_town_are_taken() -> None:
+    for process in ("EtatCivil", *processes()):
+        workflow = Workflow.of(process)
+        for status in workflow.steps:
+            for target in OURS | FINAL:
+                assert set(workflow.path(status, target) or ()) <= OURS
