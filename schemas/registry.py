@@ -146,6 +146,11 @@ class Registry:
         ]
 
     @property
+    def schemas(self) -> Mapping[str, Schema]:
+        """All schemas by file name."""
+        return self._files
+
+    @property
     def schema_set(self) -> SchemaSet:
         return self._set
 

@@ -1,0 +1,66 @@
+"""From one version of an event type to another: pure functions, one for each step up or down.
+
+    @converter("citizen.address-changed", 1, 2)
+    def _(data):
+        return {**data, "moved_on": data.get("effective_on")}
+
+`schemas/evolution.py` asks for both directions of a step whenever the two versions are not compatible by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from schemas.errors import InvalidMessage
+from schemas.event import Event
+
+Convert = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+class Converters:
+    """The steps between neighbouring versions. A step never changes what it is given, always gives the same answer,
+    and raises Refused when the data cannot be said in the other version."""
+
+    def __init__(self) -> None:
+        self._steps: dict[tuple[str, int, int], Convert] = {}
+
+    def register(self, event_type: str, origin: int, target: int) -> Callable[[Convert], Convert]:
+        """Decorator. ValueError when the versions are not neighbours or the step is already there."""
+        step = (event_type, origin, target)
+        if abs(target - origin) != 1 or step in self._steps:
+            raise ValueError(f"{event_type}: one converter for each step, v{origin} to v{target} is not one")
+
+        def keep(convert: Convert) -> Convert:
+            self._steps[step] = convert
+            return convert
+
+        return keep
+
+    def lead(self, event_type: str, origin: int, target: int) -> bool:
+        """Whether every step from `origin` to `target` is there."""
+        return all((event_type, *step) in self._steps for step in _steps(origin, target))
+
+    def convert(self, event: Event, version: int) -> Event:
+        """The same event (`id`, `source`, ...) with its data said in another version. Raises InvalidMessage, code
+        `no_converter`, when a step is missing, and what the steps raise."""
+        data = event.data
+        for step in _steps(event.version, version):
+            convert = self._steps.get((event.type, *step))
+            if convert is None:
+                raise InvalidMessage(
+                    f"there is no converter from v{step[0]} to v{step[1]}", pointer="/dataschema", code="no_converter"
+                )
+            data = convert(data)
+        return event if version == event.version else replace(event, version=version, data=data)
+
+
+def _steps(origin: int, target: int) -> list[tuple[int, int]]:
+    way = 1 if target > origin else -1
+    return [(version, version + way) for version in range(origin, target, way)]
+
+
+CONVERTERS = Converters()
+converter = CONVERTERS.register
+convert = CONVERTERS.convert
