@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import orjson
 
+from connectors.sdk.addresses import public_address
 from connectors.sdk.secret import Secret
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
 
@@ -67,8 +68,10 @@ class HttpClient:
     def __init__(
         self, base_url: str, *, headers: Mapping[str, str | Secret] | None = None,
         auth: tuple[str, Secret] | None = None, timeout: float = 10.0, max_bytes: int = MAX_BYTES,
-        ca_file: str | None = None, transport: httpx.BaseTransport | None = None,
+        ca_file: str | None = None, transport: httpx.BaseTransport | None = None, pin_public: bool = False,
     ) -> None:  # fmt: skip
+        """`pin_public`: resolve the host before each call, refuse (AccessDenied) one with an address inside, and
+        connect to the very address that was checked; TLS and `Host` keep the name."""
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError("the address must start with http:// or https:// and name a server")
@@ -79,6 +82,7 @@ class HttpClient:
         self._max_bytes = max_bytes
         self._ca_file = ca_file
         self._transport = transport
+        self._pin_public = pin_public
         self._headers = {"accept-encoding": "identity"} | {k: _reveal(v) for k, v in (headers or {}).items()}
         self._auth = httpx.BasicAuth(auth[0], auth[1].reveal()) if auth else None
         self._client = httpx.Client(
@@ -87,17 +91,20 @@ class HttpClient:
         )  # fmt: skip
 
     def with_client_credentials(
-        self, token_url: str, client_id: str, client_secret: Secret, scope: str = ""
+        self, token_url: str, client_id: str, client_secret: Secret, scope: str = "", *, in_form: bool = False
     ) -> OAuthClient:
-        """The same server, each call bearing an OAuth 2 token of the client-credentials grant (HTTP Basic)."""
+        """The same server, each call bearing an OAuth 2 token of the client-credentials grant. The credentials go as
+        HTTP Basic, or `in_form` for servers that read them there only (RFC 6749, 2.3.1)."""
         self.close()
+        credentials = (client_id, client_secret)
         token = HttpClient(
-            token_url, auth=(client_id, client_secret), timeout=self._timeout, max_bytes=1024 * 1024,
+            token_url, auth=None if in_form else credentials, timeout=self._timeout, max_bytes=1024 * 1024,
             ca_file=self._ca_file, transport=self._transport,
         )  # fmt: skip
         return OAuthClient(
             self.base_url, headers=self._headers, timeout=self._timeout, max_bytes=self._max_bytes,
             ca_file=self._ca_file, transport=self._transport, token=token, scope=scope,
+            form_credentials=credentials if in_form else None,
         )  # fmt: skip
 
     def request(
@@ -117,6 +124,8 @@ class HttpClient:
             method, f"{self.base_url}/{path.lstrip('/')}" if path else self.base_url,
             params=params, content=content, data=form, files=files, headers=own,
         )  # fmt: skip
+        if self._pin_public:
+            _pin(request)
         answer = self._exchange(request, again)
         if answer.status in expect:
             return answer
@@ -163,9 +172,13 @@ class HttpClient:
 class OAuthClient(HttpClient):
     """An HttpClient that asks for a token, keeps it until it expires, and renews it once when a call answers 401."""
 
-    def __init__(self, base_url: str, *, token: HttpClient, scope: str, **options: Any) -> None:
+    def __init__(
+        self, base_url: str, *, token: HttpClient, scope: str, form_credentials: tuple[str, Secret] | None = None,
+        **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__(base_url, **options)
         self._tokens = token
+        self._form_credentials = form_credentials
         self._scope = scope
         self._lock = threading.Lock()
         self._token = Secret("")
@@ -189,6 +202,8 @@ class OAuthClient(HttpClient):
 
     def _ask(self) -> tuple[Secret, float]:
         form = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
+        if self._form_credentials:
+            form |= {"client_id": self._form_credentials[0], "client_secret": self._form_credentials[1].reveal()}
         asked = time.monotonic()
         try:
             body = self._tokens.request("POST", "", form=form, safe=True).json_object()
@@ -260,6 +275,15 @@ def _reveal(value: str | Secret) -> str:
 
 def _bearing(headers: Mapping[str, str | Secret] | None, token: Secret) -> dict[str, str | Secret]:
     return {**(headers or {}), "authorization": Secret(f"Bearer {token.reveal()}")}
+
+
+def _pin(request: httpx.Request) -> None:
+    """Send `request` to an address checked now, so that no second resolution can lead elsewhere. The `Host` header was
+    set from the name; TLS sends and checks the name too."""
+    name = request.url.raw_host.decode("ascii")
+    address = public_address(name, request.url.port or (443 if request.url.scheme == "https" else 80))
+    request.extensions = dict(request.extensions) | {"sni_hostname": name}
+    request.url = request.url.copy_with(host=address)
 
 
 def _quiet() -> None:

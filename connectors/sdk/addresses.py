@@ -1,0 +1,57 @@
+"""Which addresses a call to an outside party may reach: public ones alone."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from schemas.errors import AccessDenied, TryLater
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# not marked by every version of Python that we run on
+_INSIDE = tuple(
+    ipaddress.ip_network(text)
+    for text in ("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "fec0::/10", "64:ff9b:1::/48", "::/96")
+)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Every address of a name. Raises TryLater when it has none now."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise TryLater(f"{host}: the name has no address") from None
+    return [str(item[4][0]) for item in found]
+
+
+def public_address(host: str, port: int) -> str:
+    """One address of `host`, to connect to without asking again. Raises AccessDenied when any of its addresses is
+    inside (private, loopback, link-local, metadata, multicast, reserved): a name that mixes them is a trap."""
+    addresses = resolve(host, port)
+    if not addresses or not all(is_public(text) for text in addresses):
+        raise AccessDenied(f"{host}: the name leads to an address that is not public")
+    return addresses[0]
+
+
+def is_public(text: str) -> bool:
+    """Whether an address is one of the Internet's, also when an IPv4 address hides in an IPv6 one."""
+    try:
+        address: Address = ipaddress.ip_address(text)
+    except ValueError:
+        return False  # a zone ("fe80::1%eth0") is inside by nature
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(not is_public(str(hidden)) for hidden in _hidden(address)):
+            return False
+        if address.ipv4_mapped is not None or address in _NAT64:
+            return True
+    inside = any(address in network for network in _INSIDE if network.version == address.version)
+    return address.is_global and not (inside or address.is_multicast or address.is_reserved)
+
+
+def _hidden(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    hidden = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64:
+        hidden.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [item for item in hidden if item is not None]
