@@ -1,0 +1,40 @@
+"""Fixtures that every room shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.services import Postgres, Rabbit, ServiceUnavailable, missing, postgres_service, rabbitmq_service
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[Rabbit]:
+    """The session's broker; a test that stops it starts it again."""
+    try:
+        with rabbitmq_service() as rabbit:
+            yield rabbit
+    except ServiceUnavailable as reason:
+        missing(str(reason))
+
+
+@pytest.fixture(scope="session")
+def amqp_url(rabbitmq: Rabbit) -> str:
+    return rabbitmq.url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The session's database server; a test that stops it starts it again."""
+    try:
+        with postgres_service() as server:
+            yield server
+    except ServiceUnavailable as reason:
+        missing(str(reason))
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: Postgres) -> str:
+    """One database for the whole session; `postgres.fresh_database()` gives one that nobody else uses."""
+    return postgres.fresh_database()
