@@ -134,9 +134,7 @@ class HubEE:
 
     def tell_status(self, case_id: str, status: str, *, before: str | None, message: str | None) -> None:
         """The event that makes HubEE notify the online service. The PATCH alone tells nobody."""
-        body = {"actionType": "STATUS_UPDATE", "notification": True, "caseNewStatus": status}
-        body |= {"caseCurrentStatus": before} if before else {}
-        body |= {"message": message} if message else {}
+        body = _event_body(status, before=before, message=message)
         _checked(self._http.request("POST", f"cases/{segment(case_id)}/events", json=body))
 
     def mark_read(self, case_id: str, event_id: str) -> None:
@@ -145,6 +143,12 @@ class HubEE:
 
     def close(self) -> None:
         self._http.close()
+
+
+def _event_body(status: str, *, before: str | None, message: str | None) -> dict[str, Any]:
+    body = {"actionType": "STATUS_UPDATE", "notification": True, "caseNewStatus": status}
+    body |= {"caseCurrentStatus": before} if before else {}
+    return body | ({"message": message} if message else {})
 
 
 def _checked(answer: HttpAnswer) -> Any:
