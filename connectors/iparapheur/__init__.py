@@ -1,0 +1,1 @@
+"""The signature book i-Parapheur, by its SOAP interface."""

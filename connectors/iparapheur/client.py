@@ -1,0 +1,176 @@
+"""The SOAP interface v4 of i-Parapheur. An answer is HTTP 200 even when it says KO."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from connectors.sdk.http import HttpClient
+from connectors.sdk.secret import Secret
+from connectors.sdk.soap import MAX_BYTES, NIL, SoapClient
+from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
+
+_FOLDER = Path(__file__).parent
+_CONTRACT = _FOLDER / "contract"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a dossier's log."""
+
+    timestamp: str
+    status: str
+    annotation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A dossier as the search shows it: its last status, and when."""
+
+    dossier_id: str
+    status: str
+    timestamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The document as it left the circuit, and its detached signature when the format has one."""
+
+    content: bytes
+    media_type: str | None
+    name: str | None
+    signature: bytes | None
+    signature_type: str | None
+
+
+class Parapheur:
+    """One technical account. Thread-safe. Raises what `SoapClient` raises; a KO is told by `refusals.csv`."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        password: Secret = settings["password"]
+        http = HttpClient(
+            settings["url"], auth=(settings["user"], password), timeout=settings.get("timeout_seconds", 20),
+            max_bytes=MAX_BYTES, ca_file=settings.get("ca_file"),
+        )  # fmt: skip
+        self._soap = SoapClient(
+            _CONTRACT / "parapheur.wsdl", settings["url"], schema=_CONTRACT / "parapheur.xsd", http=http
+        )
+
+    def close(self) -> None:
+        self._soap.close()
+
+    def types(self) -> list[str]:
+        """The technical types that the account may use."""
+        answer = self._soap.call("GetListeTypes", "", safe=True)
+        return [name for name in (answer or {}).get("TypeTechnique") or [] if name]
+
+    def create(self, *, dossier_id: str, title: str, file_name: str, pdf: bytes, annotation: str) -> bool:
+        """Put a document into the circuit. False when a dossier of this identifier was there already."""
+        answer = self._soap.call(
+            "CreerDossier", safe=False,
+            TypeTechnique=self._settings["type"], SousType=self._settings["subtype"], DossierID=dossier_id,
+            DossierTitre=title, NomDocPrincipal=file_name,
+            DocumentPrincipal={"_value_1": pdf, "contentType": "application/pdf"},
+            VisuelPDF=NIL, MetaDataTdtACTES=NIL, XPathPourSignatureXML=NIL,
+            AnnotationPublique=annotation, AnnotationPrivee=NIL, DateLimite=NIL,
+            Visibilite=self._settings.get("visibility", "SERVICE"),
+            **({"EmailEmetteur": email} if (email := self._settings.get("sender_email")) else {}),
+        )  # fmt: skip
+        refusal = _refusal("CreerDossier", answer, safe=False)
+        if refusal is None:
+            return True
+        # The words for a duplicate vary: whatever the KO says, a dossier that is there was created by us.
+        if isinstance(refusal, Refused) and self.holds(dossier_id):
+            return False
+        raise refusal
+
+    def holds(self, dossier_id: str) -> bool:
+        """Whether the parapheur has this dossier: by its log, or by the search where the log says KO."""
+        if self.history(dossier_id):
+            return True
+        return any(found.dossier_id == dossier_id for found in self.search())
+
+    def search(self) -> list[Found]:
+        """The dossiers of our type and subtype, whatever their status and author."""
+        limit = self._settings.get("search_limit")
+        answer = self._soap.call(
+            "RechercherDossiers", safe=True, TypeTechnique=self._settings["type"], SousType=self._settings["subtype"],
+            Status="", **({"NombreDossiers": limit} if limit else {}),
+        )  # fmt: skip
+        lines = (answer or {}).get("LogDossier") or []
+        return [Found(_text(line["nom"]), _text(line["status"]), _text(line["timestamp"])) for line in lines]
+
+    def history(self, dossier_id: str) -> list[LogLine]:
+        """The log of a dossier; empty when the parapheur refuses to know it."""
+        answer = self._soap.call("GetHistoDossier", dossier_id, safe=True) or {}
+        refusal = _refusal("GetHistoDossier", answer, safe=True)
+        if isinstance(refusal, Refused):
+            return []
+        if refusal is not None:
+            raise refusal
+        lines = answer.get("LogDossier") or []
+        return [LogLine(_text(line["timestamp"]), _text(line["status"]), _text(line["annotation"])) for line in lines]
+
+    def fetch(self, dossier_id: str) -> Signed:
+        """The signed document. Raises TryLater when the answer holds none."""
+        answer = self._soap.call("GetDossier", dossier_id, safe=True) or {}
+        refusal = _refusal("GetDossier", answer, safe=True)
+        if refusal is not None:
+            raise refusal
+        content, kind = _document(answer.get("DocPrincipal"))
+        signature, signature_kind = _document(answer.get("SignatureDocPrincipal"))
+        if not content:
+            raise TryLater("GetDossier: the answer holds no document")
+        return Signed(content, kind, answer.get("NomDocPrincipal"), signature, signature_kind)
+
+    def archive(self, dossier_id: str, *, erase: bool) -> None:
+        """Take a finished dossier out of the parapheur. Raises Refused when it does not let go."""
+        action = "EFFACER" if erase else "ARCHIVER"
+        answer = self._soap.call("ArchiverDossier", safe=True, DossierID=dossier_id, ArchivageAction=action)
+        refusal = _refusal("ArchiverDossier", answer, safe=True)
+        if refusal is not None:
+            raise refusal
+
+
+def _refusal(operation: str, answer: Any, *, safe: bool) -> HubError | None:
+    """None for OK. The parapheur's own message may name people: only what `refusals.csv` knows of it is repeated."""
+    said = (answer or {}).get("MessageRetour") or {}
+    code = _text(said.get("codeRetour"))
+    if code == "OK":
+        return None
+    if code != "KO":
+        missing = f"{operation}: the answer says neither OK nor KO"
+        return TryLater(missing) if safe else Unknown(missing)
+    message = _text(said.get("message")).casefold()
+    outcome, reason = next(
+        ((outcome, reason) for fragment, outcome, reason in _known_refusals() if fragment in message),
+        ("refused", "le parapheur a répondu KO"),
+    )
+    if outcome == "later":
+        return TryLater(f"{operation}: {reason}")
+    if outcome == "denied":
+        return AccessDenied(f"{operation}: {reason}")
+    return Refused(f"{operation}: {reason}", native="KO")
+
+
+@cache
+def _known_refusals() -> tuple[tuple[str, str, str], ...]:
+    with (_FOLDER / "refusals.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return tuple((row["fragment"].casefold(), row["outcome"], row["reason"]) for row in rows)
+
+
+def _document(value: Any) -> tuple[bytes | None, str | None]:
+    if not isinstance(value, dict):
+        return None, None
+    content = value.get("_value_1")
+    return (content if isinstance(content, bytes) and content else None), value.get("contentType")
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""

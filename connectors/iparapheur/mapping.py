@@ -1,0 +1,248 @@
+"""From a request to an act to sign, and from the parapheur's log to what the request's systems hear. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connectors.iparapheur.client import LogLine
+from connectors.iparapheur.pdf import write_pdf
+from connectors.sdk.statuses import Statuses
+from schemas.delivery import Delivery
+from schemas.errors import Refused
+
+END = "Archive"  # the log's word for "circuit over, may be archived"
+_SIGNED = frozenset({"Signe", "CachetOK"})
+_TEMPLATES = Path(__file__).parent / "templates"
+_PARIS = ZoneInfo("Europe/Paris")
+_PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
+_MONTHS = (
+    "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
+    "décembre",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What goes into the parapheur: `dossier_id` is the same for every attempt of one delivery."""
+
+    dossier_id: str
+    title: str
+    file_name: str
+    pdf: bytes
+    annotation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a dossier's log as the hub tells it. `key` names the line among all of its dossier."""
+
+    key: str
+    line: LogLine
+    canonical: str | None
+    phase: str | None
+    label: str
+    reopened: bool
+
+    @property
+    def decides(self) -> bool:
+        return self.canonical == "granted"
+
+    @property
+    def time(self) -> str | None:
+        at = instant(self.line.timestamp)
+        return at.isoformat(timespec="milliseconds") if at else None
+
+    def data(self, system: str, dossier_id: str, documents: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """The data of `request.status-changed`."""
+        data: dict[str, Any] = {
+            "request": link(system, dossier_id),
+            "status": self.canonical,
+            "native": {"code": self.line.status, "label": self.label},
+        }
+        if self.phase:
+            data["phase"] = self.phase
+        if self.canonical == "rejected" and self.line.annotation:
+            data["reason"] = self.line.annotation[:2000]
+        if documents:
+            data["documents"] = list(documents)
+        return data | ({"reopened": True} if self.reopened else {})
+
+
+def link(system: str, dossier_id: str) -> dict[str, Any]:
+    return {"references": [{"system": system, "id": dossier_id}]}
+
+
+def dossier_id(delivery: Delivery, prefix: str) -> str:
+    """Readable by its middle, unique by its end; only characters that the parapheur allows."""
+    request = delivery.event.data.get("request", {})
+    reference = (request.get("references") or [{}])[0].get("id", "")
+    plain = unicodedata.normalize("NFKD", reference).encode("ascii", "ignore").decode()
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", plain).strip("-.")[:80]
+    digest = hashlib.sha256(delivery.key.encode()).hexdigest()[:16]
+    return "-".join(part for part in (prefix, readable, digest) if part)
+
+
+def act(delivery: Delivery, settings: Mapping[str, Any], today: date) -> Act:
+    """Fill in the procedure's template. Raises Refused when there is none, or when an answer it needs is missing."""
+    request = delivery.event.data["request"]
+    reference = request["references"][0]["id"]
+    text = fill(_template(request["procedure"], settings), _facts(request, settings, today))
+    title = f"{_heading(text)} - {reference}"
+    try:
+        pdf = write_pdf(text, title=title)
+    except ValueError:
+        raise Refused("la demande contient des caractères que l'acte ne peut pas porter", native="characters") from None
+    dossier = dossier_id(delivery, settings.get("prefix", "unefois"))
+    name = f"acte-{dossier}.pdf"
+    return Act(dossier, _title(title), name, pdf, f"Demande {_one_line(reference)}")
+
+
+def fill(template: str, facts: Mapping[str, Any]) -> str:
+    """Replace `{{ a.b | c.d | "text" }}` by the first of these that says something. What comes from outside is put on
+    one line, so that it cannot become a heading or an article. Raises Refused naming the answer that is missing."""
+    return _PLACEHOLDER.sub(lambda match: _first(match.group(1), facts), template)
+
+
+def steps(lines: Sequence[LogLine], statuses: Statuses) -> list[Step]:
+    """The log, oldest first. `Archive` grants only what was signed or sealed since the last rejection."""
+    found: list[Step] = []
+    signed = rejected = False
+    for key, line in _named(_in_order(lines)):
+        row = statuses.canonical(line.status)
+        canonical = row.canonical if row and row.canonical else None
+        signed = (signed and canonical != "rejected") or line.status in _SIGNED
+        if canonical == "granted" and not signed:
+            canonical = None
+        reopened = rejected and canonical == "in_progress"
+        found.append(Step(key, line, canonical, _phase(row), row.label if row else line.status, reopened))
+        rejected = canonical == "rejected" or (rejected and canonical is None)
+    return found
+
+
+def instant(text: str) -> datetime | None:
+    """A time-stamp of the log; one without offset is the server's, in France. None when it is no ISO 8601."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=_PARIS)
+
+
+def file_name(text: str | None, fallback: str) -> str:
+    """A name without path or control characters."""
+    name = "".join(c for c in (text or "").replace("\\", "/").rpartition("/")[2] if c.isprintable()).strip()
+    return name[-200:] if name.strip(".") else fallback
+
+
+def media_type(content: bytes, said: str | None) -> str:
+    if content.startswith(b"%PDF"):
+        return "application/pdf"
+    return said if said and re.fullmatch(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", said, re.ASCII) else "application/octet-stream"
+
+
+def _phase(row: Any) -> str | None:
+    return row.phase or None if row else None
+
+
+def _in_order(lines: Sequence[LogLine]) -> list[LogLine]:
+    dated = [(at, line) for line in lines if (at := instant(line.timestamp))]
+    if len(dated) < len(lines):
+        return list(lines)
+    return [line for _, line in sorted(dated, key=lambda item: item[0])]
+
+
+def _named(lines: Sequence[LogLine]) -> Iterator[tuple[str, LogLine]]:
+    """A line is named by its status and time, and its rank among lines that share both."""
+    count: dict[tuple[str, str], int] = {}
+    for line in lines:
+        same = (line.status, line.timestamp)
+        count[same] = count.get(same, 0) + 1
+        yield f"{line.status}/{line.timestamp}/{count[same]}", line
+
+
+def _template(procedure: str, settings: Mapping[str, Any]) -> str:
+    own: str | None = settings.get("templates", {}).get(procedure)
+    if own:
+        return own
+    path = _TEMPLATES / f"{procedure}.txt"
+    if not re.fullmatch(r"[a-z0-9-]+", procedure) or not path.exists():
+        raise Refused("aucun modèle d'acte pour cette démarche", native="template")
+    return path.read_text(encoding="utf-8")
+
+
+def _facts(request: Mapping[str, Any], settings: Mapping[str, Any], today: date) -> dict[str, Any]:
+    return {
+        "request": {
+            "reference": request["references"][0]["id"],
+            "procedure": request["procedure"],
+            "submitted_on": request["submitted_at"][:10],
+        },
+        "requester": {"name": _name(request.get("requester", {}))},
+        "form": request.get("form", {}),
+        "town": settings["town"],
+        "signatory": settings.get("signatory", "Le maire"),
+        "today": today.isoformat(),
+    }
+
+
+def _name(person: Mapping[str, Any]) -> str:
+    if "organisation" in person:
+        return str(person["organisation"].get("name", ""))
+    identity = person.get("citizen", {}).get("identity", {})
+    family = identity.get("preferred_name") or identity.get("family_name", "")
+    return " ".join(part for part in [*identity.get("given_names", [])[:1], family.upper()] if part)
+
+
+def _first(expression: str, facts: Mapping[str, Any]) -> str:
+    choices = [choice.strip() for choice in expression.split("|")]
+    for choice in choices:
+        text = choice[1:-1] if choice.startswith('"') else _said(_at(facts, choice))
+        if text:
+            return text
+    raise Refused(f"l'acte a besoin de « {choices[0]} », que la demande ne donne pas", native="missing")
+
+
+def _at(facts: Mapping[str, Any], path: str) -> Any:
+    value: Any = facts
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "oui" if value else "non"
+    if isinstance(value, Mapping):
+        return " ".join(text for item in value.values() if (text := _said(item)))
+    if isinstance(value, list):
+        return ", ".join(text for item in value if (text := _said(item)))
+    return "" if value is None else _french_date(_one_line(str(value)))
+
+
+def _french_date(text: str) -> str:
+    try:
+        day = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else None
+    except ValueError:
+        return text
+    return f"{'1er' if day.day == 1 else day.day} {_MONTHS[day.month - 1]} {day.year}" if day else text
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _heading(text: str) -> str:
+    headings = [line[2:] for line in text.splitlines() if line.startswith("# ")]
+    return " ".join(headings[:2]) or "Acte"
+
+
+def _title(text: str) -> str:
+    return re.sub(r'[\\&"£*/<>?%|+;:]+', "-", _one_line(text))[:200]
