@@ -24,13 +24,11 @@ PROCEDURES = {
     "EtatCivil/DECES": "acte-deces",
     "EtatCivil/RECONNAISSANCE": "acte-reconnaissance",
     "recensementCitoyen": "recensement-citoyen",
-    "depotDossierPACS": "pacs",
-    "certificat-non-pacs": "certificat-non-pacs",
-    "JeChangeDeCoordonnees": "changement-coordonnees",
+    "depotDossierPACS": "depot-dossier-pacs",
+    "JeChangeDeCoordonnees": "je-change-de-coordonnees",
     "HebergementTourisme": "hebergement-tourisme",
     "CERTDC": "certificat-deces",
-    "FormulaireQF": "quotient-familial",
-    "OTV": "operation-tranquillite-vacances",
+    "FormulaireQF": "formulaire-qf",
 }
 _RECORDS = {"NAISSANCE": "NAI", "MARIAGE": "MAR", "DECES": "DEC", "RECONNAISSANCE": "REC"}
 _EXCERPTS = (("SANSFILIATION", "EXTSF"), ("AVECFILIATION", "EXTAF"), ("PLURILINGUE", "EXTPL"), ("MULTILINGUE", "EXTPL"),

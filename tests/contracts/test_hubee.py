@@ -34,6 +34,7 @@ if not FOLDER.is_dir():
 SAMPLES = FOLDER / "samples"
 REGISTRY = Registry.load()
 BASE = "/teledossiers/v1"
+OTHERS = {"certificat-non-pacs": "certificat-non-pacs", "OTV": "tranquillite-vacances"}  # the town's own choice
 
 
 def openapi() -> dict[str, Any]:
@@ -122,7 +123,7 @@ def case_of(process: str) -> Case:
 
 def request_from(name: str, process: str) -> dict[str, Any]:
     form = parse_xml((SAMPLES / name).read_bytes())
-    body = mapping.request(case_of(process), [form], system="hubee", procedures={})
+    body = mapping.request(case_of(process), [form], system="hubee", procedures=OTHERS)
     REGISTRY.validate(Event(type="request.received", source="/test/hubee", data={"request": body}))
     return body
 
@@ -243,7 +244,7 @@ def test_the_civil_record_sample_is_read_whole() -> None:
     ("name", "process", "procedure", "people"),
     [
         ("recensementCitoyen-10870.xml", "recensementCitoyen", "recensement-citoyen", 1),
-        ("depotDossierPACS-flux-pacs.xml", "depotDossierPACS", "pacs", 2),
+        ("depotDossierPACS-flux-pacs.xml", "depotDossierPACS", "depot-dossier-pacs", 2),
         ("certificat-non-pacs-flux.xml", "certificat-non-pacs", "certificat-non-pacs", 1),
         ("CERTDC-DD.xml", "CERTDC", "certificat-deces", 0),
         ("CERTDC-VA.xml", "CERTDC", "certificat-deces", 0),
@@ -265,7 +266,7 @@ def test_the_other_samples_are_taken(name: str, process: str, procedure: str, pe
 def test_every_sample_comes_in_as_a_document(name: str, process: str, media_type: str) -> None:
     process = "certificat-non-pacs" if process == "certificat" else process
     with HubEETwin(process) as twin:
-        connector = HubEEConnector(context_for("hubee", twin.settings()))
+        connector = HubEEConnector(context_for("hubee", twin.settings() | {"procedure_map": OTHERS}))
         twin.add_case([File(name, "Flux", media_type, (SAMPLES / name).read_bytes())])
         [polled] = list(connector.poll(None))
         [event] = polled.events

@@ -255,7 +255,7 @@ def test_an_attachment_over_ten_mebibytes_is_not_downloaded(twin: HubEETwin, hub
 
 
 def test_what_hubee_found_corrupted_is_left_out_and_told(twin: HubEETwin) -> None:
-    twin.process = "OTV"
+    twin.process = "FormulaireQF"
     twin.add_case(
         [
             File("../../etc/passwd", "Pièce", "application/pdf", b"%PDF"),
