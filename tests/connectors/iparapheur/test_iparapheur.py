@@ -21,10 +21,12 @@ from connectors.sdk.secret import Secret
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
 from schemas.event import Event
+from schemas.registry import Registry
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 
 REQUEST = json.loads((Path(__file__).parent / "fixtures" / "request.json").read_text(encoding="utf-8"))
+REGISTRY = Registry.load()
 NAMES = ("Corvisart", "Maëlle", "Église", "s3cret")
 
 
@@ -52,6 +54,8 @@ class Book:
         for polled in self.connector.poll(self.cursor):
             if not commit:
                 return list(polled.events)
+            for event in polled.events:
+                REGISTRY.validate(event)
             news += [event for event in polled.events if event.id not in self.ids]
             self.ids |= {event.id for event in polled.events}
             self.cursor = json.loads(json.dumps(polled.cursor))
