@@ -1,0 +1,75 @@
+"""Koha's REST API. The only file that knows its addresses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from connectors.koha.mapping import Patron
+from connectors.sdk.http import HttpAnswer, HttpClient, segment
+from schemas.errors import Refused, TryLater
+
+_PAGE = 100
+
+
+class KohaClient:
+    """Reads and writes patrons, by an OAuth 2 token or by HTTP Basic."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        base, timeout = settings["base_url"].rstrip("/"), settings.get("timeout_seconds", 20)
+        name, secret = settings["client_id"], settings["client_secret"]
+        headers = {"accept": "application/json"}
+        if settings.get("authentication", "oauth") == "basic":
+            self._http = HttpClient(base, headers=headers, timeout=timeout, auth=(name, secret))
+        else:
+            plain = HttpClient(base, headers=headers, timeout=timeout)
+            self._http = plain.with_client_credentials(f"{base}/oauth/token", name, secret, in_form=True)
+
+    def patrons_with_card(self, card: str) -> list[dict[str, Any]]:
+        """Those who bear exactly this card number: one, none, or several when the library has a mess to mend."""
+        found = self._list({"q": _json({"cardnumber": card}), "_per_page": "5"})
+        return [patron for patron in found if str(patron.get("cardnumber", "")).casefold() == card.casefold()]
+
+    def patron(self, patron_id: int) -> dict[str, Any]:
+        return _object(self._http.request("GET", f"/patrons/{segment(str(patron_id))}"))
+
+    def replace(self, patron_id: int, patron: Patron) -> dict[str, Any]:
+        """Write the whole patron. Raises Refused with Koha's code when it does not take the record."""
+        try:
+            return _object(self._http.request("PUT", f"/patrons/{segment(str(patron_id))}", json=dict(patron)))
+        except Refused as error:
+            raise Refused(f"Koha n'accepte pas cette fiche (code {error.native})", native=error.native) from None
+
+    def changed_since(self, since: datetime) -> Iterator[list[dict[str, Any]]]:
+        """Patrons written at `since` or later, a page at a time; the last page is short."""
+        query = _json({"me.updated_on": {">=": since.isoformat(timespec="seconds")}})
+        page = 1
+        while True:
+            found = self._list({"q": query, "_order_by": "+me.updated_on", "_page": str(page), "_per_page": str(_PAGE)})
+            yield found
+            if len(found) < _PAGE:
+                return
+            page += 1
+
+    def ping(self) -> None:
+        """Ask for nobody: it tells whether we may read patrons, and shows none."""
+        self._list({"q": _json({"cardnumber": ""}), "_per_page": "1"})
+
+    def _list(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
+        value = self._http.request("GET", "/patrons", params=params).json()
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise TryLater("Koha : une liste de fiches était attendue")
+        return value
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def _object(answer: HttpAnswer) -> dict[str, Any]:
+    return answer.json_object()
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,156 @@
+"""Koha, the library's system: new addresses and contacts go into the patron's record, and come out of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from connectors.koha import mapping
+from connectors.koha.client import KohaClient
+from connectors.sdk import Connector, Probe
+from schemas.delivery import Delivery, Done, Polled
+from schemas.errors import HubError, Refused, TryLater
+from schemas.event import Event
+
+_TRIES = 3
+_SETTLED = timedelta(seconds=2)  # `updated_on` counts whole seconds: a second still running may change again
+_SAID = {
+    "citizen.address-changed": ("adresse déjà à jour", "adresse mise à jour"),
+    "citizen.contact-changed": ("coordonnées déjà à jour", "coordonnées mises à jour"),
+}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to write in the record of which card."""
+
+    card: str
+    what: str
+    fields: Mapping[str, str | None]
+
+
+class Koha(Connector):
+    """Patrons of the municipal library."""
+
+    @cached_property
+    def client(self) -> KohaClient:
+        return KohaClient(self.settings)
+
+    def probe(self) -> Probe:
+        try:
+            self.client.ping()
+        except HubError as error:
+            return Probe(False, f"Koha ne répond pas comme attendu : {error.reason}")
+        return Probe(True, "Koha répond et nous laisse lire les fiches.")
+
+    # out: the record of a citizen who has a card
+
+    def prepare(self, delivery: Delivery) -> Change:
+        kind = delivery.event.type
+        if delivery.reference is None:
+            raise Refused("aucune carte de bibliothèque n'est liée à cette personne")
+        if kind not in _SAID:
+            raise Refused("Koha ne prend que les changements d'adresse et de coordonnées")
+        if kind == "citizen.contact-changed":
+            fields = mapping.contact_fields(delivery.event.data, self.settings.get("phone_property", "phone"))
+        else:
+            layout = self.settings.get("address_layout", "one-line")
+            fields = mapping.address_fields(delivery.event.data["new_address"]["value"], layout)
+        return Change(delivery.reference, kind, fields)
+
+    def send(self, delivery: Delivery, prepared: Change) -> Done:
+        """Read, change, write, read. Koha has no conditional write: the record is written only when two readings in a
+        row agree, and read once more. Setting the same values twice is one effect: any failure may be tried again."""
+        patron = self._bearer_of(prepared.card)
+        wrote = False
+        for _ in range(_TRIES + 1):
+            if mapping.already(patron, prepared.fields):
+                return Done(_SAID[prepared.what][wrote])
+            again = self.client.patron(patron["patron_id"])
+            if _unchanged(patron, again):
+                self.client.replace(patron["patron_id"], mapping.changed(patron, prepared.fields))
+                wrote, again = True, self.client.patron(patron["patron_id"])
+            patron = again
+        raise TryLater("la fiche est en cours de modification à la bibliothèque", after=60)
+
+    def _bearer_of(self, card: str) -> Mapping[str, Any]:
+        found = self.client.patrons_with_card(card)
+        if not found:
+            raise Refused("carte inconnue de la bibliothèque", native="404")
+        if len(found) > 1:
+            raise Refused("plusieurs fiches portent ce numéro de carte : à corriger par la bibliothèque")
+        if not isinstance(found[0].get("patron_id"), int):
+            raise TryLater("Koha : une fiche sans identifiant")
+        return found[0]
+
+    # in: what the library learned at its own desk
+
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        """Addresses of the records written since the cursor. The first poll reads nobody: it only marks the day.
+        The cursor moves with the last page, so that a stop skips nothing."""
+        now = self.context.now()
+        if not self.settings.get("publish_addresses", True):
+            return
+        if cursor is None:
+            yield Polled((), {"since": now.isoformat(), "seen": {}})
+            return
+        since, seen = datetime.fromisoformat(cursor["since"]), dict(cursor["seen"])
+        written: dict[str, datetime] = {}
+        for page in self.client.changed_since(since):
+            fresh = [(at, patron) for at, patron in _dated(page) if _is_news(at, patron, since, now, seen)]
+            written |= {str(patron.get("patron_id")): at for at, patron in fresh}
+            events = [event for at, patron in fresh for event in self._news(at, patron)]
+            if events:
+                yield Polled(events, cursor)
+        if written:
+            yield Polled((), _moved(since, seen, written))
+
+    def _news(self, at: datetime, patron: Mapping[str, Any]) -> Sequence[Event]:
+        """None for a record without card, or whose address cannot be said in full."""
+        address, card = mapping.address_of(patron), patron.get("cardnumber")
+        if address is None or not card:
+            return ()
+        stamp = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        data = {
+            "citizen": {"references": [{"system": self.context.system, "id": str(card)}]},
+            "new_address": {
+                "value": address, "source": self.context.connection, "date": stamp, "quality": "declared",
+            },
+        }  # fmt: skip
+        return [self.event("citizen.address-changed", data, id=f"patron/{patron['patron_id']}/{stamp}", time=stamp)]
+
+    def close(self) -> None:
+        if "client" in vars(self):
+            self.client.close()
+
+
+def _unchanged(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """The same record at the same date. Whole records are compared: two writes may share a second."""
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
+
+
+def _dated(page: Sequence[Mapping[str, Any]]) -> Iterator[tuple[datetime, Mapping[str, Any]]]:
+    for patron in page:
+        try:
+            at = datetime.fromisoformat(str(patron.get("updated_on")))
+        except ValueError:
+            _log.warning("koha: patron %s passed over: no readable date", patron.get("patron_id"))
+            continue
+        yield (at if at.tzinfo else at.replace(tzinfo=UTC)), patron
+
+
+def _is_news(at: datetime, patron: Mapping[str, Any], since: datetime, now: datetime, seen: Mapping[str, str]) -> bool:
+    return since <= at <= now - _SETTLED and seen.get(str(patron.get("patron_id"))) != at.isoformat()
+
+
+def _moved(since: datetime, seen: Mapping[str, str], written: Mapping[str, datetime]) -> dict[str, Any]:
+    """The cursor after `written`: it remembers only those of its very second, which the next poll is shown again."""
+    latest = max(since, *written.values())
+    known = dict(seen) | {patron: at.isoformat() for patron, at in written.items()}
+    kept = {patron: at for patron, at in known.items() if datetime.fromisoformat(at) >= latest}
+    return {"since": latest.isoformat(), "seen": kept}

@@ -1,0 +1,89 @@
+"""Koha's patron <-> the hub's address and contact. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Patron = Mapping[str, Any]
+Layout = Literal["one-line", "split"]
+
+# what Koha computes itself: sent back, it would be refused, or would freeze the date of change
+READ_ONLY = ("patron_id", "updated_on", "restricted", "anonymized", "_strings", "extended_attributes")
+_HOME = ("", "FR", "FRANCE")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_POSTAL_CODE = re.compile(r"[0-9A-Za-z][0-9A-Za-z -]{0,11}")
+
+
+def address_fields(address: Mapping[str, Any], layout: Layout) -> dict[str, str | None]:
+    """The properties of a patron that an address fills. `one-line`, as French libraries write it: the number and the
+    street in `address`. `split`: the number in `street_number`. What the new address lacks is emptied, or the old
+    building or region would stay with the new street."""
+    number, street = address.get("house_number"), address.get("street")
+    line = " ".join(part for part in (number, street) if part) if layout == "one-line" else street
+    country = address.get("country", "FR")
+    return {
+        "street_number": number if layout == "split" else None,
+        "street_type": None,
+        "address": line or None,
+        "address2": address.get("complement"),
+        "postal_code": address["postal_code"],
+        "city": address["city"],
+        "state": None,
+        "country": None if country == "FR" else country,
+    }
+
+
+def contact_fields(data: Mapping[str, Any], phone_property: str) -> dict[str, str | None]:
+    """The properties that a change of contact fills; one that the event does not hold is left alone."""
+    names = {"email": "email", "phone": phone_property}
+    return {names[name]: data[name]["value"] for name in names if name in data}
+
+
+def already(patron: Patron, fields: Mapping[str, str | None]) -> bool:
+    """Whether the patron already has these values; Koha writes an empty property as null or as ""."""
+    return all(
+        (_same_country if name == "country" else _same)(patron.get(name), value) for name, value in fields.items()
+    )
+
+
+def changed(patron: Patron, fields: Mapping[str, str | None]) -> dict[str, Any]:
+    """The whole patron to write back: as it was read, but for `fields` and for what Koha computes. A property that
+    this Koha does not know is not brought in just to be emptied."""
+    known = {name: value for name, value in fields.items() if value is not None or name in patron}
+    return {name: value for name, value in patron.items() if name not in READ_ONLY} | known
+
+
+def address_of(patron: Patron) -> dict[str, Any] | None:
+    """The patron's address in the hub's words; None when it has no town, or a country we cannot name."""
+    names = ("street_number", "street_type", "address", "address2", "postal_code", "city", "country")
+    text = {name: _clean(patron.get(name)) for name in names}
+    country = text["country"].upper()
+    if not text["city"] or not _POSTAL_CODE.fullmatch(text["postal_code"]):
+        return None
+    if country not in _HOME and not _COUNTRY.fullmatch(country):
+        return None
+    kind = text["street_type"] if text["street_type"].isalpha() else ""  # some libraries keep a code there
+    said = {
+        "house_number": text["street_number"][:20],
+        "street": f"{kind} {text['address']}".strip()[:200],
+        "complement": text["address2"][:200],
+        "postal_code": text["postal_code"],
+        "city": text["city"][:100],
+        "country": "" if country in _HOME else country,
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _clean(value: object) -> str:
+    return " ".join(str(value or "").split())
+
+
+def _same(one: object, other: object) -> bool:
+    return _clean(one).casefold() == _clean(other).casefold()
+
+
+def _same_country(one: object, other: object) -> bool:
+    home = [_clean(value).upper() in _HOME for value in (one, other)]
+    return all(home) or _same(one, other)

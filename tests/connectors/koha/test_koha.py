@@ -1,0 +1,367 @@
+"""Koha: a patron's record is changed, never overwritten, and the library's own news come out."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connectors.koha.connector import Koha
+from connectors.koha.mapping import address_fields, address_of, already
+from connectors.koha.twin import KohaTwin
+from connectors.sdk import Secret
+from schemas.delivery import Delivery
+from schemas.errors import AccessDenied, HubError, Refused, TryLater
+from schemas.event import Event
+from schemas.registry import Registry
+from schemas.shape import shape_faults
+from tests.support.context import NOON, context_for
+
+REGISTRY = Registry.load()
+CARD = "0012345"
+NEW = {
+    "house_number": "4", "street": "chemin du Vieux Lavoir", "complement": "Bâtiment C",
+    "postal_code": "93001", "city": "Saint-Aubin", "insee_code": "93001", "ban_key": "93001_0420_00004",
+}  # fmt: skip
+OLD = {"address": "12 bis rue des Tilleuls", "address2": "Porte 3", "postal_code": "93001", "city": "Saint-Aubin"}
+LIBRARY = {"surname": "Quenneville", "firstname": "Solène", "staff_notes": "carte remplacée", "email": "s@q.example"}
+
+
+def settings(base: str = "http://127.0.0.1:9/api/v1", **more: Any) -> dict[str, Any]:
+    common = {"base_url": base, "client_id": "unefois", "client_secret": Secret("clef-koha"), "timeout_seconds": 0.5}
+    return common | more
+
+
+def koha(twin: KohaTwin, **more: Any) -> Koha:
+    return Koha(context_for("koha", settings(twin.base, **more)))
+
+
+def move(address: dict[str, Any] | None = None, *, card: str | None = CARD, key: str = "remise-1") -> Delivery:
+    data = {"new_address": {"value": address or NEW}}
+    return Delivery(Event("citizen.address-changed", "/saint-aubin/publik", data), key, card)
+
+
+def contact(**values: str) -> Delivery:
+    data = {name: {"value": value} for name, value in values.items()}
+    return Delivery(Event("citizen.contact-changed", "/saint-aubin/publik", data), "remise-2", CARD)
+
+
+def writes(twin: KohaTwin) -> int:
+    return sum(1 for method, _ in twin.calls if method == "PUT")
+
+
+def test_the_settings_of_the_tests_fit_the_manifest() -> None:
+    plain = settings() | {"client_secret": "clef-koha"}
+    assert shape_faults(context_for("koha", {}).manifest.settings, plain) == []
+
+
+def test_only_the_new_values_are_asked_for() -> None:
+    granted = {field for consumed in context_for("koha", {}).manifest.consumes for field in consumed.fields}
+    assert granted == {"/new_address/value", "/email/value", "/phone/value"}
+
+
+# out
+
+
+@pytest.mark.parametrize("authentication", ["oauth", "basic"])
+def test_a_move_changes_the_address_and_nothing_else(authentication: str) -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD, **LIBRARY)
+        before = twin.patron(CARD)
+        done = koha(twin, authentication=authentication).handle(move())
+        after = twin.patron(CARD)
+
+    assert done.answer == "adresse mise à jour"
+    assert after["address"] == "4 chemin du Vieux Lavoir"
+    assert after["address2"] == "Bâtiment C"
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"address", "address2", "updated_on"}
+
+
+def test_what_koha_computes_is_not_sent_back() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD)
+        koha(twin).handle(move())
+        (body,) = twin.history
+
+    assert not {"restricted", "updated_on", "patron_id", "extended_attributes"} & body.keys()
+
+
+def test_the_house_number_may_have_a_property_of_its_own() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD, street_type="RUE")
+        koha(twin, address_layout="split").handle(move())
+        after = twin.patron(CARD)
+
+    assert (after["street_number"], after["address"], after["street_type"]) == ("4", "chemin du Vieux Lavoir", None)
+
+
+def test_what_the_new_address_lacks_does_not_stay_from_the_old_one() -> None:
+    fields = address_fields({"postal_code": "B-4999", "city": "Outremeuse", "country": "BE"}, "one-line")
+    assert fields["address"] is fields["address2"] is None
+    assert fields["country"] == "BE"
+
+
+def test_a_change_of_contact_touches_only_what_it_says() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD, **LIBRARY, phone="01", mobile="06")
+        assert koha(twin).handle(contact(email="n@q.example")).answer == "coordonnées mises à jour"
+        assert koha(twin, phone_property="mobile").handle(contact(phone="07")).answer == "coordonnées mises à jour"
+        after = twin.patron(CARD)
+
+    assert (after["email"], after["phone"], after["mobile"]) == ("n@q.example", "01", "07")
+    assert after["address"] == OLD["address"]
+
+
+def test_the_same_move_twice_is_one_write() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD)
+        connector = koha(twin)
+        connector.handle(move())
+        done = connector.handle(move())
+        assert writes(twin) == 1
+    assert done.answer == "adresse déjà à jour"
+
+
+def test_an_address_that_differs_by_spaces_case_or_home_country_is_the_same() -> None:
+    patron = {
+        "address": "4  CHEMIN du Vieux Lavoir",
+        "postal_code": "93001",
+        "city": "Saint-Aubin",
+        "country": "France",
+    }
+    assert already(patron | {"address2": "Bâtiment C"}, address_fields(NEW, "one-line"))
+    assert not already(patron | {"address2": "Bâtiment C", "country": "BE"}, address_fields(NEW, "one-line"))
+
+
+def test_a_write_whose_answer_was_lost_is_found_done_at_the_next_try() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD)
+        connector = koha(twin)
+        twin.misbehave("lose_answer", on="PUT")
+        with pytest.raises(TryLater):
+            connector.handle(move())
+        assert connector.handle(move()).answer == "adresse déjà à jour"
+        assert writes(twin) == 1
+
+
+def test_a_note_written_meanwhile_is_kept() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD, **LIBRARY)
+        twin.busy_librarian(1)
+        koha(twin).handle(move())
+        after = twin.patron(CARD)
+
+    assert after["staff_notes"] == "note 0"
+    assert after["address"] == "4 chemin du Vieux Lavoir"
+
+
+def test_a_record_that_others_keep_writing_is_left_for_later() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD)
+        twin.busy_librarian(50)
+        with pytest.raises(TryLater, match="en cours de modification") as caught:
+            koha(twin).handle(move())
+        assert writes(twin) == 0
+    assert caught.value.after == 60
+
+
+def test_an_unknown_card_is_refused() -> None:
+    with KohaTwin(now=NOON) as twin, pytest.raises(Refused, match="carte inconnue"):
+        koha(twin).handle(move())
+
+
+def test_a_card_borne_twice_is_refused() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD)
+        twin.add(CARD, **OLD)
+        with pytest.raises(Refused, match="plusieurs fiches"):
+            koha(twin).handle(move())
+
+
+def test_a_citizen_without_card_is_refused_before_any_call() -> None:
+    with KohaTwin(now=NOON) as twin:
+        with pytest.raises(Refused, match="aucune carte"):
+            koha(twin).handle(move(card=None))
+        assert twin.calls == []
+
+
+def test_a_record_that_koha_does_not_accept_is_refused_with_its_code() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD, surname="")
+        with pytest.raises(Refused, match="Koha n'accepte pas") as caught:
+            koha(twin).handle(move())
+    assert caught.value.native == "400"
+
+
+def test_a_property_that_koha_does_not_know_would_be_refused() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD, nickname="x")
+        with pytest.raises(Refused):
+            koha(twin).handle(move())
+
+
+@pytest.mark.parametrize("on", ["GET", "PUT", "token"])
+@pytest.mark.parametrize("fault", ["500", "429", "timeout", "html", "half", "drop"])
+def test_a_library_that_is_away_is_tried_again(fault: str, on: str) -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD)
+        twin.misbehave(fault, on=on)
+        connector = koha(twin)
+        with pytest.raises(TryLater):
+            connector.handle(move())
+        assert connector.handle(move()).answer.startswith("adresse")
+        assert twin.patron(CARD)["address"] == "4 chemin du Vieux Lavoir"
+
+
+def test_a_stopped_library_is_tried_again() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD)
+        connector = koha(twin)
+        twin.stop()
+        with pytest.raises(TryLater):
+            connector.handle(move())
+        assert not connector.probe().ok
+        twin.start()
+        assert connector.handle(move()).answer == "adresse mise à jour"
+        assert connector.probe().ok
+
+
+@pytest.mark.parametrize("authentication", ["oauth", "basic"])
+def test_a_wrong_secret_pauses_the_connection(authentication: str) -> None:
+    with KohaTwin(now=NOON, client_secret="autre") as twin:
+        with pytest.raises(AccessDenied):
+            koha(twin, authentication=authentication).handle(move())
+        assert not koha(twin, authentication=authentication).probe().ok
+
+
+def test_a_token_that_was_withdrawn_is_asked_anew() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD)
+        connector = koha(twin)
+        connector.handle(move())
+        twin.forget_tokens()
+        assert connector.handle(move()).answer == "adresse déjà à jour"
+
+
+def test_the_probe_looks_at_nobody() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD)
+        assert koha(twin).probe().ok
+        assert not any(path.endswith("/1") for _, path in twin.calls)
+
+
+# in
+
+
+def polled(connector: Koha, cursor: Any) -> tuple[list[Event], Any]:
+    events: list[Event] = []
+    for page in connector.poll(cursor):
+        events += page.events
+        cursor = page.cursor
+    for event in events:
+        REGISTRY.validate(event)
+    return events, cursor
+
+
+def test_the_first_poll_reads_nobody() -> None:
+    with KohaTwin(now=NOON - timedelta(hours=1)) as twin:
+        twin.add(CARD, **OLD)
+        events, cursor = polled(koha(twin), None)
+        assert twin.calls == []
+    assert events == []
+    assert cursor["since"] == NOON.isoformat()
+
+
+def test_an_address_learned_at_the_library_becomes_news_once() -> None:
+    with KohaTwin(now=NOON - timedelta(hours=1)) as twin:
+        number = twin.add(CARD, **OLD)
+        start = {"since": twin.clock.isoformat(), "seen": {"1": twin.clock.isoformat()}}
+        twin.change_address(number, address="7 place du Marché", street_number=None, country="France")
+        events, cursor = polled(koha(twin), start)
+        again, _ = polled(koha(twin), cursor)
+
+    (event,) = events
+    assert again == []
+    assert event.id == "patron/1/2026-03-02T11:00:02Z"
+    assert event.data["citizen"] == {"references": [{"system": "koha", "id": CARD}]}
+    assert event.data["new_address"] == {
+        "value": {
+            "street": "7 place du Marché", "complement": "Porte 3", "postal_code": "93001", "city": "Saint-Aubin",
+        },
+        "source": "koha", "date": "2026-03-02T11:00:02Z", "quality": "declared",
+    }  # fmt: skip
+
+
+def test_a_record_written_twice_in_one_second_is_read_after_that_second() -> None:
+    with KohaTwin(now=NOON - timedelta(seconds=2)) as twin:
+        twin.add(CARD, **OLD)  # dated one second before noon: that second may still be running
+        start = {"since": (NOON - timedelta(hours=1)).isoformat(), "seen": {}}
+        early, cursor = polled(koha(twin), start)
+        late = Koha(context_for("koha", settings(twin.base), now=lambda: NOON + timedelta(seconds=5)))
+        events, _ = polled(late, cursor)
+
+    assert early == []
+    assert len(events) == 1
+
+
+def test_many_changes_are_read_page_by_page() -> None:
+    with KohaTwin(now=NOON - timedelta(hours=1)) as twin:
+        for number in range(230):
+            twin.add(f"C{number}", **OLD)
+        start = {"since": (NOON - timedelta(hours=2)).isoformat(), "seen": {}}
+        events, cursor = polled(koha(twin), start)
+        twin.change_address(3, address="7 place du Marché")
+        news, _ = polled(koha(twin), cursor)
+
+    assert len({event.id for event in events}) == 230
+    assert [event.data["citizen"]["references"][0]["id"] for event in news] == ["C2"]
+
+
+def test_a_record_without_card_or_town_or_with_an_unknown_country_is_no_news() -> None:
+    with KohaTwin(now=NOON - timedelta(hours=1)) as twin:
+        twin.add(None, **OLD)
+        twin.add("A", address="rue")
+        twin.add("B", **OLD, country="Chez sa tante")
+        events, _ = polled(koha(twin), {"since": (NOON - timedelta(hours=2)).isoformat(), "seen": {}})
+    assert events == []
+
+
+def test_a_library_whose_word_is_not_wanted_is_not_read() -> None:
+    with KohaTwin(now=NOON) as twin:
+        assert list(koha(twin, publish_addresses=False).poll(None)) == []
+        assert twin.calls == []
+
+
+def test_an_address_abroad_keeps_its_country_and_a_kind_of_street_its_word() -> None:
+    patron = {"street_type": "rue", "address": "du Pont", "postal_code": "4999", "city": "Outremeuse", "country": "be"}
+    assert address_of(patron) == {
+        "street": "rue du Pont", "postal_code": "4999", "city": "Outremeuse", "country": "BE",
+    }  # fmt: skip
+    assert (address_of(patron | {"street_type": "4"}) or {})["street"] == "du Pont"
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "timeout", "html", "half", "refuse"])
+def test_a_poll_of_a_library_that_is_away_moves_no_cursor(fault: str) -> None:
+    with KohaTwin(now=NOON) as twin:
+        connector = koha(twin)
+        twin.misbehave(fault)
+        with pytest.raises(TryLater):
+            polled(connector, {"since": NOON.isoformat(), "seen": {}})
+        twin.behave()
+
+
+def test_no_name_address_or_secret_reaches_the_logs_or_the_messages(caplog: pytest.LogCaptureFixture) -> None:
+    with KohaTwin(now=NOON - timedelta(hours=1)) as twin, caplog.at_level(logging.DEBUG):
+        twin.add(CARD, **OLD, **LIBRARY)
+        connector = koha(twin)
+        connector.handle(move())
+        polled(connector, {"since": (NOON - timedelta(hours=2)).isoformat(), "seen": {}})
+        twin.misbehave("500")
+        with pytest.raises(HubError) as caught:
+            connector.handle(move({**NEW, "house_number": "9"}))
+        connector.close()
+    for word in ("Quenneville", "Tilleuls", "Lavoir", "clef-koha", CARD):
+        assert word not in caplog.text + caught.value.reason
