@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.abc import Traversable
 from importlib.resources import files
 from typing import Any, Literal, cast
@@ -106,16 +106,12 @@ class Registry:
     def bundled(self, name: str) -> dict[str, Any]:
         """One schema with all that it refers to in `$defs`, as served at `/schemas/<name>`. KeyError when unknown."""
         schema = self._files[name]
+        linked = rewritten(schema, _relink(lambda definition: f"#/$defs/{definition}"))
         definitions = {
-            self._definition(uri): self.local(uri, "#/$defs/") for uri in sorted(self.reached(schema["$id"]))
+            definition_of(uri): embedded(self._set.schemas[uri], lambda definition: f"#/$defs/{definition}")
+            for uri in sorted(self.reached(schema["$id"]))
         }
-        body = cast(dict[str, Any], rewritten(schema, self._relink("#/$defs/")))
-        return body | ({"$defs": definitions} if definitions else {})
-
-    def local(self, uri: str, prefix: str) -> dict[str, Any]:
-        """A schema to be placed inside another document, with its references leading to `prefix` + name."""
-        body = rewritten(self._set.schemas[uri], self._relink(prefix))
-        return {keyword: value for keyword, value in body.items() if keyword not in ("$schema", "$id")}
+        return cast(dict[str, Any], linked | ({"$defs": definitions} if definitions else {}))
 
     def reached(self, uri: str) -> set[str]:
         """The `$id` of every schema that this one refers to, near or far."""
@@ -189,19 +185,19 @@ class Registry:
             f"this version of the type is not known; there is {known}", pointer="/dataschema", code="unknown_schema"
         )
 
-    def _relink(self, prefix: str) -> Any:
-        def change(schema: dict[str, Any]) -> dict[str, Any]:
-            target = schema.get("$ref")
-            return schema | {"$ref": prefix + self._definition(target)} if target else schema
 
-        return change
+def embedded(schema: Schema, link: Callable[[str], str]) -> dict[str, Any]:
+    """A schema to be placed inside another document, where `link` says how to refer to each definition."""
+    body = rewritten(schema, _relink(link))
+    return {keyword: value for keyword, value in body.items() if keyword not in ("$schema", "$id", "x-unefois")}
 
-    @staticmethod
-    def _definition(uri: str) -> str:
-        match = _URN.fullmatch(uri)
-        if match is None:
-            raise ValueError(f"$ref must name a shared schema by its urn: {uri}")
-        return f"{match.group(2)}.v{match.group(3)}"
+
+def definition_of(uri: str) -> str:
+    """The name of a shared schema inside a document: `address.v1`."""
+    match = _URN.fullmatch(uri)
+    if match is None:
+        raise ValueError(f"$ref must name a shared schema by its urn: {uri}")
+    return f"{match.group(2)}.v{match.group(3)}"
 
 
 def read_folder(root: Traversable) -> dict[str, Schema]:
@@ -232,6 +228,10 @@ def _read(name: str, entry: Traversable) -> Schema:
         return cast(Schema, orjson.loads(entry.read_bytes()))
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{name}: not JSON (line {error.lineno}, column {error.colno})") from error
+
+
+def _relink(link: Callable[[str], str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda part: part | {"$ref": link(definition_of(part["$ref"]))} if "$ref" in part else part
 
 
 def _mapping(value: object) -> object:
