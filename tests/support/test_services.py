@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pika
 import psycopg
 import pytest
 
-from tests.support.services import Postgres, Rabbit
+from tests.support.services import Postgres, Rabbit, ServiceUnavailable, missing, postgres_binaries, rabbit_cluster
 
 
 @pytest.mark.broker
@@ -44,6 +45,18 @@ def test_a_broker_user_reaches_only_what_it_was_given(rabbitmq: Rabbit) -> None:
             connection.channel().queue_declare("yours")
 
 
+@pytest.mark.broker
+@pytest.mark.slow
+def test_three_brokers_form_one_cluster() -> None:
+    try:
+        with rabbit_cluster(3) as brokers:
+            status = json.loads(brokers[2].ctl("cluster_status", "--formatter", "json"))
+    except ServiceUnavailable as reason:
+        missing(str(reason))
+
+    assert sorted(status["running_nodes"]) == ["n1@localhost", "n2@localhost", "n3@localhost"]
+
+
 @pytest.mark.database
 def test_a_restarted_database_keeps_its_rows_and_cuts_its_connections(postgres: Postgres) -> None:
     url = postgres.fresh_database()
@@ -61,7 +74,10 @@ def test_a_restarted_database_keeps_its_rows_and_cuts_its_connections(postgres: 
 
 @pytest.mark.database
 def test_a_killed_test_process_leaves_no_server_behind(postgres: Postgres, tmp_path: Path) -> None:
-    assert postgres.private or os.environ.get("UNEFOIS_TEST_DATABASE_URL")
+    try:
+        postgres_binaries()
+    except ServiceUnavailable as reason:
+        missing(str(reason))
     script = textwrap.dedent("""
         import time
         from tests.support.services import postgres_service
@@ -70,7 +86,6 @@ def test_a_killed_test_process_leaves_no_server_behind(postgres: Postgres, tmp_p
             time.sleep(600)
     """)
     env = {name: value for name, value in os.environ.items() if name != "UNEFOIS_TEST_DATABASE_URL"}
-    env["TMPDIR"] = "/tmp"
     root = Path(__file__).parents[2]
     with subprocess.Popen([sys.executable, "-c", script], cwd=root, env=env, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
