@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -126,6 +127,17 @@ class Finished:
     doubt: bool = False
 
 
+class Tls(Protocol):
+    """PEM files: authorities, our certificate, its key; None where there is none."""
+
+    @property
+    def ca(self) -> Path | None: ...
+    @property
+    def cert(self) -> Path | None: ...
+    @property
+    def key(self) -> Path | None: ...
+
+
 class LeaseLost(Exception):
     """Somebody else holds the lease now: stop acting for it."""
 
@@ -133,8 +145,10 @@ class LeaseLost(Exception):
 class Ledger:
     """Open with `Ledger(url)`. `now` is the clock in seconds since 1970; `cipher` encrypts event data at rest."""
 
-    def __init__(self, url: str, *, cipher: Cipher | None = None, now: Callable[[], float] = time.time) -> None:
-        self.engine = _engine(url)
+    def __init__(
+        self, url: str, *, cipher: Cipher | None = None, now: Callable[[], float] = time.time, tls: Tls | None = None
+    ) -> None:
+        self.engine = _engine(url, tls)
         self.cipher = cipher
         self.now = now
         self._writer = threading.RLock() if self.engine.dialect.name == "sqlite" else None
@@ -142,7 +156,7 @@ class Ledger:
         self._changes = 0
 
     def create(self) -> None:
-        """Make all tables; for tests and for a new SQLite file. Elsewhere migrations do it."""
+        """Make all tables that are missing."""
         with self.engine.begin() as connection:
             metadata.create_all(connection)
 
@@ -494,6 +508,23 @@ class Transaction:
         query = select(events).where(events.c.request_id == request_id).order_by(events.c.seq)
         return [self._stored(row) for row in self.sql.execute(query)]
 
+    def oldest_open(self) -> dict[str, float]:
+        """Since when the oldest delivery of each connection that has no end yet is in its state."""
+        query = select(deliveries.c.connection, func.min(deliveries.c.at)).where(deliveries.c.state.in_(OPEN))
+        return {row[0]: row[1] for row in self.sql.execute(query.group_by(deliveries.c.connection))}
+
+    def abandon(self, connection: str, cause: str) -> None:
+        """Skip all that a connection, which is gone, still had to get."""
+        self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection, deliveries.c.state.in_(OPEN))
+            .values(state=SKIPPED, at=self.now, answer=cause)
+        )
+
+    def count_up(self, name: str) -> None:
+        self.sql.execute(self._insert_ignore(counters), [{"name": name, "value": 0}])
+        self.sql.execute(update(counters).where(counters.c.name == name).values(value=counters.c.value + 1))
+
     def prune(self, *, events_before: float, limit: int = 5000) -> int:
         """Delete events that every connection has finished, and door rows past their 13 months."""
         unfinished = exists().where(deliveries.c.seq == events.c.seq, deliveries.c.state.in_(OPEN))
@@ -640,11 +671,16 @@ def _grouped(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
     return groups
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, tls: Tls | None) -> Engine:
     if not url.startswith("sqlite"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-        return create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True, pool_timeout=10,
-                             connect_args={"connect_timeout": 5})  # fmt: skip
+        secure = {"sslmode": "verify-full", "sslrootcert": str(tls.ca)} if tls and tls.ca else {}
+        if tls and tls.ca and tls.cert and tls.key:
+            secure |= {"sslcert": str(tls.cert), "sslkey": str(tls.key)}
+        arguments = {"connect_timeout": 5, **secure}
+        return create_engine(
+            url, pool_size=10, max_overflow=40, pool_pre_ping=True, pool_timeout=10, connect_args=arguments
+        )
     engine = create_engine(url, pool_size=20, max_overflow=40, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")

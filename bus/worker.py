@@ -1,7 +1,7 @@
 """The worker of one connection: receipts, lanes, outcomes.
 
-It commits receipts before the bus forgets a message, runs handlers from the ledger outside any transaction, one lane per
-order key, and commits outcomes in groups together with what they brought.
+It commits receipts before the bus forgets a message, runs handlers from the ledger outside any transaction, one lane
+per order key, and commits outcomes in groups together with what they brought.
 """
 
 from __future__ import annotations
@@ -144,6 +144,10 @@ class Worker:
                 stop.wait(0.5)
             finally:
                 self.active = False
+
+    def stale(self, seconds: float) -> bool:
+        """True when the loop of an active worker has not turned for that long."""
+        return self.active and self._clock() - self.beat > seconds
 
     def poke(self) -> None:
         """Look for work now."""

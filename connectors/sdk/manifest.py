@@ -51,6 +51,7 @@ class Manifest:
     batch: int
     poll_seconds: float | None
     receives: bool
+    outside: bool
     settings: Mapping[str, Any]
     owners: tuple[str, ...]
     folder: Path
@@ -66,6 +67,7 @@ class Manifest:
                 consumes=tuple(_consumed(item) for item in raw["consumes"]), idempotency=raw["idempotency"],
                 settling_seconds=raw.get("settling_seconds", 30), concurrency=raw.get("concurrency", 4),
                 batch=raw.get("batch", 1), poll_seconds=raw.get("poll_seconds"), receives=raw.get("receives", False),
+                outside=raw.get("outside", False),
                 settings=raw["settings"], owners=tuple(raw["owners"]), folder=path.parent,
             )  # fmt: skip
         except (KeyError, TypeError, json.JSONDecodeError) as error:

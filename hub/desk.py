@@ -1,0 +1,177 @@
+"""The desk: what the relay and the worker ask of the hub about deliveries. It implements their two protocols."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy import select
+
+from bus.ledger import Claimed, StoredEvent, Transaction
+from bus.tables import PARKED
+from bus.worker import Ended
+from hub import requests as timelines
+from hub.accept import Acceptance, Origin
+from hub.citizens import link_citizen, reference_of
+from hub.directory import Member
+from hub.requests import Requests
+from hub.tables import citizen_links, requests
+from hub.views import Tree, project, tree_of
+from schemas.converters import convert
+from schemas.delivery import Delivery
+from schemas.errors import InvalidMessage
+from schemas.event import Event
+
+_CACHE = 4000
+
+
+class Desk:
+    """Implements `bus.relay.Views` and `bus.worker.Desk` for the connections of a directory."""
+
+    def __init__(self, acceptance: Acceptance) -> None:
+        self._acceptance = acceptance
+        self._trees: dict[tuple[str, ...], Tree] = {}
+        self._encoded: OrderedDict[tuple[int, int, tuple[str, ...]], bytes] = OrderedDict()
+
+    def connections(self) -> Sequence[str]:
+        return list(self._acceptance.directory.members)
+
+    def outside(self, connection: str) -> bool:
+        member = self._acceptance.directory.members.get(connection)
+        return member is not None and member.outside
+
+    def origin(self, connection: str) -> Origin:
+        """Under which name and with which rights a connection's own events are accepted."""
+        member = self._member(connection)
+        return Origin(connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",))
+
+    def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
+        member = self._member(connection)
+        if member.outside:
+            references = self._references(tx, member, {stored.seq: (stored.order_key, stored.request_id)})
+            return with_recipient(self._seen(stored, member), member.system, references.get(stored.seq)).encode()
+        consumed = member.consumes.get(stored.event.type)
+        key = (stored.seq, consumed.version if consumed else 0, consumed.fields if consumed else ())
+        encoded = self._encoded.get(key)
+        if encoded is None:  # the same fields for the next connection: encoded once
+            encoded = self._encoded[key] = self._seen(stored, member).encode()
+            if len(self._encoded) > _CACHE:
+                self._encoded.popitem(last=False)
+        return encoded
+
+    def deliveries(
+        self, tx: Transaction, connection: str, claimed: Sequence[Claimed], views: Mapping[int, Event]
+    ) -> dict[int, Delivery]:
+        member = self._member(connection)
+        missing = tx.load([c.seq for c in claimed if c.seq not in views])
+        seen = {**views, **{seq: self._seen(stored, member) for seq, stored in missing.items()}}
+        keys = {c.seq: (c.order_key, _request_id(seen[c.seq])) for c in claimed}
+        references = self._references(tx, member, keys)
+        live = self._live(tx, member, keys)
+        return {
+            c.seq: Delivery(
+                with_recipient(seen[c.seq], member.system, references.get(c.seq)), f"{connection}-{c.seq}",
+                references.get(c.seq), c.attempt, keys[c.seq][1], c.seq in live,
+            )
+            for c in claimed
+        }  # fmt: skip
+
+    def check(self, connection: str, events: Sequence[Event]) -> None:
+        origin = self.origin(connection)
+        for event in events:
+            checked = self._acceptance.check(origin, event)
+            if isinstance(checked, InvalidMessage):
+                raise InvalidMessage(
+                    f"le connecteur a rendu un événement invalide : {checked.reason}", pointer=checked.pointer
+                )
+
+    def settle(self, tx: Transaction, connection: str, ended: Sequence[Ended]) -> None:
+        member = self._member(connection)
+        for item in ended:
+            if item.done is not None and item.done.reference:
+                self._keep_reference(tx, member, item)
+        events = [event for item in ended if item.done is not None for event in item.done.events]
+        if events:
+            self._acceptance.accept(tx, self.origin(connection), events)
+        parked = [self._parked(item, connection) for item in ended if item.finished.state == PARKED]
+        if parked:
+            hub = Origin(f"{member.tenant}.hub", member.tenant, frozenset({"*"}), (f"/{member.tenant}/hub",))
+            self._acceptance.accept(tx, hub, parked)
+
+    def _seen(self, stored: StoredEvent, member: Member) -> Event:
+        consumed = member.consumes.get(stored.event.type)
+        fields = consumed.fields if consumed else ()
+        tree = self._trees.get(fields)
+        if tree is None:
+            tree = self._trees[fields] = tree_of(fields)
+        event = convert(stored.event, consumed.version) if consumed else stored.event
+        extensions = dict(event.extensions)
+        if stored.request_id is not None:
+            extensions["correlationid"] = stored.request_id
+        return replace(event, data=project(event.data, tree) if tree else {}, extensions=extensions)
+
+    def _references(
+        self, tx: Transaction, member: Member, keys: Mapping[int, tuple[str, str | None]]
+    ) -> dict[int, str]:
+        people = {seq: key[2:] for seq, (key, _) in keys.items() if key.startswith("c:")}
+        cases = {seq: request for seq, (key, request) in keys.items() if request and seq not in people}
+        by_person = reference_of(tx, member.tenant, member.system, people.values())
+        by_case = timelines.references(tx, sorted(set(cases.values()))) if cases else {}
+        found = {seq: by_person[citizen] for seq, citizen in people.items() if citizen in by_person}
+        for seq, request in cases.items():
+            mine = [native for system, native in by_case.get(request, ()) if system == member.system]
+            if mine:
+                found[seq] = mine[0]
+        return found
+
+    def _live(self, tx: Transaction, member: Member, keys: Mapping[int, tuple[str, str | None]]) -> set[int]:
+        """Which deliveries are really sent: all in `live`, none in `observe`, the named ones in `pilot`."""
+        if member.mode != "pilot":
+            return set(keys) if member.mode == "live" else set()
+        cases = {request for _, request in keys.values() if request}
+        people = {key[2:] for key, _ in keys.values() if key.startswith("c:")}
+        query = select(requests.c.id).where(requests.c.id.in_(cases), requests.c.procedure.in_(member.pilot_procedures))
+        piloted = {row.id for row in tx.sql.execute(query)}
+        links = select(citizen_links).where(citizen_links.c.citizen_id.in_(people))
+        named = set(member.pilot_citizens)
+        piloted |= {r.citizen_id for r in tx.sql.execute(links) if (r.system, r.native_id) in named}
+        return {seq for seq, (key, request) in keys.items() if request in piloted or key[2:] in piloted}
+
+    def _keep_reference(self, tx: Transaction, member: Member, item: Ended) -> None:
+        assert item.done is not None
+        assert item.done.reference is not None
+        delivery, key = item.delivery, item.finished.order_key
+        if key.startswith("c:"):
+            link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:])
+        elif delivery.request_id is not None:
+            book = Requests(tx)
+            book.prefetch(member.tenant, [(member.system, item.done.reference)], [delivery.request_id])
+            request = book.find(member.tenant, {"id": delivery.request_id})
+            if request is not None:
+                book.link(request, [(member.system, item.done.reference)])
+                book.save()
+
+    def _parked(self, item: Ended, connection: str) -> Event:
+        data = {"connection": connection, "sequence": item.finished.seq, "type": item.delivery.event.type,
+                "cause": (item.finished.cause or "")[:1000]}  # fmt: skip
+        if item.delivery.request_id is not None:
+            data["request"] = {"id": item.delivery.request_id}
+        tenant = self._member(connection).tenant
+        event_id = f"parked-{connection}-{item.finished.seq}-{item.delivery.attempt}"
+        return Event(type="delivery.parked", source=f"/{tenant}/hub", data=data, id=event_id, subject=connection)
+
+    def _member(self, connection: str) -> Member:
+        return self._acceptance.directory.members[connection]
+
+
+def with_recipient(event: Event, system: str, reference: str | None) -> Event:
+    """The event as a connection reads it: with the identifier that its own system gives to the matter."""
+    if reference is None:
+        return event
+    return event.with_data({**event.data, "recipient": {"system": system, "reference": reference}})
+
+
+def _request_id(event: Event) -> str | None:
+    value = event.extensions.get("correlationid")
+    return str(value) if value is not None else None

@@ -1,0 +1,103 @@
+"""The AMQP inlet: packages publish to `unefois.in`; each gets a receipt in its own queue, after our commit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+import structlog
+
+from bus.api import INLET, Bus, Incoming, Outgoing, Queue, receipts_queue
+from bus.ledger import Ledger
+from hub.accept import Acceptance, Origin, Submitted, Verdict
+from schemas.errors import BusUnavailable, InvalidMessage
+from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, decode_json
+
+_log = structlog.get_logger()
+
+
+class Inlet:
+    """Reads the inlet. `origin_of` gives the rights of a broker user, None when the hub does not know it: the name is
+    the one that the broker verified, never one that a message claims."""
+
+    def __init__(
+        self, ledger: Ledger, bus: Bus, acceptance: Acceptance, origin_of: Callable[[str], Origin | None]
+    ) -> None:
+        self._ledger = ledger
+        self._bus = bus
+        self._acceptance = acceptance
+        self._origin_of = origin_of
+        self._declared: set[str] = set()
+        self.strangers = 0
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                self._bus.declare([Queue(INLET, "inlet")])
+                break
+            except BusUnavailable:
+                stop.wait(1.0)
+        if not stop.is_set():
+            self._bus.consume(INLET, self.handle, stop=stop)
+
+    def handle(self, messages: Sequence[Incoming]) -> None:
+        """Accept a batch, then send the receipts. If it raises, all of the batch come back; the door knows them."""
+        by_user: dict[str, list[Submitted]] = {}
+        for message in messages:
+            if message.user is None or self._origin_of(message.user) is None:
+                self.strangers += 1
+                _log.error("message from an unknown sender dropped")
+                continue
+            by_user.setdefault(message.user, []).extend(_events(message))
+        receipts: list[Outgoing] = []
+        with self._ledger.transaction() as tx:
+            for user, items in by_user.items():
+                origin = self._origin_of(user)
+                assert origin is not None
+                verdicts = self._acceptance.accept(tx, origin, items)
+                receipts += [_receipt(user, item, verdict) for item, verdict in zip(items, verdicts, strict=True)]
+        self._send(receipts, by_user)
+
+    def _send(self, receipts: Sequence[Outgoing], users: Sequence[str] | dict[str, Any]) -> None:
+        new = [user for user in users if user not in self._declared]
+        if new:
+            self._bus.declare([Queue(receipts_queue(user), "receipts") for user in new])
+            self._declared.update(new)
+        outcomes = self._bus.publish(receipts)
+        if not all(outcome.taken for outcome in outcomes):
+            self._declared.clear()
+            raise BusUnavailable("a receipt was not taken")
+
+
+def _events(message: Incoming) -> list[Submitted]:
+    media = message.content_type.split(";")[0].strip().lower()
+    try:
+        if media not in (STRUCTURED, BATCH):
+            raise InvalidMessage(f"content-type must be {STRUCTURED} or {BATCH}", code="unsupported_media_type")
+        body = decode_json(message.body)
+        items = body if media == BATCH else [body]
+        if not isinstance(items, list) or len(items) > MAX_BATCH:
+            raise InvalidMessage(f"a batch is a list of at most {MAX_BATCH} events", code="too_large")
+    except InvalidMessage as error:
+        return [error]
+    return [_read(item) for item in items]
+
+
+def _read(item: object) -> Submitted:
+    try:
+        return Event.from_dict(item)
+    except InvalidMessage as error:
+        return error
+
+
+def _receipt(user: str, item: Submitted, verdict: Verdict) -> Outgoing:
+    body: dict[str, Any] = {"verdict": verdict.outcome}
+    if isinstance(item, Event):
+        body |= {"id": item.id, "source": item.source}
+    if verdict.request_id is not None:
+        body["request"] = verdict.request_id
+    if verdict.error is not None:
+        body |= {"code": verdict.error.code, "pointer": verdict.error.pointer, "detail": verdict.error.reason}
+    return Outgoing(receipts_queue(user), orjson.dumps(body))

@@ -1,0 +1,117 @@
+"""Polling: what a connector reads is accepted in one commit with its cursor, and acknowledged after that commit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from bus.ledger import LeaseLost, Ledger
+from hub.accept import Acceptance, Origin
+from schemas.delivery import Polled
+from schemas.errors import AccessDenied, BusUnavailable, HubError, TryLater
+
+_log = structlog.get_logger()
+_LONGEST = 300.0
+
+
+class Pollable(Protocol):
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]: ...
+
+
+class Poller:
+    """Polls one connection every `every` seconds; one poller is active at a time, by a lease.
+
+    With `observe` it reads and checks, and neither accepts nor acknowledges."""
+
+    def __init__(
+        self, connection: str, ledger: Ledger, acceptance: Acceptance, origin: Callable[[], Origin], source: Pollable,
+        *, owner: str, every: float, observe: bool = False, lease: float = 60.0,
+    ) -> None:  # fmt: skip
+        self.connection = connection
+        self.active = False
+        self.refused = 0
+        self._ledger, self._acceptance, self._origin, self._source = ledger, acceptance, origin, source
+        self._owner, self._every, self._observe, self._lease = owner, every, observe, lease
+        self._name = f"poll:{connection}"
+        self._again = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        pause = self._every
+        while not stop.is_set():
+            started = time.monotonic()
+            pause = self._round(stop, pause)
+            self._again.wait(max(0.0, pause - (time.monotonic() - started)))
+            self._again.clear()
+
+    def hurry(self) -> None:
+        """Poll now; also wakes a poller that must stop."""
+        self._again.set()
+
+    def _round(self, stop: threading.Event, pause: float) -> float:
+        try:
+            self.once(stop)
+        except AccessDenied as error:
+            with self._ledger.transaction() as tx:
+                tx.pause(self.connection, error.reason)
+            _log.error("connection paused", connection=self.connection, cause=error.code)
+        except TryLater as error:
+            _log.warning("poll put off", connection=self.connection, error=error.code)
+            return min(max(pause * 2, error.after or 0.0), _LONGEST)
+        except (HubError, LeaseLost) as error:
+            _log.warning("poll failed", connection=self.connection, error=type(error).__name__)
+            return min(pause * 2, _LONGEST)
+        except Exception as error:  # a package's oddity must not end the polling of its connection
+            _log.error("poll failed", connection=self.connection, error=type(error).__name__)
+            return min(pause * 2, _LONGEST)
+        return self._every
+
+    def once(self, stop: threading.Event | None = None) -> int:
+        """One pass; how many events were accepted. 0 also when another poller is active or the connection is paused."""
+        with self._ledger.transaction() as tx:
+            token = tx.take_lease(self._name, self._owner, self._lease)
+            paused = self.connection in tx.paused()
+            cursor = tx.cursor(self.connection)
+        self.active = token is not None
+        if token is None or paused:
+            return 0
+        accepted, blocked = 0, False
+        for polled in self._source.poll(cursor):
+            if stop is not None and stop.is_set():
+                break
+            taken, refused = self._take(polled, token, move=not blocked)
+            accepted += taken
+            blocked = blocked or refused > 0
+        return accepted
+
+    def _take(self, polled: Polled, token: int, *, move: bool) -> tuple[int, int]:
+        checked = [self._acceptance.check(self._origin(), event) for event in polled.events]
+        if self._observe:
+            return 0, 0
+        with self._ledger.transaction() as tx:
+            tx.fence(self._name, token, self._lease)
+            verdicts = self._acceptance.admit(tx, self._origin(), checked)
+            refused = [v for v in verdicts if not v.ok]
+            if polled.cursor is not None and move and not refused:
+                tx.move_cursor(self.connection, polled.cursor)
+        for verdict in refused:
+            self.refused += 1
+            error = verdict.error
+            assert error is not None
+            _log.error("polled event refused", connection=self.connection, code=error.code, pointer=error.pointer)
+        if polled.acknowledge is not None and not refused:
+            # What was refused stays in the package, and is seen again: it must not vanish unread.
+            polled.acknowledge()
+        return sum(v.outcome == "accepted" for v in verdicts), len(refused)
+
+    def give_back(self) -> None:
+        try:
+            with self._ledger.transaction() as tx:
+                token = tx.take_lease(self._name, self._owner, 0.0)
+                if token is not None:
+                    tx.give_back(self._name, token)
+        except BusUnavailable:
+            pass  # it expires by itself

@@ -1,0 +1,45 @@
+"""What one connection may see of an event: the fields that its declaration names, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Tree = dict[str, Any]  # member -> the part below it that is granted; an empty tree grants all of it
+
+
+def tree_of(pointers: Sequence[str]) -> Tree:
+    """JSON pointers (RFC 6901) as a tree. A pointer grants all that lies under it; lists are walked through, with or
+    without a `*` or a number in the pointer."""
+    root: Tree = {}
+    whole: set[int] = set()
+    for pointer in sorted(pointers, key=len):
+        node = root
+        for part in _parts(pointer):
+            if id(node) in whole:
+                break
+            node = node.setdefault(part, {})
+        else:
+            node.clear()
+            whole.add(id(node))
+    return root
+
+
+def project(data: Mapping[str, Any], tree: Tree) -> dict[str, Any]:
+    """The granted part of `data`. An empty tree at the root grants nothing."""
+    return {name: _granted(data[name], below) for name, below in tree.items() if name in data}
+
+
+def _granted(value: Any, tree: Tree) -> Any:
+    if not tree:
+        return value
+    if isinstance(value, Mapping):
+        return project(value, tree)
+    if isinstance(value, list):
+        return [_granted(item, tree) for item in value]
+    return None  # a pointer into something that has no members grants nothing of it
+
+
+def _parts(pointer: str) -> list[str]:
+    raw = pointer.split("/")[1:]
+    return [p.replace("~1", "/").replace("~0", "~") for p in raw if p != "*" and not p.isdigit()]

@@ -1,0 +1,122 @@
+"""Webhooks that clients asked for: each is a connection of its own, spoken by the `webhook` connector."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import delete, insert, select, update
+
+from bus.ledger import Ledger, Transaction
+from bus.tables import counters
+from hub.cipher import BodyCipher
+from hub.settings import HubSettings
+from hub.tables import webhooks
+from schemas.secret import Secret
+
+_VERSION = "webhooks"
+_KEYS_KEPT = 2  # the new key and the one before: receivers change over while both sign
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """`keys`: signing secrets as Standard Webhooks write them (`whsec_…`), newest first."""
+
+    id: str
+    tenant: str
+    client: str
+    url: str
+    types: tuple[str, ...]
+    keys: tuple[str, ...]
+    thin: bool
+
+    @property
+    def connection(self) -> str:
+        return f"{self.tenant}.webhook-{self.id}"
+
+    def settings(self, hub: HubSettings) -> Mapping[str, Any]:
+        """What the `webhook` connector needs."""
+        return {
+            "url": self.url, "keys": [Secret(key) for key in self.keys], "thin": self.thin,
+            "allow_insecure": hub.mode == "development", "public_url": hub.public_url,
+        }  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """What its client may read again; the keys are shown once, when made."""
+        return {"id": self.id, "url": self.url, "types": list(self.types), "thin": self.thin}
+
+
+def new_key() -> str:
+    """A symmetric signing secret of 32 random bytes (Standard Webhooks)."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def add(
+    ledger: Ledger, key: Secret | None, *, tenant: str, client: str, url: str, types: Sequence[str], thin: bool
+) -> Webhook:
+    hook = Webhook(str(uuid.uuid4()), tenant, client, url, tuple(types), (new_key(),), thin)
+    with ledger.transaction() as tx:
+        tx.sql.execute(insert(webhooks), [{
+            "id": hook.id, "tenant": tenant, "client_id": client, "url": url, "types": " ".join(types),
+            "keys": _sealed(key, hook.id, hook.keys), "thin": int(thin), "created_at": tx.now,
+        }])  # fmt: skip
+        _changed(tx)
+    return hook
+
+
+def rotate(ledger: Ledger, key: Secret | None, hook: Webhook) -> str:
+    """A new signing key; the one before goes on signing beside it until the next change."""
+    keys = (new_key(), *hook.keys)[:_KEYS_KEPT]
+    with ledger.transaction() as tx:
+        sealed = _sealed(key, hook.id, keys)
+        tx.sql.execute(update(webhooks).where(webhooks.c.id == hook.id).values(keys=sealed))
+        _changed(tx)
+    return keys[0]
+
+
+def remove(ledger: Ledger, hook: Webhook) -> None:
+    with ledger.transaction() as tx:
+        tx.sql.execute(delete(webhooks).where(webhooks.c.id == hook.id))
+        tx.abandon(hook.connection, "webhook supprimé par son client")
+        _changed(tx)
+
+
+def all_of(
+    ledger: Ledger, key: Secret | None, *, tenant: str | None = None, client: str | None = None
+) -> list[Webhook]:
+    query = select(webhooks).order_by(webhooks.c.created_at)
+    if tenant is not None:
+        query = query.where(webhooks.c.tenant == tenant)
+    if client is not None:
+        query = query.where(webhooks.c.client_id == client)
+    with ledger.reading() as tx:
+        rows = list(tx.sql.execute(query))
+    return [
+        Webhook(r.id, r.tenant, r.client_id, r.url, tuple(r.types.split()), _opened(key, r.id, r.keys), bool(r.thin))
+        for r in rows
+    ]
+
+
+def version(ledger: Ledger) -> int:
+    """Grows with every change: a process that sees it grow reads its connections again."""
+    with ledger.reading() as tx:
+        return int(tx.sql.execute(select(counters.c.value).where(counters.c.name == _VERSION)).scalar() or 0)
+
+
+def _changed(tx: Transaction) -> None:
+    tx.count_up(_VERSION)
+
+
+def _sealed(key: Secret | None, hook_id: str, keys: Sequence[str]) -> bytes:
+    plain = orjson.dumps(list(keys))
+    return BodyCipher(key).encrypt(plain, f"webhook:{hook_id}".encode()) if key else plain
+
+
+def _opened(key: Secret | None, hook_id: str, sealed: bytes) -> tuple[str, ...]:
+    plain = BodyCipher(key).decrypt(sealed, f"webhook:{hook_id}".encode()) if key else sealed
+    return tuple(orjson.loads(plain))

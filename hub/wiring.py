@@ -1,0 +1,344 @@
+"""Wiring: the one place that knows every room. It turns settings into a running hub."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bus.api import Bus, Queue, receipts_queue
+from bus.embedded import EmbeddedBus
+from bus.ledger import Ledger
+from bus.relay import Relay
+from bus.worker import Worker
+from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
+from hub import clients, procedures, webhooks
+from hub.accept import Acceptance
+from hub.cipher import BodyCipher, derived
+from hub.desk import Desk
+from hub.directory import Directory, Member
+from hub.documents import DocumentStore
+from hub.inlet import Inlet
+from hub.metrics import Metrics
+from hub.poller import Poller
+from hub.services import Batcher, Services
+from hub.settings import Connection, HubSettings, load
+from schemas.delivery import Delivery, Documents, Done, Safety
+from schemas.errors import ConfigError, HubError
+from schemas.registry import Registry
+
+_log = structlog.get_logger()
+OBSERVED = "Observation : préparé, rien n'est sorti"
+_DEVELOPMENT_PEPPER = b"unefois development pepper, no secret"
+
+
+@dataclass(slots=True)
+class Raccordement:
+    """One connection with its connector, made when first needed."""
+
+    name: str
+    tenant: str
+    system: str
+    label: str
+    manifest: Manifest
+    settings: Mapping[str, Any]
+    configured: Connection | None
+    make: Callable[[], Connector]
+    _connector: Connector | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def connector(self) -> Connector:
+        with self._lock:
+            if self._connector is None:
+                self._connector = self.make()
+            return self._connector
+
+    def close(self) -> None:
+        if self._connector is not None:
+            self._connector.close()
+
+
+class ConnectorHandler:
+    """Implements `bus.worker.Handler` with a connector; what is not live is prepared and not sent."""
+
+    def __init__(self, raccordement: Raccordement) -> None:
+        self._raccordement = raccordement
+        manifest = raccordement.manifest
+        self.safety = Safety(
+            manifest.idempotency, _seconds(manifest.settling_seconds), manifest.concurrency, manifest.batch
+        )
+
+    def handle_many(self, deliveries: Sequence[Delivery]) -> Sequence[Done | HubError]:
+        connector = self._raccordement.connector
+        if len(deliveries) > 1 and all(d.live for d in deliveries):
+            return connector.handle_many(deliveries)
+        return [_outcome(connector, delivery) for delivery in deliveries]
+
+    def look_up(self, delivery: Delivery) -> Done | None:
+        return self._raccordement.connector.look_up(delivery) if delivery.live else None
+
+
+class Hub:
+    """A hub built from its settings. Nothing runs until `start_*` is called; `close` gives everything back."""
+
+    def __init__(self, settings: HubSettings, *, now: Callable[[], float] | None = None) -> None:
+        self.settings = settings
+        self.owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.registry = Registry.load()
+        self.metrics = Metrics()
+        key = settings.encryption_key
+        clock = {"now": now} if now else {}
+        self.ledger = Ledger(
+            settings.database, cipher=BodyCipher(key) if key else None, tls=settings.tls_database, **clock
+        )
+        self.bus = _bus(settings)
+        self.documents = DocumentStore(
+            settings.documents, key, clients.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
+        )
+        self.catalogue = procedures.load(settings.procedures_dir)
+        self.raccordements: dict[str, Raccordement] = {}
+        pepper = derived(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
+        self.acceptance = Acceptance(self.registry, self._directory(), pepper=pepper, count=self.metrics.accepted)
+        self.desk = Desk(self.acceptance)
+        self.batcher = Batcher(self.ledger, self.acceptance)
+        self.relay = Relay(self.ledger, self.bus, self.desk, owner=self.owner)
+        self.inlet = Inlet(self.ledger, self.bus, self.acceptance, self.origin_of_broker_user)
+        self.workers: dict[str, Worker] = {}
+        self.pollers: dict[str, Poller] = {}
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def prepare(self) -> None:
+        """Bring the database to its newest form and record new subscriptions."""
+        self.ledger.create()
+        self.reload()
+
+    def services(self) -> Services:
+        return Services(
+            self.settings, self.ledger, self.bus, self.acceptance, self.desk, self.documents, self.batcher,
+            self.receiver, Inbound, self.reload, self.status,
+        )  # fmt: skip
+
+    # --- connections --------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the connections again, those of the settings file and the webhooks; start what is new."""
+        self.acceptance.directory = self._directory()
+        with self.ledger.transaction() as tx:
+            tx.subscribe(self.acceptance.directory.subscriptions())
+        if self.workers:
+            self._start_connections()
+
+    def receiver(self, name: str) -> Connector | None:
+        found = self.raccordements.get(name)
+        return found.connector if found is not None and found.manifest.receives else None
+
+    def origin_of_broker_user(self, user: str) -> Any:
+        with self.ledger.reading() as tx:
+            client = clients.by_broker_user(tx, user)
+        return client.origin if client is not None else None
+
+    def _directory(self) -> Directory:
+        wanted = dict(self._configured())
+        wanted |= dict(self._webhooks())
+        for name, (raccordement, _) in wanted.items():
+            self.raccordements.setdefault(name, raccordement)
+        for name in set(self.raccordements) - set(wanted):
+            self.raccordements.pop(name).close()
+        return Directory((member for _, member in wanted.values()), self.catalogue, self.settings.tenants)
+
+    def _configured(self) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:
+        for item in self.settings.connections.values():
+            manifest = _manifest(item.connector)
+            name = f"{item.tenant}.{item.name}"
+            consumes = item.consumes_override if item.consumes_override is not None else manifest.consumes
+            member = Member(
+                name, item.tenant, item.system, manifest.name, {c.type: c for c in consumes}, item.procedures,
+                manifest.outside, manifest.publishes, (), item.mode, item.pilot_procedures, item.pilot_citizens,
+            )  # fmt: skip
+            yield name, (self._raccordement(name, item.tenant, item.system, manifest, item.settings, item), member)
+
+    def _webhooks(self) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:
+        manifest = _manifest("webhook")
+        for hook in webhooks.all_of(self.ledger, self.settings.encryption_key):
+            name = f"{hook.tenant}.webhook-{hook.id}"
+            consumes = {c.type: c for c in manifest.consumes if c.type in hook.types}
+            held = (f"{hook.tenant}.{hook.client}",)
+            member = Member(name, hook.tenant, name, f"Webhook de {hook.client}", consumes, holds=held)
+            yield (
+                name,
+                (self._raccordement(name, hook.tenant, name, manifest, hook.settings(self.settings), None), member),
+            )
+
+    def _raccordement(
+        self, name: str, tenant: str, system: str, manifest: Manifest, settings: Mapping[str, Any],
+        configured: Connection | None,
+    ) -> Raccordement:  # fmt: skip
+        def make() -> Connector:
+            facts = self.settings.tenants[tenant]
+            documents: Documents = self.documents.for_tenant(tenant)
+            context = Context(
+                tenant=tenant, connection=name.partition(".")[2], system=system, settings=settings, documents=documents,
+                manifest=manifest, tenant_siret=facts.siret, tenant_insee=facts.insee,
+            )  # fmt: skip
+            return connector_class(manifest)(context)
+
+        return Raccordement(name, tenant, system, manifest.name, manifest, settings, configured, make)
+
+    # --- running ------------------------------------------------------------------------------------------------
+
+    def start_relay(self) -> None:
+        self._declare_receipts()
+        self._thread("relay", self.relay.run)
+
+    def start_workers(self, only: Sequence[str] | None = None) -> None:
+        """Workers and pollers of all connections, or of those named; and the inlet, where there is a broker."""
+        self._start_connections(only)
+        if not self.bus.volatile:
+            self._thread("inlet", self.inlet.run)
+        self._thread("watch", self._watch)
+
+    def stop(self, timeout: float = 30.0) -> None:
+        """Stop what was started and wait for it."""
+        self._stop.set()
+        self.ledger.wake()
+        for poller in self.pollers.values():
+            poller.hurry()
+        for worker in self.workers.values():
+            worker.poke()
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def close(self) -> None:
+        self.stop()
+        self.batcher.close()
+        for raccordement in self.raccordements.values():
+            raccordement.close()
+        self.bus.close()
+        self.ledger.close()
+
+    def status(self) -> Mapping[str, Any]:
+        """What runs in this process."""
+        return {
+            "relay": self.relay.active,
+            "stuck_queues": self.relay.stuck(),
+            "workers": {name: worker.active for name, worker in self.workers.items()},
+            "pollers": {name: poller.active for name, poller in self.pollers.items()},
+            "breakers": [name for name, worker in self.workers.items() if worker.breaker.open],
+        }
+
+    def _start_connections(self, only: Sequence[str] | None = None) -> None:
+        for name, raccordement in self.raccordements.items():
+            if only is not None and name not in only:
+                continue
+            member = self.acceptance.directory.members[name]
+            if name not in self.workers and member.consumes and not member.outside:
+                self._start_worker(name, raccordement)
+            if name not in self.pollers and raccordement.manifest.poll_seconds is not None:
+                self._start_poller(name, raccordement, member)
+
+    def _start_worker(self, name: str, raccordement: Raccordement) -> None:
+        rate = raccordement.configured.rate if raccordement.configured else None
+        worker = Worker(
+            name, self.ledger, self.bus, ConnectorHandler(raccordement), self.desk, owner=self.owner, rate=rate
+        )
+        self.workers[name] = worker
+        self._thread(f"worker {name}", worker.run)
+
+    def _start_poller(self, name: str, raccordement: Raccordement, member: Member) -> None:
+        assert raccordement.manifest.poll_seconds is not None
+        every = float(raccordement.settings.get("poll_seconds", raccordement.manifest.poll_seconds))
+        poller = Poller(
+            name, self.ledger, self.acceptance, lambda: self.desk.origin(name), raccordement.connector,
+            owner=self.owner, every=every, observe=member.mode == "observe",
+        )  # fmt: skip
+        self.pollers[name] = poller
+        self._thread(f"poller {name}", poller.run)
+
+    def _watch(self, stop: threading.Event) -> None:
+        """Notice what stands still: a worker whose loop no longer beats is replaced (its lease will pass on), and
+        connections made elsewhere (a webhook added by another process) are taken up."""
+        known = webhooks.version(self.ledger)
+        while not stop.wait(5.0):
+            try:
+                current = webhooks.version(self.ledger)
+                if current != known:
+                    known = current
+                    self.reload()
+                for name, worker in list(self.workers.items()):
+                    if worker.stale(30.0) and name in self.raccordements:
+                        _log.error("worker replaced", connection=name)
+                        self._start_worker(name, self.raccordements[name])
+            except HubError as error:
+                _log.warning("watch waits", error=type(error).__name__)
+
+    def _declare_receipts(self) -> None:
+        if self.bus.volatile:
+            return
+        with self.ledger.reading() as tx:
+            users = clients.broker_users(tx)
+        self.bus.declare([Queue(receipts_queue(user), "receipts") for user in users])
+
+    def _thread(self, name: str, run: Callable[[threading.Event], Any]) -> None:
+        def guarded() -> None:
+            while not self._stop.is_set():
+                try:
+                    run(self._stop)
+                    return
+                except Exception as error:  # a thread that dies alone would be silence
+                    _log.exception("thread starts again", thread=name, error=type(error).__name__)
+                    self._stop.wait(1.0)
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+
+def open_hub(path: Path, environ: Mapping[str, str] | None = None) -> Hub:
+    """Read the settings file and build the hub. Raises ConfigError with the first fault."""
+    return Hub(load(path, environ if environ is not None else os.environ, find_manifests()))
+
+
+def _bus(settings: HubSettings) -> Bus:
+    if settings.bus == "embedded":
+        return EmbeddedBus()
+    from bus.rabbitmq import RabbitBus  # pika is not loaded where no broker is used
+
+    tls = settings.tls_bus
+    files = (str(tls.ca), _text(tls.cert), _text(tls.key)) if tls.ca else None
+    return RabbitBus(settings.bus, tls=files)
+
+
+def _outcome(connector: Connector, delivery: Delivery) -> Done | HubError:
+    try:
+        if delivery.live:
+            return connector.handle(delivery)
+        connector.prepare(delivery)
+    except HubError as error:
+        return error
+    return Done(OBSERVED)
+
+
+def _manifest(connector: str) -> Manifest:
+    try:
+        return find_manifests()[connector]
+    except KeyError:
+        raise ConfigError(f"no connector named {connector!r}", key="connections") from None
+
+
+def _seconds(number: float) -> Any:
+    from datetime import timedelta
+
+    return timedelta(seconds=number)
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path is not None else None

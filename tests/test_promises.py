@@ -1,0 +1,427 @@
+"""The promises of the design, held over both modes: in one process on SQLite, and on RabbitMQ with PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pika
+import pytest
+
+from bus.api import Bus, connection_queue, outside_queue
+from bus.embedded import EmbeddedBus
+from bus.ledger import Ledger
+from bus.rabbitmq import RabbitBus
+from hub.accept import Origin
+from hub.settings import Consumes
+from schemas.delivery import Delivery, Done
+from schemas.errors import AccessDenied, Refused, TryLater, Unknown
+from schemas.event import Event
+from tests.support.recording import TENANT, Package, RecordingHub, house, move
+
+Make = Callable[..., RecordingHub]
+
+
+@pytest.fixture(params=["embedded", pytest.param("full", marks=[pytest.mark.broker, pytest.mark.database])])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def make(mode: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    """Builds hubs on one ledger and one bus; ends them with the test."""
+    bus: Bus
+    if mode == "embedded":
+        url, bus = f"sqlite:///{tmp_path}/hub.db", EmbeddedBus()
+    else:
+        url = request.getfixturevalue("postgres").fresh_database()
+        amqp = request.getfixturevalue("rabbitmq").url
+        _forget_queues(amqp)
+        bus = RabbitBus(amqp)
+    ledger = Ledger(url)
+    ledger.create()
+    hubs: list[RecordingHub] = []
+
+    def build(packages: Mapping[str, Package], *, start: bool = True, **more: Any) -> RecordingHub:
+        hub = RecordingHub(ledger, bus, packages, **more)
+        hubs.append(hub)
+        if start:
+            hub.start()
+        return hub
+
+    yield build
+    for hub in hubs:
+        hub.stop()
+    bus.close()
+    ledger.close()
+
+
+def _forget_queues(amqp: str) -> None:
+    """Each test has a ledger of its own: what another one left in a queue has other numbers."""
+    connection = pika.BlockingConnection(pika.URLParameters(amqp))
+    for name in ("famille", "koha", "parapheur", "courriel", "externe", "natif", "cherche", "rien"):
+        for queue in (connection_queue(f"{TENANT}.{name}"), outside_queue(f"{TENANT}.{name}")):
+            connection.channel().queue_delete(queue)
+    connection.close()
+
+
+def test_every_event_reaches_every_subscriber_once(make: Make) -> None:
+    hub = make({"famille": Package(), "koha": Package()})
+
+    verdicts = hub.submit(*(move(c, n) for c in range(20) for n in range(5)))
+
+    assert all(v.outcome == "accepted" for v in verdicts)
+    for name in ("famille", "koha"):
+        hub.settled(name, "delivered", 100)
+        assert len(hub.packages[name].effects) == 100
+
+
+def test_the_events_of_one_key_come_in_order(make: Make) -> None:
+    hub = make({"famille": Package()})
+
+    for n in range(10):
+        hub.submit(*(move(c, n) for c in range(10)))
+
+    hub.settled("famille", "delivered", 100)
+    seen: dict[str, list[int]] = {}
+    for delivery in hub.packages["famille"].order:
+        seen.setdefault(delivery.event.id.split("-")[1], []).append(house(delivery))
+    assert all(numbers == list(range(10)) for numbers in seen.values())
+
+
+def test_the_same_pair_is_accepted_once_and_another_content_is_refused(make: Make) -> None:
+    hub = make({"famille": Package()})
+
+    first = hub.submit(move(1, 1, event_id="a"))[0]
+    again = hub.submit(move(1, 1, event_id="a"))[0]
+    other = hub.submit(move(1, 2, event_id="a"))[0]
+
+    assert (first.outcome, again.outcome, again.seq) == ("accepted", "duplicate", first.seq)
+    assert other.outcome == "refused"
+    assert other.error is not None
+    assert other.error.code == "id_reused"
+    hub.settled("famille", "delivered", 1)
+    assert len(hub.packages["famille"].calls) == 1
+
+
+def test_in_a_batch_each_event_has_its_own_verdict(make: Make) -> None:
+    hub = make({"famille": Package()})
+    bad = move(2, 2).with_data({"citizen": {"references": []}, "surprise": True})
+    stranger = move(3, 3, source="/elsewhere/portail")
+
+    verdicts = hub.submit(move(1, 1), bad, stranger, move(1, 1), move(4, 4))
+
+    assert [v.outcome for v in verdicts] == ["accepted", "refused", "refused", "duplicate", "accepted"]
+    assert verdicts[1].error is not None
+    assert verdicts[1].error.pointer.startswith("/data")
+    assert hub.settled("famille", "delivered", 2) == {"delivered": 2}
+
+
+def test_a_waiting_event_holds_its_followers_and_nobody_else(make: Make) -> None:
+    away = threading.Event()
+
+    def act(delivery: Delivery) -> Done | None:
+        if house(delivery) == 1 and not away.is_set():
+            raise TryLater("away")
+        return None
+
+    hub = make({"famille": Package(act=act)})
+
+    hub.submit(move(1, 1), move(1, 2), move(1, 3), move(2, 7))
+
+    hub.settled("famille", "delivered", 1)
+    hub.settled("famille", "held", 2)
+    assert [house(d) for d in hub.packages["famille"].order] == [7]
+    away.set()
+    hub.settled("famille", "delivered", 4)
+    assert [house(d) for d in hub.packages["famille"].order] == [7, 1, 2, 3]
+
+
+def test_a_parked_event_holds_its_followers_until_an_operator_acts(make: Make) -> None:
+    broken = threading.Event()
+    broken.set()
+
+    def act(delivery: Delivery) -> Done | None:
+        if house(delivery) == 1 and broken.is_set():
+            raise KeyError("surprise")
+        return None
+
+    hub = make({"famille": Package(act=act)})
+    hub.submit(move(1, 1), move(1, 2), move(2, 9))
+    hub.settled("famille", "parked", 1)
+    hub.settled("famille", "held", 1)
+    with hub.ledger.reading() as tx:
+        trouble = tx.troubles()[0]
+    assert trouble["cause"] == "erreur du connecteur (KeyError)"
+
+    broken.clear()
+    with hub.ledger.transaction() as tx:
+        assert tx.replay(trouble["connection"], trouble["seq"])
+
+    hub.settled("famille", "delivered", 3)
+    assert [house(d) for d in hub.packages["famille"].order] == [9, 1, 2]
+
+
+def test_skipping_a_parked_event_lets_its_followers_go_on(make: Make) -> None:
+    def act(delivery: Delivery) -> Done | None:
+        if house(delivery) == 1:
+            raise KeyError("surprise")
+        return None
+
+    hub = make({"famille": Package(act=act)})
+    seq = hub.submit(move(1, 1), move(1, 2))[0].seq
+    assert seq is not None
+    hub.settled("famille", "parked", 1)
+
+    with hub.ledger.transaction() as tx:
+        assert tx.skip(f"{TENANT}.famille", seq, "abandonné par un opérateur")
+
+    hub.settled("famille", "delivered", 1)
+    assert hub.counts("famille") == {"delivered": 1, "skipped": 1}
+
+
+def test_a_refusal_is_final_and_holds_nobody(make: Make) -> None:
+    def act(delivery: Delivery) -> Done | None:
+        if house(delivery) == 1:
+            raise Refused("carte inconnue")
+        return None
+
+    hub = make({"famille": Package(act=act)})
+    hub.submit(move(1, 1), move(1, 2))
+
+    hub.settled("famille", "delivered", 1)
+    assert hub.counts("famille") == {"delivered": 1, "refused": 1}
+
+
+def test_access_denied_pauses_the_connection_and_loses_nothing(make: Make) -> None:
+    locked = threading.Event()
+    locked.set()
+
+    def act(delivery: Delivery) -> Done | None:
+        if locked.is_set():
+            raise AccessDenied("mot de passe refusé")
+        return None
+
+    hub = make({"famille": Package(act=act)})
+    hub.submit(move(1, 1), move(1, 2))
+    deadline = time.monotonic() + 10
+    while f"{TENANT}.famille" not in _paused(hub):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    calls = len(hub.packages["famille"].calls)
+
+    locked.clear()
+    with hub.ledger.transaction() as tx:
+        tx.resume(f"{TENANT}.famille")
+
+    hub.settled("famille", "delivered", 2)
+    assert calls <= 2
+
+
+def test_an_unknown_outcome_is_looked_up_before_it_is_tried_again(make: Make) -> None:
+    package = Package(idempotency="look-up-first", settling=0.1)
+    lost: list[str] = []
+
+    def act(delivery: Delivery) -> Done | None:
+        if not lost:
+            lost.append(delivery.key)
+            package.effect(delivery)  # the work is done, its answer is lost
+            raise Unknown("la réponse s'est perdue")
+        return None
+
+    package.act = act
+    hub = make({"parapheur": package})
+    hub.submit(move(1, 1), move(1, 2))
+
+    hub.settled("parapheur", "delivered", 2)
+    assert package.doubled == []
+    assert [house(d) for d in package.order] == [1, 2]
+
+
+def test_an_unknown_outcome_is_parked_where_nothing_can_be_looked_up(make: Make) -> None:
+    def act(delivery: Delivery) -> Done | None:
+        raise Unknown("la réponse s'est perdue")
+
+    hub = make({"courriel": Package(idempotency="none", act=act)})
+    hub.submit(move(1, 1), move(2, 1))
+
+    hub.settled("courriel", "parked", 2)
+    assert len(hub.packages["courriel"].calls) == 2
+
+
+def test_an_outage_parks_nothing_and_drains_when_the_package_is_back(make: Make) -> None:
+    back = threading.Event()
+
+    def act(delivery: Delivery) -> Done | None:
+        if not back.is_set():
+            raise TryLater("connexion refusée")
+        return None
+
+    hub = make({"famille": Package(act=act), "koha": Package()})
+    for n in range(4):
+        hub.submit(*(move(c, n) for c in range(50)))
+    hub.settled("koha", "delivered", 200)
+    attempts = len(hub.packages["famille"].calls)
+
+    back.set()
+    hub.settled("famille", "delivered", 200)
+
+    assert attempts < 40
+    seen: dict[str, list[int]] = {}
+    for delivery in hub.packages["famille"].order:
+        seen.setdefault(delivery.event.id.split("-")[1], []).append(house(delivery))
+    assert all(numbers == [0, 1, 2, 3] for numbers in seen.values())
+
+
+def test_what_a_handler_returns_is_accepted_with_its_outcome(make: Make) -> None:
+    def act(delivery: Delivery) -> Done | None:
+        news = move(99, house(delivery), event_id=f"from-{delivery.event.id}", source=f"/{TENANT}/famille")
+        return Done("transmis", events=(news,))
+
+    hub = make({"famille": Package(act=act), "koha": Package()})
+    hub.submit(move(1, 1), move(2, 2))
+
+    hub.settled("koha", "delivered", 4)
+    hub.settled("famille", "delivered", 2)
+
+
+def test_an_invalid_event_from_a_handler_parks_its_delivery(make: Make) -> None:
+    def act(delivery: Delivery) -> Done | None:
+        return Done("transmis", events=(Event(type="citizen.address-changed", source=f"/{TENANT}/famille", data={}),))
+
+    hub = make({"famille": Package(act=act)})
+    hub.submit(move(1, 1))
+
+    hub.settled("famille", "parked", 1)
+
+
+def test_an_echo_is_silent(make: Make) -> None:
+    hub = make({"famille": Package(), "koha": Package()})
+    hub.submit(move(1, 5))
+    hub.settled("koha", "delivered", 1)
+    koha = Origin(f"{TENANT}.koha", TENANT, frozenset({"*"}), (f"/{TENANT}/koha",))
+    echo = move(1, 5, event_id="k1", source=f"/{TENANT}/koha")
+    news = move(1, 6, event_id="k2", source=f"/{TENANT}/koha")
+
+    assert hub.submit(echo, origin=koha)[0].outcome == "echo"
+    assert hub.submit(news, origin=koha)[0].outcome == "accepted"
+
+    hub.settled("famille", "delivered", 2)
+    assert [house(d) for d in hub.packages["famille"].order] == [5, 6]
+    assert len(hub.packages["koha"].effects) == 1
+
+
+def test_only_granted_fields_reach_a_connection(make: Make) -> None:
+    consumes = {"famille": (Consumes("citizen.address-changed", 1, ("/new_address/value/city",), "all"),),
+                "koha": (Consumes("citizen.address-changed", 1, (), "all"),)}  # fmt: skip
+    hub = make({"famille": Package(), "koha": Package()}, consumes=consumes)
+    hub.submit(move(1, 1))
+
+    hub.settled("famille", "delivered", 1)
+    hub.settled("koha", "delivered", 1)
+    assert hub.packages["famille"].calls[0].event.data == {"new_address": {"value": {"city": "Saint-Aubin"}}}
+    assert hub.packages["koha"].calls[0].event.data == {}
+
+
+def test_a_second_worker_takes_over_when_the_first_stops(make: Make) -> None:
+    package = Package()
+    hub = make({"famille": package}, start=False)
+    hub.start(workers=False)
+    hub.submit(*(move(c, 1) for c in range(30)))
+    first, second = (
+        RecordingHub(hub.ledger, hub.bus, {"famille": package}),
+        RecordingHub(hub.ledger, hub.bus, {"famille": package}),
+    )
+    first.start(relay=False)
+    second.workers["famille"]._owner = "worker-2"
+    second.start(relay=False)
+    try:
+        hub.settled("famille", "delivered", 30)
+        active = [h for h in (first, second) if h.workers["famille"].active]
+        assert len(active) == 1
+        active[0].stop()
+        hub.submit(*(move(c, 2) for c in range(30)))
+        hub.settled("famille", "delivered", 60)
+    finally:
+        first.stop()
+        second.stop()
+    assert len(package.effects) == 60
+
+
+def test_a_started_delivery_found_after_a_stop_is_settled_by_its_idempotency(make: Make) -> None:
+    packages = {"natif": Package(), "cherche": Package(idempotency="look-up-first", settling=0.1),
+                "rien": Package(idempotency="none")}  # fmt: skip
+    hub = make(packages, start=False)
+    hub.start(workers=False)
+    hub.submit(move(1, 1))
+    for name in packages:
+        hub.settled(name, "sent", 1)
+        with hub.ledger.transaction() as tx:  # a worker that dies right after its claim
+            tx.receive(f"{TENANT}.{name}", [1])
+            assert len(tx.claim(f"{TENANT}.{name}", 10)) == 1
+    hub.start(relay=False)
+
+    hub.settled("natif", "delivered", 1)
+    hub.settled("cherche", "delivered", 1)
+    hub.settled("rien", "parked", 1)
+    assert packages["rien"].calls == []
+
+
+def test_what_dies_twice_as_started_is_parked_and_its_neighbours_go_on(make: Make) -> None:
+    hub = make({"famille": Package()}, start=False)
+    name = f"{TENANT}.famille"
+    hub.submit(move(1, 1), move(2, 1), move(3, 1))
+    with hub.ledger.transaction() as tx:
+        tx.receive(name, [1, 2, 3])
+        assert len(tx.claim(name, 10)) == 3
+        tx.recover(name, doubtful="native-key", settling=0)
+        alone = tx.claim(name, 10)  # suspects run one by one, so that the culprit is known
+        assert [c.seq for c in alone] == [1]
+        tx.recover(name, doubtful="native-key", settling=0)
+
+    hub.start()
+
+    hub.settled("famille", "delivered", 2)
+    assert hub.counts("famille") == {"delivered": 2, "parked": 1}
+
+
+def test_a_message_lost_on_the_bus_is_sent_again(make: Make) -> None:
+    hub = make({"famille": Package()}, start=False)
+    hub.submit(move(1, 1), move(1, 2))
+    with hub.ledger.transaction() as tx:  # as if the bus had taken it and lost it
+        tx.mark_sent([(f"{TENANT}.famille", 1)])
+
+    hub.start()
+
+    hub.settled("famille", "delivered", 2)
+    assert [house(d) for d in hub.packages["famille"].order] == [1, 2]
+
+
+def test_an_outside_package_reads_its_own_queue_in_order(make: Make) -> None:
+    hub = make({"externe": Package()}, outside=["externe"])
+    hub.submit(*(move(c, n) for n in range(5) for c in range(3)))
+    hub.settled("externe", "delivered", 15)
+    bodies: list[bytes] = []
+    stop = threading.Event()
+
+    def read(messages: Any) -> None:
+        bodies.extend(message.body for message in messages)
+        if len(bodies) == 15:
+            stop.set()
+
+    hub.bus.consume(outside_queue(f"{TENANT}.externe"), read, stop=stop)
+
+    events = [Event.from_dict(orjson.loads(body)) for body in bodies]
+    for c in range(3):
+        mine = [e.data["new_address"]["value"]["house_number"] for e in events if e.id.startswith(f"move-{c}-")]
+        assert mine == ["0", "1", "2", "3", "4"]
+    assert all("citizen" not in e.data for e in events)
+
+
+def _paused(hub: RecordingHub) -> dict[str, str]:
+    with hub.ledger.reading() as tx:
+        return tx.paused()
