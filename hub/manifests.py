@@ -95,8 +95,10 @@ def _consumed(consumed: Mapping[str, Any], registry: Registry) -> Iterator[Found
 
 def _resolves(schema: Mapping[str, Any], pointer: str, registry: Registry) -> bool:
     """Whether a pointer names something that `data` may hold. A list is granted whole: no pointer leads into one."""
-    here: list[Mapping[str, Any]] = [schema]
+    here: list[Any] = [schema]
     for part in pointer[1:].split("/"):
+        if all(place is True for place in here):
+            return True
         name = part.replace("~1", "/").replace("~0", "~")
         parts = [form for place in here for form in _forms(place, registry)]
         here = [found for form in parts if (found := (form.get("properties") or {}).get(name)) is not None]
@@ -105,7 +107,9 @@ def _resolves(schema: Mapping[str, Any], pointer: str, registry: Registry) -> bo
     return True
 
 
-def _forms(schema: Mapping[str, Any], registry: Registry) -> Iterator[Mapping[str, Any]]:
+def _forms(schema: Any, registry: Registry) -> Iterator[Mapping[str, Any]]:
+    if not isinstance(schema, Mapping):
+        return
     yield schema
     if "$ref" in schema:
         yield from _forms(registry.schema_set.schemas[schema["$ref"]], registry)
@@ -157,7 +161,8 @@ def _readme(path: Path, settings: Mapping[str, Any]) -> Iterator[Fault]:
         return
     if VENDOR_SECTION not in text:
         yield Fault(str(path), "", f"has no section « {VENDOR_SECTION} »")
-    for name in settings.get("properties") or {}:
+    names = settings.get("properties")
+    for name in names if isinstance(names, dict) else ():
         if f"`{name}`" not in text:
             yield Fault(str(path), name, "this setting is not explained")
 

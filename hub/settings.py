@@ -331,7 +331,7 @@ class _Reading:
             self.fault(key, "not a valid address")
             return url
         reference = table.get(f"{key}_password")
-        if written and (self.production or reference):
+        if written and (self.production or reference is not None):
             self.fault(key, f"holds a password; put it in {key}_password by reference")
         if reference is None or written:
             return url
@@ -475,6 +475,8 @@ class _Reading:
         return None
 
     def _secret(self, reference: Mapping[str, str], key: str) -> Secret | None:
+        if not reference:  # its only key was unknown: said already
+            return None
         if "env" in reference:
             source, text = f"environment variable {reference['env']}", self.environ.get(reference["env"])
         else:

@@ -121,6 +121,11 @@ def _said(error: ValidationError) -> Iterator[ShapeFault]:
         for name in error.validator_value:
             if name not in error.instance:
                 yield ShapeFault((*path, name), "missing")
+    elif error.validator == "dependentRequired":
+        for given, needed in error.validator_value.items():
+            for name in needed if given in error.instance else ():
+                if name not in error.instance:
+                    yield ShapeFault((*path, name), f"missing: {given} needs it")
     elif error.validator in ("additionalProperties", "unevaluatedProperties"):
         known = error.schema.get("properties", {})
         patterns = error.schema.get("patternProperties", {})
