@@ -31,7 +31,15 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import pika
 import structlog
 from pika.adapters.select_connection import IOLoop
-from pika.exceptions import AMQPError, ChannelClosed, ConnectionClosed
+from pika.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelClosed,
+    ChannelClosedByClient,
+    ConnectionClosed,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
 
 from bus.api import INLET, BatchHandler, Depth, Incoming, Outcome, Outgoing, QuestionHandler, Queue, QueueKind
 from schemas.errors import AccessDenied, BusUnavailable, ConfigError, HubError, TopologyMismatch, TryLater
@@ -57,7 +65,8 @@ class RabbitBus:
 
     `url` may name several hosts of one cluster (`amqp://user@one:5672,two:5672/vhost`); they are tried in turn.
     `password` overrides the one in `url`. `tls` is (CA file, our certificate, our key), the last two may be None.
-    `confirm_timeout` is how long the broker may stay silent before what it has not confirmed counts as not taken.
+    `confirm_timeout` is how long the broker may stay silent before what it has not confirmed counts as not taken,
+    `deaf_after` how long a reader believes in a silent queue before it makes sure.
     """
 
     volatile = False
@@ -387,6 +396,10 @@ _L = TypeVar("_L", bound=_Line)
 
 def _cause(reason: BaseException) -> str:
     """Why a connection or a channel ended, in words that may be logged."""
+    if isinstance(reason, ProbableAuthenticationError | AuthenticationError):
+        return "login refused"
+    if isinstance(reason, ProbableAccessDeniedError):
+        return "no access to the virtual host"
     if isinstance(reason, ConnectionClosed | ChannelClosed):
         return f"{reason.reply_code} {reason.reply_text}"
     inner = getattr(reason, "exceptions", None) or getattr(reason, "args", None) or [None]
@@ -835,11 +848,15 @@ class _Reader(_Line):
             self._loop.call_later(self._deaf_after, self._listen)
 
     def _channel_closed(self, channel: Any, reason: BaseException) -> None:
-        if self.current(channel):
-            self.lost("")
-            self.say(_cause(reason))
-            self._loop.call_later(self.pause(self._channel_failures), self._open_channel)
-            self._channel_failures += 1
+        if not self.current(channel):
+            return
+        self.lost("")
+        if isinstance(reason, ChannelClosedByClient):
+            self._open_channel()
+            return
+        self.say(_cause(reason))
+        self._loop.call_later(self.pause(self._channel_failures), self._open_channel)
+        self._channel_failures += 1
 
     def _receive(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         if channel is not self._channel:
@@ -868,20 +885,27 @@ class _Reader(_Line):
             self._arrival.notify()
 
     def _listen(self) -> None:
-        """Notice the worst of failures: connected, subscribed, and nothing comes though the queue is full."""
+        """Notice the worst of failures: connected, subscribed, and nothing comes."""
         self._loop.call_later(self._deaf_after, self._listen)
         silent = time.monotonic() - self._heard
         busy = self._received != self._settled  # with messages in hand the broker may well wait for us
         if self._channel is not None and self._channel.is_open and not busy and silent >= self._deaf_after:
-            self._channel.queue_declare(
-                self._queue, passive=True, callback=lambda frame: self._judge(frame.method, silent)
+            channel = self._channel
+            channel.queue_declare(
+                self._queue, passive=True, callback=lambda frame: self._judge(channel, frame.method, silent)
             )
 
-    def _judge(self, found: Any, silent: float) -> None:
-        # Where several consume, another may be the active one and busy with a long batch: be patient.
-        patience = self._deaf_after if found.consumer_count <= 1 else 6 * self._deaf_after
-        if found.message_count and silent >= patience and time.monotonic() - self._heard >= silent:
+    def _judge(self, channel: Any, found: Any, silent: float) -> None:
+        if channel is not self._channel or time.monotonic() - self._heard < silent:
+            return
+        # One that has not received yet may rightly wait while another reader is the active one.
+        active = self._received or not found.consumer_count
+        if found.message_count and active:
             self.drop("messages wait and none arrives")
+        elif silent >= 3 * self._deaf_after:
+            # RabbitMQ 3.10 does not cancel us when the queue is deleted and quickly declared again: it hands us the
+            # new queue's messages, drops them on the way, and shows none waiting. Nothing tells but the silence.
+            channel.close()
 
 
 class _Shift:
