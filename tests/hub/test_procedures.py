@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -433,3 +434,12 @@ def test_a_service_without_e_mail_is_not_given_one(occupation: Procedure) -> Non
 @given(DAYS)
 def test_a_date_in_french_can_be_read_back(day: date) -> None:
     assert re.fullmatch(r"(1er|[2-9]|[12]\d|3[01]) [a-zéû]+ \d{4}", french_date(day))
+
+
+def test_every_key_and_every_shipped_procedure_is_documented() -> None:
+    root = SHIPPED.parents[1]
+    keys = json.loads((SHIPPED.parent / "procedure.schema.json").read_text("utf-8"))["properties"]
+    guide, french = ((root / "docs" / page).read_text("utf-8") for page in ("procedures.md", "fr/demarches.md"))
+
+    assert [key for key in keys if f"| `{key}` |" not in guide] == []
+    assert [slug for slug in load() if f"`{slug}`" not in french] == []
