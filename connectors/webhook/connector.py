@@ -1,0 +1,115 @@
+"""Standard Webhooks to anybody: a portal, a package or a service that has no connector of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, quote, urlsplit
+
+from connectors.sdk import Connector, Context, Probe
+from connectors.sdk.http import HttpAnswer, HttpClient, retry_after
+from connectors.webhook.signature import Key, sign
+from schemas.delivery import Delivery, Done
+from schemas.errors import AccessDenied, ConfigError, HubError, TryLater
+from schemas.event import now_text
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_ANY = range(100, 600)
+_OVERLOADED = (429, 502, 504)
+_PAUSE = 60.0  # what an overloaded subscriber is given when it does not say
+_MAX_ANSWER = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The bytes to send; None for a type that the subscriber did not ask for."""
+
+    body: bytes | None
+
+
+class Webhook(Connector):
+    """One subscriber's endpoint."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        parts = urlsplit(self.settings["url"])
+        self._path = parts.path + (f"?{parts.query}" if parts.query else "")
+        self._keys = [Key.read(text) for text in self.settings["signing_keys"]]
+        self._http = HttpClient(
+            f"{parts.scheme}://{parts.netloc}", headers={"user-agent": "unefois-webhook"},
+            timeout=self.settings.get("timeout_seconds", 20), max_bytes=_MAX_ANSWER,
+            pin_public=not self._may_stay_inside(parts),
+        )  # fmt: skip
+
+    def _may_stay_inside(self, parts: SplitResult) -> bool:
+        """Loopback, in development. Raises ConfigError for an address without TLS elsewhere."""
+        local = bool(self.settings.get("allow_insecure", False)) and parts.hostname in _LOOPBACK
+        if parts.scheme != "https" and not local:
+            raise ConfigError("must be https:// (http:// only to loopback, with allow_insecure)", key="url")
+        return local
+
+    def probe(self) -> Probe:
+        try:
+            answer = self._http.request("OPTIONS", self._path, expect=_ANY)
+        except HubError as error:
+            return Probe(False, f"L'abonné ne répond pas : {error.reason}")
+        return Probe(True, f"L'abonné répond ({answer.status}) ; aucun message ne lui a été envoyé.")
+
+    def prepare(self, delivery: Delivery) -> Message:
+        event = delivery.event
+        if event.type not in self.settings["types"]:
+            return Message(None)
+        told = self._identifiers(delivery)
+        if not self.settings.get("thin", True):
+            told = {**event.data, **told}
+        body = {"type": event.type, "timestamp": event.time or now_text(self.context.now()), "data": told}
+        return Message(json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode())
+
+    def _identifiers(self, delivery: Delivery) -> dict[str, Any]:
+        """What a thin message says: the receiver reads the rest under its own rights."""
+        data = delivery.event.data
+        request = delivery.request_id or (data.get("request") or {}).get("id")
+        document = (data.get("document") or {}).get("id")
+        kind, name = ("requests", request) if request else ("documents", document)
+        base = self.settings.get("public_url", "").rstrip("/")
+        link = f"{base}/v1/{kind}/{quote(name, safe='')}" if base and name else None
+        said = {"request_id": request, "document_id": document, "link": link}
+        status = {"status": data["status"]} if "status" in data else {}
+        return {key: value for key, value in said.items() if value} | status
+
+    def send(self, delivery: Delivery, prepared: Message) -> Done:
+        """One signed attempt. Any answer but 2xx is a failure to try again, 410 the wish to hear no more."""
+        if prepared.body is None:
+            return Done("L'abonné n'a pas demandé ce type d'événement.")
+        signed = sign(self._keys, id=message_id(delivery.key), at=self.context.now(), body=prepared.body)
+        answer = self._http.request(
+            "POST", self._path, content=prepared.body, headers={"content-type": "application/json", **signed},
+            expect=_ANY, safe=True,
+        )  # fmt: skip
+        if not 200 <= answer.status < 300:
+            raise _failure(answer)
+        return Done("L'abonné a accusé réception.")
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def message_id(key: str) -> str:
+    """The same for every attempt; the standard allows no dot."""
+    return f"msg_{hashlib.sha256(key.encode()).hexdigest()[:40]}" if "." in key or not _plain(key) else key
+
+
+def _plain(key: str) -> bool:
+    return key.isascii() and key.isprintable() and " " not in key
+
+
+def _failure(answer: HttpAnswer) -> HubError:
+    if answer.status == 410:
+        return AccessDenied("l'abonné demande l'arrêt (410)")
+    wish = retry_after(answer.headers)
+    if answer.status in _OVERLOADED and wish is None:
+        wish = _PAUSE
+    what = "renvoie ailleurs, ce qui n'est pas suivi" if 300 <= answer.status < 400 else "a répondu par un échec"
+    return TryLater(f"l'abonné {what} ({answer.status})", after=wish)
