@@ -1,0 +1,388 @@
+"""The test kit of connectors: one call holds a connector, against its twin, to what every connector promises.
+
+    def test_it_keeps_the_promises_of_a_connector() -> None:
+        with LibraryTwin() as twin:
+            conformance.check(Case(connect=lambda: Library(context_for(twin)), twin=twin, deliveries=[MOVE]))
+
+Needs no test framework: it raises `NotConformant`, an AssertionError that lists every broken promise at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+
+from connectors.sdk import Connector, Inbound, Secret, connector_class
+from schemas.delivery import Delivery, Done, Polled
+from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
+from schemas.event import Event
+from schemas.registry import Registry
+
+_LONGEST_ANSWER = 300
+_SHORTEST_SECRET = 4
+
+
+class Outage(Protocol):
+    """What can be away: `stop` makes connections fail before anything is sent, `start` brings it back as it was."""
+
+    def stop(self) -> object: ...
+
+    def start(self) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One connector, its twin and what passes between them. What is left out is not checked, except that a connector
+    which polls, receives or consumes must show it.
+
+    `connect`: a new connector of a connection to the twin.
+    `twin`: None only for a connector that speaks to no server (a local folder).
+    `deliveries`: each must be taken, in this order, and leave an effect of its own.
+    `effects`: what the package holds by now, compared before and after a repetition.
+    `calls`: how many calls reached the twin; by default the length of its `calls`.
+    `refused`: a delivery that the package says no to; by default the last one, after `refuse` has armed the twin.
+    `deny`: make the twin not let us in, at the next call.
+    `news`: put something to be polled at the twin.
+    `inbound`: authentic webhook calls; `forged`: calls that must not be taken.
+    `personal`: texts of the deliveries and of the news (names, addresses) that no log or message may hold.
+    """
+
+    connect: Callable[[], Connector]
+    twin: Outage | None
+    deliveries: Sequence[Delivery] = ()
+    effects: Callable[[], Any] | None = None
+    calls: Callable[[], int] | None = None
+    refuse: Callable[[], object] | None = None
+    deny: Callable[[], object] | None = None
+    refused: Delivery | None = None
+    news: Callable[[], object] | None = None
+    inbound: Sequence[Inbound] = ()
+    forged: Sequence[Inbound] = ()
+    personal: Sequence[str] = ()
+
+
+class NotConformant(AssertionError):
+    """Broken promises, each in one sentence."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("not conformant:\n" + "\n".join(f"- {fault}" for fault in faults))
+        self.faults = tuple(faults)
+
+
+def check(case: Case) -> None:
+    """Raise NotConformant with every promise that the connector breaks; return when it keeps them all."""
+    examination = _Examination(case)
+    with _listening(examination.heard):
+        examination.run()
+    examination.silence()
+    if examination.faults:
+        raise NotConformant(examination.faults)
+
+
+@dataclass(slots=True)
+class _Examination:
+    case: Case
+    faults: list[str] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
+    secrets: set[str] = field(default_factory=set)
+    registry: Registry = field(default_factory=Registry.load)
+
+    def run(self) -> None:
+        connector = self.case.connect()
+        try:
+            self.secrets |= set(_secrets(connector.settings))
+            self.declaration(connector)
+            self.probe(connector)
+            for delivery in self.case.deliveries:
+                self.pure(connector, delivery)
+            self.outage(connector)
+            for delivery in self.case.deliveries:
+                self.one_effect(connector, delivery)
+            self.refusals(connector)
+            self.polling(connector)
+            self.receiving(connector)
+        finally:
+            connector.close()
+
+    # What it declares
+
+    def declaration(self, connector: Connector) -> None:
+        manifest, kind = connector.context.manifest, type(connector)
+        if kind.__module__.startswith("connectors.") and connector_class(manifest) is not kind:
+            self.fault("connector.py holds another Connector than the one that is checked")
+        for name in manifest.publishes:
+            self.expect(self.registry.known(name), f"publishes {name}, which is no shared event")
+        for consumed in manifest.consumes:
+            known = self.registry.known(consumed.type, consumed.version)
+            self.expect(known, f"consumes {consumed.type} version {consumed.version}, which is no shared event")
+        for declared, method, shown in (
+            (bool(manifest.consumes), "prepare", bool(self.case.deliveries)),
+            (bool(manifest.consumes), "send", bool(self.case.deliveries)),
+            (bool(manifest.poll_seconds), "poll", self.case.news is not None),
+            (manifest.receives, "receive", bool(self.case.inbound)),
+        ):
+            written = getattr(kind, method) is not getattr(Connector, method)
+            if method == "send":
+                written |= kind.handle is not Connector.handle or kind.handle_many is not Connector.handle_many
+            self.expect(declared == written, f"{method}: the manifest and the code disagree on whether it is there")
+            self.expect(shown or not declared, f"{method}: the case shows nothing for it")
+        looks = kind.look_up is not Connector.look_up
+        self.expect(looks or manifest.idempotency != "look-up-first", "look-up-first, but there is no look_up")
+
+    def probe(self, connector: Connector) -> None:
+        found = self.quietly("probe", connector.probe)
+        self.expect(found is None or found.ok, "probe: not ok while the package is up")
+        if found is not None:
+            self.heard.append(found.detail)
+            self.expect(bool(found.detail), "probe: says nothing")
+        with self.away():
+            found = self.quietly("probe during an outage", connector.probe)
+        if found is not None and self.case.twin is not None:
+            self.heard.append(found.detail)
+            self.expect(not found.ok, "probe: ok while the package is down")
+
+    # What it is told
+
+    def pure(self, connector: Connector, delivery: Delivery) -> None:
+        name, before, data = delivery.event.type, self.calls(), copy.deepcopy(dict(delivery.event.data))
+        with self.away():
+            self.quietly(f"{name}: prepare during an outage", lambda: connector.prepare(delivery))
+        self.quietly(f"{name}: prepare", lambda: connector.prepare(delivery))
+        self.expect(self.calls() == before, f"{name}: prepare called the package")
+        self.expect(dict(delivery.event.data) == data, f"{name}: prepare changed the event")
+
+    def outage(self, connector: Connector) -> None:
+        if self.case.twin is None:
+            return
+        for delivery in self.case.deliveries[:1]:
+            with self.away():
+                self.raises(TryLater, f"{delivery.event.type} while the package is down", connector.handle, delivery)
+        if self.case.news is not None:
+            with self.away():
+                self.raises(TryLater, "poll while the package is down", lambda: list(connector.poll(None)))
+
+    def one_effect(self, connector: Connector, delivery: Delivery) -> None:
+        """Handled once, then once more as after a crash before our commit."""
+        name, safety = delivery.event.type, connector.context.manifest.idempotency
+        if safety == "look-up-first":
+            early = self.quietly(f"{name}: look_up before", lambda: connector.look_up(delivery))
+            self.expect(early is None, f"{name}: look_up found an effect that was not made")
+        done = self.quietly(name, lambda: connector.handle(delivery))
+        if done is None:
+            return
+        self.outcome(connector, name, done)
+        before = self.effects()
+        repeated = replace(delivery, attempt=delivery.attempt + 1)
+        if safety == "look-up-first":
+            again = self.quietly(f"{name}: look_up after", lambda: connector.look_up(repeated))
+            self.expect(again is not None, f"{name}: look_up did not find the effect")
+        elif safety == "native-key":
+            again = self.quietly(f"{name}: a second time", lambda: connector.handle(repeated))
+        else:
+            return
+        if again is not None:
+            self.outcome(connector, name, again)
+            self.expect(again.reference == done.reference, f"{name}: the second time gave another reference")
+        self.expect(self.effects() == before, f"{name}: the same delivery twice left two effects")
+
+    def outcome(self, connector: Connector, name: str, done: Done) -> None:
+        self.heard.append(done.answer)
+        self.expect(bool(done.answer.strip()), f"{name}: no answer for the timeline")
+        self.expect(len(done.answer) <= _LONGEST_ANSWER, f"{name}: the answer is no short sentence")
+        self.events(connector, f"{name}: events", done.events)
+
+    def refusals(self, connector: Connector) -> None:
+        delivery = self.case.refused or (self.case.deliveries[-1] if self.case.deliveries else None)
+        if delivery is None:
+            return
+        fresh = replace(delivery, key=f"{delivery.key}-refused")
+        if self.case.refuse is not None:
+            self.case.refuse()
+        if self.case.refuse is not None or self.case.refused is not None:
+            self.raises(Refused, "the package says no", connector.handle, fresh)
+        if self.case.deny is not None:
+            self.case.deny()
+            self.raises(AccessDenied, "the package does not let us in", connector.handle, fresh)
+
+    # What it tells
+
+    def polling(self, connector: Connector) -> None:
+        if self.case.news is None:
+            return
+        self.case.news()
+        first = self.read(connector, "poll", None)
+        again = self.read(connector, "poll before the commit", None)
+        found = [event for polled in first for event in polled.events]
+        self.expect(bool(found), "poll: nothing came of the news")
+        self.events(connector, "poll", found)
+        self.same("poll", found, [event for polled in again for event in polled.events])
+        cursor: Mapping[str, Any] | None = None
+        for polled in again:
+            cursor = polled.cursor if polled.cursor is not None else cursor
+            if polled.acknowledge is not None:
+                self.quietly("poll: acknowledge", polled.acknowledge)
+        known = {event.id for event in found}
+        later = [event for polled in self.read(connector, "poll after the commit", cursor) for event in polled.events]
+        self.expect(all(event.id in known for event in later), "poll: old news came back under another identifier")
+
+    def receiving(self, connector: Connector) -> None:
+        for inbound in self.case.inbound:
+            first = self.quietly("receive", partial(connector.receive, inbound))
+            again = self.quietly("receive again", partial(self.retried, connector, inbound))
+            if first is not None:
+                self.events(connector, "receive", first.polled.events)
+            if first is not None and again is not None:
+                self.same("receive", first.polled.events, again.polled.events)
+        for inbound in self.case.forged:
+            error = self.raises((AccessDenied, InvalidMessage), "a forged call", connector.receive, inbound)
+            if error is not None:
+                said = connector.refusal(error)
+                self.heard.append(repr(said))
+
+    def retried(self, connector: Connector, inbound: Inbound) -> Any:
+        """A repetition, or None where the connector knows a replay and refuses it."""
+        try:
+            return connector.receive(inbound)
+        except (AccessDenied, InvalidMessage):
+            return None
+
+    def read(self, connector: Connector, where: str, cursor: Mapping[str, Any] | None) -> list[Polled]:
+        return self.quietly(where, lambda: list(connector.poll(cursor))) or []
+
+    def same(self, where: str, first: Sequence[Event], again: Sequence[Event]) -> None:
+        told, retold = {event.id: event for event in first}, {event.id: event for event in again}
+        self.expect(len(told) == len(first), f"{where}: two events with one identifier")
+        self.expect(told.keys() == retold.keys(), f"{where}: read twice, the events have other identifiers")
+        changed = [event for name, event in told.items() if name in retold and retold[name].data != event.data]
+        self.expect(not changed, f"{where}: read twice, an event has another body")
+
+    def events(self, connector: Connector, where: str, events: Sequence[Event]) -> None:
+        context = connector.context
+        for event in events:
+            self.expect(event.type in context.manifest.publishes, f"{where}: {event.type} is not declared")
+            self.expect(event.source == f"/{context.tenant}/{context.connection}", f"{where}: a foreign source")
+            try:
+                self.registry.validate(event)
+            except InvalidMessage as error:
+                self.fault(f"{where}: {event.type} is not valid at {error.pointer}: {error}")
+            attributes = f"{event.id} {event.subject} {dict(event.extensions)}"
+            self.expect(not self.told_in(attributes), f"{where}: personal data in an attribute of {event.type}")
+
+    # What it lets slip
+
+    def silence(self) -> None:
+        text = "\n".join(self.heard)
+        for secret in self.secrets:
+            self.expect(secret not in text, "a secret is in a log or a message")
+        if self.told_in(text):
+            self.fault("personal data is in a log or a message")
+
+    def told_in(self, text: str) -> bool:
+        return any(word in text for word in self.case.personal if word)
+
+    def quietly(self, where: str, act: Callable[[], Any]) -> Any:
+        """What `act` returns; None, and a fault, when it raises."""
+        try:
+            return act()
+        except Exception as error:
+            self.overhear(error)
+            self.fault(
+                f"{where}: raised {type(error).__name__}" + (f" ({error})" if isinstance(error, HubError) else "")
+            )
+            return None
+
+    def raises(
+        self, expected: type[HubError] | tuple[type[HubError], ...], where: str, act: Callable[..., Any], *given: Any
+    ) -> HubError | None:
+        names = expected.__name__ if isinstance(expected, type) else " or ".join(kind.__name__ for kind in expected)
+        try:
+            act(*given)
+        except Exception as error:
+            self.overhear(error)
+            if isinstance(error, expected):
+                return error
+            self.fault(f"{where}: raised {type(error).__name__}, not {names}{_advice(error)}")
+        else:
+            self.fault(f"{where}: raised nothing, not {names}")
+        return None
+
+    def overhear(self, error: BaseException | None) -> None:
+        while error is not None:
+            self.heard.append(f"{error!r} {error}")
+            error = error.__cause__
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        twin = self.case.twin
+        if twin is None:
+            yield
+            return
+        twin.stop()
+        try:
+            yield
+        finally:
+            twin.start()
+
+    def calls(self) -> int:
+        if self.case.calls is not None:
+            return self.case.calls()
+        return len(getattr(self.case.twin, "calls", ()))
+
+    def effects(self) -> Any:
+        return copy.deepcopy(self.case.effects()) if self.case.effects is not None else None
+
+    def expect(self, kept: bool, fault: str) -> None:
+        if not kept:
+            self.fault(fault)
+
+    def fault(self, sentence: str) -> None:
+        if sentence not in self.faults:
+            self.faults.append(sentence)
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, Unknown):
+        return ": a refused connection surely did nothing"
+    return "" if isinstance(error, HubError) else ": translate it in the file that hides the library"
+
+
+def _secrets(settings: Any) -> Iterator[str]:
+    if isinstance(settings, Secret) and len(settings.reveal()) >= _SHORTEST_SECRET:
+        yield settings.reveal()
+    elif isinstance(settings, Mapping):
+        for value in settings.values():
+            yield from _secrets(value)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from _secrets(value)
+
+
+class _Ear(logging.Handler):
+    def __init__(self, heard: list[str]) -> None:
+        super().__init__(logging.DEBUG)
+        self._heard = heard
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._heard.append(self.format(record))
+
+
+@contextlib.contextmanager
+def _listening(heard: list[str]) -> Iterator[None]:
+    """All that is logged, at every level, and all that is printed."""
+    root, ear, printed = logging.getLogger(), _Ear(heard), io.StringIO()
+    level = root.level
+    root.addHandler(ear)
+    root.setLevel(logging.DEBUG)
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(ear)
+        heard.append(printed.getvalue())
