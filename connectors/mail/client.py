@@ -1,0 +1,196 @@
+"""One SMTP conversation. The only file that imports smtplib.
+
+What matters is where it breaks: until the message's text begins to go out nothing was sent; after its last line, the
+server may have taken it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import smtplib
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Any
+
+from connectors.sdk.secret import Secret
+from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLater, Unknown
+
+_DENIED = frozenset({530, 534, 535, 538})  # RFC 4954: a login is missing or wrong
+_NOT_OURS = (OSError, smtplib.SMTPException, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An outgoing mail server, as the settings of the connection name it."""
+
+    host: str
+    port: int
+    security: str
+    user: str | None
+    password: Secret | None
+    ca_file: str | None
+    timeout: float
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> Server:
+        """Raises ConfigError for a conversation in clear beyond this machine, or a user without password."""
+        server = Server(
+            host=settings["host"], port=settings.get("port", 587), security=settings.get("security", "starttls"),
+            user=settings.get("user"), password=settings.get("password"), ca_file=settings.get("ca_file"),
+            timeout=settings.get("timeout_seconds", 30),
+        )  # fmt: skip
+        if server.security == "none" and not _is_loopback(server.host):
+            raise ConfigError("« none » n'est accepté que vers la boucle locale", key="security")
+        if (server.user is None) != (server.password is None):
+            raise ConfigError("user et password vont ensemble", key="password")
+        return server
+
+    def greet(self) -> None:
+        """Connect, secure, log in, leave. Raises as `send` does before the message."""
+        with self._connected() as smtp:
+            _step(smtp.noop, "NOOP")
+
+    def send(self, message: EmailMessage, sender: str, recipient: str) -> None:
+        """Hand one message over. Raises TryLater before the text is sent, Unknown when its answer never came, Refused
+        when the server said no for good, AccessDenied when it does not let us in."""
+        content = message.as_bytes()
+        with self._connected() as smtp:
+            _step(lambda: smtp.mail(sender, _options(smtp, content)), "MAIL")
+            _step(lambda: smtp.rcpt(recipient), "RCPT")
+            _step(lambda: smtp.docmd("DATA"), "DATA", wanted=354)
+            _hand_over(smtp, content)
+
+    def _connected(self) -> _Conversation:
+        return _Conversation(self)
+
+
+class _Conversation:
+    """A connection that is secured and logged in. Leaving it never hides what happened inside."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._smtp: smtplib.SMTP | None = None
+
+    def __enter__(self) -> smtplib.SMTP:
+        server = self._server
+        try:
+            self._smtp = smtp = self._connect()
+            _step(smtp.ehlo, "EHLO")
+            if server.security == "starttls":
+                self._secure(smtp)
+            if server.user is not None and server.password is not None:
+                self._log_in(smtp, server.user, server.password)
+        except HubError:
+            self._leave()
+            raise
+        except ssl.SSLError as error:
+            self._leave()
+            raise TryLater(f"TLS: {error.reason or 'refused'}") from None
+        except _NOT_OURS as error:
+            self._leave()
+            raise TryLater(f"no connection to the mail server ({type(error).__name__})") from None
+        return smtp
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def _connect(self) -> smtplib.SMTP:
+        server = self._server
+        try:
+            if server.security == "tls":
+                return smtplib.SMTP_SSL(server.host, server.port, timeout=server.timeout, context=self._context())
+            return smtplib.SMTP(server.host, server.port, timeout=server.timeout)
+        except smtplib.SMTPConnectError as error:
+            raise _said(error.smtp_code, "connect") from None
+
+    def _secure(self, smtp: smtplib.SMTP) -> None:
+        if not smtp.has_extn("starttls"):
+            raise TryLater("the mail server offers no STARTTLS: nothing is sent in clear")
+        _step(lambda: smtp.starttls(context=self._context()), "STARTTLS")
+        _step(smtp.ehlo, "EHLO")
+
+    def _log_in(self, smtp: smtplib.SMTP, user: str, password: Secret) -> None:
+        """By one mechanism only: smtplib's `login` tries the next one after a refusal, which servers punish."""
+        offered = smtp.esmtp_features.get("auth", "").upper().split()
+        ways: dict[str, Any] = {"PLAIN": smtp.auth_plain, "LOGIN": smtp.auth_login, "CRAM-MD5": smtp.auth_cram_md5}
+        name = next((name for name in ways if name in offered), None)
+        if name is None:
+            raise AccessDenied("the mail server offers no login that we know")
+        smtp.user, smtp.password = user, password.reveal()
+        try:
+            smtp.auth(name, ways[name])
+        except smtplib.SMTPAuthenticationError as error:
+            told = f"the mail server answered {error.smtp_code} at AUTH"
+            raise (AccessDenied(told) if error.smtp_code >= 500 else TryLater(told)) from None
+
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self._server.ca_file)
+
+    def _leave(self) -> None:
+        smtp, self._smtp = self._smtp, None
+        if smtp is None:
+            return
+        try:
+            if smtp.sock is not None:
+                smtp.sock.settimeout(2)  # the outcome is known: goodbye is only polite
+            smtp.quit()
+        except _NOT_OURS:
+            smtp.close()
+
+
+def _step(command: Any, name: str, *, wanted: int = 250) -> None:
+    """One command before the text of the message: whatever breaks here, nothing was sent."""
+    try:
+        code, _ = command()
+    except smtplib.SMTPResponseException as error:
+        code = error.smtp_code
+    except _NOT_OURS as error:
+        raise TryLater(f"{name}: the conversation broke ({type(error).__name__})") from None
+    if code != wanted and not (wanted == 250 and 200 <= code < 300):
+        raise _said(code, name)
+
+
+def _hand_over(smtp: smtplib.SMTP, content: bytes) -> None:
+    """The text, then its end. smtplib's own `data` does not tell which of the two broke."""
+    try:
+        smtp.send(_stuffed(content))
+    except _NOT_OURS as error:
+        raise TryLater(f"the message was cut before its end ({type(error).__name__})") from None
+    try:
+        smtp.send(b".\r\n")
+        code, _ = smtp.getreply()
+    except _NOT_OURS as error:
+        raise Unknown(f"no answer to the message ({type(error).__name__})") from None
+    if not 200 <= code < 300:
+        raise _said(code, "message") if 400 <= code < 600 else Unknown("the answer to the message makes no sense")
+
+
+def _stuffed(content: bytes) -> bytes:
+    """RFC 5321 4.5.2: CR LF at each end, a period doubled at the start of a line."""
+    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
+    return b"".join((b"." + line if line.startswith(b".") else line) + b"\r\n" for line in lines)
+
+
+def _said(code: int, step: str) -> HubError:
+    """What a reply means; its text is left out, since servers repeat addresses in it."""
+    told = f"the mail server answered {code} at {step}"
+    if code in _DENIED or (
+        step == "MAIL" and code >= 500 and code != 552
+    ):  # our sender is not welcome: not one message
+        return AccessDenied(told)
+    if code >= 500 and step in ("MAIL", "RCPT", "DATA", "message"):
+        return Refused(told, native=str(code))
+    return TryLater(told)
+
+
+def _options(smtp: smtplib.SMTP, content: bytes) -> list[str]:
+    return [f"SIZE={len(content)}"] if smtp.has_extn("size") else []
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

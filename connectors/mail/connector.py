@@ -1,0 +1,57 @@
+"""Messages to people: acknowledgements and decisions, one recipient each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from connectors.mail import mapping
+from connectors.mail.client import Server
+from connectors.mail.mapping import Attached, Letter
+from connectors.sdk.connector import Connector, Context, Probe
+from schemas.delivery import Delivery, Done
+from schemas.errors import AccessDenied, HubError, Refused
+
+
+class Mail(Connector):
+    """Sends `message.requested` by SMTP. SMTP knows no key of ours: a message whose answer was lost is not sent again
+    by itself (`Unknown`), a person decides; its Message-ID tells them what to look for in the server's log."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.server = Server.of(context.settings)
+
+    def probe(self) -> Probe:
+        try:
+            self.server.greet()
+        except AccessDenied:
+            return Probe(
+                False, "Le serveur de messagerie refuse la connexion : identifiant ou mot de passe à vérifier."
+            )
+        except HubError:
+            return Probe(False, "Le serveur de messagerie ne répond pas, ou pas comme attendu.")
+        return Probe(True, "Le serveur de messagerie répond et nous laisse entrer.")
+
+    def prepare(self, delivery: Delivery) -> Letter:
+        return mapping.letter(delivery, self.settings["sender"])
+
+    def send(self, delivery: Delivery, prepared: Letter) -> Done:
+        contents = self._contents(prepared.attached)
+        message = mapping.message(prepared, contents, self.settings, self.context.now())
+        self.server.send(message, self.settings["sender"], prepared.to)
+        return Done(answer=f"Message remis au serveur de messagerie{_with(len(contents))}.")
+
+    def _contents(self, attached: Sequence[Attached]) -> list[bytes]:
+        contents = [self.context.documents.read(document.id) for document in attached]
+        if sum(map(len, contents)) > mapping.MAX_ATTACHED:
+            raise Refused("les pièces jointes dépassent 10 Mio", native="too-large")
+        for document, content in zip(attached, contents, strict=True):
+            if hashlib.sha256(content).hexdigest() != document.sha256:
+                raise Refused("une pièce jointe n'a pas l'empreinte annoncée", native="digest")
+        return contents
+
+
+def _with(documents: int) -> str:
+    if not documents:
+        return ""
+    return f", avec {documents} pièce{'s' if documents > 1 else ''} jointe{'s' if documents > 1 else ''}"

@@ -1,0 +1,137 @@
+"""From `message.requested` to one e-mail message. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import Any
+
+from schemas.delivery import Delivery
+from schemas.errors import Refused
+
+MAX_ATTACHED = 10 * 1024 * 1024
+_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_LINK = re.compile(r"https://[^\s<>\"]*[^\s<>\".,;:!?)]")
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A document of the message, before its content is read."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """All of a message but the content of its documents."""
+
+    to: str
+    to_name: str
+    subject: str
+    text: str
+    message_id: str
+    attached: tuple[Attached, ...] = ()
+
+
+def letter(delivery: Delivery, sender: str) -> Letter:
+    """Read the event. The message identifier comes from the delivery's key: what is sent twice shows as one. Raises
+    Refused for what cannot be a header, for more than one recipient, and for too large documents."""
+    data = delivery.event.data
+    to = data["to"]
+    attached = tuple(_attached(document) for document in data.get("documents", ()))
+    if sum(document.size for document in attached) > MAX_ATTACHED:
+        raise Refused("les pièces jointes dépassent 10 Mio", native="too-large")
+    digest = hashlib.sha256(delivery.key.encode()).hexdigest()[:32]
+    return Letter(
+        to=_address(to["email"]), to_name=_header(to.get("name", ""), "/to/name"),
+        subject=_header(data["subject"], "/subject"), text=data["text"],
+        message_id=f"<{digest}@{sender.rpartition('@')[2]}>", attached=attached,
+    )  # fmt: skip
+
+
+def message(
+    letter: Letter, contents: Sequence[bytes], settings: Mapping[str, Any], now: datetime, language: str = "fr"
+) -> EmailMessage:
+    """The message as it goes out: text in UTF-8, the documents attached in order."""
+    made = EmailMessage(policy=SMTP)
+    made["From"] = _mailbox(settings.get("sender_name", ""), settings["sender"])
+    made["To"] = _mailbox(letter.to_name, letter.to)
+    made["Subject"] = letter.subject
+    made["Date"] = format_datetime(now)
+    made["Message-ID"] = letter.message_id
+    made["Content-Language"] = language
+    made["Auto-Submitted"] = "auto-generated"  # RFC 3834: no absence message in return
+    if settings.get("reply_to"):
+        made["Reply-To"] = _mailbox("", settings["reply_to"])
+    made.set_content(letter.text, cte="quoted-printable")
+    if settings.get("html"):
+        made.add_alternative(_as_html(letter.text, language), subtype="html", cte="quoted-printable")
+    for document, content in zip(letter.attached, contents, strict=True):
+        maintype, _, subtype = document.media_type.partition("/")
+        made.add_attachment(content, maintype=maintype, subtype=subtype, filename=document.name)
+    return made
+
+
+def _address(text: str) -> str:
+    """One address, its domain in ASCII. An accented local part would need SMTPUTF8, which few servers offer."""
+    local, _, domain = text.rpartition("@")
+    try:
+        plain = domain.encode("idna").decode().lower()
+    except UnicodeError:
+        plain = ""
+    if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(plain) or len(local) > 64 or len(text) > 254:
+        raise Refused("l'adresse du destinataire n'est pas une adresse", native="address")
+    return f"{local}@{plain}"
+
+
+def _header(text: str, field: str) -> str:
+    if _CONTROL.search(text):
+        raise Refused(f"{field} contient un retour à la ligne ou un caractère de contrôle", native="header")
+    return text.strip()
+
+
+def _attached(document: Mapping[str, Any]) -> Attached:
+    name = _header(document["name"], "/documents/name").replace("/", "_").replace("\\", "_")
+    media = document["media_type"].partition(";")[0].strip().lower()
+    if not re.fullmatch(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", media, re.ASCII) or media.startswith(
+        ("multipart/", "message/")
+    ):
+        media = "application/octet-stream"
+    return Attached(document["id"], name, media, document["size"], document["sha256"])
+
+
+def _mailbox(name: str, address: str) -> Address:
+    user, _, domain = address.rpartition("@")
+    return Address(name, user, domain)
+
+
+def _as_html(text: str, language: str) -> str:
+    paragraphs = re.split(r"\n\s*\n", text.strip())
+    body = "\n".join(f"<p>{_linked(paragraph)}</p>" for paragraph in paragraphs)
+    return (
+        f'<!DOCTYPE html>\n<html lang="{language}"><head><meta charset="utf-8"></head><body>\n{body}\n</body></html>\n'
+    )
+
+
+def _linked(paragraph: str) -> str:
+    parts: list[str] = []
+    end = 0
+    for match in _LINK.finditer(paragraph):
+        address = html.escape(match.group())
+        parts += [html.escape(paragraph[end : match.start()]), f'<a href="{address}">{address}</a>']
+        end = match.end()
+    return "".join([*parts, html.escape(paragraph[end:])]).replace("\n", "<br>\n")

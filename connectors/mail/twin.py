@@ -1,0 +1,281 @@
+"""A mail server on loopback: takes messages and keeps them, misbehaves on demand."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import email
+import email.policy
+import socketserver
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from typing import Any, Self
+
+from connectors.sdk.secret import Secret
+
+_LONGEST_LINE = 4096
+_HELD = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class TwinMessage:
+    """A message that the twin took: its envelope, and the message as a reader sees it."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    raw: bytes = field(repr=False)
+
+    @property
+    def message(self) -> EmailMessage:
+        parsed = email.message_from_bytes(self.raw, policy=email.policy.default)
+        assert isinstance(parsed, EmailMessage)
+        return parsed
+
+    @property
+    def text(self) -> str:
+        body = self.message.get_body(("plain",))
+        return str(body.get_content()).replace("\r\n", "\n") if body else ""
+
+    @property
+    def attachments(self) -> dict[str, bytes]:
+        parts = self.message.iter_attachments()
+        return {part.get_filename() or "": part.get_payload(decode=True) for part in parts}  # type: ignore[misc]
+
+
+class MailTwin:
+    """`with MailTwin() as twin: twin.host, twin.port`; `messages` keeps what was taken.
+
+    `login`: (user, password) wanted before MAIL. `tls`: a server context: STARTTLS is offered, or the conversation
+    starts in TLS when `wrapped`. `misbehave` makes the next conversations go wrong.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(
+        self, *, login: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None, wrapped: bool = False
+    ) -> None:
+        self.messages: list[TwinMessage] = []
+        self.commands: list[str] = []
+        self.login = login
+        self.tls = tls
+        self.wrapped = wrapped
+        self.lock = threading.Lock()
+        self.stopped = threading.Event()
+        self._faults: list[tuple[str, str]] = []
+        self._server: socketserver.ThreadingTCPServer | None = None
+        self.port = 0
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        """Settings of a connection to this twin."""
+        security = "none" if self.tls is None else "tls" if self.wrapped else "starttls"
+        wanted: dict[str, Any] = {"host": self.host, "port": self.port, "security": security}
+        if self.login:
+            wanted |= {"user": self.login[0], "password": Secret(self.login[1])}
+        return wanted | {"sender": "ne-pas-repondre@ville.example", "sender_name": "Ville de Saint-Aubin"} | more
+
+    def misbehave(self, at: str, how: str, times: int = 1) -> None:
+        """At the step `at` ("connect", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "text": while the message comes in,
+        "end": after it): a reply such as "450", "drop" (cut), "slow" (no reply), "garbage", or "lose" (at "end":
+        the message is kept, then the connection cut)."""
+        with self.lock:
+            self._faults += [(at, how)] * times
+
+    def fault(self, at: str) -> str:
+        with self.lock:
+            found = next((fault for fault in self._faults if fault[0] == at), None)
+            if found is None:
+                return ""
+            self._faults.remove(found)
+            return found[1]
+
+    def start(self) -> Self:
+        """Listen; after a stop, on the same port, with the messages kept."""
+        if self._server is None:
+            self.stopped.clear()
+            self._server = _Server((self.host, self.port), _handler_of(self))
+            self.port = self._server.server_address[1]
+            serve = self._server.serve_forever
+            threading.Thread(target=serve, args=(0.02,), name="MailTwin", daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port: connections are refused until `start`."""
+        server, self._server = self._server, None
+        if server is not None:
+            self.stopped.set()
+            server.shutdown()
+            server.server_close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class _Cut(Exception):
+    """The conversation ends here."""
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is no news."""
+
+
+def _handler_of(twin: MailTwin) -> type[socketserver.StreamRequestHandler]:
+    class Handler(_Conversation):
+        pass
+
+    Handler.twin = twin
+    return Handler
+
+
+class _Conversation(socketserver.StreamRequestHandler):
+    twin: MailTwin
+    wbufsize = 0
+
+    def setup(self) -> None:
+        self.secured = self.known = False
+        if self.twin.tls is not None and self.twin.wrapped:
+            self.request = self.twin.tls.wrap_socket(self.request, server_side=True)
+            self.secured = True
+        super().setup()
+        self.sender: str | None = None
+        self.recipients: list[str] = []
+
+    def handle(self) -> None:
+        try:
+            self._act("connect", lambda: self._say("220 jumeau ESMTP"))
+            while True:
+                self._command()
+        except (_Cut, OSError):
+            return
+
+    def _command(self) -> None:
+        line = self._line()
+        verb, _, rest = line.partition(" ")
+        verb = verb.upper()
+        self.twin.commands.append(verb)
+        known: dict[str, Callable[[str], None]] = {
+            "EHLO": self._ehlo, "HELO": self._ehlo, "STARTTLS": self._starttls, "AUTH": self._auth,
+            "MAIL": self._mail, "RCPT": self._rcpt, "DATA": self._data,
+        }  # fmt: skip
+        if verb == "QUIT":
+            self._say("221 au revoir")
+            raise _Cut
+        if verb in ("NOOP", "RSET"):
+            self.sender, self.recipients = (None, []) if verb == "RSET" else (self.sender, self.recipients)
+            self._say("250 OK")
+        elif verb in known:
+            self._act(verb, lambda: known[verb](rest))
+        else:
+            self._say("502 commande inconnue")
+
+    def _act(self, step: str, work: Callable[[], None]) -> None:
+        how = self.twin.fault(step)
+        if how:
+            self._misbehave(how)
+        else:
+            work()
+
+    def _misbehave(self, how: str) -> None:
+        if how == "drop":
+            raise _Cut
+        if how == "slow":
+            self.twin.stopped.wait(_HELD)
+            raise _Cut
+        self._say("\x00\xff n'importe quoi" if how == "garbage" else f"{how} jumeau")
+        if how == "421":
+            raise _Cut
+
+    def _ehlo(self, rest: str) -> None:
+        offers = ["jumeau", "8BITMIME", "SIZE 20000000"]
+        if self.twin.tls is not None and not self.secured:
+            offers.append("STARTTLS")
+        if self.twin.login:
+            offers.append("AUTH PLAIN")
+        for offer in offers[:-1]:
+            self._say(f"250-{offer}")
+        self._say(f"250 {offers[-1]}")
+
+    def _starttls(self, rest: str) -> None:
+        if self.twin.tls is None or self.secured:
+            return self._say("503 pas ici")
+        self._say("220 allons-y")
+        self.request = self.connection = self.twin.tls.wrap_socket(self.request, server_side=True)
+        self.rfile = self.connection.makefile("rb", self.rbufsize)
+        self.wfile = socketserver._SocketWriter(self.connection)  # type: ignore[attr-defined]
+        self.secured = True
+        return None
+
+    def _auth(self, rest: str) -> None:
+        mechanism, _, answer = rest.partition(" ")
+        if mechanism.upper() != "PLAIN":
+            return self._say("504 PLAIN seulement")
+        if not answer:
+            self._say("334 ")
+            answer = self._line()
+        try:
+            _, user, password = base64.b64decode(answer, validate=True).decode().split("\0")
+        except (binascii.Error, ValueError):
+            return self._say("501 illisible")
+        self.known = (user, password) == self.twin.login
+        return self._say("235 bienvenue" if self.known else "535 identifiants refusés")
+
+    def _mail(self, rest: str) -> None:
+        if self.twin.login and not self.known:
+            return self._say("530 identification requise")
+        self.sender, self.recipients = _address(rest), []
+        return self._say("250 OK")
+
+    def _rcpt(self, rest: str) -> None:
+        if self.sender is None:
+            return self._say("503 MAIL d'abord")
+        self.recipients.append(_address(rest))
+        return self._say("250 OK")
+
+    def _data(self, rest: str) -> None:
+        if self.sender is None or not self.recipients:
+            return self._say("503 RCPT d'abord")
+        self._say("354 continuez")
+        if self.twin.fault("text") == "drop":
+            raise _Cut
+        raw = self._text()
+        how = self.twin.fault("end")
+        if how in ("", "lose"):
+            with self.twin.lock:
+                self.twin.messages.append(TwinMessage(self.sender, tuple(self.recipients), raw))
+        if how == "lose":
+            raise _Cut
+        if how:
+            return self._misbehave(how)
+        self.sender, self.recipients = None, []
+        return self._say("250 reçu")
+
+    def _text(self) -> bytes:
+        lines = []
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:
+                raise _Cut
+            lines.append(line[1:] if line.startswith(b".") else line)
+        return b"".join(lines)
+
+    def _line(self) -> str:
+        line = self.rfile.readline(_LONGEST_LINE)
+        if not line:
+            raise _Cut
+        return line.decode("utf-8", "replace").strip()
+
+    def _say(self, text: str) -> None:
+        self.wfile.write(text.encode("latin-1", "replace") + b"\r\n")
+
+
+def _address(rest: str) -> str:
+    return rest.partition("<")[2].partition(">")[0]
