@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from connectors.sdk.files import Folder
+from connectors.sdk.files import Folder, put_away, ready, set_aside
 from schemas.errors import AccessDenied, InvalidMessage
 
 MAX_RETURN_BYTES = 8 * 1024
 RETURN_COLUMNS = ("reference", "statut", "date", "motif")
-DONE, ERRORS = "traites", "erreurs"
 _RETURN_NAME = re.compile(r"retour-([A-Za-z0-9-]{1,80})\.csv")
-_IN_PROGRESS = (".tmp", ".part", ".filepart", ".crdownload")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a ZIP made again is the same to the byte
 
 
@@ -54,7 +52,7 @@ class ReturnFolder:
         self._statuses = frozenset(statuses)
 
     def names(self) -> list[str]:
-        return [name for name in self._folder.names() if not name.lower().endswith(_IN_PROGRESS)]
+        return ready(self._folder)
 
     def read(self, name: str) -> ReturnFile:
         """Raises InvalidMessage, with the reason in French, when it is not exactly one return. What is not a return
@@ -78,11 +76,10 @@ class ReturnFolder:
         )
 
     def done(self, file: ReturnFile) -> None:
-        self._folder.move(file.name, f"{DONE}/{file.name.removesuffix('.csv')}.{file.digest}.csv")
+        put_away(self._folder, file.name, file.digest)
 
     def refuse(self, name: str, why: str) -> None:
-        self._folder.put(f"{ERRORS}/{name[:150]}.motif.txt", f"{why}\n".encode())
-        self._folder.move(name, f"{ERRORS}/{name}")
+        set_aside(self._folder, name, why)
 
     def _row(self, content: bytes) -> dict[str, Any]:
         try:

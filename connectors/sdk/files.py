@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +27,9 @@ from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_NAMES = 10_000
 _SLOWEST = 50_000  # bytes a second below which a transfer is given up
+_HOST_KEY_KINDS = (
+    "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256",
+)  # fmt: skip
 _T = TypeVar("_T")
 
 
@@ -67,6 +70,33 @@ def open_folder(settings: Mapping[str, Any], path: str) -> Folder:
         host_key=_needed(settings, "host_key"), password=settings.get("password"),
         private_key=settings.get("private_key"), timeout=settings.get("timeout", 30.0),
     )  # fmt: skip
+
+
+DONE, ERRORS = "traites", "erreurs"
+_STILL_WRITTEN = (".tmp", ".part", ".filepart", ".crdownload")
+
+
+def ready(folder: Folder) -> list[str]:
+    """The files of a return folder that are whole: those under the usual temporary names of copying tools wait."""
+    return [name for name in folder.names() if not name.lower().endswith(_STILL_WRITTEN)]
+
+
+def put_away(folder: Folder, name: str, digest: str) -> None:
+    """Move a file that was read and committed to `traites`, beside earlier ones of the same name."""
+    stem, dot, suffix = name.rpartition(".")
+    kept = f"{stem}.{digest}.{suffix}" if dot else f"{name}.{digest}"
+    folder.move(name, f"{DONE}/{kept}")
+
+
+def set_aside(folder: Folder, name: str, why: str) -> None:
+    """Move a file that cannot be used to `erreurs`, with a text file that says why."""
+    explain(folder, name, why)
+    folder.move(name, f"{ERRORS}/{name}")
+
+
+def explain(folder: Folder, name: str, why: str) -> None:
+    """Write, in `erreurs`, why a file or some of its lines were not used."""
+    folder.put(f"{ERRORS}/{name[:100]}.motif.txt", f"{why}\n".encode())
 
 
 def check_name(name: str) -> str:
@@ -361,8 +391,16 @@ def _options(
         "host": host, "port": port, "username": username, "password": password.reveal() if password else None,
         "client_keys": keys, "known_hosts": (trusted, [], []), "config": None, "agent_path": None, "gss_host": None,
         "preferred_auth": "publickey,password,keyboard-interactive", "connect_timeout": timeout,
+        "server_host_key_algs": _host_key_kinds(trusted),
         "login_timeout": timeout, "keepalive_interval": 15, "keepalive_count_max": 2,
     }  # fmt: skip
+
+
+def _host_key_kinds(trusted: Sequence[asyncssh.SSHKey]) -> list[str]:
+    """The kinds of the expected keys first. The others stay on offer so that a server with another key shows it, and
+    is refused for it, rather than leaving without a word."""
+    expected = {kind.decode() for key in trusted for kind in key.sig_algorithms}
+    return sorted(_HOST_KEY_KINDS, key=lambda kind: kind not in expected)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,232 @@
+"""Changes and requests for packages without an API, as rows of files; their own news and answers read back."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from connectors.filedrop.client import MAX_BYTES, Answer, Move, Reading, read_answers, read_news, write
+from connectors.filedrop.layout import Layout, Site
+from connectors.sdk import Connector, Context, Probe
+from connectors.sdk.files import Folder, explain, open_folder, put_away, ready, set_aside
+from schemas.delivery import Delivery, Done, Polled
+from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused
+from schemas.event import MAX_BATCH, Event
+
+_DROPPED = "DEPOSE"
+_WRITTEN = re.compile(r"([A-Za-z0-9._-]{1,160})~([0-9A-Za-z-]{0,40})~([0-9a-f]{6})")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event ready to be written. `key` is its exchange key as the package sees it."""
+
+    event_type: str
+    key: str
+    cells: tuple[str, ...]
+
+
+class FileDrop(Connector):
+    """Every row carries its exchange key, made from `delivery.key`: the package knows a row that it has read before.
+
+    Files are named so that their alphabetical order is the order in which they were dropped, even when the package
+    collects late; a retry writes over the file of the first attempt while it still lies there.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        where, back = self.settings["drop_folder"], self.settings.get("return_folder")
+        if back and back.rstrip("/") == where.rstrip("/"):
+            raise ConfigError("must not be the drop folder", key="return_folder")
+        self.site = Site.of(self.settings)
+        self._answers_prefix = self.settings.get("answers_prefix", "reponses-")
+        self._alone = self.settings.get("files", "batch") == "event"
+        self._seal = f"{context.tenant} {context.system}"
+        self._out = open_folder(self.settings, where)
+        self._back = open_folder(self.settings, back) if back else None
+        self._naming = threading.Lock()
+        self._last = datetime.min.replace(tzinfo=UTC)
+
+    def probe(self) -> Probe:
+        try:
+            waiting = len(self._out.names())
+            returns = len(ready(self._back)) if self._back else 0
+        except HubError as error:
+            return Probe(False, f"Dossiers d'échange inaccessibles : {error.reason}")
+        return Probe(True, f"{waiting} fichier(s) à collecter, {returns} fichier(s) à lire.")
+
+    def prepare(self, delivery: Delivery) -> Row:
+        event = delivery.event
+        layout = self.site.layouts.get(event.type)
+        if layout is None:
+            raise Refused("Ce raccordement n'a pas de colonnes pour cet événement.", native="colonnes")
+        key = self._written_key(delivery)
+        # Named over the event's own members: a producer must not choose what the row says about itself.
+        own = {"recipient": {"reference": delivery.reference}, "delivery": {"key": key, "type": event.type}}
+        return Row(event.type, key, self.site.row(layout, {**event.data, **own}))
+
+    def send(self, delivery: Delivery, prepared: Row) -> Done:
+        self._drop(prepared.event_type, [prepared], again=delivery.attempt > 1)
+        return self._done(delivery, prepared)
+
+    def handle_many(self, deliveries: Sequence[Delivery]) -> list[Done | HubError]:
+        outcomes: dict[int, Done | HubError] = {}
+        rows: dict[int, Row] = {}
+        for place, delivery in enumerate(deliveries):
+            try:
+                rows[place] = self.prepare(delivery)
+            except HubError as error:
+                outcomes[place] = error
+        for places in self._together(rows):
+            outcomes |= self._drop_together(deliveries, rows, places)
+        return [outcomes[place] for place in range(len(deliveries))]
+
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        if self._back is None:
+            return
+        for name in ready(self._back):
+            try:
+                reading = self._read(self._back, name)
+                events = [*self._moves(reading), *self._answered(reading)]
+            except InvalidMessage as error:
+                set_aside(self._back, name, error.reason)
+                continue
+            if reading.faults and not events:
+                set_aside(self._back, name, "\n".join(reading.faults))
+                continue
+            if reading.faults:
+                explain(self._back, name, "\n".join(reading.faults))
+            yield from _in_parts(events, partial(put_away, self._back, name, reading.digest))
+
+    def close(self) -> None:
+        for folder in (self._out, self._back):
+            if folder is not None:
+                folder.close()
+
+    def _together(self, rows: Mapping[int, Row]) -> list[list[int]]:
+        if self._alone:
+            return [[place] for place in rows]
+        by_type: dict[str, list[int]] = {}
+        for place, row in rows.items():
+            by_type.setdefault(row.event_type, []).append(place)
+        return list(by_type.values())
+
+    def _drop_together(
+        self, deliveries: Sequence[Delivery], rows: Mapping[int, Row], places: Sequence[int]
+    ) -> dict[int, Done | HubError]:
+        again = any(deliveries[place].attempt > 1 for place in places)
+        try:
+            self._drop(rows[places[0]].event_type, [rows[place] for place in places], again=again)
+        except HubError as error:
+            return dict.fromkeys(places, error)
+        return {place: self._done(deliveries[place], rows[place]) for place in places}
+
+    def _drop(self, event_type: str, rows: Sequence[Row], *, again: bool) -> None:
+        layout = self.site.layouts[event_type]
+        content = write(self.site, layout, [row.cells for row in rows])
+        self._out.put(self._name(layout, rows, again=again), content)
+
+    def _name(self, layout: Layout, rows: Sequence[Row], *, again: bool) -> str:
+        digest = hashlib.sha256("\n".join(row.key for row in rows).encode()).hexdigest()[:12]
+        end = f"-{digest}-{len(rows)}.{self.site.format}"
+        if again:
+            for name in self._out.names():
+                if name.startswith(f"{layout.prefix}-") and name.endswith(end):
+                    return name
+        return f"{layout.prefix}-{self._moment():%Y%m%dT%H%M%S%fZ}{end}"
+
+    def _moment(self) -> datetime:
+        with self._naming:
+            self._last = max(self.context.now().astimezone(UTC), self._last + timedelta(microseconds=1))
+            return self._last
+
+    def _written_key(self, delivery: Delivery) -> str:
+        body = f"{delivery.key}~{delivery.request_id or ''}"
+        return f"{body}~{self._code(body)}"
+
+    def _code(self, body: str) -> str:
+        return hashlib.sha256(f"{self._seal} {body}".encode()).hexdigest()[:6]
+
+    def _request_of(self, key: str) -> str | None:
+        """The request that a row was about. Raises InvalidMessage for a key that we never wrote."""
+        match = _WRITTEN.fullmatch(key)
+        if match is None or match.group(3) != self._code(f"{match.group(1)}~{match.group(2)}"):
+            raise InvalidMessage("cette clé n'est celle d'aucun envoi")
+        return match.group(2) or None
+
+    def _done(self, delivery: Delivery, row: Row) -> Done:
+        if row.event_type != "request.received":
+            return Done("Déposé pour le logiciel")
+        link: dict[str, Any] = {"references": delivery.event.data["request"]["references"]}
+        if delivery.request_id:
+            link["id"] = delivery.request_id
+        return Done("Déposé pour le logiciel", events=[self._status(link, _DROPPED, "", f"{row.key}:{_DROPPED}")])
+
+    def _read(self, folder: Folder, name: str) -> Reading:
+        news = self.site.news
+        is_news = news is not None and name.startswith(news.prefix)
+        if not name.lower().endswith(".csv") or not (is_news or name.startswith(self._answers_prefix)):
+            raise InvalidMessage("Ce nom de fichier n'est pas convenu.", code="nom")
+        try:
+            content = folder.read(name, MAX_BYTES)
+        except (AccessDenied, InvalidMessage):
+            raise InvalidMessage(f"Fichier illisible ou de plus de {MAX_BYTES} octets.", code="illisible") from None
+        if news is not None and is_news:
+            return read_news(self.site, news, name, content)
+        return read_answers(self.site, name, content)
+
+    def _moves(self, reading: Reading) -> Iterator[Event]:
+        for move in reading.moves:
+            yield self.event("citizen.address-changed", self._moved(move), id=f"{reading.digest}:{move.line}")
+
+    def _moved(self, move: Move) -> dict[str, Any]:
+        value = {"value": move.address, "source": self.context.system, "date": move.date, "quality": "declared"}
+        return {
+            "citizen": {"references": [{"system": self.context.system, "id": move.reference}]},
+            "new_address": value, "effective_on": move.date,
+        }  # fmt: skip
+
+    def _answered(self, reading: Reading) -> Iterator[Event]:
+        for answer in reading.answers:
+            try:
+                event = self._answer(reading, answer)
+            except InvalidMessage as error:
+                reading.faults.append(f"ligne {answer.line} : {error.reason}")
+                continue
+            if event is not None:
+                yield event
+
+    def _answer(self, reading: Reading, answer: Answer) -> Event | None:
+        """None when the row concerned no request and the package only confirms: there is nobody to tell."""
+        if self.statuses.canonical(answer.result) is None or answer.result == _DROPPED:
+            raise InvalidMessage("ce résultat n'est pas convenu")
+        request = self._request_of(answer.key)
+        if request is None and answer.result != "ENREGISTRE":
+            raise InvalidMessage(f"{answer.result} pour un envoi sans demande : à traiter par le service")
+        if request is None:
+            return None
+        return self._status({"id": request}, answer.result, answer.reason, f"{reading.digest}:{answer.line}")
+
+    def _status(self, link: Mapping[str, Any], native: str, reason: str, id: str) -> Event:
+        row = self.statuses.canonical(native)
+        if row is None:
+            raise ValueError(f"statuses.csv does not say {native}")
+        data: dict[str, Any] = {
+            "request": link, "status": row.canonical or None, "native": {"code": native, "label": row.label},
+        }  # fmt: skip
+        data |= {name: text for name, text in (("phase", row.phase), ("reason", reason)) if text}
+        return self.event("request.status-changed", data, id=id)
+
+
+def _in_parts(events: Sequence[Event], acknowledge: Any) -> Iterator[Polled]:
+    """At most a batch at a time; the file is put away once its last part is committed."""
+    parts = [events[at : at + MAX_BATCH] for at in range(0, len(events), MAX_BATCH)] or [[]]
+    for part in parts[:-1]:
+        yield Polled(part)
+    yield Polled(parts[-1], acknowledge=acknowledge)

@@ -1,0 +1,248 @@
+"""A site's columns: which value of an event goes into which cell, and how it is written. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import ConfigError, Refused
+
+KEY = "/delivery/key"
+_DATES = {"JJ/MM/AAAA": "%d/%m/%Y", "AAAA-MM-JJ": "%Y-%m-%d", "AAAAMMJJ": "%Y%m%d"}
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt].*)?")
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_XML_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+# Letters and signs that decomposition leaves whole.
+_NEAREST = str.maketrans({
+    "œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
+    "ı": "i", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"',
+    "–": "-", "—": "-", "…": "...", "€": "EUR", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "ʼ": "'", "‑": "-",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`sources` are JSON pointers joined by a space, `then` follows after a comma; a `constant` needs neither."""
+
+    name: str
+    sources: tuple[str, ...] = ()
+    then: str | None = None
+    constant: str | None = None
+    format: str = "text"
+    required: bool = False
+    max_length: int | None = None
+    absent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    prefix: str
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The files of the package's own changes: how their names begin, and the column of each value."""
+
+    prefix: str
+    reference: str
+    address: str
+    postal_code: str
+    city: str
+    date: str
+    complement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """How this site writes its files, in both directions."""
+
+    format: str
+    encoding: str
+    transliterate: bool
+    separator: str
+    quote_all: bool
+    line_end: str
+    header: bool
+    neutralise: bool
+    date_format: str
+    decimal: str
+    xml_root: str
+    xml_row: str
+    layouts: Mapping[str, Layout]
+    news: News | None
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> Site:
+        """Raises ConfigError when columns repeat, none carries the exchange key, or XML cannot name them."""
+        preset = _preset(settings.get("preset"))
+        raw = {**preset.get("layouts", {}), **settings.get("layouts", {})}
+        layouts = {event_type: _layout(event_type, layout) for event_type, layout in raw.items()}
+        news = settings.get("news") or preset.get("news")
+        site = Site(
+            format=settings.get("format", "csv"), encoding=settings.get("encoding", "utf-8"),
+            transliterate=settings.get("unmappable", "refuse") == "transliterate",
+            separator=settings.get("separator", ";"), quote_all=settings.get("quoting", "minimal") == "all",
+            line_end={"crlf": "\r\n", "lf": "\n"}[settings.get("line_end", "crlf")],
+            header=settings.get("header", True), neutralise=settings.get("neutralise_formulas", True),
+            date_format=settings.get("date_format", "JJ/MM/AAAA"), decimal=settings.get("decimal", ","),
+            xml_root=settings.get("xml_root", "echanges"), xml_row=settings.get("xml_row", "echange"),
+            layouts=layouts, news=News(**news) if news else None,
+        )  # fmt: skip
+        site._check_xml_names()
+        return site
+
+    def row(self, layout: Layout, view: Mapping[str, Any]) -> tuple[str, ...]:
+        """The cells of one event, as text that the site's encoding can hold. Raises Refused, naming the column only."""
+        return tuple(self._cell(column, view) for column in layout.columns)
+
+    def date(self, text: str) -> str:
+        """A date as the package writes it, in ISO form. Raises ValueError."""
+        return datetime.strptime(text, _DATES[self.date_format]).date().isoformat()  # noqa: DTZ007 (a day has no zone)
+
+    def _cell(self, column: Column, view: Mapping[str, Any]) -> str:
+        text = self._written(column, view)
+        if not text and column.required:
+            raise _refused(column, "manque")
+        text = text or column.absent
+        if _UNWRITABLE.search(text):
+            raise _refused(column, "contient un caractère de contrôle")
+        if column.max_length is not None and len(text) > column.max_length:
+            raise _refused(column, f"dépasse {column.max_length} caractères")
+        return self._mapped(column, text)
+
+    def _written(self, column: Column, view: Mapping[str, Any]) -> str:
+        if column.constant is not None:
+            return column.constant
+        texts = [self._formatted(column, found(view, pointer)) for pointer in column.sources]
+        text = " ".join(part for part in texts if part)
+        more = self._formatted(column, found(view, column.then)) if column.then else ""
+        return ", ".join(part for part in (text, more) if part)
+
+    def _formatted(self, column: Column, value: object) -> str:
+        text = _text(column, value)
+        if not text:
+            return ""
+        if column.format == "date":
+            return self._dated(column, text)
+        if column.format == "number":
+            return self._number(column, text)
+        if column.format == "phone":
+            return _phone(text)
+        return text.upper() if column.format == "upper" else text
+
+    def _dated(self, column: Column, text: str) -> str:
+        try:
+            if not _ISO_DATE.fullmatch(text):
+                raise ValueError
+            return date.fromisoformat(text[:10]).strftime(_DATES[self.date_format])
+        except ValueError:
+            raise _refused(column, "n'est pas une date complète") from None
+
+    def _number(self, column: Column, text: str) -> str:
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            number = Decimal("nan")
+        if not number.is_finite() or abs(number.adjusted()) > 20:
+            raise _refused(column, "n'est pas un nombre")
+        return format(number, "f").replace(".", self.decimal)
+
+    def _mapped(self, column: Column, text: str) -> str:
+        if self.format == "xml" or self._holds(text):
+            return text
+        nearest = "".join(c if self._holds(c) else _nearest(c) for c in text)
+        if self.transliterate and self._holds(nearest):
+            return nearest
+        raise _refused(column, f"contient un caractère que l'encodage {self.encoding} ne connaît pas")
+
+    def _holds(self, text: str) -> bool:
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def _check_xml_names(self) -> None:
+        names = [name for layout in self.layouts.values() for name in layout.names] if self.format == "xml" else []
+        for name in names:
+            if not _XML_NAME.fullmatch(name):
+                raise ConfigError(f"{name} cannot name an XML element", key="layouts")
+
+
+def found(view: Any, pointer: str) -> Any:
+    """What a JSON pointer leads to; None when it leads nowhere."""
+    for step in pointer.split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(view, Mapping):
+            view = view.get(step)
+        elif isinstance(view, Sequence) and not isinstance(view, str) and step.isdecimal() and int(step) < len(view):
+            view = view[int(step)]
+        else:
+            return None
+    return view
+
+
+def _preset(name: str | None) -> Mapping[str, Any]:
+    if name is None:
+        return {}
+    presets = json.loads((Path(__file__).parent / "presets.json").read_text(encoding="utf-8"))
+    return dict(presets[name])
+
+
+def _layout(event_type: str, raw: Mapping[str, Any]) -> Layout:
+    layout = Layout(raw["prefix"], tuple(_column(column) for column in raw["columns"]))
+    key = f"layouts.{event_type}"
+    if len(set(layout.names)) != len(layout.names):
+        raise ConfigError("two columns have the same name", key=key)
+    if not any(column.sources == (KEY,) for column in layout.columns):
+        raise ConfigError(f"one column must hold {KEY}: the package knows a row it has already read by it", key=key)
+    return layout
+
+
+def _column(raw: Mapping[str, Any]) -> Column:
+    sources = raw.get("from", ())
+    rest = {key: value for key, value in raw.items() if key != "from"}
+    return Column(sources=(sources,) if isinstance(sources, str) else tuple(sources), **rest)
+
+
+def _text(column: Column, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "oui" if value else "non"
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value).strip()
+    if isinstance(value, int | float | Decimal):
+        return str(value)
+    if isinstance(value, Sequence) and all(isinstance(item, str | int | float) for item in value):
+        return " ".join(_text(column, item) for item in value)
+    raise _refused(column, "n'est pas une valeur simple")
+
+
+def _phone(text: str) -> str:
+    """As French packages key it: ten digits, or 00 and the country."""
+    digits = re.sub(r"\(0\)|[^0-9+]", "", text)
+    if digits.startswith("+33"):
+        return "0" + digits[3:]
+    return digits.replace("+", "00", 1)
+
+
+def _nearest(character: str) -> str:
+    plain = character.translate(_NEAREST)
+    return "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+
+
+def _refused(column: Column, why: str) -> Refused:
+    return Refused(f"La colonne {column.name} ne peut pas être écrite : la valeur {why}.", native=column.name)

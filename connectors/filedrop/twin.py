@@ -1,0 +1,183 @@
+"""A family or billing package without an API: it reads the files dropped for it and leaves its own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from connectors.filedrop.layout import KEY, Layout, Site
+from connectors.sdk.sftp_twin import SftpTwin
+from connectors.sdk.xml import local_name, parse_xml
+from schemas.errors import InvalidMessage
+
+DROP, RETURN = "entrants", "sortants"
+
+
+@dataclass
+class PackageTwin:
+    """`with PackageTwin("family") as package:` starts its SFTP account; `connection_settings()` (SFTP) or
+    `local_settings()` (the same folders) is what a connection to it sets; `site` are the settings of its files.
+
+    `collect()` reads what was dropped, in the order of the file names, and keeps one record per identifier; a row whose
+    exchange key it knows is counted in `repeated` and changes nothing. `collecting` reads by itself, `answering`
+    leaves a return file for each file read, `echoing` gives every address back as its own news.
+    """
+
+    preset: str = "family"
+    site: Mapping[str, Any] = field(default_factory=dict)
+    collecting: bool = False
+    answering: bool = False
+    echoing: bool = False
+    records: dict[str, dict[str, str]] = field(default_factory=dict)
+    applied: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    repeated: int = 0
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sftp = SftpTwin()
+        self.drop, self.returns = self.sftp.root / DROP, self.sftp.root / RETURN
+        self.drop.mkdir()
+        self.returns.mkdir()
+        self._site = Site.of({"preset": self.preset, **self.site})
+        self._known: set[str] = set()
+        self._numbers = itertools.count(1)
+        self._ended = threading.Event()
+        self._collector = threading.Thread(target=self._collect_on, name="filedrop-twin", daemon=True)
+        self._taking = threading.Lock()
+
+    def __enter__(self) -> PackageTwin:
+        self.sftp.__enter__()
+        if self.collecting:
+            self._collector.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._ended.set()
+        if self._collector.is_alive():
+            self._collector.join()
+        self.sftp.__exit__(kind, error, at)
+
+    def connection_settings(self, **changes: Any) -> dict[str, Any]:
+        folders = {"drop_folder": f"/{DROP}", "return_folder": f"/{RETURN}", "preset": self.preset}
+        return self.sftp.settings(**(folders | dict(self.site) | changes))
+
+    def local_settings(self, **changes: Any) -> dict[str, Any]:
+        folders = {"drop_folder": str(self.drop), "return_folder": str(self.returns), "preset": self.preset}
+        return folders | dict(self.site) | changes
+
+    def stop(self) -> None:
+        self.sftp.stop()
+
+    def start(self) -> None:
+        self.sftp.start()
+
+    def misbehave(self, kind: str, times: int = 1) -> None:
+        """As `SftpTwin`: `full`, `denied`, `cut`, `cut-rename`, `slow`."""
+        self.sftp.misbehave(kind, times)
+
+    @property
+    def effects(self) -> int:
+        """Rows that changed something, each once however often it came."""
+        return len(self.applied)
+
+    def collect(self) -> int:
+        """Read every file that lies in the drop folder; how many rows were new."""
+        before = self.effects
+        with self._taking:
+            for path in sorted(p for p in self.drop.iterdir() if not p.name.startswith(".") and p.suffix != ".refuse"):
+                self._take(path)
+        return self.effects - before
+
+    def tell_move(
+        self, reference: str, address: str, postal_code: str, city: str, date: str = "", complement: str = ""
+    ) -> str:
+        """The package's own news, as a file of one line. The name of the file."""
+        return self.tell_moves([(reference, address, postal_code, city, date, complement)])
+
+    def tell_moves(self, moves: list[tuple[str, str, str, str, str, str]]) -> str:
+        news = self._news
+        header = [news.reference, news.address, news.postal_code, news.city, news.date]
+        header.append(news.complement or "Colonne_interne")
+        rows = [[r, a, p, c, d or self._today(), more] for r, a, p, c, d, more in moves]
+        return self.leave(f"{news.prefix}{next(self._numbers):05d}.csv", self._csv([header, *rows]))
+
+    def answer(self, key: str, result: str, reason: str = "") -> str:
+        return self.answer_all([(key, result, reason)])
+
+    def answer_all(self, answers: list[tuple[str, str, str]]) -> str:
+        rows = [["cle", "resultat", "motif"], *([*answer] for answer in answers)]
+        return self.leave(f"reponses-{next(self._numbers):05d}.csv", self._csv(rows))
+
+    def leave(self, name: str, content: str | bytes) -> str:
+        """Put any file into the outgoing folder: under another name, then renamed."""
+        raw = content if isinstance(content, bytes) else content.encode(self._site.encoding)
+        temporary = self.returns / f".{name}.tmp"
+        temporary.write_bytes(raw)
+        temporary.rename(self.returns / name)
+        return name
+
+    @property
+    def _news(self) -> Any:
+        assert self._site.news is not None
+        return self._site.news
+
+    def _today(self) -> str:
+        return {"JJ/MM/AAAA": "02/03/2026", "AAAA-MM-JJ": "2026-03-02", "AAAAMMJJ": "20260302"}[self._site.date_format]
+
+    def _csv(self, rows: list[list[str]]) -> str:
+        buffer = io.StringIO()
+        csv.writer(buffer, delimiter=self._site.separator, lineterminator=self._site.line_end).writerows(rows)
+        return buffer.getvalue()
+
+    def _collect_on(self) -> None:
+        while not self._ended.wait(0.1):
+            self.collect()
+
+    def _take(self, path: Path) -> None:
+        try:
+            layout = next((v for v in self._site.layouts.values() if path.name.startswith(f"{v.prefix}-")), None)
+            if layout is None:
+                raise InvalidMessage("a file of no kind I know")
+            rows = list(self._rows(layout, path.read_bytes()))
+        except (InvalidMessage, UnicodeDecodeError, csv.Error) as error:
+            self.rejected.append((path.name, str(error)))
+            path.rename(path.with_suffix(".refuse"))
+            return
+        path.unlink()
+        keys = [self._apply(layout, row) for row in rows]
+        if self.answering and keys:
+            self.answer_all([(key, "ENREGISTRE", "") for key in keys])
+
+    def _apply(self, layout: Layout, row: dict[str, str]) -> str:
+        key = row[next(column.name for column in layout.columns if column.sources == (KEY,))]
+        if key in self._known:
+            self.repeated += 1
+            return key
+        self._known.add(key)
+        reference = row[next(column.name for column in layout.columns if column.required)]
+        self.applied.append((reference, row))
+        self.records.setdefault(reference, {}).update({name: cell for name, cell in row.items() if cell})
+        if self.echoing and self._news.city in row:
+            address, postal_code, city = (row[n] for n in (self._news.address, self._news.postal_code, self._news.city))
+            self.tell_move(reference, address, postal_code, city, complement=row.get(self._news.complement, ""))
+        return key
+
+    def _rows(self, layout: Layout, content: bytes) -> Iterator[dict[str, str]]:
+        if self._site.format == "xml":
+            for element in parse_xml(content):
+                yield {local_name(cell): cell.text or "" for cell in element}
+            return
+        text = io.StringIO(content.decode(self._site.encoding), newline="")
+        lines = list(csv.reader(text, delimiter=self._site.separator, strict=True))
+        header = lines.pop(0) if self._site.header and lines else list(layout.names)
+        if header != list(layout.names) or any(len(line) != len(header) for line in lines):
+            raise InvalidMessage("the columns are not those agreed upon")
+        for line in lines:
+            yield dict(zip(header, line, strict=True))

@@ -1,0 +1,409 @@
+"""Dropping rows for packages without an API, and reading their news and answers, with their twin."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from connectors.filedrop.connector import FileDrop
+from connectors.filedrop.twin import PackageTwin
+from connectors.sdk.secret import Secret
+from schemas.delivery import Delivery, Done
+from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLater, Unknown
+from schemas.event import Event
+from schemas.registry import Registry
+from tests.connectors.filedrop.events import REQUEST_ID, asked, moved, reached, value
+from tests.support.context import context_for
+
+REGISTRY = Registry.load()
+
+
+@pytest.fixture
+def package() -> Iterator[PackageTwin]:
+    with PackageTwin() as package:
+        yield package
+
+
+@pytest.fixture
+def connector(package: PackageTwin) -> Iterator[FileDrop]:
+    connector = opened(package)
+    yield connector
+    connector.close()
+
+
+def opened(package: PackageTwin, **changes: Any) -> FileDrop:
+    return FileDrop(context_for("filedrop", package.connection_settings(**changes)))
+
+
+def local(package: PackageTwin, **changes: Any) -> FileDrop:
+    return FileDrop(context_for("filedrop", package.local_settings(**changes)))
+
+
+def polled(connector: FileDrop) -> list[Event]:
+    events: list[Event] = []
+    for batch in connector.poll(None):
+        assert len(batch.events) <= 500
+        for event in batch.events:
+            REGISTRY.validate(event)
+        events.extend(batch.events)
+        if batch.acknowledge:
+            batch.acknowledge()
+    return events
+
+
+def all_done(outcomes: list[Done | HubError]) -> bool:
+    return all(isinstance(outcome, Done) for outcome in outcomes)
+
+
+def set_aside(package: PackageTwin, name: str) -> str:
+    return (package.returns / "erreurs" / f"{name}.motif.txt").read_text()
+
+
+def test_a_move_reaches_the_family_package(package: PackageTwin, connector: FileDrop) -> None:
+    done = connector.handle(moved(complement="Bâtiment C, porte 12"))
+    package.collect()
+    assert (done.answer, done.reference, list(done.events)) == ("Déposé pour le logiciel", None, [])
+    record = package.records["F-1042"]
+    assert record["Responsable_1_Adresse"] == "12 bis rue des Tilleuls, Bâtiment C, porte 12"
+    assert (record["Responsable_1_Code_postal"], record["Responsable_1_Ville"]) == ("38999", "Valbruyère")
+    assert record["Date_Effet"] == "01/04/2026"
+
+
+def test_a_move_reaches_the_billing_package() -> None:
+    with PackageTwin("billing", site={"encoding": "cp1252", "separator": ",", "line_end": "lf"}) as package:
+        connector = opened(package)
+        connector.handle(moved(complement="Bât. C"))
+        package.collect()
+        record = package.records["F-1042"]
+        assert (record["NOM"], record["ADRESSE_2"], record["VILLE"]) == ("CORVISART", "Bât. C", "VALBRUYÈRE")
+        connector.close()
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        {"format": "xml"},
+        {"format": "xml", "encoding": "iso-8859-15"},
+        {"encoding": "utf-8-sig", "quoting": "all"},
+        {"header": False, "date_format": "AAAAMMJJ"},
+        {"separator": "\t", "encoding": "iso-8859-15"},
+    ],
+)
+def test_every_way_of_writing_is_read_by_the_package(site: dict[str, Any]) -> None:
+    with PackageTwin("family", site=site) as package:
+        connector = local(package)
+        connector.handle(moved(street="rue de l'Été ; « haute »" if "xml" in str(site) else "rue; de l'Été"))
+        assert (package.collect(), package.rejected) == (1, [])
+        assert "Été" in package.records["F-1042"]["Responsable_1_Adresse"]
+
+
+def test_columns_of_the_site_replace_those_of_the_preset() -> None:
+    columns = [
+        {"name": "K", "from": "/delivery/key"},
+        {"name": "ID", "from": "/recipient/reference", "required": True},
+        {"name": "CP", "from": "/new_address/value/postal_code"},
+    ]
+    layouts = {"citizen.address-changed": {"prefix": "maj", "columns": columns}}
+    with PackageTwin("family", site={"layouts": layouts}) as package:
+        local(package).handle(moved())
+        [path] = package.drop.iterdir()
+        assert path.name.startswith("maj-")
+        assert path.read_text().splitlines()[0] == "K;ID;CP"
+        assert path.read_text().splitlines()[1].endswith(";F-1042;38999")
+
+
+def test_a_contact_and_a_request_have_their_own_files(package: PackageTwin) -> None:
+    connector = local(package)
+    connector.handle(reached(phone=value("+33600000012"), email=value("maelle@courriel.example")))
+    done = connector.handle(asked(2))
+    package.collect()
+    assert package.records["F-1042"]["Responsable_1_Portable"] == "0600000012"
+    assert package.records["QF-2"]["Demandeur_Nom"] == "Benzerti"
+    [event] = done.events
+    REGISTRY.validate(event)
+    assert (event.data["status"], event.data["request"]["id"]) == ("transferred", REQUEST_ID)
+
+
+def test_many_deliveries_are_one_file(package: PackageTwin) -> None:
+    connector = local(package)
+    outcomes = connector.handle_many([moved(n, family=f"F-{n}") for n in range(150)])
+    assert all_done(outcomes)
+    assert len(list(package.drop.iterdir())) == 1
+    assert package.collect() == 150
+
+
+def test_one_file_for_each_event_when_the_site_says_so(package: PackageTwin) -> None:
+    local(package, files="event").handle_many([moved(n, family=f"F-{n}") for n in range(5)])
+    assert len(list(package.drop.iterdir())) == 5
+
+
+def test_a_row_that_cannot_be_written_does_not_hold_back_the_others(package: PackageTwin) -> None:
+    connector = local(package, encoding="iso-8859-15")
+    outcomes = connector.handle_many([moved(1), moved(2, given="Łucja"), moved(3, family=None), asked(4)])
+    assert [type(outcome) for outcome in outcomes] == [Done, Refused, Refused, Done]
+    assert len(list(package.drop.iterdir())) == 2
+    assert "Łucja" not in str(outcomes[1])
+
+
+def test_an_event_without_columns_is_refused() -> None:
+    with PackageTwin("billing") as package, pytest.raises(Refused):
+        local(package).handle(asked())
+
+
+def test_the_same_deliveries_again_change_the_package_once(package: PackageTwin, connector: FileDrop) -> None:
+    batch = [moved(n, family=f"F-{n}") for n in range(3)]
+    connector.handle_many(batch)
+    package.collect()
+    connector.handle_many([Delivery(d.event, d.key, d.reference, 2, d.request_id) for d in batch])
+    package.collect()
+    assert (package.effects, package.repeated) == (3, 3)
+
+
+def test_a_retry_writes_over_the_file_that_was_not_yet_taken(package: PackageTwin, connector: FileDrop) -> None:
+    package.misbehave("cut-rename")
+    [outcome] = connector.handle_many([moved(1)])
+    assert isinstance(outcome, Unknown)
+    connector.handle_many([moved(1, attempt=2)])
+    assert len(list(package.drop.iterdir())) == 1
+    package.collect()
+    assert (package.effects, package.repeated) == (1, 0)
+
+
+def test_files_taken_late_are_read_in_the_order_of_the_drops(package: PackageTwin) -> None:
+    moments = iter(datetime(2026, 3, 2, 12, 0, second, tzinfo=UTC) for second in (5, 5, 4, 9))
+    context = context_for("filedrop", package.local_settings(), now=lambda: next(moments))
+    connector = FileDrop(context)
+    for number, house in enumerate(["1", "2", "3", "4"]):
+        connector.handle_many([moved(number, house_number=house)])
+    package.collect()
+    houses = [row["Responsable_1_Adresse"].split()[0] for _, row in package.applied]
+    assert houses == ["1", "2", "3", "4"]
+
+
+def test_preparing_touches_nothing(package: PackageTwin, connector: FileDrop) -> None:
+    assert connector.prepare(moved()).cells[1] == "F-1042"
+    assert list(package.drop.iterdir()) == []
+    assert package.sftp.logins == 0
+
+
+def test_an_outage_is_tried_later_and_everything_arrives_once_after_it(
+    package: PackageTwin, connector: FileDrop
+) -> None:
+    package.stop()
+    batch = [moved(n, family=f"F-{n}") for n in range(20)]
+    assert all(isinstance(outcome, TryLater) for outcome in connector.handle_many(batch))
+    assert not connector.probe().ok
+    package.start()
+    assert all_done(connector.handle_many(batch))
+    package.collect()
+    assert (package.effects, package.repeated) == (20, 0)
+    assert connector.probe().ok
+
+
+@pytest.mark.parametrize("fault", ["full", "cut"])
+def test_a_drop_that_fails_leaves_nothing_to_collect(package: PackageTwin, connector: FileDrop, fault: str) -> None:
+    package.misbehave(fault)
+    [outcome] = connector.handle_many([moved()])
+    assert isinstance(outcome, TryLater)
+    assert package.collect() == 0
+    assert package.rejected == []
+
+
+def test_a_wrong_password_pauses_the_connection(package: PackageTwin) -> None:
+    connector = opened(package, password=Secret("perdu"))
+    with pytest.raises(AccessDenied):
+        connector.handle(moved())
+    connector.close()
+
+
+def test_the_two_folders_must_differ(package: PackageTwin) -> None:
+    with pytest.raises(ConfigError):
+        local(package, return_folder=str(package.drop))
+
+
+def test_the_package_tells_a_move_of_its_own(package: PackageTwin, connector: FileDrop) -> None:
+    package.tell_move("F-7", "4, chemin du Vieux Lavoir, Bâtiment C", "38999", "Valbruyère", "05/03/2026")
+    [event] = polled(connector)
+    assert event.type == "citizen.address-changed"
+    assert event.data["citizen"] == {"references": [{"system": "filedrop", "id": "F-7"}]}
+    assert event.data["new_address"]["value"] == {
+        "house_number": "4", "street": "chemin du Vieux Lavoir", "complement": "Bâtiment C", "postal_code": "38999",
+        "city": "Valbruyère",
+    }  # fmt: skip
+    assert event.data["new_address"]["date"] == "2026-03-05"
+    assert polled(connector) == []
+    assert len(list((package.returns / "traites").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        {}, {"complement": "Bâtiment C, porte 12"}, {"house_number": None, "street": "Le Bourg"},
+        {"house_number": "4", "street": "rue du 8 Mai 1945"}, {"house_number": "7 B"},
+        {"house_number": None, "street": "=HYPERLINK"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("preset", ["family", "billing"])
+def test_an_address_given_back_says_what_was_told(preset: str, to: dict[str, Any]) -> None:
+    with PackageTwin(preset, echoing=True) as package:
+        connector = local(package)
+        delivery = moved(**to)
+        connector.handle(delivery)
+        package.collect()
+        [event] = polled(connector)
+        told = delivery.event.data["new_address"]["value"]
+        back = event.data["new_address"]["value"]
+        assert {k: v.casefold() for k, v in back.items()} == {
+            k: v.casefold() for k, v in told.items() if k != "insee_code"
+        }
+
+
+def test_news_read_again_before_their_acknowledgement_are_the_same_events(
+    package: PackageTwin, connector: FileDrop
+) -> None:
+    package.tell_moves([(f"F-{n}", f"{n} rue A", "38999", "Valbruyère", "", "") for n in (1, 2)])
+    first = [event for batch in connector.poll(None) for event in batch.events]
+    again = [event for batch in connector.poll(None) for event in batch.events]
+    assert [(e.id, e.data) for e in first] == [(e.id, e.data) for e in again]
+    assert len({e.id for e in first}) == 2
+
+
+def test_bad_lines_are_told_by_number_and_the_good_ones_flow(package: PackageTwin, connector: FileDrop) -> None:
+    name = package.leave(
+        "nouvelles-1.csv",
+        "Famille_Identifiant;Responsable_1_Adresse;Responsable_1_Code_postal;Responsable_1_Ville;Date_Modification\r\n"
+        "F-1;1 rue A;38999;Valbruyère;02/03/2026\r\n"
+        ";2 rue B;38999;Valbruyère;02/03/2026\r\n"
+        "F-3;3 rue C;38999\r\n"
+        "F-4;4 rue D;38999;Valbruyère;2026-03-02\r\n"
+        '"F-5"x;5 rue E;38999;Valbruyère;02/03/2026\r\n'
+        "F-6;6 rue F\x07;38999;Valbruyère;02/03/2026\r\n"
+        "F-7;7 rue G;;Valbruyère;02/03/2026\r\n"
+        "\r\n"
+        "F-9;9 rue I;38999;Valbruyère;02/03/2026\r\n",
+    )
+    events = polled(connector)
+    assert [e.data["citizen"]["references"][0]["id"] for e in events] == ["F-1", "F-9"]
+    why = set_aside(package, name)
+    assert [line.split(" : ")[0] for line in why.splitlines()] == [f"ligne {n}" for n in (3, 4, 5, 6, 7, 8)]
+    assert "Valbruyère" not in why
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("nouvelles-1.csv", "<html>502</html>"),
+        ("nouvelles-1.csv", b"\xff\xfe\x00"),
+        ("nouvelles-1.csv", ""),
+        ("nouvelles-1.csv", "Famille_Identifiant;Famille_Identifiant\r\n"),
+        ("reponses-1.csv", "cle;resultat\r\nk;ENREGISTRE\r\n"),
+        ("reponses-1.csv", "cle;resultat;motif\r\nk;ENREGISTRE;\r\n"),
+        ("facture.pdf", b"%PDF"),
+        ("autre.csv", "a;b\r\n"),
+        ("nouvelles-2.csv.exe", b"MZ"),
+    ],
+)
+def test_a_file_that_says_nothing_usable_is_set_aside_and_stops_nothing(
+    package: PackageTwin, connector: FileDrop, name: str, content: str | bytes
+) -> None:
+    package.leave(name, content)
+    package.tell_move("F-1", "1 rue A", "38999", "Valbruyère")
+    assert len(polled(connector)) == 1
+    assert set_aside(package, name)
+    assert (package.returns / "erreurs" / name).exists()
+    assert polled(connector) == []
+
+
+def test_a_file_above_the_limit_is_set_aside(package: PackageTwin) -> None:
+    package.leave("nouvelles-1.csv", b"x" * (5 * 1024 * 1024 + 1))
+    assert polled(local(package)) == []
+    assert "octets" in set_aside(package, "nouvelles-1.csv")
+
+
+def test_much_news_is_committed_in_batches_and_put_away_last(package: PackageTwin) -> None:
+    package.tell_moves([(f"F-{n}", f"{n} rue A", "38999", "Valbruyère", "", "") for n in range(1, 1202)])
+    connector = local(package)
+    batches = list(connector.poll(None))
+    assert [len(batch.events) for batch in batches] == [500, 500, 201]
+    assert [batch.acknowledge is None for batch in batches] == [True, True, False]
+
+
+def test_the_answer_of_the_package_reaches_the_request(package: PackageTwin, connector: FileDrop) -> None:
+    connector.handle_many([moved(1), asked(2)])
+    package.collect()
+    keys = {reference: row["Cle_Echange"] for reference, row in package.applied}
+    package.answer_all([(keys["F-1042"], "REFUSE", "Famille close"), (keys["QF-2"], "TRAITE", "")])
+    refused, treated = polled(connector)
+    assert refused.data["request"] == treated.data["request"] == {"id": REQUEST_ID}
+    assert (refused.data["status"], refused.data["reason"]) == (None, "Famille close")
+    assert refused.data["native"] == {"code": "REFUSE", "label": "Refusé par le logiciel"}
+    assert (treated.data["status"], treated.data["phase"]) == ("fulfilled", "delivery")
+
+
+def test_a_package_answers_each_file_by_itself() -> None:
+    with PackageTwin(answering=True) as package:
+        connector = local(package)
+        connector.handle_many([moved(n, family=f"F-{n}") for n in range(3)])
+        package.collect()
+        assert [event.data["native"]["code"] for event in polled(connector)] == ["ENREGISTRE"] * 3
+
+
+def test_a_refusal_that_no_request_waits_for_is_left_to_the_service(package: PackageTwin) -> None:
+    connector = local(package)
+    delivery = moved(1)
+    connector.handle(Delivery(delivery.event, delivery.key, delivery.reference))
+    package.collect()
+    [(_, row)] = package.applied
+    confirmed = package.answer(row["Cle_Echange"], "ENREGISTRE")
+    refused = package.answer(row["Cle_Echange"], "REFUSE", "Famille close")
+    assert polled(connector) == []
+    assert "à traiter par le service" in set_aside(package, refused)
+    assert not (package.returns / "erreurs" / f"{confirmed}.motif.txt").exists()
+
+
+@pytest.mark.parametrize("key", ["", "inconnue", "saint-aubin.famille-1~~000000", "a~b~c~d", "=1+1"])
+def test_an_answer_to_a_key_that_we_never_wrote_is_refused(package: PackageTwin, key: str) -> None:
+    name = package.answer(key, "REFUSE")
+    assert polled(local(package)) == []
+    assert "ligne 2" in set_aside(package, name)
+
+
+def test_a_result_outside_the_convention_is_refused(package: PackageTwin) -> None:
+    connector = local(package)
+    for result in ("OK", "DEPOSE", ""):
+        name = package.answer(connector.prepare(moved()).key, result)
+        assert polled(connector) == []
+        assert "n'est pas convenu" in set_aside(package, name)
+
+
+def test_a_producer_cannot_name_the_recipient(package: PackageTwin) -> None:
+    delivery = moved()
+    data = {**delivery.event.data, "recipient": {"reference": "F-666"}, "delivery": {"key": "x"}}
+    prepared = local(package).prepare(Delivery(delivery.event.with_data(data), delivery.key, "F-1"))
+    assert prepared.cells[1] == "F-1"
+    assert prepared.cells[0].startswith(delivery.key)
+
+
+def test_the_package_reads_by_itself_when_told_to() -> None:
+    with PackageTwin(collecting=True) as package:
+        local(package).handle(moved())
+        for _ in range(200):
+            if package.effects:
+                break
+            package._ended.wait(0.02)
+        assert package.effects == 1
+
+
+def test_no_name_and_no_secret_reaches_the_log(
+    package: PackageTwin, connector: FileDrop, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    connector.handle_many([moved()])
+    package.tell_move("F-7", "4 chemin du Vieux Lavoir", "38999", "Valbruyère")
+    polled(connector)
+    for word in ("Corvisart", "Tilleuls", "Vieux Lavoir", package.sftp.password):
+        assert word not in caplog.text
