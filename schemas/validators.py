@@ -83,7 +83,7 @@ class SchemaSet:
         from referencing import Registry
         from referencing.jsonschema import DRAFT202012
 
-        resources = [(uri, DRAFT202012.create_resource(schema)) for uri, schema in self.schemas.items()]
+        resources = [(uri, DRAFT202012.create_resource(_undated(schema))) for uri, schema in self.schemas.items()]
         return Registry().with_resources(resources).crawl()
 
     @cached_property
@@ -98,7 +98,7 @@ class SchemaSet:
         checker = FormatChecker(formats=())
         for name, check in FORMATS.items():
             checker.checks(name)(lambda value, check=check: not isinstance(value, str) or check(value))
-        return self._reference_class(self.schemas[uri], registry=self._references, format_checker=checker)
+        return self._reference_class(_undated(self.schemas[uri]), registry=self._references, format_checker=checker)
 
 
 def check_schema(schema: Schema) -> str | None:
@@ -150,6 +150,11 @@ def pointer(path: Iterable[object]) -> str:
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
+def _undated(schema: Schema) -> Schema:
+    """Without `$schema`: jsonschema would take it as a reason to go on with its own class, that lacks our `pattern`."""
+    return {keyword: value for keyword, value in schema.items() if keyword != "$schema"}
+
+
 def _without_closedness(schema: dict[str, Any]) -> dict[str, Any]:
     return {
         keyword: value
@@ -158,11 +163,11 @@ def _without_closedness(schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pattern(validator: Any, patrn: str, instance: Any, schema: Any) -> Iterator[Any]:
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
     """`pattern` as ECMA-262 reads it: in Python `$` also matches before a last newline and `\\d` beyond ASCII."""
     from jsonschema import ValidationError
 
-    if isinstance(instance, str) and not re.search(re.sub(r"(?<!\\)\$(?=$|\))", r"\\Z", patrn), instance, re.ASCII):
+    if isinstance(instance, str) and not re.search(re.sub(r"(?<!\\)\$(?=$|\))", r"\\Z", pattern), instance, re.ASCII):
         yield ValidationError("does not match the pattern")
 
 

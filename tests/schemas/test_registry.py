@@ -362,6 +362,14 @@ def test_both_validators_give_the_same_verdict(made: tuple[str, Any]) -> None:
     assert SET.accepts(uri, document) == SET.reference_accepts(uri, document)
 
 
+def test_both_validators_refuse_a_last_line_end_in_a_record_of_a_record() -> None:
+    data = example("citizen.address-changed")
+    data["citizen"]["identity"]["given_names"] = ["Maëlle\n"]
+
+    assert not SET.accepts("urn:unefois:citizen.address-changed:v1", data)
+    assert not SET.reference_accepts("urn:unefois:citizen.address-changed:v1", data)
+
+
 # -- the faces that are served
 
 
@@ -454,3 +462,13 @@ def _seconds(work: Callable[[], object], times: int) -> float:
     for _ in range(times):
         work()
     return time.perf_counter() - start
+
+
+def test_a_refusal_stands_when_only_the_fast_validator_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = "urn:unefois:record:email:v1"
+    monkeypatch.setattr(SET, "_reference", lambda uri: Draft202012Validator({}))
+
+    fault = SET.fault(uri, "nobody")
+
+    assert (fault.pointer, fault.rule) == ("", "pattern")
+    assert "nobody" not in fault.sentence
