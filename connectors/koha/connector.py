@@ -91,14 +91,17 @@ class Koha(Connector):
     # in: what the library learned at its own desk
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
-        """Addresses of the records written since the cursor. The first poll reads nobody: it only marks the day.
-        The cursor moves with the last page, so that a stop skips nothing."""
+        """Addresses of the records written since the cursor. The first poll marks the day and reads nobody, unless
+        `catch_up_days` looks back. The cursor moves with the last page, so that a stop skips nothing."""
         now = self.context.now()
         if not self.settings.get("publish_addresses", True):
             return
         if cursor is None:
-            yield Polled((), {"since": now.isoformat(), "seen": {}})
-            return
+            days = self.settings.get("catch_up_days", 0)
+            cursor = {"since": (now - timedelta(days=days)).isoformat(), "seen": {}}
+            yield Polled((), cursor)
+            if not days:
+                return
         since, seen = datetime.fromisoformat(cursor["since"]), dict(cursor["seen"])
         written: dict[str, datetime] = {}
         for page in self.client.changed_since(since):

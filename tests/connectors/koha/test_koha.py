@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from connectors import conformance
+from connectors.conformance import Case
 from connectors.koha.connector import Koha
 from connectors.koha.mapping import address_fields, address_of, already
 from connectors.koha.twin import KohaTwin
@@ -60,6 +62,23 @@ def test_the_settings_of_the_tests_fit_the_manifest() -> None:
 def test_only_the_new_values_are_asked_for() -> None:
     granted = {field for consumed in context_for("koha", {}).manifest.consumes for field in consumed.fields}
     assert granted == {"/new_address/value", "/email/value", "/phone/value"}
+
+
+def test_it_keeps_the_promises_of_a_connector() -> None:
+    with KohaTwin(now=NOON - timedelta(hours=1)) as twin:
+        twin.add(CARD, **OLD, **LIBRARY)
+        conformance.check(
+            Case(
+                connect=lambda: koha(twin, catch_up_days=1),
+                twin=twin,
+                deliveries=[move(), contact(email="n@q.example")],
+                effects=lambda: twin.patrons,
+                refused=move(card="inconnue"),
+                deny=lambda: twin.misbehave("401", times=2),
+                news=lambda: twin.change_address(1, address="7 place du Marché"),
+                personal=["Quenneville", "Lavoir", "Marché", CARD, "n@q.example"],
+            )
+        )
 
 
 # out
@@ -273,6 +292,15 @@ def test_the_first_poll_reads_nobody() -> None:
         assert twin.calls == []
     assert events == []
     assert cursor["since"] == NOON.isoformat()
+
+
+def test_the_first_poll_may_look_back() -> None:
+    with KohaTwin(now=NOON - timedelta(hours=1)) as twin:
+        twin.add(CARD, **OLD)
+        events, cursor = polled(koha(twin, catch_up_days=1), None)
+        again, _ = polled(koha(twin, catch_up_days=1), cursor)
+    assert len(events) == 1
+    assert again == []
 
 
 def test_an_address_learned_at_the_library_becomes_news_once() -> None:

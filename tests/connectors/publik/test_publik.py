@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, quote
 
 import pytest
 
+from connectors import conformance
+from connectors.conformance import Case
 from connectors.publik.mapping import MAX_FILE
 from connectors.publik.signature import sign
 from connectors.publik.twin import PublikTwin, file_field
@@ -45,6 +47,25 @@ def test_a_mistyped_path_in_the_settings_is_a_fault() -> None:
     plain = {name: v.reveal() if isinstance(v, Secret) else v for name, v in settings().items()}
     plain["forms"] = {SLUG: {"procedure": "p", "fields": {"nom": "/requester/identity/nom"}}}
     assert shape_faults(context_for("publik", {}).manifest.settings, plain)
+
+
+def test_it_keeps_the_promises_of_a_connector() -> None:
+    with PublikTwin(now=NOON) as twin:
+        filed = twin.submit("inscription", {}, received="2026-01-05T10:00:00")
+        conformance.check(
+            Case(
+                connect=lambda: connector(twin),
+                twin=twin,
+                deliveries=[status("inscription/1"), status("inscription/1", "granted", key="remise-2")],
+                effects=lambda: filed.jumps,
+                refused=status("inscription/1"),
+                deny=lambda: twin.misbehave("401"),
+                news=lambda: twin.submit(SLUG, fixture()["fields"], received=fixture()["receipt_time"]),
+                inbound=[pushed(fixture())],
+                forged=[pushed(fixture(), key="autre-clef"), pushed(b"{", nonce="b")],
+                personal=["Quenneville", "Tilleuls", "Lavoir", "solene.quenneville@courriel.example"],
+            )
+        )
 
 
 # the push
