@@ -17,6 +17,7 @@ from schemas.delivery import Delivery, Done, Polled, StoredDocument
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.event import Event
 
+_MISSES = 3  # a KO may be a passing trouble
 _log = logging.getLogger("unefois.iparapheur")
 _SIGNATURE_ENDINGS = {"application/zip": "zip", "application/xml": "xml", "text/xml": "xml"}
 
@@ -108,9 +109,13 @@ class SignatureBook(Connector):
         return Polled((), _cursor(followed), archiving) if archiving else None
 
     def _vanished(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled:
-        """A dossier that nobody finished is gone: said, and applied to nothing."""
+        """A dossier that nobody finished is gone: said when it stays so, applied to nothing."""
         if found is not None:
             raise TryLater("GetHistoDossier: no log for a dossier that the search shows")
+        missed = followed[dossier_id].get("missed", 0) + 1
+        if missed < _MISSES:
+            followed[dossier_id] = followed[dossier_id] | {"missed": missed}
+            return Polled((), _cursor(followed))
         del followed[dossier_id]
         data = {
             "request": mapping.link(self.context.system, dossier_id),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,6 +126,26 @@ def test_the_act_has_as_many_pages_as_it_needs(book: Book) -> None:
     text = text_of(long.pdf)
     assert "Article 39. (clause) \\ mot" in text
     assert "1 / 3" in text
+
+
+def test_a_pdf_reader_reads_the_act(book: Book, tmp_path: Path) -> None:
+    act = book.connector.prepare(delivery())
+    (tmp_path / "act.pdf").write_bytes(act.pdf)
+    reader = shutil.which("pdftotext")
+    text = text_of(act.pdf)
+    if reader:
+        text = subprocess.run([reader, tmp_path / "act.pdf", "-"], check=True, capture_output=True, text=True).stdout
+    assert "12 rue de l'Église" in text
+
+
+def test_a_passing_trouble_is_no_disappearance(book: Book) -> None:
+    dossier = book.deposited()
+    book.poll()
+    book.twin.dossiers[dossier].subtype = "Autre"
+    book.twin.say_ko("Erreur interne", on="GetHistoDossier", times=2)
+    assert book.poll() + book.poll() == []
+    book.twin.advance(dossier)
+    assert statuses_of(book.poll()) == ["in_progress"]
 
 
 def test_the_same_delivery_twice_makes_one_dossier(book: Book) -> None:
@@ -390,6 +412,7 @@ def test_a_dossier_that_somebody_deleted_is_said_and_decides_nothing(book: Book)
     dossier = book.deposited()
     book.poll()
     book.twin.remove(dossier)
+    assert book.poll() + book.poll() == []
     events = book.poll()
     assert statuses_of(events) == [None]
     assert events[0].data["native"]["label"] == "Dossier introuvable dans le parapheur"
