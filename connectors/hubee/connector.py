@@ -136,9 +136,11 @@ class HubEEConnector(Connector):
 
     def _take(self, notification: Notification, seen: dict[str, bool]) -> Polled | None:
         """What a notification brings; None while it is not ready."""
-        if notification.process != self.client.process:
+        if notification.process not in ("", self.client.process):
             return None
-        if not notification.case_id or notification.recipient not in ("", self._us):
+        if not (notification.id and notification.process and notification.case_id):
+            raise InvalidMessage("a notification that lacks an identifier", code="not_hubee")
+        if notification.recipient not in ("", self._us):
             raise InvalidMessage("a notification that is not for this organisation", code="not_ours")
         if notification.event_id is None:
             events = self._new_case(notification.case_id)

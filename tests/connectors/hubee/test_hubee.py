@@ -293,6 +293,17 @@ def test_a_case_for_another_organisation_or_process_is_not_taken(twin: HubEETwin
     assert len(twin.notifications) == 2
 
 
+def test_a_notification_that_says_nothing_is_told_and_passed_over(twin: HubEETwin, hubee: HubEEConnector) -> None:
+    twin.notifications.append({"id": None, "processCode": "EtatCivil"})
+    twin.notifications.append({"id": "00000000-0000-4000-8000-000000000000", "processCode": "EtatCivil"})
+    good = twin.add_civil_record_request()
+
+    events, error = read_until_fault(hubee)
+
+    assert [event.subject for event in events] == [good]
+    assert "2 notification(s)" in str(error)
+
+
 def test_one_case_that_hubee_cannot_show_leaves_the_others_alone(twin: HubEETwin, hubee: HubEEConnector) -> None:
     sick = [twin.add_civil_record_request() for _ in range(4)]
     good = twin.add_civil_record_request()
