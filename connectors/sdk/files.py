@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import secrets
 import stat
@@ -31,6 +32,9 @@ _HOST_KEY_KINDS = (
     "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256",
 )  # fmt: skip
 _T = TypeVar("_T")
+
+# Below a warning it logs user names and the names that packages give to their files, which may be those of people.
+logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 
 class Folder(Protocol):

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from connectors import conformance
+from connectors.conformance import Case
 from connectors.etatcivil.connector import EtatCivil
 from connectors.etatcivil.twin import CivilStatusTwin
 from connectors.sdk.secret import Secret
@@ -18,6 +20,7 @@ from schemas.delivery import Done
 from schemas.errors import AccessDenied, ConfigError, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.registry import Registry
+from schemas.shape import shape_faults
 from tests.connectors.etatcivil.requests import delivery, document, form, request
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
@@ -61,6 +64,41 @@ def polled(connector: EtatCivil) -> list[Event]:
 
 def dropped(connector: EtatCivil, **changes: Any) -> Done:
     return connector.handle(delivery(request(**changes)))
+
+
+def reject_all(office: CivilStatusTwin) -> None:
+    for name in office.requests:
+        office.reject(name, "Acte introuvable")
+
+
+def taken(office: CivilStatusTwin) -> list[str]:
+    office.collect()
+    return sorted(office.requests)
+
+
+@pytest.mark.parametrize("answer", ["refuses", "denies"])
+def test_it_keeps_the_promises_of_a_connector(office: CivilStatusTwin, documents: MemoryDocuments, answer: str) -> None:
+    documents.store(b"%PDF identity", name="x", media_type="application/pdf")
+    birth = request(documents=[document(b"%PDF identity", "Pièce d'identité.pdf")])
+    marriage = request("MAR", references=[{"system": "publik", "id": "mariage-12"}])
+    conformance.check(
+        Case(
+            connect=lambda: opened(office, documents),
+            twin=office,
+            deliveries=[delivery(birth), delivery(marriage, "d-2")],
+            effects=lambda: taken(office),
+            calls=lambda: office.sftp.logins,
+            refused=delivery(request(answers=form(copies=400)), "d-3") if answer == "refuses" else None,
+            deny=None if answer == "refuses" else lambda: office.misbehave("denied"),
+            news=lambda: reject_all(office),
+            personal=["MARCHETTI", "OUALI", "ines.ouali", "Tilleuls", "Acte introuvable", "1984-03"],
+        )
+    )
+
+
+def test_the_settings_of_the_tests_fit_the_manifest(office: CivilStatusTwin) -> None:
+    settings = office.connection_settings() | {"password": "depot-2026"}
+    assert shape_faults(context_for("etatcivil", {}).manifest.settings, settings) == []
 
 
 def test_a_request_reaches_the_office_with_its_attachments(

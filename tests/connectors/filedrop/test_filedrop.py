@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from connectors import conformance
+from connectors.conformance import Case
 from connectors.filedrop.connector import FileDrop
 from connectors.filedrop.twin import PackageTwin
 from connectors.sdk.secret import Secret
@@ -16,6 +18,7 @@ from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.registry import Registry
+from schemas.shape import shape_faults
 from tests.connectors.filedrop.events import REQUEST_ID, asked, moved, reached, value
 from tests.support.context import context_for
 
@@ -55,12 +58,58 @@ def polled(connector: FileDrop) -> list[Event]:
     return events
 
 
+def reached_by_email(number: int) -> Delivery:
+    return reached(number, email=value("maelle@courriel.example"))
+
+
 def all_done(outcomes: list[Done | HubError]) -> bool:
     return all(isinstance(outcome, Done) for outcome in outcomes)
 
 
 def set_aside(package: PackageTwin, name: str) -> str:
     return (package.returns / "erreurs" / f"{name}.motif.txt").read_text()
+
+
+def held(package: PackageTwin) -> list[tuple[str, dict[str, str]]]:
+    package.collect()
+    return package.applied
+
+
+@pytest.mark.parametrize("files", ["batch", "event"])
+def test_it_keeps_the_promises_of_a_connector(package: PackageTwin, files: str) -> None:
+    def news() -> None:
+        package.tell_move("F-7", "4 chemin du Vieux Lavoir", "38999", "Valbruyère")
+        package.answer_all([(row["Cle_Echange"], "REFUSE", "Famille close") for _, row in package.applied])
+
+    conformance.check(
+        Case(
+            connect=lambda: opened(package, files=files),
+            twin=package,
+            deliveries=[moved(1), reached_by_email(2), asked(3)],
+            effects=lambda: held(package),
+            calls=lambda: package.sftp.logins,
+            refused=moved(4, family=None) if files == "batch" else None,
+            deny=None if files == "batch" else lambda: package.misbehave("denied"),
+            news=news,
+            personal=["Corvisart", "Maëlle", "maelle@", "Benzerti", "Tilleuls", "Vieux Lavoir", "Famille close"],
+        )
+    )
+
+
+def test_the_settings_of_the_tests_fit_the_manifest(package: PackageTwin) -> None:
+    schema = context_for("filedrop", {}).manifest.settings
+    columns = [
+        {"name": "K", "from": "/delivery/key"},
+        {"name": "R", "from": ["/a", "/b"], "then": "/c", "format": "date"},
+    ]
+    own = {"layouts": {"citizen.address-changed": {"prefix": "maj", "columns": columns}}}
+    news = {name: name for name in ("prefix", "reference", "address", "complement", "postal_code", "city", "date")}
+    for settings in (package.connection_settings(password="depot-2026"), package.local_settings(**own, news=news)):
+        assert shape_faults(schema, settings) == []
+
+
+def test_settings_without_any_columns_do_not_fit_the_manifest() -> None:
+    assert shape_faults(context_for("filedrop", {}).manifest.settings, {"drop_folder": "/x"})
 
 
 def test_a_move_reaches_the_family_package(package: PackageTwin, connector: FileDrop) -> None:
