@@ -508,6 +508,11 @@ class Transaction:
         query = select(events).where(events.c.request_id == request_id).order_by(events.c.seq)
         return [self._stored(row) for row in self.sql.execute(query)]
 
+    def held_behind(self, connection: str, order_key: str) -> int:
+        query = select(func.count()).select_from(deliveries).where(deliveries.c.connection == connection)
+        query = query.where(deliveries.c.order_key == order_key, deliveries.c.state == HELD)
+        return int(self.sql.execute(query).scalar_one())
+
     def oldest_open(self) -> dict[str, float]:
         """Since when the oldest delivery of each connection that has no end yet is in its state."""
         query = select(deliveries.c.connection, func.min(deliveries.c.at)).where(deliveries.c.state.in_(OPEN))

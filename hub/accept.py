@@ -28,12 +28,18 @@ Outcome = Literal["accepted", "duplicate", "echo", "refused"]
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Who speaks. `name` is `tenant.connection` or `tenant.client`. `types`: the event types it may publish, `*` for
-    all; `sources`: prefixes that its events' `source` must be under."""
+    all; `sources`: prefixes that its events' `source` must be under; `internal`: the hub itself, which alone may speak
+    of its own operation."""
 
     name: str
     tenant: str
     types: frozenset[str]
     sources: tuple[str, ...]
+    internal: bool = False
+
+    @staticmethod
+    def hub(tenant: str) -> Origin:
+        return Origin(f"{tenant}.hub", tenant, frozenset({"*"}), (f"/{tenant}/hub",), internal=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +100,12 @@ class Acceptance:
             event_type = item.type if isinstance(item, Event) and self.registry.versions(item.type) else "unknown"
             self._count(origin.tenant, event_type, verdict.outcome)
         if batch.notices:
-            hub = Origin(f"{origin.tenant}.hub", origin.tenant, frozenset({"*"}), (f"/{origin.tenant}/hub",))
-            self.accept(tx, hub, batch.notices)
+            self.accept(tx, Origin.hub(origin.tenant), batch.notices)
         return verdicts
+
+    def citizens(self, tx: Transaction) -> Citizens:
+        """The citizens, for one unit of work."""
+        return Citizens(tx, self._pepper)
 
     def _authorise(self, origin: Origin, event: Event) -> None:
         if len(event.encode()) > MAX_EVENT_BYTES:
@@ -105,7 +114,8 @@ class Acceptance:
             raise InvalidMessage("this source is not yours", pointer="/source", code="source_not_allowed")
         if event.extensions.get("tenant", origin.tenant) != origin.tenant:
             raise InvalidMessage("this tenant is not yours", pointer="/tenant", code="tenant_not_allowed")
-        if "*" not in origin.types and event.type not in origin.types:
+        operation = event.type in self.registry.types() and self.registry.category(event.type) == "operation"
+        if ("*" not in origin.types and event.type not in origin.types) or (operation and not origin.internal):
             raise InvalidMessage("you may not publish this type", pointer="/type", code="type_not_allowed")
 
 
@@ -127,7 +137,7 @@ class _Batch:
         self._directory = acceptance.directory
         self._origin = origin
         self._requests = Requests(tx)
-        self._citizens = Citizens(tx, acceptance._pepper)
+        self._citizens = acceptance.citizens(tx)
         self.notices: list[Event] = []
 
     def run(self, checked: Sequence[Submitted]) -> list[Verdict]:

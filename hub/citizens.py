@@ -232,17 +232,10 @@ def value_digest(value: Any) -> bytes:
 
 
 def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping) and "postal_code" in value and "city" in value:
+        # Packages cut an address in their own ways, and drop the keys that say the place more precisely.
+        line = " ".join(str(value.get(k) or "") for k in ("house_number", "street", "complement"))
+        return [plain(line), plain(str(value["postal_code"])), plain(str(value["city"]))]
     if isinstance(value, Mapping):
-        # Keys that describe the same place more precisely are no other value: systems keep some and drop others.
-        kept = {k: _canonical(v) for k, v in value.items() if k not in ("ban_key", "insee_code", "country")}
-        return {k: v for k, v in kept.items() if v not in ("", None)}
+        return {k: _canonical(v) for k, v in value.items() if v not in ("", None)}
     return plain(value) if isinstance(value, str) else value
-
-
-def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
-    """Remember a system's identifier of a citizen. False when the identifier is somebody else's: it stays so."""
-    dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
-    row = {"tenant": tenant, "system": system, "native_id": native_id, "citizen_id": citizen_id}
-    tx.sql.execute(dialect(citizen_links).on_conflict_do_nothing(), [row])
-    same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
-    return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

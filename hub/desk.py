@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import select
 
 from bus.ledger import Claimed, StoredEvent, Transaction
-from bus.tables import PARKED
+from bus.tables import DELIVERED, FINAL, PARKED
 from bus.worker import Ended
 from hub import requests as timelines
 from hub.accept import Acceptance, Origin
@@ -96,8 +97,10 @@ class Desk:
             self._acceptance.accept(tx, self.origin(connection), events)
         parked = [self._parked(item, connection) for item in ended if item.finished.state == PARKED]
         if parked:
-            hub = Origin(f"{member.tenant}.hub", member.tenant, frozenset({"*"}), (f"/{member.tenant}/hub",))
-            self._acceptance.accept(tx, hub, parked)
+            self._acceptance.accept(tx, Origin.hub(member.tenant), parked)
+        told = self._told(tx, ended)
+        if told:
+            self._acceptance.accept(tx, Origin.hub(member.tenant), told)
 
     def _seen(self, stored: StoredEvent, member: Member) -> Event:
         consumed = member.consumes.get(stored.event.type)
@@ -151,6 +154,31 @@ class Desk:
             if request is not None:
                 book.link(request, [(member.system, item.done.reference)])
                 book.save()
+
+    def _told(self, tx: Transaction, ended: Sequence[Ended]) -> list[Event]:
+        """For changes that a request declared: once every connection has answered, say so to the portal that holds it.
+
+        A step, never a decision: `transferred`, with how many took it."""
+        mine = {i.finished.seq: i.delivery.request_id for i in ended
+                if i.delivery.request_id and i.delivery.event.type.startswith("citizen.") and i.finished.state in FINAL}  # fmt: skip
+        if not mine:
+            return []
+        # Two connections may end at the same moment: the row of the request lets one look after the other.
+        tx.sql.execute(select(requests.c.id).where(requests.c.id.in_(set(mine.values()))).with_for_update())
+        by_seq: dict[int, list[Any]] = {}
+        for row in tx.deliveries_of(list(mine)):
+            by_seq.setdefault(row.seq, []).append(row)
+        over = {seq: rows for seq, rows in by_seq.items() if all(row.state in FINAL for row in rows)}
+        stored = tx.load(list(over))
+        return [self._told_event(stored[seq], rows) for seq, rows in over.items()]
+
+    def _told_event(self, stored: StoredEvent, rows: Sequence[Any]) -> Event:
+        taken = [self._acceptance.directory.label(row.connection) for row in rows if row.state == DELIVERED]
+        label = f"Transmise à {len(taken)} service(s) sur {len(rows)} : {', '.join(taken) or 'aucun'}"
+        data = {"request": {"id": stored.request_id}, "status": "transferred",
+                "native": {"code": f"{len(taken)}/{len(rows)}", "label": label[:200]}}  # fmt: skip
+        source = f"/{stored.tenant}/hub"
+        return Event(type="request.status-changed", source=source, data=data, id=f"told-{stored.seq}")
 
     def _parked(self, item: Ended, connection: str) -> Event:
         data = {"connection": connection, "sequence": item.finished.seq, "type": item.delivery.event.type,

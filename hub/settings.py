@@ -101,7 +101,8 @@ class Consumes:
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A connector configured for one tenant. `consumes_override`: None means what the manifest says; an empty tuple
-    means that nothing is delivered. `rate`: calls per second, None means no limit. Secrets in `settings` are
+    means that nothing is delivered. `rate`: calls per second, None means no limit. `poll_seconds`: None
+    means what the manifest says. Secrets in `settings` are
     `Secret`; defaults of the manifest's schema are filled in."""
 
     name: str
@@ -114,6 +115,7 @@ class Connection:
     procedures: tuple[str, ...] = ()
     consumes_override: tuple[Consumes, ...] | None = None
     rate: float | None = None
+    poll_seconds: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -439,6 +441,7 @@ class _Reading:
             procedures=tuple(item["procedures"]),
             consumes_override=self._consumes(f"{key}.consumes", item.get("consumes"), manifest),
             rate=item.get("rate"),
+            poll_seconds=item.get("poll_seconds"),
             settings=MappingProxyType(settings),
         )  # fmt: skip
 

@@ -42,7 +42,8 @@ class Webhook:
     def settings(self, hub: HubSettings) -> Mapping[str, Any]:
         """What the `webhook` connector needs."""
         return {
-            "url": self.url, "keys": [Secret(key) for key in self.keys], "thin": self.thin,
+            "url": self.url, "signing_keys": [Secret(key) for key in self.keys], "types": list(self.types),
+            "thin": self.thin, "timeout_seconds": 20,
             "allow_insecure": hub.mode == "development", "public_url": hub.public_url,
         }  # fmt: skip
 

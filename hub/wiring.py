@@ -255,7 +255,8 @@ class Hub:
 
     def _start_poller(self, name: str, raccordement: Raccordement, member: Member) -> None:
         assert raccordement.manifest.poll_seconds is not None
-        every = float(raccordement.settings.get("poll_seconds", raccordement.manifest.poll_seconds))
+        configured = raccordement.configured
+        every = (configured.poll_seconds if configured else None) or raccordement.manifest.poll_seconds
         poller = Poller(
             name, self.ledger, self.acceptance, lambda: self.desk.origin(name), raccordement.connector,
             owner=self.owner, every=every, observe=member.mode == "observe",

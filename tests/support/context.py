@@ -23,5 +23,5 @@ def context_for(
     """Secrets in `settings` must already be `Secret`."""
     return Context(
         tenant="saint-aubin", connection=slug, system=slug, settings=settings, manifest=find_manifests()[slug],
-        documents=documents or MemoryDocuments(), tenant_siret="21930001100011", tenant_insee="93001", now=now,
+        documents=documents or MemoryDocuments(), tenant_siret="21930001100018", tenant_insee="93001", now=now,
     )  # fmt: skip

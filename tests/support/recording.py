@@ -78,13 +78,14 @@ class RecordingHub:
 
     def __init__(
         self, ledger: Ledger, bus: Bus, packages: Mapping[str, Package], *,
-        consumes: Mapping[str, Sequence[Consumes]] | None = None, outside: Sequence[str] = (), resend_after: float = 1.0, lease: float = 2.0,
+        consumes: Mapping[str, Sequence[Consumes]] | None = None,
+        outside: Sequence[str] = (), resend_after: float = 1.0, lease: float = 2.0,
     ) -> None:  # fmt: skip
         self.ledger, self.bus, self.packages = ledger, bus, packages
         contact = Contact(
             "Voirie", "1 place de la Mairie, 93001 Saint-Aubin", "01 00 00 00 00", "voirie@saint-aubin.example"
         )
-        tenants = {TENANT: Tenant(TENANT, "Ville de Saint-Aubin", "21930001100011", "93001", {}, {"default": contact})}
+        tenants = {TENANT: Tenant(TENANT, "Ville de Saint-Aubin", "21930001100018", "93001", {}, {"default": contact})}
         default = (Consumes("citizen.address-changed", 1, ADDRESS_FIELDS, "all"),)
         members = [
             Member(f"{TENANT}.{name}", TENANT, name, name, {c.type: c for c in (consumes or {}).get(name, default)},

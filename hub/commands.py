@@ -1,0 +1,452 @@
+"""The command `unefois`. `--help` reads like a table of contents; commands that give data have `--json`.
+
+Everything heavy is imported inside the commands: help must answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hub.wiring import Hub
+
+app = typer.Typer(
+    name="unefois", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="The hub that lets a citizen tell the administration once.",
+)  # fmt: skip
+connector_app = typer.Typer(no_args_is_help=True, help="The packages the hub can speak to.")
+parked_app = typer.Typer(no_args_is_help=True, help="Deliveries that wait for an operator.")
+request_app = typer.Typer(no_args_is_help=True, help="Requests and their timelines.")
+client_app = typer.Typer(no_args_is_help=True, help="Programs that may call the hub.")
+schema_app = typer.Typer(no_args_is_help=True, help="The shared schemas.")
+link_app = typer.Typer(no_args_is_help=True, help="Which identifiers, in which systems, are the same citizen.")
+connection_app = typer.Typer(no_args_is_help=True, help="The connections of this hub: state, pause, resume.")
+
+RUN, OPERATE, DEVELOP = "Run the hub", "Operate it", "Plug packages in"
+Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", envvar="UNEFOIS_CONFIG")]
+AsJson = Annotated[bool, typer.Option("--json", help="Data for programs.")]
+HUB_TOML = Path("hub.toml")
+
+
+def main() -> None:
+    """Entry point. Faults that an operator can mend are one sentence on stderr, exit code 2."""
+    from schemas.errors import HubError
+
+    try:
+        app()
+    except HubError as error:
+        sys.stderr.write(f"unefois: {error.reason}\n")
+        sys.exit(2)
+
+
+# --- run ----------------------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel=RUN)
+def demo(
+    exit_: Annotated[bool, typer.Option("--exit", help="Return when the scenes are over.")] = False,
+    as_json: AsJson = False,
+    bus: Annotated[str, typer.Option(help="amqp:// address; without it all runs in this process.")] = "",
+    database: Annotated[str, typer.Option(help="postgresql:// address; without it SQLite.")] = "",
+    port: Annotated[int, typer.Option(help="Port of the gateway; 0 chooses one.")] = 0,
+) -> None:
+    """Play the scenes of a town with local twins of its packages."""
+    from hub.demo import play
+
+    sys.exit(play(exit_after=exit_, as_json=as_json, bus=bus, database=database, port=port))
+
+
+@app.command(rich_help_panel=RUN)
+def serve(config: Config = HUB_TOML) -> None:
+    """Gateway, relay and workers in one process."""
+    _run(config, relay=True, workers=True, gateway=True)
+
+
+@app.command(rich_help_panel=RUN)
+def gateway(config: Config = HUB_TOML) -> None:
+    """The HTTP gateway alone."""
+    _run(config, gateway=True)
+
+
+@app.command(rich_help_panel=RUN)
+def relay(config: Config = HUB_TOML) -> None:
+    """The relay alone: from the ledger to the bus. Start two: one is active."""
+    _run(config, relay=True)
+
+
+@app.command(rich_help_panel=RUN)
+def worker(
+    config: Config = HUB_TOML,
+    only: Annotated[list[str] | None, typer.Option(help="tenant.connection; repeat. All by default.")] = None,
+) -> None:
+    """Workers and pollers of the connections, and the AMQP inlet."""
+    _run(config, workers=True, only=only)
+
+
+@app.command(rich_help_panel=RUN)
+def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+    """List every fault of the settings, the connectors and the procedures at once."""
+    from connectors.sdk import find_manifests
+    from hub import procedures
+    from hub.manifests import connector_faults
+    from hub.settings import faults
+
+    found = [*connector_faults(), *procedures.faults()]
+    if config.exists() or config != HUB_TOML:
+        found += faults(config, os.environ, find_manifests())
+    if as_json:
+        _print_json([{"file": f.file, "key": f.key, "message": f.message} for f in found])
+    else:
+        for fault in found:
+            typer.echo(str(fault))
+        typer.echo(f"{len(found)} fault(s)" if found else "No fault found.")
+    raise typer.Exit(1 if found else 0)
+
+
+# --- operate ------------------------------------------------------------------------------------------------------
+
+
+@connection_app.command("list")
+def connection_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+    """Each connection with its deliveries by state."""
+
+    def act(hub: Hub) -> Any:
+        with hub.ledger.reading() as tx:
+            counts, paused = tx.counts(), tx.paused()
+        return [
+            {"connection": name, "connector": found.manifest.id, "paused": paused.get(name), **counts.get(name, {})}
+            for name, found in sorted(hub.raccordements.items())
+        ]
+
+    _show(_with_hub(config, act), as_json)
+
+
+@connection_app.command("pause")
+def connection_pause(connection: str, cause: str = "arrêt demandé", config: Config = HUB_TOML) -> None:
+    """The kill switch: nothing more is sent by this connection until it is resumed. CONNECTION is tenant.name."""
+    _with_hub(config, lambda hub: _switch(hub, connection, cause))
+
+
+@connection_app.command("resume")
+def connection_resume(connection: str, config: Config = HUB_TOML) -> None:
+    """Let a paused connection go on."""
+    _with_hub(config, lambda hub: _switch(hub, connection, None))
+
+
+@parked_app.command("list")
+def parked_list(config: Config = HUB_TOML, as_json: AsJson = False, tenant: str = "") -> None:
+    """Parked deliveries, oldest first."""
+
+    def act(hub: Hub) -> Any:
+        with hub.ledger.reading() as tx:
+            rows = tx.troubles(tenant=tenant or None)
+        keep = ("connection", "seq", "type", "cause", "attempts", "request_id")
+        return [{k: row[k] for k in keep} | {"since": _text(row["at"])} for row in rows]
+
+    _show(_with_hub(config, act), as_json)
+
+
+@parked_app.command("show")
+def parked_show(connection: str, seq: int, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+    """One parked delivery: state, cause, attempts and what waits behind it; never its contents."""
+
+    def act(hub: Hub) -> Any:
+        with hub.ledger.reading() as tx:
+            rows = [r for r in tx.deliveries_of([seq]) if r.connection == connection]
+            stored = tx.load([seq]).get(seq)
+            if not rows or stored is None:
+                return None
+            row = rows[0]
+            return {
+                "connection": connection, "seq": seq, "type": stored.event.type, "id": stored.event.id,
+                "state": row.state, "cause": row.cause, "attempts": row.attempts, "since": _text(row.at),
+                "request": stored.request_id, "held_behind": tx.held_behind(connection, row.order_key),
+            }  # fmt: skip
+
+    found = _with_hub(config, act)
+    if found is None:
+        _fail("no such delivery")
+    _show([found], as_json)
+
+
+@parked_app.command("replay")
+def parked_replay(connection: str, seq: int, config: Config = HUB_TOML) -> None:
+    """Try a parked or refused delivery again."""
+
+    def act(hub: Hub) -> bool:
+        with hub.ledger.transaction() as tx:
+            return tx.replay(connection, seq)
+
+    if not _with_hub(config, act):
+        _fail("this delivery is neither parked nor refused")
+    typer.echo("It will be tried again.")
+
+
+@parked_app.command("skip")
+def parked_skip(connection: str, seq: int, reason: str, config: Config = HUB_TOML) -> None:
+    """Give a parked delivery up, with a reason, and let what waits behind it go on."""
+
+    def act(hub: Hub) -> bool:
+        with hub.ledger.transaction() as tx:
+            return tx.skip(connection, seq, reason)
+
+    if not _with_hub(config, act):
+        _fail("this delivery is not parked")
+    typer.echo("Skipped; its followers go on.")
+
+
+@request_app.command("show")
+def request_show(tenant: str, request_id: str, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+    """A request's status, legal clocks and timeline."""
+    from hub.timeline import lines, request_view
+
+    def act(hub: Hub) -> Any:
+        with hub.ledger.reading() as tx:
+            return request_view(tx, hub.acceptance.directory, tenant, request_id)
+
+    found = _with_hub(config, act)
+    if found is None:
+        _fail("no such request in this tenant")
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo("\n".join(lines(found)))
+
+
+@client_app.command("add")
+def client_add(
+    tenant: str, client_id: str,
+    scope: Annotated[list[str], typer.Option(help="Repeat for several.")],
+    label: str = "",
+    publish: Annotated[list[str] | None, typer.Option(help="Event type it may publish; repeat.")] = None,
+    jwks: Annotated[Path | None, typer.Option(help="Public keys, for private_key_jwt instead of a secret.")] = None,
+    broker_user: Annotated[str, typer.Option(help="Its user name on the broker.")] = "",
+    config: Config = HUB_TOML,
+) -> None:  # fmt: skip
+    """Add a program that may call the hub. Its secret is shown once."""
+    from hub import clients
+
+    def act(hub: Hub) -> str | None:
+        if tenant not in hub.settings.tenants:
+            _fail(f"no tenant {tenant!r} in the settings")
+        keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
+        return clients.add(
+            hub.ledger, client_id=client_id, tenant=tenant, label=label or client_id, scopes=scope,
+            types=publish or (), jwks=keys, broker_user=broker_user or None,
+        )  # fmt: skip
+
+    secret = _with_hub(config, act)
+    _print_json({"client_id": client_id, "client_secret": secret} if secret else {"client_id": client_id})
+
+
+@client_app.command("show")
+def client_show(
+    client_id: Annotated[str, typer.Argument(help="All clients by default.")] = "",
+    config: Config = HUB_TOML, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """What clients may do."""
+    from hub import clients
+
+    def act(hub: Hub) -> list[dict[str, Any]]:
+        with hub.ledger.reading() as tx:
+            return [c.to_dict() for c in clients.listing(tx) if client_id in ("", c.id)]
+
+    _show(_with_hub(config, act), as_json)
+
+
+@link_app.command("import")
+def link_import(tenant: str, file: Path, config: Config = HUB_TOML) -> None:
+    """Read links from a CSV file: family_name;given_names;gender;birthdate;birthplace;system;id;confidential."""
+    from hub.links import import_links
+
+    def act(hub: Hub) -> int:
+        if tenant not in hub.settings.tenants:
+            _fail(f"no tenant {tenant!r} in the settings")
+        return import_links(hub.ledger, hub.acceptance, tenant, file.read_text(encoding="utf-8-sig"))
+
+    typer.echo(f"{_with_hub(config, act)} link(s) kept.")
+
+
+# --- develop ------------------------------------------------------------------------------------------------------
+
+
+@connector_app.command("list")
+def connector_list(as_json: AsJson = False) -> None:
+    """The connectors that are installed; none of their code is run."""
+    from connectors.sdk.manifest import find_manifests
+
+    keep = ("domain", "protocol", "tier", "verified")
+    found = [{"name": m.id} | {k: getattr(m, k) for k in keep} for m in find_manifests().values()]
+    _show(found, as_json)
+
+
+@connector_app.command("new")
+def connector_new(slug: str, folder: Path = Path("connectors")) -> None:
+    """Write the folder of a new connector, ready to be filled in."""
+    from connectors.sdk.scaffold import write_connector
+
+    for path in write_connector(slug, folder):
+        typer.echo(str(path))
+
+
+@connector_app.command("test")
+def connector_test(slug: str) -> None:
+    """Run the tests of one connector (needs the development tools)."""
+    import subprocess
+
+    tests = Path("tests/connectors") / slug
+    if not tests.is_dir():
+        _fail(f"{tests} is not there")
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "pytest", str(tests)]))  # noqa: S603
+
+
+@connector_app.command("try")
+def connector_try(connection: str, config: Config = HUB_TOML) -> None:
+    """Call the package of one connection in a harmless way and say what it answered. CONNECTION is tenant.name."""
+
+    def act(hub: Hub) -> Any:
+        found = hub.raccordements.get(connection)
+        return found.connector.probe() if found else None
+
+    probe = _with_hub(config, act)
+    if probe is None:
+        _fail("no such connection in the settings")
+    typer.echo(f"{'OK' if probe.ok else 'KO'} : {probe.detail}")
+    raise typer.Exit(0 if probe.ok else 1)
+
+
+@schema_app.command("list")
+def schema_list(as_json: AsJson = False) -> None:
+    """The event types and their versions."""
+    from schemas.registry import Registry
+
+    _show(Registry.load().listing(), as_json)
+
+
+@schema_app.command("diff")
+def schema_diff(
+    old: Annotated[Path | None, typer.Argument(help="A folder of schemas; the last release by default.")] = None,
+    new: Annotated[Path | None, typer.Argument(help="The folder to compare; the current one by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse an incompatible change, with its path, the rule, and a document that breaks."""
+    from schemas.evolution import CURRENT, RELEASED, diff
+
+    changes = diff(old or RELEASED, new or CURRENT)
+    if as_json:
+        _print_json([change.to_dict() for change in changes])
+    else:
+        for change in changes:
+            typer.echo(str(change))
+        typer.echo("Compatible with the last release." if not changes else f"{len(changes)} incompatible change(s).")
+    raise typer.Exit(1 if changes else 0)
+
+
+for name, group, panel in (
+    ("connection", connection_app, OPERATE), ("parked", parked_app, OPERATE), ("request", request_app, OPERATE),
+    ("client", client_app, OPERATE), ("link", link_app, OPERATE), ("connector", connector_app, DEVELOP),
+    ("schema", schema_app, DEVELOP),
+):  # fmt: skip
+    app.add_typer(group, name=name, rich_help_panel=panel)
+
+
+# --- inside -------------------------------------------------------------------------------------------------------
+
+
+def _run(
+    config: Path,
+    *,
+    relay: bool = False,
+    workers: bool = False,
+    gateway: bool = False,
+    only: Sequence[str] | None = None,
+) -> None:
+    from hub.logs import configure
+    from hub.wiring import open_hub
+
+    hub = open_hub(config)
+    configure(hub.settings.log_level)
+    hub.prepare()
+    if relay:
+        hub.start_relay()
+    if workers:
+        hub.start_workers(only)
+    try:
+        if gateway:
+            from gateway.server import serve_http
+
+            serve_http(hub.services())
+        else:
+            _wait_for_signal()
+    finally:
+        hub.close()
+
+
+def _wait_for_signal() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+def _with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
+    from hub.wiring import open_hub
+
+    hub = open_hub(config)
+    try:
+        hub.prepare()
+        return act(hub)
+    finally:
+        hub.close()
+
+
+def _switch(hub: Hub, connection: str, cause: str | None) -> None:
+    if connection not in hub.raccordements:
+        _fail("no such connection in the settings")
+    with hub.ledger.transaction() as tx:
+        if cause is None:
+            tx.resume(connection)
+        else:
+            tx.pause(connection, cause)
+
+
+def _text(at: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _show(rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
+    rows = list(rows)
+    if as_json:
+        _print_json(rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        typer.echo("Nothing.")
+        return
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("" if row.get(c) is None else str(row.get(c)) for c in columns))
+    Console().print(table)
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def _fail(message: str) -> Any:
+    sys.stderr.write(f"unefois: {message}\n")
+    raise typer.Exit(2)
