@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 
 import structlog
 
-from bus.api import BatchHandler, Depth, Incoming, Outcome, Outgoing, Queue, QuestionHandler
+from bus.api import BatchHandler, Depth, Incoming, Outcome, Outgoing, QuestionHandler, Queue
 from schemas.errors import BusUnavailable, TopologyMismatch, TryLater
 
 _log = structlog.get_logger()

@@ -239,3 +239,12 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _canonical(v) for k, v in value.items() if v not in ("", None)}
     return plain(value) if isinstance(value, str) else value
+
+
+def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
+    """Remember a system's identifier of a citizen. False when the identifier is somebody else's: it stays so."""
+    dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
+    row = {"tenant": tenant, "system": system, "native_id": native_id, "citizen_id": citizen_id}
+    tx.sql.execute(dialect(citizen_links).on_conflict_do_nothing(), [row])
+    same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
+    return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

@@ -159,8 +159,11 @@ class Desk:
         """For changes that a request declared: once every connection has answered, say so to the portal that holds it.
 
         A step, never a decision: `transferred`, with how many took it."""
-        mine = {i.finished.seq: i.delivery.request_id for i in ended
-                if i.delivery.request_id and i.delivery.event.type.startswith("citizen.") and i.finished.state in FINAL}  # fmt: skip
+        mine = {
+            i.finished.seq: i.delivery.request_id
+            for i in ended
+            if i.delivery.request_id and i.finished.state in FINAL and i.delivery.event.type.startswith("citizen.")
+        }
         if not mine:
             return []
         # Two connections may end at the same moment: the row of the request lets one look after the other.

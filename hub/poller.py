@@ -34,6 +34,7 @@ class Poller:
         self.connection = connection
         self.active = False
         self.refused = 0
+        self.trouble = ""
         self._ledger, self._acceptance, self._origin, self._source = ledger, acceptance, origin, source
         self._owner, self._every, self._observe, self._lease = owner, every, observe, lease
         self._name = f"poll:{connection}"
@@ -54,17 +55,23 @@ class Poller:
     def _round(self, stop: threading.Event, pause: float) -> float:
         try:
             self.once(stop)
+            self.trouble = ""
         except AccessDenied as error:
             with self._ledger.transaction() as tx:
                 tx.pause(self.connection, error.reason)
             _log.error("connection paused", connection=self.connection, cause=error.code)
         except TryLater as error:
-            _log.warning("poll put off", connection=self.connection, error=error.code)
+            self.trouble = error.reason
+            _log.warning("poll put off", connection=self.connection, cause=error.reason)
             return min(max(pause * 2, error.after or 0.0), _LONGEST)
-        except (HubError, LeaseLost) as error:
-            _log.warning("poll failed", connection=self.connection, error=type(error).__name__)
+        except HubError as error:
+            self.trouble = error.reason
+            _log.warning("poll failed", connection=self.connection, cause=error.reason)
+            return min(pause * 2, _LONGEST)
+        except LeaseLost:
             return min(pause * 2, _LONGEST)
         except Exception as error:  # a package's oddity must not end the polling of its connection
+            self.trouble = f"erreur du connecteur ({type(error).__name__})"
             _log.error("poll failed", connection=self.connection, error=type(error).__name__)
             return min(pause * 2, _LONGEST)
         return self._every

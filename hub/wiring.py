@@ -232,6 +232,7 @@ class Hub:
             "stuck_queues": self.relay.stuck(),
             "workers": {name: worker.active for name, worker in self.workers.items()},
             "pollers": {name: poller.active for name, poller in self.pollers.items()},
+            "poll_troubles": {name: poller.trouble for name, poller in self.pollers.items() if poller.trouble},
             "breakers": [name for name, worker in self.workers.items() if worker.breaker.open],
         }
 
