@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -525,6 +526,12 @@ class Transaction:
             .where(deliveries.c.connection == connection, deliveries.c.state.in_(OPEN))
             .values(state=SKIPPED, at=self.now, answer=cause)
         )
+
+    def identity(self) -> str:
+        """Which ledger this is, by a number drawn once: a message on the bus from another one is not ours."""
+        drawn = {"name": "identity", "value": secrets.randbits(62)}
+        self.sql.execute(self._insert_ignore(counters), [drawn])
+        return str(self.sql.execute(select(counters.c.value).where(counters.c.name == "identity")).scalar_one())
 
     def count_up(self, name: str) -> None:
         self.sql.execute(self._insert_ignore(counters), [{"name": name, "value": 0}])

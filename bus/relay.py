@@ -53,6 +53,7 @@ class Relay:
         self._resend_after = resend_after
         self._tidy_every = tidy_every
         self._token: int | None = None
+        self._identity = ""
         self._tidied = float("-inf")
         self._prolonged = float("-inf")
         self._stuck: dict[str, tuple[float, float]] = {}  # connection -> (until, pause)
@@ -100,6 +101,7 @@ class Relay:
         if self._token is not None and now - self._prolonged < _LEASE / 4:
             return True
         with self._ledger.transaction() as tx:
+            self._identity = self._identity or tx.identity()
             if self._token is None:
                 self._token = tx.take_lease("relay", self._owner, _LEASE)
                 took = self._token is not None
@@ -138,7 +140,10 @@ class Relay:
             return 0
         media = _STRUCTURED if state == DELIVERED else "application/json"
         outcomes = self._bus.publish(
-            [Outgoing(self._queue(c), body, id=str(seqs[0]), content_type=media) for c, seqs, body in messages]
+            [
+                Outgoing(self._queue(c), body, id=str(seqs[0]), content_type=media, headers={"ledger": self._identity})
+                for c, seqs, body in messages
+            ]
         )
         taken = [(c, seq) for (c, seqs, _), o in zip(messages, outcomes, strict=True) if o.taken for seq in seqs]
         if taken:

@@ -132,6 +132,7 @@ class Worker:
         self._poked = True
         self._failing_over = False
         self._hurry = False
+        self._identity = ""
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -161,6 +162,7 @@ class Worker:
         name = f"worker:{self.connection}"
         with self._ledger.transaction() as tx:
             token = tx.take_lease(name, self._owner, self._lease)
+            self._identity = self._identity or tx.identity()
             if token is not None:
                 settling = self._safety.settling.total_seconds()
                 tx.recover(self.connection, doubtful=self._safety.idempotency, settling=settling)
@@ -265,6 +267,9 @@ class Worker:
     def _receive(self, messages: Sequence[Incoming]) -> None:
         views: dict[int, Event] = {}
         for message in messages:
+            if message.headers.get("ledger") != self._identity:
+                _log.error("message of another ledger dropped", connection=self.connection)
+                continue
             try:
                 for item in orjson.loads(message.body):
                     views[int(item["seq"])] = Event.from_dict(item["event"])
