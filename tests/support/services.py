@@ -118,8 +118,13 @@ class Den:
         if done.returncode:
             raise ServiceUnavailable(f"{Path(command[0]).name} failed: {last_line(done.stderr or done.stdout)}")
 
-    def last_words(self) -> str:
-        return last_line((self.folder / "output.log").read_text(errors="replace"))
+    def expect_alive(self, child: subprocess.Popen[bytes]) -> Callable[[], None]:
+        def check() -> None:
+            if child.poll() is not None:
+                words = last_line((self.folder / "output.log").read_text(errors="replace"))
+                raise ServiceUnavailable(f"the server ended at start: {words}")
+
+        return check
 
     def close(self) -> None:
         atexit.unregister(self.close)
@@ -178,18 +183,17 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_until(
-    ready: Callable[[], None], errors: tuple[type[Exception], ...], child: subprocess.Popen[bytes], den: Den
+    ready: Callable[[], None], still_alive: Callable[[], None] = lambda: None, *, seconds: float = 120
 ) -> None:
-    """Return once `ready` no longer raises one of `errors`; a server that ends or stays silent is an error."""
-    deadline = time.monotonic() + 120
+    """Return once `ready` raises no connection error any more; its last error is raised when time is over."""
+    deadline = time.monotonic() + seconds
     while True:
         try:
             return ready()
-        except errors as error:
-            if child.poll() is not None:
-                raise ServiceUnavailable(f"the server ended at start: {den.last_words()}") from error
+        except (pika.exceptions.AMQPError, psycopg.OperationalError, OSError):
+            still_alive()
             if time.monotonic() > deadline:
-                raise ServiceUnavailable(f"the server did not answer in time: {den.last_words()}") from error
+                raise
         time.sleep(0.1)
 
 
@@ -301,8 +305,7 @@ class RabbitNode:
 
     def await_ready(self) -> None:
         assert self._child is not None
-        errors = (pika.exceptions.AMQPError, OSError)
-        wait_until(lambda: shake_hands(self.url), errors, self._child, self._den)
+        wait_until(lambda: shake_hands(self.url), self._den.expect_alive(self._child))
 
     def start(self) -> None:
         self.begin()
@@ -474,7 +477,7 @@ class PostgresServer:
         }
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         self._child = self._den.start([str(self._binaries / "postgres"), "-D", str(self._data), *settings])
-        wait_until(lambda: ask_for_one(self.url), (psycopg.OperationalError,), self._child, self._den)
+        wait_until(lambda: ask_for_one(self.url), self._den.expect_alive(self._child))
 
     def end(self, sign: signal.Signals) -> None:
         assert self._child is not None
@@ -521,7 +524,7 @@ def postgres_binaries() -> Path:
 def reached(url: str, variable: str, ask: Callable[[str], None]) -> str:
     """The address, once it has answered; an address in the environment that does not is a mistake, never a skip."""
     try:
-        ask(url)
+        wait_until(lambda: ask(url), seconds=60)
     except (pika.exceptions.AMQPError, psycopg.OperationalError, OSError) as error:
         pytest.fail(f"the server named by {variable} does not answer ({type(error).__name__})", pytrace=False)
     return url
