@@ -490,6 +490,10 @@ class Transaction:
     def accepted(self) -> int:
         return int(self.sql.execute(select(func.count()).select_from(door)).scalar_one())
 
+    def due(self) -> int:
+        """How many deliveries the accepted events called for."""
+        return int(self.sql.execute(select(func.count()).select_from(deliveries)).scalar_one())
+
     def troubles(self, *, tenant: str | None = None, limit: int = 100) -> list[Mapping[str, Any]]:
         """Parked deliveries, oldest first, with what an operator needs and no personal data."""
         query = (

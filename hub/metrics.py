@@ -24,6 +24,11 @@ class Metrics:
     def accepted(self, tenant: str, event_type: str, outcome: str) -> None:
         self._events.labels(tenant, event_type, outcome).inc()
 
+    def total(self, tenant: str, event_type: str, outcome: str) -> float:
+        """How many events of a type had a verdict in this process."""
+        labels = {"tenant": tenant, "type": event_type, "outcome": outcome}
+        return self._registry.get_sample_value("unefois_events_total", labels) or 0.0
+
     def render(self, ledger: Ledger, status: Mapping[str, Any]) -> bytes:
         """The text format of Prometheus."""
         shown = _Snapshot(ledger, status)
