@@ -53,6 +53,7 @@ _REPLY_TO = "amq.rabbitmq.reply-to"
 _FIRST_PAUSE = 0.2
 _GLANCE = 0.25  # how often a waiting reader looks at its stop event
 _CLOSED = "the bus is closed"
+_SHORT = "the broker is short of memory or disk and takes nothing"
 _TAKEN = Outcome(True)
 
 _log = structlog.get_logger()
@@ -344,7 +345,7 @@ class _Line:
             self._waiting.append((work, failed))
 
     def _connect(self) -> None:
-        if self.over:
+        if self.over or self._connection is not None:
             return
         self._connection = pika.SelectConnection(
             self._server.next(self._purpose),
@@ -358,6 +359,8 @@ class _Line:
         if connection is self._connection:
             self._failures = 0
             self.opened()
+        else:  # dropped while it was being made
+            connection.close()
 
     def _on_end(self, connection: Any, reason: BaseException) -> None:
         if connection is self._connection:
@@ -569,7 +572,8 @@ class _Publisher(_Line):
         if not items:
             return []
         job = _Job(items)
-        self.call(lambda: self._admit(job), job.fail)
+        if not self.post(lambda: self._admit(job)):
+            job.fail(_CLOSED)
         while not job.done.wait(1.0):
             if not self.alive():
                 job.fail(_CLOSED)
@@ -694,7 +698,9 @@ class _Publisher(_Line):
     def _block(self, blocked: bool) -> None:
         self._blocked = blocked
         if blocked:
-            self.say("the broker is short of memory or disk and takes nothing")
+            self.say(_SHORT)
+        else:
+            self.ready()
         self._pump()
 
     def _watch(self) -> None:
@@ -712,7 +718,7 @@ class _Publisher(_Line):
     def _give_up(self) -> None:
         if self._blocked:  # the connection is sound, and another would be blocked as well
             channel = self._channel
-            self.lost("the broker is short of memory or disk and takes nothing")
+            self.lost(_SHORT)
             self._channel = channel
         else:
             self.drop("the broker confirmed nothing in time")
