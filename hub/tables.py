@@ -94,6 +94,15 @@ documents = Table(
     Index("documents_age", "stored_at"),
 )  # fmt: skip
 
+# Which events name a document: noted by `hub.retention` from what was accepted since it last looked.
+document_uses = Table(
+    "document_uses", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("document_id", String(64), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Index("document_uses_seq", "seq"),
+)  # fmt: skip
+
 clients = Table(
     "clients", metadata,
     Column("id", String(64), primary_key=True),

@@ -19,7 +19,7 @@ from bus.ledger import Ledger
 from bus.relay import Relay
 from bus.worker import Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
-from hub import clients, procedures, webhooks
+from hub import clients, database, procedures, webhooks
 from hub.accept import Acceptance
 from hub.cipher import BodyCipher, derived
 from hub.desk import Desk
@@ -118,7 +118,7 @@ class Hub:
 
     def prepare(self) -> None:
         """Bring the database to its newest form and record new subscriptions."""
-        self.ledger.create()
+        database.upgrade(self.ledger)
         self.reload()
 
     def services(self) -> Services:

@@ -1,0 +1,310 @@
+"""First tables: those of bus/tables.py and hub/tables.py."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "citizen_links",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("system", sa.String(length=64), nullable=False),
+        sa.Column("native_id", sa.Text(), nullable=False),
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "system", "native_id"),
+    )
+    op.create_index("citizen_links_citizen", "citizen_links", ["citizen_id"], unique=False)
+
+    op.create_table(
+        "citizen_values",
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.Column("field", sa.String(length=32), nullable=False),
+        sa.Column("holder", sa.String(length=128), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("citizen_id", "field", "holder", "digest"),
+    )
+
+    op.create_table(
+        "citizens",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("pivot", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("confidential", sa.SmallInteger(), nullable=False),
+        sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("citizens_pivot", "citizens", ["tenant", "pivot"], unique=True)
+
+    op.create_table(
+        "clients",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("secret_hash", sa.Text(), nullable=True),
+        sa.Column("jwks", sa.Text(), nullable=True),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("types", sa.Text(), nullable=False),
+        sa.Column("broker_user", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("disabled", sa.SmallInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("broker_user"),
+    )
+
+    op.create_table(
+        "counters",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+
+    op.create_table(
+        "cursors",
+        sa.Column("connection", sa.String(length=128), nullable=False),
+        sa.Column("cursor", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("connection"),
+    )
+
+    op.create_table(
+        "deliveries",
+        sa.Column("connection", sa.String(length=128), nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("order_key", sa.String(length=200), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("deaths", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("doubt", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("due", sa.Double(), nullable=True),
+        sa.Column("cause", sa.Text(), nullable=True),
+        sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("connection", "seq"),
+    )
+    op.create_index(
+        "deliveries_due",
+        "deliveries",
+        ["connection", "due"],
+        unique=False,
+        postgresql_where=sa.text("state = 'waiting'"),
+        sqlite_where=sa.text("state = 'waiting'"),
+    )
+    op.create_index(
+        "deliveries_open",
+        "deliveries",
+        ["connection", "order_key", "seq"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('expected','sent','received','held','started','waiting','parked')"),
+        sqlite_where=sa.text("state IN ('expected','sent','received','held','started','waiting','parked')"),
+    )
+    op.create_index(
+        "deliveries_ready",
+        "deliveries",
+        ["connection", "seq"],
+        unique=False,
+        postgresql_where=sa.text("state = 'received'"),
+        sqlite_where=sa.text("state = 'received'"),
+    )
+    op.create_index(
+        "deliveries_sent",
+        "deliveries",
+        ["at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'sent'"),
+        sqlite_where=sa.text("state = 'sent'"),
+    )
+    op.create_index("deliveries_seq", "deliveries", ["seq"], unique=False)
+    op.create_index(
+        "deliveries_trouble",
+        "deliveries",
+        ["connection", "seq"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('parked','refused')"),
+        sqlite_where=sa.text("state IN ('parked','refused')"),
+    )
+    op.create_index(
+        "deliveries_unsent",
+        "deliveries",
+        ["seq"],
+        unique=False,
+        postgresql_where=sa.text("state = 'expected'"),
+        sqlite_where=sa.text("state = 'expected'"),
+    )
+
+    op.create_table(
+        "document_uses",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("document_id", sa.String(length=64), nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "document_id", "seq"),
+    )
+    op.create_index("document_uses_seq", "document_uses", ["seq"], unique=False)
+
+    op.create_table(
+        "documents",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("media_type", sa.String(length=128), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(length=64), nullable=True),
+        sa.Column("owner", sa.String(length=128), nullable=False),
+        sa.Column("request_id", sa.String(length=36), nullable=True),
+        sa.Column("stored_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "id"),
+    )
+    op.create_index("documents_age", "documents", ["stored_at"], unique=False)
+
+    op.create_table(
+        "door",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("accepted_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "source", "id"),
+    )
+    op.create_index("door_age", "door", ["accepted_at"], unique=False)
+
+    op.create_table(
+        "events",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("type", sa.String(length=128), nullable=False),
+        sa.Column("version", sa.SmallInteger(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=True),
+        sa.Column("time", sa.String(length=40), nullable=True),
+        sa.Column("extensions", sa.Text(), nullable=True),
+        sa.Column("order_key", sa.String(length=200), nullable=False),
+        sa.Column("request_id", sa.String(length=36), nullable=True),
+        sa.Column("origin", sa.String(length=128), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("accepted_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    op.create_index(
+        "events_request",
+        "events",
+        ["request_id"],
+        unique=False,
+        postgresql_where=sa.text("request_id IS NOT NULL"),
+        sqlite_where=sa.text("request_id IS NOT NULL"),
+    )
+
+    op.create_table(
+        "idempotent_answers",
+        sa.Column("client_id", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("client_id", "key"),
+    )
+
+    op.create_table(
+        "leases",
+        sa.Column("name", sa.String(length=160), nullable=False),
+        sa.Column("owner", sa.String(length=128), nullable=False),
+        sa.Column("token", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+
+    op.create_table(
+        "request_links",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("system", sa.String(length=64), nullable=False),
+        sa.Column("native_id", sa.Text(), nullable=False),
+        sa.Column("request_id", sa.String(length=36), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "system", "native_id"),
+    )
+    op.create_index("request_links_request", "request_links", ["request_id"], unique=False)
+
+    op.create_table(
+        "request_steps",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("request_id", sa.String(length=36), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("origin", sa.String(length=128), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=True),
+        sa.Column("status", sa.String(length=24), nullable=True),
+        sa.Column("phase", sa.String(length=24), nullable=True),
+        sa.Column("native_code", sa.Text(), nullable=True),
+        sa.Column("native_label", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("mark", sa.String(length=24), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("request_steps_request", "request_steps", ["request_id", "at", "id"], unique=False)
+
+    op.create_table(
+        "requests",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("procedure", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=24), nullable=False),
+        sa.Column("phase", sa.String(length=24), nullable=True),
+        sa.Column("final", sa.SmallInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("intake", sa.String(length=128), nullable=False),
+        sa.Column("confidential", sa.SmallInteger(), nullable=False),
+        sa.Column("citizen_id", sa.String(length=36), nullable=True),
+        sa.Column("submitted_at", sa.String(length=40), nullable=False),
+        sa.Column("received_at", sa.Double(), nullable=False),
+        sa.Column("status_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("requests_list", "requests", ["tenant", "received_at", "id"], unique=False)
+
+    op.create_table(
+        "subscriptions",
+        sa.Column("connection", sa.String(length=128), nullable=False),
+        sa.Column("type", sa.String(length=128), nullable=False),
+        sa.Column("since_seq", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("connection", "type"),
+    )
+
+    op.create_table(
+        "switches",
+        sa.Column("connection", sa.String(length=128), nullable=False),
+        sa.Column("paused", sa.SmallInteger(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=True),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("connection"),
+    )
+
+    op.create_table(
+        "used_assertions",
+        sa.Column("client_id", sa.String(length=64), nullable=False),
+        sa.Column("jti", sa.String(length=128), nullable=False),
+        sa.Column("expires", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("client_id", "jti"),
+    )
+
+    op.create_table(
+        "webhooks",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("client_id", sa.String(length=64), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("types", sa.Text(), nullable=False),
+        sa.Column("keys", sa.LargeBinary(), nullable=False),
+        sa.Column("thin", sa.SmallInteger(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
