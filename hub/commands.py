@@ -95,12 +95,13 @@ def worker(
 @app.command(rich_help_panel=RUN)
 def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """List every fault of the settings, the connectors and the procedures at once."""
-    from connectors.sdk import find_manifests
+    from connectors.sdk.manifest import ROOT, find_manifests
     from hub import procedures
     from hub.manifests import connector_faults
     from hub.settings import faults
+    from schemas.registry import Registry
 
-    found = [*connector_faults(), *procedures.faults()]
+    found = [*connector_faults(ROOT, Registry.load()), *procedures.faults()]
     if config.exists() or config != HUB_TOML:
         found += faults(config, os.environ, find_manifests())
     if as_json:
