@@ -36,7 +36,7 @@ HIDDEN_IN = {
     "defusedxml": ["connectors/sdk/xml.py"],
     "fastapi": ["gateway/"],
     "fsspec": ["hub/documents.py"],
-    "httpx": ["connectors/sdk/http.py"],
+    "httpx": ["connectors/sdk/http.py", "hub/demo"],
     "jinja2": ["gateway/console/"],
     "joserfc": ["gateway/access.py", "hub/clients.py"],
     "jsonschema": ["schemas/"],
