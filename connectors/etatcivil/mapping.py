@@ -87,7 +87,7 @@ def _kind(procedure: str, form: Mapping[str, Any]) -> str:
 
 def _requester(root: Element, request: Mapping[str, Any], form: Mapping[str, Any]) -> None:
     person = request["requester"]
-    itself = not request.get("beneficiaries")
+    itself = _is_holder(request)
     usual = "Organisme" if "organisation" in person else "La personne concernée" if itself else "Non précisée"
     element = add(root, "demandeur")
     add(element, "qualiteDemandeur", _text(form, "requester_capacity") or usual)
@@ -101,6 +101,18 @@ def _requester(root: Element, request: Mapping[str, Any], form: Mapping[str, Any
     _names(individual, identity)
     _optional(individual, "genre", {"male": "M", "female": "Mme"}.get(identity.get("gender", "")))
     _address(individual, citizen.get("address"), citizen.get("email"), citizen.get("phone"))
+
+
+def _is_holder(request: Mapping[str, Any]) -> bool:
+    """Whether the requester asks for their own record: alone, or as one of its two holders."""
+    holders = request.get("beneficiaries") or ()
+    asking = _born(request["requester"].get("citizen", {}))
+    return not holders or any(asking and asking == _born(holder) for holder in holders)
+
+
+def _born(citizen: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity without the name that came later."""
+    return {key: value for key, value in citizen.get("identity", {}).items() if key != "preferred_name"}
 
 
 def _event(root: Element, request: Mapping[str, Any], form: Mapping[str, Any], kind: str) -> None:

@@ -192,14 +192,38 @@ def _requester(case: Case, asker: Element | None) -> dict[str, Any]:
 def _same_person(
     requester: dict[str, Any], people: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Who asks for their own record is told once: the identity of the record, the address of the asker."""
-    asking, held = requester["identity"], people[0]["identity"]
-    shared = {_fold(name) for name in asking["given_names"]} & {_fold(name) for name in held["given_names"]}
-    if not shared:
+    """Who asks for their own record is told once: the identity of the record, the address of the asker. A record of
+    two keeps both as beneficiaries, in its own order, for one of them is not the record."""
+    asking = requester["identity"]
+    held = _holder_who_asks(asking, [person["identity"] for person in people])
+    if held is None:
         return requester, people
     name = asking.get("preferred_name") or asking["family_name"]
-    identity = {"preferred_name": name} | held if _fold(name) != _fold(held["family_name"]) else held
-    return requester | {"identity": identity}, people[1:]
+    names = (held["family_name"], held.get("preferred_name", ""))
+    identity = held if _fold(name) in map(_fold, names) else {"preferred_name": name, **held}
+    return requester | {"identity": identity}, people if len(people) > 1 else []
+
+
+def _holder_who_asks(asking: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The holder who shares first names with the asker. Between two: the likest, all first names before the first one,
+    gender before the name, which may be the other's; None when they are as like."""
+    given = {_fold(name) for name in asking["given_names"]}
+    found = [one for one in held if given & {_fold(name) for name in one["given_names"]}]
+    likeness = [_likeness(asking, one) for one in found]
+    best = max(likeness, default=())
+    return found[likeness.index(best)] if likeness.count(best) == 1 else None
+
+
+def _likeness(asking: Mapping[str, Any], held: Mapping[str, Any]) -> tuple[bool, ...]:
+    mine, theirs = ([_fold(name) for name in one["given_names"]] for one in (asking, held))
+    gender = asking.get("gender")
+    names = (_fold(asking["family_name"]), _fold(asking.get("preferred_name", "")))
+    return (
+        mine == theirs,
+        mine[0] == theirs[0],
+        gender == held.get("gender", gender),
+        _fold(held["family_name"]) in names,
+    )
 
 
 def _for(case: Case, people: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -15,9 +15,9 @@ from connectors.sdk.secret import Secret
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
 from connectors.sdk.xml import Element, add, new_root, write_xml
 
-SIRET, BRANCH = "21930001100011", "93001"
+SIRET, BRANCH = "21930001100018", "93001"
 _API = "/teledossiers/v1"
-_PORTAL = {"type": "OSL", "companyRegister": "11000001900011", "branchCode": "75107"}
+_PORTAL = {"type": "OSL", "companyRegister": "11000001900015", "branchCode": "75107"}
 _LIMITS = {"editorname": 50, "applicationname": 50, "softwareversion": 50}
 _EVENT_LIMITS = {"actionType": 100, "message": 1000, "comment": 1000, "author": 255, "caseNewStatus": 15}
 _ACTIONS = ("STATUS_UPDATE", "ATTACH_DEPOSIT", "ATTACH_DL", "ATTACH_DL_ALL", "COM_ADD", "SENDING_MESSAGE")
@@ -118,12 +118,13 @@ class HubEETwin(HttpTwin):
 
     def add_civil_record_request(
         self, *, kind: str = "NAISSANCE", excerpt: str = "EXTRAIT-AVEC-FILIATION", holder: Person = FATHER,
-        requester: Person = DAUGHTER, capacity: tuple[str, str] = ("Descendant", "Fils ou fille"),
-        date: str = "1938-05-17", digest: str = "right", status: str = "RECEIVED", **case: Any,
+        spouse: Person | None = None, requester: Person = DAUGHTER,
+        capacity: tuple[str, str] = ("Descendant", "Fils ou fille"), date: str = "1938-05-17", digest: str = "right",
+        status: str = "RECEIVED", **case: Any,
     ) -> str:  # fmt: skip
         """An EtatCivil case: the portal's XML and the same in PDF."""
         form = civil_record_form(
-            kind=kind, excerpt=excerpt, holder=holder, requester=requester, capacity=capacity, date=date
+            kind=kind, excerpt=excerpt, holder=holder, spouse=spouse, requester=requester, capacity=capacity, date=date
         )
         files = [
             File("ActeEtatCivil-XML.xml", "ActeEtatCivil-XML", "application/xml", form, status, digest),
@@ -326,9 +327,10 @@ class HubEETwin(HttpTwin):
 
 
 def civil_record_form(
-    *, kind: str, excerpt: str, holder: Person, requester: Person, capacity: tuple[str, str], date: str
-) -> bytes:
-    """The portal's XML for a civil-record request."""
+    *, kind: str, excerpt: str, holder: Person, requester: Person, capacity: tuple[str, str], date: str,
+    spouse: Person | None = None,
+) -> bytes:  # fmt: skip
+    """The portal's XML for a civil-record request. `spouse`: the second holder of a marriage record."""
     root = new_root("EnveloppeMetierType")
     root.set("canal_utilise", "0")
     asked = add(root, "DemandeActe")
@@ -349,12 +351,14 @@ def civil_record_form(
     for tag, text in (("Voie", requester.street), ("CodePostal", requester.postal_code), ("Ville", requester.town)):
         add(home, tag, text)
     add(asker, "Courriel", requester.email)
-    _holder(asked, holder)
+    _holder(asked, "Titulaire", holder)
+    if spouse is not None:
+        _holder(asked, "Conjoint", spouse)
     return write_xml(root, pretty=True)
 
 
-def _holder(asked: Element, holder: Person) -> None:
-    person = add(asked, "Titulaire")
+def _holder(asked: Element, tag: str, holder: Person) -> None:
+    person = add(asked, tag)
     _civil(person, holder, name="NomNaissance", given="Prenoms")
     if holder.use_name:
         add(person, "NomUsage", holder.use_name)
