@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from connectors import conformance
 from connectors.mail.connector import Mail
 from connectors.mail.mapping import MAX_ATTACHED
 from connectors.mail.twin import MailTwin
@@ -83,6 +84,24 @@ def serving(certificate: Path) -> ssl.SSLContext:
 
 def attached(documents: MemoryDocuments, content: bytes, name: str, media_type: str) -> StoredDocument:
     return documents.store(content, name=name, media_type=media_type)
+
+
+def test_it_keeps_the_promises_of_a_connector() -> None:
+    documents = MemoryDocuments()
+    decision = attached(documents, b"%PDF decision", "Décision.pdf", "application/pdf").to_data()
+    with MailTwin(login=("unefois", "s3cret-smtp")) as twin:
+        conformance.check(
+            conformance.Case(
+                connect=lambda: mail(twin, documents),
+                twin=twin,
+                deliveries=[delivery("d-1"), delivery("d-2", template="decision", documents=[decision])],
+                calls=lambda: len(twin.commands),
+                refuse=lambda: twin.misbehave("RCPT", "550"),
+                deny=lambda: twin.misbehave("AUTH", "535"),
+                personal=["Corvisart", "corvisart", "Maëlle", "n° 77 a été reçue", "Décision.pdf"],
+            )
+        )
+        assert len(twin.messages) == 2
 
 
 # what is sent
