@@ -4,6 +4,7 @@ A connection's settings say which, flat so that secrets stay at the top of a man
 path), `port`, `username`, `password` or `private_key`, `host_key`, `timeout`.
 
 A file appears under its name whole or not at all: it is written under a hidden temporary name, made durable, renamed.
+What a process that was killed left under such a name is deleted by a later `put`, an hour afterwards.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import secrets
 import stat
 import threading
@@ -28,6 +30,7 @@ from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_NAMES = 10_000
 _SLOWEST = 50_000  # bytes a second below which a transfer is given up
+_STALE = 3600.0  # seconds after which a temporary file has lost its writer; also the pause between two looks for them
 _HOST_KEY_KINDS = (
     "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256",
 )  # fmt: skip
@@ -126,6 +129,28 @@ def _temporary(name: str) -> str:
     return f"{folder}/{hidden}" if folder else hidden
 
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
+
+
+class _Sweep:
+    """When stale temporary files are looked for, folder by folder. Times are those of the folder's own clock, read off
+    a file just written, since a share's clock may be wrong."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def due(self, parent: str, now: float) -> bool:
+        """True at most once an hour."""
+        if abs(now - self._last.get(parent, -_STALE)) < _STALE:
+            return False
+        self._last[parent] = now
+        return True
+
+
+def _is_stale(name: str, modified: float, now: float) -> bool:
+    return _TEMPORARY.fullmatch(name) is not None and modified < now - _STALE
+
+
 def _needed(settings: Mapping[str, Any], key: str) -> Any:
     if not settings.get(key):
         raise ConfigError("needed when host is set", key=key)
@@ -143,6 +168,7 @@ class LocalFolder:
 
     def __init__(self, path: str | Path) -> None:
         self._root = Path(path)
+        self._sweep = _Sweep()
 
     def put(self, name: str, content: bytes) -> None:
         _check_size(len(content), MAX_FILE_BYTES)
@@ -150,6 +176,7 @@ class LocalFolder:
             final, temporary = self._inside(name), self._inside(name).parent / Path(_temporary(name)).name
             try:
                 _write_durably(temporary, content)
+                self._delete_stale(temporary)
                 os.replace(temporary, final)
             except OSError:
                 temporary.unlink(missing_ok=True)
@@ -190,6 +217,16 @@ class LocalFolder:
 
     def close(self) -> None:
         pass
+
+    def _delete_stale(self, fresh: Path) -> None:
+        """Best effort: the file of the moment is not held up by those of the past."""
+        now = fresh.stat().st_mtime
+        if not self._sweep.due(str(fresh.parent), now):
+            return
+        with contextlib.suppress(OSError), os.scandir(fresh.parent) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False) and _is_stale(entry.name, entry.stat().st_mtime, now):
+                    os.unlink(entry.path)
 
     def _inside(self, name: str) -> Path:
         path = self._root / check_name(name)
@@ -248,6 +285,7 @@ class SftpFolder:
         self._root = path.rstrip("/") or "/"
         self._timeout = timeout
         self._options = _options(host, port, username, host_key, password, private_key, timeout)
+        self._sweep = _Sweep()
         self._thread = LoopThread("sftp-client")
         self._opening: asyncio.Lock | None = None
         self._connection: asyncssh.SSHClientConnection | None = None
@@ -286,14 +324,26 @@ class SftpFolder:
                 await file.write(content)
                 with contextlib.suppress(asyncssh.SFTPOpUnsupported):
                     await file.fsync()
-            if (await sftp.stat(temporary)).size != len(content):
+            written = await sftp.stat(temporary)
+            if written.size != len(content):
                 raise TryLater("the server kept only part of the file")
+            await self._delete_stale(sftp, temporary.rpartition("/")[0], float(written.mtime or 0))
             step.renaming = True
             await _replace(sftp, temporary, self._at(name))
         except (asyncssh.SFTPError, TryLater):
             with contextlib.suppress(asyncssh.Error, OSError):
                 await sftp.remove(temporary)
             raise
+
+    async def _delete_stale(self, sftp: asyncssh.SFTPClient, parent: str, now: float) -> None:
+        """Best effort, as in a local folder."""
+        if not self._sweep.due(parent, now):
+            return
+        with contextlib.suppress(asyncssh.SFTPError):
+            async for entry in sftp.scandir(parent):
+                name = str(entry.filename)
+                if _is_stale(name, float(entry.attrs.mtime or now), now):
+                    await sftp.remove(f"{parent}/{name}")
 
     async def _names(self, sftp: asyncssh.SFTPClient) -> list[str]:
         found: list[str] = []

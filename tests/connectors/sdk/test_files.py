@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +106,67 @@ def test_only_plain_visible_files_are_listed(place: tuple[Folder, Path]) -> None
     (real / "dossier").mkdir()
     (real / "lien.csv").symlink_to("/etc/hostname")
     assert folder.names() == ["b.csv"]
+
+
+def age(path: Path, *, hours: float) -> None:
+    at = time.time() - hours * 3600
+    os.utime(path, (at, at), follow_symlinks=False)
+
+
+def test_what_a_killed_process_left_is_deleted_an_hour_later(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    left, fresh = real / ".a.csv.0123abcd.part", real / ".b.csv.4567cdef.part"
+    foreign = [real / ".a.csv.part", real / "c.0123abcd.part", real / ".d.0123ABCD.part", real / ".e.filepart"]
+    for path in (left, fresh, *foreign):
+        path.write_bytes(b"half")
+        age(path, hours=0.5 if path is fresh else 2)
+    os.symlink("/etc/hostname", real / ".f.89abcdef.part")
+    age(real / ".f.89abcdef.part", hours=2)
+
+    folder.put("a.csv", b"whole")
+
+    assert folder.read("a.csv") == b"whole"
+    kept = {path.name for path in (fresh, *foreign)} | {"a.csv"}
+    assert {name for name in os.listdir(real) if name != ".f.89abcdef.part"} == kept
+
+
+def test_stale_files_of_a_sub_folder_are_deleted_too(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    (real / "erreurs").mkdir()
+    left = real / "erreurs" / ".x.0123abcd.part"
+    left.write_bytes(b"half")
+    age(left, hours=2)
+    folder.put("erreurs/x.motif.txt", b"why")
+    assert os.listdir(real / "erreurs") == ["x.motif.txt"]
+
+
+def test_stale_files_are_looked_for_once_an_hour(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    folder.put("a.csv", b"1")
+    left = real / ".a.csv.0123abcd.part"
+    left.write_bytes(b"half")
+    age(left, hours=2)
+    folder.put("a.csv", b"2")
+    assert left.exists()
+
+
+def test_a_writer_killed_in_mid_write_leaves_nothing_for_good(tmp_path: Path) -> None:
+    """A real SIGKILL between the write and the rename."""
+    code = (
+        "import os, signal, sys\n"
+        "from connectors.sdk.files import LocalFolder\n"
+        "os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "LocalFolder(sys.argv[1]).put('a.csv', b'x' * 100000)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parents[3], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    [left] = tmp_path.iterdir()
+    assert LocalFolder(tmp_path).names() == []
+    age(left, hours=2)
+
+    LocalFolder(tmp_path).put("a.csv", b"whole")
+
+    assert os.listdir(tmp_path) == ["a.csv"]
 
 
 def test_a_file_above_the_limit_is_not_read(place: tuple[Folder, Path]) -> None:
