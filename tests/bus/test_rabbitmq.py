@@ -251,6 +251,7 @@ def test_a_silent_network_is_not_taken_for_a_confirm(proxy: Proxy, make_bus: Mak
     publish_all(bus, numbered(queue, range(1, 4)))
 
 
+@pytest.mark.slow
 def test_a_reader_on_a_dead_connection_finds_out_by_heartbeat(
     proxy: Proxy, make_bus: MakeBus, bus: RabbitBus, queue: str
 ) -> None:
