@@ -64,6 +64,12 @@ from bus.tables import (
 from schemas.errors import BusUnavailable
 from schemas.event import Event
 
+# A process that stands still in the middle of a transaction, or a network that swallows everything, must not hold the
+# rows of a lease for longer than the lease itself.
+_PATIENCE: Mapping[str, Any] = MappingProxyType({
+    "options": "-c idle_in_transaction_session_timeout=10s", "tcp_user_timeout": 15_000,
+    "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+})  # fmt: skip
 _FEW = 500  # followers released at once: a key with a long backlog must not be rewritten at each step
 DOOR_DAYS = 400  # 13 months and a margin
 
@@ -693,7 +699,7 @@ def _engine(url: str, tls: Tls | None) -> Engine:
         secure = {"sslmode": "verify-full", "sslrootcert": str(tls.ca)} if tls and tls.ca else {}
         if tls and tls.ca and tls.cert and tls.key:
             secure |= {"sslcert": str(tls.cert), "sslkey": str(tls.key)}
-        arguments = {"connect_timeout": 5, **secure}
+        arguments = {"connect_timeout": 5, **_PATIENCE, **secure}
         return create_engine(
             url, pool_size=10, max_overflow=40, pool_pre_ping=True, pool_timeout=10, connect_args=arguments
         )
