@@ -1,0 +1,111 @@
+"""The full mode under attack: real processes are killed and stopped, queues, broker and database go away, all while
+events stream in. Each time: count in = count out for each connection, one effect each, each citizen's order kept."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pika
+import pytest
+
+from bus.api import connection_queue
+from tests.support.recording import TENANT
+from tests.support.services import Postgres, Rabbit
+from tests.support.town import PACKAGES, Town, until
+
+pytestmark = [pytest.mark.broker, pytest.mark.database, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def town(rabbitmq: Rabbit, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    town = Town(tmp_path_factory.mktemp("town"), postgres.fresh_database(), rabbitmq.url)
+    town.start("relay", "relay", "worker", "worker")
+    yield town
+    town.close()
+
+
+def test_nothing_is_lost_when_no_one_interferes(town: Town) -> None:
+    town.stream(5).join()
+
+    town.all_settled()
+
+
+def test_a_killed_worker_loses_nothing(town: Town) -> None:
+    before = town.delivered()
+    stream = town.stream(20)
+    town.moving(before)
+
+    town.kill(town.owner(f"worker:{TENANT}.famille"))
+
+    stream.join()
+    town.all_settled()
+    town.start("worker")
+
+
+def test_a_killed_relay_loses_nothing(town: Town) -> None:
+    before = town.delivered()
+    stream = town.stream(20)
+    town.moving(before)
+
+    town.kill(town.owner("relay"))
+
+    stream.join()
+    town.all_settled()
+    town.start("relay")
+
+
+def test_a_worker_that_sleeps_through_its_lease_does_no_harm_when_it_wakes(town: Town) -> None:
+    before = town.delivered()
+    stream = town.stream(20)
+    town.moving(before)
+
+    sleeper = town.owner(f"worker:{TENANT}.famille")
+    town.signal(sleeper, signal.SIGSTOP)
+    until(lambda: town.owner(f"worker:{TENANT}.famille") != sleeper)
+    again = town.stream(10)
+    time.sleep(1)
+    town.signal(sleeper, signal.SIGCONT)
+
+    stream.join()
+    again.join()
+    town.all_settled()
+
+
+def test_a_deleted_queue_loses_nothing(town: Town, rabbitmq: Rabbit) -> None:
+    before = town.delivered()
+    stream = town.stream(20)
+    town.moving(before)
+
+    connection = pika.BlockingConnection(pika.URLParameters(rabbitmq.url))
+    for name in PACKAGES:
+        connection.channel().queue_delete(connection_queue(f"{TENANT}.{name}"))
+    connection.close()
+
+    stream.join()
+    town.all_settled(120)
+
+
+def test_a_broker_that_restarts_loses_nothing(town: Town, rabbitmq: Rabbit) -> None:
+    before = town.delivered()
+    stream = town.stream(20)
+    town.moving(before)
+
+    rabbitmq.restart()
+
+    stream.join()
+    town.all_settled()
+
+
+def test_a_database_that_restarts_loses_nothing(town: Town, postgres: Postgres) -> None:
+    before = town.delivered()
+    stream = town.stream(30)
+    town.moving(before)
+
+    postgres.cut_connections()
+    town.moving(town.delivered())
+    postgres.restart()
+
+    stream.join()
+    town.all_settled()
