@@ -323,8 +323,12 @@ class Worker:
     def _together(self, lane: Sequence[tuple[Claimed, Delivery]]) -> None:
         for _ in lane:
             self._pace.wait()
-        for (claimed, delivery), outcome in zip(lane, self._outcomes([d for _, d in lane]), strict=True):
-            self._end(self._judge(claimed, delivery, outcome))
+        outcomes = self._outcomes([d for _, d in lane])
+        away = [o for o in outcomes if isinstance(o, TryLater)]
+        if away:  # one call that failed is one failure, however many deliveries it carried
+            self.breaker.failed(away[0].after)
+        for (claimed, delivery), outcome in zip(lane, outcomes, strict=True):
+            self._end(self._judge(claimed, delivery, outcome, counted=bool(away)))
 
     def _attempt(self, claimed: Claimed, delivery: Delivery) -> Ended:
         self._pace.wait()
@@ -361,19 +365,22 @@ class Worker:
 
     # --- judging ------------------------------------------------------------------------------------------------
 
-    def _judge(self, claimed: Claimed, delivery: Delivery, outcome: Done | Exception) -> Ended:
+    def _judge(
+        self, claimed: Claimed, delivery: Delivery, outcome: Done | Exception, *, counted: bool = False
+    ) -> Ended:
         base = Finished(claimed.seq, claimed.order_key, PARKED)
-        if isinstance(outcome, Done):
+        if isinstance(outcome, Done | Refused) and not counted:
             self._hurry = self.breaker.succeeded() or self._hurry
+        if isinstance(outcome, Done):
             answer, reference = outcome.answer or None, outcome.reference
             return Ended(delivery, replace(base, state=DELIVERED, answer=answer, reference=reference), outcome)
         if isinstance(outcome, Refused):
-            self._hurry = self.breaker.succeeded() or self._hurry
             return Ended(delivery, replace(base, state=REFUSED, cause=outcome.reason))
         if isinstance(outcome, AccessDenied):
             return Ended(delivery, self._denied(claimed, outcome))
         if isinstance(outcome, TryLater):
-            self.breaker.failed(outcome.after)
+            if not counted:
+                self.breaker.failed(outcome.after)
             return Ended(delivery, self._later(base, claimed, outcome.reason, outcome.after, doubt=claimed.doubt))
         if isinstance(outcome, Unknown):
             return Ended(delivery, self._uncertain(base, claimed, outcome))

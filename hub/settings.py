@@ -101,8 +101,8 @@ class Consumes:
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A connector configured for one tenant. `consumes_override`: None means what the manifest says; an empty tuple
-    means that nothing is delivered. `rate`: calls per second, None means no limit. `poll_seconds`: None
-    means what the manifest says. Secrets in `settings` are
+    means that nothing is delivered. `rate`: calls per second, None means no limit. `poll_seconds` and
+    `label`: None means what the manifest says. Secrets in `settings` are
     `Secret`; defaults of the manifest's schema are filled in."""
 
     name: str
@@ -116,6 +116,7 @@ class Connection:
     consumes_override: tuple[Consumes, ...] | None = None
     rate: float | None = None
     poll_seconds: float | None = None
+    label: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -442,6 +443,7 @@ class _Reading:
             consumes_override=self._consumes(f"{key}.consumes", item.get("consumes"), manifest),
             rate=item.get("rate"),
             poll_seconds=item.get("poll_seconds"),
+            label=item.get("label"),
             settings=MappingProxyType(settings),
         )  # fmt: skip
 

@@ -18,9 +18,10 @@ STATUS = {
     "withdrawn": "retirée par l'usager",
 }  # fmt: skip
 _STATES = {
-    "expected": "à envoyer", "sent": "en route", "received": "arrivé, à traiter", "held": "retenu derrière un autre",
-    "started": "en cours", "waiting": "nouvel essai prévu", "parked": "en attente d'un opérateur",
-    "delivered": "remis", "refused": "refusé", "skipped": "abandonné par un opérateur", "superseded": "remplacé",
+    "expected": "va recevoir {}", "sent": "va recevoir {}", "received": "va recevoir {}", "started": "reçoit {}",
+    "held": "recevra {} après un événement plus ancien", "waiting": "recevra {} : nouvel essai prévu",
+    "parked": "n'a pas reçu {} : un opérateur doit agir", "delivered": "a reçu {}", "refused": "a refusé {}",
+    "skipped": "ne recevra pas {} : abandon par un opérateur", "superseded": "recevra plus récent que {}",
 }  # fmt: skip
 _TYPES = {
     "request.received": "la demande", "request.status-changed": "le nouvel état",
@@ -72,7 +73,7 @@ def _sentence(step: Mapping[str, Any], directory: Directory) -> str:
     kind = step["kind"]
     if kind == "delivery":
         what = _TYPES.get(step["type"], step["type"])
-        text = f"{_label(step['connection'], directory)} : {what} {_STATES[step['state']]}"
+        text = f"{_label(step['connection'], directory)} {_STATES[step['state']].format(what)}"
         detail = step.get("answer") if step["state"] in ("delivered", "skipped") else step.get("cause")
         return f"{text} — {detail}" if detail else text
     origin = _label(step["origin"], directory)
@@ -86,7 +87,8 @@ def _sentence(step: Mapping[str, Any], directory: Directory) -> str:
     if kind == "echo":
         return f"{origin} répète ce que la plateforme lui a appris : rien n'est envoyé"
     if kind == "withheld":
-        return str(step["reason"]).capitalize()
+        reason = str(step["reason"])
+        return reason[:1].upper() + reason[1:]
     return f"{origin} annonce un changement"
 
 

@@ -106,7 +106,7 @@ class Hub:
         self.catalogue = procedures.load(settings.procedures_dir)
         self.raccordements: dict[str, Raccordement] = {}
         pepper = derived(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
-        self.acceptance = Acceptance(self.registry, self._directory(), pepper=pepper, count=self.metrics.accepted)
+        self.acceptance = Acceptance(self.registry, self._directory([]), pepper=pepper, count=self.metrics.accepted)
         self.desk = Desk(self.acceptance)
         self.batcher = Batcher(self.ledger, self.acceptance)
         self.relay = Relay(self.ledger, self.bus, self.desk, owner=self.owner)
@@ -124,14 +124,15 @@ class Hub:
     def services(self) -> Services:
         return Services(
             self.settings, self.ledger, self.bus, self.acceptance, self.desk, self.documents, self.batcher,
-            self.receiver, Inbound, self.reload, self.status,
+            self.receiver, Inbound, self.reload, self.status, self.metrics,
+            tuple(c.type for c in _manifest("webhook").consumes),
         )  # fmt: skip
 
     # --- connections --------------------------------------------------------------------------------------------
 
     def reload(self) -> None:
         """Read the connections again, those of the settings file and the webhooks; start what is new."""
-        self.acceptance.directory = self._directory()
+        self.acceptance.directory = self._directory(webhooks.all_of(self.ledger, self.settings.encryption_key))
         with self.ledger.transaction() as tx:
             tx.subscribe(self.acceptance.directory.subscriptions())
         if self.workers:
@@ -146,9 +147,9 @@ class Hub:
             client = clients.by_broker_user(tx, user)
         return client.origin if client is not None else None
 
-    def _directory(self) -> Directory:
+    def _directory(self, hooks: Sequence[webhooks.Webhook]) -> Directory:
         wanted = dict(self._configured())
-        wanted |= dict(self._webhooks())
+        wanted |= dict(self._webhooks(hooks))
         for name, (raccordement, _) in wanted.items():
             self.raccordements.setdefault(name, raccordement)
         for name in set(self.raccordements) - set(wanted):
@@ -161,14 +162,14 @@ class Hub:
             name = f"{item.tenant}.{item.name}"
             consumes = item.consumes_override if item.consumes_override is not None else manifest.consumes
             member = Member(
-                name, item.tenant, item.system, manifest.name, {c.type: c for c in consumes}, item.procedures,
+                name, item.tenant, item.system, item.label or manifest.name, {c.type: c for c in consumes}, item.procedures,
                 manifest.outside, manifest.publishes, (), item.mode, item.pilot_procedures, item.pilot_citizens,
             )  # fmt: skip
             yield name, (self._raccordement(name, item.tenant, item.system, manifest, item.settings, item), member)
 
-    def _webhooks(self) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:
+    def _webhooks(self, hooks: Sequence[webhooks.Webhook]) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:
         manifest = _manifest("webhook")
-        for hook in webhooks.all_of(self.ledger, self.settings.encryption_key):
+        for hook in hooks:
             name = f"{hook.tenant}.webhook-{hook.id}"
             consumes = {c.type: c for c in manifest.consumes if c.type in hook.types}
             held = (f"{hook.tenant}.{hook.client}",)

@@ -22,7 +22,8 @@ _MOVING = ("expected", "sent", "received", "started")
 
 def play(*, exit_after: bool, as_json: bool, bus: str = "", database: str = "", port: int = 0) -> int:
     """Play all scenes; 0 when every step ended as it should. Without `exit_after` the gateway stays up until Ctrl-C."""
-    console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False, quiet=as_json)
+    width = None if sys.stdout.isatty() else 130
+    console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False, quiet=as_json, width=width)
     configure("error")
     console.print("[bold]Unefois[/] — une ville, ses logiciels (jumeaux locaux), une plateforme")
     with World(bus=bus, database=database, port=port) as world:
@@ -58,7 +59,7 @@ def _scene(world: World, console: Console, name: str, title: str, run: Any) -> S
     for timeline in scene.timelines:
         console.print()
         for line in timeline:
-            console.print(f"    [dim]{line}[/]", markup=True)
+            console.print(f"    {line}", style="dim", markup=False, soft_wrap=True)
     console.print()
     return scene
 
@@ -94,7 +95,7 @@ def _show(console: Console, world: World, report: Mapping[str, Any]) -> None:
     table = Table("raccordement", "remis", "en attente", "retenus", "refusés", "mis de côté", title="Le compte")
     names = ("delivered", "waiting", "held", "refused", "parked")
     for name, states in sorted(report["connections"].items()):
-        label = f"{name.partition('.')[2]} ({world.hub.acceptance.directory.label(name)})"
+        label = world.hub.acceptance.directory.label(name)
         table.add_row(label, *(str(states.get(state, 0)) for state in names))
     table.add_row("[bold]total[/]", *(f"[bold]{report[state]}[/]" for state in names))
     console.print(table)

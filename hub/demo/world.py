@@ -25,6 +25,7 @@ from connectors.publik.twin import PublikTwin
 from hub import clients
 from hub.links import import_links
 from hub.wiring import Hub, open_hub
+from schemas.errors import ConfigError
 from schemas.secret import Secret
 
 TENANT = "saint-aubin"
@@ -115,7 +116,7 @@ class World:
     def push(self, form: str, fields: Mapping[str, Any]) -> Any:
         """A citizen files a form, and the portal's workflow pushes it to the hub. The form as the portal keeps it."""
         filed = self.publik.submit(form, fields, user={"NameID": [secrets.token_hex(16)]})
-        answer = self.publik.push(filed, f"{self.url}/in/{TENANT}/publik", orig=PUSH_ORIGIN, key=PUSH_KEY)
+        answer = self.publik.push(filed, f"{self.url}/in/{TENANT}/publik/{form}", orig=PUSH_ORIGIN, key=PUSH_KEY)
         if answer.status != 200:
             raise RuntimeError(f"the gateway answered {answer.status} to the portal")
         return filed
@@ -129,6 +130,9 @@ class World:
         hub = open_hub(path, {})
         self._stack.callback(hub.close)
         hub.prepare()
+        with hub.ledger.reading() as tx:
+            if tx.accepted():
+                raise ConfigError("the demo wants a database of its own, and this one holds events", key="database")
         return hub
 
     def _serve(self) -> None:
@@ -136,13 +140,9 @@ class World:
             self.hub.ledger, client_id="portail-etat", tenant=TENANT, label="Portail de démonstration",
             scopes=["events:write", "requests:read", "requests:write", "documents:read", "documents:write"],
             types=["citizen.address-changed"],
-        ) if self._new_client() else None  # fmt: skip
+        )  # fmt: skip
         self.server = serve_in_thread(create_app(self.hub.services()), "127.0.0.1", self._port)
         self._stack.callback(self.server.stop)
-
-    def _new_client(self) -> bool:
-        with self.hub.ledger.reading() as tx:
-            return clients.find(tx, "portail-etat") is None
 
     def _people(self) -> None:
         """Patrons in the library, and the link table: who is who in which package."""
@@ -174,22 +174,21 @@ class World:
         import_links(self.hub.ledger, self.hub.acceptance, TENANT, "\n".join(lines) + "\n")
 
     def _settings(self) -> dict[str, Any]:
-        connections = {
-            "hubee": {"connector": "hubee", "settings": self.hubee.settings(), "poll_seconds": 0.5},
-            "etat-civil": {"connector": "etatcivil", "settings": self.civil.connection_settings(), "poll_seconds": 0.5},
-            "publik": {"connector": "publik", "settings": self._publik()},
-            "koha": {"connector": "koha", "settings": {
-                "base_url": self.koha.base, "client_id": "unefois", "client_secret": Secret("clef-koha")}},
-            "famille": {"connector": "filedrop", "settings": self.family.connection_settings(), "poll_seconds": 0.5,
-                        "consumes": self._moves()},
-            "facturation": {"connector": "filedrop", "settings": self.billing.local_settings(), "poll_seconds": 0.5,
-                            "consumes": self._moves()},
-            "accueil": {"connector": "filedrop", "settings": self.front.local_settings(), "poll_seconds": 0.5,
-                        "consumes": self._moves()},
-            "parapheur": {"connector": "iparapheur", "settings": self.parapheur.settings(), "poll_seconds": 0.5,
-                          "procedures": ["occupation-domaine-public"]},
-            "courriel": {"connector": "mail", "settings": self.mail.settings()},
-        }  # fmt: skip
+        polled = {"poll_seconds": 0.5}
+        moves = {"consumes": [{"type": "citizen.address-changed"}], **polled}
+        koha = {"base_url": self.koha.base, "client_id": "unefois", "client_secret": Secret("clef-koha")}
+        signed = {"procedures": ["occupation-domaine-public"], **polled}
+        connections: dict[str, dict[str, Any]] = {
+            "hubee": _connection("HubEE", "hubee", self.hubee.settings(), polled),
+            "etat-civil": _connection("État civil", "etatcivil", self.civil.connection_settings(), polled),
+            "publik": _connection("Portail de la ville", "publik", self._publik()),
+            "koha": _connection("Bibliothèque", "koha", koha),
+            "famille": _connection("Famille et école", "filedrop", self.family.connection_settings(), moves),
+            "facturation": _connection("Facturation", "filedrop", self.billing.local_settings(), moves),
+            "accueil": _connection("Accueil des usagers", "filedrop", self.front.local_settings(), moves),
+            "parapheur": _connection("Parapheur", "iparapheur", self.parapheur.settings(), signed),
+            "courriel": _connection("Courriel", "mail", self.mail.settings()),
+        }
         return {
             "mode": "development",
             "database": self._database or "sqlite:///hub.db",
@@ -204,7 +203,7 @@ class World:
                     "service": "Service de la voirie", "address": "1 place de la Mairie, 93001 Saint-Aubin",
                     "phone": "01 00 00 00 00", "email": "voirie@saint-aubin.example"}},
             }},
-            "connections": {n: {"tenant": TENANT, "mode": "live", **c} for n, c in connections.items()},
+            "connections": connections,
         }  # fmt: skip
 
     def _publik(self) -> dict[str, Any]:
@@ -214,8 +213,12 @@ class World:
             "forms": {"changement-adresse": MOVE_FORM, "occupation": TERRACE_FORM},
         }  # fmt: skip
 
-    def _moves(self) -> list[dict[str, Any]]:
-        return [{"type": "citizen.address-changed"}]
+
+def _connection(
+    label: str, connector: str, settings: Mapping[str, Any], more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    basics = {"tenant": TENANT, "mode": "live", "label": label, "connector": connector, "settings": settings}
+    return {**basics, **(more or {})}
 
 
 def toml(settings: Mapping[str, Any], target: Path) -> str:
