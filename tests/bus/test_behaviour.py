@@ -123,6 +123,16 @@ def test_a_message_to_no_queue_is_not_taken_and_its_neighbours_are(bus: Bus, que
     assert reading.ids() == ["0", "1", "2", "3"]
 
 
+@pytest.mark.parametrize("name", ["q" * 300, "é" * 200, ""], ids=["long", "long in bytes", "empty"])
+def test_a_name_that_no_queue_can_have_is_not_taken_and_harms_nobody(bus: Bus, queue: str, name: str) -> None:
+    outcomes = bus.publish([*numbered(queue, range(2)), Outgoing(name, b""), *numbered(queue, range(2, 4))])
+
+    assert [outcome.taken for outcome in outcomes] == [True, True, False, True, True]
+    with Reading(bus, queue) as reading:
+        reading.until(4)
+    assert reading.ids() == ["0", "1", "2", "3"]
+
+
 def test_no_batch_is_larger_than_the_prefetch(bus: Bus, queue: str) -> None:
     assert all_taken(bus, numbered(queue, range(100)))
 
