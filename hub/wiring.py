@@ -161,9 +161,10 @@ class Hub:
             manifest = _manifest(item.connector)
             name = f"{item.tenant}.{item.name}"
             consumes = item.consumes_override if item.consumes_override is not None else manifest.consumes
+            label = item.label or manifest.name
             member = Member(
-                name, item.tenant, item.system, item.label or manifest.name, {c.type: c for c in consumes}, item.procedures,
-                manifest.outside, manifest.publishes, (), item.mode, item.pilot_procedures, item.pilot_citizens,
+                name, item.tenant, item.system, label, {c.type: c for c in consumes}, item.procedures, manifest.outside,
+                manifest.publishes, (), item.mode, item.pilot_procedures, item.pilot_citizens,
             )  # fmt: skip
             yield name, (self._raccordement(name, item.tenant, item.system, manifest, item.settings, item), member)
 
