@@ -14,6 +14,7 @@ from bus.ledger import Ledger
 from hub.accept import Acceptance, Origin, Submitted, Verdict
 from hub.desk import Desk
 from hub.documents import DocumentStore
+from hub.metrics import Metrics
 from hub.settings import HubSettings
 from schemas.delivery import Polled
 from schemas.errors import HubError
@@ -53,6 +54,7 @@ class Batcher:
     def submit(self, origin: Origin, checked: Sequence[Submitted]) -> Future[list[Verdict]]:
         """The verdicts, once committed. `checked` came from `Acceptance.check` of the same origin."""
         submission = _Submission(origin, checked)
+        submission.future.set_running_or_notify_cancel()  # a caller that gives up must not stop this thread
         self._ensure_running()
         self._waiting.put(submission)
         return submission.future
@@ -140,3 +142,6 @@ class Services:
     """Read the connections again: a webhook was added or removed."""
     status: Callable[[], Mapping[str, Any]] = dict
     """What runs in this process, for `/readyz` and `/metrics`."""
+    metrics: Metrics = field(default_factory=Metrics)
+    webhook_types: tuple[str, ...] = ()
+    """The event types that a webhook may ask for."""

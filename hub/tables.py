@@ -94,6 +94,18 @@ documents = Table(
     Index("documents_age", "stored_at"),
 )  # fmt: skip
 
+# Which clients stored a document, each under its own name for it: they may read it again.
+document_holders = Table(
+    "document_holders", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("document_id", String(64), primary_key=True),
+    Column("holder", String(128), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("media_type", String(128), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("kind", String(64)),
+)  # fmt: skip
+
 # Which events name a document: noted by `hub.retention` from what was accepted since it last looked.
 document_uses = Table(
     "document_uses", metadata,

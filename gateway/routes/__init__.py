@@ -1,1 +1,7 @@
-"""One file per resource of the HTTP interface."""
+"""One file per resource."""
+
+from __future__ import annotations
+
+from gateway.routes import events, health, oauth, requests
+
+ROUTERS = (oauth.router, events.router, requests.router, health.router)

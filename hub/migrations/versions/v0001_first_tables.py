@@ -141,6 +141,17 @@ def upgrade() -> None:
     )
 
     op.create_table(
+        "document_holders",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("document_id", sa.String(length=64), nullable=False),
+        sa.Column("holder", sa.String(length=128), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("media_type", sa.String(length=128), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "document_id", "holder"),
+    )
+    op.create_table(
         "document_uses",
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("document_id", sa.String(length=64), nullable=False),

@@ -1,0 +1,140 @@
+"""Access: the one place where a bearer token becomes a client, its tenant and what it may do.
+
+Every route names its scope through `needs`; the few that need none are in PUBLIC. `guard_all` stops the start when a
+route is neither.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Security
+from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
+from fastapi.routing import APIRoute
+from fastapi.security import OAuth2, SecurityScopes
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from gateway.problems import Problem
+from gateway.tokens import Tokens
+from hub import clients
+from hub.accept import Origin
+from hub.clients import Client
+from hub.services import Services
+
+CACHE_SECONDS = 5.0
+_CACHE_SIZE = 10_000
+
+SCOPES = {
+    "events:write": "Publish events.",
+    "requests:read": "Read the requests that the client brought.",
+    "requests:write": "Submit requests.",
+    "documents:read": "Read documents that the client stored or that concern its requests.",
+    "documents:write": "Store documents.",
+    "webhooks:write": "Make, list, rotate and remove the client's webhooks.",
+    "metrics:read": "Read the figures of the hub.",
+}
+
+# Each for a reason: proofs of life and descriptions hold nothing, `/oauth/token` checks the client itself, and a call
+# to `/in` is checked by the connector, as its package signs it.
+PUBLIC = frozenset({
+    "/healthz", "/readyz", "/oauth/token", "/openapi.json", "/asyncapi.json", "/docs", "/schemas",
+    "/schemas/{name:path}", "/in/{where:path}",
+})  # fmt: skip
+
+_SCHEME = OAuth2(
+    flows=OAuthFlows(clientCredentials=OAuthFlowClientCredentials(tokenUrl="/oauth/token", scopes=SCOPES)),
+    scheme_name="client",
+    description="A short token from `/oauth/token`, sent as `Authorization: Bearer …`.",
+    auto_error=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, after all checks. `scopes` are those of its token."""
+
+    client: Client
+    scopes: frozenset[str]
+
+    @property
+    def tenant(self) -> str:
+        return self.client.tenant
+
+    @property
+    def origin(self) -> Origin:
+        return self.client.origin
+
+
+class Access:
+    """Checks tokens. What the database says of a client is believed for CACHE_SECONDS."""
+
+    def __init__(self, services: Services, tokens: Tokens) -> None:
+        self._ledger = services.ledger
+        self._tokens = tokens
+        self._known: dict[str, tuple[Caller, float, float]] = {}
+
+    async def caller(self, request: Request, scope: str) -> Caller:
+        """Raises Problem: 401 without a valid token of an enabled client, 403 without the scope."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _unauthorised("token_missing", "")
+        caller = self._remembered(token)
+        if caller is None:
+            caller = await run_in_threadpool(self._look_up, token)
+        request.scope["client_id"] = caller.client.id
+        if scope not in caller.scopes:
+            header = {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+            raise Problem("scope_missing", f"this needs the scope {scope}", headers=header)
+        return caller
+
+    def _remembered(self, token: str) -> Caller | None:
+        known = self._known.get(token)
+        if known is None or known[1] < time.monotonic() or known[2] <= self._ledger.now():
+            return None
+        return known[0]
+
+    def _look_up(self, token: str) -> Caller:
+        claims = self._tokens.read(token)
+        if claims is None:
+            raise _unauthorised("token_invalid", "invalid_token")
+        if claims.expires <= self._ledger.now():
+            raise _unauthorised("token_expired", "invalid_token")
+        with self._ledger.reading() as tx:
+            client = clients.find(tx, claims.client_id)
+        if client is None or client.disabled or client.tenant != claims.tenant:
+            raise _unauthorised("client_disabled", "invalid_token")
+        # A scope taken from the client is gone from its tokens too.
+        caller = Caller(client, claims.scopes & client.scopes)
+        if len(self._known) >= _CACHE_SIZE:
+            self._known.clear()
+        self._known[token] = (caller, time.monotonic() + CACHE_SECONDS, claims.expires)
+        return caller
+
+
+async def _guard(security: SecurityScopes, request: Request, _token: str | None = Security(_SCHEME)) -> Caller:
+    access: Access = request.app.state.access
+    (scope,) = security.scopes
+    return await access.caller(request, scope)
+
+
+def needs(scope: str) -> Any:
+    """The dependency of a route that this scope opens; it gives the Caller."""
+    assert scope in SCOPES
+    return Security(_guard, scopes=[scope])
+
+
+def guard_all(app: FastAPI) -> None:
+    """Raises AssertionError naming the first route that is neither public nor guarded."""
+    for route in app.routes:
+        path = getattr(route, "path", "")
+        guarded = isinstance(route, APIRoute) and any(d.call is _guard for d in route.dependant.dependencies)
+        if not guarded and path not in PUBLIC:
+            raise AssertionError(f"{path} is neither guarded nor public")
+
+
+def _unauthorised(code: str, error: str) -> Problem:
+    header = f'Bearer error="{error}"' if error else "Bearer"
+    return Problem(code, headers={"www-authenticate": header})

@@ -1,0 +1,79 @@
+"""What every call passes first: a tracking id, security headers, the access log, and the last net for mistakes."""
+
+from __future__ import annotations
+
+import time
+import traceback
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.problems import Problem, answer
+
+_log = structlog.get_logger()
+
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_TLS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+class Entry:
+    """ASGI middleware. The log holds method, path, status, time, client and tracking id: no query, no body."""
+
+    def __init__(self, app: ASGIApp, tls: bool) -> None:
+        self._app = app
+        self._headers = (*HEADERS, _TLS) if tls else HEADERS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        tracking = scope["tracking"] = uuid.uuid4().hex
+        start, status = time.perf_counter(), 0
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = self._dressed(message["headers"], tracking)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except Exception as error:
+            # The last net: our own mistake. Its message may quote data, so only its kind and place are logged.
+            _log.error("mistake", tracking=tracking, error=type(error).__name__, where=_places(error))
+            scope["problem"] = "internal_error"
+            if status == 0:
+                await answer(Problem("internal_error"), tracking)(scope, receive, sent)
+        finally:
+            _write(scope, tracking, status, time.perf_counter() - start)
+
+    def _dressed(self, headers: Iterable[tuple[bytes, bytes]], tracking: str) -> list[tuple[bytes, bytes]]:
+        given = list(headers)
+        names = {name.lower() for name, _ in given}
+        given += [pair for pair in self._headers if pair[0] not in names]
+        return [*given, (b"tracking-id", tracking.encode())]
+
+
+def _write(scope: Scope, tracking: str, status: int, seconds: float) -> None:
+    line: dict[str, Any] = {"method": scope["method"], "path": scope["path"][:200], "status": status,
+                            "ms": round(seconds * 1000, 1), "tracking": tracking}  # fmt: skip
+    for name in ("client_id", "problem"):
+        if scope.get(name):
+            line[name] = scope[name]
+    (_log.info if status < 500 else _log.warning)("call", **line)
+
+
+def _places(error: Exception) -> list[str]:
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]

@@ -1,0 +1,73 @@
+"""Which documents a client may read: those it stored, and those that others named in events about its requests.
+
+A document that only the client itself named is not a proof: else knowing a digest would open the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bus.ledger import Ledger, Transaction
+from gateway.access import Caller
+from hub import clients
+from hub import requests as timelines
+from hub.accept import Submitted
+from schemas.errors import InvalidMessage
+from schemas.event import Event
+
+Record = Mapping[str, Any]
+
+
+def named(event: Event) -> dict[str, str]:
+    """The documents that an event names: id → where."""
+    return {document["id"]: f"/data{pointer}/id" for pointer, document in _documents(event.data)}
+
+
+def of_request(tx: Transaction, request_id: str) -> list[tuple[str, Record]]:
+    """The documents of a request, each with the origin that named it first, in order."""
+    found: dict[str, tuple[str, Record]] = {}
+    for stored in tx.events_of_request(request_id):
+        for _, document in _documents(stored.event.data):
+            found.setdefault(document["id"], (stored.origin, document))
+    return list(found.values())
+
+
+def check(ledger: Ledger, caller: Caller, items: Sequence[Submitted]) -> list[Submitted]:
+    """The items, those refused that name a document which the client may not read."""
+    with ledger.reading() as tx:
+        return [_checked(tx, caller, item) for item in items]
+
+
+def readable(tx: Transaction, caller: Caller, document_id: str, request_id: str | None = None) -> Record | None:
+    """The record of a document that this client may read, else None. `request_id`: where it was named."""
+    held = clients.held_document(tx, caller.tenant, document_id, caller.origin.name)
+    if held is not None:
+        return held.to_data()
+    for candidate in [request_id] if request_id else clients.requests_naming(tx, caller.tenant, document_id):
+        request = timelines.read(tx, caller.tenant, candidate)
+        if request is not None and request.intake == caller.origin.name:
+            for origin, document in of_request(tx, candidate):
+                if document["id"] == document_id and origin != caller.origin.name:
+                    return document
+    return None
+
+
+def _checked(tx: Transaction, caller: Caller, item: Submitted) -> Submitted:
+    if isinstance(item, InvalidMessage):
+        return item
+    for document_id, pointer in named(item).items():
+        if readable(tx, caller, document_id) is None:
+            return InvalidMessage("store this document first", pointer=pointer, code="document_not_yours")
+    return item
+
+
+def _documents(data: Record) -> Iterator[tuple[str, Record]]:
+    request = data.get("request")
+    places = [("/documents", data.get("documents"))]
+    places += [("/request/documents", request.get("documents"))] if isinstance(request, Mapping) else []
+    for pointer, documents in places:
+        for position, document in enumerate(documents or ()):
+            yield f"{pointer}/{position}", document
+    if isinstance(data.get("document"), Mapping):
+        yield "/document", data["document"]

@@ -1,0 +1,121 @@
+"""`/v1/events`: one event or a batch, in the three HTTP forms of CloudEvents. Answered once committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import holdings
+from gateway.access import Caller, needs
+from gateway.problems import Problem, problem_of, tracking_of
+from gateway.reading import media_type, read_body
+from gateway.shapes import EVENTS_BODY, EVENTS_RESPONSES
+from hub.accept import Submitted, Verdict
+from hub.services import Services
+from schemas.errors import InvalidMessage, TryLater
+from schemas.event import BATCH, STRUCTURED, Event, decode_json
+
+BATCH_BYTES = 8 * 1024 * 1024
+COMMIT_SECONDS = 30.0
+
+router = APIRouter(tags=["events"])
+
+
+@router.post(
+    "/v1/events", summary="Publish one event or a batch", response_model=None, responses=EVENTS_RESPONSES,
+    openapi_extra=EVENTS_BODY,
+)  # fmt: skip
+async def publish(request: Request, caller: Annotated[Caller, needs("events:write")]) -> Response:
+    """A 2xx answer means committed: 202 for a new event, 200 for one that the hub already has, 200 with a verdict for
+    each item, in order, for a batch. `source` + `id` name an event for ever: in doubt, send it again unchanged."""
+    services: Services = request.app.state.services
+    if media_type(request) == BATCH:
+        return await _batch(request, services, caller)
+    return await _one(request, services, caller)
+
+
+async def _one(request: Request, services: Services, caller: Caller) -> Response:
+    event = _read(request, await read_body(request, services.settings.limits.event_bytes))
+    (verdict,) = await accept(services, caller, [event])
+    if verdict.error is not None:
+        raise problem_of(verdict.error)
+    status = 200 if verdict.outcome == "duplicate" else 202
+    body = {"tracking": tracking_of(request), **_said(event, verdict)}
+    return Response(orjson.dumps(body), status, media_type="application/json")
+
+
+async def _batch(request: Request, services: Services, caller: Caller) -> Response:
+    limits = services.settings.limits
+    body = await read_body(request, BATCH_BYTES)
+    items = await run_in_threadpool(_items, body, limits.batch_events, limits.event_bytes)
+    verdicts = await accept(services, caller, items) if items else []
+    lines = [_said(item, verdict) for item, verdict in zip(items, verdicts, strict=True)]
+    answer = {"tracking": tracking_of(request), "verdicts": lines}
+    return Response(orjson.dumps(answer), 200, media_type="application/json")
+
+
+async def accept(services: Services, caller: Caller, items: Sequence[Submitted]) -> list[Verdict]:
+    """Check and commit; a verdict for each item, in order. Raises TryLater when the commit does not come."""
+    if len(items) > 1:
+        checked = await run_in_threadpool(_checked, services, caller, items)
+    else:
+        checked = _checked(services, caller, items)
+    if any(isinstance(item, Event) and holdings.named(item) for item in checked):
+        checked = await run_in_threadpool(holdings.check, services.ledger, caller, checked)
+    committed = asyncio.wrap_future(services.batcher.submit(caller.origin, checked))
+    try:
+        # Shielded: a caller that hangs up does not undo what is being committed.
+        return await asyncio.wait_for(asyncio.shield(committed), COMMIT_SECONDS)
+    except TimeoutError:
+        raise TryLater("the commit takes too long; send the same again") from None
+
+
+def _checked(services: Services, caller: Caller, items: Sequence[Submitted]) -> list[Submitted]:
+    return [services.acceptance.check(caller.origin, item) for item in items]
+
+
+def _read(request: Request, body: bytes) -> Event:
+    kind = media_type(request)
+    if kind == STRUCTURED:
+        return Event.from_dict(decode_json(body))
+    headers = dict(request.headers)
+    if "ce-specversion" in headers or "ce-type" in headers:
+        return Event.from_http(headers, body)
+    raise Problem(
+        "unsupported_media_type", f"send {STRUCTURED}, {BATCH}, or application/json with the ce-* headers",
+        headers={"accept-post": f"{STRUCTURED}, {BATCH}, application/json"},
+    )  # fmt: skip
+
+
+def _items(body: bytes, most: int, event_bytes: int) -> list[Submitted]:
+    raw = decode_json(body)
+    items: list[Submitted] = list(Event.from_batch(raw))
+    if len(items) > most:
+        raise InvalidMessage(f"a batch holds at most {most} events", code="batch_too_long")
+    return [_fitting(item, event_bytes) for item in items]
+
+
+def _fitting(item: Submitted, event_bytes: int) -> Submitted:
+    if isinstance(item, Event) and len(item.encode()) > event_bytes:
+        return InvalidMessage(f"an event has at most {event_bytes} bytes", code="too_large")
+    return item
+
+
+def _said(item: Submitted, verdict: Verdict) -> dict[str, Any]:
+    line: dict[str, Any] = {"outcome": verdict.outcome}
+    if isinstance(item, Event):
+        line |= {"source": item.source, "id": item.id}
+    if verdict.seq is not None:
+        line["sequence"] = verdict.seq
+    if verdict.request_id is not None:
+        line["request"] = verdict.request_id
+    if verdict.error is not None:
+        line["problem"] = problem_of(verdict.error).body()
+    return line

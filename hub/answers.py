@@ -1,0 +1,55 @@
+"""What the gateway must remember between calls: answers under an `Idempotency-Key`, and assertions already used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from bus.ledger import Ledger
+from hub.tables import idempotent_answers, used_assertions
+
+KEPT_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer given before. `digest` is that of the body that was asked with."""
+
+    digest: bytes
+    status: int
+    body: bytes
+
+
+def recall(ledger: Ledger, client_id: str, key: str) -> Answer | None:
+    """The answer given under this key within KEPT_SECONDS."""
+    table = idempotent_answers
+    query = select(table).where(table.c.client_id == client_id, table.c.key == key)
+    with ledger.reading() as tx:
+        row = tx.sql.execute(query.where(table.c.at > tx.now - KEPT_SECONDS)).first()
+    return Answer(bytes(row.digest), row.status, bytes(row.body)) if row else None
+
+
+def remember(ledger: Ledger, client_id: str, key: str, answer: Answer) -> Answer:
+    """Keep an answer; gives back the one that is kept, when another call was faster. Old ones go."""
+    table = idempotent_answers
+    row = {"client_id": client_id, "key": key, "digest": answer.digest, "status": answer.status, "body": answer.body}
+    with ledger.transaction() as tx:
+        tx.sql.execute(delete(table).where(table.c.client_id == client_id, table.c.at <= tx.now - KEPT_SECONDS))
+        dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
+        tx.sql.execute(dialect(table).on_conflict_do_nothing(), [row | {"at": tx.now}])
+        kept = tx.sql.execute(select(table).where(table.c.client_id == client_id, table.c.key == key)).one()
+    return Answer(bytes(kept.digest), kept.status, bytes(kept.body))
+
+
+def use_assertion(ledger: Ledger, client_id: str, jti: str, expires: float) -> bool:
+    """True the first time. Those that have expired are forgotten: they are refused for that."""
+    table = used_assertions
+    with ledger.transaction() as tx:
+        tx.sql.execute(delete(table).where(table.c.expires < tx.now - 60))
+        dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
+        query = dialect(table).on_conflict_do_nothing().returning(table.c.jti)
+        rows = [{"client_id": client_id, "jti": jti, "expires": expires}]
+        return tx.sql.execute(query, rows).first() is not None
