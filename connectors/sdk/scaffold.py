@@ -1,0 +1,64 @@
+"""`unefois connector new <slug>`: a connector that works at once, to be turned into the package's own.
+
+The templates lie in `templates/`: `package/` becomes the connector's folder, `tests/` that of its tests.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+
+from schemas.errors import ConfigError
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_SLUG = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+
+def write_connector(slug: str, folder: Path) -> list[Path]:
+    """Write `folder/<slug>` and, beside `folder`, `tests/connectors/<slug>`; the paths of all files written.
+
+    Raises ConfigError for a slug that cannot be a module, for a folder that is not there and for anything that exists
+    already: nothing is overwritten, and nothing half-written is left."""
+    code, tests = folder / slug, folder.parent / "tests" / "connectors" / slug
+    _check(slug, folder, code, tests)
+    words = {"slug": slug, "Class": "".join(part.title() for part in slug.split("_")), "name": _name(slug)}
+    try:
+        with tempfile.TemporaryDirectory(prefix=".connector-", dir=folder.parent) as drafts:
+            draft = Path(drafts)
+            _fill(draft / "package", words)
+            _fill(draft / "tests", words)
+            tests.parent.mkdir(parents=True, exist_ok=True)
+            (draft / "package").rename(code)
+            try:
+                (draft / "tests").rename(tests)
+            except OSError:
+                code.rename(draft / "package")
+                raise
+    except OSError as error:
+        raise ConfigError(f"the connector cannot be written here ({error.strerror})", key=slug) from None
+    return sorted(path for place in (code, tests) for path in place.iterdir())
+
+
+def _check(slug: str, folder: Path, code: Path, tests: Path) -> None:
+    if not _SLUG.fullmatch(slug) or keyword.iskeyword(slug):
+        raise ConfigError("a connector is named by lower-case letters, digits and underscores", key=slug)
+    if not folder.is_dir():
+        raise ConfigError(f"no folder {folder}: run this where the connectors are, or name their folder", key=slug)
+    for taken in (code, code.with_suffix(".py"), tests):
+        if taken.exists():
+            raise ConfigError(f"{taken} is there already", key=slug)
+
+
+def _name(slug: str) -> str:
+    return slug.replace("_", " ").capitalize()
+
+
+def _fill(place: Path, words: Mapping[str, str]) -> None:
+    place.mkdir()
+    for template in sorted((_TEMPLATES / place.name).glob("*.txt")):
+        name, text = template.name.removesuffix(".txt"), template.read_text(encoding="utf-8")
+        (place / Template(name).substitute(words)).write_text(Template(text).substitute(words), encoding="utf-8")

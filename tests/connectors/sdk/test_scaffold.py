@@ -1,0 +1,130 @@
+"""A new connector works before anybody has touched it, and replaces nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.scaffold import write_connector
+from schemas.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[3]
+FILES = {"__init__.py", "README.md", "client.py", "connector.py", "manifest.json", "mapping.py", "quality.yaml",
+         "statuses.csv", "twin.py"}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "connectors").mkdir()
+    return tmp_path / "connectors"
+
+
+def everything(under: Path) -> list[str]:
+    return sorted(str(path.relative_to(under)) for path in under.rglob("*"))
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of what a connector's tests need, with a new connector in it."""
+    place = tmp_path_factory.mktemp("copy")
+    for room in ("schemas", "bus", "connectors", "hub", "tests/support"):
+        shutil.copytree(ROOT / room, place / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "tests/__init__.py", "tests/connectors/__init__.py"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, place / name)
+    write_connector("garde_enfants", place / "connectors")
+    yield place
+    shutil.rmtree(place)
+
+
+def run(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_files_of_the_guide_are_written(folder: Path) -> None:
+    written = write_connector("garde_enfants", folder)
+
+    code, tests = folder / "garde_enfants", folder.parent / "tests" / "connectors" / "garde_enfants"
+    assert {path.name for path in written if path.parent == code} == FILES
+    assert {path.name for path in written if path.parent == tests} == {"__init__.py", "test_garde_enfants.py"}
+    assert all(path.is_file() for path in written)
+    assert everything(folder.parent) == sorted(
+        [
+            "connectors",
+            "tests",
+            "tests/connectors",
+            *(str(p.relative_to(folder.parent)) for p in (code, tests, *written)),
+        ]
+    )
+
+
+def test_the_tests_of_a_new_connector_pass_at_once(copy: Path) -> None:
+    ran = run(copy, "pytest", "-q", "-p", "no:cacheprovider", "tests/connectors/garde_enfants")
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_a_new_connector_passes_the_formatter_and_the_type_checker(copy: Path) -> None:
+    paths = ["connectors/garde_enfants", "tests/connectors/garde_enfants"]
+    for command in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "--strict"]):
+        ran = run(copy, *command, *paths)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(
+    "slug", ["", "Garde", "garde-enfants", "2mains", "../sdk", "a/b", "été", "class", "a" * 60, "x\n"]
+)
+def test_a_name_that_cannot_be_a_connector_is_refused(folder: Path, slug: str) -> None:
+    with pytest.raises(ConfigError, match="named by"):
+        write_connector(slug, folder)
+    assert everything(folder.parent) == ["connectors"]
+
+
+@pytest.mark.parametrize("taken", ["connectors/garde", "connectors/garde.py", "tests/connectors/garde"])
+def test_what_exists_is_left_as_it_is(folder: Path, taken: str) -> None:
+    (folder.parent / taken).mkdir(parents=True)
+    before = everything(folder.parent)
+
+    with pytest.raises(ConfigError, match="is there already"):
+        write_connector("garde", folder)
+
+    assert everything(folder.parent) == before
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no folder"):
+        write_connector("garde", tmp_path / "connectors")
+    assert everything(tmp_path) == []
+
+
+def test_a_failure_in_the_middle_leaves_nothing_half_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if "tests" in path.name:
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        write_connector("garde", folder)
+    assert everything(folder) == []
+    assert not list(folder.parent.glob(".connector-*"))
+
+
+def test_a_place_that_cannot_be_written_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkdtemp", denied)
+    with pytest.raises(ConfigError, match="Permission denied"):
+        write_connector("garde", folder)
