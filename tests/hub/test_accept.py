@@ -35,16 +35,18 @@ class Desk:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
+        moves = consumes("citizen.address-changed", scope="linked")
         members = [
             Member(f"{TOWN}.portail", TOWN, "portail", "Portail", consumes("request.status-changed", scope="held")),
             Member(f"{TOWN}.etat-civil", TOWN, "etat-civil", "État civil",
                    consumes("request.received", procedures=("acte-naissance",))),
             Member(f"{TOWN}.parapheur", TOWN, "parapheur", "Parapheur",
                    consumes("request.received"), ("occupation-domaine-public",)),
-            Member(f"{TOWN}.koha", TOWN, "koha", "Bibliothèque", consumes("citizen.address-changed", scope="linked")),
-            Member(f"{TOWN}.accueil", TOWN, "accueil", "Accueil", consumes("citizen.address-changed", scope="linked")),
+            Member(f"{TOWN}.koha", TOWN, "koha", "Bibliothèque", moves),
+            Member(f"{TOWN}.accueil", TOWN, "accueil", "Accueil", moves),
             Member(f"{TOWN}.courriel", TOWN, "courriel", "Courriel", consumes("message.requested")),
-            Member(f"{OTHER}.portail", OTHER, "portail", "Portail", consumes("request.received", "request.status-changed")),
+            Member(f"{OTHER}.portail", OTHER, "portail", "Portail",
+                   consumes("request.received", "request.status-changed")),
         ]  # fmt: skip
         roles = {"civil-status": "etat-civil", "signature-book": "parapheur", "citizen-relations": "accueil"}
         tenants = {

@@ -1,0 +1,78 @@
+"""Modes of a connection: observe prepares and sends nothing, pilot sends for the named only, live sends all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hub.links import import_links
+from schemas.errors import InvalidMessage
+from tests.support.town import HEADER, TENANT, Town, moved
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_an_observing_connection_prepares_and_sends_nothing(folder: Path) -> None:
+    town = Town(folder, {"famille": {"mode": "observe"}, "ecole": {}})
+    town.link(("SORBIER", "famille", "F-1"), ("SORBIER", "ecole", "E-1"), ("SORBIER", "portail", "u1"))
+    try:
+        town.submit(moved("u1", 5))
+        town.start()
+
+        town.until(lambda: town.counts("famille").get("delivered") == 1 and town.counts("ecole").get("delivered") == 1)
+
+        assert town.dropped("famille") == []
+        assert [row["Famille_Identifiant"] for row in town.dropped("ecole")] == ["E-1"]
+        with town.hub.ledger.reading() as tx:
+            answers = {row.connection: row.answer for row in tx.deliveries_of([1])}
+        assert answers[f"{TENANT}.famille"] == "Observation : préparé, rien n'est sorti"
+    finally:
+        town.close()
+
+
+def test_a_pilot_sends_for_the_named_people_only(folder: Path) -> None:
+    town = Town(folder, {"famille": {"mode": "pilot", "pilot_citizens": ["famille:F-1"]}})
+    town.link(
+        ("SORBIER", "famille", "F-1"),
+        ("SORBIER", "portail", "u1"),
+        ("GARANCE", "famille", "F-2"),
+        ("GARANCE", "portail", "u2"),
+    )
+    try:
+        town.submit(moved("u1", 5), moved("u2", 6))
+        town.start()
+
+        town.until(lambda: town.counts("famille").get("delivered") == 2)
+
+        assert [row["Famille_Identifiant"] for row in town.dropped("famille")] == ["F-1"]
+    finally:
+        town.close()
+
+
+def test_a_link_file_is_kept_whole_or_not_at_all(folder: Path) -> None:
+    town = Town(folder, {"famille": {}})
+    good = "SORBIER;Blanche;female;1991-11-23;93001;famille;F-1;\n"
+    taken = "GARANCE;Odette;female;1984-03-09;93001;famille;F-1;\n"
+    try:
+        with pytest.raises(InvalidMessage, match=r"line 3: birthdate"):
+            import_links(
+                town.hub.ledger, town.hub.acceptance, TENANT, HEADER + good + "GARANCE;Odette;;;;famille;F-2;\n"
+            )
+        with pytest.raises(InvalidMessage, match="first line"):
+            import_links(town.hub.ledger, town.hub.acceptance, TENANT, "nom;prenom\n")
+        with town.hub.ledger.reading() as tx:
+            book = town.hub.acceptance.citizens(tx)
+            book.prefetch(TENANT, [{"references": [{"system": "famille", "id": "F-1"}]}])
+            assert book.check(TENANT, {"references": [{"system": "famille", "id": "F-1"}]}) is None
+
+        assert import_links(town.hub.ledger, town.hub.acceptance, TENANT, HEADER + good) == 1
+        with pytest.raises(InvalidMessage) as refusal:
+            import_links(town.hub.ledger, town.hub.acceptance, TENANT, HEADER + taken + good.replace("F-1", ""))
+        assert "GARANCE" not in str(refusal.value)
+        assert "SORBIER" not in str(refusal.value)
+    finally:
+        town.close()
