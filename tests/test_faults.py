@@ -13,7 +13,7 @@ import pytest
 from bus.api import connection_queue
 from tests.support.recording import TENANT
 from tests.support.services import Postgres, Rabbit
-from tests.support.town import PACKAGES, Town, until
+from tests.support.fleet import PACKAGES, Town, until
 
 pytestmark = [pytest.mark.broker, pytest.mark.database, pytest.mark.slow]
 
