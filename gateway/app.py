@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from gateway import openapi, problems
 from gateway.access import Access, guard_all
 from gateway.entry import Entry
-from gateway.routes import ROUTERS
+from gateway.routes import ROUTERS, inbound
 from gateway.routes.health import Readiness
 from gateway.routes.oauth import Attempts
 from gateway.tokens import Tokens
@@ -27,6 +27,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.access = Access(services, app.state.tokens)
     app.state.attempts = Attempts()
     app.state.readiness = Readiness(services)
+    app.state.pushing = inbound.limiter()
     for router in ROUTERS:
         app.router.routes.extend(router.routes)  # flat: one list to match, and to walk in `guard_all`
     problems.install(app)

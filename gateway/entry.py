@@ -23,6 +23,7 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_PROBES = ("/healthz", "/readyz", "/metrics")
 _TLS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -68,10 +69,11 @@ class Entry:
 def _write(scope: Scope, tracking: str, status: int, seconds: float) -> None:
     line: dict[str, Any] = {"method": scope["method"], "path": scope["path"][:200], "status": status,
                             "ms": round(seconds * 1000, 1), "tracking": tracking}  # fmt: skip
-    for name in ("client_id", "problem"):
+    for name in ("client_id", "connection", "problem"):
         if scope.get(name):
             line[name] = scope[name]
-    (_log.info if status < 500 else _log.warning)("call", **line)
+    log = _log.debug if scope["path"] in _PROBES else _log.info if status < 500 else _log.warning
+    log("call", **line)
 
 
 def _places(error: Exception) -> list[str]:

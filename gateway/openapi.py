@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from gateway.routes import inbound
 from gateway.shapes import SCHEMAS
 from hub.services import Services
 from schemas.registry import Registry, definition_of, embedded
@@ -40,6 +41,7 @@ def document(app: FastAPI, services: Services) -> dict[str, Any]:
     schemas |= SCHEMAS | shared(services.acceptance.registry)
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    made["paths"] |= inbound.DESCRIBED
     for operations in made["paths"].values():
         for operation in operations.values():
             operation.get("responses", {}).pop("422", None) if _is_fastapis_422(operation) else None

@@ -317,6 +317,30 @@ def submit_safely(acceptance: Acceptance, ledger: Ledger, origin: Origin, batch:
     return acceptance.submit(ledger, origin, batch)
 
 
+def submit_whole(
+    acceptance: Acceptance, ledger: Ledger, origin: Origin, events: Sequence[Event],
+    also: Callable[[Transaction], None] = lambda tx: None,
+) -> list[Verdict]:  # fmt: skip
+    """Accept all of `events`, and do `also`, in one commit, or nothing: raises the InvalidMessage of the first that is
+    refused."""
+
+    def attempt() -> list[Verdict]:
+        with ledger.transaction() as tx:
+            verdicts = acceptance.accept(tx, origin, events)
+            for verdict in verdicts:
+                if verdict.error is not None:
+                    raise verdict.error
+            also(tx)
+            return verdicts
+
+    for _ in range(4):
+        try:
+            return attempt()
+        except _Raced:
+            continue
+    return attempt()
+
+
 def _again(before: tuple[bytes, int], digest: bytes) -> Verdict:
     return Verdict("duplicate", before[1]) if before[0] == digest else _conflict()
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from bus.api import Bus
 from bus.ledger import Ledger
-from hub.accept import Acceptance, Origin, Submitted, Verdict
+from hub.accept import Acceptance, Origin, Submitted, Verdict, submit_safely
 from hub.desk import Desk
 from hub.documents import DocumentStore
 from hub.metrics import Metrics
@@ -91,19 +91,22 @@ class Batcher:
         try:
             with self._ledger.transaction() as tx:
                 verdicts = [self._acceptance.admit(tx, item.origin, item.checked) for item in _merged(batch)]
-        except Exception as error:
+        except Exception:
             # Alone, each gets its own outcome: one caller's fault must not refuse the others.
-            if len(batch) > 1:
-                for item in batch:
-                    self._commit([item])
-            else:
-                batch[0].future.set_exception(error)
+            for item in batch:
+                self._alone(item)
             return
         for group, given in zip(_groups(batch), verdicts, strict=True):
             start = 0
             for item in group:
                 item.future.set_result(given[start : start + len(item.checked)])
                 start += len(item.checked)
+
+    def _alone(self, item: _Submission) -> None:
+        try:
+            item.future.set_result(submit_safely(self._acceptance, self._ledger, item.origin, item.checked))
+        except Exception as error:
+            item.future.set_exception(error)
 
 
 @dataclass(slots=True)

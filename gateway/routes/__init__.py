@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.routes import events, health, oauth, requests
+from gateway.routes import events, health, inbound, oauth, requests
 
-ROUTERS = (oauth.router, events.router, requests.router, health.router)
+ROUTERS = (oauth.router, events.router, requests.router, inbound.router, health.router)

@@ -1,0 +1,144 @@
+"""`/in/{connection}`: where a package or portal pushes in its own format. Its connector proves who calls and reads it;
+what it brings is accepted as one whole before the answer leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+import orjson
+import structlog
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bus.ledger import Transaction
+from gateway.problems import Problem, problem_of, tracking_of
+from gateway.reading import read_body
+from gateway.shapes import problems
+from hub.accept import Origin, submit_whole
+from hub.services import InboundReply, Receiver, Services
+from schemas.delivery import Polled
+from schemas.errors import AccessDenied, HubError, InvalidMessage, TryLater
+from schemas.event import Event
+
+MOST_BYTES = 16 * 1024 * 1024  # a document of 10 MiB in base64, and what is around it
+_AT_ONCE = 16  # calls that connectors work on; others wait, so that a slow package does not take all threads
+_PAUSE_SECONDS = 60.0
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+_log = structlog.get_logger()
+router = APIRouter(tags=["packages"])
+
+
+@router.api_route("/in/{where:path}", methods=_METHODS, response_model=None, include_in_schema=False)
+async def push(request: Request, where: str) -> Response:
+    services: Services = request.app.state.services
+    name, path = _connection(services, where)
+    request.scope["connection"] = name
+    body = await read_body(request, MOST_BYTES)
+    inbound = services.inbound(
+        request.method, path, dict(request.headers), dict(request.query_params), body,
+        request.scope["query_string"].decode("latin-1"),
+    )  # fmt: skip
+    limiter: anyio.CapacityLimiter = request.app.state.pushing
+    return await anyio.to_thread.run_sync(_work, request, services, name, inbound, limiter=limiter)
+
+
+def limiter() -> anyio.CapacityLimiter:
+    return anyio.CapacityLimiter(_AT_ONCE)
+
+
+def _work(request: Request, services: Services, name: str, inbound: object) -> Response:
+    receiver = services.receiver(name)
+    if receiver is None:
+        raise Problem("not_found")
+    try:
+        reply = _received(services, receiver, name, inbound)
+    except HubError as error:
+        return _refused(request, receiver, name, error)
+    return Response(orjson.dumps(dict(reply.body)), reply.status, media_type="application/json")
+
+
+def _received(services: Services, receiver: Receiver, name: str, inbound: object) -> InboundReply:
+    with services.ledger.reading() as tx:
+        if name in tx.paused():
+            raise TryLater("this connection is paused", after=_PAUSE_SECONDS)
+    reply = receiver.receive(inbound)
+    origin = services.desk.origin(name)
+    if services.acceptance.directory.members[name].mode == "observe":
+        _check(services, origin, reply.polled.events)
+        return reply
+    _accept(services, origin, name, reply.polled)
+    return reply
+
+
+def _check(services: Services, origin: Origin, events: Sequence[Event]) -> None:
+    for event in events:
+        checked = services.acceptance.check(origin, event)
+        if isinstance(checked, InvalidMessage):
+            raise checked
+
+
+def _accept(services: Services, origin: Origin, name: str, polled: Polled) -> None:
+    """All of it or nothing: what a package pushes in one call belongs together."""
+
+    def also(tx: Transaction) -> None:
+        if polled.cursor is not None:
+            tx.move_cursor(name, polled.cursor)
+
+    submit_whole(services.acceptance, services.ledger, origin, polled.events, also)
+    if polled.acknowledge is not None:
+        try:
+            polled.acknowledge()
+        except HubError as error:  # it is committed: at worst the package says it again, and the door knows it
+            _log.warning("not acknowledged", connection=name, error=error.code)
+
+
+def _refused(request: Request, receiver: Receiver, name: str, error: HubError) -> Response:
+    request.scope["problem"] = error.code
+    if isinstance(error, AccessDenied):
+        _log.warning("push refused", connection=name, cause=error.code, tracking=tracking_of(request))
+    own = receiver.refusal(error)
+    if own is None:
+        raise problem_of(error)
+    status, body = own
+    after = {"retry-after": str(int(error.after))} if isinstance(error, TryLater) and error.after else None
+    return Response(orjson.dumps(dict(body)), status, after, "application/json")
+
+
+def _connection(services: Services, where: str) -> tuple[str, str]:
+    """`tenant.connection` and what follows. Names are unique in one hub, so the tenant may be left out."""
+    first, _, rest = where.partition("/")
+    second, _, deeper = rest.partition("/")
+    connections = services.settings.connections
+    named = connections.get(second)
+    if named is not None and named.tenant == first:
+        return f"{first}.{second}", f"/{deeper}" if deeper else ""
+    if first in connections:
+        return f"{connections[first].tenant}.{first}", f"/{rest}" if rest else ""
+    raise Problem("not_found")
+
+
+DESCRIBED = {
+    path: {
+        "post": {
+            "tags": ["packages"], "summary": "Push in the package's own format", "operationId": name,
+            "description": "The connector of the connection proves who calls (signature, Basic) and reads the body, "
+            "16 MiB at most; what follows the name of the connection is handed to it. Its README says what it takes. "
+            "Answered once all that the call brought is committed; refused as a whole otherwise.",
+            "parameters": [
+                {"name": part, "in": "path", "required": True, "schema": {"type": "string"}} for part in parts
+            ],
+            "requestBody": {"required": True, "content": {"*/*": {}}},
+            "responses": {
+                "200": {"description": "Committed; the body is the one that the package expects."},
+                **{str(status): said for status, said in problems(401, 404, 408, 413, 422).items()},
+            },
+        }
+    }
+    for path, name, parts in (
+        ("/in/{connection}", "push", ("connection",)),
+        ("/in/{tenant}/{connection}", "push_of_tenant", ("tenant", "connection")),
+    )
+}  # fmt: skip
