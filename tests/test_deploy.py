@@ -17,6 +17,7 @@ import typer
 import yaml
 
 from connectors.sdk import find_manifests
+from gateway.routes import health
 from hub.commands import app
 from hub.settings import faults
 
@@ -79,6 +80,7 @@ def test_the_gateways_port_is_the_same_everywhere(
 
     assert gateway["ports"] == [f"127.0.0.1:{port}:{port}"]
     assert f"http://127.0.0.1:{port}/readyz" in gateway["healthcheck"]["test"][-1]
+    assert "/readyz" in {getattr(route, "path", None) for route in health.router.routes}
     assert ["EXPOSE", port] in dockerfile
 
 
