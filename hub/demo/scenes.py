@@ -181,7 +181,7 @@ def _submit_moves(world: World) -> int:
         for number in range(1, ROUNDS + 1):
             batch = [_move(citizen, number) for citizen in range(CITIZENS)]
             verdicts = client.post("/v1/events", json=batch, headers=headers).raise_for_status().json()
-            accepted += sum(verdict["verdict"] == "accepted" for verdict in verdicts["results"])
+            accepted += sum(line["outcome"] == "accepted" for line in verdicts["verdicts"])
         return accepted
 
 
