@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import unicodedata
 import uuid
 from collections.abc import Iterable, Mapping
@@ -235,10 +236,32 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, Mapping) and "postal_code" in value and "city" in value:
         # Packages cut an address in their own ways, and drop the keys that say the place more precisely.
         line = " ".join(str(value.get(k) or "") for k in ("house_number", "street", "complement"))
-        return [plain(line), plain(str(value["postal_code"])), plain(str(value["city"]))]
+        return [_place(line), _place(str(value["postal_code"])).replace(" ", ""), _place(str(value["city"]))]
     if isinstance(value, Mapping):
         return {k: _canonical(v) for k, v in value.items() if v not in ("", None)}
-    return plain(value) if isinstance(value, str) else value
+    return _text(value) if isinstance(value, str) else value
+
+
+_SPELT = str.maketrans({"Œ": "OE", "Æ": "AE", "Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Þ": "TH", "ʼ": "'"})
+_WHOLE = {"ST": "SAINT", "STE": "SAINTE"}
+_AT_DIGITS = re.compile(r"(?<=\d)(?=[^\W\d])")
+_PHONE = re.compile(r"(\+|00)?\d{6,15}")
+
+
+def _place(text: str) -> str:
+    """As `plain`, with the letters and words that packages spell in two ways, and 12bis as 12 bis."""
+    words = plain(_AT_DIGITS.sub(" ", text.upper().translate(_SPELT))).split()
+    return " ".join(_WHOLE.get(word, word) for word in words)
+
+
+def _text(text: str) -> str:
+    """An e-mail address whatever its case, a telephone number whatever its punctuation and prefix, else as `plain`."""
+    if "@" in text:
+        return text.strip().casefold()
+    digits = re.sub(r"\(0\)|[\s.()/-]", "", text)
+    if not _PHONE.fullmatch(digits):
+        return plain(text)
+    return re.sub(r"^(\+|00)33", "0", digits).replace("+", "00", 1)
 
 
 def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
