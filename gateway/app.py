@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from gateway import openapi, problems
 from gateway.access import Access, guard_all
 from gateway.entry import Entry
+from gateway.page import Page
+from gateway.reading import Budget
 from gateway.routes import ROUTERS, inbound
 from gateway.routes.health import Readiness
 from gateway.routes.oauth import Attempts
@@ -27,11 +29,13 @@ def create_app(services: Services) -> FastAPI:
     app.state.access = Access(services, app.state.tokens)
     app.state.attempts = Attempts()
     app.state.readiness = Readiness(services)
+    app.state.page = Page()
+    app.state.budget = Budget()
     app.state.pushing = inbound.limiter()
     for router in ROUTERS:
         app.router.routes.extend(router.routes)  # flat: one list to match, and to walk in `guard_all`
     problems.install(app)
-    app.add_middleware(Entry, tls=services.settings.public_url.startswith("https://"))
+    app.add_middleware(Entry, budget=app.state.budget, tls=services.settings.public_url.startswith("https://"))
     guard_all(app)
     _describe(app, services)
     return app

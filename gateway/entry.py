@@ -12,6 +12,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problems import Problem, answer
+from gateway.reading import Budget
 
 _log = structlog.get_logger()
 
@@ -30,8 +31,9 @@ _TLS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 class Entry:
     """ASGI middleware. The log holds method, path, status, time, client and tracking id: no query, no body."""
 
-    def __init__(self, app: ASGIApp, tls: bool) -> None:
+    def __init__(self, app: ASGIApp, budget: Budget, tls: bool) -> None:
         self._app = app
+        self._budget = budget
         self._headers = (*HEADERS, _TLS) if tls else HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +59,7 @@ class Entry:
             if status == 0:
                 await answer(Problem("internal_error"), tracking)(scope, receive, sent)
         finally:
+            self._budget.give_back(scope)
             _write(scope, tracking, status, time.perf_counter() - start)
 
     def _dressed(self, headers: Iterable[tuple[bytes, bytes]], tracking: str) -> list[tuple[bytes, bytes]]:

@@ -180,3 +180,134 @@ TOKEN_RESPONSES: dict[int | str, Json] = {
     **{s: told("TokenError", d) for s, d in ((400, "The call is wrong."), (401, "The client is not believed."),
                                             (429, "Too many failed attempts."))},
 }  # fmt: skip
+
+_WORDS = ["received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected",
+          "inadmissible", "fulfilled", "closed", "withdrawn"]  # fmt: skip
+_LIST: Json = {"type": "array"}
+_NULL_TEXT: Json = {"type": ["string", "null"]}
+_RECEIVED = {
+    "at": "2026-03-02T09:14:05.310Z", "kind": "received", "origin": "saint-aubin.portail", "seq": 1204,
+    "text": "Reçue par portail",
+}  # fmt: skip
+_LINE: Json = {
+    "id": {**_TEXT, "description": "Given by the hub."},
+    "procedure": {**_TEXT, "description": "Entry of the catalogue."},
+    "label": {**_TEXT, "description": "What the town calls it."},
+    "status": {"enum": _WORDS},
+    "phase": {"enum": ["qualification", "processing", "delivery", None]},
+    "final": {"type": "boolean", "description": "Nothing more is expected."},
+    "submitted_at": {**_TEXT, "format": "date-time"},
+    "references": {**_LIST, "items": schema_of("system-reference.v1")},
+}
+NEW_WEBHOOK: Json = {
+    "type": "object",
+    "required": ["url", "types"],
+    "additionalProperties": False,
+    "properties": {
+        "url": {**_TEXT, "maxLength": 2000, "description": "https, outside."},
+        "types": {**_LIST, "minItems": 1, "maxItems": 20, "uniqueItems": True, "items": _TEXT},
+        "thin": {"type": "boolean", "default": True, "description": "Identifiers only: read the rest here."},
+    },
+    "examples": [{"url": "https://portail.example/hooks/unefois", "types": ["request.status-changed"]}],
+}
+_WEBHOOK: Json = {"id": _TEXT, **NEW_WEBHOOK["properties"]}
+_MADE = {"id": "0b1d7a52-3c1e-4f6a-8f56-0d2a6e3c9b10", "url": "https://portail.example/hooks/unefois",
+         "types": ["request.status-changed"], "thin": True}  # fmt: skip
+SCHEMAS |= {
+    "RequestLine": {"type": "object", "properties": _LINE},
+    "Step": {
+        "type": "object",
+        "description": "One thing that happened. `delivery`: who was told, how it stands, what it answered.",
+        "required": ["at", "kind", "text"],
+        "properties": {
+            "at": {**_TEXT, "format": "date-time"},
+            "kind": {"enum": ["received", "status", "change", "echo", "withheld", "delivery"]},
+            "text": {**_TEXT, "description": "A sentence in French."},
+            "origin": _TEXT, "connection": _TEXT, "type": _TEXT, "state": _TEXT, "cause": _TEXT, "answer": _TEXT,
+            "status": _TEXT, "phase": _TEXT, "native_code": _TEXT, "native_label": _TEXT, "reason": _TEXT,
+            "mark": {**_TEXT, "description": "Why a status was kept but not applied."},
+            "seq": {"type": "integer"},
+        },
+        "examples": [_RECEIVED],
+    },
+    "Request": {
+        "type": "object",
+        "properties": {
+            **_LINE,
+            "reason": {**_NULL_TEXT, "description": "Why, in the words of who decided."},
+            "intake": {**_TEXT, "description": "Who brought it."},
+            "confidential": {"type": "boolean"},
+            "received_at": {**_TEXT, "format": "date-time"},
+            "clocks": {
+                "type": "object",
+                "description": "Legal dates, computed from the procedure; the hub decides nothing by them.",
+                "properties": {
+                    "registration_due": _NULL_TEXT, "receipt_due": _NULL_TEXT, "silence_on": _NULL_TEXT,
+                    "silence": {**_NULL_TEXT, "description": "What silence means on that day."},
+                    "suspended": {"type": "boolean"}, "passed": {"type": "boolean"},
+                },
+            },
+            "documents": {**_LIST, "items": schema_of("document.v1"), "description": "See `/v1/documents/{id}`."},
+            "timeline": {**_LIST, "items": schema_of("Step")},
+        },
+        "examples": [
+            {
+                "id": "5d7f2c7e-5f0e-4b8e-9f57-0b7a1a9f5a11", "procedure": "occupation-domaine-public",
+                "label": "Occupation du domaine public", "status": "received", "phase": "qualification",
+                "final": False, "reason": None, "intake": "saint-aubin.portail", "confidential": False,
+                "submitted_at": "2026-03-02T09:14:05Z", "received_at": "2026-03-02T09:14:05.310Z",
+                "references": [{"system": "portail", "id": "2026-000481"}], "documents": [], "timeline": [_RECEIVED],
+            }
+        ],
+    },
+    "Requests": {
+        "type": "object",
+        "required": ["items", "next"],
+        "properties": {
+            "items": {**_LIST, "items": schema_of("RequestLine")},
+            "next": {**_NULL_TEXT, "description": "Cursor of the next page; null on the last."},
+        },
+    },
+    "Timeline": {"type": "object", "properties": {"items": {**_LIST, "items": schema_of("Step")}}},
+    "NewWebhook": NEW_WEBHOOK,
+    "Webhook": {"type": "object", "properties": _WEBHOOK, "examples": [_MADE]},
+    "WebhookWithKey": {
+        "type": "object",
+        "properties": {**_WEBHOOK, "key": {**_TEXT, "description": "`whsec_…`, of Standard Webhooks."}},
+        "examples": [{**_MADE, "key": "whsec_…"}],
+    },
+    "Webhooks": {"type": "object", "properties": {"items": {**_LIST, "items": schema_of("Webhook")}}},
+}  # fmt: skip
+
+_SUBMITTED = {k: v for k, v in _EXAMPLE["data"]["request"].items() if k != "references"}  # type: ignore[index]
+REQUEST_BODY = body(
+    "application/json",
+    {
+        "allOf": [schema_of("request.v1")],
+        "description": "The record `request`; here `references` may be left out.",
+    },
+    "64 KiB at most.",
+    example=_SUBMITTED,
+)
+_BYTES: Json = {"type": "string", "format": "binary"}
+DOCUMENT_BODY: Json = {
+    "requestBody": {
+        "required": True,
+        "description": "10 MiB at most.",
+        "content": {
+            "*/*": {"schema": _BYTES},
+            "multipart/form-data": {
+                "schema": {"type": "object", "required": ["file"], "properties": {"file": _BYTES, "kind": _TEXT}}
+            },
+        },
+    },
+    "parameters": [
+        {"name": name, "in": "header", "required": False, "description": said, "schema": _TEXT}
+        for name, said in (
+            ("Content-Disposition", "`attachment; filename*=UTF-8''plan.pdf`"),
+            ("Content-Digest", "`sha-256=:…:` (RFC 9530)"),
+            ("Repr-Digest", "`sha-256=:…:` (RFC 9530)"),
+        )
+    ],
+}
+DOCUMENT_ANSWER: Json = {"description": "The bytes, with `Repr-Digest`.", "content": {"*/*": {"schema": _BYTES}}}

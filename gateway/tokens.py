@@ -115,8 +115,8 @@ def _checked(claims: Mapping[str, Any], client_id: str, audiences: Collection[st
     if issued > now + _LEEWAY or starts > now + _LEEWAY:
         return "the assertion is not valid yet"
     jti = claims.get("jti")
-    if not isinstance(jti, str) or not 0 < len(jti) <= 128:
-        return "jti is needed, of 128 characters at most"
+    if not isinstance(jti, str) or not 0 < len(jti) <= 128 or not jti.isprintable():
+        return "jti is needed, of 128 printable characters at most"
     return Assertion(jti, float(expires))
 
 

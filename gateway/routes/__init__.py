@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.routes import events, health, inbound, oauth, requests
+from gateway.routes import descriptions, documents, events, health, inbound, oauth, requests, webhooks
 
-ROUTERS = (oauth.router, events.router, requests.router, inbound.router, health.router)
+ROUTERS = tuple(
+    resource.router for resource in (oauth, events, requests, documents, webhooks, inbound, descriptions, health)
+)

@@ -2,24 +2,113 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Header, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.ledger import Transaction
 from gateway import holdings
 from gateway.access import Caller, needs
-from gateway.problems import Problem
-from gateway.shapes import problems, told
+from gateway.problems import Problem, problem_of
+from gateway.reading import read_json
+from gateway.routes.events import accept
+from gateway.shapes import REQUEST_BODY, problems, told
+from hub import answers
 from hub import requests as timelines
+from hub.accept import Verdict
+from hub.answers import Answer
+from hub.requests import Requests
 from hub.services import Services
 from hub.timeline import request_view
+from schemas.errors import InvalidMessage
+from schemas.event import Event, now_text
+
+_MOST, _USUAL = 100, 20
+_ID = re.compile(r"[0-9a-f-]{36}")
 
 router = APIRouter(tags=["requests"])
 Reader = Annotated[Caller, needs("requests:read")]
+Writer = Annotated[Caller, needs("requests:write")]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key", min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$",
+        description="Names this submission for 24 hours: sent again with the same body, it gives the same answer.",
+    ),
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request on its way in. `reference` is its identifier in the client's own system, given or made; its event is
+    named after it, so that the same submission is the same event."""
+
+    caller: Caller
+    record: Mapping[str, Any]
+    reference: tuple[str, str]
+    made: bool
+    key: str | None
+    digest: bytes
+
+    @property
+    def event(self) -> Event:
+        source = f"/{self.caller.tenant}/{self.caller.client.id}/requests"
+        return Event("request.received", source, {"request": self.record}, id=self.reference[1], time=now_text())
+
+
+@router.post(
+    "/v1/requests", summary="Submit a request", response_model=None, status_code=201, openapi_extra=REQUEST_BODY,
+    responses={
+        201: told("Request", "Committed.", headers={"Location": {"schema": {"type": "string"}}}),
+        200: told("Request", "Submitted before, with the same reference and content."),
+        **problems(400, 401, 403, 408, 409, 413, 415, 422),
+    },
+)  # fmt: skip
+async def submit(request: Request, caller: Writer, idempotency_key: Key = None) -> Response:
+    """The body is the record `request`. Leave `references` out and the hub makes one; if you give some, their
+    `system` is your client id, and the first names the request: the same reference is the same request. Documents that
+    it names are stored first (`/v1/documents`)."""
+    services: Services = request.app.state.services
+    body, record = await read_json(request, services.settings.limits.event_bytes)
+    submission = _submission(caller, record, body, idempotency_key)
+    checked = services.acceptance.check(caller.origin, submission.event)
+    if isinstance(checked, InvalidMessage):
+        raise _refusal(checked, submission)
+    replayed = await run_in_threadpool(_before, services, submission)
+    if replayed is not None:
+        return replayed
+    (verdict,) = await accept(services, caller, [submission.event])
+    return await run_in_threadpool(_answer, services, submission, verdict)
+
+
+@router.get(
+    "/v1/requests", summary="List your requests", response_model=None,
+    responses={200: told("Requests", "A page, oldest first."), **problems(400, 401, 403)},
+)  # fmt: skip
+def listing(
+    request: Request, caller: Reader,
+    limit: Annotated[int, Query(ge=1, le=_MOST)] = _USUAL,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
+) -> Response:  # fmt: skip
+    """The requests that this client brought. Follow `next` until it is null; keep the last cursor to see later ones."""
+    services: Services = request.app.state.services
+    after = _position(cursor) if cursor is not None else None
+    with services.ledger.reading() as tx:
+        found = timelines.listing(tx, caller.tenant, intake=caller.origin.name, after=after, limit=limit + 1)
+        links = timelines.references(tx, [item.id for item in found])
+    items = [_line(services, item, links.get(item.id, [])) for item in found[:limit]]
+    last = found[limit - 1] if len(found) > limit else None
+    return _json({"items": items, "next": _cursor(last.received_at, last.id) if last else None})
 
 
 @router.get(
@@ -31,12 +120,23 @@ def read(request: Request, request_id: str, caller: Reader) -> Response:
     told, when, and what it answered."""
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
-        return _json(view(tx, services, caller, request_id))
+        return _json(_view(tx, services, caller, request_id))
 
 
-def view(tx: Transaction, services: Services, caller: Caller, request_id: str) -> dict[str, Any]:
+@router.get(
+    "/v1/requests/{request_id}/timeline", summary="Read the timeline of a request", response_model=None,
+    responses={200: told("Timeline", "All that happened, in order."), **problems(401, 403, 404)},
+)  # fmt: skip
+def timeline(request: Request, request_id: str, caller: Reader) -> Response:
+    """One line for each thing that happened, with a sentence in French that a citizen may read."""
+    services: Services = request.app.state.services
+    with services.ledger.reading() as tx:
+        return _json({"items": _view(tx, services, caller, request_id)["timeline"]})
+
+
+def _view(tx: Transaction, services: Services, caller: Caller, request_id: str) -> dict[str, Any]:
     """All that this client may see of a request. Raises Problem not_found for any that is not its own."""
-    request = timelines.read(tx, caller.tenant, request_id)
+    request = timelines.read(tx, caller.tenant, request_id) if _ID.fullmatch(request_id) else None
     if request is None or request.intake != caller.origin.name:
         raise Problem("not_found")
     seen = request_view(tx, services.acceptance.directory, caller.tenant, request_id)
@@ -45,5 +145,123 @@ def view(tx: Transaction, services: Services, caller: Caller, request_id: str) -
     return seen
 
 
-def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(body), status, headers, "application/json")
+def _submission(caller: Caller, record: Any, body: bytes, key: str | None) -> Submission:
+    if not isinstance(record, dict):
+        raise Problem("schema_violation", "the record of a request is a JSON object", "")
+    digest = hashlib.sha256(body).digest()
+    system = caller.client.id
+    if "references" not in record:
+        own = uuid.uuid5(uuid.NAMESPACE_URL, f"{caller.origin.name} {key}") if key else uuid.uuid4()
+        return Submission(
+            caller,
+            {"references": [{"system": system, "id": str(own)}], **record},
+            (system, str(own)),
+            True,
+            key,
+            digest,
+        )
+    reference = _own_reference(record["references"], system)
+    return Submission(caller, record, (system, reference), False, key, digest)
+
+
+def _own_reference(given: Any, system: str) -> str:
+    """The first reference. Another system's identifier in the hands of a client could open another's request."""
+    references = given if isinstance(given, list) else []
+    for place, reference in enumerate(references):
+        if isinstance(reference, dict) and reference.get("system") != system:
+            raise Problem("reference_not_yours", f"the system must be {system}", f"/references/{place}/system")
+    first = references[0] if references and isinstance(references[0], dict) else {}
+    if not isinstance(first.get("id"), str):
+        raise Problem("schema_violation", "references hold at least one {system, id}", "/references")
+    return str(first["id"])
+
+
+def _before(services: Services, submission: Submission) -> Response | None:
+    """The answer given under this key before. Raises Problem when key or reference were used for something else."""
+    caller = submission.caller
+    if submission.key is not None:
+        known = answers.recall(services.ledger, caller.client.id, submission.key)
+        if known is not None:
+            return _replayed(known, submission)
+    with services.ledger.reading() as tx:
+        request = _named(tx, submission)
+        event = submission.event
+        taken = request is not None and not tx.known([(caller.tenant, event.source, event.id)])
+    if request is not None and (taken or request.intake != caller.origin.name):
+        raise Problem("reference_taken", pointer="/references/0/id")
+    return None
+
+
+def _answer(services: Services, submission: Submission, verdict: Verdict) -> Response:
+    if verdict.error is not None:
+        raise _refusal(verdict.error, submission)
+    with services.ledger.reading() as tx:
+        request_id = verdict.request_id
+        if request_id is None and (request := _named(tx, submission)) is not None:
+            request_id = request.id
+        assert request_id is not None
+        view = _view(tx, services, submission.caller, request_id)
+    again = verdict.outcome == "duplicate" and submission.key is None
+    body = orjson.dumps(view)
+    if submission.key is not None:
+        kept = answers.remember(
+            services.ledger, submission.caller.client.id, submission.key, Answer(submission.digest, 201, body)
+        )
+        body = kept.body
+    return Response(body, 200 if again else 201, _location(request_id), "application/json")
+
+
+def _replayed(known: Answer, submission: Submission) -> Response:
+    if known.digest != submission.digest:
+        raise Problem("idempotency_key_reused")
+    headers = {**_location(orjson.loads(known.body)["id"]), "idempotency-replayed": "true"}
+    return Response(known.body, known.status, headers, "application/json")
+
+
+def _refusal(error: InvalidMessage, submission: Submission) -> Problem:
+    """The client sent the record, not the event: pointers are into the record."""
+    if error.code == "id_reused":
+        by_key = submission.made and submission.key is not None
+        return Problem("idempotency_key_reused") if by_key else Problem("reference_taken", pointer="/references/0/id")
+    problem = problem_of(error)
+    if problem.pointer is not None:
+        problem.pointer = problem.pointer.removeprefix("/data/request")
+    return problem
+
+
+def _named(tx: Transaction, submission: Submission) -> timelines.Request | None:
+    book = Requests(tx)
+    book.prefetch(submission.caller.tenant, [submission.reference], [])
+    system, native = submission.reference
+    return book.find(submission.caller.tenant, {"references": [{"system": system, "id": native}]})
+
+
+def _line(services: Services, request: timelines.Request, links: list[timelines.Reference]) -> dict[str, Any]:
+    procedure = services.acceptance.directory.catalogue.get(request.procedure)
+    return {
+        "id": request.id, "procedure": request.procedure, "label": procedure.label if procedure else request.procedure,
+        "status": request.status, "phase": request.phase, "final": request.final,
+        "submitted_at": request.submitted_at, "references": [{"system": s, "id": i} for s, i in links],
+    }  # fmt: skip
+
+
+def _cursor(at: float, request_id: str) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([at, request_id])).decode().rstrip("=")
+
+
+def _position(cursor: str) -> tuple[float, str]:
+    try:
+        at, request_id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if _ID.fullmatch(request_id):
+            return float(at), request_id
+        raise ValueError
+    except (ValueError, TypeError):
+        raise Problem("bad_cursor") from None
+
+
+def _location(request_id: str) -> dict[str, str]:
+    return {"location": f"/v1/requests/{request_id}"}
+
+
+def _json(body: Any) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")

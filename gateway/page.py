@@ -1,0 +1,100 @@
+"""The page `/docs`: the OpenAPI description set out to be read. It loads nothing from elsewhere and runs no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+
+from gateway.problems import CODES
+
+_FOLDER = Path(__file__).with_name("pages")
+_CODE = re.compile(r"`([^`]+)`")
+_TELLING = {"$ref", "type", "enum", "const", "allOf", "anyOf", "oneOf", "properties"}
+Json = Mapping[str, Any]
+
+
+class Page:
+    """Made once for each description. `policy` is the Content-Security-Policy that fits it."""
+
+    def __init__(self) -> None:
+        self._style = (_FOLDER / "docs.css").read_text(encoding="utf-8")
+        digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
+        self.policy = f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'; base-uri 'none'"
+        self._made: tuple[int, str] | None = None
+
+    def html(self, document: Json) -> str:
+        if self._made is None or self._made[0] != id(document):
+            self._made = (id(document), self._render(document))
+        return self._made[1]
+
+    def _render(self, document: Json) -> str:
+        environment = Environment(
+            loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True,
+            lstrip_blocks=True,
+        )  # fmt: skip
+        environment.filters |= {"prose": _prose, "pretty": _pretty, "kind": _kind, "anchor": _anchor}
+        return environment.get_template("docs.html").render(
+            style=self._style, info=document["info"], sections=_sections(document),
+            schemas=document["components"]["schemas"], codes=CODES,
+            scopes=document["components"]["securitySchemes"]["client"]["flows"]["clientCredentials"]["scopes"],
+        )  # fmt: skip
+
+
+def _sections(document: Json) -> list[dict[str, Any]]:
+    found = list(_operations(document))
+    return [{**tag, "operations": [o for o in found if tag["name"] in o["tags"]]} for tag in document["tags"]]
+
+
+def _operations(document: Json) -> Iterator[dict[str, Any]]:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield {
+                "parameters": [], "requestBody": None, "description": "", **operation, "method": method.upper(),
+                "path": path, "scopes": [s for need in operation.get("security", []) for s in need.get("client", [])],
+            }  # fmt: skip
+
+
+# These three give HTML; what they are given is escaped in them.
+
+
+def _prose(text: str) -> str:
+    """Paragraphs, and code between backticks."""
+    paragraphs = (_CODE.sub(r"<code>\1</code>", escape(part)) for part in text.strip().split("\n\n"))
+    return "".join(f"<p>{part}</p>" for part in paragraphs)
+
+
+def _kind(schema: Json | bool) -> str:
+    """What a schema asks for, in a few words; a named one is a link."""
+    if not isinstance(schema, Mapping):
+        return "any"
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return f'<a href="#schema-{_anchor(name)}">{escape(name)}</a>'
+    for rule, word in (("allOf", " and "), ("anyOf", " or "), ("oneOf", " or ")):
+        parts = [part for part in schema.get(rule, ()) if not _TELLING.isdisjoint(part)]
+        if parts:
+            return word.join(_kind(part) for part in parts)
+    if "enum" in schema:
+        return escape(" | ".join("null" if value is None else str(value) for value in schema["enum"]))
+    if "const" in schema:
+        return escape(json.dumps(schema["const"]))
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    said = schema.get("type", "any")
+    return escape(" or ".join(said) if isinstance(said, list) else schema.get("format", said))
+
+
+def _pretty(value: object) -> str:
+    return escape(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _anchor(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
