@@ -15,13 +15,15 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.app import create_app
+from hub import webhooks
 from hub.services import Services
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, HubError
 
 _log = structlog.get_logger()
 _STOP_SECONDS = 20
 _KEEP_ALIVE_SECONDS = 75  # longer than reverse proxies keep theirs: they must not find the line cut
 _CALLS_AT_ONCE = 1000
+_LOOK_SECONDS = 5.0
 
 
 class _Server(uvicorn.Server):
@@ -75,8 +77,28 @@ def serve_http(services: Services) -> None:
     settings = services.settings
     listening = _listening(settings.host, settings.port)
     _log.info("gateway listens", url=_url(settings.host, listening))
-    with listening:
-        _server(create_app(services)).run(sockets=[listening])
+    stop = threading.Event()
+    watch = threading.Thread(target=_keep_up, args=(services, stop), name="webhooks", daemon=True)
+    watch.start()
+    try:
+        with listening:
+            _server(create_app(services)).run(sockets=[listening])
+    finally:
+        stop.set()
+        watch.join(_LOOK_SECONDS)
+
+
+def _keep_up(services: Services, stop: threading.Event) -> None:
+    """Take up webhooks that another gateway made: else what is accepted here would not be meant for them."""
+    known = -1
+    while not stop.wait(0.0 if known < 0 else _LOOK_SECONDS):
+        try:
+            current = webhooks.version(services.ledger)
+            if known not in (-1, current):
+                services.reload()
+            known = current
+        except HubError as error:
+            _log.warning("webhooks not read", error=error.code)
 
 
 def serve_in_thread(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Serving:

@@ -160,21 +160,24 @@ SCHEMAS |= {
         "properties": {"tracking": _TEXT, "error": _TEXT, "error_description": _TEXT},
     },
 }  # fmt: skip
-TOKEN_BODY = body(
-    "application/x-www-form-urlencoded",
-    {
-        "type": "object",
-        "required": ["grant_type"],
-        "properties": {
-            "grant_type": {"const": "client_credentials"},
-            "scope": {**_TEXT, "description": "Separated by spaces; absent means all that the client has."},
-            "client_id": _TEXT,
-            "client_secret": _TEXT,
-            "client_assertion_type": _TEXT,
-            "client_assertion": {**_TEXT, "description": "JWT: iss = sub = client_id, aud, exp within 5 minutes, jti."},
+SCHEMAS["TokenRequest"] = {
+    "type": "object",
+    "description": "One way to authenticate at a time: HTTP Basic, `client_id` and `client_secret`, or an assertion.",
+    "required": ["grant_type"],
+    "properties": {
+        "grant_type": {"const": "client_credentials"},
+        "scope": {**_TEXT, "description": "Separated by spaces; absent means all that the client has."},
+        "client_id": _TEXT,
+        "client_secret": _TEXT,
+        "client_assertion_type": {"const": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+        "client_assertion": {
+            **_TEXT,
+            "description": "JWT signed with ES256, PS256 or EdDSA: `iss` = `sub` = client id, `aud` = address of the "
+            "token endpoint or of the hub, `exp` within 5 minutes, `jti` never used before.",
         },
     },
-)
+}
+TOKEN_BODY = body("application/x-www-form-urlencoded", schema_of("TokenRequest"))
 TOKEN_RESPONSES: dict[int | str, Json] = {
     200: told("Token", "A token of ten minutes."),
     **{s: told("TokenError", d) for s, d in ((400, "The call is wrong."), (401, "The client is not believed."),

@@ -114,6 +114,7 @@ class Hub:
         self.workers: dict[str, Worker] = {}
         self.pollers: dict[str, Poller] = {}
         self._stop = threading.Event()
+        self._reloading = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     def prepare(self) -> None:
@@ -132,11 +133,12 @@ class Hub:
 
     def reload(self) -> None:
         """Read the connections again, those of the settings file and the webhooks; start what is new."""
-        self.acceptance.directory = self._directory(webhooks.all_of(self.ledger, self.settings.encryption_key))
-        with self.ledger.transaction() as tx:
-            tx.subscribe(self.acceptance.directory.subscriptions())
-        if self.workers:
-            self._start_connections()
+        with self._reloading:  # calls that make webhooks come at once
+            self.acceptance.directory = self._directory(webhooks.all_of(self.ledger, self.settings.encryption_key))
+            with self.ledger.transaction() as tx:
+                tx.subscribe(self.acceptance.directory.subscriptions())
+            if self.workers:
+                self._start_connections()
 
     def receiver(self, name: str) -> Connector | None:
         found = self.raccordements.get(name)
