@@ -34,6 +34,8 @@ connection_app = typer.Typer(no_args_is_help=True, help="The connections of this
 RUN, OPERATE, DEVELOP = "Run the hub", "Operate it", "Plug packages in"
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", envvar="UNEFOIS_CONFIG")]
 AsJson = Annotated[bool, typer.Option("--json", help="Data for programs.")]
+Name = Annotated[str, typer.Argument(metavar="CONNECTION", help="Written tenant.name, as `connection list` shows it.")]
+Seq = Annotated[int, typer.Argument(metavar="SEQ", help="Number of the event, as `parked list` shows it.")]
 HUB_TOML = Path("hub.toml")
 
 
@@ -132,20 +134,27 @@ def connection_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
 
 
 @connection_app.command("pause")
-def connection_pause(connection: str, cause: str = "arrêt demandé", config: Config = HUB_TOML) -> None:
-    """The kill switch: nothing more is sent by this connection until it is resumed. CONNECTION is tenant.name."""
+def connection_pause(
+    connection: Name,
+    cause: Annotated[str, typer.Option(help="Shown to whoever looks.")] = "arrêt demandé",
+    config: Config = HUB_TOML,
+) -> None:
+    """The kill switch: this connection neither sends nor polls until it is resumed."""
     _with_hub(config, lambda hub: _switch(hub, connection, cause))
 
 
 @connection_app.command("resume")
-def connection_resume(connection: str, config: Config = HUB_TOML) -> None:
+def connection_resume(connection: Name, config: Config = HUB_TOML) -> None:
     """Let a paused connection go on."""
     _with_hub(config, lambda hub: _switch(hub, connection, None))
 
 
 @parked_app.command("list")
-def parked_list(config: Config = HUB_TOML, as_json: AsJson = False, tenant: str = "") -> None:
-    """Parked deliveries, oldest first."""
+def parked_list(
+    config: Config = HUB_TOML, as_json: AsJson = False,
+    tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
+) -> None:  # fmt: skip
+    """Parked deliveries, oldest first; a hundred at most."""
 
     def act(hub: Hub) -> Any:
         with hub.ledger.reading() as tx:
@@ -157,7 +166,7 @@ def parked_list(config: Config = HUB_TOML, as_json: AsJson = False, tenant: str 
 
 
 @parked_app.command("show")
-def parked_show(connection: str, seq: int, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+def parked_show(connection: Name, seq: Seq, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """One parked delivery: state, cause, attempts and what waits behind it; never its contents."""
 
     def act(hub: Hub) -> Any:
@@ -176,11 +185,11 @@ def parked_show(connection: str, seq: int, config: Config = HUB_TOML, as_json: A
     found = _with_hub(config, act)
     if found is None:
         _fail("no such delivery")
-    _show([found], as_json)
+    _show([found], as_json, one=True)
 
 
 @parked_app.command("replay")
-def parked_replay(connection: str, seq: int, config: Config = HUB_TOML) -> None:
+def parked_replay(connection: Name, seq: Seq, config: Config = HUB_TOML) -> None:
     """Try a parked or refused delivery again."""
 
     def act(hub: Hub) -> bool:
@@ -193,7 +202,11 @@ def parked_replay(connection: str, seq: int, config: Config = HUB_TOML) -> None:
 
 
 @parked_app.command("skip")
-def parked_skip(connection: str, seq: int, reason: str, config: Config = HUB_TOML) -> None:
+def parked_skip(
+    connection: Name, seq: Seq,
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="Shown in the request's timeline.")],
+    config: Config = HUB_TOML,
+) -> None:  # fmt: skip
     """Give a parked delivery up, with a reason, and let what waits behind it go on."""
 
     def act(hub: Hub) -> bool:
@@ -226,8 +239,8 @@ def request_show(tenant: str, request_id: str, config: Config = HUB_TOML, as_jso
 @client_app.command("add")
 def client_add(
     tenant: str, client_id: str,
-    scope: Annotated[list[str], typer.Option(help="Repeat for several.")],
-    label: str = "",
+    scope: Annotated[list[str], typer.Option(help="What it may do over HTTP; repeat.")],
+    label: Annotated[str, typer.Option(help="Name shown to people.")] = "",
     publish: Annotated[list[str] | None, typer.Option(help="Event type it may publish; repeat.")] = None,
     jwks: Annotated[Path | None, typer.Option(help="Public keys, for private_key_jwt instead of a secret.")] = None,
     broker_user: Annotated[str, typer.Option(help="Its user name on the broker.")] = "",
@@ -239,6 +252,8 @@ def client_add(
     def act(hub: Hub) -> str | None:
         if tenant not in hub.settings.tenants:
             _fail(f"no tenant {tenant!r} in the settings")
+        if unknown := sorted(set(publish or ()) - set(hub.registry.types())):
+            _fail(f"no event type {unknown[0]!r} (see `unefois schema list`)")
         keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
         return clients.add(
             hub.ledger, client_id=client_id, tenant=tenant, label=label or client_id, scopes=scope,
@@ -291,7 +306,9 @@ def connector_list(as_json: AsJson = False) -> None:
 
 
 @connector_app.command("new")
-def connector_new(slug: str, folder: Path = Path("connectors")) -> None:
+def connector_new(
+    slug: str, folder: Annotated[Path, typer.Option(help="Where connectors are.")] = Path("connectors")
+) -> None:
     """Write the folder of a new connector, ready to be filled in."""
     from connectors.sdk.scaffold import write_connector
 
@@ -311,8 +328,8 @@ def connector_test(slug: str) -> None:
 
 
 @connector_app.command("try")
-def connector_try(connection: str, config: Config = HUB_TOML) -> None:
-    """Call the package of one connection in a harmless way and say what it answered. CONNECTION is tenant.name."""
+def connector_try(connection: Name, config: Config = HUB_TOML) -> None:
+    """Call the package of one connection in a harmless way and say what it answered."""
 
     def act(hub: Hub) -> Any:
         found = hub.raccordements.get(connection)
@@ -330,7 +347,9 @@ def schema_list(as_json: AsJson = False) -> None:
     """The event types and their versions."""
     from schemas.registry import Registry
 
-    _show(Registry.load().listing(), as_json)
+    found = Registry.load().listing()
+    keep = ("type", "version", "order", "title")
+    _show(found if as_json else [{k: row[k] for k in keep} for row in found], as_json)
 
 
 @schema_app.command("diff")
@@ -426,22 +445,35 @@ def _text(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def _show(rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
+def _show(rows: Iterable[Mapping[str, Any]], as_json: bool, *, one: bool = False) -> None:
     rows = list(rows)
     if as_json:
         _print_json(rows)
         return
+    from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     if not rows:
         typer.echo("Nothing.")
         return
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*("" if row.get(c) is None else str(row.get(c)) for c in columns))
-    Console().print(table)
+    # Folded, never cut: what is shown here is typed into the next command.
+    if one:
+        table = Table("", Column(overflow="fold"), box=None, show_header=False)
+        for column in columns:
+            table.add_row(column, _cell(rows[0][column]))
+    else:
+        table = Table(*(Column(c, overflow="fold") for c in columns), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for row in rows:
+            table.add_row(*(_cell(row.get(c)) for c in columns))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def _print_json(value: object) -> None:
