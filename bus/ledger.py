@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -300,11 +300,10 @@ class Transaction:
 
     # --- relay --------------------------------------------------------------------------------------------------
 
-    def unsent(self, limit: int, *, without: Sequence[str] = ()) -> list[tuple[str, int]]:
-        """(connection, seq) not yet on the bus, oldest first, leaving out some connections."""
+    def unsent(self, limit: int, connections: Sequence[str]) -> list[tuple[str, int]]:
+        """(connection, seq) not yet on the bus, oldest first, of these connections."""
         query = select(deliveries.c.connection, deliveries.c.seq).where(deliveries.c.state == EXPECTED)
-        if without:
-            query = query.where(deliveries.c.connection.not_in(list(without)))
+        query = query.where(deliveries.c.connection.in_(list(connections)))
         rows = self.sql.execute(query.order_by(deliveries.c.seq).limit(limit))
         return [(row.connection, row.seq) for row in rows]
 
@@ -318,11 +317,23 @@ class Transaction:
                 .values(state=state, at=self.now)
             )
 
-    def send_again(self, *, sent_before: float, connection: str | None = None) -> int:
-        """What was put on the bus before that time and never received is unsent again."""
+    def sent_before(self, at: float) -> list[str]:
+        """The connections that have something on the bus since before that time, which they have not received."""
+        query = select(deliveries.c.connection).where(deliveries.c.state == SENT, deliveries.c.at < at).distinct()
+        return [row.connection for row in self.sql.execute(query)]
+
+    def newest_received(self, connection: str) -> int:
+        """The last event of which a worker of this connection has committed a receipt; 0 when there is none."""
+        query = select(func.coalesce(func.max(deliveries.c.seq), 0)).where(deliveries.c.connection == connection)
+        return int(self.sql.execute(query.where(deliveries.c.state.not_in((EXPECTED, SENT)))).scalar_one())
+
+    def send_again(self, *, sent_before: float, connection: str | None = None, before: int | None = None) -> int:
+        """What was put on the bus before that time, and before an event, and never received is unsent again."""
         query = update(deliveries).where(deliveries.c.state == SENT, deliveries.c.at < sent_before)
         if connection is not None:
             query = query.where(deliveries.c.connection == connection)
+        if before is not None:
+            query = query.where(deliveries.c.seq < before)
         changed = self.sql.execute(query.values(state=EXPECTED, at=self.now)).rowcount
         self.woke = self.woke or changed > 0
         return changed
@@ -343,9 +354,16 @@ class Transaction:
 
         What died as started before runs alone: it is claimed only when nothing else is running (`busy` false).
         """
-        candidates = self._candidates(connection, max(limit, _FEW))
-        if not candidates:
-            return []
+        while candidates := self._candidates(connection, max(limit, _FEW)):
+            claimed, behind = self._claim_of(connection, candidates, limit, one_per_key=one_per_key, busy=busy)
+            if claimed or not behind:  # else only followers were found, and others may stand after them
+                return claimed
+        return []
+
+    def _claim_of(
+        self, connection: str, candidates: Sequence[Row[Any]], limit: int, *, one_per_key: bool, busy: bool
+    ) -> tuple[list[Claimed], int]:
+        """What of the candidates was claimed, and how many of them became held."""
         blocked = self._blockers(connection, candidates)
         free, behind, taken = [], [], set()
         for row in candidates:
@@ -367,7 +385,16 @@ class Transaction:
                 .where(deliveries.c.connection == connection, deliveries.c.seq.in_([row.seq for row in free]))
                 .values(state=STARTED, at=self.now, attempts=deliveries.c.attempts + 1, due=None)
             )
-        return [Claimed(r.seq, r.order_key, r.attempts + 1, r.deaths, bool(r.doubt)) for r in free]
+        return [_claimed(row, row.attempts + 1) for row in free], len(behind)
+
+    def put_back(self, connection: str, kept: Collection[int]) -> int:
+        """What is started but not among `kept` was claimed by a transaction that seemed to fail: nobody tried it."""
+        return self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection, deliveries.c.state == STARTED)
+            .where(deliveries.c.seq.not_in(list(kept)))
+            .values(state=RECEIVED, at=self.now, attempts=deliveries.c.attempts - 1)
+        ).rowcount
 
     def finish(self, connection: str, outcomes: Sequence[Finished], *, followers: int = _FEW) -> None:
         """Write how attempts ended, and let the next few followers of what is over go on."""
@@ -393,23 +420,22 @@ class Transaction:
             self.sql.execute(update(deliveries).where(*where).values(values), rows)
         self.release(connection, [o.order_key for o in outcomes if o.state in FINAL], followers)
 
-    def recover(self, connection: str, *, doubtful: str, settling: float) -> int:
+    def recover(self, connection: str, *, doubtful: str, settling: float) -> list[tuple[Claimed, str]]:
         """Settle what a dead worker left as started. `doubtful` is the connector's idempotency: `native-key` runs
-        again, `look-up-first` is looked up after `settling` seconds, `none` is parked. Twice dead is parked."""
+        again, `look-up-first` is looked up after `settling` seconds, `none` is parked. Twice dead is parked. Gives back
+        what was parked, and why."""
         mine = (deliveries.c.connection == connection, deliveries.c.state == STARTED)
         spent = deliveries.c.deaths >= 1
         cause = case((spent, "a arrêté deux fois le programme"), else_="issue inconnue après un arrêt")
-        count = self.sql.execute(
+        parked = self.sql.execute(
             update(deliveries).where(*mine).where(spent if doubtful != "none" else text("1=1"))
-            .values(state=PARKED, deaths=deliveries.c.deaths + 1, at=self.now, cause=cause)
-        ).rowcount  # fmt: skip
+            .values(state=PARKED, deaths=deliveries.c.deaths + 1, at=self.now, cause=cause).returning(deliveries)
+        ).all()  # fmt: skip
         later = {"state": RECEIVED} if doubtful == "native-key" else {
             "state": WAITING, "doubt": 1, "due": deliveries.c.at + settling,
         }  # fmt: skip
-        count += self.sql.execute(
-            update(deliveries).where(*mine).values(deaths=deliveries.c.deaths + 1, at=self.now, **later)
-        ).rowcount
-        return count
+        self.sql.execute(update(deliveries).where(*mine).values(deaths=deliveries.c.deaths + 1, at=self.now, **later))
+        return [(_claimed(row, row.attempts), row.cause) for row in parked]
 
     def release(self, connection: str, keys: Sequence[str], followers: int = _FEW) -> None:
         """Let what is held behind these keys be looked at again, the next few of each."""
@@ -684,6 +710,10 @@ class Transaction:
 
     def _dialect_insert(self, table: Any) -> Any:
         return (sqlite_insert if self.sql.dialect.name == "sqlite" else postgresql_insert)(table)
+
+
+def _claimed(row: Row[Any], attempt: int) -> Claimed:
+    return Claimed(row.seq, row.order_key, attempt, row.deaths, bool(row.doubt))
 
 
 def _grouped(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:

@@ -15,7 +15,7 @@ import structlog
 from bus.api import Bus, Outgoing, Queue, connection_queue, outside_queue
 from bus.ledger import LeaseLost, Ledger, StoredEvent, Transaction
 from bus.tables import DELIVERED, SENT
-from schemas.errors import BusUnavailable, ConfigError
+from schemas.errors import AccessDenied, BusUnavailable, ConfigError, TopologyMismatch
 
 _log = structlog.get_logger()
 _BATCH = 2000  # deliveries per round
@@ -81,9 +81,9 @@ class Relay:
             return 0
         self._tidy()
         now = time.monotonic()
-        stuck = [connection for connection, (until, _) in self._stuck.items() if until > now]
+        stuck = {connection for connection, (until, _) in self._stuck.items() if until > now}
         with self._ledger.reading() as tx:
-            pairs = tx.unsent(_BATCH, without=stuck)
+            pairs = tx.unsent(_BATCH, [c for c in self._views.connections() if c not in stuck])
             if not pairs:
                 return 0
             stored = tx.load(sorted({seq for _, seq in pairs}))
@@ -101,16 +101,15 @@ class Relay:
         if self._token is not None and now - self._prolonged < _LEASE / 4:
             return True
         with self._ledger.transaction() as tx:
-            self._identity = self._identity or tx.identity()
-            if self._token is None:
-                self._token = tx.take_lease("relay", self._owner, _LEASE)
-                took = self._token is not None
+            identity, token = tx.identity(), self._token
+            if token is None:
+                token = tx.take_lease("relay", self._owner, _LEASE)
+                if token is not None and self._bus.volatile:
+                    tx.send_again(sent_before=tx.now + 1)
             else:
-                tx.fence("relay", self._token, _LEASE)
-                took = False
-            if took and self._bus.volatile:
-                tx.send_again(sent_before=tx.now + 1)
-        self.active = self._token is not None
+                tx.fence("relay", token, _LEASE)
+        self._identity, self._token = identity, token
+        self.active = token is not None
         self._prolonged = now
         return self.active
 
@@ -122,14 +121,29 @@ class Relay:
         self._tidied = now
         for connection in self._views.connections():
             self._declare(connection)
+        with self._ledger.reading() as tx:
+            late = tx.sent_before(tx.now - self._resend_after)
+        for connection in late:
+            self._send_lost_again(connection)
+
+    def _send_lost_again(self, connection: str) -> None:
+        """What was sent long ago and is not received is lost, unless it still waits in its queue: a reader may be away
+        for days, and the broker must not be filled with copies of its backlog. What a later one overtook is lost."""
+        try:
+            waiting = self._bus.depth(self._queue(connection)).ready
+        except TopologyMismatch:
+            waiting = 0
         with self._ledger.transaction() as tx:
-            tx.send_again(sent_before=tx.now - self._resend_after)
+            before = tx.newest_received(connection) if waiting else None
+            again = tx.send_again(sent_before=tx.now - self._resend_after, connection=connection, before=before)
+        if again:
+            _log.warning("sent again", connection=connection, count=again)
 
     def _declare(self, connection: str) -> bool:
         kind = "outside" if self._views.outside(connection) else "connection"
         try:
             self._bus.declare([Queue(self._queue(connection), kind)])  # type: ignore[arg-type]
-        except ConfigError as error:
+        except (ConfigError, AccessDenied) as error:
             _log.error("queue is not as declared", connection=connection, error=error.reason)
             self._hold_off(connection)
             return False

@@ -6,12 +6,14 @@ per order key, and commits outcomes in groups together with what they brought.
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -30,6 +32,7 @@ _LEASE = 10.0
 _NET_EVERY = 10.0
 _CACHE = 5000
 SCHEDULE = (1, 5, 30, 120, 600, 1800, 3600, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)  # seconds, then the last one
+_numbers = itertools.count(1)
 PATIENCE = 5 * 86_400.0  # a delivery that waits longer than this is parked
 
 
@@ -64,9 +67,12 @@ class Desk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
+    """`pause`: why the connection must not be used until a human has looked, None when it may."""
+
     delivery: Delivery
     finished: Finished
     done: Done | None = None
+    pause: str | None = None
 
 
 class Breaker:
@@ -119,7 +125,9 @@ class Worker:
         self.beat = clock()
         self.active = False
         self._ledger, self._bus, self._handler, self._desk = ledger, bus, handler, desk
-        self._owner, self._patience, self._clock, self._lease = owner, patience, clock, lease
+        # Each worker has a name of its own: one that replaces a sluggish one must wait for its lease to end.
+        self._owner = f"{owner}.{next(_numbers)}"
+        self._patience, self._clock, self._lease = patience, clock, lease
         self._pace = _Pace(rate, clock)
         safety = handler.safety
         # Only what the package can tell twice apart is claimed far ahead: the rest would be in doubt after a stop.
@@ -128,9 +136,12 @@ class Worker:
         self._views: OrderedDict[int, Event] = OrderedDict()
         self._ended: deque[Ended] = deque()
         self._running = 0
+        self._in_hand: set[int] = set()
         self._ready = threading.Condition()
         self._poked = True
         self._failing_over = False
+        self._ours_until = float("-inf")
+        self._denied = False
         self._hurry = False
         self._identity = ""
 
@@ -160,16 +171,26 @@ class Worker:
 
     def _acquire(self, stop: threading.Event) -> int | None:
         name = f"worker:{self.connection}"
+        started = self._clock()
         with self._ledger.transaction() as tx:
             token = tx.take_lease(name, self._owner, self._lease)
-            self._identity = self._identity or tx.identity()
+            identity = tx.identity()
             if token is not None:
                 settling = self._safety.settling.total_seconds()
-                tx.recover(self.connection, doubtful=self._safety.idempotency, settling=settling)
+                parked = tx.recover(self.connection, doubtful=self._safety.idempotency, settling=settling)
+                self._tell(tx, parked)
                 tx.release_orphans(self.connection)
+        self._identity, self._ours_until = identity, started + self._lease
         if token is None:
             stop.wait(min(1.0, self._lease / 3))
         return token
+
+    def _tell(self, tx: Transaction, parked: Sequence[tuple[Claimed, str]]) -> None:
+        """Say of what was found parked at the start the same as of what is parked at work."""
+        if parked:
+            deliveries = self._desk.deliveries(tx, self.connection, [claimed for claimed, _ in parked], {})
+            ended = [Ended(deliveries[c.seq], Finished(c.seq, c.order_key, PARKED, cause)) for c, cause in parked]
+            self._desk.settle(tx, self.connection, ended)
 
     def _lead(self, token: int, stop: threading.Event) -> None:
         self.active = True
@@ -185,14 +206,15 @@ class Worker:
         finally:
             over.set()
             self._failing_over = True
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=True)  # what has not begun ends as not tried: it did not die as started
             self._farewell(token)
-            self._running, self._failing_over = 0, False
+            self._running, self._failing_over, self._denied = 0, False, False
             self._ended.clear()
+            self._in_hand.clear()
             receiver.join(timeout=15)
 
     def _cycle(self, token: int, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
-        next_net, next_due, paused = 0.0, None, False
+        next_net, next_due, paused, unsure = 0.0, None, False, False
         while not stop.is_set():
             self.beat = self._clock()
             timeout = self._timeout(next_due, paused)
@@ -202,9 +224,10 @@ class Worker:
                 ended = [self._ended.popleft() for _ in range(len(self._ended))]
                 self._running -= len(ended)
             try:
-                with self._ledger.transaction() as tx:
-                    tx.fence(f"worker:{self.connection}", token, self._lease)
+                with self._fenced(token) as tx:
                     self._commit(tx, ended)
+                    if unsure:
+                        tx.put_back(self.connection, self._in_hand)
                     paused = self.connection in tx.paused()
                     if self._clock() >= next_net:
                         tx.release_orphans(self.connection)
@@ -212,12 +235,59 @@ class Worker:
                     claimed, deliveries = self._claim(tx, paused)
                     next_due = tx.next_due(self.connection) if not claimed else self._ledger.now()
             except BusUnavailable:
-                with self._ready:  # what ended is still to be written, by the next transaction that succeeds
-                    self._ended.extendleft(reversed(ended))
-                    self._running += len(ended)
+                # What ended is still to be written, by the next transaction that succeeds. This one may have been
+                # committed all the same: then its claims are started for the ledger and in nobody's hands.
+                self._keep(ended)
+                unsure = True
                 stop.wait(0.2)
                 continue
+            except LeaseLost:
+                raise
+            except Exception as error:  # what one handler returned must not stop the others
+                if not ended:
+                    raise
+                _log.error("outcomes written apart", connection=self.connection, error=type(error).__name__)
+                self._commit_apart(token, ended)
+                continue
+            unsure = False
+            self._committed(ended)
             self._start(pool, claimed, deliveries)
+
+    @contextmanager
+    def _fenced(self, token: int) -> Iterator[Transaction]:
+        """A transaction that only the owner of the lease can commit. It prolongs the lease."""
+        started = self._clock()
+        with self._ledger.transaction() as tx:
+            tx.fence(f"worker:{self.connection}", token, self._lease)
+            yield tx
+        self._ours_until = started + self._lease
+
+    def _keep(self, ended: Sequence[Ended]) -> None:
+        with self._ready:
+            self._ended.extendleft(reversed(ended))
+            self._running += len(ended)
+
+    def _commit_apart(self, token: int, ended: Sequence[Ended]) -> None:
+        """One by one, so that what cannot be written is parked alone."""
+        left = deque(ended)
+        try:
+            while left:
+                self._commit_one(token, left[0])
+                self._committed([left.popleft()])
+        except BusUnavailable:
+            self._keep(left)
+
+    def _commit_one(self, token: int, item: Ended) -> None:
+        try:
+            with self._fenced(token) as tx:
+                self._commit(tx, [item])
+        except (LeaseLost, BusUnavailable):
+            raise
+        except Exception as error:
+            reason = error.reason if isinstance(error, HubError) else type(error).__name__
+            parked = replace(item.finished, state=PARKED, cause=f"résultat impossible à enregistrer ({reason})")
+            with self._fenced(token) as tx:
+                self._commit(tx, [Ended(item.delivery, parked)])
 
     def _timeout(self, next_due: float | None, paused: bool) -> float:
         longest = self._lease / 4
@@ -234,7 +304,9 @@ class Worker:
 
     def _claim(self, tx: Transaction, paused: bool) -> tuple[list[Claimed], dict[int, Delivery]]:
         room = self._room()
-        if paused or not room:
+        if not self._running:
+            self._denied = False
+        if paused or self._denied or not room:
             return [], {}
         claimed = tx.claim(self.connection, room, one_per_key=self._single, busy=self._running > 0)
         views = {c.seq: self._views[c.seq] for c in claimed if c.seq in self._views}
@@ -247,16 +319,22 @@ class Worker:
         self._desk.settle(tx, self.connection, ended)
         if self._hurry:
             tx.hurry(self.connection)
-            self._hurry = False
-        for item in ended:
-            self._views.pop(item.finished.seq, None)
+        denied = [item.pause for item in ended if item.pause]
+        if denied:
+            tx.pause(self.connection, denied[0])
+
+    def _committed(self, ended: Sequence[Ended]) -> None:
+        self._hurry = self._hurry and not ended
+        with self._ready:
+            for item in ended:
+                self._views.pop(item.finished.seq, None)
+                self._in_hand.discard(item.finished.seq)
 
     def _farewell(self, token: int) -> None:
         """Write what ended and give the lease back; if we cannot, the next owner recovers."""
         ended = list(self._ended)
         try:
-            with self._ledger.transaction() as tx:
-                tx.fence(f"worker:{self.connection}", token, self._lease)
+            with self._fenced(token) as tx:
                 self._commit(tx, ended)
                 tx.give_back(f"worker:{self.connection}", token)
         except (LeaseLost, BusUnavailable):
@@ -293,6 +371,7 @@ class Worker:
     def _start(self, pool: ThreadPoolExecutor, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
         with self._ready:
             self._running += len(claimed)
+            self._in_hand.update(c.seq for c in claimed)
         for group in self._groups(claimed):
             pool.submit(self._lane, [(c, deliveries[c.seq]) for c in group])
 
@@ -313,14 +392,23 @@ class Worker:
             return
         stopped = False
         for claimed, delivery in lane:
-            if stopped or self._failing_over or self.breaker.resting:
+            if stopped or self._hands_off or self.breaker.resting:
                 self._end(Ended(delivery, _untried(claimed)))
                 continue
             ended = self._attempt(claimed, delivery)
             stopped = ended.finished.state not in (DELIVERED, REFUSED)
             self._end(ended)
 
+    @property
+    def _hands_off(self) -> bool:
+        """True when nothing must be tried now: we stop, our lease may be somebody else's, or access was denied."""
+        return self._failing_over or self._denied or self._clock() >= self._ours_until
+
     def _together(self, lane: Sequence[tuple[Claimed, Delivery]]) -> None:
+        if self._hands_off:
+            for claimed, delivery in lane:
+                self._end(Ended(delivery, _untried(claimed)))
+            return
         for _ in lane:
             self._pace.wait()
         outcomes = self._outcomes([d for _, d in lane])
@@ -377,7 +465,9 @@ class Worker:
         if isinstance(outcome, Refused):
             return Ended(delivery, replace(base, state=REFUSED, cause=outcome.reason))
         if isinstance(outcome, AccessDenied):
-            return Ended(delivery, self._denied(claimed, outcome))
+            self._denied = True
+            _log.error("connection paused", connection=self.connection, cause=outcome.code)
+            return Ended(delivery, _untried(claimed), pause=outcome.reason)
         if isinstance(outcome, TryLater):
             if not counted:
                 self.breaker.failed(outcome.after)
@@ -387,12 +477,6 @@ class Worker:
         _log.error("delivery parked", connection=self.connection, seq=claimed.seq, error=type(outcome).__name__)
         reason = outcome.reason if isinstance(outcome, HubError) else f"erreur du connecteur ({type(outcome).__name__})"
         return Ended(delivery, replace(base, cause=reason))
-
-    def _denied(self, claimed: Claimed, error: AccessDenied) -> Finished:
-        with self._ledger.transaction() as tx:
-            tx.pause(self.connection, error.reason)
-        _log.error("connection paused", connection=self.connection, cause=error.code)
-        return _untried(claimed)
 
     def _uncertain(self, base: Finished, claimed: Claimed, error: Unknown) -> Finished:
         if self._safety.idempotency == "none":
@@ -405,14 +489,17 @@ class Worker:
     def _later(self, base: Finished, claimed: Claimed, reason: str, after: float | None, *, doubt: bool) -> Finished:
         step = SCHEDULE[min(claimed.attempt, len(SCHEDULE)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311
         now = self._ledger.now()
-        if claimed.attempt > len(SCHEDULE) and now - self._accepted_at(claimed) > self._patience:
+        if claimed.attempt > len(SCHEDULE) and now - self._accepted_at(claimed, now) > self._patience:
             return replace(base, cause=f"abandonné après {claimed.attempt} essais : {reason}")
         due = now + (max(step, after) if after is not None else step)
         return replace(base, state=WAITING, cause=reason, due=due, doubt=doubt)
 
-    def _accepted_at(self, claimed: Claimed) -> float:
-        with self._ledger.reading() as tx:
-            return tx.load([claimed.seq])[claimed.seq].accepted_at
+    def _accepted_at(self, claimed: Claimed, otherwise: float) -> float:
+        try:
+            with self._ledger.reading() as tx:
+                return tx.load([claimed.seq])[claimed.seq].accepted_at
+        except BusUnavailable:  # it will be looked at again after the next attempt
+            return otherwise
 
     @property
     def _safety(self) -> Safety:
