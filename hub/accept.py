@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from bus.ledger import Entry, Ledger, Transaction
 from hub import requests as timelines
@@ -307,14 +308,15 @@ class _Raced(BusUnavailable):
     """Two processes accepted the same event at once; the loser's transaction is undone and tried again."""
 
 
+def _looking_again() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(_Raced), stop=stop_after_attempt(5), wait=wait_random(0, 0.05), reraise=True
+    )
+
+
 def submit_safely(acceptance: Acceptance, ledger: Ledger, origin: Origin, batch: Sequence[Submitted]) -> list[Verdict]:
     """`submit`, again when another process passed the same event through the door at the same moment."""
-    for _ in range(4):
-        try:
-            return acceptance.submit(ledger, origin, batch)
-        except _Raced:
-            continue
-    return acceptance.submit(ledger, origin, batch)
+    return _looking_again()(acceptance.submit, ledger, origin, batch)
 
 
 def submit_whole(
@@ -333,12 +335,7 @@ def submit_whole(
             also(tx)
             return verdicts
 
-    for _ in range(4):
-        try:
-            return attempt()
-        except _Raced:
-            continue
-    return attempt()
+    return _looking_again()(attempt)
 
 
 def _again(before: tuple[bytes, int], digest: bytes) -> Verdict:

@@ -37,6 +37,7 @@ HIDDEN_IN = {
     "fastapi": ["gateway/"],
     "fsspec": ["hub/documents.py"],
     "httpx": ["connectors/sdk/http.py", "hub/demo"],
+    "jinja2": ["gateway/page.py"],
     "joserfc": ["gateway/tokens.py"],
     "jsonschema": ["schemas/"],
     "jsonschema_rs": ["schemas/validators.py"],
@@ -48,6 +49,7 @@ HIDDEN_IN = {
     "rich": ["hub/commands", "hub/demo"],
     "sqlalchemy": ["bus/ledger.py", "bus/tables.py", "hub/"],
     "starlette": ["gateway/"],
+    "tenacity": ["hub/accept.py"],
     "typer": ["hub/commands"],
     "uvicorn": ["gateway/server.py"],
     "zeep": ["connectors/sdk/soap.py"],
@@ -55,7 +57,7 @@ HIDDEN_IN = {
 # Used everywhere like the standard library: a faster json, and the log.
 EVERYWHERE = {"orjson", "structlog"}
 # Declared because another library finds them: uvicorn's loop and parser, SQLAlchemy's driver, FastAPI's forms.
-FOUND_BY_OTHERS = {"uvloop", "httptools", "psycopg", "python-multipart"}
+FOUND_BY_OTHERS = {"uvloop", "httptools", "psycopg", "python-multipart", "tzdata"}
 
 
 @dataclass(frozen=True)
