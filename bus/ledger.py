@@ -36,6 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from bus.tables import (
     DELIVERED,
@@ -70,6 +71,8 @@ _PATIENCE: Mapping[str, Any] = MappingProxyType({
     "options": "-c idle_in_transaction_session_timeout=10s", "tcp_user_timeout": 15_000,
     "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
 })  # fmt: skip
+_LOST_A_RACE = ("40001", "40P01")  # serialization failure, deadlock
+_AWAY = ("OperationalError", "InterfaceError", "InternalError")  # the last: a standby that may not be written to
 _FEW = 500  # followers released at once: a key with a long backlog must not be rewritten at each step
 DOOR_DAYS = 400  # 13 months and a margin
 
@@ -145,6 +148,10 @@ class Tls(Protocol):
     def key(self) -> Path | None: ...
 
 
+class Raced(BusUnavailable):
+    """Another transaction wrote the same at the same moment. This one is undone: do it again, and see what it did."""
+
+
 class LeaseLost(Exception):
     """Somebody else holds the lease now: stop acting for it."""
 
@@ -218,6 +225,11 @@ class Transaction:
         return self.ledger.now()
 
     # --- acceptance ---------------------------------------------------------------------------------------------
+
+    def hold_door(self) -> None:
+        """Accept alone until the commit. Two processes that looked up the same new person at once would otherwise each
+        make one, and the events of that person would lose their order and their way."""
+        self._allocate(0)
 
     def known(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], tuple[bytes, int]]:
         """Of these (tenant, source, id), those already at the door, each with its digest and `seq`."""
@@ -569,9 +581,12 @@ class Transaction:
         self.sql.execute(self._insert_ignore(counters), [drawn])
         return str(self.sql.execute(select(counters.c.value).where(counters.c.name == "identity")).scalar_one())
 
-    def count_up(self, name: str) -> None:
+    def count_up(self, name: str, number: int = 1) -> None:
         self.sql.execute(self._insert_ignore(counters), [{"name": name, "value": 0}])
-        self.sql.execute(update(counters).where(counters.c.name == name).values(value=counters.c.value + 1))
+        self.sql.execute(update(counters).where(counters.c.name == name).values(value=counters.c.value + number))
+
+    def counter(self, name: str) -> int:
+        return int(self.sql.execute(select(counters.c.value).where(counters.c.name == name)).scalar() or 0)
 
     def prune(self, *, events_before: float, limit: int = 5000) -> int:
         """Delete events that every connection has finished, and door rows past their 13 months."""
@@ -731,9 +746,12 @@ def _engine(url: str, tls: Tls | None) -> Engine:
             secure |= {"sslcert": str(tls.cert), "sslkey": str(tls.key)}
         arguments = {"connect_timeout": 5, **_PATIENCE, **secure}
         return create_engine(
-            url, pool_size=10, max_overflow=40, pool_pre_ping=True, pool_timeout=10, connect_args=arguments
-        )
-    engine = create_engine(url, pool_size=20, max_overflow=40, connect_args={"timeout": 30})
+            url, pool_size=10, max_overflow=40, pool_pre_ping=True, pool_timeout=10, connect_args=arguments,
+            hide_parameters=True,
+        )  # fmt: skip
+    engine = create_engine(
+        url, pool_size=20, max_overflow=40, connect_args={"timeout": 30}, hide_parameters=True
+    )  # fmt: skip
 
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: object) -> None:
@@ -753,7 +771,11 @@ def _engine(url: str, tls: Tls | None) -> Engine:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except NoConnectionFree as error:
+        raise BusUnavailable("all connections to the database are in use") from error
     except DBAPIError as error:
-        if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
+        if getattr(error.orig, "sqlstate", None) in _LOST_A_RACE:
+            raise Raced("two transactions wanted the same rows") from error
+        if error.connection_invalidated or type(error).__name__ in _AWAY:
             raise BusUnavailable(f"the database is away ({type(error).__name__})") from error
         raise

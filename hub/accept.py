@@ -144,6 +144,7 @@ class _Batch:
     def run(self, checked: Sequence[Submitted]) -> list[Verdict]:
         verdicts: list[Verdict | None] = [None] * len(checked)
         fresh: dict[int, tuple[Event, bytes]] = {}
+        self._tx.hold_door()
         known = self._tx.known(self._key(e) for e in checked if isinstance(e, Event))
         here: dict[tuple[str, str, str], tuple[bytes, int]] = {}
         for place, item in enumerate(checked):

@@ -166,6 +166,7 @@ class Desk:
         }
         if not mine:
             return []
+        tx.hold_door()  # before the rows of requests: whoever accepts takes them in this order too
         # Two connections may end at the same moment: the row of the request lets one look after the other.
         tx.sql.execute(select(requests.c.id).where(requests.c.id.in_(set(mine.values()))).with_for_update())
         by_seq: dict[int, list[Any]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -16,11 +16,13 @@ from schemas.errors import BusUnavailable, InvalidMessage
 from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, decode_json
 
 _log = structlog.get_logger()
+_COMMIT = 1000  # events in one commit: a prefetched burst of batches may hold many more
+STRANGERS = "inlet-strangers"  # the counter of messages that were dropped because nobody knows who sent them
 
 
 class Inlet:
     """Reads the inlet. `origin_of` gives the rights of a broker user, None when the hub does not know it: the name is
-    the one that the broker verified, never one that a message claims."""
+    the one that the broker verified, never one that a message claims. Messages of strangers are dropped and counted."""
 
     def __init__(
         self, ledger: Ledger, bus: Bus, acceptance: Acceptance, origin_of: Callable[[str], Origin | None]
@@ -30,7 +32,6 @@ class Inlet:
         self._acceptance = acceptance
         self._origin_of = origin_of
         self._declared: set[str] = set()
-        self.strangers = 0
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -44,23 +45,30 @@ class Inlet:
 
     def handle(self, messages: Sequence[Incoming]) -> None:
         """Accept a batch, then send the receipts. If it raises, all of the batch come back; the door knows them."""
+        origins = {user: self._origin_of(user) for user in {m.user for m in messages if m.user is not None}}
+        known = {user: origin for user, origin in origins.items() if origin is not None}
+        items = [(m.user, item) for m in messages if m.user is not None and m.user in known for item in _events(m)]
+        strangers = sum(message.user not in known for message in messages)
+        if strangers:
+            _log.error("messages from unknown senders dropped", count=strangers)
+        for start in range(0, len(items), _COMMIT):
+            self._accept(items[start : start + _COMMIT], known)
+        if strangers:
+            with self._ledger.transaction() as tx:
+                tx.count_up(STRANGERS, strangers)
+
+    def _accept(self, items: Sequence[tuple[str, Submitted]], origins: Mapping[str, Origin]) -> None:
         by_user: dict[str, list[Submitted]] = {}
-        for message in messages:
-            if message.user is None or self._origin_of(message.user) is None:
-                self.strangers += 1
-                _log.error("message from an unknown sender dropped")
-                continue
-            by_user.setdefault(message.user, []).extend(_events(message))
+        for user, item in items:
+            by_user.setdefault(user, []).append(item)
         receipts: list[Outgoing] = []
         with self._ledger.transaction() as tx:
-            for user, items in by_user.items():
-                origin = self._origin_of(user)
-                assert origin is not None
-                verdicts = self._acceptance.accept(tx, origin, items)
-                receipts += [_receipt(user, item, verdict) for item, verdict in zip(items, verdicts, strict=True)]
-        self._send(receipts, by_user)
+            for user, mine in by_user.items():
+                verdicts = self._acceptance.accept(tx, origins[user], mine)
+                receipts += [_receipt(user, item, verdict) for item, verdict in zip(mine, verdicts, strict=True)]
+        self._send(receipts, list(by_user))
 
-    def _send(self, receipts: Sequence[Outgoing], users: Sequence[str] | dict[str, Any]) -> None:
+    def _send(self, receipts: Sequence[Outgoing], users: Sequence[str]) -> None:
         new = [user for user in users if user not in self._declared]
         if new:
             self._bus.declare([Queue(receipts_queue(user), "receipts") for user in new])

@@ -21,6 +21,7 @@ def import_links(ledger: Ledger, acceptance: Acceptance, tenant: str, text: str)
         raise InvalidMessage(f"the first line must be {';'.join(COLUMNS)}", code="not_a_link_file")
     people = [_person(row, number) for number, row in enumerate(reader, start=2)]
     with ledger.transaction() as tx:
+        tx.hold_door()
         book = acceptance.citizens(tx)
         book.prefetch(tenant, people)
         for number, person in enumerate(people, start=2):

@@ -42,11 +42,14 @@ class Poller:
 
     def run(self, stop: threading.Event) -> None:
         pause = self._every
-        while not stop.is_set():
-            started = time.monotonic()
-            pause = self._round(stop, pause)
-            self._again.wait(max(0.0, pause - (time.monotonic() - started)))
-            self._again.clear()
+        try:
+            while not stop.is_set():
+                started = time.monotonic()
+                pause = self._round(stop, pause)
+                self._again.wait(max(0.0, pause - (time.monotonic() - started)))
+                self._again.clear()
+        finally:
+            self.give_back()
 
     def hurry(self) -> None:
         """Poll now; also wakes a poller that must stop."""

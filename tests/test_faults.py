@@ -4,16 +4,20 @@ events stream in. Each time: count in = count out for each connection, one effec
 from __future__ import annotations
 
 import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pika
 import pytest
 
 from bus.api import connection_queue
-from tests.support.recording import TENANT
-from tests.support.services import Postgres, Rabbit
+from bus.embedded import EmbeddedBus
+from bus.ledger import Ledger
 from tests.support.fleet import PACKAGES, Town, until
+from tests.support.recording import TENANT, Package, RecordingHub, move
+from tests.support.services import Postgres, Rabbit
 
 pytestmark = [pytest.mark.broker, pytest.mark.database, pytest.mark.slow]
 
@@ -109,3 +113,28 @@ def test_a_database_that_restarts_loses_nothing(town: Town, postgres: Postgres) 
 
     stream.join()
     town.all_settled()
+
+
+def test_two_processes_that_meet_a_new_citizen_at_once_make_one_person_of_it(postgres: Postgres) -> None:
+    url = postgres.fresh_database()
+    ledgers = [Ledger(url), Ledger(url)]
+    ledgers[0].create()
+    hubs = [RecordingHub(ledger, EmbeddedBus(), {"famille": Package()}) for ledger in ledgers]
+    together = threading.Barrier(2)
+
+    def meet(number: int) -> None:
+        for citizen in range(30):
+            together.wait(10)
+            assert hubs[number].submit(move(citizen, number))[0].ok
+
+    threads = [threading.Thread(target=meet, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with ledgers[0].reading() as tx:
+        keys = Counter(stored.order_key for stored in tx.load(range(1, 61)).values())
+    for ledger in ledgers:
+        ledger.close()
+    assert list(keys.values()) == [2] * 30
