@@ -6,15 +6,23 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import orjson
 import pika
 import pytest
 
-from bus.api import connection_queue
+from bus.api import Queue, connection_queue, receipts_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
+from hub import clients
+from hub.inlet import STRANGERS
+from schemas.event import BATCH, STRUCTURED, Event
 from tests.support.fleet import PACKAGES, Town, until
 from tests.support.recording import TENANT, Package, RecordingHub, move
 from tests.support.services import Postgres, Rabbit
@@ -113,6 +121,152 @@ def test_a_database_that_restarts_loses_nothing(town: Town, postgres: Postgres) 
 
     stream.join()
     town.all_settled()
+
+
+# --- the AMQP inlet ----------------------------------------------------------------------------------------------
+
+
+class Publisher:
+    """A package with its own account at the broker: it may write to the inlet and read its own receipts."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.name = name
+        self._connection = pika.BlockingConnection(pika.URLParameters(url))
+        self.channel = self._connection.channel()
+        self.channel.confirm_delivery()
+
+    def send(self, body: bytes, media: str = STRUCTURED, user: str | None = "") -> None:
+        """`user`: who the message says it is from; by default who it is from."""
+        sender = self.name if user == "" else user
+        properties = pika.BasicProperties(content_type=media, user_id=sender, delivery_mode=2)
+        self.channel.basic_publish("unefois.in", "", body, properties, mandatory=True)
+
+    def receipts(self, number: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+
+        def enough() -> bool:
+            method, _, body = self.channel.basic_get(receipts_queue(self.name), auto_ack=True)
+            if method is not None:
+                found.append(orjson.loads(body))
+            return len(found) == number
+
+        until(enough)
+        return found
+
+    def close(self) -> None:
+        if self._connection.is_open:
+            self._connection.close()
+
+
+@pytest.fixture
+def package(town: Town, rabbitmq: Rabbit) -> Iterator[Publisher]:
+    name = f"agenda{uuid.uuid4().hex[:6]}"
+    clients.add(
+        town.hub.ledger, client_id=name, tenant=TENANT, label="Agenda", scopes=["events:write"],
+        types=["citizen.address-changed"], broker_user=name,
+    )  # fmt: skip
+    url = rabbitmq.add_user(name, write="^unefois\\.in$", read=f"^unefois\\.receipts\\.{name}$")
+    town.hub.bus.declare([Queue("unefois.in", "inlet"), Queue(receipts_queue(name), "receipts")])
+    publisher = Publisher(url, name)
+    yield publisher
+    publisher.close()
+
+
+def theirs(package: Publisher, town: Town, citizen: int) -> Event:
+    """The next move of a citizen, told by a package; the caller knows whether it will be accepted."""
+    return move(citizen, town.accepted[citizen], source=f"/{TENANT}/{package.name}", event_id=uuid.uuid4().hex)
+
+
+def test_what_a_package_publishes_is_accepted_and_it_gets_a_receipt(town: Town, package: Publisher) -> None:
+    event = theirs(package, town, 0)
+
+    package.send(event.encode())
+    package.send(event.encode())
+
+    first, second = package.receipts(2)
+    assert first == {"verdict": "accepted", "id": event.id, "source": event.source}
+    assert second == {"verdict": "duplicate", "id": event.id, "source": event.source}
+    town.accepted[0] += 1
+    town.all_settled()
+
+
+def test_a_batch_gets_a_receipt_for_each_of_its_events(town: Town, package: Publisher) -> None:
+    good, also_good = theirs(package, town, 1), theirs(package, town, 2)
+    bad = replace(theirs(package, town, 3), data={"surprise": True})
+
+    package.send(b"[" + b",".join(e.encode() for e in (good, bad, also_good)) + b"]", BATCH)
+
+    receipts = package.receipts(3)
+    assert [r["verdict"] for r in receipts] == ["accepted", "refused", "accepted"]
+    assert receipts[1]["pointer"].startswith("/data")
+    town.accepted.update([1, 2])
+    town.all_settled()
+
+
+def test_a_package_that_claims_the_source_of_another_is_refused(town: Town, package: Publisher) -> None:
+    package.send(move(4, 999).encode())
+
+    (receipt,) = package.receipts(1)
+    assert (receipt["verdict"], receipt["code"]) == ("refused", "source_not_allowed")
+
+
+def test_garbage_is_refused_with_a_receipt(town: Town, package: Publisher) -> None:
+    package.send(b"\x00\xff not json")
+    package.send(b"{}")
+    package.send(b"[]", "text/html")
+    package.send(b"[" + b",".join([b"{}"] * 501) + b"]", BATCH)
+
+    receipts = package.receipts(4)
+    assert [r["verdict"] for r in receipts] == ["refused"] * 4
+    assert all(r["code"] and r["detail"] for r in receipts)
+
+
+def test_the_broker_refuses_a_forged_sender(town: Town, package: Publisher) -> None:
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="user_id"):
+        package.send(theirs(package, town, 5).encode(), user="guest")
+
+
+def test_a_message_that_does_not_say_its_sender_is_dropped_and_counted(town: Town, package: Publisher) -> None:
+    def strangers() -> int:
+        with town.hub.ledger.reading() as tx:
+            return tx.counter(STRANGERS)
+
+    before = strangers()
+
+    package.send(theirs(package, town, 6).encode(), user=None)
+
+    until(lambda: strangers() == before + 1)
+    package.send(b"{}")
+    assert len(package.receipts(1)) == 1  # of the second message; the first has none
+
+
+def test_a_package_can_neither_read_the_receipts_nor_the_events_of_others(town: Town, package: Publisher) -> None:
+    for queue in (receipts_queue("somebody"), "unefois.in", connection_queue(f"{TENANT}.famille")):
+        other = package._connection.channel()
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
+            other.basic_get(queue)
+
+
+# --- one process, no broker --------------------------------------------------------------------------------------
+
+
+def test_a_killed_process_that_is_a_whole_hub_loses_nothing(tmp_path: Path) -> None:
+    town = Town(tmp_path, "sqlite:///hub.db", "embedded")
+    try:
+        town.start("all")
+        stream = town.stream(20)
+        town.moving(0)
+
+        town.kill(town.owner("relay"))
+        town.start("all")
+
+        stream.join()
+        town.all_settled()
+    finally:
+        town.close()
+
+
+# --- the door ----------------------------------------------------------------------------------------------------
 
 
 def test_two_processes_that_meet_a_new_citizen_at_once_make_one_person_of_it(postgres: Postgres) -> None:
