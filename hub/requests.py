@@ -209,7 +209,7 @@ def references(tx: Transaction, request_ids: Sequence[str]) -> dict[str, list[Re
 def timeline(tx: Transaction, request_id: str) -> list[dict[str, Any]]:
     """All that happened to a request, in order: what each system said, and who was told, when, what it answered."""
     steps = [
-        {k: v for k, v in row._mapping.items() if v is not None and k not in ("id", "request_id")}
+        {str(k): v for k, v in row._mapping.items() if v is not None and k not in ("id", "request_id")}
         for row in tx.sql.execute(select(request_steps).where(request_steps.c.request_id == request_id))
     ]
     told = tx.events_of_request(request_id)
