@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "gateway": {"schemas", "bus", "hub"},
 }
 # These tie the rooms together: they may import anything, and they alone read the environment and speak to a terminal.
-KNOWS_EVERYTHING = re.compile(r"hub/(wiring|commands\w*|demo\w*)(\.py|/.*)")
+KNOWS_EVERYTHING = re.compile(r"hub/(wiring|commands\w*|demo\w*|faults)(\.py|/.*)")
 
 # Each outside library and the files or folders that hide it.
 HIDDEN_IN = {
@@ -42,9 +42,9 @@ HIDDEN_IN = {
     "jsonschema": ["schemas/"],
     "jsonschema_rs": ["schemas/validators.py"],
     "lxml": ["connectors/sdk/xml.py", "connectors/sdk/soap.py"],
-    "pika": ["bus/rabbitmq.py"],
+    "pika": ["bus/rabbitmq.py", "hub/faults/"],
     "prometheus_client": ["hub/metrics.py"],
-    "psycopg": [],
+    "psycopg": ["hub/faults/services.py"],
     "referencing": ["schemas/validators.py"],
     "rich": ["hub/commands", "hub/demo"],
     "sqlalchemy": ["bus/ledger.py", "bus/tables.py", "hub/"],
