@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ LARGEST = 10 * 1024 * 1024
 API = "https://api.hubee.numerique.gouv.fr"
 TOKENS = "https://auth.hubee.numerique.gouv.fr/oauth2/token"
 _BASE = "teledossiers/v1"
+_NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _PARTNER = {"editor_name": "editorName", "application_name": "applicationName", "software_version": "softwareVersion"}
 
 
@@ -192,17 +194,17 @@ def _check_digest(content: bytes, digest: str) -> None:
 def _notification(body: Any) -> Notification:
     body = body if isinstance(body, Mapping) else {}
     return Notification(
-        _text(body, "id", ""), _text(body, "processCode", ""), _organisation(body.get("recipient")),
-        _text(body, "caseId", ""), _text(body, "eventId", "") or None,
+        _name(body, "id", ""), _name(body, "processCode", ""), _organisation(body.get("recipient")),
+        _name(body, "caseId", ""), _name(body, "eventId", "") or None,
     )  # fmt: skip
 
 
 def _case(body: dict[str, Any]) -> Case:
     applicant = _mapping(body.get("applicant") or {})
-    steps = [_step(item) for item in body.get("events") or ()]
+    steps = [_step(item) for item in _list(body, "events")]
     return Case(
-        _text(body, "id"), _text(body, "externalId", ""), _text(body, "processCode"), _text(body, "status"),
-        _organisation(body.get("recipient")), body.get("createDateTime") or body.get("transmissionDateTime"),
+        _name(body, "id"), _text(body, "externalId", ""), _name(body, "processCode"), _name(body, "status"),
+        _organisation(body.get("recipient")), _said(body, "createDateTime") or _said(body, "transmissionDateTime"),
         _text(applicant, "firstName", ""), _text(applicant, "lastName", ""), _text(applicant, "email", "") or None,
         _attachments(body), tuple(sorted(steps, key=lambda step: step.created or "")),
     )  # fmt: skip
@@ -211,20 +213,20 @@ def _case(body: dict[str, Any]) -> Case:
 def _step(body: Any) -> Step:
     body = _mapping(body)
     return Step(
-        _text(body, "id"), _text(body, "actionType", ""), _text(body, "status", ""),
-        _organisation(body.get("transmitter")), body.get("message"), body.get("caseCurrentStatus"),
-        body.get("caseNewStatus"), body.get("createDateTime"), _attachments(body),
+        _name(body, "id"), _name(body, "actionType", ""), _name(body, "status", ""),
+        _organisation(body.get("transmitter")), _said(body, "message"), _name(body, "caseCurrentStatus", "") or None,
+        _name(body, "caseNewStatus", "") or None, _said(body, "createDateTime"), _attachments(body),
     )  # fmt: skip
 
 
 def _attachments(body: Mapping[str, Any]) -> tuple[Attachment, ...]:
-    return tuple(_attachment(_mapping(item)) for item in body.get("attachments") or ())
+    return tuple(_attachment(_mapping(item)) for item in _list(body, "attachments"))
 
 
 def _attachment(body: Mapping[str, Any]) -> Attachment:
     size = body.get("size")
     return Attachment(
-        _text(body, "id"), _text(body, "status", ""), _text(body, "fileName", ""), _text(body, "type", ""),
+        _name(body, "id"), _name(body, "status", ""), _text(body, "fileName", ""), _text(body, "type", ""),
         size if isinstance(size, int) else 0, _text(body, "mimeType", ""),
     )  # fmt: skip
 
@@ -240,6 +242,23 @@ def _mapping(body: Any) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
         raise InvalidMessage("HubEE: an object was due", code="not_hubee")
     return body
+
+
+def _list(body: Mapping[str, Any], key: str) -> list[Any]:
+    value = body.get(key) or []
+    if not isinstance(value, list):
+        raise InvalidMessage(f"HubEE: {key} is no list", code="not_hubee", pointer=f"/{key}")
+    return value
+
+
+def _name(body: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    """An identifier or a word of HubEE's: what is none is as if absent, and never repeated in a message."""
+    value = body.get(key)
+    return _text(body if isinstance(value, str) and _NAME.fullmatch(value) else {}, key, default)
+
+
+def _said(body: Mapping[str, Any], key: str) -> str | None:
+    return _text(body, key, "") or None
 
 
 def _text(body: Mapping[str, Any], key: str, default: str | None = None) -> str:

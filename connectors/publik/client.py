@@ -37,6 +37,15 @@ class PublikClient:
             raise TryLater("Publik : une demande était attendue")
         return value
 
+    def workflow_data(self, slug: str, number: str) -> Mapping[str, Any]:
+        """What the workflow keeps of a form, the bodies of triggers among it. Raises TryLater when it is not told:
+        that nothing is shown does not say that nothing is there."""
+        workflow = self.formdata(slug, number).get("workflow")
+        data = workflow.get("data") or {} if isinstance(workflow, Mapping) else None
+        if not isinstance(data, Mapping):
+            raise TryLater("Publik : une demande sans les données de son workflow")
+        return data
+
     def listing(self, slug: str, *, since: datetime, offset: int, limit: int) -> list[dict[str, Any]]:
         """Forms received since the day of `since`, oldest first, without the content of their files."""
         params = {
@@ -72,8 +81,7 @@ class PublikClient:
             return Refused("Publik ne connaît pas (ou plus) cette demande", native=str(status))
         except AccessDenied as error:
             return error
-        state = (formdata.get("workflow") or {}).get("status") or {}
-        name = str(state.get("name") or "inconnu")[:80]
+        name = str(_table(_table(formdata.get("workflow")).get("status")).get("name") or "inconnu")[:80]
         return Refused(
             f"le déclencheur « {trigger} » n'existe pas, ou n'est pas permis, dans l'état actuel du workflow Publik "
             f"(« {name} »)",
@@ -100,6 +108,10 @@ def _data(answer: HttpAnswer) -> Any:
     if isinstance(value, dict) and _failed(value):
         raise TryLater(f"Publik a répondu par une erreur ({_class_of(value)})")
     return value["data"] if isinstance(value, dict) and "err" in value and "data" in value else value
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _failed(envelope: Mapping[str, Any]) -> bool:

@@ -207,8 +207,7 @@ class Publik(Connector):
     def look_up(self, delivery: Delivery) -> Done | None:
         """Whether the workflow keeps our key: the body of a trigger becomes workflow data."""
         slug, number = mapping.split_reference(delivery.reference or "")
-        data = (self.client.formdata(slug, number).get("workflow") or {}).get("data")
-        if mapping.holds(data, _KEY, delivery.key):
+        if mapping.holds(self.client.workflow_data(slug, number), _KEY, delivery.key):
             return Done("Publik avait bien été informé.")
         return None
 

@@ -120,10 +120,12 @@ def _request(
     setting: Mapping[str, Any], formdata: Mapping[str, Any], tree: Mapping[str, Any], account: References,
     link: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
+    given = formdata.get("submission")
+    submission = given if isinstance(given, Mapping) else {}
     request: dict[str, Any] = {
         **link,
         "procedure": setting["procedure"],
-        "intake": _CHANNELS.get(str((formdata.get("submission") or {}).get("channel", "web")), "online"),
+        "intake": _CHANNELS.get(str(submission.get("channel", "web")), "online"),
         **_requester(tree, account),
     }
     beneficiaries = _people(setting.get("beneficiaries"), formdata["fields"])
