@@ -1,0 +1,227 @@
+"""`/v1/requests`: submitted once, followed by who brought it, and by nobody else."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import httpx
+import pytest
+
+from hub.accept import Origin
+from schemas.event import Event
+from tests.gateway.conftest import OTHER, TENANT, House, event, post, problem, record
+
+PDF = b"%PDF-1.4 un plan"
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    """A record as a portal sends it, without references."""
+    body = record(**more)
+    del body["references"]
+    return body
+
+
+def submit(http: httpx.Client, body: Any, **headers: str) -> httpx.Response:
+    return http.post("/v1/requests", json=body, headers={n.replace("_", "-"): v for n, v in headers.items()})
+
+
+def tell(house: House, data: dict[str, Any], number: int = 1, name: str = "parapheur") -> None:
+    """Another system says something about a request."""
+    origin = Origin(f"{TENANT}.{name}", TENANT, frozenset({"*"}), (f"/{TENANT}/{name}",))
+    said = Event("request.status-changed", f"/{TENANT}/{name}", data, id=f"dit-{number}")
+    (verdict,) = house.hub.acceptance.submit(house.hub.ledger, origin, [said])
+    assert verdict.ok, verdict
+
+
+def test_a_submitted_request_has_an_identifier_a_place_and_a_timeline(house: House) -> None:
+    http = house.client()
+    answer = submit(http, asked())
+
+    assert answer.status_code == 201
+    view = answer.json()
+    assert answer.headers["location"] == f"/v1/requests/{view['id']}"
+    assert (view["status"], view["phase"], view["final"]) == ("received", "qualification", False)
+    assert view["label"]
+    assert view["clocks"]["silence_on"]
+    assert view["references"][0]["system"] == "portail"
+    assert view["intake"] == f"{TENANT}.portail"
+    assert [step["text"] for step in view["timeline"]] == ["Reçue par portail"]
+    assert http.get(answer.headers["location"]).json() == view
+    assert http.get(answer.headers["location"] + "/timeline").json()["items"] == view["timeline"]
+    assert house.stored() >= 1
+
+
+def test_what_other_systems_say_is_on_the_timeline(house: House) -> None:
+    http = house.client()
+    request = submit(http, asked()).json()["id"]
+    tell(house, {"request": {"id": request}, "status": "in_progress", "native": {"code": "VISA", "label": "Au visa"}})
+
+    view = http.get(f"/v1/requests/{request}").json()
+    assert view["status"] == "in_progress"
+    assert "Au visa" in view["timeline"][-1]["text"]
+
+
+def test_without_a_key_two_submissions_are_two_requests(house: House) -> None:
+    http = house.client()
+    assert submit(http, asked()).json()["id"] != submit(http, asked()).json()["id"]
+
+
+def test_the_same_own_reference_is_the_same_request(house: House) -> None:
+    http = house.client()
+    first, again = submit(http, record(7)), submit(http, record(7))
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+    assert first.json()["references"] == [{"system": "portail", "id": "2026-7"}]
+    body = problem(submit(http, record(7, form={"surface_m2": 3})), 409, "reference_taken")
+    assert body["pointer"] == "/references/0/id"
+
+
+def test_a_reference_that_an_event_has_used_is_taken(house: House) -> None:
+    http = house.client()
+    post(http, event(7) | {"data": {"request": record(7)}})
+    problem(submit(http, record(7)), 409, "reference_taken")
+
+
+def test_the_same_key_and_body_give_the_same_answer(house: House) -> None:
+    http = house.client()
+    first = submit(http, asked(), idempotency_key="depot-1")
+    request = first.json()["id"]
+    tell(house, {"request": {"id": request}, "status": "in_progress", "native": {"code": "A", "label": "A"}})
+    again = submit(http, asked(), idempotency_key="depot-1")
+
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["location"] == first.headers["location"]
+    assert len(http.get("/v1/requests").json()["items"]) == 1
+
+
+def test_the_same_key_with_another_body_is_refused(house: House) -> None:
+    http = house.client()
+    submit(http, asked(), idempotency_key="depot-1")
+
+    problem(submit(http, asked(form={"surface_m2": 3}), idempotency_key="depot-1"), 422, "idempotency_key_reused")
+    house.clock.ahead += 25 * 3600  # the answer is forgotten, the event is not
+    other = house.client()
+    problem(submit(other, asked(form={"surface_m2": 3}), idempotency_key="depot-1"), 422, "idempotency_key_reused")
+
+
+def test_the_key_of_another_client_is_another_key(house: House) -> None:
+    first = submit(house.client(), asked(), idempotency_key="depot-1").json()["id"]
+    second = submit(house.client("guichet"), asked(), idempotency_key="depot-1").json()["id"]
+    assert first != second
+
+
+def test_a_request_stored_before_its_answer_was_kept_is_found_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = house.client()
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.routes.requests.answers.remember", _stopped)
+        assert submit(http, asked(), idempotency_key="depot-1").status_code == 500
+    again = submit(http, asked(), idempotency_key="depot-1")
+
+    assert again.status_code == 201
+    assert [item["id"] for item in http.get("/v1/requests").json()["items"]] == [again.json()["id"]]
+
+
+def _stopped(*_: object) -> None:
+    raise RuntimeError("the process stopped here")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "pointer"),
+    [
+        ({"intake": "pigeon"}, 422, "schema_violation", "/intake"),
+        ({"procedure": "inconnue"}, 422, "unknown_procedure", "/procedure"),
+        ({"surprise": 1}, 422, "schema_violation", "/surprise"),
+        ({"references": []}, 422, "schema_violation", "/references"),
+        ({"references": "x"}, 422, "schema_violation", "/references"),
+        ({"references": [{"system": "portail"}]}, 422, "schema_violation", "/references"),
+        ({"references": [{"system": "hubee", "id": "1"}]}, 422, "reference_not_yours", "/references/0/system"),
+        ({"references": [{"system": "portail", "id": "a\u0000b"}]}, 422, "schema_violation", "/references/0/id"),
+        ({"documents": [{"id": "ab" * 32, "name": "a.pdf", "media_type": "application/pdf", "size": 1,
+                         "sha256": "ab" * 32}]}, 422, "document_not_yours", "/documents/0/id"),
+    ],
+)  # fmt: skip
+def test_a_wrong_record_is_refused_with_a_pointer_into_it(
+    house: House, change: dict[str, Any], status: int, code: str, pointer: str
+) -> None:
+    body = problem(submit(house.client(), asked() | change), status, code)
+
+    assert body["pointer"] == pointer
+    assert house.stored() == 0
+
+
+def test_what_is_no_record_is_refused(house: House) -> None:
+    http = house.client()
+    json = {"content-type": "application/json"}
+    problem(http.post("/v1/requests", content=b"{", headers=json), 400, "not_json")
+    problem(submit(http, []), 422, "schema_violation")
+    problem(http.post("/v1/requests", content=b"{}", headers={"content-type": "text/plain"}), 415,
+            "unsupported_media_type")  # fmt: skip
+    problem(http.post("/v1/requests", content=b" " * 70_000, headers=json), 413, "too_large")
+    problem(submit(http, asked(), idempotency_key="x" * 129), 400, "bad_parameter")
+
+
+def test_a_client_that_may_not_publish_requests_may_not_submit_them(house: House) -> None:
+    problem(submit(house.client(types=("document.received",)), asked()), 403, "type_not_allowed")
+
+
+def test_another_clients_or_tenants_request_is_not_there(house: House) -> None:
+    request = submit(house.client(), asked()).json()["id"]
+
+    for other in (house.client("guichet"), house.client("voisin", tenant=OTHER)):
+        for path in (f"/v1/requests/{request}", f"/v1/requests/{request}/timeline"):
+            problem(other.get(path), 404, "not_found")
+        assert other.get("/v1/requests").json() == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize("request_id", ["x", "a%00b", "5d7f2c7e-5f0e-4b8e-9f57-0b7a1a9f5a11", "%27%20OR%201=1"])
+def test_a_request_that_is_nowhere_is_not_there(house: House, request_id: str) -> None:
+    problem(house.client().get(f"/v1/requests/{request_id}"), 404, "not_found")
+
+
+def test_the_list_is_read_page_by_page(house: House) -> None:
+    http = house.client()
+    made = [submit(http, record(number)).json()["id"] for number in range(7)]
+    submit(house.client("guichet"), asked())
+
+    pages, cursor = [], None
+    while True:
+        page = http.get("/v1/requests", params={"limit": 3} | ({"cursor": cursor} if cursor else {})).json()
+        pages.append([item["id"] for item in page["items"]])
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [request for page in pages for request in page] == made
+
+
+def test_a_line_of_the_list_says_how_the_request_stands(house: House) -> None:
+    http = house.client()
+    submit(http, record(3))
+    (line,) = http.get("/v1/requests").json()["items"]
+
+    assert (line["status"], line["procedure"]) == ("received", "occupation-domaine-public")
+    assert line["references"] == [{"system": "portail", "id": "2026-3"}]
+
+
+@pytest.mark.parametrize("cursor", ["x", "e30", "WzEsMl0", "é", "WzEsICInIE9SIDEiXQ"])
+def test_a_cursor_that_this_list_did_not_give_is_refused(house: House, cursor: str) -> None:
+    problem(house.client().get("/v1/requests", params={"cursor": cursor}), 400, "bad_cursor")
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "x", "-1"])
+def test_a_limit_out_of_bounds_is_refused(house: House, limit: str) -> None:
+    problem(house.client().get("/v1/requests", params={"limit": limit}), 400, "bad_parameter")
+
+
+def test_documents_named_about_a_request_are_in_its_view(house: House) -> None:
+    http = house.client()
+    stored = http.post("/v1/documents", content=PDF, headers={"content-type": "application/pdf"}).json()
+    view = submit(http, asked(documents=[stored])).json()
+
+    assert view["documents"] == [stored]
+    assert stored["sha256"] == hashlib.sha256(PDF).hexdigest()
