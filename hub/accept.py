@@ -299,7 +299,8 @@ class _Batch:
         people = [e.data["citizen"] for e in events if isinstance(e.data.get("citizen"), Mapping)]
         people += [p for e in events if e.type == "request.received" for p in _people(e.data["request"])]
         if people:
-            self._citizens.prefetch(self._origin.tenant, people)
+            values = [v["value"] for e in events if "citizen" in e.data for v in e.data.values() if _is_value(v)]
+            self._citizens.prefetch(self._origin.tenant, people, values)
 
     def _key(self, event: Event) -> tuple[str, str, str]:
         return (self._origin.tenant, event.source, event.id)

@@ -47,13 +47,17 @@ class Citizens:
         self._systems: dict[str, set[str]] = {}
         self._new: list[Citizen] = []
         self._marked: list[str] = []
+        self._long_unseen: set[str] = set()
+        self._seen: set[str] = set()
         self._named: list[Citizen] = []
         self._new_links: list[dict[str, str]] = []
         self._values: dict[tuple[str, str], dict[str, dict[bytes, float]]] = {}
         self._told: list[dict[str, Any]] = []
+        self._digests: dict[int, tuple[Any, bytes]] = {}
 
-    def prefetch(self, tenant: str, people: Iterable[Mapping[str, Any]]) -> None:
-        people = list(people)
+    def prefetch(self, tenant: str, people: Iterable[Mapping[str, Any]], values: Iterable[Any] = ()) -> None:
+        """Read what concerns these people, and what is known of these values of theirs."""
+        people, digests = list(people), {self._digest(value) for value in values}
         wanted = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
         pivots = sorted({p for person in people if (p := self._pivot(person)) is not None})
         ids: set[str] = set()
@@ -70,7 +74,9 @@ class Citizens:
             )
             for row in rows:
                 self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot))
-            self._read_around([c for c in self._by_id if c not in self._systems])
+                if row.seen_at < self._tx.now - 86_400:
+                    self._long_unseen.add(row.id)
+            self._read_around([c for c in self._by_id if c not in self._systems], digests)
 
     def resolve(self, tenant: str, person: Mapping[str, Any]) -> Citizen:
         """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
@@ -79,6 +85,8 @@ class Citizens:
         pivot = self._pivot(person)
         known = self.check(tenant, person)
         citizen = self._by_id[known] if known else self._open(tenant, pivot)
+        if citizen.id in self._long_unseen:
+            self._seen.add(citizen.id)
         for reference in person.get("references", ()):
             self._link(citizen, (tenant, reference["system"], reference["id"]))
         if citizen.pivot is None and pivot is not None and (tenant, pivot) not in self._pivots:
@@ -109,7 +117,7 @@ class Citizens:
 
     def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str) -> bool:
         """Whether `holder` says what the hub knows already, or what the hub delivered to it in the last month."""
-        digest = value_digest(value)
+        digest = self._digest(value)
         known = self._values.get((citizen.id, field), {})
         if digest in known.get("", {}):
             return True
@@ -118,7 +126,7 @@ class Citizens:
 
     def learn(self, citizen: Citizen, field: str, value: Any, told: Iterable[str]) -> None:
         """This is now the value; `told` are the connections it goes to."""
-        digest, now = value_digest(value), self._tx.now
+        digest, now = self._digest(value), self._tx.now
         known = self._values.setdefault((citizen.id, field), {})
         known[""] = {digest: now}
         for holder in told:
@@ -142,6 +150,8 @@ class Citizens:
         for citizen in self._named:
             if citizen.id not in fresh:
                 sql.execute(update(citizens).where(citizens.c.id == citizen.id).values(pivot=citizen.pivot))
+        if self._seen:
+            sql.execute(update(citizens).where(citizens.c.id.in_(self._seen)).values(seen_at=self._tx.now))
         marked = [c for c in self._marked if c not in fresh]
         if marked:
             sql.execute(update(citizens).where(citizens.c.id.in_(marked)).values(confidential=1))
@@ -185,14 +195,20 @@ class Citizens:
                 self._systems[citizen.id].add(key[1])
                 self._new_links.append(row)
 
-    def _read_around(self, ids: list[str]) -> None:
-        """All systems and values of the people found."""
+    def _digest(self, value: Any) -> bytes:
+        found = self._digests.get(id(value))
+        if found is None:  # kept with its value, so that no other object takes its place in memory
+            found = self._digests[id(value)] = (value, value_digest(value))
+        return found[1]
+
+    def _read_around(self, ids: list[str], digests: set[bytes]) -> None:
+        """All systems of the people found, their current values, and who was told the values at hand."""
         for citizen_id in ids:
             self._systems[citizen_id] = set()
         for row in self._tx.sql.execute(select(citizen_links).where(citizen_links.c.citizen_id.in_(ids))):
             self._systems[row.citizen_id].add(row.system)
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
-        for row in self._tx.sql.execute(select(citizen_values).where(citizen_values.c.citizen_id.in_(ids))):
+        for row in self._tx.sql.execute(_values_at_hand(ids, digests)):
             field = self._values.setdefault((row.citizen_id, row.field), {})
             field.setdefault(row.holder, {})[row.digest] = row.at
 
@@ -209,6 +225,11 @@ class Citizens:
         return hmac.digest(self._pepper, "\x1f".join(parts).encode(), "sha256")
 
 
+def _values_at_hand(ids: list[str], digests: set[bytes]) -> Any:
+    at_hand = or_(citizen_values.c.holder == "", citizen_values.c.digest.in_(digests))
+    return select(citizen_values).where(citizen_values.c.citizen_id.in_(ids), at_hand)
+
+
 def reference_of(tx: Transaction, tenant: str, system: str, citizen_ids: Iterable[str]) -> dict[str, str]:
     """The identifier that one system gives to each of these citizens; where it has several, the first in order."""
     ids = sorted(set(citizen_ids))
@@ -223,8 +244,9 @@ def reference_of(tx: Transaction, tenant: str, system: str, citizen_ids: Iterabl
 
 def plain(text: str) -> str:
     """Upper case, no accents, hyphens and apostrophes as spaces: how names are compared."""
-    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return " ".join("".join(c if c.isalnum() else " " for c in bare.upper()).split())
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(_APART.split(text.upper())).strip()
 
 
 def value_digest(value: Any) -> bytes:
@@ -242,6 +264,7 @@ def _canonical(value: Any) -> Any:
     return _text(value) if isinstance(value, str) else value
 
 
+_APART = re.compile(r"[\W_]+")
 _SPELT = str.maketrans({"Œ": "OE", "Æ": "AE", "Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Þ": "TH", "ʼ": "'"})
 _WHOLE = {"ST": "SAINT", "STE": "SAINTE"}
 _AT_DIGITS = re.compile(r"(?<=\d)(?=[^\W\d])")
