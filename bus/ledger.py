@@ -20,6 +20,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Row,
+    Select,
     bindparam,
     case,
     create_engine,
@@ -588,11 +589,14 @@ class Transaction:
     def counter(self, name: str) -> int:
         return int(self.sql.execute(select(counters.c.value).where(counters.c.name == name)).scalar() or 0)
 
-    def prune(self, *, events_before: float, limit: int = 5000) -> int:
-        """Delete events that every connection has finished, and door rows past their 13 months."""
+    def prune(self, *, events_before: float, of_requests: Select[str] | None = None, limit: int = 5000) -> int:
+        """Delete events that every connection has finished, and door rows past their 13 months. Those of the requests
+        that `of_requests` selects are kept. How many events went."""
         unfinished = exists().where(deliveries.c.seq == events.c.seq, deliveries.c.state.in_(OPEN))
-        old = select(events.c.seq).where(events.c.accepted_at < events_before, ~unfinished).limit(limit)
-        seqs = [row.seq for row in self.sql.execute(old)]
+        old = select(events.c.seq).where(events.c.accepted_at < events_before, ~unfinished)
+        if of_requests is not None:
+            old = old.where(events.c.request_id.is_(None) | events.c.request_id.not_in(of_requests))
+        seqs = [row.seq for row in self.sql.execute(old.limit(limit))]
         if seqs:
             self.sql.execute(delete(deliveries).where(deliveries.c.seq.in_(seqs)))
             self.sql.execute(delete(events).where(events.c.seq.in_(seqs)))

@@ -120,15 +120,16 @@ class DocumentStore:
             self._names.forget(tenant, document_id)
 
     def release(self, tenant: str, ids: Iterable[str], *, stored_before: datetime) -> int:
-        """Delete those of `ids` that were not stored (again) since `stored_before`; returns how many.
+        """Delete those of `ids` that were not stored (again) since `stored_before`; returns how many. Those whose bytes
+        are gone already are forgotten.
 
         Storing the same bytes again renews them, so a document that a new event has just named is not taken away."""
         released = 0
         for document_id in ids:
             stored = self._files.stored_at(_place(tenant, document_id))
-            if stored is not None and stored < stored_before.timestamp():
+            if stored is None or stored < stored_before.timestamp():
                 self.delete(tenant, document_id)
-                released += 1
+                released += stored is not None
         return released
 
     def _store(self, tenant: str, content: bytes, name: str, media_type: str, kind: str | None) -> StoredDocument:

@@ -128,6 +128,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How many days things are kept once nobody has to get them any more (docs/retention.md)."""
+
+    events_days: int = 90
+    documents_days: int = 30
+    requests_days: int = 365
+    idle_requests_days: int = 730
+    links_days: int = 730
+
+
+@dataclass(frozen=True, slots=True)
 class Tls:
     """PEM files: authorities to trust, own certificate, its key. None means the system's own, or none."""
 
@@ -155,6 +166,7 @@ class HubSettings:
     tls_bus: Tls
     tls_database: Tls
     procedures_dir: Path | None
+    retention: Retention = Retention()
 
 
 def load(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> HubSettings:
@@ -296,6 +308,7 @@ class _Reading:
             self.fault(f"tenants.{slug}.siret", "not a SIRET (its check digit is wrong)")
         contacts = {name: Contact(**{"service": "", "address": "", "phone": ""} | contact)
                     for name, contact in item.get("contacts", {}).items()}  # fmt: skip
+            retention=Retention(**table.get("retention", {})),
         return Tenant(
             slug, item.get("label", ""), item.get("siret", ""), item.get("insee", ""),
             MappingProxyType(item.get("roles", {})), MappingProxyType(contacts),

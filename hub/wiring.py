@@ -28,6 +28,7 @@ from hub.documents import DocumentStore
 from hub.inlet import Inlet
 from hub.metrics import Metrics
 from hub.poller import Poller
+from hub.retention import Keeper
 from hub.services import Batcher, Services
 from hub.settings import Connection, HubSettings, load
 from schemas.delivery import Delivery, Documents, Done, Safety
@@ -113,6 +114,8 @@ class Hub:
         self.inlet = Inlet(self.ledger, self.bus, self.acceptance, self.origin_of_broker_user)
         self.workers: dict[str, Worker] = {}
         self.pollers: dict[str, Poller] = {}
+        self._only: Sequence[str] | None = None
+        self._watching = False
         self._stop = threading.Event()
         self._reloading = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -202,13 +205,17 @@ class Hub:
     def start_relay(self) -> None:
         self._declare_receipts()
         self._thread("relay", self.relay.run)
+        keeper = Keeper(self.ledger, self.documents, self.settings.retention)
+        self._thread("retention", lambda stop: keeper.run(stop, lambda: self.relay.active))
+        self._watch_once()
 
     def start_workers(self, only: Sequence[str] | None = None) -> None:
         """Workers and pollers of all connections, or of those named; and the inlet, where there is a broker."""
-        self._start_connections(only)
+        self._only = only
+        self._start_connections()
         if not self.bus.volatile:
             self._thread("inlet", self.inlet.run)
-        self._thread("watch", self._watch)
+        self._watch_once()
 
     def stop(self, timeout: float = 30.0) -> None:
         """Stop what was started and wait for it."""
@@ -240,9 +247,14 @@ class Hub:
             "breakers": [name for name, worker in self.workers.items() if worker.breaker.open],
         }
 
-    def _start_connections(self, only: Sequence[str] | None = None) -> None:
+    def _watch_once(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self._thread("watch", self._watch)
+
+    def _start_connections(self) -> None:
         for name, raccordement in self.raccordements.items():
-            if only is not None and name not in only:
+            if self._only is not None and name not in self._only:
                 continue
             member = self.acceptance.directory.members[name]
             if name not in self.workers and member.consumes and not member.outside:
