@@ -1,13 +1,15 @@
 """What the pages say exists, and what exists is on a page.
 
 The keys of `hub.toml` are held to docs/settings.md by tests/hub/test_settings.py, the fields of the events to
-docs/events.md by tests/schemas/test_docs.py.
+docs/events.md by tests/schemas/test_docs.py; docs/amqp.md is tried by tests/test_docs_amqp.py.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,8 +17,19 @@ from typing import Any
 
 import pytest
 import typer
+from sqlalchemy import text
 
+import hub.tables  # noqa: F401 (adds its tables to the metadata)
+from bus.ledger import Ledger
+from bus.tables import FINAL, OPEN, metadata
+from gateway.problems import CODES
+from hub.accept import Origin
+from hub.clients import SCOPES
 from hub.commands import app
+from hub.links import import_links
+from hub.metrics import Metrics
+from hub.wiring import open_hub
+from tests.support.recording import TENANT, move
 
 ROOT = Path(__file__).parents[1]
 
@@ -109,6 +122,133 @@ def test_a_page_names_only_commands_that_exist(name: str) -> None:
     assert faults == []
 
 
+@cache
+def leaves() -> dict[str, Any]:
+    """Each command by its whole name, as typer runs it."""
+    found = {}
+    for path in commands():
+        command = typer.main.get_command(app)
+        for name in path:
+            command = command.commands[name]  # type: ignore[attr-defined]
+        found[" ".join(path)] = command
+    return found
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """The cells of its tables, without the bars that code spans escape."""
+    lines = [line for line in pages()[page].splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+@pytest.mark.parametrize("name", sorted(" ".join(path) for path in commands()))
+def test_the_page_of_commands_has_a_line_with_each_option_and_an_example_that_parses(name: str) -> None:
+    command = leaves()[name]
+    (row,) = [cells for cells in rows_of("docs/cli.md") if cells[0] == f"`unefois {name}`"]
+    everywhere = {"--help", "--config", "--json"}
+
+    options = {option for one in command.params for option in one.opts if option.startswith("--")} - everywhere
+    assert {option for option in options if f"`{option}`" not in row[1]} == set()
+    words = shlex.split(row[2].strip("`"))
+    assert " ".join(words[: 1 + len(name.split())]) == f"unefois {name}"
+    command.make_context(name, words[1 + len(name.split()) :])
+
+
+# --- the pages for those who operate a hub -----------------------------------------------------------------------
+
+OPERATING = ("docs/operating.md", "docs/fr/exploitation.md")
+
+
+@pytest.mark.parametrize("page", OPERATING)
+def test_every_metric_is_explained_and_no_other(page: str, tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/hub.db")
+    ledger.create()
+    metrics = Metrics()
+    metrics.accepted(TENANT, "request.received", "accepted")
+    rendered = metrics.render(ledger, {}).decode()
+    ledger.close()
+
+    names = set(re.findall(r"^# TYPE (\S+)", rendered, re.MULTILINE)) - {"unefois_events_created"}
+    assert names == {cells[0].strip("`") for cells in rows_of(page) if cells[0].startswith("`unefois_")}
+
+
+@pytest.mark.parametrize("page", OPERATING)
+def test_every_state_scope_and_cause_of_parking_is_explained(page: str) -> None:
+    code = "".join((ROOT / "bus" / name).read_text(encoding="utf-8") for name in ("ledger.py", "worker.py"))
+    causes = {found.strip(" :") for found in re.findall(r'cause=f?"([^"{(]+)', code)}
+    causes |= set(re.findall(r'spent, "([^"]+)"', code)) | set(re.findall(r'else_="([^"]+)"', code))
+
+    assert len(causes) >= 4
+    assert [one for one in sorted(causes) if f"`{one}" not in pages()[page]] == []
+    assert [one for one in (*OPEN, *FINAL, *SCOPES) if f"`{one}`" not in pages()[page]] == []
+
+
+@pytest.mark.parametrize("page", OPERATING)
+def test_the_log_lines_of_the_page_are_written_somewhere(page: str) -> None:
+    code = "".join(
+        file.read_text(encoding="utf-8") for room in ("bus", "hub", "gateway") for file in (ROOT / room).rglob("*.py")
+    )
+    start = pages()[page].index("| `event` |")
+    table = pages()[page][start:].split("\n\n")[0].splitlines()[2:]
+    told = [one for line in table for one in re.findall(r"`([a-z ]+)`", line.split(" | ")[0])]
+
+    assert len(told) > 10
+    assert [one for one in told if f'"{one}"' not in code] == []
+
+
+def test_after_a_restore_as_told_no_number_is_given_twice(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/hub.db")
+    ledger.create()
+    with ledger.transaction() as tx:
+        before, numbers = tx.identity(), tx._allocate(3)
+    for page in OPERATING:
+        (block,) = re.findall(r"^```sql\n(.*?)^```", pages()[page], re.MULTILINE | re.DOTALL)
+        with ledger.transaction() as tx:
+            for line in block.splitlines():
+                assert tx.sql.execute(text(line.partition(";")[0])).rowcount == 1
+            assert tx._allocate(1)[0] > max(numbers) + 1_000_000
+            assert tx.identity() != before
+    ledger.close()
+
+
+def test_every_table_is_in_the_description_of_the_architecture() -> None:
+    assert [name for name in metadata.tables if f"`{name}`" not in pages()["docs/architecture.md"]] == []
+
+
+def test_every_status_of_a_request_is_in_the_glossary_as_people_read_it() -> None:
+    from hub.timeline import STATUS
+
+    assert [one for one, french in STATUS.items() if f"| `{one}` | {french} |" not in pages()["docs/glossary.md"]] == []
+
+
+def test_the_settings_of_the_readme_make_a_hub_that_delivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop = tmp_path / "famille" / "depot"
+    drop.mkdir(parents=True)
+    (tmp_path / "famille" / "retour").mkdir()
+    (tmp_path / "hub.toml").write_bytes((ROOT / "docs/examples/hub.toml").read_bytes())
+    links = re.search(r"^```csv\n(.*?)^```", pages()["docs/cli.md"], re.MULTILINE | re.DOTALL)
+    assert links is not None
+    monkeypatch.chdir(tmp_path)
+    hub = open_hub(tmp_path / "hub.toml", {})
+    try:
+        hub.prepare()
+        assert import_links(hub.ledger, hub.acceptance, TENANT, links[1]) == 2
+        hub.start_relay()
+        hub.start_workers()
+        portal = Origin(f"{TENANT}.portail", TENANT, frozenset({"*"}), (f"/{TENANT}/portail",))
+        event = move(1, 12)
+        citizen = {"references": [{"system": "famille", "id": "F-0042"}]}
+        (verdict,) = hub.acceptance.submit(hub.ledger, portal, [event.with_data({**event.data, "citizen": citizen})])
+        deadline = time.monotonic() + 20
+        while not (files := list(drop.glob("*.csv"))):
+            assert time.monotonic() < deadline, "nothing was dropped"
+            time.sleep(0.05)
+    finally:
+        hub.close()
+
+    assert verdict.outcome == "accepted"
+    assert "F-0042" in files[0].read_text(encoding="utf-8")
+
+
 # --- HTTP, schemas, links ----------------------------------------------------------------------------------------
 
 
@@ -141,6 +281,29 @@ def test_the_links_of_a_page_lead_somewhere(name: str) -> None:
     folder = (ROOT / name).parent
 
     assert [link for link in links if "://" not in link and not (folder / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", pages())
+def test_the_anchors_of_a_page_lead_somewhere(name: str) -> None:
+    anchors = re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", pages()[name])
+    faults = []
+    for link, anchor in anchors:
+        target = (ROOT / name).parent / link if link else ROOT / name
+        titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE) if target.is_file() else []
+        if anchor not in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}:
+            faults.append(f"{link}#{anchor}")
+
+    assert faults == []
+
+
+def test_every_problem_code_is_on_a_page() -> None:
+    assert [code for code in CODES if f"`{code}`" not in everything_written()] == []
+
+
+def test_every_decision_is_in_the_index() -> None:
+    decisions = {file.name for file in (ROOT / "docs/decisions").glob("0*.md")}
+
+    assert decisions == set(re.findall(r"\((0\d{3}-[a-z-]+\.md)\)", pages()["docs/decisions/README.md"]))
 
 
 @pytest.mark.parametrize("slug", sorted(folder.parent.name for folder in (ROOT / "connectors").glob("*/manifest.json")))
