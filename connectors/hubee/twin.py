@@ -195,6 +195,9 @@ class HubEETwin(HttpTwin):
                 return _error(400, f"Bad Request : {header}")
         return None
 
+    def error_inside(self, call: TwinCall) -> TwinAnswer:
+        return TwinAnswer(200, {"errors": [{"code": 500, "message": "Internal error"}]})
+
     def not_found(self, call: TwinCall) -> TwinAnswer:
         return _error(404, "No matching resource found")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ XMIME = "http://www.w3.org/2005/05/xmlmime"
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 _SCHEMA = Path(__file__).parent / "contract" / "parapheur.xsd"
 _TEXT_XML = {"Content-Type": "text/xml; charset=utf-8"}
+_OPERATION = re.compile(rb"<(?:\w+:)?(\w+)Request[\s/>]")
 _CIRCUIT = (
     ("EnCoursVisa", "Dossier déposé sur le bureau du service pour visa"),
     ("Vise", "Visa accordé"),
@@ -118,6 +120,17 @@ class ParapheurTwin(HttpTwin):
         """The next `times` calls of operation `on` are answered KO."""
         with self.lock:
             self._ko += [(on, message)] * times
+
+    def title(self, call: TwinCall) -> str:
+        """With the name of the operation, as "POST /… CreerDossier"."""
+        found = _OPERATION.search(call.body)
+        return f"{call.method} {call.path} {found[1].decode() if found else ''}"
+
+    def error_inside(self, call: TwinCall) -> TwinAnswer:
+        operation = self.title(call).rpartition(" ")[2]
+        root = new_root(f"{{{SOAP}}}Envelope", {"S": SOAP})
+        _return(add(add(root, "Body"), f"{{{NS}}}{operation}Response"), "KO", "Erreur interne")
+        return TwinAnswer(200, write_xml(root), _TEXT_XML)
 
     def authenticate(self, call: TwinCall) -> TwinAnswer | None:
         if call.headers.get("authorization") == basic(*self._login):

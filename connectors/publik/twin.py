@@ -162,6 +162,9 @@ class PublikTwin(HttpTwin):
         filed.jumps.append((trigger, call.json() if call.body else {}))
         return TwinAnswer(200, {"url": None, "err": 0})
 
+    def error_inside(self, call: TwinCall) -> TwinAnswer:
+        return _error(200, "Erreur du portail")
+
     def not_found(self, call: TwinCall) -> TwinAnswer:
         return _error(404, "Not found")
 

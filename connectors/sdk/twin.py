@@ -15,6 +15,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from connectors.sdk.secret import Secret
 
 _F = TypeVar("_F", bound=Callable[..., "TwinAnswer"])
+_WORKING = ("", "late", "lose_answer", "half")  # the faults of an answer whose work is done
+_BOMB = b"""<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">
+<!ENTITY d "&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;"><!ENTITY e SYSTEM "file:///etc/hostname">]><a>&d;&e;</a>"""
+_NONSENSE: Mapping[str, Any] = {
+    "html": "<!DOCTYPE html><html><body>Maintenance</body></html>", "garbage": b"\x00\xff\xfe{[", "empty": None,
+    "bomb": _BOMB,
+}  # fmt: skip
 _HELD = 30.0  # a call kept waiting is let go after this long, or when the twin stops
 
 
@@ -116,9 +123,11 @@ class HttpTwin:
     def misbehave(self, kind: str, times: int = 1, *, on: str = "") -> None:
         """Make the next `times` calls go wrong, only those whose "METHOD path" contains `on` when given.
 
-        `kind`: a status ("500", "401", "429": with `Retry-After: 7`) · "timeout" (no answer) · "html" (200 with a web
-        page) · "half" (a cut answer) · "drop" (cut before any work) · "lose_answer" (the work is done, then the
-        connection is cut) · "refuse" (the port is closed until `behave`; `times` is not counted).
+        `kind`: a status ("500", "401", "302", "429": with `Retry-After: 7`) · "refuse" (the port is closed until
+        `behave`; `times` is not counted) · "drop" (cut before any work) · "timeout" (no work, no answer) · "late" (the
+        work is done, no answer in time) · "lose_answer" (the work is done, then the connection is cut) · "half" (the
+        work is done, the answer cut) · 200 with "html" (a web page), "garbage" (no format at all), "empty", "bomb"
+        (XML that swells), "inside" (an error inside, in the package's own words).
         """
         if kind == "refuse":
             self.stop()
@@ -138,6 +147,14 @@ class HttpTwin:
 
     def not_found(self, call: TwinCall) -> TwinAnswer:
         return TwinAnswer(404, {"error": "not found"})
+
+    def title(self, call: TwinCall) -> str:
+        """What `on` of `misbehave` is looked for in. Override where one path serves many calls."""
+        return f"{call.method} {call.path}"
+
+    def error_inside(self, call: TwinCall) -> TwinAnswer:
+        """How the package says in a success that it failed, having done nothing. Override for its own words."""
+        return TwinAnswer(200, {"error": "internal error"})
 
     def answer(self, call: TwinCall) -> TwinAnswer:
         """What the twin says when it behaves."""
@@ -159,7 +176,7 @@ class HttpTwin:
 
     def _take_fault(self, call: TwinCall) -> str:
         for fault in self._faults:
-            if fault.left > 0 and fault.on in f"{call.method} {call.path}":
+            if fault.left > 0 and fault.on in self.title(call):
                 fault.left -= 1
                 return fault.kind
         return ""
@@ -169,17 +186,19 @@ class HttpTwin:
         with self.lock:
             self.calls.append((call.method, call.path))
             fault = self._take_fault(call)
-            if not fault or fault in ("half", "lose_answer"):
-                answer = self.answer(call)
-                return (None, True) if fault == "lose_answer" else (answer, fault == "half")
-        if fault == "timeout":
+            answer = self.answer(call) if fault in _WORKING else None
+        if fault in ("timeout", "late"):
             self._stopped.wait(_HELD)
+        if fault in ("timeout", "late", "drop", "lose_answer"):
             return None, True
-        if fault == "drop":
-            return None, True
-        if fault == "html":
-            return TwinAnswer(200, "<!DOCTYPE html><html><body>Maintenance</body></html>"), False
-        return TwinAnswer(int(fault), {"error": fault}, {"Retry-After": "7"} if fault == "429" else {}), False
+        return answer or self._wrong(fault, call), fault == "half"
+
+    def _wrong(self, fault: str, call: TwinCall) -> TwinAnswer:
+        if fault == "inside":
+            return self.error_inside(call)
+        if fault in _NONSENSE:
+            return TwinAnswer(200, _NONSENSE[fault])
+        return TwinAnswer(int(fault), {"error": fault}, {"Retry-After": "7"} if fault == "429" else {})
 
 
 def basic(user: str, password: str | Secret) -> str:
