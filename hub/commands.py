@@ -97,15 +97,18 @@ def worker(
 @app.command(rich_help_panel=RUN)
 def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """List every fault of the settings, the connectors and the procedures at once."""
-    from connectors.sdk.manifest import ROOT, find_manifests
+    from connectors.sdk.manifest import ROOT
     from hub import procedures
     from hub.manifests import connector_faults
-    from hub.settings import faults
+    from hub.settings import connectors_dir, faults
+    from hub.wiring import installed
     from schemas.registry import Registry
 
     found = [*connector_faults(ROOT, Registry.load()), *procedures.faults()]
+    if more := connectors_dir(config):
+        found += connector_faults(more, Registry.load())
     if config.exists() or config != HUB_TOML:
-        found += faults(config, os.environ, find_manifests())
+        found += faults(config, os.environ, installed(config))
     if as_json:
         _print_json([{"file": f.file, "key": f.key, "message": f.message} for f in found])
     else:

@@ -167,6 +167,7 @@ class HubSettings:
     tls_database: Tls
     procedures_dir: Path | None
     retention: Retention = Retention()
+    connectors_dir: Path | None = None
 
 
 def load(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> HubSettings:
@@ -182,6 +183,15 @@ def load(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -
 def faults(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> list[Fault]:
     """Every fault of `hub.toml` at once, in the order of its keys."""
     return _read(path, environ, manifests).found()
+
+
+def connectors_dir(path: Path) -> Path | None:
+    """The town's own connectors, as far as the file can be read: what is wrong with it, `load` and `faults` say."""
+    try:
+        named = tomllib.loads(path.read_text(encoding="utf-8")).get("connectors_dir")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+    return path.parent / named if isinstance(named, str) and (path.parent / named).is_dir() else None
 
 
 def filled(schema: Mapping[str, Any], value: object, root: Mapping[str, Any] | None = None) -> Any:
@@ -298,6 +308,8 @@ class _Reading:
             tls_bus=self._tls("bus", tls),
             tls_database=self._tls("database", tls),
             procedures_dir=procedures_dir,
+            retention=Retention(**table.get("retention", {})),
+            connectors_dir=self._connectors_dir(table),
         )
         self._distinct_systems(settings.connections.values())
         self._contacts(settings)
@@ -308,7 +320,6 @@ class _Reading:
             self.fault(f"tenants.{slug}.siret", "not a SIRET (its check digit is wrong)")
         contacts = {name: Contact(**{"service": "", "address": "", "phone": ""} | contact)
                     for name, contact in item.get("contacts", {}).items()}  # fmt: skip
-            retention=Retention(**table.get("retention", {})),
         return Tenant(
             slug, item.get("label", ""), item.get("siret", ""), item.get("insee", ""),
             MappingProxyType(item.get("roles", {})), MappingProxyType(contacts),
@@ -342,7 +353,7 @@ class _Reading:
     def _with_password(self, table: Table, key: str, url: str) -> str:
         try:
             parts = urlsplit(url)
-            written, _ = parts.password, parts.port
+            written, _ = parts.password, _hosts(url)
         except ValueError:
             self.fault(key, "not a valid address")
             return url
@@ -410,6 +421,14 @@ class _Reading:
         self.elsewhere += catalogue.faults(folder)
         if self.elsewhere:
             self.fault("procedures_dir", "holds faulty files")
+        return folder
+
+    def _connectors_dir(self, table: Table) -> Path | None:
+        if "connectors_dir" not in table:
+            return None
+        folder: Path = self.path.parent / table["connectors_dir"]
+        if not folder.is_dir():
+            self.fault("connectors_dir", "no such folder")
         return folder
 
     def _contacts(self, settings: HubSettings) -> None:
@@ -554,10 +573,21 @@ class _Reading:
     def _reached_plainly(self, url: str) -> bool:
         """Whether, in production, this address leaves the machine for a host that nobody declared as closed."""
         try:
-            host = urlsplit(url).hostname
+            hosts = _hosts(url)
         except ValueError:
             return False
-        return self.production and bool(host) and host not in self.plain_hosts
+        return self.production and any(host not in self.plain_hosts for host in hosts)
+
+
+def _hosts(url: str) -> list[str]:
+    """The hosts of an address; a cluster's may name several: `amqp://user@one:5672,two:5672/vhost`. ValueError when one
+    has no valid port."""
+    found = []
+    for place in urlsplit(url).netloc.rpartition("@")[2].split(","):
+        parts = urlsplit(f"//{place}")
+        if parts.port != 0 and parts.hostname:
+            found.append(parts.hostname)
+    return found
 
 
 def _granted(item: Table, manifest: ManifestFacts) -> ConsumedFields | None:

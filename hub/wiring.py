@@ -30,7 +30,7 @@ from hub.metrics import Metrics
 from hub.poller import Poller
 from hub.retention import Keeper
 from hub.services import Batcher, Services
-from hub.settings import Connection, HubSettings, load
+from hub.settings import Connection, HubSettings, connectors_dir, load
 from schemas.delivery import Delivery, Documents, Done, Safety
 from schemas.errors import ConfigError, HubError
 from schemas.registry import Registry
@@ -163,7 +163,7 @@ class Hub:
 
     def _configured(self) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:
         for item in self.settings.connections.values():
-            manifest = _manifest(item.connector)
+            manifest = _manifest(item.connector, self.settings.connectors_dir)
             name = f"{item.tenant}.{item.name}"
             consumes = item.consumes_override if item.consumes_override is not None else manifest.consumes
             label = item.label or manifest.name
@@ -320,9 +320,17 @@ class Hub:
         thread.start()
 
 
-def open_hub(path: Path, environ: Mapping[str, str] | None = None) -> Hub:
+def open_hub(path: Path, environ: Mapping[str, str] | None = None, *, now: Callable[[], float] | None = None) -> Hub:
     """Read the settings file and build the hub. Raises ConfigError with the first fault."""
-    return Hub(load(path, environ if environ is not None else os.environ, find_manifests()))
+    return Hub(load(path, environ if environ is not None else os.environ, installed(path)), now=now)
+
+
+def installed(path: Path) -> Mapping[str, Manifest]:
+    """The connectors of the hub and those of the folder that a settings file names."""
+    try:
+        return find_manifests(connectors_dir(path))
+    except ValueError as error:
+        raise ConfigError(str(error), key="connectors_dir") from error
 
 
 def _bus(settings: HubSettings) -> Bus:
@@ -345,9 +353,9 @@ def _outcome(connector: Connector, delivery: Delivery) -> Done | HubError:
     return Done(OBSERVED)
 
 
-def _manifest(connector: str) -> Manifest:
+def _manifest(connector: str, more: Path | None = None) -> Manifest:
     try:
-        return find_manifests()[connector]
+        return find_manifests(more)[connector]
     except KeyError:
         raise ConfigError(f"no connector named {connector!r}", key="connections") from None
 

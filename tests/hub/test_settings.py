@@ -485,3 +485,20 @@ def test_the_example_of_the_documentation_has_no_fault_of_form(place: Path) -> N
     assert {key for key in messages if "settings" not in key} <= {
         "database_password", "bus_password", "encryption_key", "tls.database.ca", "connections.koha.connector",
     }  # fmt: skip
+
+
+def test_a_cluster_is_named_by_all_its_hosts_and_each_of_them_must_be_reached_safely(place: Path) -> None:
+    cluster = FULL.replace("amqps://unefois@mq.ville.example", "amqps://unefois@a.ville.example:5671,b.ville.example")
+    plain = cluster.replace("amqps://unefois@a.ville.example", "amqp://unefois@localhost")
+
+    assert found(place, cluster) == {}
+    assert "bus" in found(place, plain)
+    assert "bus" in found(place, cluster.replace(":5671", ":many"))
+
+
+def test_the_connectors_of_the_town_lie_in_a_folder_beside_the_settings(place: Path) -> None:
+    text = 'connectors_dir = "ours"\n' + FULL
+
+    assert "connectors_dir" in found(place, text)
+    (place / "ours").mkdir()
+    assert "connectors_dir" not in found(place, text)
