@@ -336,6 +336,8 @@ def connector_try(connection: Name, config: Config = HUB_TOML) -> None:
 
     def act(hub: Hub) -> Any:
         found = hub.raccordements.get(connection)
+        if found is not None and found.manifest.outside:
+            _fail("this package reads its own queue on the broker: there is nothing to call")
         return found.connector.probe() if found else None
 
     probe = _with_hub(config, act)
