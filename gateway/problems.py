@@ -78,7 +78,6 @@ CODES: Mapping[str, tuple[int, str]] = {
     "url_refused": (422, "The hub does not call this address"),
     "too_many_webhooks": (422, "This client has as many webhooks as it may have"),
     "refused": (422, "The package refused"),
-    "too_many_attempts": (429, "Too many failed attempts"),
     # the hub
     "internal_error": (500, "The hub made a mistake"),
     "hub_error": (500, "The hub cannot do this"),
@@ -88,7 +87,6 @@ CODES: Mapping[str, tuple[int, str]] = {
     "unknown_outcome": (502, "Whether the call had its effect is not known"),
     "try_later": (503, "Not possible now; try again"),
     "bus_unavailable": (503, "A part of the hub is away; try again"),
-    "connection_paused": (503, "This connection is paused"),
     "not_ready": (503, "The hub is not ready"),
 }
 _OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}

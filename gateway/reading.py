@@ -32,7 +32,7 @@ class Budget:
         self._left += scope.pop("held", 0)
 
 
-async def read_body(request: Request, limit: int, *, seconds: float = READ_SECONDS) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """The body, `limit` bytes at most. Raises Problem: too_large, too_slow, cut_short,
     content_encoding, and try_later when the process holds too much."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -44,7 +44,7 @@ async def read_body(request: Request, limit: int, *, seconds: float = READ_SECON
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(READ_SECONDS):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
@@ -52,7 +52,7 @@ async def read_body(request: Request, limit: int, *, seconds: float = READ_SECON
                 budget.take(request.scope, len(chunk))
                 chunks.append(chunk)
     except TimeoutError:
-        raise Problem("too_slow", f"the body must arrive within {seconds:.0f} seconds") from None
+        raise Problem("too_slow", f"the body must arrive within {READ_SECONDS:.0f} seconds") from None
     except ClientDisconnect:
         raise Problem("cut_short") from None
     return b"".join(chunks)

@@ -15,9 +15,9 @@ SCHEMAS: Json = {
     "Problem": {
         "type": "object",
         "description": "RFC 9457. Decide on `code` (or `type`), never on the sentences.",
-        "required": ["tracking", "type", "code", "title", "status"],
+        "required": ["type", "code", "title", "status"],
         "properties": {
-            "tracking": {**_TEXT, "description": "Give this when you ask for help: the log has it too."},
+            "tracking": {**_TEXT, "description": "Give it when you ask for help; a verdict has that of its batch."},
             "type": {**_TEXT, "description": "`urn:unefois:problem:<code>`"},
             "code": _TEXT,
             "title": _TEXT,

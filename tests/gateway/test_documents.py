@@ -91,10 +91,10 @@ def test_a_digest_is_checked_when_it_is_given(house: House, name: str) -> None:
     http = house.client()
     wrong = base64.b64encode(bytes(32)).decode()
 
-    assert store(http, **{name: f"sha-512=:abc=:, sha-256=:{DIGEST}:"}).status_code == 201
-    problem(store(http, **{name: f"sha-256=:{wrong}:"}), 400, "digest_mismatch")
-    problem(store(http, **{name: "sha-256=:=:"}), 400, "digest_mismatch")
-    problem(store(http, **{name: f"md5=:{wrong}:"}), 400, "bad_request")
+    assert store(http, PDF, **{name: f"sha-512=:abc=:, sha-256=:{DIGEST}:"}).status_code == 201
+    problem(store(http, PDF, **{name: f"sha-256=:{wrong}:"}), 400, "digest_mismatch")
+    problem(store(http, PDF, **{name: "sha-256=:=:"}), 400, "digest_mismatch")
+    problem(store(http, PDF, **{name: f"md5=:{wrong}:"}), 400, "bad_request")
 
 
 def test_more_than_ten_mebibytes_are_refused_while_reading(house: House) -> None:
@@ -127,7 +127,7 @@ def test_exactly_ten_mebibytes_are_taken(house: House) -> None:
 def test_what_the_hub_does_not_keep_is_refused(
     house: House, content: bytes, media_type: str, status: int, code: str
 ) -> None:
-    answer = house.client().post("/v1/documents", content=content, headers={"content-type": media_type.encode()})
+    answer = house.client().post("/v1/documents", content=content, headers={b"content-type": media_type.encode()})
     problem(answer, status, code)
 
 

@@ -269,7 +269,7 @@ def test_a_token_for_another_tenant_than_the_clients_is_refused(house: House) ->
 @pytest.mark.parametrize("token", ["x", "a.b.c", "é", unsigned()])
 def test_what_is_no_token_of_ours_is_refused(house: House, token: str) -> None:
     http = house.anonymous()
-    answer = http.get("/v1/requests", headers={"authorization": f"Bearer {token}".encode()})
+    answer = http.get("/v1/requests", headers={b"authorization": f"Bearer {token}".encode()})
     assert answer.status_code == 401
     assert answer.json()["code"] in ("token_missing", "token_invalid")
 

@@ -1,0 +1,207 @@
+"""`/in/{connection}`: Publik pushes a form; its connector reads it; all of it is accepted, or nothing."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from connectors.sdk import Inbound, Reply
+from gateway.routes.inbound import MOST_BYTES
+from hub.wiring import Hub
+from schemas.delivery import Polled
+from schemas.errors import AccessDenied, HubError, InvalidMessage, TryLater
+from schemas.event import Event
+from tests.connectors.publik.scene import SLUG, fixture, pushed, settings
+from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
+
+NAME = f"{TENANT}.publik"
+
+
+def publik(open_house: Open, mode: str = "live") -> House:
+    return open_house({"publik": {"connector": "publik", "mode": mode, "settings": settings()}})
+
+
+def push(house: House, body: object, *, path: str = f"/in/{TENANT}/publik", key: str = "clef-push") -> httpx.Response:
+    call = pushed(body, at=datetime.now(UTC), key=key, nonce=secrets.token_hex(8))
+    return house.anonymous().post(f"{path}/{SLUG}?{call.query_string}", content=call.body, headers=dict(call.headers))
+
+
+def test_a_pushed_form_is_committed_before_publik_is_answered(open_house: Open) -> None:
+    house = publik(open_house)
+    answer = push(house, fixture())
+
+    assert (answer.status_code, answer.json()["err"]) == (200, 0)
+    assert answer.json()["data"]["events"] == 3
+    assert house.stored() >= 3
+
+
+def test_the_tenant_may_be_left_out_of_the_address(open_house: Open) -> None:
+    house = publik(open_house)
+    assert push(house, fixture(), path="/in/publik").status_code == 200
+
+
+def test_the_same_push_again_changes_nothing(open_house: Open) -> None:
+    house = publik(open_house)
+    push(house, fixture())
+    before = house.stored()
+
+    assert push(house, fixture()).status_code == 200
+    assert house.stored() == before
+
+
+def test_a_push_signed_with_another_key_is_refused_in_publiks_own_way(open_house: Open) -> None:
+    house = publik(open_house)
+    answer = push(house, fixture(), key="autre-clef")
+
+    assert answer.status_code in (401, 403)
+    assert answer.json()["err"] == 1
+    assert house.stored() == 0
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"<html>", b""])
+def test_a_push_that_cannot_be_read_is_refused(open_house: Open, body: bytes) -> None:
+    house = publik(open_house)
+    answer = push(house, body)
+
+    assert 400 <= answer.status_code < 500
+    assert answer.json()["err"] == 1
+    assert house.stored() == 0
+
+
+def test_a_connection_that_observes_answers_as_usual_and_accepts_nothing(open_house: Open) -> None:
+    house = publik(open_house, mode="observe")
+
+    assert push(house, fixture()).json()["err"] == 0
+    assert house.stored() == 0
+
+
+def test_a_paused_connection_asks_to_come_back(open_house: Open) -> None:
+    house = publik(open_house)
+    with house.hub.ledger.transaction() as tx:
+        tx.pause(NAME, "arrêt demandé")
+    answer = push(house, fixture())
+
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert house.stored() == 0
+
+
+@pytest.mark.parametrize("path", ["/in/inconnu", f"/in/{TENANT}/inconnu", f"/in/{OTHER}/publik", "/in/", "/in/a%00b"])
+def test_an_unknown_connection_is_not_there(open_house: Open, path: str) -> None:
+    problem(publik(open_house).anonymous().post(path), 404, "not_found")
+
+
+def test_a_connection_whose_package_does_not_push_is_not_there(open_house: Open, tmp_path: Any) -> None:
+    drop = {"drop_folder": str(tmp_path), "return_folder": str(tmp_path), "preset": "family"}
+    house = open_house({"famille": {"connector": "filedrop", "settings": drop}})
+    problem(house.anonymous().post("/in/famille"), 404, "not_found")
+
+
+def test_a_push_larger_than_16_mib_is_refused(open_house: Open) -> None:
+    problem(push(publik(open_house), b" " * (MOST_BYTES + 1)), 413, "too_large")
+
+
+class Stub:
+    """A package that says what it is told to."""
+
+    def __init__(self, *events: Event, error: HubError | None = None, own: bool = False) -> None:
+        self.events, self.error, self.own = events, error, own
+        self.calls: list[Inbound] = []
+        self.acknowledged = 0
+
+    def receive(self, inbound: Inbound) -> Reply:
+        self.calls.append(inbound)
+        if self.error:
+            raise self.error
+        return Reply(Polled(self.events, {"page": 1}, self._acknowledge), {"ok": True}, 201)
+
+    def refusal(self, error: HubError) -> tuple[int, dict[str, Any]] | None:
+        return (418, {"non": error.code}) if self.own else None
+
+    def _acknowledge(self) -> None:
+        self.acknowledged += 1
+        raise TryLater("le portail est absent")
+
+
+@pytest.fixture
+def stubbed(open_house: Open, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def build(stub: Stub) -> House:
+        monkeypatch.setattr(Hub, "receiver", lambda self, name: stub)
+        return publik(open_house)
+
+    return build
+
+
+def said(number: int, **more: Any) -> Event:
+    data = {"request": {"references": [{"system": "publik", "id": str(number)}],
+                        "procedure": "occupation-domaine-public", "submitted_at": "2026-03-02T09:14:05Z",
+                        "intake": "online", "requester": {"organisation": {"name": "Café des Tilleuls"}}}}  # fmt: skip
+    return Event("request.received", f"/{TENANT}/publik", data | more, id=f"p-{number}")
+
+
+def test_the_connector_sees_the_call_as_it_came(stubbed: Any) -> None:
+    stub = Stub()
+    house = stubbed(stub)
+    answer = house.anonymous().put("/in/publik/a/b?x=1&y=%C3%A9", content=b"\x00\xff", headers={"X-Essai": "Oui"})
+
+    assert (answer.status_code, answer.json()) == (201, {"ok": True})
+    (call,) = stub.calls
+    assert (call.method, call.path, call.body) == ("PUT", "/a/b", b"\x00\xff")
+    assert call.headers["x-essai"] == "Oui"
+    assert (call.query, call.query_string) == ({"x": "1", "y": "é"}, "x=1&y=%C3%A9")
+
+
+def test_what_is_committed_stays_so_when_it_cannot_be_acknowledged(stubbed: Any) -> None:
+    stub = Stub(said(1))
+    house = stubbed(stub)
+
+    assert house.anonymous().post("/in/publik").status_code == 201
+    assert (house.stored() >= 1, stub.acknowledged) == (True, 1)
+    with house.hub.ledger.reading() as tx:
+        assert tx.cursor(NAME) == {"page": 1}
+
+
+def test_one_refused_event_refuses_the_whole_call(stubbed: Any) -> None:
+    unknown = said(2)
+    unknown.data["request"]["procedure"] = "inconnue"
+    stub = Stub(said(1), unknown)
+    house = stubbed(stub)
+
+    problem(house.anonymous().post("/in/publik"), 422, "unknown_procedure")
+    assert (house.stored(), stub.acknowledged) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (AccessDenied("signature invalide"), 401, "access_denied"),
+        (TryLater("plus tard", after=30), 503, "try_later"),
+        (InvalidMessage("illisible", code="unknown_form"), 422, "invalid_message"),
+    ],
+)
+def test_without_a_way_of_its_own_a_package_is_refused_by_a_problem(
+    stubbed: Any, error: HubError, status: int, code: str
+) -> None:
+    problem(stubbed(Stub(error=error)).anonymous().post("/in/publik"), status, code)
+
+
+def test_a_package_is_refused_in_its_own_way_when_it_has_one(stubbed: Any) -> None:
+    answer = stubbed(Stub(error=AccessDenied("non"), own=True)).anonymous().post("/in/publik")
+    assert (answer.status_code, answer.json()) == (418, {"non": "access_denied"})
+
+
+def test_a_mistake_of_a_connector_is_ours_and_tells_nothing(stubbed: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    class Broken(Stub):
+        def receive(self, inbound: Inbound) -> Reply:
+            raise RuntimeError(json.dumps({"nom": "Quenneville"}))
+
+    answer = stubbed(Broken()).anonymous().post("/in/publik")
+    problem(answer, 500, "internal_error")
+    assert "Quenneville" not in answer.text
+    out, err = capfd.readouterr()
+    assert "Quenneville" not in out + err

@@ -1,0 +1,178 @@
+"""`/v1/webhooks`: made, listed, rotated, removed by their client; and called."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from sqlalchemy import select
+
+from gateway.routes.webhooks import MOST
+from hub.tables import webhooks
+from tests.gateway.conftest import OTHER, House, Open, problem
+from tests.gateway.test_requests import asked, submit, tell
+
+HOOK = {"url": "https://portail.example/hooks/unefois", "types": ["request.status-changed"]}
+
+
+def make(http: httpx.Client, **more: Any) -> httpx.Response:
+    return http.post("/v1/webhooks", json=HOOK | more)
+
+
+def test_a_webhook_is_made_and_its_key_is_shown_once(house: House) -> None:
+    http = house.client()
+    answer = make(http)
+
+    assert answer.status_code == 201
+    made = answer.json()
+    assert len(base64.b64decode(made["key"].removeprefix("whsec_"))) == 32
+    assert made["thin"] is True
+    shown = {name: value for name, value in made.items() if name != "key"}
+    assert http.get(answer.headers["location"]).json() == shown
+    assert http.get("/v1/webhooks").json() == {"items": [shown]}
+
+
+def test_its_key_is_sealed_in_the_database(house: House) -> None:
+    key = make(house.client()).json()["key"]
+    with house.hub.ledger.reading() as tx:
+        (row,) = tx.sql.execute(select(webhooks.c["keys"]))
+    assert key.encode() not in bytes(row[0])
+
+
+def test_a_rotated_webhook_has_a_new_key(house: House) -> None:
+    http = house.client()
+    made = make(http).json()
+    answer = http.post(f"/v1/webhooks/{made['id']}/rotate")
+
+    assert answer.status_code == 200
+    assert answer.json()["key"].startswith("whsec_")
+    assert answer.json()["key"] != made["key"]
+    assert answer.json()["id"] == made["id"]
+
+
+def test_a_removed_webhook_is_gone(house: House) -> None:
+    http = house.client()
+    place = make(http).headers["location"]
+
+    assert http.delete(place).status_code == 204
+    problem(http.get(place), 404, "not_found")
+    problem(http.delete(place), 404, "not_found")
+    assert http.get("/v1/webhooks").json() == {"items": []}
+
+
+def test_another_clients_webhook_is_not_there(house: House) -> None:
+    place = make(house.client()).headers["location"]
+
+    for other in (house.client("guichet"), house.client("voisin", tenant=OTHER)):
+        problem(other.get(place), 404, "not_found")
+        problem(other.delete(place), 404, "not_found")
+        problem(other.post(place + "/rotate"), 404, "not_found")
+        assert other.get("/v1/webhooks").json() == {"items": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "pointer"),
+    [
+        ({"url": 1}, "schema_violation", "/url"),
+        ({"types": []}, "schema_violation", "/types"),
+        ({"types": ["request.status-changed"] * 2}, "schema_violation", "/types"),
+        ({"types": ["chose.inconnue"]}, "unknown_type", "/types/0"),
+        ({"types": ["request.received", "citizen.address-changed"]}, "unknown_type", "/types/1"),
+        ({"thin": "oui"}, "schema_violation", "/thin"),
+        ({"surprise": 1}, "schema_violation", "/surprise"),
+        ({"url": "http://portail.example/"}, "url_refused", "/url"),
+        ({"url": "ftp://portail.example/"}, "url_refused", "/url"),
+        ({"url": "https://user:pass@portail.example/"}, "url_refused", "/url"),
+        ({"url": "https://portail.example/#fragment"}, "url_refused", "/url"),
+        ({"url": "https://portail.example:99999/"}, "url_refused", "/url"),
+        ({"url": "https://10.0.0.1/"}, "url_refused", "/url"),
+        ({"url": "https://169.254.169.254/latest"}, "url_refused", "/url"),
+        ({"url": "https://[fd00::1]/"}, "url_refused", "/url"),
+        ({"url": "https://[::ffff:10.0.0.1]/"}, "url_refused", "/url"),
+        ({"url": "https://intranet/"}, "url_refused", "/url"),
+        ({"url": "https://db.internal/"}, "url_refused", "/url"),
+        ({"url": "https://portail.example\\@interne/"}, "url_refused", "/url"),
+    ],
+)
+def test_a_wrong_webhook_is_refused(house: House, change: dict[str, Any], code: str, pointer: str) -> None:
+    http = house.client()
+    assert problem(make(http, **change), 422, code)["pointer"] == pointer
+    assert http.get("/v1/webhooks").json() == {"items": []}
+
+
+def test_loopback_is_for_development_only(open_house: Open, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = {"url": "http://127.0.0.1:9/"}
+    assert make(house.client(), **hook).status_code == 201
+    strict = open_house(mode="production", public_url="https://hub.example")
+    for url in ("http://127.0.0.1:9/", "https://127.0.0.1/", "https://localhost/"):
+        problem(make(strict.client(), url=url), 422, "url_refused")
+
+
+def test_a_client_has_a_limited_number_of_webhooks(house: House) -> None:
+    http = house.client()
+    for _ in range(MOST):
+        assert make(http).status_code == 201
+    problem(make(http), 422, "too_many_webhooks")
+    assert make(house.client("guichet")).status_code == 201
+
+
+class Subscriber(ThreadingHTTPServer):
+    """Keeps what it is called with."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Receiving)
+        self.calls: list[tuple[dict[str, str], bytes]] = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hooks"
+
+
+class _Receiving(BaseHTTPRequestHandler):
+    server: Subscriber
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.calls.append(({name.lower(): value for name, value in self.headers.items()}, body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def subscriber() -> Iterator[Subscriber]:
+    server = Subscriber()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_status_reaches_the_subscriber_signed(house: House, subscriber: Subscriber) -> None:
+    http = house.client()
+    key = make(http, url=subscriber.url).json()["key"]
+    house.hub.start_relay()
+    house.hub.start_workers()
+    request = submit(http, asked()).json()["id"]
+    tell(house, {"request": {"id": request}, "status": "in_progress", "native": {"code": "A", "label": "A"}})
+
+    deadline = time.monotonic() + 20
+    while not subscriber.calls:
+        assert time.monotonic() < deadline, "the subscriber was not called"
+        time.sleep(0.02)
+    headers, body = subscriber.calls[0]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    digest = hmac.new(base64.b64decode(key.removeprefix("whsec_")), signed, hashlib.sha256).digest()
+    assert f"v1,{base64.b64encode(digest).decode()}" in headers["webhook-signature"].split()
+    assert request in orjson.dumps(orjson.loads(body)).decode()
