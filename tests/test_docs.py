@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,18 @@ import typer
 from sqlalchemy import text
 
 import hub.tables  # noqa: F401 (adds its tables to the metadata)
-from bus.ledger import Ledger
+from bus.ledger import DOOR_DAYS, Ledger
 from bus.tables import FINAL, OPEN, metadata
 from gateway.problems import CODES
+from gateway.tokens import TOKEN_SECONDS
 from hub.accept import Origin
+from hub.answers import KEPT_SECONDS
+from hub.citizens import ECHO_DAYS
 from hub.clients import SCOPES
 from hub.commands import app
 from hub.links import import_links
 from hub.metrics import Metrics
+from hub.settings import Retention
 from hub.wiring import open_hub
 from tests.support.recording import TENANT, move
 
@@ -208,6 +213,19 @@ def test_after_a_restore_as_told_no_number_is_given_twice(tmp_path: Path) -> Non
             assert tx._allocate(1)[0] > max(numbers) + 1_000_000
             assert tx.identity() != before
     ledger.close()
+
+
+@pytest.mark.parametrize("page", OPERATING)
+def test_how_long_things_are_kept_is_what_the_code_does(page: str) -> None:
+    told = {cells[2].strip("` |"): cells[1] for cells in rows_of(page) if len(cells) == 3 and "`retention." in cells[2]}
+    whole = pages()[page]
+
+    assert set(told) == {f"retention.{one.name}" for one in fields(Retention)}
+    assert [one.name for one in fields(Retention) if f"{one.default} " not in told[f"retention.{one.name}"]] == []
+    assert f"| {DOOR_DAYS} " in whole
+    assert f"| {ECHO_DAYS} " in whole
+    assert f"| {KEPT_SECONDS // 3600} h" in whole
+    assert f"| {TOKEN_SECONDS // 60} minutes" in whole
 
 
 def test_every_table_is_in_the_description_of_the_architecture() -> None:
