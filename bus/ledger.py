@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from sqlalchemy import (
@@ -66,6 +67,7 @@ from bus.tables import (
 from schemas.errors import BusUnavailable
 from schemas.event import Event
 
+_T = TypeVar("_T")
 # A process that stands still in the middle of a transaction, or a network that swallows everything, must not hold the
 # rows of a lease for longer than the lease itself.
 _PATIENCE: Mapping[str, Any] = MappingProxyType({
@@ -73,6 +75,13 @@ _PATIENCE: Mapping[str, Any] = MappingProxyType({
     "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
 })  # fmt: skip
 _LOST_A_RACE = ("40001", "40P01")  # serialization failure, deadlock
+# Written out, not bound: a partial index serves a query only when the planner sees that the states are its own.
+_IS_OPEN = text(f"deliveries.state IN {OPEN}")
+_IS_HELD = text(f"deliveries.state IN {OPEN} AND deliveries.state = 'held'")
+_BEFORE_IS_OPEN = text(f"earlier.state IN {OPEN}")
+_NOT_BELIEVED = 600.0  # seconds: leases are of a minute at most
+_NAMED = 5000
+_LAST = 2**62  # a number that no event reaches
 _AWAY = ("OperationalError", "InterfaceError", "InternalError")  # the last: a standby that may not be written to
 _FEW = 500  # followers released at once: a key with a long backlog must not be rewritten at each step
 DOOR_DAYS = 400  # 13 months and a margin
@@ -242,9 +251,10 @@ class Transaction:
             by_tenant.setdefault(tenant, []).append((source, event_id))
         found = {}
         for tenant, pairs in by_tenant.items():
-            query = select(door).where(door.c.tenant == tenant, tuple_(door.c.source, door.c.id).in_(pairs))
-            for row in self.sql.execute(query):
-                found[(row.tenant, row.source, row.id)] = (row.digest, row.seq)
+            for part in parts(pairs):
+                query = select(door).where(door.c.tenant == tenant, tuple_(door.c.source, door.c.id).in_(part))
+                for row in self.sql.execute(query):
+                    found[(row.tenant, row.source, row.id)] = (row.digest, row.seq)
         return found
 
     def append(self, entries: Sequence[Entry]) -> list[int | None]:
@@ -271,9 +281,7 @@ class Transaction:
         return [seq if seq in admitted else None for seq in seqs]
 
     def load(self, seqs: Sequence[int]) -> dict[int, StoredEvent]:
-        if not seqs:
-            return {}
-        rows = self.sql.execute(select(events).where(events.c.seq.in_(list(seqs))))
+        rows = (row for part in parts(seqs) for row in self.sql.execute(select(events).where(events.c.seq.in_(part))))
         return {row.seq: self._stored(row) for row in rows}
 
     def last_seq(self) -> int:
@@ -412,12 +420,13 @@ class Transaction:
     def finish(self, connection: str, outcomes: Sequence[Finished], *, followers: int = _FEW) -> None:
         """Write how attempts ended, and let the next few followers of what is over go on."""
         plain = [o.seq for o in outcomes if o.state == DELIVERED and not o.answer and not o.reference]
-        self._to_state(connection, plain, DELIVERED)
+        self._to_state(connection, plain, DELIVERED, only=STARTED)
         untried = [o.seq for o in outcomes if o.state == RECEIVED]
         if untried:
             self.sql.execute(
                 update(deliveries)
                 .where(deliveries.c.connection == connection, deliveries.c.seq.in_(untried))
+                .where(deliveries.c.state == STARTED)
                 .values(state=RECEIVED, at=self.now, attempts=deliveries.c.attempts - 1)
             )
         done = set(plain) | set(untried)
@@ -427,11 +436,15 @@ class Transaction:
             for o in outcomes if o.seq not in done
         ]  # fmt: skip
         if rows:
-            where = (deliveries.c.connection == bindparam("c"), deliveries.c.seq == bindparam("s"))
+            # What was given up meanwhile (a webhook that was removed) stays so.
+            where = (
+                deliveries.c.connection == bindparam("c"), deliveries.c.seq == bindparam("s"),
+                deliveries.c.state == STARTED,
+            )  # fmt: skip
             names = ("state", "cause", "answer", "reference", "due", "doubt", "at")
             values: dict[str, Any] = {name: bindparam(name) for name in names}
             self.sql.execute(update(deliveries).where(*where).values(values), rows)
-        self.release(connection, [o.order_key for o in outcomes if o.state in FINAL], followers)
+        self.release(connection, [o.seq for o in outcomes if o.state in FINAL], followers)
 
     def recover(self, connection: str, *, doubtful: str, settling: float) -> list[tuple[Claimed, str]]:
         """Settle what a dead worker left as started. `doubtful` is the connector's idempotency: `native-key` runs
@@ -450,37 +463,47 @@ class Transaction:
         self.sql.execute(update(deliveries).where(*mine).values(deaths=deliveries.c.deaths + 1, at=self.now, **later))
         return [(_claimed(row, row.attempts), row.cause) for row in parked]
 
-    def release(self, connection: str, keys: Sequence[str], followers: int = _FEW) -> None:
-        """Let what is held behind these keys be looked at again, the next few of each."""
-        if not keys:
+    def release(self, connection: str, seqs: Sequence[int], followers: int = _FEW) -> None:
+        """Let what is held behind these events be looked at again, the next few of each key."""
+        if not seqs:
             return
-        numbered = (
-            select(deliveries.c.seq,
-                   func.row_number().over(partition_by=deliveries.c.order_key, order_by=deliveries.c.seq).label("n"))
-            .where(deliveries.c.connection == connection, deliveries.c.state == HELD)
-            .where(deliveries.c.order_key.in_(sorted(set(keys))))
-            .subquery()
+        keys = (
+            select(deliveries.c.order_key).distinct()
+            .where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs))).subquery()
         )  # fmt: skip
-        self.sql.execute(
-            update(deliveries)
-            .where(deliveries.c.connection == connection)
-            .where(deliveries.c.seq.in_(select(numbered.c.seq).where(numbered.c.n <= followers)))
-            .values(state=RECEIVED, at=self.now)
-        )
+        held = select(deliveries.c.seq).where(deliveries.c.connection == connection, _IS_HELD)
+        held = held.where(deliveries.c.order_key == keys.c.order_key)
+        # Up to the first that must still wait: a seek in the index for each key, however long its backlog is.
+        beyond = held.order_by(deliveries.c.seq).offset(followers).limit(1).correlate(keys).scalar_subquery()
+        behind = select(keys.c.order_key, func.coalesce(beyond, _LAST).label("beyond")).subquery()
+        few = (
+            select(deliveries.c.seq).join(behind, behind.c.order_key == deliveries.c.order_key)
+            .where(deliveries.c.connection == connection, _IS_HELD, deliveries.c.seq < behind.c.beyond)
+        )  # fmt: skip
+        for free in parts([row.seq for row in self.sql.execute(few)]):
+            self.sql.execute(
+                update(deliveries)
+                .where(deliveries.c.connection == connection, deliveries.c.seq.in_(free))
+                .values(state=RECEIVED, at=self.now)
+            )
 
     def release_orphans(self, connection: str) -> None:
         """The net: held events with nothing before them go on, whatever forgot them."""
-        before = deliveries.alias()
+        earlier = deliveries.alias("earlier")
         blocked = exists().where(
-            before.c.connection == deliveries.c.connection, before.c.order_key == deliveries.c.order_key,
-            before.c.seq < deliveries.c.seq, before.c.state.in_(OPEN),
+            earlier.c.connection == deliveries.c.connection, earlier.c.order_key == deliveries.c.order_key,
+            _BEFORE_IS_OPEN, (earlier.c.seq < deliveries.c.seq) | (earlier.c.state == STARTED),
+        )  # fmt: skip
+        firsts = (
+            select(func.min(deliveries.c.seq).label("seq")).where(deliveries.c.connection == connection, _IS_HELD)
+            .group_by(deliveries.c.order_key).subquery()
         )  # fmt: skip
         rows = self.sql.execute(
-            select(deliveries.c.order_key)
-            .where(deliveries.c.connection == connection, deliveries.c.state == HELD, ~blocked)
+            select(deliveries.c.seq).join(firsts, firsts.c.seq == deliveries.c.seq)
+            .where(deliveries.c.connection == connection, ~blocked)
             .limit(_FEW)
-        )
-        self.release(connection, [row.order_key for row in rows])
+        )  # fmt: skip
+        self.release(connection, [row.seq for row in rows])
 
     def next_due(self, connection: str) -> float | None:
         query = select(func.min(deliveries.c.due))
@@ -500,11 +523,16 @@ class Transaction:
     def replay(self, connection: str, seq: int) -> bool:
         """Try a parked or refused delivery again, from its first attempt. False when it is neither."""
         self._hold_lease(connection)
+        beside = deliveries.alias()
+        # A refusal held nobody: a later event of its key may be running now. They never run side by side.
+        running = exists().where(
+            beside.c.connection == connection, beside.c.order_key == deliveries.c.order_key, beside.c.state == STARTED
+        )
         changed = self.sql.execute(
             update(deliveries)
             .where(deliveries.c.connection == connection, deliveries.c.seq == seq)
             .where(deliveries.c.state.in_((PARKED, REFUSED)))
-            .values(state=RECEIVED, attempts=0, deaths=0, due=None, at=self.now)
+            .values(state=case((running, HELD), else_=RECEIVED), attempts=0, deaths=0, due=None, at=self.now)
         ).rowcount
         self.woke = True
         return changed == 1
@@ -512,17 +540,15 @@ class Transaction:
     def skip(self, connection: str, seq: int, cause: str) -> bool:
         """Give a parked delivery up and let its followers go on. False when it is not parked."""
         self._hold_lease(connection)
-        key = self.sql.execute(
+        changed = self.sql.execute(
             update(deliveries)
             .where(deliveries.c.connection == connection, deliveries.c.seq == seq, deliveries.c.state == PARKED)
             .values(state=SKIPPED, at=self.now, answer=cause)
-            .returning(deliveries.c.order_key)
-        ).scalar()
-        if key is None:
-            return False
-        self.release(connection, [key])
-        self.woke = True
-        return True
+        ).rowcount
+        if changed:
+            self.release(connection, [seq])
+            self.woke = True
+        return changed == 1
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Deliveries by connection and state."""
@@ -551,8 +577,8 @@ class Transaction:
         return [dict(row._mapping) for row in self.sql.execute(query.order_by(deliveries.c.seq).limit(limit))]
 
     def deliveries_of(self, seqs: Sequence[int]) -> list[Row[Any]]:
-        query = select(deliveries).where(deliveries.c.seq.in_(list(seqs)))
-        return list(self.sql.execute(query.order_by(deliveries.c.seq, deliveries.c.connection)))
+        query = select(deliveries).order_by(deliveries.c.seq, deliveries.c.connection)
+        return [row for part in parts(seqs) for row in self.sql.execute(query.where(deliveries.c.seq.in_(part)))]
 
     def events_of_request(self, request_id: str) -> list[StoredEvent]:
         query = select(events).where(events.c.request_id == request_id).order_by(events.c.seq)
@@ -608,7 +634,9 @@ class Transaction:
     def take_lease(self, name: str, owner: str, seconds: float) -> int | None:
         """The fencing token when the lease is ours until then, None when somebody else's is still running."""
         self.sql.execute(self._insert_ignore(leases), [{"name": name, "owner": "", "token": 0, "until": 0.0}])
-        mine, over = leases.c.owner == owner, leases.c.until < self.now
+        # Nobody takes a lease for that long: it was taken by a clock that has been put right since.
+        over = (leases.c.until < self.now) | (leases.c.until > self.now + _NOT_BELIEVED)
+        mine = leases.c.owner == owner
         token = case((mine & ~over, leases.c.token), else_=leases.c.token + 1)
         row = self.sql.execute(
             update(leases).where(leases.c.name == name, mine | over)
@@ -641,23 +669,25 @@ class Transaction:
 
     def _blockers(self, connection: str, candidates: Sequence[Row[Any]]) -> dict[str, int]:
         """The first open event of each key that is not a candidate itself."""
-        query = (
-            select(deliveries.c.order_key, func.min(deliveries.c.seq))
-            .where(deliveries.c.connection == connection, deliveries.c.state.in_(OPEN))
-            .where(deliveries.c.order_key.in_({row.order_key for row in candidates}))
-            .where(deliveries.c.seq.not_in([row.seq for row in candidates]))
-            .where(deliveries.c.seq < max(row.seq for row in candidates))
-            .group_by(deliveries.c.order_key)
-        )
-        return {row[0]: row[1] for row in self.sql.execute(query)}
+        seqs = [row.seq for row in candidates]
+        keys = (
+            select(deliveries.c.order_key).distinct()
+            .where(deliveries.c.connection == connection, deliveries.c.seq.in_(seqs)).subquery()
+        )  # fmt: skip
+        first = (
+            select(deliveries.c.seq).where(deliveries.c.connection == connection, _IS_OPEN)
+            .where(deliveries.c.order_key == keys.c.order_key, deliveries.c.seq.not_in(seqs))
+            .order_by(deliveries.c.seq).limit(1).correlate(keys).scalar_subquery()
+        )  # fmt: skip
+        rows = self.sql.execute(select(keys.c.order_key, first))
+        return {row[0]: row[1] for row in rows if row[1] is not None}
 
-    def _to_state(self, connection: str, seqs: Sequence[int], state: str) -> None:
+    def _to_state(self, connection: str, seqs: Sequence[int], state: str, *, only: str | None = None) -> None:
         if seqs:
-            self.sql.execute(
-                update(deliveries)
-                .where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs)))
-                .values(state=state, at=self.now, cause=None)
-            )
+            query = update(deliveries).where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs)))
+            if only is not None:
+                query = query.where(deliveries.c.state == only)
+            self.sql.execute(query.values(state=state, at=self.now, cause=None))
 
     def _hold_lease(self, connection: str) -> None:
         self.sql.execute(select(leases.c.name).where(leases.c.name == f"worker:{connection}").with_for_update())
@@ -674,7 +704,7 @@ class Transaction:
             .values(state=SUPERSEDED, at=self.now)
         )
         for connection in entry.connections:
-            self.release(connection, [entry.order_key])
+            self.release(connection, [seq])
 
     def _switch(self, connection: str, paused: int, cause: str | None) -> None:
         self._upsert(switches, {"connection": connection}, {"paused": paused, "cause": cause, "at": self.now})
@@ -729,6 +759,13 @@ class Transaction:
 
     def _dialect_insert(self, table: Any) -> Any:
         return (sqlite_insert if self.sql.dialect.name == "sqlite" else postgresql_insert)(table)
+
+
+def parts(items: Iterable[_T]) -> Iterator[list[_T]]:
+    """So many at a time that a statement may name them: SQLite takes 32,766 values, PostgreSQL 65,535."""
+    rest = iter(items)
+    while part := list(islice(rest, _NAMED)):
+        yield part
 
 
 def _claimed(row: Row[Any], attempt: int) -> Claimed:
