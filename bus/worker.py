@@ -24,12 +24,18 @@ from bus.api import Bus, Incoming, connection_queue
 from bus.ledger import Claimed, Finished, LeaseLost, Ledger, Transaction
 from bus.tables import DELIVERED, PARKED, RECEIVED, REFUSED, WAITING
 from schemas.delivery import Delivery, Done, Safety
-from schemas.errors import AccessDenied, BusUnavailable, HubError, Refused, TryLater, Unknown
+from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
 
 _log = structlog.get_logger()
 _LEASE = 10.0
 _NET_EVERY = 10.0
+_PACED_AHEAD = 5.0  # seconds of work that are claimed for a package with a rate
+_WISH = 6 * 3600.0  # seconds that a package may ask for at most: a wrong header must not stop it for ever
+_IDENTIFIER = 200  # characters: as in the shared record `system-reference`
+_GLANCE = 0.2
+_TEXT = 1000  # characters of a cause or an answer that are kept
+_LONG = 900.0  # seconds after which a call is taken for one that never comes back
 _CACHE = 5000
 SCHEDULE = (1, 5, 30, 120, 600, 1800, 3600, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)  # seconds, then the last one
 _numbers = itertools.count(1)
@@ -100,7 +106,8 @@ class Breaker:
             self._failures += 1
             if self.open:
                 pause = min(0.5 * 2 ** min(self._failures - self._after, 10), self._longest)
-                self._until = self._clock() + max(pause * random.uniform(0.8, 1.2), after or 0.0)  # noqa: S311
+                pause *= random.uniform(0.8, 1.2)  # noqa: S311
+                self._until = self._clock() + max(pause, min(after or 0.0, _WISH))
 
     def succeeded(self) -> bool:
         """True when the package was away until now."""
@@ -132,6 +139,8 @@ class Worker:
         safety = handler.safety
         # Only what the package can tell twice apart is claimed far ahead: the rest would be in doubt after a stop.
         self._ahead = 500 if safety.idempotency == "native-key" else safety.concurrency
+        if rate is not None:
+            self._ahead = min(self._ahead, max(safety.concurrency, safety.batch, int(rate * _PACED_AHEAD)))
         self._single = safety.idempotency != "native-key" or safety.batch > 1
         self._views: OrderedDict[int, Event] = OrderedDict()
         self._ended: deque[Ended] = deque()
@@ -142,6 +151,9 @@ class Worker:
         self._failing_over = False
         self._ours_until = float("-inf")
         self._denied = False
+        self._paused = False
+        self._paused = False
+        self._calls: dict[int, float] = {}
         self._hurry = False
         self._identity = ""
 
@@ -158,8 +170,10 @@ class Worker:
                 self.active = False
 
     def stale(self, seconds: float) -> bool:
-        """True when the loop of an active worker has not turned for that long."""
-        return self.active and self._clock() - self.beat > seconds
+        """True when the loop of an active worker has not turned for that long, or the package has not answered a call
+        for far longer: its lanes are few, and would all end like this one. Stop it and start another."""
+        now = self._clock()
+        return self.active and (now - self.beat > seconds or now - min(list(self._calls.values()), default=now) > _LONG)
 
     def poke(self) -> None:
         """Look for work now."""
@@ -202,22 +216,24 @@ class Worker:
         receiver.start()
         pool = ThreadPoolExecutor(self._safety.concurrency, thread_name_prefix=f"lane {self.connection}")
         try:
-            self._cycle(token, pool, stop)
+            self._cycle(token, pool, stop, receiver)
         finally:
             over.set()
             self._failing_over = True
             pool.shutdown(wait=True)  # what has not begun ends as not tried: it did not die as started
             self._farewell(token)
-            self._running, self._failing_over, self._denied = 0, False, False
+            self._running, self._failing_over, self._denied, self._paused = 0, False, False, False
             self._ended.clear()
             self._in_hand.clear()
             receiver.join(timeout=15)
 
-    def _cycle(self, token: int, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
-        next_net, next_due, paused, unsure = 0.0, None, False, False
+    def _cycle(self, token: int, pool: ThreadPoolExecutor, stop: threading.Event, receiver: threading.Thread) -> None:
+        next_net, next_due, unsure = 0.0, None, False
         while not stop.is_set():
+            if not receiver.is_alive():
+                raise BusUnavailable("nobody receives any more")
             self.beat = self._clock()
-            timeout = self._timeout(next_due, paused)
+            timeout = self._timeout(next_due)
             with self._ready:
                 self._ready.wait_for(lambda: self._poked or self._ended or stop.is_set(), timeout)
                 self._poked = False
@@ -228,11 +244,11 @@ class Worker:
                     self._commit(tx, ended)
                     if unsure:
                         tx.put_back(self.connection, self._in_hand)
-                    paused = self.connection in tx.paused()
+                    self._paused = self.connection in tx.paused()
                     if self._clock() >= next_net:
                         tx.release_orphans(self.connection)
                         next_net = self._clock() + _NET_EVERY
-                    claimed, deliveries = self._claim(tx, paused)
+                    claimed, deliveries = self._claim(tx)
                     next_due = tx.next_due(self.connection) if not claimed else self._ledger.now()
             except BusUnavailable:
                 # What ended is still to be written, by the next transaction that succeeds. This one may have been
@@ -289,24 +305,24 @@ class Worker:
             with self._fenced(token) as tx:
                 self._commit(tx, [Ended(item.delivery, parked)])
 
-    def _timeout(self, next_due: float | None, paused: bool) -> float:
+    def _timeout(self, next_due: float | None) -> float:
         longest = self._lease / 4
-        if self.breaker.open:
-            return min(longest, max(self.breaker.resting, 0.02))
-        if next_due is None or paused:
+        if self.breaker.resting:
+            return min(longest, self.breaker.resting)
+        if next_due is None or self._paused or not self._room():  # what ends wakes us
             return longest
-        return min(longest, max(next_due - self._ledger.now(), 0.0)) if self._room() else longest
+        return min(longest, max(next_due - self._ledger.now(), 0.0))
 
     def _room(self) -> int:
         if self.breaker.open:
             return 1 if self._running == 0 and self.breaker.resting == 0.0 else 0
         return max(0, self._ahead - self._running)
 
-    def _claim(self, tx: Transaction, paused: bool) -> tuple[list[Claimed], dict[int, Delivery]]:
+    def _claim(self, tx: Transaction) -> tuple[list[Claimed], dict[int, Delivery]]:
         room = self._room()
         if not self._running:
             self._denied = False
-        if paused or self._denied or not room:
+        if self._paused or self._denied or not room:
             return [], {}
         claimed = tx.claim(self.connection, room, one_per_key=self._single, busy=self._running > 0)
         views = {c.seq: self._views[c.seq] for c in claimed if c.seq in self._views}
@@ -343,20 +359,27 @@ class Worker:
     # --- receiving ----------------------------------------------------------------------------------------------
 
     def _receive(self, messages: Sequence[Incoming]) -> None:
+        received: set[int] = set()
         views: dict[int, Event] = {}
         for message in messages:
             if message.headers.get("ledger") != self._identity:
                 _log.error("message of another ledger dropped", connection=self.connection)
                 continue
             try:
-                for item in orjson.loads(message.body):
-                    views[int(item["seq"])] = Event.from_dict(item["event"])
-            except (ValueError, KeyError, TypeError, HubError) as error:
+                seqs = {int(item["seq"]): item["event"] for item in orjson.loads(message.body)}
+            except (ValueError, KeyError, TypeError) as error:
                 # Not from our relay, or damaged: what it stood for is unreceived and will be sent again.
                 _log.error("unreadable message dropped", connection=self.connection, error=type(error).__name__)
-        if views:
+                continue
+            received.update(seqs)
+            for seq, event in seqs.items():
+                try:
+                    views[seq] = Event.from_dict(event)
+                except InvalidMessage as error:  # it is made again from the ledger
+                    _log.error("unreadable event", connection=self.connection, seq=seq, code=error.code)
+        if received:
             with self._ledger.transaction() as tx:
-                tx.receive(self.connection, list(views))
+                tx.receive(self.connection, sorted(received))
             self._remember(views)
             self.poke()
 
@@ -401,16 +424,16 @@ class Worker:
 
     @property
     def _hands_off(self) -> bool:
-        """True when nothing must be tried now: we stop, our lease may be somebody else's, or access was denied."""
-        return self._failing_over or self._denied or self._clock() >= self._ours_until
+        """True when nothing must be tried now: we stop, our lease may be somebody else's, access was denied, or an
+        operator paused the connection."""
+        return self._failing_over or self._denied or self._paused or self._clock() >= self._ours_until
 
     def _together(self, lane: Sequence[tuple[Claimed, Delivery]]) -> None:
-        if self._hands_off:
+        self._pace.wait(len(lane), lambda: self._hands_off)
+        if self._hands_off or self.breaker.resting:
             for claimed, delivery in lane:
                 self._end(Ended(delivery, _untried(claimed)))
             return
-        for _ in lane:
-            self._pace.wait()
         outcomes = self._outcomes([d for _, d in lane])
         away = [o for o in outcomes if isinstance(o, TryLater)]
         if away:  # one call that failed is one failure, however many deliveries it carried
@@ -419,7 +442,9 @@ class Worker:
             self._end(self._judge(claimed, delivery, outcome, counted=bool(away)))
 
     def _attempt(self, claimed: Claimed, delivery: Delivery) -> Ended:
-        self._pace.wait()
+        self._pace.wait(1, lambda: self._hands_off)
+        if self._hands_off:
+            return Ended(delivery, _untried(claimed))
         if claimed.doubt:
             found = self._looked_up(delivery)
             if found is not None:
@@ -428,23 +453,48 @@ class Worker:
 
     def _looked_up(self, delivery: Delivery) -> Done | Exception | None:
         try:
-            return self._handler.look_up(delivery)
+            with self._called():
+                found = self._handler.look_up(delivery)
         except Unknown as error:  # looking is harmless: look again later
             return TryLater(error.reason)
         except Exception as error:
             return error
+        return None if found is None else self._checked(found)
 
     def _outcomes(self, deliveries: Sequence[Delivery]) -> Sequence[Done | Exception]:
         try:
-            outcomes = self._handler.handle_many(deliveries)
+            with self._called():
+                outcomes = self._handler.handle_many(deliveries)
             if len(outcomes) != len(deliveries):
                 raise RuntimeError("the connector gave fewer or more outcomes than deliveries")
-            for outcome in outcomes:
-                if isinstance(outcome, Done):
-                    self._desk.check(self.connection, outcome.events)
-            return outcomes
         except Exception as error:  # the one broad except: whatever a handler raises ends as an outcome
-            return [error] * len(deliveries)
+            if len(deliveries) == 1 or isinstance(error, HubError) or self._safety.idempotency != "native-key":
+                return [error] * len(deliveries)
+            # A mistake over one delivery must not park those beside it; doing the others again changes nothing.
+            _log.error("batch taken apart", connection=self.connection, error=type(error).__name__)
+            return [self._outcomes([delivery])[0] for delivery in deliveries]
+        return [self._checked(outcome) for outcome in outcomes]
+
+    def _checked(self, outcome: Done | Exception) -> Done | Exception:
+        """What a connector returned, or the error that it is not what it may return."""
+        if not isinstance(outcome, Done):
+            return outcome
+        try:
+            self._desk.check(self.connection, outcome.events)
+        except Exception as error:
+            return error
+        if outcome.reference is None or _is_identifier(outcome.reference):
+            return outcome
+        return InvalidMessage("le connecteur a rendu un identifiant invalide")
+
+    @contextmanager
+    def _called(self) -> Iterator[None]:
+        lane = threading.get_ident()
+        self._calls[lane] = self._clock()
+        try:
+            yield
+        finally:
+            self._calls.pop(lane, None)
 
     def _end(self, ended: Ended) -> None:
         with self._ready:
@@ -460,10 +510,10 @@ class Worker:
         if isinstance(outcome, Done | Refused) and not counted:
             self._hurry = self.breaker.succeeded() or self._hurry
         if isinstance(outcome, Done):
-            answer, reference = outcome.answer or None, outcome.reference
+            answer, reference = _printable(outcome.answer) or None, outcome.reference
             return Ended(delivery, replace(base, state=DELIVERED, answer=answer, reference=reference), outcome)
         if isinstance(outcome, Refused):
-            return Ended(delivery, replace(base, state=REFUSED, cause=outcome.reason))
+            return Ended(delivery, replace(base, state=REFUSED, cause=_printable(outcome.reason)))
         if isinstance(outcome, AccessDenied):
             self._denied = True
             _log.error("connection paused", connection=self.connection, cause=outcome.code)
@@ -476,11 +526,13 @@ class Worker:
             return Ended(delivery, self._uncertain(base, claimed, outcome))
         _log.error("delivery parked", connection=self.connection, seq=claimed.seq, error=type(outcome).__name__)
         reason = outcome.reason if isinstance(outcome, HubError) else f"erreur du connecteur ({type(outcome).__name__})"
-        return Ended(delivery, replace(base, cause=reason))
+        # The mistake may have come after the effect: whoever replays it must look first.
+        doubt = self._safety.idempotency == "look-up-first"
+        return Ended(delivery, replace(base, cause=_printable(reason), doubt=doubt))
 
     def _uncertain(self, base: Finished, claimed: Claimed, error: Unknown) -> Finished:
         if self._safety.idempotency == "none":
-            return replace(base, cause=f"issue inconnue : {error.reason}")
+            return replace(base, cause=_printable(f"issue inconnue : {error.reason}"))
         self.breaker.failed(None)
         if self._safety.idempotency == "native-key":
             return self._later(base, claimed, error.reason, None, doubt=False)
@@ -488,10 +540,11 @@ class Worker:
 
     def _later(self, base: Finished, claimed: Claimed, reason: str, after: float | None, *, doubt: bool) -> Finished:
         step = SCHEDULE[min(claimed.attempt, len(SCHEDULE)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311
+        reason = _printable(reason)
         now = self._ledger.now()
         if claimed.attempt > len(SCHEDULE) and now - self._accepted_at(claimed, now) > self._patience:
-            return replace(base, cause=f"abandonné après {claimed.attempt} essais : {reason}")
-        due = now + (max(step, after) if after is not None else step)
+            return replace(base, cause=f"abandonné après {claimed.attempt} essais : {reason}", doubt=doubt)
+        due = now + (max(step, min(after, _WISH)) if after is not None else step)
         return replace(base, state=WAITING, cause=reason, due=due, doubt=doubt)
 
     def _accepted_at(self, claimed: Claimed, otherwise: float) -> float:
@@ -510,6 +563,15 @@ def _untried(claimed: Claimed) -> Finished:
     return Finished(claimed.seq, claimed.order_key, RECEIVED, doubt=claimed.doubt)
 
 
+def _is_identifier(text: object) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= _IDENTIFIER and text.isprintable()
+
+
+def _printable(text: str) -> str:
+    """What a package said, fit for a database, a log and a page: no control characters, not too long."""
+    return "".join(c if c.isprintable() else " " for c in str(text))[:_TEXT]
+
+
 class _Pace:
     """At most `rate` calls a second, evenly."""
 
@@ -519,11 +581,15 @@ class _Pace:
         self._next = 0.0
         self._lock = threading.Lock()
 
-    def wait(self) -> None:
+    def wait(self, number: int, given_up: Callable[[], bool]) -> None:
+        """Wait for the turn of so many, unless given up first."""
         if not self._gap:
             return
         with self._lock:
             now = self._clock()
             start = max(now, self._next)
-            self._next = start + self._gap
-        time.sleep(start - now)
+            self._next = start + number * self._gap
+        left = start - now
+        while left > 0 and not given_up():
+            time.sleep(min(left, _GLANCE))
+            left -= _GLANCE

@@ -1,0 +1,149 @@
+"""Hostile packages and operators at a worker's door."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bus.embedded import EmbeddedBus
+from bus.ledger import Ledger
+from schemas.delivery import Delivery, Done
+from tests.support.recording import TENANT, Package, RecordingHub, move
+
+NAME = f"{TENANT}.famille"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = Ledger(f"sqlite:///{tmp_path}/hub.db")
+    ledger.create()
+    yield ledger
+    ledger.close()
+
+
+def hub_of(ledger: Ledger, package: Package, **more: object) -> RecordingHub:
+    return RecordingHub(ledger, EmbeddedBus(), {"famille": package}, **more)  # type: ignore[arg-type]
+
+
+def test_a_paused_connection_sends_nothing_of_what_it_had_claimed(ledger: Ledger) -> None:
+    first, go_on = threading.Event(), threading.Event()
+
+    def act(delivery: Delivery) -> Done | None:
+        first.set()
+        go_on.wait(10)
+        return None
+
+    hub = hub_of(ledger, Package(act=act, concurrency=1))
+    hub.submit(*(move(citizen, 1) for citizen in range(20)))
+    hub.start()
+    try:
+        assert first.wait(10)
+        hub.settled("famille", "started", 20)
+        with ledger.transaction() as tx:
+            tx.pause(NAME, "arrêt demandé")
+        time.sleep(0.8)  # the worker looks at its switch at least four times per lease of two seconds
+        go_on.set()
+        hub.settled("famille", "received", 19)
+    finally:
+        go_on.set()
+        hub.stop()
+
+    assert len(hub.packages["famille"].effects) == 1
+
+
+def test_a_worker_does_not_turn_in_circles_while_its_package_is_away(ledger: Ledger) -> None:
+    hub = hub_of(ledger, Package())
+    worker = hub.workers["famille"]
+    for _ in range(3):
+        worker.breaker.failed(None)
+    worker.breaker._until = 0.0
+    far = ledger.now() + 3600
+
+    assert worker._timeout(far) > 0.4  # nothing is due: no need to look fifty times a second
+    worker._running = 1
+    assert worker._timeout(far) > 0.4  # the probe is out: its end wakes us
+
+
+def test_one_poisoned_delivery_of_a_batch_is_parked_alone(ledger: Ledger) -> None:
+    class Batching(Package):
+        def handle_many(self, deliveries):  # type: ignore[no-untyped-def]
+            if any(d.event.data["new_address"]["value"]["house_number"] == "3" for d in deliveries):
+                raise KeyError("surprise")
+            return super().handle_many(deliveries)
+
+    hub = hub_of(ledger, Batching(batch=10, concurrency=1))
+    hub.submit(*(move(citizen, citizen) for citizen in range(8)))
+    hub.start()
+    try:
+        hub.settled("famille", "delivered", 7)
+        assert hub.settled("famille", "parked", 1) == {"delivered": 7, "parked": 1}
+    finally:
+        hub.stop()
+
+
+def test_a_park_after_a_mistake_is_looked_up_when_it_is_replayed(ledger: Ledger) -> None:
+    package = Package(idempotency="look-up-first", settling=0.05)
+    broken = [True]
+
+    def act(delivery: Delivery) -> Done | None:
+        if broken[0]:
+            package.effect(delivery)  # the work is done, then the answer cannot be read
+            raise KeyError("surprise")
+        return None
+
+    package.act = act
+    hub = hub_of(ledger, package)
+    hub.submit(move(1, 1))
+    hub.start()
+    try:
+        hub.settled("famille", "parked", 1)
+        broken[0] = False
+        with ledger.transaction() as tx:
+            assert tx.replay(NAME, 1)
+        hub.settled("famille", "delivered", 1)
+    finally:
+        hub.stop()
+
+    assert package.doubled == []
+
+
+def test_what_a_package_answers_may_hold_anything(ledger: Ledger) -> None:
+    answers = {1: Done("fait\x00\x1b[31m", reference="R" * 500), 2: Done("fait", reference=42)}  # type: ignore[arg-type]
+
+    def act(delivery: Delivery) -> Done | None:
+        return answers[int(delivery.event.data["new_address"]["value"]["house_number"])]
+
+    hub = hub_of(ledger, Package(act=act))
+    hub.submit(move(1, 1), move(2, 2))
+    hub.start()
+    try:
+        hub.settled("famille", "parked", 2)
+        with ledger.reading() as tx:
+            causes = [row["cause"] for row in tx.troubles()]
+    finally:
+        hub.stop()
+
+    assert all("identifiant" in cause for cause in causes)
+
+
+def test_a_receiver_that_ends_is_noticed(ledger: Ledger) -> None:
+    class Deaf(EmbeddedBus):
+        calls = 0
+
+        def consume(self, *args, **more):  # type: ignore[no-untyped-def]
+            self.calls += 1
+            if self.calls > 1:
+                super().consume(*args, **more)
+
+    bus = Deaf()
+    hub = RecordingHub(ledger, bus, {"famille": Package()})
+    hub.submit(move(1, 1))
+    hub.start()
+    try:
+        hub.settled("famille", "delivered", 1)
+    finally:
+        hub.stop()
