@@ -56,8 +56,10 @@ def readable(tx: Transaction, caller: Caller, document_id: str, request_id: str 
 def _checked(tx: Transaction, caller: Caller, item: Submitted) -> Submitted:
     if isinstance(item, InvalidMessage):
         return item
+    link = item.data.get("request")
+    about = link.get("id") if isinstance(link, Mapping) else None
     for document_id, pointer in named(item).items():
-        if readable(tx, caller, document_id) is None:
+        if readable(tx, caller, document_id, about) is None and readable(tx, caller, document_id) is None:
             return InvalidMessage("store this document first", pointer=pointer, code="document_not_yours")
     return item
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from hub import clients
+from hub.retention import Keeper
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
 from tests.gateway.test_requests import asked, submit, tell
 
@@ -172,6 +173,19 @@ def test_the_portal_reads_a_document_that_another_system_named_about_its_request
     problem(other.get(f"/v1/documents/{signed.id}", params={"request": request}), 404, "unknown_document")
     mine = submit(other, asked()).json()["id"]
     problem(other.get(f"/v1/documents/{signed.id}", params={"request": mine}), 404, "unknown_document")
+
+
+def test_once_it_is_noted_which_events_name_a_document_the_request_need_not_be_said(house: House) -> None:
+    http, other = house.client(), house.client("guichet")
+    request = submit(http, asked()).json()["id"]
+    signed = house.hub.documents.for_tenant(TENANT).store(PDF, name="arrêté.pdf", media_type="application/pdf")
+    tell(house, {"request": {"id": request}, "status": "in_progress", "native": {"code": "SIGNE", "label": "Signé"},
+                 "documents": [signed.to_data()]})  # fmt: skip
+    Keeper(house.hub.ledger, house.hub.documents, house.hub.settings.retention).note()
+
+    assert http.get(f"/v1/documents/{signed.id}").content == PDF
+    problem(other.get(f"/v1/documents/{signed.id}"), 404, "unknown_document")
+    assert submit(http, asked(documents=[signed.to_data()])).status_code == 201
 
 
 @pytest.mark.parametrize("document_id", ["x", "ab" * 32, "a%00", "..%2f..%2fhub.toml"])
