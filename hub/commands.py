@@ -156,12 +156,15 @@ def connection_resume(connection: Name, config: Config = HUB_TOML) -> None:
 def parked_list(
     config: Config = HUB_TOML, as_json: AsJson = False,
     tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
+    state: Annotated[str, typer.Option(help="parked, refused, waiting or held.")] = "parked",
 ) -> None:  # fmt: skip
-    """Parked deliveries, oldest first; a hundred at most."""
+    """Parked deliveries, or those in another state, oldest first; a hundred at most."""
+    if state not in ("parked", "refused", "waiting", "held"):
+        _fail("the state is parked, refused, waiting or held")
 
     def act(hub: Hub) -> Any:
         with hub.ledger.reading() as tx:
-            rows = tx.troubles(tenant=tenant or None)
+            rows = tx.troubles(tenant=tenant or None, state=state)
         keep = ("connection", "seq", "type", "cause", "attempts", "request_id")
         return [{k: row[k] for k in keep} | {"since": _text(row["at"])} for row in rows]
 
@@ -223,12 +226,13 @@ def parked_skip(
 
 @request_app.command("show")
 def request_show(tenant: str, request_id: str, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
-    """A request's status, legal clocks and timeline."""
+    """A request's status, legal clocks and timeline. Its first eight characters, as people see them, are enough."""
+    from hub.requests import whole_id
     from hub.timeline import lines, request_view
 
     def act(hub: Hub) -> Any:
         with hub.ledger.reading() as tx:
-            return request_view(tx, hub.acceptance.directory, tenant, request_id)
+            return request_view(tx, hub.acceptance.directory, tenant, whole_id(tx, tenant, request_id))
 
     found = _with_hub(config, act)
     if found is None:
@@ -280,6 +284,16 @@ def client_show(
             return [c.to_dict() for c in clients.listing(tx) if client_id in ("", c.id)]
 
     _show(_with_hub(config, act), as_json)
+
+
+@client_app.command("disable")
+def client_disable(client_id: str, config: Config = HUB_TOML) -> None:
+    """Take a client's rights away, at once for new calls."""
+    from hub import clients
+
+    if not _with_hub(config, lambda hub: clients.disable(hub.ledger, client_id)):
+        _fail("no such client")
+    typer.echo("Disabled.")
 
 
 @link_app.command("import")
@@ -347,6 +361,21 @@ def connector_try(connection: Name, config: Config = HUB_TOML) -> None:
     raise typer.Exit(0 if probe.ok else 1)
 
 
+@app.command(rich_help_panel=DEVELOP)
+def faults(
+    seed: Annotated[int, typer.Option(help="Draws the schedule; the same seed breaks the same things.")] = 1,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long things are broken.")] = 2.0,
+    embedded: Annotated[bool, typer.Option("--embedded", help="One process on SQLite, no servers.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the page of results here.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Leave the books and the logs in this folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Break a whole hub of real processes for a while, then balance its books. Needs RabbitMQ and PostgreSQL installed."""
+    from hub.faults import play
+
+    raise typer.Exit(play(seed=seed, minutes=minutes, embedded=embedded, report=report, keep=keep, as_json=as_json))
+
+
 @schema_app.command("list")
 def schema_list(as_json: AsJson = False) -> None:
     """The event types and their versions."""
@@ -397,9 +426,12 @@ def _run(
 ) -> None:
     from hub.logs import configure
     from hub.wiring import open_hub
+    from schemas.errors import ConfigError
 
     hub = open_hub(config)
     configure(hub.settings.log_level)
+    if hub.settings.bus == "embedded" and relay != workers:
+        raise ConfigError("the embedded bus lives in one process: run `unefois serve`", key="bus")
     hub.prepare()
     if relay:
         hub.start_relay()

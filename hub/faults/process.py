@@ -1,7 +1,7 @@
 """One process of the hub as `unefois <role>` runs it, with a clock that the campaign can move.
 
-Run as `python -m hub.faults.process CLOCK ROLE CONFIG`. CLOCK is a file of eight bytes, the seconds by which the ledger's
-clock of this process is wrong. Everything else is the command itself.
+Run as `python -m hub.faults.process CLOCK ROLE CONFIG`. CLOCK is a file of eight bytes: the seconds by which the clock
+of the ledger is wrong in this process. Everything else is the command itself.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ class Proxy:
         self._budget: dict[Direction, int] = {}
         self._flowing = threading.Event()
         self._flowing.set()
+        self._deaf: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self._port = 0
         self.accepted = 0
@@ -68,6 +69,11 @@ class Proxy:
         """Let nothing pass any more, while all connections seem to stand."""
         self._flowing.clear()
 
+    def hold_standing(self) -> None:
+        """The connections that stand now carry nothing any more; those made later do."""
+        with self._gate:
+            self._deaf.update(one for pair in self._pairs for one in pair)
+
     def release(self) -> None:
         self._flowing.set()
 
@@ -90,6 +96,8 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._flowing.wait()
+                if source in self._deaf:
+                    continue
                 allowed = self._spend(direction, len(data))
                 target.sendall(data[:allowed])
                 if allowed < len(data):

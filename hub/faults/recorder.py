@@ -67,7 +67,7 @@ class Recorder:
         self.books = {name: Book(folder / f"{name}.book", knows) for name, knows in targets.items()}
         self.troubles: dict[str, int] = defaultdict(int)  # calls that went wrong, by kind
         self._wrong: dict[str, str] = {}
-        self._dice = random.Random(seed)  # noqa: S311
+        self._dice = random.Random(seed)
         self._server = _Server(("127.0.0.1", 0), _handler_of(self))
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="recorder", daemon=True).start()
 

@@ -67,12 +67,14 @@ def account_of(name: str) -> Account:
 class Den:
     """A temporary folder and the processes started for it. `close` ends them all; else their keeper does.
 
-    They are ended by `farewell`, and by SIGKILL if that does not do.
+    They are ended by `farewell`, and by SIGKILL if that does not do. `parent`: where to make the folder.
     """
 
-    def __init__(self, name: str, *, farewell: signal.Signals, owner: str | None = None) -> None:
+    def __init__(
+        self, name: str, *, farewell: signal.Signals, owner: str | None = None, parent: Path | None = None
+    ) -> None:
         self._farewell = farewell
-        self.folder = Path(tempfile.mkdtemp(prefix=f"unefois-{name}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"unefois-{name}-", dir=parent))
         self._account = account_of(owner) if owner and os.geteuid() == 0 else Account()
         if self._account:
             os.chown(self.folder, self._account["user"], self._account["group"])
@@ -446,8 +448,8 @@ class Postgres:
 class PostgresServer:
     """A server from installed binaries; never run by root, which PostgreSQL refuses."""
 
-    def __init__(self, den: Den, binaries: Path) -> None:
-        self._den, self._binaries = den, binaries
+    def __init__(self, den: Den, binaries: Path, *, small: bool = False) -> None:
+        self._den, self._binaries, self._small = den, binaries, small
         self._data = den.folder / "data"
         (self._port,) = free_ports(1)
         self._child: subprocess.Popen[bytes] | None = None
@@ -468,6 +470,7 @@ class PostgresServer:
             "unix_socket_directories": "",
             "fsync": "off",
             "max_connections": "200",
+            **({"max_wal_size": "64MB", "min_wal_size": "32MB"} if self._small else {}),
         }
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         self._child = self._den.start([str(self._binaries / "postgres"), "-D", str(self._data), *settings])
@@ -477,6 +480,13 @@ class PostgresServer:
         assert self._child is not None
         self._child.send_signal(sign)
         self._den.forget(self._child)
+
+    def start_if_ended(self) -> None:
+        """A server whose disk is full may end by itself."""
+        assert self._child is not None
+        if self._child.poll() is not None:
+            self._den.forget(self._child)
+            self.start()
 
 
 def ask_for_one(url: str) -> None:
@@ -495,10 +505,17 @@ def postgres_service() -> Iterator[Postgres]:
         finally:
             postgres.drop_all()
         return
+    with private_postgres() as private:
+        yield private
+
+
+@contextlib.contextmanager
+def private_postgres(parent: Path | None = None) -> Iterator[Postgres]:
+    """A server of our own, its data below `parent`. Raises `ServiceUnavailable` where it cannot be had."""
     binaries = postgres_binaries()
-    den = Den("postgres", farewell=signal.SIGINT, owner="postgres")
+    den = Den("postgres", farewell=signal.SIGINT, owner="postgres", parent=parent)
     try:
-        server = PostgresServer(den, binaries)
+        server = PostgresServer(den, binaries, small=parent is not None)
         server.start()
         yield Postgres(server.url, server)
     finally:

@@ -1,0 +1,294 @@
+"""The faults. Each is a function that breaks something, mends it, and returns the moment from which all should be well.
+
+`KINDS` names them in the words of the report. Which of them comes when is drawn in `hub.faults.schedule`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pika
+
+from bus.api import connection_queue
+from hub.faults import disk
+from hub.faults.driver import Driver
+from hub.faults.package import POISON
+from hub.faults.process import move_clock
+from hub.faults.recorder import MISBEHAVIOURS
+from hub.faults.services import Postgres, Rabbit
+from hub.faults.town import TARGETS, TENANT, Town, until
+
+NAP = 20.0  # longer than every lease, shorter than the settling time of the target that is searched
+CLOCK_ERROR = 20.0
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a fault may touch. `stop`: nobody tells any more, so hurry."""
+
+    town: Town
+    drivers: Sequence[Driver]
+    dice: random.Random
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def pause(self, low: float, high: float) -> None:
+        self.stop.wait(self.dice.uniform(low, high))
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """`detail`: what was hit. `at`: since when all should be well. `bound`: seconds within which events must flow to
+    every target again, None where none is promised. `broker`: every queue must have its consumer by then, too."""
+
+    detail: str
+    at: float
+    bound: float | None = None
+    broker: bool = False
+
+
+Break = Callable[[Scene], Mended]
+
+
+# --- processes ---------------------------------------------------------------------------------------------------
+
+
+def kill_process(scene: Scene) -> Mended:
+    name = scene.dice.choice(list(scene.town.members))
+    scene.town.kill(name)
+    return _now(name)
+
+
+def kill_all_processes(scene: Scene) -> Mended:
+    with scene.town.hold_restarts():
+        for name in scene.town.members:
+            scene.town.kill(name)
+    return _now("all")
+
+
+def sleep_process(scene: Scene) -> Mended:
+    name = scene.dice.choice(list(scene.town.members))
+    scene.town.sleep(name)
+    scene.pause(NAP, NAP)
+    scene.town.wake(name)
+    return _now(name)
+
+
+def poison(scene: Scene) -> Mended:
+    target = scene.dice.choice(list(TARGETS))
+    scene.dice.choice(list(scene.drivers)).want(POISON, target)
+    return _now(target)
+
+
+def move_one_clock(scene: Scene) -> Mended:
+    member = scene.dice.choice(list(scene.town.members.values()))
+    wrong = scene.dice.choice((-CLOCK_ERROR, CLOCK_ERROR))
+    move_clock(member.clock, wrong)
+    scene.pause(8, 12)
+    move_clock(member.clock, 0.0)
+    return _now(f"{member.name} {wrong:+.0f} s")
+
+
+# --- the broker --------------------------------------------------------------------------------------------------
+
+
+def kill_node(scene: Scene) -> Mended:
+    return _kill(scene, scene.dice.choice(scene.town.rabbits))
+
+
+def kill_leader(scene: Scene) -> Mended:
+    queue = connection_queue(f"{TENANT}.{scene.dice.choice(list(TARGETS))}")
+    lines = scene.town.rabbits[0].ctl("-q", "list_queues", "name", "leader").splitlines()
+    leader = next((line.split()[1] for line in lines if line.split()[:1] == [queue]), "")
+    found = [rabbit for rabbit in scene.town.rabbits if rabbit.node.name == leader]
+    return _kill(scene, found[0] if found else scene.town.rabbits[0])
+
+
+def kill_all_nodes(scene: Scene) -> Mended:
+    nodes = [rabbit.node for rabbit in scene.town.rabbits]
+    for node in nodes:
+        node.end(signal.SIGKILL)
+    for node in nodes:
+        node.begin()
+    for node in nodes:
+        node.await_ready()
+    return Mended("three nodes", time.monotonic(), 15.0, broker=True)
+
+
+def delete_queue(scene: Scene) -> Mended:
+    queue = connection_queue(f"{TENANT}.{scene.dice.choice(list(TARGETS))}")
+    with pika.BlockingConnection(pika.URLParameters(scene.town.rabbits[0].url)) as connection:
+        connection.channel().queue_delete(queue)
+    return Mended(queue, time.monotonic(), 15.0, broker=True)
+
+
+def close_connections(scene: Scene) -> Mended:
+    rabbit = scene.dice.choice(scene.town.rabbits)
+    rabbit.ctl("close_all_connections", "--vhost", "/", "closed by the campaign")
+    return Mended(rabbit.node.name, time.monotonic(), 15.0, broker=True)
+
+
+def cut_in_mid_frame(scene: Scene) -> Mended:
+    proxy = scene.dice.choice(scene.town.proxies)
+    direction = scene.dice.choice(("up", "down"))
+    proxy.cut_after(scene.dice.randrange(200, 3000), direction)  # type: ignore[arg-type]
+    scene.pause(1, 2)
+    return Mended(direction, time.monotonic(), 15.0, broker=True)
+
+
+def go_deaf(scene: Scene) -> Mended:
+    """Connections stand and carry nothing; new ones work. They must be noticed and replaced."""
+    for proxy in scene.town.proxies:
+        proxy.hold_standing()
+    return Mended("every connection", time.monotonic(), 30.0, broker=True)
+
+
+def part_nodes(scene: Scene) -> Mended:
+    rabbits = list(scene.town.rabbits)
+    alone = scene.dice.choice(rabbits)
+    others = [rabbit for rabbit in rabbits if rabbit is not alone]
+    cookie = alone.ctl("eval", "erlang:get_cookie().").strip()
+    for other in others:
+        _cut_off(alone, other)
+        _cut_off(other, alone)
+    scene.pause(8, 15)
+    for other in others:
+        for one, peer in ((alone, other), (other, alone)):
+            one.ctl("eval", f"erlang:set_cookie('{peer.node.name}', {cookie}), net_adm:ping('{peer.node.name}').")
+    until(lambda: not alone.ctl("await_startup").startswith("Error"), 60)
+    return Mended(alone.node.name, time.monotonic(), 15.0, broker=True)
+
+
+def _cut_off(one: Rabbit, peer: Rabbit) -> None:
+    name = peer.node.name
+    one.ctl("eval", f"erlang:set_cookie('{name}', bad), erlang:disconnect_node('{name}').")
+
+
+def _kill(scene: Scene, rabbit: Rabbit) -> Mended:
+    rabbit.kill()
+    scene.pause(2, 6)
+    rabbit.start()
+    return Mended(rabbit.node.name, time.monotonic(), 15.0, broker=True)
+
+
+# --- the database and its disk -----------------------------------------------------------------------------------
+
+
+def restart_database(scene: Scene) -> Mended:
+    postgres = _postgres(scene)
+    if scene.dice.random() < 0.5:
+        postgres.kill()
+    else:
+        postgres.server.end(signal.SIGINT)
+    scene.pause(0.5, 4)
+    postgres.start()
+    return Mended("restarted", time.monotonic(), 15.0, broker=True)
+
+
+def cut_database_connections(scene: Scene) -> Mended:
+    cut = _postgres(scene).cut_connections()
+    return Mended(f"{cut} connections", time.monotonic(), 15.0, broker=True)
+
+
+def fill_disk(scene: Scene) -> Mended:
+    place = scene.town.disk
+    assert place is not None
+    disk.fill(place)
+    scene.pause(5, 8)
+    disk.relieve(place)
+    if scene.town.postgres is not None:
+        scene.town.postgres.server.start_if_ended()
+        until(lambda: scene.town.hub.ledger.now() and scene.town.counts(), 60)
+    return Mended("full", time.monotonic(), 15.0)
+
+
+def _postgres(scene: Scene) -> Postgres:
+    assert scene.town.postgres is not None
+    return scene.town.postgres
+
+
+def _now(detail: str) -> Mended:
+    return Mended(detail, time.monotonic())
+
+
+# --- the targets -------------------------------------------------------------------------------------------------
+
+
+class Moods(threading.Thread):
+    """Beside all the other faults, one target after the other misbehaves for a while."""
+
+    def __init__(self, scene: Scene, seed: int) -> None:
+        super().__init__(name="moods", daemon=True)
+        self._scene, self._dice = scene, random.Random(seed)
+        self.seen: list[tuple[float, str, str]] = []  # (when, target, kind)
+
+    def run(self) -> None:
+        recorder, stop = self._scene.town.recorder, self._scene.stop
+        while not stop.wait(self._dice.uniform(2, 6)):
+            target, kind = self._dice.choice(list(TARGETS)), self._dice.choice(MISBEHAVIOURS)
+            self.seen.append((time.monotonic(), target, kind))
+            recorder.misbehave(target, kind)
+            stop.wait(self._dice.uniform(2, 5))
+            recorder.behave(target)
+
+    def sulking(self, since: float) -> set[str]:
+        """The targets that misbehaved after that moment."""
+        return {target for at, target, _ in self.seen if at > since}
+
+
+FULL: dict[str, Break] = {
+    "process killed": kill_process,
+    "all processes killed": kill_all_processes,
+    "process asleep for 20 s": sleep_process,
+    "poison that kills a worker": poison,
+    "clock of a process moved": move_one_clock,
+    "broker node killed": kill_node,
+    "leader of a queue killed": kill_leader,
+    "all broker nodes killed": kill_all_nodes,
+    "queue deleted": delete_queue,
+    "broker closes connections": close_connections,
+    "connection cut in mid-frame": cut_in_mid_frame,
+    "connections stand and carry nothing": go_deaf,
+    "broker nodes parted": part_nodes,
+    "database restarted": restart_database,
+    "database connections cut": cut_database_connections,
+    "disk of the ledger full": fill_disk,
+}
+EMBEDDED: dict[str, Break] = {
+    "process killed": kill_process,
+    "process asleep for 20 s": sleep_process,
+    "poison that kills a worker": poison,
+    "clock of a process moved": move_one_clock,
+    "disk of the ledger full": fill_disk,
+}
+
+
+def kinds_of(town: Town) -> tuple[dict[str, Break], dict[str, str]]:
+    """The faults that can be made here, and those that cannot, with the reason."""
+    kinds = dict(EMBEDDED if town.embedded else FULL)
+    left_out = {}
+    if town.disk is None:
+        del kinds["disk of the ledger full"]
+        left_out["disk of the ledger full"] = "only root can mount a small file system"
+    return kinds, left_out
+
+
+@contextlib.contextmanager
+def nothing_left_broken(town: Town):  # type: ignore[no-untyped-def]
+    """Whatever happened, wake and mend all."""
+    try:
+        yield
+    finally:
+        for member in town.members.values():
+            with contextlib.suppress(ProcessLookupError):
+                member.child.send_signal(signal.SIGCONT)
+            move_clock(member.clock, 0.0)
+        for proxy in town.proxies:
+            proxy.release()
+        if town.disk is not None:
+            disk.relieve(town.disk)
