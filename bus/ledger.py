@@ -565,12 +565,12 @@ class Transaction:
         """How many deliveries the accepted events called for."""
         return int(self.sql.execute(select(func.count()).select_from(deliveries)).scalar_one())
 
-    def troubles(self, *, tenant: str | None = None, limit: int = 100) -> list[Mapping[str, Any]]:
-        """Parked deliveries, oldest first, with what an operator needs and no personal data."""
+    def troubles(self, *, tenant: str | None = None, state: str = PARKED, limit: int = 100) -> list[Mapping[str, Any]]:
+        """Deliveries in a state, oldest first, with what an operator needs and no personal data."""
         query = (
             select(deliveries, events.c.type, events.c.tenant, events.c.id, events.c.request_id)
             .join(events, events.c.seq == deliveries.c.seq)
-            .where(deliveries.c.state == PARKED)
+            .where(deliveries.c.state == state)
         )
         if tenant is not None:
             query = query.where(events.c.tenant == tenant)

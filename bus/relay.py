@@ -35,6 +35,15 @@ class Views(Protocol):
         """True when the package reads its own queue over AMQP, one CloudEvent a message."""
         ...
 
+    def silent(self, tx: Transaction) -> tuple[set[str], set[str]]:
+        """Of the outside connections: those that are paused (their deliveries wait) and those that only observe
+        (nothing is put into their queues)."""
+        ...
+
+    def receipts(self) -> Sequence[str]:
+        """The queues in which broker users find the receipts of what they published."""
+        ...
+
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
         """The event as this connection may see it, in structured JSON."""
         ...
@@ -83,14 +92,16 @@ class Relay:
         now = time.monotonic()
         stuck = {connection for connection, (until, _) in self._stuck.items() if until > now}
         with self._ledger.reading() as tx:
-            pairs = tx.unsent(_BATCH, [c for c in self._views.connections() if c not in stuck])
+            paused, observing = self._views.silent(tx)
+            pairs = tx.unsent(_BATCH, [c for c in self._views.connections() if c not in stuck | paused])
             if not pairs:
                 return 0
             stored = tx.load(sorted({seq for _, seq in pairs}))
             viewed = [(c, s, self._views.view(tx, stored[s], c)) for c, s in pairs if s in stored]
         inner = [row for row in viewed if not self._views.outside(row[0])]
-        outer = [row for row in viewed if self._views.outside(row[0])]
+        outer = [row for row in viewed if self._views.outside(row[0]) and row[0] not in observing]
         done = self._send(_packed(inner), SENT)
+        done += self._observe([(c, seq) for c, seq, _ in viewed if c in observing])
         for round_ in _rounds(outer, lambda seq: stored[seq].order_key):
             done += self._send(_single(row for row in round_ if row[0] not in self._stuck), DELIVERED)
         self.sent += done
@@ -121,6 +132,8 @@ class Relay:
         self._tidied = now
         for connection in self._views.connections():
             self._declare(connection)
+        if not self._bus.volatile:
+            self._bus.declare([Queue(name, "receipts") for name in self._views.receipts()])
         with self._ledger.reading() as tx:
             late = tx.sent_before(tx.now - self._resend_after)
         for connection in late:
@@ -169,6 +182,12 @@ class Relay:
         for connection in {c for c, _ in taken} - set(failed):
             self._stuck.pop(connection, None)
         return len(taken)
+
+    def _observe(self, pairs: Sequence[tuple[str, int]]) -> int:
+        if pairs:
+            with self._ledger.transaction() as tx:
+                tx.mark_sent(pairs, state=DELIVERED)
+        return len(pairs)
 
     def _mend(self, connection: str, cause: str) -> None:
         _log.warning("queue did not take", connection=connection, cause=cause)

@@ -370,7 +370,7 @@ def faults(
     keep: Annotated[Path | None, typer.Option(help="Leave the books and the logs in this folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Break a whole hub of real processes for a while, then balance its books. Needs RabbitMQ and PostgreSQL installed."""
+    """Break a hub of real processes for a while, then balance its books. Wants RabbitMQ and PostgreSQL installed."""
     from hub.faults import play
 
     raise typer.Exit(play(seed=seed, minutes=minutes, embedded=embedded, report=report, keep=keep, as_json=as_json))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
 
+from bus.api import receipts_queue
 from bus.ledger import Claimed, StoredEvent, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED
 from bus.worker import Ended
@@ -30,8 +32,9 @@ _CACHE = 4000
 class Desk:
     """Implements `bus.relay.Views` and `bus.worker.Desk` for the connections of a directory."""
 
-    def __init__(self, acceptance: Acceptance) -> None:
+    def __init__(self, acceptance: Acceptance, broker_users: Callable[[], Sequence[str]] = tuple) -> None:
         self._acceptance = acceptance
+        self.broker_users = broker_users
         self._trees: dict[tuple[str, ...], Tree] = {}
         self._encoded: OrderedDict[tuple[int, int, tuple[str, ...]], bytes] = OrderedDict()
 
@@ -41,6 +44,14 @@ class Desk:
     def outside(self, connection: str) -> bool:
         member = self._acceptance.directory.members.get(connection)
         return member is not None and member.outside
+
+    def silent(self, tx: Transaction) -> tuple[set[str], set[str]]:
+        members = [m for m in self._acceptance.directory.members.values() if m.outside]
+        paused = tx.paused() if members else {}
+        return {m.name for m in members if m.name in paused}, {m.name for m in members if m.mode != "live"}
+
+    def receipts(self) -> Sequence[str]:
+        return [receipts_queue(user) for user in self.broker_users()]
 
     def origin(self, connection: str) -> Origin:
         """Under which name and with which rights a connection's own events are accepted."""
@@ -72,11 +83,15 @@ class Desk:
         live = self._live(tx, member, keys)
         return {
             c.seq: Delivery(
-                with_recipient(seen[c.seq], member.system, references.get(c.seq)), f"{connection}-{c.seq}",
-                references.get(c.seq), c.attempt, keys[c.seq][1], c.seq in live,
+                event=with_recipient(seen[c.seq], member.system, references.get(c.seq)),
+                key=delivery_key(connection, seen[c.seq]),
+                reference=references.get(c.seq),
+                attempt=c.attempt,
+                request_id=keys[c.seq][1],
+                live=c.seq in live,
             )
             for c in claimed
-        }  # fmt: skip
+        }
 
     def check(self, connection: str, events: Sequence[Event]) -> None:
         origin = self.origin(connection)
@@ -195,6 +210,12 @@ class Desk:
 
     def _member(self, connection: str) -> Member:
         return self._acceptance.directory.members[connection]
+
+
+def delivery_key(connection: str, event: Event) -> str:
+    """The idempotency key of a delivery: from what names the event for ever, so that it outlives even a database that
+    was restored and numbers its events again."""
+    return hashlib.sha256(f"{connection}\0{event.source}\0{event.id}".encode()).hexdigest()[:32]
 
 
 def with_recipient(event: Event, system: str, reference: str | None) -> Event:

@@ -49,7 +49,7 @@ class Poller:
                 self._again.wait(max(0.0, pause - (time.monotonic() - started)))
                 self._again.clear()
         finally:
-            self.give_back()
+            self._give_back()
 
     def hurry(self) -> None:
         """Poll now; also wakes a poller that must stop."""
@@ -117,7 +117,7 @@ class Poller:
             polled.acknowledge()
         return sum(v.outcome == "accepted" for v in verdicts), len(refused)
 
-    def give_back(self) -> None:
+    def _give_back(self) -> None:
         try:
             with self._ledger.transaction() as tx:
                 token = tx.take_lease(self._name, self._owner, 0.0)

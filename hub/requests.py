@@ -181,6 +181,14 @@ def read(tx: Transaction, tenant: str, request_id: str) -> Request | None:
     return _request(row._mapping) if row else None
 
 
+def whole_id(tx: Transaction, tenant: str, start: str) -> str:
+    """The id of the one request of a tenant that begins so, in either case; `start` itself when none or several do."""
+    begins = requests.c.id.like(f"{start.lower().replace('%', '').replace('_', '')}%")
+    query = select(requests.c.id).where(requests.c.tenant == tenant, begins).limit(2)
+    found = [row.id for row in tx.sql.execute(query)]
+    return found[0] if len(found) == 1 and len(start) >= 8 else start
+
+
 def listing(
     tx: Transaction, tenant: str, *, intake: str | None, after: tuple[float, str] | None, limit: int
 ) -> list[Request]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bus.ledger import Transaction
-from hub import procedures
+from hub import clients, procedures
 from hub import requests as timelines
 from hub.directory import Directory
+from hub.procedures import Incomplete
 
+_PARIS = ZoneInfo("Europe/Paris")
 STATUS = {
     "received": "reçue", "transferred": "transmise au service", "incomplete": "incomplète", "in_progress": "en cours",
     "awaiting_payment": "en attente de paiement", "granted": "accordée", "rejected": "rejetée",
@@ -40,17 +44,20 @@ def request_view(tx: Transaction, directory: Directory, tenant: str, request_id:
     if request is None:
         return None
     procedure = directory.catalogue.get(request.procedure)
+    steps = timelines.timeline(tx, request.id)
+    labels = _labels(tx, directory, tenant)
     view: dict[str, Any] = {
         "id": request.id, "procedure": request.procedure, "label": procedure.label if procedure else request.procedure,
         "status": request.status, "phase": request.phase, "final": request.final, "reason": request.reason,
         "intake": request.intake, "confidential": request.confidential, "submitted_at": request.submitted_at,
         "received_at": _iso(request.received_at),
         "references": [{"system": s, "id": i} for s, i in timelines.references(tx, [request.id]).get(request.id, [])],
-        "timeline": [_step(step, directory) for step in timelines.timeline(tx, request.id)],
+        "timeline": [_step(step, labels) for step in steps],
     }  # fmt: skip
     if procedure is not None:
         received = datetime.fromtimestamp(request.received_at, UTC)
-        clocks = procedures.clocks(procedure, received, now=datetime.fromtimestamp(tx.now, UTC))
+        now = datetime.fromtimestamp(tx.now, UTC)
+        clocks = procedures.clocks(procedure, received, incomplete_periods=_missing(steps), now=now)
         view["clocks"] = {
             "registration_due": _day(clocks.registration_due), "receipt_due": _day(clocks.receipt_due),
             "silence": clocks.silence, "silence_on": _day(clocks.silence_on), "suspended": clocks.suspended,
@@ -60,23 +67,47 @@ def request_view(tx: Transaction, directory: Directory, tenant: str, request_id:
 
 
 def lines(view: Mapping[str, Any]) -> list[str]:
-    """The view as text."""
+    """The view as text, in Paris time."""
     head = f"{view['label']} — demande {view['id'].split('-')[0].upper()} : {STATUS[view['status']]}"
-    return [head, *(f"  {step['at'][11:19]}  {step['text']}" for step in view["timeline"])]
+    return [head, *(f"  {_clock(step['at'])}  {step['text']}" for step in view["timeline"])]
 
 
-def _step(step: Mapping[str, Any], directory: Directory) -> dict[str, Any]:
-    return {**step, "at": _iso(step["at"]), "text": _sentence(step, directory)}
+Labels = Callable[[str], str]
 
 
-def _sentence(step: Mapping[str, Any], directory: Directory) -> str:
+def _labels(tx: Transaction, directory: Directory, tenant: str) -> Labels:
+    """What people call a connection, a client, or the hub itself."""
+    callers = {f"{c.tenant}.{c.id}": c.label for c in clients.listing(tx) if c.tenant == tenant}
+    return lambda name: "Unefois" if name == f"{tenant}.hub" else callers.get(name) or directory.label(name)
+
+
+def _missing(steps: Iterable[Mapping[str, Any]]) -> list[Incomplete]:
+    """When documents were asked for and when the request went on, from the statuses that were applied."""
+    periods: list[Incomplete] = []
+    for step in steps:
+        if step["kind"] != "status" or step.get("mark"):
+            continue
+        day = datetime.fromtimestamp(step["at"], _PARIS).date()
+        waiting = bool(periods) and periods[-1].received_on is None
+        if step["status"] == "incomplete" and not waiting:
+            periods.append(Incomplete(day))
+        elif step["status"] != "incomplete" and waiting:
+            periods[-1] = replace(periods[-1], received_on=day)
+    return periods
+
+
+def _step(step: Mapping[str, Any], label: Labels) -> dict[str, Any]:
+    return {**step, "at": _iso(step["at"]), "text": _sentence(step, label)}
+
+
+def _sentence(step: Mapping[str, Any], label: Labels) -> str:
     kind = step["kind"]
     if kind == "delivery":
         what = _TYPES.get(step["type"], step["type"])
-        text = f"{_label(step['connection'], directory)} {_STATES[step['state']].format(what)}"
+        text = f"{label(step['connection'])} {_STATES[step['state']].format(what)}"
         detail = step.get("answer") if step["state"] in ("delivered", "skipped") else step.get("cause")
         return f"{text} — {detail}" if detail else text
-    origin = _label(step["origin"], directory)
+    origin = label(step["origin"])
     if kind == "received":
         return f"Reçue par {origin}"
     if kind == "status":
@@ -92,8 +123,8 @@ def _sentence(step: Mapping[str, Any], directory: Directory) -> str:
     return f"{origin} annonce un changement"
 
 
-def _label(name: str, directory: Directory) -> str:
-    return "Unefois" if name.endswith(".hub") else directory.label(name)
+def _clock(at: str) -> str:
+    return datetime.fromisoformat(at).astimezone(_PARIS).strftime("%d/%m %H:%M:%S")
 
 
 def _iso(at: float) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from bus.api import Bus, Queue, receipts_queue
+from bus.api import Bus
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.relay import Relay
@@ -108,7 +108,7 @@ class Hub:
         self.raccordements: dict[str, Raccordement] = {}
         pepper = derived(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         self.acceptance = Acceptance(self.registry, self._directory([]), pepper=pepper, count=self.metrics.accepted)
-        self.desk = Desk(self.acceptance)
+        self.desk = Desk(self.acceptance, self._broker_users)
         self.batcher = Batcher(self.ledger, self.acceptance)
         self.relay = Relay(self.ledger, self.bus, self.desk, owner=self.owner)
         self.inlet = Inlet(self.ledger, self.bus, self.acceptance, self.origin_of_broker_user)
@@ -150,7 +150,7 @@ class Hub:
     def origin_of_broker_user(self, user: str) -> Any:
         with self.ledger.reading() as tx:
             client = clients.by_broker_user(tx, user)
-        return client.origin if client is not None else None
+        return client.origin if client is not None and "events:write" in client.scopes else None
 
     def _directory(self, hooks: Sequence[webhooks.Webhook]) -> Directory:
         wanted = dict(self._configured())
@@ -203,7 +203,6 @@ class Hub:
     # --- running ------------------------------------------------------------------------------------------------
 
     def start_relay(self) -> None:
-        self._declare_receipts()
         self._thread("relay", self.relay.run)
         keeper = Keeper(self.ledger, self.documents, self.settings.retention)
         self._thread("retention", lambda stop: keeper.run(stop, lambda: self.relay.active))
@@ -298,12 +297,9 @@ class Hub:
             except HubError as error:
                 _log.warning("watch waits", error=type(error).__name__)
 
-    def _declare_receipts(self) -> None:
-        if self.bus.volatile:
-            return
+    def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:
-            users = clients.broker_users(tx)
-        self.bus.declare([Queue(receipts_queue(user), "receipts") for user in users])
+            return clients.broker_users(tx)
 
     def _thread(self, name: str, run: Callable[[threading.Event], Any]) -> None:
         def guarded() -> None:

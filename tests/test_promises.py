@@ -425,3 +425,22 @@ def test_an_outside_package_reads_its_own_queue_in_order(make: Make) -> None:
 def _paused(hub: RecordingHub) -> dict[str, str]:
     with hub.ledger.reading() as tx:
         return tx.paused()
+
+
+def test_a_paused_outside_package_gets_nothing_more_and_an_observing_one_nothing(make: Make) -> None:
+    hub = make({"externe": Package(), "koha": Package()}, start=False, outside=["externe"])
+    name = f"{TENANT}.externe"
+    with hub.ledger.transaction() as tx:
+        tx.pause(name, "essai")
+    hub.submit(move(1, 1))
+    hub.start()
+    hub.settled("koha", "delivered", 1)
+    assert hub.counts("externe") == {"expected": 1}
+
+    with hub.ledger.transaction() as tx:
+        tx.resume(name)
+    hub.settled("externe", "delivered", 1)
+    hub.observe("externe")
+    hub.submit(move(1, 2))
+    hub.settled("externe", "delivered", 2)
+    assert hub.bus.depth(outside_queue(name)).ready == 1

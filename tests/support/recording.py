@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -123,6 +123,12 @@ class RecordingHub:
 
     def submit(self, *events: Event, origin: Origin = PORTAL) -> list[Verdict]:
         return submit_safely(self.acceptance, self.ledger, origin, events)
+
+    def observe(self, name: str) -> None:
+        """Turn a connection to the mode `observe`."""
+        old = self.acceptance.directory
+        members = [replace(m, mode="observe") if m.system == name else m for m in old.members.values()]
+        self.acceptance.directory = Directory(members, old.catalogue, old.tenants)
 
     def counts(self, name: str) -> dict[str, int]:
         with self.ledger.reading() as tx:
