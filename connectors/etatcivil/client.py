@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import Any
 
 from connectors.sdk.files import Folder, put_away, ready, set_aside
-from schemas.errors import AccessDenied, InvalidMessage
+from schemas.errors import InvalidMessage
 
 MAX_RETURN_BYTES = 8 * 1024
 RETURN_COLUMNS = ("reference", "statut", "date", "motif")
@@ -56,15 +56,15 @@ class ReturnFolder:
 
     def read(self, name: str) -> ReturnFile:
         """Raises InvalidMessage, with the reason in French, when it is not exactly one return. What is not a return
-        file is not even opened: no record may come back this way."""
+        file is not even opened: no record may come back this way. Raises AccessDenied for one that we may not open."""
         match = _RETURN_NAME.fullmatch(name)
         if match is None:
             raise InvalidMessage("Seul retour-<référence>.csv est lu : aucune pièce jointe.", code="nom")
         try:
             content = self._folder.read(name, MAX_RETURN_BYTES)
-        except (AccessDenied, InvalidMessage):
+        except InvalidMessage:
             raise InvalidMessage(
-                f"Fichier illisible ou de plus de {MAX_RETURN_BYTES} octets.", code="illisible"
+                f"Ce n'est pas un fichier de {MAX_RETURN_BYTES} octets au plus.", code="taille"
             ) from None
         row = self._row(content)
         if row["reference"] != match.group(1):

@@ -12,9 +12,9 @@ from typing import Any
 from connectors.etatcivil.client import ReturnFile, ReturnFolder, pack
 from connectors.etatcivil.mapping import attachment_names, identifier, is_ours, request_file
 from connectors.sdk import Connector, Context, Probe
-from connectors.sdk.files import MAX_FILE_BYTES, open_folder
+from connectors.sdk.files import MAX_FILE_BYTES, open_folder, unopened
 from schemas.delivery import Delivery, Done, Polled
-from schemas.errors import ConfigError, HubError, InvalidMessage, Refused
+from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused
 from schemas.event import Event
 
 _TOGETHER = 100
@@ -70,24 +70,30 @@ class EtatCivil(Connector):
         return Done("Déposé dans le logiciel d'état civil", prepared.name, [self._dropped(delivery, prepared.name)])
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        """A file that we may not open stays where it is, and is told once the others are read."""
         if self._returns is None:
             return
-        found = self._read_returns(self._returns)
+        closed: list[str] = []
+        found = self._read_returns(self._returns, closed)
         while batch := list(islice(found, _TOGETHER)):
             yield Polled([self._returned(file) for file in batch], acknowledge=partial(self._put_away, batch))
+        if closed:
+            raise unopened(len(closed))
 
     def close(self) -> None:
         for folder in (self._out, self._back):
             if folder is not None:
                 folder.close()
 
-    def _read_returns(self, returns: ReturnFolder) -> Iterator[ReturnFile]:
+    def _read_returns(self, returns: ReturnFolder, closed: list[str]) -> Iterator[ReturnFile]:
         for name in returns.names():
             try:
                 file = returns.read(name)
                 if not is_ours(file.reference, self._seal):
                     raise InvalidMessage("Aucune demande déposée ne porte cette référence.", code="reference")
                 yield file
+            except AccessDenied:
+                closed.append(name)
             except InvalidMessage as error:
                 returns.refuse(name, error.reason)
 

@@ -14,7 +14,7 @@ from typing import Any
 from connectors.filedrop.client import MAX_BYTES, Answer, Move, Reading, read_answers, read_news, write
 from connectors.filedrop.layout import Layout, Site
 from connectors.sdk import Connector, Context, Probe
-from connectors.sdk.files import Folder, explain, open_folder, put_away, ready, set_aside
+from connectors.sdk.files import Folder, explain, open_folder, put_away, ready, set_aside, unopened
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused
 from schemas.event import MAX_BATCH, Event
@@ -88,12 +88,17 @@ class FileDrop(Connector):
         return [outcomes[place] for place in range(len(deliveries))]
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        """A file that we may not open stays where it is, and is told once the others are read."""
         if self._back is None:
             return
+        closed = 0
         for name in ready(self._back):
             try:
                 reading = self._read(self._back, name)
                 events = [*self._moves(reading), *self._answered(reading)]
+            except AccessDenied:
+                closed += 1
+                continue
             except InvalidMessage as error:
                 set_aside(self._back, name, error.reason)
                 continue
@@ -103,6 +108,8 @@ class FileDrop(Connector):
             if reading.faults:
                 explain(self._back, name, "\n".join(reading.faults))
             yield from _in_parts(events, partial(put_away, self._back, name, reading.digest))
+        if closed:
+            raise unopened(closed)
 
     def close(self) -> None:
         for folder in (self._out, self._back):
@@ -175,8 +182,8 @@ class FileDrop(Connector):
             raise InvalidMessage("Ce nom de fichier n'est pas convenu.", code="nom")
         try:
             content = folder.read(name, MAX_BYTES)
-        except (AccessDenied, InvalidMessage):
-            raise InvalidMessage(f"Fichier illisible ou de plus de {MAX_BYTES} octets.", code="illisible") from None
+        except InvalidMessage:
+            raise InvalidMessage(f"Ce n'est pas un fichier de {MAX_BYTES} octets au plus.", code="taille") from None
         if news is not None and is_news:
             return read_news(self.site, news, name, content)
         return read_answers(self.site, name, content)

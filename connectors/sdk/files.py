@@ -106,6 +106,11 @@ def explain(folder: Folder, name: str, why: str) -> None:
     folder.put(f"{ERRORS}/{name[:100]}.motif.txt", f"{why}\n".encode())
 
 
+def unopened(count: int) -> TryLater:
+    """What to raise for files whose rights keep us out: a person must act, and the others need not wait for it."""
+    return TryLater(f"{count} fichier(s) de retour que les droits ne laissent pas ouvrir")
+
+
 def check_name(name: str) -> str:
     """`name` when it stays inside its folder and is visible there; else InvalidMessage."""
     parts = name.split("/")
@@ -320,7 +325,7 @@ class SftpFolder:
         await self._make_parent(sftp, name)
         temporary = self._at(_temporary(name))
         try:
-            async with sftp.open(temporary, "wb") as file:
+            async with await asyncio.wait_for(sftp.open(temporary, "wb"), self._timeout) as file:
                 await file.write(content)
                 with contextlib.suppress(asyncssh.SFTPOpUnsupported):
                     await file.fsync()
@@ -354,8 +359,11 @@ class SftpFolder:
         return sorted(found)[:MAX_NAMES]
 
     async def _read(self, sftp: asyncssh.SFTPClient, name: str, max_bytes: int) -> bytes:
-        async with sftp.open(self._at(name), "rb") as file:
-            content: Any = await file.read(max_bytes + 1)
+        file = await asyncio.wait_for(sftp.open(self._at(name), "rb"), self._timeout)
+        async with file:
+            size = (await asyncio.wait_for(file.stat(), self._timeout)).size or 0
+            _check_size(size, max_bytes)
+            content: Any = await asyncio.wait_for(file.read(max_bytes + 1), self._timeout + size / _SLOWEST)
         _check_size(len(content), max_bytes)
         return bytes(content)
 

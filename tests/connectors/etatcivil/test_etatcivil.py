@@ -50,9 +50,9 @@ def opened(office: CivilStatusTwin, documents: MemoryDocuments | None = None, **
     return EtatCivil(context_for("etatcivil", office.connection_settings(**changes), documents=documents))
 
 
-def polled(connector: EtatCivil) -> list[Event]:
+def polled(connector: EtatCivil, into: list[Event] | None = None) -> list[Event]:
     """Every event read, each committed: valid under its schema, then acknowledged."""
-    events: list[Event] = []
+    events = [] if into is None else into
     for batch in connector.poll(None):
         for event in batch.events:
             REGISTRY.validate(event)
@@ -324,6 +324,25 @@ def test_a_return_with_an_attachment_is_refused_unread(
     assert polled(connector) == []
     assert documents.contents == {}
     assert "aucune pièce jointe" in next((office.returns / "erreurs").glob("*.motif.txt")).read_text()
+
+
+def test_a_return_that_we_may_not_open_stays_and_the_others_are_read(
+    office: CivilStatusTwin, connector: EtatCivil
+) -> None:
+    first, second = (
+        str(dropped(connector, references=[{"system": "hubee", "id": name}]).reference) for name in ("a-1", "b-2")
+    )
+    office.close(first)
+    office.close(second)
+    office.misbehave("denied")
+
+    read: list[Event] = []
+    with pytest.raises(TryLater, match="1 fichier"):
+        polled(connector, read)
+
+    assert len(read) == 1
+    assert not (office.returns / "erreurs").exists()
+    assert len(polled(connector)) == 1
 
 
 def test_a_file_that_is_still_being_written_is_left_alone(office: CivilStatusTwin, connector: EtatCivil) -> None:

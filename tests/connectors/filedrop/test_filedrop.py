@@ -46,8 +46,8 @@ def local(package: PackageTwin, **changes: Any) -> FileDrop:
     return FileDrop(context_for("filedrop", package.local_settings(**changes)))
 
 
-def polled(connector: FileDrop) -> list[Event]:
-    events: list[Event] = []
+def polled(connector: FileDrop, into: list[Event] | None = None) -> list[Event]:
+    events = [] if into is None else into
     for batch in connector.poll(None):
         assert len(batch.events) <= 500
         for event in batch.events:
@@ -365,6 +365,19 @@ def test_a_file_that_says_nothing_usable_is_set_aside_and_stops_nothing(
     assert set_aside(package, name)
     assert (package.returns / "erreurs" / name).exists()
     assert polled(connector) == []
+
+
+def test_news_that_we_may_not_open_stay_and_the_others_are_read(package: PackageTwin, connector: FileDrop) -> None:
+    package.tell_move("F-7", "4 chemin du Vieux Lavoir", "38999", "Valbruyère")
+    package.tell_move("F-8", "5 chemin du Vieux Lavoir", "38999", "Valbruyère")
+    package.misbehave("denied")
+
+    read: list[Event] = []
+    with pytest.raises(TryLater, match="1 fichier"):
+        polled(connector, read)
+
+    assert [event.data["citizen"]["references"][0]["id"] for event in read] == ["F-8"]
+    assert [event.data["citizen"]["references"][0]["id"] for event in polled(connector)] == ["F-7"]
 
 
 def test_a_file_above_the_limit_is_set_aside(package: PackageTwin) -> None:

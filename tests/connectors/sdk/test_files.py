@@ -251,9 +251,13 @@ def test_a_refused_file_is_access_denied(twin: SftpTwin, remote: Folder) -> None
 
 def test_a_server_that_does_not_answer_is_try_later(twin: SftpTwin) -> None:
     folder = open_folder(twin.settings(timeout=0.5), "/depot")
-    twin.misbehave("slow")
-    with pytest.raises(TryLater):
-        folder.put("a.zip", b"x")
+    (twin.root / "depot" / "b.zip").write_bytes(b"x")
+    for attempt in (lambda: folder.put("a.zip", BIG), lambda: folder.read("b.zip")):
+        twin.misbehave("slow")
+        began = time.monotonic()
+        with pytest.raises(TryLater):
+            attempt()
+        assert time.monotonic() - began < 5, "the size that may come is no reason to wait for an answer"
     folder.close()
 
 
