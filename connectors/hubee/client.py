@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.sdk.http import HttpAnswer, HttpClient, OAuthClient, segment
+from connectors.sdk.http import SUCCESS, HttpAnswer, HttpClient, OAuthClient, segment
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 
 PAGE = 25
@@ -109,7 +109,9 @@ class HubEE:
         return [_notification(item) for item in body]
 
     def delete_notification(self, notification_id: str) -> None:
-        self._http.request("DELETE", f"notifications/{segment(notification_id)}", expect=(204, 200, 404))
+        answer = self._http.request("DELETE", f"notifications/{segment(notification_id)}", expect=(*SUCCESS, 404))
+        if answer.status != 404:
+            _done(answer)
 
     def case(self, case_id: str) -> Case:
         return _case(_object(self._http.request("GET", f"cases/{segment(case_id)}")))
@@ -132,16 +134,16 @@ class HubEE:
         return answer.body, bool(digest)
 
     def set_status(self, case_id: str, status: str) -> None:
-        _checked(self._http.request("PATCH", f"cases/{segment(case_id)}", json={"status": status}))
+        _done(self._http.request("PATCH", f"cases/{segment(case_id)}", json={"status": status}))
 
     def tell_status(self, case_id: str, status: str, *, before: str | None, message: str | None) -> None:
         """The event that makes HubEE notify the online service. The PATCH alone tells nobody."""
         body = _event_body(status, before=before, message=message)
-        _checked(self._http.request("POST", f"cases/{segment(case_id)}/events", json=body))
+        _object(self._http.request("POST", f"cases/{segment(case_id)}/events", json=body))
 
     def mark_read(self, case_id: str, event_id: str) -> None:
         path = f"cases/{segment(case_id)}/events/{segment(event_id)}"
-        _checked(self._http.request("PATCH", path, json={"status": "RECEIVED"}, safe=True))
+        _done(self._http.request("PATCH", path, json={"status": "RECEIVED"}, safe=True))
 
     def close(self) -> None:
         self._http.close()
@@ -167,8 +169,19 @@ def _checked(answer: HttpAnswer) -> Any:
 def _object(answer: HttpAnswer) -> dict[str, Any]:
     body = _checked(answer)
     if not isinstance(body, dict):
-        raise TryLater("HubEE: a JSON object was due")
+        raise _lost("HubEE: a JSON object was due", answer.safe)
     return body
+
+
+def _done(answer: HttpAnswer) -> None:
+    """204 says that it was done; another success comes from something that stands before HubEE."""
+    if answer.status != 204:
+        _checked(answer)
+        raise _lost(f"HubEE: answered {answer.status} where 204 was due", answer.safe)
+
+
+def _lost(message: str, safe: bool) -> HubError:
+    return TryLater(message) if safe else Unknown(message)
 
 
 def _fault(errors: Any, safe: bool) -> HubError:
@@ -181,7 +194,7 @@ def _fault(errors: Any, safe: bool) -> HubError:
         return TryLater(what)
     if code.startswith("4"):
         return Refused(what, native=code)
-    return TryLater(what) if safe else Unknown(what)
+    return _lost(what, safe)
 
 
 def _check_digest(content: bytes, digest: str) -> None:

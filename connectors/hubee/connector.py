@@ -258,5 +258,6 @@ def _summary(faults: list[tuple[str, HubError]]) -> HubError:
     what = "; ".join(f"{case_id or 'no case'}: {error}" for case_id, error in faults[:5])
     message = f"HubEE keeps {len(faults)} notification(s) that could not be taken: {what}"
     if all(isinstance(error, TryLater) for _, error in faults):
-        return TryLater(message)
+        wishes = [error.after for _, error in faults if isinstance(error, TryLater) and error.after is not None]
+        return TryLater(message, after=max(wishes, default=None))
     return InvalidMessage(message, code="cases_not_taken")

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from connectors.koha.mapping import Patron
-from connectors.sdk.http import HttpAnswer, HttpClient, segment
-from schemas.errors import Refused, TryLater
+from connectors.sdk.http import SUCCESS, HttpAnswer, HttpClient, segment
+from schemas.errors import AccessDenied, Refused, TryLater
 
 _PAGE = 100
 
@@ -58,7 +58,10 @@ class KohaClient:
         self._list({"q": _json({"cardnumber": ""}), "_per_page": "1"})
 
     def _list(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
-        value = self._http.request("GET", "/patrons", params=params).json()
+        answer = self._http.request("GET", "/patrons", params=params, expect=(*SUCCESS, 404))
+        if answer.status == 404:  # nobody found is an empty list: it is not this library's interface
+            raise AccessDenied("Koha : l'interface des fiches n'est pas à cette adresse")
+        value = answer.json()
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise TryLater("Koha : une liste de fiches était attendue")
         return value

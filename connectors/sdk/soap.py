@@ -40,6 +40,7 @@ class SoapClient:
     (zeep checks neither); what we receive is read leniently, since a vendor may add elements. Raises what HttpClient
     raises; besides:
     - a value that the contract does not allow: Refused, before anything is sent;
+    - no such address (404): TryLater, since an application server says so while it starts;
     - a fault that blames the caller: Refused (`native` = its code), or AccessDenied when it speaks of authentication;
     - any other fault, HTML, half an answer, another message: TryLater when `safe`, else Unknown.
     """
@@ -61,7 +62,9 @@ class SoapClient:
         binding = client.service._binding
         with self._building:  # zeep completes its types while it writes
             request, headers = self._write(client, binding, operation, values, named)
-        answer = self._http.request("POST", "", content=request, headers=headers, expect=(200, 500), safe=safe)
+        answer = self._http.request("POST", "", content=request, headers=headers, expect=(200, 404, 500), safe=safe)
+        if answer.status == 404:  # a refusal is said in SOAP; this is a server whose application is not (yet) there
+            raise TryLater(f"{operation}: no such service at this address")
         return self._read(client, binding.get(operation), operation, answer, safe)
 
     def close(self) -> None:

@@ -204,7 +204,8 @@ def test_what_is_no_answer_leaves_a_write_unknown_and_a_read_for_later(
         ("500", Unknown, TryLater),
         ("503", TryLater, TryLater),
         ("401", AccessDenied, AccessDenied),
-        ("404", Refused, Refused),
+        ("404", TryLater, TryLater),
+        ("400", Refused, Refused),
     ],
 )
 def test_each_misfortune_has_its_name(
