@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check lock wheel clean
+.PHONY: help demo test faults check lock wheel clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -13,6 +13,10 @@ demo: .venv/.runtime ## play the demonstration and keep serving (EXIT=1 returns;
 
 test: .venv/.dev ## run every test, with a real RabbitMQ and PostgreSQL (ARGS="tests/bus -x" narrows it)
 	@scripts/services.sh $(BIN)/pytest $(ARGS)
+
+faults: .venv/.dev ## break a hub of real processes for MINUTES=2 by SEED=1, balance its books, write docs/reliability.md
+	@scripts/services.sh $(BIN)/unefois faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),2) $(if $(EMBEDDED),--embedded) \
+	  --report docs/reliability.md
 
 check: .venv/.dev ## format, lint, types, import directions, connectors, evolution of the schemas
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }

@@ -64,9 +64,8 @@ class Balance:
 def balance(town: Town, told: Told) -> Balance:
     """Every event that was accepted, for each target. An event without an answer may be there or not."""
     with town.hub.ledger.reading() as tx:
-        stored = {
-            (row.source, row.id): row.seq for row in tx.sql.execute(select(events.c.source, events.c.id, events.c.seq))
-        }
+        rows = tx.sql.execute(select(events.c.source, events.c.id, events.c.seq))
+        stored = {(row.source, row.id): row.seq for row in rows if row.source != f"/{TENANT}/hub"}
         at_door = {(row.source, row.id) for row in tx.sql.execute(select(door.c.source, door.c.id))}
         states: dict[str, dict[int, str]] = defaultdict(dict)
         for row in tx.sql.execute(select(deliveries.c.connection, deliveries.c.seq, deliveries.c.state)):

@@ -79,8 +79,9 @@ class Result:
             "events": len(self.told.accepted), "faults": len(self.occurrences), "lost": total("lost"),
             "doubled": total("doubled"), "disordered": total("disordered"),
             "longest_stall_s": round(self.longest_stall, 1), "invalid": len(self.told.invalid),
-            "invalid_stored": self.balance.invalid_stored, "strangers": self.balance.strangers, "told_twice": self.told.twice,
-            "told_again": self.told.again, "unfounded": total("unfounded"), "deliveries": total("delivered"),
+            "invalid_stored": self.balance.invalid_stored, "strangers": self.balance.strangers,
+            "told_twice": self.told.twice, "told_again": self.told.again, "unfounded": total("unfounded"),
+            "deliveries": total("delivered"),
             "refused": total("refused"), "parked": total("parked"), "held": total("held"), "moving": total("moving"),
             "silent": self.silent, "late": self.late, "surprises": dict(self.told.surprises),
             "unanswered": len(self.told.unanswered), "restarts": self.restarts, "at_rest": self.at_rest,
@@ -220,10 +221,7 @@ class _Campaign:
         found = {}
         for target, book in self._town.recorder.books.items():
             moments = [self._started, *(line.at for line in book.lines if self._started < line.at < ended), ended]
-            gaps = (
-                (after - before, before - self._started) for before, after in zip(moments, moments[1:], strict=False)
-            )
-            found[target] = max(gaps)
+            found[target] = max((after - before, before - self._started) for before, after in pairwise(moments))
         return found
 
 

@@ -12,20 +12,25 @@ from pathlib import Path
 _BALLAST = "ballast"
 
 
+# Holds the file system until its input ends, which it does with whoever mounted it, by whatever death.
+_KEEPER = 'cat; umount --lazy "$0"; rmdir "$0"'
+
+
 @contextlib.contextmanager
 def small_disk(megabytes: int) -> Iterator[Path | None]:
     """A file system of that size in memory, or None where this user may not mount one."""
     place = Path(tempfile.mkdtemp(prefix="unefois-disk-"))
     place.chmod(0o755)
     command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0777", "tmpfs", str(place)]
-    mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True).returncode == 0
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        place.rmdir()
+        yield None
+        return
+    keeper = subprocess.Popen(["sh", "-c", _KEEPER, str(place)], stdin=subprocess.PIPE, start_new_session=True)
     try:
-        yield place if mounted else None
+        yield place
     finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(place)], capture_output=True)
-        with contextlib.suppress(OSError):
-            place.rmdir()
+        keeper.communicate()
 
 
 def fill(disk: Path) -> None:
