@@ -176,3 +176,16 @@ def test_a_status_reaches_the_subscriber_signed(house: House, subscriber: Subscr
     digest = hmac.new(base64.b64decode(key.removeprefix("whsec_")), signed, hashlib.sha256).digest()
     assert f"v1,{base64.b64encode(digest).decode()}" in headers["webhook-signature"].split()
     assert request in orjson.dumps(orjson.loads(body)).decode()
+
+
+def test_a_subscriber_hears_only_of_the_requests_that_its_client_brought(house: House, subscriber: Subscriber) -> None:
+    http, other = house.client(), house.client("guichet")
+    make(http, url=subscriber.url, types=["request.received", "request.status-changed"])
+    told = {"status": "in_progress", "native": {"code": "A", "label": "A"}}
+    tell(house, {"request": {"id": submit(other, asked()).json()["id"]}, **told}, 1)
+    mine = submit(http, asked()).json()["id"]
+    tell(house, {"request": {"id": mine}, **told}, 2)
+
+    with house.hub.ledger.reading() as tx:
+        (counts,) = (states for name, states in tx.counts().items() if ".webhook-" in name)
+    assert counts == {"expected": 1}
