@@ -400,13 +400,21 @@ class Transaction:
             free = [] if busy else suspects[:1]
         free = free[:limit]
         self._to_state(connection, behind, HELD)
-        if free:
-            self.sql.execute(
-                update(deliveries)
-                .where(deliveries.c.connection == connection, deliveries.c.seq.in_([row.seq for row in free]))
-                .values(state=STARTED, at=self.now, attempts=deliveries.c.attempts + 1, due=None)
-            )
-        return [_claimed(row, row.attempts + 1) for row in free], len(behind)
+        started = self._start(connection, [row.seq for row in free])
+        return [_claimed(row, row.attempts + 1) for row in free if row.seq in started], len(behind)
+
+    def _start(self, connection: str, seqs: Sequence[int]) -> set[int]:
+        """Those that are started now: not what was withheld or given up since we looked."""
+        if not seqs:
+            return set()
+        rows = self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs)))
+            .where(deliveries.c.state.in_((RECEIVED, WAITING)))
+            .values(state=STARTED, at=self.now, attempts=deliveries.c.attempts + 1, due=None)
+            .returning(deliveries.c.seq)
+        )
+        return {row.seq for row in rows}
 
     def put_back(self, connection: str, kept: Collection[int]) -> int:
         """What is started but not among `kept` was claimed by a transaction that seemed to fail: nobody tried it."""
@@ -550,6 +558,34 @@ class Transaction:
             self.woke = True
         return changed == 1
 
+    def on_their_way(
+        self, connections: Sequence[str], keys: Collection[str], requests: Collection[str]
+    ) -> list[tuple[str, int, str | None]]:
+        """(connection, seq, request) of what is open and not being tried: of these keys, or about these requests."""
+        waiting = deliveries.c.state.in_([s for s in OPEN if s != STARTED])
+        query = select(deliveries.c.connection, deliveries.c.seq, events.c.request_id)
+        query = query.join(events, events.c.seq == deliveries.c.seq).where(waiting)
+        found: set[tuple[str, int, str | None]] = set()
+        for some in parts(keys):
+            of_key = (deliveries.c.connection.in_(list(connections)), _IS_OPEN, deliveries.c.order_key.in_(some))
+            found |= {(row[0], row[1], row[2]) for row in self.sql.execute(query.where(*of_key))}
+        for some in parts(requests):
+            about = events.c.request_id.in_(some)
+            found |= {(row[0], row[1], row[2]) for row in self.sql.execute(query.where(about))}
+        return sorted(found, key=lambda row: row[:2])
+
+    def withhold(self, pairs: Iterable[tuple[str, int]], cause: str) -> None:
+        """Skip deliveries that are not being tried, and let their followers go on."""
+        for connection, seqs in _grouped(pairs).items():
+            for some in parts(seqs):
+                self.sql.execute(
+                    update(deliveries)
+                    .where(deliveries.c.connection == connection, deliveries.c.seq.in_(some))
+                    .where(deliveries.c.state.in_([s for s in OPEN if s != STARTED]))
+                    .values(state=SKIPPED, at=self.now, answer=cause)
+                )
+                self.release(connection, some)
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Deliveries by connection and state."""
         query = select(deliveries.c.connection, deliveries.c.state, func.count())
@@ -590,9 +626,12 @@ class Transaction:
         return int(self.sql.execute(query).scalar_one())
 
     def oldest_open(self) -> dict[str, float]:
-        """Since when the oldest delivery of each connection that has no end yet is in its state."""
-        query = select(deliveries.c.connection, func.min(deliveries.c.at)).where(deliveries.c.state.in_(OPEN))
-        return {row[0]: row[1] for row in self.sql.execute(query.group_by(deliveries.c.connection))}
+        """When the oldest event was accepted that a connection has not ended."""
+        seq = func.min(deliveries.c.seq).label("seq")
+        open_ones = select(deliveries.c.connection, seq).where(deliveries.c.state.in_(OPEN))
+        first = open_ones.group_by(deliveries.c.connection).subquery()
+        query = select(first.c.connection, events.c.accepted_at).join(events, events.c.seq == first.c.seq)
+        return {row.connection: row.accepted_at for row in self.sql.execute(query)}
 
     def abandon(self, connection: str, cause: str) -> None:
         """Skip all that a connection, which is gone, still had to get."""

@@ -36,6 +36,7 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.
 AsJson = Annotated[bool, typer.Option("--json", help="Data for programs.")]
 Name = Annotated[str, typer.Argument(metavar="CONNECTION", help="Written tenant.name, as `connection list` shows it.")]
 Seq = Annotated[int, typer.Argument(metavar="SEQ", help="Number of the event, as `parked list` shows it.")]
+MetricsPort = Annotated[int, typer.Option(help="Serve this process's figures on this port; 0 serves none.")]
 HUB_TOML = Path("hub.toml")
 
 
@@ -80,18 +81,19 @@ def gateway(config: Config = HUB_TOML) -> None:
 
 
 @app.command(rich_help_panel=RUN)
-def relay(config: Config = HUB_TOML) -> None:
+def relay(config: Config = HUB_TOML, metrics_port: MetricsPort = 0) -> None:
     """The relay alone: from the ledger to the bus. Start two: one is active."""
-    _run(config, relay=True)
+    _run(config, relay=True, metrics_port=metrics_port)
 
 
 @app.command(rich_help_panel=RUN)
 def worker(
     config: Config = HUB_TOML,
     only: Annotated[list[str] | None, typer.Option(help="tenant.connection; repeat. All by default.")] = None,
+    metrics_port: MetricsPort = 0,
 ) -> None:
     """Workers and pollers of the connections, and the AMQP inlet."""
-    _run(config, workers=True, only=only)
+    _run(config, workers=True, only=only, metrics_port=metrics_port)
 
 
 @app.command(rich_help_panel=RUN)
@@ -423,7 +425,9 @@ def _run(
     workers: bool = False,
     gateway: bool = False,
     only: Sequence[str] | None = None,
+    metrics_port: int = 0,
 ) -> None:
+    from hub import metrics
     from hub.logs import configure
     from hub.wiring import open_hub
     from schemas.errors import ConfigError
@@ -437,6 +441,8 @@ def _run(
         hub.start_relay()
     if workers:
         hub.start_workers(only)
+    if metrics_port:
+        metrics.serve(lambda: hub.metrics.render(hub.ledger, hub.status()), hub.settings.host, metrics_port)
     try:
         if gateway:
             from gateway.server import serve_http

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from bus.ledger import Ledger
+from hub.inlet import STRANGERS
 
 
 class Metrics:
@@ -47,29 +50,63 @@ class _Snapshot(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._ledger.reading() as tx:
             counts, paused, oldest = tx.counts(), tx.paused(), tx.oldest_open()
+            strangers = tx.counter(STRANGERS)
         deliveries = GaugeMetricFamily("unefois_deliveries", "Deliveries by state.", labels=["connection", "state"])
         for connection, states in counts.items():
             for state, number in states.items():
                 deliveries.add_metric([connection, state], number)
         yield deliveries
-        switched = GaugeMetricFamily(
-            "unefois_connection_paused", "1 where a connection is paused.", labels=["connection"]
-        )
-        for connection in paused:
-            switched.add_metric([connection], 1)
-        yield switched
-        age = GaugeMetricFamily(
-            "unefois_oldest_open_seconds", "Age of the oldest delivery without an end.", labels=["connection"]
-        )
-        for connection, at in oldest.items():
-            age.add_metric([connection], max(0.0, self._ledger.now() - at))
-        yield age
-        active = GaugeMetricFamily(
-            "unefois_worker_active", "1 where this process holds the lease.", labels=["connection"]
-        )
-        for connection, is_active in self._status.get("workers", {}).items():
-            active.add_metric([connection], int(is_active))
-        yield active
+        now = self._ledger.now()
+        ages = {connection: max(0.0, now - at) for connection, at in oldest.items()}
+        yield _by_connection("unefois_connection_paused", "1 where a connection is paused.", dict.fromkeys(paused, 1))
+        yield _by_connection("unefois_oldest_open_seconds", "Age of the oldest event without an end.", ages)
+        dropped = GaugeMetricFamily("unefois_inlet_strangers", "Messages at the inlet from nobody we know.")
+        dropped.add_metric([], strangers)
+        yield dropped
+        yield from self._of_this_process()
+
+    def _of_this_process(self) -> Iterator[GaugeMetricFamily]:
+        status = self._status
+        active = {name: int(held) for name, held in status.get("workers", {}).items()}
+        yield _by_connection("unefois_worker_active", "1 where this process holds the lease.", active)
+        for name, text, key in (
+            ("unefois_poll_trouble", "1 where the last poll failed.", "poll_troubles"),
+            ("unefois_breaker_open", "1 where a package is away and only probed.", "breakers"),
+            ("unefois_queue_stuck", "1 where a queue does not take messages.", "stuck_queues"),
+        ):
+            yield _by_connection(name, text, dict.fromkeys(status.get(key, ()), 1))
+        relay = GaugeMetricFamily("unefois_relay_active", "1 in the process whose relay is active.")
+        relay.add_metric([], int(status.get("relay", False)))
+        yield relay
 
     def describe(self) -> list[GaugeMetricFamily]:
         return []
+
+
+def _by_connection(name: str, text: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=["connection"])
+    for connection, value in values.items():
+        family.add_metric([connection], value)
+    return family
+
+
+def serve(render: Callable[[], bytes], host: str, port: int) -> ThreadingHTTPServer:
+    """Answer `GET /metrics` for a process that has no gateway, in a thread of its own, until the process ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            body = render() if self.path == "/metrics" else b""
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Type", CONTENT_TYPE_LATEST)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Scrapes are not worth a line."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server
