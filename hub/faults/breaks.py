@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 import pika
 
 from bus.api import connection_queue
-from hub.faults import disk
 from hub.faults.driver import Driver
 from hub.faults.package import POISON
 from hub.faults.process import move_clock
@@ -196,15 +195,29 @@ def cut_database_connections(scene: Scene) -> Mended:
 
 
 def fill_disk(scene: Scene) -> Mended:
-    place = scene.town.disk
-    assert place is not None
-    disk.fill(place)
+    disk = scene.town.disk
+    assert disk is not None
+    disk.fill()
     scene.pause(5, 8)
-    disk.relieve(place)
+    disk.relieve()
     if scene.town.postgres is not None:
         scene.town.postgres.server.start_if_ended()
         until(lambda: scene.town.hub.ledger.now() and scene.town.counts(), 60)
     return Mended("full", time.monotonic(), 15.0)
+
+
+def cut_power(scene: Scene) -> Mended:
+    """Only what the process had synced is there when it starts again."""
+    town = scene.town
+    assert town.disk is not None
+    with town.hold_restarts():
+        town.sleep("serve")
+        town.disk.snapshot()
+        town.end("serve")
+        town.members["serve"].asleep = False
+        town.hub.ledger.close()
+        town.disk.lose_power()
+    return _now("serve")
 
 
 def _postgres(scene: Scene) -> Postgres:
@@ -265,6 +278,7 @@ EMBEDDED: dict[str, Break] = {
     "poison that kills a worker": poison,
     "clock of a process moved": move_one_clock,
     "disk of the ledger full": fill_disk,
+    "power cut": cut_power,
 }
 
 
@@ -275,6 +289,9 @@ def kinds_of(town: Town) -> tuple[dict[str, Break], dict[str, str]]:
     if town.disk is None:
         del kinds["disk of the ledger full"]
         left_out["disk of the ledger full"] = "only root can mount a small file system"
+    if "power cut" in kinds and (town.disk is None or town.disk.image is None):
+        del kinds["power cut"]
+        left_out["power cut"] = "only root can mount a file system of its own, and not everywhere"
     return kinds, left_out
 
 
@@ -291,4 +308,4 @@ def nothing_left_broken(town: Town):  # type: ignore[no-untyped-def]
         for proxy in town.proxies:
             proxy.release()
         if town.disk is not None:
-            disk.relieve(town.disk)
+            town.disk.relieve()

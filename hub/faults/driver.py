@@ -281,8 +281,7 @@ class AmqpDriver(Driver):
         parameters.socket_timeout = parameters.stack_timeout = parameters.blocked_connection_timeout = 5
         parameters.heartbeat = 10
         self._connection = pika.BlockingConnection(parameters)
-        self._channel = self._connection.channel()
-        self._channel.confirm_delivery()
+        self._channel = self._connection.channel()  # without confirms: pika would wait for one without end
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None

@@ -24,7 +24,7 @@ import pika
 
 from bus.api import INLET, connection_queue
 from hub import clients
-from hub.faults.disk import small_disk
+from hub.faults.disk import Disk, small_disk
 from hub.faults.process import move_clock
 from hub.faults.proxy import Proxy
 from hub.faults.recorder import Recorder
@@ -74,7 +74,7 @@ class Town:
     proxies: list[Proxy] = field(default_factory=list)
     postgres: Postgres | None = None
     broker_login: str = ""
-    disk: Path | None = None
+    disk: Disk | None = None
     members: dict[str, Member] = field(default_factory=dict)
     restarts: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
@@ -105,6 +105,11 @@ class Town:
     def wake(self, name: str) -> None:
         self.members[name].child.send_signal(signal.SIGCONT)
         self.members[name].asleep = False
+
+    def end(self, name: str) -> None:
+        """SIGKILL, and wait. Hold the restarts meanwhile."""
+        self.kill(name)
+        self.members[name].child.wait(10)
 
     def hold_restarts(self) -> contextlib.AbstractContextManager[object]:
         """While held, what ended stays down."""
@@ -184,7 +189,7 @@ def full_town(seed: int) -> Iterator[Town]:
     with ExitStack() as stack:
         den = _den(stack)
         disk = stack.enter_context(small_disk(400))
-        postgres = stack.enter_context(private_postgres(disk))
+        postgres = stack.enter_context(private_postgres(disk.place if disk else None))
         rabbits = stack.enter_context(rabbit_cluster(3))
         proxies = [stack.enter_context(Proxy(rabbit.url)) for rabbit in rabbits]
         rabbits[0].add_user(BROKER_USER, None, "", r"^unefois\.in$", rf"^unefois\.receipts\.{BROKER_USER}$")
@@ -202,8 +207,8 @@ def embedded_town(seed: int) -> Iterator[Town]:
     """One process, one file."""
     with ExitStack() as stack:
         den = _den(stack)
-        disk = stack.enter_context(small_disk(200))
-        place = disk or den.folder
+        disk = stack.enter_context(small_disk(200, device=True)) or stack.enter_context(small_disk(200))
+        place = disk.place if disk else den.folder
         town = _town(stack, den, seed, database=f"sqlite:///{place}/hub.db", bus="embedded")
         town.disk = disk
         town.start()
