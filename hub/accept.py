@@ -6,20 +6,20 @@ Nothing of a refused event is stored. A verdict is given per event; a duplicate 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import orjson
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
-from bus.ledger import Entry, Ledger, Transaction
+from bus.ledger import Entry, Ledger, Raced, Transaction
 from hub import requests as timelines
 from hub.citizens import Citizen, Citizens
 from hub.directory import Directory, Facts, Route
 from hub.notices import notices
 from hub.requests import Request, Requests
-from schemas.errors import BusUnavailable, InvalidMessage
+from schemas.errors import InvalidMessage
 from schemas.event import MAX_EVENT_BYTES, Event
 from schemas.registry import Registry
 
@@ -87,6 +87,7 @@ class Acceptance:
         if isinstance(item, InvalidMessage):
             return item
         try:
+            _check_form(item)
             self._authorise(origin, item)
             self.registry.validate(item)
         except InvalidMessage as error:
@@ -109,8 +110,6 @@ class Acceptance:
         return Citizens(tx, self._pepper)
 
     def _authorise(self, origin: Origin, event: Event) -> None:
-        if len(event.encode()) > MAX_EVENT_BYTES:
-            raise InvalidMessage(f"an event has at most {MAX_EVENT_BYTES} bytes", code="too_large")
         if not any(event.source == s or event.source.startswith(s + "/") for s in origin.sources):
             raise InvalidMessage("this source is not yours", pointer="/source", code="source_not_allowed")
         if event.extensions.get("tenant", origin.tenant) != origin.tenant:
@@ -129,6 +128,7 @@ class _Found:
     request: Request | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     echo: bool = False
+    event: Event | None = None  # what of the event is spread, when that is not all of it
 
 
 class _Batch:
@@ -139,58 +139,58 @@ class _Batch:
         self._origin = origin
         self._requests = Requests(tx)
         self._citizens = acceptance.citizens(tx)
+        self._marked: set[str] = set()
         self.notices: list[Event] = []
 
     def run(self, checked: Sequence[Submitted]) -> list[Verdict]:
-        verdicts: list[Verdict | None] = [None] * len(checked)
-        fresh: dict[int, tuple[Event, bytes]] = {}
         self._tx.hold_door()
         known = self._tx.known(self._key(e) for e in checked if isinstance(e, Event))
-        here: dict[tuple[str, str, str], tuple[bytes, int]] = {}
+        self._prefetch([e for e in checked if isinstance(e, Event) and self._key(e) not in known])
+        verdicts: dict[int, Verdict] = {}
+        here: dict[tuple[str, str, str], tuple[bytes, int]] = {}  # those that pass now, each with its place
+        found: dict[int, _Found] = {}
+        copies: dict[int, int] = {}
         for place, item in enumerate(checked):
-            if isinstance(item, InvalidMessage):
-                verdicts[place] = Verdict("refused", error=item)
-                continue
-            digest, key = _digest(item), self._key(item)
-            before = known.get(key)
-            if before is not None:
-                verdicts[place] = _again(before, digest)
-            elif key in here and here[key][0] != digest:
-                verdicts[place] = _conflict()
-            elif key in here:
-                verdicts[place] = Verdict("duplicate")
-            else:
-                here[key] = (digest, place)
-                fresh[place] = (item, digest)
-        self._prefetch([event for event, _ in fresh.values()])
-        self._admit(fresh, verdicts)
-        return [v if v is not None else Verdict("duplicate") for v in verdicts]
-
-    def _admit(self, fresh: Mapping[int, tuple[Event, bytes]], verdicts: list[Verdict | None]) -> None:
-        entries: list[Entry] = []
-        places: list[tuple[int, _Found]] = []
-        for place, (event, digest) in fresh.items():
             try:
-                found = self._work_out(event)
+                if isinstance(item, InvalidMessage):
+                    raise item
+                digest, key = _digest(item), self._key(item)
+                if key in known:
+                    verdicts[place] = _again(known[key], digest)
+                elif key in here:
+                    _again(here[key], digest)
+                    copies[place] = here[key][1]
+                else:
+                    found[place] = self._work_out(item)
+                    here[key] = (digest, place)
             except InvalidMessage as error:
                 verdicts[place] = Verdict("refused", error=error)
-                continue
-            request_id = found.request.id if found.request else None
-            entries.append(Entry(
-                self._origin.tenant, event, digest, found.order_key, request_id, self._origin.name, found.route.to,
-                self._acceptance.registry.supersedes(event.type),
-            ))  # fmt: skip
-            places.append((place, found))
-        seqs = self._tx.append(entries)
-        for (place, found), seq in zip(places, seqs, strict=True):
-            for step in found.steps:
-                step["seq"] = seq
-            outcome: Outcome = "duplicate" if seq is None else "echo" if found.echo else "accepted"
-            verdicts[place] = Verdict(outcome, seq, found.request.id if found.request else None)
-        if any(seq is None for seq in seqs):
-            raise _Raced  # another process took the same pair between our look and our write: look again
+        verdicts |= self._append(checked, found, {place: digest for digest, place in here.values()})
+        verdicts |= {place: replace(verdicts[first], outcome="duplicate") for place, first in copies.items()}
         self._requests.save()
         self._citizens.save()
+        withhold(self._tx, self._directory, self._origin.tenant, self._marked, self._requests.concealed)
+        return [verdicts[place] for place in range(len(checked))]
+
+    def _append(
+        self, checked: Sequence[Submitted], found: Mapping[int, _Found], digests: Mapping[int, bytes]
+    ) -> dict[int, Verdict]:
+        entries = []
+        for place, it in found.items():
+            event = it.event or checked[place]
+            assert isinstance(event, Event)
+            entries.append(Entry(
+                self._origin.tenant, event, digests[place], it.order_key, it.request.id if it.request else None,
+                self._origin.name, it.route.to, self._acceptance.registry.supersedes(event.type),
+            ))  # fmt: skip
+        verdicts: dict[int, Verdict] = {}
+        for (place, it), seq in zip(found.items(), self._tx.append(entries), strict=True):
+            if seq is None:
+                raise Raced("this source and id passed the door just now")
+            for step in it.steps:
+                step["seq"] = seq
+            verdicts[place] = Verdict("echo" if it.echo else "accepted", seq, it.request.id if it.request else None)
+        return verdicts
 
     def _work_out(self, event: Event) -> _Found:
         if event.type == "request.received":
@@ -207,16 +207,22 @@ class _Batch:
             raise InvalidMessage(
                 "no such procedure in the catalogue", pointer="/data/request/procedure", code="unknown_procedure"
             )
-        for person in _people(record):
-            self._citizens.check(self._origin.tenant, person)
-        people = [self._citizens.resolve(self._origin.tenant, person) for person in _people(record)]
-        confidential = any(person.confidential for person in people)
-        request = self._requests.find(self._origin.tenant, record)
+        tenant, people = self._origin.tenant, _people(record)
+        self._citizens.check_together(tenant, people)
+        request = self._requests.find(tenant, record)
+        if request is not None:
+            self._requests.check_links(request, record["references"])
+        citizens = [self._citizens.resolve(tenant, person) for person in people]
+        ids = list(dict.fromkeys(citizen.id for citizen in citizens))
+        confidential = any(citizen.confidential for citizen in citizens)
         if request is None:
             request = self._requests.open(
-                self._origin.tenant, record, origin=self._origin.name, confidential=confidential,
-                citizen_id=people[0].id if people else None,
-            )  # fmt: skip
+                tenant, record, origin=self._origin.name, people=ids, confidential=confidential
+            )
+        else:
+            self._requests.link(request, record["references"])
+            self._requests.involve(request, ids)
+        self._heed_marks({citizen.id for citizen in citizens if citizen.confidential and not request.confidential})
         found = _Found(f"r:{request.id}", request=request)
         self._step(found, event, "received")
         self._route(found, event, request)
@@ -227,49 +233,79 @@ class _Batch:
         request = self._request_of(event.data["request"])
         if request is None:
             raise InvalidMessage("no such request", pointer="/data/request", code="unknown_request")
-        links = event.data.get("new_references", ())
-        self._requests.link(request, ((r["system"], r["id"]) for r in links))
-        at = timelines.seconds(event.time, self._tx.now)
+        self._requests.link(request, event.data.get("new_references", ()))
+        # Nothing happened in the future: a clock that is wrong must not make all that follows late.
+        at = min(timelines.seconds(event.time, self._tx.now), self._tx.now)
+        before = request.status
         decides = self._directory.decides(self._origin.name, request.procedure)
         mark = self._requests.apply(request, event.data, origin=self._origin.name, decides=decides, at=at)
         found = _Found(f"r:{request.id}", request=request)
         self._step(found, event, "status", mark=mark)
         if mark is None:
             self._route(found, event, request)
-            self.notices.extend(notices(self._tx, request, event, self._directory))
+            if request.status != before:
+                self.notices.extend(notices(self._tx, request, event, self._directory))
         return found
 
     def _citizen_changed(self, event: Event) -> _Found:
-        citizen = self._citizens.resolve(self._origin.tenant, event.data["citizen"])
+        tenant, household = self._origin.tenant, event.data.get("household", ())
+        self._citizens.check_together(tenant, [event.data["citizen"], *household])
+        citizen = self._citizens.resolve(tenant, event.data["citizen"])
+        marked = [self._citizens.is_marked(tenant, person) for person in household]
+        self._heed_marks()
         request = self._request_of(event.data.get("request"))
         found = _Found(f"c:{citizen.id}", request=request)
         values = {name: value["value"] for name, value in event.data.items() if _is_value(value)}
-        news = {n: v for n, v in values.items() if not self._citizens.is_echo(citizen, n, v, self._origin.name)}
-        if values and not news:
+        echoes = {name for name in values if self._is_echo(citizen, event, name)}
+        if values and len(echoes) == len(values):
             found.echo = True
             self._step(found, event, "echo")
             return found
-        self._route(found, event, request, citizen)
+        if echoes:  # beside a news an echo is no news either
+            found.event = event.with_data({name: value for name, value in event.data.items() if name not in echoes})
+        self._route(found, event, request, citizen, marked=citizen.confidential or any(marked))
         self._step(found, event, "change")
-        for name, value in news.items():
-            self._citizens.learn(citizen, name, value, (self._origin.name, *found.route.to))
+        for name in values.keys() - echoes:
+            self._citizens.learn(citizen, name, values[name], by=self._origin.name, told=found.route.to)
         return found
+
+    def _is_echo(self, citizen: Citizen, event: Event, name: str) -> bool:
+        said = event.data[name]
+        dated = timelines.seconds(said["date"], 0.0)
+        return self._citizens.is_echo(citizen, name, said["value"], self._origin.name, dated=dated)
 
     def _other(self, event: Event) -> _Found:
         request = self._request_of(event.data.get("request"))
         if event.data.get("request") and request is None:
             raise InvalidMessage("no such request", pointer="/data/request", code="unknown_request")
+        person = event.data.get("citizen")
+        marked = person is not None and self._citizens.is_marked(self._origin.tenant, person)
+        self._heed_marks()
         subject = event.subject or (request.id if request else event.id)
         found = _Found(f"s:{hashlib.sha256(subject.encode()).hexdigest()[:32]}", request=request)
-        self._route(found, event, request)
+        self._route(found, event, request, marked=marked)
         return found
 
-    def _route(self, found: _Found, event: Event, request: Request | None, citizen: Citizen | None = None) -> None:
-        about = citizen.confidential if citizen else False
-        systems = self._citizens.systems(citizen) if citizen else frozenset()
+    def _heed_marks(self, also: Collection[str] = ()) -> None:
+        """What concerns a citizen who was just marked is confidential from here on. `also`: marked before, and now
+        found among the people of a request."""
+        marked = self._citizens.take_fresh_marks()
+        self._marked |= marked
+        if marked or also:
+            self._requests.conceal({*marked, *also})
+
+    def _route(
+        self, found: _Found, event: Event, request: Request | None, citizen: Citizen | None = None, *,
+        marked: bool = False,
+    ) -> None:  # fmt: skip
+        if citizen is not None:
+            systems = self._citizens.systems(citizen)
+        else:
+            linked = request is not None and self._directory.asks_for_links(self._origin.tenant, event.type)
+            systems = self._requests.systems(request) if linked and request is not None else frozenset()
         found.route = self._directory.route(Facts(
             self._origin.tenant, event.type, self._origin.name, request.procedure if request else None,
-            request.intake if request else None, systems, about or bool(request and request.confidential),
+            request.intake if request else None, systems, marked or bool(request and request.confidential),
         ))  # fmt: skip
         if found.route.withheld and request is not None:
             names = ", ".join(self._directory.label(name) for name in found.route.withheld)
@@ -297,6 +333,7 @@ class _Batch:
         if references or ids:
             self._requests.prefetch(self._origin.tenant, references, ids)
         people = [e.data["citizen"] for e in events if isinstance(e.data.get("citizen"), Mapping)]
+        people += [person for e in events for person in e.data.get("household", ())]
         people += [p for e in events if e.type == "request.received" for p in _people(e.data["request"])]
         if people:
             values = [v["value"] for e in events if "citizen" in e.data for v in e.data.values() if _is_value(v)]
@@ -306,13 +343,25 @@ class _Batch:
         return (self._origin.tenant, event.source, event.id)
 
 
-class _Raced(BusUnavailable):
-    """Two processes accepted the same event at once; the loser's transaction is undone and tried again."""
+def withhold(
+    tx: Transaction, directory: Directory, tenant: str, citizens: Collection[str], requests: Collection[str]
+) -> None:
+    """These citizens and requests are confidential from now on: a mark stops what is still on its way, too."""
+    if not citizens and not requests:
+        return
+    members = [member.name for member in directory.members.values() if member.tenant == tenant]
+    withheld = []
+    for connection, seq, request_id in tx.on_their_way(members, {f"c:{citizen}" for citizen in citizens}, requests):
+        request = timelines.read(tx, tenant, request_id) if request_id else None
+        procedure, intake = (request.procedure, request.intake) if request else (None, None)
+        if not directory.may_know(connection, procedure, intake):
+            withheld.append((connection, seq))
+    tx.withhold(withheld, "dossier confidentiel : rien n'est transmis")
 
 
 def _looking_again() -> Retrying:
     return Retrying(
-        retry=retry_if_exception_type(_Raced), stop=stop_after_attempt(5), wait=wait_random(0, 0.05), reraise=True
+        retry=retry_if_exception_type(Raced), stop=stop_after_attempt(5), wait=wait_random(0, 0.05), reraise=True
     )
 
 
@@ -340,13 +389,39 @@ def submit_whole(
     return _looking_again()(attempt)
 
 
+def _check_form(event: Event) -> None:
+    """An event that a connector made has passed no reader yet: it is held to the form of any other."""
+    try:
+        encoded = event.encode()
+    except TypeError:
+        raise InvalidMessage("data must be JSON", pointer="/data", code="not_json") from None
+    if len(encoded) > MAX_EVENT_BYTES:
+        raise InvalidMessage(f"an event has at most {MAX_EVENT_BYTES} bytes", code="too_large")
+    read = Event.from_dict(event.to_dict())
+    if read.id != event.id or len(read.extensions) != len(event.extensions):
+        raise InvalidMessage("an extension has the name of an attribute", code="not_an_event")
+    if b"\\u0000" in encoded:  # perhaps; or the six characters themselves
+        _refuse_nul(event.data, "/data")
+
+
+def _refuse_nul(value: Any, pointer: str) -> None:
+    """No database takes the character 0 in a text."""
+    if isinstance(value, str) and "\x00" in value:
+        raise InvalidMessage("the character U+0000 is not taken", pointer=pointer, code="schema_violation")
+    if isinstance(value, Mapping):
+        for name, below in value.items():
+            _refuse_nul(name, pointer)
+            _refuse_nul(below, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+    elif isinstance(value, list | tuple):
+        for place, below in enumerate(value):
+            _refuse_nul(below, f"{pointer}/{place}")
+
+
 def _again(before: tuple[bytes, int], digest: bytes) -> Verdict:
-    return Verdict("duplicate", before[1]) if before[0] == digest else _conflict()
-
-
-def _conflict() -> Verdict:
-    message = "this source and id were used before with another content"
-    return Verdict("refused", error=InvalidMessage(message, pointer="/id", code="id_reused"))
+    if before[0] != digest:
+        message = "this source and id were used before with another content"
+        raise InvalidMessage(message, pointer="/id", code="id_reused")
+    return Verdict("duplicate", before[1])
 
 
 def _digest(event: Event) -> bytes:
@@ -357,8 +432,9 @@ def _digest(event: Event) -> bytes:
 
 def _people(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The citizens of a request, the beneficiary first: the case is about them."""
+    agent = record.get("representative", {}).get("person", {}).get("citizen")
     requester = record["requester"].get("citizen")
-    return [*record.get("beneficiaries", ()), *([requester] if requester else ())]
+    return [*record.get("beneficiaries", ()), *(person for person in (requester, agent) if person)]
 
 
 def _is_value(value: Any) -> bool:

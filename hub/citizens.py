@@ -19,7 +19,7 @@ from sqlalchemy import delete, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from bus.ledger import Transaction
+from bus.ledger import Transaction, parts
 from hub.tables import citizen_links, citizen_values, citizens
 from schemas.errors import InvalidMessage
 
@@ -47,6 +47,8 @@ class Citizens:
         self._systems: dict[str, set[str]] = {}
         self._new: list[Citizen] = []
         self._marked: list[str] = []
+        self._fresh_marks: set[str] = set()
+        self._said: set[tuple[str, str, str]] = set()
         self._long_unseen: set[str] = set()
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
@@ -61,21 +63,18 @@ class Citizens:
         wanted = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
         pivots = sorted({p for person in people if (p := self._pivot(person)) is not None})
         ids: set[str] = set()
-        if wanted:
-            pairs = tuple_(citizen_links.c.system, citizen_links.c.native_id).in_(wanted)
+        for some in parts(wanted):
+            pairs = tuple_(citizen_links.c.system, citizen_links.c.native_id).in_(some)
             for row in self._tx.sql.execute(select(citizen_links).where(citizen_links.c.tenant == tenant, pairs)):
                 self._links[(tenant, row.system, row.native_id)] = row.citizen_id
                 ids.add(row.citizen_id)
-        if ids or pivots:
-            rows = self._tx.sql.execute(
-                select(citizens).where(
-                    citizens.c.tenant == tenant, or_(citizens.c.id.in_(ids), citizens.c.pivot.in_(pivots))
-                )
-            )
-            for row in rows:
-                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot))
-                if row.seen_at < self._tx.now - 86_400:
-                    self._long_unseen.add(row.id)
+        for column, values_of in ((citizens.c.id, sorted(ids)), (citizens.c.pivot, pivots)):
+            for named in parts(values_of):
+                for row in self._tx.sql.execute(select(citizens).where(citizens.c.tenant == tenant, column.in_(named))):
+                    self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot))
+                    if row.seen_at < self._tx.now - 86_400:
+                        self._long_unseen.add(row.id)
+        if self._by_id:
             self._read_around([c for c in self._by_id if c not in self._systems], digests)
 
     def resolve(self, tenant: str, person: Mapping[str, Any]) -> Citizen:
@@ -93,48 +92,89 @@ class Citizens:
             citizen.pivot = pivot
             self._pivots[(tenant, pivot)] = citizen.id
             self._named.append(citizen)
-        if person.get("confidential") and not citizen.confidential:
-            citizen.confidential = True
-            self._marked.append(citizen.id)
+        named = [citizen, *self._twin(tenant, pivot, citizen)]
+        if person.get("confidential") or any(each.confidential for each in named):
+            for each in named:
+                self._mark(each)
         return citizen
+
+    def check_together(self, tenant: str, people: Iterable[Mapping[str, Any]]) -> None:
+        """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved."""
+        new: dict[Any, object] = {}
+        for person in people:
+            keys: list[Any] = [(tenant, r["system"], r["id"]) for r in person.get("references", ())]
+            found = {self._links.get(key) or new.get(key) for key in keys} - {None}
+            pivot = self._pivot(person)
+            if not found and pivot is not None:
+                found = {self._pivots.get((tenant, pivot)) or new.get(pivot)} - {None}
+            if len(found) > 1:
+                raise _ambiguous()
+            who = found.pop() if found else object()
+            new |= dict.fromkeys([*keys, pivot] if pivot is not None else keys, who)
+
+    def is_marked(self, tenant: str, person: Mapping[str, Any]) -> bool:
+        """Whether a person who is only named along must be kept confidential; the mark of such a person is kept."""
+        if person.get("confidential"):
+            return self.resolve(tenant, person).confidential
+        ids = {self._links.get((tenant, r["system"], r["id"])) for r in person.get("references", ())}
+        pivot = self._pivot(person)
+        ids.add(self._pivots.get((tenant, pivot)) if pivot is not None else None)
+        return any(self._by_id[found].confidential for found in ids if found is not None)
+
+    def take_fresh_marks(self) -> set[str]:
+        """The citizens marked confidential since this was last asked."""
+        fresh, self._fresh_marks = self._fresh_marks, set()
+        return fresh
 
     def check(self, tenant: str, person: Mapping[str, Any]) -> str | None:
         """The known citizen that a record names, None when new. Changes nothing; raises as `resolve` does."""
         keys = ((tenant, r["system"], r["id"]) for r in person.get("references", ()))
         found = {self._links[key] for key in keys if key in self._links}
-        pivot = self._pivot(person)
-        if not found and pivot is not None and (tenant, pivot) in self._pivots:
-            return self._pivots[(tenant, pivot)]
         if len(found) > 1:
-            raise InvalidMessage(
-                "these identifiers belong to different people", pointer="/data/citizen", code="ambiguous_citizen"
-            )
+            raise _ambiguous()
+        pivot = self._pivot(person)
+        if not found and pivot is not None:
+            return self._pivots.get((tenant, pivot))
         return found.pop() if found else None
+
+    def _twin(self, tenant: str, pivot: bytes | None, citizen: Citizen) -> list[Citizen]:
+        """Another citizen, known by the identity under which this one is named: a mark of one holds for both."""
+        other = self._pivots.get((tenant, pivot)) if pivot is not None else None
+        return [self._by_id[other]] if other is not None and other != citizen.id else []
+
+    def _mark(self, citizen: Citizen) -> None:
+        if not citizen.confidential:
+            citizen.confidential = True
+            self._marked.append(citizen.id)
+            self._fresh_marks.add(citizen.id)
 
     def systems(self, citizen: Citizen) -> frozenset[str]:
         """The systems that have an identifier for this citizen."""
         return frozenset(self._systems.get(citizen.id, ()))
 
-    def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str) -> bool:
-        """Whether `holder` says what the hub knows already, or what the hub delivered to it in the last month."""
+    def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str, *, dated: float) -> bool:
+        """Whether `holder` says what the hub knows already, what the hub delivered to it in the last month, or what it
+        said itself before another said better. `dated`: what it says to be newer than that is news."""
         digest = self._digest(value)
         known = self._values.get((citizen.id, field), {})
-        if digest in known.get("", {}):
+        since = self._tx.now - ECHO_DAYS * 86_400
+        if digest in known.get("", {}) or known.get(holder, {}).get(digest, since) > since:
             return True
-        delivered = known.get(holder, {}).get(digest)
-        return delivered is not None and delivered > self._tx.now - ECHO_DAYS * 86_400
+        said = known.get(_said_by(holder), {}).get(digest, since)
+        return said > since and dated <= max(known.get("", {"": since}).values())
 
-    def learn(self, citizen: Citizen, field: str, value: Any, told: Iterable[str]) -> None:
-        """This is now the value; `told` are the connections it goes to."""
-        digest, now = self._digest(value), self._tx.now
+    def learn(self, citizen: Citizen, field: str, value: Any, *, by: str, told: Iterable[str]) -> None:
+        """This is now the value, as `by` says; `told` are the connections it goes to."""
+        digest, now, said = self._digest(value), self._tx.now, _said_by(by)
         known = self._values.setdefault((citizen.id, field), {})
-        known[""] = {digest: now}
+        known[""] = known[said] = {digest: now}
         for holder in told:
             known.setdefault(holder, {})[digest] = now
-        rows = [
-            {"citizen_id": citizen.id, "field": field, "holder": h, "digest": digest, "at": now} for h in ("", *told)
-        ]
-        self._told.extend(rows)
+        self._said.add((citizen.id, field, said))
+        self._told.extend(
+            {"citizen_id": citizen.id, "field": field, "holder": h, "digest": digest, "at": now}
+            for h in ("", said, *told)
+        )
 
     def save(self) -> None:
         sql = self._tx.sql
@@ -161,17 +201,15 @@ class Citizens:
 
     def _save_values(self, dialect: Any) -> None:
         latest = {(r["citizen_id"], r["field"], r["holder"], r["digest"]): r for r in self._told}
-        current = {(r["citizen_id"], r["field"]) for r in self._told}
         if not latest:
             return
-        kept = {pair: next(iter(self._values[pair][""])) for pair in current}
-        rows = [r for r in latest.values() if r["holder"] or kept[(r["citizen_id"], r["field"])] == r["digest"]]
-        self._tx.sql.execute(
-            delete(citizen_values).where(
-                citizen_values.c.holder == "",
-                tuple_(citizen_values.c.citizen_id, citizen_values.c.field).in_(sorted(current)),
-            )
-        )
+        # Of what the hub knows and of what each said, the last alone is kept.
+        single = self._said | {(citizen_id, field, "") for citizen_id, field, _ in self._said}
+        rows = [row for (who, field, holder, digest), row in latest.items()
+                if (who, field, holder) not in single or digest in self._values[(who, field)][holder]]  # fmt: skip
+        of = tuple_(citizen_values.c.citizen_id, citizen_values.c.field, citizen_values.c.holder)
+        for some in parts(sorted(single)):
+            self._tx.sql.execute(delete(citizen_values).where(of.in_(some)))
         query = dialect(citizen_values)
         key = ["citizen_id", "field", "holder", "digest"]
         query = query.on_conflict_do_update(index_elements=key, set_={"at": query.excluded.at})
@@ -205,12 +243,13 @@ class Citizens:
         """All systems of the people found, their current values, and who was told the values at hand."""
         for citizen_id in ids:
             self._systems[citizen_id] = set()
-        for row in self._tx.sql.execute(select(citizen_links).where(citizen_links.c.citizen_id.in_(ids))):
-            self._systems[row.citizen_id].add(row.system)
-            self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
-        for row in self._tx.sql.execute(_values_at_hand(ids, digests)):
-            field = self._values.setdefault((row.citizen_id, row.field), {})
-            field.setdefault(row.holder, {})[row.digest] = row.at
+        for some in parts(ids):
+            for row in self._tx.sql.execute(select(citizen_links).where(citizen_links.c.citizen_id.in_(some))):
+                self._systems[row.citizen_id].add(row.system)
+                self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
+            for row in self._tx.sql.execute(_values_at_hand(some, digests)):
+                field = self._values.setdefault((row.citizen_id, row.field), {})
+                field.setdefault(row.holder, {})[row.digest] = row.at
 
     def _pivot(self, person: Mapping[str, Any]) -> bytes | None:
         """A keyed digest: the table tells nobody who is in it. None when the identity is too thin to match on."""
@@ -223,6 +262,16 @@ class Citizens:
             *(str(identity.get(k, "")) for k in ("gender", "birthdate", "birthplace", "birthcountry")),
         ]
         return hmac.digest(self._pepper, "\x1f".join(parts).encode(), "sha256")
+
+
+def _said_by(holder: str) -> str:
+    return f"<{holder}"[:128]
+
+
+def _ambiguous() -> InvalidMessage:
+    return InvalidMessage(
+        "these identifiers belong to different people", pointer="/data/citizen", code="ambiguous_citizen"
+    )
 
 
 def _values_at_hand(ids: list[str], digests: set[bytes]) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 
 from bus.api import receipts_queue
@@ -26,6 +27,7 @@ from schemas.delivery import Delivery
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
+_log = structlog.get_logger()
 _CACHE = 4000
 
 
@@ -124,7 +126,8 @@ class Desk:
         if tree is None:
             tree = self._trees[fields] = tree_of(fields)
         event = convert(stored.event, consumed.version) if consumed else stored.event
-        extensions = dict(event.extensions)
+        # The sender may have a correlation of its own; readers take the name for ours.
+        extensions = {name: value for name, value in event.extensions.items() if name != "correlationid"}
         if stored.request_id is not None:
             extensions["correlationid"] = stored.request_id
         return replace(event, data=project(event.data, tree) if tree else {}, extensions=extensions)
@@ -167,7 +170,10 @@ class Desk:
             book.prefetch(member.tenant, [(member.system, item.done.reference)], [delivery.request_id])
             request = book.find(member.tenant, {"id": delivery.request_id})
             if request is not None:
-                book.link(request, [(member.system, item.done.reference)])
+                try:
+                    book.link(request, [{"system": member.system, "id": item.done.reference}])
+                except InvalidMessage as error:  # it stays with the request that had it first
+                    _log.warning("reference not kept", connection=member.name, code=error.code)
                 book.save()
 
     def _told(self, tx: Transaction, ended: Sequence[Ended]) -> list[Event]:

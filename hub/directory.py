@@ -70,7 +70,7 @@ class Directory:
         wanted = [m for m in self._by_type.get((facts.tenant, facts.type), ()) if self._wants(m, facts)]
         if not facts.confidential:
             return Route(tuple(m.name for m in wanted))
-        kept = [m for m in wanted if self.decides(m.name, facts.procedure) or _holds(m, facts)]
+        kept = [m for m in wanted if self.may_know(m.name, facts.procedure, facts.intake)]
         return Route(tuple(m.name for m in kept), tuple(m.name for m in wanted if m not in kept))
 
     def decides(self, origin: str, procedure: str | None) -> bool:
@@ -80,6 +80,15 @@ class Directory:
         if member is None or entry is None:
             return False
         return self.tenants[member.tenant].system_for(entry.deciding_system) in (member.system, member.name)
+
+    def may_know(self, name: str, procedure: str | None, intake: str | None) -> bool:
+        """Whether a connection gets what is confidential: the deciding service, and who holds the request."""
+        member = self.members.get(name)
+        return member is not None and (self.decides(name, procedure) or _holds(member, intake))
+
+    def asks_for_links(self, tenant: str, event_type: str) -> bool:
+        """Whether some connection wants this type only where its system has an identifier."""
+        return any(m.consumes[event_type].scope == "linked" for m in self._by_type.get((tenant, event_type), ()))
 
     def label(self, name: str) -> str:
         member = self.members.get(name)
@@ -96,9 +105,9 @@ class Directory:
             if allowed and facts.procedure is not None and facts.procedure not in allowed:
                 return False
         if consumed.scope == "held":
-            return _holds(member, facts)
+            return _holds(member, facts.intake)
         return consumed.scope != "linked" or member.system in facts.systems
 
 
-def _holds(member: Member, facts: Facts) -> bool:
-    return facts.intake is not None and facts.intake in (member.name, *member.holds)
+def _holds(member: Member, intake: str | None) -> bool:
+    return intake is not None and intake in (member.name, *member.holds)

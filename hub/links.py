@@ -7,7 +7,8 @@ import io
 from typing import Any
 
 from bus.ledger import Ledger
-from hub.accept import Acceptance
+from hub.accept import Acceptance, withhold
+from hub.requests import Requests
 from schemas.errors import InvalidMessage
 
 COLUMNS = ("family_name", "given_names", "gender", "birthdate", "birthplace", "system", "id", "confidential")
@@ -30,6 +31,10 @@ def import_links(ledger: Ledger, acceptance: Acceptance, tenant: str, text: str)
             except InvalidMessage as error:
                 raise InvalidMessage(f"line {number}: {error.reason}", code=error.code) from None
         book.save()
+        marked, cases = book.take_fresh_marks(), Requests(tx)
+        cases.conceal(marked)
+        cases.save()
+        withhold(tx, acceptance.directory, tenant, marked, cases.concealed)
     return len(people)
 
 

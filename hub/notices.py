@@ -15,13 +15,15 @@ from schemas.event import Event
 if TYPE_CHECKING:
     from hub.directory import Directory
 
+_ENCLOSED = 20  # documents that a message may carry
 _DECIDED = {"granted": "acceptée", "rejected": "rejetée", "inadmissible": "déclarée irrecevable"}
 
 
 def notices(tx: Transaction, request: Request, event: Event, directory: Directory) -> Iterator[Event]:
     """The messages that an applied event calls for, when the hub is the procedure's declared issuer.
 
-    Their ids derive from the request: each is sent once. CRPA R112-11-1: one issuer, the portal's is not repeated."""
+    Their ids derive from the request: the acknowledgement is sent once, a decision each time that the status becomes
+    one. CRPA R112-11-1: one issuer, the portal's is not repeated."""
     procedure = directory.catalogue.get(request.procedure)
     if procedure is None or procedure.acknowledgement != "hub":
         return
@@ -41,7 +43,7 @@ def _acknowledgement(request: Request, event: Event, procedure: Procedure, direc
         tenant=directory.tenants[request.tenant].label, contact=contact,
     )  # fmt: skip
     subject, text = acknowledgement_text(procedure, facts)
-    yield _message(request, "acknowledgement", to, subject, text)
+    yield _message(request, "acknowledgement", "acknowledgement", to, subject, text)
 
 
 def _decision(tx: Transaction, request: Request, event: Event, procedure: Procedure) -> Iterator[Event]:
@@ -65,7 +67,8 @@ def _decision(tx: Transaction, request: Request, event: Event, procedure: Proced
         lines.append(f"Voies et délais de recours : {procedure.appeals}")
     subject = f"Décision sur votre demande n° {_number(request)}"
     documents = event.data.get("documents")
-    yield _message(request, "decision", to, subject, "\n\n".join(lines) + "\n", documents)
+    named = f"decision {event.source} {event.id}"
+    yield _message(request, "decision", named, to, subject, "\n\n".join(lines) + "\n", documents)
 
 
 def _number(request: Request) -> str:
@@ -78,13 +81,15 @@ def _email(record: Mapping[str, Any]) -> str | None:
     return person.get("email")
 
 
-def _message(request: Request, template: str, to: str, subject: str, text: str, documents: Any = None) -> Event:
+def _message(
+    request: Request, template: str, named: str, to: str, subject: str, text: str, documents: Any = None
+) -> Event:
     data: dict[str, Any] = {
         "request": {"id": request.id}, "template": template, "to": {"email": to}, "subject": subject, "text": text,
     }  # fmt: skip
     if documents:
-        data["documents"] = list(documents)
+        data["documents"] = list(documents)[:_ENCLOSED]
     return Event(
         type="message.requested", source=f"/{request.tenant}/hub", data=data, subject=request.id,
-        id=str(uuid.uuid5(uuid.UUID(request.id), template)),
+        id=str(uuid.uuid5(uuid.UUID(request.id), named)),
     )  # fmt: skip

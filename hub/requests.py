@@ -5,15 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import and_, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from bus.ledger import Transaction
-from hub.tables import request_links, request_steps, requests
+from bus.ledger import Transaction, parts
+from hub.tables import request_links, request_people, request_steps, requests
 from schemas.errors import InvalidMessage
 
 DECISIONS = frozenset({"granted", "rejected", "inadmissible"})
@@ -62,22 +62,22 @@ class Requests:
         self._new: list[Request] = []
         self._changed: set[str] = set()
         self._new_links: list[dict[str, str]] = []
+        self._new_people: dict[str, set[str]] = {}
+        self.concealed: set[str] = set()  # requests that a mark made confidential
         self._steps: list[dict[str, Any]] = []
 
     def prefetch(self, tenant: str, references: Iterable[Reference], ids: Iterable[str]) -> None:
         wanted = set(references)
         found: set[str] = set(ids)
-        if wanted:
-            query = select(request_links).where(
-                request_links.c.tenant == tenant,
-                tuple_(request_links.c.system, request_links.c.native_id).in_(sorted(wanted)),
-            )
+        for some in parts(sorted(wanted)):
+            named = tuple_(request_links.c.system, request_links.c.native_id).in_(some)
+            query = select(request_links).where(request_links.c.tenant == tenant, named)
             for row in self._tx.sql.execute(query):
                 self._links[(tenant, row.system, row.native_id)] = row.request_id
                 found.add(row.request_id)
-        if found:
+        for ids_of in parts(found):
             # A hub id is a claim of the caller's until the tenant is checked here.
-            rows = self._tx.sql.execute(select(requests).where(requests.c.id.in_(found), requests.c.tenant == tenant))
+            rows = self._tx.sql.execute(select(requests).where(requests.c.id.in_(ids_of), requests.c.tenant == tenant))
             self._by_id |= {row.id: _request(row._mapping) for row in rows}
 
     def find(self, tenant: str, link: Mapping[str, Any]) -> Request | None:
@@ -92,28 +92,59 @@ class Requests:
         return None
 
     def open(
-        self, tenant: str, record: Mapping[str, Any], *, origin: str, confidential: bool, citizen_id: str | None
+        self, tenant: str, record: Mapping[str, Any], *, origin: str, people: Sequence[str], confidential: bool
     ) -> Request:
-        """A new request, received now."""
+        """A new request, received now. `people`: the citizens it is about, whom it is for first."""
         now = self._tx.now
         request = Request(
             str(uuid.uuid4()), tenant, record["procedure"], "received", PHASES["received"], False, None, origin,
-            confidential, citizen_id, record["submitted_at"], now, now,
+            confidential, people[0] if people else None, record["submitted_at"], now, now,
         )  # fmt: skip
         self._new.append(request)
         self._by_id[request.id] = request
-        self.link(request, ((r["system"], r["id"]) for r in record["references"]))
+        self.link(request, record["references"])
+        self.involve(request, people)
         return request
 
-    def link(self, request: Request, references: Iterable[Reference]) -> None:
-        """Remember another system's identifier of the request. One that names another request is refused."""
-        for system, native_id in references:
-            known = self._links.setdefault((request.tenant, system, native_id), request.id)
+    def involve(self, request: Request, people: Iterable[str]) -> None:
+        """These citizens are among the people of the request."""
+        self._new_people.setdefault(request.id, set()).update(people)
+
+    def check_links(self, request: Request, references: Iterable[Mapping[str, str]]) -> None:
+        """Raises what `link` would raise; changes nothing."""
+        for reference in references:
+            known = self._links.get((request.tenant, reference["system"], reference["id"]), request.id)
             if known != request.id:
                 raise InvalidMessage("this reference belongs to another request", code="reference_taken")
-            row = {"tenant": request.tenant, "system": system, "native_id": native_id, "request_id": request.id}
-            if row not in self._new_links:
-                self._new_links.append(row)
+
+    def link(self, request: Request, references: Iterable[Mapping[str, str]]) -> None:
+        """Remember identifiers of the request in other systems. All or none: one that names another request is
+        refused."""
+        references = list(references)
+        self.check_links(request, references)
+        for reference in references:
+            key = (request.tenant, reference["system"], reference["id"])
+            if key not in self._links:
+                self._links[key] = request.id
+                names = ("tenant", "system", "native_id", "request_id")
+                self._new_links.append(dict(zip(names, (*key, request.id), strict=True)))
+
+    def systems(self, request: Request) -> frozenset[str]:
+        """The systems that have an identifier for this request."""
+        query = select(request_links.c.system).where(request_links.c.request_id == request.id)
+        known = {row.system for row in self._tx.sql.execute(query)}
+        return frozenset(known | {row["system"] for row in self._new_links if row["request_id"] == request.id})
+
+    def conceal(self, citizen_ids: Iterable[str]) -> None:
+        """These citizens are confidential from now on, and so are all their requests."""
+        marked, found = set(citizen_ids), set()
+        for some in parts(marked):
+            query = select(request_people.c.request_id).where(request_people.c.citizen_id.in_(some))
+            found |= {row.request_id for row in self._tx.sql.execute(query)}
+        found |= {request_id for request_id, people in self._new_people.items() if people & marked}
+        self.concealed |= found
+        for request_id in found & set(self._by_id):
+            self._by_id[request_id].confidential = True
 
     def apply(self, request: Request, data: Mapping[str, Any], *, origin: str, decides: bool, at: float) -> str | None:
         """Apply a status to a request, or say why not: `unknown`, `not_deciding`, `late`, `contradictory`. The step is
@@ -152,9 +183,14 @@ class Requests:
                 status=request.status, phase=request.phase, final=int(request.final), reason=request.reason,
                 status_at=request.status_at,
             ))  # fmt: skip
+        dialect = sqlite_insert if sql.dialect.name == "sqlite" else postgresql_insert
         if self._new_links:
-            dialect = sqlite_insert if sql.dialect.name == "sqlite" else postgresql_insert
             sql.execute(dialect(request_links).on_conflict_do_nothing(), self._new_links)
+        people = [{"request_id": r, "citizen_id": c} for r, ids in self._new_people.items() for c in sorted(ids)]
+        if people:
+            sql.execute(dialect(request_people).on_conflict_do_nothing(), people)
+        for some in parts(self.concealed - fresh):
+            sql.execute(update(requests).where(requests.c.id.in_(some)).values(confidential=1))
         if self._steps:
             sql.execute(insert(request_steps), self._steps)
 
@@ -208,9 +244,10 @@ def listing(
 def references(tx: Transaction, request_ids: Sequence[str]) -> dict[str, list[Reference]]:
     """Each request's identifiers in all systems."""
     found: dict[str, list[Reference]] = {}
-    query = select(request_links).where(request_links.c.request_id.in_(list(request_ids)))
-    for row in tx.sql.execute(query.order_by(request_links.c.system, request_links.c.native_id)):
-        found.setdefault(row.request_id, []).append((row.system, row.native_id))
+    query = select(request_links).order_by(request_links.c.system, request_links.c.native_id)
+    for some in parts(request_ids):
+        for row in tx.sql.execute(query.where(request_links.c.request_id.in_(some))):
+            found.setdefault(row.request_id, []).append((row.system, row.native_id))
     return found
 
 
@@ -230,8 +267,11 @@ def timeline(tx: Transaction, request_id: str) -> list[dict[str, Any]]:
 
 
 def seconds(text: str | None, default: float) -> float:
-    """RFC 3339 to seconds since 1970; `default` when absent."""
-    return datetime.fromisoformat(text).timestamp() if text else default
+    """RFC 3339, an instant or a day, to seconds since 1970; what names no zone is UTC; `default` when absent."""
+    if not text:
+        return default
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _request(row: Mapping[Any, Any]) -> Request:

@@ -32,6 +32,7 @@ from hub.tables import (
     documents,
     idempotent_answers,
     request_links,
+    request_people,
     request_steps,
     requests,
     used_assertions,
@@ -143,14 +144,15 @@ class Keeper:
             tx.hold_door()  # nobody adds to a request that is about to go
             ids = [row.id for row in tx.sql.execute(select(requests.c.id).where(over, ~unfinished).limit(_BATCH))]
             if ids:
-                for column in (request_steps.c.request_id, request_links.c.request_id, requests.c.id):
+                for column in (request_steps.c.request_id, request_links.c.request_id, request_people.c.request_id,
+                               requests.c.id):  # fmt: skip
                     tx.sql.execute(delete(column.table).where(column.in_(ids)))
             return len(ids)
 
     def _citizens(self) -> int:
         """A person nobody spoke of for long is forgotten; one marked confidential stays: the mark protects."""
         before = self._ledger.now() - self._settings.links_days * _DAY
-        asking = exists().where(requests.c.citizen_id == citizens.c.id)
+        asking = exists().where(request_people.c.citizen_id == citizens.c.id)
         spoken_of = exists().where(events.c.order_key == literal("c:") + citizens.c.id)
         with self._ledger.transaction() as tx:
             tx.hold_door()

@@ -33,6 +33,14 @@ request_links = Table(
     Index("request_links_request", "request_id"),
 )  # fmt: skip
 
+# All the people of a request, whoever asks and for whomever: the mark of one of them holds for the request.
+request_people = Table(
+    "request_people", metadata,
+    Column("request_id", String(36), primary_key=True),
+    Column("citizen_id", String(36), primary_key=True),
+    Index("request_people_citizen", "citizen_id"),
+)  # fmt: skip
+
 # The timeline: every step that any system said, applied or not. `mark` says why one was not.
 request_steps = Table(
     "request_steps", metadata,

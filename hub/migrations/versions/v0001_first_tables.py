@@ -245,6 +245,14 @@ def upgrade() -> None:
     op.create_index("request_links_request", "request_links", ["request_id"], unique=False)
 
     op.create_table(
+        "request_people",
+        sa.Column("request_id", sa.String(length=36), nullable=False),
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.PrimaryKeyConstraint("request_id", "citizen_id"),
+    )
+    op.create_index("request_people_citizen", "request_people", ["citizen_id"], unique=False)
+
+    op.create_table(
         "request_steps",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("request_id", sa.String(length=36), nullable=False),
