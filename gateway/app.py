@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from gateway import openapi, problems
-from gateway.access import Access, guard_all
+from gateway.access import Access, Quick, guard_all
 from gateway.entry import Entry
 from gateway.page import Page
 from gateway.reading import Budget
-from gateway.routes import ROUTERS, inbound
+from gateway.routes import ROUTERS, events, inbound
 from gateway.routes.health import Readiness
 from gateway.routes.oauth import Attempts
 from gateway.tokens import Tokens
@@ -32,6 +32,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.page = Page()
     app.state.budget = Budget()
     app.state.pushing = inbound.limiter()
+    app.router.routes.append(Quick(events.route))
     for router in ROUTERS:
         app.router.routes.extend(router.routes)  # flat: one list to match, and to walk in `guard_all`
     problems.install(app)

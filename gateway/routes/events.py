@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -39,6 +40,9 @@ async def publish(request: Request, caller: Annotated[Caller, needs("events:writ
     if media_type(request) == BATCH:
         return await _batch(request, services, caller)
     return await _one(request, services, caller)
+
+
+(route,) = (route for route in router.routes if isinstance(route, APIRoute))
 
 
 async def _one(request: Request, services: Services, caller: Caller) -> Response:
