@@ -23,7 +23,8 @@ from hub.faults.recorder import MISBEHAVIOURS
 from hub.faults.services import Postgres, Rabbit
 from hub.faults.town import TARGETS, TENANT, Town, until
 
-NAP = 20.0  # longer than every lease, shorter than the settling time of the target that is searched
+NAP = 20.0  # longer than every lease (10 s), shorter than the settling time of the target that is searched (25 s)
+SHORT_NAP = 12.0
 CLOCK_ERROR = 20.0
 
 
@@ -35,6 +36,7 @@ class Scene:
     drivers: Sequence[Driver]
     dice: random.Random
     stop: threading.Event = field(default_factory=threading.Event)
+    nap: float = NAP
 
     def pause(self, low: float, high: float) -> None:
         self.stop.wait(self.dice.uniform(low, high))
@@ -73,9 +75,9 @@ def kill_all_processes(scene: Scene) -> Mended:
 def sleep_process(scene: Scene) -> Mended:
     name = scene.dice.choice(list(scene.town.members))
     scene.town.sleep(name)
-    scene.pause(NAP, NAP)
+    scene.pause(scene.nap, scene.nap)
     scene.town.wake(name)
-    return _now(name)
+    return _now(f"{name}, {scene.nap:.0f} s")
 
 
 def poison(scene: Scene) -> Mended:
@@ -257,7 +259,7 @@ class Moods(threading.Thread):
 FULL: dict[str, Break] = {
     "process killed": kill_process,
     "all processes killed": kill_all_processes,
-    "process asleep for 20 s": sleep_process,
+    "process asleep": sleep_process,
     "poison that kills a worker": poison,
     "clock of a process moved": move_one_clock,
     "broker node killed": kill_node,
@@ -274,7 +276,7 @@ FULL: dict[str, Break] = {
 }
 EMBEDDED: dict[str, Break] = {
     "process killed": kill_process,
-    "process asleep for 20 s": sleep_process,
+    "process asleep": sleep_process,
     "poison that kills a worker": poison,
     "clock of a process moved": move_one_clock,
     "disk of the ledger full": fill_disk,
