@@ -96,7 +96,7 @@ def test_a_deleted_queue_loses_nothing(town: Town, rabbitmq: Rabbit) -> None:
     connection.close()
 
     stream.join()
-    town.all_settled(120)
+    town.all_settled()
 
 
 def test_a_broker_that_restarts_loses_nothing(town: Town, rabbitmq: Rabbit) -> None:
@@ -253,12 +253,12 @@ def test_a_package_can_neither_read_the_receipts_nor_the_events_of_others(town: 
 def test_a_killed_process_that_is_a_whole_hub_loses_nothing(tmp_path: Path) -> None:
     town = Town(tmp_path, "sqlite:///hub.db", "embedded")
     try:
-        town.start("all")
+        town.start("serve")
         stream = town.stream(20)
         town.moving(0)
 
         town.kill(town.owner("relay"))
-        town.start("all")
+        town.start("serve")
 
         stream.join()
         town.all_settled()

@@ -34,12 +34,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 CITIZENS = 40
 PACKAGES = {"famille": "family", "cantine": "family", "facturation": "billing"}
-RUN_ONE_ROLE = "from hub.commands import main; main()"
-RUN_ALL_IN_ONE = (
-    "import sys, signal; from pathlib import Path; from hub.wiring import open_hub;"
-    "hub = open_hub(Path(sys.argv[1])); hub.prepare(); hub.start_relay(); hub.start_workers();"
-    "signal.pause()"
-)
+PROGRAM = "from hub.commands import main; main()"
 
 
 @dataclass
@@ -70,12 +65,13 @@ class Town:
     # --- processes ----------------------------------------------------------------------------------------------
 
     def start(self, *roles: str) -> None:
-        """One process for each role: `relay`, `worker`, or `all` of them in one."""
+        """One process for each role: `relay`, `worker`, or `serve`, which is all of them in one."""
         for role in roles:
-            code, arguments = (RUN_ONE_ROLE, [role, "--config"]) if role != "all" else (RUN_ALL_IN_ONE, [])
             with (self.folder / "processes.log").open("ab") as log:
-                command = [sys.executable, "-c", code, *arguments, str(self.config)]
-                self.processes.append(subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=log))
+                command = [sys.executable, "-c", PROGRAM, role, "--config", str(self.config)]
+                self.processes.append(
+                    subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                )
 
     def owner(self, lease: str) -> int:
         """The process that holds a lease now, waiting for one that does."""
@@ -202,6 +198,7 @@ def until(look: Callable[[], T | None], timeout: float = 30, say: Callable[[], s
 def _settings(folder: Path, database: str, bus: str) -> str:
     lines = [
         'mode = "development"', f'database = "{database}"', f'bus = "{bus}"', 'log_level = "warning"',
+        "[listen]", "port = 0",
         f"[tenants.{TENANT}]", 'label = "Ville de Saint-Aubin"', 'siret = "21930001100018"', 'insee = "93001"',
     ]  # fmt: skip
     for name, preset in PACKAGES.items():
