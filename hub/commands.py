@@ -263,6 +263,8 @@ def client_add(
             _fail(f"no tenant {tenant!r} in the settings")
         if unknown := sorted(set(publish or ()) - set(hub.registry.types())):
             _fail(f"no event type {unknown[0]!r} (see `unefois schema list`)")
+        if client_id == "hub" or f"{tenant}.{client_id}" in hub.raccordements:
+            _fail(f"{client_id!r} is the name of a connection or of the hub itself")
         keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
         return clients.add(
             hub.ledger, client_id=client_id, tenant=tenant, label=label or client_id, scopes=scope,

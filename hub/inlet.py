@@ -11,6 +11,7 @@ import structlog
 
 from bus.api import INLET, Bus, Incoming, Outgoing, Queue, receipts_queue
 from bus.ledger import Ledger
+from hub import holdings
 from hub.accept import Acceptance, Origin, Submitted, Verdict
 from schemas.errors import BusUnavailable, InvalidMessage
 from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, decode_json
@@ -64,7 +65,10 @@ class Inlet:
         receipts: list[Outgoing] = []
         with self._ledger.transaction() as tx:
             for user, mine in by_user.items():
-                verdicts = self._acceptance.accept(tx, origins[user], mine)
+                checked = [self._acceptance.check(origins[user], item) for item in mine]
+                if any(isinstance(item, Event) and holdings.named(item) for item in checked):
+                    checked = holdings.check(tx, origins[user], checked)
+                verdicts = self._acceptance.admit(tx, origins[user], checked)
                 receipts += [_receipt(user, item, verdict) for item, verdict in zip(mine, verdicts, strict=True)]
         self._send(receipts, list(by_user))
 

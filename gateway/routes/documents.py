@@ -1,4 +1,4 @@
-"""`/v1/documents`: store a document before the event that names it; read those that you may (`gateway.holdings`)."""
+"""`/v1/documents`: store a document before the event that names it; read those that you may (`hub.holdings`)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import holdings
 from gateway.access import Caller, needs
 from gateway.multipart import File, one_file
 from gateway.problems import Problem
 from gateway.reading import read_body
 from gateway.shapes import DOCUMENT_ANSWER, DOCUMENT_BODY, problems, told
-from hub import clients
+from hub import clients, holdings
 from hub.services import Services
 from schemas.delivery import StoredDocument
 
@@ -78,7 +77,7 @@ def read(request: Request, document_id: str, caller: Reader, through: Through = 
     if not _ID.fullmatch(document_id):
         raise Problem("unknown_document")
     with services.ledger.reading() as tx:
-        record = holdings.readable(tx, caller, document_id, through)
+        record = holdings.readable(tx, caller.origin, document_id, through)
     if record is None:
         raise Problem("unknown_document")
     headers = {

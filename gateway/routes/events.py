@@ -13,11 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import holdings
 from gateway.access import Caller, needs
 from gateway.problems import Problem, problem_of, tracking_of
 from gateway.reading import media_type, read_body
 from gateway.shapes import EVENTS_BODY, EVENTS_RESPONSES
+from hub import holdings
 from hub.accept import Submitted, Verdict
 from hub.services import Services
 from schemas.errors import InvalidMessage, TryLater
@@ -72,13 +72,18 @@ async def accept(services: Services, caller: Caller, items: Sequence[Submitted])
     else:
         checked = _checked(services, caller, items)
     if any(isinstance(item, Event) and holdings.named(item) for item in checked):
-        checked = await run_in_threadpool(holdings.check, services.ledger, caller, checked)
+        checked = await run_in_threadpool(_holding, services, caller, checked)
     committed = asyncio.wrap_future(services.batcher.submit(caller.origin, checked))
     try:
         # Shielded: a caller that hangs up does not undo what is being committed.
         return await asyncio.wait_for(asyncio.shield(committed), COMMIT_SECONDS)
     except TimeoutError:
         raise TryLater("the commit takes too long; send the same again") from None
+
+
+def _holding(services: Services, caller: Caller, checked: Sequence[Submitted]) -> list[Submitted]:
+    with services.ledger.reading() as tx:
+        return holdings.check(tx, caller.origin, checked)
 
 
 def _checked(services: Services, caller: Caller, items: Sequence[Submitted]) -> list[Submitted]:

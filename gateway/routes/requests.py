@@ -17,13 +17,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.ledger import Transaction
-from gateway import holdings
 from gateway.access import Caller, needs
 from gateway.problems import Problem, problem_of
 from gateway.reading import read_json
 from gateway.routes.events import accept
 from gateway.shapes import REQUEST_BODY, problems, told
-from hub import answers
+from hub import answers, holdings
 from hub import requests as timelines
 from hub.accept import Verdict
 from hub.answers import Answer

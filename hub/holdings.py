@@ -1,4 +1,4 @@
-"""Which documents a client may read: those it stored, and those that others named in events about its requests.
+"""Which documents a client may read, and so name: those it stored, and those that others named about its requests.
 
 A document that only the client itself named is not a proof: else knowing a digest would open the document.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bus.ledger import Ledger, Transaction
-from gateway.access import Caller
+from bus.ledger import Transaction
 from hub import clients
 from hub import requests as timelines
-from hub.accept import Submitted
+from hub.accept import Origin, Submitted
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -33,33 +32,32 @@ def of_request(tx: Transaction, request_id: str) -> list[tuple[str, Record]]:
     return list(found.values())
 
 
-def check(ledger: Ledger, caller: Caller, items: Sequence[Submitted]) -> list[Submitted]:
+def check(tx: Transaction, origin: Origin, items: Sequence[Submitted]) -> list[Submitted]:
     """The items, those refused that name a document which the client may not read."""
-    with ledger.reading() as tx:
-        return [_checked(tx, caller, item) for item in items]
+    return [_checked(tx, origin, item) for item in items]
 
 
-def readable(tx: Transaction, caller: Caller, document_id: str, request_id: str | None = None) -> Record | None:
+def readable(tx: Transaction, origin: Origin, document_id: str, request_id: str | None = None) -> Record | None:
     """The record of a document that this client may read, else None. `request_id`: where it was named."""
-    held = clients.held_document(tx, caller.tenant, document_id, caller.origin.name)
+    held = clients.held_document(tx, origin.tenant, document_id, origin.name)
     if held is not None:
         return held.to_data()
-    for candidate in [request_id] if request_id else clients.requests_naming(tx, caller.tenant, document_id):
-        request = timelines.read(tx, caller.tenant, candidate)
-        if request is not None and request.intake == caller.origin.name:
-            for origin, document in of_request(tx, candidate):
-                if document["id"] == document_id and origin != caller.origin.name:
+    for candidate in [request_id] if request_id else clients.requests_naming(tx, origin.tenant, document_id):
+        request = timelines.read(tx, origin.tenant, candidate)
+        if request is not None and request.intake == origin.name:
+            for teller, document in of_request(tx, candidate):
+                if document["id"] == document_id and teller != origin.name:
                     return document
     return None
 
 
-def _checked(tx: Transaction, caller: Caller, item: Submitted) -> Submitted:
+def _checked(tx: Transaction, origin: Origin, item: Submitted) -> Submitted:
     if isinstance(item, InvalidMessage):
         return item
     link = item.data.get("request")
     about = link.get("id") if isinstance(link, Mapping) else None
     for document_id, pointer in named(item).items():
-        if readable(tx, caller, document_id, about) is None and readable(tx, caller, document_id) is None:
+        if readable(tx, origin, document_id, about) is None and readable(tx, origin, document_id) is None:
             return InvalidMessage("store this document first", pointer=pointer, code="document_not_yours")
     return item
 
