@@ -12,9 +12,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from gateway.app import create_app
-from gateway.server import serve_in_thread
-
 from connectors.etatcivil.twin import CivilStatusTwin
 from connectors.filedrop.twin import PackageTwin
 from connectors.hubee.twin import HubEETwin
@@ -22,6 +19,8 @@ from connectors.iparapheur.twin import ParapheurTwin
 from connectors.koha.twin import KohaTwin
 from connectors.mail.twin import MailTwin
 from connectors.publik.twin import PublikTwin
+from gateway.app import create_app
+from gateway.server import serve_in_thread
 from hub import clients
 from hub.links import import_links
 from hub.wiring import Hub, open_hub
