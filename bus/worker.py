@@ -102,12 +102,17 @@ class Breaker:
         return max(0.0, self._until - self._clock()) if self.open else 0.0
 
     def failed(self, after: float | None) -> None:
+        """What fails while the breaker rests was under way before it opened: that is no further failure."""
         with self._lock:
+            wish = min(after or 0.0, _WISH)
+            if self.resting:
+                self._until = max(self._until, self._clock() + wish)
+                return
             self._failures += 1
             if self.open:
                 pause = min(0.5 * 2 ** min(self._failures - self._after, 10), self._longest)
                 pause *= random.uniform(0.8, 1.2)  # noqa: S311
-                self._until = self._clock() + max(pause, min(after or 0.0, _WISH))
+                self._until = self._clock() + max(pause, wish)
 
     def succeeded(self) -> bool:
         """True when the package was away until now."""
