@@ -211,8 +211,7 @@ class Desk:
         if item.delivery.request_id is not None:
             data["request"] = {"id": item.delivery.request_id}
         tenant = self._member(connection).tenant
-        event_id = f"parked-{connection}-{item.finished.seq}-{item.delivery.attempt}"
-        return Event(type="delivery.parked", source=f"/{tenant}/hub", data=data, id=event_id, subject=connection)
+        return Event(type="delivery.parked", source=f"/{tenant}/hub", data=data, subject=connection)
 
     def _member(self, connection: str) -> Member:
         return self._acceptance.directory.members[connection]

@@ -157,6 +157,9 @@ def test_a_parked_event_holds_its_followers_until_an_operator_acts(make: Make) -
     with hub.ledger.reading() as tx:
         trouble = tx.troubles()[0]
     assert trouble["cause"] == "erreur du connecteur (KeyError)"
+    with hub.ledger.transaction() as tx:
+        assert tx.replay(trouble["connection"], trouble["seq"])
+    _announced(hub, 2)
 
     broken.clear()
     with hub.ledger.transaction() as tx:
@@ -420,6 +423,18 @@ def test_an_outside_package_reads_its_own_queue_in_order(make: Make) -> None:
         mine = [e.data["new_address"]["value"]["house_number"] for e in events if e.id.startswith(f"move-{c}-")]
         assert mine == ["0", "1", "2", "3", "4"]
     assert all("citizen" not in e.data for e in events)
+
+
+def _announced(hub: RecordingHub, number: int) -> None:
+    """Wait until so many `delivery.parked` events were accepted: each parking is told."""
+    deadline = time.monotonic() + 20
+    while True:
+        with hub.ledger.reading() as tx:
+            told = [s for s in tx.load(range(1, tx.last_seq() + 1)).values() if s.event.type == "delivery.parked"]
+        if len(told) == number:
+            return
+        assert time.monotonic() < deadline, f"{len(told)} told, wanted {number}"
+        time.sleep(0.02)
 
 
 def _paused(hub: RecordingHub) -> dict[str, str]:
