@@ -44,8 +44,8 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """`detail`: what was hit. `at`: since when all should be well. `bound`: seconds within which events must flow to
-    every target again, None where none is promised. `broker`: every queue must have its consumer by then, too."""
+    """`detail`: what was hit. `at`: since when all should be well. `bound`: seconds within which every queue must have
+    its consumer again (`broker`), or else events must flow to every target; None where nothing is promised."""
 
     detail: str
     at: float
@@ -188,12 +188,12 @@ def restart_database(scene: Scene) -> Mended:
         postgres.server.end(signal.SIGINT)
     scene.pause(0.5, 4)
     postgres.start()
-    return Mended("restarted", time.monotonic(), 15.0, broker=True)
+    return Mended("restarted", time.monotonic(), 15.0)
 
 
 def cut_database_connections(scene: Scene) -> Mended:
     cut = _postgres(scene).cut_connections()
-    return Mended(f"{cut} connections", time.monotonic(), 15.0, broker=True)
+    return Mended(f"{cut} connections", time.monotonic(), 15.0)
 
 
 def fill_disk(scene: Scene) -> Mended:
