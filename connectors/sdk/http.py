@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -87,7 +88,7 @@ class HttpClient:
         self._auth = httpx.BasicAuth(auth[0], auth[1].reveal()) if auth else None
         self._client = httpx.Client(
             headers=self._headers, auth=self._auth, timeout=timeout, transport=transport, trust_env=False,
-            follow_redirects=False, verify=ssl.create_default_context(cafile=ca_file) if ca_file else True,
+            follow_redirects=False, verify=ssl.create_default_context(cafile=ca_file) if ca_file else _usual_trust(),
         )  # fmt: skip
 
     def with_client_credentials(
@@ -284,6 +285,12 @@ def _pin(request: httpx.Request) -> None:
     address = public_address(name, request.url.port or (443 if request.url.scheme == "https" else 80))
     request.extensions = dict(request.extensions) | {"sni_hostname": name}
     request.url = request.url.copy_with(host=address)
+
+
+@cache
+def _usual_trust() -> ssl.SSLContext:
+    """Reading all authorities takes longer than a call: once for all clients."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _quiet() -> None:
