@@ -87,9 +87,9 @@ class Acceptance:
         if isinstance(item, InvalidMessage):
             return item
         try:
-            _check_form(item)
             self._authorise(origin, item)
             self.registry.validate(item)
+            _check_form(item)
         except InvalidMessage as error:
             return error
         return item

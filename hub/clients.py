@@ -19,6 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from bus.ledger import Ledger, Transaction
 from bus.tables import events
+from hub import webhooks
 from hub.accept import Origin
 from hub.tables import clients, document_holders, document_uses, documents
 from schemas.delivery import StoredDocument
@@ -90,8 +91,12 @@ def add(
 
 
 def disable(ledger: Ledger, client_id: str) -> bool:
+    """Take all its rights from a client, and its webhooks. False when there is none of that name."""
     with ledger.transaction() as tx:
-        return tx.sql.execute(update(clients).where(clients.c.id == client_id).values(disabled=1)).rowcount == 1
+        found = tx.sql.execute(update(clients).where(clients.c.id == client_id).values(disabled=1)).rowcount == 1
+        if found:
+            webhooks.silence(tx, client_id)
+        return found
 
 
 def find(tx: Transaction, client_id: str) -> Client | None:

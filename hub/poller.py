@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -12,7 +12,7 @@ import structlog
 from bus.ledger import LeaseLost, Ledger
 from hub.accept import Acceptance, Origin
 from schemas.delivery import Polled
-from schemas.errors import AccessDenied, BusUnavailable, HubError, TryLater
+from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, TryLater
 
 _log = structlog.get_logger()
 _LONGEST = 300.0
@@ -34,6 +34,7 @@ class Poller:
         self.connection = connection
         self.active = False
         self.refused = 0
+        self._not_taken = 0
         self.trouble = ""
         self._ledger, self._acceptance, self._origin, self._source = ledger, acceptance, origin, source
         self._owner, self._every, self._observe, self._lease = owner, every, observe, lease
@@ -58,25 +59,24 @@ class Poller:
     def _round(self, stop: threading.Event, pause: float) -> float:
         try:
             self.once(stop)
-            self.trouble = ""
+            self.trouble = f"{self._not_taken} événement(s) refusé(s) à l'entrée" if self._not_taken else ""
         except AccessDenied as error:
-            with self._ledger.transaction() as tx:
-                tx.pause(self.connection, error.reason)
+            self._pause(error.reason)
             _log.error("connection paused", connection=self.connection, cause=error.code)
         except TryLater as error:
             self.trouble = error.reason
             _log.warning("poll put off", connection=self.connection, cause=error.reason)
-            return min(max(pause * 2, error.after or 0.0), _LONGEST)
+            return min(max(pause * 2, error.after or 0.0), max(_LONGEST, self._every))
         except HubError as error:
             self.trouble = error.reason
             _log.warning("poll failed", connection=self.connection, cause=error.reason)
-            return min(pause * 2, _LONGEST)
+            return min(pause * 2, max(_LONGEST, self._every))
         except LeaseLost:
-            return min(pause * 2, _LONGEST)
+            return min(pause * 2, max(_LONGEST, self._every))
         except Exception as error:  # a package's oddity must not end the polling of its connection
             self.trouble = f"erreur du connecteur ({type(error).__name__})"
             _log.error("poll failed", connection=self.connection, error=type(error).__name__)
-            return min(pause * 2, _LONGEST)
+            return min(pause * 2, max(_LONGEST, self._every))
         return self._every
 
     def once(self, stop: threading.Event | None = None) -> int:
@@ -88,7 +88,7 @@ class Poller:
         self.active = token is not None
         if token is None or paused:
             return 0
-        accepted, blocked = 0, False
+        accepted, blocked, self._not_taken = 0, False, 0
         for polled in self._source.poll(cursor):
             if stop is not None and stop.is_set():
                 break
@@ -100,22 +100,35 @@ class Poller:
     def _take(self, polled: Polled, token: int, *, move: bool) -> tuple[int, int]:
         checked = [self._acceptance.check(self._origin(), event) for event in polled.events]
         if self._observe:
+            self._tell([error for error in checked if isinstance(error, InvalidMessage)])
             return 0, 0
         with self._ledger.transaction() as tx:
             tx.fence(self._name, token, self._lease)
+            if self.connection in tx.paused():
+                raise TryLater("the connection was paused meanwhile")
             verdicts = self._acceptance.admit(tx, self._origin(), checked)
             refused = [v for v in verdicts if not v.ok]
             if polled.cursor is not None and move and not refused:
                 tx.move_cursor(self.connection, polled.cursor)
-        for verdict in refused:
-            self.refused += 1
-            error = verdict.error
-            assert error is not None
-            _log.error("polled event refused", connection=self.connection, code=error.code, pointer=error.pointer)
+        self._tell([verdict.error for verdict in refused if verdict.error is not None])
         if polled.acknowledge is not None and not refused:
             # What was refused stays in the package, and is seen again: it must not vanish unread.
             polled.acknowledge()
         return sum(v.outcome == "accepted" for v in verdicts), len(refused)
+
+    def _tell(self, faults: Sequence[InvalidMessage]) -> None:
+        self.refused += len(faults)
+        self._not_taken += len(faults)
+        for fault in faults:
+            _log.error("polled event refused", connection=self.connection, code=fault.code, pointer=fault.pointer)
+
+    def _pause(self, cause: str) -> None:
+        self.trouble = cause
+        try:
+            with self._ledger.transaction() as tx:
+                tx.pause(self.connection, cause)
+        except BusUnavailable:
+            pass  # the next poll is denied again
 
     def _give_back(self) -> None:
         try:

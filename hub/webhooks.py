@@ -16,7 +16,7 @@ from bus.ledger import Ledger, Transaction
 from bus.tables import counters
 from hub.cipher import BodyCipher
 from hub.settings import HubSettings
-from hub.tables import webhooks
+from hub.tables import clients, webhooks
 from schemas.secret import Secret
 
 _VERSION = "webhooks"
@@ -87,10 +87,18 @@ def remove(ledger: Ledger, hook: Webhook) -> None:
         _changed(tx)
 
 
+def silence(tx: Transaction, client: str) -> None:
+    """The webhooks of a client that was disabled hear nothing more, not even what was on its way."""
+    for row in tx.sql.execute(select(webhooks).where(webhooks.c.client_id == client)):
+        tx.abandon(f"{row.tenant}.webhook-{row.id}", "client désactivé")
+    _changed(tx)
+
+
 def all_of(
     ledger: Ledger, key: Secret | None, *, tenant: str | None = None, client: str | None = None
 ) -> list[Webhook]:
-    query = select(webhooks).order_by(webhooks.c.created_at)
+    disabled = select(clients.c.id).where(clients.c.disabled == 1)
+    query = select(webhooks).where(webhooks.c.client_id.not_in(disabled)).order_by(webhooks.c.created_at)
     if tenant is not None:
         query = query.where(webhooks.c.tenant == tenant)
     if client is not None:

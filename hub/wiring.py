@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,11 +32,13 @@ from hub.poller import Poller
 from hub.retention import Keeper
 from hub.services import Batcher, Services
 from hub.settings import Connection, HubSettings, connectors_dir, load
-from schemas.delivery import Delivery, Documents, Done, Safety
+from schemas.delivery import Delivery, Documents, Done, Polled, Safety
 from schemas.errors import ConfigError, HubError
 from schemas.registry import Registry
 
 _log = structlog.get_logger()
+_LOOK = 5.0  # seconds between two looks at what runs
+_STILL = 30.0  # seconds without a turn after which a worker is taken for stuck
 OBSERVED = "Observation : préparé, rien n'est sorti"
 _DEVELOPMENT_PEPPER = b"unefois development pepper, no secret"
 
@@ -62,6 +65,12 @@ class Raccordement:
                 self._connector = self.make()
             return self._connector
 
+    def renew(self, other: Raccordement) -> None:
+        """Take other settings: the next call is made with them. What is under way ends with the old ones."""
+        with self._lock:
+            if other.settings != self.settings:
+                self.settings, self.make, self._connector = other.settings, other.make, None
+
     def close(self) -> None:
         if self._connector is not None:
             self._connector.close()
@@ -85,6 +94,16 @@ class ConnectorHandler:
 
     def look_up(self, delivery: Delivery) -> Done | None:
         return self._raccordement.connector.look_up(delivery) if delivery.live else None
+
+
+class ConnectorSource:
+    """Implements `hub.poller.Pollable` with a connector, which is made when first polled."""
+
+    def __init__(self, raccordement: Raccordement) -> None:
+        self._raccordement = raccordement
+
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        return self._raccordement.connector.poll(cursor)
 
 
 class Hub:
@@ -115,7 +134,10 @@ class Hub:
         self.workers: dict[str, Worker] = {}
         self.pollers: dict[str, Poller] = {}
         self._only: Sequence[str] | None = None
+        self._working = False
         self._watching = False
+        self._ends: dict[str, threading.Event] = {}  # what ends the worker of a connection before all the others
+        self._hooks_read = 0
         self._stop = threading.Event()
         self._reloading = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -137,10 +159,13 @@ class Hub:
     def reload(self) -> None:
         """Read the connections again, those of the settings file and the webhooks; start what is new."""
         with self._reloading:  # calls that make webhooks come at once
+            self._hooks_read = webhooks.version(self.ledger)
             self.acceptance.directory = self._directory(webhooks.all_of(self.ledger, self.settings.encryption_key))
             with self.ledger.transaction() as tx:
                 tx.subscribe(self.acceptance.directory.subscriptions())
-            if self.workers:
+            for name in set(self.workers) - set(self.raccordements):
+                self._end_worker(name)
+            if self._working:
                 self._start_connections()
 
     def receiver(self, name: str) -> Connector | None:
@@ -156,9 +181,9 @@ class Hub:
         wanted = dict(self._configured())
         wanted |= dict(self._webhooks(hooks))
         for name, (raccordement, _) in wanted.items():
-            self.raccordements.setdefault(name, raccordement)
+            self.raccordements.setdefault(name, raccordement).renew(raccordement)
         for name in set(self.raccordements) - set(wanted):
-            self.raccordements.pop(name).close()
+            self.raccordements.pop(name)  # not closed: a call may be under way
         return Directory((member for _, member in wanted.values()), self.catalogue, self.settings.tenants)
 
     def _configured(self) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:
@@ -176,6 +201,8 @@ class Hub:
     def _webhooks(self, hooks: Sequence[webhooks.Webhook]) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:
         manifest = _manifest("webhook")
         for hook in hooks:
+            if hook.tenant not in self.settings.tenants:
+                continue
             name = f"{hook.tenant}.webhook-{hook.id}"
             consumes = {c.type: c for c in manifest.consumes if c.type in hook.types}
             held = (f"{hook.tenant}.{hook.client}",)
@@ -210,7 +237,7 @@ class Hub:
 
     def start_workers(self, only: Sequence[str] | None = None) -> None:
         """Workers and pollers of all connections, or of those named; and the inlet, where there is a broker."""
-        self._only = only
+        self._only, self._working = only, True
         self._start_connections()
         if not self.bus.volatile:
             self._thread("inlet", self.inlet.run)
@@ -219,6 +246,8 @@ class Hub:
     def stop(self, timeout: float = 30.0) -> None:
         """Stop what was started and wait for it."""
         self._stop.set()
+        for end in self._ends.values():
+            end.set()
         self.ledger.wake()
         for poller in self.pollers.values():
             poller.hurry()
@@ -267,49 +296,59 @@ class Hub:
             name, self.ledger, self.bus, ConnectorHandler(raccordement), self.desk, owner=self.owner, rate=rate
         )
         self.workers[name] = worker
-        self._thread(f"worker {name}", worker.run)
+        end = self._ends[name] = threading.Event()
+        self._thread(f"worker {name}", worker.run, end)
+
+    def _end_worker(self, name: str) -> None:
+        self._ends.pop(name).set()
+        self.workers.pop(name).poke()
 
     def _start_poller(self, name: str, raccordement: Raccordement, member: Member) -> None:
         assert raccordement.manifest.poll_seconds is not None
         configured = raccordement.configured
         every = (configured.poll_seconds if configured else None) or raccordement.manifest.poll_seconds
         poller = Poller(
-            name, self.ledger, self.acceptance, lambda: self.desk.origin(name), raccordement.connector,
+            name, self.ledger, self.acceptance, lambda: self.desk.origin(name), ConnectorSource(raccordement),
             owner=self.owner, every=every, observe=member.mode == "observe",
         )  # fmt: skip
         self.pollers[name] = poller
         self._thread(f"poller {name}", poller.run)
 
     def _watch(self, stop: threading.Event) -> None:
-        """Notice what stands still: a worker whose loop no longer beats is replaced (its lease will pass on), and
-        connections made elsewhere (a webhook added by another process) are taken up."""
-        known = webhooks.version(self.ledger)
-        while not stop.wait(5.0):
+        """Notice what stands still, and take up connections made elsewhere (a webhook added by another process)."""
+        while not stop.wait(_LOOK):
             try:
-                current = webhooks.version(self.ledger)
-                if current != known:
-                    known = current
+                if webhooks.version(self.ledger) != self._hooks_read:
                     self.reload()
-                for name, worker in list(self.workers.items()):
-                    if worker.stale(30.0) and name in self.raccordements:
-                        _log.error("worker replaced", connection=name)
-                        self._start_worker(name, self.raccordements[name])
+                self._replace_stale()
             except HubError as error:
                 _log.warning("watch waits", error=type(error).__name__)
+
+    def _replace_stale(self) -> None:
+        """A worker whose loop no longer turns, or whose package never answers, is told to end and replaced. The new one
+        waits until the lease of the old one is over, then settles what that left as started."""
+        for name, worker in list(self.workers.items()):
+            if worker.stale(_STILL) and name in self.raccordements:
+                _log.error("worker replaced", connection=name)
+                self._end_worker(name)
+                self._start_worker(name, self.raccordements[name])
 
     def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:
             return clients.broker_users(tx)
 
-    def _thread(self, name: str, run: Callable[[threading.Event], Any]) -> None:
+    def _thread(self, name: str, run: Callable[[threading.Event], Any], end: threading.Event | None = None) -> None:
+        stop = end or self._stop
+
         def guarded() -> None:
-            while not self._stop.is_set():
+            while not stop.is_set():
                 try:
-                    run(self._stop)
+                    run(stop)
                     return
                 except Exception as error:  # a thread that dies alone would be silence
-                    _log.exception("thread starts again", thread=name, error=type(error).__name__)
-                    self._stop.wait(1.0)
+                    # Its message may quote data: its kind and place are logged.
+                    _log.error("thread starts again", thread=name, error=type(error).__name__, where=_places(error))
+                    stop.wait(1.0)
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
@@ -354,6 +393,11 @@ def _manifest(connector: str, more: Path | None = None) -> Manifest:
         return find_manifests(more)[connector]
     except KeyError:
         raise ConfigError(f"no connector named {connector!r}", key="connections") from None
+
+
+def _places(error: Exception) -> list[str]:
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def _seconds(number: float) -> Any:
