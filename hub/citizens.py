@@ -292,10 +292,12 @@ def reference_of(tx: Transaction, tenant: str, system: str, citizen_ids: Iterabl
 
 
 def plain(text: str) -> str:
-    """Upper case, no accents, hyphens and apostrophes as spaces: how names are compared."""
+    """Upper case, no accents or ligatures, hyphens and apostrophes as spaces: how names are compared."""
+    text = text.upper()
     if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return " ".join(_APART.split(text.upper())).strip()
+        bare = unicodedata.normalize("NFKD", text.translate(_SPELT))
+        text = "".join(c for c in bare if not unicodedata.combining(c))
+    return " ".join(_APART.split(text)).strip()
 
 
 def value_digest(value: Any) -> bytes:
@@ -322,7 +324,7 @@ _PHONE = re.compile(r"(\+|00)?\d{6,15}")
 
 def _place(text: str) -> str:
     """As `plain`, with the letters and words that packages spell in two ways, and 12bis as 12 bis."""
-    words = plain(_AT_DIGITS.sub(" ", text.upper().translate(_SPELT))).split()
+    words = plain(_AT_DIGITS.sub(" ", text)).split()
     return " ".join(_WHOLE.get(word, word) for word in words)
 
 

@@ -311,3 +311,18 @@ def test_the_timeline_reads_in_french_and_keeps_native_words(desk: Desk) -> None
 def _elsewhere(event: Event) -> Event:
     address = {**event.data["new_address"]["value"], "house_number": "99"}
     return event.with_data({**event.data, "new_address": {**event.data["new_address"], "value": address}})
+
+
+@pytest.mark.parametrize("spelling", ["MERCŒUR", "Mercoeur", "mercœur", "Merco\u0065ur"])
+def test_a_name_is_the_same_however_its_letters_are_joined(desk: Desk, spelling: str) -> None:
+    def who(name: str) -> dict[str, Any]:
+        return {"identity": {"family_name": name, "given_names": ["Odile"], "birthdate": "1961-04-02"}}
+
+    known = {**who("Mercœur"), "references": [{"system": "koha", "id": "C-9"}]}
+    event = moved()
+    desk.submit(event.with_data({**event.data, "citizen": known}))
+    again = _elsewhere(moved(event_id="again"))
+
+    verdict = desk.submit(again.with_data({**again.data, "citizen": who(spelling)}))[0]
+
+    assert desk.to(verdict) == ["koha"]
