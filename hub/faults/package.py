@@ -15,12 +15,13 @@ PLAIN, POISON, UNWANTED = "rue des Lilas", "rue du Poison", "rue du Refus"
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The nth move of a subject, as a target notes it."""
+    """The nth move of a subject, as a target notes it. `deadly`: it is poison, and meant for this target."""
 
     key: str
     subject: str
     number: int
     street: str
+    deadly: bool
 
 
 class Recorded(Connector):
@@ -35,10 +36,11 @@ class Recorded(Connector):
     def prepare(self, delivery: Delivery) -> Effect:
         address = delivery.event.data["new_address"]["value"]
         subject = delivery.event.data["citizen"]["references"][0]["id"]
-        return Effect(delivery.key, subject, int(address["house_number"]), address["street"])
+        deadly = address["street"] == POISON and address.get("complement") == self.context.connection
+        return Effect(delivery.key, subject, int(address["house_number"]), address["street"], deadly)
 
     def send(self, delivery: Delivery, prepared: Effect) -> Done:
-        if prepared.street == POISON:
+        if prepared.deadly:
             os._exit(9)
         body = {"key": prepared.key, "subject": prepared.subject, "number": prepared.number}
         if prepared.street == UNWANTED:
