@@ -143,8 +143,8 @@ def cut_in_mid_frame(scene: Scene) -> Mended:
 
 
 def go_deaf(scene: Scene) -> Mended:
-    """Connections stand and carry nothing; new ones work. They must be noticed and replaced. The broker hears no farewell
-    and counts the old consumers still, so only what flows tells."""
+    """Connections stand and carry nothing; new ones work. They must be noticed and replaced. The broker hears no
+    farewell and counts the old consumers still, so only what flows tells."""
     for proxy in scene.town.proxies:
         proxy.hold_standing()
     return Mended("every connection", time.monotonic(), 30.0)
