@@ -313,7 +313,7 @@ def _elsewhere(event: Event) -> Event:
     return event.with_data({**event.data, "new_address": {**event.data["new_address"], "value": address}})
 
 
-@pytest.mark.parametrize("spelling", ["MERCŒUR", "Mercoeur", "mercœur", "Merco\u0065ur"])
+@pytest.mark.parametrize("spelling", ["MERCŒUR", "Mercoeur", "mercœur"])
 def test_a_name_is_the_same_however_its_letters_are_joined(desk: Desk, spelling: str) -> None:
     def who(name: str) -> dict[str, Any]:
         return {"identity": {"family_name": name, "given_names": ["Odile"], "birthdate": "1961-04-02"}}
