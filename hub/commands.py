@@ -219,7 +219,7 @@ def parked_skip(
 
     def act(hub: Hub) -> bool:
         with hub.ledger.transaction() as tx:
-            return tx.skip(connection, seq, reason)
+            return hub.desk.skip(tx, connection, seq, reason)
 
     if not _with_hub(config, act):
         _fail("this delivery is not parked")
@@ -378,6 +378,33 @@ def faults(
     from hub.faults import play
 
     raise typer.Exit(play(seed=seed, minutes=minutes, embedded=embedded, report=report, keep=keep, as_json=as_json))
+
+
+@app.command(rich_help_panel=DEVELOP)
+def bench(
+    seconds: Annotated[float, typer.Option(help="How long each case sends.")] = 8.0,
+    rounds: Annotated[int, typer.Option(help="The cases take turns that often; medians are shown.")] = 3,
+    only: Annotated[str, typer.Option(help="Names of cases, separated by commas.")] = "",
+    full: Annotated[
+        bool, typer.Option("--full", help="Also a backlog, the growth of cost, half an hour of load.")
+    ] = False,
+    scale: Annotated[float, typer.Option(help="Of the sizes of backlog and growth; 0.01 to try them.")] = 1.0,
+    minutes: Annotated[float, typer.Option(help="Of full load, for the memory.")] = 0.0,
+    profile: Annotated[bool, typer.Option("--profile", help="Functions and statements that take the time.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Record the ratios and write docs/performance.md.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the hub against the bare broker and other libraries (needs a checkout; `make bench` installs them)."""
+    import subprocess
+
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "benchmarks" / "__main__.py").is_file():
+        _fail("the benchmark is not part of the package: run this in a checkout of the sources")
+    options = {"--seconds": seconds, "--rounds": rounds, "--scale": scale, "--minutes": minutes, "--only": only}
+    arguments = [f"{name}={value}" for name, value in options.items() if value]
+    switches = {"--full": full, "--profile": profile, "--report": report, "--json": as_json}
+    arguments += [name for name, on in switches.items() if on]
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "benchmarks", *arguments], cwd=root))  # noqa: S603
 
 
 @schema_app.command("list")

@@ -29,6 +29,8 @@ from schemas.event import Event
 
 _log = structlog.get_logger()
 _CACHE = 4000
+_UNDER_WAY = ("incomplete", "in_progress", "awaiting_payment")
+OBSERVED = "Observation : préparé, rien n'est sorti"
 
 
 class Desk:
@@ -111,13 +113,26 @@ class Desk:
                 self._keep_reference(tx, member, item)
         events = [event for item in ended if item.done is not None for event in item.done.events]
         if events:
-            self._acceptance.accept(tx, self.origin(connection), events)
+            for verdict in self._acceptance.accept(tx, self.origin(connection), events):
+                if verdict.error is not None:
+                    code, pointer = verdict.error.code, verdict.error.pointer
+                    _log.error("returned event refused", connection=connection, code=code, pointer=pointer)
         parked = [self._parked(item, connection) for item in ended if item.finished.state == PARKED]
         if parked:
             self._acceptance.accept(tx, Origin.hub(member.tenant), parked)
-        told = self._told(tx, ended)
-        if told:
-            self._acceptance.accept(tx, Origin.hub(member.tenant), told)
+        over = [item for item in ended if item.delivery.request_id and item.finished.state in FINAL]
+        changes = [item.finished.seq for item in over if item.delivery.event.type.startswith("citizen.")]
+        self._tell(tx, member.tenant, changes)
+
+    def skip(self, tx: Transaction, connection: str, seq: int, cause: str) -> bool:
+        """Give a parked delivery up for an operator, and say so where its end was waited for. False when it is not
+        parked."""
+        if not tx.skip(connection, seq, cause):
+            return False
+        stored = tx.load([seq])[seq]
+        if stored.request_id and stored.event.type.startswith("citizen."):
+            self._tell(tx, stored.tenant, [seq])
+        return True
 
     def _seen(self, stored: StoredEvent, member: Member) -> Event:
         consumed = member.consumes.get(stored.event.type)
@@ -176,34 +191,37 @@ class Desk:
                     _log.warning("reference not kept", connection=member.name, code=error.code)
                 book.save()
 
-    def _told(self, tx: Transaction, ended: Sequence[Ended]) -> list[Event]:
-        """For changes that a request declared: once every connection has answered, say so to the portal that holds it.
+    def _tell(self, tx: Transaction, tenant: str, seqs: Sequence[int]) -> None:
+        """Of changes that a request declared: once every connection has answered, say so to the portal that holds it.
 
-        A step, never a decision: `transferred`, with how many took it."""
-        mine = {
-            i.finished.seq: i.delivery.request_id
-            for i in ended
-            if i.delivery.request_id and i.finished.state in FINAL and i.delivery.event.type.startswith("citizen.")
-        }
-        if not mine:
-            return []
-        tx.hold_door()  # before the rows of requests: whoever accepts takes them in this order too
-        # Two connections may end at the same moment: the row of the request lets one look after the other.
-        tx.sql.execute(select(requests.c.id).where(requests.c.id.in_(set(mine.values()))).with_for_update())
+        A step, never a decision: `transferred`, with how many took it; again when a replay changes that."""
+        if not seqs:
+            return
+        tx.hold_door()  # two connections may end at the same moment: one looks after the other
         by_seq: dict[int, list[Any]] = {}
-        for row in tx.deliveries_of(list(mine)):
+        for row in tx.deliveries_of(seqs):
             by_seq.setdefault(row.seq, []).append(row)
         over = {seq: rows for seq, rows in by_seq.items() if all(row.state in FINAL for row in rows)}
-        stored = tx.load(list(over))
-        return [self._told_event(stored[seq], rows) for seq, rows in over.items()]
+        told = [self._told(tx, stored, over[seq]) for seq, stored in tx.load(list(over)).items()]
+        if told:
+            self._acceptance.accept(tx, Origin.hub(tenant), told)
 
-    def _told_event(self, stored: StoredEvent, rows: Sequence[Any]) -> Event:
-        taken = [self._acceptance.directory.label(row.connection) for row in rows if row.state == DELIVERED]
-        label = f"Transmise à {len(taken)} service(s) sur {len(rows)} : {', '.join(taken) or 'aucun'}"
-        data = {"request": {"id": stored.request_id}, "status": "transferred",
-                "native": {"code": f"{len(taken)}/{len(rows)}", "label": label[:200]}}  # fmt: skip
-        source = f"/{stored.tenant}/hub"
-        return Event(type="request.status-changed", source=source, data=data, id=f"told-{stored.seq}")
+    def _told(self, tx: Transaction, stored: StoredEvent, rows: Sequence[Any]) -> Event:
+        meant = [row for row in rows if not self._observed(row)]
+        taken = [self._acceptance.directory.label(row.connection) for row in meant if row.state == DELIVERED]
+        label = f"Transmise à {len(taken)} service(s) sur {len(meant)} : {', '.join(taken) or 'aucun'}"
+        request = timelines.read(tx, stored.tenant, stored.request_id or "")
+        status = request.status if request is not None and request.status in _UNDER_WAY else "transferred"
+        if not taken and status == "transferred":
+            status = "received"
+        data = {"request": {"id": stored.request_id}, "status": status,
+                "native": {"code": f"{len(taken)}/{len(meant)}", "label": label[:200]}}  # fmt: skip
+        event_id = f"told-{stored.seq}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
+        return Event(type="request.status-changed", source=f"/{stored.tenant}/hub", data=data, id=event_id)
+
+    def _observed(self, row: Any) -> bool:
+        member = self._acceptance.directory.members.get(row.connection)
+        return row.answer == OBSERVED or (member is not None and member.mode == "observe")
 
     def _parked(self, item: Ended, connection: str) -> Event:
         data = {"connection": connection, "sequence": item.finished.seq, "type": item.delivery.event.type,

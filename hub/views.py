@@ -10,7 +10,7 @@ Tree = dict[str, Any]  # member -> the part below it that is granted; an empty t
 
 def tree_of(pointers: Sequence[str]) -> Tree:
     """JSON pointers (RFC 6901) as a tree. A pointer grants all that lies under it; lists are walked through, with or
-    without a `*` or a number in the pointer."""
+    without a `*` or a number in the pointer, which outside a list are names like any other."""
     root: Tree = {}
     whole: set[int] = set()
     for pointer in sorted(pointers, key=len):
@@ -36,10 +36,31 @@ def _granted(value: Any, tree: Tree) -> Any:
     if isinstance(value, Mapping):
         return project(value, tree)
     if isinstance(value, list):
-        return [_granted(item, tree) for item in value]
+        below = _of_items(tree)
+        return [_granted(item, below) for item in value]
     return None  # a pointer into something that has no members grants nothing of it
 
 
+def _of_items(tree: Tree) -> Tree:
+    """What is granted of each item of a list: a place in it stands for all of them."""
+    merged: Tree = {}
+    for name, below in tree.items():
+        if name != "*" and not name.isdigit():
+            merged = _merged(merged, {name: below})
+        elif not below:
+            return {}
+        else:
+            merged = _merged(merged, _of_items(below))
+    return merged
+
+
+def _merged(one: Tree, other: Tree) -> Tree:
+    """What either grants; an empty tree below a name grants all of it."""
+    both = {**one, **other}
+    for name in one.keys() & other.keys():
+        both[name] = _merged(one[name], other[name]) if one[name] and other[name] else {}
+    return both
+
+
 def _parts(pointer: str) -> list[str]:
-    raw = pointer.split("/")[1:]
-    return [p.replace("~1", "/").replace("~0", "~") for p in raw if p != "*" and not p.isdigit()]
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]

@@ -23,7 +23,7 @@ from connectors.sdk import Connector, Context, Inbound, Manifest, connector_clas
 from hub import clients, database, procedures, webhooks
 from hub.accept import Acceptance
 from hub.cipher import BodyCipher, derived
-from hub.desk import Desk
+from hub.desk import OBSERVED, Desk
 from hub.directory import Directory, Member
 from hub.documents import DocumentStore
 from hub.inlet import Inlet
@@ -39,7 +39,6 @@ from schemas.registry import Registry
 _log = structlog.get_logger()
 _LOOK = 5.0  # seconds between two looks at what runs
 _STILL = 30.0  # seconds without a turn after which a worker is taken for stuck
-OBSERVED = "Observation : préparé, rien n'est sorti"
 _DEVELOPMENT_PEPPER = b"unefois development pepper, no secret"
 
 
