@@ -137,9 +137,8 @@ def test_a_reference_that_is_another_requests_stops_nobody(make: Make) -> None:
 
 # --- fields -------------------------------------------------------------------------------------------------------
 
-FORM = {
-    "request": {"form": {"2024": "revenue", "name": "Blanche"}, "documents": [{"id": "a", "name": "n"}, {"id": "b"}]}
-}
+DOCUMENTS = [{"id": "a", "name": "n"}, {"id": "b"}]
+FORM = {"request": {"form": {"2024": "revenue", "name": "Blanche"}, "documents": DOCUMENTS}}
 
 
 @pytest.mark.parametrize(
