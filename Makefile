@@ -18,6 +18,9 @@ faults: .venv/.dev ## break a hub of real processes for MINUTES=2 by SEED=1, bal
 	@scripts/services.sh $(BIN)/unefois faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),2) $(if $(EMBEDDED),--embedded) \
 	  --report docs/reliability.md
 
+bench: .venv/.dev .venv-bench/.bench ## measure the hub against the bare broker and other libraries (ARGS="--only http_pipeline,raw_pika")
+	@$(BIN)/unefois bench $(ARGS)
+
 check: .venv/.dev ## format, lint, types, import directions, connectors, evolution of the schemas
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
 	@$(BIN)/ruff check --quiet .
@@ -33,7 +36,7 @@ wheel: .venv/.dev ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## remove .venv and all that was built or cached
-	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-data
+	@rm -rf .venv .venv-bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-data
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.runtime: requirements.lock pyproject.toml
@@ -41,3 +44,6 @@ clean: ## remove .venv and all that was built or cached
 
 .venv/.dev: requirements-dev.lock requirements.lock pyproject.toml
 	@PYTHON='$(PYTHON)' scripts/venv.sh dev
+
+.venv-bench/.bench: requirements-bench.lock
+	@PYTHON='$(PYTHON)' scripts/venv.sh bench

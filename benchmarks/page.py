@@ -1,0 +1,121 @@
+"""docs/performance.md, from what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.report import LABELS, WANTED, plain, rows_of
+
+Recorded = Mapping[str, Any]
+
+_HEAD = """\
+# Performance
+
+Written by `unefois bench --report`; do not edit. What is measured, and how: at the end of this page.
+
+Machine: {cores} cores ({processor}), {memory_gib} GiB, {system}, Python {python}. Broker, database, load generators \
+and hub are all on it. Commands: {commands}.
+
+## Through the whole pipeline
+
+Events per second that reached all five subscribers, durable everywhere; medians. Only ratios of one run mean \
+anything: the same case varies by up to 40 % between runs.
+"""
+_METHOD = """
+## How it is measured
+
+- One event: a `citizen.address-changed` of about 1.2 kB with nested data, numbered, about one of 500 citizens; five \
+subscribers. The same bytes for everybody.
+- A rate is the events divided by the time from the first one sent to the last one acknowledged by all five: what \
+waits in a queue when the sender stops is waited for. The handlers do nothing. After each round the ledger is \
+counted: every event answered for is stored once and delivered five times, else the case has failed.
+- R: raw pika, a window of 500 confirms, five quorum queues, one consumer process, prefetch 500, one acknowledgement \
+per hundred; no validation, no database. It is the ceiling of this client on this broker.
+- The hub: gateway, relay and one worker as processes of their own, PostgreSQL with fsync, RabbitMQ with quorum \
+queues; HTTP from 32 connections, or AMQP with a window of 500 and every receipt read. Embedded: `unefois serve`, \
+SQLite.
+- The libraries as their own guides advise when nothing may be lost: persistent messages, confirms, acknowledged \
+after the handler, quorum queues where they know them. Celery and dramatiq have no fan-out: an event is five \
+messages.
+- Cases take turns within each round; a ratio is taken within a round, and the median of the rounds is shown.
+- Latency is taken from the time written into the event and from the time of its acceptance in the ledger. Cost is \
+the processor time of all processes of the hub, the broker and the database together, without the load generator.
+
+```sh
+make bench                                                      # all cases, three rounds
+make bench ARGS="--only http_pipeline,raw_pika --seconds 8"
+make bench ARGS="--only http_pipeline --rounds 1 --profile"     # functions and statements that take the time
+make bench ARGS="--full --report"                               # also backlog and growth; writes this page
+```
+"""
+
+
+def page(kept: Recorded) -> str:
+    result = {**kept["rates"], **{name: kept[name] for name in ("spread", "ratios", "processor")}}
+    commands = ", ".join(f"`{command}`" for command in kept["commands"])
+    parts = [
+        _HEAD.format(**kept["machine"], commands=commands),
+        _table(("", "events/s", "spread", "of R", "of FastStream", "processor, ms per event"), rows_of(result)),
+        _table(("asked", "at least", "aim", "measured"), _wanted(kept["ratios"])),
+        *(f"Not measured: {name} ({why})." for name, why in kept["errors"].items()),
+        *(part(kept[name]) for name, part in _PARTS.items() if name in kept),
+    ]
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts) + _METHOD
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def _wanted(ratios: Mapping[str, Mapping[str, float]]) -> list[list[object]]:
+    return [
+        [f"{LABELS[case]} / {LABELS[base]}", least, aim or "", plain(ratios.get(case, {}).get(base))]
+        for case, base, least, aim in WANTED
+    ]
+
+
+def _latency(found: Recorded) -> str:
+    rows = [("raw pika, publish to callback", found["raw_pika"])]
+    for case, label in (("http_pipeline", "hub"), ("embedded", "hub, embedded")):
+        rows.append((f"{label}, accepted to handler", found[case]["accepted_to_handler"]))
+        rows.append((f"{label}, request sent to handler", found[case]["sent_to_handler"]))
+    rows.append(("hub, accepted to handler, more than raw pika (asked: 5 and 25; aim: 2 and 10)", found["added"]))
+    table = _table(("ms", "p50", "p99"), [(label, row["p50"], row["p99"]) for label, row in rows])
+    return f"## Latency at 100 events a second\n\n{table}"
+
+
+def _memory(found: Recorded) -> str:
+    rows = [(role, found[role]["most"], f"{found[role]['growth']:+.1%}") for role in ("gateway", "relay", "worker")]
+    return (
+        f"## Memory\n\n`unefois serve`, idle: {found['serve_idle']} MB (asked: less than 150). Under full load for"
+        f" {found['seconds']:g} s (asked of the worker: less than 200 MB, flat); growth from the second quarter of that"
+        f" time to the last:\n\n{_table(('', 'most, MB', 'growth'), rows)}"
+    )
+
+
+def _backlog(found: Recorded) -> str:
+    return (
+        f"## A backlog\n\n{found['events']:,} events waited for workers that were away, and senders went on. Drained in"
+        f" {found['caught_up_seconds']} s ({found['drained_per_second']:,} events/s); the senders sent"
+        f" {found['sending_meanwhile']:,}/s meanwhile and {found['usual_sending']:,}/s otherwise: slowed by"
+        f" {found['slowed']:.0%} (asked: at most 20 %).\n"
+    )
+
+
+def _growth(found: Recorded) -> str:
+    titles = {"connections": "connections", "rows": "finished deliveries", "subjects": "known citizens"}
+    head = ("ms per event", "ms per delivery", "events/s")
+    parts = ["## How cost grows\n"]
+    for name, title in titles.items():
+        if name in found:
+            rows = [
+                (f"{int(size):,}", row["ms_per_event"], row["ms_per_delivery"], row["events_per_second"])
+                for size, row in found[name].items()
+            ]
+            parts.append(_table((title, *head), rows))
+    return "\n".join(parts)
+
+
+_PARTS = {"latency": _latency, "memory": _memory, "backlog": _backlog, "growth": _growth}
