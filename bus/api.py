@@ -53,10 +53,12 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Whether the bus took responsibility for a message; if not, why. Not taken means: publish again."""
+    """Whether the bus took responsibility for a message; if not, why. Not taken means: publish again. `refused`: this
+    queue said no (it is full), which tells nothing about other queues."""
 
     taken: bool
     cause: str = ""
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

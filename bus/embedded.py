@@ -91,7 +91,7 @@ class EmbeddedBus:
         if self._closed:
             return Outcome(False, "the bus is closed")
         if len(waiting) >= _LIMIT:
-            return Outcome(False, "the queue is full")
+            return Outcome(False, "the queue is full", refused=True)
         waiting.append(Incoming(item.body, item.id, item.content_type, dict(item.headers)))
         return Outcome(True)
 

@@ -631,7 +631,7 @@ class _Publisher(_Line):
     def _send(self, job: _Job, index: int) -> None:
         item = job.items[index]
         if job.broken(item.queue):
-            job.settle(index, Outcome(False, "an earlier message to this queue was not taken"))
+            job.settle(index, Outcome(False, "an earlier message to this queue was not taken", refused=True))
             return
         try:
             # Packages may write to the inlet's exchange and nowhere else; the hub takes the same road.
@@ -658,7 +658,7 @@ class _Publisher(_Line):
             return
         taken = isinstance(method, pika.spec.Basic.Ack)
         self._progress = time.monotonic()
-        outcome = _TAKEN if taken else Outcome(False, "the broker did not take it")
+        outcome = _TAKEN if taken else Outcome(False, "the broker did not take it", refused=True)
         for tag in self._tags(method.delivery_tag, method.multiple):
             job, index = self._sent.pop(tag)
             job.settle(index, outcome)

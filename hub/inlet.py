@@ -13,11 +13,12 @@ from bus.api import INLET, Bus, Incoming, Outgoing, Queue, receipts_queue
 from bus.ledger import Ledger
 from hub import holdings
 from hub.accept import Acceptance, Origin, Submitted, Verdict
-from schemas.errors import BusUnavailable, InvalidMessage
+from schemas.errors import BusUnavailable, HubError, InvalidMessage
 from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, decode_json
 
 _log = structlog.get_logger()
 _COMMIT = 1000  # events in one commit: a prefetched burst of batches may hold many more
+_OWED = 5000  # receipts that are kept for queues that are full
 STRANGERS = "inlet-strangers"  # the counter of messages that were dropped because nobody knows who sent them
 
 
@@ -33,6 +34,7 @@ class Inlet:
         self._acceptance = acceptance
         self._origin_of = origin_of
         self._declared: set[str] = set()
+        self._owed: list[Outgoing] = []
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -53,10 +55,25 @@ class Inlet:
         if strangers:
             _log.error("messages from unknown senders dropped", count=strangers)
         for start in range(0, len(items), _COMMIT):
-            self._accept(items[start : start + _COMMIT], known)
+            self._accept_whole(items[start : start + _COMMIT], known)
         if strangers:
             with self._ledger.transaction() as tx:
                 tx.count_up(STRANGERS, strangers)
+
+    def _accept_whole(self, items: Sequence[tuple[str, Submitted]], origins: Mapping[str, Origin]) -> None:
+        try:
+            self._accept(items, origins)
+        except HubError:
+            raise
+        except Exception as error:  # our own mistake over one event must not shut the door for all
+            _log.error("inlet stumbles", error=type(error).__name__, count=len(items))
+            if len(items) > 1:
+                for item in items:
+                    self._accept_whole([item], origins)
+            else:
+                user, submitted = items[0]
+                refused = Verdict("refused", error=InvalidMessage("the hub made a mistake", code="internal_error"))
+                self._send([_receipt(user, submitted, refused)], [user])
 
     def _accept(self, items: Sequence[tuple[str, Submitted]], origins: Mapping[str, Origin]) -> None:
         by_user: dict[str, list[Submitted]] = {}
@@ -77,10 +94,16 @@ class Inlet:
         if new:
             self._bus.declare([Queue(receipts_queue(user), "receipts") for user in new])
             self._declared.update(new)
-        outcomes = self._bus.publish(receipts)
-        if not all(outcome.taken for outcome in outcomes):
+        items = [*self._owed, *receipts]
+        outcomes = list(zip(items, self._bus.publish(items), strict=True))
+        if not all(outcome.taken or outcome.refused for _, outcome in outcomes):
             self._declared.clear()
             raise BusUnavailable("a receipt was not taken")
+        # A package that does not read its receipts must not stop the others: it gets them when there is room again.
+        owed = [item for item, outcome in outcomes if not outcome.taken]
+        if owed:
+            _log.error("receipts not taken", queues=sorted({item.queue for item in owed}), count=len(owed))
+        self._owed = owed[-_OWED:]
 
 
 def _events(message: Incoming) -> list[Submitted]:

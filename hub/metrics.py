@@ -34,12 +34,9 @@ class Metrics:
 
     def render(self, ledger: Ledger, status: Mapping[str, Any]) -> bytes:
         """The text format of Prometheus."""
-        shown = _Snapshot(ledger, status)
-        self._registry.register(shown)
-        try:
-            return generate_latest(self._registry)
-        finally:
-            self._registry.unregister(shown)
+        shown = CollectorRegistry()  # of this call alone: several may ask at once
+        shown.register(_Snapshot(ledger, status))
+        return generate_latest(self._registry) + generate_latest(shown)
 
 
 class _Snapshot(Collector):

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bus.api import Bus
-from bus.ledger import Ledger
+from bus.ledger import Ledger, Raced
 from hub.accept import Acceptance, Origin, Submitted, Verdict, submit_safely
 from hub.desk import Desk
 from hub.documents import DocumentStore
 from hub.metrics import Metrics
 from hub.settings import HubSettings
 from schemas.delivery import Polled
-from schemas.errors import HubError
+from schemas.errors import BusUnavailable, HubError
 
 
 class InboundReply(Protocol):
@@ -50,25 +50,32 @@ class Batcher:
         self._waiting: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._closed = False
 
     def submit(self, origin: Origin, checked: Sequence[Submitted]) -> Future[list[Verdict]]:
         """The verdicts, once committed. `checked` came from `Acceptance.check` of the same origin."""
         submission = _Submission(origin, checked)
         submission.future.set_running_or_notify_cancel()  # a caller that gives up must not stop this thread
-        self._ensure_running()
-        self._waiting.put(submission)
+        with self._lock:
+            if self._closed:
+                submission.future.set_exception(BusUnavailable("the hub stops"))
+            else:
+                self._ensure_running()
+                self._waiting.put(submission)
         return submission.future
 
     def close(self) -> None:
-        if self._thread is not None:
+        """Commit what was submitted, and take no more."""
+        with self._lock:
+            self._closed = True
             self._waiting.put(None)
+        if self._thread is not None:
             self._thread.join(timeout=30)
 
     def _ensure_running(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="accept", daemon=True)
-                self._thread.start()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="accept", daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
@@ -91,7 +98,11 @@ class Batcher:
         try:
             with self._ledger.transaction() as tx:
                 verdicts = [self._acceptance.admit(tx, item.origin, item.checked) for item in _merged(batch)]
-        except Exception:
+        except Exception as error:
+            if isinstance(error, BusUnavailable) and not isinstance(error, Raced):
+                for item in batch:  # it would be away for each of them
+                    item.future.set_exception(error)
+                return
             # Alone, each gets its own outcome: one caller's fault must not refuse the others.
             for item in batch:
                 self._alone(item)

@@ -1,0 +1,199 @@
+"""One package that misbehaves must not shut the door for the others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from bus.api import Incoming, Outcome, Outgoing, receipts_queue
+from bus.embedded import EmbeddedBus
+from bus.ledger import Ledger, Transaction
+from hub.accept import Acceptance, Origin, Submitted, Verdict
+from hub.inlet import Inlet
+from hub.metrics import Metrics
+from hub.services import Batcher
+from schemas.errors import BusUnavailable
+from schemas.event import STRUCTURED
+from tests.support.recording import PORTAL, TENANT, Package, RecordingHub, move
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[RecordingHub]:
+    ledger = Ledger(f"sqlite:///{tmp_path}/hub.db")
+    ledger.create()
+    yield RecordingHub(ledger, EmbeddedBus(), {"famille": Package()})
+    ledger.close()
+
+
+class Full(EmbeddedBus):
+    """The receipts of one user are not taken: it never reads them."""
+
+    def publish(self, items: Sequence[Outgoing]) -> list[Outcome]:
+        taken = super().publish(items)
+        return [
+            Outcome(False, "the queue is full", refused=True) if item.queue == receipts_queue("lazy") else outcome
+            for item, outcome in zip(items, taken, strict=True)
+        ]
+
+
+def message(user: str, number: int, **more: Any) -> Incoming:
+    event = move(number, 1, source=f"/{TENANT}/{user}")
+    body = orjson.dumps({**event.to_dict(), **more}, default=dict)
+    return Incoming(body, content_type=STRUCTURED, user=user)
+
+
+def origin_of(user: str) -> Origin | None:
+    return Origin(f"{TENANT}.{user}", TENANT, frozenset({"*"}), (f"/{TENANT}/{user}",))
+
+
+def verdicts(bus: EmbeddedBus, user: str) -> list[str]:
+    return [orjson.loads(m.body)["verdict"] for m in bus._queues[receipts_queue(user)]]
+
+
+def test_a_package_that_never_reads_its_receipts_stops_nobody(hub: RecordingHub) -> None:
+    bus = Full()
+    inlet = Inlet(hub.ledger, bus, hub.acceptance, origin_of)
+
+    inlet.handle([message("lazy", 1), message("eager", 2)])
+
+    assert verdicts(bus, "eager") == ["accepted"]
+    with hub.ledger.reading() as tx:
+        assert tx.accepted() == 2
+
+
+def test_an_event_over_which_the_hub_stumbles_is_refused_alone(
+    hub: RecordingHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stumbling(hub, monkeypatch)
+    bus = EmbeddedBus()
+    inlet = Inlet(hub.ledger, bus, hub.acceptance, origin_of)
+
+    inlet.handle([message("a", 1), message("a", 2, subject="stumble"), message("b", 3)])
+
+    assert verdicts(bus, "a") == ["accepted", "refused"]
+    assert verdicts(bus, "b") == ["accepted"]
+
+
+def test_a_database_that_is_away_brings_the_batch_back(hub: RecordingHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    inlet = Inlet(hub.ledger, EmbeddedBus(), hub.acceptance, origin_of)
+    monkeypatch.setattr(Transaction, "known", away)
+
+    with pytest.raises(BusUnavailable):
+        inlet.handle([message("a", 1)])
+
+
+def away(*args: Any) -> Any:
+    raise BusUnavailable("the database is away")
+
+
+def stumbling(hub: RecordingHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    admit = Acceptance.admit
+
+    def stumble(self: Acceptance, tx: Transaction, origin: Origin, checked: Sequence[Submitted]) -> list[Verdict]:
+        if any(getattr(item, "subject", None) == "stumble" for item in checked):
+            raise ValueError("a mistake of ours")
+        return admit(self, tx, origin, checked)
+
+    monkeypatch.setattr(Acceptance, "admit", stumble)
+
+
+# --- many calls, one commit ---------------------------------------------------------------------------------------
+
+
+def test_one_submission_over_which_the_hub_stumbles_fails_alone(
+    hub: RecordingHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    stumbling(hub, monkeypatch)
+    batcher = Batcher(hub.ledger, hub.acceptance)
+    with hub.ledger.transaction():  # while it cannot commit, they gather
+        events = [move(1, 1), replace(move(2, 1), subject="stumble"), move(3, 1)]
+        waiting = [batcher.submit(PORTAL, [event]) for event in events]
+    try:
+        assert waiting[0].result(10)[0].ok
+        with pytest.raises(ValueError, match="mistake"):
+            waiting[1].result(10)
+        assert waiting[2].result(10)[0].ok
+    finally:
+        batcher.close()
+
+
+def test_a_database_that_is_away_is_asked_once_for_all_that_wait(
+    hub: RecordingHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def slow(self: Transaction, keys: object) -> Any:
+        asked.append(1)
+        raise BusUnavailable("the database is away")
+
+    monkeypatch.setattr(Transaction, "known", slow)
+    batcher = Batcher(hub.ledger, hub.acceptance)
+    with hub.ledger.transaction():
+        waiting = [batcher.submit(PORTAL, [move(n, 1)]) for n in range(50)]
+    try:
+        for future in waiting:
+            with pytest.raises(BusUnavailable):
+                future.result(10)
+    finally:
+        batcher.close()
+
+    assert len(asked) <= 4
+
+
+def test_what_comes_after_the_end_is_told_so(hub: RecordingHub) -> None:
+    batcher = Batcher(hub.ledger, hub.acceptance)
+    assert batcher.submit(PORTAL, [move(1, 1)]).result(10)[0].ok
+    batcher.close()
+
+    late: Future[list[Verdict]] = batcher.submit(PORTAL, [move(2, 1)])
+
+    with pytest.raises(BusUnavailable):
+        late.result(5)
+
+
+def test_a_gateway_that_stops_leaves_no_caller_without_an_answer(hub: RecordingHub) -> None:
+    for _ in range(20):
+        batcher = Batcher(hub.ledger, hub.acceptance)
+        futures: list[Future[list[Verdict]]] = []
+        stop = threading.Event()
+
+        def call(batcher: Batcher = batcher, stop: threading.Event = stop, futures: Any = futures) -> None:
+            while not stop.is_set():
+                futures.append(batcher.submit(PORTAL, [move(1, 1)]))
+
+        threads = [threading.Thread(target=call) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        batcher.close()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        for future in futures:
+            assert future.exception(5) is None or isinstance(future.exception(5), BusUnavailable)
+
+
+def test_two_collectors_may_ask_for_the_figures_at_once(hub: RecordingHub) -> None:
+    metrics, shown = Metrics(), []
+
+    def ask() -> None:
+        shown.extend(metrics.render(hub.ledger, {}) for _ in range(30))
+
+    run_together([ask] * 4)
+
+    assert all(text.count(b"# TYPE unefois_deliveries gauge") == 1 for text in shown)
+
+
+def run_together(tasks: Sequence[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=task) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
