@@ -201,25 +201,27 @@ def _cost(hub: HubUnderTest, events: int, subjects: int = SUBJECTS) -> dict[str,
     }  # fmt: skip
 
 
+_FILL = """
+CREATE TABLE filling AS SELECT CAST(n AS bigint) AS n, 'old-' || n AS id, 'c:old-' || n % 100000 AS key,
+    1.7e9 + n / 100.0 AS at FROM generate_series(1, :events) n;
+INSERT INTO door (tenant, source, id, digest, seq, accepted_at)
+    SELECT :tenant, :source, id, sha256(convert_to(id, 'UTF8')), n, at FROM filling;
+INSERT INTO events (seq, tenant, source, id, type, version, order_key, origin, data, accepted_at)
+    SELECT n, :tenant, :source, id, 'citizen.address-changed', 1, key, 'portal', CAST(:data AS bytea), at FROM filling;
+INSERT INTO deliveries (connection, seq, order_key, state, attempts, at)
+    SELECT name, n, key, 'delivered', 1, at FROM filling, unnest(CAST(:names AS text[])) name;
+INSERT INTO counters (name, value) VALUES ('events', :events) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+DROP TABLE filling
+"""
+
+
 def fill_ledger(hub: HubUnderTest, events: int) -> None:
     """Put finished events, with their deliveries and their place at the door, straight into an unused database."""
     values = {
         "events": events, "tenant": TENANT, "source": SOURCE, "names": [f"{TENANT}.{name}" for name in hub.connections],
         "data": json.dumps(event(0)["data"], ensure_ascii=False).encode(),
     }  # fmt: skip
-    hub.execute("CREATE TABLE filling AS SELECT CAST(n AS bigint) AS n, 'old-' || n AS id, 'c:old-' || n % 100000 AS key,"
-                " 1.7e9 + n / 100.0 AS at FROM generate_series(1, :events) n", values)  # fmt: skip
-    for statement in (
-        "INSERT INTO door (tenant, source, id, digest, seq, accepted_at)"
-        " SELECT :tenant, :source, id, sha256(convert_to(id, 'UTF8')), n, at FROM filling",
-        "INSERT INTO events (seq, tenant, source, id, type, version, order_key, origin, data, accepted_at) SELECT n,"
-        " :tenant, :source, id, 'citizen.address-changed', 1, key, 'portal', CAST(:data AS bytea), at FROM filling",
-        "INSERT INTO deliveries (connection, seq, order_key, state, attempts, at)"
-        " SELECT name, n, key, 'delivered', 1, at FROM filling, unnest(CAST(:names AS text[])) name",
-        "INSERT INTO counters (name, value) VALUES ('events', :events)"
-        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        "DROP TABLE filling",
-    ):
+    for statement in _FILL.split(";"):
         hub.execute(statement, values)
     hub.execute("VACUUM ANALYZE")
 

@@ -5,6 +5,7 @@ No validation, no database, no thought about what happens when something stops.
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from typing import Any
@@ -86,7 +87,9 @@ class Publisher:
         parameters = pika.URLParameters(options.url)
         self._user = parameters.credentials.username
         self._gap = 1 / options.rate if options.rate else 0.0
-        self._line = pika.SelectConnection(parameters, on_open_callback=self._connected)
+        self._line = pika.SelectConnection(
+            parameters, on_open_callback=self._connected, on_close_callback=lambda line, _: line.ioloop.stop()
+        )
 
     def run(self) -> None:
         self._line.ioloop.start()
@@ -149,11 +152,15 @@ class Publisher:
             self._fill()
 
     def _receipt(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        receipt = json.loads(body)
+        number = int(receipt.get("id", "-0-").split("-")[1])
+        if number < self._options.first:  # of a sender before this one, which did not stay to acknowledge it
+            channel.basic_ack(method.delivery_tag)
+            return
         self._receipts += 1
         if self._receipts % GROUP == 0 or self._over:
             channel.basic_ack(method.delivery_tag, multiple=True)
-        if b'"accepted"' not in body:
-            self._refused += 1
+        self._refused += receipt["verdict"] != "accepted"
         if self._over:
             self._end()
         else:
@@ -161,9 +168,9 @@ class Publisher:
 
     def _end(self) -> None:
         all_in = not self._open and (not self._inlet or self._receipts >= self._tag)
-        if self._over and all_in:
+        if self._over and all_in and self._line.is_open:
             say(sent=self._tag - self._refused, refused=self._refused, began=self._began, ended=time.time())
-            self._line.ioloop.stop()
+            self._line.close()
 
 
 def main() -> None:
