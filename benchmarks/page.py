@@ -59,7 +59,7 @@ def page(kept: Recorded) -> str:
         _table(("", "events/s", "spread", "of R", "of FastStream", "processor, ms per event"), rows_of(result)),
         _table(("asked", "at least", "aim", "measured"), _wanted(kept["ratios"])),
         *(f"Not measured: {name} ({why})." for name, why in kept["errors"].items()),
-        *(part(kept[name]) for name, part in _PARTS.items() if name in kept),
+        *(part(kept[name]) for name, part in _PARTS.items() if kept.get(name)),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts) + _METHOD
 
@@ -107,7 +107,7 @@ def _backlog(found: Recorded) -> str:
 def _growth(found: Recorded) -> str:
     titles = {"connections": "connections", "rows": "finished deliveries", "subjects": "known citizens"}
     head = ("ms per event", "ms per delivery", "events/s")
-    parts = ["## How cost grows\n"]
+    parts = ["## How cost grows\n\nAsked: at most 15 % more per delivery.\n"]
     for name, title in titles.items():
         if name in found:
             rows = [
