@@ -19,17 +19,20 @@ from typing import Any, Protocol, TypeVar
 import orjson
 from sqlalchemy import (
     Connection,
+    Double,
     Engine,
     Row,
     Select,
     bindparam,
     case,
+    cast,
     create_engine,
     delete,
     event,
     exists,
     func,
     insert,
+    literal,
     select,
     text,
     tuple_,
@@ -37,7 +40,7 @@ from sqlalchemy import (
 )  # fmt: skip
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from bus.tables import (
@@ -160,6 +163,9 @@ class Tls(Protocol):
 
 class Raced(BusUnavailable):
     """Another transaction wrote the same at the same moment. This one is undone: do it again, and see what it did."""
+
+
+DatabaseFault = SQLAlchemyError  # as it is raised inside a transaction, whose end translates it
 
 
 class LeaseLost(Exception):
@@ -336,6 +342,16 @@ class Transaction:
                 .where(deliveries.c.connection == connection, deliveries.c.seq.in_(seqs))
                 .where(deliveries.c.state == EXPECTED)
                 .values(state=state, at=self.now)
+            )
+
+    def park_unsent(self, pairs: Iterable[tuple[str, int]], cause: str) -> None:
+        """What cannot be put on the bus waits for an operator, and its followers behind it."""
+        for connection, seqs in _grouped(pairs).items():
+            self.sql.execute(
+                update(deliveries)
+                .where(deliveries.c.connection == connection, deliveries.c.seq.in_(seqs))
+                .where(deliveries.c.state == EXPECTED)
+                .values(state=PARKED, at=self.now, cause=cause)
             )
 
     def sent_before(self, at: float) -> list[str]:
@@ -633,6 +649,11 @@ class Transaction:
         query = select(first.c.connection, events.c.accepted_at).join(events, events.c.seq == first.c.seq)
         return {row.connection: row.accepted_at for row in self.sql.execute(query)}
 
+    def open_connections(self) -> list[str]:
+        """The connections that have something without an end."""
+        rows = self.sql.execute(select(deliveries.c.connection).where(_IS_OPEN).distinct())
+        return [row.connection for row in rows]
+
     def abandon(self, connection: str, cause: str) -> None:
         """Skip all that a connection, which is gone, still had to get."""
         self.sql.execute(
@@ -674,12 +695,12 @@ class Transaction:
         """The fencing token when the lease is ours until then, None when somebody else's is still running."""
         self.sql.execute(self._insert_ignore(leases), [{"name": name, "owner": "", "token": 0, "until": 0.0}])
         # Nobody takes a lease for that long: it was taken by a clock that has been put right since.
-        over = (leases.c.until < self.now) | (leases.c.until > self.now + _NOT_BELIEVED)
-        mine = leases.c.owner == owner
+        now = self._lease_clock
+        over, mine = (leases.c.until < now) | (leases.c.until > now + _NOT_BELIEVED), leases.c.owner == owner
         token = case((mine & ~over, leases.c.token), else_=leases.c.token + 1)
         row = self.sql.execute(
             update(leases).where(leases.c.name == name, mine | over)
-            .values(owner=owner, token=token, until=self.now + seconds)
+            .values(owner=owner, token=token, until=now + seconds)
             .returning(leases.c.token)
         ).scalar()  # fmt: skip
         return None if row is None else int(row)
@@ -687,13 +708,22 @@ class Transaction:
     def fence(self, name: str, token: int, seconds: float) -> None:
         """Prolong our lease, or raise LeaseLost. Holds the lease row until the commit: nobody acts beside us."""
         changed = self.sql.execute(
-            update(leases).where(leases.c.name == name, leases.c.token == token).values(until=self.now + seconds)
+            update(leases)
+            .where(leases.c.name == name, leases.c.token == token)
+            .values(until=self._lease_clock + seconds)
         ).rowcount
         if changed != 1:
             raise LeaseLost(name)
 
     def give_back(self, name: str, token: int) -> None:
         self.sql.execute(update(leases).where(leases.c.name == name, leases.c.token == token).values(until=0.0))
+
+    @property
+    def _lease_clock(self) -> Any:
+        """One clock for all who want a lease: that of the database, for those of several hosts differ."""
+        if self.sql.dialect.name == "sqlite":
+            return literal(self.now, Double)
+        return cast(func.extract("epoch", func.clock_timestamp()), Double)
 
     # --- inside -------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from bus.api import Bus, Outgoing, Queue, connection_queue, outside_queue
-from bus.ledger import LeaseLost, Ledger, StoredEvent, Transaction
+from bus.ledger import DatabaseFault, LeaseLost, Ledger, StoredEvent, Transaction
 from bus.tables import DELIVERED, SENT
 from schemas.errors import AccessDenied, BusUnavailable, ConfigError, TopologyMismatch
 
@@ -96,8 +96,8 @@ class Relay:
             pairs = tx.unsent(_BATCH, [c for c in self._views.connections() if c not in stuck | paused])
             if not pairs:
                 return 0
-            stored = tx.load(sorted({seq for _, seq in pairs}))
-            viewed = [(c, s, self._views.view(tx, stored[s], c)) for c, s in pairs if s in stored]
+            stored, viewed, unseen = self._viewed(tx, pairs)
+        self._set_aside(unseen)
         inner = [row for row in viewed if not self._views.outside(row[0])]
         outer = [row for row in viewed if self._views.outside(row[0]) and row[0] not in observing]
         done = self._send(_packed(inner), SENT)
@@ -106,6 +106,36 @@ class Relay:
             done += self._send(_single(row for row in round_ if row[0] not in self._stuck), DELIVERED)
         self.sent += done
         return done
+
+    def _viewed(
+        self, tx: Transaction, pairs: Sequence[tuple[str, int]]
+    ) -> tuple[dict[int, StoredEvent], list[Row], list[tuple[str, int]]]:
+        """The events, what each connection sees of them, and those that cannot be shown: one must not stop them all."""
+        try:
+            stored = tx.load(sorted({seq for _, seq in pairs}))
+            return stored, [(c, s, self._views.view(tx, stored[s], c)) for c, s in pairs if s in stored], []
+        except (BusUnavailable, DatabaseFault):
+            raise
+        except Exception as error:
+            if len(pairs) == 1:
+                _log.error("event cannot be shown", connection=pairs[0][0], seq=pairs[0][1], error=type(error).__name__)
+                return {}, [], list(pairs)
+        stored, viewed, unseen = {}, [], []
+        for pair in pairs:
+            found, seen, not_seen = self._viewed(tx, [pair])
+            stored |= found
+            viewed += seen
+            unseen += not_seen
+        return stored, viewed, unseen
+
+    def _set_aside(self, unseen: Sequence[tuple[str, int]]) -> None:
+        if not unseen:
+            return
+        inner = [pair for pair in unseen if not self._views.outside(pair[0])]
+        with self._ledger.transaction() as tx:
+            tx.park_unsent(inner, "ne peut pas être montré à ce raccordement")
+        for connection in {c for c, _ in unseen} - {c for c, _ in inner}:
+            self._hold_off(connection)  # nothing holds followers in a queue that an outside package reads
 
     def _lead(self) -> bool:
         now = time.monotonic()

@@ -21,7 +21,7 @@ import orjson
 import structlog
 
 from bus.api import Bus, Incoming, connection_queue
-from bus.ledger import Claimed, Finished, LeaseLost, Ledger, Transaction
+from bus.ledger import Claimed, DatabaseFault, Finished, LeaseLost, Ledger, Transaction
 from bus.tables import DELIVERED, PARKED, RECEIVED, REFUSED, WAITING
 from schemas.delivery import Delivery, Done, Safety
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater, Unknown
@@ -330,8 +330,26 @@ class Worker:
         if self._paused or self._denied or not room:
             return [], {}
         claimed = tx.claim(self.connection, room, one_per_key=self._single, busy=self._running > 0)
+        shown = self._shown(tx, claimed)
+        return [c for c in claimed if c.seq in shown], shown
+
+    def _shown(self, tx: Transaction, claimed: Sequence[Claimed]) -> dict[int, Delivery]:
+        """What the handler gets; one that cannot be made is parked, and stops no other."""
+        if not claimed:
+            return {}
         views = {c.seq: self._views[c.seq] for c in claimed if c.seq in self._views}
-        return claimed, self._desk.deliveries(tx, self.connection, claimed, views) if claimed else {}
+        try:
+            return self._desk.deliveries(tx, self.connection, claimed, views)
+        except (BusUnavailable, DatabaseFault):
+            raise
+        except Exception as error:
+            if len(claimed) > 1:
+                return {seq: made for c in claimed for seq, made in self._shown(tx, [c]).items()}
+            seq, kind = claimed[0].seq, type(error).__name__
+            _log.error("delivery cannot be made", connection=self.connection, seq=seq, error=kind)
+            cause = f"ne peut pas être préparée ({kind})"
+            tx.finish(self.connection, [Finished(seq, claimed[0].order_key, PARKED, cause)])
+            return {}
 
     def _commit(self, tx: Transaction, ended: Sequence[Ended]) -> None:
         if not ended:
@@ -522,7 +540,7 @@ class Worker:
         if isinstance(outcome, AccessDenied):
             self._denied = True
             _log.error("connection paused", connection=self.connection, cause=outcome.code)
-            return Ended(delivery, _untried(claimed), pause=outcome.reason)
+            return Ended(delivery, _untried(claimed), pause=_printable(outcome.reason))
         if isinstance(outcome, TryLater):
             if not counted:
                 self.breaker.failed(outcome.after)

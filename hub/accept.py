@@ -23,6 +23,7 @@ from schemas.errors import InvalidMessage
 from schemas.event import MAX_EVENT_BYTES, Event
 from schemas.registry import Registry
 
+_TIME = 40  # characters of a time
 Outcome = Literal["accepted", "duplicate", "echo", "refused"]
 
 
@@ -397,6 +398,8 @@ def _check_form(event: Event) -> None:
         raise InvalidMessage("data must be JSON", pointer="/data", code="not_json") from None
     if len(encoded) > MAX_EVENT_BYTES:
         raise InvalidMessage(f"an event has at most {MAX_EVENT_BYTES} bytes", code="too_large")
+    if event.time is not None and len(event.time) > _TIME:
+        raise InvalidMessage("time is too precise", pointer="/time", code="not_an_event")
     read = Event.from_dict(event.to_dict())
     if read.id != event.id or len(read.extensions) != len(event.extensions):
         raise InvalidMessage("an extension has the name of an attribute", code="not_an_event")

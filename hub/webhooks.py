@@ -94,6 +94,15 @@ def silence(tx: Transaction, client: str) -> None:
     _changed(tx)
 
 
+def sweep(ledger: Ledger) -> None:
+    """Give up what was accepted for a webhook after it was removed, by a process that had not heard of it yet."""
+    with ledger.transaction() as tx:
+        known = {f"{row.tenant}.webhook-{row.id}" for row in tx.sql.execute(select(webhooks.c.tenant, webhooks.c.id))}
+        for connection in tx.open_connections():
+            if ".webhook-" in connection and connection not in known:
+                tx.abandon(connection, "webhook supprimé par son client")
+
+
 def all_of(
     ledger: Ledger, key: Secret | None, *, tenant: str | None = None, client: str | None = None
 ) -> list[Webhook]:

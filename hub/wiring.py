@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from schemas.registry import Registry
 
 _log = structlog.get_logger()
 _LOOK = 5.0  # seconds between two looks at what runs
+_SWEEP = 30.0  # seconds after which every process has heard of a webhook that was removed
 _STILL = 30.0  # seconds without a turn after which a worker is taken for stuck
 _DEVELOPMENT_PEPPER = b"unefois development pepper, no secret"
 
@@ -315,10 +317,15 @@ class Hub:
 
     def _watch(self, stop: threading.Event) -> None:
         """Notice what stands still, and take up connections made elsewhere (a webhook added by another process)."""
+        sweep_at = 0.0
         while not stop.wait(_LOOK):
             try:
                 if webhooks.version(self.ledger) != self._hooks_read:
                     self.reload()
+                    sweep_at = time.monotonic() + _SWEEP
+                if time.monotonic() > sweep_at:
+                    webhooks.sweep(self.ledger)
+                    sweep_at = float("inf")
                 self._replace_stale()
             except HubError as error:
                 _log.warning("watch waits", error=type(error).__name__)

@@ -13,6 +13,7 @@ from bus.ledger import Finished, Ledger
 from bus.tables import DELIVERED, PARKED, REFUSED, deliveries, events
 from schemas.errors import BusUnavailable
 from tests.support.recording import TENANT
+from tests.support.services import Postgres
 
 NAME = f"{TENANT}.famille"
 
@@ -142,3 +143,20 @@ def test_a_lease_from_a_clock_that_was_far_ahead_does_not_last(tmp_path: Path) -
 
     ledger.close()
     assert token is not None
+
+
+@pytest.mark.database
+def test_hosts_whose_clocks_differ_agree_who_holds_a_lease(postgres: Postgres) -> None:
+    url = postgres.fresh_database()
+    here, ahead = Ledger(url), Ledger(url, now=lambda: time.time() + 60)
+    here.create()
+    try:
+        with here.transaction() as tx:
+            token = tx.take_lease("relay", "here", 10)
+        with ahead.transaction() as tx:
+            assert tx.take_lease("relay", "ahead", 10) is None
+        with here.transaction() as tx:
+            tx.fence("relay", token or 0, 10)
+    finally:
+        here.close()
+        ahead.close()

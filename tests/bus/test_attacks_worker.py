@@ -12,6 +12,7 @@ import pytest
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from schemas.delivery import Delivery, Done
+from schemas.errors import ConfigError
 from tests.support.recording import TENANT, Package, RecordingHub, move
 
 NAME = f"{TENANT}.famille"
@@ -145,5 +146,46 @@ def test_a_receiver_that_ends_is_noticed(ledger: Ledger) -> None:
     hub.start()
     try:
         hub.settled("famille", "delivered", 1)
+    finally:
+        hub.stop()
+
+
+class Torn(RecordingHub):
+    """A hub over which one event cannot be shown: its body does not open, or no converter leads to the version."""
+
+    def tear(self, *seqs: int) -> None:
+        seen = self.desk._seen
+
+        def see(stored, member):  # type: ignore[no-untyped-def]
+            if stored.seq in seqs:
+                raise ConfigError("a stored event does not open with this key", key="encryption_key")
+            return seen(stored, member)
+
+        self.desk._seen = see  # type: ignore[method-assign]
+
+
+def test_an_event_that_cannot_be_shown_is_parked_alone_by_the_relay(ledger: Ledger) -> None:
+    hub = Torn(ledger, EmbeddedBus(), {"famille": Package(), "koha": Package()})
+    hub.tear(2)
+    hub.submit(*(move(citizen, 1) for citizen in range(5)))
+    hub.start()
+    try:
+        hub.settled("koha", "delivered", 4)
+        assert hub.settled("famille", "delivered", 4) == {"delivered": 4, "parked": 1}
+        with ledger.reading() as tx:
+            assert {row["seq"] for row in tx.troubles()} == {2}
+    finally:
+        hub.stop()
+
+
+def test_an_event_that_cannot_be_shown_is_parked_alone_by_the_worker(ledger: Ledger) -> None:
+    hub = Torn(ledger, EmbeddedBus(), {"famille": Package()})
+    hub.submit(*(move(citizen, 1) for citizen in range(5)))
+    with ledger.transaction() as tx:
+        tx.receive(NAME, [1, 2, 3, 4, 5])  # as after a restart: nothing is in the worker's memory
+    hub.tear(2)
+    hub.start(relay=False)
+    try:
+        assert hub.settled("famille", "delivered", 4) == {"delivered": 4, "parked": 1}
     finally:
         hub.stop()

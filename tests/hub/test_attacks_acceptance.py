@@ -244,7 +244,14 @@ def test_a_time_far_ahead_poisons_nothing(desk: Desk) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize(
-    "time", ["2026-11-02T09:00:00", "yesterday", "2026-02-30T00:00:00Z", "0001-01-01T00:00:00+23:59"]
+    "time",
+    [
+        "2026-11-02T09:00:00",
+        "yesterday",
+        "2026-02-30T00:00:00Z",
+        "0001-01-01T00:00:00+23:59",
+        "2026-11-02T09:00:00." + "1" * 60 + "Z",
+    ],
 )
 def test_no_time_of_a_connector_stops_the_others(desk: Desk, time: str) -> None:  # noqa: F811
     desk.submit(received())

@@ -186,3 +186,22 @@ def test_no_log_line_of_a_thread_quotes_what_went_wrong(
 
     said = capsys.readouterr()
     assert "Sorbier" not in said.out + said.err
+
+
+def test_what_another_process_still_meant_for_a_removed_webhook_is_given_up(town: Town) -> None:
+    made, other = hook(town), hook(town, "autre")
+    submit(town.hub, "portail", received("portail"))
+    submit(town.hub, "autre", received("autre"))
+    webhooks.remove(town.hub.ledger, made)  # this process has not heard of it yet
+    native = {"code": "X", "label": "L"}
+    for name in ("portail", "autre"):
+        submit(
+            town.hub, "famille", about("famille", "request.status-changed", name, status="in_progress", native=native)
+        )
+
+    webhooks.sweep(town.hub.ledger)
+
+    with town.hub.ledger.reading() as tx:
+        counts = tx.counts()
+    assert counts[made.connection] == {"skipped": 1}
+    assert counts[other.connection] == {"expected": 1}
