@@ -480,8 +480,8 @@ class Worker:
                 found = self._handler.look_up(delivery)
         except Unknown as error:  # looking is harmless: look again later
             return TryLater(error.reason)
-        except Exception as error:
-            return error
+        except BaseException as error:
+            return _as_exception(error)
         return None if found is None else self._checked(found)
 
     def _outcomes(self, deliveries: Sequence[Delivery]) -> Sequence[Done | Exception]:
@@ -490,7 +490,8 @@ class Worker:
                 outcomes = self._handler.handle_many(deliveries)
             if len(outcomes) != len(deliveries):
                 raise RuntimeError("the connector gave fewer or more outcomes than deliveries")
-        except Exception as error:  # the one broad except: whatever a handler raises ends as an outcome
+        except BaseException as raised:  # the one broad except: whatever a handler raises ends as an outcome
+            error = _as_exception(raised)
             if len(deliveries) == 1 or isinstance(error, HubError) or self._safety.idempotency != "native-key":
                 return [error] * len(deliveries)
             # A mistake over one delivery must not park those beside it; doing the others again changes nothing.
@@ -584,6 +585,11 @@ class Worker:
 
 def _untried(claimed: Claimed) -> Finished:
     return Finished(claimed.seq, claimed.order_key, RECEIVED, doubt=claimed.doubt)
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """A lane goes on even when a connector wants to end the program or was cancelled by its own event loop."""
+    return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
 
 
 def _is_identifier(text: object) -> bool:

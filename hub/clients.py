@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from hub.tables import clients, document_holders, document_uses, documents
 from schemas.delivery import StoredDocument
 from schemas.errors import ConfigError
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 SCOPES = (
     "events:write", "requests:read", "requests:write", "documents:read", "documents:write", "webhooks:write",
     "metrics:read",
@@ -73,7 +75,9 @@ def add(
 ) -> str | None:  # fmt: skip
     """Add a client; its new secret, shown this once, or None when it signs with its own key.
 
-    ConfigError when a scope is unknown or the name is taken."""
+    ConfigError when a scope is unknown, or the name is taken or not one that a source can be made of."""
+    if not _NAME.fullmatch(client_id) or client_id == "hub" or client_id.startswith("webhook-"):
+        raise ConfigError("lower-case letters, digits and hyphens, 41 at most; neither hub nor webhook-…", key="id")
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
         raise ConfigError(f"unknown scope: {', '.join(unknown)} (known: {', '.join(SCOPES)})", key="scopes")
@@ -84,7 +88,8 @@ def add(
         "broker_user": broker_user, "created_at": ledger.now(), "disabled": 0,
     }  # fmt: skip
     with ledger.transaction() as tx:
-        if find(tx, client_id) is not None or (broker_user and by_broker_user(tx, broker_user) is not None):
+        taken = select(clients.c.id).where(clients.c.broker_user == broker_user)
+        if find(tx, client_id) is not None or (broker_user and tx.sql.execute(taken).first() is not None):
             raise ConfigError("a client of this name or broker user is already there", key="id")
         tx.sql.execute(insert(clients), [row])
     return secret

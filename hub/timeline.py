@@ -25,7 +25,7 @@ _STATES = {
     "expected": "va recevoir {}", "sent": "va recevoir {}", "received": "va recevoir {}", "started": "reçoit {}",
     "held": "recevra {} après un événement plus ancien", "waiting": "recevra {} : nouvel essai prévu",
     "parked": "n'a pas reçu {} : un opérateur doit agir", "delivered": "a reçu {}", "refused": "a refusé {}",
-    "skipped": "ne recevra pas {} : abandon par un opérateur", "superseded": "recevra plus récent que {}",
+    "skipped": "ne recevra pas {}", "superseded": "recevra plus récent que {}",
 }  # fmt: skip
 _TYPES = {
     "request.received": "la demande", "request.status-changed": "le nouvel état",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -146,6 +147,23 @@ def test_a_receiver_that_ends_is_noticed(ledger: Ledger) -> None:
     hub.start()
     try:
         hub.settled("famille", "delivered", 1)
+    finally:
+        hub.stop()
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), asyncio.CancelledError(), KeyError("x")])
+def test_a_lane_goes_on_whatever_a_connector_raises(ledger: Ledger, error: BaseException) -> None:
+    def act(delivery: Delivery) -> Done | None:
+        if delivery.event.data["new_address"]["value"]["house_number"] == "1":
+            raise error
+        return None
+
+    hub = hub_of(ledger, Package(act=act, concurrency=1))
+    hub.submit(*(move(citizen, citizen) for citizen in range(6)))
+    hub.start()
+    try:
+        hub.settled("famille", "delivered", 5)
+        assert hub.settled("famille", "parked", 1) == {"delivered": 5, "parked": 1}
     finally:
         hub.stop()
 

@@ -13,6 +13,7 @@ from bus import worker as workers
 from hub import clients, webhooks, wiring
 from hub.accept import Origin
 from hub.wiring import Hub
+from schemas.errors import ConfigError
 from schemas.event import Event
 from tests.support.town import TENANT, Town, moved
 
@@ -96,6 +97,13 @@ def test_the_webhooks_of_a_client_that_was_disabled_hear_nothing(town: Town) -> 
     assert after == [[]]
     with town.hub.ledger.reading() as tx:
         assert tx.counts()[made.connection] == {"skipped": 1}
+
+
+@pytest.mark.parametrize("name", ["hub", "webhook-1", "a/b", "a.b", "", "A", "x" * 60, "a b"])
+def test_no_client_takes_a_name_that_is_not_its_own(town: Town, name: str) -> None:
+    """`/tenant/a/b` would lie under the sources of a client `a`."""
+    with pytest.raises(ConfigError):
+        clients.add(town.hub.ledger, client_id=name, tenant=TENANT, label="x", scopes=["events:write"])
 
 
 def test_a_rotated_key_signs_at_once(town: Town) -> None:
