@@ -202,7 +202,7 @@ def parked_replay(connection: Name, seq: Seq, config: Config = HUB_TOML) -> None
 
     def act(hub: Hub) -> bool:
         with hub.ledger.transaction() as tx:
-            return tx.replay(connection, seq)
+            return hub.desk.replay(tx, connection, seq)
 
     if not _with_hub(config, act):
         _fail("this delivery is neither parked nor refused")

@@ -20,7 +20,7 @@ from hub.accept import Acceptance, Origin
 from hub.citizens import link_citizen, reference_of
 from hub.directory import Member
 from hub.requests import Requests
-from hub.tables import citizen_links, requests
+from hub.tables import citizen_links, citizens, requests
 from hub.views import Tree, project, tree_of
 from schemas.converters import convert
 from schemas.delivery import Delivery
@@ -133,6 +133,23 @@ class Desk:
         if stored.request_id and stored.event.type.startswith("citizen."):
             self._tell(tx, stored.tenant, [seq])
         return True
+
+    def replay(self, tx: Transaction, connection: str, seq: int) -> bool:
+        """Try a parked or refused delivery again for an operator. False when it is neither. Raises InvalidMessage when
+        a mark has since made it confidential to this connection."""
+        stored = tx.load([seq]).get(seq)
+        if stored is not None and not self._may_know(tx, connection, stored):
+            raise InvalidMessage("dossier confidentiel : rien n'est transmis à ce raccordement", code="refused")
+        return tx.replay(connection, seq)
+
+    def _may_know(self, tx: Transaction, connection: str, stored: StoredEvent) -> bool:
+        request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None
+        query = select(citizens.c.confidential).where(citizens.c.id == stored.order_key.removeprefix("c:"))
+        marked = stored.order_key.startswith("c:") and bool(tx.sql.execute(query).scalar())
+        if not marked and not (request is not None and request.confidential):
+            return True
+        procedure, intake = (request.procedure, request.intake) if request is not None else (None, None)
+        return self._acceptance.directory.may_know(connection, procedure, intake)
 
     def _seen(self, stored: StoredEvent, member: Member) -> Event:
         consumed = member.consumes.get(stored.event.type)

@@ -15,7 +15,7 @@ from hub.directory import Directory
 from hub.settings import Consumes
 from hub.views import project, tree_of
 from schemas.delivery import Delivery, Done
-from schemas.errors import Refused
+from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event
 from tests.support.recording import TENANT, Package, RecordingHub, move
 
@@ -79,6 +79,17 @@ def test_a_change_that_is_taken_after_a_replay_is_told_again(make: Make) -> None
         assert tx.replay(f"{TENANT}.famille", 2)
 
     assert told(hub, 2)[1] == ("transferred", "Transmise à 2 service(s) sur 2 : famille, koha")
+
+
+def test_a_refusal_is_not_replayed_once_a_mark_has_come(make: Make) -> None:
+    hub = make(famille=Package(act=refuse))
+    event = move(1, 1)
+    hub.submit(event)
+    hub.settled("famille", "refused", 1)
+    hub.submit(move(1, 2).with_data({**move(1, 2).data, "citizen": {**event.data["citizen"], "confidential": True}}))
+
+    with hub.ledger.transaction() as tx, pytest.raises(InvalidMessage, match="confidentiel"):
+        hub.desk.replay(tx, f"{TENANT}.famille", 1)
 
 
 def test_a_change_whose_last_delivery_an_operator_skips_is_told(make: Make) -> None:
