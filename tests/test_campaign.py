@@ -1,6 +1,7 @@
 """The fault campaign in its short form: everything is broken for a while, and the books are balanced.
 
-`make faults MINUTES=60 SEED=7` is the long one. What is asserted here is what docs/reliability.md shows.
+`make faults MINUTES=60 SEED=7` is the long one, and judges the seconds of each recovery as well: here they are shown and
+not judged, for they depend on what else the machine does. The books are judged in both.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def held(result: Result) -> dict[str, object]:
     found = result.to_dict()
     names = (
         "lost", "doubled", "disordered", "unfounded", "invalid_stored", "strangers", "moving", "unanswered", "silent",
-        "late", "surprises", "examples",
+        "surprises", "examples",
     )  # fmt: skip
     return {name: found[name] for name in names if found[name]}
 
@@ -47,7 +48,9 @@ def test_two_minutes_of_faults_and_rest_lose_double_and_disorder_nothing(tmp_pat
     result = run(tmp_path, seed=2, minutes=1.5, embedded=False)
 
     assert held(result) == {}
-    assert result.ok, json.dumps(result.to_dict(), indent=2)
+    assert result.balance.ok, json.dumps(result.to_dict(), indent=2)
+    assert result.final.ok
+    assert result.at_rest
     assert len(result.told.accepted) > 500
 
 
@@ -56,7 +59,9 @@ def test_half_a_minute_of_faults_does_no_harm_to_a_hub_in_one_process(tmp_path: 
     result = run(tmp_path, seed=2, minutes=0.5, embedded=True)
 
     assert held(result) == {}
-    assert result.ok, json.dumps(result.to_dict(), indent=2)
+    assert result.balance.ok, json.dumps(result.to_dict(), indent=2)
+    assert result.final.ok
+    assert result.at_rest
     assert len(result.told.accepted) > 100
     written = page(result, "")
     assert re.search(r"\| \*\*lost\*\* \| 0 \|", written)

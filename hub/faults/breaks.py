@@ -125,7 +125,8 @@ def delete_queue(scene: Scene) -> Mended:
     queue = connection_queue(f"{TENANT}.{scene.dice.choice(list(TARGETS))}")
     with pika.BlockingConnection(pika.URLParameters(scene.town.rabbits[0].url)) as connection:
         connection.channel().queue_delete(queue)
-    return Mended(queue, time.monotonic(), 15.0, broker=True)
+    # RabbitMQ 3.10 may not cancel the reader of a queue deleted and made again: it is deaf, and renewed as such.
+    return Mended(queue, time.monotonic(), 30.0, broker=True)
 
 
 def close_connections(scene: Scene) -> Mended:
