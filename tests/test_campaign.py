@@ -1,7 +1,7 @@
 """The fault campaign in its short form: everything is broken for a while, and the books are balanced.
 
-`make faults MINUTES=60 SEED=7` is the long one, and judges the seconds of each recovery as well: here they are shown and
-not judged, for they depend on what else the machine does. The books are judged in both.
+`make faults MINUTES=60 SEED=7` is the long one, and judges the seconds of each recovery as well: here they are shown
+and not judged, for they depend on what else the machine does. The books are judged in both.
 """
 
 from __future__ import annotations
