@@ -47,7 +47,7 @@ HIDDEN_IN = {
     "psycopg": ["hub/faults/services.py"],
     "referencing": ["schemas/validators.py"],
     "rich": ["hub/commands", "hub/demo"],
-    "sqlalchemy": ["bus/ledger.py", "bus/tables.py", "hub/"],
+    "sqlalchemy": ["bus/ledger.py", "bus/sql.py", "bus/tables.py", "hub/"],
     "starlette": ["gateway/"],
     "tenacity": ["hub/accept.py"],
     "typer": ["hub/commands"],
