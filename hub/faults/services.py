@@ -220,7 +220,7 @@ class Rabbit:
         self, name: str, password: str | None = None, configure: str = "", write: str = "", read: str = ""
     ) -> str:
         """Create the user, or renew its password and permissions (three regular expressions); return its address."""
-        secret = password or secrets.token_urlsafe(12)
+        secret = password or secrets.token_hex(12)  # never begins with a dash, which rabbitmqctl takes for an option
         known = name in self.ctl("-q", "list_users").split()
         self.ctl("change_password" if known else "add_user", name, secret)
         self.ctl("set_permissions", name, configure, write, read)
