@@ -41,8 +41,11 @@ class DurableServer(PostgresServer):
 
 @dataclass(frozen=True, slots=True)
 class Servers:
+    """`others`: the further nodes of the broker's cluster, where there are several."""
+
     rabbit: Rabbit
     postgres: Postgres
+    others: tuple[Rabbit, ...] = ()
 
     @contextlib.contextmanager
     def vhost(self) -> Iterator[str]:
@@ -51,7 +54,8 @@ class Servers:
         self.rabbit.ctl("add_vhost", name)
         self.rabbit.ctl("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
         try:
-            yield urlunsplit(urlsplit(self.rabbit.url)._replace(path=f"/{name}"))
+            hosts = ",".join([urlsplit(self.rabbit.url).netloc, *(f"127.0.0.1:{r.node.port}" for r in self.others)])
+            yield urlunsplit(urlsplit(self.rabbit.url)._replace(netloc=hosts, path=f"/{name}"))
         finally:
             self.rabbit.ctl("delete_vhost", name)
 
@@ -68,13 +72,13 @@ class Servers:
 
 
 @contextlib.contextmanager
-def servers() -> Iterator[Servers]:
-    """Raises `tests.support.services.ServiceUnavailable` where they cannot be had."""
-    with rabbit_cluster(1) as (rabbit,):
+def servers(nodes: int = 1) -> Iterator[Servers]:
+    """A broker of so many nodes and a database. Raises `ServiceUnavailable` where they cannot be had."""
+    with rabbit_cluster(nodes) as (rabbit, *others):
         den = Den("bench-postgres", farewell=signal.SIGINT, owner="postgres")
         try:
             server = DurableServer(den, postgres_binaries())
             server.start()
-            yield Servers(rabbit, Postgres(server.url, server))
+            yield Servers(rabbit, Postgres(server.url, server), tuple(others))
         finally:
             den.close()

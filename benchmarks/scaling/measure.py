@@ -1,0 +1,436 @@
+"""The measures: one, two and four of each part under the same load; each part alone; many towns on one hub.
+
+Everything runs on this machine, so a second gateway cannot make events arrive faster: what is looked at is the processor
+time that each part takes per event, and how it changes with the number of parts. That is what the model is calibrated on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import psycopg
+
+from benchmarks.hub import UNEFOIS, HubUnderTest
+from benchmarks.peers.common import SUBJECTS, SUBSCRIBERS, TENANT, event
+from benchmarks.processes import PEERS, CaseFailed, Fleet, call
+from benchmarks.services import Servers, servers
+from hub.accept import Origin
+from hub.faults.services import free_ports
+from hub.wiring import Hub, open_hub
+from schemas.event import Event
+
+Found = dict[str, Any]
+Tell = Callable[[str], None]
+
+COUNTS = (1, 2, 4)
+TOWNS = (1, 20)
+PACE = 20.0  # events a second of the towns, few enough that nothing is gathered
+BATCHES = (1, 10, 100)
+_SENDERS_APART = 10_000_000  # so that no two senders use the same number
+_WARM_UP = 200
+_EXPECTED = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state = 'expected' LIMIT 1) AS one"
+_MOVED = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state NOT IN ({}) LIMIT 1) AS one"
+
+
+# --- the hub, several times over ------------------------------------------------------------------------------------
+
+
+class ScaledHub(HubUnderTest):
+    """A hub of any number of each part. `towns`: tenants, each with the same connections."""
+
+    def __init__(self, fleet: Fleet, database: str, bus: str, towns: int = 1) -> None:
+        super().__init__(fleet, database, bus)
+        self.tenants = [TENANT, *(f"{TENANT}-{n}" for n in range(2, towns + 1))]
+        settings = self.config.read_text(encoding="utf-8")
+        first = settings.index("[connections.")
+        tenants = "".join(_town(n, name) for n, name in enumerate(self.tenants) if n)
+        more = "".join(_connections(n, name) for n, name in enumerate(self.tenants) if n)
+        self.config.write_text(settings[:first] + tenants + settings[first:] + more, encoding="utf-8")
+        self.urls: list[str] = []
+
+    def gateways(self, number: int) -> None:
+        settings = self.config.read_text(encoding="utf-8")
+        mine = self.url.rpartition(":")[2]
+        ports = [mine, *(str(port) for port in free_ports(number - 1))] if number > 1 else [mine]
+        for port in ports:
+            config = self.fleet.folder / f"hub-{port}.toml"
+            config.write_text(settings.replace(f"port = {mine}\n", f"port = {port}\n"), encoding="utf-8")
+            self.fleet.start("gateway", [*UNEFOIS, "gateway", "--config", config])
+        self.urls = [f"http://127.0.0.1:{port}" for port in ports]
+        for url in self.urls:
+            self.url = url
+            self.fleet.until(self._answers, 60, "the gateway does not answer", every=0.1)
+        self.url = self.urls[0]
+
+    def relays(self, number: int) -> None:
+        for _ in range(number):
+            self.fleet.start("relay", [*UNEFOIS, "relay", "--config", self.config])
+        self._leased("relay", 1)
+
+    def workers(self, number: int, *, split: bool = True) -> None:
+        """`split`: each is told its share of the connections; else they share them out by their leases."""
+        names = [f"{t}.{_named(n, name)}" for n, t in enumerate(self.tenants) for name in self.connections]
+        for one in range(number):
+            only = [part for name in names[one::number] for part in ("--only", name)] if split and number > 1 else []
+            self.fleet.start("worker", [*UNEFOIS, "worker", "--config", self.config, *only])
+        self._leased("worker:%", len(names))
+
+    def _leased(self, name: str, wanted: int) -> None:
+        query = f"SELECT count(*) FROM leases WHERE until > 0 AND name LIKE '{name}'"
+        self.fleet.until(lambda: self._one(query) >= wanted, 120, "no leases", every=0.1)
+
+    def holders(self) -> list[int]:
+        """How many connections each worker process holds, the busiest first."""
+        query = "SELECT count(DISTINCT name) FROM leases WHERE name LIKE 'worker:%' AND until > 0"
+        query += " GROUP BY split_part(owner, '.', 1) ORDER BY 1 DESC"
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            return [row[0] for row in connection.execute(query)]
+
+    def drained(self, seconds: float = 600) -> float:
+        query = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state NOT IN"
+        query += " ('delivered', 'refused', 'skipped', 'superseded') LIMIT 1) AS one"
+        self.fleet.until(lambda: not self._one(query), seconds, "the hub does not finish", every=0.1)
+        return time.time()
+
+    def transactions(self) -> int:
+        """Of the database so far, as it counts them, about a second late."""
+        time.sleep(1.5)
+        query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        return self._one(query)
+
+
+@contextlib.contextmanager
+def scaled(running: Servers, *, gateways: int = 0, relays: int = 0, workers: int = 0, split: bool = True,
+           towns: int = 1) -> Iterator[ScaledHub]:  # fmt: skip
+    with running.vhost() as bus, running.database() as database, Fleet() as fleet:
+        hub = ScaledHub(fleet, database, bus, towns)
+        try:
+            for number, start in ((relays, hub.relays), (gateways, hub.gateways)):
+                if number:
+                    start(number)
+            if workers:
+                hub.workers(workers, split=split)
+            yield hub
+        finally:
+            fleet.stop()
+            hub.close()
+
+
+def _town(number: int, name: str) -> str:
+    return f'[tenants.{name}]\nlabel = "Ville {number}"\nsiret = "{_siret(number)}"\ninsee = "{93001 + number}"\n'
+
+
+def _named(number: int, connection: str) -> str:
+    """Connections of the settings file have a name each, whatever their tenant."""
+    return f"town-{number}-{connection}" if number else connection
+
+
+def _connections(number: int, tenant: str) -> str:
+    lines = [f"[connections.{_named(number, name)}]" for name in SUBSCRIBERS]
+    rest = f'\nconnector = "noop"\ntenant = "{tenant}"\nmode = "live"\nsystem = "{{}}"\n'
+    return "".join(line + rest.format(name) for line, name in zip(lines, SUBSCRIBERS, strict=True))
+
+
+def _siret(number: int) -> str:
+    """Fourteen digits with the right check digit."""
+    start = f"2193{number:05d}0001"
+    digits = [int(d) * (2 if place % 2 == 0 else 1) for place, d in enumerate(reversed(start))]
+    return start + str(-sum(d - 9 if d > 9 else d for d in digits) % 10)
+
+
+# --- loads ----------------------------------------------------------------------------------------------------------
+
+
+def send(hub: ScaledHub, how: str, first: int, **more: object) -> Found:
+    """The same load whatever the number of gateways: 32 connections, spread over them. What all senders did together,
+    and the seconds of processor that they took."""
+    share = max(32 // len(hub.urls), 1)
+
+    def one(number: int, url: str) -> Found:
+        options = {"first": first + number * _SENDERS_APART, "connections": share, **more}
+        if "count" in options:
+            options["count"] = -(-int(str(options["count"])) // len(hub.urls))
+        script = [sys.executable, PEERS / "with_http.py", "publish", "--url", url, "--form", how]
+        script += ["--subjects", str(SUBJECTS), "--token", hub.token()]
+        for name, value in options.items():
+            script += [f"--{name}", str(value)]
+        return call("sender", script, 600)
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with ThreadPoolExecutor(len(hub.urls)) as pool:
+        sent = list(pool.map(one, range(len(hub.urls)), hub.urls))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if refused := sum(s["refused"] for s in sent):
+        raise CaseFailed(f"{refused} events were not accepted")
+    return {
+        "sent": sum(s["sent"] for s in sent), "began": min(s["began"] for s in sent),
+        "ended": max(s["ended"] for s in sent),
+        "sender": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+    }  # fmt: skip
+
+
+class _Meter:
+    """What the hub takes between two looks."""
+
+    def __init__(self, hub: ScaledHub) -> None:
+        self._hub = hub
+        self._transactions = hub.transactions()
+        self._processor = _processor(hub)
+
+    def per_event(self, events: int, *, idle: Mapping[str, float] | None = None, seconds: float = 0.0) -> Found:
+        """Milliseconds of processor per event by part, and transactions per event; without what the hub takes anyway in
+        so many `seconds`."""
+        after = _processor(self._hub)
+        idle = idle or {}
+        used = {k: after[k] - self._processor.get(k, 0.0) - idle.get(k, 0.0) * seconds / 1000 for k in sorted(after)}
+        number = self._hub.transactions() - self._transactions - idle.get("transactions", 0.0) * seconds
+        processor = {k: round(max(v, 0.0) * 1000 / events, 4) for k, v in used.items()}
+        return {"processor": processor, "transactions": round(max(number, 0.0) / events, 4)}
+
+
+def _processor(hub: ScaledHub) -> dict[str, float]:
+    """As the fleet says, and what backends of the database took that have ended since."""
+    used = hub.fleet.processor()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.name() == "postgres":
+                times = child.cpu_times()
+                used["database"] += times.children_user + times.children_system
+    return used
+
+
+# --- one, two and four of each part ---------------------------------------------------------------------------------
+
+
+def pipeline(running: Servers, seconds: float, **parts: Any) -> Found:
+    """Events through the whole hub, one by one and in batches."""
+    found: Found = {}
+    shape = {"gateways": 1, "relays": 1, "workers": 1, **parts}
+    with scaled(running, **shape) as hub:
+        if not shape.get("split", True):
+            found["holders"] = hub.holders()
+        first = 0
+        for how in ("one", "batch"):
+            sent = send(hub, how, first, count=_WARM_UP)["sent"]
+            hub.drained()
+            meter = _Meter(hub)
+            done = send(hub, how, first + _WARM_UP, seconds=seconds)
+            ended = hub.drained()
+            first += _WARM_UP + done["sent"] + 1000
+            found[how] = {
+                "rate": round(done["sent"] / (ended - done["began"]), 1), **meter.per_event(done["sent"]),
+                "sender": round(done["sender"] * 1000 / done["sent"], 4),
+            }  # fmt: skip
+            found["accepted"] = found.get("accepted", 0) + sent + done["sent"]
+        hub.check(found.pop("accepted"))
+    return found
+
+
+def parts(seconds: float, tell: Tell) -> Found:
+    """`{"gateways": {"1": …, "2": …, "4": …}, "relays": …, "workers": …, "leases": …, "brokers": …}`."""
+    found: Found = {name: {} for name in ("gateways", "relays", "workers", "leases", "brokers")}
+    with servers() as running:
+        tell("one of each")
+        base = pipeline(running, seconds)
+        for name in ("gateways", "relays", "workers"):
+            found[name]["1"] = base
+            for number in COUNTS[1:]:
+                tell(f"{number} {name}")
+                found[name][str(number)] = pipeline(running, seconds, **{name: number})
+        tell("2 workers that share by leases")
+        found["leases"]["2"] = pipeline(running, seconds, workers=2, split=False)
+    found["brokers"]["1"] = base
+    for number in (2, 3):
+        tell(f"{number} broker nodes")
+        with servers(number) as running:
+            found["brokers"][str(number)] = pipeline(running, seconds)
+    return found
+
+
+# --- each part alone ------------------------------------------------------------------------------------------------
+
+
+def stages(running: Servers, seconds: float, number: int) -> Found:
+    """The gateways alone fill the ledger; then the relays alone empty it into the broker; then the workers alone."""
+    found: Found = {}
+    with scaled(running, gateways=number) as hub:
+        accepted = send(hub, "one", 0, count=_WARM_UP)["sent"]
+        for place, how in enumerate(("one", "batch"), 1):
+            meter = _Meter(hub)
+            done = send(hub, how, place * 1_000_000, seconds=seconds)
+            accepted += done["sent"]
+            rate = done["sent"] / (done["ended"] - done["began"])
+            found[f"gateway_{how}"] = {"rate": round(rate, 1), **meter.per_event(done["sent"])}
+        deliveries = accepted * len(hub.connections)
+        found["relay"] = _emptied(hub, lambda: hub.relays(number), _MOVED.format("'expected'"), _EXPECTED, deliveries)
+        found["worker"] = _emptied(
+            hub, lambda: hub.workers(number), _MOVED.format("'expected', 'sent'"),
+            _MOVED.format("'delivered'"), deliveries,
+        )  # fmt: skip
+        hub.check(accepted)
+    return found
+
+
+def _emptied(hub: ScaledHub, start: Callable[[], None], moved: str, left: str, deliveries: int) -> Found:
+    """From the first delivery that moves to the last one: deliveries a second, milliseconds per delivery."""
+    meter = _Meter(hub)
+    seen: list[float] = []
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(start)
+        hub.fleet.until(lambda: hub._one(moved), 120, "nothing moves", every=0.01)
+        seen.append(time.time())
+        hub.fleet.until(lambda: not hub._one(left), 600, "it does not finish", every=0.02)
+        seen.append(time.time())
+        starting.result()
+    rate = deliveries / (seen[1] - seen[0])
+    return {"rate": round(rate, 1), **meter.per_event(deliveries)}
+
+
+# --- many towns -----------------------------------------------------------------------------------------------------
+
+
+def towns(running: Servers, seconds: float, number: int) -> Found:
+    """What so many towns take when nothing happens, and per event when events are few: nothing is gathered then."""
+    with scaled(running, relays=1, workers=1, towns=number) as hub:
+        ours = open_hub(hub.config, {})
+        try:
+            _submit_paced(ours, hub, 3.0, 0)
+            hub.drained()
+            time.sleep(3.0)  # queues are declared, citizens are known
+            idle = _idle(hub, seconds)
+            meter, began = _Meter(hub), time.time()
+            sent = _submit_paced(ours, hub, seconds, 1_000_000)
+            ended = hub.drained()
+            paced = meter.per_event(sent, idle=idle, seconds=ended - began + 1.5)
+            door = {str(n): round(_door(ours, n, 2_000_000 + n * 100_000) * 1000, 3) for n in BATCHES}
+        finally:
+            ours.close()
+    return {"connections": number * len(SUBSCRIBERS), "idle": idle, "paced": paced, "door": door}
+
+
+def _idle(hub: ScaledHub, seconds: float) -> dict[str, float]:
+    """Milliseconds of processor, and transactions, in a second in which nothing happens."""
+    meter, began = _Meter(hub), time.time()
+    time.sleep(max(seconds, 10.0))
+    whole = time.time() - began
+    found = meter.per_event(1)
+    per_second = {name: round(value / whole, 4) for name, value in found["processor"].items()}
+    return per_second | {"transactions": round(found["transactions"] / (whole + 1.5), 3)}
+
+
+def _submit_paced(ours: Hub, hub: ScaledHub, seconds: float, first: int) -> int:
+    """Events of the towns in turn, accepted by this process, which is not counted."""
+    began, sent = time.time(), 0
+    while time.time() - began < seconds:
+        _accept(ours, hub.tenants[sent % len(hub.tenants)], [first + sent])
+        sent += 1
+        time.sleep(max(began + sent / PACE - time.time(), 0.0))
+    return sent
+
+
+def _accept(ours: Hub, tenant: str, numbers: Sequence[int]) -> float:
+    """Seconds that the door was taken: the transaction of acceptance, which runs alone in the whole hub."""
+    source = f"/{tenant}/bench"
+    origin = Origin(f"{tenant}.bench", tenant, frozenset({"*"}), (source,))
+    events = [Event.from_dict(event(number) | {"source": source}) for number in numbers]
+    checked = [ours.acceptance.check(origin, item) for item in events]
+    began = time.perf_counter()
+    with ours.ledger.transaction() as tx:
+        verdicts = ours.acceptance.admit(tx, origin, checked)
+    took = time.perf_counter() - began
+    if not all(verdict.outcome == "accepted" for verdict in verdicts):
+        raise CaseFailed("the door did not accept")
+    return took
+
+
+def _door(ours: Hub, size: int, first: int, times: int = 15) -> float:
+    """Seconds for a batch of that size at the door, when it comes alone."""
+    return statistics.median(
+        _accept(ours, TENANT, range(first + n * size, first + (n + 1) * size)) for n in range(times)
+    )
+
+
+# --- spares, disk ---------------------------------------------------------------------------------------------------
+
+
+def takeover(running: Servers) -> Found:
+    """Seconds from the end of the active relay to the next delivery, with a spare beside it: told to stop, and killed."""
+    found = {}
+    for name, sign in (("stopped", signal.SIGTERM), ("killed", signal.SIGKILL)):
+        with scaled(running, relays=2, workers=1) as hub:
+            ours = open_hub(hub.config, {})
+            try:
+                _accept(ours, TENANT, [1])
+                hub.drained()
+                _end_active_relay(hub, sign)
+                began = time.time()
+                _accept(ours, TENANT, [2])
+                found[name] = round(hub.drained() - began, 2)
+            finally:
+                ours.close()
+    return found
+
+
+def _end_active_relay(hub: ScaledHub, sign: signal.Signals) -> None:
+    with psycopg.connect(hub.database, autocommit=True) as connection:
+        row = connection.execute("SELECT owner FROM leases WHERE name = 'relay'").fetchone()
+    pid = int(str(row[0]).split("-")[-2]) if row else 0
+    (one,) = [r for r in hub.fleet.running if r.process.pid == pid]
+    hub.fleet.running.remove(one)
+    os.kill(pid, sign)
+    one.process.wait(30)
+
+
+def disk(folder: str | None = None, times: int = 200) -> float:
+    """Milliseconds for a page to be safe on this machine's disk."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        took = []
+        for _ in range(times):
+            began = time.perf_counter()
+            file.write(b"x" * 8192)
+            file.flush()
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - began)
+    return round(statistics.median(took) * 1000, 4)
+
+
+# --- all of it ------------------------------------------------------------------------------------------------------
+
+
+def measure(seconds: float, tell: Tell) -> Found:
+    """One round of everything."""
+    found: Found = {"disk_ms": disk()}
+    with servers() as running:
+        found["stages"] = {}
+        for number in COUNTS:
+            tell(f"each part alone, {number} of it")
+            found["stages"][str(number)] = stages(running, seconds, number)
+        found["towns"] = {}
+        for number in TOWNS:
+            tell(f"{number} towns on one hub")
+            found["towns"][str(number)] = towns(running, seconds, number)
+        tell("a spare relay takes over")
+        found["takeover"] = takeover(running)
+    found["parts"] = parts(seconds, tell)
+    return found
+
+
+def median_of(rounds: Sequence[Any]) -> Any:
+    """Rounds of the same form as one: the median of each number; a list of counts is that of the last round."""
+    first = rounds[0]
+    if isinstance(first, Mapping):
+        return {name: median_of([r[name] for r in rounds if name in r]) for name in first}
+    if isinstance(first, list):
+        return rounds[-1]
+    return round(statistics.median(rounds), 4)
