@@ -44,8 +44,8 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """`detail`: what was hit. `at`: since when all should be well. `bound`: seconds within which every queue must have
-    its consumer again (`broker`), or else events must flow to every target; None where nothing is promised."""
+    """`detail`: what was hit. `at`: since when all should be well. `bound`: seconds within which events must flow to
+    every target, and every queue have its consumer again (`broker`); None where nothing is promised."""
 
     detail: str
     at: float
@@ -125,8 +125,7 @@ def delete_queue(scene: Scene) -> Mended:
     queue = connection_queue(f"{TENANT}.{scene.dice.choice(list(TARGETS))}")
     with pika.BlockingConnection(pika.URLParameters(scene.town.rabbits[0].url)) as connection:
         connection.channel().queue_delete(queue)
-    # RabbitMQ 3.10 may not cancel the reader of a queue deleted and made again: it is deaf, and renewed as such.
-    return Mended(queue, time.monotonic(), 30.0, broker=True)
+    return Mended(queue, time.monotonic(), 15.0, broker=True)
 
 
 def close_connections(scene: Scene) -> Mended:

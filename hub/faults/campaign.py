@@ -13,14 +13,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hub.faults.books import MOVING, Balance, balance
+from hub.faults.books import Balance, balance
 from hub.faults.breaks import NAP, SHORT_NAP, Break, Mended, Moods, Scene, kinds_of, nothing_left_broken
 from hub.faults.driver import Told, drivers_of
 from hub.faults.operator import Operator
+from hub.faults.rest import come_to_rest
 from hub.faults.town import TARGETS, Town, embedded_town, full_town, until
 
 RATE = 40.0  # events a second; each goes to five targets
-_REST = 150.0  # seconds in which all must come to rest: more than the longest settling time and a retry
+_LIMIT = 60.0  # seconds for which a recovery is watched
 Say = Callable[[str], None]
 
 
@@ -55,6 +56,8 @@ class Result:
     restarts: int = 0
     at_rest: bool = False
     rest_seconds: float = 0.0
+    passed_seconds: float = 0.0  # of waiting by the schedule, let pass by moving clocks
+    restless: list[str] = field(default_factory=list)  # what did not come to rest
     silent: list[str] = field(default_factory=list)  # what stopped without anybody being told
     late: list[str] = field(default_factory=list)  # recoveries that took longer than promised
 
@@ -86,9 +89,10 @@ class Result:
             "refused": total("refused"), "parked": total("parked"), "held": total("held"), "moving": total("moving"),
             "silent": self.silent, "late": self.late, "surprises": dict(self.told.surprises),
             "unanswered": len(self.told.unanswered), "restarts": self.restarts, "at_rest": self.at_rest,
+            "rest_s": round(self.rest_seconds, 1), "passed_s": round(self.passed_seconds, 1),
             "consuming_s": _longest(one.consuming for one in self.occurrences),
             "flowing_s": _longest(one.flowing for one in self.occurrences),
-            "kinds": kinds, "left_out": self.left_out, "examples": self.balance.examples[:20],
+            "kinds": kinds, "left_out": self.left_out, "examples": [*self.restless, *self.balance.examples][:20],
             "after_repair": {
                 name: self.final.total(name)
                 for name in ("delivered", "refused", "parked", "held", "skipped", "lost", "doubled", "disordered")
@@ -164,14 +168,20 @@ class _Campaign:
 
     def _measure(self, one: Occurrence, mended: Mended) -> None:
         """How long until all consume and every target that behaves gets what was accepted after the mending."""
-        limit, stretch = 60.0, _stretch()
-        if mended.broker and not self._town.embedded and until(self._all_consume, limit) is not None:
-            one.consuming = time.monotonic() - mended.at
-        if not self._stop.is_set() and until(self._all_flow_since(mended.at), limit) is not None:
-            one.flowing = time.monotonic() - mended.at
-        slow = one.consuming if mended.broker else one.flowing
-        if not self._stop.is_set() and (slow is None or slow > (mended.bound or limit) * max(stretch, _stretch())):
-            self._result.late.append(f"{one.kind} ({one.detail}): {'never' if slow is None else f'{slow:.1f} s'}")
+        assert mended.bound is not None
+        stretch, missed = _stretch(), False
+        if mended.broker and not self._town.embedded:
+            one.consuming = self._seconds_until(self._all_consume, mended.at)
+            missed = one.consuming is None
+        if not self._stop.is_set():
+            one.flowing = self._seconds_until(self._all_flow_since(mended.at), mended.at)
+            missed = missed or one.flowing is None
+        slowest = max(one.consuming or 0.0, one.flowing or 0.0)
+        if not self._stop.is_set() and (missed or slowest > mended.bound * max(stretch, _stretch())):
+            self._result.late.append(f"{one.kind} ({one.detail}): {'never' if missed else f'{slowest:.1f} s'}")
+
+    def _seconds_until(self, look: Callable[[], bool], since: float) -> float | None:
+        return None if until(look, _LIMIT) is None else time.monotonic() - since
 
     def _all_consume(self) -> bool:
         return all(self._town.consumers().values())
@@ -212,11 +222,12 @@ class _Campaign:
         )
 
     def _wait_for_rest(self) -> None:
-        self._result.at_rest = until(self._resting, _REST, every=0.5) is not None
-
-    def _resting(self) -> bool:
-        counts = self._town.counts()
-        return not any(states.get(state, 0) for states in counts.values() for state in MOVING)
+        rest = come_to_rest(self._town, self._say)
+        self._result.at_rest = rest.found and not self._result.restless
+        self._result.passed_seconds += rest.passed
+        for one in rest.moving:
+            self._say(f"not at rest: {one}")
+        self._result.restless += [f"not at rest: {one}" for one in rest.moving]
 
     def _stalls(self, ended: float) -> dict[str, tuple[float, float]]:
         """By target, the longest time without an effect while events were told."""

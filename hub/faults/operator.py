@@ -54,9 +54,10 @@ class Operator:
         poison = accepted is not None and (accepted.street, accepted.only) == (POISON, target)
         with self._town.hub.ledger.transaction() as tx:
             if known or poison:
-                tx.skip(row["connection"], row["seq"], "vu chez le destinataire" if known else "poison")
+                why = "vu chez le destinataire" if known else "poison"
+                self._town.hub.desk.skip(tx, row["connection"], row["seq"], why)
             else:
-                tx.replay(row["connection"], row["seq"])
+                self._town.hub.desk.replay(tx, row["connection"], row["seq"])
 
     def _parked(self) -> list[dict[str, Any]]:
         with self._town.hub.ledger.reading() as tx:

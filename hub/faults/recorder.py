@@ -66,8 +66,8 @@ class Recorder:
     def __init__(self, folder: Path, targets: Mapping[str, bool], seed: int) -> None:
         self.books = {name: Book(folder / f"{name}.book", knows) for name, knows in targets.items()}
         self.troubles: dict[str, int] = defaultdict(int)  # calls that went wrong, by kind
-        self._wrong: dict[str, str] = {}
-        self._dice = random.Random(seed)
+        self._wrong: dict[str, tuple[str, float]] = {}  # kind, and how many calls of one it spoils
+        self.dice = random.Random(seed)
         self._server = _Server(("127.0.0.1", 0), _handler_of(self))
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="recorder", daemon=True).start()
 
@@ -75,8 +75,9 @@ class Recorder:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def misbehave(self, target: str, kind: str) -> None:
-        self._wrong[target] = kind
+    def misbehave(self, target: str, kind: str, *, always: bool = False) -> None:
+        """Two of three calls go wrong, or all of them."""
+        self._wrong[target] = (kind, 1.0 if always else 0.67)
 
     def behave(self, target: str) -> None:
         self._wrong.pop(target, None)
@@ -86,9 +87,9 @@ class Recorder:
         self._server.server_close()
 
     def trouble(self, target: str) -> str | None:
-        """How this call goes wrong; two of three do, while the target misbehaves."""
-        kind = self._wrong.get(target)
-        if kind is None or self._dice.random() > 0.67:
+        """How this call goes wrong, if it does."""
+        kind, share = self._wrong.get(target, ("", 0.0))
+        if not kind or self.dice.random() > share:
             return None
         self.troubles[kind] += 1
         return kind

@@ -25,7 +25,7 @@ def page(result: Result, before: str) -> str:
 
 def summary(result: Result) -> str:
     """For a terminal."""
-    lines = [*_verdict(result), "", *(f"  {example}" for example in result.balance.examples[:20])]
+    lines = [*_verdict(result), "", *(f"  {example}" for example in [*result.restless, *result.balance.examples][:20])]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -56,6 +56,7 @@ def _verdict(result: Result) -> list[str]:
         ("**unfounded**", found.total("unfounded")), ("**silent**", len(result.silent)),
         ("longest time without an effect at some target", f"{result.longest_stall:.1f} s"),
         ("at rest after the last event", f"{result.rest_seconds:.0f} s" if result.at_rest else "never"),
+        ("of waiting by the schedule let pass with moved clocks", f"{result.passed_seconds:.0f} s"),
         ("lost, doubled, disordered after the repair",
          ", ".join(str(result.final.total(name)) for name in ("lost", "doubled", "disordered"))),
     ]  # fmt: skip

@@ -77,6 +77,7 @@ class Town:
     disk: Disk | None = None
     members: dict[str, Member] = field(default_factory=dict)
     restarts: int = 0
+    passed: float = 0.0  # seconds by which all clocks are ahead
     _over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -138,7 +139,17 @@ class Town:
                         member.starts += 1
                         self.restarts += 1
 
+    def let_time_pass(self, seconds: float) -> None:
+        """Move the clocks of all processes on, for good."""
+        self.passed += seconds
+        for member in self.members.values():
+            move_clock(member.clock, self.passed)
+
     # --- looking ------------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """The time as the processes of the hub see it."""
+        return self.hub.ledger.now() + self.passed
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Deliveries by target and state."""
