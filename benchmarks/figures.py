@@ -231,7 +231,7 @@ def fill_citizens(hub: HubUnderTest, subjects: int) -> None:
     ours = open_hub(hub.config, {})
     try:
         with ours.ledger.reading() as tx:
-            pivot: Callable[[Any], bytes | None] = ours.acceptance.citizens(tx)._pivot
+            pivot: Callable[[Any], str | None] = ours.acceptance.citizens(tx)._pivot
         with psycopg.connect(hub.database) as connection, connection.cursor() as cursor:
             with cursor.copy("COPY citizens (id, tenant, pivot, confidential, seen_at) FROM STDIN") as copy:
                 for number in range(subjects):

@@ -333,12 +333,13 @@ class _Batch:
         ids = {link["id"] for link in links if "id" in link}
         if references or ids:
             self._requests.prefetch(self._origin.tenant, references, ids)
-        people = [e.data["citizen"] for e in events if isinstance(e.data.get("citizen"), Mapping)]
+        about = [e for e in events if isinstance(e.data.get("citizen"), Mapping)]
+        people = [e.data["citizen"] for e in about]
         people += [person for e in events for person in e.data.get("household", ())]
         people += [p for e in events if e.type == "request.received" for p in _people(e.data["request"])]
         if people:
-            values = [v["value"] for e in events if "citizen" in e.data for v in e.data.values() if _is_value(v)]
-            self._citizens.prefetch(self._origin.tenant, people, values)
+            said = [(e.data["citizen"], k, v["value"]) for e in about for k, v in e.data.items() if _is_value(v)]
+            self._citizens.prefetch(self._origin.tenant, people, said)
 
     def _key(self, event: Event) -> tuple[str, str, str]:
         return (self._origin.tenant, event.source, event.id)

@@ -10,21 +10,54 @@ import hmac
 import re
 import unicodedata
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, insert, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import select
 
-from bus.ledger import Transaction, parts
+from bus.ledger import Transaction
+from bus.sql import Insert, Statement
 from hub.tables import citizen_links, citizen_values, citizens
 from schemas.errors import InvalidMessage
 
 ECHO_DAYS = 30
 _REQUIRED = ("family_name", "birthdate")
+_LINKS = ("tenant", "system", "native_id", "citizen_id")
+_NOW = ""  # the digest of the row that says what is known now, and the name of the hub in it
+
+# CROSS JOIN: SQLite then keeps the order of the tables, where it would look for each list in every row.
+_PEOPLE = Statement("""
+    WITH found AS (
+        SELECT citizen_links.citizen_id AS id FROM {named(system text, native_id text)}
+        CROSS JOIN citizen_links WHERE citizen_links.tenant = :tenant AND citizen_links.system = named.system
+            AND citizen_links.native_id = named.native_id
+        UNION SELECT citizens.id FROM citizens WHERE citizens.tenant = :tenant AND citizens.pivot {pivots:text}
+    )
+    SELECT citizens.id, citizens.pivot, citizens.confidential, citizens.seen_at, citizen_links.system,
+        citizen_links.native_id
+    FROM found JOIN citizens ON citizens.id = found.id
+    LEFT JOIN citizen_links ON citizen_links.citizen_id = found.id
+""")
+_VALUES = Statement("""
+    SELECT known.citizen_id, known.field, known.digest, known.holders
+    FROM {wanted(citizen_id text, field text, digest text)}
+    CROSS JOIN citizen_values AS known WHERE known.citizen_id = wanted.citizen_id AND known.field = wanted.field
+        AND known.digest = wanted.digest
+""")
+_OPEN = Insert(citizens)
+_NAME = Statement(
+    "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
+)
+_SEE = Statement("UPDATE citizens SET seen_at = :now WHERE id {ids:text}")
+_MARK = Statement("UPDATE citizens SET confidential = 1 WHERE id {ids:text}")
+_LINK = Insert(citizen_links, conflict="DO NOTHING")
+_KEEP = Insert(
+    citizen_values,
+    conflict="(citizen_id, field, digest) DO UPDATE SET holders = excluded.holders, at = excluded.at",
+)
 
 
 @dataclass(slots=True)
@@ -32,7 +65,11 @@ class Citizen:
     id: str
     tenant: str
     confidential: bool
-    pivot: bytes | None = None
+    pivot: str | None = None
+
+
+Person = Mapping[str, Any]
+Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 
 
 class Citizens:
@@ -43,45 +80,45 @@ class Citizens:
         self._pepper = pepper
         self._by_id: dict[str, Citizen] = {}
         self._links: dict[tuple[str, str, str], str] = {}
-        self._pivots: dict[tuple[str, bytes], str] = {}
+        self._pivots: dict[tuple[str, str], str] = {}
         self._systems: dict[str, set[str]] = {}
-        self._new: list[Citizen] = []
+        self._new: dict[str, Citizen] = {}
         self._marked: list[str] = []
         self._fresh_marks: set[str] = set()
-        self._said: set[tuple[str, str, str]] = set()
         self._long_unseen: set[str] = set()
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
         self._new_links: list[dict[str, str]] = []
-        self._values: dict[tuple[str, str], dict[str, dict[bytes, float]]] = {}
-        self._told: list[dict[str, Any]] = []
-        self._digests: dict[int, tuple[Any, bytes]] = {}
+        self._values: dict[tuple[str, str, str], dict[str, Any]] = {}  # by citizen, field, digest: as `holders` says
+        self._learnt: set[tuple[str, str, str]] = set()
+        # By the identity of the object, which is kept beside, so that no other takes its place in memory.
+        self._digests: dict[int, tuple[Any, str]] = {}
+        self._pivots_of: dict[int, tuple[Person, str | None]] = {}
 
-    def prefetch(self, tenant: str, people: Iterable[Mapping[str, Any]], values: Iterable[Any] = ()) -> None:
-        """Read what concerns these people, and what is known of these values of theirs."""
-        people, digests = list(people), {self._digest(value) for value in values}
-        wanted = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
-        pivots = sorted({p for person in people if (p := self._pivot(person)) is not None})
-        ids: set[str] = set()
-        for some in parts(wanted):
-            pairs = tuple_(citizen_links.c.system, citizen_links.c.native_id).in_(some)
-            for row in self._tx.sql.execute(select(citizen_links).where(citizen_links.c.tenant == tenant, pairs)):
-                self._links[(tenant, row.system, row.native_id)] = row.citizen_id
-                ids.add(row.citizen_id)
-        for column, values_of in ((citizens.c.id, sorted(ids)), (citizens.c.pivot, pivots)):
-            for named in parts(values_of):
-                for row in self._tx.sql.execute(select(citizens).where(citizens.c.tenant == tenant, column.in_(named))):
-                    self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot))
-                    if row.seen_at < self._tx.now - 86_400:
-                        self._long_unseen.add(row.id)
-        if self._by_id:
-            self._read_around([c for c in self._by_id if c not in self._systems], digests)
+    def prefetch(self, tenant: str, people: Sequence[Person], values: Iterable[Said] = ()) -> None:
+        """Read what concerns these people, and what is known of these values."""
+        named = {(r["system"], r["id"]) for person in people for r in person.get("references", ())}
+        pivots = {pivot for person in people if (pivot := self._pivot_of(person)) is not None}
+        for row in _PEOPLE.run(self._tx.sql, tenant=tenant, named=sorted(named), pivots=sorted(pivots)):
+            if row.id not in self._by_id:
+                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot))
+                if row.seen_at < self._tx.now - 86_400:
+                    self._long_unseen.add(row.id)
+            if row.system is not None:
+                self._links[(tenant, row.system, row.native_id)] = row.id
+                self._systems.setdefault(row.id, set()).add(row.system)
+        self._read_values({
+            (citizen_id, field, digest)
+            for person, field, value in values
+            for citizen_id in self._known_as(tenant, person)
+            for digest in (_NOW, self._digest(value))
+        })  # fmt: skip
 
-    def resolve(self, tenant: str, person: Mapping[str, Any]) -> Citizen:
+    def resolve(self, tenant: str, person: Person) -> Citizen:
         """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
 
         InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
-        pivot = self._pivot(person)
+        pivot = self._pivot_of(person)
         known = self.check(tenant, person)
         citizen = self._by_id[known] if known else self._open(tenant, pivot)
         if citizen.id in self._long_unseen:
@@ -98,13 +135,13 @@ class Citizens:
                 self._mark(each)
         return citizen
 
-    def check_together(self, tenant: str, people: Iterable[Mapping[str, Any]]) -> None:
+    def check_together(self, tenant: str, people: Iterable[Person]) -> None:
         """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved."""
         new: dict[Any, object] = {}
         for person in people:
             keys: list[Any] = [(tenant, r["system"], r["id"]) for r in person.get("references", ())]
             found = {self._links.get(key) or new.get(key) for key in keys} - {None}
-            pivot = self._pivot(person)
+            pivot = self._pivot_of(person)
             if not found and pivot is not None:
                 found = {self._pivots.get((tenant, pivot)) or new.get(pivot)} - {None}
             if len(found) > 1:
@@ -112,12 +149,11 @@ class Citizens:
             who = found.pop() if found else object()
             new |= dict.fromkeys([*keys, pivot] if pivot is not None else keys, who)
 
-    def is_marked(self, tenant: str, person: Mapping[str, Any]) -> bool:
+    def is_marked(self, tenant: str, person: Person) -> bool:
         """Whether a person who is only named along must be kept confidential; the mark of such a person is kept."""
         if person.get("confidential"):
             return self.resolve(tenant, person).confidential
-        ids = {self._links.get((tenant, r["system"], r["id"])) for r in person.get("references", ())}
-        pivot = self._pivot(person)
+        ids, pivot = self._linked(tenant, person), self._pivot_of(person)
         ids.add(self._pivots.get((tenant, pivot)) if pivot is not None else None)
         return any(self._by_id[found].confidential for found in ids if found is not None)
 
@@ -126,18 +162,24 @@ class Citizens:
         fresh, self._fresh_marks = self._fresh_marks, set()
         return fresh
 
-    def check(self, tenant: str, person: Mapping[str, Any]) -> str | None:
+    def check(self, tenant: str, person: Person) -> str | None:
         """The known citizen that a record names, None when new. Changes nothing; raises as `resolve` does."""
-        keys = ((tenant, r["system"], r["id"]) for r in person.get("references", ()))
-        found = {self._links[key] for key in keys if key in self._links}
+        found = self._known_as(tenant, person)
         if len(found) > 1:
             raise _ambiguous()
-        pivot = self._pivot(person)
-        if not found and pivot is not None:
-            return self._pivots.get((tenant, pivot))
-        return found.pop() if found else None
+        return next(iter(found), None)
 
-    def _twin(self, tenant: str, pivot: bytes | None, citizen: Citizen) -> list[Citizen]:
+    def _known_as(self, tenant: str, person: Person) -> set[str]:
+        """Those who have the identifiers of a record; where nobody has, who has its identity."""
+        pivot = self._pivot_of(person)
+        found = self._linked(tenant, person) or {self._pivots.get((tenant, pivot)) if pivot is not None else None}
+        return {citizen_id for citizen_id in found if citizen_id is not None}
+
+    def _linked(self, tenant: str, person: Person) -> set[str | None]:
+        keys = ((tenant, r["system"], r["id"]) for r in person.get("references", ()))
+        return {self._links[key] for key in keys if key in self._links}
+
+    def _twin(self, tenant: str, pivot: str | None, citizen: Citizen) -> list[Citizen]:
         """Another citizen, known by the identity under which this one is named: a mark of one holds for both."""
         other = self._pivots.get((tenant, pivot)) if pivot is not None else None
         return [self._by_id[other]] if other is not None and other != citizen.id else []
@@ -155,69 +197,46 @@ class Citizens:
     def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str, *, dated: float) -> bool:
         """Whether `holder` says what the hub knows already, what the hub delivered to it in the last month, or what it
         said itself before another said better. `dated`: what it says to be newer than that is news."""
-        digest = self._digest(value)
-        known = self._values.get((citizen.id, field), {})
-        since = self._tx.now - ECHO_DAYS * 86_400
-        if digest in known.get("", {}) or known.get(holder, {}).get(digest, since) > since:
+        digest, since = self._digest(value), self._tx.now - ECHO_DAYS * 86_400
+        said = self._holders(citizen.id, field, _NOW)
+        known, known_at = said.get(_NOW, (None, since))
+        if digest == known or self._holders(citizen.id, field, digest).get(holder, since) > since:
             return True
-        said = known.get(_said_by(holder), {}).get(digest, since)
-        return said > since and dated <= max(known.get("", {"": since}).values())
+        own, own_at = said.get(holder, (None, since))
+        return bool(digest == own and own_at > since and dated <= known_at)
 
-    def learn(self, citizen: Citizen, field: str, value: Any, *, by: str, told: Iterable[str]) -> None:
+    def learn(self, citizen: Citizen, field: str, value: Any, *, by: str, told: Sequence[str]) -> None:
         """This is now the value, as `by` says; `told` are the connections it goes to."""
-        digest, now, said = self._digest(value), self._tx.now, _said_by(by)
-        known = self._values.setdefault((citizen.id, field), {})
-        known[""] = known[said] = {digest: now}
-        for holder in told:
-            known.setdefault(holder, {})[digest] = now
-        self._said.add((citizen.id, field, said))
-        self._told.extend(
-            {"citizen_id": citizen.id, "field": field, "holder": h, "digest": digest, "at": now}
-            for h in ("", said, *told)
-        )
+        digest, now = self._digest(value), self._tx.now
+        said = self._holders(citizen.id, field, _NOW)
+        said[_NOW] = said[by] = (digest, now)
+        self._learnt.add((citizen.id, field, _NOW))
+        if told:
+            self._holders(citizen.id, field, digest).update(dict.fromkeys(told, now))
+            self._learnt.add((citizen.id, field, digest))
 
     def save(self) -> None:
-        sql = self._tx.sql
-        dialect = sqlite_insert if sql.dialect.name == "sqlite" else postgresql_insert
-        if self._new:
-            rows = [
-                {"id": c.id, "tenant": c.tenant, "pivot": c.pivot, "confidential": int(c.confidential),
-                 "seen_at": self._tx.now}
-                for c in self._new
-            ]  # fmt: skip
-            sql.execute(insert(citizens), rows)
-        fresh = {c.id for c in self._new}
-        for citizen in self._named:
-            if citizen.id not in fresh:
-                sql.execute(update(citizens).where(citizens.c.id == citizen.id).values(pivot=citizen.pivot))
+        sql, now = self._tx.sql, self._tx.now
+        _OPEN.run(sql, [
+            {"id": c.id, "tenant": c.tenant, "pivot": c.pivot, "confidential": int(c.confidential), "seen_at": now}
+            for c in self._new.values()
+        ])  # fmt: skip
+        if named := [(c.id, c.pivot) for c in self._named if c.id not in self._new]:
+            _NAME.run(sql, named=named)
         if self._seen:
-            sql.execute(update(citizens).where(citizens.c.id.in_(self._seen)).values(seen_at=self._tx.now))
-        marked = [c for c in self._marked if c not in fresh]
-        if marked:
-            sql.execute(update(citizens).where(citizens.c.id.in_(marked)).values(confidential=1))
-        if self._new_links:
-            sql.execute(dialect(citizen_links).on_conflict_do_nothing(), self._new_links)
-        self._save_values(dialect)
+            _SEE.run(sql, ids=sorted(self._seen), now=now)
+        if marked := [citizen_id for citizen_id in self._marked if citizen_id not in self._new]:
+            _MARK.run(sql, ids=marked)
+        _LINK.run(sql, self._new_links)
+        _KEEP.run(sql, [
+            {"citizen_id": key[0], "field": key[1], "digest": key[2], "at": now,
+             "holders": orjson.dumps(self._values[key]).decode()}
+            for key in sorted(self._learnt)
+        ])  # fmt: skip
 
-    def _save_values(self, dialect: Any) -> None:
-        latest = {(r["citizen_id"], r["field"], r["holder"], r["digest"]): r for r in self._told}
-        if not latest:
-            return
-        # Of what the hub knows and of what each said, the last alone is kept.
-        single = self._said | {(citizen_id, field, "") for citizen_id, field, _ in self._said}
-        rows = [row for (who, field, holder, digest), row in latest.items()
-                if (who, field, holder) not in single or digest in self._values[(who, field)][holder]]  # fmt: skip
-        of = tuple_(citizen_values.c.citizen_id, citizen_values.c.field, citizen_values.c.holder)
-        for some in parts(sorted(single)):
-            self._tx.sql.execute(delete(citizen_values).where(of.in_(some)))
-        query = dialect(citizen_values)
-        key = ["citizen_id", "field", "holder", "digest"]
-        query = query.on_conflict_do_update(index_elements=key, set_={"at": query.excluded.at})
-        self._tx.sql.execute(query, rows)
-
-    def _open(self, tenant: str, pivot: bytes | None) -> Citizen:
+    def _open(self, tenant: str, pivot: str | None) -> Citizen:
         citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
-        self._new.append(citizen)
+        self._new[citizen.id] = citizen
         self._admit(citizen)
         return citizen
 
@@ -227,31 +246,37 @@ class Citizens:
             self._pivots[(citizen.tenant, citizen.pivot)] = citizen.id
 
     def _link(self, citizen: Citizen, key: tuple[str, str, str]) -> None:
-        if self._links.setdefault(key, citizen.id) == citizen.id:
-            row = {"tenant": key[0], "system": key[1], "native_id": key[2], "citizen_id": citizen.id}
-            if key[1] not in self._systems.setdefault(citizen.id, set()) or row not in self._new_links:
-                self._systems[citizen.id].add(key[1])
-                self._new_links.append(row)
+        if key not in self._links:
+            self._links[key] = citizen.id
+            self._systems.setdefault(citizen.id, set()).add(key[1])
+            self._new_links.append(dict(zip(_LINKS, (*key, citizen.id), strict=True)))
 
-    def _digest(self, value: Any) -> bytes:
+    def _digest(self, value: Any) -> str:
         found = self._digests.get(id(value))
-        if found is None:  # kept with its value, so that no other object takes its place in memory
+        if found is None:
             found = self._digests[id(value)] = (value, value_digest(value))
         return found[1]
 
-    def _read_around(self, ids: list[str], digests: set[bytes]) -> None:
-        """All systems of the people found, their current values, and who was told the values at hand."""
-        for citizen_id in ids:
-            self._systems[citizen_id] = set()
-        for some in parts(ids):
-            for row in self._tx.sql.execute(select(citizen_links).where(citizen_links.c.citizen_id.in_(some))):
-                self._systems[row.citizen_id].add(row.system)
-                self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
-            for row in self._tx.sql.execute(_values_at_hand(some, digests)):
-                field = self._values.setdefault((row.citizen_id, row.field), {})
-                field.setdefault(row.holder, {})[row.digest] = row.at
+    def _holders(self, citizen_id: str, field: str, digest: str) -> dict[str, Any]:
+        """What is kept about a value of somebody: see `hub.tables.citizen_values`."""
+        key = (citizen_id, field, digest)
+        if key not in self._values:
+            self._read_values({key} if citizen_id not in self._new else ())
+        return self._values.setdefault(key, {})
 
-    def _pivot(self, person: Mapping[str, Any]) -> bytes | None:
+    def _read_values(self, wanted: Collection[tuple[str, str, str]]) -> None:
+        if wanted:
+            self._values |= {key: {} for key in wanted}
+            for row in _VALUES.run(self._tx.sql, wanted=sorted(wanted)):
+                self._values[(row.citizen_id, row.field, row.digest)] = orjson.loads(row.holders)
+
+    def _pivot_of(self, person: Person) -> str | None:
+        found = self._pivots_of.get(id(person))
+        if found is None:
+            found = self._pivots_of[id(person)] = (person, self._pivot(person))
+        return found[1]
+
+    def _pivot(self, person: Person) -> str | None:
         """A keyed digest: the table tells nobody who is in it. None when the identity is too thin to match on."""
         identity = person.get("identity")
         if not identity or any(name not in identity for name in _REQUIRED) or not identity.get("given_names"):
@@ -261,22 +286,13 @@ class Citizens:
             *map(plain, names),
             *(str(identity.get(k, "")) for k in ("gender", "birthdate", "birthplace", "birthcountry")),
         ]
-        return hmac.digest(self._pepper, "\x1f".join(parts).encode(), "sha256")
-
-
-def _said_by(holder: str) -> str:
-    return f"<{holder}"[:128]
+        return hmac.digest(self._pepper, "\x1f".join(parts).encode(), "sha256").hex()
 
 
 def _ambiguous() -> InvalidMessage:
     return InvalidMessage(
         "these identifiers belong to different people", pointer="/data/citizen", code="ambiguous_citizen"
     )
-
-
-def _values_at_hand(ids: list[str], digests: set[bytes]) -> Any:
-    at_hand = or_(citizen_values.c.holder == "", citizen_values.c.digest.in_(digests))
-    return select(citizen_values).where(citizen_values.c.citizen_id.in_(ids), at_hand)
 
 
 def reference_of(tx: Transaction, tenant: str, system: str, citizen_ids: Iterable[str]) -> dict[str, str]:
@@ -291,6 +307,7 @@ def reference_of(tx: Transaction, tenant: str, system: str, citizen_ids: Iterabl
     return found
 
 
+@lru_cache(maxsize=16_384)
 def plain(text: str) -> str:
     """Upper case, no accents or ligatures, hyphens and apostrophes as spaces: how names are compared."""
     text = text.upper()
@@ -300,9 +317,9 @@ def plain(text: str) -> str:
     return " ".join(_APART.split(text)).strip()
 
 
-def value_digest(value: Any) -> bytes:
+def value_digest(value: Any) -> str:
     """A digest of what a value says, whatever its case, accents, spaces or the order of its members."""
-    return hashlib.sha256(orjson.dumps(_canonical(value), option=orjson.OPT_SORT_KEYS)).digest()
+    return hashlib.sha256(orjson.dumps(_canonical(value), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _canonical(value: Any) -> Any:
@@ -340,8 +357,6 @@ def _text(text: str) -> str:
 
 def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
     """Remember a system's identifier of a citizen. False when the identifier is somebody else's: it stays so."""
-    dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
-    row = {"tenant": tenant, "system": system, "native_id": native_id, "citizen_id": citizen_id}
-    tx.sql.execute(dialect(citizen_links).on_conflict_do_nothing(), [row])
+    _LINK.run(tx.sql, [dict(zip(_LINKS, (tenant, system, native_id, citizen_id), strict=True))])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
     return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

@@ -169,7 +169,7 @@ class Keeper:
         """What was delivered to whom is remembered for as long as it could come back as an echo."""
         before = self._ledger.now() - ECHO_DAYS * _DAY
         with self._ledger.transaction() as tx:
-            old = (citizen_values.c.holder != "", citizen_values.c.at < before)
+            old = (citizen_values.c.digest != "", citizen_values.c.at < before)
             return _bounded(tx, citizen_values, and_(*old))
 
     def _answers(self) -> int:

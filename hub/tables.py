@@ -63,7 +63,7 @@ citizens = Table(
     "citizens", metadata,
     Column("id", String(36), primary_key=True),
     Column("tenant", String(64), nullable=False),
-    Column("pivot", LargeBinary(32)),  # keyed digest of the pivot identity; None until a system told it
+    Column("pivot", String(64)),  # keyed digest of the pivot identity; None until a system told it
     Column("confidential", SmallInteger, nullable=False),
     Column("seen_at", Double, nullable=False),
     Index("citizens_pivot", "tenant", "pivot", unique=True),
@@ -78,13 +78,14 @@ citizen_links = Table(
     Index("citizen_links_citizen", "citizen_id"),
 )  # fmt: skip
 
-# Digests of values: what the hub last learnt of a field of a citizen, and what it delivered to whom.
+# What is known of a field of a citizen, as digests. One row, whose own digest is empty, says what is known now and what
+# each said last: {"": [digest, time], who: [digest, time]}; one for each value that was delivered: {to whom: time}.
 citizen_values = Table(
     "citizen_values", metadata,
     Column("citizen_id", String(36), primary_key=True),
     Column("field", String(32), primary_key=True),
-    Column("holder", String(128), primary_key=True),  # "" for the hub, else the connection it was delivered to
-    Column("digest", LargeBinary(32), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("holders", Text, nullable=False),
     Column("at", Double, nullable=False),
 )  # fmt: skip
 

@@ -26,17 +26,17 @@ def upgrade() -> None:
         "citizen_values",
         sa.Column("citizen_id", sa.String(length=36), nullable=False),
         sa.Column("field", sa.String(length=32), nullable=False),
-        sa.Column("holder", sa.String(length=128), nullable=False),
-        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("holders", sa.Text(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("citizen_id", "field", "holder", "digest"),
+        sa.PrimaryKeyConstraint("citizen_id", "field", "digest"),
     )
 
     op.create_table(
         "citizens",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
-        sa.Column("pivot", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("pivot", sa.String(length=64), nullable=True),
         sa.Column("confidential", sa.SmallInteger(), nullable=False),
         sa.Column("seen_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
