@@ -6,6 +6,7 @@ Nothing of a refused event is stored. A verdict is given per event; a duplicate 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from schemas.event import MAX_EVENT_BYTES, Event
 from schemas.registry import Registry
 
 _TIME = 40  # characters of a time
+_NOBODY = Route(())
 Outcome = Literal["accepted", "duplicate", "echo", "refused"]
 
 
@@ -66,7 +68,7 @@ class Acceptance:
 
     def __init__(
         self, registry: Registry, directory: Directory, *, pepper: bytes,
-        count: Callable[[str, str, str], None] = lambda tenant, event_type, outcome: None,
+        count: Callable[[str, str, str, int], None] = lambda tenant, event_type, outcome, number: None,
     ) -> None:  # fmt: skip
         self.registry = registry
         self.directory = directory
@@ -83,14 +85,15 @@ class Acceptance:
         checked = [self.check(origin, item) for item in batch]
         return self.admit(tx, origin, checked)
 
-    def check(self, origin: Origin, item: Submitted) -> Submitted:
-        """The rules that need no database: size, source, type, schema."""
+    def check(self, origin: Origin, item: Submitted, *, read: bool = False) -> Submitted:
+        """The rules that need no database: size, source, type, schema. `read`: `Event` has just read it from the wire,
+        so its form is right."""
         if isinstance(item, InvalidMessage):
             return item
         try:
             self._authorise(origin, item)
             self.registry.validate(item)
-            _check_form(item)
+            _check_form(item, read)
         except InvalidMessage as error:
             return error
         return item
@@ -99,9 +102,8 @@ class Acceptance:
         """The rules that need the database. `checked` came from `check` of the same origin."""
         batch = _Batch(tx, self, origin)
         verdicts = batch.run(checked)
-        for item, verdict in zip(checked, verdicts, strict=True):
-            event_type = item.type if isinstance(item, Event) and self.registry.versions(item.type) else "unknown"
-            self._count(origin.tenant, event_type, verdict.outcome)
+        for (event_type, outcome), number in Counter(map(self._counted, checked, verdicts)).items():
+            self._count(origin.tenant, event_type, outcome, number)
         if batch.notices:
             self.accept(tx, Origin.hub(origin.tenant), batch.notices)
         return verdicts
@@ -110,12 +112,16 @@ class Acceptance:
         """The citizens, for one unit of work."""
         return Citizens(tx, self._pepper)
 
+    def _counted(self, item: Submitted, verdict: Verdict) -> tuple[str, str]:
+        known = isinstance(item, Event) and self.registry.versions(item.type)
+        return item.type if known and isinstance(item, Event) else "unknown", verdict.outcome
+
     def _authorise(self, origin: Origin, event: Event) -> None:
         if not any(event.source == s or event.source.startswith(s + "/") for s in origin.sources):
             raise InvalidMessage("this source is not yours", pointer="/source", code="source_not_allowed")
         if event.extensions.get("tenant", origin.tenant) != origin.tenant:
             raise InvalidMessage("this tenant is not yours", pointer="/tenant", code="tenant_not_allowed")
-        operation = event.type in self.registry.types() and self.registry.category(event.type) == "operation"
+        operation = self.registry.versions(event.type) and self.registry.category(event.type) == "operation"
         if ("*" not in origin.types and event.type not in origin.types) or (operation and not origin.internal):
             raise InvalidMessage("you may not publish this type", pointer="/type", code="type_not_allowed")
 
@@ -125,7 +131,7 @@ class _Found:
     """What the hub worked out about one event."""
 
     order_key: str
-    route: Route = field(default_factory=lambda: Route(()))
+    route: Route = _NOBODY
     request: Request | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     echo: bool = False
@@ -141,6 +147,7 @@ class _Batch:
         self._requests = Requests(tx)
         self._citizens = acceptance.citizens(tx)
         self._marked: set[str] = set()
+        self._routes: dict[Facts, Route] = {}
         self.notices: list[Event] = []
 
     def run(self, checked: Sequence[Submitted]) -> list[Verdict]:
@@ -304,10 +311,13 @@ class _Batch:
         else:
             linked = request is not None and self._directory.asks_for_links(self._origin.tenant, event.type)
             systems = self._requests.systems(request) if linked and request is not None else frozenset()
-        found.route = self._directory.route(Facts(
+        facts = Facts(
             self._origin.tenant, event.type, self._origin.name, request.procedure if request else None,
             request.intake if request else None, systems, marked or bool(request and request.confidential),
-        ))  # fmt: skip
+        )  # fmt: skip
+        if facts not in self._routes:
+            self._routes[facts] = self._directory.route(facts)
+        found.route = self._routes[facts]
         if found.route.withheld and request is not None:
             names = ", ".join(self._directory.label(name) for name in found.route.withheld)
             reason = f"dossier confidentiel : rien n'est transmis à {names}"
@@ -391,8 +401,7 @@ def submit_whole(
     return _looking_again()(attempt)
 
 
-def _check_form(event: Event) -> None:
-    """An event that a connector made has passed no reader yet: it is held to the form of any other."""
+def _check_form(event: Event, read: bool) -> None:
     try:
         encoded = event.encode()
     except TypeError:
@@ -401,11 +410,17 @@ def _check_form(event: Event) -> None:
         raise InvalidMessage(f"an event has at most {MAX_EVENT_BYTES} bytes", code="too_large")
     if event.time is not None and len(event.time) > _TIME:
         raise InvalidMessage("time is too precise", pointer="/time", code="not_an_event")
+    if not read:
+        _read_again(event)
+    if b"\\u0000" in encoded:  # perhaps; or the six characters themselves
+        _refuse_nul(event.data, "/data")
+
+
+def _read_again(event: Event) -> None:
+    """An event that a connector made has passed no reader yet: it is held to the form of any other."""
     read = Event.from_dict(event.to_dict())
     if read.id != event.id or len(read.extensions) != len(event.extensions):
         raise InvalidMessage("an extension has the name of an attribute", code="not_an_event")
-    if b"\\u0000" in encoded:  # perhaps; or the six characters themselves
-        _refuse_nul(event.data, "/data")
 
 
 def _refuse_nul(value: Any, pointer: str) -> None:

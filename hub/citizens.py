@@ -47,6 +47,10 @@ _VALUES = Statement("""
     CROSS JOIN citizen_values AS known WHERE known.citizen_id = wanted.citizen_id AND known.field = wanted.field
         AND known.digest = wanted.digest
 """)
+_REFERENCES = Statement("""
+    SELECT citizen_id, native_id FROM citizen_links WHERE tenant = :tenant AND system = :system
+        AND citizen_id {ids:text} ORDER BY native_id
+""")
 _OPEN = Insert(citizens)
 _NAME = Statement(
     "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
@@ -298,11 +302,8 @@ def _ambiguous() -> InvalidMessage:
 def reference_of(tx: Transaction, tenant: str, system: str, citizen_ids: Iterable[str]) -> dict[str, str]:
     """The identifier that one system gives to each of these citizens; where it has several, the first in order."""
     ids = sorted(set(citizen_ids))
-    query = select(citizen_links).where(
-        citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.citizen_id.in_(ids)
-    )
     found: dict[str, str] = {}
-    for row in tx.sql.execute(query.order_by(citizen_links.c.native_id)) if ids else ():
+    for row in _REFERENCES.run(tx.sql, tenant=tenant, system=system, ids=ids) if ids else ():
         found.setdefault(row.citizen_id, row.native_id)
     return found
 

@@ -82,7 +82,7 @@ class Inlet:
         receipts: list[Outgoing] = []
         with self._ledger.transaction() as tx:
             for user, mine in by_user.items():
-                checked = [self._acceptance.check(origins[user], item) for item in mine]
+                checked = [self._acceptance.check(origins[user], item, read=True) for item in mine]
                 if any(isinstance(item, Event) and holdings.named(item) for item in checked):
                     checked = holdings.check(tx, origins[user], checked)
                 verdicts = self._acceptance.admit(tx, origins[user], checked)

@@ -24,8 +24,8 @@ class Metrics:
             "unefois_events", "Events by verdict at the door.", ["tenant", "type", "outcome"], registry=self._registry
         )
 
-    def accepted(self, tenant: str, event_type: str, outcome: str) -> None:
-        self._events.labels(tenant, event_type, outcome).inc()
+    def accepted(self, tenant: str, event_type: str, outcome: str, number: int = 1) -> None:
+        self._events.labels(tenant, event_type, outcome).inc(number)
 
     def total(self, tenant: str, event_type: str, outcome: str) -> float:
         """How many events of a type had a verdict in this process."""

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, insert, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import and_, or_, select
 
 from bus.ledger import Transaction, parts
+from bus.sql import Insert, Statement
 from hub.tables import request_links, request_people, request_steps, requests
 from schemas.errors import InvalidMessage
 
@@ -28,6 +27,46 @@ PHASES = {
     "granted": "delivery", "rejected": "delivery", "fulfilled": "delivery", "closed": "processing",
     "withdrawn": "processing",
 }  # fmt: skip
+
+_LINKS = ("tenant", "system", "native_id", "request_id")
+_STEP = (
+    "request_id",
+    "at",
+    "kind",
+    "origin",
+    "seq",
+    "status",
+    "phase",
+    "native_code",
+    "native_label",
+    "reason",
+    "mark",
+)
+
+# CROSS JOIN: SQLite then keeps the order of the tables. A hub id is a claim until its tenant is checked here.
+_REQUESTS = Statement("""
+    WITH found AS (
+        SELECT request_links.request_id AS id FROM {named(system text, native_id text)}
+        CROSS JOIN request_links WHERE request_links.tenant = :tenant AND request_links.system = named.system
+            AND request_links.native_id = named.native_id
+        UNION SELECT requests.id FROM requests WHERE requests.id {ids:text}
+    )
+    SELECT requests.*, request_links.system, request_links.native_id
+    FROM found JOIN requests ON requests.id = found.id AND requests.tenant = :tenant
+    LEFT JOIN request_links ON request_links.request_id = found.id
+""")
+_REQUESTS_OF = Statement("SELECT DISTINCT request_id FROM request_people WHERE citizen_id {ids:text}")
+_OPEN = Insert(requests)
+_CHANGE = Statement("""
+    UPDATE requests SET status = news.status, phase = news.phase, final = news.final, reason = news.reason,
+        status_at = news.status_at
+    FROM {news(id text, status text, phase text, final smallint, reason text, status_at float8)}
+    WHERE requests.id = news.id
+""")
+_CONCEAL = Statement("UPDATE requests SET confidential = 1 WHERE id {ids:text}")
+_LINK = Insert(request_links, conflict="DO NOTHING")
+_INVOLVE = Insert(request_people, conflict="DO NOTHING")
+_TELL = Insert(request_steps, _STEP)
 
 
 @dataclass(slots=True)
@@ -59,6 +98,7 @@ class Requests:
         self._tx = tx
         self._by_id: dict[str, Request] = {}
         self._links: dict[tuple[str, str, str], str] = {}
+        self._systems: dict[str, set[str]] = {}
         self._new: list[Request] = []
         self._changed: set[str] = set()
         self._new_links: list[dict[str, str]] = []
@@ -67,18 +107,13 @@ class Requests:
         self._steps: list[dict[str, Any]] = []
 
     def prefetch(self, tenant: str, references: Iterable[Reference], ids: Iterable[str]) -> None:
-        wanted = set(references)
-        found: set[str] = set(ids)
-        for some in parts(sorted(wanted)):
-            named = tuple_(request_links.c.system, request_links.c.native_id).in_(some)
-            query = select(request_links).where(request_links.c.tenant == tenant, named)
-            for row in self._tx.sql.execute(query):
-                self._links[(tenant, row.system, row.native_id)] = row.request_id
-                found.add(row.request_id)
-        for ids_of in parts(found):
-            # A hub id is a claim of the caller's until the tenant is checked here.
-            rows = self._tx.sql.execute(select(requests).where(requests.c.id.in_(ids_of), requests.c.tenant == tenant))
-            self._by_id |= {row.id: _request(row._mapping) for row in rows}
+        named = sorted(set(references))
+        for row in _REQUESTS.run(self._tx.sql, tenant=tenant, named=named, ids=sorted(set(ids))):
+            if row.id not in self._by_id:
+                self._by_id[row.id] = _request(row._mapping)
+            if row.system is not None:
+                self._links[(tenant, row.system, row.native_id)] = row.id
+                self._systems.setdefault(row.id, set()).add(row.system)
 
     def find(self, tenant: str, link: Mapping[str, Any]) -> Request | None:
         """The request that a `request-link` or a `request` record names; None when unknown in this tenant."""
@@ -126,21 +161,17 @@ class Requests:
             key = (request.tenant, reference["system"], reference["id"])
             if key not in self._links:
                 self._links[key] = request.id
-                names = ("tenant", "system", "native_id", "request_id")
-                self._new_links.append(dict(zip(names, (*key, request.id), strict=True)))
+                self._systems.setdefault(request.id, set()).add(key[1])
+                self._new_links.append(dict(zip(_LINKS, (*key, request.id), strict=True)))
 
     def systems(self, request: Request) -> frozenset[str]:
         """The systems that have an identifier for this request."""
-        query = select(request_links.c.system).where(request_links.c.request_id == request.id)
-        known = {row.system for row in self._tx.sql.execute(query)}
-        return frozenset(known | {row["system"] for row in self._new_links if row["request_id"] == request.id})
+        return frozenset(self._systems.get(request.id, ()))
 
     def conceal(self, citizen_ids: Iterable[str]) -> None:
         """These citizens are confidential from now on, and so are all their requests."""
-        marked, found = set(citizen_ids), set()
-        for some in parts(marked):
-            query = select(request_people.c.request_id).where(request_people.c.citizen_id.in_(some))
-            found |= {row.request_id for row in self._tx.sql.execute(query)}
+        marked = set(citizen_ids)
+        found = {row.request_id for row in _REQUESTS_OF.run(self._tx.sql, ids=sorted(marked))} if marked else set()
         found |= {request_id for request_id, people in self._new_people.items() if people & marked}
         self.concealed |= found
         for request_id in found & set(self._by_id):
@@ -173,26 +204,16 @@ class Requests:
         return row
 
     def save(self) -> None:
-        sql = self._tx.sql
-        if self._new:
-            sql.execute(insert(requests), [_row(request) for request in self._new])
-        fresh = {request.id for request in self._new}
-        for request_id in sorted(self._changed - fresh):
-            request = self._by_id[request_id]
-            sql.execute(update(requests).where(requests.c.id == request_id).values(
-                status=request.status, phase=request.phase, final=int(request.final), reason=request.reason,
-                status_at=request.status_at,
-            ))  # fmt: skip
-        dialect = sqlite_insert if sql.dialect.name == "sqlite" else postgresql_insert
-        if self._new_links:
-            sql.execute(dialect(request_links).on_conflict_do_nothing(), self._new_links)
+        sql, fresh = self._tx.sql, {request.id for request in self._new}
+        _OPEN.run(sql, [_row(request) for request in self._new])
+        if changed := [self._by_id[request_id] for request_id in sorted(self._changed - fresh)]:
+            _CHANGE.run(sql, news=[(r.id, r.status, r.phase, int(r.final), r.reason, r.status_at) for r in changed])
+        _LINK.run(sql, self._new_links)
         people = [{"request_id": r, "citizen_id": c} for r, ids in self._new_people.items() for c in sorted(ids)]
-        if people:
-            sql.execute(dialect(request_people).on_conflict_do_nothing(), people)
-        for some in parts(self.concealed - fresh):
-            sql.execute(update(requests).where(requests.c.id.in_(some)).values(confidential=1))
-        if self._steps:
-            sql.execute(insert(request_steps), self._steps)
+        _INVOLVE.run(sql, people)
+        if concealed := sorted(self.concealed - fresh):
+            _CONCEAL.run(sql, ids=concealed)
+        _TELL.run(sql, self._steps)
 
     def _objection(
         self, request: Request, data: Mapping[str, Any], *, origin: str, decides: bool, at: float
@@ -275,7 +296,7 @@ def seconds(text: str | None, default: float) -> float:
 
 
 def _request(row: Mapping[Any, Any]) -> Request:
-    values = dict(row)
+    values = {name: row[name] for name in Request.__slots__}
     return Request(**(values | {"final": bool(values["final"]), "confidential": bool(values["confidential"])}))
 
 

@@ -24,6 +24,7 @@ _ATTRIBUTE = re.compile(r"^[a-z0-9]{1,40}$")
 _CORE = ("specversion", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype")
 _NAMED = frozenset((*_CORE, "data"))
 _RFC3339 = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _URI_REFERENCE = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')  # HTTP binding, 3.1.3.2
 _MAX_TEXT = 512
@@ -188,7 +189,7 @@ def _text(body: Mapping[str, Any], name: str, *, required: bool = False) -> str 
     value = body.get(name)
     if value is None and not required:
         return None
-    if not isinstance(value, str) or not value or len(value) > _MAX_TEXT or any(ord(c) < 32 for c in value):
+    if not isinstance(value, str) or not value or not _is_clean(value):
         raise InvalidMessage(
             f"{name} must be a non-empty text of at most {_MAX_TEXT} characters",
             pointer=f"/{name}",
@@ -209,12 +210,13 @@ def _check_time(time: str) -> None:
 def _check_extension(name: str, value: Any) -> None:
     if not _ATTRIBUTE.fullmatch(name):
         raise InvalidMessage("attribute names use a-z and 0-9 only", code="not_an_event")
-    if isinstance(value, str):
-        fits = len(value) <= _MAX_TEXT and not any(ord(c) < 32 for c in value)
-    else:
-        fits = isinstance(value, int) and -(2**31) <= value < 2**31
+    fits = _is_clean(value) if isinstance(value, str) else isinstance(value, int) and -(2**31) <= value < 2**31
     if not fits:
         raise InvalidMessage("attributes are text, whole numbers or booleans", pointer=f"/{name}", code="not_an_event")
+
+
+def _is_clean(text: str) -> bool:
+    return len(text) <= _MAX_TEXT and (text.isprintable() or _CONTROL.search(text) is None)
 
 
 def _verdict(item: object) -> Event | InvalidMessage:

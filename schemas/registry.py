@@ -35,6 +35,7 @@ class Registry:
         self._uris: dict[tuple[str, int], str] = {}
         for name, schema in sorted(self._files.items()):
             self._admit(name, schema)
+        self._versions = {event_type: tuple(sorted(versions)) for event_type, versions in self._events.items()}
         self._set = SchemaSet(self._files.values())
         self._check_references()
 
@@ -47,7 +48,7 @@ class Registry:
 
     def versions(self, event_type: str) -> tuple[int, ...]:
         """The versions of a type, oldest first; empty when the type is unknown."""
-        return tuple(sorted(self._events.get(event_type, ())))
+        return self._versions.get(event_type, ())
 
     def known(self, event_type: str, version: int = 1) -> bool:
         return (event_type, version) in self._uris
@@ -171,10 +172,10 @@ class Registry:
 
     def _ours(self, event_type: str) -> Mapping[str, Any]:
         """How the hub treats the type: settled by its first version, for all of them."""
-        versions = self._events.get(event_type)
+        versions = self._versions.get(event_type)
         if versions is None:
             raise InvalidMessage("this type of event is not known", pointer="/type", code="unknown_type")
-        return cast(Mapping[str, Any], versions[min(versions)]["x-unefois"])
+        return cast(Mapping[str, Any], self._events[event_type][versions[0]]["x-unefois"])
 
     def _unknown(self, event: Event) -> InvalidMessage:
         versions = self.versions(event.type)

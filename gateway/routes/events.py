@@ -87,7 +87,7 @@ def _holding(services: Services, caller: Caller, checked: Sequence[Submitted]) -
 
 
 def _checked(services: Services, caller: Caller, items: Sequence[Submitted]) -> list[Submitted]:
-    return [services.acceptance.check(caller.origin, item) for item in items]
+    return [services.acceptance.check(caller.origin, item, read=True) for item in items]
 
 
 def _read(request: Request, body: bytes) -> Event:
@@ -108,7 +108,7 @@ def _items(body: bytes, most: int, event_bytes: int) -> list[Submitted]:
     items: list[Submitted] = list(Event.from_batch(raw))
     if len(items) > most:
         raise InvalidMessage(f"a batch holds at most {most} events", code="batch_too_long")
-    return [_fitting(item, event_bytes) for item in items]
+    return items if len(body) <= event_bytes else [_fitting(item, event_bytes) for item in items]
 
 
 def _fitting(item: Submitted, event_bytes: int) -> Submitted:
