@@ -125,11 +125,11 @@ def backlog(run: Run, events: int) -> Figure:
     usual = _usual_rate(run)
     with full_hub(run.servers, start=("gateway", "relay")) as hub:
         load(hub, "batch", count=events)
-        hub.fleet.until(lambda: hub.waiting("expected") == 0, 600, "the relay does not finish", every=0.2)
+        hub.fleet.until(lambda: hub.relayed(events), 600, "the relay does not finish", every=0.2)
         began, first = time.time(), events
         hub.start("worker")
         sent: list[dict[str, Any]] = []
-        while hub.waiting("sent", "received", "held", below=events) > 0:
+        while hub.waiting("expected", "received", "held", below=events) > 0:
             sent.append(load(hub, "one", first=first, seconds=run.seconds))
             first += int(sent[-1]["sent"])
         caught_up = time.time() - began

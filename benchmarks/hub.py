@@ -88,6 +88,10 @@ class HubUnderTest:
         listed = ", ".join(f"'{state}'" for state in states)
         return self._one(f"SELECT count(*) FROM deliveries WHERE state IN ({listed}) AND seq <= {below}")
 
+    def relayed(self, events: int) -> bool:
+        """Whether the relay has put the first events on the bus for every connection."""
+        return self._one(f"SELECT count(*) FROM sending WHERE seq >= {events}") == len(self.connections)
+
     def execute(self, statement: str, values: Mapping[str, object] | None = None) -> None:
         with self._engine.connect() as connection:
             connection.execute(text(statement), values or {})

@@ -23,7 +23,6 @@ from sqlalchemy import (
     Engine,
     Row,
     Select,
-    bindparam,
     case,
     cast,
     create_engine,
@@ -31,18 +30,17 @@ from sqlalchemy import (
     event,
     exists,
     func,
-    insert,
     literal,
     select,
     text,
-    tuple_,
     update,
 )  # fmt: skip
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from bus import statements
 from bus.tables import (
     DELIVERED,
     EXPECTED,
@@ -52,7 +50,6 @@ from bus.tables import (
     PARKED,
     RECEIVED,
     REFUSED,
-    SENT,
     SKIPPED,
     STARTED,
     SUPERSEDED,
@@ -64,6 +61,7 @@ from bus.tables import (
     events,
     leases,
     metadata,
+    sending,
     subscriptions,
     switches,
 )  # fmt: skip
@@ -87,6 +85,8 @@ _NAMED = 5000
 _LAST = 2**62  # a number that no event reaches
 _AWAY = ("OperationalError", "InterfaceError", "InternalError")  # the last: a standby that may not be written to
 _FEW = 500  # followers released at once: a key with a long backlog must not be rewritten at each step
+_FRESH = 2.0  # seconds after its last use in which a connection to the database is believed to stand
+_CHANNEL = "unefois"
 DOOR_DAYS = 400  # 13 months and a margin
 
 
@@ -150,6 +150,15 @@ class Finished:
     doubt: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a worker may start, the keys of which something became held, and whether more could be started later."""
+
+    claimed: list[Claimed]
+    held: frozenset[str] = frozenset()
+    more: bool = False
+
+
 class Tls(Protocol):
     """PEM files: authorities, our certificate, its key; None where there is none."""
 
@@ -184,6 +193,8 @@ class Ledger:
         self._writer = threading.RLock() if self.engine.dialect.name == "sqlite" else None
         self._changed = threading.Condition()
         self._changes = 0
+        self._closed = threading.Event()
+        self._ear: threading.Thread | None = None
 
     def create(self) -> None:
         """Make all tables that are missing."""
@@ -196,6 +207,8 @@ class Ledger:
         with _translated(), self._exclusive(), self.engine.connect() as connection:
             tx = Transaction(self, connection)
             yield tx
+            if tx.woke and self._writer is None:
+                connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")
             connection.commit()
         if tx.woke:
             self.wake()
@@ -212,13 +225,32 @@ class Ledger:
             self._changed.notify_all()
 
     def wait_for_change(self, seen: int, timeout: float) -> int:
-        """Sleep until a transaction of this process brought work, `timeout` seconds at most. Give back the last result
-        as `seen` to miss nothing."""
+        """Sleep until a transaction brought work, `timeout` seconds at most. Give back the last result as `seen` to
+        miss nothing of this process; what another one brings is heard soon on PostgreSQL."""
+        if self._writer is None and self._ear is None:
+            self._ear = threading.Thread(target=self._listen, name="ledger listens", daemon=True)
+            self._ear.start()
         with self._changed:
             self._changed.wait_for(lambda: self._changes != seen, timeout)
             return self._changes
 
+    def _listen(self) -> None:
+        """Hear what other processes commit. Who waits looks for itself now and then, so that nothing depends on it."""
+        while not self._closed.is_set():
+            try:
+                with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    connection.exec_driver_sql(f"LISTEN {_CHANNEL}")
+                    driver: Any = connection.connection.driver_connection
+                    while not self._closed.is_set():
+                        for _ in driver.notifies(timeout=1.0, stop_after=1):
+                            self.wake()
+            except Exception:  # the driver's own errors come here untranslated
+                self._closed.wait(1.0)
+
     def close(self) -> None:
+        self._closed.set()
+        if self._ear is not None:
+            self._ear.join(5)
         self.engine.dispose()
 
     @contextmanager
@@ -245,22 +277,21 @@ class Transaction:
     def hold_door(self) -> None:
         """Accept alone until the commit. Two processes that looked up the same new person at once would otherwise each
         make one, and the events of that person would lose their order and their way."""
-        self._allocate(0)
+        if self.sql.dialect.name == "sqlite":
+            return  # who writes is alone
+        held = select(counters.c.value).where(counters.c.name == "events").with_for_update()
+        if self.sql.execute(held).first() is None:
+            self._allocate(0)
 
     def known(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], tuple[bytes, int]]:
         """Of these (tenant, source, id), those already at the door, each with its digest and `seq`."""
-        wanted = list(keys)
-        if not wanted:
-            return {}
         by_tenant: dict[str, list[tuple[str, str]]] = {}
-        for tenant, source, event_id in wanted:
+        for tenant, source, event_id in keys:
             by_tenant.setdefault(tenant, []).append((source, event_id))
         found = {}
         for tenant, pairs in by_tenant.items():
-            for part in parts(pairs):
-                query = select(door).where(door.c.tenant == tenant, tuple_(door.c.source, door.c.id).in_(part))
-                for row in self.sql.execute(query):
-                    found[(row.tenant, row.source, row.id)] = (row.digest, row.seq)
+            for row in statements.KNOWN.run(self.sql, tenant=tenant, keys=pairs):
+                found[(row.tenant, row.source, row.id)] = (row.digest, row.seq)
         return found
 
     def append(self, entries: Sequence[Entry]) -> list[int | None]:
@@ -272,14 +303,14 @@ class Transaction:
         admitted = self._pass_door(entries, seqs, now)
         fresh = [(e, s) for e, s in zip(entries, seqs, strict=True) if s in admitted]
         if fresh:
-            self.sql.execute(insert(events), [self._event_row(entry, seq, now) for entry, seq in fresh])
+            statements.WRITE_EVENTS.run(self.sql, [self._event_row(entry, seq, now) for entry, seq in fresh])
             rows = [
                 {"connection": c, "seq": seq, "order_key": entry.order_key, "state": EXPECTED, "at": now}
                 for entry, seq in fresh
                 for c in entry.connections
             ]
             if rows:
-                self.sql.execute(insert(deliveries), rows)
+                statements.EXPECT.run(self.sql, rows)
                 self.woke = True
             for entry, seq in fresh:
                 if entry.supersedes:
@@ -287,8 +318,7 @@ class Transaction:
         return [seq if seq in admitted else None for seq in seqs]
 
     def load(self, seqs: Sequence[int]) -> dict[int, StoredEvent]:
-        rows = (row for part in parts(seqs) for row in self.sql.execute(select(events).where(events.c.seq.in_(part))))
-        return {row.seq: self._stored(row) for row in rows}
+        return {row.seq: self._stored(row) for row in statements.LOAD.run(self.sql, seqs=seqs)} if seqs else {}
 
     def last_seq(self) -> int:
         return int(self.sql.execute(select(func.coalesce(func.max(events.c.seq), 0))).scalar_one())
@@ -327,22 +357,29 @@ class Transaction:
 
     # --- relay --------------------------------------------------------------------------------------------------
 
-    def unsent(self, limit: int, connections: Sequence[str]) -> list[tuple[str, int]]:
-        """(connection, seq) not yet on the bus, oldest first, of these connections."""
-        query = select(deliveries.c.connection, deliveries.c.seq).where(deliveries.c.state == EXPECTED)
-        query = query.where(deliveries.c.connection.in_(list(connections)))
-        rows = self.sql.execute(query.order_by(deliveries.c.seq).limit(limit))
-        return [(row.connection, row.seq) for row in rows]
+    def expected(self, after: int, most: int) -> list[tuple[str, int]]:
+        """(connection, seq) of what is not received, of events after this one, oldest first, `most` at most."""
+        return [(row.connection, row.seq) for row in statements.AFTER.run(self.sql, after=after, most=most)]
 
-    def mark_sent(self, pairs: Iterable[tuple[str, int]], *, state: str = SENT) -> None:
-        """`state` is delivered for queues that an outside package reads by itself."""
+    def expected_of(self, connection: str, after: int, most: int, *, last: int = _LAST) -> list[int]:
+        """What a connection has not received, of the events after one and up to the last one, oldest first."""
+        return [
+            row.seq
+            for row in statements.EXPECTED_OF.run(self.sql, connection=connection, after=after, last=last, most=most)
+        ]
+
+    def sent(self) -> dict[str, int]:
+        """How far the events of each connection were put on the bus: all expected ones up to this one."""
+        return {row.connection: row.seq for row in self.sql.execute(select(sending))}
+
+    def sent_to(self, marks: Mapping[str, int]) -> None:
+        """Keep how far each connection was sent to."""
+        statements.SENT_TO.run(self.sql, [{"connection": connection, "seq": seq} for connection, seq in marks.items()])
+
+    def out(self, pairs: Iterable[tuple[str, int]]) -> None:
+        """These are in the queue of an outside package, or only observed: for us they are delivered."""
         for connection, seqs in _grouped(pairs).items():
-            self.sql.execute(
-                update(deliveries)
-                .where(deliveries.c.connection == connection, deliveries.c.seq.in_(seqs))
-                .where(deliveries.c.state == EXPECTED)
-                .values(state=state, at=self.now)
-            )
+            statements.OUT.run(self.sql, connection=connection, seqs=seqs, at=self.now)
 
     def park_unsent(self, pairs: Iterable[tuple[str, int]], cause: str) -> None:
         """What cannot be put on the bus waits for an operator, and its followers behind it."""
@@ -354,83 +391,91 @@ class Transaction:
                 .values(state=PARKED, at=self.now, cause=cause)
             )
 
-    def sent_before(self, at: float) -> list[str]:
-        """The connections that have something on the bus since before that time, which they have not received."""
-        query = select(deliveries.c.connection).where(deliveries.c.state == SENT, deliveries.c.at < at).distinct()
-        return [row.connection for row in self.sql.execute(query)]
-
-    def newest_received(self, connection: str) -> int:
-        """The last event of which a worker of this connection has committed a receipt; 0 when there is none."""
-        query = select(func.coalesce(func.max(deliveries.c.seq), 0)).where(deliveries.c.connection == connection)
-        return int(self.sql.execute(query.where(deliveries.c.state.not_in((EXPECTED, SENT)))).scalar_one())
-
-    def send_again(self, *, sent_before: float, connection: str | None = None, before: int | None = None) -> int:
-        """What was put on the bus before that time, and before an event, and never received is unsent again."""
-        query = update(deliveries).where(deliveries.c.state == SENT, deliveries.c.at < sent_before)
-        if connection is not None:
-            query = query.where(deliveries.c.connection == connection)
-        if before is not None:
-            query = query.where(deliveries.c.seq < before)
-        changed = self.sql.execute(query.values(state=EXPECTED, at=self.now)).rowcount
-        self.woke = self.woke or changed > 0
-        return changed
+    def reached(self) -> dict[str, int]:
+        """By connection, the last event of which its worker has committed a receipt."""
+        prefix = "worker:"
+        rows = self.sql.execute(select(leases.c.name, leases.c.reached).where(leases.c.name.startswith(prefix)))
+        return {row.name.removeprefix(prefix): row.reached for row in rows}
 
     # --- worker -------------------------------------------------------------------------------------------------
 
+    def turn(self, connection: str, token: int, seconds: float, *, reached: int = 0) -> bool:
+        """The beginning of what a worker commits: prolong its lease, or raise LeaseLost, and note how far it has
+        received. True when the connection is paused."""
+        row = statements.TURN[self.sql.dialect.name].run(
+            self.sql, connection=connection, name=f"worker:{connection}", token=token, seconds=seconds, reached=reached,
+            now=self.now,
+        ).first()  # fmt: skip
+        if row is None:
+            raise LeaseLost(connection)
+        return bool(row.paused)
+
     def receive(self, connection: str, seqs: Sequence[int]) -> None:
         """The receipt: idempotent, and a late copy of something further along changes nothing."""
-        self.sql.execute(
-            update(deliveries)
-            .where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs)))
-            .where(deliveries.c.state.in_((EXPECTED, SENT)))
-            .values(state=RECEIVED, at=self.now)
-        )
+        if seqs:
+            statements.RECEIVE.run(self.sql, connection=connection, seqs=seqs, at=self.now)
 
     def claim(self, connection: str, limit: int, *, one_per_key: bool = False, busy: bool = False) -> list[Claimed]:
-        """Commit an attempt for what may run now, in order; what stands behind an earlier event becomes held.
+        """What `take` starts of what was received before."""
+        return self.take(connection, limit, one_per_key=one_per_key, busy=busy).claimed
 
-        What died as started before runs alone: it is claimed only when nothing else is running (`busy` false).
-        """
-        while candidates := self._candidates(connection, max(limit, _FEW)):
-            claimed, behind = self._claim_of(connection, candidates, limit, one_per_key=one_per_key, busy=busy)
-            if claimed or not behind:  # else only followers were found, and others may stand after them
-                return claimed
-        return []
+    def take(
+        self, connection: str, limit: int, *, one_per_key: bool = False, busy: bool = False,
+        arrived: Sequence[int] = (), in_hand: Collection[int] = (), stored: bool = True,
+    ) -> Taken:  # fmt: skip
+        """Commit the receipts of what arrived, and an attempt for what may run now, in order; what stands behind an
+        earlier event becomes held.
 
-    def _claim_of(
-        self, connection: str, candidates: Sequence[Row[Any]], limit: int, *, one_per_key: bool, busy: bool
-    ) -> tuple[list[Claimed], int]:
-        """What of the candidates was claimed, and how many of them became held."""
-        blocked = self._blockers(connection, candidates)
+        What died as started before runs alone: it is started only when nothing else is running (`busy` false).
+        `in_hand`: what this worker runs already; what stands behind only these may start, and runs after them.
+        `stored`: start what was received earlier as well."""
+        fresh = list(statements.ARRIVED.run(self.sql, connection=connection, seqs=arrived)) if arrived else []
+        held: set[str] = set()
+        while True:
+            before = self._candidates(connection, max(limit, _FEW)) if stored and limit else []
+            candidates = sorted([*fresh, *before], key=lambda row: row.seq)
+            if not candidates:
+                return Taken([], frozenset(held))
+            claimed, behind, more = self._take_of(
+                connection, candidates, limit, one_per_key=one_per_key, busy=busy, in_hand=in_hand
+            )
+            held |= behind
+            more = more or len(before) >= max(limit, _FEW)
+            if claimed or not (behind and before):  # else only followers were found, and others may stand after them
+                return Taken(claimed, frozenset(held), more)
+            fresh = []
+
+    def _take_of(
+        self, connection: str, candidates: Sequence[Row[Any]], limit: int, *, one_per_key: bool, busy: bool,
+        in_hand: Collection[int],
+    ) -> tuple[list[Claimed], set[str], bool]:  # fmt: skip
+        """What of the candidates was started, the keys of those that became held, whether more could be started."""
+        now = self.now
+        blocked = self._blockers(connection, candidates, in_hand)
         free, behind, taken = [], [], set()
         for row in candidates:
             first = blocked.get(row.order_key)
             if (first is not None and first < row.seq) or (one_per_key and row.order_key in taken):
-                behind.append(row.seq)
+                behind.append(row)
                 blocked.setdefault(row.order_key, row.seq)
             else:
                 free.append(row)
                 taken.add(row.order_key)
+        chosen = free
         suspects = [row for row in free if row.deaths]
         if suspects:
-            free = [] if busy else suspects[:1]
-        free = free[:limit]
-        self._to_state(connection, behind, HELD)
-        started = self._start(connection, [row.seq for row in free])
-        return [_claimed(row, row.attempts + 1) for row in free if row.seq in started], len(behind)
-
-    def _start(self, connection: str, seqs: Sequence[int]) -> set[int]:
-        """Those that are started now: not what was withheld or given up since we looked."""
-        if not seqs:
-            return set()
-        rows = self.sql.execute(
-            update(deliveries)
-            .where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs)))
-            .where(deliveries.c.state.in_((RECEIVED, WAITING)))
-            .values(state=STARTED, at=self.now, attempts=deliveries.c.attempts + 1, due=None)
-            .returning(deliveries.c.seq)
-        )
-        return {row.seq for row in rows}
+            chosen = [] if busy else suspects[:1]
+        chosen = chosen[:limit]
+        if behind:
+            statements.HOLD.run(self.sql, connection=connection, seqs=[row.seq for row in behind], at=now)
+        started: set[int] = set()
+        if chosen:  # those that may still be: not what was withheld or given up since we looked
+            rows = statements.START.run(self.sql, connection=connection, seqs=[row.seq for row in chosen], at=now)
+            started = {row.seq for row in rows}
+        now_started = {row.seq for row in chosen}
+        self.receive(connection, [row.seq for row in free if row.state == EXPECTED and row.seq not in now_started])
+        claimed = [_claimed(row, row.attempts + 1) for row in chosen if row.seq in started]
+        return claimed, {row.order_key for row in behind}, len(free) > len(chosen)
 
     def put_back(self, connection: str, kept: Collection[int]) -> int:
         """What is started but not among `kept` was claimed by a transaction that seemed to fail: nobody tried it."""
@@ -441,34 +486,27 @@ class Transaction:
             .values(state=RECEIVED, at=self.now, attempts=deliveries.c.attempts - 1)
         ).rowcount
 
-    def finish(self, connection: str, outcomes: Sequence[Finished], *, followers: int = _FEW) -> None:
-        """Write how attempts ended, and let the next few followers of what is over go on."""
+    def finish(
+        self, connection: str, outcomes: Sequence[Finished], *, followers: int = _FEW,
+        held: Collection[str] | None = None,
+    ) -> None:  # fmt: skip
+        """Write how attempts ended, and let the next few followers of what is over go on. `held`: the keys that have
+        followers, where the caller knows them. What was given up meanwhile (a webhook that was removed) stays so."""
+        now = self.now
         plain = [o.seq for o in outcomes if o.state == DELIVERED and not o.answer and not o.reference]
-        self._to_state(connection, plain, DELIVERED, only=STARTED)
         untried = [o.seq for o in outcomes if o.state == RECEIVED]
+        if plain:
+            statements.DELIVER.run(self.sql, connection=connection, seqs=plain, at=now)
         if untried:
-            self.sql.execute(
-                update(deliveries)
-                .where(deliveries.c.connection == connection, deliveries.c.seq.in_(untried))
-                .where(deliveries.c.state == STARTED)
-                .values(state=RECEIVED, at=self.now, attempts=deliveries.c.attempts - 1)
-            )
-        done = set(plain) | set(untried)
-        rows = [
-            {"c": connection, "s": o.seq, "state": o.state, "cause": o.cause, "answer": o.answer,
-             "reference": o.reference, "due": o.due, "doubt": int(o.doubt), "at": self.now}
-            for o in outcomes if o.seq not in done
-        ]  # fmt: skip
-        if rows:
-            # What was given up meanwhile (a webhook that was removed) stays so.
-            where = (
-                deliveries.c.connection == bindparam("c"), deliveries.c.seq == bindparam("s"),
-                deliveries.c.state == STARTED,
-            )  # fmt: skip
-            names = ("state", "cause", "answer", "reference", "due", "doubt", "at")
-            values: dict[str, Any] = {name: bindparam(name) for name in names}
-            self.sql.execute(update(deliveries).where(*where).values(values), rows)
-        self.release(connection, [o.seq for o in outcomes if o.state in FINAL], followers)
+            statements.UNTRIED.run(self.sql, connection=connection, seqs=untried, at=now)
+        done = {*plain, *untried}
+        ends = [
+            (o.seq, o.state, o.cause, o.answer, o.reference, o.due, int(o.doubt)) for o in outcomes if o.seq not in done
+        ]
+        if ends:
+            statements.END.run(self.sql, connection=connection, ends=ends, at=now)
+        over = [o.seq for o in outcomes if o.state in FINAL and (held is None or o.order_key in held)]
+        self.release(connection, over, followers)
 
     def recover(self, connection: str, *, doubtful: str, settling: float) -> list[tuple[Claimed, str]]:
         """Settle what a dead worker left as started. `doubtful` is the connector's idempotency: `native-key` runs
@@ -528,6 +566,11 @@ class Transaction:
             .limit(_FEW)
         )  # fmt: skip
         self.release(connection, [row.seq for row in rows])
+
+    def held_keys(self, connection: str) -> set[str]:
+        """The keys of which something is held."""
+        query = select(deliveries.c.order_key).where(deliveries.c.connection == connection, _IS_HELD).distinct()
+        return {row.order_key for row in self.sql.execute(query)}
 
     def next_due(self, connection: str) -> float | None:
         query = select(func.min(deliveries.c.due))
@@ -727,36 +770,17 @@ class Transaction:
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _candidates(self, connection: str, limit: int) -> list[Row[Any]]:
-        columns = (deliveries.c.seq, deliveries.c.order_key, deliveries.c.attempts, deliveries.c.deaths,
-                   deliveries.c.doubt, deliveries.c.state)  # fmt: skip
-        mine = select(*columns).where(deliveries.c.connection == connection)
-        ready = mine.where(deliveries.c.state == RECEIVED).order_by(deliveries.c.seq).limit(limit)
-        due = mine.where(deliveries.c.state == WAITING, deliveries.c.due <= self.now).limit(limit)
-        rows = [*self.sql.execute(due), *self.sql.execute(ready)]
-        return sorted(rows, key=lambda row: row.seq)[:limit]
+    def _candidates(self, connection: str, most: int) -> list[Row[Any]]:
+        due = statements.DUE.run(self.sql, connection=connection, now=self.now, most=most)
+        ready = statements.READY.run(self.sql, connection=connection, most=most)
+        return sorted([*due, *ready], key=lambda row: row.seq)[:most]
 
-    def _blockers(self, connection: str, candidates: Sequence[Row[Any]]) -> dict[str, int]:
-        """The first open event of each key that is not a candidate itself."""
-        seqs = [row.seq for row in candidates]
-        keys = (
-            select(deliveries.c.order_key).distinct()
-            .where(deliveries.c.connection == connection, deliveries.c.seq.in_(seqs)).subquery()
-        )  # fmt: skip
-        first = (
-            select(deliveries.c.seq).where(deliveries.c.connection == connection, _IS_OPEN)
-            .where(deliveries.c.order_key == keys.c.order_key, deliveries.c.seq.not_in(seqs))
-            .order_by(deliveries.c.seq).limit(1).correlate(keys).scalar_subquery()
-        )  # fmt: skip
-        rows = self.sql.execute(select(keys.c.order_key, first))
-        return {row[0]: row[1] for row in rows if row[1] is not None}
-
-    def _to_state(self, connection: str, seqs: Sequence[int], state: str, *, only: str | None = None) -> None:
-        if seqs:
-            query = update(deliveries).where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs)))
-            if only is not None:
-                query = query.where(deliveries.c.state == only)
-            self.sql.execute(query.values(state=state, at=self.now, cause=None))
+    def _blockers(self, connection: str, candidates: Sequence[Row[Any]], in_hand: Collection[int]) -> dict[str, int]:
+        """The first open event of each key that is not a candidate itself, nor in hand."""
+        apart = [*(row.seq for row in candidates), *in_hand]
+        keys = [(key,) for key in dict.fromkeys(row.order_key for row in candidates)]
+        rows = statements.BLOCKERS.run(self.sql, connection=connection, apart=apart, keys=keys)
+        return {row.key: row.first for row in rows if row.first is not None}
 
     def _hold_lease(self, connection: str) -> None:
         self.sql.execute(select(leases.c.name).where(leases.c.name == f"worker:{connection}").with_for_update())
@@ -780,11 +804,14 @@ class Transaction:
 
     def _allocate(self, number: int) -> list[int]:
         # A counter row, not a sequence: its lock lasts until the commit, so `seq` order is commit order.
-        self.sql.execute(self._insert_ignore(counters), [{"name": "events", "value": 0}])
-        last = self.sql.execute(
+        query = (
             update(counters).where(counters.c.name == "events")
             .values(value=counters.c.value + number).returning(counters.c.value)
-        ).scalar_one()  # fmt: skip
+        )  # fmt: skip
+        last = self.sql.execute(query).scalar()
+        if last is None:
+            self.sql.execute(self._insert_ignore(counters), [{"name": "events", "value": 0}])
+            last = self.sql.execute(query).scalar_one()
         return list(range(last - number + 1, last + 1))
 
     def _pass_door(self, entries: Sequence[Entry], seqs: Sequence[int], now: float) -> set[int]:
@@ -793,8 +820,7 @@ class Transaction:
              "accepted_at": now}
             for e, s in zip(entries, seqs, strict=True)
         ]  # fmt: skip
-        query = self._insert_ignore(door).returning(door.c.seq)
-        return {row.seq for row in self.sql.execute(query, rows)}
+        return set(statements.PASS_DOOR.run(self.sql, rows))
 
     def _event_row(self, entry: Entry, seq: int, now: float) -> dict[str, Any]:
         event = entry.event
@@ -855,10 +881,11 @@ def _engine(url: str, tls: Tls | None) -> Engine:
         if tls and tls.ca and tls.cert and tls.key:
             secure |= {"sslcert": str(tls.cert), "sslkey": str(tls.key)}
         arguments = {"connect_timeout": 5, **_PATIENCE, **secure}
-        return create_engine(
-            url, pool_size=10, max_overflow=40, pool_pre_ping=True, pool_timeout=10, connect_args=arguments,
-            hide_parameters=True,
-        )  # fmt: skip
+        engine = create_engine(
+            url, pool_size=10, max_overflow=40, pool_timeout=10, connect_args=arguments, hide_parameters=True
+        )
+        _make_sure_of_what_rested(engine)
+        return engine
     engine = create_engine(
         url, pool_size=20, max_overflow=40, connect_args={"timeout": 30}, hide_parameters=True
     )  # fmt: skip
@@ -875,6 +902,24 @@ def _engine(url: str, tls: Tls | None) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _make_sure_of_what_rested(engine: Engine) -> None:
+    """Ask a connection whether it still stands, but not one that worked a moment ago: that would cost each transaction
+    a round trip."""
+
+    @event.listens_for(engine, "checkin")
+    def _rests(_connection: object, record: Any) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _wakes(connection: Any, record: Any, _proxy: object) -> None:
+        if time.monotonic() - record.info.get("rests_since", float("inf")) < _FRESH:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except Exception as error:  # the driver's own
+            raise DisconnectionError from error
 
 
 @contextmanager

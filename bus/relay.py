@@ -1,26 +1,29 @@
 """The relay: takes unsent deliveries in order, builds what each connection may see, and puts it on the bus.
 
-One relay is active at a time, by a lease. Sending twice is harmless: the worker's receipt is idempotent.
+One relay is active at a time, by a lease. How far each connection was sent to is one number for each, kept now and
+then: after a change of hands a little is sent twice, which is harmless, for the worker's receipt is idempotent.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import structlog
 
 from bus.api import Bus, Outgoing, Queue, connection_queue, outside_queue
 from bus.ledger import DatabaseFault, LeaseLost, Ledger, StoredEvent, Transaction
-from bus.tables import DELIVERED, SENT
 from schemas.errors import AccessDenied, BusUnavailable, ConfigError, TopologyMismatch
 
 _log = structlog.get_logger()
 _BATCH = 2000  # deliveries per round
 _PER_MESSAGE = 20  # events in one message to our own worker: a broker pays per message
 _LEASE = 10.0
+_GLANCE = 0.25  # seconds between two looks at a ledger that told of nothing
+_KEEP_EVERY = 0.5  # seconds between two notes of how far was sent
 _STRUCTURED = "application/cloudevents+json; charset=utf-8"
 
 
@@ -66,6 +69,13 @@ class Relay:
         self._tidied = float("-inf")
         self._prolonged = float("-inf")
         self._stuck: dict[str, tuple[float, float]] = {}  # connection -> (until, pause)
+        self._front = 0  # the last event that was put on the bus for every connection that keeps up
+        self._marks: dict[str, int] = {}  # the same for each connection
+        self._kept: dict[str, int] = {}
+        self._kept_at = float("-inf")
+        self._rewound: set[str] = set()  # connections to which all goes again
+        self._past: deque[tuple[float, dict[str, int]]] = deque()  # the marks of the last while
+        self._again: dict[str, tuple[float, int]] = {}  # connection -> when was sent again, and up to which event
         self.sent = 0
         self.active = False
 
@@ -77,11 +87,12 @@ class Relay:
                 pause = 0.1
             except (BusUnavailable, LeaseLost) as error:
                 self.active, self._token, moved = False, None, 0
+                self._past.clear()
                 _log.warning("relay waits", error=type(error).__name__)
                 stop.wait(pause)
                 pause = min(pause * 2, 2.0)
             if not moved and not stop.is_set():
-                seen = self._ledger.wait_for_change(seen, 0.02 if self.active else 1.0)
+                seen = self._ledger.wait_for_change(seen, _GLANCE if self.active else 1.0)
         self._give_back()
 
     def step(self) -> int:
@@ -89,23 +100,58 @@ class Relay:
         if not self._lead():
             return 0
         self._tidy()
-        now = time.monotonic()
-        stuck = {connection for connection, (until, _) in self._stuck.items() if until > now}
         with self._ledger.reading() as tx:
             paused, observing = self._views.silent(tx)
-            pairs = tx.unsent(_BATCH, [c for c in self._views.connections() if c not in stuck | paused])
-            if not pairs:
-                return 0
-            stored, viewed, unseen = self._viewed(tx, pairs)
-        self._set_aside(unseen)
+            pairs, marks, front = self._unsent(tx, set(self._views.connections()) - set(self.stuck()) - paused)
+            stored, viewed, unseen = self._viewed(tx, pairs) if pairs else ({}, [], [])
+        failed = self._set_aside(unseen)
         inner = [row for row in viewed if not self._views.outside(row[0])]
         outer = [row for row in viewed if self._views.outside(row[0]) and row[0] not in observing]
-        done = self._send(_packed(inner), SENT)
-        done += self._observe([(c, seq) for c, seq, _ in viewed if c in observing])
+        failed += self._send(_packed(inner))
+        self._out([(c, seq) for c, seq, _ in viewed if c in observing])
         for round_ in _rounds(outer, lambda seq: stored[seq].order_key):
-            done += self._send(_single(row for row in round_ if row[0] not in self._stuck), DELIVERED)
+            failed += self._send_outside([row for row in round_ if row[0] not in self._stuck])
+        failed += [(c, seq) for c, seq, _ in outer if c in self._stuck]
+        self._advance(marks, front, failed)
+        done = len(pairs) - len(set(failed))
         self.sent += done
         return done
+
+    def _unsent(self, tx: Transaction, wanted: Collection[str]) -> tuple[list[tuple[str, int]], dict[str, int], int]:
+        """What goes out now, in order; how far the connections will be then, and all that keep up."""
+        rows, front = tx.expected(self._front, _BATCH), self._front
+        if len(rows) == _BATCH and rows[0][1] != rows[-1][1]:  # of the last event there may be more
+            rows = [row for row in rows if row[1] != rows[-1][1]]
+        if rows:
+            front = rows[-1][1]
+        up = {c for c in wanted if self._marks.get(c, 0) >= self._front}
+        pairs, marks = [row for row in rows if row[0] in up], dict.fromkeys(up, front)
+        for connection in sorted(set(wanted) - up):
+            late = tx.expected_of(connection, self._marks.get(connection, 0), _BATCH, last=self._front)
+            pairs += [(connection, seq) for seq in late]
+            marks[connection] = late[-1] if len(late) == _BATCH else self._front
+        return pairs, marks, front
+
+    def _advance(self, marks: dict[str, int], front: int, failed: Iterable[tuple[str, int]]) -> None:
+        for connection, seq in failed:
+            marks[connection] = min(marks[connection], seq - 1)
+        for connection, mark in marks.items():
+            self._marks[connection] = max(mark, self._marks.get(connection, 0))
+        self._front = front
+        for connection in self._rewound:
+            self._marks[connection] = 0
+        self._rewound.clear()
+        if time.monotonic() - self._kept_at >= _KEEP_EVERY:
+            self._keep()
+
+    def _keep(self) -> None:
+        changed = {c: mark for c, mark in self._marks.items() if self._kept.get(c) != mark}
+        self._kept_at = time.monotonic()
+        if changed and self._token is not None:
+            with self._ledger.transaction() as tx:
+                tx.fence("relay", self._token, _LEASE)
+                tx.sent_to(changed)
+            self._kept |= changed
 
     def _viewed(
         self, tx: Transaction, pairs: Sequence[tuple[str, int]]
@@ -128,14 +174,16 @@ class Relay:
             unseen += not_seen
         return stored, viewed, unseen
 
-    def _set_aside(self, unseen: Sequence[tuple[str, int]]) -> None:
+    def _set_aside(self, unseen: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Park what cannot be shown; give back what could not be parked."""
         if not unseen:
-            return
+            return []
         inner = [pair for pair in unseen if not self._views.outside(pair[0])]
         with self._ledger.transaction() as tx:
             tx.park_unsent(inner, "ne peut pas être montré à ce raccordement")
         for connection in {c for c, _ in unseen} - {c for c, _ in inner}:
             self._hold_off(connection)  # nothing holds followers in a queue that an outside package reads
+        return [pair for pair in unseen if self._views.outside(pair[0])]
 
     def _lead(self) -> bool:
         now = time.monotonic()
@@ -145,8 +193,9 @@ class Relay:
             identity, token = tx.identity(), self._token
             if token is None:
                 token = tx.take_lease("relay", self._owner, _LEASE)
-                if token is not None and self._bus.volatile:
-                    tx.send_again(sent_before=tx.now + 1)
+                marks = {} if self._bus.volatile else tx.sent()
+                self._marks, self._kept, self._front = marks, dict(marks), tx.last_seq()
+                self._again.clear()
             else:
                 tx.fence("relay", token, _LEASE)
         self._identity, self._token = identity, token
@@ -164,23 +213,46 @@ class Relay:
             self._declare(connection)
         if not self._bus.volatile:
             self._bus.declare([Queue(name, "receipts") for name in self._views.receipts()])
-        with self._ledger.reading() as tx:
-            late = tx.sent_before(tx.now - self._resend_after)
-        for connection in late:
-            self._send_lost_again(connection)
+        self._past.append((now, dict(self._marks)))
+        self._send_lost_again(now)
 
-    def _send_lost_again(self, connection: str) -> None:
+    def _send_lost_again(self, now: float) -> None:
         """What was sent long ago and is not received is lost, unless it still waits in its queue: a reader may be away
         for days, and the broker must not be filled with copies of its backlog. What a later one overtook is lost."""
+        before: dict[str, int] = {}
+        while self._past and self._past[0][0] <= now - self._resend_after:
+            before = self._past.popleft()[1]
+        if not before:
+            return
+        with self._ledger.reading() as tx:
+            reached = tx.reached()
+            late = {c: tx.expected_of(c, self._sent_again(c, now), _BATCH, last=last) for c, last in before.items()
+                    if not self._views.outside(c)}  # fmt: skip
+        for connection, seqs in late.items():
+            if seqs and self._waiting(connection):
+                self._repeat(connection, [seq for seq in seqs if seq < reached.get(connection, 0)], now)
+            elif seqs:
+                _log.warning("sent again", connection=connection, count=len(seqs))
+                self._marks[connection] = seqs[0] - 1
+
+    def _sent_again(self, connection: str, now: float) -> int:
+        at, last = self._again.get(connection, (float("-inf"), 0))
+        return last if now - at < self._resend_after else 0
+
+    def _waiting(self, connection: str) -> bool:
         try:
-            waiting = self._bus.depth(self._queue(connection)).ready
+            return bool(self._bus.depth(self._queue(connection)).ready)
         except TopologyMismatch:
-            waiting = 0
-        with self._ledger.transaction() as tx:
-            before = tx.newest_received(connection) if waiting else None
-            again = tx.send_again(sent_before=tx.now - self._resend_after, connection=connection, before=before)
-        if again:
-            _log.warning("sent again", connection=connection, count=again)
+            return False
+
+    def _repeat(self, connection: str, seqs: Sequence[int], now: float) -> None:
+        if not seqs:
+            return
+        _log.warning("sent again", connection=connection, count=len(seqs))
+        with self._ledger.reading() as tx:
+            _, viewed, _ = self._viewed(tx, [(connection, seq) for seq in seqs])
+        self._send(_packed(viewed))
+        self._again[connection] = (now, seqs[-1])
 
     def _declare(self, connection: str) -> bool:
         kind = "outside" if self._views.outside(connection) else "connection"
@@ -192,40 +264,45 @@ class Relay:
             return False
         return True
 
-    def _send(self, messages: Sequence[tuple[str, list[int], bytes]], state: str) -> int:
+    def _send(self, messages: Sequence[Message], media: str = "application/json") -> list[tuple[str, int]]:
+        """Publish; what the bus did not take."""
         if not messages:
-            return 0
-        media = _STRUCTURED if state == DELIVERED else "application/json"
+            return []
+        headers = {"ledger": self._identity}
         outcomes = self._bus.publish(
             [
-                Outgoing(self._queue(c), body, id=str(seqs[0]), content_type=media, headers={"ledger": self._identity})
+                Outgoing(self._queue(c), body, id=str(seqs[0]), content_type=media, headers=headers)
                 for c, seqs, body in messages
             ]
         )
-        taken = [(c, seq) for (c, seqs, _), o in zip(messages, outcomes, strict=True) if o.taken for seq in seqs]
-        if taken:
-            with self._ledger.transaction() as tx:
-                tx.mark_sent(taken, state=state)
-        failed = {c: o.cause for (c, _, _), o in zip(messages, outcomes, strict=True) if not o.taken}
+        failed: dict[str, str] = {}
+        left: list[tuple[str, int]] = []
+        for (connection, seqs, _), outcome in zip(messages, outcomes, strict=True):
+            if not outcome.taken:
+                failed[connection] = outcome.cause
+                left += [(connection, seq) for seq in seqs]
         for connection, cause in failed.items():
             self._mend(connection, cause)
-        for connection in {c for c, _ in taken} - set(failed):
+        for connection in {c for c, _, _ in messages} - set(failed):
             self._stuck.pop(connection, None)
-        return len(taken)
+        return left
 
-    def _observe(self, pairs: Sequence[tuple[str, int]]) -> int:
+    def _send_outside(self, rows: Sequence[Row]) -> list[tuple[str, int]]:
+        failed = self._send(_single(rows), _STRUCTURED)
+        self._out({(c, seq) for c, seq, _ in rows} - set(failed))
+        return failed
+
+    def _out(self, pairs: Collection[tuple[str, int]]) -> None:
         if pairs:
             with self._ledger.transaction() as tx:
-                tx.mark_sent(pairs, state=DELIVERED)
-        return len(pairs)
+                tx.out(pairs)
 
     def _mend(self, connection: str, cause: str) -> None:
         _log.warning("queue did not take", connection=connection, cause=cause)
         self._hold_off(connection)
         if cause == "no such queue" and self._declare(connection):
             # What the lost queue held is lost with it: all that was sent and not received goes again.
-            with self._ledger.transaction() as tx:
-                tx.send_again(sent_before=tx.now + 1, connection=connection)
+            self._rewound.add(connection)
             self._stuck.pop(connection, None)
 
     def _hold_off(self, connection: str) -> None:
@@ -243,17 +320,19 @@ class Relay:
     def _give_back(self) -> None:
         if self._token is not None:
             try:
+                self._keep()
                 with self._ledger.transaction() as tx:
                     tx.give_back("relay", self._token)
-            except BusUnavailable:
+            except (BusUnavailable, LeaseLost):
                 pass  # it expires by itself
         self.active = False
 
 
 Row = tuple[str, int, bytes]
+Message = tuple[str, list[int], bytes]
 
 
-def _packed(rows: Iterable[Row]) -> list[tuple[str, list[int], bytes]]:
+def _packed(rows: Iterable[Row]) -> list[Message]:
     """Several events of one connection in one message: `[{"seq": 1, "event": {…}}, …]`."""
     by_connection: dict[str, list[Row]] = {}
     for row in rows:
@@ -267,7 +346,7 @@ def _packed(rows: Iterable[Row]) -> list[tuple[str, list[int], bytes]]:
     return messages
 
 
-def _single(rows: Iterable[Row]) -> list[tuple[str, list[int], bytes]]:
+def _single(rows: Iterable[Row]) -> list[Message]:
     return [(connection, [seq], view) for connection, seq, view in rows]
 
 

@@ -19,8 +19,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-EXPECTED = "expected"  # accepted for this connection, not yet on the bus
-SENT = "sent"  # the bus has it
+EXPECTED = "expected"  # accepted for this connection, not yet received: `sending` tells how far the bus has it
 RECEIVED = "received"  # the worker has committed its receipt
 HELD = "held"  # behind an earlier event of the same key
 STARTED = "started"  # an attempt was committed and has no outcome yet
@@ -28,10 +27,10 @@ WAITING = "waiting"  # to be tried again at `due`
 PARKED = "parked"  # an operator must act
 DELIVERED, REFUSED, SKIPPED, SUPERSEDED = "delivered", "refused", "skipped", "superseded"
 
-OPEN = (EXPECTED, SENT, RECEIVED, HELD, STARTED, WAITING, PARKED)
+OPEN = (EXPECTED, RECEIVED, HELD, STARTED, WAITING, PARKED)
 FINAL = (DELIVERED, REFUSED, SKIPPED, SUPERSEDED)
 
-_open_sql = text("state IN ('expected','sent','received','held','started','waiting','parked')")
+_open_sql = text("state IN ('expected','received','held','started','waiting','parked')")
 
 # One row per event of the last 13 months at least: the pair that makes a resend harmless.
 door = Table(
@@ -65,10 +64,11 @@ events = Table(
           sqlite_where=text("request_id IS NOT NULL")),
 )  # fmt: skip
 
+# Each row is written three times on its way (expected, started, delivered): every index is paid as often.
 deliveries = Table(
     "deliveries", metadata,
-    Column("connection", String(128), primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("connection", String(128), primary_key=True),
     Column("order_key", String(200), nullable=False),
     Column("state", String(12), nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -86,21 +86,28 @@ def _partial(name: str, where: str, *columns: str) -> None:
     Index(name, *(deliveries.c[c] for c in columns), postgresql_where=text(where), sqlite_where=text(where))
 
 
-_partial("deliveries_unsent", "state = 'expected'", "seq")
-_partial("deliveries_sent", "state = 'sent'", "at")
+_partial("deliveries_expected", "state = 'expected'", "connection", "seq")
 _partial("deliveries_ready", "state = 'received'", "connection", "seq")
 _partial("deliveries_due", "state = 'waiting'", "connection", "due")
 _partial("deliveries_open", str(_open_sql), "connection", "order_key", "seq")
 _partial("deliveries_trouble", "state IN ('parked','refused')", "connection", "seq")
-Index("deliveries_seq", deliveries.c.seq)
+
+# How far the relay has put the events of a connection on the bus: one row moves on instead of one for each delivery.
+sending = Table(
+    "sending", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)  # fmt: skip
 
 # Who may act for a name (the relay, each connection) until when. `token` grows at each change of hands: it fences.
+# `reached`: the last event of which the worker of a connection has committed a receipt.
 leases = Table(
     "leases", metadata,
     Column("name", String(160), primary_key=True),
     Column("owner", String(128), nullable=False),
     Column("token", BigInteger, nullable=False),
     Column("until", Double, nullable=False),
+    Column("reached", BigInteger, nullable=False, server_default="0"),
 )  # fmt: skip
 
 # What a connection is subscribed to, since which event; and its switch.

@@ -12,10 +12,10 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Protocol
 
 import orjson
 import structlog
@@ -25,7 +25,7 @@ from bus.ledger import Claimed, DatabaseFault, Finished, LeaseLost, Ledger, Tran
 from bus.tables import DELIVERED, PARKED, RECEIVED, REFUSED, WAITING
 from schemas.delivery import Delivery, Done, Safety
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater, Unknown
-from schemas.event import Event
+from schemas.event import Event, version_of
 
 _log = structlog.get_logger()
 _LEASE = 10.0
@@ -35,6 +35,8 @@ _WISH = 6 * 3600.0  # seconds that a package may ask for at most: a wrong header
 _IDENTIFIER = 200  # characters: as in the shared record `system-reference`
 _GLANCE = 0.2
 _TEXT = 1000  # characters of a cause or an answer that are kept
+_BUSY = 16  # events that arrived for one commit: from there on more of them share one
+_LINGER, _LINGER_BUSY, _LINGER_ENDED = 0.004, 0.025, 0.015  # seconds from one commit to the next
 _LONG = 900.0  # seconds after which a call is taken for one that never comes back
 _CACHE = 5000
 SCHEDULE = (1, 5, 30, 120, 600, 1800, 3600, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)  # seconds, then the last one
@@ -79,6 +81,27 @@ class Ended:
     finished: Finished
     done: Done | None = None
     pause: str | None = None
+
+
+@dataclass(slots=True)
+class _Arrival:
+    """What the bus handed over at once: kept until its receipt is committed."""
+
+    seqs: list[int]
+    views: dict[int, Event]
+    settled: threading.Event = field(default_factory=threading.Event)
+    received: bool = False
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The deliveries of one key in hand, from the first one claimed to the last one written. Once `stopped` nothing of
+    it is tried: a later one must not overtake the one that was not done."""
+
+    items: deque[tuple[Claimed, Delivery]] = field(default_factory=deque)
+    unwritten: int = 0
+    running: bool = False
+    stopped: bool = False
 
 
 class Breaker:
@@ -149,14 +172,22 @@ class Worker:
         self._single = safety.idempotency != "native-key" or safety.batch > 1
         self._views: OrderedDict[int, Event] = OrderedDict()
         self._ended: deque[Ended] = deque()
+        self._inbox: deque[_Arrival] = deque()
         self._running = 0
+        self._lanes: dict[str, _Lane] = {}
         self._in_hand: set[int] = set()
+        self._held: set[str] = set()  # the keys that have followers
+        self._due: float | None = None  # when the next delivery that waits may be tried, as far as known
+        self._more = True  # something that was received before may be ready now
+        self._left = False  # or will be when something in hand has ended
         self._ready = threading.Condition()
+        self._asleep = False
         self._poked = True
+        self._turned = float("-inf")
+        self._linger = _LINGER
         self._failing_over = False
         self._ours_until = float("-inf")
         self._denied = False
-        self._paused = False
         self._paused = False
         self._calls: dict[int, float] = {}
         self._hurry = False
@@ -198,7 +229,7 @@ class Worker:
                 settling = self._safety.settling.total_seconds()
                 parked = tx.recover(self.connection, doubtful=self._safety.idempotency, settling=settling)
                 self._tell(tx, parked)
-                tx.release_orphans(self.connection)
+                self._look_around(tx)
         self._identity, self._ours_until = identity, started + self._lease
         if token is None:
             stop.wait(min(1.0, self._lease / 3))
@@ -219,52 +250,55 @@ class Worker:
             kwargs={"stop": over}, name=f"receive {self.connection}", daemon=True,
         )  # fmt: skip
         receiver.start()
-        pool = ThreadPoolExecutor(self._safety.concurrency, thread_name_prefix=f"lane {self.connection}")
+        crew = _Crew(self._safety.concurrency, f"lane {self.connection}")
         try:
-            self._cycle(token, pool, stop, receiver)
+            self._cycle(token, crew, stop, receiver)
         finally:
             over.set()
             self._failing_over = True
-            pool.shutdown(wait=True)  # what has not begun ends as not tried: it did not die as started
+            crew.close()  # what has not begun ends as not tried: it did not die as started
             self._farewell(token)
             self._running, self._failing_over, self._denied, self._paused = 0, False, False, False
             self._ended.clear()
+            self._lanes.clear()
             self._in_hand.clear()
-            receiver.join(timeout=15)
+            patience = self._clock() + 15
+            while receiver.is_alive() and self._clock() < patience:
+                self._settle([self._inbox.popleft() for _ in range(len(self._inbox))], received=False)
+                receiver.join(timeout=_GLANCE)
 
-    def _cycle(self, token: int, pool: ThreadPoolExecutor, stop: threading.Event, receiver: threading.Thread) -> None:
-        next_net, next_due, unsure = 0.0, None, False
+    def _cycle(self, token: int, crew: _Crew, stop: threading.Event, receiver: threading.Thread) -> None:
+        next_net, unsure = self._clock() + _NET_EVERY, False
         while not stop.is_set():
             if not receiver.is_alive():
                 raise BusUnavailable("nobody receives any more")
             self.beat = self._clock()
-            timeout = self._timeout(next_due)
-            with self._ready:
-                self._ready.wait_for(lambda: self._poked or self._ended or stop.is_set(), timeout)
-                self._poked = False
-                ended = [self._ended.popleft() for _ in range(len(self._ended))]
-                self._running -= len(ended)
+            self._wait(stop)
+            ended = [self._ended.popleft() for _ in range(len(self._ended))]
+            arrived = [self._inbox.popleft() for _ in range(len(self._inbox))]
+            self._running -= len(ended)
             try:
-                with self._fenced(token) as tx:
+                with self._fenced(token, arrived) as tx:
                     self._commit(tx, ended)
                     if unsure:
                         tx.put_back(self.connection, self._in_hand)
-                    self._paused = self.connection in tx.paused()
+                        self._more = True
                     if self._clock() >= next_net:
-                        tx.release_orphans(self.connection)
+                        self._look_around(tx)
                         next_net = self._clock() + _NET_EVERY
-                    claimed, deliveries = self._claim(tx)
-                    next_due = tx.next_due(self.connection) if not claimed else self._ledger.now()
+                    claimed, deliveries = self._claim(tx, arrived, ended)
             except BusUnavailable:
                 # What ended is still to be written, by the next transaction that succeeds. This one may have been
                 # committed all the same: then its claims are started for the ledger and in nobody's hands.
-                self._keep(ended)
+                self._keep(ended, arrived)
                 unsure = True
                 stop.wait(0.2)
                 continue
             except LeaseLost:
+                self._inbox.extendleft(reversed(arrived))
                 raise
             except Exception as error:  # what one handler returned must not stop the others
+                self._inbox.extendleft(reversed(arrived))
                 if not ended:
                     raise
                 _log.error("outcomes written apart", connection=self.connection, error=type(error).__name__)
@@ -272,21 +306,48 @@ class Worker:
                 continue
             unsure = False
             self._committed(ended)
-            self._start(pool, claimed, deliveries)
+            self._settle(arrived, received=True)
+            self._start(crew, claimed, deliveries)
+            self._turned = self._clock()
+            self._linger = _LINGER_BUSY if sum(len(one.seqs) for one in arrived) >= _BUSY else _LINGER
+
+    def _wait(self, stop: threading.Event) -> None:
+        """Until there is something to write or to start; and a moment longer, so that what comes at nearly the same
+        time shares a commit, when nothing that could be started waits for it."""
+        with self._ready:
+            self._asleep = True
+            woken = self._ready.wait_for(
+                lambda: self._poked or self._ended or self._inbox or stop.is_set(), self._timeout()
+            )
+            self._asleep = False
+            self._more = self._more or self._poked or not woken
+            self._poked = False
+        linger = self._linger if self._inbox else _LINGER_ENDED
+        left = self._turned + linger - self._clock()
+        if left > 0 and not self._more:
+            time.sleep(left)
+
+    def _look_around(self, tx: Transaction) -> None:
+        """The net, now and then: nothing depends on what this worker remembers."""
+        tx.release_orphans(self.connection)
+        self._held = tx.held_keys(self.connection)
+        self._due = tx.next_due(self.connection)
+        self._more = True
 
     @contextmanager
-    def _fenced(self, token: int) -> Iterator[Transaction]:
+    def _fenced(self, token: int, arrived: Sequence[_Arrival] = ()) -> Iterator[Transaction]:
         """A transaction that only the owner of the lease can commit. It prolongs the lease."""
         started = self._clock()
+        reached = max((one.seqs[-1] for one in arrived), default=0)
         with self._ledger.transaction() as tx:
-            tx.fence(f"worker:{self.connection}", token, self._lease)
+            self._paused = tx.turn(self.connection, token, self._lease, reached=reached)
             yield tx
         self._ours_until = started + self._lease
 
-    def _keep(self, ended: Sequence[Ended]) -> None:
-        with self._ready:
-            self._ended.extendleft(reversed(ended))
-            self._running += len(ended)
+    def _keep(self, ended: Sequence[Ended], arrived: Sequence[_Arrival] = ()) -> None:
+        self._inbox.extendleft(reversed(arrived))
+        self._ended.extendleft(reversed(ended))
+        self._running += len(ended)
 
     def _commit_apart(self, token: int, ended: Sequence[Ended]) -> None:
         """One by one, so that what cannot be written is parked alone."""
@@ -310,28 +371,49 @@ class Worker:
             with self._fenced(token) as tx:
                 self._commit(tx, [Ended(item.delivery, parked)])
 
-    def _timeout(self, next_due: float | None) -> float:
+    def _timeout(self) -> float:
         longest = self._lease / 4
         if self.breaker.resting:
             return min(longest, self.breaker.resting)
-        if next_due is None or self._paused or not self._room():  # what ends wakes us
+        if self._paused or not self._room():  # what ends wakes us
             return longest
-        return min(longest, max(next_due - self._ledger.now(), 0.0))
+        if self._more:
+            return 0.0
+        return longest if self._due is None else min(longest, max(self._due - self._ledger.now(), 0.0))
 
     def _room(self) -> int:
         if self.breaker.open:
             return 1 if self._running == 0 and self.breaker.resting == 0.0 else 0
         return max(0, self._ahead - self._running)
 
-    def _claim(self, tx: Transaction) -> tuple[list[Claimed], dict[int, Delivery]]:
+    def _claim(
+        self, tx: Transaction, arrived: Sequence[_Arrival], ended: Sequence[Ended]
+    ) -> tuple[list[Claimed], dict[int, Delivery]]:  # fmt: skip
+        """Receive what arrived, and start what may run now."""
+        for one in arrived:
+            self._remember(one.views)
         room = self._room()
         if not self._running:
             self._denied = False
-        if self._paused or self._denied or not room:
+        if self._paused or self._denied:
+            room = 0
+        if self._due is not None and self._due <= self._ledger.now():
+            self._due, self._more = None, True
+        seqs = [seq for one in arrived for seq in one.seqs]
+        if not (seqs or (room and self._more)):
             return [], {}
-        claimed = tx.claim(self.connection, room, one_per_key=self._single, busy=self._running > 0)
-        shown = self._shown(tx, claimed)
-        return [c for c in claimed if c.seq in shown], shown
+        in_hand = set() if self._single else self._in_hand - {item.finished.seq for item in ended}
+        taken = tx.take(
+            self.connection, room, one_per_key=self._single, busy=self._running > 0, arrived=seqs, in_hand=in_hand,
+            stored=self._more,
+        )  # fmt: skip
+        if room and self._more:
+            self._due = tx.next_due(self.connection)
+        self._left = taken.more or (self._left and not room) or (self._more and not room)
+        self._more = False
+        self._held |= taken.held
+        shown = self._shown(tx, taken.claimed)
+        return [c for c in taken.claimed if c.seq in shown], shown
 
     def _shown(self, tx: Transaction, claimed: Sequence[Claimed]) -> dict[int, Delivery]:
         """What the handler gets; one that cannot be made is parked, and stops no other."""
@@ -354,13 +436,18 @@ class Worker:
     def _commit(self, tx: Transaction, ended: Sequence[Ended]) -> None:
         if not ended:
             return
-        tx.finish(self.connection, [item.finished for item in ended], followers=1 if self._single else 500)
+        finished = [item.finished for item in ended]
+        tx.finish(self.connection, finished, followers=1 if self._single else 500, held=self._held)
         self._desk.settle(tx, self.connection, ended)
         if self._hurry:
             tx.hurry(self.connection)
         denied = [item.pause for item in ended if item.pause]
         if denied:
             tx.pause(self.connection, denied[0])
+            self._paused = True
+        self._more = self._more or self._left or self._hurry or any(
+            one.state != DELIVERED or one.order_key in self._held for one in finished
+        )  # fmt: skip
 
     def _committed(self, ended: Sequence[Ended]) -> None:
         self._hurry = self._hurry and not ended
@@ -368,6 +455,11 @@ class Worker:
             for item in ended:
                 self._views.pop(item.finished.seq, None)
                 self._in_hand.discard(item.finished.seq)
+                lane = self._lanes.get(item.finished.order_key)
+                if lane is not None:
+                    lane.unwritten -= 1
+                    if not lane.unwritten:
+                        del self._lanes[item.finished.order_key]
 
     def _farewell(self, token: int) -> None:
         """Write what ended and give the lease back; if we cannot, the next owner recovers."""
@@ -397,52 +489,68 @@ class Worker:
             received.update(seqs)
             for seq, event in seqs.items():
                 try:
-                    views[seq] = Event.from_dict(event)
-                except InvalidMessage as error:  # it is made again from the ledger
-                    _log.error("unreadable event", connection=self.connection, seq=seq, code=error.code)
+                    views[seq] = _event_of(event)
+                except (InvalidMessage, KeyError, TypeError) as error:  # it is made again from the ledger
+                    _log.error("unreadable event", connection=self.connection, seq=seq, error=type(error).__name__)
         if received:
-            with self._ledger.transaction() as tx:
-                tx.receive(self.connection, sorted(received))
-            self._remember(views)
-            self.poke()
+            arrival = _Arrival(sorted(received), views)
+            self._inbox.append(arrival)
+            self._wake()
+            arrival.settled.wait()
+            if not arrival.received:
+                raise BusUnavailable("this worker ends")
+
+    def _settle(self, arrived: Sequence[_Arrival], *, received: bool) -> None:
+        for one in arrived:
+            one.received = received
+            one.settled.set()
+
+    def _wake(self) -> None:
+        if self._asleep:
+            with self._ready:
+                self._ready.notify_all()
 
     def _remember(self, views: Mapping[int, Event]) -> None:
-        with self._ready:
-            self._views.update(views)
-            while len(self._views) > _CACHE:
-                self._views.popitem(last=False)
+        self._views.update(views)
+        while len(self._views) > _CACHE:
+            self._views.popitem(last=False)
 
     # --- lanes --------------------------------------------------------------------------------------------------
 
-    def _start(self, pool: ThreadPoolExecutor, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
+    def _start(self, crew: _Crew, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
+        if not claimed:
+            return
+        work: list[Callable[[], None]] = []
         with self._ready:
             self._running += len(claimed)
             self._in_hand.update(c.seq for c in claimed)
-        for group in self._groups(claimed):
-            pool.submit(self._lane, [(c, deliveries[c.seq]) for c in group])
+            for item in claimed:
+                lane = self._lanes.setdefault(item.order_key, _Lane())
+                lane.unwritten += 1
+                if self._safety.batch == 1:
+                    lane.items.append((item, deliveries[item.seq]))
+                    if not lane.running:
+                        lane.running = True
+                        work.append(lambda lane=lane: self._run_lane(lane))  # type: ignore[misc]
+        for group in self._batches(claimed) if self._safety.batch > 1 else ():
+            work.append(lambda group=group: self._together([(c, deliveries[c.seq]) for c in group]))  # type: ignore[misc]
+        crew.put(work)
 
-    def _groups(self, claimed: Sequence[Claimed]) -> list[list[Claimed]]:
-        """Lanes: the deliveries of one key in order; or, for packages that take batches, many keys at once."""
-        if self._safety.batch > 1:
-            sure = [c for c in claimed if not c.doubt]
-            size = self._safety.batch
-            return [sure[i : i + size] for i in range(0, len(sure), size)] + [[c] for c in claimed if c.doubt]
-        lanes: dict[str, list[Claimed]] = {}
-        for item in claimed:
-            lanes.setdefault(item.order_key, []).append(item)
-        return list(lanes.values())
+    def _batches(self, claimed: Sequence[Claimed]) -> list[list[Claimed]]:
+        """For packages that take many deliveries in one call: one of each key, and alone what must be looked up."""
+        sure = [c for c in claimed if not c.doubt]
+        size = self._safety.batch
+        return [sure[i : i + size] for i in range(0, len(sure), size)] + [[c] for c in claimed if c.doubt]
 
-    def _lane(self, lane: Sequence[tuple[Claimed, Delivery]]) -> None:
-        if self._safety.batch > 1 and len(lane) > 1:
-            self._together(lane)
-            return
-        stopped = False
-        for claimed, delivery in lane:
-            if stopped or self._hands_off or self.breaker.resting:
-                self._end(Ended(delivery, _untried(claimed)))
-                continue
-            ended = self._attempt(claimed, delivery)
-            stopped = ended.finished.state not in (DELIVERED, REFUSED)
+    def _run_lane(self, lane: _Lane) -> None:
+        while True:
+            with self._ready:
+                if not lane.items:
+                    lane.running = False
+                    return
+                claimed, delivery = lane.items.popleft()
+            ended = Ended(delivery, _untried(claimed)) if lane.stopped else self._alone(claimed, delivery)
+            lane.stopped = ended.finished.state not in (DELIVERED, REFUSED)
             self._end(ended)
 
     @property
@@ -452,6 +560,9 @@ class Worker:
         return self._failing_over or self._denied or self._paused or self._clock() >= self._ours_until
 
     def _together(self, lane: Sequence[tuple[Claimed, Delivery]]) -> None:
+        if len(lane) == 1:
+            self._end(self._alone(*lane[0]))
+            return
         self._pace.wait(len(lane), lambda: self._hands_off)
         if self._hands_off or self.breaker.resting:
             for claimed, delivery in lane:
@@ -463,6 +574,11 @@ class Worker:
             self.breaker.failed(away[0].after)
         for (claimed, delivery), outcome in zip(lane, outcomes, strict=True):
             self._end(self._judge(claimed, delivery, outcome, counted=bool(away)))
+
+    def _alone(self, claimed: Claimed, delivery: Delivery) -> Ended:
+        if self._hands_off or self.breaker.resting:
+            return Ended(delivery, _untried(claimed))
+        return self._attempt(claimed, delivery)
 
     def _attempt(self, claimed: Claimed, delivery: Delivery) -> Ended:
         self._pace.wait(1, lambda: self._hands_off)
@@ -521,9 +637,8 @@ class Worker:
             self._calls.pop(lane, None)
 
     def _end(self, ended: Ended) -> None:
-        with self._ready:
-            self._ended.append(ended)
-            self._ready.notify_all()
+        self._ended.append(ended)
+        self._wake()
 
     # --- judging ------------------------------------------------------------------------------------------------
 
@@ -581,6 +696,61 @@ class Worker:
     @property
     def _safety(self) -> Safety:
         return self._handler.safety
+
+
+class _Crew:
+    """At most so many threads, made when there is work for them, which take it in turn."""
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most, self._name = most, name
+        self._work: deque[Callable[[], None]] = deque()
+        self._there = threading.Condition()
+        self._idle = 0
+        self._closed = False
+        self._threads: list[threading.Thread] = []
+
+    def put(self, work: Sequence[Callable[[], None]]) -> None:
+        with self._there:
+            self._work.extend(work)
+            self._there.notify(len(work))
+            wanted = min(self._most, len(self._threads) + max(0, len(self._work) - self._idle))
+        while len(self._threads) < wanted:
+            thread = threading.Thread(target=self._run, name=f"{self._name} {len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self) -> None:
+        """Wait until all that was put is done."""
+        with self._there:
+            self._closed = True
+            self._there.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._there:
+                self._idle += 1
+                self._there.wait_for(lambda: self._work or self._closed)
+                self._idle -= 1
+                if not self._work:
+                    return
+                work = self._work.popleft()
+            work()
+
+
+_version = lru_cache(maxsize=1024)(version_of)
+
+
+def _event_of(body: Mapping[str, Any]) -> Event:
+    """What our own relay wrote: its form was checked at the door."""
+    rest = dict(body)
+    event_type, schema = rest.pop("type"), rest.pop("dataschema", None)
+    del rest["specversion"], rest["datacontenttype"]
+    return Event(
+        event_type, rest.pop("source"), rest.pop("data"), rest.pop("id"), rest.pop("subject", None),
+        rest.pop("time", None), _version(event_type, schema), rest,
+    )  # fmt: skip
 
 
 def _untried(claimed: Claimed) -> Finished:

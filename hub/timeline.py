@@ -22,7 +22,7 @@ STATUS = {
     "withdrawn": "retirée par l'usager",
 }  # fmt: skip
 _STATES = {
-    "expected": "va recevoir {}", "sent": "va recevoir {}", "received": "va recevoir {}", "started": "reçoit {}",
+    "expected": "va recevoir {}", "received": "va recevoir {}", "started": "reçoit {}",
     "held": "recevra {} après un événement plus ancien", "waiting": "recevra {} : nouvel essai prévu",
     "parked": "n'a pas reçu {} : un opérateur doit agir", "delivered": "a reçu {}", "refused": "a refusé {}",
     "skipped": "ne recevra pas {}", "superseded": "recevra plus récent que {}",

@@ -362,7 +362,7 @@ def test_a_started_delivery_found_after_a_stop_is_settled_by_its_idempotency(mak
     hub.start(workers=False)
     hub.submit(move(1, 1))
     for name in packages:
-        hub.settled(name, "sent", 1)
+        hub.settled(name, "expected", 1)
         with hub.ledger.transaction() as tx:  # a worker that dies right after its claim
             tx.receive(f"{TENANT}.{name}", [1])
             assert len(tx.claim(f"{TENANT}.{name}", 10)) == 1
@@ -396,7 +396,7 @@ def test_a_message_lost_on_the_bus_is_sent_again(make: Make) -> None:
     hub = make({"famille": Package()}, start=False)
     hub.submit(move(1, 1), move(1, 2))
     with hub.ledger.transaction() as tx:  # as if the bus had taken it and lost it
-        tx.mark_sent([(f"{TENANT}.famille", 1)])
+        tx.sent_to({f"{TENANT}.famille": 1})
 
     hub.start()
 

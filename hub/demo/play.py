@@ -17,7 +17,7 @@ from hub.demo.scenes import SCENES, Scene, Step, timelines_of
 from hub.demo.world import World
 from hub.logs import configure
 
-_MOVING = ("expected", "sent", "received", "started")
+_MOVING = ("expected", "received", "started")
 
 
 def play(*, exit_after: bool, as_json: bool, bus: str = "", database: str = "", port: int = 0) -> int:

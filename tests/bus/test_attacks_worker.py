@@ -63,11 +63,11 @@ def test_a_worker_does_not_turn_in_circles_while_its_package_is_away(ledger: Led
     for _ in range(3):
         worker.breaker.failed(None)
     worker.breaker._until = 0.0
-    far = ledger.now() + 3600
+    worker._due, worker._more = ledger.now() + 3600, False
 
-    assert worker._timeout(far) > 0.4  # nothing is due: no need to look fifty times a second
-    worker._running = 1
-    assert worker._timeout(far) > 0.4  # the probe is out: its end wakes us
+    assert worker._timeout() > 0.4  # nothing is due: no need to look fifty times a second
+    worker._running, worker._more = 1, True
+    assert worker._timeout() > 0.4  # the probe is out: its end wakes us
 
 
 def test_one_poisoned_delivery_of_a_batch_is_parked_alone(ledger: Ledger) -> None:

@@ -6,25 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import (
-    Column,
-    Connection,
-    Double,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    String,
-    Table,
-    select,
-)
+from sqlalchemy import BigInteger, Column, Connection, Double, LargeBinary, MetaData, SmallInteger, String
+from sqlalchemy import Table as MadeOf
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from bus.ledger import Ledger
 from bus.sql import Insert, Statement
 
-things = Table(
+things = MadeOf(
     "things", MetaData(),
-    Column("name", String(12), primary_key=True), Column("size", Big), Column("mark", SmallInteger),
+    Column("name", String(12), primary_key=True), Column("size", BigInteger), Column("mark", SmallInteger),
     Column("at", Double), Column("seal", LargeBinary(4)),
 )  # fmt: skip
 

@@ -76,8 +76,8 @@ def upgrade() -> None:
 
     op.create_table(
         "deliveries",
-        sa.Column("connection", sa.String(length=128), nullable=False),
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("connection", sa.String(length=128), nullable=False),
         sa.Column("order_key", sa.String(length=200), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
@@ -88,7 +88,7 @@ def upgrade() -> None:
         sa.Column("cause", sa.Text(), nullable=True),
         sa.Column("answer", sa.Text(), nullable=True),
         sa.Column("reference", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("connection", "seq"),
+        sa.PrimaryKeyConstraint("seq", "connection"),
     )
     op.create_index(
         "deliveries_due",
@@ -103,8 +103,8 @@ def upgrade() -> None:
         "deliveries",
         ["connection", "order_key", "seq"],
         unique=False,
-        postgresql_where=sa.text("state IN ('expected','sent','received','held','started','waiting','parked')"),
-        sqlite_where=sa.text("state IN ('expected','sent','received','held','started','waiting','parked')"),
+        postgresql_where=sa.text("state IN ('expected','received','held','started','waiting','parked')"),
+        sqlite_where=sa.text("state IN ('expected','received','held','started','waiting','parked')"),
     )
     op.create_index(
         "deliveries_ready",
@@ -115,15 +115,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'received'"),
     )
     op.create_index(
-        "deliveries_sent",
-        "deliveries",
-        ["at"],
-        unique=False,
-        postgresql_where=sa.text("state = 'sent'"),
-        sqlite_where=sa.text("state = 'sent'"),
-    )
-    op.create_index("deliveries_seq", "deliveries", ["seq"], unique=False)
-    op.create_index(
         "deliveries_trouble",
         "deliveries",
         ["connection", "seq"],
@@ -132,9 +123,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('parked','refused')"),
     )
     op.create_index(
-        "deliveries_unsent",
+        "deliveries_expected",
         "deliveries",
-        ["seq"],
+        ["connection", "seq"],
         unique=False,
         postgresql_where=sa.text("state = 'expected'"),
         sqlite_where=sa.text("state = 'expected'"),
@@ -231,6 +222,7 @@ def upgrade() -> None:
         sa.Column("owner", sa.String(length=128), nullable=False),
         sa.Column("token", sa.BigInteger(), nullable=False),
         sa.Column("until", sa.Double(), nullable=False),
+        sa.Column("reached", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
 
@@ -288,6 +280,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("requests_list", "requests", ["tenant", "received_at", "id"], unique=False)
+
+    op.create_table(
+        "sending",
+        sa.Column("connection", sa.String(length=128), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("connection"),
+    )
 
     op.create_table(
         "subscriptions",
