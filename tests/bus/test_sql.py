@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Column, Connection, Double, LargeBinary, MetaData, SmallInteger, String
+from sqlalchemy import BigInteger, Column, Connection, Double, LargeBinary, MetaData, SmallInteger, String, select
 from sqlalchemy import Table as MadeOf
-from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from bus.ledger import Ledger
