@@ -67,7 +67,7 @@ class RabbitBus:
     `url` may name several hosts of one cluster (`amqp://user@one:5672,two:5672/vhost`); they are tried in turn.
     `password` overrides the one in `url`. `tls` is (CA file, our certificate, our key), the last two may be None.
     `confirm_timeout` is how long the broker may stay silent before what it has not confirmed counts as not taken,
-    `deaf_after` how long a reader believes in a silent queue before it makes sure.
+    `deaf_after` how long a reader believes in a silent queue before it subscribes anew.
     """
 
     volatile = False
@@ -82,7 +82,7 @@ class RabbitBus:
         confirm_timeout: float = 10.0,
         heartbeat: int = 10,
         longest_pause: float = 5.0,
-        deaf_after: float = 10.0,
+        deaf_after: float = 8.0,
     ) -> None:
         # pika reports each lost connection by several tracebacks; ours says it in one line.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -842,6 +842,7 @@ class _Reader(_Line):
         channel.basic_qos(prefetch_count=self._prefetch)
         channel.basic_consume(self._queue, self._receive, callback=lambda _: self._subscribed())
         self._received = self._settled = 0
+        self._heard = time.monotonic()
         with self._arrival:
             self._channel = channel
 
@@ -851,7 +852,7 @@ class _Reader(_Line):
         self.ready()
         if not self._listening:
             self._listening = True
-            self._loop.call_later(self._deaf_after, self._listen)
+            self._loop.call_later(self._deaf_after / 4, self._listen)
 
     def _channel_closed(self, channel: Any, reason: BaseException) -> None:
         if not self.current(channel):
@@ -891,27 +892,17 @@ class _Reader(_Line):
             self._arrival.notify()
 
     def _listen(self) -> None:
-        """Notice the worst of failures: connected, subscribed, and nothing comes."""
-        self._loop.call_later(self._deaf_after, self._listen)
-        silent = time.monotonic() - self._heard
-        busy = self._received != self._settled  # with messages in hand the broker may well wait for us
-        if self._channel is not None and self._channel.is_open and not busy and silent >= self._deaf_after:
-            channel = self._channel
-            channel.queue_declare(
-                self._queue, passive=True, callback=lambda frame: self._judge(channel, frame.method, silent)
-            )
+        """Notice the worst of failures: connected, subscribed, and nothing comes. Nothing tells but the silence.
 
-    def _judge(self, channel: Any, found: Any, silent: float) -> None:
-        if channel is not self._channel or time.monotonic() - self._heard < silent:
-            return
-        # One that has not received yet may rightly wait while another reader is the active one.
-        active = self._received or not found.consumer_count
-        if found.message_count and active:
-            self.drop("messages wait and none arrives")
-        elif silent >= 3 * self._deaf_after:
-            # RabbitMQ 3.10 does not cancel us when the queue is deleted and quickly declared again: it hands us the
-            # new queue's messages, drops them on the way, and shows none waiting. Nothing tells but the silence.
-            channel.close()
+        RabbitMQ by itself subscribes us to a queue that was deleted and quickly declared again, and forgets that it
+        did: it takes that queue's messages for ours, drops them on the way, and shows none waiting and one consumer.
+        To subscribe anew gives them back, and costs about what one message costs.
+        """
+        self._loop.call_later(self._deaf_after / 4, self._listen)
+        silent = time.monotonic() - self._heard >= self._deaf_after
+        busy = self._received != self._settled  # with messages in hand the broker may well wait for us
+        if self._channel is not None and self._channel.is_open and silent and not busy:
+            self._channel.close()
 
 
 class _Shift:

@@ -309,6 +309,42 @@ def test_a_queue_deleted_under_its_reader_is_read_again_once_declared(
     assert reading.ids() == [str(number) for number in range(10)]
 
 
+@pytest.mark.slow
+def test_a_queue_deleted_and_declared_at_once_is_read_again_within_fifteen_seconds(
+    amqp_url: str, bus: RabbitBus, queue: str
+) -> None:
+    with Reading(bus, queue) as reading, pika.BlockingConnection(pika.URLParameters(amqp_url)) as other:
+        publish_all(bus, numbered(queue, range(5)))
+        reading.until(5)
+
+        other.channel().queue_delete(queue)
+        bus.declare([Queue(queue, "connection")])  # the broker now counts a consumer that hears nothing
+
+        publish_all(bus, numbered(queue, range(5, 10)))
+        reading.until(10, within=15)
+    assert reading.ids() == [str(number) for number in range(10)]
+
+
+def test_a_queue_without_messages_is_subscribed_to_anew_and_no_connection_is_lost(
+    proxy: Proxy, make_bus: MakeBus, bus: RabbitBus, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribed: list[float] = []
+    known = module._Reader._subscribed
+
+    def note(reader: module._Reader) -> None:
+        subscribed.append(time.monotonic())
+        known(reader)
+
+    monkeypatch.setattr(module._Reader, "_subscribed", note)
+    with Reading(make_bus(proxy.url, deaf_after=0.2), queue) as reading:
+        eventually(lambda: len(subscribed) >= 5)
+        publish_all(bus, numbered(queue, range(200)))
+        reading.until(200)
+
+    assert proxy.accepted == 1
+    assert reading.ids() == [str(number) for number in range(200)]
+
+
 def test_a_reader_waits_for_its_queue_to_be_declared(bus: RabbitBus) -> None:
     name = fresh()
     with Reading(bus, name) as reading:
