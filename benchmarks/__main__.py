@@ -13,6 +13,7 @@ from benchmarks.cases import CASES, Measured, Run
 from benchmarks.page import page
 from benchmarks.processes import ROOT, CaseFailed
 from benchmarks.profiling import py_spy
+from benchmarks.scaling.study import measured as scaling
 from benchmarks.services import servers
 from hub.faults.services import ServiceUnavailable
 
@@ -23,9 +24,15 @@ FULL = ("backlog", "connections", "rows", "subjects")
 
 def main(argv: Sequence[str]) -> int:
     options = _options(argv)
+    if options.only == ["scaling"]:  # not among the others: it has brokers of its own, and takes long
+        return scaling(
+            options.seconds, options.rounds, options.command, report_it=options.report, as_json=options.as_json
+        )
     unknown = set(options.only) - {*CASES, *FIGURES, *FULL}
     if unknown:
-        sys.stderr.write(f"unefois: no case {sorted(unknown)[0]!r} (known: {', '.join([*CASES, *FIGURES, *FULL])})\n")
+        sys.stderr.write(
+            f"unefois: no case {sorted(unknown)[0]!r} (known: {', '.join([*CASES, *FIGURES, *FULL])}; alone: scaling)\n"
+        )
         return 2
     if options.profile and py_spy() is None:
         sys.stderr.write("py-spy is not installed (make bench installs it): no functions will be shown\n")

@@ -1,7 +1,7 @@
 """The measures: one, two and four of each part under the same load; each part alone; many towns on one hub.
 
-Everything runs on this machine, so a second gateway cannot make events arrive faster: what is looked at is the processor
-time that each part takes per event, and how it changes with the number of parts. That is what the model is calibrated on.
+Everything runs on this machine, so a second gateway cannot make events arrive faster: what is looked at is the
+processor time that each part takes per event, and how it changes with their number. It calibrates the model.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -25,9 +26,11 @@ from benchmarks.hub import UNEFOIS, HubUnderTest
 from benchmarks.peers.common import SUBJECTS, SUBSCRIBERS, TENANT, event
 from benchmarks.processes import PEERS, CaseFailed, Fleet, call
 from benchmarks.services import Servers, servers
+from bus.api import Bus, connection_queue
 from hub.accept import Origin
 from hub.faults.services import free_ports
 from hub.wiring import Hub, open_hub
+from schemas.errors import TopologyMismatch
 from schemas.event import Event
 
 Found = dict[str, Any]
@@ -39,7 +42,8 @@ PACE = 20.0  # events a second of the towns, few enough that nothing is gathered
 BATCHES = (1, 10, 100)
 _SENDERS_APART = 10_000_000  # so that no two senders use the same number
 _WARM_UP = 200
-_EXPECTED = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state = 'expected' LIMIT 1) AS one"
+_QUIET = 2.0  # seconds in which no queue grew, after which the relay has done its work
+_SETTLED = 4.0  # seconds after which a process that was started has read all it needs
 _MOVED = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state NOT IN ({}) LIMIT 1) AS one"
 
 
@@ -72,6 +76,15 @@ class ScaledHub(HubUnderTest):
             self.url = url
             self.fleet.until(self._answers, 60, "the gateway does not answer", every=0.1)
         self.url = self.urls[0]
+
+    def tokens(self) -> list[str]:
+        """One of each gateway: without an `encryption_key` each signs with a key of its own."""
+        found = []
+        for url in self.urls:
+            self.url = url
+            found.append(self.token())
+        self.url = self.urls[0]
+        return found
 
     def relays(self, number: int) -> None:
         for _ in range(number):
@@ -155,14 +168,14 @@ def _siret(number: int) -> str:
 def send(hub: ScaledHub, how: str, first: int, **more: object) -> Found:
     """The same load whatever the number of gateways: 32 connections, spread over them. What all senders did together,
     and the seconds of processor that they took."""
-    share = max(32 // len(hub.urls), 1)
+    share, tokens = max(32 // len(hub.urls), 1), hub.tokens()
 
     def one(number: int, url: str) -> Found:
         options = {"first": first + number * _SENDERS_APART, "connections": share, **more}
         if "count" in options:
             options["count"] = -(-int(str(options["count"])) // len(hub.urls))
-        script = [sys.executable, PEERS / "with_http.py", "publish", "--url", url, "--form", how]
-        script += ["--subjects", str(SUBJECTS), "--token", hub.token()]
+        script: list[str | Path] = [sys.executable, PEERS / "with_http.py", "publish", "--url", url, "--form", how]
+        script += ["--subjects", str(SUBJECTS), "--token", tokens[number]]
         for name, value in options.items():
             script += [f"--{name}", str(value)]
         return call("sender", script, 600)
@@ -188,10 +201,13 @@ class _Meter:
         self._transactions = hub.transactions()
         self._processor = _processor(hub)
 
-    def per_event(self, events: int, *, idle: Mapping[str, float] | None = None, seconds: float = 0.0) -> Found:
+    def per_event(
+        self, events: int, *, idle: Mapping[str, float] | None = None, seconds: float = 0.0,
+        after: Mapping[str, float] | None = None,
+    ) -> Found:  # fmt: skip
         """Milliseconds of processor per event by part, and transactions per event; without what the hub takes anyway in
-        so many `seconds`."""
-        after = _processor(self._hub)
+        so many `seconds`. `after`: the processor's seconds at the end, when that is not now."""
+        after = after or _processor(self._hub)
         idle = idle or {}
         used = {k: after[k] - self._processor.get(k, 0.0) - idle.get(k, 0.0) * seconds / 1000 for k in sorted(after)}
         number = self._hub.transactions() - self._transactions - idle.get("transactions", 0.0) * seconds
@@ -219,7 +235,8 @@ def pipeline(running: Servers, seconds: float, **parts: Any) -> Found:
     shape = {"gateways": 1, "relays": 1, "workers": 1, **parts}
     with scaled(running, **shape) as hub:
         if not shape.get("split", True):
-            found["holders"] = hub.holders()
+            held = hub.holders()
+            found["holders"] = [*held, *[0] * (shape["workers"] - len(held))]
         first = 0
         for how in ("one", "batch"):
             sent = send(hub, how, first, count=_WARM_UP)["sent"]
@@ -265,6 +282,7 @@ def stages(running: Servers, seconds: float, number: int) -> Found:
     """The gateways alone fill the ledger; then the relays alone empty it into the broker; then the workers alone."""
     found: Found = {}
     with scaled(running, gateways=number) as hub:
+        start = _start_of_a_process(hub)
         accepted = send(hub, "one", 0, count=_WARM_UP)["sent"]
         for place, how in enumerate(("one", "batch"), 1):
             meter = _Meter(hub)
@@ -273,28 +291,76 @@ def stages(running: Servers, seconds: float, number: int) -> Found:
             rate = done["sent"] / (done["ended"] - done["began"])
             found[f"gateway_{how}"] = {"rate": round(rate, 1), **meter.per_event(done["sent"])}
         deliveries = accepted * len(hub.connections)
-        found["relay"] = _emptied(hub, lambda: hub.relays(number), _MOVED.format("'expected'"), _EXPECTED, deliveries)
-        found["worker"] = _emptied(
-            hub, lambda: hub.workers(number), _MOVED.format("'expected', 'sent'"),
-            _MOVED.format("'delivered'"), deliveries,
-        )  # fmt: skip
+        found["relay"] = _sent(hub, number, deliveries, start)
+        found["worker"] = _worked(hub, number, deliveries, start)
         hub.check(accepted)
     return found
 
 
-def _emptied(hub: ScaledHub, start: Callable[[], None], moved: str, left: str, deliveries: int) -> Found:
-    """From the first delivery that moves to the last one: deliveries a second, milliseconds per delivery."""
+def _start_of_a_process(hub: ScaledHub) -> float:
+    """Seconds of processor until it has read all it needs."""
+    hub.relays(1)
+    time.sleep(_SETTLED)
+    one = hub.fleet.running.pop()
+    times = psutil.Process(one.process.pid).cpu_times()
+    one.process.terminate()
+    one.process.wait(30)
+    return float(times.user + times.system)
+
+
+def _sent(hub: ScaledHub, number: int, deliveries: int, start: float) -> Found:
+    """From the first message in a queue to the last: deliveries a second, milliseconds per delivery; without the
+    seconds of processor that a process takes to `start`. The broker alone knows at once how far the relay is."""
+    ours, meter = open_hub(hub.config, {}), _Meter(hub)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(hub.relays, number)
+            began, ended, used = _grown(hub, ours.bus)
+            starting.result()
+    finally:
+        ours.close()
+    used["relay"] = max(used["relay"] - number * start, 0.0)
+    return {"rate": round(deliveries / max(ended - began, 0.001), 1), **meter.per_event(deliveries, after=used)}
+
+
+def _grown(hub: ScaledHub, bus: Bus) -> tuple[float, float, dict[str, float]]:
+    """When the queues began to grow and when they ceased, and the processor's seconds then."""
+    names = [f"{TENANT}.{name}" for name in hub.connections]
+    asked, began, ended, most, used = time.time(), 0.0, 0.0, 0, dict[str, float]()
+    while not most or time.time() - ended < _QUIET:
+        hub.fleet.until(lambda: True, 1, "")  # fails when a process has ended
+        depth = sum(_depth(bus, name) for name in names)
+        if depth > most:
+            most, ended, used = depth, time.time(), _processor(hub)
+            began = began or ended
+        elif time.time() - asked > 600:
+            raise CaseFailed("the relay does not send")
+        time.sleep(0.02)
+    return began, ended, used
+
+
+def _depth(bus: Bus, connection: str) -> int:
+    try:
+        return bus.depth(connection_queue(connection)).ready or 0
+    except TopologyMismatch:  # not declared yet
+        return 0
+
+
+def _worked(hub: ScaledHub, number: int, deliveries: int, start: float) -> Found:
+    """From the first receipt to the last outcome: deliveries a second, milliseconds per delivery; without the seconds
+    of processor that a process takes to `start`."""
     meter = _Meter(hub)
-    seen: list[float] = []
+    moved, left = (_MOVED.format(states) for states in ("'expected', 'sent'", "'delivered'"))
     with ThreadPoolExecutor(1) as pool:
-        starting = pool.submit(start)
+        starting = pool.submit(hub.workers, number)
         hub.fleet.until(lambda: hub._one(moved), 120, "nothing moves", every=0.01)
-        seen.append(time.time())
+        began = time.time()
         hub.fleet.until(lambda: not hub._one(left), 600, "it does not finish", every=0.02)
-        seen.append(time.time())
+        ended = time.time()
         starting.result()
-    rate = deliveries / (seen[1] - seen[0])
-    return {"rate": round(rate, 1), **meter.per_event(deliveries)}
+    used = _processor(hub)
+    used["worker"] = max(used["worker"] - number * start, 0.0)
+    return {"rate": round(deliveries / (ended - began), 1), **meter.per_event(deliveries, after=used)}
 
 
 # --- many towns -----------------------------------------------------------------------------------------------------
@@ -365,7 +431,7 @@ def _door(ours: Hub, size: int, first: int, times: int = 15) -> float:
 
 
 def takeover(running: Servers) -> Found:
-    """Seconds from the end of the active relay to the next delivery, with a spare beside it: told to stop, and killed."""
+    """Seconds from the end of the active relay to the next delivery, with a spare beside it."""
     found = {}
     for name, sign in (("stopped", signal.SIGTERM), ("killed", signal.SIGKILL)):
         with scaled(running, relays=2, workers=1) as hub:
