@@ -37,7 +37,6 @@ class Assumptions:
     unequal: float = 0.8  # the town of rank r sends as r to the power of minus this
     package_seconds: float = 0.05  # that a package takes for a call
     package_calls: int = 4  # at once, of a connection
-    relay_pause: float = 0.02  # that a relay sleeps when it found nothing
     door_most: int = 500  # events in one transaction of acceptance
     relay_most: int = 2000  # deliveries in one round of the relay
     per_message: int = 20  # events of one connection in one message
@@ -80,8 +79,8 @@ class Costs:
     standing: Mapping[str, float] = field(default_factory=dict)
 
 
-_ROUND = 2  # transactions of a round of the relay: read, mark as sent
-_STEPS = 3  # of a worker for a delivery: receipt, claim, outcome
+_ROUND = 1  # transactions of a round of the relay: how far it is, it notes now and then
+_STEPS = 2  # of a worker for a delivery: receipt with the attempt, outcome
 
 
 def calibrated(recorded: Found, fan_out: int = len(SUBSCRIBERS)) -> Costs:
@@ -254,7 +253,6 @@ class SimulatedHub:
         ]
         self.relay = Station(clock, self._relaying, self._relayed, most=max(assumed.relay_most // assumed.fan_out, 1))
         self._steps: dict[tuple[object, int], Station[_Delivery]] = {}
-        self._accepted_last = float("-inf")
         self.handled: list[tuple[float, float]] = []  # arrival, seconds to the handler
         self.answered: Callable[[_Event], None] = lambda event: None
 
@@ -278,10 +276,7 @@ class SimulatedHub:
     def _accepted(self, batch: list[_Event]) -> None:
         for event in batch:
             self.answered(event)
-        idle = self._clock.now - self._accepted_last > self._assumed.relay_pause
-        self._accepted_last = self._clock.now
-        pause = self._chance.uniform(0.0, self._assumed.relay_pause) if idle else 0.0
-        self._clock.after(pause, lambda: self.relay.put(*batch))
+        self.relay.put(*batch)
 
     def _relaying(self, batch: list[_Event]) -> list[Phase]:
         costs = self._costs
@@ -289,7 +284,7 @@ class SimulatedHub:
         own = deliveries * max(costs.relay_each - costs.database_relay, 0.0) + self._messages(batch) * costs.relay_alone
         database = _ROUND * costs.transaction + deliveries * costs.database_relay
         core = (self.machine, own) if self.machine else (None, own / self._relay_slowed)
-        return [core, (self.database, database), (self.disk, costs.disk)]
+        return [core, (self.database, database)]
 
     def _messages(self, batch: Sequence[_Event]) -> int:
         return sum(math.ceil(len(mine) / self._assumed.per_message) for mine in _by_connection(batch).values())
@@ -303,11 +298,11 @@ class SimulatedHub:
                 self.broker.use(seconds, partial(receipt.put, *message))
 
     def _step(self, connection: object, number: int) -> Station[_Delivery]:
-        """Receipt, claim, the package, outcome: of each connection, one at a time; but the package takes several."""
+        """Receipt, the package, outcome: of each connection, one at a time; but the package takes several."""
         known = self._steps.get((connection, number))
         if known is None:
-            then = [self._received, self._claimed, self._called, lambda batch: None][number]
-            if number == 2:
+            then = [self._started, self._called, lambda batch: None][number]
+            if number == 1:
                 calls = self._assumed.package_calls
                 seconds = self._assumed.package_seconds
                 known = Station(self._clock, lambda batch: [(None, seconds)], then, servers=calls)
@@ -323,16 +318,13 @@ class SimulatedHub:
         database = (costs.transactions * costs.transaction + number * costs.database_worker) / _STEPS
         return [(core, own), (self.database, database), (self.disk, costs.disk)]
 
-    def _received(self, batch: list[_Delivery]) -> None:
-        self._step(batch[0][1], 1).put(*batch)
-
-    def _claimed(self, batch: list[_Delivery]) -> None:
+    def _started(self, batch: list[_Delivery]) -> None:
         for event, _ in batch:
             self.handled.append((event.at, self._clock.now - event.at))
-        self._step(batch[0][1], 2).put(*batch)
+        self._step(batch[0][1], 1).put(*batch)
 
     def _called(self, batch: list[_Delivery]) -> None:
-        self._step(batch[0][1], 3).put(*batch)
+        self._step(batch[0][1], 2).put(*batch)
 
 
 def _by_connection(batch: Sequence[_Event]) -> dict[object, list[_Delivery]]:

@@ -43,7 +43,6 @@ _WORDS = {
     "unequal": "the town of rank r sends as r to the power of minus",
     "package_seconds": "seconds that a package takes for a call",
     "package_calls": "calls at once, of a connection",
-    "relay_pause": "seconds that a relay sleeps when it found nothing",
     "door_most": "events in one transaction of acceptance, at most",
     "relay_most": "deliveries in one round of the relay, at most",
     "per_message": "events of one connection in one message, at most",
