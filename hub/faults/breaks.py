@@ -26,6 +26,8 @@ from hub.faults.town import TARGETS, TENANT, Town, until
 NAP = 20.0  # longer than every lease (10 s), shorter than the settling time of the target that is searched (25 s)
 SHORT_NAP = 12.0
 CLOCK_ERROR = 20.0
+BACK = 15.0  # seconds within which all consume once a service is back
+DEAF = 30.0  # seconds within which a consumer that hears nothing is replaced
 
 
 @dataclass(slots=True)
@@ -44,13 +46,17 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """`detail`: what was hit. `at`: since when all should be well. `bound`: seconds within which events must flow to
-    every target, and every queue have its consumer again (`broker`); None where nothing is promised."""
+    """`detail`: what was hit. `at`: since when all should be well. `consuming`: seconds within which every queue must
+    have its consumer again; `flowing`: within which events must flow to every target. None: nothing is promised."""
 
     detail: str
     at: float
-    bound: float | None = None
-    broker: bool = False
+    consuming: float | None = None
+    flowing: float | None = None
+
+    @property
+    def measured(self) -> bool:
+        return (self.consuming or self.flowing) is not None
 
 
 Break = Callable[[Scene], Mended]
@@ -118,20 +124,20 @@ def kill_all_nodes(scene: Scene) -> Mended:
         node.begin()
     for node in nodes:
         node.await_ready()
-    return Mended("three nodes", time.monotonic(), 15.0, broker=True)
+    return Mended("three nodes", time.monotonic(), consuming=BACK)
 
 
 def delete_queue(scene: Scene) -> Mended:
     queue = connection_queue(f"{TENANT}.{scene.dice.choice(list(TARGETS))}")
     with pika.BlockingConnection(pika.URLParameters(scene.town.rabbits[0].url)) as connection:
         connection.channel().queue_delete(queue)
-    return Mended(queue, time.monotonic(), 15.0, broker=True)
+    return Mended(queue, time.monotonic(), consuming=BACK, flowing=DEAF)
 
 
 def close_connections(scene: Scene) -> Mended:
     rabbit = scene.dice.choice(scene.town.rabbits)
     rabbit.ctl("close_all_connections", "--vhost", "/", "closed by the campaign")
-    return Mended(rabbit.node.name, time.monotonic(), 15.0, broker=True)
+    return Mended(rabbit.node.name, time.monotonic(), consuming=BACK)
 
 
 def cut_in_mid_frame(scene: Scene) -> Mended:
@@ -139,7 +145,7 @@ def cut_in_mid_frame(scene: Scene) -> Mended:
     direction = scene.dice.choice(("up", "down"))
     proxy.cut_after(scene.dice.randrange(200, 3000), direction)  # type: ignore[arg-type]
     scene.pause(1, 2)
-    return Mended(direction, time.monotonic(), 15.0, broker=True)
+    return Mended(direction, time.monotonic(), consuming=BACK)
 
 
 def go_deaf(scene: Scene) -> Mended:
@@ -147,7 +153,7 @@ def go_deaf(scene: Scene) -> Mended:
     farewell and counts the old consumers still, so only what flows tells."""
     for proxy in scene.town.proxies:
         proxy.hold_standing()
-    return Mended("every connection", time.monotonic(), 30.0)
+    return Mended("every connection", time.monotonic(), flowing=DEAF)
 
 
 def part_nodes(scene: Scene) -> Mended:
@@ -163,7 +169,7 @@ def part_nodes(scene: Scene) -> Mended:
         for one, peer in ((alone, other), (other, alone)):
             one.ctl("eval", f"erlang:set_cookie('{peer.node.name}', {cookie}), net_adm:ping('{peer.node.name}').")
     until(lambda: not alone.ctl("await_startup").startswith("Error"), 60)
-    return Mended(alone.node.name, time.monotonic(), 15.0, broker=True)
+    return Mended(alone.node.name, time.monotonic(), consuming=BACK)
 
 
 def _cut_off(one: Rabbit, peer: Rabbit) -> None:
@@ -175,7 +181,7 @@ def _kill(scene: Scene, rabbit: Rabbit) -> Mended:
     rabbit.kill()
     scene.pause(2, 6)
     rabbit.start()
-    return Mended(rabbit.node.name, time.monotonic(), 15.0, broker=True)
+    return Mended(rabbit.node.name, time.monotonic(), consuming=BACK)
 
 
 # --- the database and its disk -----------------------------------------------------------------------------------
@@ -189,12 +195,12 @@ def restart_database(scene: Scene) -> Mended:
         postgres.server.end(signal.SIGINT)
     scene.pause(0.5, 4)
     postgres.start()
-    return Mended("restarted", time.monotonic(), 15.0)
+    return Mended("restarted", time.monotonic(), flowing=BACK)
 
 
 def cut_database_connections(scene: Scene) -> Mended:
     cut = _postgres(scene).cut_connections()
-    return Mended(f"{cut} connections", time.monotonic(), 15.0)
+    return Mended(f"{cut} connections", time.monotonic(), flowing=BACK)
 
 
 def fill_disk(scene: Scene) -> Mended:
@@ -206,7 +212,7 @@ def fill_disk(scene: Scene) -> Mended:
     if scene.town.postgres is not None:
         scene.town.postgres.server.start_if_ended()
         until(lambda: scene.town.hub.ledger.now() and scene.town.counts(), 60)
-    return Mended("full", time.monotonic(), 15.0)
+    return Mended("full", time.monotonic(), flowing=BACK)
 
 
 def cut_power(scene: Scene) -> Mended:

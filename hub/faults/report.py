@@ -89,7 +89,13 @@ def _faults(result: Result) -> list[str]:
     for one in result.occurrences:
         kinds.setdefault(one.kind, []).append(one)
     rows: list[Sequence[object]] = [
-        (kind, len(found), *(_worst(getattr(one, name) for one in found) for name in ("consuming", "flowing", "bound")))
+        (
+            kind,
+            len(found),
+            _worst(one.consuming for one in found),
+            _worst(one.flowing for one in found),
+            found[0].promised,
+        )
         for kind, found in kinds.items()
     ]
     rows += [(f"target {kind}", f"{calls} calls", "", "", "") for kind, calls in result.troubles.items()]

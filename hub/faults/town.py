@@ -78,6 +78,7 @@ class Town:
     members: dict[str, Member] = field(default_factory=dict)
     restarts: int = 0
     passed: float = 0.0  # seconds by which all clocks are ahead
+    disturbed: float = 0.0  # when a process was last started or woken (monotonic)
     _over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -106,6 +107,7 @@ class Town:
     def wake(self, name: str) -> None:
         self.members[name].child.send_signal(signal.SIGCONT)
         self.members[name].asleep = False
+        self.disturbed = time.monotonic()
 
     def end(self, name: str) -> None:
         """SIGKILL, and wait. Hold the restarts meanwhile."""
@@ -138,6 +140,7 @@ class Town:
                         member.child = self._launch(member.role, member.clock)
                         member.starts += 1
                         self.restarts += 1
+                        self.disturbed = time.monotonic()
 
     def let_time_pass(self, seconds: float) -> None:
         """Move the clocks of all processes on, for good."""
