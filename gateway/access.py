@@ -6,6 +6,7 @@ route is neither.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +18,9 @@ from fastapi.security import OAuth2, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from gateway.problems import Problem
+from gateway.problems import REFUSALS, Problem, refusal
 from gateway.tokens import Tokens
 from hub import clients
 from hub.accept import Origin
@@ -77,6 +78,7 @@ class Access:
         self._ledger = services.ledger
         self._tokens = tokens
         self._known: dict[str, tuple[Caller, float, float]] = {}
+        self._looking: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Future[Caller]] = {}
 
     async def caller(self, request: Request, scope: str) -> Caller:
         """Raises Problem: 401 without a valid token of an enabled client, 403 without the scope."""
@@ -85,7 +87,7 @@ class Access:
             raise _unauthorised("token_missing", "")
         caller = self._remembered(token)
         if caller is None:
-            caller = await run_in_threadpool(self._look_up, token)
+            caller = await self._looked_up(token)
         request.scope["client_id"] = caller.client.id
         if scope not in caller.scopes:
             header = {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
@@ -97,6 +99,15 @@ class Access:
         if known is None or known[1] < time.monotonic() or known[2] <= self._ledger.now():
             return None
         return known[0]
+
+    async def _looked_up(self, token: str) -> Caller:
+        """One look for all calls that wait for the same."""
+        place = (asyncio.get_running_loop(), token)
+        looking = self._looking.get(place)
+        if looking is None:
+            looking = self._looking[place] = asyncio.ensure_future(run_in_threadpool(self._look_up, token))
+            looking.add_done_callback(lambda _: self._looking.pop(place))
+        return await asyncio.shield(looking)
 
     def _look_up(self, token: str) -> Caller:
         claims = self._tokens.read(token)
@@ -128,20 +139,23 @@ def needs(scope: str) -> Any:
     return Security(_guard, scopes=[scope])
 
 
-class Quick(Route):
-    """A route that does what an APIRoute of FastAPI declares, with the same guard, and spares its work for each call: a
-    quarter of the time of the busiest one. The endpoint takes the request and its caller, and nothing else."""
+class Quick:
+    """An ASGI application that does what a route of FastAPI declares, with the same guard and the same refusals, and
+    spares the work of the framework: most of the time of the busiest one. The endpoint takes the request and its
+    caller, and nothing else."""
 
-    def __init__(self, declared: APIRoute) -> None:
+    def __init__(self, access: Access, declared: APIRoute) -> None:
         (guard,) = (d for d in declared.dependant.dependencies if d.call is _guard)
-        (scope,) = guard.own_oauth_scopes or [""]
+        (self._scope,) = guard.own_oauth_scopes or [""]
+        self._access, self._endpoint = access, declared.endpoint
 
-        async def endpoint(request: Request) -> Response:
-            access: Access = request.app.state.access
-            answer: Response = await declared.endpoint(request, await access.caller(request, scope))
-            return answer
-
-        super().__init__(declared.path, endpoint, methods=sorted(declared.methods or ()))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            answer: Response = await self._endpoint(request, await self._access.caller(request, self._scope))
+        except REFUSALS as error:
+            answer = refusal(request, error)
+        await answer(scope, receive, send)
 
 
 def guard_all(app: FastAPI) -> None:
@@ -149,7 +163,7 @@ def guard_all(app: FastAPI) -> None:
     for route in app.routes:
         path = getattr(route, "path", "")
         guarded = isinstance(route, APIRoute) and any(d.call is _guard for d in route.dependant.dependencies)
-        if not (guarded or isinstance(route, Quick)) and path not in PUBLIC:
+        if not guarded and path not in PUBLIC:
             raise AssertionError(f"{path} is neither guarded nor public")
 
 

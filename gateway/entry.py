@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 import traceback
-import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,12 +36,13 @@ class Entry:
         self._app = app
         self._budget = budget
         self._headers = (*HEADERS, _TLS) if tls else HEADERS
+        self._log = structlog.get_logger().bind()  # bound once: a logger is made anew for each line otherwise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        tracking = scope["tracking"] = uuid.uuid4().hex
+        tracking = scope["tracking"] = os.urandom(16).hex()
         start, status = time.perf_counter(), 0
 
         async def sent(message: Message) -> None:
@@ -60,23 +62,25 @@ class Entry:
                 await answer(Problem("internal_error"), tracking)(scope, receive, sent)
         finally:
             self._budget.give_back(scope)
-            _write(scope, tracking, status, time.perf_counter() - start)
+            self._write(scope, tracking, status, time.perf_counter() - start)
+
+    def _write(self, scope: Scope, tracking: str, status: int, seconds: float) -> None:
+        probe, failed = scope["path"] in _PROBES, status >= 500
+        level = logging.DEBUG if probe else logging.WARNING if failed else logging.INFO
+        if not self._log.is_enabled_for(level):
+            return
+        line: dict[str, Any] = {"method": scope["method"], "path": scope["path"][:200], "status": status,
+                                "ms": round(seconds * 1000, 1), "tracking": tracking}  # fmt: skip
+        for name in ("client_id", "connection", "problem"):
+            if scope.get(name):
+                line[name] = scope[name]
+        self._log.log(level, "call", **line)
 
     def _dressed(self, headers: Iterable[tuple[bytes, bytes]], tracking: str) -> list[tuple[bytes, bytes]]:
         given = list(headers)
         names = {name.lower() for name, _ in given}
         given += [pair for pair in self._headers if pair[0] not in names]
         return [*given, (b"tracking-id", tracking.encode())]
-
-
-def _write(scope: Scope, tracking: str, status: int, seconds: float) -> None:
-    line: dict[str, Any] = {"method": scope["method"], "path": scope["path"][:200], "status": status,
-                            "ms": round(seconds * 1000, 1), "tracking": tracking}  # fmt: skip
-    for name in ("client_id", "connection", "problem"):
-        if scope.get(name):
-            line[name] = scope[name]
-    log = _log.debug if scope["path"] in _PROBES else _log.info if status < 500 else _log.warning
-    log("call", **line)
 
 
 def _places(error: Exception) -> list[str]:

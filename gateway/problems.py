@@ -120,6 +120,9 @@ class Problem(Exception):
         return members | dict(self.more)
 
 
+REFUSALS = (Problem, HubError, RequestValidationError, HTTPException)
+
+
 def problem_of(error: HubError) -> Problem:
     """An error of the hub as its caller sees it. A code of a connector's own is kept under `reason`."""
     kind = next((code for known, code in _BY_KIND if isinstance(error, known)), "hub_error")
@@ -143,16 +146,17 @@ def tracking_of(request: Request) -> str:
     return str(request.scope.get("tracking", ""))
 
 
+def refusal(request: Request, error: Exception) -> Response:
+    """The answer to a call that ended with one of REFUSALS."""
+    problem = _from(error)
+    request.scope["problem"] = problem.code
+    return answer(problem, tracking_of(request))
+
+
 def install(app: FastAPI) -> None:
     """Make every refusal of the application a problem."""
-
-    def said(request: Request, error: Exception) -> Response:
-        problem = _from(error)
-        request.scope["problem"] = problem.code
-        return answer(problem, tracking_of(request))
-
-    for kind in (Problem, HubError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, said)
+    for kind in REFUSALS:
+        app.add_exception_handler(kind, refusal)
 
 
 def _from(error: Exception) -> Problem:

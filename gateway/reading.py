@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.types import Scope
 
 from gateway.problems import Problem
@@ -45,7 +45,12 @@ async def read_body(request: Request, limit: int) -> bytes:
     size = 0
     try:
         async with asyncio.timeout(READ_SECONDS):
-            async for chunk in request.stream():
+            more = True
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise Problem("cut_short")
+                chunk, more = message.get("body", b""), message.get("more_body", False)
                 size += len(chunk)
                 if size > limit:
                     raise too_large(limit)
@@ -53,8 +58,6 @@ async def read_body(request: Request, limit: int) -> bytes:
                 chunks.append(chunk)
     except TimeoutError:
         raise Problem("too_slow", f"the body must arrive within {READ_SECONDS:.0f} seconds") from None
-    except ClientDisconnect:
-        raise Problem("cut_short") from None
     return b"".join(chunks)
 
 

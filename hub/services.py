@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -47,30 +51,46 @@ class Batcher:
         self._ledger = ledger
         self._acceptance = acceptance
         self._most = most
-        self._waiting: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[list[_Submission] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Submission]] = {}
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
 
     def submit(self, origin: Origin, checked: Sequence[Submitted]) -> Future[list[Verdict]]:
         """The verdicts, once committed. `checked` came from `Acceptance.check` of the same origin."""
-        submission = _Submission(origin, checked)
-        submission.future.set_running_or_notify_cancel()  # a caller that gives up must not stop this thread
-        with self._lock:
-            if self._closed:
-                submission.future.set_exception(BusUnavailable("the hub stops"))
-            else:
-                self._ensure_running()
-                self._waiting.put(submission)
-        return submission.future
+        future: Future[list[Verdict]] = Future()
+        future.set_running_or_notify_cancel()  # a caller that gives up must not stop this thread
+        self._put([_Submission(origin, checked, future)])
+        return future
+
+    def expect(self, origin: Origin, checked: Sequence[Submitted]) -> asyncio.Future[list[Verdict]]:
+        """As `submit`, for a coroutine: what comes in one turn of its loop is handed over and answered together.
+        To cancel the future undoes nothing."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Verdict]] = loop.create_future()
+        if loop not in self._gathered:
+            self._gathered[loop] = []
+            loop.call_soon(lambda: self._put(self._gathered.pop(loop)))
+        self._gathered[loop].append(_Submission(origin, checked, future, loop))
+        return future
 
     def close(self) -> None:
         """Commit what was submitted, and take no more."""
         with self._lock:
             self._closed = True
-            self._waiting.put(None)
+            self._arrivals.put(None)
         if self._thread is not None:
             self._thread.join(timeout=30)
+
+    def _put(self, items: list[_Submission]) -> None:
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self._ensure_running()
+                self._arrivals.put(items)
+        if closed:
+            _tell([(item, BusUnavailable("the hub stops")) for item in items])
 
     def _ensure_running(self) -> None:
         if self._thread is None:
@@ -78,53 +98,101 @@ class Batcher:
             self._thread.start()
 
     def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch, size, last = [first], len(first.checked), False
-            while size < self._most and not last:
-                try:
-                    more = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    last = True
-                else:
-                    batch.append(more)
-                    size += len(more.checked)
-            self._commit(batch)
-            if last:
-                return
+        waiting: deque[_Submission] = deque()
+        callers, patience, over = 1, 0.0, False
+        while waiting or not over:
+            over = over or self._gather(waiting, callers, patience)
+            batch = self._next(waiting)
+            began = time.monotonic()
+            if batch:
+                _tell(self._commit(batch))
+            callers, patience = len(batch), (time.monotonic() - began) / 2
 
-    def _commit(self, batch: Sequence[_Submission]) -> None:
+    def _gather(self, waiting: deque[_Submission], callers: int, patience: float) -> bool:
+        """Fetch all that was submitted, something at least; whether that is the end. Callers who were answered together
+        come back nearly together: as many as last time are waited for, at most half as long as their commit took. One
+        who calls alone waits for nobody."""
+        until = 0.0
+        while sum(len(item.checked) for item in waiting) < self._most:
+            try:
+                if waiting:
+                    until = until or time.monotonic() + patience
+                    more = self._arrivals.get(len(waiting) < callers, max(until - time.monotonic(), 0.0))
+                else:
+                    more = self._arrivals.get()
+            except queue.Empty:
+                break
+            if more is None:
+                return True
+            waiting.extend(more)
+        return False
+
+    def _next(self, waiting: deque[_Submission]) -> list[_Submission]:
+        batch: list[_Submission] = []
+        size = 0
+        while waiting and size < self._most:
+            batch.append(waiting.popleft())
+            size += len(batch[-1].checked)
+        return batch
+
+    def _commit(self, batch: Sequence[_Submission]) -> list[_Settled]:
         try:
             with self._ledger.transaction() as tx:
-                verdicts = [self._acceptance.admit(tx, item.origin, item.checked) for item in _merged(batch)]
+                verdicts = [self._acceptance.admit(tx, origin, checked) for origin, checked in _merged(batch)]
         except Exception as error:
             if isinstance(error, BusUnavailable) and not isinstance(error, Raced):
-                for item in batch:  # it would be away for each of them
-                    item.future.set_exception(error)
-                return
+                return [(item, error) for item in batch]  # it would be away for each of them
             # Alone, each gets its own outcome: one caller's fault must not refuse the others.
-            for item in batch:
-                self._alone(item)
-            return
+            return [(item, self._alone(item)) for item in batch]
+        settled: list[_Settled] = []
         for group, given in zip(_groups(batch), verdicts, strict=True):
             start = 0
             for item in group:
-                item.future.set_result(given[start : start + len(item.checked)])
+                settled.append((item, given[start : start + len(item.checked)]))
                 start += len(item.checked)
+        return settled
 
-    def _alone(self, item: _Submission) -> None:
+    def _alone(self, item: _Submission) -> list[Verdict] | Exception:
         try:
-            item.future.set_result(submit_safely(self._acceptance, self._ledger, item.origin, item.checked))
+            return submit_safely(self._acceptance, self._ledger, item.origin, item.checked)
         except Exception as error:
-            item.future.set_exception(error)
+            return error
 
 
 @dataclass(slots=True)
 class _Submission:
+    """`loop`: whose thread alone may settle the future; None for any."""
+
     origin: Origin
     checked: Sequence[Submitted]
-    future: Future[list[Verdict]] = field(default_factory=Future)
+    future: Future[list[Verdict]] | asyncio.Future[list[Verdict]]
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+_Settled = tuple[_Submission, list[Verdict] | Exception]
+
+
+def _tell(settled: Sequence[_Settled]) -> None:
+    """Answer all callers; those of one loop by waking it once."""
+    by_loop: dict[asyncio.AbstractEventLoop | None, list[_Settled]] = {}
+    for one in settled:
+        by_loop.setdefault(one[0].loop, []).append(one)
+    for loop, some in by_loop.items():
+        if loop is None:
+            _settle(some)
+        else:
+            with contextlib.suppress(RuntimeError):  # a loop that is closed: nobody waits there any more
+                loop.call_soon_threadsafe(_settle, some)
+
+
+def _settle(settled: Sequence[_Settled]) -> None:
+    for item, outcome in settled:
+        if item.future.done():  # given up by its caller
+            continue
+        if isinstance(outcome, Exception):
+            item.future.set_exception(outcome)
+        else:
+            item.future.set_result(outcome)
 
 
 def _groups(batch: Sequence[_Submission]) -> list[list[_Submission]]:
@@ -135,8 +203,8 @@ def _groups(batch: Sequence[_Submission]) -> list[list[_Submission]]:
     return list(groups.values())
 
 
-def _merged(batch: Sequence[_Submission]) -> list[_Submission]:
-    return [_Submission(g[0].origin, [e for item in g for e in item.checked]) for g in _groups(batch)]
+def _merged(batch: Sequence[_Submission]) -> list[tuple[Origin, list[Submitted]]]:
+    return [(g[0].origin, [e for item in g for e in item.checked]) for g in _groups(batch)]
 
 
 @dataclass(slots=True)

@@ -37,16 +37,17 @@ async def publish(request: Request, caller: Annotated[Caller, needs("events:writ
     """A 2xx answer means committed: 202 for a new event, 200 for one that the hub already has, 200 with a verdict for
     each item, in order, for a batch. `source` + `id` name an event for ever: in doubt, send it again unchanged."""
     services: Services = request.app.state.services
-    if media_type(request) == BATCH:
+    kind = media_type(request)
+    if kind == BATCH:
         return await _batch(request, services, caller)
-    return await _one(request, services, caller)
+    return await _one(request, services, caller, kind)
 
 
 (route,) = (route for route in router.routes if isinstance(route, APIRoute))
 
 
-async def _one(request: Request, services: Services, caller: Caller) -> Response:
-    event = _read(request, await read_body(request, services.settings.limits.event_bytes))
+async def _one(request: Request, services: Services, caller: Caller, kind: str) -> Response:
+    event = _read(request, kind, await read_body(request, services.settings.limits.event_bytes))
     (verdict,) = await accept(services, caller, [event])
     if verdict.error is not None:
         raise problem_of(verdict.error)
@@ -73,10 +74,10 @@ async def accept(services: Services, caller: Caller, items: Sequence[Submitted])
         checked = _checked(services, caller, items)
     if any(isinstance(item, Event) and holdings.named(item) for item in checked):
         checked = await run_in_threadpool(_holding, services, caller, checked)
-    committed = asyncio.wrap_future(services.batcher.submit(caller.origin, checked))
     try:
-        # Shielded: a caller that hangs up does not undo what is being committed.
-        return await asyncio.wait_for(asyncio.shield(committed), COMMIT_SECONDS)
+        # A caller that hangs up does not undo what is being committed.
+        async with asyncio.timeout(COMMIT_SECONDS):
+            return await services.batcher.expect(caller.origin, checked)
     except TimeoutError:
         raise TryLater("the commit takes too long; send the same again") from None
 
@@ -90,8 +91,7 @@ def _checked(services: Services, caller: Caller, items: Sequence[Submitted]) -> 
     return [services.acceptance.check(caller.origin, item, read=True) for item in items]
 
 
-def _read(request: Request, body: bytes) -> Event:
-    kind = media_type(request)
+def _read(request: Request, kind: str, body: bytes) -> Event:
     if kind == STRUCTURED:
         return Event.from_dict(decode_json(body))
     headers = dict(request.headers)
