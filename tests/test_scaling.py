@@ -31,9 +31,9 @@ from benchmarks.scaling.study import PAGE, RECORDED, SWEEP, modelled
 
 ASSUMED = Assumptions()
 COSTS = Costs(
-    gateway=0.001, door_alone=0.002, door_each=0.0005, relay_each=0.00004, relay_alone=0.0001, worker_each=0.0002,
-    worker_alone=0.001, broker_each=0.00001, broker_alone=0.0002, database_accept=0.0003, database_relay=0.00002,
-    database_worker=0.0001, transaction=0.0001, transactions=6.0, disk=0.0002,
+    gateway=0.001, door_alone=0.002, door_each=0.0005, relay_each=0.00004, relay_alone=0.0001, relay_round=0.001,
+    worker_each=0.0002, worker_alone=0.001, broker_each=0.00001, broker_alone=0.0002,
+    database_accept=0.0003, database_relay=0.00002, database_worker=0.0001, transaction=0.0001, transactions=6.0, disk=0.0002,
     standing={"relay": 0.00001, "worker": 0.0002, "database": 0.0001, "broker": 0.0001},
 )  # fmt: skip
 SILENT = replace(COSTS, standing={})
@@ -136,10 +136,11 @@ def test_each_part_is_as_busy_as_the_law_says() -> None:
     found = simulate(SILENT, ASSUMED, SHAPE, towns=5000, rate=rate, events=8000)
 
     asked = load(SILENT, ASSUMED, rate, 0)
-    number = {"gateway": SHAPE.gateway, "worker": SHAPE.worker, "database": SHAPE.database, "broker": SHAPE.broker}
-    for part, servers in number.items():
-        assert found.busy[part] <= 1.0
-        assert found.busy[part] == pytest.approx(asked[part] / servers, rel=0.15), part
+    assert found.busy["worker"] == pytest.approx(asked["worker"] / SHAPE.worker, rel=0.05)
+    assert found.busy["broker"] == pytest.approx(asked["broker"] / SHAPE.broker, rel=0.05)
+    # A commit of the door and a round of the relay cost something by themselves, which the law leaves out.
+    assert asked["database"] / SHAPE.database <= found.busy["database"] <= 1.2 * asked["database"] / SHAPE.database
+    assert asked["relay"] <= found.busy["relay"] <= asked["relay"] + rate * SILENT.relay_round + 0.05
 
 
 def test_nothing_carries_more_than_its_slowest_part_allows() -> None:
@@ -211,9 +212,12 @@ def measures() -> dict[str, Any]:
         "relay": stage(25_000, 0.0, relay=0.03, database=0.02, broker=0.005),
     }  # fmt: skip
     one = {"connections": 5, "idle": {"relay": 10.0, "worker": 5.0, "transactions": 100.0}, "door": {"1": 2, "101": 52}}
-    paced = {"transactions": 35.5, "processor": {"relay": 0.65, "worker": 6.0, "database": 4.4, "broker": 1.05}}
-    many = {**one, "connections": 105, "idle": {"relay": 20.0, "worker": 15.0, "transactions": 150.0}, "paced": paced}
-    return {"disk_ms": 0.2, "stages": {"1": stages}, "towns": {"1": one | {"paced": paced}, "20": many}}
+    bursts = {"transactions": 35.5, "processor": {"relay": 0.7, "worker": 6.0, "database": 4.4, "broker": 1.05}}
+    many = {
+        **one, "connections": 105, "idle": {"relay": 20.0, "worker": 15.0, "transactions": 150.0}, "bursts": bursts,
+        "paced": {"transactions": 40.0, "processor": {"relay": 1.65}},
+    }  # fmt: skip
+    return {"disk_ms": 0.2, "stages": {"1": stages}, "towns": {"1": one, "20": many}}
 
 
 def test_costs_are_found_again_in_what_was_measured() -> None:
@@ -224,6 +228,7 @@ def test_costs_are_found_again_in_what_was_measured() -> None:
     assert (costs.worker_each, costs.worker_alone) == pytest.approx((0.0002, 0.001))
     assert (costs.relay_each, costs.relay_alone) == pytest.approx((0.00004, 0.0001))
     assert (costs.broker_each, costs.broker_alone) == pytest.approx((0.00001, 0.0002))
+    assert costs.relay_round == pytest.approx(0.001)
     assert costs.transaction == pytest.approx(0.0001)
     assert costs.standing == pytest.approx({"relay": 0.0001, "worker": 0.0001, "transactions": 0.5})
 
@@ -264,7 +269,7 @@ def test_what_is_recorded_of_the_model_follows_from_what_was_measured() -> None:
 def test_no_part_was_measured_faster_than_the_cores_of_the_machine_allow() -> None:
     rows = recorded()["modelled"]["checked"]
 
-    assert [row["what"] for row in rows if row["measured"] > row["bound"] * 1.05] == []
+    assert [row["what"] for row in rows if row["bound"] and row["measured"] > row["bound"] * 1.05] == []
 
 
 def test_the_page_of_growth_is_found_from_the_readme() -> None:

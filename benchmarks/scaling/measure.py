@@ -53,8 +53,8 @@ _MOVED = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state NOT IN ({})
 class ScaledHub(HubUnderTest):
     """A hub of any number of each part. `towns`: tenants, each with the same connections."""
 
-    def __init__(self, fleet: Fleet, database: str, bus: str, towns: int = 1) -> None:
-        super().__init__(fleet, database, bus)
+    def __init__(self, fleet: Fleet, database: str, bus: str, towns: int = 1, record: Path | None = None) -> None:
+        super().__init__(fleet, database, bus, record=record)
         self.tenants = [TENANT, *(f"{TENANT}-{n}" for n in range(2, towns + 1))]
         settings = self.config.read_text(encoding="utf-8")
         first = settings.index("[connections.")
@@ -125,9 +125,9 @@ class ScaledHub(HubUnderTest):
 
 @contextlib.contextmanager
 def scaled(running: Servers, *, gateways: int = 0, relays: int = 0, workers: int = 0, split: bool = True,
-           towns: int = 1) -> Iterator[ScaledHub]:  # fmt: skip
+           towns: int = 1, record: Path | None = None) -> Iterator[ScaledHub]:  # fmt: skip
     with running.vhost() as bus, running.database() as database, Fleet() as fleet:
-        hub = ScaledHub(fleet, database, bus, towns)
+        hub = ScaledHub(fleet, database, bus, towns, record)
         try:
             for number, start in ((relays, hub.relays), (gateways, hub.gateways)):
                 if number:
@@ -367,22 +367,46 @@ def _worked(hub: ScaledHub, number: int, deliveries: int, start: float) -> Found
 
 
 def towns(running: Servers, seconds: float, number: int) -> Found:
-    """What so many towns take when nothing happens, and per event when events are few: nothing is gathered then."""
-    with scaled(running, relays=1, workers=1, towns=number) as hub:
-        ours = open_hub(hub.config, {})
-        try:
-            _submit_paced(ours, hub, 3.0, 0)
-            hub.drained()
-            time.sleep(3.0)  # queues are declared, citizens are known
-            idle = _idle(hub, seconds)
-            meter, began = _Meter(hub), time.time()
-            sent = _submit_paced(ours, hub, seconds, 1_000_000)
-            ended = hub.drained()
-            paced = meter.per_event(sent, idle=idle, seconds=ended - began + 1.5)
-            door = {str(n): round(_door(ours, n, 2_000_000 + n * 100_000) * 1000, 3) for n in BATCHES}
-        finally:
-            ours.close()
-    return {"connections": number * len(SUBSCRIBERS), "idle": idle, "paced": paced, "door": door}
+    """What so many towns take when nothing happens; per event when events come slowly, one at a time; and when one of
+    each town comes at once. Nothing is gathered for a connection either way."""
+    with tempfile.TemporaryDirectory(prefix="unefois-bench-") as folder:
+        record = Path(folder) / "handled" if number == 1 else None
+        with scaled(running, relays=1, workers=1, towns=number, record=record) as hub:
+            ours = open_hub(hub.config, {})
+            try:
+                found = _town_by_town(ours, hub, seconds)
+            finally:
+                ours.close()
+            if record is not None:
+                found["latency"] = _latency(hub, record)
+    return {"connections": number * len(SUBSCRIBERS), **found}
+
+
+def _town_by_town(ours: Hub, hub: ScaledHub, seconds: float) -> Found:
+    _submit(ours, hub, 3.0, 1, 0)
+    hub.drained()
+    time.sleep(3.0)  # queues are declared, citizens are known
+    idle = _idle(hub, seconds)
+    found: Found = {"idle": idle}
+    ways = {"paced": 1} | ({"bursts": len(hub.tenants)} if len(hub.tenants) > 1 else {})
+    for place, (name, at_once) in enumerate(ways.items(), 1):
+        meter, began = _Meter(hub), time.time()
+        sent = _submit(ours, hub, seconds, at_once, place * 1_000_000)
+        ended = hub.drained()
+        found[name] = meter.per_event(sent, idle=idle, seconds=ended - began + 1.5)
+    found["door"] = {str(n): round(_door(ours, n, 3_000_000 + n * 100_000) * 1000, 3) for n in BATCHES}
+    hub.drained()
+    return found
+
+
+def _latency(hub: ScaledHub, record: Path) -> Found:
+    """Milliseconds from acceptance to the handler, of the events that came one at a time."""
+    accepted = hub.accepted_at()
+    lines = [line.split() for line in record.read_text().splitlines()]
+    slow = sorted(
+        (float(at) - accepted[name]) * 1000 for name, at in lines if int(name.split("-")[1]) // 1_000_000 == 1
+    )
+    return {"p50": round(slow[len(slow) // 2], 1), "p99": round(slow[int(len(slow) * 0.99)], 1)}
 
 
 def _idle(hub: ScaledHub, seconds: float) -> dict[str, float]:
@@ -395,25 +419,28 @@ def _idle(hub: ScaledHub, seconds: float) -> dict[str, float]:
     return per_second | {"transactions": round(found["transactions"] / (whole + 1.5), 3)}
 
 
-def _submit_paced(ours: Hub, hub: ScaledHub, seconds: float, first: int) -> int:
-    """Events of the towns in turn, accepted by this process, which is not counted."""
+def _submit(ours: Hub, hub: ScaledHub, seconds: float, at_once: int, first: int) -> int:
+    """Events of the towns in turn, so many in one transaction, accepted by this process, which is not counted."""
     began, sent = time.time(), 0
-    while time.time() - began < seconds:
-        _accept(ours, hub.tenants[sent % len(hub.tenants)], [first + sent])
-        sent += 1
+    while time.time() - began < seconds or sent < at_once:
+        some = range(sent, sent + at_once)
+        _accept(ours, [(hub.tenants[n % len(hub.tenants)], [first + n]) for n in some])
+        sent += at_once
         time.sleep(max(began + sent / PACE - time.time(), 0.0))
     return sent
 
 
-def _accept(ours: Hub, tenant: str, numbers: Sequence[int]) -> float:
+def _accept(ours: Hub, batches: Sequence[tuple[str, Sequence[int]]]) -> float:
     """Seconds that the door was taken: the transaction of acceptance, which runs alone in the whole hub."""
-    source = f"/{tenant}/bench"
-    origin = Origin(f"{tenant}.bench", tenant, frozenset({"*"}), (source,))
-    events = [Event.from_dict(event(number) | {"source": source}) for number in numbers]
-    checked = [ours.acceptance.check(origin, item) for item in events]
+    checked = []
+    for tenant, numbers in batches:
+        source = f"/{tenant}/bench"
+        origin = Origin(f"{tenant}.bench", tenant, frozenset({"*"}), (source,))
+        events = [Event.from_dict(event(number) | {"source": source}) for number in numbers]
+        checked.append((origin, [ours.acceptance.check(origin, item) for item in events]))
     began = time.perf_counter()
     with ours.ledger.transaction() as tx:
-        verdicts = ours.acceptance.admit(tx, origin, checked)
+        verdicts = [verdict for origin, items in checked for verdict in ours.acceptance.admit(tx, origin, items)]
     took = time.perf_counter() - began
     if not all(verdict.outcome == "accepted" for verdict in verdicts):
         raise CaseFailed("the door did not accept")
@@ -423,7 +450,7 @@ def _accept(ours: Hub, tenant: str, numbers: Sequence[int]) -> float:
 def _door(ours: Hub, size: int, first: int, times: int = 15) -> float:
     """Seconds for a batch of that size at the door, when it comes alone."""
     return statistics.median(
-        _accept(ours, TENANT, range(first + n * size, first + (n + 1) * size)) for n in range(times)
+        _accept(ours, [(TENANT, range(first + n * size, first + (n + 1) * size))]) for n in range(times)
     )
 
 
@@ -437,11 +464,11 @@ def takeover(running: Servers) -> Found:
         with scaled(running, relays=2, workers=1) as hub:
             ours = open_hub(hub.config, {})
             try:
-                _accept(ours, TENANT, [1])
+                _accept(ours, [(TENANT, [1])])
                 hub.drained()
                 _end_active_relay(hub, sign)
                 began = time.time()
-                _accept(ours, TENANT, [2])
+                _accept(ours, [(TENANT, [2])])
                 found[name] = round(hub.drained() - began, 2)
             finally:
                 ours.close()

@@ -66,6 +66,7 @@ class Costs:
     door_each: float
     relay_each: float
     relay_alone: float
+    relay_round: float  # of a round, whatever is in it
     worker_each: float
     worker_alone: float
     broker_each: float
@@ -85,10 +86,13 @@ _STEPS = 2  # of a worker for a delivery: receipt with the attempt, outcome
 
 def calibrated(recorded: Found, fan_out: int = len(SUBSCRIBERS)) -> Costs:
     """The costs that the measures show. Those in full work come from each part alone; what a batch or a message costs
-    beside its content comes from the events of many towns that come one at a time."""
+    beside its content comes from events of many towns, each of which is alone in its connections."""
     stage = {name: _Stage(found) for name, found in recorded["stages"]["1"].items()}
-    few = recorded["towns"][max(recorded["towns"], key=int)]
-    alone = _Stage(few["paced"])
+    number = max(recorded["towns"], key=int)
+    few = recorded["towns"][number]
+    alone, slow, towns = _Stage(few["bursts"]), _Stage(few["paced"]), int(number)
+    # One round for one event when they come slowly, for one of each town when they come in bursts.
+    round_ = max(slow.of("relay") - alone.of("relay"), 0.0) / (1 - 1 / towns)
     accept, relay, worker = stage["gateway_batch"], stage["relay"], stage["worker"]
     broker = relay.of("broker") + worker.of("broker")
     whole = accept.of("database") + fan_out * (relay.of("database") + worker.of("database"))
@@ -99,12 +103,13 @@ def calibrated(recorded: Found, fan_out: int = len(SUBSCRIBERS)) -> Costs:
     door_each = max(sizes[high] - sizes[low], 0.0) / (high - low)
     return Costs(
         gateway=stage["gateway_one"].of("gateway"), door_each=door_each, door_alone=max(sizes[low] - door_each, 0.0),
-        relay_each=1 / relay.rate, relay_alone=max(alone.of("relay") / fan_out - relay.of("relay"), 0.0),
+        relay_each=1 / relay.rate, relay_round=round_,
+        relay_alone=max((alone.of("relay") - round_ / towns) / fan_out - relay.of("relay"), 0.0),
         worker_each=worker.of("worker"), worker_alone=max(alone.of("worker") / fan_out - worker.of("worker"), 0.0),
         broker_each=broker, broker_alone=max(alone.of("broker") / fan_out - broker, 0.0),
         database_accept=accept.of("database"), database_relay=relay.of("database"),
         database_worker=worker.of("database"), transaction=transaction,
-        transactions=max(alone.transactions - 1 - _ROUND, 0.0) / fan_out, disk=recorded["disk_ms"] / 1000,
+        transactions=max(alone.transactions - (1 + _ROUND) / towns, 0.0) / fan_out, disk=recorded["disk_ms"] / 1000,
         standing=_standing(recorded["towns"]),
     )  # fmt: skip
 
@@ -137,16 +142,16 @@ def _standing(towns: Found) -> dict[str, float]:
 
 def demands(costs: Costs, assumed: Assumptions, *, alone: bool = True) -> dict[str, float]:
     """Seconds of each part per event. `alone`: each delivery comes alone to its connection, as with many towns; else
-    everything is gathered, as in a backlog. The door always gathers: what waits goes in together."""
+    everything is gathered, as in a backlog. What a commit of the door or a round of the relay costs by itself is not
+    in it: the more there is to do, the more they take at once."""
     one, fan = float(alone), assumed.fan_out
     return {
-        "gateway": max(costs.gateway, costs.door_each - costs.database_accept)
-        + one * max(costs.door_alone - costs.disk - costs.transaction, 0.0),
+        "gateway": max(costs.gateway, costs.door_each - costs.database_accept),
         "door": costs.door_each + costs.door_alone / assumed.door_most,
         "relay": fan * (costs.relay_each + one * costs.relay_alone),
         "worker": fan * (costs.worker_each + one * costs.worker_alone),
         "database": costs.database_accept + fan * (costs.database_relay + costs.database_worker)
-        + one * costs.transaction * (1 + _ROUND + fan * costs.transactions),
+        + one * costs.transaction * fan * costs.transactions,
         "broker": fan * (costs.broker_each + one * costs.broker_alone),
     }  # fmt: skip
 
@@ -204,22 +209,28 @@ def planned(costs: Costs, assumed: Assumptions, towns: int) -> Plan:
 
 @dataclass(slots=True)
 class Result:
-    """`latency`: seconds from arrival to the call of the handler, of each delivery. `busy`: of each part, how much of
-    its servers' time was taken. `gathered`: how many went together."""
+    """Of each delivery, `latency`: seconds from arrival to the call of the handler; `accepted`: from the beginning of
+    acceptance. `busy`: of each part, how much of its servers' time was taken. `gathered`: how many went together."""
 
     latency: list[float]
+    accepted: list[float]
     rate: float
     busy: dict[str, float]
     gathered: dict[str, float]
 
     def percentile(self, share: float) -> float:
-        return sorted(self.latency)[min(int(share * len(self.latency)), len(self.latency) - 1)]
+        return percentile(self.latency, share)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
 
 
 @dataclass(slots=True)
 class _Event:
     at: float
     connections: Sequence[object]
+    accepted: float = 0.0
 
 
 _Delivery = tuple[_Event, object]
@@ -253,7 +264,7 @@ class SimulatedHub:
         ]
         self.relay = Station(clock, self._relaying, self._relayed, most=max(assumed.relay_most // assumed.fan_out, 1))
         self._steps: dict[tuple[object, int], Station[_Delivery]] = {}
-        self.handled: list[tuple[float, float]] = []  # arrival, seconds to the handler
+        self.handled: list[tuple[float, float, float]] = []  # arrival, seconds from it and from acceptance to handler
         self.answered: Callable[[_Event], None] = lambda event: None
 
     def arrive(self, connections: Sequence[object]) -> None:
@@ -270,6 +281,8 @@ class SimulatedHub:
 
     def _accepting(self, core: Server, batch: list[_Event]) -> list[Phase]:
         costs = self._costs
+        for event in batch:
+            event.accepted = self._clock.now
         database = costs.transaction + len(batch) * costs.database_accept
         return [(core, self._accept_own(len(batch), 1.0)), (self.database, database), (self.disk, costs.disk)]
 
@@ -281,7 +294,8 @@ class SimulatedHub:
     def _relaying(self, batch: list[_Event]) -> list[Phase]:
         costs = self._costs
         deliveries = sum(len(event.connections) for event in batch)
-        own = deliveries * max(costs.relay_each - costs.database_relay, 0.0) + self._messages(batch) * costs.relay_alone
+        own = costs.relay_round + self._messages(batch) * costs.relay_alone
+        own += deliveries * max(costs.relay_each - costs.database_relay, 0.0)
         database = _ROUND * costs.transaction + deliveries * costs.database_relay
         core = (self.machine, own) if self.machine else (None, own / self._relay_slowed)
         return [core, (self.database, database)]
@@ -320,7 +334,7 @@ class SimulatedHub:
 
     def _started(self, batch: list[_Delivery]) -> None:
         for event, _ in batch:
-            self.handled.append((event.at, self._clock.now - event.at))
+            self.handled.append((event.at, self._clock.now - event.at, self._clock.now - event.accepted))
         self._step(batch[0][1], 1).put(*batch)
 
     def _called(self, batch: list[_Delivery]) -> None:
@@ -359,14 +373,15 @@ def simulate(
 
 
 def simulate_machine(
-    costs: Costs, assumed: Assumptions, *, cores: int, senders: int, sender: float, events: int = 4000
-) -> Result:
-    """The measured pipeline itself: all parts and the senders on the same cores, five connections, packages that answer
-    at once, each sender with its next event as soon as the last one is answered."""
-    clock = Clock()
+    costs: Costs, assumed: Assumptions, *, cores: int, senders: int = 0, sender: float = 0.0, rate: float = 0.0,
+    events: int = 4000,
+) -> Result:  # fmt: skip
+    """The measured hub itself: all parts on the same cores, five connections, packages that answer at once. Either
+    `senders` that take those cores too, each with its next event as soon as the last one is answered; or events by the
+    clock, `rate` a second, straight to the door."""
+    clock, shape = Clock(), Shape(1, 1, 1, 1)
     here = Resource(clock, cores)
-    at_once = replace(assumed, package_seconds=0.0)
-    hub = SimulatedHub(clock, costs, at_once, Shape(1, 1, 1, 1), machine=here)
+    hub = SimulatedHub(clock, costs, replace(assumed, package_seconds=0.0), shape, machine=here)
     left = events
 
     def send(_: object = None) -> None:
@@ -375,11 +390,15 @@ def simulate_machine(
             left -= 1
             here.use(sender, lambda: hub.arrive(SUBSCRIBERS))
 
-    hub.answered = send
-    for _ in range(senders):
-        send()
+    if rate:
+        for number in range(events):
+            clock.after(number / rate, send)
+    else:
+        hub.answered = send
+        for _ in range(senders):
+            send()
     clock.run()
-    return _result(hub, clock, Shape(1, 1, 1, 1), events)
+    return _result(hub, clock, shape, events)
 
 
 def _result(hub: SimulatedHub, clock: Clock, shape: Shape, events: int) -> Result:
@@ -397,4 +416,10 @@ def _result(hub: SimulatedHub, clock: Clock, shape: Shape, events: int) -> Resul
         "door": events / max(door, 1), "relay": hub.relay.items / max(hub.relay.batches, 1),
         "worker": sum(s.items for s in steps) / max(sum(s.batches for s in steps), 1),
     }  # fmt: skip
-    return Result([took for _, took in late], events / whole, {k: v / whole for k, v in busy.items()}, gathered)
+    return Result(
+        [took for _, took, _ in late],
+        [took for _, _, took in late],
+        events / whole,
+        {k: v / whole for k, v in busy.items()},
+        gathered,
+    )

@@ -31,9 +31,13 @@ def _machine(recorded: Recorded) -> str:
     return (
         f"Measured on {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB,"
         f" {machine['system']}, Python {machine['python']}, at commit `{machine['commit']}`, by"
-        f" `{recorded['command']}`; medians of {recorded['rounds']} rounds. A page of 8 kB is safe on its disk after"
+        f" `{recorded['command']}`, {_rounds(recorded['rounds'])}. A page of 8 kB is safe on its disk after"
         f" {recorded['measured']['disk_ms']:.2f} ms.\n"
     )
+
+
+def _rounds(number: int) -> str:
+    return "one round" if number == 1 else f"medians of {number} rounds"
 
 
 def _parts(recorded: Recorded) -> str:
@@ -76,12 +80,14 @@ def _towns(recorded: Recorded) -> str:
     rows = []
     for number, found in recorded["measured"]["towns"].items():
         title = f"{number} {'town' if number == '1' else 'towns'}, {found['connections']} connections"
-        idle, paced = found["idle"], found["paced"]["processor"]
+        idle = found["idle"]
         parts = ("relay", "worker", "database", "broker")
         rows.append([f"{title}: silence, ms in each second", *(f"{idle.get(p, 0.0):.1f}" for p in parts),
                      f"{idle['transactions']:.1f}"])  # fmt: skip
-        rows.append([f"{title}: events one at a time, ms per event", *(_ms(paced.get(p, 0.0)) for p in parts),
-                     f"{found['paced']['transactions']:.1f}"])  # fmt: skip
+        for name, words in (("paced", "one event at a time"), ("bursts", "an event of each town at once")):
+            if name in found:
+                used = [_ms(found[name]["processor"].get(part, 0.0)) for part in parts]
+                rows.append([f"{title}: {words}, ms per event", *used, f"{found[name]['transactions']:.1f}"])
     return _table(("", "relay", "worker", "PostgreSQL", "RabbitMQ", "transactions"), rows)
 
 
@@ -164,7 +170,7 @@ def _events_only(recorded: Recorded) -> str:
                      *(f"{row['busy'][part]:.1f}" for part in ("gateway", "worker", "database", "broker")),
                      latency])  # fmt: skip
     head = ("events/s", "door busy", "relay busy", "gateways busy", "workers busy", "PostgreSQL cores busy",
-            "RabbitMQ cores busy", "accepted to handler, ms, p50 / p99")  # fmt: skip
+            "RabbitMQ cores busy", "arrival to handler, ms, p50 / p99")  # fmt: skip
     return _table(head, rows)
 
 

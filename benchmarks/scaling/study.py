@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.processes import ROOT, CaseFailed
-from benchmarks.scaling.measure import measure, median_of
+from benchmarks.scaling.measure import PACE, measure, median_of
 from benchmarks.scaling.model import (
     Assumptions,
     Costs,
@@ -20,6 +20,7 @@ from benchmarks.scaling.model import (
     demands,
     limits,
     load,
+    percentile,
     planned,
     simulate,
     simulate_machine,
@@ -80,6 +81,12 @@ def _checked(measured: Found, costs: Costs, assumed: Assumptions) -> list[dict[s
         rows.append(
             {"what": words, "measured": found["rate"], "bound": round(cores / whole, 1), "simulated": simulated}
         )
+    slow = measured["towns"]["1"]["latency"]
+    found = simulate_machine(costs, assumed, cores=cores, rate=PACE, events=1000).accepted
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        words = f"accepted to handler at {PACE:g}/s, ms, {name}"
+        simulated = round(percentile(found, share) * 1000, 1)
+        rows.append({"what": words, "measured": slow[name], "bound": None, "simulated": simulated})
     return rows
 
 
