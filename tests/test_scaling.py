@@ -33,7 +33,8 @@ ASSUMED = Assumptions()
 COSTS = Costs(
     gateway=0.001, door_alone=0.002, door_each=0.0005, relay_each=0.00004, relay_alone=0.0001, relay_round=0.001,
     worker_each=0.0002, worker_alone=0.001, broker_each=0.00001, broker_alone=0.0002,
-    database_accept=0.0003, database_relay=0.00002, database_worker=0.0001, transaction=0.0001, transactions=6.0, disk=0.0002,
+    database_accept=0.0003, database_relay=0.00002, database_worker=0.0001, transaction=0.0001, transactions=6.0,
+    disk=0.0002,
     standing={"relay": 0.00001, "worker": 0.0002, "database": 0.0001, "broker": 0.0001},
 )  # fmt: skip
 SILENT = replace(COSTS, standing={})
