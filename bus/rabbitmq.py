@@ -53,6 +53,8 @@ _REPLY_TO = "amq.rabbitmq.reply-to"
 _FIRST_PAUSE = 0.2
 _GLANCE = 0.25  # how often a waiting reader looks at its stop event
 _CLOSED = "the bus is closed"
+_MUTE = "the queue does not answer"
+_LONGEST_MUTE = 30.0  # seconds between two attempts at a queue that does not answer
 _SHORT = "the broker is short of memory or disk and takes nothing"
 _TAKEN = Outcome(True)
 
@@ -553,7 +555,11 @@ class _Job:
 
 
 class _Publisher(_Line):
-    """Shared by all threads that publish: jobs one after the other, at most `window` messages unconfirmed."""
+    """Shared by all threads that publish: jobs one after the other, at most `window` messages unconfirmed.
+
+    A queue whose members find no leader keeps the broker from confirming whatever follows it on the channel. The oldest
+    unconfirmed message names it: twice in a row, and the queue is left alone for a while, longer each time.
+    """
 
     def __init__(self, server: _Server, window: int, timeout: float) -> None:
         super().__init__(server, "publisher")
@@ -566,6 +572,7 @@ class _Publisher(_Line):
         self._blocked = False
         self._watching = False
         self._progress = 0.0
+        self._mute: dict[str, tuple[float, float]] = {}  # queue -> (left alone until, for so long)
 
     def publish(self, items: Sequence[Outgoing]) -> list[Outcome]:
         """Called by other threads."""
@@ -633,6 +640,9 @@ class _Publisher(_Line):
         if job.broken(item.queue):
             job.settle(index, Outcome(False, "an earlier message to this queue was not taken", refused=True))
             return
+        if self._mute and self._mute.get(item.queue, (0.0, 0.0))[0] > time.monotonic():
+            job.settle(index, Outcome(False, _MUTE, refused=True))
+            return
         try:
             # Packages may write to the inlet's exchange and nowhere else; the hub takes the same road.
             exchange = INLET if item.queue == INLET else ""
@@ -662,6 +672,8 @@ class _Publisher(_Line):
         for tag in self._tags(method.delivery_tag, method.multiple):
             job, index = self._sent.pop(tag)
             job.settle(index, outcome)
+            if job.items[index].queue in self._mute:  # what ailed it has passed, and may have ailed the others
+                self._mute.clear()
         self._renew_when_tainted(not taken)
         self._pump()
 
@@ -721,7 +733,23 @@ class _Publisher(_Line):
             self.lost(_SHORT)
             self._channel = channel
         else:
-            self.drop("the broker confirmed nothing in time")
+            self.drop(self._suspect() or "the broker confirmed nothing in time")
+
+    def _suspect(self) -> str:
+        """Which queue does not answer, if any. The first time it may as well be the connection."""
+        first = next(iter(self._sent.values()), None)
+        if first is None:
+            return ""
+        queue = first[0].items[first[1]].queue
+        known = self._mute.get(queue)
+        pause = min(max(1.0, known[1] * 2), _LONGEST_MUTE) if known else 0.0
+        self._mute[queue] = (time.monotonic() + pause, pause)
+        if not known:
+            return ""
+        for job, index in self._sent.values():
+            if job.items[index].queue == queue:
+                job.settle(index, Outcome(False, _MUTE, refused=True))
+        return f"the queue {queue} does not answer"
 
 
 # --- consuming ---------------------------------------------------------------------------------------------------

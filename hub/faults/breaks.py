@@ -118,6 +118,8 @@ def kill_leader(scene: Scene) -> Mended:
 
 def kill_all_nodes(scene: Scene) -> Mended:
     nodes = [rabbit.node for rabbit in scene.town.rabbits]
+    for rabbit in scene.town.rabbits:
+        rabbit.keep_names()
     for node in nodes:
         node.end(signal.SIGKILL)
     for node in nodes:

@@ -424,6 +424,34 @@ def test_a_full_queue_refuses_and_its_neighbours_go_on(rabbitmq: Rabbit, bus: Ra
     assert reading.ids() == [str(number) for number in range(100)]
 
 
+def suspend(rabbitmq: Rabbit, queue: str) -> None:
+    """The queue answers nobody, as one whose members find no leader."""
+    rabbitmq.ctl("eval", f"sys:suspend(whereis('%2F_{queue}')).")
+
+
+def test_a_queue_that_does_not_answer_is_left_alone_and_its_neighbours_go_on(
+    rabbitmq: Rabbit, make_bus: MakeBus, queue: str
+) -> None:
+    bus = make_bus(confirm_timeout=0.5)
+    dead = declared(bus)
+    suspend(rabbitmq, dead)
+    seen: list[tuple[Outcome, Outcome]] = []
+
+    def both() -> bool:
+        silent, sound = bus.publish([*numbered(dead, range(1)), *numbered(queue, range(1))])
+        seen.append((silent, sound))
+        return sound.taken
+
+    eventually(both)
+    eventually(lambda: both() and seen[-1][0].refused)
+    rabbitmq.ctl("eval", f"sys:resume(whereis('%2F_{dead}')).")
+
+    assert not any(silent.taken for silent, _ in seen)
+    assert not seen[0][0].refused  # once may be the fault of the connection
+    assert seen[-1][0].cause == "the queue does not answer"
+    publish_all(bus, numbered(dead, range(5)))
+
+
 # --- handlers fail -----------------------------------------------------------------------------------------------
 
 
