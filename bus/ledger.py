@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -41,6 +41,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from bus import statements
+from bus.sql import Statement
 from bus.tables import (
     DELIVERED,
     EXPECTED,
@@ -151,12 +152,39 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What a worker wants to start, `limit` at most. What died as started before runs alone: it is started only when
+    nothing else is running (`busy` false). `arrived`: came by the bus just now, and gets its receipt. `in_hand`: what
+    this worker runs already; what stands behind only these may start, and runs after them. `stored`: start what was
+    received earlier as well."""
+
+    connection: str
+    limit: int
+    one_per_key: bool = False
+    busy: bool = False
+    arrived: Sequence[int] = ()
+    in_hand: Collection[int] = ()
+    stored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """What a worker may start, the keys of which something became held, and whether more could be started later."""
 
     claimed: list[Claimed]
     held: frozenset[str] = frozenset()
     more: bool = False
+
+
+@dataclass(slots=True)
+class _Plan:
+    ask: Ask
+    candidates: list[Row[Any]]
+    full: bool
+    stored: bool
+    free: list[Row[Any]] = field(default_factory=list)
+    behind: list[Row[Any]] = field(default_factory=list)
+    chosen: list[Row[Any]] = field(default_factory=list)
 
 
 class Tls(Protocol):
@@ -399,83 +427,79 @@ class Transaction:
 
     # --- worker -------------------------------------------------------------------------------------------------
 
-    def turn(self, connection: str, token: int, seconds: float, *, reached: int = 0) -> bool:
-        """The beginning of what a worker commits: prolong its lease, or raise LeaseLost, and note how far it has
-        received. True when the connection is paused."""
-        row = statements.TURN[self.sql.dialect.name].run(
-            self.sql, connection=connection, name=f"worker:{connection}", token=token, seconds=seconds, reached=reached,
-            now=self.now,
-        ).first()  # fmt: skip
-        if row is None:
-            raise LeaseLost(connection)
-        return bool(row.paused)
+    def turn(self, turns: Mapping[str, tuple[int, int]], seconds: float) -> dict[str, bool]:
+        """The beginning of what workers commit: by connection its token, and the last event received. Prolongs the
+        leases. Those that are still held, each with whether the connection is paused."""
+        rows = [(f"worker:{connection}", token, reached) for connection, (token, reached) in sorted(turns.items())]
+        query = statements.TURN[self.sql.dialect.name]
+        found = query.run(self.sql, turns=rows, seconds=seconds, now=self.now)
+        return {row.name.removeprefix("worker:"): bool(row.paused) for row in found}
 
     def receive(self, connection: str, seqs: Sequence[int]) -> None:
         """The receipt: idempotent, and a late copy of something further along changes nothing."""
-        if seqs:
-            statements.RECEIVE.run(self.sql, connection=connection, seqs=seqs, at=self.now)
+        self._set(statements.RECEIVE, [(connection, seq) for seq in seqs])
 
     def claim(self, connection: str, limit: int, *, one_per_key: bool = False, busy: bool = False) -> list[Claimed]:
-        """What `take` starts of what was received before."""
-        return self.take(connection, limit, one_per_key=one_per_key, busy=busy).claimed
+        """What `take` starts of what one connection received before."""
+        return self.take([Ask(connection, limit, one_per_key=one_per_key, busy=busy)])[connection].claimed
 
-    def take(
-        self, connection: str, limit: int, *, one_per_key: bool = False, busy: bool = False,
-        arrived: Sequence[int] = (), in_hand: Collection[int] = (), stored: bool = True,
-    ) -> Taken:  # fmt: skip
-        """Commit the receipts of what arrived, and an attempt for what may run now, in order; what stands behind an
-        earlier event becomes held.
-
-        What died as started before runs alone: it is started only when nothing else is running (`busy` false).
-        `in_hand`: what this worker runs already; what stands behind only these may start, and runs after them.
-        `stored`: start what was received earlier as well."""
-        fresh = list(statements.ARRIVED.run(self.sql, connection=connection, seqs=arrived)) if arrived else []
-        held: set[str] = set()
-        while True:
-            before = self._candidates(connection, max(limit, _FEW)) if stored and limit else []
-            candidates = sorted([*fresh, *before], key=lambda row: row.seq)
-            if not candidates:
-                return Taken([], frozenset(held))
-            claimed, behind, more = self._take_of(
-                connection, candidates, limit, one_per_key=one_per_key, busy=busy, in_hand=in_hand
-            )
-            held |= behind
-            more = more or len(before) >= max(limit, _FEW)
-            if claimed or not (behind and before):  # else only followers were found, and others may stand after them
-                return Taken(claimed, frozenset(held), more)
-            fresh = []
-
-    def _take_of(
-        self, connection: str, candidates: Sequence[Row[Any]], limit: int, *, one_per_key: bool, busy: bool,
-        in_hand: Collection[int],
-    ) -> tuple[list[Claimed], set[str], bool]:  # fmt: skip
-        """What of the candidates was started, the keys of those that became held, whether more could be started."""
-        now = self.now
-        blocked = self._blockers(connection, candidates, in_hand)
-        free, behind, taken = [], [], set()
-        for row in candidates:
-            first = blocked.get(row.order_key)
-            if (first is not None and first < row.seq) or (one_per_key and row.order_key in taken):
-                behind.append(row)
-                blocked.setdefault(row.order_key, row.seq)
-            else:
-                free.append(row)
-                taken.add(row.order_key)
-        chosen = free
-        suspects = [row for row in free if row.deaths]
-        if suspects:
-            chosen = [] if busy else suspects[:1]
-        chosen = chosen[:limit]
-        if behind:
-            statements.HOLD.run(self.sql, connection=connection, seqs=[row.seq for row in behind], at=now)
-        started: set[int] = set()
+    def take(self, asks: Sequence[Ask]) -> dict[str, Taken]:
+        """For each connection: commit the receipts of what arrived, and an attempt for what may run now, in order;
+        what stands behind an earlier event becomes held."""
+        pairs = [(ask.connection, seq) for ask in asks for seq in ask.arrived]
+        fresh: dict[str, list[Row[Any]]] = {}
+        for row in statements.ARRIVED.run(self.sql, pairs=pairs) if pairs else ():
+            fresh.setdefault(row.connection, []).append(row)
+        plans = [self._plan(ask, fresh.get(ask.connection, [])) for ask in asks]
+        self._block(plans)
+        chosen = [(plan.ask.connection, row.seq) for plan in plans for row in plan.chosen]
+        self._set(statements.HOLD, [(plan.ask.connection, row.seq) for plan in plans for row in plan.behind])
+        started: set[tuple[str, int]] = set()
         if chosen:  # those that may still be: not what was withheld or given up since we looked
-            rows = statements.START.run(self.sql, connection=connection, seqs=[row.seq for row in chosen], at=now)
-            started = {row.seq for row in rows}
-        now_started = {row.seq for row in chosen}
-        self.receive(connection, [row.seq for row in free if row.state == EXPECTED and row.seq not in now_started])
-        claimed = [_claimed(row, row.attempts + 1) for row in chosen if row.seq in started]
-        return claimed, {row.order_key for row in behind}, len(free) > len(chosen)
+            rows = statements.START.run(self.sql, pairs=chosen, at=self.now)
+            started = {(row.connection, row.seq) for row in rows}
+        picked = set(chosen)
+        self._set(statements.RECEIVE, [
+            pair for plan in plans for row in plan.free
+            if row.state == EXPECTED and (pair := (plan.ask.connection, row.seq)) not in picked
+        ])  # fmt: skip
+        return {plan.ask.connection: self._taken(plan, started) for plan in plans}
+
+    def _plan(self, ask: Ask, fresh: Sequence[Row[Any]]) -> _Plan:
+        most = max(ask.limit, _FEW)
+        before = self._candidates(ask.connection, most) if ask.stored and ask.limit else []
+        candidates = sorted([*fresh, *before], key=lambda row: row.seq) if before else list(fresh)
+        return _Plan(ask, candidates, full=len(before) >= most, stored=bool(before))
+
+    def _block(self, plans: Sequence[_Plan]) -> None:
+        """Decide of each plan what is free, what must wait behind another event of its key, and what is started."""
+        blockers = self._blockers(plans)
+        for plan in plans:
+            blocked = blockers.get(plan.ask.connection, {})
+            taken: set[str] = set()
+            for row in plan.candidates:
+                first = blocked.get(row.order_key)
+                if (first is not None and first < row.seq) or (plan.ask.one_per_key and row.order_key in taken):
+                    plan.behind.append(row)
+                    blocked.setdefault(row.order_key, row.seq)
+                else:
+                    plan.free.append(row)
+                    taken.add(row.order_key)
+            suspects = [row for row in plan.free if row.deaths]
+            alone = [] if plan.ask.busy else suspects[:1]
+            plan.chosen = (alone if suspects else plan.free)[: plan.ask.limit]
+
+    def _taken(self, plan: _Plan, started: Collection[tuple[str, int]]) -> Taken:
+        connection, held = plan.ask.connection, frozenset(row.order_key for row in plan.behind)
+        claimed = [_claimed(row, row.attempts + 1) for row in plan.chosen if (connection, row.seq) in started]
+        if not claimed and plan.behind and plan.stored:  # only followers were found, and others may stand after them
+            again = self.take([replace(plan.ask, arrived=())])[connection]
+            return replace(again, held=again.held | held)
+        return Taken(claimed, held, plan.full or len(plan.free) > len(plan.chosen))
+
+    def _set(self, statement: Statement, pairs: Sequence[tuple[str, int]]) -> None:
+        if pairs:
+            statement.run(self.sql, pairs=pairs, at=self.now)
 
     def put_back(self, connection: str, kept: Collection[int]) -> int:
         """What is started but not among `kept` was claimed by a transaction that seemed to fail: nobody tried it."""
@@ -492,21 +516,28 @@ class Transaction:
     ) -> None:  # fmt: skip
         """Write how attempts ended, and let the next few followers of what is over go on. `held`: the keys that have
         followers, where the caller knows them. What was given up meanwhile (a webhook that was removed) stays so."""
-        now = self.now
-        plain = [o.seq for o in outcomes if o.state == DELIVERED and not o.answer and not o.reference]
-        untried = [o.seq for o in outcomes if o.state == RECEIVED]
-        if plain:
-            statements.DELIVER.run(self.sql, connection=connection, seqs=plain, at=now)
-        if untried:
-            statements.UNTRIED.run(self.sql, connection=connection, seqs=untried, at=now)
-        done = {*plain, *untried}
-        ends = [
-            (o.seq, o.state, o.cause, o.answer, o.reference, o.due, int(o.doubt)) for o in outcomes if o.seq not in done
-        ]
-        if ends:
-            statements.END.run(self.sql, connection=connection, ends=ends, at=now)
+        self.end({connection: outcomes})
         over = [o.seq for o in outcomes if o.state in FINAL and (held is None or o.order_key in held)]
         self.release(connection, over, followers)
+
+    def end(self, outcomes: Mapping[str, Sequence[Finished]]) -> None:
+        """Write how attempts ended, by connection."""
+        plain: list[tuple[str, int]] = []
+        untried: list[tuple[str, int]] = []
+        others: list[tuple[Any, ...]] = []
+        for connection, mine in outcomes.items():
+            for o in mine:
+                if o.state == DELIVERED and not o.answer and not o.reference:
+                    plain.append((connection, o.seq))
+                elif o.state == RECEIVED:
+                    untried.append((connection, o.seq))
+                else:
+                    others.append(
+                        (connection, o.seq, o.state, o.cause, o.answer, o.reference, o.due, int(o.doubt))
+                    )  # fmt: skip
+        self._set(statements.DELIVER, plain)
+        self._set(statements.UNTRIED, untried)
+        self._set(statements.END, others)
 
     def recover(self, connection: str, *, doubtful: str, settling: float) -> list[tuple[Claimed, str]]:
         """Settle what a dead worker left as started. `doubtful` is the connector's idempotency: `native-key` runs
@@ -775,12 +806,20 @@ class Transaction:
         ready = statements.READY.run(self.sql, connection=connection, most=most)
         return sorted([*due, *ready], key=lambda row: row.seq)[:most]
 
-    def _blockers(self, connection: str, candidates: Sequence[Row[Any]], in_hand: Collection[int]) -> dict[str, int]:
-        """The first open event of each key that is not a candidate itself, nor in hand."""
-        apart = [*(row.seq for row in candidates), *in_hand]
-        keys = [(key,) for key in dict.fromkeys(row.order_key for row in candidates)]
-        rows = statements.BLOCKERS.run(self.sql, connection=connection, apart=apart, keys=keys)
-        return {row.key: row.first for row in rows if row.first is not None}
+    def _blockers(self, plans: Sequence[_Plan]) -> dict[str, dict[str, int]]:
+        """By connection, the first open event of each key that is not a candidate itself, nor in hand."""
+        apart = {plan.ask.connection: {*plan.ask.in_hand, *(row.seq for row in plan.candidates)} for plan in plans}
+        keys = dict.fromkeys((plan.ask.connection, row.order_key) for plan in plans for row in plan.candidates)
+        if not keys:
+            return {}
+        dialect, most = self.sql.dialect.name, 1 + max(map(len, apart.values()))
+        found: dict[str, dict[str, int]] = {}
+        for row in statements.FIRSTS[dialect].run(self.sql, keys=list(keys), most=most):
+            firsts = row.firsts if dialect != "sqlite" else orjson.loads(row.firsts)
+            first = next((seq for seq in firsts if seq not in apart[row.connection]), None)
+            if first is not None:
+                found.setdefault(row.connection, {})[row.key] = first
+        return found
 
     def _hold_lease(self, connection: str) -> None:
         self.sql.execute(select(leases.c.name).where(leases.c.name == f"worker:{connection}").with_for_update())

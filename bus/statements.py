@@ -6,6 +6,9 @@ from bus.sql import Insert, Statement
 from bus.tables import OPEN, deliveries, door, events, sending
 
 COLUMNS = "seq, order_key, attempts, deaths, doubt, state"
+OF_DELIVERIES = ", ".join(f"deliveries.{name}" for name in COLUMNS.split(", "))
+PAIRS = "{pairs(connection text, seq bigint)}"
+MINE = "deliveries.seq = pairs.seq AND deliveries.connection = pairs.connection"
 KNOWN = Statement(
     "SELECT door.* FROM {keys(source text, id text)} JOIN door"
     " ON door.tenant = :tenant AND door.source = keys.source AND door.id = keys.id"
@@ -28,12 +31,11 @@ OUT = Statement(
     " AND state = 'expected'"
 )
 ARRIVED = Statement(
-    f"SELECT {COLUMNS} FROM deliveries WHERE connection = :connection AND seq {{seqs:bigint}} AND state = 'expected'"
-    " ORDER BY seq"
+    f"SELECT deliveries.connection, {OF_DELIVERIES} FROM {PAIRS} JOIN deliveries ON {MINE}"
+    " AND deliveries.state = 'expected' ORDER BY deliveries.seq"
 )
 RECEIVE = Statement(
-    "UPDATE deliveries SET state = 'received', at = :at WHERE connection = :connection AND seq {seqs:bigint}"
-    " AND state = 'expected'"
+    f"UPDATE deliveries SET state = 'received', at = :at FROM {PAIRS} WHERE {MINE} AND state = 'expected'"
 )
 READY = Statement(
     f"SELECT {COLUMNS} FROM deliveries WHERE connection = :connection AND state = 'received' ORDER BY seq LIMIT :most"
@@ -41,39 +43,47 @@ READY = Statement(
 DUE = Statement(
     f"SELECT {COLUMNS} FROM deliveries WHERE connection = :connection AND state = 'waiting' AND due <= :now LIMIT :most"
 )
-BLOCKERS = Statement(
-    "SELECT keys.key, (SELECT seq FROM deliveries WHERE connection = :connection AND order_key = keys.key"
-    f" AND state IN {OPEN} AND NOT (seq {{apart:bigint}}) ORDER BY seq LIMIT 1) AS first FROM {{keys(key text)}}"
+_OF_KEY = (
+    "SELECT seq FROM deliveries WHERE deliveries.connection = keys.connection AND order_key = keys.key"
+    f" AND state IN {OPEN} ORDER BY seq LIMIT :most"
 )
+_FIRSTS = {
+    "postgresql": f"ARRAY({_OF_KEY})",
+    "sqlite": f"(SELECT json_group_array(seq) FROM ({_OF_KEY}))",
+}
+FIRSTS = {
+    dialect: Statement(f"SELECT keys.connection, keys.key, {firsts} AS firsts FROM {{keys(connection text, key text)}}")
+    for dialect, firsts in _FIRSTS.items()
+}
 HOLD = Statement(
-    "UPDATE deliveries SET state = 'held', at = :at, cause = NULL WHERE connection = :connection AND seq {seqs:bigint}"
+    f"UPDATE deliveries SET state = 'held', at = :at, cause = NULL FROM {PAIRS} WHERE {MINE}"
     " AND state IN ('expected', 'received', 'waiting')"
 )
 START = Statement(
-    "UPDATE deliveries SET state = 'started', at = :at, attempts = attempts + 1, due = NULL"
-    " WHERE connection = :connection AND seq {seqs:bigint} AND state IN ('expected', 'received', 'waiting')"
-    " RETURNING seq"
+    f"UPDATE deliveries SET state = 'started', at = :at, attempts = attempts + 1, due = NULL FROM {PAIRS} WHERE {MINE}"
+    " AND state IN ('expected', 'received', 'waiting') RETURNING deliveries.connection, deliveries.seq"
 )
 DELIVER = Statement(
-    "UPDATE deliveries SET state = 'delivered', at = :at, cause = NULL"
-    " WHERE connection = :connection AND seq {seqs:bigint} AND state = 'started'"
+    f"UPDATE deliveries SET state = 'delivered', at = :at, cause = NULL FROM {PAIRS} WHERE {MINE} AND state = 'started'"
 )
 UNTRIED = Statement(
-    "UPDATE deliveries SET state = 'received', at = :at, attempts = attempts - 1"
-    " WHERE connection = :connection AND seq {seqs:bigint} AND state = 'started'"
+    f"UPDATE deliveries SET state = 'received', at = :at, attempts = attempts - 1 FROM {PAIRS} WHERE {MINE}"
+    " AND state = 'started'"
 )
 END = Statement(
-    "UPDATE deliveries SET at = :at, state = ends.state, cause = ends.cause, answer = ends.answer,"
-    " reference = ends.reference, due = ends.due, doubt = ends.doubt FROM {ends(seq bigint, state text, cause text,"
-    " answer text, reference text, due float8, doubt smallint)} WHERE deliveries.connection = :connection"
-    " AND deliveries.seq = ends.seq AND deliveries.state = 'started'"
+    "UPDATE deliveries SET at = :at, state = pairs.state, cause = pairs.cause, answer = pairs.answer,"
+    " reference = pairs.reference, due = pairs.due, doubt = pairs.doubt FROM {pairs(connection text, seq bigint,"
+    " state text, cause text, answer text, reference text, due float8, doubt smallint)}"
+    f" WHERE {MINE} AND deliveries.state = 'started'"
 )
 CLOCKS = {"sqlite": ":now", "postgresql": "CAST(extract(epoch FROM clock_timestamp()) AS float8)"}
 TURN = {
     dialect: Statement(
-        f"UPDATE leases SET until = {clock} + :seconds,"
-        " reached = CASE WHEN reached < :reached THEN :reached ELSE reached END WHERE name = :name AND token = :token"
-        " RETURNING (SELECT paused FROM switches WHERE connection = :connection) AS paused"
+        f"UPDATE leases SET until = {clock} + :seconds, reached = CASE WHEN leases.reached < turns.reached"
+        " THEN turns.reached ELSE leases.reached END"
+        " FROM {turns(name text, token bigint, reached bigint)}"
+        " WHERE leases.name = turns.name AND leases.token = turns.token"
+        " RETURNING leases.name, (SELECT paused FROM switches WHERE 'worker:' || connection = leases.name) AS paused"
     )
     for dialect, clock in CLOCKS.items()
 }

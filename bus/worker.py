@@ -21,8 +21,8 @@ import orjson
 import structlog
 
 from bus.api import Bus, Incoming, connection_queue
-from bus.ledger import Claimed, DatabaseFault, Finished, LeaseLost, Ledger, Transaction
-from bus.tables import DELIVERED, PARKED, RECEIVED, REFUSED, WAITING
+from bus.ledger import Ask, Claimed, DatabaseFault, Finished, LeaseLost, Ledger, Taken, Transaction
+from bus.tables import DELIVERED, FINAL, PARKED, RECEIVED, REFUSED, WAITING
 from schemas.delivery import Delivery, Done, Safety
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event, version_of
@@ -35,8 +35,6 @@ _WISH = 6 * 3600.0  # seconds that a package may ask for at most: a wrong header
 _IDENTIFIER = 200  # characters: as in the shared record `system-reference`
 _GLANCE = 0.2
 _TEXT = 1000  # characters of a cause or an answer that are kept
-_BUSY = 16  # events that arrived for one commit: from there on more of them share one
-_LINGER, _LINGER_BUSY, _LINGER_ENDED = 0.004, 0.025, 0.015  # seconds from one commit to the next
 _LONG = 900.0  # seconds after which a call is taken for one that never comes back
 _CACHE = 5000
 SCHEDULE = (1, 5, 30, 120, 600, 1800, 3600, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)  # seconds, then the last one
@@ -93,6 +91,25 @@ class _Arrival:
     received: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one worker brings to a commit of its team: what ended, and what arrived."""
+
+    worker: Worker
+    token: int
+    began: float
+    ended: Sequence[Ended]
+    arrived: Sequence[_Arrival]
+
+    @property
+    def reached(self) -> int:
+        return max((one.seqs[-1] for one in self.arrived), default=0)
+
+    @property
+    def finished(self) -> list[Finished]:
+        return [item.finished for item in self.ended]
+
+
 @dataclass(slots=True)
 class _Lane:
     """The deliveries of one key in hand, from the first one claimed to the last one written. Once `stopped` nothing of
@@ -144,14 +161,27 @@ class Breaker:
             return was_open
 
 
+class Team(Protocol):
+    """Commits the turns of several workers together; `bus.team.Team` does."""
+
+    def join(self, worker: Worker) -> None: ...
+
+    def leave(self, worker: Worker) -> None:
+        """Returns when no turn of this worker is under way any more."""
+        ...
+
+    def wake(self) -> None: ...
+
+
 class Worker:
     """Runs one connection until told to stop. Several may be started for a connection: one is active, by a lease.
 
-    `rate`: deliveries per second at most, or None. `clock` is monotonic; the ledger's clock decides on due times.
+    Its thread waits for the lease and holds it while `team` takes its turns; its lanes call the package. `rate`:
+    deliveries per second at most, or None. `clock` is monotonic; the ledger's clock decides on due times.
     """
 
     def __init__(
-        self, connection: str, ledger: Ledger, bus: Bus, handler: Handler, desk: Desk, *, owner: str,
+        self, connection: str, ledger: Ledger, bus: Bus, handler: Handler, desk: Desk, team: Team, *, owner: str,
         rate: float | None = None, patience: float = PATIENCE, lease: float = _LEASE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
@@ -159,10 +189,10 @@ class Worker:
         self.breaker = Breaker(clock)
         self.beat = clock()
         self.active = False
-        self._ledger, self._bus, self._handler, self._desk = ledger, bus, handler, desk
+        self._ledger, self._bus, self._handler, self._desk, self._team = ledger, bus, handler, desk, team
         # Each worker has a name of its own: one that replaces a sluggish one must wait for its lease to end.
         self._owner = f"{owner}.{next(_numbers)}"
-        self._patience, self._clock, self._lease = patience, clock, lease
+        self._patience, self._clock, self.lease = patience, clock, lease
         self._pace = _Pace(rate, clock)
         safety = handler.safety
         # Only what the package can tell twice apart is claimed far ahead: the rest would be in doubt after a stop.
@@ -180,11 +210,14 @@ class Worker:
         self._due: float | None = None  # when the next delivery that waits may be tried, as far as known
         self._more = True  # something that was received before may be ready now
         self._left = False  # or will be when something in hand has ended
-        self._ready = threading.Condition()
-        self._asleep = False
+        self._gate = threading.Lock()  # of the lanes
         self._poked = True
-        self._turned = float("-inf")
-        self._linger = _LINGER
+        self._next_at = float("-inf")
+        self._next_net = float("-inf")
+        self._token = 0
+        self._crew: _Crew | None = None
+        self._unsure = False
+        self._failure: Exception | None = None
         self._failing_over = False
         self._ours_until = float("-inf")
         self._denied = False
@@ -213,9 +246,8 @@ class Worker:
 
     def poke(self) -> None:
         """Look for work now."""
-        with self._ready:
-            self._poked = True
-            self._ready.notify_all()
+        self._poked = True
+        self._team.wake()
 
     # --- leading ------------------------------------------------------------------------------------------------
 
@@ -223,16 +255,16 @@ class Worker:
         name = f"worker:{self.connection}"
         started = self._clock()
         with self._ledger.transaction() as tx:
-            token = tx.take_lease(name, self._owner, self._lease)
+            token = tx.take_lease(name, self._owner, self.lease)
             identity = tx.identity()
             if token is not None:
                 settling = self._safety.settling.total_seconds()
                 parked = tx.recover(self.connection, doubtful=self._safety.idempotency, settling=settling)
                 self._tell(tx, parked)
                 self._look_around(tx)
-        self._identity, self._ours_until = identity, started + self._lease
+        self._identity, self._ours_until = identity, started + self.lease
         if token is None:
-            stop.wait(min(1.0, self._lease / 3))
+            stop.wait(min(1.0, self.lease / 3))
         return token
 
     def _tell(self, tx: Transaction, parked: Sequence[tuple[Claimed, str]]) -> None:
@@ -250,14 +282,22 @@ class Worker:
             kwargs={"stop": over}, name=f"receive {self.connection}", daemon=True,
         )  # fmt: skip
         receiver.start()
-        crew = _Crew(self._safety.concurrency, f"lane {self.connection}")
+        self._crew = _Crew(self._safety.concurrency, f"lane {self.connection}")
+        self._token, self._failure, self._poked, self._unsure = token, None, True, False
+        self._team.join(self)
         try:
-            self._cycle(token, crew, stop, receiver)
+            while not stop.is_set():
+                if self._failure is not None:
+                    raise self._failure
+                if not receiver.is_alive():
+                    raise BusUnavailable("nobody receives any more")
+                stop.wait(_GLANCE)
         finally:
+            self._team.leave(self)
             over.set()
             self._failing_over = True
-            crew.close()  # what has not begun ends as not tried: it did not die as started
-            self._farewell(token)
+            self._crew.close()  # what has not begun ends as not tried: it did not die as started
+            self._farewell()
             self._running, self._failing_over, self._denied, self._paused = 0, False, False, False
             self._ended.clear()
             self._lanes.clear()
@@ -267,115 +307,136 @@ class Worker:
                 self._settle([self._inbox.popleft() for _ in range(len(self._inbox))], received=False)
                 receiver.join(timeout=_GLANCE)
 
-    def _cycle(self, token: int, crew: _Crew, stop: threading.Event, receiver: threading.Thread) -> None:
-        next_net, unsure = self._clock() + _NET_EVERY, False
-        while not stop.is_set():
-            if not receiver.is_alive():
-                raise BusUnavailable("nobody receives any more")
-            self.beat = self._clock()
-            self._wait(stop)
-            ended = [self._ended.popleft() for _ in range(len(self._ended))]
-            arrived = [self._inbox.popleft() for _ in range(len(self._inbox))]
-            self._running -= len(ended)
-            try:
-                with self._fenced(token, arrived) as tx:
-                    self._commit(tx, ended)
-                    if unsure:
-                        tx.put_back(self.connection, self._in_hand)
-                        self._more = True
-                    if self._clock() >= next_net:
-                        self._look_around(tx)
-                        next_net = self._clock() + _NET_EVERY
-                    claimed, deliveries = self._claim(tx, arrived, ended)
-            except BusUnavailable:
-                # What ended is still to be written, by the next transaction that succeeds. This one may have been
-                # committed all the same: then its claims are started for the ledger and in nobody's hands.
-                self._keep(ended, arrived)
-                unsure = True
-                stop.wait(0.2)
-                continue
-            except LeaseLost:
-                self._inbox.extendleft(reversed(arrived))
-                raise
-            except Exception as error:  # what one handler returned must not stop the others
-                self._inbox.extendleft(reversed(arrived))
-                if not ended:
-                    raise
-                _log.error("outcomes written apart", connection=self.connection, error=type(error).__name__)
-                self._commit_apart(token, ended)
-                continue
-            unsure = False
-            self._committed(ended)
-            self._settle(arrived, received=True)
-            self._start(crew, claimed, deliveries)
-            self._turned = self._clock()
-            self._linger = _LINGER_BUSY if sum(len(one.seqs) for one in arrived) >= _BUSY else _LINGER
+    # --- turns: the team's thread calls these -------------------------------------------------------------------
 
-    def _wait(self, stop: threading.Event) -> None:
-        """Until there is something to write or to start; and a moment longer, so that what comes at nearly the same
-        time shares a commit, when nothing that could be started waits for it."""
-        with self._ready:
-            self._asleep = True
-            woken = self._ready.wait_for(
-                lambda: self._poked or self._ended or self._inbox or stop.is_set(), self._timeout()
-            )
-            self._asleep = False
-            self._more = self._more or self._poked or not woken
-            self._poked = False
-        linger = self._linger if self._inbox else _LINGER_ENDED
-        left = self._turned + linger - self._clock()
-        if left > 0 and not self._more:
-            time.sleep(left)
+    @property
+    def urgent(self) -> bool:
+        """Something could be started, or its package is waited for by events that have arrived."""
+        return self._more
+
+    @property
+    def arrivals(self) -> int:
+        return sum(len(one.seqs) for one in self._inbox)
+
+    def waits(self) -> float:
+        """Seconds until this worker wants a turn; 0 when it has something to write or to start."""
+        if self._ended or self._inbox or self._poked:
+            return 0.0
+        return max(0.0, self._next_at - self._clock())
+
+    def begin(self) -> Turn:
+        """Take out what a turn is about; `went`, `failed` or `stumbled` must follow."""
+        self.beat = self._clock()
+        if not (self._ended or self._inbox) or self._poked:
+            self._more, self._poked = True, False
+        ended = [self._ended.popleft() for _ in range(len(self._ended))]
+        arrived = [self._inbox.popleft() for _ in range(len(self._inbox))]
+        self._running -= len(ended)
+        return Turn(self, self._token, self.beat, ended, arrived)
+
+    def settle(self, tx: Transaction, turn: Turn, *, paused: bool) -> Ask | None:
+        """After the outcomes were written: what they bring. What this worker wants to start now."""
+        self._paused = paused
+        self._conclude(tx, turn.ended)
+        if self._unsure:
+            tx.put_back(self.connection, self._in_hand - {item.finished.seq for item in turn.ended})
+        if self._unsure or self._clock() >= self._next_net:
+            self._look_around(tx)
+        return self._ask(turn)
+
+    def show(self, tx: Transaction, taken: Taken) -> tuple[list[Claimed], dict[int, Delivery]]:
+        """What of the claimed can be started, and what the handler gets."""
+        if self._more:
+            self._due = tx.next_due(self.connection)
+        self._left = taken.more or (self._left and not self._room()) or (self._more and not self._room())
+        self._more = False
+        self._held |= taken.held
+        shown = self._shown(tx, taken.claimed)
+        return [c for c in taken.claimed if c.seq in shown], shown
+
+    def went(self, turn: Turn, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
+        """The commit is made: go on."""
+        self._ours_until = turn.began + self.lease
+        self._unsure = False
+        self._committed(turn.ended)
+        self._settle(turn.arrived, received=True)
+        self._start(claimed, deliveries)
+        self._next_at = self._clock() + self._timeout()
+
+    def undone(self) -> None:
+        """A commit of several turns failed: what this worker learnt in it is not so."""
+        self._unsure = True
+
+    def failed(self, turn: Turn) -> None:
+        """The database is away. What ended is still to be written, by the next transaction that succeeds. This one may
+        have been committed all the same: then its claims are started for the ledger and in nobody's hands."""
+        self._keep(turn)
+        self._unsure = True
+
+    def stumbled(self, turn: Turn, error: Exception) -> None:
+        """A turn of this worker alone failed: what one handler returned must not stop the others."""
+        if isinstance(error, LeaseLost) or not turn.ended:
+            self._keep(turn)
+            self._failure = error
+            return
+        _log.error("outcomes written apart", connection=self.connection, error=type(error).__name__)
+        self._inbox.extendleft(reversed(turn.arrived))
+        try:
+            self._commit_apart(turn.ended)
+        except LeaseLost as lost:
+            self._failure = lost
 
     def _look_around(self, tx: Transaction) -> None:
         """The net, now and then: nothing depends on what this worker remembers."""
         tx.release_orphans(self.connection)
         self._held = tx.held_keys(self.connection)
         self._due = tx.next_due(self.connection)
-        self._more = True
+        self._more, self._next_net = True, self._clock() + _NET_EVERY
 
     @contextmanager
-    def _fenced(self, token: int, arrived: Sequence[_Arrival] = ()) -> Iterator[Transaction]:
-        """A transaction that only the owner of the lease can commit. It prolongs the lease."""
-        started = self._clock()
-        reached = max((one.seqs[-1] for one in arrived), default=0)
+    def _fenced(self) -> Iterator[Transaction]:
+        """A transaction of its own, that only the owner of the lease can commit. It prolongs the lease."""
+        began = self._clock()
         with self._ledger.transaction() as tx:
-            self._paused = tx.turn(self.connection, token, self._lease, reached=reached)
+            turns = tx.turn({self.connection: (self._token, 0)}, self.lease)
+            if self.connection not in turns:
+                raise LeaseLost(self.connection)
             yield tx
-        self._ours_until = started + self._lease
+        self._ours_until = began + self.lease
 
-    def _keep(self, ended: Sequence[Ended], arrived: Sequence[_Arrival] = ()) -> None:
-        self._inbox.extendleft(reversed(arrived))
-        self._ended.extendleft(reversed(ended))
-        self._running += len(ended)
+    def _keep(self, turn: Turn) -> None:
+        self._inbox.extendleft(reversed(turn.arrived))
+        self._ended.extendleft(reversed(turn.ended))
+        self._running += len(turn.ended)
 
-    def _commit_apart(self, token: int, ended: Sequence[Ended]) -> None:
+    def _commit_apart(self, ended: Sequence[Ended]) -> None:
         """One by one, so that what cannot be written is parked alone."""
         left = deque(ended)
         try:
             while left:
-                self._commit_one(token, left[0])
+                self._commit_one(left[0])
                 self._committed([left.popleft()])
         except BusUnavailable:
-            self._keep(left)
+            self._ended.extendleft(reversed(left))
+            self._running += len(left)
 
-    def _commit_one(self, token: int, item: Ended) -> None:
+    def _commit_one(self, item: Ended) -> None:
         try:
-            with self._fenced(token) as tx:
+            with self._fenced() as tx:
                 self._commit(tx, [item])
         except (LeaseLost, BusUnavailable):
             raise
         except Exception as error:
             reason = error.reason if isinstance(error, HubError) else type(error).__name__
             parked = replace(item.finished, state=PARKED, cause=f"résultat impossible à enregistrer ({reason})")
-            with self._fenced(token) as tx:
+            with self._fenced() as tx:
                 self._commit(tx, [Ended(item.delivery, parked)])
 
     def _timeout(self) -> float:
-        longest = self._lease / 4
+        longest = self.lease / 4
         if self.breaker.resting:
             return min(longest, self.breaker.resting)
-        if self._paused or not self._room():  # what ends wakes us
+        if self._paused or self._denied or not self._room():  # what ends wakes us
             return longest
         if self._more:
             return 0.0
@@ -386,11 +447,8 @@ class Worker:
             return 1 if self._running == 0 and self.breaker.resting == 0.0 else 0
         return max(0, self._ahead - self._running)
 
-    def _claim(
-        self, tx: Transaction, arrived: Sequence[_Arrival], ended: Sequence[Ended]
-    ) -> tuple[list[Claimed], dict[int, Delivery]]:  # fmt: skip
-        """Receive what arrived, and start what may run now."""
-        for one in arrived:
+    def _ask(self, turn: Turn) -> Ask | None:
+        for one in turn.arrived:
             self._remember(one.views)
         room = self._room()
         if not self._running:
@@ -399,21 +457,11 @@ class Worker:
             room = 0
         if self._due is not None and self._due <= self._ledger.now():
             self._due, self._more = None, True
-        seqs = [seq for one in arrived for seq in one.seqs]
+        seqs = [seq for one in turn.arrived for seq in one.seqs]
         if not (seqs or (room and self._more)):
-            return [], {}
-        in_hand = set() if self._single else self._in_hand - {item.finished.seq for item in ended}
-        taken = tx.take(
-            self.connection, room, one_per_key=self._single, busy=self._running > 0, arrived=seqs, in_hand=in_hand,
-            stored=self._more,
-        )  # fmt: skip
-        if room and self._more:
-            self._due = tx.next_due(self.connection)
-        self._left = taken.more or (self._left and not room) or (self._more and not room)
-        self._more = False
-        self._held |= taken.held
-        shown = self._shown(tx, taken.claimed)
-        return [c for c in taken.claimed if c.seq in shown], shown
+            return None
+        in_hand = set() if self._single else self._in_hand - {item.finished.seq for item in turn.ended}
+        return Ask(self.connection, room, self._single, self._running > 0, seqs, in_hand, self._more)
 
     def _shown(self, tx: Transaction, claimed: Sequence[Claimed]) -> dict[int, Delivery]:
         """What the handler gets; one that cannot be made is parked, and stops no other."""
@@ -434,10 +482,16 @@ class Worker:
             return {}
 
     def _commit(self, tx: Transaction, ended: Sequence[Ended]) -> None:
+        tx.end({self.connection: [item.finished for item in ended]})
+        self._conclude(tx, ended)
+
+    def _conclude(self, tx: Transaction, ended: Sequence[Ended]) -> None:
+        """What written outcomes bring: followers that go on, events, references, a pause."""
         if not ended:
             return
         finished = [item.finished for item in ended]
-        tx.finish(self.connection, finished, followers=1 if self._single else 500, held=self._held)
+        over = [one.seq for one in finished if one.state in FINAL and one.order_key in self._held]
+        tx.release(self.connection, over, 1 if self._single else 500)
         self._desk.settle(tx, self.connection, ended)
         if self._hurry:
             tx.hurry(self.connection)
@@ -445,13 +499,12 @@ class Worker:
         if denied:
             tx.pause(self.connection, denied[0])
             self._paused = True
-        self._more = self._more or self._left or self._hurry or any(
-            one.state != DELIVERED or one.order_key in self._held for one in finished
-        )  # fmt: skip
+        news = any(one.state != DELIVERED or one.order_key in self._held for one in finished)
+        self._more = self._more or self._left or self._hurry or news
 
     def _committed(self, ended: Sequence[Ended]) -> None:
         self._hurry = self._hurry and not ended
-        with self._ready:
+        with self._gate:
             for item in ended:
                 self._views.pop(item.finished.seq, None)
                 self._in_hand.discard(item.finished.seq)
@@ -461,13 +514,13 @@ class Worker:
                     if not lane.unwritten:
                         del self._lanes[item.finished.order_key]
 
-    def _farewell(self, token: int) -> None:
+    def _farewell(self) -> None:
         """Write what ended and give the lease back; if we cannot, the next owner recovers."""
         ended = list(self._ended)
         try:
-            with self._fenced(token) as tx:
+            with self._fenced() as tx:
                 self._commit(tx, ended)
-                tx.give_back(f"worker:{self.connection}", token)
+                tx.give_back(f"worker:{self.connection}", self._token)
         except (LeaseLost, BusUnavailable):
             _log.warning("outcomes left to the next worker", connection=self.connection, count=len(ended))
 
@@ -495,7 +548,7 @@ class Worker:
         if received:
             arrival = _Arrival(sorted(received), views)
             self._inbox.append(arrival)
-            self._wake()
+            self._team.wake()
             arrival.settled.wait()
             if not arrival.received:
                 raise BusUnavailable("this worker ends")
@@ -505,11 +558,6 @@ class Worker:
             one.received = received
             one.settled.set()
 
-    def _wake(self) -> None:
-        if self._asleep:
-            with self._ready:
-                self._ready.notify_all()
-
     def _remember(self, views: Mapping[int, Event]) -> None:
         self._views.update(views)
         while len(self._views) > _CACHE:
@@ -517,11 +565,11 @@ class Worker:
 
     # --- lanes --------------------------------------------------------------------------------------------------
 
-    def _start(self, crew: _Crew, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
+    def _start(self, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
         if not claimed:
             return
         work: list[Callable[[], None]] = []
-        with self._ready:
+        with self._gate:
             self._running += len(claimed)
             self._in_hand.update(c.seq for c in claimed)
             for item in claimed:
@@ -534,7 +582,8 @@ class Worker:
                         work.append(lambda lane=lane: self._run_lane(lane))  # type: ignore[misc]
         for group in self._batches(claimed) if self._safety.batch > 1 else ():
             work.append(lambda group=group: self._together([(c, deliveries[c.seq]) for c in group]))  # type: ignore[misc]
-        crew.put(work)
+        assert self._crew is not None
+        self._crew.put(work)
 
     def _batches(self, claimed: Sequence[Claimed]) -> list[list[Claimed]]:
         """For packages that take many deliveries in one call: one of each key, and alone what must be looked up."""
@@ -544,7 +593,7 @@ class Worker:
 
     def _run_lane(self, lane: _Lane) -> None:
         while True:
-            with self._ready:
+            with self._gate:
                 if not lane.items:
                     lane.running = False
                     return
@@ -638,7 +687,7 @@ class Worker:
 
     def _end(self, ended: Ended) -> None:
         self._ended.append(ended)
-        self._wake()
+        self._team.wake()
 
     # --- judging ------------------------------------------------------------------------------------------------
 

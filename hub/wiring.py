@@ -19,6 +19,7 @@ from bus.api import Bus
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.relay import Relay
+from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
 from hub import clients, database, procedures, webhooks
@@ -132,6 +133,7 @@ class Hub:
         self.batcher = Batcher(self.ledger, self.acceptance)
         self.relay = Relay(self.ledger, self.bus, self.desk, owner=self.owner)
         self.inlet = Inlet(self.ledger, self.bus, self.acceptance, self.origin_of_broker_user)
+        self.team = Team(self.ledger)
         self.workers: dict[str, Worker] = {}
         self.pollers: dict[str, Poller] = {}
         self._only: Sequence[str] | None = None
@@ -294,8 +296,9 @@ class Hub:
     def _start_worker(self, name: str, raccordement: Raccordement) -> None:
         rate = raccordement.configured.rate if raccordement.configured else None
         worker = Worker(
-            name, self.ledger, self.bus, ConnectorHandler(raccordement), self.desk, owner=self.owner, rate=rate
-        )
+            name, self.ledger, self.bus, ConnectorHandler(raccordement), self.desk, self.team, owner=self.owner,
+            rate=rate,
+        )  # fmt: skip
         self.workers[name] = worker
         end = self._ends[name] = threading.Event()
         self._thread(f"worker {name}", worker.run, end)
@@ -333,6 +336,8 @@ class Hub:
     def _replace_stale(self) -> None:
         """A worker whose loop no longer turns, or whose package never answers, is told to end and replaced. The new one
         waits until the lease of the old one is over, then settles what that left as started."""
+        if self.team.stuck(_STILL):
+            self.team = Team(self.ledger)
         for name, worker in list(self.workers.items()):
             if worker.stale(_STILL) and name in self.raccordements:
                 _log.error("worker replaced", connection=name)

@@ -13,6 +13,7 @@ from bus.api import Outgoing, connection_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger, Transaction
 from bus.relay import Relay
+from bus.team import Team
 from bus.worker import Worker
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, BusUnavailable
@@ -142,7 +143,9 @@ def test_a_worker_calls_nobody_once_its_lease_may_be_over(ledger: FlakyLedger) -
 
     package = Package(act=act)
     hub = RecordingHub(ledger, EmbeddedBus(), {"famille": package})
-    worker = Worker(FAMILLE, ledger, hub.bus, package, hub.desk, owner="w", lease=50.0, clock=lambda: clock[0])
+    worker = Worker(
+        FAMILLE, ledger, hub.bus, package, hub.desk, Team(ledger), owner="w", lease=50.0, clock=lambda: clock[0]
+    )
     hub.workers = {"famille": worker}
     try:
         hub.submit(move(1, 1), move(1, 2), move(1, 3))
@@ -230,7 +233,7 @@ def test_what_a_later_event_overtook_is_sent_again(ledger: FlakyLedger) -> None:
     bus.publish([Outgoing(connection_queue(FAMILLE), b"[]")])  # something always waits
     with ledger.transaction() as tx:
         token = tx.take_lease(f"worker:{FAMILLE}", "w", 10)
-        tx.turn(FAMILLE, token or 0, 10, reached=2)
+        tx.turn({FAMILLE: (token or 0, 2)}, 10)
         tx.receive(FAMILLE, [2])
 
     relay.step()
@@ -265,7 +268,9 @@ def test_one_queue_that_may_not_be_declared_stops_nobody(ledger: FlakyLedger) ->
 
 def test_a_worker_that_replaces_a_sluggish_one_waits_for_its_lease(ledger: FlakyLedger) -> None:
     hub = RecordingHub(ledger, EmbeddedBus(), {"famille": Package()})
-    first, second = (Worker(FAMILLE, ledger, hub.bus, Package(), hub.desk, owner="same") for _ in range(2))
+    first, second = (
+        Worker(FAMILLE, ledger, hub.bus, Package(), hub.desk, Team(ledger), owner="same") for _ in range(2)
+    )
 
     assert first._acquire(threading.Event()) is not None
 

@@ -12,6 +12,7 @@ from typing import Any
 from bus.api import Bus
 from bus.ledger import Ledger
 from bus.relay import Relay
+from bus.team import Team
 from bus.worker import Worker
 from hub import procedures
 from hub.accept import Acceptance, Origin, Verdict, submit_safely
@@ -98,8 +99,9 @@ class RecordingHub:
         with ledger.transaction() as tx:
             tx.subscribe(directory.subscriptions())
         self.relay = Relay(ledger, bus, self.desk, owner="relay-1", resend_after=resend_after, tidy_every=0.5)
+        team = Team(ledger)
         self.workers = {
-            name: Worker(f"{TENANT}.{name}", ledger, bus, package, self.desk, owner="worker-1", lease=lease)
+            name: Worker(f"{TENANT}.{name}", ledger, bus, package, self.desk, team, owner="worker-1", lease=lease)
             for name, package in packages.items() if name not in outside
         }  # fmt: skip
         self.stop_event = threading.Event()

@@ -1,0 +1,133 @@
+"""The team: the workers of one process share their commits.
+
+Each worker has its lease, its lanes and its receiver; what they write goes to the ledger in one transaction, for a
+transaction costs more than what is in it. A turn that fails is tried again by its worker alone.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from bus.ledger import Claimed, LeaseLost, Ledger, Transaction
+from bus.worker import Turn, Worker
+from schemas.delivery import Delivery
+from schemas.errors import BusUnavailable
+
+_log = structlog.get_logger()
+_BUSY = 32  # events that arrived for one commit: from there on, more of them share one
+_LINGER, _LINGER_BUSY, _LINGER_ENDED = 0.002, 0.025, 0.015  # seconds from one commit to the next
+_GLANCE = 0.25  # seconds without a worker that wants a turn
+_AWAY = 0.2  # seconds until a database that was away is asked again
+
+Started = tuple[Sequence[Claimed], Mapping[int, Delivery]]
+
+
+class Team:
+    """Runs from the first worker that joins until the last one leaves."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._members: list[Worker] = []
+        self._gate = threading.Condition()
+        self._asleep = False
+        self._woken = False
+        self._turning = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._turned = float("-inf")
+        self._linger = _LINGER
+        self._began = 0.0
+
+    def join(self, worker: Worker) -> None:
+        with self._gate:
+            self._members.append(worker)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="team", daemon=True)
+                self._thread.start()
+        self.wake()
+
+    def leave(self, worker: Worker) -> None:
+        with self._gate:
+            self._members.remove(worker)
+        if self._turning.acquire(timeout=30):  # a round that never ends must not keep the others from theirs
+            self._turning.release()
+
+    def wake(self) -> None:
+        self._woken = True
+        if self._asleep:
+            with self._gate:
+                self._gate.notify_all()
+
+    def stuck(self, seconds: float) -> bool:
+        """Whether a round has been under way for that long."""
+        return self._turning.locked() and time.monotonic() - self._began > seconds
+
+    def _run(self) -> None:
+        while True:
+            self._wait()
+            with self._turning:
+                with self._gate:
+                    members = list(self._members)
+                    if not members:
+                        self._thread = None
+                        return
+                self._began = time.monotonic()
+                turns = [worker.begin() for worker in members if worker.waits() == 0.0]
+                if turns:
+                    self._linger = _LINGER_BUSY if _arrived(turns) >= _BUSY else _LINGER
+                    self._take(turns)
+            self._turned = time.monotonic()
+
+    def _wait(self) -> None:
+        """Until a worker wants a turn; and a moment longer, so that what comes at nearly the same time shares a commit,
+        when nothing that could be started waits for it."""
+        with self._gate:
+            self._asleep = True
+            if not self._woken:
+                self._gate.wait(min((worker.waits() for worker in self._members), default=_GLANCE))
+            self._asleep = self._woken = False
+            wanting = [worker for worker in self._members if worker.waits() == 0.0]
+        if not wanting or any(worker.urgent for worker in wanting):
+            return
+        arrived = any(worker.arrivals for worker in wanting)
+        left = self._turned + (self._linger if arrived else _LINGER_ENDED) - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+
+    def _take(self, turns: Sequence[Turn]) -> None:
+        try:
+            with self._ledger.transaction() as tx:
+                started = self._commit(tx, turns)
+        except BusUnavailable:
+            for turn in turns:
+                turn.worker.failed(turn)
+            time.sleep(_AWAY)
+        except Exception as error:
+            if len(turns) == 1:
+                turns[0].worker.stumbled(turns[0], error)
+            else:
+                for turn in turns:
+                    turn.worker.undone()
+                    self._take([turn])
+        else:
+            for turn in turns:
+                claimed, deliveries = started.get(turn.worker.connection, ((), {}))
+                turn.worker.went(turn, claimed, deliveries)
+
+    def _commit(self, tx: Transaction, turns: Sequence[Turn]) -> dict[str, Started]:
+        held = tx.turn({turn.worker.connection: (turn.token, turn.reached) for turn in turns}, turns[0].worker.lease)
+        for turn in turns:
+            if turn.worker.connection not in held:
+                raise LeaseLost(turn.worker.connection)
+        tx.end({turn.worker.connection: turn.finished for turn in turns})
+        asks = [turn.worker.settle(tx, turn, paused=held[turn.worker.connection]) for turn in turns]
+        taken = tx.take([ask for ask in asks if ask is not None])
+        workers = {turn.worker.connection: turn.worker for turn in turns}
+        return {connection: workers[connection].show(tx, found) for connection, found in taken.items()}
+
+
+def _arrived(turns: Sequence[Turn]) -> int:
+    return max((len(one.seqs) for turn in turns for one in turn.arrived), default=0)
