@@ -43,7 +43,7 @@ SILENT = replace(COSTS, standing={})
 # --- the simulation obeys the laws of queues ------------------------------------------------------------------------
 
 
-def mean_wait(service: Callable[[random.Random], float], rate: float, servers: int = 1, number: int = 60_000) -> float:
+def mean_wait(service: Callable[[random.Random], float], rate: float, servers: int = 1, number: int = 40_000) -> float:
     """The mean time in a station to which so many come by chance."""
     clock, chance = Clock(), random.Random(7)
     times: list[float] = []
