@@ -15,7 +15,7 @@ from hub.faults.recorder import Book
 from hub.faults.town import TARGETS, TENANT, Town
 
 VISIBLE = (REFUSED, PARKED, HELD, SKIPPED)
-MOVING = ("expected", "sent", "received", "started", "waiting")
+MOVING = ("expected", "received", "started", "waiting")
 
 
 @dataclass(slots=True)
