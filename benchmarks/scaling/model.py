@@ -58,60 +58,69 @@ class Assumptions:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Seconds. `each`: per event at the gateway and the door, per delivery elsewhere. `alone`: what comes on top for a
-    batch, or a message, whatever its size. `standing`: per connection, in each second, when nothing happens."""
+    """Seconds. `each`: per event at the gateway and the door, per delivery elsewhere, when all is gathered. `alone`: on
+    top of it for a delivery that shares no message with another; at the door, for a batch whatever its size. `round`:
+    of a commit or a round whatever is in it. `standing`: per connection, in each second, when nothing happens."""
 
     gateway: float
     door_alone: float
     door_each: float
     relay_each: float
     relay_alone: float
-    relay_round: float  # of a round, whatever is in it
+    relay_round: float
     worker_each: float
     worker_alone: float
+    worker_round: float
     broker_each: float
     broker_alone: float
     database_accept: float
     database_relay: float
     database_worker: float
-    transaction: float
-    transactions: float  # of a worker for a delivery that comes alone
+    database_alone: float
+    database_round: float
     disk: float
     standing: Mapping[str, float] = field(default_factory=dict)
 
 
-_ROUND = 1  # transactions of a round of the relay: how far it is, it notes now and then
 _STEPS = 2  # of a worker for a delivery: receipt with the attempt, outcome
+_COMMITS = 2 + _STEPS  # on the way of an event: acceptance, a round of the relay, and these
 
 
 def calibrated(recorded: Found, fan_out: int = len(SUBSCRIBERS)) -> Costs:
-    """The costs that the measures show. Those in full work come from each part alone; what a batch or a message costs
-    beside its content comes from events of many towns, each of which is alone in its connections."""
+    """The costs that the measures show. Those in full work come from each part alone; what comes on top of them, from
+    events of many towns, each of which is alone in its connections: they come one by one, and one of each at once."""
     stage = {name: _Stage(found) for name, found in recorded["stages"]["1"].items()}
+    accept, relay, worker = stage["gateway_batch"], stage["relay"], stage["worker"]
     number = max(recorded["towns"], key=int)
     few = recorded["towns"][number]
-    alone, slow, towns = _Stage(few["bursts"]), _Stage(few["paced"]), int(number)
-    # One round for one event when they come slowly, for one of each town when they come in bursts.
-    round_ = max(slow.of("relay") - alone.of("relay"), 0.0) / (1 - 1 / towns)
-    accept, relay, worker = stage["gateway_batch"], stage["relay"], stage["worker"]
-    broker = relay.of("broker") + worker.of("broker")
-    whole = accept.of("database") + fan_out * (relay.of("database") + worker.of("database"))
-    gathered = accept.transactions + fan_out * (relay.transactions + worker.transactions)
-    transaction = max(alone.of("database") - whole, 0.0) / max(alone.transactions - gathered, 1.0)
     sizes = {int(size): ms / 1000 for size, ms in few["door"].items()}
     low, high = min(sizes), max(sizes)
     door_each = max(sizes[high] - sizes[low], 0.0) / (high - low)
+    broker = relay.of("broker") + worker.of("broker")
+    database = accept.of("database") / fan_out + relay.of("database") + worker.of("database")
+    split = {part: _split(few, part, int(number)) for part in ("relay", "worker", "database", "broker")}
+
+    def alone(part: str, each: float) -> float:
+        return max(split[part][1] / fan_out - each, 0.0)
+
     return Costs(
         gateway=stage["gateway_one"].of("gateway"), door_each=door_each, door_alone=max(sizes[low] - door_each, 0.0),
-        relay_each=1 / relay.rate, relay_round=round_,
-        relay_alone=max((alone.of("relay") - round_ / towns) / fan_out - relay.of("relay"), 0.0),
-        worker_each=worker.of("worker"), worker_alone=max(alone.of("worker") / fan_out - worker.of("worker"), 0.0),
-        broker_each=broker, broker_alone=max(alone.of("broker") / fan_out - broker, 0.0),
+        relay_each=1 / relay.rate, relay_alone=alone("relay", relay.of("relay")), relay_round=split["relay"][0],
+        worker_each=worker.of("worker"), worker_alone=alone("worker", worker.of("worker")),
+        worker_round=split["worker"][0], broker_each=broker, broker_alone=alone("broker", broker),
         database_accept=accept.of("database"), database_relay=relay.of("database"),
-        database_worker=worker.of("database"), transaction=transaction,
-        transactions=max(alone.transactions - (1 + _ROUND) / towns, 0.0) / fan_out, disk=recorded["disk_ms"] / 1000,
+        database_worker=worker.of("database"), database_alone=alone("database", database),
+        database_round=split["database"][0] / _COMMITS, disk=recorded["disk_ms"] / 1000,
         standing=_standing(recorded["towns"]),
     )  # fmt: skip
+
+
+def _split(few: Found, part: str, towns: int) -> tuple[float, float]:
+    """What a round costs whatever is in it, and an event in it: an event that comes slowly has a round to itself, those
+    of all towns that come at once share one."""
+    slow, shared = _Stage(few["paced"]).of(part), _Stage(few["bursts"]).of(part)
+    round_ = max(slow - shared, 0.0) / (1 - 1 / towns)
+    return round_, shared - round_ / towns
 
 
 class _Stage:
@@ -151,7 +160,7 @@ def demands(costs: Costs, assumed: Assumptions, *, alone: bool = True) -> dict[s
         "relay": fan * (costs.relay_each + one * costs.relay_alone),
         "worker": fan * (costs.worker_each + one * costs.worker_alone),
         "database": costs.database_accept + fan * (costs.database_relay + costs.database_worker)
-        + one * costs.transaction * fan * costs.transactions,
+        + one * fan * costs.database_alone,
         "broker": fan * (costs.broker_each + one * costs.broker_alone),
     }  # fmt: skip
 
@@ -276,14 +285,14 @@ class SimulatedHub:
     def _accept_own(self, events: float, alone: float = 0.0) -> float:
         """Of the door's time, what is neither the database's nor the disk's."""
         costs = self._costs
-        whole = alone * (costs.door_alone - costs.disk - costs.transaction) + events * costs.door_each
+        whole = alone * (costs.door_alone - costs.disk - costs.database_round) + events * costs.door_each
         return max(whole - events * costs.database_accept, 0.0)
 
     def _accepting(self, core: Server, batch: list[_Event]) -> list[Phase]:
         costs = self._costs
         for event in batch:
             event.accepted = self._clock.now
-        database = costs.transaction + len(batch) * costs.database_accept
+        database = costs.database_round + len(batch) * costs.database_accept
         return [(core, self._accept_own(len(batch), 1.0)), (self.database, database), (self.disk, costs.disk)]
 
     def _accepted(self, batch: list[_Event]) -> None:
@@ -296,7 +305,7 @@ class SimulatedHub:
         deliveries = sum(len(event.connections) for event in batch)
         own = costs.relay_round + self._messages(batch) * costs.relay_alone
         own += deliveries * max(costs.relay_each - costs.database_relay, 0.0)
-        database = _ROUND * costs.transaction + deliveries * costs.database_relay
+        database = costs.database_round + deliveries * costs.database_relay
         core = (self.machine, own) if self.machine else (None, own / self._relay_slowed)
         return [core, (self.database, database)]
 
@@ -312,30 +321,35 @@ class SimulatedHub:
                 self.broker.use(seconds, partial(receipt.put, *message))
 
     def _step(self, connection: object, number: int) -> Station[_Delivery]:
-        """Receipt, the package, outcome: of each connection, one at a time; but the package takes several."""
-        known = self._steps.get((connection, number))
-        if known is None:
+        """Receipt, the package, outcome. The connections of a worker process share its commits; a package takes several
+        calls at once."""
+        worker = hash(connection) % self._shape.worker
+        key = (connection, number) if number == 1 else (worker, number)
+        if key not in self._steps:
             then = [self._started, self._called, lambda batch: None][number]
             if number == 1:
-                calls = self._assumed.package_calls
-                seconds = self._assumed.package_seconds
-                known = Station(self._clock, lambda batch: [(None, seconds)], then, servers=calls)
+                calls, seconds = self._assumed.package_calls, self._assumed.package_seconds
+                made = Station(self._clock, lambda batch: [(None, seconds)], then, servers=calls)
             else:
-                core = self.workers[hash(connection) % self._shape.worker]
-                known = Station(self._clock, partial(self._working, core), then, most=500)
-            self._steps[(connection, number)] = known
-        return known
+                made = Station(self._clock, partial(self._working, self.workers[worker]), then, most=10_000)
+            self._steps[key] = made
+        return self._steps[key]
 
     def _working(self, core: Server, batch: list[_Delivery]) -> list[Phase]:
         costs, number = self._costs, len(batch)
-        own = (costs.worker_alone + number * costs.worker_each) / _STEPS
-        database = (costs.transactions * costs.transaction + number * costs.database_worker) / _STEPS
-        return [(core, own), (self.database, database), (self.disk, costs.disk)]
+        lonely = len({connection for _, connection in batch})
+        own = costs.worker_round + number * costs.worker_each + lonely * costs.worker_alone
+        database = number * costs.database_worker + lonely * costs.database_alone
+        return [
+            (core, own / _STEPS),
+            (self.database, costs.database_round + database / _STEPS),
+            (self.disk, costs.disk),
+        ]
 
     def _started(self, batch: list[_Delivery]) -> None:
-        for event, _ in batch:
+        for event, connection in batch:
             self.handled.append((event.at, self._clock.now - event.at, self._clock.now - event.accepted))
-        self._step(batch[0][1], 1).put(*batch)
+            self._step(connection, 1).put((event, connection))
 
     def _called(self, batch: list[_Delivery]) -> None:
         self._step(batch[0][1], 2).put(*batch)
