@@ -38,7 +38,8 @@ Tell = Callable[[str], None]
 
 COUNTS = (1, 2, 4)
 TOWNS = (1, 20)
-PACE = 20.0  # events a second of the towns, few enough that nothing is gathered
+PACE = 40.0  # events a second, few enough that each is over before the next one comes
+BURSTS = 100.0  # the same when one of each town comes at once
 BATCHES = (1, 10, 100)
 _SENDERS_APART = 10_000_000  # so that no two senders use the same number
 _WARM_UP = 200
@@ -384,15 +385,15 @@ def towns(running: Servers, seconds: float, number: int) -> Found:
 
 
 def _town_by_town(ours: Hub, hub: ScaledHub, seconds: float) -> Found:
-    _submit(ours, hub, 3.0, 1, 0)
+    _submit(ours, hub, 3.0, 1, PACE, 0)
     hub.drained()
     time.sleep(3.0)  # queues are declared, citizens are known
     idle = _idle(hub, seconds)
     found: Found = {"idle": idle}
-    ways = {"paced": 1} | ({"bursts": len(hub.tenants)} if len(hub.tenants) > 1 else {})
-    for place, (name, at_once) in enumerate(ways.items(), 1):
+    ways = {"paced": (1, PACE)} | ({"bursts": (len(hub.tenants), BURSTS)} if len(hub.tenants) > 1 else {})
+    for place, (name, (at_once, rate)) in enumerate(ways.items(), 1):
         meter, began = _Meter(hub), time.time()
-        sent = _submit(ours, hub, seconds, at_once, place * 1_000_000)
+        sent = _submit(ours, hub, seconds, at_once, rate, place * 1_000_000)
         ended = hub.drained()
         found[name] = meter.per_event(sent, idle=idle, seconds=ended - began + 1.5)
     found["door"] = {str(n): round(_door(ours, n, 3_000_000 + n * 100_000) * 1000, 3) for n in BATCHES}
@@ -420,14 +421,14 @@ def _idle(hub: ScaledHub, seconds: float) -> dict[str, float]:
     return per_second | {"transactions": round(found["transactions"] / (whole + 1.5), 3)}
 
 
-def _submit(ours: Hub, hub: ScaledHub, seconds: float, at_once: int, first: int) -> int:
+def _submit(ours: Hub, hub: ScaledHub, seconds: float, at_once: int, rate: float, first: int) -> int:
     """Events of the towns in turn, so many in one transaction, accepted by this process, which is not counted."""
     began, sent = time.time(), 0
     while time.time() - began < seconds or sent < at_once:
         some = range(sent, sent + at_once)
         _accept(ours, [(hub.tenants[n % len(hub.tenants)], [first + n]) for n in some])
         sent += at_once
-        time.sleep(max(began + sent / PACE - time.time(), 0.0))
+        time.sleep(max(began + sent / rate - time.time(), 0.0))
     return sent
 
 
