@@ -319,7 +319,8 @@ class Transaction:
         found = {}
         for tenant, pairs in by_tenant.items():
             for row in statements.KNOWN.run(self.sql, tenant=tenant, keys=pairs):
-                found[(row.tenant, row.source, row.id)] = (row.digest, row.seq)
+                if row.seq is not None:
+                    found[(tenant, row.source, row.id)] = (row.digest, row.seq)
         return found
 
     def append(self, entries: Sequence[Entry]) -> list[int | None]:

@@ -28,28 +28,38 @@ _REQUIRED = ("family_name", "birthdate")
 _LINKS = ("tenant", "system", "native_id", "citizen_id")
 _NOW = ""  # the digest of the row that says what is known now, and the name of the hub in it
 
-# CROSS JOIN: SQLite then keeps the order of the tables, where it would look for each list in every row.
-_PEOPLE = Statement("""
-    WITH found AS (
-        SELECT citizen_links.citizen_id AS id FROM {named(system text, native_id text)}
-        CROSS JOIN citizen_links WHERE citizen_links.tenant = :tenant AND citizen_links.system = named.system
-            AND citizen_links.native_id = named.native_id
-        UNION SELECT citizens.id FROM citizens WHERE citizens.tenant = :tenant AND citizens.pivot {pivots:text}
-    )
-    SELECT citizens.id, citizens.pivot, citizens.confidential, citizens.seen_at, citizen_links.system,
-        citizen_links.native_id
-    FROM found JOIN citizens ON citizens.id = found.id
-    LEFT JOIN citizen_links ON citizen_links.citizen_id = found.id
-""")
+# Each is looked up by itself, by an index: a plan for the join of a list with a table that was small when the plan was
+# made goes on reading the whole table.
+_AROUND = {
+    "sqlite": "JOIN citizens ON citizens.id = found.id LEFT JOIN citizen_links AS links ON links.citizen_id = found.id",
+    "postgresql": "CROSS JOIN LATERAL (SELECT * FROM citizens WHERE citizens.id = found.id LIMIT 1) AS citizens"
+    " LEFT JOIN LATERAL (SELECT * FROM citizen_links WHERE citizen_id = found.id OFFSET 0) AS links ON true",
+}
+_PEOPLE = {
+    dialect: Statement(f"""
+        WITH found AS (
+            SELECT (SELECT citizen_id FROM citizen_links WHERE tenant = :tenant AND system = named.system
+                AND native_id = named.native_id) AS id FROM {{named(system text, native_id text)}}
+            UNION SELECT (SELECT citizens.id FROM citizens WHERE tenant = :tenant AND pivot = pivots.digest)
+            FROM {{pivots(digest text)}}
+        )
+        SELECT found.id, citizens.pivot, citizens.confidential, citizens.seen_at, links.system, links.native_id
+        FROM found {around}
+    """)  # noqa: S608 (the text is our own)
+    for dialect, around in _AROUND.items()
+}
 _VALUES = Statement("""
-    SELECT known.citizen_id, known.field, known.digest, known.holders
-    FROM {wanted(citizen_id text, field text, digest text)}
-    CROSS JOIN citizen_values AS known WHERE known.citizen_id = wanted.citizen_id AND known.field = wanted.field
-        AND known.digest = wanted.digest
+    SELECT citizen_id, field, digest, (
+        SELECT holders FROM citizen_values AS known WHERE known.citizen_id = wanted.citizen_id
+            AND known.field = wanted.field AND known.digest = wanted.digest
+    ) AS holders FROM {wanted(citizen_id text, field text, digest text)}
 """)
+# CASE: no index but that of the citizen serves it.
 _REFERENCES = Statement("""
-    SELECT citizen_id, native_id FROM citizen_links WHERE tenant = :tenant AND system = :system
-        AND citizen_id {ids:text} ORDER BY native_id
+    SELECT citizen_id, (
+        SELECT min(CASE WHEN tenant = :tenant AND system = :system THEN native_id END) FROM citizen_links
+        WHERE citizen_links.citizen_id = asked.citizen_id
+    ) AS native_id FROM {asked(citizen_id text)}
 """)
 _OPEN = Insert(citizens)
 _NAME = Statement(
@@ -103,7 +113,10 @@ class Citizens:
         """Read what concerns these people, and what is known of these values."""
         named = {(r["system"], r["id"]) for person in people for r in person.get("references", ())}
         pivots = {pivot for person in people if (pivot := self._pivot_of(person)) is not None}
-        for row in _PEOPLE.run(self._tx.sql, tenant=tenant, named=sorted(named), pivots=sorted(pivots)):
+        people_of = _PEOPLE[self._tx.sql.dialect.name]
+        for row in people_of.run(
+            self._tx.sql, tenant=tenant, named=sorted(named), pivots=[(p,) for p in sorted(pivots)]
+        ):
             if row.id not in self._by_id:
                 self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot))
                 if row.seen_at < self._tx.now - 86_400:
@@ -270,9 +283,8 @@ class Citizens:
 
     def _read_values(self, wanted: Collection[tuple[str, str, str]]) -> None:
         if wanted:
-            self._values |= {key: {} for key in wanted}
             for row in _VALUES.run(self._tx.sql, wanted=sorted(wanted)):
-                self._values[(row.citizen_id, row.field, row.digest)] = orjson.loads(row.holders)
+                self._values[(row.citizen_id, row.field, row.digest)] = orjson.loads(row.holders or "{}")
 
     def _pivot_of(self, person: Person) -> str | None:
         found = self._pivots_of.get(id(person))
@@ -301,11 +313,9 @@ def _ambiguous() -> InvalidMessage:
 
 def reference_of(tx: Transaction, tenant: str, system: str, citizen_ids: Iterable[str]) -> dict[str, str]:
     """The identifier that one system gives to each of these citizens; where it has several, the first in order."""
-    ids = sorted(set(citizen_ids))
-    found: dict[str, str] = {}
-    for row in _REFERENCES.run(tx.sql, tenant=tenant, system=system, ids=ids) if ids else ():
-        found.setdefault(row.citizen_id, row.native_id)
-    return found
+    asked = [(citizen_id,) for citizen_id in sorted(set(citizen_ids))]
+    rows = _REFERENCES.run(tx.sql, tenant=tenant, system=system, asked=asked) if asked else ()
+    return {row.citizen_id: row.native_id for row in rows if row.native_id is not None}
 
 
 @lru_cache(maxsize=16_384)

@@ -43,18 +43,23 @@ _STEP = (
     "mark",
 )
 
-# CROSS JOIN: SQLite then keeps the order of the tables. A hub id is a claim until its tenant is checked here.
-_REQUESTS = Statement("""
-    WITH found AS (
-        SELECT request_links.request_id AS id FROM {named(system text, native_id text)}
-        CROSS JOIN request_links WHERE request_links.tenant = :tenant AND request_links.system = named.system
-            AND request_links.native_id = named.native_id
-        UNION SELECT requests.id FROM requests WHERE requests.id {ids:text}
-    )
-    SELECT requests.*, request_links.system, request_links.native_id
-    FROM found JOIN requests ON requests.id = found.id AND requests.tenant = :tenant
-    LEFT JOIN request_links ON request_links.request_id = found.id
-""")
+# As in `hub.citizens`. A hub id is a claim until its tenant is checked here.
+_AROUND = {
+    "sqlite": "JOIN requests ON requests.id = found.id LEFT JOIN request_links AS links ON links.request_id = found.id",
+    "postgresql": "CROSS JOIN LATERAL (SELECT * FROM requests WHERE requests.id = found.id LIMIT 1) AS requests"
+    " LEFT JOIN LATERAL (SELECT * FROM request_links WHERE request_id = found.id OFFSET 0) AS links ON true",
+}
+_REQUESTS = {
+    dialect: Statement(f"""
+        WITH found AS (
+            SELECT (SELECT request_id FROM request_links WHERE tenant = :tenant AND system = named.system
+                AND native_id = named.native_id) AS id FROM {{named(system text, native_id text)}}
+            UNION SELECT claimed.id FROM {{claimed(id text)}}
+        )
+        SELECT requests.*, links.system, links.native_id FROM found {around} WHERE requests.tenant = :tenant
+    """)  # noqa: S608 (the text is our own)
+    for dialect, around in _AROUND.items()
+}
 _REQUESTS_OF = Statement("SELECT DISTINCT request_id FROM request_people WHERE citizen_id {ids:text}")
 _OPEN = Insert(requests)
 _CHANGE = Statement("""
@@ -107,8 +112,9 @@ class Requests:
         self._steps: list[dict[str, Any]] = []
 
     def prefetch(self, tenant: str, references: Iterable[Reference], ids: Iterable[str]) -> None:
-        named = sorted(set(references))
-        for row in _REQUESTS.run(self._tx.sql, tenant=tenant, named=named, ids=sorted(set(ids))):
+        named, claimed = sorted(set(references)), [(request_id,) for request_id in sorted(set(ids))]
+        statement = _REQUESTS[self._tx.sql.dialect.name]
+        for row in statement.run(self._tx.sql, tenant=tenant, named=named, claimed=claimed):
             if row.id not in self._by_id:
                 self._by_id[row.id] = _request(row._mapping)
             if row.system is not None:
