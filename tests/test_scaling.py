@@ -230,7 +230,7 @@ def test_costs_are_found_again_in_what_was_measured() -> None:
     assert (costs.gateway, costs.disk) == (0.001, 0.0002)
     assert (costs.door_each, costs.door_alone) == pytest.approx((0.0005, 0.0015))
     assert (costs.worker_each, costs.worker_alone, costs.worker_round) == pytest.approx((0.0002, 0.00098, 0.002))
-    assert (costs.relay_each, costs.relay_alone) == pytest.approx((0.00004, 0.0001))
+    assert (costs.relay_each, costs.relay_alone) == pytest.approx((0.000055, 0.0001))
     assert (costs.broker_each, costs.broker_alone) == pytest.approx((0.00001, 0.0002))
     assert costs.relay_round == pytest.approx(0.001)
     assert (costs.database_alone, costs.database_round) == pytest.approx((0.00066, 0.001))
