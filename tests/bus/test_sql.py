@@ -46,6 +46,17 @@ def test_rows_come_back_as_they_were_written(sql: Connection) -> None:
     assert sorted((dict(row) for row in found), key=str) == sorted(ROWS, key=str)
 
 
+@pytest.mark.parametrize("text", ["NULL", "", "a\nb", "\\n", 'a\\"b', "{é,œ}", "\x7f", "it's ☎", "\\", " x "])
+def test_any_text_comes_back_from_a_list(sql: Connection, text: str) -> None:
+    Insert(things).run(sql, [ROWS[0] | {"name": text}, ROWS[1]])
+
+    same = Statement("SELECT name FROM things WHERE name {names:text}")
+    joined = Statement("SELECT things.name FROM {asked(name text)} JOIN things ON things.name = asked.name")
+
+    assert [row.name for row in same.run(sql, names=[text])] == [text]
+    assert [row.name for row in joined.run(sql, asked=[(text,)])] == [text]
+
+
 def test_what_is_there_already_is_left_and_only_the_new_is_told(sql: Connection) -> None:
     insert = Insert(things, conflict="DO NOTHING", returning="size")
     assert sorted(insert.run(sql, ROWS[:2])) == [1, 2**40]
