@@ -99,12 +99,17 @@ class Publisher:
 
     def _opened(self, channel: Any) -> None:
         self._channel = channel
+        # The hub makes the queue of receipts soon after its start.
+        channel.add_on_close_callback(lambda _, __: self._line.is_open and self._again())
         if self._inlet:
             channel.basic_qos(prefetch_count=PREFETCH)
             channel.basic_consume(f"unefois.receipts.{self._user}", self._receipt)
         else:
             channel.exchange_declare(EXCHANGE, "fanout", durable=True)
         channel.confirm_delivery(self._confirm, callback=lambda _: self._begin())
+
+    def _again(self) -> None:
+        self._line.ioloop.call_later(0.1, lambda: self._connected(self._line))
 
     def _begin(self) -> None:
         self._began = self._next = time.time()
