@@ -53,12 +53,12 @@ _WORDS = {
 }
 
 
-def modelled(measured: Found, assumed: Assumptions | None = None, *, events: int = 4000) -> dict[str, Any]:
+def modelled(measured: Found, assumed: Assumptions | None = None, *, events: int = 2000) -> dict[str, Any]:
     """All that the page says of the model."""
     assumed = assumed or Assumptions()
     costs = calibrated(measured, assumed.fan_out)
     return {
-        "assumed": [[words, getattr(assumed, name)] for name, words in _WORDS.items()],
+        "assumed": [[words, _told(getattr(assumed, name))] for name, words in _WORDS.items()],
         "demands": {"alone": demands(costs, assumed), "gathered": demands(costs, assumed, alone=False)},
         "standing": dict(costs.standing),
         "checked": _checked(measured, costs, assumed),
@@ -138,6 +138,10 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 1)
 
 
+def _told(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _rounded(busy: Mapping[str, float]) -> dict[str, float]:
     return {part: round(value, 4) for part, value in busy.items()}
 
@@ -168,9 +172,8 @@ def measured(seconds: float, rounds: int, command: str, *, report_it: bool, as_j
 
 def conclude(recorded: dict[str, Any], *, report_it: bool, as_json: bool) -> int:
     if report_it:
-        page = written(PAGE.read_text(encoding="utf-8"), recorded)
         RECORDED.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        PAGE.write_text(page, encoding="utf-8")
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), recorded), encoding="utf-8")
     if as_json or not report_it:
         print(json.dumps(recorded if as_json else recorded["modelled"], indent=1, ensure_ascii=False))
     return 0
