@@ -124,5 +124,11 @@ class Insert:
         if not self._returning:
             sql.exec_driver_sql(self._single, values)
             return []
+        # Nearly always all are new, and then there is nothing to ask of each.
+        with sql.begin_nested() as attempt:
+            written = sql.exec_driver_sql(self._single, values).rowcount
+            if written == len(values) and self._returning in self._columns:
+                return [row[self._returning] for row in rows]
+            attempt.rollback()
         single = f'{self._single} RETURNING "{self._returning}"'
         return [found[0] for row in values for found in sql.exec_driver_sql(single, row)]

@@ -111,12 +111,10 @@ class Citizens:
 
     def prefetch(self, tenant: str, people: Sequence[Person], values: Iterable[Said] = ()) -> None:
         """Read what concerns these people, and what is known of these values."""
-        named = {(r["system"], r["id"]) for person in people for r in person.get("references", ())}
-        pivots = {pivot for person in people if (pivot := self._pivot_of(person)) is not None}
-        people_of = _PEOPLE[self._tx.sql.dialect.name]
-        for row in people_of.run(
-            self._tx.sql, tenant=tenant, named=sorted(named), pivots=[(p,) for p in sorted(pivots)]
-        ):
+        named = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
+        pivots = sorted({(pivot,) for person in people if (pivot := self._pivot_of(person)) is not None})
+        statement = _PEOPLE[self._tx.sql.dialect.name]
+        for row in statement.run(self._tx.sql, tenant=tenant, named=named, pivots=pivots).all():
             if row.id not in self._by_id:
                 self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot))
                 if row.seen_at < self._tx.now - 86_400:
@@ -283,7 +281,7 @@ class Citizens:
 
     def _read_values(self, wanted: Collection[tuple[str, str, str]]) -> None:
         if wanted:
-            for row in _VALUES.run(self._tx.sql, wanted=sorted(wanted)):
+            for row in _VALUES.run(self._tx.sql, wanted=sorted(wanted)).all():
                 self._values[(row.citizen_id, row.field, row.digest)] = orjson.loads(row.holders or "{}")
 
     def _pivot_of(self, person: Person) -> str | None:
@@ -350,6 +348,7 @@ _AT_DIGITS = re.compile(r"(?<=\d)(?=[^\W\d])")
 _PHONE = re.compile(r"(\+|00)?\d{6,15}")
 
 
+@lru_cache(maxsize=16_384)
 def _place(text: str) -> str:
     """As `plain`, with the letters and words that packages spell in two ways, and 12bis as 12 bis."""
     words = plain(_AT_DIGITS.sub(" ", text)).split()

@@ -114,7 +114,7 @@ class Requests:
     def prefetch(self, tenant: str, references: Iterable[Reference], ids: Iterable[str]) -> None:
         named, claimed = sorted(set(references)), [(request_id,) for request_id in sorted(set(ids))]
         statement = _REQUESTS[self._tx.sql.dialect.name]
-        for row in statement.run(self._tx.sql, tenant=tenant, named=named, claimed=claimed):
+        for row in statement.run(self._tx.sql, tenant=tenant, named=named, claimed=claimed).all():
             if row.id not in self._by_id:
                 self._by_id[row.id] = _request(row._mapping)
             if row.system is not None:
