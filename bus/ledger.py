@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
@@ -73,7 +74,11 @@ _T = TypeVar("_T")
 # A process that stands still in the middle of a transaction, or a network that swallows everything, must not hold the
 # rows of a lease for longer than the lease itself.
 _PATIENCE: Mapping[str, Any] = MappingProxyType({
-    "options": "-c idle_in_transaction_session_timeout=10s", "tcp_user_timeout": 15_000,
+    # Every statement is about rows that an index finds; a plan that was made while the tables were small would go on
+    # reading all of them when they are large.
+    "options": "-c idle_in_transaction_session_timeout=10s -c enable_seqscan=off -c enable_hashjoin=off"
+               " -c enable_mergejoin=off",
+    "tcp_user_timeout": 15_000,
     "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
 })  # fmt: skip
 _LOST_A_RACE = ("40001", "40P01")  # serialization failure, deadlock
@@ -154,15 +159,15 @@ class Finished:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What a worker wants to start, `limit` at most. What died as started before runs alone: it is started only when
-    nothing else is running (`busy` false). `arrived`: came by the bus just now, and gets its receipt. `in_hand`: what
-    this worker runs already; what stands behind only these may start, and runs after them. `stored`: start what was
-    received earlier as well."""
+    nothing else is running (`busy` false). `arrived`: seq and key of what came by the bus just now, and gets its
+    receipt. `in_hand`: what this worker runs already; what stands behind only these may start, and runs after them.
+    `stored`: start what was received earlier as well."""
 
     connection: str
     limit: int
     one_per_key: bool = False
     busy: bool = False
-    arrived: Sequence[int] = ()
+    arrived: Sequence[tuple[int, str]] = ()
     in_hand: Collection[int] = ()
     stored: bool = True
 
@@ -177,14 +182,27 @@ class Taken:
 
 
 @dataclass(slots=True)
+class _Candidate:
+    seq: int
+    order_key: str
+    attempts: int = 0
+    deaths: int = 0
+    doubt: int = 0
+    state: str = EXPECTED
+
+
+_by_seq = attrgetter("seq")
+
+
+@dataclass(slots=True)
 class _Plan:
     ask: Ask
-    candidates: list[Row[Any]]
+    candidates: list[Any]  # _Candidate, or a row of the ledger
     full: bool
     stored: bool
-    free: list[Row[Any]] = field(default_factory=list)
-    behind: list[Row[Any]] = field(default_factory=list)
-    chosen: list[Row[Any]] = field(default_factory=list)
+    free: list[Any] = field(default_factory=list)
+    behind: list[Any] = field(default_factory=list)
+    chosen: list[Any] = field(default_factory=list)
 
 
 class Tls(Protocol):
@@ -447,11 +465,7 @@ class Transaction:
     def take(self, asks: Sequence[Ask]) -> dict[str, Taken]:
         """For each connection: commit the receipts of what arrived, and an attempt for what may run now, in order;
         what stands behind an earlier event becomes held."""
-        pairs = [(ask.connection, seq) for ask in asks for seq in ask.arrived]
-        fresh: dict[str, list[Row[Any]]] = {}
-        for row in statements.ARRIVED.run(self.sql, pairs=pairs) if pairs else ():
-            fresh.setdefault(row.connection, []).append(row)
-        plans = [self._plan(ask, fresh.get(ask.connection, [])) for ask in asks]
+        plans = [self._plan(ask) for ask in asks]
         self._block(plans)
         chosen = [(plan.ask.connection, row.seq) for plan in plans for row in plan.chosen]
         self._set(statements.HOLD, [(plan.ask.connection, row.seq) for plan in plans for row in plan.behind])
@@ -466,19 +480,31 @@ class Transaction:
         ])  # fmt: skip
         return {plan.ask.connection: self._taken(plan, started) for plan in plans}
 
-    def _plan(self, ask: Ask, fresh: Sequence[Row[Any]]) -> _Plan:
+    def _plan(self, ask: Ask) -> _Plan:
         most = max(ask.limit, _FEW)
         before = self._candidates(ask.connection, most) if ask.stored and ask.limit else []
-        candidates = sorted([*fresh, *before], key=lambda row: row.seq) if before else list(fresh)
+        known = {row.seq for row in before}
+        fresh = [_Candidate(seq, key) for seq, key in ask.arrived if seq not in known]
+        candidates = sorted([*fresh, *before], key=_by_seq)
         return _Plan(ask, candidates, full=len(before) >= most, stored=bool(before))
 
     def _block(self, plans: Sequence[_Plan]) -> None:
         """Decide of each plan what is free, what must wait behind another event of its key, and what is started."""
-        blockers = self._blockers(plans)
+        opened = self._open_of(plans)
         for plan in plans:
-            blocked = blockers.get(plan.ask.connection, {})
-            taken: set[str] = set()
+            mine, taken = {row.seq for row in plan.candidates}, set[str]()
+            apart = mine.union(plan.ask.in_hand)
+            blocked: dict[str, int] = {}
+            new: set[int] = set()
+            for key in {row.order_key for row in plan.candidates}:
+                seqs = opened.get((plan.ask.connection, key), ())
+                new.update(-seq for seq in seqs if seq < 0)
+                first = next((abs(seq) for seq in seqs if abs(seq) not in apart), None)
+                if first is not None:
+                    blocked[key] = first
             for row in plan.candidates:
+                if row.state == EXPECTED and row.seq not in new:
+                    continue  # a late copy of what is further along
                 first = blocked.get(row.order_key)
                 if (first is not None and first < row.seq) or (plan.ask.one_per_key and row.order_key in taken):
                     plan.behind.append(row)
@@ -807,20 +833,18 @@ class Transaction:
         ready = statements.READY.run(self.sql, connection=connection, most=most)
         return sorted([*due, *ready], key=lambda row: row.seq)[:most]
 
-    def _blockers(self, plans: Sequence[_Plan]) -> dict[str, dict[str, int]]:
-        """By connection, the first open event of each key that is not a candidate itself, nor in hand."""
-        apart = {plan.ask.connection: {*plan.ask.in_hand, *(row.seq for row in plan.candidates)} for plan in plans}
+    def _open_of(self, plans: Sequence[_Plan]) -> dict[tuple[str, str], Sequence[int]]:
+        """By connection and key, its first open events in order, enough of them to find one that is neither a candidate
+        nor in hand. Those that were not received have a minus."""
         keys = dict.fromkeys((plan.ask.connection, row.order_key) for plan in plans for row in plan.candidates)
         if not keys:
             return {}
-        dialect, most = self.sql.dialect.name, 1 + max(map(len, apart.values()))
-        found: dict[str, dict[str, int]] = {}
-        for row in statements.FIRSTS[dialect].run(self.sql, keys=list(keys), most=most):
-            firsts = row.firsts if dialect != "sqlite" else orjson.loads(row.firsts)
-            first = next((seq for seq in firsts if seq not in apart[row.connection]), None)
-            if first is not None:
-                found.setdefault(row.connection, {})[row.key] = first
-        return found
+        dialect = self.sql.dialect.name
+        most = 1 + max(len(plan.candidates) + len(plan.ask.in_hand) for plan in plans)
+        rows = statements.FIRSTS[dialect].run(self.sql, keys=list(keys), most=most)
+        if dialect == "sqlite":
+            return {(row.connection, row.key): orjson.loads(row.firsts) for row in rows}
+        return {(row.connection, row.key): row.firsts for row in rows}
 
     def _hold_lease(self, connection: str) -> None:
         self.sql.execute(select(leases.c.name).where(leases.c.name == f"worker:{connection}").with_for_update())
@@ -903,7 +927,7 @@ def parts(items: Iterable[_T]) -> Iterator[list[_T]]:
         yield part
 
 
-def _claimed(row: Row[Any], attempt: int) -> Claimed:
+def _claimed(row: Any, attempt: int) -> Claimed:
     return Claimed(row.seq, row.order_key, attempt, row.deaths, bool(row.doubt))
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
+import orjson
 import structlog
 
 from bus.api import Bus, Outgoing, Queue, connection_queue, outside_queue
@@ -107,7 +108,7 @@ class Relay:
         failed = self._set_aside(unseen)
         inner = [row for row in viewed if not self._views.outside(row[0])]
         outer = [row for row in viewed if self._views.outside(row[0]) and row[0] not in observing]
-        failed += self._send(_packed(inner))
+        failed += self._send(_packed(inner, _keys(stored)))
         self._out([(c, seq) for c, seq, _ in viewed if c in observing])
         for round_ in _rounds(outer, lambda seq: stored[seq].order_key):
             failed += self._send_outside([row for row in round_ if row[0] not in self._stuck])
@@ -250,8 +251,8 @@ class Relay:
             return
         _log.warning("sent again", connection=connection, count=len(seqs))
         with self._ledger.reading() as tx:
-            _, viewed, _ = self._viewed(tx, [(connection, seq) for seq in seqs])
-        self._send(_packed(viewed))
+            stored, viewed, _ = self._viewed(tx, [(connection, seq) for seq in seqs])
+        self._send(_packed(viewed, _keys(stored)))
         self._again[connection] = (now, seqs[-1])
 
     def _declare(self, connection: str) -> bool:
@@ -332,8 +333,8 @@ Row = tuple[str, int, bytes]
 Message = tuple[str, list[int], bytes]
 
 
-def _packed(rows: Iterable[Row]) -> list[Message]:
-    """Several events of one connection in one message: `[{"seq": 1, "event": {…}}, …]`."""
+def _packed(rows: Iterable[Row], keys: Mapping[int, bytes]) -> list[Message]:
+    """Several events of one connection in one message: `[{"seq": 1, "key": "…", "event": {…}}, …]`."""
     by_connection: dict[str, list[Row]] = {}
     for row in rows:
         by_connection.setdefault(row[0], []).append(row)
@@ -341,9 +342,13 @@ def _packed(rows: Iterable[Row]) -> list[Message]:
     for connection, mine in by_connection.items():
         for start in range(0, len(mine), _PER_MESSAGE):
             part = mine[start : start + _PER_MESSAGE]
-            body = b",".join(b'{"seq":%d,"event":%s}' % (seq, view) for _, seq, view in part)
+            body = b",".join(b'{"seq":%d,"key":%s,"event":%s}' % (seq, keys[seq], view) for _, seq, view in part)
             messages.append((connection, [seq for _, seq, _ in part], b"[" + body + b"]"))
     return messages
+
+
+def _keys(stored: Mapping[int, StoredEvent]) -> dict[int, bytes]:
+    return {seq: orjson.dumps(one.order_key) for seq, one in stored.items()}
 
 
 def _single(rows: Iterable[Row]) -> list[Message]:

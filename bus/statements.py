@@ -6,9 +6,10 @@ from bus.sql import Insert, Statement
 from bus.tables import OPEN, deliveries, door, events, sending
 
 COLUMNS = "seq, order_key, attempts, deaths, doubt, state"
-OF_DELIVERIES = ", ".join(f"deliveries.{name}" for name in COLUMNS.split(", "))
 PAIRS = "{pairs(connection text, seq bigint)}"
-MINE = "deliveries.seq = pairs.seq AND deliveries.connection = pairs.connection"
+# The state is wrapped, or the planner may take the index of open deliveries, which it would read from the connection's
+# first one to its last for each row.
+MINE = "deliveries.seq = pairs.seq AND deliveries.connection = pairs.connection AND deliveries.state || ''"
 # Each key is looked up by itself: a plan for the join of a list with a table that was small when the plan was made goes
 # on reading the whole table, and SQLite would read the list for every row of the tenant.
 _AT_DOOR = "FROM door WHERE tenant = :tenant AND source = keys.source AND id = keys.id"
@@ -33,22 +34,18 @@ OUT = Statement(
     "UPDATE deliveries SET state = 'delivered', at = :at WHERE connection = :connection AND seq {seqs:bigint}"
     " AND state = 'expected'"
 )
-ARRIVED = Statement(
-    f"SELECT deliveries.connection, {OF_DELIVERIES} FROM {PAIRS} JOIN deliveries ON {MINE}"
-    " AND deliveries.state = 'expected' ORDER BY deliveries.seq"
-)
-RECEIVE = Statement(
-    f"UPDATE deliveries SET state = 'received', at = :at FROM {PAIRS} WHERE {MINE} AND state = 'expected'"
-)
+RECEIVE = Statement(f"UPDATE deliveries SET state = 'received', at = :at FROM {PAIRS} WHERE {MINE} = 'expected'")
 READY = Statement(
     f"SELECT {COLUMNS} FROM deliveries WHERE connection = :connection AND state = 'received' ORDER BY seq LIMIT :most"
 )
 DUE = Statement(
     f"SELECT {COLUMNS} FROM deliveries WHERE connection = :connection AND state = 'waiting' AND due <= :now LIMIT :most"
 )
+# Those that were not received have a sign.
 _OF_KEY = (
-    "SELECT seq FROM deliveries WHERE deliveries.connection = keys.connection AND order_key = keys.key"
-    f" AND state IN {OPEN} ORDER BY seq LIMIT :most"
+    "SELECT CASE WHEN state = 'expected' THEN -seq ELSE seq END AS seq FROM deliveries"
+    " WHERE deliveries.connection = keys.connection AND order_key = keys.key"
+    f" AND state IN {OPEN} ORDER BY deliveries.seq LIMIT :most"
 )
 _FIRSTS = {
     "postgresql": f"ARRAY({_OF_KEY})",
@@ -60,24 +57,23 @@ FIRSTS = {
 }
 HOLD = Statement(
     f"UPDATE deliveries SET state = 'held', at = :at, cause = NULL FROM {PAIRS} WHERE {MINE}"
-    " AND state IN ('expected', 'received', 'waiting')"
+    " IN ('expected', 'received', 'waiting')"
 )
 START = Statement(
     f"UPDATE deliveries SET state = 'started', at = :at, attempts = attempts + 1, due = NULL FROM {PAIRS} WHERE {MINE}"
-    " AND state IN ('expected', 'received', 'waiting') RETURNING deliveries.connection, deliveries.seq"
+    " IN ('expected', 'received', 'waiting') RETURNING deliveries.connection, deliveries.seq"
 )
 DELIVER = Statement(
-    f"UPDATE deliveries SET state = 'delivered', at = :at, cause = NULL FROM {PAIRS} WHERE {MINE} AND state = 'started'"
+    f"UPDATE deliveries SET state = 'delivered', at = :at, cause = NULL FROM {PAIRS} WHERE {MINE} = 'started'"
 )
 UNTRIED = Statement(
-    f"UPDATE deliveries SET state = 'received', at = :at, attempts = attempts - 1 FROM {PAIRS} WHERE {MINE}"
-    " AND state = 'started'"
+    f"UPDATE deliveries SET state = 'received', at = :at, attempts = attempts - 1 FROM {PAIRS} WHERE {MINE} = 'started'"
 )
 END = Statement(
     "UPDATE deliveries SET at = :at, state = pairs.state, cause = pairs.cause, answer = pairs.answer,"
     " reference = pairs.reference, due = pairs.due, doubt = pairs.doubt FROM {pairs(connection text, seq bigint,"
     " state text, cause text, answer text, reference text, due float8, doubt smallint)}"
-    f" WHERE {MINE} AND deliveries.state = 'started'"
+    f" WHERE {MINE} = 'started'"
 )
 CLOCKS = {"sqlite": ":now", "postgresql": "CAST(extract(epoch FROM clock_timestamp()) AS float8)"}
 TURN = {

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     text,
 )  # fmt: skip
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
 
@@ -31,6 +32,12 @@ OPEN = (EXPECTED, RECEIVED, HELD, STARTED, WAITING, PARKED)
 FINAL = (DELIVERED, REFUSED, SKIPPED, SUPERSEDED)
 
 _open_sql = text("state IN ('expected','received','held','started','waiting','parked')")
+
+
+def _name(size: int) -> TypeEngine[str]:
+    """A text that only programs compare: byte by byte, where the language's rules cost ten times as much."""
+    return String(size).with_variant(String(size, collation="C"), "postgresql")
+
 
 # One row per event of the last 13 months at least: the pair that makes a resend harmless.
 door = Table(
@@ -68,9 +75,9 @@ events = Table(
 deliveries = Table(
     "deliveries", metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("connection", String(128), primary_key=True),
-    Column("order_key", String(200), nullable=False),
-    Column("state", String(12), nullable=False),
+    Column("connection", _name(128), primary_key=True),
+    Column("order_key", _name(200), nullable=False),
+    Column("state", _name(12), nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("deaths", SmallInteger, nullable=False, server_default="0"),
     Column("doubt", SmallInteger, nullable=False, server_default="0"),

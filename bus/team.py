@@ -130,4 +130,4 @@ class Team:
 
 
 def _arrived(turns: Sequence[Turn]) -> int:
-    return max((len(one.seqs) for turn in turns for one in turn.arrived), default=0)
+    return max((len(one.keys) for turn in turns for one in turn.arrived), default=0)

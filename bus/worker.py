@@ -85,7 +85,7 @@ class Ended:
 class _Arrival:
     """What the bus handed over at once: kept until its receipt is committed."""
 
-    seqs: list[int]
+    keys: dict[int, str]  # of each event the key that keeps it in order
     views: dict[int, Event]
     settled: threading.Event = field(default_factory=threading.Event)
     received: bool = False
@@ -103,7 +103,7 @@ class Turn:
 
     @property
     def reached(self) -> int:
-        return max((one.seqs[-1] for one in self.arrived), default=0)
+        return max((seq for one in self.arrived for seq in one.keys), default=0)
 
     @property
     def finished(self) -> list[Finished]:
@@ -316,7 +316,7 @@ class Worker:
 
     @property
     def arrivals(self) -> int:
-        return sum(len(one.seqs) for one in self._inbox)
+        return sum(len(one.keys) for one in self._inbox)
 
     def waits(self) -> float:
         """Seconds until this worker wants a turn; 0 when it has something to write or to start."""
@@ -457,11 +457,11 @@ class Worker:
             room = 0
         if self._due is not None and self._due <= self._ledger.now():
             self._due, self._more = None, True
-        seqs = [seq for one in turn.arrived for seq in one.seqs]
-        if not (seqs or (room and self._more)):
+        arrived = {seq: key for one in turn.arrived for seq, key in one.keys.items()}
+        if not (arrived or (room and self._more)):
             return None
         in_hand = set() if self._single else self._in_hand - {item.finished.seq for item in turn.ended}
-        return Ask(self.connection, room, self._single, self._running > 0, seqs, in_hand, self._more)
+        return Ask(self.connection, room, self._single, self._running > 0, list(arrived.items()), in_hand, self._more)
 
     def _shown(self, tx: Transaction, claimed: Sequence[Claimed]) -> dict[int, Delivery]:
         """What the handler gets; one that cannot be made is parked, and stops no other."""
@@ -527,26 +527,28 @@ class Worker:
     # --- receiving ----------------------------------------------------------------------------------------------
 
     def _receive(self, messages: Sequence[Incoming]) -> None:
-        received: set[int] = set()
+        received: dict[int, str] = {}
         views: dict[int, Event] = {}
         for message in messages:
             if message.headers.get("ledger") != self._identity:
                 _log.error("message of another ledger dropped", connection=self.connection)
                 continue
             try:
-                seqs = {int(item["seq"]): item["event"] for item in orjson.loads(message.body)}
+                items = orjson.loads(message.body)
+                keys = {int(item["seq"]): str(item["key"]) for item in items}
+                seqs = {int(item["seq"]): item["event"] for item in items}
             except (ValueError, KeyError, TypeError) as error:
                 # Not from our relay, or damaged: what it stood for is unreceived and will be sent again.
                 _log.error("unreadable message dropped", connection=self.connection, error=type(error).__name__)
                 continue
-            received.update(seqs)
+            received |= keys
             for seq, event in seqs.items():
                 try:
                     views[seq] = _event_of(event)
                 except (InvalidMessage, KeyError, TypeError) as error:  # it is made again from the ledger
                     _log.error("unreadable event", connection=self.connection, seq=seq, error=type(error).__name__)
         if received:
-            arrival = _Arrival(sorted(received), views)
+            arrival = _Arrival(received, views)
             self._inbox.append(arrival)
             self._team.wake()
             arrival.settled.wait()

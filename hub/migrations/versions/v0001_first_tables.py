@@ -11,6 +11,10 @@ branch_labels = None
 depends_on = None
 
 
+def _name(size: int) -> sa.types.TypeEngine[str]:
+    return sa.String(size).with_variant(sa.String(size, collation="C"), "postgresql")
+
+
 def upgrade() -> None:
     op.create_table(
         "citizen_links",
@@ -77,9 +81,9 @@ def upgrade() -> None:
     op.create_table(
         "deliveries",
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("connection", sa.String(length=128), nullable=False),
-        sa.Column("order_key", sa.String(length=200), nullable=False),
-        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("connection", _name(128), nullable=False),
+        sa.Column("order_key", _name(200), nullable=False),
+        sa.Column("state", _name(12), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("deaths", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("doubt", sa.SmallInteger(), server_default="0", nullable=False),
