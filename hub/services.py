@@ -24,6 +24,9 @@ from schemas.delivery import Polled
 from schemas.errors import BusUnavailable, HubError
 
 
+_PATIENCE = 0.05  # seconds
+
+
 class InboundReply(Protocol):
     """What a connector made of a webhook call; `connectors.sdk.Reply` has it."""
 
@@ -106,7 +109,7 @@ class Batcher:
             began = time.monotonic()
             if batch:
                 _tell(self._commit(batch))
-            callers, patience = len(batch), (time.monotonic() - began) / 2
+            callers, patience = len(batch), min((time.monotonic() - began) / 2, _PATIENCE)
 
     def _gather(self, waiting: deque[_Submission], callers: int, patience: float) -> bool:
         """Fetch all that was submitted, something at least; whether that is the end. Callers who were answered together
