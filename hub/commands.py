@@ -79,7 +79,7 @@ def serve(config: Config = HUB_TOML) -> None:
 
 @app.command(rich_help_panel=RUN)
 def gateway(config: Config = HUB_TOML) -> None:
-    """The HTTP gateway alone."""
+    """The way in alone: HTTP, and the AMQP inlet."""
     _run(config, gateway=True)
 
 
@@ -95,7 +95,7 @@ def worker(
     only: Annotated[list[str] | None, typer.Option(help="tenant.connection; repeat. All by default.")] = None,
     metrics_port: MetricsPort = 0,
 ) -> None:
-    """Workers and pollers of the connections, and the AMQP inlet."""
+    """Workers and pollers of the connections."""
     _run(config, workers=True, only=only, metrics_port=metrics_port)
 
 
@@ -480,6 +480,7 @@ def _run(
         if gateway:
             from gateway.server import serve_http
 
+            hub.start_inlet()
             serve_http(hub.services())
         else:
             _wait_for_signal()

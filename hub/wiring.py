@@ -239,12 +239,15 @@ class Hub:
         self._watch_once()
 
     def start_workers(self, only: Sequence[str] | None = None) -> None:
-        """Workers and pollers of all connections, or of those named; and the inlet, where there is a broker."""
+        """Workers and pollers of all connections, or of those named."""
         self._only, self._working = only, True
         self._start_connections()
+        self._watch_once()
+
+    def start_inlet(self) -> None:
+        """The way in over AMQP, where there is a broker."""
         if not self.bus.volatile:
             self._thread("inlet", self.inlet.run)
-        self._watch_once()
 
     def stop(self, timeout: float = 30.0) -> None:
         """Stop what was started and wait for it."""

@@ -81,6 +81,7 @@ class World:
             self._people()
             self.hub.start_relay()
             self.hub.start_workers()
+            self.hub.start_inlet()
         except BaseException:
             self._stack.close()
             raise

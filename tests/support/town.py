@@ -43,6 +43,7 @@ class Town:
     def start(self) -> None:
         self.hub.start_relay()
         self.hub.start_workers()
+        self.hub.start_inlet()
 
     def submit(self, *events: Event) -> list[Verdict]:
         return self.hub.acceptance.submit(self.hub.ledger, PORTAL, events)
