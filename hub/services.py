@@ -23,7 +23,6 @@ from hub.settings import HubSettings
 from schemas.delivery import Polled
 from schemas.errors import BusUnavailable, HubError
 
-
 _PATIENCE = 0.05  # seconds
 
 
