@@ -33,7 +33,8 @@ class Team:
         self._ledger = ledger
         self._members: list[Worker] = []
         self._gate = threading.Condition()
-        self._asleep = False
+        self._asleep = False  # anything wakes it
+        self._dozing = False  # only what arrives does
         self._woken = False
         self._turning = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -55,9 +56,10 @@ class Team:
         if self._turning.acquire(timeout=30):  # a round that never ends must not keep the others from theirs
             self._turning.release()
 
-    def wake(self) -> None:
+    def wake(self, *, arrival: bool = False) -> None:
+        """A worker wants a turn; soon, when something arrived."""
         self._woken = True
-        if self._asleep:
+        if self._asleep or (arrival and self._dozing):
             with self._gate:
                 self._gate.notify_all()
 
@@ -88,14 +90,18 @@ class Team:
             self._asleep = True
             if not self._woken:
                 self._gate.wait(min((worker.waits() for worker in self._members), default=_GLANCE))
-            self._asleep = self._woken = False
-            wanting = [worker for worker in self._members if worker.waits() == 0.0]
+            self._asleep, self._woken, self._dozing = False, False, True
+            while (left := self._left()) > 0:
+                self._gate.wait(left)
+            self._dozing = False
+
+    def _left(self) -> float:
+        """How long to wait still for more to come."""
+        wanting = [worker for worker in self._members if worker.waits() == 0.0]
         if not wanting or any(worker.urgent for worker in wanting):
-            return
-        arrived = any(worker.arrivals for worker in wanting)
-        left = self._turned + (self._linger if arrived else _LINGER_ENDED) - time.monotonic()
-        if left > 0:
-            time.sleep(left)
+            return 0.0
+        linger = self._linger if any(worker.arrivals for worker in wanting) else _LINGER_ENDED
+        return self._turned + linger - time.monotonic()
 
     def _take(self, turns: Sequence[Turn]) -> None:
         try:

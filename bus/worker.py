@@ -170,7 +170,7 @@ class Team(Protocol):
         """Returns when no turn of this worker is under way any more."""
         ...
 
-    def wake(self) -> None: ...
+    def wake(self, *, arrival: bool = False) -> None: ...
 
 
 class Worker:
@@ -550,7 +550,7 @@ class Worker:
         if received:
             arrival = _Arrival(received, views)
             self._inbox.append(arrival)
-            self._team.wake()
+            self._team.wake(arrival=True)
             arrival.settled.wait()
             if not arrival.received:
                 raise BusUnavailable("this worker ends")
