@@ -132,7 +132,9 @@ class Team:
         asks = [turn.worker.settle(tx, turn, paused=held[turn.worker.connection]) for turn in turns]
         taken = tx.take([ask for ask in asks if ask is not None])
         workers = {turn.worker.connection: turn.worker for turn in turns}
-        return {connection: workers[connection].show(tx, found) for connection, found in taken.items()}
+        claimed = [one for found in taken.values() for one in found.claimed]
+        known = turns[0].worker.identifiers(tx, claimed) if claimed else {}
+        return {connection: workers[connection].show(tx, found, known) for connection, found in taken.items()}
 
 
 def _arrived(turns: Sequence[Turn]) -> int:

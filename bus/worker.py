@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -53,12 +53,21 @@ class Handler(Protocol):
     def look_up(self, delivery: Delivery) -> Done | None: ...
 
 
+# By tenant, system and citizen: the identifier that the system gives to the citizen.
+Identifiers = Mapping[tuple[str, str, str], str]
+
+
 class Desk(Protocol):
     """What the hub knows and the worker needs. The `tx` of a call is the worker's own: all or nothing with it."""
 
+    def identifiers(self, tx: Transaction, claimed: Iterable[Claimed]) -> Identifiers:
+        """What all systems call those whom these deliveries, of any connections, are about."""
+        ...
+
     def deliveries(
-        self, tx: Transaction, connection: str, claimed: Sequence[Claimed], views: Mapping[int, Event]
-    ) -> dict[int, Delivery]:
+        self, tx: Transaction, connection: str, claimed: Sequence[Claimed], views: Mapping[int, Event],
+        identifiers: Identifiers,
+    ) -> dict[int, Delivery]:  # fmt: skip
         """Build what the handler gets; `views` holds those that came by the bus, the others are made again."""
         ...
 
@@ -270,7 +279,9 @@ class Worker:
     def _tell(self, tx: Transaction, parked: Sequence[tuple[Claimed, str]]) -> None:
         """Say of what was found parked at the start the same as of what is parked at work."""
         if parked:
-            deliveries = self._desk.deliveries(tx, self.connection, [claimed for claimed, _ in parked], {})
+            found = [claimed for claimed, _ in parked]
+            known = self._desk.identifiers(tx, found)
+            deliveries = self._desk.deliveries(tx, self.connection, found, {}, known)
             ended = [Ended(deliveries[c.seq], Finished(c.seq, c.order_key, PARKED, cause)) for c, cause in parked]
             self._desk.settle(tx, self.connection, ended)
 
@@ -344,14 +355,19 @@ class Worker:
             self._look_around(tx)
         return self._ask(turn)
 
-    def show(self, tx: Transaction, taken: Taken) -> tuple[list[Claimed], dict[int, Delivery]]:
+    def identifiers(self, tx: Transaction, claimed: Iterable[Claimed]) -> Identifiers:
+        return self._desk.identifiers(tx, claimed)
+
+    def show(
+        self, tx: Transaction, taken: Taken, identifiers: Identifiers
+    ) -> tuple[list[Claimed], dict[int, Delivery]]:
         """What of the claimed can be started, and what the handler gets."""
         if self._more:
             self._due = tx.next_due(self.connection)
         self._left = taken.more or (self._left and not self._room()) or (self._more and not self._room())
         self._more = False
         self._held |= taken.held
-        shown = self._shown(tx, taken.claimed)
+        shown = self._shown(tx, taken.claimed, identifiers)
         return [c for c in taken.claimed if c.seq in shown], shown
 
     def went(self, turn: Turn, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
@@ -463,18 +479,18 @@ class Worker:
         in_hand = set() if self._single else self._in_hand - {item.finished.seq for item in turn.ended}
         return Ask(self.connection, room, self._single, self._running > 0, list(arrived.items()), in_hand, self._more)
 
-    def _shown(self, tx: Transaction, claimed: Sequence[Claimed]) -> dict[int, Delivery]:
+    def _shown(self, tx: Transaction, claimed: Sequence[Claimed], identifiers: Identifiers) -> dict[int, Delivery]:
         """What the handler gets; one that cannot be made is parked, and stops no other."""
         if not claimed:
             return {}
         views = {c.seq: self._views[c.seq] for c in claimed if c.seq in self._views}
         try:
-            return self._desk.deliveries(tx, self.connection, claimed, views)
+            return self._desk.deliveries(tx, self.connection, claimed, views, identifiers)
         except (BusUnavailable, DatabaseFault):
             raise
         except Exception as error:
             if len(claimed) > 1:
-                return {seq: made for c in claimed for seq, made in self._shown(tx, [c]).items()}
+                return {seq: made for c in claimed for seq, made in self._shown(tx, [c], identifiers).items()}
             seq, kind = claimed[0].seq, type(error).__name__
             _log.error("delivery cannot be made", connection=self.connection, seq=seq, error=kind)
             cause = f"ne peut pas être préparée ({kind})"

@@ -54,13 +54,9 @@ _VALUES = Statement("""
             AND known.field = wanted.field AND known.digest = wanted.digest
     ) AS holders FROM {wanted(citizen_id text, field text, digest text)}
 """)
-# CASE: no index but that of the citizen serves it.
-_REFERENCES = Statement("""
-    SELECT citizen_id, (
-        SELECT min(CASE WHEN tenant = :tenant AND system = :system THEN native_id END) FROM citizen_links
-        WHERE citizen_links.citizen_id = asked.citizen_id
-    ) AS native_id FROM {asked(citizen_id text)}
-""")
+_IDENTIFIERS = Statement(
+    "SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text} ORDER BY native_id"
+)
 _OPEN = Insert(citizens)
 _NAME = Statement(
     "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
@@ -309,11 +305,14 @@ def _ambiguous() -> InvalidMessage:
     )
 
 
-def reference_of(tx: Transaction, tenant: str, system: str, citizen_ids: Iterable[str]) -> dict[str, str]:
-    """The identifier that one system gives to each of these citizens; where it has several, the first in order."""
-    asked = [(citizen_id,) for citizen_id in sorted(set(citizen_ids))]
-    rows = _REFERENCES.run(tx.sql, tenant=tenant, system=system, asked=asked) if asked else ()
-    return {row.citizen_id: row.native_id for row in rows if row.native_id is not None}
+def identifiers_of(tx: Transaction, citizen_ids: Iterable[str]) -> dict[tuple[str, str, str], str]:
+    """By tenant, system and citizen, the identifier that a system gives to each of these citizens; where it has
+    several, the first in order."""
+    ids = sorted(set(citizen_ids))
+    found: dict[tuple[str, str, str], str] = {}
+    for row in _IDENTIFIERS.run(tx.sql, ids=ids) if ids else ():
+        found.setdefault((row.tenant, row.system, row.citizen_id), row.native_id)
+    return found
 
 
 @lru_cache(maxsize=16_384)

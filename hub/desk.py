@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +14,10 @@ from sqlalchemy import select
 from bus.api import receipts_queue
 from bus.ledger import Claimed, StoredEvent, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED
-from bus.worker import Ended
+from bus.worker import Ended, Identifiers
 from hub import requests as timelines
 from hub.accept import Acceptance, Origin
-from hub.citizens import link_citizen, reference_of
+from hub.citizens import identifiers_of, link_citizen
 from hub.directory import Member
 from hub.requests import Requests
 from hub.tables import citizen_links, citizens, requests
@@ -65,7 +65,9 @@ class Desk:
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
         member = self._member(connection)
         if member.outside:
-            references = self._references(tx, member, {stored.seq: (stored.order_key, stored.request_id)})
+            keys = {stored.seq: (stored.order_key, stored.request_id)}
+            known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
+            references = self._references(tx, member, keys, known)
             return with_recipient(self._seen(stored, member), member.system, references.get(stored.seq)).encode()
         consumed = member.consumes.get(stored.event.type)
         key = (stored.seq, consumed.version if consumed else 0, consumed.fields if consumed else ())
@@ -76,14 +78,18 @@ class Desk:
                 self._encoded.popitem(last=False)
         return encoded
 
+    def identifiers(self, tx: Transaction, claimed: Iterable[Claimed]) -> Identifiers:
+        return identifiers_of(tx, [c.order_key[2:] for c in claimed if c.order_key.startswith("c:")])
+
     def deliveries(
-        self, tx: Transaction, connection: str, claimed: Sequence[Claimed], views: Mapping[int, Event]
-    ) -> dict[int, Delivery]:
+        self, tx: Transaction, connection: str, claimed: Sequence[Claimed], views: Mapping[int, Event],
+        identifiers: Identifiers,
+    ) -> dict[int, Delivery]:  # fmt: skip
         member = self._member(connection)
         missing = tx.load([c.seq for c in claimed if c.seq not in views])
         seen = {**views, **{seq: self._seen(stored, member) for seq, stored in missing.items()}}
         keys = {c.seq: (c.order_key, _request_id(seen[c.seq])) for c in claimed}
-        references = self._references(tx, member, keys)
+        references = self._references(tx, member, keys, identifiers)
         live = self._live(tx, member, keys)
         return {
             c.seq: Delivery(
@@ -165,13 +171,15 @@ class Desk:
         return replace(event, data=project(event.data, tree) if tree else {}, extensions=extensions)
 
     def _references(
-        self, tx: Transaction, member: Member, keys: Mapping[int, tuple[str, str | None]]
+        self, tx: Transaction, member: Member, keys: Mapping[int, tuple[str, str | None]], identifiers: Identifiers
     ) -> dict[int, str]:
         people = {seq: key[2:] for seq, (key, _) in keys.items() if key.startswith("c:")}
         cases = {seq: request for seq, (key, request) in keys.items() if request and seq not in people}
-        by_person = reference_of(tx, member.tenant, member.system, people.values())
         by_case = timelines.references(tx, sorted(set(cases.values()))) if cases else {}
-        found = {seq: by_person[citizen] for seq, citizen in people.items() if citizen in by_person}
+        found = {
+            seq: native for seq, citizen in people.items()
+            if (native := identifiers.get((member.tenant, member.system, citizen))) is not None
+        }  # fmt: skip
         for seq, request in cases.items():
             mine = [native for system, native in by_case.get(request, ()) if system == member.system]
             if mine:

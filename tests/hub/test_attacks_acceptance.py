@@ -293,7 +293,8 @@ def test_a_correlation_of_the_senders_own_is_not_taken_for_ours(desk: Desk) -> N
     with desk.ledger.transaction() as tx:
         tx.receive(name, [verdict.seq or 0])
         claimed = tx.claim(name, 1)
-        (delivery,) = Door(desk.acceptance).deliveries(tx, name, claimed, {}).values()
+        door = Door(desk.acceptance)
+        (delivery,) = door.deliveries(tx, name, claimed, {}, door.identifiers(tx, claimed)).values()
 
     assert delivery.request_id is None
     assert "correlationid" not in delivery.event.extensions
