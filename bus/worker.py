@@ -286,7 +286,7 @@ class Worker:
             self._desk.settle(tx, self.connection, ended)
 
     def _lead(self, token: int, stop: threading.Event) -> None:
-        self.active = True
+        self.beat, self.active = self._clock(), True
         over = threading.Event()
         receiver = threading.Thread(
             target=self._bus.consume, args=(connection_queue(self.connection), self._receive),

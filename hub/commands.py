@@ -38,8 +38,8 @@ Name = Annotated[str, typer.Argument(metavar="CONNECTION", help="Written tenant.
 Seq = Annotated[int, typer.Argument(metavar="SEQ", help="Number of the event, as `parked list` shows it.")]
 MetricsPort = Annotated[int, typer.Option(help="Serve this process's figures on this port; 0 serves none.")]
 HUB_TOML = Path("hub.toml")
-# Seconds for which a busy thread keeps the interpreter from one that has its answer from the database: ten times less than
-# usual, for a commit is a dozen such answers.
+# Seconds for which a busy thread keeps the interpreter from one that has its answer from the database: ten times less
+# than usual, for a commit is a dozen such answers.
 _TURN = 0.0005
 
 
