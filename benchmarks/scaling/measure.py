@@ -44,7 +44,9 @@ BATCHES = (1, 10, 100)
 _SENDERS_APART = 10_000_000  # so that no two senders use the same number
 _WARM_UP = 200
 _QUIET = 2.0  # seconds in which no queue grew, after which the relay has done its work
-_LONG_ENOUGH = 12.0  # seconds, for what is little to be counted in ticks of the processor
+_LATE = 1.5  # seconds after which the database has counted its transactions
+_TURNS = 4
+_LONG_ENOUGH = 16.0  # seconds, for what is little to be counted in ticks of the processor
 _SETTLED = 4.0  # seconds after which a process that was started has read all it needs
 _MOVED = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state NOT IN ({}) LIMIT 1) AS one"
 
@@ -120,7 +122,7 @@ class ScaledHub(HubUnderTest):
 
     def transactions(self) -> int:
         """Of the database so far, as it counts them, about a second late."""
-        time.sleep(1.5)
+        time.sleep(_LATE)
         query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
         return self._one(query)
 
@@ -203,18 +205,18 @@ class _Meter:
         self._transactions = hub.transactions()
         self._processor = _processor(hub)
 
-    def per_event(
-        self, events: int, *, idle: Mapping[str, float] | None = None, seconds: float = 0.0,
-        after: Mapping[str, float] | None = None,
-    ) -> Found:  # fmt: skip
-        """Milliseconds of processor per event by part, and transactions per event; without what the hub takes anyway in
-        so many `seconds`. `after`: the processor's seconds at the end, when that is not now."""
+    def per_event(self, events: int, *, after: Mapping[str, float] | None = None) -> Found:
+        """Milliseconds of processor per event by part, and transactions per event. `after`: the processor's seconds at
+        the end, when that is not now."""
+        processor, number = self.used(after)
+        per_event = {part: round(seconds * 1000 / events, 4) for part, seconds in processor.items()}
+        return {"processor": per_event, "transactions": round(number / events, 4)}
+
+    def used(self, after: Mapping[str, float] | None = None) -> tuple[dict[str, float], float]:
+        """Seconds of processor by part, and transactions."""
         after = after or _processor(self._hub)
-        idle = idle or {}
-        used = {k: after[k] - self._processor.get(k, 0.0) - idle.get(k, 0.0) * seconds / 1000 for k in sorted(after)}
-        number = self._hub.transactions() - self._transactions - idle.get("transactions", 0.0) * seconds
-        processor = {k: round(max(v, 0.0) * 1000 / events, 4) for k, v in used.items()}
-        return {"processor": processor, "transactions": round(max(number, 0.0) / events, 4)}
+        processor = {part: max(after[part] - self._processor.get(part, 0.0), 0.0) for part in sorted(after)}
+        return processor, self._hub.transactions() - self._transactions
 
 
 def _processor(hub: ScaledHub) -> dict[str, float]:
@@ -248,7 +250,8 @@ def pipeline(running: Servers, seconds: float, **parts: Any) -> Found:
             ended = hub.drained()
             first += _WARM_UP + done["sent"] + 1000
             found[how] = {
-                "rate": round(done["sent"] / (ended - done["began"]), 1), **meter.per_event(done["sent"]),
+                "rate": round(done["sent"] / (ended - done["began"]), 1), "left": round(ended - done["ended"], 1),
+                **meter.per_event(done["sent"]),
                 "sender": round(done["sender"] * 1000 / done["sent"], 4),
             }  # fmt: skip
             found["accepted"] = found.get("accepted", 0) + sent + done["sent"]
@@ -385,20 +388,61 @@ def towns(running: Servers, seconds: float, number: int) -> Found:
 
 
 def _town_by_town(ours: Hub, hub: ScaledHub, seconds: float) -> Found:
+    """Silence and both kinds of load take turns, so that what else the machine does falls on all of them."""
     _submit(ours, hub, 3.0, 1, PACE, 0)
     hub.drained()
     time.sleep(3.0)  # queues are declared, citizens are known
-    idle = _idle(hub, seconds)
-    found: Found = {"idle": idle}
-    ways = {"paced": (1, PACE)} | ({"bursts": (len(hub.tenants), BURSTS)} if len(hub.tenants) > 1 else {})
-    for place, (name, (at_once, rate)) in enumerate(ways.items(), 1):
-        meter, began = _Meter(hub), time.time()
-        sent = _submit(ours, hub, seconds, at_once, rate, place * 1_000_000)
-        ended = hub.drained()
-        found[name] = meter.per_event(sent, idle=idle, seconds=ended - began + 1.5)
-    found["door"] = {str(n): round(_door(ours, n, 3_000_000 + n * 100_000) * 1000, 3) for n in BATCHES}
+    ways = {"idle": (0, 0.0), "paced": (1, PACE), "bursts": (len(hub.tenants), BURSTS)}
+    taken = {name: _Taken() for name in ways}
+    for turn in range(_TURNS):
+        for place, (name, (at_once, rate)) in enumerate(ways.items()):
+            meter, began, sent = _Meter(hub), time.time(), 0
+            if at_once:
+                sent = _submit(ours, hub, seconds / _TURNS, at_once, rate, place * 1_000_000 + turn * 10_000)
+            else:
+                time.sleep(seconds / _TURNS)
+            hub.drained()
+            lasted = time.time() - began
+            taken[name].add(*meter.used(), lasted, sent)
+    idle = taken.pop("idle")
+    found: Found = {"idle": idle.per_second()}
+    found |= {
+        name: took.per_event(without=idle) for name, took in taken.items() if len(hub.tenants) > 1 or name == "paced"
+    }
+    found["door"] = {str(n): round(_door(ours, n, 5_000_000 + n * 100_000) * 1000, 3) for n in BATCHES}
     hub.drained()
     return found
+
+
+class _Taken:
+    """What several turns of one kind took together."""
+
+    def __init__(self) -> None:
+        self.processor: dict[str, float] = {}
+        self.transactions = self.seconds = self.counting = 0.0
+        self.events = 0
+
+    def add(self, processor: Mapping[str, float], transactions: float, seconds: float, events: int) -> None:
+        for part, used in processor.items():
+            self.processor[part] = self.processor.get(part, 0.0) + used
+        self.transactions += transactions
+        self.seconds += seconds
+        self.counting += seconds + _LATE  # the database counts transactions late
+        self.events += events
+
+    def per_second(self) -> dict[str, float]:
+        found = {part: round(used * 1000 / self.seconds, 4) for part, used in self.processor.items()}
+        return found | {"transactions": round(self.transactions / self.counting, 4)}
+
+    def per_event(self, *, without: _Taken) -> Found:
+        """Without what silence takes in the same time."""
+        silence = without.per_second()
+        processor = {
+            part: round(max(used * 1000 - silence.get(part, 0.0) * self.seconds, 0.0) / self.events, 4)
+            for part, used in self.processor.items()
+        }
+        number = self.transactions - silence["transactions"] * self.counting
+        return {"processor": processor, "transactions": round(max(number, 0.0) / self.events, 4)}
 
 
 def _latency(hub: ScaledHub, record: Path) -> Found:
@@ -409,16 +453,6 @@ def _latency(hub: ScaledHub, record: Path) -> Found:
         (float(at) - accepted[name]) * 1000 for name, at in lines if int(name.split("-")[1]) // 1_000_000 == 1
     )
     return {"p50": round(slow[len(slow) // 2], 1), "p99": round(slow[int(len(slow) * 0.99)], 1)}
-
-
-def _idle(hub: ScaledHub, seconds: float) -> dict[str, float]:
-    """Milliseconds of processor, and transactions, in a second in which nothing happens."""
-    meter, began = _Meter(hub), time.time()
-    time.sleep(seconds)
-    whole = time.time() - began
-    found = meter.per_event(1)
-    per_second = {name: round(value / whole, 4) for name, value in found["processor"].items()}
-    return per_second | {"transactions": round(found["transactions"] / (whole + 1.5), 3)}
 
 
 def _submit(ours: Hub, hub: ScaledHub, seconds: float, at_once: int, rate: float, first: int) -> int:
