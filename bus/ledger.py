@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -160,15 +161,15 @@ class Finished:
 class Ask:
     """What a worker wants to start, `limit` at most. What died as started before runs alone: it is started only when
     nothing else is running (`busy` false). `arrived`: seq and key of what came by the bus just now, and gets its
-    receipt. `in_hand`: what this worker runs already; what stands behind only these may start, and runs after them.
-    `stored`: start what was received earlier as well."""
+    receipt. `in_hand`: seq and key of what this worker runs already; what stands behind only these may start, and runs
+    after them. `stored`: start what was received earlier as well."""
 
     connection: str
     limit: int
     one_per_key: bool = False
     busy: bool = False
     arrived: Sequence[tuple[int, str]] = ()
-    in_hand: Collection[int] = ()
+    in_hand: Mapping[int, str] = field(default_factory=dict)
     stored: bool = True
 
 
@@ -840,7 +841,11 @@ class Transaction:
         if not keys:
             return {}
         dialect = self.sql.dialect.name
-        most = 1 + max(len(plan.candidates) + len(plan.ask.in_hand) for plan in plans)
+        apart = Counter(
+            (plan.ask.connection, key) for plan in plans
+            for key in (*(row.order_key for row in plan.candidates), *plan.ask.in_hand.values())
+        )  # fmt: skip
+        most = 1 + max(apart.values())
         rows = statements.FIRSTS[dialect].run(self.sql, keys=list(keys), most=most)
         if dialect == "sqlite":
             return {(row.connection, row.key): orjson.loads(row.firsts) for row in rows}

@@ -19,7 +19,8 @@ from schemas.errors import BusUnavailable
 
 _log = structlog.get_logger()
 _BUSY = 32  # events that arrived for one commit: from there on, more of them share one
-_LINGER, _LINGER_BUSY, _LINGER_ENDED = 0.002, 0.025, 0.015  # seconds from one commit to the next
+_LINGER = 0.0015  # seconds from what arrives: the same event comes to other connections at nearly the same moment
+_LINGER_BUSY, _LINGER_ENDED = 0.025, 0.03  # seconds from one commit to the next
 _GLANCE = 0.25  # seconds without a worker that wants a turn
 _AWAY = 0.2  # seconds until a database that was away is asked again
 
@@ -39,7 +40,7 @@ class Team:
         self._turning = threading.Lock()
         self._thread: threading.Thread | None = None
         self._turned = float("-inf")
-        self._linger = _LINGER
+        self._linger = 0.0
         self._began = 0.0
 
     def join(self, worker: Worker) -> None:
@@ -56,10 +57,10 @@ class Team:
         if self._turning.acquire(timeout=30):  # a round that never ends must not keep the others from theirs
             self._turning.release()
 
-    def wake(self, *, arrival: bool = False) -> None:
-        """A worker wants a turn; soon, when something arrived."""
+    def wake(self, *, soon: bool = False) -> None:
+        """A worker wants a turn; `soon`: not only when others do."""
         self._woken = True
-        if self._asleep or (arrival and self._dozing):
+        if self._asleep or (soon and self._dozing):
             with self._gate:
                 self._gate.notify_all()
 
@@ -79,7 +80,7 @@ class Team:
                 self._began = time.monotonic()
                 turns = [worker.begin() for worker in members if worker.waits() == 0.0]
                 if turns:
-                    self._linger = _LINGER_BUSY if _arrived(turns) >= _BUSY else _LINGER
+                    self._linger = _LINGER_BUSY if _arrived(turns) >= _BUSY else 0.0
                     self._take(turns)
             self._turned = time.monotonic()
 
@@ -100,8 +101,9 @@ class Team:
         wanting = [worker for worker in self._members if worker.waits() == 0.0]
         if not wanting or any(worker.urgent for worker in wanting):
             return 0.0
-        linger = self._linger if any(worker.arrivals for worker in wanting) else _LINGER_ENDED
-        return self._turned + linger - time.monotonic()
+        came = [at for worker in wanting if (at := worker.arrived_at) is not None]
+        until = max(self._turned + self._linger, min(came) + _LINGER) if came else self._turned + _LINGER_ENDED
+        return until - time.monotonic()
 
     def _take(self, turns: Sequence[Turn]) -> None:
         try:

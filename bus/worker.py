@@ -34,6 +34,9 @@ _PACED_AHEAD = 5.0  # seconds of work that are claimed for a package with a rate
 _WISH = 6 * 3600.0  # seconds that a package may ask for at most: a wrong header must not stop it for ever
 _IDENTIFIER = 200  # characters: as in the shared record `system-reference`
 _GLANCE = 0.2
+_PREFETCH = 100  # messages, of up to 20 events
+_AT_ONCE = 100  # events that are received together or not at all
+_STAY = 0.5  # seconds for which what arrived waits for room
 _TEXT = 1000  # characters of a cause or an answer that are kept
 _LONG = 900.0  # seconds after which a call is taken for one that never comes back
 _CACHE = 5000
@@ -96,6 +99,7 @@ class _Arrival:
 
     keys: dict[int, str]  # of each event the key that keeps it in order
     views: dict[int, Event]
+    at: float = field(default_factory=time.monotonic)
     settled: threading.Event = field(default_factory=threading.Event)
     received: bool = False
 
@@ -179,7 +183,7 @@ class Team(Protocol):
         """Returns when no turn of this worker is under way any more."""
         ...
 
-    def wake(self, *, arrival: bool = False) -> None: ...
+    def wake(self, *, soon: bool = False) -> None: ...
 
 
 class Worker:
@@ -214,11 +218,12 @@ class Worker:
         self._inbox: deque[_Arrival] = deque()
         self._running = 0
         self._lanes: dict[str, _Lane] = {}
-        self._in_hand: set[int] = set()
+        self._in_hand: dict[int, str] = {}  # seq and key of what is started and not written
         self._held: set[str] = set()  # the keys that have followers
         self._due: float | None = None  # when the next delivery that waits may be tried, as far as known
         self._more = True  # something that was received before may be ready now
         self._left = False  # or will be when something in hand has ended
+        self._hasty = False  # that has ended
         self._gate = threading.Lock()  # of the lanes
         self._poked = True
         self._next_at = float("-inf")
@@ -290,7 +295,7 @@ class Worker:
         over = threading.Event()
         receiver = threading.Thread(
             target=self._bus.consume, args=(connection_queue(self.connection), self._receive),
-            kwargs={"stop": over}, name=f"receive {self.connection}", daemon=True,
+            kwargs={"stop": over, "prefetch": _PREFETCH}, name=f"receive {self.connection}", daemon=True,
         )  # fmt: skip
         receiver.start()
         self._crew = _Crew(self._safety.concurrency, f"lane {self.connection}")
@@ -322,27 +327,47 @@ class Worker:
 
     @property
     def urgent(self) -> bool:
-        """Something could be started, or its package is waited for by events that have arrived."""
-        return self._more
+        """Something could be started, or could be once what ended is written."""
+        return self._more or self._hasty
 
     @property
-    def arrivals(self) -> int:
-        return sum(len(one.keys) for one in self._inbox)
+    def arrived_at(self) -> float | None:
+        """When the oldest of what arrived came, None when nothing did; on the clock of `time.monotonic`."""
+        try:
+            return self._inbox[0].at
+        except IndexError:
+            return None
 
     def waits(self) -> float:
         """Seconds until this worker wants a turn; 0 when it has something to write or to start."""
-        if self._ended or self._inbox or self._poked:
+        if self._ended or self._poked:
             return 0.0
+        if self._inbox:
+            return 0.0 if self._takes() else max(0.0, self._inbox[0].at + _STAY - time.monotonic())
         return max(0.0, self._next_at - self._clock())
+
+    def _takes(self) -> bool:
+        """Whether what arrived is received at once: else it stays with the bus for a while, for what cannot start soon
+        is written once more."""
+        return self._paused or self._denied or self.breaker.open or self._room() > 0
 
     def begin(self) -> Turn:
         """Take out what a turn is about; `went`, `failed` or `stumbled` must follow."""
         self.beat = self._clock()
+        self._hasty = False
         if not (self._ended or self._inbox) or self._poked:
             self._more, self._poked = True, False
         ended = [self._ended.popleft() for _ in range(len(self._ended))]
-        arrived = [self._inbox.popleft() for _ in range(len(self._inbox))]
         self._running -= len(ended)
+        arrived: list[_Arrival] = []
+        stay = not (self._paused or self._denied or self.breaker.open)
+        room = self._room()
+        while self._inbox:
+            one = self._inbox[0]
+            if stay and room <= 0 and time.monotonic() - one.at < _STAY:
+                break
+            room -= len(one.keys)
+            arrived.append(self._inbox.popleft())
         return Turn(self, self._token, self.beat, ended, arrived)
 
     def settle(self, tx: Transaction, turn: Turn, *, paused: bool) -> Ask | None:
@@ -350,7 +375,7 @@ class Worker:
         self._paused = paused
         self._conclude(tx, turn.ended)
         if self._unsure:
-            tx.put_back(self.connection, self._in_hand - {item.finished.seq for item in turn.ended})
+            tx.put_back(self.connection, self._still_in_hand(turn))
         if self._unsure or self._clock() >= self._next_net:
             self._look_around(tx)
         return self._ask(turn)
@@ -463,6 +488,10 @@ class Worker:
             return 1 if self._running == 0 and self.breaker.resting == 0.0 else 0
         return max(0, self._ahead - self._running)
 
+    def _still_in_hand(self, turn: Turn) -> dict[int, str]:
+        ended = {item.finished.seq for item in turn.ended}
+        return {seq: key for seq, key in self._in_hand.items() if seq not in ended}
+
     def _ask(self, turn: Turn) -> Ask | None:
         for one in turn.arrived:
             self._remember(one.views)
@@ -476,7 +505,7 @@ class Worker:
         arrived = {seq: key for one in turn.arrived for seq, key in one.keys.items()}
         if not (arrived or (room and self._more)):
             return None
-        in_hand = set() if self._single else self._in_hand - {item.finished.seq for item in turn.ended}
+        in_hand = {} if self._single else self._still_in_hand(turn)
         return Ask(self.connection, room, self._single, self._running > 0, list(arrived.items()), in_hand, self._more)
 
     def _shown(self, tx: Transaction, claimed: Sequence[Claimed], identifiers: Identifiers) -> dict[int, Delivery]:
@@ -523,7 +552,7 @@ class Worker:
         with self._gate:
             for item in ended:
                 self._views.pop(item.finished.seq, None)
-                self._in_hand.discard(item.finished.seq)
+                self._in_hand.pop(item.finished.seq, None)
                 lane = self._lanes.get(item.finished.order_key)
                 if lane is not None:
                     lane.unwritten -= 1
@@ -543,9 +572,13 @@ class Worker:
     # --- receiving ----------------------------------------------------------------------------------------------
 
     def _receive(self, messages: Sequence[Incoming]) -> None:
+        arrivals: list[_Arrival] = []
         received: dict[int, str] = {}
         views: dict[int, Event] = {}
         for message in messages:
+            if len(received) >= _AT_ONCE:
+                arrivals.append(_Arrival(received, views))
+                received, views = {}, {}
             if message.headers.get("ledger") != self._identity:
                 _log.error("message of another ledger dropped", connection=self.connection)
                 continue
@@ -564,12 +597,13 @@ class Worker:
                 except (InvalidMessage, KeyError, TypeError) as error:  # it is made again from the ledger
                     _log.error("unreadable event", connection=self.connection, seq=seq, error=type(error).__name__)
         if received:
-            arrival = _Arrival(received, views)
-            self._inbox.append(arrival)
-            self._team.wake(arrival=True)
+            arrivals.append(_Arrival(received, views))
+        self._inbox.extend(arrivals)
+        self._team.wake(soon=True)
+        for arrival in arrivals:
             arrival.settled.wait()
-            if not arrival.received:
-                raise BusUnavailable("this worker ends")
+        if not all(arrival.received for arrival in arrivals):
+            raise BusUnavailable("this worker ends")
 
     def _settle(self, arrived: Sequence[_Arrival], *, received: bool) -> None:
         for one in arrived:
@@ -589,7 +623,7 @@ class Worker:
         work: list[Callable[[], None]] = []
         with self._gate:
             self._running += len(claimed)
-            self._in_hand.update(c.seq for c in claimed)
+            self._in_hand.update((c.seq, c.order_key) for c in claimed)
             for item in claimed:
                 lane = self._lanes.setdefault(item.order_key, _Lane())
                 lane.unwritten += 1
@@ -704,8 +738,13 @@ class Worker:
             self._calls.pop(lane, None)
 
     def _end(self, ended: Ended) -> None:
+        one = ended.finished
         self._ended.append(ended)
-        self._team.wake()
+        if self._left or one.state != DELIVERED or one.order_key in self._held:
+            self._hasty = True
+            self._team.wake(soon=True)
+        else:
+            self._team.wake()
 
     # --- judging ------------------------------------------------------------------------------------------------
 
