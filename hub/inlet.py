@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import structlog
 
-from bus.api import INLET, Bus, Incoming, Outgoing, Queue, receipts_queue
+from bus.api import INLET, Bus, Incoming, Outcome, Outgoing, Queue, QueueKind, receipts_queue
 from bus.ledger import Ledger
 from hub import holdings
 from hub.accept import Acceptance, Origin, Submitted, Verdict
@@ -18,7 +18,8 @@ from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, decode_json
 
 _log = structlog.get_logger()
 _COMMIT = 1000  # events in one commit: a prefetched burst of batches may hold many more
-_OWED = 5000  # receipts that are kept for queues that are full
+_OWED = 5000  # receipts that are kept for queues that do not take them
+_KEEP_EVERY = 5.0  # seconds after which the inlet is declared, and what is owed sent, again
 STRANGERS = "inlet-strangers"  # the counter of messages that were dropped because nobody knows who sent them
 
 
@@ -27,24 +28,34 @@ class Inlet:
     the one that the broker verified, never one that a message claims. Messages of strangers are dropped and counted."""
 
     def __init__(
-        self, ledger: Ledger, bus: Bus, acceptance: Acceptance, origin_of: Callable[[str], Origin | None]
-    ) -> None:
+        self, ledger: Ledger, bus: Bus, acceptance: Acceptance, origin_of: Callable[[str], Origin | None], *,
+        keep_every: float = _KEEP_EVERY,
+    ) -> None:  # fmt: skip
         self._ledger = ledger
         self._bus = bus
         self._acceptance = acceptance
         self._origin_of = origin_of
+        self._keep_every = keep_every
+        self._trouble: dict[str, str] = {}
+        self._gate = threading.Lock()  # held while receipts are sent, so that those of one queue keep their order
         self._declared: set[str] = set()
         self._owed: list[Outgoing] = []
+        self._full: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                self._bus.declare([Queue(INLET, "inlet")])
-                break
-            except BusUnavailable:
-                stop.wait(1.0)
-        if not stop.is_set():
+        """Read until `stop` is set. A queue that somebody deletes is there again within seconds."""
+        while not (stop.is_set() or self._declare(INLET, "inlet")):
+            stop.wait(1.0)
+        if stop.is_set():
+            return
+        over = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(over,), name="inlet keeper", daemon=True)
+        keeper.start()
+        try:
             self._bus.consume(INLET, self.handle, stop=stop)
+        finally:
+            over.set()
+            keeper.join(5)
 
     def handle(self, messages: Sequence[Incoming]) -> None:
         """Accept a batch, then send the receipts. If it raises, all of the batch come back; the door knows them."""
@@ -73,7 +84,7 @@ class Inlet:
             else:
                 user, submitted = items[0]
                 refused = Verdict("refused", error=InvalidMessage("the hub made a mistake", code="internal_error"))
-                self._send([_receipt(user, submitted, refused)], [user])
+                self._send([_receipt(user, submitted, refused)])
 
     def _accept(self, items: Sequence[tuple[str, Submitted]], origins: Mapping[str, Origin]) -> None:
         by_user: dict[str, list[Submitted]] = {}
@@ -87,23 +98,67 @@ class Inlet:
                     checked = holdings.check(tx, origins[user], checked)
                 verdicts = self._acceptance.admit(tx, origins[user], checked)
                 receipts += [_receipt(user, item, verdict) for item, verdict in zip(mine, verdicts, strict=True)]
-        self._send(receipts, list(by_user))
+        self._send(receipts)
 
-    def _send(self, receipts: Sequence[Outgoing], users: Sequence[str]) -> None:
-        new = [user for user in users if user not in self._declared]
-        if new:
-            self._bus.declare([Queue(receipts_queue(user), "receipts") for user in new])
-            self._declared.update(new)
-        items = [*self._owed, *receipts]
-        outcomes = list(zip(items, self._bus.publish(items), strict=True))
-        if not all(outcome.taken or outcome.refused for _, outcome in outcomes):
-            self._declared.clear()
-            raise BusUnavailable("a receipt was not taken")
-        # A package that does not read its receipts must not stop the others: it gets them when there is room again.
-        owed = [item for item, outcome in outcomes if not outcome.taken]
-        if owed:
-            _log.error("receipts not taken", queues=sorted({item.queue for item in owed}), count=len(owed))
-        self._owed = owed[-_OWED:]
+    # --- receipts -----------------------------------------------------------------------------------------------
+
+    def _send(self, receipts: Sequence[Outgoing]) -> None:
+        """Send what is owed and these. Raises BusUnavailable when the broker is away: then their events come back."""
+        with self._gate:
+            new = {item.queue for item in receipts} - self._declared
+            if new:
+                self._bus.declare([Queue(name, "receipts") for name in sorted(new)])
+                self._declared |= new
+            owed = [item for item in self._owed if item.queue in self._declared]
+            apart = [item for item in self._owed if item.queue not in self._declared]
+            outcomes = self._bus.publish([*owed, *receipts])
+            left = [item for item, outcome in zip(owed, outcomes, strict=False) if not outcome.taken]
+            if not all(map(_answered, outcomes)):
+                self._declared.clear()
+            fresh = outcomes[len(owed) :]
+            if not all(map(_answered, fresh)):
+                self._owe([*apart, *left])
+                raise BusUnavailable("a receipt was not taken")
+            # A package that does not read its receipts must not stop the others: it gets them when there is room again.
+            left += [item for item, outcome in zip(receipts, fresh, strict=True) if not outcome.taken]
+            self._owe([*apart, *left])
+
+    def _owe(self, items: Sequence[Outgoing]) -> None:
+        full = {item.queue for item in items}
+        if full - self._full:
+            _log.error("receipts not taken", queues=sorted(full), count=len(items))
+        if len(items) > _OWED:
+            _log.error("receipts dropped", count=len(items) - _OWED)
+        self._full, self._owed = full, list(items[-_OWED:])
+
+    def _keep(self, over: threading.Event) -> None:
+        """Beside the reading: make again what somebody deleted, and send what is owed although nobody speaks."""
+        while not over.wait(self._keep_every):
+            self._declare(INLET, "inlet")
+            with self._gate:
+                missing = {item.queue for item in self._owed} - self._declared
+            for name in missing:
+                if self._declare(name, "receipts"):
+                    with self._gate:
+                        self._declared.add(name)
+            if self._owed:
+                self._send([])
+
+    def _declare(self, queue: str, kind: QueueKind) -> bool:
+        """Whether the queue is there now. A trouble is told once for as long as it lasts."""
+        try:
+            self._bus.declare([Queue(queue, kind)])
+        except HubError as error:
+            if self._trouble.get(queue) != error.reason:
+                _log.warning("queue cannot be declared", queue=queue, cause=error.reason)
+            self._trouble[queue] = error.reason
+            return False
+        self._trouble.pop(queue, None)
+        return True
+
+
+def _answered(outcome: Outcome) -> bool:
+    return outcome.taken or outcome.refused
 
 
 def _events(message: Incoming) -> list[Submitted]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import pika
 
-from bus.api import connection_queue
+from bus.api import INLET, connection_queue
 from hub.faults.driver import Driver
 from hub.faults.package import POISON
 from hub.faults.process import move_clock
@@ -130,7 +130,7 @@ def kill_all_nodes(scene: Scene) -> Mended:
 
 
 def delete_queue(scene: Scene) -> Mended:
-    queue = connection_queue(f"{TENANT}.{scene.dice.choice(list(TARGETS))}")
+    queue = scene.dice.choice([*(connection_queue(f"{TENANT}.{name}") for name in TARGETS), INLET])
     with pika.BlockingConnection(pika.URLParameters(scene.town.rabbits[0].url)) as connection:
         connection.channel().queue_delete(queue)
     return Mended(queue, time.monotonic(), consuming=BACK, flowing=DEAF)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pika
 import pytest
+from structlog.testing import capture_logs
 
-from bus.api import Incoming, Outcome, Outgoing, receipts_queue
+from bus.api import INLET, Incoming, Outcome, Outgoing, Queue, receipts_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger, Transaction
+from bus.rabbitmq import RabbitBus
 from hub.accept import Acceptance, Origin, Submitted, Verdict
 from hub.inlet import Inlet
 from hub.metrics import Metrics
 from hub.services import Batcher
-from schemas.errors import BusUnavailable
+from schemas.errors import BusUnavailable, HubError, TopologyMismatch
 from schemas.event import STRUCTURED
+from tests.support.reading import eventually
 from tests.support.recording import PORTAL, TENANT, Package, RecordingHub, move
 
 
@@ -32,14 +37,23 @@ def hub(tmp_path: Path) -> Iterator[RecordingHub]:
 
 
 class Full(EmbeddedBus):
-    """The receipts of one user are not taken: it never reads them."""
+    """The receipts of one user are not taken while it does not read them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = True
 
     def publish(self, items: Sequence[Outgoing]) -> list[Outcome]:
-        taken = super().publish(items)
-        return [
-            Outcome(False, "the queue is full", refused=True) if item.queue == receipts_queue("lazy") else outcome
-            for item, outcome in zip(items, taken, strict=True)
-        ]
+        return [self._try(item) for item in items]
+
+    def _try(self, item: Outgoing) -> Outcome:
+        if self.full and item.queue == receipts_queue("lazy"):
+            return Outcome(False, "the queue is full", refused=True)
+        return super().publish([item])[0]
+
+    def lose(self, queue: str) -> None:
+        """As an operator who deletes it."""
+        del self._queues[queue]
 
 
 def message(user: str, number: int, **more: Any) -> Incoming:
@@ -53,7 +67,20 @@ def origin_of(user: str) -> Origin | None:
 
 
 def verdicts(bus: EmbeddedBus, user: str) -> list[str]:
-    return [orjson.loads(m.body)["verdict"] for m in bus._queues[receipts_queue(user)]]
+    return [orjson.loads(m.body)["verdict"] for m in bus._queues.get(receipts_queue(user), ())]
+
+
+@contextmanager
+def reading(inlet: Inlet) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=inlet.run, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_a_package_that_never_reads_its_receipts_stops_nobody(hub: RecordingHub) -> None:
@@ -65,6 +92,108 @@ def test_a_package_that_never_reads_its_receipts_stops_nobody(hub: RecordingHub)
     assert verdicts(bus, "eager") == ["accepted"]
     with hub.ledger.reading() as tx:
         assert tx.accepted() == 2
+
+
+def test_receipts_of_a_full_queue_come_when_there_is_room_although_nobody_speaks(hub: RecordingHub) -> None:
+    bus = Full()
+    inlet = Inlet(hub.ledger, bus, hub.acceptance, origin_of, keep_every=0.01)
+    inlet.handle([message("lazy", 1), message("lazy", 1), message("lazy", 2)])
+
+    with reading(inlet):
+        bus.full = False
+        eventually(lambda: len(verdicts(bus, "lazy")) == 3)
+
+    assert verdicts(bus, "lazy") == ["accepted", "duplicate", "accepted"]
+
+
+def test_a_queue_of_receipts_that_is_gone_while_some_are_owed_stops_nobody(hub: RecordingHub) -> None:
+    bus = Full()
+    inlet = Inlet(hub.ledger, bus, hub.acceptance, origin_of, keep_every=0.01)
+    inlet.handle([message("lazy", 1)])
+    bus.full = False
+    bus.lose(receipts_queue("lazy"))
+
+    inlet.handle([message("eager", 2)])
+    assert verdicts(bus, "eager") == ["accepted"]
+
+    with reading(inlet):
+        eventually(lambda: verdicts(bus, "lazy") == ["accepted"])
+
+
+def test_a_receipt_is_owed_once_whoever_comes_between(hub: RecordingHub) -> None:
+    bus = Full()
+    inlet = Inlet(hub.ledger, bus, hub.acceptance, origin_of, keep_every=0.001)
+
+    with reading(inlet):
+        inlet.handle([message("lazy", 0)])
+        for number in range(1, 30):
+            bus.full = number % 2 == 0
+            inlet.handle([message("lazy", number)])
+        bus.full = False
+        eventually(lambda: len(verdicts(bus, "lazy")) >= 30)
+
+    receipts = [orjson.loads(m.body)["id"] for m in bus._queues[receipts_queue("lazy")]]
+    assert receipts == [move(number, 1).id for number in range(30)]
+
+
+def test_an_inlet_that_somebody_deleted_is_there_again(hub: RecordingHub) -> None:
+    class Counting(EmbeddedBus):
+        trouble: HubError | None = None
+        asked = 0
+
+        def declare(self, queues: Sequence[Queue]) -> None:
+            self.asked += 1
+            if self.trouble is not None:
+                raise self.trouble
+            super().declare(queues)
+
+    bus = Counting()
+    bus.trouble = TopologyMismatch("queue unefois.in: somebody made it otherwise")
+    with capture_logs() as logs, reading(Inlet(hub.ledger, bus, hub.acceptance, origin_of, keep_every=0.001)):
+        eventually(lambda: bus.asked)
+        bus.trouble = None
+        eventually(lambda: INLET in bus._queues)
+        bus.trouble, before = BusUnavailable("away"), bus.asked
+        eventually(lambda: bus.asked > before + 20)
+        bus.trouble = None
+
+    assert [line["cause"] for line in logs if line["event"] == "queue cannot be declared"] == [
+        "queue unefois.in: somebody made it otherwise", "away",
+    ]  # fmt: skip
+
+
+@pytest.mark.broker
+def test_a_deleted_inlet_is_made_again_and_read_while_the_hub_runs(hub: RecordingHub, amqp_url: str) -> None:
+    def read() -> bool:
+        try:
+            return bool(bus.depth(INLET).consumers)
+        except TopologyMismatch:
+            return False
+
+    def accepted() -> bool:
+        with hub.ledger.reading() as tx:
+            return tx.accepted() == 1
+
+    login = pika.URLParameters(amqp_url)
+    user = login.credentials.username
+    event = move(1, 1, source=f"/{TENANT}/{user}")
+    properties = pika.BasicProperties(user_id=user, content_type=STRUCTURED, delivery_mode=2)
+
+    with (
+        closing(RabbitBus(amqp_url, longest_pause=0.1, deaf_after=1.0)) as bus,
+        reading(Inlet(hub.ledger, bus, hub.acceptance, origin_of, keep_every=0.2)),
+    ):
+        eventually(read)
+        with pika.BlockingConnection(login) as connection:
+            channel = connection.channel()
+            channel.queue_delete(INLET)
+            channel.exchange_delete(INLET)
+        eventually(read)
+        with pika.BlockingConnection(login) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.basic_publish(INLET, "", event.encode(), properties, mandatory=True)
+        eventually(accepted)
 
 
 def test_an_event_over_which_the_hub_stumbles_is_refused_alone(
