@@ -25,6 +25,7 @@ from sqlalchemy import (
     Engine,
     Row,
     Select,
+    TextClause,
     case,
     cast,
     create_engine,
@@ -85,6 +86,8 @@ _PATIENCE: Mapping[str, Any] = MappingProxyType({
 _LOST_A_RACE = ("40001", "40P01")  # serialization failure, deadlock
 # Written out, not bound: a partial index serves a query only when the planner sees that the states are its own.
 _IS_OPEN = text(f"deliveries.state IN {OPEN}")
+_IS_REFUSED = text("deliveries.state IN ('parked','refused') AND deliveries.state = 'refused'")
+_IS_WAITING = text("deliveries.state = 'waiting'")
 _IS_HELD = text(f"deliveries.state IN {OPEN} AND deliveries.state = 'held'")
 _BEFORE_IS_OPEN = text(f"earlier.state IN {OPEN}")
 _NOT_BELIEVED = 600.0  # seconds: leases are of a minute at most
@@ -92,6 +95,8 @@ _NAMED = 5000
 _LAST = 2**62  # a number that no event reaches
 _AWAY = ("OperationalError", "InterfaceError", "InternalError")  # the last: a standby that may not be written to
 _FEW = 500  # followers released at once: a key with a long backlog must not be rewritten at each step
+_PRUNED = "pruned"  # the counter of the last event that was looked at in order to forget it
+_PRUNE_PART = 20_000  # events looked at by one call at least
 _FRESH = 2.0  # seconds after its last use in which a connection to the database is believed to stand
 _CHANNEL = "unefois"
 DOOR_DAYS = 400  # 13 months and a margin
@@ -636,13 +641,17 @@ class Transaction:
         where = (deliveries.c.connection == connection, deliveries.c.state == WAITING)
         return self.sql.execute(query.where(*where)).scalar()
 
-    def hurry(self, connection: str) -> None:
-        """The package is back: what waited for it is due now. What waits to be looked up keeps its time."""
-        self.sql.execute(
-            update(deliveries)
-            .where(deliveries.c.connection == connection, deliveries.c.state == WAITING, deliveries.c.doubt == 0)
-            .values(due=self.now)
-        )
+    def hurry(self, connection: str, *, settling: float | None = None) -> int:
+        """The package is back: what waited for it is due now. What waits to be looked up keeps its time, or where
+        `settling` is given, is due as soon as it may be: so many seconds after its attempt. How many are due now."""
+        waits = update(deliveries).where(deliveries.c.connection == connection, _IS_WAITING)
+        sure, doubt = waits.where(deliveries.c.doubt == 0), waits.where(deliveries.c.doubt == 1)
+        self.sql.execute(sure.where(deliveries.c.due > self.now).values(due=self.now))
+        if settling is not None:
+            soonest = deliveries.c.at + settling
+            self.sql.execute(doubt.where(deliveries.c.due > soonest).values(due=soonest))
+        mine = (deliveries.c.connection == connection, _IS_WAITING, deliveries.c.due <= self.now)
+        return int(self.sql.execute(select(func.count()).select_from(deliveries).where(*mine)).scalar_one())
 
     # --- operators ----------------------------------------------------------------------------------------------
 
@@ -705,11 +714,20 @@ class Transaction:
                 self.release(connection, some)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Deliveries by connection and state."""
-        query = select(deliveries.c.connection, deliveries.c.state, func.count())
+        """Deliveries by connection and state. Reads all of them: for a person who asks, not for a machine."""
+        return self._counted([None])
+
+    def standing(self) -> dict[str, dict[str, int]]:
+        """Those of `counts` that are open or were refused. However many have ended, it costs what these few cost."""
+        return self._counted([_IS_OPEN, _IS_REFUSED])
+
+    def _counted(self, conditions: Sequence[TextClause | None]) -> dict[str, dict[str, int]]:
+        by = (deliveries.c.connection, deliveries.c.state)
         found: dict[str, dict[str, int]] = {}
-        for connection, state, number in self.sql.execute(query.group_by(deliveries.c.connection, deliveries.c.state)):
-            found.setdefault(connection, {})[state] = number
+        for condition in conditions:
+            query = select(*by, func.count()).group_by(*by)
+            for connection, state, number in self.sql.execute(query if condition is None else query.where(condition)):
+                found.setdefault(connection, {})[state] = number
         return found
 
     def accepted(self) -> int:
@@ -746,7 +764,7 @@ class Transaction:
     def oldest_open(self) -> dict[str, float]:
         """When the oldest event was accepted that a connection has not ended."""
         seq = func.min(deliveries.c.seq).label("seq")
-        open_ones = select(deliveries.c.connection, seq).where(deliveries.c.state.in_(OPEN))
+        open_ones = select(deliveries.c.connection, seq).where(_IS_OPEN)
         first = open_ones.group_by(deliveries.c.connection).subquery()
         query = select(first.c.connection, events.c.accepted_at).join(events, events.c.seq == first.c.seq)
         return {row.connection: row.accepted_at for row in self.sql.execute(query)}
@@ -779,17 +797,37 @@ class Transaction:
 
     def prune(self, *, events_before: float, of_requests: Select[str] | None = None, limit: int = 5000) -> int:
         """Delete events that every connection has finished, and door rows past their 13 months. Those of the requests
-        that `of_requests` selects are kept. How many events went."""
+        that `of_requests` selects are kept. How many events went.
+
+        Goes on from where the last call ended, and looks at a part of what is old only: 0 says that it found nothing
+        there. In 24 such calls or so it comes by every event."""
+        after = self.counter(_PRUNED)
+        till = self._part_to_prune(after)
+        part = (events.c.seq > after, events.c.seq <= till, events.c.accepted_at < events_before)
         unfinished = exists().where(deliveries.c.seq == events.c.seq, deliveries.c.state.in_(OPEN))
-        old = select(events.c.seq).where(events.c.accepted_at < events_before, ~unfinished)
+        old = select(events.c.seq).where(*part, ~unfinished)
         if of_requests is not None:
-            old = old.where(events.c.request_id.is_(None) | events.c.request_id.not_in(of_requests))
-        seqs = [row.seq for row in self.sql.execute(old.limit(limit))]
-        if seqs:
-            self.sql.execute(delete(deliveries).where(deliveries.c.seq.in_(seqs)))
-            self.sql.execute(delete(events).where(events.c.seq.in_(seqs)))
+            kept = of_requests.subquery()
+            old = old.where(~exists().where(next(iter(kept.c)) == events.c.request_id))
+        seqs = [row.seq for row in self.sql.execute(old.order_by(events.c.seq).limit(limit))]
+        if len(seqs) == limit:
+            till = seqs[-1]
+        elif till == _LAST or self.sql.execute(select(events.c.seq).where(*part).limit(1)).first() is None:
+            till = 0  # nothing old is left behind: begin again
+        if till != after:
+            self._upsert(counters, {"name": _PRUNED}, {"value": till})
+        for some in parts(seqs):
+            self.sql.execute(delete(deliveries).where(deliveries.c.seq.in_(some)))
+            self.sql.execute(delete(events).where(events.c.seq.in_(some)))
         self.sql.execute(delete(door).where(door.c.accepted_at < self.now - DOOR_DAYS * 86_400))
         return len(seqs)
+
+    def _part_to_prune(self, after: int) -> int:
+        """The last event of the next part: one of 24, but of some size."""
+        first = self.sql.execute(select(func.min(events.c.seq))).scalar() or 0
+        most = max(_PRUNE_PART, (self.last_seq() - first) // 24)
+        beyond = select(events.c.seq).where(events.c.seq > after).order_by(events.c.seq).offset(most - 1).limit(1)
+        return int(self.sql.execute(beyond).scalar() or _LAST)
 
     # --- leases -------------------------------------------------------------------------------------------------
 

@@ -46,9 +46,11 @@ class _Snapshot(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._ledger.reading() as tx:
-            counts, paused, oldest = tx.counts(), tx.paused(), tx.oldest_open()
+            counts, paused, oldest = tx.standing(), tx.paused(), tx.oldest_open()
             strangers = tx.counter(STRANGERS)
-        deliveries = GaugeMetricFamily("unefois_deliveries", "Deliveries by state.", labels=["connection", "state"])
+        deliveries = GaugeMetricFamily(
+            "unefois_deliveries", "Deliveries without an end, or refused.", labels=["connection", "state"]
+        )
         for connection, states in counts.items():
             for state, number in states.items():
                 deliveries.add_metric([connection, state], number)
