@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from hub.wiring import Hub
+    from hub.wiring import Hub, Raccordement
 
 app = typer.Typer(
     name="unefois", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -29,7 +29,7 @@ request_app = typer.Typer(no_args_is_help=True, help="Requests and their timelin
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may call the hub.")
 schema_app = typer.Typer(no_args_is_help=True, help="The shared schemas.")
 link_app = typer.Typer(no_args_is_help=True, help="Which identifiers, in which systems, are the same citizen.")
-connection_app = typer.Typer(no_args_is_help=True, help="The connections of this hub: state, pause, resume.")
+connection_app = typer.Typer(no_args_is_help=True, help="The connections of this hub: state, pause, resume, retry.")
 
 RUN, OPERATE, DEVELOP = "Run the hub", "Operate it", "Plug packages in"
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", envvar="UNEFOIS_CONFIG")]
@@ -155,6 +155,19 @@ def connection_pause(
 def connection_resume(connection: Name, config: Config = HUB_TOML) -> None:
     """Let a paused connection go on."""
     _with_hub(config, lambda hub: _switch(hub, connection, None))
+
+
+@connection_app.command("retry")
+def connection_retry(connection: Name, config: Config = HUB_TOML) -> None:
+    """The package is back: try what waits for it now, not at its time."""
+
+    def act(hub: Hub) -> tuple[int, bool]:
+        found = _known(hub, connection)
+        with hub.ledger.transaction() as tx:
+            return tx.hurry(connection, settling=found.manifest.settling_seconds), connection in tx.paused()
+
+    due, paused = _with_hub(config, act)
+    typer.echo(f"{due} due now." + (" This connection is paused: resume it." if paused else ""))
 
 
 @parked_app.command("list")
@@ -506,9 +519,13 @@ def _with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
         hub.close()
 
 
+def _known(hub: Hub, connection: str) -> Raccordement:
+    found = hub.raccordements.get(connection)
+    return found if found is not None else _fail("no such connection in the settings")
+
+
 def _switch(hub: Hub, connection: str, cause: str | None) -> None:
-    if connection not in hub.raccordements:
-        _fail("no such connection in the settings")
+    _known(hub, connection)
     with hub.ledger.transaction() as tx:
         if cause is None:
             tx.resume(connection)
