@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Recorded = Mapping[str, Any]
+_ENOUGH = 3  # rounds
 _COLUMNS = ("gateway", "relay", "worker", "database", "broker")
 _NAMES = {"gateway": "gateway", "door": "the door", "relay": "the relay", "worker": "worker", "database": "PostgreSQL",
           "broker": "RabbitMQ", "queues": "quorum queues"}  # fmt: skip
@@ -32,7 +33,16 @@ def _machine(recorded: Recorded) -> str:
         f"Measured on {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB,"
         f" {machine['system']}, Python {machine['python']}, at commit `{machine['commit']}`, by"
         f" `{recorded['command']}`, {_rounds(recorded['rounds'])}. A page of 8 kB is safe on its disk after"
-        f" {recorded['measured']['disk_ms']:.2f} ms.\n"
+        f" {recorded['measured']['disk_ms']:.2f} ms.{_caution(recorded['rounds'])}\n"
+    )
+
+
+def _caution(rounds: int) -> str:
+    if rounds >= _ENOUGH:
+        return ""
+    return (
+        " **Too few rounds:** events/s and the slowest percent say more of what else the machine did than of the hub;"
+        " take milliseconds of processor that differ by less than half for equal."
     )
 
 
