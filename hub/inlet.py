@@ -150,7 +150,8 @@ class Inlet:
             self._bus.declare([Queue(queue, kind)])
         except HubError as error:
             if self._trouble.get(queue) != error.reason:
-                _log.warning("queue cannot be declared", queue=queue, cause=error.reason)
+                tell = _log.warning if isinstance(error, BusUnavailable) else _log.error  # the second wants a person
+                tell("queue cannot be declared", queue=queue, cause=error.reason)
             self._trouble[queue] = error.reason
             return False
         self._trouble.pop(queue, None)

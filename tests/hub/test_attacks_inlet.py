@@ -157,9 +157,8 @@ def test_an_inlet_that_somebody_deleted_is_there_again(hub: RecordingHub) -> Non
         eventually(lambda: bus.asked > before + 20)
         bus.trouble = None
 
-    assert [line["cause"] for line in logs if line["event"] == "queue cannot be declared"] == [
-        "queue unefois.in: somebody made it otherwise", "away",
-    ]  # fmt: skip
+    told = [(line["log_level"], line["cause"]) for line in logs if line["event"] == "queue cannot be declared"]
+    assert told == [("error", "queue unefois.in: somebody made it otherwise"), ("warning", "away")]
 
 
 @pytest.mark.broker
