@@ -410,9 +410,10 @@ class Transaction:
 
     # --- relay --------------------------------------------------------------------------------------------------
 
-    def expected(self, after: int, most: int) -> list[tuple[str, int]]:
-        """(connection, seq) of what is not received, of events after this one, oldest first, `most` at most."""
-        return [(row.connection, row.seq) for row in statements.AFTER.run(self.sql, after=after, most=most)]
+    def expected(self, after: int, most: int) -> list[tuple[int, list[str]]]:
+        """The events after this one, `most` at most, that some connections have not received, and which; in order."""
+        rows = statements.AFTER[self.sql.dialect.name].run(self.sql, after=after, most=most)
+        return [(row.seq, row.connections.split(" ")) for row in rows]
 
     def expected_of(self, connection: str, after: int, most: int, *, last: int = _LAST) -> list[int]:
         """What a connection has not received, of the events after one and up to the last one, oldest first."""
@@ -885,9 +886,7 @@ class Transaction:
         )  # fmt: skip
         most = 1 + max(apart.values())
         rows = statements.FIRSTS[dialect].run(self.sql, keys=list(keys), most=most)
-        if dialect == "sqlite":
-            return {(row.connection, row.key): orjson.loads(row.firsts) for row in rows}
-        return {(row.connection, row.key): row.firsts for row in rows}
+        return {(row.connection, row.key): [int(seq) for seq in (row.firsts or "").split()] for row in rows}
 
     def _hold_lease(self, connection: str) -> None:
         self.sql.execute(select(leases.c.name).where(leases.c.name == f"worker:{connection}").with_for_update())

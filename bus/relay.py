@@ -20,7 +20,8 @@ from bus.ledger import DatabaseFault, LeaseLost, Ledger, StoredEvent, Transactio
 from schemas.errors import AccessDenied, BusUnavailable, ConfigError, TopologyMismatch
 
 _log = structlog.get_logger()
-_BATCH = 2000  # deliveries per round
+_EVENTS = 400  # per round
+_BATCH = 2000  # deliveries per round of a connection that is behind
 _PER_MESSAGE = 20  # events in one message to our own worker: a broker pays per message
 _LEASE = 10.0
 _GLANCE = 0.25  # seconds between two looks at a ledger that told of nothing
@@ -120,13 +121,11 @@ class Relay:
 
     def _unsent(self, tx: Transaction, wanted: Collection[str]) -> tuple[list[tuple[str, int]], dict[str, int], int]:
         """What goes out now, in order; how far the connections will be then, and all that keep up."""
-        rows, front = tx.expected(self._front, _BATCH), self._front
-        if len(rows) == _BATCH and rows[0][1] != rows[-1][1]:  # of the last event there may be more
-            rows = [row for row in rows if row[1] != rows[-1][1]]
-        if rows:
-            front = rows[-1][1]
+        rows = tx.expected(self._front, _EVENTS)
+        front = rows[-1][0] if rows else self._front
         up = {c for c in wanted if self._marks.get(c, 0) >= self._front}
-        pairs, marks = [row for row in rows if row[0] in up], dict.fromkeys(up, front)
+        pairs = [(connection, seq) for seq, connections in rows for connection in connections if connection in up]
+        marks = dict.fromkeys(up, front)
         for connection in sorted(set(wanted) - up):
             late = tx.expected_of(connection, self._marks.get(connection, 0), _BATCH, last=self._front)
             pairs += [(connection, seq) for seq in late]

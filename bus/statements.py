@@ -21,10 +21,14 @@ PASS_DOOR = Insert(door, conflict="DO NOTHING", returning="seq")
 WRITE_EVENTS = Insert(events)
 EXPECT = Insert(deliveries, ("seq", "connection", "order_key", "state", "at"))
 LOAD = Statement("SELECT * FROM events WHERE seq {seqs:bigint}")
-AFTER = Statement(
-    "SELECT connection, seq FROM deliveries WHERE seq > :after AND state = 'expected' ORDER BY seq, connection"
-    " LIMIT :most"
-)
+_TOGETHER = {"postgresql": "string_agg(connection, ' ')", "sqlite": "group_concat(connection, ' ')"}
+AFTER = {
+    dialect: Statement(
+        f"SELECT seq, {together} AS connections FROM deliveries WHERE seq > :after AND state = 'expected'"
+        " GROUP BY seq ORDER BY seq LIMIT :most"
+    )
+    for dialect, together in _TOGETHER.items()
+}
 EXPECTED_OF = Statement(
     "SELECT seq FROM deliveries WHERE connection = :connection AND state = 'expected' AND seq > :after AND seq <= :last"
     " ORDER BY seq LIMIT :most"
@@ -48,8 +52,8 @@ _OF_KEY = (
     f" AND state IN {OPEN} ORDER BY deliveries.seq LIMIT :most"
 )
 _FIRSTS = {
-    "postgresql": f"ARRAY({_OF_KEY})",
-    "sqlite": f"(SELECT json_group_array(seq) FROM ({_OF_KEY}))",
+    "postgresql": f"array_to_string(ARRAY({_OF_KEY}), ' ')",
+    "sqlite": f"(SELECT group_concat(seq, ' ') FROM ({_OF_KEY}))",
 }
 FIRSTS = {
     dialect: Statement(f"SELECT keys.connection, keys.key, {firsts} AS firsts FROM {{keys(connection text, key text)}}")

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.database, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def town(rabbitmq: Rabbit, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     town = Town(tmp_path_factory.mktemp("town"), postgres.fresh_database(), rabbitmq.url)
-    town.start("relay", "relay", "worker", "worker")
+    town.start("gateway", "relay", "relay", "worker", "worker")
     yield town
     town.close()
 

@@ -65,7 +65,7 @@ class Town:
     # --- processes ----------------------------------------------------------------------------------------------
 
     def start(self, *roles: str) -> None:
-        """One process for each role: `relay`, `worker`, or `serve`, which is all of them in one."""
+        """One process for each role: `gateway`, `relay`, `worker`, or `serve`, which is all of them in one."""
         for role in roles:
             with (self.folder / "processes.log").open("ab") as log:
                 command = [sys.executable, "-c", PROGRAM, role, "--config", str(self.config)]
