@@ -267,8 +267,10 @@ class Ledger:
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """A look at committed state; never waits for a writer."""
-        with _translated(), self.engine.connect().execution_options(reading=True) as connection:
+        """A look at committed state; never waits for a writer. On PostgreSQL each statement sees the state of its own
+        moment, as in any transaction there, and needs none."""
+        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if self._writer is None else {"reading": True}
+        with _translated(), self.engine.connect().execution_options(**options) as connection:
             yield Transaction(self, connection)
 
     def wake(self) -> None:
