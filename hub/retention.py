@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, delete, exists, literal, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, select, true, tuple_
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -42,6 +43,7 @@ from schemas.errors import HubError
 _log = structlog.get_logger()
 _DAY = 86_400.0
 _BATCH = 500
+_PART = 10_000  # rows that one statement looks at
 _NOTED = "documents-noted"  # the counter of the last event whose documents were noted
 
 
@@ -77,16 +79,17 @@ class Keeper:
     def tidy(self, stop: threading.Event | None = None) -> dict[str, int]:
         """Forget all that is past its time; what, and how many. Also ends when `stop` is set."""
         self.note()
-        forgotten: dict[str, int] = {}
-        for name, step in (
-            ("requests", self._requests), ("events", self._events), ("documents", self._documents),
-            ("citizens", self._citizens), ("values", self._values), ("answers", self._answers),
+        forgotten: Counter[str] = Counter()
+        for name, steps in (
+            ("requests", self._requests()), ("events", self._events()), ("documents", self._documents()),
+            ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
         ):  # fmt: skip
-            while count := 0 if stop is not None and stop.is_set() else step():
-                forgotten[name] = forgotten.get(name, 0) + count
-        if forgotten:
-            _log.info("forgotten", **forgotten)
-        return forgotten
+            while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
+                forgotten[name] += count
+        gone = {name: count for name, count in forgotten.items() if count}
+        if gone:
+            _log.info("forgotten", **gone)
+        return gone
 
     # --- documents ----------------------------------------------------------------------------------------------
 
@@ -103,34 +106,40 @@ class Keeper:
             tx.count_up(_NOTED, max(stored) - last)
             return len(stored)
 
-    def _documents(self) -> int:
+    def _documents(self) -> Iterator[int]:
         """A document goes a set time after the last delivery that names it has ended."""
         before = self._ledger.now() - self._settings.documents_days * _DAY
-        with self._ledger.reading() as tx:
-            ids = [(row.tenant, row.id) for row in tx.sql.execute(_documents_over(before).limit(_BATCH))]
-        released = 0
-        for tenant, document_id in ids:
-            released += self._store.release(tenant, [document_id], stored_before=datetime.fromtimestamp(before, UTC))
-        with self._ledger.transaction() as tx:
-            kept = exists().where(
-                documents.c.tenant == document_holders.c.tenant, documents.c.id == document_holders.c.document_id
-            )
-            tx.sql.execute(delete(document_holders).where(~kept))
-        return released
+        old = documents.c.stored_at < before
+        needed = exists().where(
+            document_uses.c.tenant == documents.c.tenant, document_uses.c.document_id == documents.c.id,
+            deliveries.c.seq == document_uses.c.seq, or_(deliveries.c.state.in_(OPEN), deliveries.c.at >= before),
+        )  # fmt: skip
+        for part in self._parts([documents.c.stored_at], old):
+            with self._ledger.reading() as tx:
+                over = tx.sql.execute(select(documents.c.tenant, documents.c.id).where(part, old, ~needed)).all()
+            for tenant, document_id in over:
+                yield self._store.release(tenant, [document_id], stored_before=datetime.fromtimestamp(before, UTC))
+        kept = exists().where(
+            documents.c.tenant == document_holders.c.tenant, documents.c.id == document_holders.c.document_id
+        )
+        for _ in self._delete(document_holders, ~kept):
+            yield 0
 
     # --- events, requests, people -------------------------------------------------------------------------------
 
-    def _events(self) -> int:
+    def _events(self) -> Iterator[int]:
         """The events of a request that is kept are its history, and are kept with it."""
         before = self._ledger.now() - self._settings.events_days * _DAY
-        with self._ledger.transaction() as tx:
-            count = tx.prune(events_before=before, of_requests=select(requests.c.id), limit=_BATCH)
-            if count:
-                gone = ~exists().where(events.c.seq == document_uses.c.seq)
-                tx.sql.execute(delete(document_uses).where(gone))
-            return count
+        while count := self._prune(before):
+            yield count
+        for _ in self._delete(document_uses, ~exists().where(events.c.seq == document_uses.c.seq)):
+            yield 0
 
-    def _requests(self) -> int:
+    def _prune(self, before: float) -> int:
+        with self._ledger.transaction() as tx:
+            return tx.prune(events_before=before, of_requests=select(requests.c.id), limit=_BATCH)
+
+    def _requests(self) -> Iterator[int]:
         now = self._ledger.now()
         closed, idle = now - self._settings.requests_days * _DAY, now - self._settings.idle_requests_days * _DAY
         stirred = exists().where(request_steps.c.request_id == requests.c.id, request_steps.c.at > idle)
@@ -140,52 +149,84 @@ class Keeper:
         over = or_(
             and_(requests.c.final == 1, requests.c.status_at < closed), and_(requests.c.received_at < idle, ~stirred)
         )
-        with self._ledger.transaction() as tx:
-            tx.hold_door()  # nobody adds to a request that is about to go
-            ids = [row.id for row in tx.sql.execute(select(requests.c.id).where(over, ~unfinished).limit(_BATCH))]
-            if ids:
-                for column in (request_steps.c.request_id, request_links.c.request_id, request_people.c.request_id,
-                               requests.c.id):  # fmt: skip
-                    tx.sql.execute(delete(column.table).where(column.in_(ids)))
-            return len(ids)
+        everywhere = (
+            request_steps.c.request_id,
+            request_links.c.request_id,
+            request_people.c.request_id,
+            requests.c.id,
+        )
+        for ids in self._found(requests.c.id, and_(over, ~unfinished)):
+            yield from self._forget(ids, and_(over, ~unfinished), everywhere)
 
-    def _citizens(self) -> int:
+    def _citizens(self) -> Iterator[int]:
         """A person nobody spoke of for long is forgotten; one marked confidential stays: the mark protects."""
         before = self._ledger.now() - self._settings.links_days * _DAY
         asking = exists().where(request_people.c.citizen_id == citizens.c.id)
-        spoken_of = exists().where(events.c.order_key == literal("c:") + citizens.c.id)
-        with self._ledger.transaction() as tx:
-            tx.hold_door()
-            unused = select(citizens.c.id).where(
-                citizens.c.seen_at < before, citizens.c.confidential == 0, ~asking, ~spoken_of
-            )
-            ids = [row.id for row in tx.sql.execute(unused.limit(_BATCH))]
-            if ids:
-                for column in (citizen_values.c.citizen_id, citizen_links.c.citizen_id, citizens.c.id):
-                    tx.sql.execute(delete(column.table).where(column.in_(ids)))
-            return len(ids)
+        unused = and_(citizens.c.seen_at < before, citizens.c.confidential == 0, ~asking)
+        ids: set[str] = set()
+        for some in self._found(citizens.c.id, unused):
+            ids.update(some)
+            yield 0
+        for keys in self._found(events.c.seq, events.c.order_key.startswith("c:"), events.c.order_key) if ids else ():
+            ids.difference_update(key[2:] for key in keys)  # an event of long ago that is kept
+            yield 0
+        everywhere = (citizen_values.c.citizen_id, citizen_links.c.citizen_id, citizens.c.id)
+        yield from self._forget(sorted(ids), unused, everywhere)  # who was spoken of since then was seen since then
 
-    def _values(self) -> int:
+    def _values(self) -> Iterator[int]:
         """What was delivered to whom is remembered for as long as it could come back as an echo."""
         before = self._ledger.now() - ECHO_DAYS * _DAY
-        with self._ledger.transaction() as tx:
-            old = (citizen_values.c.digest != "", citizen_values.c.at < before)
-            return _bounded(tx, citizen_values, and_(*old))
+        return self._delete(citizen_values, and_(citizen_values.c.digest != "", citizen_values.c.at < before))
 
-    def _answers(self) -> int:
+    def _answers(self) -> Iterator[int]:
         now = self._ledger.now()
-        with self._ledger.transaction() as tx:
-            count = _bounded(tx, used_assertions, used_assertions.c.expires < now - 60)
-            return count + _bounded(tx, idempotent_answers, idempotent_answers.c.at <= now - KEPT_SECONDS)
+        yield from self._delete(used_assertions, used_assertions.c.expires < now - 60)
+        yield from self._delete(idempotent_answers, idempotent_answers.c.at <= now - KEPT_SECONDS)
 
+    # --- by parts: no statement reads a whole table, and none keeps others waiting for long ---------------------
 
-def _documents_over(before: float) -> Any:
-    """Stored, named and delivered before that time, or never named at all."""
-    needed = exists().where(
-        document_uses.c.tenant == documents.c.tenant, document_uses.c.document_id == documents.c.id,
-        deliveries.c.seq == document_uses.c.seq, or_(deliveries.c.state.in_(OPEN), deliveries.c.at >= before),
-    )  # fmt: skip
-    return select(documents).where(documents.c.stored_at < before, ~needed).order_by(documents.c.stored_at)
+    def _parts(self, key: Sequence[ColumnElement[Any]], *within: ColumnElement[bool]) -> Iterator[ColumnElement[bool]]:
+        """Conditions that divide a table, or what is `within` a part of it, by a key that has an index."""
+        after: list[ColumnElement[bool]] = []
+        while True:
+            ends = select(*key).where(*within, *after).order_by(*key).offset(_PART - 1).limit(1)
+            with self._ledger.reading() as tx:
+                end = tx.sql.execute(ends).first()
+            if end is None:
+                yield and_(true(), *after)
+                return
+            yield and_(*after, tuple_(*key) <= tuple(end))
+            after = [tuple_(*key) > tuple(end)]
+
+    def _found(
+        self, key: ColumnElement[Any], condition: ColumnElement[bool], what: ColumnElement[str] | None = None
+    ) -> Iterator[list[str]]:
+        """Part by part, the keys of the rows that meet a condition, or `what` else of them."""
+        for part in self._parts([key]):
+            with self._ledger.reading() as tx:
+                found = list(tx.sql.execute(select(key if what is None else what).where(part, condition)).scalars())
+            yield found
+
+    def _delete(self, table: Table, condition: ColumnElement[bool]) -> Iterator[int]:
+        """Delete the rows that meet a condition; how many of each part."""
+        for part in self._parts(list(table.primary_key)):
+            with self._ledger.transaction() as tx:
+                count = int(tx.sql.execute(delete(table).where(part, condition)).rowcount)
+            yield count
+
+    def _forget(
+        self, ids: Sequence[str], condition: ColumnElement[bool], everywhere: Sequence[Column[str]]
+    ) -> Iterator[int]:
+        """Delete, from their own table, which comes last, and the others, those that still meet the condition."""
+        own = everywhere[-1]
+        for at in range(0, len(ids), _BATCH):
+            with self._ledger.transaction() as tx:
+                tx.hold_door()  # nobody adds to what is about to go
+                query = select(own).where(own.in_(ids[at : at + _BATCH]), condition)
+                gone = list(tx.sql.execute(query).scalars())
+                for column in everywhere if gone else ():
+                    tx.sql.execute(delete(column.table).where(column.in_(gone)))
+            yield len(gone)
 
 
 def _uses(stored: StoredEvent) -> Iterator[dict[str, Any]]:
@@ -203,13 +244,6 @@ def _named(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for part in value:
             yield from _named(part)
-
-
-def _bounded(tx: Transaction, table: Any, condition: ColumnElement[bool]) -> int:
-    """Delete a batch of the rows that meet a condition; how many."""
-    key = list(table.primary_key)
-    some = select(*key).where(condition).limit(_BATCH)
-    return int(tx.sql.execute(delete(table).where(tuple_(*key).in_(some))).rowcount)
 
 
 def _dialect(tx: Transaction) -> Any:
