@@ -59,6 +59,7 @@ def page(kept: Recorded) -> str:
         _table(("", "events/s", "spread", "of R", "of FastStream", "processor, ms per event"), rows_of(result)),
         _table(("asked", "at least", "aim", "measured"), _wanted(kept["ratios"])),
         *(f"Not measured: {name} ({why})." for name, why in kept["errors"].items()),
+        _limit(kept["processor"]["http_pipeline"]) if kept["processor"].get("http_pipeline") else "",
         *(part(kept[name]) for name, part in _PARTS.items() if kept.get(name)),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts) + _METHOD
@@ -74,6 +75,21 @@ def _wanted(ratios: Mapping[str, Mapping[str, float]]) -> list[list[object]]:
         [f"{LABELS[case]} / {LABELS[base]}", least, aim or "", plain(ratios.get(case, {}).get(base))]
         for case, base, least, aim in WANTED
     ]
+
+
+def _limit(parts: Mapping[str, float]) -> str:
+    """Where the time of an event goes, and where two cores end."""
+    whole = sum(parts.values())
+    shares = ", ".join(f"{name} {ms / whole:.0%}" for name, ms in sorted(parts.items(), key=lambda part: -part[1]))
+    return (
+        f"## The limit now\n\nAn event that comes alone by HTTP and goes to five connections takes {whole:.2f} ms of"
+        f" processor in all ({shares}). Two cores end near {2000 / whole:,.0f} a second by that, less what the senders"
+        " take: it is work, not waiting, that limits. Nearly all of it is the ledger that raw pika and the libraries do"
+        " not keep: per event a row at the door, one for the event, five deliveries written three times each, what is"
+        " known of the citizen; and the Python that carries them. Fewer and larger commits would save little more; what"
+        " would is fewer writes per delivery, or fewer connections per event. [Scaling](scaling.md) says what several"
+        " machines bring.\n"
+    )
 
 
 def _latency(found: Recorded) -> str:
