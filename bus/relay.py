@@ -112,8 +112,10 @@ class Relay:
         failed += self._send(_packed(inner, _keys(stored)))
         self._out([(c, seq) for c, seq, _ in viewed if c in observing])
         for round_ in _rounds(outer, lambda seq: stored[seq].order_key):
-            failed += self._send_outside([row for row in round_ if row[0] not in self._stuck])
-        failed += [(c, seq) for c, seq, _ in outer if c in self._stuck]
+            away = {c for c, _ in failed}  # not `_stuck`: what was stuck before is tried again, and may go on now
+            failed += self._send_outside([row for row in round_ if row[0] not in away])
+        away = {c for c, _ in failed}
+        failed += [(c, seq) for c, seq, _ in outer if c in away]
         self._advance(marks, front, failed)
         done = len(pairs) - len(set(failed))
         self.sent += done
