@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import socket
 import threading
@@ -25,7 +24,6 @@ _STOP_SECONDS = 20
 _KEEP_ALIVE_SECONDS = 75  # longer than reverse proxies keep theirs: they must not find the line cut
 _CALLS_AT_ONCE = 1000
 _LOOK_SECONDS = 5.0
-_COLLECT_AFTER = 50_000  # objects
 
 
 class _Server(uvicorn.Server):
@@ -85,10 +83,6 @@ def serve_http(services: Services) -> None:
     try:
         with listening:
             server = _server(create_app(services))
-            # What was made until now stays, and what events are made of has no cycles: to look for them at every 700
-            # objects takes a seventh of the time of a batch.
-            gc.freeze()
-            gc.set_threshold(_COLLECT_AFTER)
             server.run(sockets=[listening])
     finally:
         stop.set()
