@@ -23,9 +23,16 @@ class Metrics:
         self._events = Counter(
             "unefois_events", "Events by verdict at the door.", ["tenant", "type", "outcome"], registry=self._registry
         )
+        self._ended = Counter(
+            "unefois_deliveries_ended", "Deliveries that workers ended.", ["connection", "state"],
+            registry=self._registry,
+        )  # fmt: skip
 
     def accepted(self, tenant: str, event_type: str, outcome: str, number: int = 1) -> None:
         self._events.labels(tenant, event_type, outcome).inc(number)
+
+    def ended(self, connection: str, state: str, number: int = 1) -> None:
+        self._ended.labels(connection, state).inc(number)
 
     def total(self, tenant: str, event_type: str, outcome: str) -> float:
         """How many events of a type had a verdict in this process."""

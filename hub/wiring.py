@@ -8,7 +8,9 @@ import threading
 import time
 import traceback
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,11 @@ import structlog
 
 from bus.api import Bus
 from bus.embedded import EmbeddedBus
-from bus.ledger import Ledger
+from bus.ledger import Claimed, Ledger, Transaction
 from bus.relay import Relay
+from bus.tables import FINAL
 from bus.team import Team
-from bus.worker import Worker
+from bus.worker import Ended, Turn, Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
 from hub import clients, database, procedures, webhooks
 from hub.accept import Acceptance
@@ -96,6 +99,36 @@ class ConnectorHandler:
 
     def look_up(self, delivery: Delivery) -> Done | None:
         return self._raccordement.connector.look_up(delivery) if delivery.live else None
+
+
+class CountingWorker(Worker):
+    """A worker that tells `count` its connection, a state, and how many deliveries came to that end: once it is
+    committed, and once a commit."""
+
+    def __init__(self, *parts: Any, count: Callable[[str, str, int], None], **more: Any) -> None:
+        super().__init__(*parts, **more)
+        self._count = count
+        self._states: Sequence[str] = ()  # of the commit that is being made
+
+    def went(self, turn: Turn, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
+        super().went(turn, claimed, deliveries)
+        self._tell_ends()
+
+    @contextmanager
+    def _fenced(self) -> Iterator[Transaction]:
+        with super()._fenced() as tx:
+            yield tx
+        self._tell_ends()
+
+    def _conclude(self, tx: Transaction, ended: Sequence[Ended]) -> None:
+        super()._conclude(tx, ended)
+        self._states = [item.finished.state for item in ended]
+
+    def _tell_ends(self) -> None:
+        for state, number in Counter(self._states).items():
+            if state in FINAL:
+                self._count(self.connection, state, number)
+        self._states = ()
 
 
 class ConnectorSource:
@@ -298,9 +331,9 @@ class Hub:
 
     def _start_worker(self, name: str, raccordement: Raccordement) -> None:
         rate = raccordement.configured.rate if raccordement.configured else None
-        worker = Worker(
+        worker = CountingWorker(
             name, self.ledger, self.bus, ConnectorHandler(raccordement), self.desk, self.team, owner=self.owner,
-            rate=rate,
+            rate=rate, count=self.metrics.ended,
         )  # fmt: skip
         self.workers[name] = worker
         end = self._ends[name] = threading.Event()
