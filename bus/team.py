@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -47,8 +47,9 @@ class Team:
         with self._gate:
             self._members.append(worker)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="team", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="team", daemon=True)
+                thread.start()
+                self._thread = thread
         self.wake()
 
     def leave(self, worker: Worker) -> None:
@@ -65,8 +66,10 @@ class Team:
                 self._gate.notify_all()
 
     def stuck(self, seconds: float) -> bool:
-        """Whether a round has been under way for that long."""
-        return self._turning.locked() and time.monotonic() - self._began > seconds
+        """Whether a round has been under way for that long, or nobody is there to take the next one."""
+        thread = self._thread
+        gone = thread is not None and not thread.is_alive()
+        return gone or (self._turning.locked() and time.monotonic() - self._began > seconds)
 
     def _run(self) -> None:
         while True:
@@ -78,7 +81,7 @@ class Team:
                         self._thread = None
                         return
                 self._began = time.monotonic()
-                turns = [worker.begin() for worker in members if worker.waits() == 0.0]
+                turns = [turn for worker in members if (turn := _begun(worker)) is not None]
                 if turns:
                     self._linger = _LINGER_BUSY if _arrived(turns) >= _BUSY else 0.0
                     self._take(turns)
@@ -115,15 +118,15 @@ class Team:
             time.sleep(_AWAY)
         except Exception as error:
             if len(turns) == 1:
-                turns[0].worker.stumbled(turns[0], error)
+                _told(turns[0], lambda: turns[0].worker.stumbled(turns[0], error))
             else:
                 for turn in turns:
                     turn.worker.undone()
                     self._take([turn])
         else:
             for turn in turns:
-                claimed, deliveries = started.get(turn.worker.connection, ((), {}))
-                turn.worker.went(turn, claimed, deliveries)
+                found = started.get(turn.worker.connection, ((), {}))
+                _told(turn, lambda turn=turn, found=found: turn.worker.went(turn, *found))  # type: ignore[misc]
 
     def _commit(self, tx: Transaction, turns: Sequence[Turn]) -> dict[str, Started]:
         held = tx.turn({turn.worker.connection: (turn.token, turn.reached) for turn in turns}, turns[0].worker.lease)
@@ -137,6 +140,22 @@ class Team:
         claimed = [one for found in taken.values() for one in found.claimed]
         known = turns[0].worker.identifiers(tx, claimed) if claimed else {}
         return {connection: workers[connection].show(tx, found, known) for connection, found in taken.items()}
+
+
+def _begun(worker: Worker) -> Turn | None:
+    try:
+        return worker.begin() if worker.waits() == 0.0 else None
+    except Exception as error:  # of this worker alone: the others go on
+        worker.broke(error)
+        return None
+
+
+def _told(turn: Turn, tell: Callable[[], None]) -> None:
+    """Tell a worker how its turn went; what that brings is its own trouble."""
+    try:
+        tell()
+    except Exception as error:
+        turn.worker.broke(error, turn)
 
 
 def _arrived(turns: Sequence[Turn]) -> int:

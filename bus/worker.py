@@ -340,6 +340,8 @@ class Worker:
 
     def waits(self) -> float:
         """Seconds until this worker wants a turn; 0 when it has something to write or to start."""
+        if self._failure is not None:
+            return _GLANCE  # it starts over
         if self._ended or self._poked:
             return 0.0
         if self._inbox:
@@ -414,6 +416,14 @@ class Worker:
         self._keep(turn)
         self._unsure = True
 
+    def broke(self, error: Exception, turn: Turn | None = None) -> None:
+        """This worker made a mistake of its own: it starts over. What it had in hand is settled as after a death."""
+        _log.error("worker broke", connection=self.connection, error=type(error).__name__)
+        for one in turn.arrived if turn is not None else ():
+            if not one.settled.is_set() and one not in self._inbox:
+                self._inbox.append(one)
+        self._unsure, self._failure = True, error
+
     def stumbled(self, turn: Turn, error: Exception) -> None:
         """A turn of this worker alone failed: what one handler returned must not stop the others."""
         if isinstance(error, LeaseLost) or not turn.ended:
@@ -453,13 +463,21 @@ class Worker:
     def _commit_apart(self, ended: Sequence[Ended]) -> None:
         """One by one, so that what cannot be written is parked alone."""
         left = deque(ended)
+        mistake: Exception | None = None
         try:
             while left:
-                self._commit_one(left[0])
+                try:
+                    self._commit_one(left[0])
+                except (LeaseLost, BusUnavailable):
+                    raise
+                except Exception as error:  # not even as parked: it is settled as after a death
+                    mistake = error
                 self._committed([left.popleft()])
         except BusUnavailable:
             self._ended.extendleft(reversed(left))
             self._running += len(left)
+        if mistake is not None:
+            raise mistake
 
     def _commit_one(self, item: Ended) -> None:
         try:
@@ -566,8 +584,9 @@ class Worker:
             with self._fenced() as tx:
                 self._commit(tx, ended)
                 tx.give_back(f"worker:{self.connection}", self._token)
-        except (LeaseLost, BusUnavailable):
-            _log.warning("outcomes left to the next worker", connection=self.connection, count=len(ended))
+        except Exception as error:  # whatever it is, this worker ends
+            kind = type(error).__name__
+            _log.warning("outcomes left to the next worker", connection=self.connection, count=len(ended), error=kind)
 
     # --- receiving ----------------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-# --- an outside package reads by itself: nothing puts its queue in order afterwards ------------------------------------
+# --- an outside package reads by itself: nothing puts its queue in order afterwards -----------------------------------
 
 
 class Moody(EmbeddedBus):
@@ -76,3 +76,105 @@ def test_an_outside_queue_that_was_lost_gets_the_events_of_a_key_in_order(ledger
         hub.relay.step()
 
     assert bus.ids(outside_queue(NAME)) == ["move-1-1", "move-1-2", "move-1-3"]
+
+
+# --- one worker's trouble is not that of the others -------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(ledger: Ledger) -> Iterator[RecordingHub]:
+    """Two packages, whose workers share their commits."""
+    hub = RecordingHub(ledger, EmbeddedBus(), {"famille": Package(), "koha": Package()})
+    yield hub
+    hub.stop()
+
+
+def guarded(hub: RecordingHub) -> None:
+    """Start the hub's threads as the wiring does: one that dies starts again."""
+
+    def again(worker: Worker) -> None:
+        while not hub.stop_event.is_set():
+            try:
+                worker.run(hub.stop_event)
+            except Exception:
+                hub.stop_event.wait(0.1)
+
+    hub.start(workers=False)
+    for worker in hub.workers.values():
+        thread = threading.Thread(target=again, args=(worker,), daemon=True)
+        thread.start()
+        hub.threads.append(thread)
+
+
+def test_outcomes_that_can_never_be_written_stop_no_other_worker(pair: RecordingHub) -> None:
+    settle, broken = pair.desk.settle, [True]
+
+    def spoilt(tx: Any, connection: str, ended: Any) -> None:
+        if connection == NAME and ended and broken[0]:
+            raise ValueError("not even as parked")
+        settle(tx, connection, ended)
+
+    pair.desk.settle = spoilt  # type: ignore[method-assign]
+    pair.submit(move(1, 1), move(2, 1))
+    guarded(pair)
+
+    pair.settled("koha", "delivered", 2)
+    pair.submit(move(3, 1))
+    pair.settled("koha", "delivered", 3)
+    broken[0] = False
+    pair.settled("famille", "delivered", 3)
+
+
+def test_a_worker_that_fails_after_the_commit_stops_no_other_worker(pair: RecordingHub) -> None:
+    worker = pair.workers["famille"]
+    start, failures = worker._start, [1]
+
+    def spoilt(claimed: Any, deliveries: Any) -> None:
+        if claimed and failures:
+            failures.pop()
+            raise RuntimeError("can't start new thread")
+        start(claimed, deliveries)
+
+    worker._start = spoilt  # type: ignore[method-assign]
+    pair.submit(*(move(citizen, 1) for citizen in range(5)))
+    guarded(pair)
+
+    pair.settled("koha", "delivered", 5)
+    pair.settled("famille", "delivered", 5)
+    assert not failures
+
+
+def test_a_worker_that_cannot_begin_a_turn_stops_no_other_worker(pair: RecordingHub) -> None:
+    worker = pair.workers["famille"]
+    begin, failures = worker.begin, [1]
+
+    def spoilt() -> Any:
+        if failures:
+            failures.pop()
+            raise RuntimeError("surprise")
+        return begin()
+
+    worker.begin = spoilt  # type: ignore[method-assign]
+    pair.submit(*(move(citizen, 1) for citizen in range(5)))
+    guarded(pair)
+
+    pair.settled("koha", "delivered", 5)
+    pair.settled("famille", "delivered", 5)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_team_whose_thread_is_gone_is_stuck(pair: RecordingHub) -> None:
+    pair.start()
+    team = pair.workers["famille"]._team
+    until(lambda: all(worker.active for worker in pair.workers.values()))
+    assert not team.stuck(0.5)  # type: ignore[attr-defined]
+
+    def ends() -> float:
+        raise SystemExit
+
+    pair.workers["famille"].waits = ends  # type: ignore[method-assign]
+    team.wake()
+    thread = team._thread  # type: ignore[attr-defined]
+    thread.join(10)
+
+    assert team.stuck(30)  # type: ignore[attr-defined]
