@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, select, true, tuple_
@@ -40,6 +40,7 @@ from hub.tables import (
 )  # fmt: skip
 from schemas.errors import HubError
 
+_T = TypeVar("_T")
 _log = structlog.get_logger()
 _DAY = 86_400.0
 _BATCH = 500
@@ -132,7 +133,8 @@ class Keeper:
         before = self._ledger.now() - self._settings.events_days * _DAY
         while count := self._prune(before):
             yield count
-        for _ in self._delete(document_uses, ~exists().where(events.c.seq == document_uses.c.seq)):
+        gone = ~exists().where(events.c.seq == document_uses.c.seq)
+        for _ in self._delete(document_uses, gone, document_uses.c.seq):
             yield 0
 
     def _prune(self, before: float) -> int:
@@ -207,22 +209,30 @@ class Keeper:
                 found = list(tx.sql.execute(select(key if what is None else what).where(part, condition)).scalars())
             yield found
 
-    def _delete(self, table: Table, condition: ColumnElement[bool]) -> Iterator[int]:
-        """Delete the rows that meet a condition; how many of each part."""
-        for part in self._parts(list(table.primary_key)):
-            with self._ledger.transaction() as tx:
-                count = int(tx.sql.execute(delete(table).where(part, condition)).rowcount)
-            yield count
+    def _delete(
+        self, table: Table, condition: ColumnElement[bool], key: ColumnElement[Any] | None = None
+    ) -> Iterator[int]:
+        """Delete the rows that meet a condition, by parts of the primary key or another; how many. Looking for them
+        writes nothing and often needs the index alone, so that comes first."""
+        names = list(table.primary_key)
+        for part in self._parts(names if key is None else [key]):
+            with self._ledger.reading() as tx:
+                found = [tuple(row) for row in tx.sql.execute(select(*names).where(part, condition))]
+            for some in _batches(found):
+                with self._ledger.transaction() as tx:
+                    count = int(tx.sql.execute(delete(table).where(tuple_(*names).in_(some), condition)).rowcount)
+                yield count
+            yield 0
 
     def _forget(
         self, ids: Sequence[str], condition: ColumnElement[bool], everywhere: Sequence[Column[str]]
     ) -> Iterator[int]:
         """Delete, from their own table, which comes last, and the others, those that still meet the condition."""
         own = everywhere[-1]
-        for at in range(0, len(ids), _BATCH):
+        for some in _batches(ids):
             with self._ledger.transaction() as tx:
                 tx.hold_door()  # nobody adds to what is about to go
-                query = select(own).where(own.in_(ids[at : at + _BATCH]), condition)
+                query = select(own).where(own.in_(some), condition)
                 gone = list(tx.sql.execute(query).scalars())
                 for column in everywhere if gone else ():
                     tx.sql.execute(delete(column.table).where(column.in_(gone)))
@@ -244,6 +254,10 @@ def _named(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for part in value:
             yield from _named(part)
+
+
+def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (items[at : at + _BATCH] for at in range(0, len(items), _BATCH))
 
 
 def _dialect(tx: Transaction) -> Any:

@@ -15,6 +15,7 @@ from sqlalchemy import func, insert, select, update
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.tables import deliveries, door, events
+from hub import retention
 from hub.citizens import Citizens
 from hub.clients import DocumentBook, hold
 from hub.documents import DocumentStore
@@ -303,6 +304,56 @@ def test_used_assertions_and_old_answers_go(hub: Hub) -> None:
     assert hub.keeper.tidy() == {"answers": 2}
 
     assert (hub.count(used_assertions), hub.count(idempotent_answers)) == (1, 1)
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_what_does_not_fit_in_one_part_is_forgotten_all_the_same(
+    hub: Hub, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_PART", part)
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    people, now = range(1, 8), hub.ledger.now()
+    papers = [hub.document(str(number).encode()) for number in people]
+    for paper in papers:
+        hold(hub.ledger, TENANT, f"{TENANT}.portail", paper)
+    hub.end(*hub.accept(*(received(number, paper) for number, paper in zip(people, papers, strict=True))))
+    hub.end(*hub.accept(*(closed(number) for number in people)), *hub.accept(*(move(number, 1) for number in people)))
+    with hub.ledger.transaction() as tx:
+        answers = [{"client_id": "a", "key": str(number), "digest": b"", "at": now} for number in people]
+        tx.sql.execute(insert(idempotent_answers), answers)
+
+    hub.days = 31
+    early = hub.keeper.tidy()
+    hub.days = 800
+    late = hub.keeper.tidy()
+
+    assert early == {"documents": 7, "values": 7, "answers": 7}
+    assert late == {"requests": 7, "events": 21, "citizens": 7}
+    tables = (requests, events, documents, document_holders, document_uses, citizens, citizen_values)
+    assert [hub.count(table) for table in tables] == [0] * len(tables)
+
+
+def test_of_many_documents_those_that_are_still_needed_stay(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_PART", 2)
+    papers = [hub.document(str(number).encode()) for number in range(6)]
+    seqs = hub.accept(*(received(number, paper) for number, paper in enumerate(papers)))
+    hub.end(*seqs[4:])
+    hub.days = 60
+
+    assert hub.keeper.tidy()["documents"] == 2
+
+    assert hub.stored() == {paper.id for paper in papers[:4]}
+
+
+def test_a_person_named_by_an_event_that_is_kept_is_kept(hub: Hub) -> None:
+    hub.accept(move(1, 1))  # its delivery does not end
+    hub.end(*hub.accept(move(2, 1)))
+    hub.days = 3000
+
+    assert hub.keeper.tidy()["citizens"] == 1
+
+    with hub.ledger.reading() as tx:
+        assert {row.native_id for row in tx.sql.execute(select(citizen_links))} == {"u1"}
 
 
 def test_only_the_active_process_forgets(hub: Hub) -> None:
