@@ -499,20 +499,24 @@ class Transaction:
 
     def _block(self, plans: Sequence[_Plan]) -> None:
         """Decide of each plan what is free, what must wait behind another event of its key, and what is started."""
-        opened = self._open_of(plans)
+        opened, most = self._open_of(plans)
         for plan in plans:
             mine, taken = {row.seq for row in plan.candidates}, set[str]()
             apart = mine.union(plan.ask.in_hand)
             blocked: dict[str, int] = {}
             new: set[int] = set()
+            beyond: dict[str, int] = {}  # of a key with a long row, the last one that we looked at
             for key in {row.order_key for row in plan.candidates}:
                 seqs = opened.get((plan.ask.connection, key), ())
                 new.update(-seq for seq in seqs if seq < 0)
                 first = next((abs(seq) for seq in seqs if abs(seq) not in apart), None)
                 if first is not None:
                     blocked[key] = first
+                if len(seqs) >= most:
+                    beyond[key] = abs(seqs[-1])
             for row in plan.candidates:
-                if row.state == EXPECTED and row.seq not in new:
+                seen = row.seq <= beyond.get(row.order_key, _LAST)
+                if row.state == EXPECTED and row.seq not in new and seen:
                     continue  # a late copy of what is further along
                 first = blocked.get(row.order_key)
                 if (first is not None and first < row.seq) or (plan.ask.one_per_key and row.order_key in taken):
@@ -522,8 +526,11 @@ class Transaction:
                     plan.free.append(row)
                     taken.add(row.order_key)
             suspects = [row for row in plan.free if row.deaths]
-            alone = [] if plan.ask.busy else suspects[:1]
-            plan.chosen = (alone if suspects else plan.free)[: plan.ask.limit]
+            if suspects:  # a replayed one may stand before it
+                alone = next(row for row in plan.free if row.order_key == suspects[0].order_key)
+                plan.chosen = [] if plan.ask.busy or not plan.ask.limit else [alone]
+            else:
+                plan.chosen = plan.free[: plan.ask.limit]
 
     def _taken(self, plan: _Plan, started: Collection[tuple[str, int]]) -> Taken:
         connection, held = plan.ask.connection, frozenset(row.order_key for row in plan.behind)
@@ -875,12 +882,12 @@ class Transaction:
         ready = statements.READY.run(self.sql, connection=connection, most=most)
         return sorted([*due, *ready], key=lambda row: row.seq)[:most]
 
-    def _open_of(self, plans: Sequence[_Plan]) -> dict[tuple[str, str], Sequence[int]]:
-        """By connection and key, its first open events in order, enough of them to find one that is neither a candidate
-        nor in hand. Those that were not received have a minus."""
+    def _open_of(self, plans: Sequence[_Plan]) -> tuple[dict[tuple[str, str], Sequence[int]], int]:
+        """By connection and key, its first open events in order, so many of them (the second result) that there is one
+        that is neither a candidate nor in hand. Those that were not received have a minus."""
         keys = dict.fromkeys((plan.ask.connection, row.order_key) for plan in plans for row in plan.candidates)
         if not keys:
-            return {}
+            return {}, 0
         dialect = self.sql.dialect.name
         apart = Counter(
             (plan.ask.connection, key) for plan in plans
@@ -888,7 +895,7 @@ class Transaction:
         )  # fmt: skip
         most = 1 + max(apart.values())
         rows = statements.FIRSTS[dialect].run(self.sql, keys=list(keys), most=most)
-        return {(row.connection, row.key): [int(seq) for seq in (row.firsts or "").split()] for row in rows}
+        return {(row.connection, row.key): [int(seq) for seq in (row.firsts or "").split()] for row in rows}, most
 
     def _hold_lease(self, connection: str) -> None:
         self.sql.execute(select(leases.c.name).where(leases.c.name == f"worker:{connection}").with_for_update())
