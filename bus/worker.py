@@ -395,6 +395,12 @@ class Worker:
         self._more = False
         self._held |= taken.held
         shown = self._shown(tx, taken.claimed, identifiers)
+        lost = {c.order_key: c.seq for c in reversed(taken.claimed) if c.seq not in shown}
+        behind = [c for c in taken.claimed if c.seq in shown and c.seq > lost.get(c.order_key, c.seq)]
+        if behind:  # what was parked just now holds them
+            tx.end({self.connection: [_untried(c) for c in behind]})
+            shown = {seq: made for seq, made in shown.items() if seq not in {c.seq for c in behind}}
+            self._more = True
         return [c for c in taken.claimed if c.seq in shown], shown
 
     def went(self, turn: Turn, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:

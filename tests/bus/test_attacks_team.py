@@ -178,3 +178,63 @@ def test_a_team_whose_thread_is_gone_is_stuck(pair: RecordingHub) -> None:
     thread.join(10)
 
     assert team.stuck(30)  # type: ignore[attr-defined]
+
+
+# --- the order of a key ----------------------------------------------------------------------------------------------
+
+
+def test_what_arrives_behind_a_long_row_is_held_at_once(ledger: Ledger) -> None:
+    fill(ledger, ["a"] * 20, state="held")
+    with ledger.transaction() as tx:
+        tx.sql.execute(text("UPDATE deliveries SET state = 'parked' WHERE seq = 1"))
+        tx.sql.execute(text("UPDATE deliveries SET state = 'expected' WHERE seq = 20"))
+
+    with ledger.transaction() as tx:
+        taken = tx.take([Ask(NAME, 10, arrived=[(20, "a")])])[NAME]
+
+    assert (taken.claimed, taken.held) == ([], {"a"})
+    assert state(ledger, 20) == "held"
+
+
+def test_late_copies_behind_a_long_row_change_nothing(ledger: Ledger) -> None:
+    fill(ledger, ["a"] * 20, state="held")
+    final = ["delivered", "refused", "skipped", "superseded", "parked"]
+    with ledger.transaction() as tx:
+        for seq, known in enumerate(final, 16):
+            tx.sql.execute(text("UPDATE deliveries SET state = :known WHERE seq = :seq"), {"known": known, "seq": seq})
+
+    with ledger.transaction() as tx:
+        taken = tx.take([Ask(NAME, 10, arrived=[(seq, "a") for seq in range(20, 15, -1)])])[NAME]
+
+    assert taken.claimed == []
+    assert [state(ledger, seq) for seq in range(16, 21)] == final
+
+
+def test_what_died_as_started_does_not_overtake_an_earlier_one_that_was_replayed(ledger: Ledger) -> None:
+    fill(ledger, ["a", "a", "b"])
+    with ledger.transaction() as tx:
+        tx.sql.execute(text("UPDATE deliveries SET deaths = 1 WHERE seq = 2"))
+
+        assert [one.seq for one in tx.claim(NAME, 10)] == [1]
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+@pytest.mark.parametrize("idempotency", ["native-key", "look-up-first", "none"])
+def test_an_event_that_cannot_be_made_holds_the_later_ones_of_its_key(
+    ledger: Ledger, idempotency: str, batch: int
+) -> None:
+    package = Package(idempotency=idempotency, batch=batch)
+    hub = Torn(ledger, EmbeddedBus(), {"famille": package})
+    hub.submit(*(move(1, number) for number in range(1, 5)), *(move(2, number) for number in range(1, 5)))
+    with ledger.transaction() as tx:
+        tx.receive(NAME, range(1, 9))  # as after a restart: nothing is in the worker's memory
+    hub.tear(2)
+
+    hub.start(relay=False)
+    try:
+        assert hub.settled("famille", "held", 2) | hub.settled("famille", "delivered", 5)
+    finally:
+        hub.stop()
+
+    assert hub.counts("famille") == {"delivered": 5, "parked": 1, "held": 2}
+    assert [house(one) for one in package.order if "move-1-" in (one.event.id or "")] == [1]
