@@ -505,7 +505,12 @@ class Worker:
             return longest
         if self._more:
             return 0.0
-        return longest if self._due is None else min(longest, max(self._due - self._ledger.now(), 0.0))
+        if self._due is None:
+            return longest
+        left = self._due - self._ledger.now()
+        if left <= 0 and self._left and self._running:
+            return longest  # it may start when what is in hand has ended
+        return min(longest, max(left, 0.0))
 
     def _room(self) -> int:
         if self.breaker.open:

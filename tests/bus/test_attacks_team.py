@@ -238,3 +238,52 @@ def test_an_event_that_cannot_be_made_holds_the_later_ones_of_its_key(
 
     assert hub.counts("famille") == {"delivered": 5, "parked": 1, "held": 2}
     assert [house(one) for one in package.order if "move-1-" in (one.event.id or "")] == [1]
+
+
+# --- a team with nothing to do does nothing --------------------------------------------------------------------------
+
+
+def rounds(worker: Worker) -> list[float]:
+    """The times of the turns that this worker begins from now on."""
+    times: list[float] = []
+    begin = worker.begin
+
+    def noted() -> Any:
+        times.append(time.monotonic())
+        return begin()
+
+    worker.begin = noted  # type: ignore[method-assign]
+    return times
+
+
+def in_a_second(times: list[float]) -> int:
+    """How many turns of the last second; wait for one to be over first."""
+    began = time.monotonic()
+    until(lambda: time.monotonic() - began > 1)
+    return sum(at >= began for at in times)
+
+
+@pytest.mark.parametrize("idempotency", ["look-up-first", "native-key"])
+def test_what_must_run_alone_waits_without_turning_in_circles(ledger: Ledger, idempotency: str) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def act(delivery: Delivery) -> Done | None:
+        begun.set()
+        go_on.wait(20)
+        return None
+
+    hub = RecordingHub(ledger, EmbeddedBus(), {"famille": Package(idempotency, settling=0.05, act=act)})
+    hub.submit(move(1, 1), move(2, 1))
+    with ledger.transaction() as tx:
+        tx.receive(NAME, [1, 2])
+        assert len(tx.claim(NAME, 5)) == 2  # and then this process died
+    times = rounds(hub.workers["famille"])
+    hub.start()
+    try:
+        assert begun.wait(10)
+        assert in_a_second(times) < 8  # four of them are the lease of two seconds
+        go_on.set()
+        hub.settled("famille", "delivered", 2, timeout=5)
+    finally:
+        go_on.set()
+        hub.stop()
