@@ -501,15 +501,16 @@ class Transaction:
         """Decide of each plan what is free, what must wait behind another event of its key, and what is started."""
         opened, most = self._open_of(plans)
         for plan in plans:
-            mine, taken = {row.seq for row in plan.candidates}, set[str]()
-            apart = mine.union(plan.ask.in_hand)
+            stored = {row.seq for row in plan.candidates if row.state != EXPECTED}.union(plan.ask.in_hand)
+            arrived = {-row.seq for row in plan.candidates if row.state == EXPECTED}  # or are late copies
+            taken = set[str]()
             blocked: dict[str, int] = {}
             new: set[int] = set()
             beyond: dict[str, int] = {}  # of a key with a long row, the last one that we looked at
             for key in {row.order_key for row in plan.candidates}:
                 seqs = opened.get((plan.ask.connection, key), ())
                 new.update(-seq for seq in seqs if seq < 0)
-                first = next((abs(seq) for seq in seqs if abs(seq) not in apart), None)
+                first = next((abs(seq) for seq in seqs if seq not in stored and seq not in arrived), None)
                 if first is not None:
                     blocked[key] = first
                 if len(seqs) >= most:

@@ -118,15 +118,15 @@ class Team:
             time.sleep(_AWAY)
         except Exception as error:
             if len(turns) == 1:
-                _told(turns[0], lambda: turns[0].worker.stumbled(turns[0], error))
+                _told(turns[0], turns[0].worker.stumbled, turns[0], error)
             else:
                 for turn in turns:
                     turn.worker.undone()
                     self._take([turn])
         else:
             for turn in turns:
-                found = started.get(turn.worker.connection, ((), {}))
-                _told(turn, lambda turn=turn, found=found: turn.worker.went(turn, *found))  # type: ignore[misc]
+                claimed, deliveries = started.get(turn.worker.connection, ((), {}))
+                _told(turn, turn.worker.went, turn, claimed, deliveries)
 
     def _commit(self, tx: Transaction, turns: Sequence[Turn]) -> dict[str, Started]:
         held = tx.turn({turn.worker.connection: (turn.token, turn.reached) for turn in turns}, turns[0].worker.lease)
@@ -150,10 +150,10 @@ def _begun(worker: Worker) -> Turn | None:
         return None
 
 
-def _told(turn: Turn, tell: Callable[[], None]) -> None:
+def _told(turn: Turn, tell: Callable[..., None], *about: object) -> None:
     """Tell a worker how its turn went; what that brings is its own trouble."""
     try:
-        tell()
+        tell(*about)
     except Exception as error:
         turn.worker.broke(error, turn)
 

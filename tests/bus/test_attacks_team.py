@@ -287,3 +287,24 @@ def test_what_must_run_alone_waits_without_turning_in_circles(ledger: Ledger, id
     finally:
         go_on.set()
         hub.stop()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("known", ["received", "held", "waiting", "parked", "started"])
+def test_a_copy_of_an_earlier_event_lets_no_later_one_of_its_key_go(
+    ledger: Ledger, known: str, single: bool, reverse: bool
+) -> None:
+    fill(ledger, ["a", "a", "a"])
+    with ledger.transaction() as tx:
+        tx.sql.execute(text("UPDATE deliveries SET state = 'expected'"))
+        tx.sql.execute(text("UPDATE deliveries SET state = :known, due = 9e9 WHERE seq = 2"), {"known": known})
+    arrived = [(1, "a"), (2, "a"), (3, "a")]
+
+    with ledger.transaction() as tx:
+        ask = Ask(NAME, 10, single, arrived=arrived[::-1] if reverse else arrived, stored=False)
+        started = [one.seq for one in tx.take([ask])[NAME].claimed]
+
+    assert started == [1]
+    assert state(ledger, 2) == known
+    assert state(ledger, 3) == "held"
