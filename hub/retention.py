@@ -220,7 +220,7 @@ class Keeper:
                 found = [tuple(row) for row in tx.sql.execute(select(*names).where(part, condition))]
             for some in _batches(found):
                 with self._ledger.transaction() as tx:
-                    count = int(tx.sql.execute(delete(table).where(tuple_(*names).in_(some), condition)).rowcount)
+                    count = int(tx.sql.execute(delete(table).where(part, tuple_(*names).in_(some), condition)).rowcount)
                 yield count
             yield 0
 

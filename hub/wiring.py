@@ -8,7 +8,6 @@ import threading
 import time
 import traceback
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -125,8 +124,8 @@ class CountingWorker(Worker):
         self._states = [item.finished.state for item in ended]
 
     def _tell_ends(self) -> None:
-        for state, number in Counter(self._states).items():
-            if state in FINAL:
+        for state in FINAL if self._states else ():
+            if number := self._states.count(state):
                 self._count(self.connection, state, number)
         self._states = ()
 
