@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from sqlalchemy import text
 
 from bus.api import Outcome, Outgoing, outside_queue
 from bus.embedded import EmbeddedBus
-from bus.ledger import Ask, Ledger
+from bus.ledger import Ask, Ledger, Transaction
 from bus.worker import Worker
 from schemas.delivery import Delivery, Done
+from schemas.errors import AccessDenied, BusUnavailable, TryLater, Unknown
 from tests.bus.test_attacks import fill, state
 from tests.bus.test_attacks_worker import Torn
 from tests.support.fleet import until
@@ -308,3 +311,159 @@ def test_a_copy_of_an_earlier_event_lets_no_later_one_of_its_key_go(
     assert started == [1]
     assert state(ledger, 2) == known
     assert state(ledger, 3) == "held"
+
+
+# --- commits of which the answer is lost -----------------------------------------------------------------------------
+
+
+class Liar(Ledger):
+    """`lies`: how the next rounds of a team that change something go wrong: at their commit, or after it."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.lies: list[str] = []
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        lie = None
+        with super().transaction() as tx:
+            doubtful = self.lies and threading.current_thread().name == "team"
+            before = tx.standing() if doubtful else None
+            yield tx
+            if doubtful and tx.standing() != before:
+                lie = self.lies.pop(0)
+            if lie == "at":
+                raise BusUnavailable("the database went away")
+        if lie == "after":
+            raise BusUnavailable("the answer to a commit got lost")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
+def liar(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Liar]:
+    if request.param == "sqlite":
+        ledger = Liar(f"sqlite:///{tmp_path}/hub.db")
+    else:
+        ledger = Liar(request.getfixturevalue("postgres").fresh_database())
+    ledger.create()
+    yield ledger
+    ledger.close()
+
+
+FIVE = {
+    "famille": ("native-key", 1), "cantine": ("native-key", 5), "koha": ("look-up-first", 1), "gru": ("none", 1),
+    "voirie": ("look-up-first", 5),
+}  # fmt: skip
+
+
+def five(ledger: Ledger) -> RecordingHub:
+    packages = {name: Package(kind, settling=0.05, batch=batch) for name, (kind, batch) in FIVE.items()}
+    return RecordingHub(ledger, EmbeddedBus(), packages)
+
+
+def all_in_order(hub: RecordingHub, citizens: int, moves: int) -> None:
+    for package in hub.packages.values():
+        assert package.doubled == []
+        seen: dict[str, list[int]] = {}
+        for delivery in package.order:
+            seen.setdefault((delivery.event.id or "").split("-")[1], []).append(house(delivery))
+        assert seen == {str(citizen): list(range(moves)) for citizen in range(citizens)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rounds_of_five_workers_go_on_whatever_was_committed(liar: Liar, seed: int) -> None:
+    hub = five(liar)
+    draw = random.Random(seed)
+    hub.start()
+    try:
+        for number in range(6):
+            liar.lies = draw.choices(["at", "after", "none"], k=4)
+            hub.submit(*(move(citizen, number) for citizen in range(8)))
+        for name in FIVE:
+            hub.settled(name, "delivered", 48, timeout=40)
+    finally:
+        liar.lies = []
+        hub.stop()
+
+    all_in_order(hub, 8, 6)
+    assert {len(package.calls) for package in hub.packages.values()} == {48}
+
+
+def test_a_lease_that_one_of_five_lost_stops_no_other(ledger: Ledger) -> None:
+    hub = five(ledger)
+    hub.start()
+    try:
+        hub.submit(*(move(citizen, 0) for citizen in range(8)))
+        for number in range(1, 5):
+            with ledger.transaction() as tx:
+                tx.sql.execute(text(f"UPDATE leases SET token = token + 1, until = 0 WHERE name = 'worker:{NAME}'"))
+            hub.submit(*(move(citizen, number) for citizen in range(8)))
+        for name in FIVE:
+            hub.settled(name, "delivered", 40, timeout=40)
+    finally:
+        hub.stop()
+
+    all_in_order(hub, 8, 5)
+
+
+def test_workers_that_come_and_go_in_the_middle_lose_nothing(ledger: Ledger) -> None:
+    hub = five(ledger)
+    hub.start(workers=False)
+    for number in range(5):
+        hub.submit(*(move(citizen, number) for citizen in range(8)))
+        stop = threading.Event()
+        threads = [threading.Thread(target=worker.run, args=(stop,)) for worker in hub.workers.values()]
+        for thread in threads:
+            thread.start()
+        until(lambda number=number: len(hub.packages["gru"].calls) > 4 * number)  # type: ignore[misc]
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+    hub.start(relay=False)
+    try:
+        for name in FIVE:
+            hub.settled(name, "delivered", 40, timeout=40)
+    finally:
+        hub.stop()
+
+    all_in_order(hub, 8, 5)
+
+
+# --- handlers that fail in the middle of a key ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("idempotency", ["native-key", "look-up-first", "none"])
+def test_the_events_of_a_key_keep_their_order_whatever_the_package_says(ledger: Ledger, idempotency: str) -> None:
+    draw, tries = random.Random(7), dict[str, int]()
+    surprises = [TryLater("occupé"), AccessDenied("mot de passe refusé"), Unknown("pas de réponse"), None, None, None]
+
+    def act(delivery: Delivery) -> Done | None:
+        tries[delivery.key] = tries.get(delivery.key, 0) + 1
+        error = draw.choice(surprises)
+        if isinstance(error, Unknown) and idempotency == "none":
+            return None  # would be parked, and hold all the others
+        if error is not None and tries[delivery.key] < 3:
+            raise error
+        return None
+
+    package = Package(idempotency, settling=0.05, act=act)
+    hub = RecordingHub(ledger, EmbeddedBus(), {"famille": package})
+    hub.start()
+
+    def mend() -> bool:
+        """An operator who has patience for nothing."""
+        with ledger.transaction() as tx:
+            tx.resume(NAME)
+            tx.hurry(NAME, settling=0.0)
+        hub.workers["famille"].breaker.succeeded()
+        hub.workers["famille"].poke()
+        return hub.counts("famille").get("delivered", 0) == 60
+
+    try:
+        for number in range(10):
+            hub.submit(*(move(citizen, number) for citizen in range(6)))
+            mend()
+        until(mend, 40)
+    finally:
+        hub.stop()
+
+    all_in_order(hub, 6, 10)
