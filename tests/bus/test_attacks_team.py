@@ -14,9 +14,10 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from bus.api import Outcome, Outgoing, outside_queue
+from bus.api import Incoming, Outcome, Outgoing, connection_queue, outside_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ask, Ledger, Transaction
+from bus.relay import Relay
 from bus.worker import Worker
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, BusUnavailable, TryLater, Unknown
@@ -195,7 +196,8 @@ def test_what_arrives_behind_a_long_row_is_held_at_once(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         taken = tx.take([Ask(NAME, 10, arrived=[(20, "a")])])[NAME]
 
-    assert (taken.claimed, taken.held) == ([], {"a"})
+    assert taken.claimed == []
+    assert taken.held == {"a"}
     assert state(ledger, 20) == "held"
 
 
@@ -467,3 +469,273 @@ def test_the_events_of_a_key_keep_their_order_whatever_the_package_says(ledger: 
         hub.stop()
 
     all_in_order(hub, 6, 10)
+
+
+# --- waiting ---------------------------------------------------------------------------------------------------------
+
+
+def _paused(hub: RecordingHub) -> None:
+    with hub.ledger.transaction() as tx:
+        tx.pause(NAME, "arrêt demandé")
+    hub.workers["famille"].poke()
+    until(lambda: hub.workers["famille"]._paused)
+
+
+def _away(hub: RecordingHub) -> None:
+    for _ in range(12):
+        hub.workers["famille"].breaker._until = 0.0
+        hub.workers["famille"].breaker.failed(None)
+
+
+def _far_away(hub: RecordingHub) -> None:
+    with hub.ledger.transaction() as tx:
+        tx.sql.execute(text("UPDATE deliveries SET state = 'waiting', due = 9e9 WHERE seq = 1"))
+
+
+@pytest.mark.parametrize("trouble", [_paused, _away, _far_away, None], ids=["paused", "away", "far away", "busy"])
+@pytest.mark.parametrize("idempotency", ["native-key", "look-up-first"])
+def test_a_worker_that_can_start_nothing_turns_seldom(ledger: Ledger, idempotency: str, trouble: Any) -> None:
+    go_on = threading.Event()
+
+    def act(delivery: Delivery) -> Done | None:
+        go_on.wait(20)
+        return None
+
+    hub = RecordingHub(ledger, EmbeddedBus(), {"famille": Package(idempotency, act=act, concurrency=2)})
+    worker = hub.workers["famille"]
+    worker._ahead = 2  # no room for more, for a package of any kind
+    hub.start()
+    try:
+        until(lambda: worker.active)
+        if trouble is not None:
+            go_on.set()
+            hub.submit(move(1, 0))
+            hub.settled("famille", "delivered", 1)
+            trouble(hub)
+        hub.submit(*(move(1, number) for number in range(1, 30)))
+        if trouble is None:
+            hub.submit(*(move(citizen, 1) for citizen in range(2, 9)))
+        until(lambda: "expected" not in hub.counts("famille"))
+        times = rounds(worker)
+
+        assert in_a_second(times) <= 6
+    finally:
+        go_on.set()
+        hub.stop()
+
+
+def test_no_worker_sleeps_past_what_is_due(ledger: Ledger) -> None:
+    tries: dict[str, list[float]] = {}
+
+    def act(delivery: Delivery) -> Done | None:
+        tries.setdefault(delivery.key, []).append(time.time())
+        if len(tries[delivery.key]) == 1 and house(delivery) == 0:
+            raise TryLater("occupé")
+        return None
+
+    hub = RecordingHub(ledger, EmbeddedBus(), {"famille": Package(act=act)}, lease=40.0)
+    hub.start()
+    try:
+        for number in range(2):
+            hub.submit(*(move(citizen, number) for citizen in range(2)))
+        hub.settled("famille", "delivered", 4, timeout=8)
+    finally:
+        hub.stop()
+
+    waited = [times[1] - times[0] for times in tries.values() if len(times) > 1]
+    assert waited
+    assert all(0.7 < wait < 3 for wait in waited)  # the schedule says one second, a fifth more or less
+
+
+# --- the relay -------------------------------------------------------------------------------------------------------
+
+
+class Lasting(Moody):
+    """Keeps what it has when a relay takes over, as a broker does."""
+
+    volatile = False
+
+    def seqs(self, connection: str) -> list[int]:
+        messages = self._queues.get(connection_queue(connection), ())
+        return [item["seq"] for message in messages for item in orjson.loads(message.body)]
+
+
+def relay_of(hub: RecordingHub, **more: Any) -> Relay:
+    return Relay(hub.ledger, hub.bus, hub.desk, owner="another", tidy_every=0.0, **more)
+
+
+def steps(relay: Relay, number: int = 3) -> None:
+    for _ in range(number):
+        relay.step()
+
+
+def test_a_relay_that_takes_over_sends_what_the_marks_do_not_cover(ledger: Ledger) -> None:
+    bus = Lasting()
+    hub = RecordingHub(ledger, bus, {"famille": Package(), "koha": Package()})
+    hub.submit(*(move(citizen, 1) for citizen in range(6)))
+    with ledger.transaction() as tx:
+        tx.sent_to({NAME: 4})  # and nothing is known of the other
+
+    steps(relay_of(hub))
+
+    assert bus.seqs(NAME) == [5, 6]
+    assert bus.seqs(f"{TENANT}.koha") == [1, 2, 3, 4, 5, 6]
+
+
+def test_marks_ahead_of_a_restored_ledger_lose_nothing(ledger: Ledger) -> None:
+    bus = Lasting()
+    hub = RecordingHub(ledger, bus, {"famille": Package()})
+    hub.submit(*(move(citizen, 1) for citizen in range(3)))
+    with ledger.transaction() as tx:
+        tx.sent_to({NAME: 1000})
+    relay = relay_of(hub, resend_after=0.0)
+
+    steps(relay)
+    hub.submit(*(move(citizen, 2) for citizen in range(3)))
+    steps(relay)
+
+    assert set(bus.seqs(NAME)) == {1, 2, 3, 4, 5, 6}
+
+
+def test_a_connection_that_was_stuck_gets_five_thousand_events_once_and_in_order(ledger: Ledger) -> None:
+    bus = Lasting()
+    hub = RecordingHub(ledger, bus, {"famille": Package()})
+    relay = relay_of(hub)
+    steps(relay, 1)
+    fill_expected(hub, 5000)
+    bus.full = True
+    steps(relay, 1)
+    assert relay.stuck() == [NAME]
+    bus.full = False
+    relay._stuck = {NAME: (0.0, 0.5)}  # its pause is over
+
+    until(lambda: relay.step() == 0)
+
+    assert bus.seqs(NAME) == list(range(1, 5001))
+
+
+def fill_expected(hub: RecordingHub, number: int) -> None:
+    for start in range(0, number, 500):
+        hub.submit(*(move(citizen, 1) for citizen in range(start, start + 500)))
+
+
+def test_a_connection_that_is_added_gets_what_it_is_owed(ledger: Ledger) -> None:
+    bus = Lasting()
+    hub = RecordingHub(ledger, bus, {"famille": Package(), "koha": Package()})
+    relay, known = relay_of(hub), [NAME]
+    hub.desk.connections = lambda: known  # type: ignore[method-assign]
+    hub.submit(*(move(citizen, 1) for citizen in range(5)))
+    steps(relay)
+    known.append(f"{TENANT}.koha")
+    hub.submit(move(1, 2))
+    steps(relay)
+    known.remove(NAME)
+    hub.submit(move(2, 2))
+    steps(relay)
+    known.append(NAME)
+
+    steps(relay)
+
+    assert bus.seqs(f"{TENANT}.koha") == [1, 2, 3, 4, 5, 6, 7]
+    assert bus.seqs(NAME) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_outside_queue_that_refuses_now_and_then_gets_each_event_once_and_in_order(
+    ledger: Ledger, seed: int
+) -> None:
+    draw = random.Random(seed)
+
+    class Choosy(Lasting):
+        def _put(self, item: Outgoing) -> Outcome:
+            return Outcome(False, "the queue is full", refused=True) if draw.random() < 0.2 else super()._put(item)
+
+    bus = Choosy()
+    hub = RecordingHub(ledger, bus, {"famille": Package(), "koha": Package()}, outside=["famille"])
+    relay = relay_of(hub)
+    hub.submit(*(move(citizen, number) for number in range(8) for citizen in range(5)))
+
+    def all_out() -> bool:
+        relay._stuck = dict.fromkeys(relay._stuck, (0.0, 0.1))
+        relay.step()
+        return hub.counts("famille") == {"delivered": 40} and set(bus.seqs(f"{TENANT}.koha")) == set(range(1, 41))
+
+    until(all_out)
+
+    ids = bus.ids(outside_queue(NAME))
+    assert sorted(ids) == sorted(f"move-{citizen}-{number}" for citizen in range(5) for number in range(8))
+    for citizen in range(5):
+        assert [one for one in ids if one.startswith(f"move-{citizen}-")] == [f"move-{citizen}-{n}" for n in range(8)]
+
+
+# --- a bus that promises nothing -------------------------------------------------------------------------------------
+
+
+class Wild(EmbeddedBus):
+    """Loses, doubles and reorders messages, and brings old ones back."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.draw = random.Random(seed)
+        self.old: dict[str, list[Incoming]] = {}
+        self.calm = False
+
+    def _take(self, queue: str, prefetch: int, stop: threading.Event) -> list[Incoming]:
+        batch = super()._take(queue, prefetch, stop)
+        if self.calm or not batch:
+            return batch
+        old = self.old.setdefault(queue, [])
+        old += batch
+        wild = [message for message in batch if self.draw.random() > 0.2] + self.draw.sample(old, min(3, len(old)))
+        self.draw.shuffle(wild)
+        return wild
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_bus_that_loses_doubles_and_reorders_changes_nothing(ledger: Ledger, seed: int) -> None:
+    bus, draw = Wild(seed), random.Random(seed)
+    shaky = [None] * 6 + [TryLater("occupé", after=0.1)]
+    tries: dict[str, int] = {}
+
+    def act(delivery: Delivery) -> Done | None:
+        tries[delivery.key] = tries.get(delivery.key, 0) + 1
+        error = draw.choice(shaky)
+        if error is not None and tries[delivery.key] == 1:
+            raise error
+        return None
+
+    packages = {
+        name: Package(kind, settling=0.05, batch=batch, act=act if name == "famille" else lambda delivery: None)
+        for name, (kind, batch) in FIVE.items()
+    }
+    hub = RecordingHub(ledger, bus, packages, resend_after=0.5)
+    hub.start()
+    try:
+        for number in range(12):
+            for citizen in range(6):
+                hub.submit(move(citizen, number))
+        for name in FIVE:
+            hub.settled(name, "delivered", 72, timeout=60)
+    finally:
+        hub.stop()
+
+    all_in_order(hub, 6, 12)
+
+
+def test_a_bus_in_memory_that_is_gone_gets_all_again(ledger: Ledger) -> None:
+    packages = {"famille": Package()}
+    first = RecordingHub(ledger, EmbeddedBus(), packages)
+    first.submit(*(move(1, number) for number in range(40)))
+    steps(first.relay)
+    with ledger.transaction() as tx:
+        tx.give_back("relay", 1)
+
+    second = RecordingHub(ledger, EmbeddedBus(), packages)
+    second.submit(*(move(1, number) for number in range(40, 50)))
+    second.start()
+    try:
+        second.settled("famille", "delivered", 50)
+    finally:
+        second.stop()
+
+    assert [house(one) for one in packages["famille"].order] == list(range(50))
