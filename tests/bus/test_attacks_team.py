@@ -19,11 +19,12 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ask, Ledger, Transaction
 from bus.relay import Relay
 from bus.worker import Worker
+from hub import wiring
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, BusUnavailable, TryLater, Unknown
 from tests.bus.test_attacks import fill, state
 from tests.bus.test_attacks_worker import Torn
-from tests.support.fleet import until
+from tests.support.fleet import Town, until
 from tests.support.recording import TENANT, Package, RecordingHub, house, move
 
 NAME = f"{TENANT}.famille"
@@ -739,3 +740,36 @@ def test_a_bus_in_memory_that_is_gone_gets_all_again(ledger: Ledger) -> None:
         second.stop()
 
     assert [house(one) for one in packages["famille"].order] == list(range(50))
+
+
+# --- the whole hub ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_hub_whose_team_is_gone_makes_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wiring, "_STILL", 5.0)
+    monkeypatch.setattr(wiring, "_LOOK", 0.2)
+    town = Town(tmp_path, f"sqlite:///{tmp_path}/hub.db", "embedded")
+    hub = town.hub
+    try:
+        hub.start_relay()
+        hub.start_workers()
+        until(lambda: all(worker.active for worker in hub.workers.values()))
+        first = hub.team
+
+        def ends() -> float:
+            raise SystemExit
+
+        next(iter(hub.workers.values())).waits = ends  # type: ignore[method-assign]
+        first.wake()
+        town.accept([move(1, number) for number in range(3)])
+
+        until(lambda: delivered(hub.ledger) == 3 * len(hub.workers))
+        assert hub.team is not first
+    finally:
+        town.close()
+
+
+def delivered(ledger: Ledger) -> int:
+    with ledger.reading() as tx:
+        return sum(states.get("delivered", 0) for states in tx.counts().values())
