@@ -116,6 +116,7 @@ class Keeper:
             deliveries.c.seq == document_uses.c.seq, or_(deliveries.c.state.in_(OPEN), deliveries.c.at >= before),
         )  # fmt: skip
         for part in self._parts([documents.c.stored_at], old):
+            self.note()  # what was accepted a moment ago may name one
             with self._ledger.reading() as tx:
                 over = tx.sql.execute(select(documents.c.tenant, documents.c.id).where(part, old, ~needed)).all()
             for tenant, document_id in over:
