@@ -135,7 +135,7 @@ class Keeper:
         while count := self._prune(before):
             yield count
         gone = ~exists().where(events.c.seq == document_uses.c.seq)
-        for _ in self._delete(document_uses, gone, document_uses.c.seq):
+        for _ in self._delete(document_uses, gone, [document_uses.c.seq]):
             yield 0
 
     def _prune(self, before: float) -> int:
@@ -211,17 +211,18 @@ class Keeper:
             yield found
 
     def _delete(
-        self, table: Table, condition: ColumnElement[bool], key: ColumnElement[Any] | None = None
+        self, table: Table, condition: ColumnElement[bool], key: Sequence[Column[Any]] | None = None
     ) -> Iterator[int]:
         """Delete the rows that meet a condition, by parts of the primary key or another; how many. Looking for them
         writes nothing and often needs the index alone, so that comes first."""
-        names = list(table.primary_key)
-        for part in self._parts(names if key is None else [key]):
+        key = key or list(table.primary_key)
+        for part in self._parts(key):
             with self._ledger.reading() as tx:
-                found = [tuple(row) for row in tx.sql.execute(select(*names).where(part, condition))]
+                found = [tuple(row) for row in tx.sql.execute(select(*key).where(part, condition).order_by(*key))]
             for some in _batches(found):
+                between = and_(tuple_(*key) >= some[0], tuple_(*key) <= some[-1])
                 with self._ledger.transaction() as tx:
-                    count = int(tx.sql.execute(delete(table).where(part, tuple_(*names).in_(some), condition)).rowcount)
+                    count = int(tx.sql.execute(delete(table).where(between, condition)).rowcount)
                 yield count
             yield 0
 
