@@ -215,7 +215,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     ledger.close()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=14), steps=_steps)
 def test_events_of_a_key_start_in_order_and_none_is_left_over(
     ledger: Ledger, keys: list[str], steps: list[Any]

@@ -16,10 +16,11 @@ from sqlalchemy import text
 
 from bus.api import Incoming, Outcome, Outgoing, connection_queue, outside_queue
 from bus.embedded import EmbeddedBus
-from bus.ledger import Ask, Ledger, Transaction
+from bus.ledger import Ask, LeaseLost, Ledger, Transaction
 from bus.relay import Relay
 from bus.worker import Worker
 from hub import wiring
+from hub.directory import Directory
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, BusUnavailable, TryLater, Unknown
 from tests.bus.test_attacks import fill, state
@@ -165,6 +166,53 @@ def test_a_worker_that_cannot_begin_a_turn_stops_no_other_worker(pair: Recording
 
     pair.settled("koha", "delivered", 5)
     pair.settled("famille", "delivered", 5)
+
+
+def test_a_connection_removed_while_its_package_answers_stops_no_other_worker(pair: RecordingHub) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def act(delivery: Delivery) -> Done | None:
+        begun.set()
+        go_on.wait(10)
+        return None
+
+    pair.packages["famille"].act = act
+    pair.submit(move(1, 1), move(2, 1))
+    guarded(pair)
+    assert begun.wait(10)
+    old = pair.acceptance.directory
+    others = [member for name, member in old.members.items() if name != NAME]
+    pair.acceptance.directory = Directory(others, old.catalogue, old.tenants)
+    with pair.ledger.transaction() as tx:
+        tx.abandon(NAME, "webhook supprimé par son client")
+    go_on.set()
+
+    pair.submit(move(3, 1))
+    pair.settled("koha", "delivered", 3)
+    assert pair.counts("famille") == {"skipped": 2}
+
+
+def test_deliveries_that_cannot_be_made_are_parked_beside_workers_that_go_on(pair: RecordingHub) -> None:
+    make = pair.desk.deliveries
+
+    def spoilt(tx: Any, connection: str, *more: Any) -> Any:
+        if connection == NAME:
+            raise KeyError("surprise")
+        return make(tx, connection, *more)
+
+    pair.desk.deliveries = spoilt  # type: ignore[method-assign, assignment]
+    guarded(pair)
+    pair.submit(*(move(citizen, 1) for citizen in range(5)))
+
+    pair.settled("koha", "delivered", 5)
+    pair.settled("famille", "parked", 5)
+
+
+def test_a_worker_that_is_about_to_start_over_wants_no_turn(pair: RecordingHub) -> None:
+    worker = pair.workers["famille"]
+    worker._failure = LeaseLost("worker")
+
+    assert worker.waits() > 0
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
