@@ -99,6 +99,7 @@ _PRUNED = "pruned"  # the counter of the last event that was looked at in order 
 _PRUNE_PART = 20_000  # events looked at by one call at least
 _FRESH = 2.0  # seconds after its last use in which a connection to the database is believed to stand
 _CHANNEL = "unefois"
+_GLANCE = 0.2  # seconds between two looks of the listener whether it should end
 DOOR_DAYS = 400  # 13 months and a margin
 
 
@@ -296,7 +297,7 @@ class Ledger:
                     connection.exec_driver_sql(f"LISTEN {_CHANNEL}")
                     driver: Any = connection.connection.driver_connection
                     while not self._closed.is_set():
-                        for _ in driver.notifies(timeout=1.0, stop_after=1):
+                        for _ in driver.notifies(timeout=_GLANCE, stop_after=1):
                             self.wake()
             except Exception:  # the driver's own errors come here untranslated
                 self._closed.wait(1.0)
