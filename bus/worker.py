@@ -10,7 +10,7 @@ import itertools
 import random
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -190,13 +190,15 @@ class Worker:
     """Runs one connection until told to stop. Several may be started for a connection: one is active, by a lease.
 
     Its thread waits for the lease and holds it while `team` takes its turns; its lanes call the package. `rate`:
-    deliveries per second at most, or None. `clock` is monotonic; the ledger's clock decides on due times.
+    deliveries per second at most, or None. `clock` is monotonic; the ledger's clock decides on due times. `count` is
+    told, once it is committed, how many deliveries of a connection came to which end.
     """
 
     def __init__(
         self, connection: str, ledger: Ledger, bus: Bus, handler: Handler, desk: Desk, team: Team, *, owner: str,
         rate: float | None = None, patience: float = PATIENCE, lease: float = _LEASE,
         clock: Callable[[], float] = time.monotonic,
+        count: Callable[[str, str, int], None] = lambda connection, state, number: None,
     ) -> None:  # fmt: skip
         self.connection = connection
         self.breaker = Breaker(clock)
@@ -205,6 +207,7 @@ class Worker:
         self._ledger, self._bus, self._handler, self._desk, self._team = ledger, bus, handler, desk, team
         # Each worker has a name of its own: one that replaces a sluggish one must wait for its lease to end.
         self._owner = f"{owner}.{next(_numbers)}"
+        self._count = count
         self._patience, self._clock, self.lease = patience, clock, lease
         self._pace = _Pace(rate, clock)
         safety = handler.safety
@@ -587,6 +590,9 @@ class Worker:
                     lane.unwritten -= 1
                     if not lane.unwritten:
                         del self._lanes[item.finished.order_key]
+        for state, number in Counter(item.finished.state for item in ended).items():
+            if state in FINAL:
+                self._count(self.connection, state, number)
 
     def _farewell(self) -> None:
         """Write what ended and give the lease back; if we cannot, the next owner recovers."""
@@ -595,6 +601,7 @@ class Worker:
             with self._fenced() as tx:
                 self._commit(tx, ended)
                 tx.give_back(f"worker:{self.connection}", self._token)
+            self._committed(ended)
         except Exception as error:  # whatever it is, this worker ends
             kind = type(error).__name__
             _log.warning("outcomes left to the next worker", connection=self.connection, count=len(ended), error=kind)

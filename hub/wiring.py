@@ -9,7 +9,6 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ import structlog
 
 from bus.api import Bus
 from bus.embedded import EmbeddedBus
-from bus.ledger import Claimed, Ledger, Transaction
+from bus.ledger import Ledger
 from bus.relay import Relay
-from bus.tables import FINAL
 from bus.team import Team
-from bus.worker import Ended, Turn, Worker
+from bus.worker import Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
 from hub import clients, database, procedures, webhooks
 from hub.accept import Acceptance
@@ -98,36 +96,6 @@ class ConnectorHandler:
 
     def look_up(self, delivery: Delivery) -> Done | None:
         return self._raccordement.connector.look_up(delivery) if delivery.live else None
-
-
-class CountingWorker(Worker):
-    """A worker that tells `count` its connection, a state, and how many deliveries came to that end: once it is
-    committed, and once a commit."""
-
-    def __init__(self, *parts: Any, count: Callable[[str, str, int], None], **more: Any) -> None:
-        super().__init__(*parts, **more)
-        self._count = count
-        self._states: Sequence[str] = ()  # of the commit that is being made
-
-    def went(self, turn: Turn, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
-        super().went(turn, claimed, deliveries)
-        self._tell_ends()
-
-    @contextmanager
-    def _fenced(self) -> Iterator[Transaction]:
-        with super()._fenced() as tx:
-            yield tx
-        self._tell_ends()
-
-    def _conclude(self, tx: Transaction, ended: Sequence[Ended]) -> None:
-        super()._conclude(tx, ended)
-        self._states = [item.finished.state for item in ended]
-
-    def _tell_ends(self) -> None:
-        for state in FINAL if self._states else ():
-            if number := self._states.count(state):
-                self._count(self.connection, state, number)
-        self._states = ()
 
 
 class ConnectorSource:
@@ -330,7 +298,7 @@ class Hub:
 
     def _start_worker(self, name: str, raccordement: Raccordement) -> None:
         rate = raccordement.configured.rate if raccordement.configured else None
-        worker = CountingWorker(
+        worker = Worker(
             name, self.ledger, self.bus, ConnectorHandler(raccordement), self.desk, self.team, owner=self.owner,
             rate=rate, count=self.metrics.ended,
         )  # fmt: skip
@@ -372,6 +340,7 @@ class Hub:
         """A worker whose loop no longer turns, or whose package never answers, is told to end and replaced. The new one
         waits until the lease of the old one is over, then settles what that left as started."""
         if self.team.stuck(_STILL):
+            _log.error("team replaced")
             self.team = Team(self.ledger)
         for name, worker in list(self.workers.items()):
             if worker.stale(_STILL) and name in self.raccordements:
