@@ -195,8 +195,10 @@ class Relay:
             identity, token = tx.identity(), self._token
             if token is None:
                 token = tx.take_lease("relay", self._owner, _LEASE)
-                marks = {} if self._bus.volatile else tx.sent()
-                self._marks, self._kept, self._front = marks, dict(marks), tx.last_seq()
+                marks, self._front = tx.sent(), tx.last_seq()
+                if self._bus.volatile or any(mark > self._front for mark in marks.values()):
+                    marks = {}  # the bus lost what it had; or the ledger did, and these are of another life
+                self._marks, self._kept = marks, dict(marks)
                 self._again.clear()
             else:
                 tx.fence("relay", token, _LEASE)

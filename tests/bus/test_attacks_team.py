@@ -637,7 +637,7 @@ def test_marks_ahead_of_a_restored_ledger_lose_nothing(ledger: Ledger) -> None:
     hub.submit(*(move(citizen, 1) for citizen in range(3)))
     with ledger.transaction() as tx:
         tx.sent_to({NAME: 1000})
-    relay = relay_of(hub, resend_after=0.0)
+    relay = relay_of(hub)
 
     steps(relay)
     hub.submit(*(move(citizen, 2) for citizen in range(3)))
