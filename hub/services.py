@@ -79,8 +79,8 @@ class Batcher:
 
     def close(self) -> None:
         """Commit what was submitted, and take no more."""
+        self._closed = True  # before the lock: many who submit might keep us from it for long
         with self._lock:
-            self._closed = True
             self._arrivals.put(None)
         if self._thread is not None:
             self._thread.join(timeout=30)
