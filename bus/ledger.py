@@ -555,18 +555,13 @@ class Transaction:
             .values(state=RECEIVED, at=self.now, attempts=deliveries.c.attempts - 1)
         ).rowcount
 
-    def finish(
-        self, connection: str, outcomes: Sequence[Finished], *, followers: int = _FEW,
-        held: Collection[str] | None = None,
-    ) -> None:  # fmt: skip
-        """Write how attempts ended, and let the next few followers of what is over go on. `held`: the keys that have
-        followers, where the caller knows them. What was given up meanwhile (a webhook that was removed) stays so."""
+    def finish(self, connection: str, outcomes: Sequence[Finished], *, followers: int = _FEW) -> None:
+        """Write how attempts ended, and let the next few followers of what is over go on."""
         self.end({connection: outcomes})
-        over = [o.seq for o in outcomes if o.state in FINAL and (held is None or o.order_key in held)]
-        self.release(connection, over, followers)
+        self.release(connection, [o.seq for o in outcomes if o.state in FINAL], followers)
 
     def end(self, outcomes: Mapping[str, Sequence[Finished]]) -> None:
-        """Write how attempts ended, by connection."""
+        """Write how attempts ended, by connection. What was given up meanwhile (a webhook removed) stays so."""
         plain: list[tuple[str, int]] = []
         untried: list[tuple[str, int]] = []
         others: list[tuple[Any, ...]] = []

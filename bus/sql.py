@@ -90,6 +90,18 @@ def _postgresql_rows(name: str, columns: str) -> str:
     return f"unnest({arrays}) AS {name}({', '.join(column for column, _ in pairs)})"
 
 
+def around_found(table: str, links: str, key: str) -> dict[str, str]:
+    """By dialect, what joins `found.id` with its row of `table` and all its `links`, whose column `key` names it.
+
+    Each is looked up by itself, by an index: a plan for the join of a list with a table that was small when the plan
+    was made goes on reading the whole table."""
+    return {
+        "sqlite": f"JOIN {table} ON {table}.id = found.id LEFT JOIN {links} AS links ON links.{key} = found.id",
+        "postgresql": f"CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {table}.id = found.id LIMIT 1) AS {table}"  # noqa: S608
+        f" LEFT JOIN LATERAL (SELECT * FROM {links} WHERE {key} = found.id OFFSET 0) AS links ON true",
+    }
+
+
 def _array_of(kind: TypeEngine[Any]) -> str:
     # Not VARCHAR(n)[]: a cast cuts a text that is too long, where an insert refuses it.
     return "text[]" if isinstance(kind, String) else f"{kind.compile(_POSTGRESQL)}[]"

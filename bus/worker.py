@@ -354,7 +354,12 @@ class Worker:
     def _takes(self) -> bool:
         """Whether what arrived is received at once: else it stays with the bus for a while, for what cannot start soon
         is written once more."""
-        return self._paused or self._denied or self.breaker.open or self._room() > 0
+        return self._stopped or self._room() > 0
+
+    @property
+    def _stopped(self) -> bool:
+        """Nothing is started for a reason that may last: what arrives is received all the same."""
+        return self._paused or self._denied or self.breaker.open
 
     def begin(self) -> Turn:
         """Take out what a turn is about; `went`, `failed` or `stumbled` must follow."""
@@ -365,11 +370,10 @@ class Worker:
         ended = [self._ended.popleft() for _ in range(len(self._ended))]
         self._running -= len(ended)
         arrived: list[_Arrival] = []
-        stay = not (self._paused or self._denied or self.breaker.open)
-        room = self._room()
+        stopped, room = self._stopped, self._room()
         while self._inbox:
             one = self._inbox[0]
-            if stay and room <= 0 and time.monotonic() - one.at < _STAY:
+            if not stopped and room <= 0 and time.monotonic() - one.at < _STAY:
                 break
             room -= len(one.keys)
             arrived.append(self._inbox.popleft())
@@ -394,7 +398,7 @@ class Worker:
         """What of the claimed can be started, and what the handler gets."""
         if self._more:
             self._due = tx.next_due(self.connection)
-        self._left = taken.more or (self._left and not self._room()) or (self._more and not self._room())
+        self._left = taken.more or ((self._left or self._more) and not self._room())
         self._more = False
         self._held |= taken.held
         shown = self._shown(tx, taken.claimed, identifiers)

@@ -19,7 +19,7 @@ import orjson
 from sqlalchemy import select
 
 from bus.ledger import Transaction
-from bus.sql import Insert, Statement
+from bus.sql import Insert, Statement, around_found
 from hub.tables import citizen_links, citizen_values, citizens
 from schemas.errors import InvalidMessage
 
@@ -28,13 +28,6 @@ _REQUIRED = ("family_name", "birthdate")
 _LINKS = ("tenant", "system", "native_id", "citizen_id")
 _NOW = ""  # the digest of the row that says what is known now, and the name of the hub in it
 
-# Each is looked up by itself, by an index: a plan for the join of a list with a table that was small when the plan was
-# made goes on reading the whole table.
-_AROUND = {
-    "sqlite": "JOIN citizens ON citizens.id = found.id LEFT JOIN citizen_links AS links ON links.citizen_id = found.id",
-    "postgresql": "CROSS JOIN LATERAL (SELECT * FROM citizens WHERE citizens.id = found.id LIMIT 1) AS citizens"
-    " LEFT JOIN LATERAL (SELECT * FROM citizen_links WHERE citizen_id = found.id OFFSET 0) AS links ON true",
-}
 _PEOPLE = {
     dialect: Statement(f"""
         WITH found AS (
@@ -46,7 +39,7 @@ _PEOPLE = {
         SELECT found.id, citizens.pivot, citizens.confidential, citizens.seen_at, links.system, links.native_id
         FROM found {around}
     """)  # noqa: S608 (the text is our own)
-    for dialect, around in _AROUND.items()
+    for dialect, around in around_found("citizens", "citizen_links", "citizen_id").items()
 }
 _VALUES = Statement("""
     SELECT citizen_id, field, digest, (

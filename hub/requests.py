@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import and_, or_, select
 
 from bus.ledger import Transaction, parts
-from bus.sql import Insert, Statement
+from bus.sql import Insert, Statement, around_found
 from hub.tables import request_links, request_people, request_steps, requests
 from schemas.errors import InvalidMessage
 
@@ -43,12 +43,7 @@ _STEP = (
     "mark",
 )
 
-# As in `hub.citizens`. A hub id is a claim until its tenant is checked here.
-_AROUND = {
-    "sqlite": "JOIN requests ON requests.id = found.id LEFT JOIN request_links AS links ON links.request_id = found.id",
-    "postgresql": "CROSS JOIN LATERAL (SELECT * FROM requests WHERE requests.id = found.id LIMIT 1) AS requests"
-    " LEFT JOIN LATERAL (SELECT * FROM request_links WHERE request_id = found.id OFFSET 0) AS links ON true",
-}
+# A hub id is a claim until its tenant is checked here.
 _REQUESTS = {
     dialect: Statement(f"""
         WITH found AS (
@@ -58,7 +53,7 @@ _REQUESTS = {
         )
         SELECT requests.*, links.system, links.native_id FROM found {around} WHERE requests.tenant = :tenant
     """)  # noqa: S608 (the text is our own)
-    for dialect, around in _AROUND.items()
+    for dialect, around in around_found("requests", "request_links", "request_id").items()
 }
 _REQUESTS_OF = Statement("SELECT DISTINCT request_id FROM request_people WHERE citizen_id {ids:text}")
 _OPEN = Insert(requests)
