@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from tests.support.recording import TENANT
 from tests.support.services import Postgres
 
 NAME = f"{TENANT}.famille"
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(f"sqlite:///{tmp_path}/hub.db")
-    ledger.create()
-    yield ledger
-    ledger.close()
 
 
 def fill(ledger: Ledger, keys: list[str], state: str = "received") -> None:

@@ -31,14 +31,6 @@ from tests.support.recording import TENANT, Package, RecordingHub, house, move
 NAME = f"{TENANT}.famille"
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(f"sqlite:///{tmp_path}/hub.db")
-    ledger.create()
-    yield ledger
-    ledger.close()
-
-
 # --- an outside package reads by itself: nothing puts its queue in order afterwards -----------------------------------
 
 

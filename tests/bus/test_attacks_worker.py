@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,14 +15,6 @@ from schemas.errors import ConfigError
 from tests.support.recording import TENANT, Package, RecordingHub, move
 
 NAME = f"{TENANT}.famille"
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(f"sqlite:///{tmp_path}/hub.db")
-    ledger.create()
-    yield ledger
-    ledger.close()
 
 
 def hub_of(ledger: Ledger, package: Package, **more: object) -> RecordingHub:
