@@ -12,6 +12,7 @@ from connectors.sdk.statuses import Statuses
 from schemas.delivery import Delivery, Documents, Done, Polled
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event, now_text
+from schemas.exchange import Evidence, Question
 
 
 def _utc_now() -> datetime:
@@ -68,7 +69,7 @@ class Reply:
 class Connector:
     """The code that speaks one package's wire format.
 
-    Override what the package can do: `poll`, `receive`, `prepare` + `send`, `look_up`, `probe`. Methods may be called
+    Override what the package can do: `poll`, `receive`, `prepare` + `send`, `look_up`, `answer`, `probe`. Methods may be called
     from several threads (at most `concurrency` of the manifest), never twice at once for one order key. They raise:
     `TryLater` (surely nothing happened), `Unknown` (cannot tell), `Refused` (final no), `AccessDenied` (pause me).
     """
@@ -120,6 +121,13 @@ class Connector:
     def look_up(self, delivery: Delivery) -> Done | None:
         """Was this delivery's effect made? Its outcome if so, None if surely not. Needed for `look-up-first`."""
         return None
+
+    def answer(self, question: Question) -> Evidence:
+        """Answer a live question about a citizen, for an evidence type of the manifest's `answers`. Read-only.
+
+        Raises `NotMatched` (nobody under this identity), `AmbiguousIdentity`, `AuthorisationExpired`, `TryLater` (away,
+        too many questions, too late), `Refused` (the question itself is not one that the source takes)."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Give back connections and files."""

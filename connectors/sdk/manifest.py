@@ -37,6 +37,22 @@ class Consumed:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """One evidence type that the connector can be asked for (`schemas/evidence/`).
+
+    `fields`: those that it can give. `needs`: what it must know of the citizen, any of them is enough: `identity`,
+    `reference` (the system's own identifier), `token` (the citizen's FranceConnect access token). `seconds`: how
+    long one question may take.
+    """
+
+    type: str
+    version: int
+    fields: tuple[str, ...]
+    needs: tuple[str, ...] = ("identity",)
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     id: str
     name: str
@@ -57,6 +73,7 @@ class Manifest:
     settings: Mapping[str, Any]
     owners: tuple[str, ...]
     folder: Path
+    answers: tuple[Answered, ...] = ()
 
     @staticmethod
     def load(path: Path) -> Manifest:
@@ -71,6 +88,7 @@ class Manifest:
                 batch=raw.get("batch", 1), poll_seconds=raw.get("poll_seconds"), receives=raw.get("receives", False),
                 outside=raw.get("outside", False),
                 settings=raw["settings"], owners=tuple(raw["owners"]), folder=path.parent,
+                answers=tuple(_answered(item) for item in raw.get("answers", ())),
             )  # fmt: skip
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path.parent.name}/manifest.json: {error!r}") from error
@@ -80,6 +98,13 @@ def _consumed(raw: Mapping[str, Any]) -> Consumed:
     return Consumed(
         type=raw["type"], version=raw["version"], fields=tuple(raw["fields"]),
         scope=raw.get("scope", "all"), procedures=tuple(raw.get("procedures", ())),
+    )  # fmt: skip
+
+
+def _answered(raw: Mapping[str, Any]) -> Answered:
+    return Answered(
+        type=raw["type"], version=raw["version"], fields=tuple(raw["fields"]),
+        needs=tuple(raw.get("needs", ("identity",))), seconds=float(raw.get("seconds", 10.0)),
     )  # fmt: skip
 
 
