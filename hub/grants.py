@@ -1,0 +1,447 @@
+"""Grants (habilitations): what a client may obtain about a citizen, from whom, for which procedure, on which ground.
+
+`Grants.decide` is the one place where that is decided, and it says no to all that no grant names. Grants are declared
+in the TOML files of `grants_dir`; their keys are in `grant.schema.json`. The caller never states a legal ground: the
+grant does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from hub.fault import Fault
+from schemas.errors import ConfigError, HubError
+from schemas.shape import nearest, shape_faults
+
+ASKERS = ("beneficiary", "representative", "agent")
+LEVELS = ("declared", "eidas1", "eidas2", "eidas3")
+"""How sure it is who the citizen is, from the lowest. `declared`: nobody has verified it."""
+STATE = "state"
+"""`domain` of the manifests of connectors that speak to a State API, which needs an authorisation of its own."""
+SOON = timedelta(days=60)
+"""Before its end an authorisation is announced that long."""
+_SCHEMA = Path(__file__).with_name("grant.schema.json")
+_PARIS = ZoneInfo("Europe/Paris")
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A text that lets data pass. `explicit_request`, `preview`: whether it asks for them; `same_controller`: whether
+    it is for what stays inside one tenant. `label`: for people, in French."""
+
+    explicit_request: bool
+    preview: bool
+    same_controller: bool
+    label: str
+
+
+GROUNDS: Mapping[str, Ground] = MappingProxyType(
+    {
+        "L114-8 I": Ground(
+            False, False, False,
+            "CRPA, article L. 114-8, I : informations strictement nécessaires pour traiter une demande ou une déclaration ; la personne en est informée",  # noqa: E501
+        ),
+        "L114-8 II": Ground(
+            False, False, False,
+            "CRPA, article L. 114-8, II : informer une personne de ses droits ou les lui attribuer ; elle est informée et peut s'opposer",  # noqa: E501
+        ),
+        "2018/1724 art. 14": Ground(
+            True, True, False,
+            "Règlement (UE) 2018/1724, article 14 : demande explicite de la personne, qui peut voir le justificatif avant sa transmission",  # noqa: E501
+        ),
+        "RGPD 5.1.b": Ground(
+            False, False, True,
+            "RGPD, article 5, paragraphe 1, b : réutilisation par le même responsable de traitement, pour une finalité compatible",  # noqa: E501
+        ),
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Authorisation:
+    """The right to ask a State API: number of the DataPass habilitation, what it covers, its last day."""
+
+    number: str
+    scopes: tuple[str, ...]
+    expires: date
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """One evidence type of a grant. `max_age`: greatest age of a stored value; zero: the source is asked each time.
+    `authorisation` None: no source of it needs one. `state`: a State API answers it. `sensitive`: why data on health or
+    disability are needed; None for other evidence."""
+
+    type: str
+    version: int
+    fields: tuple[str, ...]
+    max_age: timedelta = timedelta(0)
+    authorisation: Authorisation | None = None
+    state: bool = False
+    sensitive: str | None = None
+
+    def may_use(self, age: timedelta, *, fetched_for: str, procedure: str) -> bool:
+        """Whether a stored value of this age may answer. What a State API said serves the one procedure that it was
+        asked for."""
+        return timedelta(0) <= age <= self.max_age and bool(self.max_age) and (
+            not self.state or fetched_for == procedure
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one client of `tenant` may obtain about citizens of `of_tenant`, from the first day `starts` to the last day
+    `ends`, in Paris. `purpose`: a French sentence. `ground`: of `GROUNDS`. `article`: of the RGPD. `assurance`: the
+    lowest of `LEVELS` that is enough. `rate`: questions per minute. `retention_days`: how long the client keeps what it
+    got, and so how long it is told of corrections. `evidence` by type. `compatible_with`: why a reuse inside one
+    controller is compatible with what the data were collected for; None where nothing is reused. `file`: where it is
+    declared."""
+
+    id: str
+    client: str
+    tenant: str
+    of_tenant: str
+    purpose: str
+    ground: str
+    article: str
+    starts: date
+    ends: date
+    procedures: tuple[str, ...]
+    askers: frozenset[str]
+    assurance: str
+    explicit_request: bool
+    preview: bool
+    rate: int
+    retention_days: int
+    evidence: Mapping[str, Granted]
+    compatible_with: str | None = None
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One wish of a client. `fields` empty: all that is granted. `asker`: of `ASKERS`. `assurance`: that of the
+    citizen's account or, when an agent asks, of the identity that the agent checked. `explicit_request`,
+    `preview_shown`: what the person did before."""
+
+    client: str
+    tenant: str
+    of_tenant: str
+    evidence: str
+    version: int
+    procedure: str
+    asker: str
+    assurance: str
+    fields: tuple[str, ...] = ()
+    explicit_request: bool = False
+    preview_shown: bool = False
+
+
+_SENTENCES: Mapping[str, str] = MappingProxyType(
+    {
+        "no_grant": "no grant lets this client obtain this evidence today",
+        "field_not_granted": "the grant does not cover these fields",
+        "procedure_not_covered": "the grant does not cover this procedure",
+        "asker_not_covered": "the grant does not let this kind of person ask",
+        "assurance_too_low": "the identity is not sure enough for this evidence",
+        "authorisation_expired": "the authorisation to ask the State for this evidence is over",
+        "explicit_request_missing": "the person must ask for this exchange explicitly",
+        "preview_required": "the person must be shown the evidence before it is given",
+        "rate_exceeded": "too many questions in this minute",
+    }
+)
+
+
+class NotAllowed(HubError):
+    """The ask is outside every grant. `fields`: the names that are not granted, for `field_not_granted`. `grant`: the
+    one that came nearest, None when there is none. `after`: seconds until another try makes sense, for
+    `rate_exceeded`."""
+
+    def __init__(
+        self, code: str, *, fields: tuple[str, ...] = (), grant: Grant | None = None, after: float | None = None
+    ) -> None:
+        super().__init__(_SENTENCES[code])
+        self.code = code
+        self.fields = fields
+        self.grant = grant
+        self.after = after
+
+
+class Grants:
+    """All grants of the hub. Immutable; share one between threads."""
+
+    def __init__(self, grants: Iterable[Grant] = ()) -> None:
+        self._by_client: dict[tuple[str, str], list[Grant]] = {}
+        for grant in sorted(grants, key=lambda grant: grant.id):
+            self._by_client.setdefault((grant.client, grant.tenant), []).append(grant)
+
+    @staticmethod
+    def load(folder: Path | None, known: Known) -> Grants:
+        """The grants declared in `folder`; without one there are none. Raises ConfigError with the first fault."""
+        reading = _Reading(known)
+        if folder is not None:
+            reading.read(folder)
+        for fault in reading.faults:
+            raise ConfigError(str(fault), key="grants_dir")
+        return Grants(reading.grants)
+
+    def all(self) -> list[Grant]:
+        return [grant for grants in self._by_client.values() for grant in grants]
+
+    def of(self, client: str, tenant: str) -> list[Grant]:
+        """The grants of one client, past and future ones too."""
+        return list(self._by_client.get((client, tenant), ()))
+
+    def decide(self, ask: Ask, now: float) -> tuple[Grant, Granted, tuple[str, ...]]:
+        """The grant that covers the ask at `now` (seconds since the epoch), its part for that evidence, and the fields
+        to give. Pure; knows no rate.
+
+        Raises NotAllowed when none covers it: `no_grant` when no grant in force names this client, tenants, evidence
+        and version; otherwise the error of the grant that came nearest."""
+        today = datetime.fromtimestamp(now, UTC).astimezone(_PARIS).date()
+        nearest_miss, came = NotAllowed("no_grant"), -1
+        for grant in self._by_client.get((ask.client, ask.tenant), ()):
+            granted = grant.evidence.get(ask.evidence)
+            if granted is None or granted.version != ask.version or grant.of_tenant != ask.of_tenant:
+                continue
+            if not grant.starts <= today <= grant.ends:
+                continue
+            miss, depth = _miss(grant, granted, ask, today)
+            if miss is None:
+                fields = tuple(name for name in granted.fields if not ask.fields or name in ask.fields)
+                return grant, granted, fields
+            if depth > came:
+                nearest_miss, came = miss, depth
+        raise nearest_miss
+
+
+def _miss(grant: Grant, granted: Granted, ask: Ask, today: date) -> tuple[NotAllowed | None, int]:
+    """Why the grant does not cover the ask, and how near it came."""
+    for depth, (code, covers) in enumerate(_RULES):
+        if not covers(grant, granted, ask, today):
+            lacking = tuple(dict.fromkeys(name for name in ask.fields if name not in granted.fields))
+            told = tuple(name for name in lacking if _FIELD.fullmatch(name)) if code == "field_not_granted" else ()
+            return NotAllowed(code, fields=told, grant=grant), depth
+    return None, len(_RULES)
+
+
+def _assured(grant: Grant, ask: Ask) -> bool:
+    if ask.assurance not in LEVELS or (ask.assurance == "declared" and ask.asker != "agent"):
+        return False
+    return LEVELS.index(ask.assurance) >= LEVELS.index(grant.assurance)
+
+
+def _authorised(granted: Granted, today: date) -> bool:
+    if granted.authorisation is None:
+        return not granted.state
+    return today <= granted.authorisation.expires
+
+
+# From what a client chooses when it is built to what one person did today: the later one fails, the nearer it came.
+_RULES: tuple[tuple[str, Callable[[Grant, Granted, Ask, date], bool]], ...] = (
+    ("procedure_not_covered", lambda grant, granted, ask, today: ask.procedure in grant.procedures),
+    ("field_not_granted", lambda grant, granted, ask, today: set(ask.fields) <= set(granted.fields)),
+    ("asker_not_covered", lambda grant, granted, ask, today: ask.asker in grant.askers),
+    ("assurance_too_low", lambda grant, granted, ask, today: _assured(grant, ask)),
+    ("authorisation_expired", lambda grant, granted, ask, today: _authorised(granted, today)),
+    ("explicit_request_missing", lambda grant, granted, ask, today: ask.explicit_request or not grant.explicit_request),
+    ("preview_required", lambda grant, granted, ask, today: ask.preview_shown or not grant.preview),
+)
+
+
+# What grants may name
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFacts:
+    fields: tuple[str, ...]
+    sensitive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a grant may name. `evidence` by type and version. `sources`: by tenant and evidence type, the domains of the
+    connectors of the connections that answer it there."""
+
+    tenants: Collection[str] = ()
+    procedures: Collection[str] = ()
+    evidence: Mapping[tuple[str, int], EvidenceFacts] = field(default_factory=dict)
+    sources: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+
+    def is_state(self, tenant: str, evidence: str) -> bool:
+        """Whether a State API answers it there. Its answers need an authorisation and are not kept for another use."""
+        return STATE in self.sources.get((tenant, evidence), ())
+
+
+def evidence_facts(schemas: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, int], EvidenceFacts]:
+    """The evidence types among the shared schemas, which are given by file name."""
+    found = {}
+    for name, schema in schemas.items():
+        match = re.fullmatch(r"evidence/([a-z0-9-]+)\.v([0-9]+)\.json", name)
+        if match is not None:
+            marks = schema.get("x-unefois") or {}
+            found[match[1], int(match[2])] = EvidenceFacts(
+                tuple(schema.get("properties") or ()), marks.get("sensitive") is True
+            )
+    return found
+
+
+# Reading
+
+
+def faults(folder: Path, known: Known) -> list[Fault]:
+    """Every fault of the grants of a folder at once."""
+    reading = _Reading(known)
+    reading.read(folder)
+    return reading.faults
+
+
+class _Reading:
+    """One reading of a folder. A faulty grant is reported and left out, so that the others are still checked."""
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self.faults: list[Fault] = []
+        self.grants: list[Grant] = []
+        self._files: dict[str, str] = {}
+
+    def read(self, folder: Path) -> None:
+        for path in sorted(folder.glob("*.toml")):
+            try:
+                raw = tomllib.loads(path.read_text(encoding="utf-8"))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                self.faults.append(Fault(str(path), "", f"not TOML in UTF-8: {error}"))
+            except OSError as error:
+                self.faults.append(Fault(str(path), "", f"cannot be read ({error.strerror})"))
+            else:
+                self._file(str(path), _with_days_as_text(raw))
+
+    def _file(self, file: str, raw: Mapping[str, Any]) -> None:
+        shape = shape_faults(_schema(), raw)
+        self.faults += [Fault(file, fault.key, fault.message) for fault in shape]
+        bad = {fault.path[1] if len(fault.path) > 1 else None for fault in shape}
+        grants = raw.get("grants")
+        for id, item in grants.items() if isinstance(grants, Mapping) and None not in bad else ():
+            if id not in bad:
+                self._grant(file, id, item)
+
+    def _grant(self, file: str, id: str, raw: Mapping[str, Any]) -> None:
+        found = list(_wrong(raw, self.known))
+        if id in self._files:
+            found.insert(0, ("", f"already declared in {Path(self._files[id]).name}"))
+        self._files.setdefault(id, file)
+        self.faults += [Fault(file, f"grants.{id}.{key}".rstrip("."), message) for key, message in found]
+        if not found:
+            self.grants.append(_read(file, id, raw, self.known))
+
+
+def _wrong(raw: Mapping[str, Any], known: Known) -> Iterator[tuple[str, str]]:
+    for key in ("tenant", "of_tenant"):
+        if key in raw and raw[key] not in known.tenants:
+            yield key, f'unknown tenant "{raw[key]}"{nearest(raw[key], known.tenants)}'
+    for slug in raw["procedures"]:
+        if slug not in known.procedures:
+            yield "procedures", f'unknown procedure "{slug}"{nearest(slug, known.procedures)}'
+    if raw["ends"] < raw["starts"]:
+        yield "ends", "before starts"
+    if raw["assurance"] == "declared" and set(raw["askers"]) != {"agent"}:
+        yield "assurance", "declared is for agents alone: an unverified account never unlocks evidence"
+    yield from _against_ground(raw)
+    for type, item in raw["evidence"].items():
+        for key, message in _wrong_evidence(type, item, raw, known):
+            yield f"evidence.{type}.{key}".rstrip("."), message
+
+
+def _against_ground(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    ground, inside = GROUNDS[raw["ground"]], raw.get("of_tenant", raw["tenant"]) == raw["tenant"]
+    for key, asked in (("explicit_request", ground.explicit_request), ("preview", ground.preview)):
+        if raw.get(key, asked) != asked:
+            yield key, f"the ground {raw['ground']} {'asks for it' if asked else 'knows none'}: leave it out"
+    if ground.same_controller and not inside:
+        yield "ground", "is for a reuse inside one tenant: between tenants a text must let the data pass"
+    if ground.same_controller and "compatible_with" not in raw:
+        yield "compatible_with", "missing: say why the reuse is compatible with what the data were collected for"
+    if "compatible_with" in raw and not inside:
+        yield "compatible_with", "is for a reuse inside one tenant"
+
+
+def _wrong_evidence(
+    type: str, item: Mapping[str, Any], raw: Mapping[str, Any], known: Known
+) -> Iterator[tuple[str, str]]:
+    facts = known.evidence.get((type, item.get("version", 1)))
+    if facts is None:
+        types = {name for name, _ in known.evidence}
+        if type in types:
+            yield "version", "no such version"
+        else:
+            yield "", f"unknown evidence type{nearest(type, types)}"
+        return
+    for name in item["fields"]:
+        if name not in facts.fields:
+            yield "fields", f'unknown field "{name}"{nearest(name, facts.fields)}'
+    if facts.sensitive and "sensitive" not in item:
+        yield "sensitive", "missing: data on health or disability are given only with sensitive = true and a reason"
+    if not facts.sensitive and "sensitive" in item:
+        yield "sensitive", "this evidence is not sensitive"
+    of_tenant = raw.get("of_tenant", raw["tenant"])
+    if known.is_state(of_tenant, type):
+        if "authorisation" not in item:
+            yield "authorisation", "missing: a State API answers this, and needs number, scopes and last day"
+        if of_tenant != raw["tenant"]:
+            yield "", "a State API answers the tenant that it authorised: it cannot be asked for another tenant"
+
+
+def _read(file: str, id: str, raw: Mapping[str, Any], known: Known) -> Grant:
+    ground, of_tenant = GROUNDS[raw["ground"]], raw.get("of_tenant", raw["tenant"])
+    return Grant(
+        id=id, client=raw["client"], tenant=raw["tenant"], of_tenant=of_tenant, purpose=raw["purpose"],
+        ground=raw["ground"], article=raw["article"], starts=date.fromisoformat(raw["starts"]),
+        ends=date.fromisoformat(raw["ends"]), procedures=tuple(raw["procedures"]), askers=frozenset(raw["askers"]),
+        assurance=raw["assurance"], explicit_request=ground.explicit_request, preview=ground.preview, rate=raw["rate"],
+        retention_days=raw["retention_days"],
+        evidence=MappingProxyType(
+            {
+                type: replace(_granted(type, item), state=known.is_state(of_tenant, type))
+                for type, item in raw["evidence"].items()
+            }
+        ),
+        compatible_with=raw.get("compatible_with"), file=file,
+    )  # fmt: skip
+
+
+def _granted(type: str, raw: Mapping[str, Any]) -> Granted:
+    right = raw.get("authorisation")
+    return Granted(
+        type=type, version=raw.get("version", 1), fields=tuple(raw["fields"]),
+        max_age=timedelta(days=raw.get("max_age_days", 0)),
+        authorisation=Authorisation(right["number"], tuple(right["scopes"]), date.fromisoformat(right["expires"]))
+        if right
+        else None,
+        sensitive=raw.get("sensitive_reason"),
+    )  # fmt: skip
+
+
+def _with_days_as_text(value: Any) -> Any:
+    """TOML has days of its own; the schema knows them as text, and so refuses a moment where a day is wanted."""
+    if isinstance(value, dict):
+        return {name: _with_days_as_text(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_days_as_text(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+@cache
+def _schema() -> Mapping[str, Any]:
+    loaded: Mapping[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    return loaded
