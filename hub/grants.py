@@ -10,18 +10,21 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
 from hub.fault import Fault
 from schemas.errors import ConfigError, HubError
 from schemas.shape import nearest, shape_faults
+
+if TYPE_CHECKING:
+    from hub.settings import HubSettings
 
 ASKERS = ("beneficiary", "representative", "agent")
 LEVELS = ("declared", "eidas1", "eidas2", "eidas3")
@@ -282,6 +285,36 @@ class Known:
     def is_state(self, tenant: str, evidence: str) -> bool:
         """Whether a State API answers it there. Its answers need an authorisation and are not kept for another use."""
         return STATE in self.sources.get((tenant, evidence), ())
+
+
+class Source(Protocol):
+    """What is asked of a connector's manifest; `connectors.sdk.Manifest` has it."""
+
+    @property
+    def domain(self) -> str: ...
+    @property
+    def answers(self) -> Sequence[_Answer]: ...
+
+
+class _Answer(Protocol):
+    @property
+    def type(self) -> str: ...
+
+
+def known(
+    settings: HubSettings, procedures: Collection[str], schemas: Mapping[str, Mapping[str, Any]],
+    manifests: Mapping[str, Source],
+) -> Known:  # fmt: skip
+    """What the grants of one hub may name. `schemas`: the shared ones, by file name; `manifests` by connector."""
+    sources: dict[tuple[str, str], frozenset[str]] = {}
+    for connection in settings.connections.values():
+        manifest = manifests.get(connection.connector)
+        if manifest is None:
+            continue
+        for answer in manifest.answers:
+            key = connection.tenant, answer.type
+            sources[key] = sources.get(key, frozenset()) | {manifest.domain}
+    return Known(frozenset(settings.tenants), frozenset(procedures), evidence_facts(schemas), sources)
 
 
 def evidence_facts(schemas: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, int], EvidenceFacts]:

@@ -18,6 +18,7 @@ from bus.ledger import Ledger, Raced
 from hub.accept import Acceptance, Origin, Submitted, Verdict, submit_safely
 from hub.desk import Desk
 from hub.documents import DocumentStore
+from hub.grants import Grants
 from hub.metrics import Metrics
 from hub.settings import HubSettings
 from schemas.delivery import Polled
@@ -229,3 +230,5 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     webhook_types: tuple[str, ...] = ()
     """The event types that a webhook may ask for."""
+    grants: Grants = field(default_factory=Grants)
+    """What clients may obtain about citizens."""

@@ -168,6 +168,7 @@ class HubSettings:
     procedures_dir: Path | None
     retention: Retention = Retention()
     connectors_dir: Path | None = None
+    grants_dir: Path | None = None
 
 
 def load(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> HubSettings:
@@ -183,6 +184,11 @@ def load(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -
 def faults(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> list[Fault]:
     """Every fault of `hub.toml` at once, in the order of its keys."""
     return _read(path, environ, manifests).found()
+
+
+def readable(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> HubSettings | None:
+    """The settings without what is faulty in them, to hold other files against. None when nothing can be read."""
+    return _read(path, environ, manifests).partial
 
 
 def connectors_dir(path: Path) -> Path | None:
@@ -234,9 +240,9 @@ def _read(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) 
     raw = reading.parse()
     if raw is not None:
         table = reading.well_formed(raw)
-        settings = reading.build(table)
+        reading.partial = reading.build(table)
         if not reading.by_key:
-            reading.settings = settings
+            reading.settings = reading.partial
     return reading
 
 
@@ -253,6 +259,7 @@ class _Reading:
         self.by_key: dict[str, str] = {}
         self.elsewhere: list[Fault] = []
         self.settings: HubSettings | None = None
+        self.partial: HubSettings | None = None
 
     def found(self) -> list[Fault]:
         return [Fault(str(self.path), key, message) for key, message in self.by_key.items()] + self.elsewhere
@@ -309,7 +316,8 @@ class _Reading:
             tls_database=self._tls("database", tls),
             procedures_dir=procedures_dir,
             retention=Retention(**table.get("retention", {})),
-            connectors_dir=self._connectors_dir(table),
+            connectors_dir=self._folder(table, "connectors_dir"),
+            grants_dir=self._folder(table, "grants_dir"),
         )
         self._distinct_systems(settings.connections.values())
         self._contacts(settings)
@@ -423,12 +431,12 @@ class _Reading:
             self.fault("procedures_dir", "holds faulty files")
         return folder
 
-    def _connectors_dir(self, table: Table) -> Path | None:
-        if "connectors_dir" not in table:
+    def _folder(self, table: Table, key: str) -> Path | None:
+        if key not in table:
             return None
-        folder: Path = self.path.parent / table["connectors_dir"]
+        folder: Path = self.path.parent / table[key]
         if not folder.is_dir():
-            self.fault("connectors_dir", "no such folder")
+            self.fault(key, "no such folder")
         return folder
 
     def _contacts(self, settings: HubSettings) -> None:

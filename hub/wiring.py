@@ -28,12 +28,16 @@ from hub.cipher import BodyCipher, derived
 from hub.desk import OBSERVED, Desk
 from hub.directory import Directory, Member
 from hub.documents import DocumentStore
+from hub.grants import Grants
+from hub.grants import known as known_to_grants
 from hub.inlet import Inlet
+from hub.keys import PersonKeys
 from hub.metrics import Metrics
 from hub.poller import Poller
 from hub.retention import Keeper
 from hub.services import Batcher, Services
 from hub.settings import Connection, HubSettings, connectors_dir, load
+from hub.signing import Signer
 from schemas.delivery import Delivery, Documents, Done, Polled, Safety
 from schemas.errors import ConfigError, HubError
 from schemas.registry import Registry
@@ -43,6 +47,7 @@ _LOOK = 5.0  # seconds between two looks at what runs
 _SWEEP = 30.0  # seconds after which every process has heard of a webhook that was removed
 _STILL = 30.0  # seconds without a turn after which a worker is taken for stuck
 _DEVELOPMENT_PEPPER = b"unefois development pepper, no secret"
+_DEVELOPMENT_MASTER = b"unefois development key of keys."  # 32 bytes, no secret
 
 
 @dataclass(slots=True)
@@ -121,11 +126,17 @@ class Hub:
         self.ledger = Ledger(
             settings.database, cipher=BodyCipher(key) if key else None, tls=settings.tls_database, **clock
         )
+        self.keys = PersonKeys(derived(key, "unefois person keys") if key else _DEVELOPMENT_MASTER)
+        self.signer = Signer(key)
         self.bus = _bus(settings)
         self.documents = DocumentStore(
             settings.documents, key, clients.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
         )
         self.catalogue = procedures.load(settings.procedures_dir)
+        manifests = find_manifests(settings.connectors_dir)
+        self.grants = Grants.load(
+            settings.grants_dir, known_to_grants(settings, self.catalogue, self.registry.schemas, manifests)
+        )
         self.raccordements: dict[str, Raccordement] = {}
         pepper = derived(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         self.acceptance = Acceptance(self.registry, self._directory([]), pepper=pepper, count=self.metrics.accepted)
@@ -154,7 +165,7 @@ class Hub:
         return Services(
             self.settings, self.ledger, self.bus, self.acceptance, self.desk, self.documents, self.batcher,
             self.receiver, Inbound, self.reload, self.status, self.metrics,
-            tuple(c.type for c in _manifest("webhook").consumes),
+            tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
         )  # fmt: skip
 
     # --- connections --------------------------------------------------------------------------------------------
