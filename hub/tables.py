@@ -167,3 +167,43 @@ webhooks = Table(
     Column("thin", SmallInteger, nullable=False),
     Column("created_at", Double, nullable=False),
 )  # fmt: skip
+
+# The key of each person, wrapped; NULL once it was destroyed: what was sealed under it can be read no more.
+person_keys = Table(
+    "person_keys", metadata,
+    Column("citizen_id", String(36), primary_key=True),
+    Column("wrapped", LargeBinary),
+    Column("at", Double, nullable=False),
+)  # fmt: skip
+
+# Values that a grant allows to keep for a while. `place`: digest of tenant, grant, procedure and question.
+evidence_held = Table(
+    "evidence_held", metadata,
+    Column("citizen_id", String(36), primary_key=True),
+    Column("place", String(64), primary_key=True),
+    Column("type", String(64), nullable=False),
+    Column("connection", String(128), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # under the key of the person
+    Column("at", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    Index("evidence_held_until", "until"),
+)  # fmt: skip
+
+# Who received which evidence about whom: a correction must reach them (RGPD art. 19) until then.
+evidence_recipients = Table(
+    "evidence_recipients", metadata,
+    Column("exchange_id", String(36), primary_key=True),
+    Column("tenant", String(64), nullable=False),  # whose data
+    Column("citizen_id", String(36), nullable=False),
+    Column("client_tenant", String(64), nullable=False),
+    Column("client_id", String(64), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("version", SmallInteger, nullable=False),
+    Column("fields", Text, nullable=False),  # separated by spaces
+    Column("connection", String(128), nullable=False),
+    Column("procedure", String(64), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    Index("evidence_recipients_citizen", "citizen_id", "type"),
+    Index("evidence_recipients_until", "until"),
+)  # fmt: skip

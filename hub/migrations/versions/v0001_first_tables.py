@@ -210,6 +210,38 @@ def upgrade() -> None:
     )
 
     op.create_table(
+        "evidence_held",
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.Column("place", sa.String(length=64), nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("connection", sa.String(length=128), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("citizen_id", "place"),
+    )
+    op.create_index("evidence_held_until", "evidence_held", ["until"], unique=False)
+
+    op.create_table(
+        "evidence_recipients",
+        sa.Column("exchange_id", sa.String(length=36), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.Column("client_tenant", sa.String(length=64), nullable=False),
+        sa.Column("client_id", sa.String(length=64), nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.SmallInteger(), nullable=False),
+        sa.Column("fields", sa.Text(), nullable=False),
+        sa.Column("connection", sa.String(length=128), nullable=False),
+        sa.Column("procedure", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("exchange_id"),
+    )
+    op.create_index("evidence_recipients_citizen", "evidence_recipients", ["citizen_id", "type"], unique=False)
+    op.create_index("evidence_recipients_until", "evidence_recipients", ["until"], unique=False)
+
+    op.create_table(
         "idempotent_answers",
         sa.Column("client_id", sa.String(length=64), nullable=False),
         sa.Column("key", sa.String(length=128), nullable=False),
@@ -228,6 +260,14 @@ def upgrade() -> None:
         sa.Column("until", sa.Double(), nullable=False),
         sa.Column("reached", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("name"),
+    )
+
+    op.create_table(
+        "person_keys",
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=True),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("citizen_id"),
     )
 
     op.create_table(

@@ -1,0 +1,136 @@
+"""A key for each person: what is sealed under it can be read for as long as the key exists, and never again after.
+
+Erasing somebody where rows must stay (the journal, a backup) is to destroy their key. The keys stand in `person_keys`,
+each wrapped under one key that is derived from `encryption_key`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from bus.ledger import Transaction
+from bus.sql import Insert, Statement
+from hub.tables import person_keys
+from schemas.errors import ConfigError, HubError
+
+_MAGIC = b"\x01"
+_NONCE = 12
+_WRAPPED = b"person-key:"  # with the citizen's id: a wrapped key that is moved to another row does not open
+
+_READ = Statement("SELECT citizen_id, wrapped FROM person_keys WHERE citizen_id {ids:text}")
+# DO NOTHING waits for whoever makes the same key at this moment; reading again then finds theirs.
+_MAKE = Insert(person_keys, conflict="DO NOTHING")
+
+Item = tuple[str, bytes, bytes]
+"""A citizen's id, the bytes, and their context."""
+
+
+class KeyDestroyed(HubError):
+    """This person was erased: nothing is sealed for them any more."""
+
+    code = "key_destroyed"
+
+    def __init__(self) -> None:
+        super().__init__("the key of this person was destroyed: nothing more may be kept about them under this id")
+
+
+class PersonKeys:
+    """Seals and opens for one person (AES-256-GCM). `master`: 32 bytes that wrap every key.
+
+    `context` is authenticated: what is sealed for one place does not open at another. No key is kept in memory, so that
+    a destroyed one is gone for every process at once."""
+
+    def __init__(self, master: bytes) -> None:
+        self._master = AESGCM(master)
+
+    def seal(self, tx: Transaction, citizen_id: str, plain: bytes, context: bytes) -> bytes:
+        """Encrypt under the person's key, which is made at first use. Raises KeyDestroyed for who was erased."""
+        return self.seal_many(tx, [(citizen_id, plain, context)])[0]
+
+    def open(self, tx: Transaction, citizen_id: str, sealed: bytes, context: bytes) -> bytes | None:
+        """What was sealed; None once the person's key was destroyed. Raises ConfigError when it is not what was sealed
+        there, or `encryption_key` is another one."""
+        return self.open_many(tx, [(citizen_id, sealed, context)])[0]
+
+    def seal_many(self, tx: Transaction, items: Sequence[Item]) -> list[bytes]:
+        """As `seal`, in the order of the items, for one statement in all (two where somebody gets their first key)."""
+        if not items:
+            return []
+        keys = self._keys(tx, {citizen_id for citizen_id, _, _ in items})
+        return [_encrypt(keys[citizen_id], plain, context) for citizen_id, plain, context in items]
+
+    def open_many(self, tx: Transaction, items: Sequence[Item]) -> list[bytes | None]:
+        """As `open`, in the order of the items, for one statement in all."""
+        if not items:
+            return []
+        wrapped = _read(tx, {citizen_id for citizen_id, _, _ in items})
+        keys = {citizen_id: self._unwrap(citizen_id, key) for citizen_id, key in wrapped.items() if key is not None}
+        return [
+            _decrypt(keys[citizen_id], sealed, context) if citizen_id in keys else None
+            for citizen_id, sealed, context in items
+        ]
+
+    def destroy(self, tx: Transaction, citizen_id: str) -> bool:
+        """Make all that was sealed for this person unreadable for ever, and refuse to seal more. False when it was so
+        already."""
+        known = _read(tx, {citizen_id})
+        insert = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
+        mark = {"wrapped": None, "at": tx.now}
+        tx.sql.execute(
+            insert(person_keys)
+            .values(citizen_id=citizen_id, **mark)
+            .on_conflict_do_update(index_elements=["citizen_id"], set_=mark)
+        )
+        return known.get(citizen_id, b"") is not None
+
+    def _keys(self, tx: Transaction, ids: Collection[str]) -> dict[str, AESGCM]:
+        wrapped = dict(_read(tx, ids))
+        if missing := sorted(set(ids) - set(wrapped)):  # sorted: two who make the same keys do not wait in a circle
+            made = {citizen_id: self._wrap(citizen_id) for citizen_id in missing}
+            rows = [{"citizen_id": citizen_id, "wrapped": key, "at": tx.now} for citizen_id, key in made.items()]
+            _MAKE.run(tx.sql, rows)
+            wrapped |= _read(tx, missing)
+        keys = {}
+        for citizen_id in ids:
+            key = wrapped[citizen_id]
+            if key is None:
+                raise KeyDestroyed
+            keys[citizen_id] = self._unwrap(citizen_id, key)
+        return keys
+
+    def _wrap(self, citizen_id: str) -> bytes:
+        nonce = secrets.token_bytes(_NONCE)
+        return nonce + self._master.encrypt(nonce, AESGCM.generate_key(256), _WRAPPED + citizen_id.encode())
+
+    def _unwrap(self, citizen_id: str, wrapped: bytes) -> AESGCM:
+        try:
+            key = self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], _WRAPPED + citizen_id.encode())
+        except InvalidTag:
+            raise ConfigError("the key of a person does not open with this key", key="encryption_key") from None
+        return AESGCM(key)
+
+
+def _read(tx: Transaction, ids: Collection[str]) -> Mapping[str, bytes | None]:
+    """The wrapped keys of those who have one; None stands for one that was destroyed."""
+    rows = _READ.run(tx.sql, ids=sorted(ids))
+    return {row.citizen_id: None if row.wrapped is None else bytes(row.wrapped) for row in rows}
+
+
+def _encrypt(key: AESGCM, plain: bytes, context: bytes) -> bytes:
+    nonce = secrets.token_bytes(_NONCE)
+    return _MAGIC + nonce + key.encrypt(nonce, plain, context)
+
+
+def _decrypt(key: AESGCM, sealed: bytes, context: bytes) -> bytes:
+    try:
+        if sealed[:1] != _MAGIC or len(sealed) <= _NONCE:
+            raise InvalidTag
+        return key.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], context)
+    except InvalidTag:
+        raise ConfigError("what was sealed for a person does not open here", key="encryption_key") from None
