@@ -1,0 +1,86 @@
+"""Evidence that a grant allows to keep for a while: sealed under the key of the person it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import delete, select
+
+from bus.ledger import Transaction
+from bus.sql import Insert
+from hub.keys import PersonKeys
+from hub.tables import evidence_held
+from schemas.exchange import Evidence
+
+_KEEP = Insert(
+    evidence_held,
+    conflict="(citizen_id, place) DO UPDATE SET sealed = excluded.sealed, at = excluded.at, until = excluded.until",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A value as it was obtained. `fields`: those that were asked for, given or not; `at`: when the source said it."""
+
+    evidence: Evidence
+    fields: tuple[str, ...]
+    connection: str
+    at: float
+
+
+class HeldEvidence:
+    """`place` names grant, procedure and question: a value never serves another."""
+
+    def __init__(self, keys: PersonKeys) -> None:
+        self._keys = keys
+
+    def find(self, tx: Transaction, citizen_id: str, place: str, *, since: float) -> Held | None:
+        """The value of this place, when it is not older than `since` and its person was not erased."""
+        held = evidence_held.c
+        query = select(held.sealed).where(held.citizen_id == citizen_id, held.place == place, held.at >= since)
+        sealed = tx.sql.execute(query).scalar()
+        plain = self._keys.open(tx, citizen_id, bytes(sealed), place.encode()) if sealed is not None else None
+        return _held(orjson.loads(plain)) if plain is not None else None
+
+    def keep(self, tx: Transaction, citizen_id: str, place: str, held: Held, *, until: float) -> None:
+        """Keep it until then at most."""
+        evidence = held.evidence
+        plain = orjson.dumps({
+            "type": evidence.type, "version": evidence.version, "values": evidence.values, "fields": held.fields,
+            "connection": held.connection, "at": held.at,
+        })  # fmt: skip
+        sealed = self._keys.seal(tx, citizen_id, plain, place.encode())
+        _KEEP.run(tx.sql, [{
+            "citizen_id": citizen_id, "place": place, "type": evidence.type, "connection": held.connection,
+            "sealed": sealed, "at": held.at, "until": until,
+        }])  # fmt: skip
+
+    def last_known(self, tx: Transaction, citizen_id: str, place: str) -> float | None:
+        """When a value of this place was obtained, however long ago."""
+        held = evidence_held.c
+        query = select(held.at).where(held.citizen_id == citizen_id, held.place == place)
+        return tx.sql.execute(query).scalar()
+
+    def forget(self, tx: Transaction, citizen_id: str, evidence_type: str | None = None) -> int:
+        """Forget what is kept about somebody, of one type or of all: it was corrected, or erased."""
+        held = evidence_held.c
+        mine = delete(evidence_held).where(held.citizen_id == citizen_id)
+        return int(tx.sql.execute(mine if evidence_type is None else mine.where(held.type == evidence_type)).rowcount)
+
+    def expire(self, tx: Transaction, limit: int) -> int:
+        """Forget what must not be kept any longer, so many at most; how many went."""
+        held = evidence_held.c
+        old = select(held.citizen_id, held.place).where(held.until < tx.now).limit(limit)
+        gone = tx.sql.execute(old).all()
+        for row in gone:
+            mine = (held.citizen_id == row.citizen_id, held.place == row.place, held.until < tx.now)
+            tx.sql.execute(delete(evidence_held).where(*mine))
+        return len(gone)
+
+
+def _held(raw: Mapping[str, Any]) -> Held:
+    evidence = Evidence(raw["type"], raw["version"], raw["values"])
+    return Held(evidence, tuple(raw["fields"]), raw["connection"], raw["at"])
