@@ -26,6 +26,7 @@ SUCCESS = range(200, 300)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _SLOWEST = 10  # a whole answer may take this many time-outs; httpx bounds only each read
 _LONGEST_WAIT = 86_400.0
+_SHORTEST = 0.001  # a time-out of nothing would mean none at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +113,12 @@ class HttpClient:
         self, method: str, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None,
         content: bytes | None = None, form: Mapping[str, str] | None = None,
         files: Mapping[str, tuple[str, bytes, str]] | None = None, headers: Mapping[str, str | Secret] | None = None,
-        expect: Collection[int] = SUCCESS, safe: bool | None = None,
+        expect: Collection[int] = SUCCESS, safe: bool | None = None, seconds: float | None = None,
     ) -> HttpAnswer:  # fmt: skip
         """Make one call. `path` is joined to the base address: build it with `segment` for what comes from outside.
         `safe` says that making the call twice is harmless; by default the method decides (GET, HEAD, PUT, DELETE).
-        `files`: field -> (name, bytes, media type), sent as a multipart form together with `form`."""
+        `files`: field -> (name, bytes, media type), sent as a multipart form together with `form`. `seconds`: what is
+        left for this call when that is less than the client's own time-outs."""
         again = method.upper() in _SAFE_METHODS if safe is None else safe
         own = {name: _reveal(value) for name, value in (headers or {}).items()}
         if json is not None:
@@ -127,17 +129,22 @@ class HttpClient:
         )  # fmt: skip
         if self._pin_public:
             _pin(request)
-        answer = self._exchange(request, again)
+        longest = self._timeout * _SLOWEST
+        if seconds is not None:
+            longest = min(longest, seconds)
+            bound = max(min(self._timeout, seconds), _SHORTEST)
+            request.extensions = dict(request.extensions) | {"timeout": httpx.Timeout(bound).as_dict()}
+        answer = self._exchange(request, again, time.monotonic() + longest)
         if answer.status in expect:
             return answer
         raise _verdict(answer, f"{method.upper()} {self.host}")
 
-    def _exchange(self, request: httpx.Request, safe: bool) -> HttpAnswer:
+    def _exchange(self, request: httpx.Request, safe: bool, deadline: float) -> HttpAnswer:
         where = f"{request.method} {self.host}"
         try:
             response = self._client.send(request, stream=True)
             try:
-                body = self._read(response, where, safe)
+                body = self._read(response, where, safe, deadline)
             finally:
                 response.close()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol):
@@ -149,8 +156,7 @@ class HttpClient:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return HttpAnswer(response.status_code, headers, body, safe, self.host)
 
-    def _read(self, response: httpx.Response, where: str, safe: bool) -> bytes:
-        deadline = time.monotonic() + self._timeout * _SLOWEST
+    def _read(self, response: httpx.Response, where: str, safe: bool, deadline: float) -> bytes:
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
@@ -186,28 +192,31 @@ class OAuthClient(HttpClient):
         self._expires = 0.0
 
     def request(
-        self, method: str, path: str, *, headers: Mapping[str, str | Secret] | None = None, **options: Any
-    ) -> HttpAnswer:
-        token = self._bearer(refused=None)
+        self, method: str, path: str, *, headers: Mapping[str, str | Secret] | None = None,
+        seconds: float | None = None, **options: Any,
+    ) -> HttpAnswer:  # fmt: skip
+        """As the plain client; `seconds` bounds the call together with those for its token."""
+        end = None if seconds is None else time.monotonic() + seconds
+        token = self._bearer(refused=None, seconds=_left(end))
         try:
-            return super().request(method, path, headers=_bearing(headers, token), **options)
+            return super().request(method, path, headers=_bearing(headers, token), seconds=_left(end), **options)
         except _NotAuthenticated:  # a 401 did nothing, whatever the method
-            renewed = self._bearer(refused=token)
-            return super().request(method, path, headers=_bearing(headers, renewed), **options)
+            renewed = self._bearer(refused=token, seconds=_left(end))
+            return super().request(method, path, headers=_bearing(headers, renewed), seconds=_left(end), **options)
 
-    def _bearer(self, *, refused: Secret | None) -> Secret:
+    def _bearer(self, *, refused: Secret | None, seconds: float | None) -> Secret:
         with self._lock:
             if not self._token.reveal() or self._token == refused or time.monotonic() >= self._expires:
-                self._token, self._expires = self._ask()
+                self._token, self._expires = self._ask(seconds)
             return self._token
 
-    def _ask(self) -> tuple[Secret, float]:
+    def _ask(self, seconds: float | None) -> tuple[Secret, float]:
         form = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
         if self._form_credentials:
             form |= {"client_id": self._form_credentials[0], "client_secret": self._form_credentials[1].reveal()}
         asked = time.monotonic()
         try:
-            body = self._tokens.request("POST", "", form=form, safe=True).json_object()
+            body = self._tokens.request("POST", "", form=form, safe=True, seconds=seconds).json_object()
         except Refused as error:
             raise AccessDenied(f"{self._tokens.host}: no token ({error.native})") from None
         token, lifetime = body.get("access_token"), body.get("expires_in", 300)
@@ -268,6 +277,10 @@ def _verdict(answer: HttpAnswer, where: str) -> HubError:
 
 def _lost(message: str, safe: bool) -> HubError:
     return TryLater(message) if safe else Unknown(message)
+
+
+def _left(end: float | None) -> float | None:
+    return None if end is None else end - time.monotonic()
 
 
 def _reveal(value: str | Secret) -> str:

@@ -27,13 +27,15 @@ _HELD = 30.0  # a call kept waiting is let go after this long, or when the twin 
 
 @dataclass(frozen=True, slots=True)
 class TwinCall:
-    """A call as it arrived. Header names in lower case; `path` is decoded, without the query."""
+    """A call as it arrived. Header names in lower case; `path` is decoded, without the query. `query` keeps the last
+    of several values; `query_string` is the query as it came."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    query_string: str = ""
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -227,7 +229,7 @@ def _handler_of(twin: HttpTwin) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers.get("content-length", 0)))
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
-            call = TwinCall(self.command, unquote(parts.path), query, headers, body)
+            call = TwinCall(self.command, unquote(parts.path), query, headers, body, parts.query)
             answer, cut = twin._serve(call)
             if answer is not None:
                 self.write(answer, cut)
