@@ -155,6 +155,8 @@ def _inside(name: str) -> dict[str, str]:
 def _schemas(registry: Registry) -> dict[str, Any]:
     bodies: dict[str, Any] = {"envelope": _envelope()}
     for uri, schema in registry.schema_set.schemas.items():
+        if uri.startswith("urn:unefois:evidence:"):  # asked for and answered at once, never told
+            continue
         name = definition_of(uri)
         bodies[name] = embedded(schema, lambda definition: _inside(definition)["$ref"])
         bodies[f"view.{name}"] = embedded(viewed(schema), lambda definition: _inside(f"view.{definition}")["$ref"])

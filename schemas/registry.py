@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.abc import Traversable
 from importlib.resources import files
 from typing import Any, Literal, cast
@@ -12,19 +12,22 @@ import orjson
 
 from schemas.errors import InvalidMessage
 from schemas.event import Event
+from schemas.exchange import Evidence
 from schemas.validators import Schema, SchemaSet, opened, rewritten
 
 Order = Literal["request", "citizen", "subject"]
 
-FOLDERS = ("events", "records")
+FOLDERS = ("events", "records", "evidence")
+_SPACES = {"events": "", "records": "record:", "evidence": "evidence:"}
 _FILE = re.compile(r"([a-z][a-z0-9.-]*)\.v([1-9][0-9]{0,3})\.json")
-_URN = re.compile(r"urn:unefois:(record:)?([a-z][a-z0-9.-]*):v([1-9][0-9]{0,3})")
+_URN = re.compile(r"urn:unefois:(record:|evidence:)?([a-z][a-z0-9.-]*):v([1-9][0-9]{0,3})")
 
 
 class Registry:
     """The schemas of one folder. Immutable; share one between threads.
 
-    `Registry.load()` reads the schemas of the product; give another folder (`events/`, `records/`) to read that.
+    `Registry.load()` reads the schemas of the product; give another folder (`events/`, `records/`,
+    `evidence/`) to read that.
     """
 
     def __init__(self, schemas: Mapping[str, Schema]) -> None:
@@ -32,11 +35,13 @@ class Registry:
         is not the one that its name asks for, or a `$ref` leads nowhere."""
         self._files = dict(schemas)
         self._events: dict[str, dict[int, Schema]] = {}
+        self._evidence: dict[str, dict[int, Schema]] = {}
         self._uris: dict[tuple[str, int], str] = {}
         for name, schema in sorted(self._files.items()):
             self._admit(name, schema)
         self._versions = {event_type: tuple(sorted(versions)) for event_type, versions in self._events.items()}
         self._set = SchemaSet(self._files.values())
+        self._parameters = SchemaSet(map(_parameters, self._of_evidence()))
         self._check_references()
 
     @staticmethod
@@ -73,24 +78,7 @@ class Registry:
         uri = self._uris.get((event.type, event.version))
         if uri is None:
             raise self._unknown(event)
-        data: object = event.data
-        try:
-            # Four levels are kept for the envelopes around data: what passes here can always be written again.
-            plain = orjson.dumps([[[[data]]]], default=_mapping)
-        except TypeError:
-            raise InvalidMessage(
-                "data must be JSON, and not nested too deeply", pointer="/data", code="not_json"
-            ) from None
-        try:
-            valid = self._set.accepts(uri, data)
-        except ValueError:  # mappings or sequences that are not dict and list: read them back as such
-            data = orjson.loads(plain)[0][0][0][0]
-            valid = self._set.accepts(uri, data)
-        if not valid:
-            fault = self._set.fault(uri, data)
-            raise InvalidMessage(
-                fault.sentence, pointer=f"/data{fault.pointer}", code="schema_violation", rule=fault.rule
-            )
+        _hold(self._set, uri, event.data, "/data")
 
     def schema(self, event_type: str, version: int = 1) -> Schema:
         """The schema of `data` as it is written in its file. KeyError when unknown."""
@@ -124,6 +112,70 @@ class Registry:
             waiting.extend(near)
         return found
 
+    def evidence_types(self) -> tuple[str, ...]:
+        return tuple(self._evidence)
+
+    def evidence_versions(self, evidence_type: str) -> tuple[int, ...]:
+        """The versions of an evidence type, oldest first; empty when the type is unknown."""
+        return tuple(sorted(self._evidence.get(evidence_type, ())))
+
+    def evidence(self, evidence_type: str, version: int = 1) -> Schema:
+        """The schema of the values as it is written in its file. InvalidMessage when unknown: code `unknown_evidence`
+        or `unknown_schema`."""
+        versions = self._evidence.get(evidence_type)
+        if versions is None:
+            raise InvalidMessage("this type of evidence is not known", pointer="/type", code="unknown_evidence")
+        if version not in versions:
+            known = ", ".join(f"v{number}" for number in sorted(versions))
+            raise InvalidMessage(
+                f"this version of the type is not known; there is {known}", pointer="/version", code="unknown_schema"
+            )
+        return versions[version]
+
+    def evidence_fields(self, evidence_type: str, version: int = 1) -> tuple[str, ...]:
+        """The fields of an evidence type, in the order of its file. InvalidMessage when unknown."""
+        return tuple(self.evidence(evidence_type, version)["properties"])
+
+    def is_sensitive(self, evidence_type: str) -> bool:
+        """Whether evidence of this type, of any version, is near to health: closed by default. InvalidMessage when
+        unknown."""
+        self.evidence(evidence_type, max(self.evidence_versions(evidence_type), default=1))
+        return any(schema["x-unefois"]["sensitive"] for schema in self._evidence[evidence_type].values())
+
+    def validate_evidence(self, evidence: Evidence) -> None:
+        """Check what a source said against the closed schema of its type and version.
+
+        Raises InvalidMessage as `validate` does, or with code `unknown_evidence`; the pointer leads into the evidence
+        (`/values/quotient/value`) and the sentence holds nothing of it.
+        """
+        uri = self.evidence(evidence.type, evidence.version)["$id"]
+        _hold(self._set, uri, evidence.values, "/values")
+
+    def check_parameters(self, evidence_type: str, version: int, parameters: Mapping[str, Any]) -> None:
+        """Check the parameters of a question about this evidence. Raises InvalidMessage as `validate_evidence`."""
+        uri = self.evidence(evidence_type, version)["$id"]
+        _hold(self._parameters, uri, parameters, "/parameters")
+
+    def evidence_listing(self) -> list[dict[str, Any]]:
+        """One line for each version of each evidence type, for `unefois schema list` and the documentation."""
+        return [
+            {
+                "type": evidence_type,
+                "version": version,
+                "title": schema["title"],
+                "label": schema["x-unefois"]["label"],
+                "description": schema["description"],
+                "sensitive": schema["x-unefois"]["sensitive"],
+                "state": schema["x-unefois"]["state"],
+                "fields": dict(schema["x-unefois"]["fields"]),
+                "parameters": list(schema["x-unefois"]["parameters"]["properties"]),
+                "dataschema": schema["$id"],
+                "path": f"/schemas/evidence/{evidence_type}.v{version}.json",
+            }
+            for evidence_type, versions in self._evidence.items()
+            for version, schema in sorted(versions.items())
+        ]
+
     def listing(self) -> list[dict[str, Any]]:
         """One line for each version of each event type, for `unefois schema list` and the documentation."""
         return [
@@ -155,14 +207,20 @@ class Registry:
         folder, _, file = name.partition("/")
         match = _FILE.fullmatch(file)
         if folder not in FOLDERS or match is None:
-            raise ValueError(f"{name}: must be events/<type>.v<number>.json or records/<name>.v<number>.json")
+            places = " or ".join(f"{place}/<name>.v<number>.json" for place in FOLDERS)
+            raise ValueError(f"{name}: must be {places}")
         kind, version = match.group(1), int(match.group(2))
-        uri = f"urn:unefois:{'record:' if folder == 'records' else ''}{kind}:v{version}"
+        uri = f"urn:unefois:{_SPACES[folder]}{kind}:v{version}"
         if schema.get("$id") != uri:
             raise ValueError(f"{name}: $id must be {uri}")
         if folder == "events":
             self._events.setdefault(kind, {})[version] = schema
             self._uris[kind, version] = uri
+        elif folder == "evidence":
+            self._evidence.setdefault(kind, {})[version] = schema
+
+    def _of_evidence(self) -> Iterator[Schema]:
+        return (schema for versions in self._evidence.values() for schema in versions.values())
 
     def _check_references(self) -> None:
         for name, schema in self._files.items():
@@ -202,7 +260,8 @@ def definition_of(uri: str) -> str:
 
 
 def read_folder(root: Traversable) -> dict[str, Schema]:
-    """The schemas under `events/` and `records/`, by file name. Raises ValueError on a file that is not JSON."""
+    """The schemas under `events/`, `records/` and `evidence/`, by file name. Raises ValueError, naming the file, on one
+    that is not JSON."""
     found: dict[str, Schema] = {}
     for folder in FOLDERS:
         place = root.joinpath(folder)
@@ -233,6 +292,32 @@ def _read(name: str, entry: Traversable) -> Schema:
 
 def _relink(link: Callable[[str], str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda part: part | {"$ref": link(definition_of(part["$ref"]))} if "$ref" in part else part
+
+
+def _hold(schemas: SchemaSet, uri: str, document: object, place: str) -> None:
+    """InvalidMessage, with a pointer below `place`, unless the schema accepts the document."""
+    try:
+        # Four levels are kept for the envelopes around it: what passes here can always be written again.
+        plain = orjson.dumps([[[[document]]]], default=_mapping)
+    except TypeError:
+        raise InvalidMessage(
+            f"{place[1:]} must be JSON, and not nested too deeply", pointer=place, code="not_json"
+        ) from None
+    try:
+        valid = schemas.accepts(uri, document)
+    except ValueError:  # mappings or sequences that are not dict and list: read them back as such
+        document = orjson.loads(plain)[0][0][0][0]
+        valid = schemas.accepts(uri, document)
+    if not valid:
+        fault = schemas.fault(uri, document)
+        raise InvalidMessage(
+            fault.sentence, pointer=f"{place}{fault.pointer}", code="schema_violation", rule=fault.rule
+        )
+
+
+def _parameters(schema: Schema) -> Schema:
+    """What a question about this evidence may hold in `parameters`."""
+    return {"$schema": schema["$schema"], "$id": schema["$id"], **schema["x-unefois"]["parameters"]}
 
 
 def _mapping(value: object) -> object:
