@@ -207,3 +207,17 @@ evidence_recipients = Table(
     Index("evidence_recipients_citizen", "citizen_id", "type"),
     Index("evidence_recipients_until", "until"),
 )  # fmt: skip
+
+# Evidence that its person looks at before the client may have it, for some minutes. `token`: digest of the one in the
+# address.
+exchange_previews = Table(
+    "exchange_previews", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("token", String(64), nullable=False, unique=True),
+    Column("client_id", String(64), nullable=False),
+    Column("grant_id", String(64), nullable=False),
+    Column("citizen_id", String(36), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # under the key of the person
+    Column("decision", String(8), nullable=False),  # open, used, refused
+    Column("until", Double, nullable=False),
+)  # fmt: skip

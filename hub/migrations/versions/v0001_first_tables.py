@@ -242,6 +242,20 @@ def upgrade() -> None:
     op.create_index("evidence_recipients_until", "evidence_recipients", ["until"], unique=False)
 
     op.create_table(
+        "exchange_previews",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("token", sa.String(length=64), nullable=False),
+        sa.Column("client_id", sa.String(length=64), nullable=False),
+        sa.Column("grant_id", sa.String(length=64), nullable=False),
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("decision", sa.String(length=8), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("token"),
+    )
+
+    op.create_table(
         "idempotent_answers",
         sa.Column("client_id", sa.String(length=64), nullable=False),
         sa.Column("key", sa.String(length=128), nullable=False),
