@@ -1,0 +1,227 @@
+"""Two identities: one person, two, or a question. What twins and namesakes share never joins them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.communes import Communes, load, own
+from hub.matching import LINK, REVIEW, Comparison, Form, blocks, compare, looks_like_nir, refuse_nir
+from schemas.errors import ConfigError, InvalidMessage
+
+BLANCHE: dict[str, Any] = {
+    "family_name": "Lœvenbruck", "given_names": ["Blanche", "Marie"], "gender": "female", "birthdate": "1991-11-23",
+    "birthplace": "93066", "birthcountry": "99100",
+}  # fmt: skip
+
+
+def form(**changed: Any) -> Form:
+    made = Form.of({name: value for name, value in (BLANCHE | changed).items() if value is not None})
+    assert made is not None
+    return made
+
+
+def against(**changed: Any) -> Comparison:
+    return compare(form(), form(**changed))
+
+
+def levels(comparison: Comparison) -> dict[str, str]:
+    return {field.name: field.level for field in comparison.fields if field.cost}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"family_name": "LOEVENBRUCK"}, {"family_name": "Lœven-Bruck"}, {"family_name": "Loevenbruk"},
+        {"family_name": "de Lœvenbruck"}, {"given_names": ["Blanche-Marie"]}, {"given_names": ["Blanche"]},
+        {"gender": None}, {"birthplace": None, "birthcountry": None},
+        {"family_name": "Sorbier", "preferred_name": "Lœvenbruck"},
+    ],
+)  # fmt: skip
+def test_what_is_only_written_in_another_way_is_linked(changed: dict[str, Any]) -> None:
+    if changed.get("family_name") == "Loevenbruk":
+        assert levels(against(**changed)) == {"family_name": "variant"}
+    assert against(**changed).verdict == "link"
+
+
+@pytest.mark.parametrize(
+    ("changed", "level"),
+    [
+        ({"family_name": "Loevenbrack"}, "close"), ({"family_name": "Lœvenbruck-Sorbier"}, "part"),
+        ({"family_name": "Sorbier"}, "differ"), ({"given_names": ["Marie", "Blanche"]}, "order"),
+        ({"given_names": ["Blanchet", "Marie"]}, "close"), ({"given_names": ["Marie"]}, "usual"),
+        ({"given_names": ["Blanche", "Odette"]}, "others"), ({"given_names": ["B."]}, "initial"),
+        ({"birthdate": "1991-11-24"}, "close"), ({"birthdate": "1991"}, "partial"),
+        ({"birthdate": "1991-01-01"}, "default"), ({"birthplace": "75112"}, "differ"), ({"gender": "male"}, "differ"),
+        ({"birthplace": "93001"}, "near"),
+    ],
+)  # fmt: skip
+def test_what_may_be_an_error_is_a_question(changed: dict[str, Any], level: str) -> None:
+    found = against(**changed)
+
+    assert found.verdict == "review"
+    assert levels(found).popitem()[1] == level
+
+
+def test_a_day_and_month_that_are_swapped_are_a_question() -> None:
+    assert compare(form(birthdate="1991-03-09"), form(birthdate="1991-09-03")).verdict == "review"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Léa", "Léo"), ("Emma", "Emmy"), ("Michel", "Michèle"), ("Gabriel", "Gabrielle"), ("Joël", "Joëlle"),
+     ("Paul Jean", "Jean Paul"), ("Marie Anne", "Marie Claire"), ("Marie", "Marie Claire"), ("Louis", "Louise"),
+     ("Tom", "Tim"), ("Camille", "Capucine")],
+)  # fmt: skip
+@pytest.mark.parametrize("gender", ["female", None])
+def test_twins_are_never_linked(one: str, other: str, gender: str | None) -> None:
+    twins = [form(given_names=name.split(), gender=gender) for name in (one, other)]
+
+    assert compare(*twins).score < LINK
+
+
+def test_namesakes_are_two_people() -> None:
+    namesake = against(birthdate="1964-02-11", birthplace="75112")
+
+    assert namesake.score < REVIEW
+
+
+def test_one_given_name_without_a_place_of_birth_is_not_enough() -> None:
+    assert compare(form(given_names=["Blanche"]), form(given_names=["Blanche"], birthplace=None)).verdict == "review"
+
+
+def test_a_name_that_holds_digits_is_compared_to_the_letter() -> None:
+    assert levels(compare(form(family_name="Personnage01"), form(family_name="Personnage02"))) == {
+        "family_name": "differ"
+    }
+
+
+def test_a_thin_identity_is_not_matched() -> None:
+    assert Form.of({"family_name": "Sorbier", "given_names": ["Blanche"]}) is None
+    assert Form.of({"family_name": "Sorbier", "birthdate": "1991"}) is None
+
+
+def test_an_explanation_says_nothing_of_the_person() -> None:
+    text = str(against(family_name="Loevenbrack", birthdate="1991-11-24").explained())
+
+    assert "close" in text
+    assert "LOEVEN" not in text.upper()
+    assert "1991" not in text
+
+
+_NAMES = st.lists(
+    st.sampled_from(["Anne", "Marie", "Léa", "Léo", "Jean", "B", "Sophie", "Sofie"]), min_size=1, max_size=3
+)
+_DATES = st.sampled_from(["1991", "1991-03", "1991-03-09", "1991-09-03", "1991-01-01", "1991-03-08", "1964-02-11"])
+
+
+@given(
+    one=st.tuples(st.sampled_from(["Le Goff", "Legoff", "Goff", "Martin"]), _NAMES, _DATES),
+    other=st.tuples(st.sampled_from(["Le Goff", "Dupont", "Martin-Goff"]), _NAMES, _DATES),
+)
+def test_a_comparison_is_the_same_from_either_side(
+    one: tuple[str, list[str], str], other: tuple[str, list[str], str]
+) -> None:
+    first, second = (form(family_name=f, given_names=g, birthdate=d) for f, g, d in (one, other))
+
+    assert compare(first, second) == compare(second, first)
+    assert compare(first, first).verdict in ("link", "review")
+
+
+def test_alike_identities_meet_in_a_block_and_other_scopes_never_do() -> None:
+    wanted = set(blocks(form(), b"pepper", "saint-aubin"))
+
+    for changed in ({"family_name": "Loevenbrack"}, {"birthdate": "1991-11-24"}, {"given_names": ["Blanchet"]}):
+        assert wanted & set(blocks(form(**changed), b"pepper", "saint-aubin"))
+    assert not wanted & set(blocks(form(), b"pepper", "val-fleuri"))
+    assert not wanted & set(blocks(form(), b"another", "saint-aubin"))
+
+
+# --- communes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_birthplace_given_as_the_code_of_today_is_the_code_at_birth() -> None:
+    assert own().compare("91182", "91228", "1974-05-02") == "moved"  # Courcouronnes, in Évry-Courcouronnes since 2019
+    assert own().compare("93066", "75066", "1951") == "moved"  # Saint-Denis, in the Seine until 1968
+    assert own().compare("2A004", "20004", "1962-01-01") == "moved"
+
+
+def test_nobody_was_born_in_a_commune_that_was_no_more() -> None:
+    assert own().compare("91182", "91228", "2021-05-02") == "near"
+
+
+def test_two_communes_that_became_one_stay_two_birthplaces() -> None:
+    assert own().compare("91182", "91000", "1974-05-02") == "near"
+    assert own().compare("74011", "74093", "1974-05-02") == "near"
+
+
+def test_the_code_of_a_town_covers_its_districts() -> None:
+    assert own().compare("75056", "75112", "1974-05-02") == "city"
+    assert own().compare("75111", "75112", "1974-05-02") == "near"
+
+
+def test_the_official_file_is_read_and_several_movements_follow_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "v_mvt_commune.csv"
+    file.write_text(
+        "MOD,DATE_EFF,TYPECOM_AV,COM_AV,TNCC_AV,NCC_AV,NCCENR_AV,LIBELLE_AV,"
+        "TYPECOM_AP,COM_AP,TNCC_AP,NCC_AP,NCCENR_AP,LIBELLE_AP\n"
+        "32,1973-01-01,COM,38901,0,UN,Un,Un,COM,38902,0,DEUX,Deux,Deux\n"
+        "32,2018-01-01,COM,38902,0,DEUX,Deux,Deux,COM,38903,0,TROIS,Trois,Trois\n"
+        "50,hier,COM,38903,0,TROIS,Trois,Trois,COM,38904,0,QUATRE,Quatre,Quatre\n",
+        encoding="utf-8",
+    )
+
+    communes = load(file)
+
+    assert communes.compare("38903", "38901", "1960-02-03") == "moved"
+    assert communes.compare("38903", "38901", "1990-02-03") == "near"
+    assert communes.codes_since("38903", "1960") == frozenset()
+
+
+def test_a_file_that_holds_no_movements_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="DATE_EFF"):
+        load(tmp_path / "x.csv")
+
+
+def test_a_match_follows_a_commune() -> None:
+    old = form(birthplace="93059")
+
+    assert compare(old, form(), own()).score == 100
+    assert compare(old, form(), Communes()).verdict == "review"
+
+
+# --- the NIR ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["1850578006084", "1 85 05 78 006 084 91", "nss:185057800608491", "2690299006123"])
+def test_a_number_that_reads_as_a_nir_is_seen(text: str) -> None:
+    assert looks_like_nir(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["abonnement-1042", "185057800608436", "C-1001", "9850578006084", "1859978006084", "18505780060841234",
+             "550e8400-e29b-41d4-a716-446655440000"],
+)  # fmt: skip
+def test_other_numbers_are_not(text: str) -> None:
+    assert not looks_like_nir(text)
+
+
+@pytest.mark.parametrize(
+    ("person", "pointer"),
+    [
+        ({"references": [{"system": "a", "id": "x"}, {"system": "b", "id": "1850578006084"}]}, "references/1/id"),
+        ({"identity": {"family_name": "Sorbier", "given_names": ["185057800608491"]}}, "identity/given_names"),
+    ],
+)  # fmt: skip
+def test_a_nir_is_refused_at_its_place_and_not_repeated(person: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        refuse_nir(person, "/data/citizen")
+
+    assert (refused.value.code, refused.value.pointer) == ("nir_not_allowed", f"/data/citizen/{pointer}")
+    assert "1850578006084" not in str(refused.value)
