@@ -222,7 +222,8 @@ class Citizens:
     def save(self) -> None:
         sql, now = self._tx.sql, self._tx.now
         _OPEN.run(sql, [
-            {"id": c.id, "tenant": c.tenant, "pivot": c.pivot, "confidential": int(c.confidential), "seen_at": now}
+            {"id": c.id, "tenant": c.tenant, "pivot": c.pivot, "confidential": int(c.confidential), "seen_at": now,
+             "merged_into": None}
             for c in self._new.values()
         ])  # fmt: skip
         if named := [(c.id, c.pivot) for c in self._named if c.id not in self._new]:

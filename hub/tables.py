@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, SmallInteger, String, Table, Text, text
 
 from bus.tables import metadata
 
@@ -66,7 +66,9 @@ citizens = Table(
     Column("pivot", String(64)),  # keyed digest of the pivot identity; None until a system told it
     Column("confidential", SmallInteger, nullable=False),
     Column("seen_at", Double, nullable=False),
+    Column("merged_into", String(36)),  # who this person is; their row stays, for its pivot and so that it comes back
     Index("citizens_pivot", "tenant", "pivot", unique=True),
+    Index("citizens_merged", "merged_into"),
 )  # fmt: skip
 
 citizen_links = Table(
@@ -220,4 +222,97 @@ exchange_previews = Table(
     Column("sealed", LargeBinary, nullable=False),  # under the key of the person
     Column("decision", String(8), nullable=False),  # open, used, refused
     Column("until", Double, nullable=False),
+)  # fmt: skip
+
+# What was done: each line is written in the transaction of what it tells, and never changed. The sealer gives it its
+# `position` and the hash of its text.
+journal = Table(
+    "journal", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),  # exchange, read, operator, deliveries
+    Column("act", String(64), nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("outcome", String(64), nullable=False),
+    Column("citizen_id", String(36)),
+    Column("facts", Text, nullable=False),
+    Column("sealed", LargeBinary),  # what is personal, under the key of the person
+    Column("at", Double, nullable=False),
+    Column("position", BigInteger),
+    Column("hash", String(64)),
+    Index("journal_position", "position", unique=True),
+    Index("journal_citizen", "citizen_id", "at", postgresql_where=text("citizen_id IS NOT NULL"),
+          sqlite_where=text("citizen_id IS NOT NULL")),
+    Index("journal_unsealed", "at", postgresql_where=text("position IS NULL"), sqlite_where=text("position IS NULL")),
+)  # fmt: skip
+
+# The seals: they stay when their lines are past their time.
+journal_segments = Table(
+    "journal_segments", metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("root", String(64), nullable=False),
+    Column("previous", String(64), nullable=False),  # the hash of the seal before
+    Column("sealed_at", String(40), nullable=False),
+    Column("kid", String(64), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("signature", String(128), nullable=False),
+    Column("time_stamp", LargeBinary),  # RFC 3161, of the hash of the seal
+    Index("journal_segments_last", "last", unique=True),
+)  # fmt: skip
+
+# Deliveries that had no end when the journal passed by them: it comes back.
+journal_late = Table(
+    "journal_late", metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("connection", String(128), primary_key=True),
+)  # fmt: skip
+
+# The identity of each person, under their key.
+citizen_identities = Table(
+    "citizen_identities", metadata,
+    Column("citizen_id", String(36), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)  # fmt: skip
+
+# Where alike identities meet: keyed digests, which tell nobody who is here (`hub.matching.blocks`).
+citizen_blocks = Table(
+    "citizen_blocks", metadata,
+    Column("block", String(32), primary_key=True),
+    Column("citizen_id", String(36), primary_key=True),
+    Index("citizen_blocks_citizen", "citizen_id"),
+)  # fmt: skip
+
+# What an operator must decide, and what was decided, which is not asked again. The id is made of what is asked.
+citizen_reviews = Table(
+    "citizen_reviews", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("kind", String(8), nullable=False),  # person, value
+    Column("state", String(8), nullable=False),  # open, same, distinct; taken, kept
+    Column("citizen_id", String(36), nullable=False),
+    Column("other_id", String(36)),
+    Column("field", String(32)),
+    Column("facts", Text, nullable=False),  # why, without personal data
+    Column("sealed", LargeBinary),  # the value that was not spread, under the person's key
+    Column("origin", String(128), nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("decided_at", Double),
+    Column("decided_by", String(128)),
+    Index("citizen_reviews_open", "tenant", "state", "opened_at"),
+    Index("citizen_reviews_citizen", "citizen_id"),
+    Index("citizen_reviews_other", "other_id"),
+)  # fmt: skip
+
+# Merges that hold, with what moved, so that each can be taken back.
+citizen_merges = Table(
+    "citizen_merges", metadata,
+    Column("gone_id", String(36), primary_key=True),
+    Column("kept_id", String(36), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("moved", Text, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("at", Double, nullable=False),
+    Index("citizen_merges_kept", "kept_id"),
 )  # fmt: skip

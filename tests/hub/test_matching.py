@@ -81,7 +81,7 @@ def test_a_day_and_month_that_are_swapped_are_a_question() -> None:
 def test_twins_are_never_linked(one: str, other: str, gender: str | None) -> None:
     twins = [form(given_names=name.split(), gender=gender) for name in (one, other)]
 
-    assert compare(*twins).score < LINK
+    assert compare(twins[0], twins[1]).score < LINK
 
 
 def test_namesakes_are_two_people() -> None:

@@ -43,9 +43,59 @@ def upgrade() -> None:
         sa.Column("pivot", sa.String(length=64), nullable=True),
         sa.Column("confidential", sa.SmallInteger(), nullable=False),
         sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.Column("merged_into", sa.String(length=36), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("citizens_pivot", "citizens", ["tenant", "pivot"], unique=True)
+    op.create_index("citizens_merged", "citizens", ["merged_into"], unique=False)
+
+    op.create_table(
+        "citizen_identities",
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("citizen_id"),
+    )
+
+    op.create_table(
+        "citizen_blocks",
+        sa.Column("block", sa.String(length=32), nullable=False),
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.PrimaryKeyConstraint("block", "citizen_id"),
+    )
+    op.create_index("citizen_blocks_citizen", "citizen_blocks", ["citizen_id"], unique=False)
+
+    op.create_table(
+        "citizen_reviews",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.Column("other_id", sa.String(length=36), nullable=True),
+        sa.Column("field", sa.String(length=32), nullable=True),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("origin", sa.String(length=128), nullable=False),
+        sa.Column("opened_at", sa.Double(), nullable=False),
+        sa.Column("decided_at", sa.Double(), nullable=True),
+        sa.Column("decided_by", sa.String(length=128), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("citizen_reviews_open", "citizen_reviews", ["tenant", "state", "opened_at"], unique=False)
+    op.create_index("citizen_reviews_citizen", "citizen_reviews", ["citizen_id"], unique=False)
+    op.create_index("citizen_reviews_other", "citizen_reviews", ["other_id"], unique=False)
+
+    op.create_table(
+        "citizen_merges",
+        sa.Column("gone_id", sa.String(length=36), nullable=False),
+        sa.Column("kept_id", sa.String(length=36), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("moved", sa.Text(), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("gone_id"),
+    )
+    op.create_index("citizen_merges_kept", "citizen_merges", ["kept_id"], unique=False)
 
     op.create_table(
         "clients",
@@ -275,6 +325,55 @@ def upgrade() -> None:
         sa.Column("reached", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+
+    op.create_table(
+        "journal",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("act", sa.String(length=64), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.Column("outcome", sa.String(length=64), nullable=False),
+        sa.Column("citizen_id", sa.String(length=36), nullable=True),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=True),
+        sa.Column("hash", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("journal_position", "journal", ["position"], unique=True)
+    about = sa.text("citizen_id IS NOT NULL")
+    op.create_index(
+        "journal_citizen", "journal", ["citizen_id", "at"], unique=False, postgresql_where=about, sqlite_where=about
+    )
+    unsealed = sa.text("position IS NULL")
+    op.create_index(
+        "journal_unsealed", "journal", ["at"], unique=False, postgresql_where=unsealed, sqlite_where=unsealed
+    )
+
+    op.create_table(
+        "journal_late",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("connection", sa.String(length=128), nullable=False),
+        sa.PrimaryKeyConstraint("seq", "connection"),
+    )
+
+    op.create_table(
+        "journal_segments",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("first", sa.BigInteger(), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("root", sa.String(length=64), nullable=False),
+        sa.Column("previous", sa.String(length=64), nullable=False),
+        sa.Column("sealed_at", sa.String(length=40), nullable=False),
+        sa.Column("kid", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("signature", sa.String(length=128), nullable=False),
+        sa.Column("time_stamp", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("number"),
+    )
+    op.create_index("journal_segments_last", "journal_segments", ["last"], unique=True)
 
     op.create_table(
         "person_keys",
