@@ -19,8 +19,11 @@ from hub.accept import Acceptance, Origin, Submitted, Verdict, submit_safely
 from hub.desk import Desk
 from hub.documents import DocumentStore
 from hub.grants import Grants
+from hub.journal import Journal
+from hub.keys import PersonKeys
 from hub.metrics import Metrics
 from hub.settings import HubSettings
+from hub.signing import Signer
 from schemas.delivery import Polled
 from schemas.errors import BusUnavailable, HubError
 
@@ -223,6 +226,9 @@ class Services:
     """The connector that takes calls to `/in/{connection}`, by `tenant.name`; None when there is none."""
     inbound: Callable[..., Any]
     """Makes the `connectors.sdk.Inbound` of a call."""
+    keys: PersonKeys
+    journal: Journal
+    signer: Signer
     reload: Callable[[], None] = lambda: None
     """Read the connections again: a webhook was added or removed."""
     status: Callable[[], Mapping[str, Any]] = dict

@@ -81,7 +81,8 @@ citizen_links = Table(
 )  # fmt: skip
 
 # What is known of a field of a citizen, as digests. One row, whose own digest is empty, says what is known now and what
-# each said last: {"": [digest, time], who: [digest, time]}; one for each value that was delivered: {to whom: time}.
+# each said last: {"": [digest, time, system, quality, date], who: [digest, time]}; one for each value that was delivered:
+# {to whom: time}.
 citizen_values = Table(
     "citizen_values", metadata,
     Column("citizen_id", String(36), primary_key=True),
@@ -315,4 +316,12 @@ citizen_merges = Table(
     Column("actor", String(128), nullable=False),
     Column("at", Double, nullable=False),
     Index("citizen_merges_kept", "kept_id"),
+)  # fmt: skip
+
+# Questions of each grant in its last minute, over all processes.
+grant_rates = Table(
+    "grant_rates", metadata,
+    Column("grant_id", String(64), primary_key=True),
+    Column("minute", BigInteger, nullable=False),
+    Column("taken", Integer, nullable=False),
 )  # fmt: skip

@@ -31,6 +31,7 @@ from hub.documents import DocumentStore
 from hub.grants import Grants
 from hub.grants import known as known_to_grants
 from hub.inlet import Inlet
+from hub.journal import Journal
 from hub.keys import PersonKeys
 from hub.metrics import Metrics
 from hub.poller import Poller
@@ -128,6 +129,7 @@ class Hub:
         )
         self.keys = PersonKeys(derived(key, "unefois person keys") if key else _DEVELOPMENT_MASTER)
         self.signer = Signer(key)
+        self.journal = Journal(self.keys)
         self.bus = _bus(settings)
         self.documents = DocumentStore(
             settings.documents, key, clients.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
@@ -164,7 +166,7 @@ class Hub:
     def services(self) -> Services:
         return Services(
             self.settings, self.ledger, self.bus, self.acceptance, self.desk, self.documents, self.batcher,
-            self.receiver, Inbound, self.reload, self.status, self.metrics,
+            self.receiver, Inbound, self.keys, self.journal, self.signer, self.reload, self.status, self.metrics,
             tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
         )  # fmt: skip
 

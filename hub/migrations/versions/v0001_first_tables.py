@@ -306,6 +306,14 @@ def upgrade() -> None:
     )
 
     op.create_table(
+        "grant_rates",
+        sa.Column("grant_id", sa.String(length=64), nullable=False),
+        sa.Column("minute", sa.BigInteger(), nullable=False),
+        sa.Column("taken", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("grant_id"),
+    )
+
+    op.create_table(
         "idempotent_answers",
         sa.Column("client_id", sa.String(length=64), nullable=False),
         sa.Column("key", sa.String(length=128), nullable=False),
