@@ -1,0 +1,183 @@
+"""The wire format of API Particulier: one question, its envelope, and what each error means (`errors.csv`)."""
+
+from __future__ import annotations
+
+import csv
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from connectors.apiparticulier.limits import Limiter
+from connectors.apiparticulier.operations import Operation
+from connectors.sdk import Secret
+from connectors.sdk.http import HttpAnswer, HttpClient, retry_after
+from schemas.errors import AccessDenied, HubError, Refused, TryLater
+from schemas.exchange import AmbiguousIdentity, AuthorisationExpired, NotMatched
+
+_MAX_BYTES = 512 * 1024
+_READ = (200, 400, 401, 403, 404, 409, 422, 429, 502, 503, 504)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.5
+_LONGEST_ADVICE = 3600.0
+_CODE = re.compile(r"[0-9]{5}")
+_PARAMETER = re.compile(r"[A-Za-z]{1,40}(\[\])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One error of the envelope. `code` is "" where the answer was no envelope of API Particulier. `retry_in`: the
+    seconds that the platform itself advises to wait."""
+
+    status: int
+    code: str = ""
+    title: str = ""
+    parameter: str = ""
+    retry_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A line of `errors.csv`: what becomes of the errors that it fits."""
+
+    status: str
+    code: str
+    title: str
+    mode: str
+    becomes: str
+    meaning: str
+
+    def fits(self, fault: Fault, mode: str) -> bool:
+        pairs = ((str(fault.status), self.status), (fault.code, self.code), (fault.title, self.title))
+        return self.mode in ("*", mode) and all(fnmatchcase(text, pattern) for text, pattern in pairs)
+
+
+class ApiParticulier:
+    """Asks, and waits where the same question is already in flight. `pause` and `clock` are those of the thread."""
+
+    pause: Callable[[float], None] = staticmethod(time.sleep)
+    clock: Callable[[], float] = staticmethod(time.monotonic)
+
+    def __init__(self, settings: Mapping[str, Any], *, recipient: str, now: Callable[[], datetime]) -> None:
+        self._token: Secret | None = settings.get("token")
+        self._recipient = recipient
+        self._limiter = Limiter(now, settings.get("calls_per_minute", 50))
+        self._http = HttpClient(
+            settings["base_url"], headers={"accept": "application/json"},
+            timeout=settings.get("timeout_seconds", 10), max_bytes=_MAX_BYTES,
+        )  # fmt: skip
+
+    def ask(
+        self, operation: Operation, mode: str, params: Mapping[str, Any], *, seconds: float, token: Secret | None = None
+    ) -> dict[str, Any]:
+        """The `data` of the answer to one operation in one mode. Raises what `Connector.answer` may raise, and
+        AccessDenied when our own token is not accepted. `token`: the citizen's, borne by this call alone."""
+        bearer = token or self._token
+        if bearer is None:
+            raise AuthorisationExpired("Aucun jeton d'API Particulier n'est réglé pour interroger par l'identité")
+        path, end, pause = f"{operation.path}/{mode}", self.clock() + seconds, _FIRST_PAUSE
+        while True:
+            try:
+                return self._once(path, mode, params, bearer, end - self.clock())
+            except _InFlight as error:
+                if self.clock() + pause >= end:
+                    raise TryLater(error.reason, after=2) from None
+            self.pause(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def ping(self) -> int:
+        """Ask for a quotient of nobody: the status of the answer, which names no person. 422 says that we are let in,
+        and 401 or 403 that we are not."""
+        bearer = {"authorization": Secret(f"Bearer {self._token.reveal()}")} if self._token else {}
+        params = {"recipient": self._recipient}
+        path = "/v3/dss/quotient_familial/identite"
+        return self._http.request("GET", path, params=params, headers=bearer, expect=_READ).status
+
+    def _once(self, path: str, mode: str, params: Mapping[str, Any], bearer: Secret, seconds: float) -> dict[str, Any]:
+        if seconds <= 0:
+            raise TryLater("API Particulier : le temps de la question est passé")
+        self._limiter.take(path)
+        answer = self._http.request(
+            "GET", path, params={"recipient": self._recipient, **params}, expect=_READ, seconds=seconds,
+            headers={"authorization": Secret(f"Bearer {bearer.reveal()}")},
+        )  # fmt: skip
+        self._limiter.heed(path, answer.headers)
+        if answer.status == 200:
+            return data_of(answer)
+        fault = fault_of(answer)
+        error = error_of(fault, mode, after=retry_after(answer.headers) or fault.retry_in)
+        if answer.status == 429 and isinstance(error, TryLater):
+            self._limiter.closed(path, error.after or 0)
+        raise error
+
+    def close(self) -> None:
+        self._http.close()
+
+
+class _InFlight(TryLater):
+    """409: our own earlier question is still being answered."""
+
+
+def data_of(answer: HttpAnswer) -> dict[str, Any]:
+    """The `data` of a success; TryLater when the envelope is not that of API Particulier."""
+    body = answer.json_object()
+    data = body.get("data")
+    if not isinstance(data, dict) or "errors" in body:
+        raise TryLater("API Particulier : la réponse n'a pas la forme attendue")
+    return data
+
+
+def fault_of(answer: HttpAnswer) -> Fault:
+    """The first error of the envelope. What stands in its details may name a person: only codes and names of
+    parameters are kept."""
+    try:
+        error = answer.json_object()["errors"][0]
+        code, title = error["code"], error["title"]
+    except (TryLater, KeyError, IndexError, TypeError):
+        return Fault(answer.status)
+    if not isinstance(code, str) or not _CODE.fullmatch(code) or not isinstance(title, str):
+        return Fault(answer.status)
+    parameter, advised = _inside(error, "source", "parameter"), _inside(error, "meta", "retry_in")
+    named = parameter if isinstance(parameter, str) and _PARAMETER.fullmatch(parameter) else ""
+    wait = min(float(advised), _LONGEST_ADVICE) if type(advised) in (int, float) and advised > 0 else None
+    return Fault(answer.status, code, title, named, wait)
+
+
+def _inside(error: Mapping[str, Any], part: str, name: str) -> Any:
+    found = error.get(part)
+    return found.get(name) if isinstance(found, dict) else None
+
+
+def error_of(fault: Fault, mode: str, *, after: float | None = None) -> HubError:
+    """What the hub says of an error of API Particulier. An answer that is not in its envelope is no word of a source:
+    whoever stands between us said it."""
+    found = next((line for line in meanings() if line.fits(fault, mode)), None)
+    if found is None or (not fault.code and found.becomes in ("no-record", "not-matched", "ambiguous", "refused")):
+        return TryLater(f"API Particulier : réponse {fault.status} inattendue", after=after)
+    said = f"{found.meaning} ({fault.code or fault.status})"
+    match found.becomes:
+        case "no-record" | "not-matched":
+            return NotMatched(said, native=fault.code)
+        case "ambiguous":
+            return AmbiguousIdentity(said)
+        case "expired":
+            return AuthorisationExpired(said)
+        case "denied":
+            return AccessDenied(said)
+        case "in-flight":
+            return _InFlight(said)
+        case "token":
+            return Refused(said, native="france_connect_token")
+        case "refused":
+            return Refused(f"{said} : {fault.parameter}" if fault.parameter else said, native=fault.code)
+    return TryLater(said, after=after if after is not None else 60.0 if fault.status == 429 else None)
+
+
+@cache
+def meanings() -> tuple[Meaning, ...]:
+    with (Path(__file__).parent / "errors.csv").open(encoding="utf-8", newline="") as lines:
+        return tuple(Meaning(**line) for line in csv.DictReader(lines))

@@ -1,0 +1,367 @@
+"""An API Particulier on loopback: people of our own invention, strict about tokens and parameters, in its own words."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from connectors.sdk import Secret
+from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, route
+
+TOKEN = "jeton-essai-identite"
+TOKEN_LIFE = timedelta(seconds=60)
+_BIRTH = ("anneeDateNaissance", "moisDateNaissance", "jourDateNaissance")
+_CIVIL = ("nomNaissance", "prenoms[]", "sexeEtatCivil")
+_PLACE = ("codeCogInseeCommuneNaissance", "nomCommuneNaissance", "codeCogInseeDepartementNaissance")
+_GENDERS = {"male": "M", "female": "F"}
+
+# status, title, details and provider of each code that it can say
+_SAID: Mapping[str, tuple[int, str, str, str]] = {
+    "00100": (403, "Privilèges insuffisants", "Votre token est valide mais vos privilèges sont insuffisants.", ""),
+    "00101": (401, "Interdit", "Votre token n'est pas valide ou n'est pas renseigné", ""),
+    "00103": (401, "Jeton expiré", "Votre token est expiré. Vous devez refaire une demande", ""),
+    "00105": (401, "Jeton sur liste noire", "Votre jeton est sur liste noire.", ""),
+    "00015": (409, "Conflit", "Une requête associé à votre jeton est déjà en cours de traitement.", ""),
+    "00203": (422, "Entité non traitable", "Le paramètre est obligatoire", ""),
+    "00366": (422, "Entité non traitable", "Un ou plusieurs paramètres de civilité ne sont pas formatés", ""),
+    "00391": (422, "Entité non traitable", "Les paramètres d'identité correspondent à plusieurs personnes.", ""),
+    "00419": (422, "Entité non traitable", "Les paramètres codeEtablissement et périmètre sont incohérents", ""),
+    "00429": (429, "Trop de requêtes", "Vous avez effectué trop de requêtes", ""),
+    "00501": (504, "Erreur réseau", "Problème de connexion au serveur distant.", ""),
+    "10003": (404, "Dossier allocataire absent MSA", "Le dossier allocataire n'a pas été trouvé.", "MSA"),
+    "23003": (404, "Dossier allocataire absent CNAF", "Le dossier allocataire n'a pas été trouvé.", "CNAF"),
+    "24003": (404, "Entité non trouvée", "Aucune situation France Travail n'a pu être trouvée.", "France Travail"),
+    "25003": (404, "Entité non trouvée", "Aucun étudiant n'a pu être trouvé.", "MESRI"),
+    "26003": (404, "Entité non trouvée", "Aucun étudiant boursier n'a pu être trouvé.", "CNOUS"),
+    "30003": (404, "Entité non trouvée", "Aucun élève n'a pu être trouvé.", "MEN"),
+    "35003": (404, "Allocataire non référencé", "L'allocataire n'est pas référencé.", "CNAF & MSA"),
+    "37001": (504, "Service non disponible", "Service du fournisseur temporairement indisponible.", "CNAV"),
+    "37002": (504, "Intermédiaire hors-délai", "Temps d'attente d'une réponse du fournisseur écoulé.", "CNAV"),
+    "37003": (404, "Entité non trouvée", "Dossier allocataire inexistant.", "CNAV"),
+    "37008": (504, "Erreur auprès du fournisseur de données : trop de requêtes", "Veuillez réessayer.", "CNAV"),
+    "37999": (502, "Erreur inconnue du fournisseur de données", "La réponse retournée est invalide.", "CNAV"),
+    "40003": (404, "Dossier allocataire absent RNCPS", "Le dossier allocataire n'a pas été trouvé.", "RNCPS"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What one operation demands in identity mode; `unknown`: its code for nobody. `scopes`: which scope gives which
+    field of the answer."""
+
+    needs: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+    unknown: str = "35003"
+    most_names: int = 3
+    scopes: Mapping[str, str] = field(default_factory=dict)
+
+
+def _benefit(*scopes: tuple[str, str], unknown: str = "35003", takes: tuple[str, ...] = ()) -> _Rule:
+    needs = (*_CIVIL, "codeCogInseePaysNaissance")
+    return _Rule(needs, ("nomUsage", *_BIRTH, *_PLACE, *takes), unknown, scopes=dict(scopes))
+
+
+_RULES: Mapping[str, _Rule] = {
+    "/v3/dss/quotient_familial": _benefit(
+        ("quotient_familial", "cnaf_quotient_familial"), ("allocataires", "cnaf_allocataires"),
+        ("enfants", "cnaf_enfants"), ("adresse", "cnaf_adresse"), takes=("annee", "mois"),
+    ),
+    "/v3/dss/revenu_solidarite_active": _benefit(("avec_majoration", "revenu_solidarite_active_majoration")),
+    "/v3/dss/prime_activite": _benefit(("avec_majoration", "prime_activite_majoration")),
+    "/v3/dss/allocation_soutien_familial": _benefit(),
+    "/v3/dss/allocation_adulte_handicape": _benefit(),
+    "/v3/dss/allocation_enfant_handicape": _benefit(),
+    "/v3/dss/complementaire_sante_solidaire": _benefit(unknown="40003"),
+    "/v3/mesri/statut_etudiant": _Rule(
+        (*_CIVIL, *_BIRTH), _PLACE, "25003", most_names=1,
+        scopes={"identite": "mesri_identite", "admissions": "mesri_admissions"},
+    ),
+    "/v4/cnous/etudiant_boursier": _Rule(
+        ("nomNaissance", "prenoms[]", *_BIRTH), ("sexeEtatCivil", *_PLACE), "26003",
+        scopes={
+            "statut_boursier": "cnous_statut_boursier", "periode_versement_bourse": "cnous_periode_versement",
+            "etablissement_etudes": "cnous_ville_etudes", "echelon_bourse": "cnous_echelon_bourse",
+            "email": "cnous_email", "identite": "cnous_identite",
+        },
+    ),
+    "/v4/men/scolarites": _Rule(
+        (*_CIVIL, *_BIRTH, "anneeScolaire"),
+        ("codeEtablissement", "degreEtablissement", "codesBcnDepartements[]", "codesBcnRegions[]"), "30003",
+    ),
+    "/v3/france_travail/statut": _Rule(
+        ("identifiant",), unknown="24003",
+        scopes={"identite": "pole_emploi_identite", "contact": "pole_emploi_contact",
+                "adresse": "pole_emploi_adresse", "inscription": "pole_emploi_inscription"},
+    ),
+}  # fmt: skip
+_SAMPLE = re.compile(r"(v[34])_(cnav|cnous|mesri|men|france_travail|gip_mds|dsnj|ants)_(\w+?)_with_(\w+)")
+_MODES = {"civility": "identite", "france_connect": "france_connect", "ine": "ine", "identifiant": "identifiant"}
+_FULLY_SCOPED = "*"
+
+
+@dataclass(slots=True)
+class _Login:
+    """A citizen who logged in at FranceConnect: who, until when, and what they agreed to show."""
+
+    person: Mapping[str, Any]
+    ends: datetime
+    scopes: frozenset[str]
+
+
+class ApiParticulierTwin(HttpTwin):
+    """`log_in` gives a FranceConnect token that lives 60 s by the twin's clock. `scopes`: those of our own token
+    ("*" for all). `say` makes the next calls answer with a code of its errors. `asked` keeps the query of each call.
+    `samples`: a folder of the official fictitious answers, served for the very parameters that they name."""
+
+    def __init__(
+        self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), token: str = TOKEN, per_minute: int = 50,
+        samples: Path | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.now = now
+        self.token = token
+        self.per_minute = per_minute
+        self.scopes: frozenset[str] = frozenset({_FULLY_SCOPED})
+        self.people: list[dict[str, Any]] = json.loads(_PEOPLE.read_text(encoding="utf-8"))["people"]
+        self.asked: list[tuple[str, dict[str, list[str]]]] = []
+        self.given: list[tuple[str, TwinAnswer]] = []
+        self._logins: dict[str, _Login] = {}
+        self._errors: list[tuple[str, str, str]] = []
+        self._minutes: dict[tuple[str, int], int] = {}
+        self._samples = list(_read_samples(samples)) if samples else []
+
+    def person(self, key: str) -> dict[str, Any]:
+        return next(person for person in self.people if person["key"] == key)
+
+    def log_in(self, person: str | Mapping[str, Any], *, scopes: Sequence[str] = (_FULLY_SCOPED,)) -> Secret:
+        """The access token of a citizen: one of `people` by key, or the parameters of an identity in `samples`."""
+        token = secrets.token_urlsafe(32)
+        with self.lock:
+            known = self.person(person) if isinstance(person, str) else person
+            self._logins[token] = _Login(known, self.now() + TOKEN_LIFE, frozenset(scopes))
+        return Secret(token)
+
+    def say(self, code: str, times: int = 1, *, on: str = "", title: str = "") -> None:
+        """Let the next `times` calls whose path holds `on` answer with this code of `_SAID`."""
+        with self.lock:
+            self._errors += [(on, code, title)] * times
+
+    @route("GET", "/{path:rest}")
+    def _ask(self, call: TwinCall, path: str) -> TwinAnswer:
+        query = parse_qs(call.query_string, keep_blank_values=True)
+        self.asked.append((call.path, query))
+        answer = self._limited(call, query)
+        self.given.append((call.path, answer))
+        return answer
+
+    def _limited(self, call: TwinCall, query: Mapping[str, list[str]]) -> TwinAnswer:
+        now = self.now()
+        minute = (call.path, int(now.timestamp()) // 60)
+        used = self._minutes[minute] = self._minutes.get(minute, 0) + 1
+        reset = (minute[1] + 1) * 60
+        headers = {
+            "RateLimit-Limit": str(self.per_minute), "RateLimit-Remaining": str(max(self.per_minute - used, 0)),
+            "RateLimit-Reset": str(reset),
+        }  # fmt: skip
+        if used > self.per_minute:
+            return _error("00429", headers=headers | {"Retry-After": str(max(reset - int(now.timestamp()), 1))})
+        answer = self._authorised(call, query)
+        return TwinAnswer(answer.status, answer.body, headers | dict(answer.headers))
+
+    def _authorised(self, call: TwinCall, query: Mapping[str, list[str]]) -> TwinAnswer:
+        base, _, mode = call.path.rpartition("/")
+        bearer = call.headers.get("authorization", "").removeprefix("Bearer ")
+        login = self._logins.get(bearer) if mode == "france_connect" else None
+        if mode == "france_connect" and (login is None or login.ends <= self.now()):
+            return _error("00103" if login else "00101", parameter="token")
+        if mode != "france_connect" and bearer != self.token:
+            return _error("00101", parameter="token")
+        if not re.fullmatch(r"[0-9]{14}", query.get("recipient", [""])[0]):
+            return _error("00203", parameter="recipient")
+        for position, (on, code, title) in enumerate(self._errors):
+            if on in call.path:
+                del self._errors[position]
+                return _error(code, title=title)
+        if login is not None:
+            return self._of(base, mode, login.person, login.scopes, query)
+        return self._identified(base, mode, query)
+
+    def _identified(self, base: str, mode: str, query: Mapping[str, list[str]]) -> TwinAnswer:
+        sample = self._sample(f"{base}/{mode}", {name: _plain(values) for name, values in query.items()})
+        if sample is not None:
+            return sample
+        rule = _RULES.get(base)
+        if rule is None or (mode == "identifiant") != (rule.needs == ("identifiant",)):
+            return self.not_found(TwinCall("GET", base, {}, {}, b""))
+        fault = _fault(rule, query)
+        if fault is not None:
+            return fault
+        found = [person for person in self.people if _same(person, query)]
+        if len(found) > 1:
+            return _error("00391")
+        if not found:
+            return _error(rule.unknown)
+        return self._of(base, mode, found[0], self.scopes, query)
+
+    def _of(
+        self, base: str, mode: str, person: Mapping[str, Any], scopes: frozenset[str], query: Mapping[str, list[str]]
+    ) -> TwinAnswer:
+        """What the twin knows of one person, without what no scope gives."""
+        if "answers" not in person:
+            return self._sample(f"{base}/{mode}", person) or _error(_RULES[base].unknown)
+        code, data = person.get("errors", {}).get(base), person["answers"].get(base)
+        if base not in _RULES:
+            return self.not_found(TwinCall("GET", base, {}, {}, b""))
+        if code or data is None:
+            return _error(code or _RULES[base].unknown)
+        if base.endswith("quotient_familial"):
+            dated = _dated(data, query, self.now())
+            if dated is None:
+                return _error("00203", parameter="annee")
+            data = dated
+        named = _RULES[base].scopes
+        shown = {name: value for name, value in data.items() if _granted(named.get(name, _FULLY_SCOPED), scopes)}
+        if mode == "france_connect":
+            shown.pop("identite", None)  # the citizen said who they are
+        return TwinAnswer(200, {"data": shown, "links": {}, "meta": {}})
+
+    def _sample(self, path: str, params: Mapping[str, Any]) -> TwinAnswer | None:
+        """The official answer whose parameters are all there, the most precise one."""
+        fitting = [
+            (len(sample["params"]), number, sample)
+            for number, (where, sample) in enumerate(self._samples)
+            if where == path and sample["params"] and _covers(params, sample["params"])
+        ]
+        if not fitting:
+            return None
+        sample = max(fitting)[2]
+        return TwinAnswer(sample["status"], sample["body"])
+
+    def error_inside(self, call: TwinCall) -> TwinAnswer:
+        return TwinAnswer(200, _envelope("37999"))
+
+    def not_found(self, call: TwinCall) -> TwinAnswer:
+        return TwinAnswer(404, "<!DOCTYPE html><title>404</title>")
+
+
+_PEOPLE = Path(__file__).parent / "people.json"
+
+
+def sample_path(folder: str) -> str | None:
+    """The address of the operation whose official answers are in this folder of samples."""
+    match = _SAMPLE.fullmatch(folder)
+    if match is None:
+        return None
+    version, provider, name, mode = match.groups()
+    return f"/{version}/{'dss' if provider == 'cnav' else provider}/{name}/{_MODES[mode]}"
+
+
+def _read_samples(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for file in sorted(folder.glob("*/*.json")):
+        path = sample_path(file.parent.name)
+        if path is not None:
+            found.append((path, json.loads(file.read_text(encoding="utf-8"))))
+    return found
+
+
+def _fault(rule: _Rule, query: Mapping[str, list[str]]) -> TwinAnswer | None:
+    lacking = [name for name in rule.needs if not query.get(name, [""])[0]]
+    if lacking:
+        return _error("00203", parameter=lacking[0])
+    unknown = [name for name in query if name not in (*rule.needs, *rule.takes, "recipient")]
+    numbers = [query[name][0] for name in (*_BIRTH, "annee", "mois") if name in query]
+    country, place = query.get("codeCogInseePaysNaissance", ["99100"])[0], query.get(_PLACE[0], [""])[0]
+    wrong = (
+        unknown
+        or len(query.get("prenoms[]", ())) > rule.most_names
+        or query.get("sexeEtatCivil", ["M"])[0] not in ("M", "F")
+        or not all(number.isdigit() for number in numbers)
+        or any(not re.fullmatch(r"[0-9][0-9AB][0-9]{3}", code) for code in (country, place) if code)
+        or (place and country != "99100")
+        or ("codeCogInseePaysNaissance" in rule.needs and country == "99100" and not place)
+    )
+    if wrong:
+        return _error("00366")
+    if "anneeScolaire" in rule.needs:
+        perimeters = [name for name in ("codesBcnDepartements[]", "codesBcnRegions[]") if name in query]
+        return None if len(perimeters) + ("codeEtablissement" in query) == 1 else _error("00419")
+    return None
+
+
+def _same(person: Mapping[str, Any], query: Mapping[str, list[str]]) -> bool:
+    """Whether the parameters name this person: what they say must be so, accents and capitals apart."""
+    if "identifiant" in query:
+        return bool(query["identifiant"][0] == person.get("identifier"))
+    identity = person["identity"]
+    names = [_folded(name) for name in query["prenoms[]"]]
+    if _folded(query["nomNaissance"][0]) != _folded(identity["family_name"]):
+        return False
+    if names != [_folded(name) for name in identity["given_names"]][: len(names)]:
+        return False
+    born = [int(part) for part in identity.get("birthdate", "").split("-") if part]
+    said = [int(query[name][0]) for name in _BIRTH if name in query]
+    if said != born[: len(said)] or not said:
+        return False
+    pairs = (
+        ("sexeEtatCivil", _GENDERS.get(identity.get("gender", ""))),
+        ("codeCogInseePaysNaissance", identity.get("birthcountry")),
+        ("codeCogInseeCommuneNaissance", identity.get("birthplace")),
+    )
+    return all(query[name][0] == due for name, due in pairs if name in query)
+
+
+def _dated(data: Mapping[str, Any], query: Mapping[str, list[str]], now: datetime) -> dict[str, Any] | None:
+    """The quotient of the month that was asked for, the current one when none was; None beyond two years or to come."""
+    year, month = int(query.get("annee", [now.year])[0]), int(query.get("mois", [now.month])[0])
+    ago = (now.year - year) * 12 + now.month - month
+    if not 0 <= ago <= 24 or not 1 <= month <= 12:
+        return None
+    when = {"annee": year, "mois": month, "annee_calcul": now.year, "mois_calcul": now.month}
+    return {**data, "quotient_familial": data["quotient_familial"] | when}
+
+
+def _granted(scope: str, scopes: frozenset[str]) -> bool:
+    return scope == _FULLY_SCOPED or _FULLY_SCOPED in scopes or scope in scopes
+
+
+def _covers(params: Mapping[str, Any], due: Mapping[str, Any]) -> bool:
+    for name, value in due.items():
+        given = params.get(name, params.get(f"{name}[]"))
+        if given is None or _texts(given) != _texts(value):
+            return False
+    return True
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def _plain(values: list[str]) -> str | list[str]:
+    return values if len(values) > 1 else values[0]
+
+
+def _folded(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in plain if letter.isalpha()).casefold()
+
+
+def _envelope(code: str, *, title: str = "", parameter: str = "") -> dict[str, Any]:
+    _, usual, detail, provider = _SAID[code]
+    meta: dict[str, Any] = {"provider": provider} if provider else {}
+    if code == "00501":
+        meta["retry_in"] = 10
+    source = {"parameter": parameter} if parameter else None
+    return {"errors": [{"code": code, "title": title or usual, "detail": detail, "source": source, "meta": meta}]}
+
+
+def _error(code: str, *, title: str = "", parameter: str = "", headers: Mapping[str, str] | None = None) -> TwinAnswer:
+    return TwinAnswer(_SAID[code][0], _envelope(code, title=title, parameter=parameter), headers or {})
