@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import text
+
+from bus.ledger import Ledger
 from hub.fault import Fault
 from schemas.errors import ConfigError, HubError
 from schemas.shape import nearest, shape_faults
@@ -35,6 +39,7 @@ SOON = timedelta(days=60)
 """Before its end an authorisation is announced that long."""
 _SCHEMA = Path(__file__).with_name("grant.schema.json")
 _PARIS = ZoneInfo("Europe/Paris")
+_NONE = -1  # no question is left in this minute: the shared count need not be asked again
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -260,6 +265,50 @@ _RULES: tuple[tuple[str, Callable[[Grant, Granted, Ask, date], bool]], ...] = (
     ("authorisation_expired", lambda grant, granted, ask, today: _authorised(granted, today)),
     ("explicit_request_missing", lambda grant, granted, ask, today: ask.explicit_request or not grant.explicit_request),
     ("preview_required", lambda grant, granted, ask, today: ask.preview_shown or not grant.preview),
+)
+
+
+class Rates:
+    """Counts the questions of each grant, over all processes of the hub together: never more than its rate in one
+    minute of the clock. A process takes a tenth of the rate at a time from the shared count, so that few questions
+    touch the database; what it has not used when the minute ends is lost, so that a grant used through several
+    processes may be refused somewhat early. Safe for several threads."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._left: dict[str, tuple[int, int]] = {}  # by grant: the minute, and the questions taken for it
+        self._lock = threading.Lock()
+
+    def check(self, grant: Grant, now: float) -> None:
+        """Count one question. Raises NotAllowed `rate_exceeded`. Call it outside of a transaction that writes."""
+        minute = int(now // 60)
+        with self._lock:
+            last, left = self._left.get(grant.id, (minute, 0))
+            if last != minute or not left:
+                left = self._take(grant, minute, max(grant.rate // 10, 1)) or self._take(grant, minute, 1) or _NONE
+            self._left[grant.id] = (minute, left - 1 if left > 0 else left)
+        if left == _NONE:
+            raise NotAllowed("rate_exceeded", grant=grant, after=(minute + 1) * 60 - now)
+
+    def _take(self, grant: Grant, minute: int, wanted: int) -> int:
+        with self._ledger.transaction() as tx:
+            found = tx.sql.execute(
+                _TAKE, {"grant": grant.id, "minute": minute, "wanted": wanted, "rate": grant.rate}
+            ).first()
+        return wanted if found is not None else 0
+
+
+# The minute of the count never goes back, whatever the clocks of the processes say.
+_TAKE = text(
+    """
+    INSERT INTO grant_rates (grant_id, minute, taken) VALUES (:grant, :minute, :wanted)
+    ON CONFLICT (grant_id) DO UPDATE SET
+        taken = CASE WHEN grant_rates.minute < excluded.minute THEN excluded.taken
+                     ELSE grant_rates.taken + excluded.taken END,
+        minute = CASE WHEN grant_rates.minute < excluded.minute THEN excluded.minute ELSE grant_rates.minute END
+    WHERE grant_rates.minute < excluded.minute OR grant_rates.taken + excluded.taken <= :rate
+    RETURNING taken
+    """
 )
 
 
