@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-QueueKind = Literal["connection", "inlet", "outside", "receipts", "questions"]
+QueueKind = Literal["connection", "inlet", "outside", "receipts"]
 
 INLET = "unefois.in"
 
@@ -26,6 +26,11 @@ def outside_queue(connection: str) -> str:
     return f"unefois.out.{connection}"
 
 
+def questions_queue(connection: str) -> str:
+    """Where live questions to a connection pass, while somebody answers them."""
+    return f"unefois.ask.{connection}"
+
+
 def receipts_queue(user: str) -> str:
     """Where a broker user finds the receipts of what it published."""
     return f"unefois.receipts.{user}"
@@ -33,8 +38,7 @@ def receipts_queue(user: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """`connection`, `inlet`, `outside` and `receipts` queues are durable and replicated; a message that is returned
-    too often leaves them for the dead-letter queue. `questions` queues are short-lived: what is in them may be lost."""
+    """All kinds are durable and replicated; a message that is returned too often leaves for the dead-letter queue."""
 
     name: str
     kind: QueueKind
@@ -74,7 +78,8 @@ class Incoming:
 
 
 BatchHandler = Callable[[Sequence[Incoming]], None]
-QuestionHandler = Callable[[bytes], bytes]
+# A question and the seconds that are left for it; its answer.
+QuestionHandler = Callable[[bytes, float], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +111,20 @@ class Bus(Protocol):
         are mended here; the call returns only when `stop` is set."""
         ...
 
-    def ask(self, queue: str, question: bytes, *, deadline: float) -> bytes:
-        """Put a question to whoever answers on `queue` and wait for the answer, `deadline` seconds at most; then the
-        question is void. Raises TryLater when nobody answered in time, BusUnavailable when the broker is away."""
+    def ask(self, connection: str, question: bytes, *, seconds: float, left: threading.Event | None = None) -> bytes:
+        """Put a live question to whoever answers for a connection (`tenant.name`) and wait `seconds` at most; then the
+        question is void, and an answer that comes later is dropped. `left` is set by a caller that waits no more: what
+        was not begun by then is not begun.
+
+        Raises `bus.questions.Unanswered`, at once when nobody answers for the connection; CallerLeft; BusUnavailable as
+        soon as the connection to the broker is lost; InvalidMessage for a question that is too large. The question
+        passes through no durable queue and is handled once at most. May be called from several threads."""
         ...
 
-    def answer(self, queue: str, handle: QuestionHandler, *, stop: threading.Event) -> None:
-        """Answer questions until `stop` is set. A handler that raises leaves its question without an answer."""
+    def answer(self, connection: str, handle: QuestionHandler, *, stop: threading.Event, hands: int = 1) -> None:
+        """Answer live questions to a connection until `stop` is set, at most `hands` at a time. One process answers
+        for a connection; others that try stand by. A handler that raises leaves its question without an answer. It is
+        not called for what was cancelled, or is too late, before a hand was free."""
         ...
 
     def depth(self, queue: str) -> Depth:

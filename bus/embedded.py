@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import queue as queues
 import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 
 import structlog
 
 from bus.api import BatchHandler, Depth, Incoming, Outcome, Outgoing, QuestionHandler, Queue
-from schemas.errors import BusUnavailable, TopologyMismatch, TryLater
+from bus.questions import OPEN, Counter, Unanswered, awaited, check_size
+from schemas.errors import BusUnavailable, TopologyMismatch
 
 _log = structlog.get_logger()
 _LIMIT = 100_000  # messages per queue: beyond it the relay is told to wait
@@ -28,7 +27,8 @@ class EmbeddedBus:
         self._lock = threading.Condition()
         self._queues: dict[str, deque[Incoming]] = {}
         self._readers: dict[str, int] = defaultdict(int)
-        self._questions: dict[str, queues.SimpleQueue[tuple[bytes, Future[bytes]]]] = defaultdict(queues.SimpleQueue)
+        self._counters: dict[str, Counter] = {}
+        self._asking = 0
         self._closed = False
 
     def declare(self, queues: Sequence[Queue]) -> None:
@@ -52,26 +52,33 @@ class EmbeddedBus:
         finally:
             self._readers[queue] -= 1
 
-    def ask(self, queue: str, question: bytes, *, deadline: float) -> bytes:
-        if self._closed:
-            raise BusUnavailable("the bus is closed")
-        future: Future[bytes] = Future()
-        self._questions[queue].put((question, future))
+    def ask(self, connection: str, question: bytes, *, seconds: float, left: threading.Event | None = None) -> bytes:
+        check_size(question)
+        answer: Future[bytes] = Future()
+        counter = self._counter_for(connection)
         try:
-            return future.result(timeout=deadline)
-        except FutureTimeout:
-            future.cancel()
-            raise TryLater(f"nobody answered on {queue} in time") from None
+            refusal = counter.take(answer, question, seconds, lambda given: _settle(answer, given))
+            if refusal is not None:
+                raise Unanswered(refusal)
+            return awaited(answer, seconds, left)
+        finally:
+            counter.cancel(answer)
+            with self._lock:
+                self._asking -= 1
 
-    def answer(self, queue: str, handle: QuestionHandler, *, stop: threading.Event) -> None:
-        waiting = self._questions[queue]
-        while not stop.is_set():
-            try:
-                question, future = waiting.get(timeout=_PAUSE)
-            except queues.Empty:
-                continue
-            if future.set_running_or_notify_cancel():
-                _settle(queue, handle, question, future)
+    def answer(self, connection: str, handle: QuestionHandler, *, stop: threading.Event, hands: int = 1) -> None:
+        counter = Counter(connection, handle, hands=hands)
+        while not (stop.is_set() or self._closed):
+            with self._lock:
+                if self._counters.setdefault(connection, counter) is counter:
+                    break
+            stop.wait(_PAUSE)
+        while not (stop.is_set() or self._closed):
+            stop.wait(_PAUSE)
+        with self._lock:
+            if self._counters.get(connection) is counter:
+                del self._counters[connection]
+        counter.close()
 
     def depth(self, queue: str) -> Depth:
         with self._lock:
@@ -83,6 +90,17 @@ class EmbeddedBus:
         with self._lock:
             self._closed = True
             self._lock.notify_all()
+
+    def _counter_for(self, connection: str) -> Counter:
+        with self._lock:
+            if self._closed:
+                raise BusUnavailable("the bus is closed")
+            if self._asking >= OPEN:
+                raise Unanswered("busy")
+            if connection not in self._counters:
+                raise Unanswered("nobody")
+            self._asking += 1
+            return self._counters[connection]
 
     def _put(self, item: Outgoing) -> Outcome:
         waiting = self._queues.get(item.queue)
@@ -116,8 +134,8 @@ class EmbeddedBus:
         return True
 
 
-def _settle(queue: str, handle: QuestionHandler, question: bytes, future: Future[bytes]) -> None:
-    try:
-        future.set_result(handle(question))
-    except Exception as error:  # an unanswered question runs into its deadline, as on the broker
-        _log.warning("question not answered", queue=queue, error=type(error).__name__)
+def _settle(answer: Future[bytes], given: bytes | None) -> None:
+    if given is None:
+        answer.set_exception(Unanswered("failed"))
+    else:
+        answer.set_result(given)

@@ -3,8 +3,9 @@
     _Line           one connection in a thread of its own, made again for as long as the line is open
     ├── _Desk         declares queues and looks into them
     ├── _Publisher    keeps a window of unconfirmed messages
-    ├── _Reader       hands over what arrived to the thread that called `consume` or `answer`
-    └── _Asker        puts questions and sorts the answers
+    ├── _Reader       hands over what arrived to the thread that called `consume`
+    ├── _Asker        puts live questions and sorts the answers
+    └── _Answerer     takes live questions to one connection
 
 A line's thread only moves frames, so a slow handler never delays a heartbeat. Methods of a line that other threads
 call say so; all others run in the line's own thread. No text made here holds a password.
@@ -41,15 +42,40 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from bus.api import INLET, BatchHandler, Depth, Incoming, Outcome, Outgoing, QuestionHandler, Queue, QueueKind
+from bus.api import (
+    INLET,
+    BatchHandler,
+    Depth,
+    Incoming,
+    Outcome,
+    Outgoing,
+    QuestionHandler,
+    Queue,
+    QueueKind,
+    questions_queue,
+)
+from bus.questions import (
+    LARGEST_ANSWER,
+    LARGEST_QUESTION,
+    OPEN,
+    CallerLeft,
+    Cause,
+    Counter,
+    Unanswered,
+    awaited,
+    check_size,
+)
 from schemas.errors import AccessDenied, BusUnavailable, ConfigError, HubError, TopologyMismatch, TryLater
 
 DEAD = "unefois.dead"
 _DELIVERY_LIMIT = 20
 _KEEP_FOR_EVER = 1_000_000  # 4.0 and later would drop what was looked at 20 times in the dead-letter queue
 _ONE_READER: frozenset[QueueKind] = frozenset({"connection", "inlet"})
-_QUESTIONS = {"x-queue-type": "classic", "x-expires": 600_000}
+_QUESTIONS = {"x-queue-type": "classic", "x-max-length": 2_000}
 _REPLY_TO = "amq.rabbitmq.reply-to"
+_STANDBY = 1.0  # seconds between two looks whether another process still answers
+_STILL_THERE = 1.0  # seconds between two looks whether anybody answers what was asked
+_LONGEST_QUESTION = 300.0  # seconds
 _FIRST_PAUSE = 0.2
 _GLANCE = 0.25  # how often a waiting reader looks at its stop event
 _CLOSED = "the bus is closed"
@@ -99,7 +125,7 @@ class RabbitBus:
 
     def declare(self, queues: Sequence[Queue]) -> None:
         desk = self._get_desk()
-        if any(queue.kind != "questions" for queue in queues):
+        if queues:
             _declare_dead(desk)
         for queue in queues:
             desk.declare_queue(queue.name, _arguments(queue.kind))
@@ -115,23 +141,24 @@ class RabbitBus:
         return publisher.publish(items)
 
     def consume(self, queue: str, handle: BatchHandler, *, stop: threading.Event, prefetch: int = 500) -> None:
-        with self._reading(queue, prefetch) as reader:
+        with self._open_line(lambda: _Reader(self._server, queue, prefetch, self._deaf_after)) as reader:
             shift = _Shift(queue, handle, stop, self._server.longest_pause)
             while not (stop.is_set() or reader.over):
                 batch = reader.take(_GLANCE)
                 if batch:
                     shift.work(batch)
 
-    def ask(self, queue: str, question: bytes, *, deadline: float) -> bytes:
-        return self._get_asker().ask(queue, question, deadline)
+    def ask(self, connection: str, question: bytes, *, seconds: float, left: threading.Event | None = None) -> bytes:
+        check_size(question)
+        return self._get_asker().ask(questions_queue(connection), question, seconds, left)
 
-    def answer(self, queue: str, handle: QuestionHandler, *, stop: threading.Event) -> None:
-        # One question at a time: those that wait stay in the queue, where they die at their deadline.
-        with self._reading(queue, 1, _QUESTIONS) as reader:
-            while not (stop.is_set() or reader.over):
-                batch = reader.take(_GLANCE)
-                if batch:
-                    _answer(queue, handle, batch)
+    def answer(self, connection: str, handle: QuestionHandler, *, stop: threading.Event, hands: int = 1) -> None:
+        counter = Counter(connection, handle, hands=hands)
+        queue = questions_queue(connection)
+        with self._open_line(lambda: _Answerer(self._server, queue, counter)) as answerer:
+            while not (stop.is_set() or answerer.over):
+                stop.wait(_GLANCE)
+            counter.close()
 
     def depth(self, queue: str) -> Depth:
         found = self._get_desk().look(queue)
@@ -162,15 +189,15 @@ class RabbitBus:
             return self._asker
 
     @contextlib.contextmanager
-    def _reading(self, queue: str, prefetch: int, arguments: Mapping[str, Any] | None = None) -> Iterator[_Reader]:
+    def _open_line(self, make: Callable[[], _L]) -> Iterator[_L]:
         with self._gate:
-            reader = self._opened(lambda: _Reader(self._server, queue, prefetch, self._deaf_after, arguments))
+            line = self._opened(make)
         try:
-            yield reader
+            yield line
         finally:
-            reader.close()
+            line.close()
             with self._gate:
-                self._lines.discard(reader)
+                self._lines.discard(line)
 
     def _opened(self, make: Callable[[], _L]) -> _L:
         if self._closed:
@@ -415,8 +442,6 @@ def _cause(reason: BaseException) -> str:
 
 
 def _arguments(kind: QueueKind) -> dict[str, Any]:
-    if kind == "questions":
-        return _QUESTIONS
     arguments = {
         "x-queue-type": "quorum",
         "x-delivery-limit": _DELIVERY_LIMIT,
@@ -759,8 +784,6 @@ class _Publisher(_Line):
 class _Arrived:
     tag: int
     message: Incoming
-    reply_to: str
-    correlation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -793,20 +816,13 @@ class _Batch:
     def give_back(self) -> None:
         self.reader.post(lambda: self.reader.settle(self.channel, self.arrived[-1].tag, done=False))
 
-    def reply(self, body: bytes) -> None:
-        """Answer the one question in this batch."""
-        question = self.arrived[0]
-        self.reader.post(lambda: self.reader.reply(self.channel, question, body))
-
 
 class _Reader(_Line):
     """Consumes one queue for one thread, which takes what has arrived whenever it is free for more."""
 
-    def __init__(
-        self, server: _Server, queue: str, prefetch: int, deaf_after: float, arguments: Mapping[str, Any] | None
-    ) -> None:
+    def __init__(self, server: _Server, queue: str, prefetch: int, deaf_after: float) -> None:
         super().__init__(server, f"reader of {queue}")
-        self._queue, self._prefetch, self._deaf_after, self._arguments = queue, prefetch, deaf_after, arguments
+        self._queue, self._prefetch, self._deaf_after = queue, prefetch, deaf_after
         self._channel: Any = None
         self._channel_failures = 0
         self._burst: list[_Arrived] = []
@@ -839,11 +855,6 @@ class _Reader(_Line):
         else:
             channel.basic_nack(tag, multiple=True, requeue=True)
 
-    def reply(self, channel: Any, question: _Arrived, body: bytes) -> None:
-        if self.reads(channel):
-            properties = pika.BasicProperties(correlation_id=question.correlation, delivery_mode=1)
-            channel.basic_publish("", question.reply_to, body, properties)
-
     def opened(self) -> None:
         self._open_channel()
 
@@ -859,12 +870,7 @@ class _Reader(_Line):
     def _prepare(self, channel: Any) -> None:
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_cancel_callback(lambda _: channel.close() if channel.is_open else None)
-        if self._arguments is None:
-            self._subscribe(channel)
-        else:
-            channel.queue_declare(
-                self._queue, durable=True, arguments=self._arguments, callback=lambda _: self._subscribe(channel)
-            )
+        self._subscribe(channel)
 
     def _subscribe(self, channel: Any) -> None:
         channel.basic_qos(prefetch_count=self._prefetch)
@@ -907,9 +913,7 @@ class _Reader(_Line):
             properties.user_id,
             method.redelivered,
         )
-        self._burst.append(
-            _Arrived(method.delivery_tag, message, properties.reply_to or "", properties.correlation_id or "")
-        )
+        self._burst.append(_Arrived(method.delivery_tag, message))
 
     def _hand_over(self) -> None:
         burst, self._burst = self._burst, []
@@ -978,49 +982,48 @@ class _Shift:
 # --- questions ---------------------------------------------------------------------------------------------------
 
 
-def _answer(queue: str, handle: QuestionHandler, batch: _Batch) -> None:
-    question = batch.arrived[0]
-    try:
-        answer = handle(question.message.body)
-    except Exception as error:  # unanswered, the question runs into its deadline
-        _log.warning("question not answered", queue=queue, error=type(error).__name__)
-    else:
-        # An answer goes to who asked over the same connection, never to a queue that the question names.
-        if question.reply_to.startswith(_REPLY_TO):
-            batch.reply(answer)
-    batch.acknowledge()
+@dataclass(slots=True)
+class _Asked:
+    queue: str
+    answer: Future[bytes]
+    put: bool = False
 
 
 class _Asker(_Line):
+    """The one channel on which this process asks. Answers come straight back to it (direct reply-to), so that no queue
+    of answers exists anywhere; with the channel go all questions that wait for one."""
+
     def __init__(self, server: _Server) -> None:
         super().__init__(server, "asker")
         self._channel: Any = None
-        self._open_questions: dict[str, Future[bytes]] = {}
+        self._waits: dict[int, _Asked] = {}
         self._numbers = itertools.count(1)
+        self._last = 0
+        self._looking = False
 
-    def ask(self, queue: str, question: bytes, deadline: float) -> bytes:
+    def ask(self, queue: str, question: bytes, seconds: float, left: threading.Event | None) -> bytes:
         """Called by other threads."""
-        until = time.monotonic() + deadline
-        answer: Future[bytes] = Future()
-        number = str(next(self._numbers))
-        self._open_questions[number] = answer
-        self.call(
-            lambda: self._put(number, queue, question, until),
-            lambda cause: self._settle(number, BusUnavailable(cause)),
-        )
+        if len(self._waits) >= OPEN:
+            raise Unanswered("busy")
+        until = time.monotonic() + seconds
+        number, asked = next(self._numbers), _Asked(queue, Future())
+        self._waits[number] = asked
+        self.call(lambda: self._put(number, question, until), lambda cause: self._settle(number, BusUnavailable(cause)))
         try:
-            return answer.result(timeout=deadline)
-        except FutureTimeout:
-            raise TryLater(f"nobody answered on {queue} in time") from None
+            return awaited(asked.answer, seconds, left)
+        except CallerLeft:
+            self._waits.pop(number, None)
+            self.post(lambda: self._cancel(number, asked))
+            raise
         finally:
-            self._open_questions.pop(number, None)
+            self._waits.pop(number, None)
 
     def opened(self) -> None:
         self._connection.channel(on_open_callback=self._prepare)
 
     def lost(self, cause: str) -> None:
         self._channel = None
-        for number in list(self._open_questions):
+        for number in list(self._waits):
             self._settle(number, BusUnavailable(cause))
 
     def _prepare(self, channel: Any) -> None:
@@ -1037,26 +1040,141 @@ class _Asker(_Line):
         if self.current(channel):
             self.drop(_cause(reason))
 
-    def _put(self, number: str, queue: str, question: bytes, until: float) -> None:
-        left = int((until - time.monotonic()) * 1000)
-        if left <= 0 or number not in self._open_questions:
+    def _put(self, number: int, question: bytes, until: float) -> None:
+        seconds, asked = until - time.monotonic(), self._waits.get(number)
+        if asked is None or seconds < 0.001:
             return
+        asked.put, self._last = True, max(self._last, number)
+        self._publish("question", number, asked.queue, seconds, question, mandatory=True)
+        self._look_soon()
+
+    def _cancel(self, number: int, asked: _Asked) -> None:
+        if asked.put and self._channel is not None:
+            self._publish("cancel", number, asked.queue, 60)
+
+    def _publish(
+        self, kind: str, number: int, queue: str, seconds: float, body: bytes = b"", *, mandatory: bool = False
+    ) -> None:
         properties = pika.BasicProperties(
-            reply_to=_REPLY_TO, correlation_id=number, expiration=str(left), delivery_mode=1
-        )
-        self._channel.basic_publish("", queue, question, properties, mandatory=True)
+            type=kind, reply_to=_REPLY_TO, correlation_id=str(number), expiration=str(int(seconds * 1000)),
+            delivery_mode=1,
+        )  # fmt: skip
+        self._channel.basic_publish("", queue, body, properties, mandatory=mandatory)
+
+    def _look_soon(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._loop.call_later(_STILL_THERE, self._look)
+
+    def _look(self) -> None:
+        """Whoever took a question may have died: then its queue is gone, and a message to it comes back."""
+        self._looking = False
+        queues = {asked.queue for asked in list(self._waits.values()) if asked.put}
+        if queues and self._channel is not None:
+            for queue in queues:
+                self._publish("there?", self._last, queue, _STILL_THERE, mandatory=True)
+            self._look_soon()
 
     def _answered(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
-        self._settle(properties.correlation_id, body)
+        number = _number(properties)
+        if properties.type == "answer" and len(body) <= LARGEST_ANSWER:
+            self._settle(number, body)
+        else:
+            self._settle(number, Unanswered("busy" if properties.type == "busy" else "failed"))
 
     def _returned(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
-        self._settle(properties.correlation_id, TryLater(f"nobody answers on {method.routing_key}"))
+        last, queue = _number(properties), method.routing_key
+        if properties.type != "there?":
+            self._settle(last, Unanswered("nobody"))
+            return
+        for number in [n for n, asked in list(self._waits.items()) if n <= last and asked.put and asked.queue == queue]:
+            self._settle(number, Unanswered("nobody"))
 
-    def _settle(self, number: str, result: bytes | Exception) -> None:
-        answer = self._open_questions.pop(number, None)
-        if answer is None:
+    def _settle(self, number: int, result: bytes | Exception) -> None:
+        asked = self._waits.pop(number, None)
+        if asked is None:
             return
         if isinstance(result, Exception):
-            answer.set_exception(result)
+            asked.answer.set_exception(result)
         else:
-            answer.set_result(result)
+            asked.answer.set_result(result)
+
+
+class _Answerer(_Line):
+    """Takes the live questions to one connection and puts them on the counter.
+
+    The queue belongs to this connection alone and ends with it, so who asks learns at once that nobody answers; another
+    process stands by until then. Questions are not acknowledged: none is handled twice.
+    """
+
+    def __init__(self, server: _Server, queue: str, counter: Counter) -> None:
+        super().__init__(server, f"answers of {queue}")
+        self._queue, self._counter = queue, counter
+        self._channel: Any = None
+        self._channel_failures = 0
+
+    def opened(self) -> None:
+        self._open_channel()
+
+    def lost(self, cause: str) -> None:
+        self._channel = None
+
+    def _open_channel(self) -> None:
+        if self._connection is not None and self._connection.is_open:
+            self._connection.channel(on_open_callback=self._prepare)
+
+    def _prepare(self, channel: Any) -> None:
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_cancel_callback(lambda _: channel.close() if channel.is_open else None)
+        channel.queue_declare(
+            self._queue, durable=False, exclusive=True, auto_delete=True, arguments=_QUESTIONS,
+            callback=lambda _: self._subscribe(channel),
+        )  # fmt: skip
+
+    def _subscribe(self, channel: Any) -> None:
+        if self.current(channel):
+            self._channel, self._channel_failures = channel, 0
+            channel.basic_consume(self._queue, self._receive, auto_ack=True, callback=lambda _: self.ready())
+
+    def _channel_closed(self, channel: Any, reason: BaseException) -> None:
+        if not self.current(channel):
+            return
+        self._channel = None
+        if isinstance(reason, ChannelClosed) and reason.reply_code == 405:  # another process answers
+            self._loop.call_later(_STANDBY * random.uniform(0.5, 1.0), self._open_channel)  # noqa: S311
+            return
+        if not isinstance(reason, ChannelClosedByClient):
+            self.say(_cause(reason))
+        self._loop.call_later(self.pause(self._channel_failures), self._open_channel)
+        self._channel_failures += 1
+
+    def _receive(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+        ticket = (properties.reply_to or "", properties.correlation_id or "")
+        if properties.type == "cancel":
+            self._counter.cancel(ticket)
+        elif properties.type == "question" and len(body) <= LARGEST_QUESTION:
+            refusal = self._counter.take(ticket, body, _seconds(properties), lambda answer: self._send(ticket, answer))
+            if refusal is not None:
+                self._reply(ticket, None, refusal)
+
+    def _send(self, ticket: tuple[str, str], answer: bytes | None) -> None:
+        """Called by other threads."""
+        self.post(lambda: self._reply(ticket, answer, "failed"))
+
+    def _reply(self, ticket: tuple[str, str], answer: bytes | None, refusal: Cause) -> None:
+        # An answer goes to who asked over the same connection, never to a queue that the question names.
+        reply_to, correlation = ticket
+        if self._channel is not None and self._channel.is_open and reply_to.startswith(f"{_REPLY_TO}."):
+            kind = refusal if answer is None else "answer"
+            properties = pika.BasicProperties(type=kind, correlation_id=correlation, delivery_mode=1)
+            self._channel.basic_publish("", reply_to, answer or b"", properties)
+
+
+def _number(properties: Any) -> int:
+    text = properties.correlation_id or ""
+    return int(text) if text.isdecimal() else 0
+
+
+def _seconds(properties: Any) -> float:
+    text = properties.expiration or ""
+    return min(int(text) / 1000, _LONGEST_QUESTION) if text.isdecimal() else 0.0

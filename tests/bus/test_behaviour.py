@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bus.api import Bus, Incoming, Outgoing, QuestionHandler, Queue
+from bus.api import Bus, Incoming, Outgoing, Queue
 from bus.embedded import EmbeddedBus
 from bus.rabbitmq import RabbitBus
 from schemas.errors import BusUnavailable, TopologyMismatch, TryLater
@@ -232,115 +232,6 @@ def test_reading_ends_soon_after_stop(bus: Bus, queue: str) -> None:
     assert time.monotonic() - began < 2
 
 
-# --- questions ---------------------------------------------------------------------------------------------------
-
-Answering = Callable[[QuestionHandler], str]
-
-
-@pytest.fixture
-def answering(bus: Bus) -> Iterator[Answering]:
-    """Start to answer on a fresh queue; gives its name."""
-    stop = threading.Event()
-    threads: list[threading.Thread] = []
-
-    def start(handle: QuestionHandler, queue: str = "") -> str:
-        queue = queue or questions(bus)
-        threads.append(
-            threading.Thread(target=bus.answer, args=(queue, handle), kwargs={"stop": stop}, daemon=True),
-        )
-        threads[-1].start()
-        return queue
-
-    yield start
-    stop.set()
-    for thread in threads:
-        thread.join(20)
-        assert not thread.is_alive()
-
-
-def questions(bus: Bus) -> str:
-    name = f"unefois.questions.test.{uuid.uuid4().hex}"
-    bus.declare([Queue(name, "questions")])
-    return name
-
-
-def test_a_question_gets_its_answer(bus: Bus, answering: Answering) -> None:
-    queue = answering(lambda question: question[::-1])
-
-    assert bus.ask(queue, b"stressed", deadline=10) == b"desserts"
-
-
-def test_each_of_many_questions_gets_its_own_answer(bus: Bus, answering: Answering) -> None:
-    queue = answering(lambda question: b"answer to " + question)
-
-    def ask(number: int) -> bool:
-        question = str(number).encode()
-        return bus.ask(queue, question, deadline=20) == b"answer to " + question
-
-    with ThreadPoolExecutor(8) as askers:
-        assert all(askers.map(ask, range(100)))
-
-
-def test_a_question_that_nobody_answers_ends_at_its_deadline(bus: Bus) -> None:
-    queue = questions(bus)
-    began = time.monotonic()
-
-    with pytest.raises(TryLater):
-        bus.ask(queue, b"anybody?", deadline=0.3)
-
-    assert 0.2 < time.monotonic() - began < 3
-
-
-def test_a_question_is_void_after_its_deadline(bus: Bus) -> None:
-    queue = questions(bus)
-    with pytest.raises(TryLater):
-        bus.ask(queue, b"too old", deadline=0.2)
-    asked: list[bytes] = []
-    stop = threading.Event()
-
-    def answer(question: bytes) -> bytes:
-        asked.append(question)
-        return b"here"
-
-    answerer = threading.Thread(target=bus.answer, args=(queue, answer), kwargs={"stop": stop}, daemon=True)
-    answerer.start()
-
-    assert bus.ask(queue, b"fresh", deadline=10) == b"here"
-
-    assert asked == [b"fresh"]
-    stop.set()
-    answerer.join(20)
-
-
-def test_an_answer_that_comes_too_late_is_dropped(bus: Bus, answering: Answering) -> None:
-    released = threading.Event()
-
-    def slow_once(question: bytes) -> bytes:
-        if question == b"slow":
-            released.wait(10)
-        return b"answer to " + question
-
-    queue = answering(slow_once)
-    with pytest.raises(TryLater):
-        bus.ask(queue, b"slow", deadline=0.5)
-    released.set()
-
-    assert bus.ask(queue, b"next", deadline=10) == b"answer to next"
-
-
-def test_a_handler_that_raises_leaves_only_its_own_question_open(bus: Bus, answering: Answering) -> None:
-    def choosy(question: bytes) -> bytes:
-        if question == b"bad":
-            raise ValueError("cannot say")
-        return b"fine"
-
-    queue = answering(choosy)
-
-    with pytest.raises(TryLater):
-        bus.ask(queue, b"bad", deadline=0.5)
-    assert bus.ask(queue, b"good", deadline=10) == b"fine"
-
-
 def test_a_closed_bus_takes_nothing_and_says_so(bus: Bus, queue: str) -> None:
     bus.close()
     bus.close()
@@ -350,4 +241,4 @@ def test_a_closed_bus_takes_nothing_and_says_so(bus: Bus, queue: str) -> None:
     assert not outcome.taken
     assert "closed" in outcome.cause
     with pytest.raises(BusUnavailable):
-        bus.ask(queue, b"anybody?", deadline=1)
+        bus.ask("town.library", b"anybody?", seconds=1)

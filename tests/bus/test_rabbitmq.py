@@ -132,12 +132,6 @@ def test_nothing_taken_is_lost_when_the_broker_is_killed(rabbitmq: Rabbit, bus: 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_broker_that_stops_in_good_order_is_found_again(rabbitmq: Rabbit, bus: RabbitBus, queue: str) -> None:
-    questions = fresh("questions")
-    stop = threading.Event()
-    answerer = threading.Thread(
-        target=bus.answer, args=(questions, lambda question: question), kwargs={"stop": stop}, daemon=True
-    )
-    answerer.start()
     with Reading(bus, queue) as reading:
         publish_all(bus, numbered(queue, range(10)))
         reading.until(10)
@@ -146,24 +140,12 @@ def test_a_broker_that_stops_in_good_order_is_found_again(rabbitmq: Rabbit, bus:
         (away,) = bus.publish(numbered(queue, range(1)))
         with pytest.raises(BusUnavailable):
             bus.declare([Queue(queue, "connection")])
-        with pytest.raises(BusUnavailable):
-            bus.ask(questions, b"", deadline=5)
         rabbitmq.start()
 
         publish_all(bus, numbered(queue, range(10, 20)))
         reading.until(20)
-        eventually(lambda: asked(bus, questions) == b"again")
-    stop.set()
-    answerer.join(20)
 
     assert not away.taken
-
-
-def asked(bus: RabbitBus, queue: str) -> bytes | None:
-    try:
-        return bus.ask(queue, b"again", deadline=2)
-    except (TryLater, BusUnavailable):
-        return None
 
 
 def test_all_connections_closed_by_an_operator_are_made_again(rabbitmq: Rabbit, bus: RabbitBus, queue: str) -> None:
@@ -383,7 +365,6 @@ def test_all_kinds_of_queues_are_declared_and_the_inlet_has_its_exchange(bus: Ra
         Queue(INLET, "inlet"),
         Queue(outside_queue("test.package"), "outside"),
         Queue(receipts_queue("test"), "receipts"),
-        Queue(fresh("questions"), "questions"),
     ]
 
     bus.declare(queues)
