@@ -5,6 +5,7 @@ A body begins with `tracking`, which the log line of the call carries too. It ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,16 @@ CODES: Mapping[str, tuple[int, str]] = {
     "source_not_allowed": (403, "This source is not yours"),
     "tenant_not_allowed": (403, "This tenant is not yours"),
     "type_not_allowed": (403, "You may not publish this type"),
+    "no_grant": (403, "No grant lets this client obtain this evidence"),
+    "field_not_granted": (403, "The grant does not cover these fields"),
+    "procedure_not_covered": (403, "The grant does not cover this procedure"),
+    "asker_not_covered": (403, "The grant does not let this kind of person ask"),
+    "assurance_too_low": (403, "The identity is not sure enough"),
+    "authorisation_expired": (403, "The authorisation to ask the source is over"),
+    "explicit_request_missing": (403, "The person must ask for this exchange explicitly"),
+    "refused_by_person": (403, "The person does not want this evidence used"),
+    "evidence_withheld": (403, "This is asked of the person alone"),
+    "identity_not_matched": (404, "Nobody was found under this identity"),
     "not_found": (404, "There is nothing here"),
     "unknown_document": (404, "There is no such document"),
     "not_receiving": (404, "This connection takes no calls"),
@@ -55,6 +66,8 @@ CODES: Mapping[str, tuple[int, str]] = {
     "too_slow": (408, "The body did not arrive in time"),
     "cut_short": (400, "The body ended before its end"),
     "id_reused": (409, "This source and id named another event before"),
+    "identity_ambiguous": (409, "Several people were found under this identity"),
+    "preview_required": (409, "The person must see the evidence first"),
     "reference_taken": (409, "This reference belongs to another request"),
     "too_large": (413, "Too large"),
     "batch_too_long": (413, "Too many events in one batch"),
@@ -69,6 +82,8 @@ CODES: Mapping[str, tuple[int, str]] = {
     "unknown_schema": (422, "This version of the type is not known"),
     "unknown_procedure": (422, "This procedure is not in the catalogue"),
     "unknown_request": (422, "The request that this names is not known"),
+    "nir_not_allowed": (422, "The hub may not keep a social security number"),
+    "sectors_not_linked": (422, "The references are of sectors that are not linked"),
     "ambiguous_citizen": (422, "The references name different persons"),
     "reference_not_yours": (422, "A client gives references of its own only"),
     "document_not_yours": (422, "This names a document that you may not read"),
@@ -78,13 +93,16 @@ CODES: Mapping[str, tuple[int, str]] = {
     "url_refused": (422, "The hub does not call this address"),
     "too_many_webhooks": (422, "This client has as many webhooks as it may have"),
     "refused": (422, "The package refused"),
+    "rate_exceeded": (429, "Too many questions; see Retry-After"),
     # the hub
     "internal_error": (500, "The hub made a mistake"),
     "hub_error": (500, "The hub cannot do this"),
     "config_error": (500, "A setting of the hub is wrong"),
     "document_damaged": (500, "The stored document is damaged"),
     "no_converter": (500, "The hub cannot convert between these versions"),
+    "source_fault": (502, "The source gave an answer that cannot be used"),
     "unknown_outcome": (502, "Whether the call had its effect is not known"),
+    "source_away": (503, "The source of this evidence is away"),
     "try_later": (503, "Not possible now; try again"),
     "bus_unavailable": (503, "A part of the hub is away; try again"),
     "not_ready": (503, "The hub is not ready"),
@@ -128,13 +146,16 @@ def problem_of(error: HubError) -> Problem:
     kind = next((code for known, code in _BY_KIND if isinstance(error, known)), "hub_error")
     code = error.code if error.code in CODES else kind
     more = {} if error.code in CODES else {"reason": error.code}
+    more |= getattr(error, "told", {})
     if isinstance(error, InvalidMessage):
         more |= {"rule": error.rule} if error.rule else {}
         return Problem(code, error.reason, error.pointer, more=more)
     if CODES[code][0] >= 500:  # what the hub lacks is said in its log, not to callers
         after = getattr(error, "after", None) or RETRY_SECONDS
         return Problem(code, headers={"retry-after": str(int(after))} if CODES[code][0] == 503 else {}, more=more)
-    return Problem(code, error.reason, more=more)
+    after = getattr(error, "after", None)
+    headers = {"retry-after": str(math.ceil(after))} if CODES[code][0] == 429 and after else {}
+    return Problem(code, error.reason, headers=headers, more=more)
 
 
 def answer(problem: Problem, tracking: str) -> Response:

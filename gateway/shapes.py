@@ -63,6 +63,11 @@ SCHEMAS: Json = {
             "id": _TEXT,
             "sequence": {"type": "integer", "description": "Order of acceptance."},
             "request": {**_TEXT, "description": "The request that it concerns, as the hub names it."},
+            "review": {
+                "type": "array", "items": _TEXT,
+                "description": "Values that go to nobody until an operator has decided: the system that is master of "
+                "them says otherwise.",
+            },
             "problem": PROBLEM_REF,
         },
     },
@@ -184,6 +189,68 @@ TOKEN_RESPONSES: dict[int | str, Json] = {
                                             (429, "Too many failed attempts."))},
 }  # fmt: skip
 
+_EXCHANGE = {
+    "id": "7c1c5e0e-0f0b-4a2e-8a57-3f6b0e2d9c11", "iss": "https://hub.example", "aud": "portail", "iat": 1795000000,
+    "evidence": "family-quotient", "version": 1, "citizen": "b3VpLWMtZXN0LXVuZS1yZWZlcmVuY2U",
+    "values": {"quotient": {"value": 815, "source": "CNAF", "date": "2026-10", "quality": "authoritative"}},
+    "missing": [], "source": "saint-aubin.api-particulier", "obtained_at": "2026-11-18T10:26:40.000Z",
+    "stored": False, "procedure": "formulaire-qf", "request": None, "grant": "cantine", "ground": "L114-8 I",
+    "article": "6.1.e", "information": "Pour la démarche…", "signature": "eyJ…",
+}  # fmt: skip
+SCHEMAS |= {
+    "Exchange": {
+        "type": "object",
+        "description": "What a source says of a citizen, and the proof.",
+        "required": ["id", "evidence", "version", "citizen", "values", "source", "signature"],
+        "properties": {
+            "id": {**_TEXT, "description": "Of the exchange, in the journal too."},
+            "iss": _TEXT, "aud": _TEXT, "iat": {"type": "integer"}, "evidence": _TEXT, "version": {"type": "integer"},
+            "citizen": {**_TEXT, "description": "Your own reference of this citizen: nobody else has the same."},
+            "values": {
+                "type": "object",
+                "description": "By field, as `/schemas/evidence/` says; only what the grant names.",
+                "additionalProperties": schema_of("evidence-value.v1"),
+            },
+            "missing": {"type": "array", "items": _TEXT, "description": "Granted, and not given by the source."},
+            "source": {"type": ["string", "null"], "description": "The connection that answered."},
+            "obtained_at": {**_TEXT, "format": "date-time", "description": "When the source said it."},
+            "stored": {"type": "boolean", "description": "The hub had it, as the grant allows."},
+            "procedure": _TEXT, "request": {"type": ["string", "null"]}, "grant": _TEXT,
+            "ground": {**_TEXT, "description": "The text that lets the data pass."},
+            "article": {**_TEXT, "description": "Of the RGPD."},
+            "information": {**_TEXT, "description": "What the person must be told, in French."},
+            "signature": {
+                **_TEXT,
+                "description": "JWS (EdDSA) of all the other members; its key is at `/.well-known/jwks.json`.",
+            },
+        },
+        "examples": [_EXCHANGE],
+    },
+    "Receipt": {
+        "type": "object",
+        "description": "A line of the journal, and the proof that it is in a sealed segment (RFC 6962).",
+    },
+    "Reads": {
+        "type": "object",
+        "required": ["items"],
+        "properties": {
+            "items": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["at", "fr", "en"],
+                    "properties": {
+                        "id": _TEXT, "at": {**_TEXT, "format": "date-time"}, "act": _TEXT, "outcome": _TEXT,
+                        "fr": {**_TEXT, "description": "A sentence in French."},
+                        "en": {**_TEXT, "description": "The same in English."},
+                    },
+                },
+            },
+        },
+    },
+}  # fmt: skip
+EXCHANGE_BODY = body("application/json", schema_of("exchange-question.v1"), "The record `exchange-question`.")
+
 _WORDS = ["received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected",
           "inadmissible", "fulfilled", "closed", "withdrawn"]  # fmt: skip
 _LIST: Json = {"type": "array"}
@@ -224,7 +291,7 @@ SCHEMAS |= {
         "required": ["at", "kind", "text"],
         "properties": {
             "at": {**_TEXT, "format": "date-time"},
-            "kind": {"enum": ["received", "status", "change", "echo", "withheld", "delivery"]},
+            "kind": {"enum": ["received", "status", "change", "echo", "held", "withheld", "delivery"]},
             "text": {**_TEXT, "description": "A sentence in French."},
             "origin": _TEXT, "connection": _TEXT, "type": _TEXT, "state": _TEXT, "cause": _TEXT, "answer": _TEXT,
             "status": _TEXT, "phase": _TEXT, "native_code": _TEXT, "native_label": _TEXT, "reason": _TEXT,

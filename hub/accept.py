@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -16,9 +16,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from bus.ledger import Entry, Ledger, Raced, Transaction
 from hub import requests as timelines
-from hub.citizens import Citizen, Citizens
+from hub.citizens import QUALITIES, Citizen, Citizens, Rank
 from hub.directory import Directory, Facts, Route
+from hub.matching import refuse_nir
 from hub.notices import notices
+from hub.people import People
 from hub.requests import Request, Requests
 from schemas.errors import InvalidMessage
 from schemas.event import MAX_EVENT_BYTES, Event
@@ -48,12 +50,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one event. `request_id` when it concerns a request; `error` when it was refused."""
+    """What became of one event. `request_id` when it concerns a request; `error` when it was refused; `review` names
+    the values that an operator must look at before they go to anybody."""
 
     outcome: Outcome
     seq: int | None = None
     request_id: str | None = None
     error: InvalidMessage | None = None
+    review: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -69,11 +73,13 @@ class Acceptance:
     def __init__(
         self, registry: Registry, directory: Directory, *, pepper: bytes,
         count: Callable[[str, str, str, int], None] = lambda tenant, event_type, outcome, number: None,
+        people: People | None = None,
     ) -> None:  # fmt: skip
         self.registry = registry
         self.directory = directory
         self._pepper = pepper
         self._count = count
+        self.people = people
 
     def submit(self, ledger: Ledger, origin: Origin, batch: Sequence[Submitted]) -> list[Verdict]:
         """Accept a batch in a transaction of its own. Returns after the commit."""
@@ -94,6 +100,7 @@ class Acceptance:
             self._authorise(origin, item)
             self.registry.validate(item)
             _check_form(item, read)
+            self._check_people(origin, item)
         except InvalidMessage as error:
             return error
         return item
@@ -108,9 +115,16 @@ class Acceptance:
             self.accept(tx, Origin.hub(origin.tenant), batch.notices)
         return verdicts
 
-    def citizens(self, tx: Transaction) -> Citizens:
-        """The citizens, for one unit of work."""
-        return Citizens(tx, self._pepper)
+    def citizens(self, tx: Transaction, origin: str = "") -> Citizens:
+        """The citizens, for one unit of work. `origin`: who speaks."""
+        return Citizens(tx, self._pepper, self.people, origin)
+
+    def _check_people(self, origin: Origin, event: Event) -> None:
+        for pointer, person in _named(event):
+            refuse_nir(person, pointer)
+            if self.directory.links_sectors(origin.tenant, person):
+                message = "these systems are of sectors that are not linked here"
+                raise InvalidMessage(message, pointer=f"{pointer}/references", code="sectors_not_linked")
 
     def _counted(self, item: Submitted, verdict: Verdict) -> tuple[str, str]:
         known = isinstance(item, Event) and self.registry.versions(item.type)
@@ -136,6 +150,7 @@ class _Found:
     steps: list[dict[str, Any]] = field(default_factory=list)
     echo: bool = False
     event: Event | None = None  # what of the event is spread, when that is not all of it
+    review: tuple[str, ...] = ()
 
 
 class _Batch:
@@ -145,7 +160,7 @@ class _Batch:
         self._directory = acceptance.directory
         self._origin = origin
         self._requests = Requests(tx)
-        self._citizens = acceptance.citizens(tx)
+        self._citizens = acceptance.citizens(tx, origin.name)
         self._marked: set[str] = set()
         self._routes: dict[Facts, Route] = {}
         self.notices: list[Event] = []
@@ -197,7 +212,8 @@ class _Batch:
                 raise Raced("this source and id passed the door just now")
             for step in it.steps:
                 step["seq"] = seq
-            verdicts[place] = Verdict("echo" if it.echo else "accepted", seq, it.request.id if it.request else None)
+            request_id = it.request.id if it.request else None
+            verdicts[place] = Verdict("echo" if it.echo else "accepted", seq, request_id, review=it.review)
         return verdicts
 
     def _work_out(self, event: Event) -> _Found:
@@ -269,13 +285,42 @@ class _Batch:
             found.echo = True
             self._step(found, event, "echo")
             return found
-        if echoes:  # beside a news an echo is no news either
-            found.event = event.with_data({name: value for name, value in event.data.items() if name not in echoes})
+        held = {name for name in values.keys() - echoes if self._is_held(citizen, event, name)}
+        found.review = tuple(sorted(held))
+        if values and len(echoes | held) == len(values):
+            self._step(found, event, "held")
+            return found
+        if echoes or held:  # beside a news an echo is no news either
+            kept_back = echoes | held
+            found.event = event.with_data({name: value for name, value in event.data.items() if name not in kept_back})
         self._route(found, event, request, citizen, marked=citizen.confidential or any(marked))
         self._step(found, event, "change")
-        for name in values.keys() - echoes:
-            self._citizens.learn(citizen, name, values[name], by=self._origin.name, told=found.route.to)
+        system = self._directory.system_of(self._origin.name)
+        for name in values.keys() - echoes - held:
+            self._citizens.learn(
+                citizen, name, values[name], by=self._origin.name, told=found.route.to, system=system,
+                rank=self._rank(event, name),
+            )  # fmt: skip
         return found
+
+    def _is_held(self, citizen: Citizen, event: Event, name: str) -> bool:
+        """Whether a value stands against what the master of its field said: then an operator is asked."""
+        master = self._directory.master_of(self._origin.tenant, name)
+        if master is None or self._citizens.identities is None:
+            return False
+        system, rank = self._directory.system_of(self._origin.name), self._rank(event, name)
+        if self._origin.internal or system == master:
+            return False
+        if not self._citizens.yields(citizen, name, rank, master=master):
+            return False
+        facts = {"type": event.type, "by": self._origin.name, "master": master, "quality": event.data[name]["quality"]}
+        said = {"type": event.type, "data": {name: event.data[name]}}
+        self._citizens.identities.doubt_value(self._origin.tenant, citizen.id, name, said, facts)
+        return True
+
+    def _rank(self, event: Event, name: str) -> Rank:
+        said, now = event.data[name], self._tx.now
+        return QUALITIES.index(said["quality"]), min(timelines.seconds(said["date"], now), now)
 
     def _is_echo(self, citizen: Citizen, event: Event, name: str) -> bool:
         said = event.data[name]
@@ -454,6 +499,19 @@ def _people(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     agent = record.get("representative", {}).get("person", {}).get("citizen")
     requester = record["requester"].get("citizen")
     return [*record.get("beneficiaries", ()), *(person for person in (requester, agent) if person)]
+
+
+def _named(event: Event) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The people in an event, each with the pointer to them."""
+    data = event.data
+    if isinstance(data.get("citizen"), Mapping):
+        yield "/data/citizen", data["citizen"]
+    for place, person in enumerate(data.get("household", ())):
+        yield f"/data/household/{place}", person
+    record = data.get("request")
+    if event.type == "request.received" and isinstance(record, Mapping):
+        for person in _people(record):
+            yield "/data/request", person
 
 
 def _is_value(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Citizens, as far as routing needs them: the link from each system's identifier to one person of one tenant.
 
-Matching here is exact: a known identifier, else the same pivot identity. Nothing is listed, nothing is searched.
+Matching here is exact: a known identifier, else the same pivot identity. Only who is new to both is compared with those
+who are like them (`hub.people`). Nothing is listed, nothing is searched.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import hmac
 import re
 import unicodedata
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import select
@@ -22,6 +23,9 @@ from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
 from hub.tables import citizen_links, citizen_values, citizens
 from schemas.errors import InvalidMessage
+
+if TYPE_CHECKING:
+    from hub.people import People
 
 ECHO_DAYS = 30
 _REQUIRED = ("family_name", "birthdate")
@@ -36,7 +40,8 @@ _PEOPLE = {
             UNION SELECT (SELECT citizens.id FROM citizens WHERE tenant = :tenant AND pivot = pivots.digest)
             FROM {{pivots(digest text)}}
         )
-        SELECT found.id, citizens.pivot, citizens.confidential, citizens.seen_at, links.system, links.native_id
+        SELECT found.id, citizens.pivot, citizens.confidential, citizens.seen_at, citizens.merged_into,
+            links.system, links.native_id
         FROM found {around}
     """)  # noqa: S608 (the text is our own)
     for dialect, around in around_found("citizens", "citizen_links", "citizen_id").items()
@@ -69,18 +74,27 @@ class Citizen:
     tenant: str
     confidential: bool
     pivot: str | None = None
+    merged_into: str | None = None
 
 
+Rank = tuple[int, float]  # how well a value is known (`QUALITIES`), and of when it is
+QUALITIES = ("declared", "verified", "authoritative")
 Person = Mapping[str, Any]
 Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 
 
 class Citizens:
-    """The citizens that one batch of events concerns: read at once by `prefetch`, written at once by `save`."""
+    """The citizens that one batch of events concerns: read at once by `prefetch`, written at once by `save`.
 
-    def __init__(self, tx: Transaction, pepper: bytes) -> None:
+    Without `people` only the very same identity is matched, and none is kept. `origin`: who speaks."""
+
+    def __init__(self, tx: Transaction, pepper: bytes, people: People | None = None, origin: str = "") -> None:
         self._tx = tx
         self._pepper = pepper
+        self._people = people
+        self._origin = origin
+        self.identities = people.session(tx, origin) if people is not None else None
+        self._group: Callable[[Person], str] | None = None
         self._by_id: dict[str, Citizen] = {}
         self._links: dict[tuple[str, str, str], str] = {}
         self._pivots: dict[tuple[str, str], str] = {}
@@ -100,17 +114,26 @@ class Citizens:
 
     def prefetch(self, tenant: str, people: Sequence[Person], values: Iterable[Said] = ()) -> None:
         """Read what concerns these people, and what is known of these values."""
+        if self._people is not None:
+            self._group = self._people.grouping(tenant, self._origin)
         named = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
         pivots = sorted({(pivot,) for person in people if (pivot := self._pivot_of(person)) is not None})
         statement = _PEOPLE[self._tx.sql.dialect.name]
+        merged: dict[str, str] = {}
         for row in statement.run(self._tx.sql, tenant=tenant, named=named, pivots=pivots).all():
+            if row.merged_into is not None:
+                merged[row.id] = row.merged_into
             if row.id not in self._by_id:
-                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot))
+                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot, row.merged_into))
                 if row.seen_at < self._tx.now - 86_400:
                     self._long_unseen.add(row.id)
             if row.system is not None:
                 self._links[(tenant, row.system, row.native_id)] = row.id
                 self._systems.setdefault(row.id, set()).add(row.system)
+        if merged:
+            self._follow(tenant, merged)
+        if self.identities is not None:
+            self.identities.prefetch(tenant, self._new_among(tenant, people))
         self._read_values({
             (citizen_id, field, digest)
             for person, field, value in values
@@ -124,7 +147,7 @@ class Citizens:
         InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
         pivot = self._pivot_of(person)
         known = self.check(tenant, person)
-        citizen = self._by_id[known] if known else self._open(tenant, pivot)
+        citizen = self._by_id[known] if known else self._meet(tenant, person, pivot)
         if citizen.id in self._long_unseen:
             self._seen.add(citizen.id)
         for reference in person.get("references", ()):
@@ -133,7 +156,12 @@ class Citizens:
             citizen.pivot = pivot
             self._pivots[(tenant, pivot)] = citizen.id
             self._named.append(citizen)
+            if self.identities is not None:
+                self.identities.keep(citizen.id, tenant, person)
         named = [citizen, *self._twin(tenant, pivot, citizen)]
+        if self.identities is not None:
+            for twin in named[1:]:
+                self.identities.doubt(tenant, citizen.id, twin.id, {"score": 100, "fields": []})
         if person.get("confidential") or any(each.confidential for each in named):
             for each in named:
                 self._mark(each)
@@ -173,6 +201,10 @@ class Citizens:
             raise _ambiguous()
         return next(iter(found), None)
 
+    def linked(self, tenant: str, person: Person) -> set[str | None]:
+        """Those who have the identifiers of a record."""
+        return self._linked(tenant, person)
+
     def _known_as(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record; where nobody has, who has its identity."""
         pivot = self._pivot_of(person)
@@ -203,17 +235,27 @@ class Citizens:
         said itself before another said better. `dated`: what it says to be newer than that is news."""
         digest, since = self._digest(value), self._tx.now - ECHO_DAYS * 86_400
         said = self._holders(citizen.id, field, _NOW)
-        known, known_at = said.get(_NOW, (None, since))
+        known, known_at = said.get(_NOW, (None, since))[:2]
         if digest == known or self._holders(citizen.id, field, digest).get(holder, since) > since:
             return True
         own, own_at = said.get(holder, (None, since))
         return bool(digest == own and own_at > since and dated <= known_at)
 
-    def learn(self, citizen: Citizen, field: str, value: Any, *, by: str, told: Sequence[str]) -> None:
-        """This is now the value, as `by` says; `told` are the connections it goes to."""
+    def yields(self, citizen: Citizen, field: str, rank: Rank, *, master: str) -> bool:
+        """Whether what is known of a field was said by its master and is worth at least what another says now."""
+        known = self._holders(citizen.id, field, _NOW).get(_NOW, ())
+        return len(known) > 2 and known[2] == master and tuple(known[3:]) >= rank
+
+    def learn(
+        self, citizen: Citizen, field: str, value: Any, *, by: str, told: Sequence[str], system: str = "",
+        rank: Rank = (0, 0.0),
+    ) -> None:  # fmt: skip
+        """This is now the value, as `by` says; `told` are the connections it goes to. `system` and `rank`: whose value
+        it is, and what it is worth."""
         digest, now = self._digest(value), self._tx.now
         said = self._holders(citizen.id, field, _NOW)
-        said[_NOW] = said[by] = (digest, now)
+        said[_NOW] = (digest, now, system, *rank)
+        said[by] = (digest, now)
         self._learnt.add((citizen.id, field, _NOW))
         if told:
             self._holders(citizen.id, field, digest).update(dict.fromkeys(told, now))
@@ -223,7 +265,7 @@ class Citizens:
         sql, now = self._tx.sql, self._tx.now
         _OPEN.run(sql, [
             {"id": c.id, "tenant": c.tenant, "pivot": c.pivot, "confidential": int(c.confidential), "seen_at": now,
-             "merged_into": None}
+             "merged_into": c.merged_into}
             for c in self._new.values()
         ])  # fmt: skip
         if named := [(c.id, c.pivot) for c in self._named if c.id not in self._new]:
@@ -238,6 +280,52 @@ class Citizens:
              "holders": orjson.dumps(self._values[key]).decode()}
             for key in sorted(self._learnt)
         ])  # fmt: skip
+        if self.identities is not None:
+            self.identities.save()
+
+    def _new_among(self, tenant: str, people: Iterable[Person]) -> list[Person]:
+        """Those with an identity whom nobody linked, and whose very identity is not known."""
+        return [person for person in people if "identity" in person and not self._known_as(tenant, person)]
+
+    def _meet(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
+        """Somebody new; unless they are surely one of those whose identity is like theirs."""
+        citizen = self._open(tenant, pivot)
+        if self.identities is None or pivot is None:
+            return citizen
+        placed = self.identities.place(tenant, person)
+        for other, compared in placed.doubts:
+            self.identities.doubt(tenant, citizen.id, other, compared.explained())
+        self.identities.keep(citizen.id, tenant, person, whole=placed.citizen_id)
+        if placed.citizen_id is None:
+            return citizen
+        self._read([placed.citizen_id])
+        citizen.merged_into = placed.citizen_id
+        self._pivots[(tenant, pivot)] = placed.citizen_id
+        links = [(r["system"], r["id"]) for r in person.get("references", ())]
+        new = [link for link in links if (tenant, *link) not in self._links]
+        self.identities.joined(tenant, citizen.id, placed.citizen_id, new, placed.score)
+        return self._by_id[placed.citizen_id]
+
+    def _follow(self, tenant: str, merged: Mapping[str, str]) -> None:
+        """Whoever was merged into another is that other: for their identifiers, and for their pivot identity."""
+        self._read(merged.values())
+        for key, citizen_id in self._links.items():
+            self._links[key] = merged.get(citizen_id, citizen_id)
+        for gone, kept in merged.items():
+            pivot = self._by_id[gone].pivot
+            if pivot is not None:
+                self._pivots[(tenant, pivot)] = kept
+
+    def _read(self, ids: Iterable[str]) -> None:
+        """Read these citizens, with their links, where that was not done."""
+        unread = sorted(set(ids) - set(self._by_id))
+        for row in self._tx.sql.execute(select(citizens).where(citizens.c.id.in_(unread))) if unread else ():
+            self._admit(Citizen(row.id, row.tenant, bool(row.confidential), row.pivot, row.merged_into))
+            if row.seen_at < self._tx.now - 86_400:
+                self._long_unseen.add(row.id)
+        for row in _IDENTIFIERS.run(self._tx.sql, ids=unread) if unread else ():
+            self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
+            self._systems.setdefault(row.citizen_id, set()).add(row.system)
 
     def _open(self, tenant: str, pivot: str | None) -> Citizen:
         citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
@@ -290,6 +378,8 @@ class Citizens:
             *map(plain, names),
             *(str(identity.get(k, "")) for k in ("gender", "birthdate", "birthplace", "birthcountry")),
         ]
+        if self._group is not None and (sectors := self._group(person)):
+            parts.append(sectors)  # who is known in other sectors is not found
         return hmac.digest(self._pepper, "\x1f".join(parts).encode(), "sha256").hex()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hub.procedures import Procedure
-from hub.settings import ConsumedFields, Mode, Tenant
+from hub.settings import GENERAL, ConsumedFields, Mode, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Member:
     mode: Mode = "live"
     pilot_procedures: tuple[str, ...] = ()
     pilot_citizens: tuple[tuple[str, str], ...] = ()
+    sector: str = GENERAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,44 @@ class Directory:
         self.members = {member.name: member for member in members}
         self.catalogue = catalogue
         self.tenants = tenants
+        self._sectors: dict[str, dict[str, str]] = {}  # by tenant that has any: of each system, what it is linked with
         self._by_type: dict[tuple[str, str], list[Member]] = {}
         for member in self.members.values():
             for event_type in member.consumes:
                 self._by_type.setdefault((member.tenant, event_type), []).append(member)
+            if member.sector != GENERAL and member.tenant in tenants:
+                self._sectors[member.tenant] = {}
+        for member in self.members.values():
+            if member.tenant in self._sectors:
+                self._sectors[member.tenant][member.system] = tenants[member.tenant].linked_with(member.sector)
+
+    def grouping(self, tenant: str, origin: str) -> Callable[[Mapping[str, Any]], str] | None:
+        """What says of a person the sectors among which they may be matched: those of the systems that call them so,
+        else those of who speaks. None where every system is of the general sector."""
+        systems = self._sectors.get(tenant)
+        if systems is None:
+            return None
+        general = self.tenants[tenant].linked_with(GENERAL)
+        own = systems.get(self.system_of(origin), general)
+        return lambda person: next((systems.get(r["system"], general) for r in person.get("references", ())), own)
+
+    def links_sectors(self, tenant: str, person: Mapping[str, Any]) -> bool:
+        """Whether a record names one person by systems of sectors that the tenant does not link."""
+        systems = self._sectors.get(tenant)
+        if systems is None:
+            return False
+        general = self.tenants[tenant].linked_with(GENERAL)
+        return len({systems.get(r["system"], general) for r in person.get("references", ())}) > 1
+
+    def system_of(self, origin: str) -> str:
+        """The system that a connection or client speaks for."""
+        member = self.members.get(origin)
+        return member.system if member is not None else origin.partition(".")[2]
+
+    def master_of(self, tenant: str, name: str) -> str | None:
+        """The system that has authority over a field of an event, as `new_address`; None where nobody has."""
+        known = self.tenants.get(tenant)
+        return known.masters.get(name.removeprefix("new_")) if known is not None else None
 
     def route(self, facts: Facts) -> Route:
         """The connections that get an event, and those that a `confidential` mark keeps it from.

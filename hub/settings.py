@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from hub import communes
 from hub import procedures as catalogue
 from hub.fault import Fault as Fault
 from hub.procedures import Contact as Contact
@@ -31,6 +32,7 @@ from schemas.shape import dotted, nearest, shape_faults
 Environ = Mapping[str, str]
 Table = dict[str, Any]
 Mode = Literal["observe", "pilot", "live"]
+GENERAL = "general"  # the sector of a system that belongs to no other
 Place = tuple[str | int, ...]
 
 _SCHEMA = Path(__file__).with_name("hub.schema.json")
@@ -70,7 +72,8 @@ class ManifestFacts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A legal person served by the hub. `roles`: role named by a procedure → system. `contacts`: by service slug."""
+    """A legal person served by the hub. `roles`: role named by a procedure → system. `contacts`: by service slug.
+    `masters`: field → the system that has authority over it. `link_sectors`: sectors that know a person as the same."""
 
     slug: str
     label: str
@@ -78,6 +81,14 @@ class Tenant:
     insee: str
     roles: Mapping[str, str] = field(default_factory=dict)
     contacts: Mapping[str, Contact] = field(default_factory=dict)
+    masters: Mapping[str, str] = field(default_factory=dict)
+    link_sectors: tuple[tuple[str, ...], ...] = ()
+
+    def linked_with(self, sector: str) -> str:
+        """The sectors whose systems may know a person of this sector as the same, in one name; the general sector by
+        itself has none."""
+        group = next((group for group in self.link_sectors if sector in group), (sector,))
+        return "" if group == (GENERAL,) else "+".join(sorted(group))
 
     def system_for(self, role: str) -> str:
         """The system that plays `role` here: the one named in `roles`, else a system of that very name."""
@@ -117,6 +128,7 @@ class Connection:
     rate: float | None = None
     poll_seconds: float | None = None
     label: str | None = None
+    sector: str = GENERAL
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -168,6 +180,7 @@ class HubSettings:
     procedures_dir: Path | None
     retention: Retention = Retention()
     connectors_dir: Path | None = None
+    communes_file: Path | None = None
     grants_dir: Path | None = None
 
 
@@ -317,6 +330,7 @@ class _Reading:
             procedures_dir=procedures_dir,
             retention=Retention(**table.get("retention", {})),
             connectors_dir=self._folder(table, "connectors_dir"),
+            communes_file=self._communes_file(table),
             grants_dir=self._folder(table, "grants_dir"),
         )
         self._distinct_systems(settings.connections.values())
@@ -331,7 +345,17 @@ class _Reading:
         return Tenant(
             slug, item.get("label", ""), item.get("siret", ""), item.get("insee", ""),
             MappingProxyType(item.get("roles", {})), MappingProxyType(contacts),
+            MappingProxyType(item.get("masters", {})), self._link_sectors(slug, item.get("link_sectors", [])),
         )  # fmt: skip
+
+    def _link_sectors(self, slug: str, groups: list[list[str]]) -> tuple[tuple[str, ...], ...]:
+        """A sector stands in one group: who is known in two sectors is one person in both, so groups do not overlap."""
+        named: set[str] = set()
+        for place, group in enumerate(groups):
+            for sector in sorted(named & set(group)):
+                self.fault(f"tenants.{slug}.link_sectors[{place}]", f'"{sector}" is in another group already')
+            named |= set(group)
+        return tuple(tuple(group) for group in groups)
 
     def _database(self, table: Table) -> str:
         url: str = table["database"]
@@ -439,6 +463,16 @@ class _Reading:
             self.fault(key, "no such folder")
         return folder
 
+    def _communes_file(self, table: Table) -> Path | None:
+        if "communes_file" not in table:
+            return None
+        file: Path = self.path.parent / table["communes_file"]
+        try:
+            communes.load(file)
+        except ConfigError as error:
+            self.fault("communes_file", error.reason)
+        return file
+
     def _contacts(self, settings: HubSettings) -> None:
         """Where the hub sends acknowledgements, R112-5 wants each service's address and telephone on them."""
         if any(fault.key == "procedures_dir" for fault in self.found()):
@@ -484,6 +518,7 @@ class _Reading:
             rate=item.get("rate"),
             poll_seconds=item.get("poll_seconds"),
             label=item.get("label"),
+            sector=item.get("sector", GENERAL),
             settings=MappingProxyType(settings),
         )  # fmt: skip
 

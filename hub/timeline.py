@@ -117,6 +117,8 @@ def _sentence(step: Mapping[str, Any], label: Labels) -> str:
         return f"{text} — {_MARKS[step['mark']]}" if step.get("mark") else text
     if kind == "echo":
         return f"{origin} répète ce que la plateforme lui a appris : rien n'est envoyé"
+    if kind == "held":
+        return f"{origin} contredit le système qui fait référence : un opérateur doit trancher"
     if kind == "withheld":
         reason = str(step["reason"])
         return reason[:1].upper() + reason[1:]

@@ -22,7 +22,7 @@ from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
-from hub import clients, database, procedures, webhooks
+from hub import clients, communes, database, procedures, webhooks
 from hub.accept import Acceptance
 from hub.cipher import BodyCipher, derived
 from hub.desk import OBSERVED, Desk
@@ -34,6 +34,7 @@ from hub.inlet import Inlet
 from hub.journal import Journal
 from hub.keys import PersonKeys
 from hub.metrics import Metrics
+from hub.people import People
 from hub.poller import Poller
 from hub.retention import Keeper
 from hub.services import Batcher, Services
@@ -141,7 +142,15 @@ class Hub:
         )
         self.raccordements: dict[str, Raccordement] = {}
         pepper = derived(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
-        self.acceptance = Acceptance(self.registry, self._directory([]), pepper=pepper, count=self.metrics.accepted)
+        references = derived(key, "unefois citizen references") if key else _DEVELOPMENT_MASTER
+        movements = communes.load(settings.communes_file) if settings.communes_file else None
+        self.people = People(
+            self.keys, pepper, references, communes=movements,
+            grouping=lambda tenant, origin: self.acceptance.directory.grouping(tenant, origin),
+        )  # fmt: skip
+        self.acceptance = Acceptance(
+            self.registry, self._directory([]), pepper=pepper, count=self.metrics.accepted, people=self.people
+        )
         self.desk = Desk(self.acceptance, self._broker_users)
         self.batcher = Batcher(self.ledger, self.acceptance)
         self.relay = Relay(self.ledger, self.bus, self.desk, owner=self.owner)
@@ -211,6 +220,7 @@ class Hub:
             member = Member(
                 name, item.tenant, item.system, label, {c.type: c for c in consumes}, item.procedures, manifest.outside,
                 manifest.publishes, (), item.mode, item.pilot_procedures, item.pilot_citizens,
+                item.sector,
             )  # fmt: skip
             yield name, (self._raccordement(name, item.tenant, item.system, manifest, item.settings, item), member)
 

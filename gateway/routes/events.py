@@ -125,6 +125,8 @@ def _said(item: Submitted, verdict: Verdict) -> dict[str, Any]:
         line["sequence"] = verdict.seq
     if verdict.request_id is not None:
         line["request"] = verdict.request_id
+    if verdict.review:
+        line["review"] = list(verdict.review)
     if verdict.error is not None:
         line["problem"] = problem_of(verdict.error).body()
     return line

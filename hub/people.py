@@ -1,0 +1,340 @@
+"""The people the hub knows: their identities at rest, how somebody is found among them, and what clients call them.
+
+Not a population file: nothing lists people, and nobody is found by a name alone. An identity is sealed under the key of
+its person; alike identities meet by keyed digests. Who is known by a link or by the very same identity never comes
+here: that is the road of `hub.citizens`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from sqlalchemy import or_, select
+
+from bus.ledger import Transaction
+from bus.sql import Insert, Statement
+from hub.citizens import Citizens, Person
+from hub.communes import Communes, own
+from hub.keys import Item, PersonKeys
+from hub.matching import REVIEW, Comparison, Form, blocks, compare, refuse_nir
+from hub.tables import citizen_blocks, citizen_identities, citizen_links, citizen_merges, citizen_reviews, citizens
+from schemas.errors import InvalidMessage
+
+MOST = 32  # people under one block: what more of them share says nothing about any
+_ASKED = 3  # the likest, of whom an operator is asked
+_IDENTITY = b"identity:"
+_VALUE = b"review:"
+Grouping = Callable[[str, str], Callable[[Person], str] | None]
+"""Of a tenant and who speaks: what says of a person the sectors, named together, among which they may be matched. None
+where the tenant declares no sectors."""
+
+_CANDIDATES = {
+    dialect: Statement(f"""
+        SELECT wanted.block, (SELECT {gathered} FROM (
+            SELECT citizen_id FROM citizen_blocks WHERE citizen_blocks.block = wanted.block LIMIT {MOST + 1}
+        ) AS found) AS ids FROM {{wanted(block text)}}
+    """)  # noqa: S608 (the text is our own)
+    for dialect, gathered in {
+        "sqlite": "json_group_array(citizen_id)",
+        "postgresql": "array_to_json(array_agg(citizen_id))::text",
+    }.items()
+}
+_SEALED = Statement("""
+    SELECT citizens.id, citizens.merged_into, citizen_identities.sealed FROM citizens
+    JOIN citizen_identities ON citizen_identities.citizen_id = citizens.id WHERE citizens.id {ids:text}
+""")
+_NAMED = Statement("SELECT citizen_id, system, native_id FROM citizen_links WHERE citizen_id {ids:text}")
+_KEEP = Insert(citizen_identities, conflict="DO NOTHING")
+_MEET = Insert(citizen_blocks, conflict="DO NOTHING")
+_ASK = Insert(citizen_reviews, conflict="DO NOTHING")
+_MERGE = Insert(citizen_merges, conflict="DO NOTHING")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where somebody new belongs: with `citizen_id`; or nowhere for certain, and perhaps with those in `doubts`."""
+
+    citizen_id: str | None = None
+    score: int = 0
+    doubts: tuple[tuple[str, Comparison], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Who was asked for. `citizen_id` is None unless `matched`; `ambiguous`: somebody, or one of several, perhaps."""
+
+    citizen_id: str | None
+    verdict: Literal["matched", "new", "ambiguous"]
+
+
+def reference_of(key: bytes, client_id: str, citizen_id: str) -> str:
+    """What one client calls a citizen: the same each time, and nothing that another client could compare with its own.
+    `key`: 32 bytes. Made by encryption (AES-SIV, RFC 5297) and kept nowhere."""
+    sealed = AESSIV(key).encrypt(uuid.UUID(citizen_id).bytes, [client_id.encode()])
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def citizen_of(key: bytes, client_id: str, reference: str) -> str | None:
+    """The citizen whom a client calls so; None when the hub gave this client no such reference."""
+    try:
+        sealed = base64.b64decode(reference + "=" * (-len(reference) % 4), altchars=b"-_", validate=True)
+        return str(uuid.UUID(bytes=AESSIV(key).decrypt(sealed, [client_id.encode()])))
+    except (InvalidTag, binascii.Error, ValueError):
+        return None
+
+
+class People:
+    """`pepper` keys the digests, `key` (32 bytes) the references. `grouping` says among whom somebody is matched."""
+
+    def __init__(
+        self, keys: PersonKeys, pepper: bytes, key: bytes, *, communes: Communes | None = None,
+        grouping: Grouping = lambda tenant, origin: None,
+    ) -> None:  # fmt: skip
+        self.keys, self.pepper, self.grouping = keys, pepper, grouping
+        self.communes = communes or own()
+        self._key = key
+
+    def session(self, tx: Transaction, origin: str = "") -> Identities:
+        """For one unit of work. `origin`: who speaks in it."""
+        return Identities(tx, self, origin)
+
+    def reference_of(self, client_id: str, citizen_id: str) -> str:
+        return reference_of(self._key, client_id, citizen_id)
+
+    def citizen_of(self, client_id: str, reference: str) -> str | None:
+        """As the function of this name. After a merge, an old reference gives who is no more: see `followed`."""
+        return citizen_of(self._key, client_id, reference)
+
+    def followed(self, tx: Transaction, citizen_id: str) -> str | None:
+        """Who this is now: the same, or whom they were merged into. None when there is nobody."""
+        row = tx.sql.execute(select(citizens.c.id, citizens.c.merged_into).where(citizens.c.id == citizen_id)).first()
+        return (row.merged_into or row.id) if row is not None else None
+
+    def members(self, tx: Transaction, citizen_id: str) -> list[str]:
+        """Every id under which things are kept about this person: their own, and those merged into it."""
+        whole = self.followed(tx, citizen_id)
+        query = select(citizens.c.id).where(or_(citizens.c.id == whole, citizens.c.merged_into == whole))
+        return sorted(tx.sql.execute(query).scalars())
+
+    def tenant_of(self, tx: Transaction, citizen_id: str) -> str | None:
+        return tx.sql.execute(select(citizens.c.tenant).where(citizens.c.id == citizen_id)).scalar_one_or_none()
+
+    def is_confidential(self, tx: Transaction, citizen_id: str) -> bool:
+        marks = select(citizens.c.confidential).where(citizens.c.id.in_(self.members(tx, citizen_id)))
+        return any(tx.sql.execute(marks).scalars())
+
+    def identity_of(self, tx: Transaction, citizen_id: str) -> Mapping[str, Any] | None:
+        """The identity as it was first told (`identity` record); None when it never was, or was erased."""
+        ids = self.members(tx, citizen_id)
+        known = self.identities(tx, ids)
+        return known.get(self.followed(tx, citizen_id) or "") or next(iter(known.values()), None)
+
+    def identities(self, tx: Transaction, ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Those of these ids that have one."""
+        rows = _SEALED.run(tx.sql, ids=sorted(ids)).all()
+        items: list[Item] = [(row.id, bytes(row.sealed), _IDENTITY + row.id.encode()) for row in rows]
+        opened = zip(rows, self.keys.open_many(tx, items), strict=True)
+        return {row.id: orjson.loads(plain) for row, plain in opened if plain is not None}
+
+    def native_ids(self, tx: Transaction, tenant: str, citizen_id: str) -> Mapping[str, str]:
+        """By system, what it calls this person; where a system has several identifiers, the first in order."""
+        rows = select(citizen_links.c.system, citizen_links.c.native_id).where(
+            citizen_links.c.tenant == tenant, citizen_links.c.citizen_id.in_(self.members(tx, citizen_id))
+        )
+        found: dict[str, str] = {}
+        for system, native in tx.sql.execute(rows.order_by(citizen_links.c.system, citizen_links.c.native_id)):
+            found.setdefault(system, native)
+        return found
+
+    def find(
+        self, tx: Transaction, tenant: str, *, identity: Mapping[str, Any] | None,
+        references: Sequence[Mapping[str, str]], reference: str | None, client_id: str,
+    ) -> Found:  # fmt: skip
+        """Who is meant by what a client says. Changes nothing. All that is said must agree: a reference beside the
+        identity of somebody else is ambiguous. InvalidMessage `nir_not_allowed`."""
+        person = {"references": list(references)} | ({"identity": identity} if identity else {})
+        refuse_nir(person, "/citizen")
+        claimed = self._claimed(tx, tenant, client_id, reference)
+        if reference is not None and claimed is None:
+            return Found(None, "ambiguous" if identity else "new")
+        book = Citizens(tx, self.pepper, self, f"{tenant}.{client_id}")
+        book.prefetch(tenant, [person])
+        try:
+            known = book.check(tenant, person)
+        except InvalidMessage:
+            return Found(None, "ambiguous")
+        if claimed is not None or (known is not None and references):
+            return self._agreed(tx, {claimed, known} - {None}, identity, book.linked(tenant, person))
+        if known is not None:
+            return Found(known, "matched")
+        assert book.identities is not None
+        placed = book.identities.place(tenant, person)
+        if placed.citizen_id is not None:
+            return Found(placed.citizen_id, "matched")
+        return Found(None, "ambiguous" if placed.doubts else "new")
+
+    def _claimed(self, tx: Transaction, tenant: str, client_id: str, reference: str | None) -> str | None:
+        citizen_id = self.citizen_of(client_id, reference) if reference is not None else None
+        if citizen_id is None or self.tenant_of(tx, citizen_id) != tenant:
+            return None
+        return self.followed(tx, citizen_id)
+
+    def _agreed(
+        self, tx: Transaction, ids: set[str | None], identity: Mapping[str, Any] | None, linked: set[str | None]
+    ) -> Found:
+        if len(ids | linked) > 1:
+            return Found(None, "ambiguous")
+        citizen_id = ids.pop()
+        assert citizen_id is not None
+        form = Form.of(identity) if identity else None
+        kept = self.identities(tx, self.members(tx, citizen_id)).values() if form else ()
+        scores = [compare(form, other, self.communes).score for one in kept if form and (other := Form.of(one))]
+        return Found(None, "ambiguous") if scores and max(scores) < REVIEW else Found(citizen_id, "matched")
+
+
+class Identities:
+    """Of one unit of work: the people like those whom it meets for the first time, read at once by `prefetch`; what is
+    to be kept of the new ones, and asked about them, written at once by `save`."""
+
+    def __init__(self, tx: Transaction, people: People, origin: str) -> None:
+        self._tx, self._people, self._origin = tx, people, origin
+        self._forms: dict[int, tuple[Person, Form | None, tuple[str, ...]]] = {}
+        self._meeting: dict[str, list[str]] = {}  # by block; one that too many share is empty
+        self._known: dict[str, tuple[Form, str]] = {}  # by the id of an identity: its form, and whose it is
+        self._natives: dict[str, dict[str, set[str]]] = {}  # by person and system
+        self._kept: list[tuple[str, Mapping[str, Any]]] = []
+        self._blocks: list[dict[str, str]] = []
+        self._asked: dict[str, dict[str, Any]] = {}
+        self._values: list[tuple[str, Item]] = []
+        self._merges: list[dict[str, Any]] = []
+
+    def prefetch(self, tenant: str, persons: Iterable[Person]) -> None:
+        """Read who is like these people."""
+        wanted = {block for person in persons for block in self._form(tenant, person)[1]} - set(self._meeting)
+        if not wanted:
+            return
+        self._meeting |= {block: [] for block in wanted}
+        statement = _CANDIDATES[self._tx.sql.dialect.name]
+        found: dict[str, list[str]] = {}
+        for row in statement.run(self._tx.sql, wanted=[(block,) for block in sorted(wanted)]):
+            ids = orjson.loads(row.ids or "[]")
+            if ids and len(ids) <= MOST:
+                found[row.block] = ids
+        self._read({citizen_id for ids in found.values() for citizen_id in ids})
+        self._meeting |= found
+
+    def place(self, tenant: str, person: Person) -> Placed:
+        """Where somebody whom nobody linked, and whose very identity is not known, belongs. Called after `prefetch`."""
+        form, meeting = self._form(tenant, person)
+        if form is None:
+            return Placed()
+        likely = Counter(one for block in meeting for one in self._meeting.get(block, ())[:MOST])
+        best: dict[str, Comparison] = {}
+        for identity, _ in likely.most_common(MOST):
+            if identity in self._known:
+                other, whole = self._known[identity]
+                compared = self._compared(form, other, whole, person)
+                if whole not in best or compared.score > best[whole].score:
+                    best[whole] = compared
+        ranked = sorted(best.items(), key=lambda one: -one[1].score)
+        links = [one for one in ranked if one[1].verdict == "link"]
+        if len(links) == 1:
+            return Placed(links[0][0], links[0][1].score)
+        return Placed(doubts=tuple(one for one in ranked if one[1].verdict != "new")[:_ASKED])
+
+    def keep(self, citizen_id: str, tenant: str, person: Person, *, whole: str | None = None) -> None:
+        """This is the identity of a citizen, who belongs to `whole`: themselves, unless told."""
+        form, meeting = self._form(tenant, person)
+        if form is None:
+            return
+        self._kept.append((citizen_id, person["identity"]))
+        self._blocks += [{"block": block, "citizen_id": citizen_id} for block in meeting]
+        self._known[citizen_id] = (form, whole or citizen_id)
+        for reference in person.get("references", ()):
+            self._name(whole or citizen_id, reference["system"], reference["id"])
+        for block in meeting:
+            self._meeting.setdefault(block, []).append(citizen_id)
+
+    def joined(self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int) -> None:
+        """The hub linked somebody by itself: it can be taken back like any merge."""
+        moved = orjson.dumps({"links": links, "score": score}).decode()
+        row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": moved, "actor": "hub", "at": self._tx.now}
+        self._merges.append(row)
+
+    def doubt(self, tenant: str, citizen_id: str, other_id: str, facts: Mapping[str, Any]) -> None:
+        """An operator must say whether these two are one person, unless one did already."""
+        first, second = sorted((citizen_id, other_id))
+        self._ask(tenant, "person", (first, second), facts, citizen_id=first, other_id=second)
+
+    def doubt_value(
+        self, tenant: str, citizen_id: str, field: str, said: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> None:
+        """An operator must say whether this value is to be taken, though who is master of the field says otherwise."""
+        content = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+        digest = hashlib.sha256(self._people.pepper + content).hexdigest()
+        review = self._ask(tenant, "value", (citizen_id, field, digest), facts, citizen_id=citizen_id, field=field)
+        self._values.append((review, (citizen_id, content, _VALUE + review.encode())))
+
+    def save(self) -> None:
+        tx, keys = self._tx, self._people.keys
+        items: list[Item] = [(who, orjson.dumps(what), _IDENTITY + who.encode()) for who, what in self._kept]
+        sealed = keys.seal_many(tx, [*items, *(item for _, item in self._values)])
+        for (review, _), content in zip(self._values, sealed[len(items) :], strict=True):
+            self._asked[review]["sealed"] = content
+        kept = zip(self._kept, sealed[: len(items)], strict=True)
+        _KEEP.run(tx.sql, [{"citizen_id": who, "sealed": content} for (who, _), content in kept])
+        _MEET.run(tx.sql, self._blocks)
+        _MERGE.run(tx.sql, self._merges)
+        _ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)])
+
+    def _compared(self, form: Form, other: Form, whole: str, person: Person) -> Comparison:
+        compared = compare(form, other, self._people.communes)
+        natives = self._natives.get(whole, {})
+        if any(r["id"] not in natives.get(r["system"], {r["id"]}) for r in person.get("references", ())):
+            return compared.and_also("identifier", "differ")  # their own system tells them apart
+        return compared
+
+    def _form(self, tenant: str, person: Person) -> tuple[Form | None, tuple[str, ...]]:
+        found = self._forms.get(id(person))
+        if found is None:
+            form = Form.of(person.get("identity") or {})
+            group = self._people.grouping(tenant, self._origin)
+            scope = f"{tenant}\x1f{group(person) if group else ''}"
+            meeting = tuple(blocks(form, self._people.pepper, scope)) if form else ()
+            found = self._forms[id(person)] = (person, form, meeting)
+        return found[1], found[2]
+
+    def _read(self, ids: set[str]) -> None:
+        """The identities of these people, and what systems call them."""
+        unread = sorted(ids - set(self._known))
+        rows = _SEALED.run(self._tx.sql, ids=unread).all() if unread else []
+        items: list[Item] = [(row.id, bytes(row.sealed), _IDENTITY + row.id.encode()) for row in rows]
+        for row, plain in zip(rows, self._people.keys.open_many(self._tx, items), strict=True):
+            form = Form.of(orjson.loads(plain)) if plain is not None else None
+            if form is not None:
+                self._known[row.id] = (form, row.merged_into or row.id)
+        whole = sorted({owner for _, owner in self._known.values()} - set(self._natives))
+        for row in _NAMED.run(self._tx.sql, ids=whole) if whole else ():
+            self._name(row.citizen_id, row.system, row.native_id)
+
+    def _name(self, citizen_id: str, system: str, native_id: str) -> None:
+        self._natives.setdefault(citizen_id, {}).setdefault(system, set()).add(native_id)
+
+    def _ask(self, tenant: str, kind: str, about: Sequence[str], facts: Mapping[str, Any], **names: str) -> str:
+        review = hashlib.sha256("\x1f".join((tenant, kind, *about)).encode()).hexdigest()[:32]
+        self._asked.setdefault(review, {
+            "id": review, "tenant": tenant, "kind": kind, "state": "open", "other_id": None, "field": None,
+            "facts": orjson.dumps(facts).decode(), "sealed": None, "origin": self._origin, "opened_at": self._tx.now,
+            "decided_at": None, "decided_by": None, **names,
+        })  # fmt: skip
+        return review
