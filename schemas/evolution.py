@@ -2,9 +2,10 @@
 
 A published schema file never changes (title, description and examples apart) and never goes away: a change is a new
 version beside it. A new version of an event type is compatible with every earlier one, in both directions, or comes
-with converters in both directions. Compatible is said with the two faces of a schema: writers keep to the closed one,
-readers use the open one. *Backward*: a reader of the newer version accepts what a writer of the older one wrote.
-*Forward*: a reader of the older version accepts what a writer of the newer one wrote.
+with converters in both directions; one of an evidence type is compatible with every earlier one. Compatible is said
+with the two faces of a schema: writers keep to the closed one, readers use the open one. *Backward*: a reader of the
+newer version accepts what a writer of the older one wrote. *Forward*: a reader of the older version accepts what a
+writer of the newer one wrote.
 
 Each finding is shown by a document that the writer's schema accepts and the reader's refuses, checked with the
 validators; where none could be made, the finding says so and stands.
@@ -132,7 +133,20 @@ def _tampered(released: Path) -> Iterator[Change]:
 
 
 def _ruling(schema: Schema) -> Any:
-    return rewritten(schema, lambda part: {name: value for name, value in part.items() if name not in _WORDS})
+    def wordless(part: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in part.items() if name not in _WORDS}
+
+    handling = _handled(schema)
+    return wordless(rewritten(schema, wordless)) | ({"x-unefois": handling} if handling is not None else {})
+
+
+def _handled(schema: Schema) -> Any:
+    """How the hub treats the type, without the French words that evidence is shown by."""
+    ours = schema.get("x-unefois")
+    if not isinstance(ours, Mapping) or "parameters" not in ours:
+        return ours
+    kept = {name: value for name, value in ours.items() if name not in ("label", "fields")}
+    return kept | {"parameters": _ruling(kept["parameters"])}
 
 
 @dataclass(frozen=True)
@@ -184,6 +198,16 @@ class _Comparison:
                 if not self.old.known(event_type, newer):
                     for older in (number for number in numbers if number < newer):
                         yield from self._step(event_type, older, newer)
+        for evidence_type in self.new.evidence_types():
+            yield from self._evidence(evidence_type)
+
+    def _evidence(self, evidence_type: str) -> Iterator[Change]:
+        numbers = self.new.evidence_versions(evidence_type)
+        fresh = [number for number in numbers if number not in self.old.evidence_versions(evidence_type)]
+        for newer, older in ((newer, older) for newer in fresh for older in numbers if older < newer):
+            before, after = (self.new.evidence(evidence_type, number) for number in (older, newer))
+            name, against = (f"evidence/{evidence_type}.v{number}.json" for number in (newer, older))
+            yield from self._both_faces(name, against, (self.new, before), (self.new, after))
 
     def _step(self, event_type: str, older: int, newer: int) -> Iterator[Change]:
         before, after = (self.new.schema(event_type, version) for version in (older, newer))
@@ -197,8 +221,10 @@ class _Comparison:
             yield from self._both_faces(name, against, (self.new, before), (self.new, after))
 
     def _handling(self, name: str, against: str, before: Schema, after: Schema) -> Iterator[Change]:
-        if before.get("x-unefois") != after.get("x-unefois"):
+        if _handled(before) != _handled(after):
             sentence = "the order of a type is settled once: events on their way would change place"
+            if name.startswith("evidence/"):
+                sentence = "how evidence is asked for, and whether it is sensitive, is settled with its version"
             yield Change(name, against, "$", "handling-changed", "", sentence, None, _NOT_OF_DOCUMENTS)
 
     def _converted(self, event_type: str, origin: int, target: int) -> Iterator[Change]:
