@@ -71,6 +71,12 @@ def _manifest(raw: Mapping[str, Any], folder: str, registry: Registry) -> Iterat
     for position, consumed in enumerate(raw["consumes"]):
         for key, message in _consumed(consumed, registry):
             yield f"consumes[{position}].{key}", message
+    answered = raw.get("answers", ())
+    for position, answer in enumerate(answered):
+        for key, message in _answered(answer, registry):
+            yield f"answers[{position}].{key}", message
+        if any((answer["type"], answer["version"]) == (one["type"], one["version"]) for one in answered[:position]):
+            yield f"answers[{position}].type", "is already answered above: say all its fields at one place"
 
 
 def _consumed(consumed: Mapping[str, Any], registry: Registry) -> Iterator[Found]:
@@ -88,6 +94,20 @@ def _consumed(consumed: Mapping[str, Any], registry: Registry) -> Iterator[Found
     for position, slug in enumerate(consumed.get("procedures", ())):
         if slug not in slugs:
             yield f"procedures[{position}]", f'no procedure "{slug}" in the catalogue{nearest(slug, slugs)}'
+
+
+def _answered(answered: Mapping[str, Any], registry: Registry) -> Iterator[Found]:
+    evidence_type, version = answered["type"], answered["version"]
+    versions = registry.evidence_versions(evidence_type)
+    if not versions:
+        yield "type", f'no evidence "{evidence_type}"{nearest(evidence_type, registry.evidence_types())}'
+    elif version not in versions:
+        yield "version", f"{evidence_type} has no version {version}"
+    else:
+        known = registry.evidence_fields(evidence_type, version)
+        for position, name in enumerate(answered["fields"]):
+            if name not in known:
+                yield f"fields[{position}]", f'no field "{name}" in {evidence_type}{nearest(name, known)}'
 
 
 # Pointers

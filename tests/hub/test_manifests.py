@@ -26,6 +26,11 @@ def sound() -> dict[str, Any]:
             {"type": "request.received", "version": 1, "fields": ["/request/form/anything/below"],
              "procedures": ["changement-adresse"]},
         ],
+        "answers": [
+            {"type": "library-card", "version": 1, "fields": ["card_number", "blocked"], "needs": ["reference"],
+             "seconds": 5},
+            {"type": "residence-address", "version": 1, "fields": ["address"]},
+        ],
         "idempotency": "look-up-first",
         "settings": {
             "type": "object",
@@ -95,6 +100,14 @@ def test_a_sound_connector_has_no_fault(connectors: Connectors) -> None:
         (lambda m: m["consumes"][0].update(fields=["citizen"]), "consumes[0].fields[0]", "JSON pointer"),
         (lambda m: m["consumes"][0].update(scope="mine"), "consumes[0].scope", "held"),
         (lambda m: m["consumes"][1].update(procedures=["acte-naisance"]), "consumes[1].procedures[0]", "did you mean"),
+        (lambda m: m["answers"][0].update(type="library-cards"), "answers[0].type", 'did you mean "library-card"'),
+        (lambda m: m["answers"][0].update(type="citizen.address-changed"), "answers[0].type", "no evidence"),
+        (lambda m: m["answers"][1].update(version=7), "answers[1].version", "no version 7"),
+        (lambda m: m["answers"][0].update(fields=["card_numbr"]), "answers[0].fields[0]", 'mean "card_number"'),
+        (lambda m: m["answers"][0].update(fields=[]), "answers[0].fields", "at least 1"),
+        (lambda m: m["answers"][0].update(needs=["name"]), "answers[0].needs[0]", "identity, reference, token"),
+        (lambda m: m["answers"][0].update(seconds=0), "answers[0].seconds", "more than 0"),
+        (lambda m: m["answers"][1].update(m["answers"][0]), "answers[1].type", "already answered"),
         (lambda m: m["settings"].update(properties=3), "settings", "not a JSON Schema"),
         (lambda m: m["settings"].pop("additionalProperties"), "settings.additionalProperties", "missing"),
         (lambda m: m["settings"]["properties"]["url"].pop("description"), "settings.url", "no description"),
@@ -111,6 +124,12 @@ def test_a_fault_of_a_manifest_is_found_at_its_key(
     connectors.write(manifest)
 
     assert message in connectors.keys()[key]
+
+
+def test_a_connector_may_only_answer(connectors: Connectors) -> None:
+    connectors.write(sound() | {"publishes": [], "consumes": [], "idempotency": "none"})
+
+    assert connectors.faults() == []
 
 
 @pytest.mark.parametrize("pointer", ["/new_address/value/city", "/citizen/identity/family_name", "/household"])
