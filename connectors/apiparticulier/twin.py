@@ -31,6 +31,7 @@ _SAID: Mapping[str, tuple[int, str, str, str]] = {
     "00105": (401, "Jeton sur liste noire", "Votre jeton est sur liste noire.", ""),
     "00015": (409, "Conflit", "Une requête associé à votre jeton est déjà en cours de traitement.", ""),
     "00203": (422, "Entité non traitable", "Le paramètre est obligatoire", ""),
+    "00360": (422, "Entité non traitable", "Le numéro d'INE n'est pas correctement formatté", ""),
     "00366": (422, "Entité non traitable", "Un ou plusieurs paramètres de civilité ne sont pas formatés", ""),
     "00391": (422, "Entité non traitable", "Les paramètres d'identité correspondent à plusieurs personnes.", ""),
     "00419": (422, "Entité non traitable", "Les paramètres codeEtablissement et périmètre sont incohérents", ""),
@@ -55,13 +56,14 @@ _SAID: Mapping[str, tuple[int, str, str, str]] = {
 @dataclass(frozen=True, slots=True)
 class _Rule:
     """What one operation demands in identity mode; `unknown`: its code for nobody. `scopes`: which scope gives which
-    field of the answer."""
+    field of the answer. `modes`: the ways to ask it."""
 
     needs: tuple[str, ...]
     takes: tuple[str, ...] = ()
     unknown: str = "35003"
     most_names: int = 3
     scopes: Mapping[str, str] = field(default_factory=dict)
+    modes: tuple[str, ...] = ("identite", "france_connect")
 
 
 def _benefit(*scopes: tuple[str, str], unknown: str = "35003", takes: tuple[str, ...] = ()) -> _Rule:
@@ -83,6 +85,7 @@ _RULES: Mapping[str, _Rule] = {
     "/v3/mesri/statut_etudiant": _Rule(
         (*_CIVIL, *_BIRTH), _PLACE, "25003", most_names=1,
         scopes={"identite": "mesri_identite", "admissions": "mesri_admissions"},
+        modes=("identite", "france_connect", "ine"),
     ),
     "/v4/cnous/etudiant_boursier": _Rule(
         ("nomNaissance", "prenoms[]", *_BIRTH), ("sexeEtatCivil", *_PLACE), "26003",
@@ -91,13 +94,15 @@ _RULES: Mapping[str, _Rule] = {
             "etablissement_etudes": "cnous_ville_etudes", "echelon_bourse": "cnous_echelon_bourse",
             "email": "cnous_email", "identite": "cnous_identite",
         },
+        modes=("identite", "france_connect", "ine"),
     ),
     "/v4/men/scolarites": _Rule(
         (*_CIVIL, *_BIRTH, "anneeScolaire"),
         ("codeEtablissement", "degreEtablissement", "codesBcnDepartements[]", "codesBcnRegions[]"), "30003",
+        modes=("identite",),
     ),
     "/v3/france_travail/statut": _Rule(
-        ("identifiant",), unknown="24003",
+        ("identifiant",), unknown="24003", modes=("identifiant",),
         scopes={"identite": "pole_emploi_identite", "contact": "pole_emploi_contact",
                 "adresse": "pole_emploi_adresse", "inscription": "pole_emploi_inscription"},
     ),
@@ -150,9 +155,14 @@ class ApiParticulierTwin(HttpTwin):
         return Secret(token)
 
     def say(self, code: str, times: int = 1, *, on: str = "", title: str = "") -> None:
-        """Let the next `times` calls whose path holds `on` answer with this code of `_SAID`."""
+        """Let the next `times` calls whose path holds `on` answer with one of `codes`."""
         with self.lock:
             self._errors += [(on, code, title)] * times
+
+    @staticmethod
+    def codes() -> Sequence[str]:
+        """What `say` takes."""
+        return tuple(_SAID)
 
     @route("GET", "/{path:rest}")
     def _ask(self, call: TwinCall, path: str) -> TwinAnswer:
@@ -199,9 +209,9 @@ class ApiParticulierTwin(HttpTwin):
         if sample is not None:
             return sample
         rule = _RULES.get(base)
-        if rule is None or (mode == "identifiant") != (rule.needs == ("identifiant",)):
+        if rule is None or mode not in rule.modes:
             return self.not_found(TwinCall("GET", base, {}, {}, b""))
-        fault = _fault(rule, query)
+        fault = _number_fault(query) if mode == "ine" else _fault(rule, query)
         if fault is not None:
             return fault
         found = [person for person in self.people if _same(person, query)]
@@ -216,9 +226,9 @@ class ApiParticulierTwin(HttpTwin):
     ) -> TwinAnswer:
         """What the twin knows of one person, without what no scope gives."""
         if "answers" not in person:
-            return self._sample(f"{base}/{mode}", person) or _error(_RULES[base].unknown)
+            return self._sample(f"{base}/{mode}", person) or _error(_RULES[base].unknown)  # one of the samples
         code, data = person.get("errors", {}).get(base), person["answers"].get(base)
-        if base not in _RULES:
+        if base not in _RULES or mode not in _RULES[base].modes:
             return self.not_found(TwinCall("GET", base, {}, {}, b""))
         if code or data is None:
             return _error(code or _RULES[base].unknown)
@@ -297,10 +307,15 @@ def _fault(rule: _Rule, query: Mapping[str, list[str]]) -> TwinAnswer | None:
     return None
 
 
+def _number_fault(query: Mapping[str, list[str]]) -> TwinAnswer | None:
+    return None if re.fullmatch(r"[0-9a-zA-Z]{11}", query.get("ine", [""])[0]) else _error("00360")
+
+
 def _same(person: Mapping[str, Any], query: Mapping[str, list[str]]) -> bool:
     """Whether the parameters name this person: what they say must be so, accents and capitals apart."""
-    if "identifiant" in query:
-        return bool(query["identifiant"][0] == person.get("identifier"))
+    for name, own in (("identifiant", "identifier"), ("ine", "ine")):
+        if name in query:
+            return bool(query[name][0] == person.get(own))
     identity = person["identity"]
     names = [_folded(name) for name in query["prenoms[]"]]
     if _folded(query["nomNaissance"][0]) != _folded(identity["family_name"]):
@@ -336,6 +351,8 @@ def _granted(scope: str, scopes: frozenset[str]) -> bool:
 def _covers(params: Mapping[str, Any], due: Mapping[str, Any]) -> bool:
     for name, value in due.items():
         given = params.get(name, params.get(f"{name}[]"))
+        if name == "anneeScolaire" and given is not None:
+            given = str(given)[:4]  # 2025 and 2025-2026 are the same school year
         if given is None or _texts(given) != _texts(value):
             return False
     return True

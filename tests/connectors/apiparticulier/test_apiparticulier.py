@@ -320,6 +320,18 @@ def test_the_identifier_of_another_person_matches_nobody(twin: ApiParticulierTwi
     assert ask(connect(twin), question(twin, "tavernost", "job-seeker-status", reference="gaspard.tavernost"))
 
 
+def test_a_student_may_be_named_by_the_national_number_if_it_is_theirs(twin: ApiParticulierTwin) -> None:
+    stated = {"ine": "0939000000A"}
+    for evidence in ("student-status", "scholarship"):
+        assert ask(connect(twin), question(twin, "quenneville", evidence, parameters=stated))
+        with pytest.raises(NotMatched):
+            connect(twin).answer(question(twin, "corvisart", evidence, parameters=stated))
+    assert twin.asked[0] == ("/v3/mesri/statut_etudiant/ine", {"recipient": ["21930001100018"], "ine": ["0939000000A"]})
+    with pytest.raises(Refused) as caught:
+        connect(twin).answer(question(twin, "quenneville", "scholarship", parameters={"ine": "court"}))
+    assert caught.value.native == "00360"
+
+
 # FranceConnect
 
 
