@@ -13,19 +13,27 @@ import contextlib
 import copy
 import io
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
 from connectors.sdk import Connector, Inbound, Secret, connector_class
+from connectors.sdk.manifest import Answered
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
+from schemas.exchange import AuthorisationExpired, Evidence, NotMatched, Question
 from schemas.registry import Registry
 
 _LONGEST_ANSWER = 300
 _SHORTEST_SECRET = 4
+_SHORTEST_NAME = 4
+_HURRY = 0.3  # seconds that a question has left when its source is made slow
+_SLACK = 1.5  # by which an answer may pass its deadline: the machine may be busy
+_EVERY = 1000  # calls
+_NONSENSE = ("html", "garbage", "empty", "half", "drop", "500")
 
 
 class Outage(Protocol):
@@ -34,6 +42,26 @@ class Outage(Protocol):
     def stop(self) -> object: ...
 
     def start(self) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One evidence type that the connector answers for, and how its twin is staged.
+
+    `question`: one that the twin can answer in full, asking for every field of the manifest.
+    `stranger`: one about nobody that the twin knows; None when the citizen of every question is known there (`token`).
+    `narrow`: make the twin leave out fields of its next answer, as a narrower scope does; None when its interface
+    cannot.
+    `spoil`: make the twin's next calls go wrong, by the words of `HttpTwin.misbehave`, which is the default; `on` says
+    at which calls. `mend` undoes it; by default `HttpTwin.behave`.
+    """
+
+    question: Question
+    stranger: Question | None
+    narrow: Callable[[], object] | None = None
+    on: str = ""
+    spoil: Callable[[str], object] | None = None
+    mend: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +78,9 @@ class Case:
     `deny`: make the twin not let us in, at the next call.
     `news`: put something to be polled at the twin.
     `inbound`: authentic webhook calls; `forged`: calls that must not be taken.
-    `personal`: texts of the deliveries and of the news (names, addresses) that no log or message may hold.
+    `personal`: texts of the deliveries, of the news and of the evidence (names, addresses) that no log or message may
+    hold; those of the questions themselves are looked for anyway.
+    `asked`: one for each evidence type that the connector answers for.
     """
 
     connect: Callable[[], Connector]
@@ -65,6 +95,7 @@ class Case:
     inbound: Sequence[Inbound] = ()
     forged: Sequence[Inbound] = ()
     personal: Sequence[str] = ()
+    asked: Sequence[Asked] = ()
 
 
 class NotConformant(AssertionError):
@@ -91,6 +122,7 @@ class _Examination:
     faults: list[str] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
     registry: Registry = field(default_factory=Registry.load)
 
     def run(self) -> None:
@@ -107,6 +139,8 @@ class _Examination:
             self.refusals(connector)
             self.polling(connector)
             self.receiving(connector)
+            for asked in self.case.asked:
+                self.answering(connector, asked)
         finally:
             connector.close()
 
@@ -126,14 +160,30 @@ class _Examination:
             (bool(manifest.consumes), "send", bool(self.case.deliveries)),
             (bool(manifest.poll_seconds), "poll", self.case.news is not None),
             (manifest.receives, "receive", bool(self.case.inbound)),
+            (bool(manifest.answers), "answer", bool(self.case.asked)),
         ):
             written = getattr(kind, method) is not getattr(Connector, method)
             if method == "send":
                 written |= kind.handle is not Connector.handle or kind.handle_many is not Connector.handle_many
             self.expect(declared == written, f"{method}: the manifest and the code disagree on whether it is there")
             self.expect(shown or not declared, f"{method}: the case shows nothing for it")
+        self.answers(manifest.answers)
         looks = kind.look_up is not Connector.look_up
         self.expect(looks or manifest.idempotency != "look-up-first", "look-up-first, but there is no look_up")
+
+    def answers(self, declared: Sequence[Answered]) -> None:
+        shown = {(asked.question.evidence, asked.question.version) for asked in self.case.asked}
+        for answered in declared:
+            name = f"{answered.type} version {answered.version}"
+            if answered.version not in self.registry.evidence_versions(answered.type):
+                self.fault(f"answers {name}, which is no shared evidence")
+                continue
+            known = self.registry.evidence_fields(answered.type, answered.version)
+            for wrong in (one for one in answered.fields if one not in known):
+                self.fault(f"answers {name}: there is no field {wrong}")
+            self.expect((answered.type, answered.version) in shown, f"answers {name}: the case shows no question")
+        for evidence_type, version in shown - {(answered.type, answered.version) for answered in declared}:
+            self.fault(f"the case asks for {evidence_type} version {version}, which is not declared")
 
     def probe(self, connector: Connector) -> None:
         found = self.quietly("probe", connector.probe)
@@ -274,6 +324,104 @@ class _Examination:
             attributes = f"{event.id} {event.subject} {dict(event.extensions)}"
             self.expect(not self.told_in(attributes), f"{where}: personal data in an attribute of {event.type}")
 
+    # What it is asked
+
+    def answering(self, connector: Connector, asked: Asked) -> None:
+        question, name = asked.question, f"answer {asked.question.evidence}"
+        self.note(question)
+        before = self.effects()
+        whole = self.evidence(connector, name, question)
+        if whole is None:
+            return
+        self.expect(bool(whole.values), f"{name}: a question that can be answered brought nothing")
+        again = self.evidence(connector, f"{name} again", question)
+        self.expect(again is None or again.values.keys() == whole.values.keys(), f"{name}: asked twice, other fields")
+        self.evidence(connector, f"{name}: one field asked", replace(question, fields=question.fields[:1]))
+        if asked.narrow is not None:
+            asked.narrow()
+            less = self.evidence(connector, f"{name}: fewer fields given", question)
+            narrowed = less is None or less.values.keys() < whole.values.keys()
+            self.expect(narrowed, f"{name}: fields that the source did not give are in the answer")
+            self.mended(asked)
+        self.unmatched(connector, asked)
+        self.misled(connector, asked)
+        self.expect(self.effects() == before, f"{name}: a question left an effect")
+
+    def evidence(self, connector: Connector, where: str, question: Question) -> Evidence | None:
+        found = self.quietly(where, lambda: connector.answer(question))
+        if not isinstance(found, Evidence):
+            self.expect(found is None, f"{where}: answered something else than Evidence")
+            return None
+        declared = {name for one in connector.context.manifest.answers if one.type == found.type for name in one.fields}
+        asked_for = (question.evidence, question.version)
+        self.expect((found.type, found.version) == asked_for, f"{where}: answered about another evidence")
+        for name in sorted(found.values.keys() - declared):
+            self.fault(f"{where}: gave the field {name}, which is not declared")
+        try:
+            self.registry.validate_evidence(found)
+        except InvalidMessage as error:
+            self.fault(f"{where}: the evidence is not valid at {error.pointer}: {error}")
+        return found
+
+    def unmatched(self, connector: Connector, asked: Asked) -> None:
+        name = f"answer {asked.question.evidence}"
+        if asked.stranger is not None:
+            self.note(asked.stranger)
+            self.raises(NotMatched, f"{name}: nobody of this identity", connector.answer, asked.stranger)
+        bare = replace(asked.question, identity=None, reference=None, token=None)
+        self.raises((NotMatched, Refused), f"{name}: nothing is known of the citizen", connector.answer, bare)
+
+    def misled(self, connector: Connector, asked: Asked) -> None:
+        """Away, slow, senseless, too large, shut: none of it says anything about the citizen."""
+        question, name = asked.question, f"answer {asked.question.evidence}"
+        if self.case.twin is None:
+            return
+        with self.away():
+            self.raises(TryLater, f"{name}: the source is away", connector.answer, question)
+        for kind in _NONSENSE:
+            with self.spoiled(asked, kind):
+                self.raises(TryLater, f"{name}: the source says nonsense ({kind})", connector.answer, question)
+        with self.spoiled(asked, "large"):
+            self.raises(TryLater, f"{name}: the answer is too large", connector.answer, question)
+        with self.spoiled(asked, "timeout"):
+            self.hurried(connector, name, question)
+        if self.case.deny is not None:
+            self.case.deny()
+            shut = (AccessDenied, AuthorisationExpired)
+            self.raises(shut, f"{name}: the source does not let us in", connector.answer, question)
+            self.mended(asked)
+
+    def hurried(self, connector: Connector, name: str, question: Question) -> None:
+        declared = {one.type: one.seconds for one in connector.context.manifest.answers}
+        limit = min(_HURRY, declared.get(question.evidence, _HURRY))
+        started = time.monotonic()
+        self.raises(TryLater, f"{name}: the source is slow", connector.answer, replace(question, seconds=limit))
+        late = time.monotonic() - started > limit + _SLACK
+        self.expect(not late, f"{name}: went on after the seconds that were left")
+
+    @contextlib.contextmanager
+    def spoiled(self, asked: Asked, kind: str) -> Iterator[None]:
+        spoil = asked.spoil or partial(getattr(self.case.twin, "misbehave", _unspoiled), times=_EVERY, on=asked.on)
+        spoil(kind)
+        try:
+            yield
+        finally:
+            self.mended(asked)
+
+    def mended(self, asked: Asked) -> None:
+        mend: Callable[[], object] | None = asked.mend or getattr(self.case.twin, "behave", None)
+        if mend is not None:
+            mend()
+
+    def note(self, question: Question) -> None:
+        """What a question says of a citizen must be in no log and no message."""
+        if question.token is not None:
+            self.secrets.add(question.token.reveal())
+        identity = question.identity or {}
+        names = [identity.get("family_name"), identity.get("preferred_name"), *identity.get("given_names", ())]
+        told = (str(text) for text in (*names, question.reference) if text)
+        self.names |= {text for text in told if len(text) >= _SHORTEST_NAME}
+
     # What it lets slip
 
     def silence(self) -> None:
@@ -284,7 +432,7 @@ class _Examination:
             self.fault("personal data is in a log or a message")
 
     def told_in(self, text: str) -> bool:
-        return any(word in text for word in self.case.personal if word)
+        return any(word in text for word in (*self.case.personal, *self.names) if word)
 
     def quietly(self, where: str, act: Callable[[], Any]) -> Any:
         """What `act` returns; None, and a fault, when it raises."""
@@ -344,6 +492,10 @@ class _Examination:
     def fault(self, sentence: str) -> None:
         if sentence not in self.faults:
             self.faults.append(sentence)
+
+
+def _unspoiled(kind: str, times: int, on: str) -> None:
+    raise TypeError("a twin that cannot misbehave wants `spoil` in Asked")
 
 
 def _advice(error: Exception) -> str:

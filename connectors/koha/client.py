@@ -27,9 +27,10 @@ class KohaClient:
             plain = HttpClient(base, headers=headers, timeout=timeout)
             self._http = plain.with_client_credentials(f"{base}/oauth/token", name, secret, in_form=True)
 
-    def patrons_with_card(self, card: str) -> list[dict[str, Any]]:
-        """Those who bear exactly this card number: one, none, or several when the library has a mess to mend."""
-        found = self._list({"q": _json({"cardnumber": card}), "_per_page": "5"})
+    def patrons_with_card(self, card: str, seconds: float | None = None) -> list[dict[str, Any]]:
+        """Those who bear exactly this card number: one, none, or several when the library has a mess to mend.
+        `seconds`: what is left for the call."""
+        found = self._list({"q": _json({"cardnumber": card}), "_per_page": "5"}, seconds)
         return [patron for patron in found if str(patron.get("cardnumber", "")).casefold() == card.casefold()]
 
     def patron(self, patron_id: int) -> dict[str, Any]:
@@ -57,8 +58,8 @@ class KohaClient:
         """Ask for nobody: it tells whether we may read patrons, and shows none."""
         self._list({"q": _json({"cardnumber": ""}), "_per_page": "1"})
 
-    def _list(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
-        answer = self._http.request("GET", "/patrons", params=params, expect=(*SUCCESS, 404))
+    def _list(self, params: Mapping[str, str], seconds: float | None = None) -> list[dict[str, Any]]:
+        answer = self._http.request("GET", "/patrons", params=params, expect=(*SUCCESS, 404), seconds=seconds)
         if answer.status == 404:  # nobody found is an empty list: it is not this library's interface
             raise AccessDenied("Koha : l'interface des fiches n'est pas à cette adresse")
         value = answer.json()

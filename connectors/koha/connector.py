@@ -1,4 +1,5 @@
-"""Koha, the library's system: new addresses and contacts go into the patron's record, and come out of it."""
+"""Koha, the library's system: new addresses and contacts go into the patron's record and come out of it; it says what
+card a citizen has."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from connectors.sdk import Connector, Probe
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import HubError, Refused, TryLater
 from schemas.event import Event
+from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
 
 _TRIES = 3
 _SETTLED = timedelta(seconds=2)  # `updated_on` counts whole seconds: a second still running may change again
@@ -126,6 +128,25 @@ class Koha(Connector):
             },
         }  # fmt: skip
         return [self.event("citizen.address-changed", data, id=f"patron/{patron['patron_id']}/{stamp}", time=stamp)]
+
+    # asked: what card a citizen has
+
+    def answer(self, question: Question) -> Evidence:
+        """The card that is linked to the citizen, as the library holds it now."""
+        if question.evidence != "library-card":
+            raise Refused("Koha ne répond que de la carte de bibliothèque")
+        if question.reference is None:
+            raise NotMatched("aucune carte de bibliothèque n'est liée à cette personne")
+        found = self.client.patrons_with_card(question.reference, question.seconds)
+        if not found:
+            raise NotMatched("carte inconnue de la bibliothèque", native="404")
+        if len(found) > 1:
+            raise AmbiguousIdentity("plusieurs fiches portent ce numéro de carte : à corriger par la bibliothèque")
+        stamp = self.context.now().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        said = {"source": self.context.connection, "date": stamp, "quality": "authoritative"}
+        card = mapping.card_of(found[0])
+        asked = {name: {"value": value, **said} for name, value in card.items() if name in question.fields}
+        return Evidence(question.evidence, question.version, asked)
 
     def close(self) -> None:
         if "client" in vars(self):

@@ -1,10 +1,12 @@
-"""Koha's patron <-> the hub's address and contact. Pure."""
+"""Koha's patron <-> the hub's address, contact and library card. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
+
+from schemas.checks import FORMATS
 
 Patron = Mapping[str, Any]
 Layout = Literal["one-line", "split"]
@@ -55,6 +57,19 @@ def changed(patron: Patron, fields: Mapping[str, str | None]) -> dict[str, Any]:
     return {name: value for name, value in patron.items() if name not in READ_ONLY} | known
 
 
+def card_of(patron: Patron) -> dict[str, Any]:
+    """The card in the words of the evidence `library-card`, as far as the record tells; blanks and what cannot be read
+    are left out."""
+    expiry, restricted = _clean(patron.get("expiry_date")), patron.get("restricted")
+    found = {
+        "card_number": _clean(patron.get("cardnumber"))[:64],
+        "category": _clean(patron.get("category_id"))[:100],
+        "expires_on": expiry if _is_date(expiry) else "",
+    }
+    said: dict[str, Any] = {name: text for name, text in found.items() if text}
+    return said | ({"blocked": restricted} if isinstance(restricted, bool) else {})
+
+
 def address_of(patron: Patron) -> dict[str, Any] | None:
     """The patron's address in the hub's words; None when it has no town, or a country we cannot name."""
     names = ("street_number", "street_type", "address", "address2", "postal_code", "city", "country")
@@ -78,6 +93,10 @@ def address_of(patron: Patron) -> dict[str, Any] | None:
 
 def _clean(value: object) -> str:
     return " ".join(str(value or "").split())
+
+
+def _is_date(text: str) -> bool:
+    return FORMATS["date"](text)
 
 
 def _same(one: object, other: object) -> bool:

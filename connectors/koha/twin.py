@@ -43,6 +43,7 @@ class KohaTwin(HttpTwin):
         self.tokens: set[str] = set()
         self._id, self._secret = client_id, client_secret
         self._busy = 0
+        self._hidden: tuple[str, ...] = ()
 
     @property
     def base(self) -> str:
@@ -67,6 +68,15 @@ class KohaTwin(HttpTwin):
         with self.lock:
             self.patrons[patron_id] |= properties
             self._touch(patron_id)
+
+    def hide(self, *properties: str) -> None:
+        """Leave these properties out of lists, as an older Koha does, until `behave`."""
+        with self.lock:
+            self._hidden = properties
+
+    def behave(self) -> None:
+        self.hide()
+        super().behave()
 
     def busy_librarian(self, times: int) -> None:
         """Just before each of the next `times` reads of one record, somebody changes its note."""
@@ -100,7 +110,10 @@ class KohaTwin(HttpTwin):
         query = json.loads(call.query.get("q", "{}"))
         found = sorted((p for p in self.patrons.values() if _matches(p, query)), key=lambda p: p["updated_on"])
         size, page = int(call.query.get("_per_page", "20")), int(call.query.get("_page", "1"))
-        shown = [dict(p) for p in found[(page - 1) * size : page * size]]
+        shown = [
+            {name: value for name, value in patron.items() if name not in self._hidden}
+            for patron in found[(page - 1) * size : page * size]
+        ]
         return TwinAnswer(200, shown, {"X-Total-Count": str(len(found))})
 
     @route("GET", f"{_BASE}/patrons/{{patron_id}}")

@@ -22,6 +22,7 @@ _NONSENSE: Mapping[str, Any] = {
     "html": "<!DOCTYPE html><html><body>Maintenance</body></html>", "garbage": b"\x00\xff\xfe{[", "empty": None,
     "bomb": _BOMB,
 }  # fmt: skip
+_LARGE = 20 * 1024 * 1024
 _HELD = 30.0  # a call kept waiting is let go after this long, or when the twin stops
 
 
@@ -129,7 +130,7 @@ class HttpTwin:
         `behave`; `times` is not counted) · "drop" (cut before any work) · "timeout" (no work, no answer) · "late" (the
         work is done, no answer in time) · "lose_answer" (the work is done, then the connection is cut) · "half" (the
         work is done, the answer cut) · 200 with "html" (a web page), "garbage" (no format at all), "empty", "bomb"
-        (XML that swells), "inside" (an error inside, in the package's own words).
+        (XML that swells), "large" (20 MiB of nothing), "inside" (an error inside, in the package's own words).
         """
         if kind == "refuse":
             self.stop()
@@ -198,6 +199,8 @@ class HttpTwin:
     def _wrong(self, fault: str, call: TwinCall) -> TwinAnswer:
         if fault == "inside":
             return self.error_inside(call)
+        if fault == "large":
+            return TwinAnswer(200, b" " * _LARGE)
         if fault in _NONSENSE:
             return TwinAnswer(200, _NONSENSE[fault])
         return TwinAnswer(int(fault), {"error": fault}, {"Retry-After": "7"} if fault == "429" else {})

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from connectors import conformance
-from connectors.conformance import Case
+from connectors.conformance import Asked, Case
 from connectors.koha.connector import Koha
-from connectors.koha.mapping import address_fields, address_of, already
+from connectors.koha.mapping import address_fields, address_of, already, card_of
 from connectors.koha.twin import KohaTwin
 from connectors.sdk import Secret
 from schemas.delivery import Delivery
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.event import Event
+from schemas.exchange import AmbiguousIdentity, NotMatched, Question
 from schemas.registry import Registry
 from schemas.shape import shape_faults
 from tests.support.context import NOON, context_for
@@ -50,6 +51,11 @@ def contact(**values: str) -> Delivery:
     return Delivery(Event("citizen.contact-changed", "/saint-aubin/publik", data), "remise-2", CARD)
 
 
+def about(card: str | None, *fields: str) -> Question:
+    every = ("card_number", "category", "expires_on", "blocked")
+    return Question("echange-1", "library-card", 1, fields or every, "carte-bibliotheque", 5.0, reference=card)
+
+
 def writes(twin: KohaTwin) -> int:
     return sum(1 for method, _ in twin.calls if method == "PUT")
 
@@ -66,7 +72,7 @@ def test_only_the_new_values_are_asked_for() -> None:
 
 def test_it_keeps_the_promises_of_a_connector() -> None:
     with KohaTwin(now=NOON - timedelta(hours=1)) as twin:
-        twin.add(CARD, **OLD, **LIBRARY)
+        twin.add(CARD, **OLD, **LIBRARY, expiry_date="2027-08-31")
         conformance.check(
             Case(
                 connect=lambda: koha(twin, catch_up_days=1),
@@ -77,8 +83,68 @@ def test_it_keeps_the_promises_of_a_connector() -> None:
                 deny=lambda: twin.misbehave("401", times=2),
                 news=lambda: twin.change_address(1, address="7 place du Marché"),
                 personal=["Quenneville", "Lavoir", "Marché", CARD, "n@q.example"],
+                asked=[
+                    Asked(
+                        question=about(CARD),
+                        stranger=about("9988776655"),
+                        narrow=lambda: twin.hide("expiry_date", "category_id"),
+                        on="patrons",
+                    )
+                ],
             )
         )
+
+
+# asked
+
+
+def test_it_says_what_card_a_citizen_has() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD, **LIBRARY, expiry_date="2027-08-31")
+        found = koha(twin).answer(about(CARD))
+
+    REGISTRY.validate_evidence(found)
+    assert {name: value["value"] for name, value in found.values.items()} == {
+        "card_number": CARD, "category": "ADULTE", "expires_on": "2027-08-31", "blocked": False,
+    }  # fmt: skip
+    assert {(v["source"], v["date"], v["quality"]) for v in found.values.values()} == {
+        ("koha", "2026-03-02T12:00:00Z", "authoritative")
+    }
+
+
+def test_it_gives_no_field_that_was_not_asked_for() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD, **LIBRARY, restricted=True)
+        assert koha(twin).answer(about(CARD, "blocked")).values["blocked"]["value"] is True
+        assert koha(twin).answer(about(CARD, "blocked")).values.keys() == {"blocked"}
+
+
+@pytest.mark.parametrize("expiry", [None, "", "2027-02-30", "31/08/2027", 20270831])
+def test_an_expiry_that_is_no_date_is_left_out(expiry: Any) -> None:
+    assert card_of({"cardnumber": CARD, "expiry_date": expiry, "restricted": "no"}) == {"card_number": CARD}
+
+
+def test_a_question_reads_one_list_and_writes_nothing() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD, **LIBRARY)
+        koha(twin, authentication="basic").answer(about(CARD))
+
+        assert twin.calls == [("GET", "/api/v1/patrons")]
+
+
+def test_a_citizen_without_card_or_with_an_unknown_one_is_not_matched() -> None:
+    with KohaTwin(now=NOON) as twin:
+        for card in (None, "9988776655"):
+            with pytest.raises(NotMatched):
+                koha(twin).answer(about(card))
+
+
+def test_a_card_of_several_records_is_ambiguous() -> None:
+    with KohaTwin(now=NOON) as twin:
+        twin.add(CARD, **OLD)
+        twin.add(CARD, **OLD)
+        with pytest.raises(AmbiguousIdentity):
+            koha(twin).answer(about(CARD))
 
 
 # out
