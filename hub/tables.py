@@ -211,6 +211,33 @@ evidence_recipients = Table(
     Index("evidence_recipients_until", "until"),
 )  # fmt: skip
 
+# What a client must be told of evidence that it received: told by a delivery of the event `seq`, or acknowledged by it.
+_untold = "told_at IS NULL AND acknowledged_at IS NULL"
+evidence_corrections = Table(
+    "evidence_corrections", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant", String(64), nullable=False),  # whose data
+    Column("citizen_id", String(36), nullable=False),
+    Column("client_tenant", String(64), nullable=False),
+    Column("client_id", String(64), nullable=False),
+    Column("change", String(16), nullable=False),  # corrected, erased
+    Column("cause", String(16), nullable=False),  # source, identity, person
+    Column("type", String(64), nullable=False),
+    Column("version", SmallInteger, nullable=False),
+    Column("fields", Text, nullable=False),  # separated by spaces
+    Column("exchanges", Text, nullable=False),  # separated by spaces
+    Column("effective", String(10), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("until", Double, nullable=False),  # the client keeps nothing of it after that
+    Column("told_at", Double),
+    Column("acknowledged_at", Double),
+    Index("evidence_corrections_open", "client_tenant", "client_id", "at", postgresql_where=text(_untold),
+          sqlite_where=text(_untold)),
+    Index("evidence_corrections_citizen", "citizen_id"),
+    Index("evidence_corrections_until", "until"),
+)  # fmt: skip
+
 # Evidence that its person looks at before the client may have it, for some minutes. `token`: digest of the one in the
 # address.
 exchange_previews = Table(

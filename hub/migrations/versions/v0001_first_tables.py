@@ -292,6 +292,38 @@ def upgrade() -> None:
     op.create_index("evidence_recipients_until", "evidence_recipients", ["until"], unique=False)
 
     op.create_table(
+        "evidence_corrections",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("citizen_id", sa.String(length=36), nullable=False),
+        sa.Column("client_tenant", sa.String(length=64), nullable=False),
+        sa.Column("client_id", sa.String(length=64), nullable=False),
+        sa.Column("change", sa.String(length=16), nullable=False),
+        sa.Column("cause", sa.String(length=16), nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.SmallInteger(), nullable=False),
+        sa.Column("fields", sa.Text(), nullable=False),
+        sa.Column("exchanges", sa.Text(), nullable=False),
+        sa.Column("effective", sa.String(length=10), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.Column("told_at", sa.Double(), nullable=True),
+        sa.Column("acknowledged_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("evidence_corrections_citizen", "evidence_corrections", ["citizen_id"], unique=False)
+    op.create_index(
+        "evidence_corrections_open",
+        "evidence_corrections",
+        ["client_tenant", "client_id", "at"],
+        unique=False,
+        postgresql_where=sa.text("told_at IS NULL AND acknowledged_at IS NULL"),
+        sqlite_where=sa.text("told_at IS NULL AND acknowledged_at IS NULL"),
+    )
+    op.create_index("evidence_corrections_until", "evidence_corrections", ["until"], unique=False)
+
+    op.create_table(
         "exchange_previews",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("token", sa.String(length=64), nullable=False),
