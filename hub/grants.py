@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ASKERS = ("beneficiary", "representative", "agent")
 LEVELS = ("declared", "eidas1", "eidas2", "eidas3")
 """How sure it is who the citizen is, from the lowest. `declared`: nobody has verified it."""
-STATE = "state"
+STATE = frozenset({"once-only", "state"})
 """`domain` of the manifests of connectors that speak to a State API, which needs an authorisation of its own."""
 SOON = timedelta(days=60)
 """Before its end an authorisation is announced that long."""
@@ -317,8 +317,11 @@ _TAKE = text(
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFacts:
+    """`state`: whether it is the State that knows this, as far as the evidence type says."""
+
     fields: tuple[str, ...]
     sensitive: bool = False
+    state: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,8 +335,12 @@ class Known:
     sources: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     def is_state(self, tenant: str, evidence: str) -> bool:
-        """Whether a State API answers it there. Its answers need an authorisation and are not kept for another use."""
-        return STATE in self.sources.get((tenant, evidence), ())
+        """Whether a State API answers it there. Its answers need an authorisation and are not kept for another use.
+        Where no connection answers it yet, the evidence type says whose it is."""
+        domains = self.sources.get((tenant, evidence))
+        if domains is None:
+            return any(facts.state for (name, _), facts in self.evidence.items() if name == evidence)
+        return not STATE.isdisjoint(domains)
 
 
 class Source(Protocol):
@@ -374,7 +381,7 @@ def evidence_facts(schemas: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, 
         if match is not None:
             marks = schema.get("x-unefois") or {}
             found[match[1], int(match[2])] = EvidenceFacts(
-                tuple(schema.get("properties") or ()), marks.get("sensitive") is True
+                tuple(schema.get("properties") or ()), marks.get("sensitive") is True, marks.get("state") is True
             )
     return found
 
@@ -387,6 +394,48 @@ def faults(folder: Path, known: Known) -> list[Fault]:
     reading = _Reading(known)
     reading.read(folder)
     return reading.faults
+
+
+def warnings(grants: Iterable[Grant], known: Known, today: date) -> Iterator[Fault]:
+    """What is no fault of a file and should be looked at: authorisations that are over or soon will be, grants that are
+    over, evidence that nobody answers, a ground that is not that of a reuse."""
+    for grant in grants:
+        if grant.ends < today:
+            yield _warning(grant, "ends", f"over since {grant.ends}: it gives nothing any more")
+            continue
+        for type, granted in grant.evidence.items():
+            yield from (_warning(grant, f"evidence.{type}{key}", said) for key, said in _doubts(granted, today))
+            if (grant.of_tenant, type) not in known.sources:
+                yield _warning(grant, f"evidence.{type}", f"no connection of {grant.of_tenant} answers it")
+            elif grant.tenant == grant.of_tenant and not granted.state and not GROUNDS[grant.ground].same_controller:
+                said = "what stays inside one tenant is a reuse: RGPD 5.1.b with compatible_with"
+                yield _warning(grant, "ground", said)
+
+
+def strangers(grants: Iterable[Grant], clients: Mapping[str, tuple[str, bool]]) -> Iterator[Fault]:
+    """Grants for clients that the database does not know so. `clients`: by id, the tenant and whether it is enabled."""
+    for grant in grants:
+        tenant, enabled = clients.get(grant.client, ("", False))
+        if grant.client not in clients:
+            yield _warning(grant, "client", f'no client "{grant.client}"{nearest(grant.client, clients)}')
+        elif tenant != grant.tenant:
+            yield _warning(grant, "client", f"is a client of {tenant}, not of {grant.tenant}")
+        elif not enabled:
+            yield _warning(grant, "client", "is disabled")
+
+
+def _doubts(granted: Granted, today: date) -> Iterator[tuple[str, str]]:
+    if granted.authorisation is None:
+        return
+    ends = granted.authorisation.expires
+    if ends < today:
+        yield ".authorisation.expires", f"over since {ends}: every question is refused"
+    elif ends - today <= SOON:
+        yield ".authorisation.expires", f"the authorisation ends on {ends}"
+
+
+def _warning(grant: Grant, key: str, message: str) -> Fault:
+    return Fault(grant.file, f"grants.{grant.id}.{key}", message, warning=True)
 
 
 class _Reading:
