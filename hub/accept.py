@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import orjson
@@ -17,6 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from bus.ledger import Entry, Ledger, Raced, Transaction
 from hub import requests as timelines
 from hub.citizens import QUALITIES, Citizen, Citizens, Rank
+from hub.corrections import CHANGED, TOLD, Corrections, Told
 from hub.directory import Directory, Facts, Route
 from hub.matching import refuse_nir
 from hub.notices import notices
@@ -80,6 +82,7 @@ class Acceptance:
         self._pepper = pepper
         self._count = count
         self.people = people
+        self.corrections: Corrections | None = None
 
     def submit(self, ledger: Ledger, origin: Origin, batch: Sequence[Submitted]) -> list[Verdict]:
         """Accept a batch in a transaction of its own. Returns after the commit."""
@@ -113,7 +116,14 @@ class Acceptance:
             self._count(origin.tenant, event_type, outcome, number)
         if batch.notices:
             self.accept(tx, Origin.hub(origin.tenant), batch.notices)
+        if batch.told and self.corrections is not None:
+            self.corrections.publish(tx, batch.told, partial(self.say, tx))
         return verdicts
+
+    def say(self, tx: Transaction, tenant: str, events: Sequence[Event]) -> list[int]:
+        """Accept what the hub itself says in a tenant; the numbers of what was not refused."""
+        verdicts = self.accept(tx, Origin.hub(tenant), events)
+        return [verdict.seq for verdict in verdicts if verdict.seq is not None]
 
     def citizens(self, tx: Transaction, origin: str = "") -> Citizens:
         """The citizens, for one unit of work. `origin`: who speaks."""
@@ -164,6 +174,7 @@ class _Batch:
         self._marked: set[str] = set()
         self._routes: dict[Facts, Route] = {}
         self.notices: list[Event] = []
+        self.told: list[Told] = []
 
     def run(self, checked: Sequence[Submitted]) -> list[Verdict]:
         self._tx.hold_door()
@@ -221,6 +232,8 @@ class _Batch:
             return self._request_received(event)
         if event.type == "request.status-changed":
             return self._status_changed(event)
+        if event.type == CHANGED:
+            return self._evidence_changed(event)
         if "citizen" in event.data and self._acceptance.registry.order_of(event.type) == "citizen":
             return self._citizen_changed(event)
         return self._other(event)
@@ -327,6 +340,19 @@ class _Batch:
         dated = timelines.seconds(said["date"], 0.0)
         return self._citizens.is_echo(citizen, name, said["value"], self._origin.name, dated=dated)
 
+    def _evidence_changed(self, event: Event) -> _Found:
+        """The hub is its reader: it goes to nobody as it is."""
+        if self._acceptance.corrections is None:
+            raise InvalidMessage("this hub follows no evidence", pointer="/type", code="type_not_allowed")
+        tenant, person = self._origin.tenant, event.data["citizen"]
+        self._citizens.is_marked(tenant, person)
+        self._heed_marks()
+        known = self._citizens.check(tenant, person)
+        self.told += self._acceptance.corrections.changed(
+            self._tx, tenant, self._origin.name, self._directory.members, event, known
+        )
+        return _Found(f"c:{known}" if known is not None else f"s:{event.id}"[:200])
+
     def _other(self, event: Event) -> _Found:
         request = self._request_of(event.data.get("request"))
         if event.data.get("request") and request is None:
@@ -359,6 +385,7 @@ class _Batch:
         facts = Facts(
             self._origin.tenant, event.type, self._origin.name, request.procedure if request else None,
             request.intake if request else None, systems, marked or bool(request and request.confidential),
+            alone=f"{self._origin.tenant}.{event.data['client']}" if event.type in TOLD else None,
         )  # fmt: skip
         if facts not in self._routes:
             self._routes[facts] = self._directory.route(facts)

@@ -43,6 +43,7 @@ class Facts:
     systems: frozenset[str] = frozenset()  # those that have an identifier for what the event is about
     confidential: bool = False
     reply_to: str | None = None
+    alone: str | None = None  # the one client or connection that may get it, whatever others ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,8 @@ class Directory:
         for allowed in (member.procedures, consumed.procedures):
             if allowed and facts.procedure is not None and facts.procedure not in allowed:
                 return False
+        if facts.alone is not None:
+            return _holds(member, facts.alone)
         if consumed.scope == "held":
             return _holds(member, facts.intake)
         return consumed.scope != "linked" or member.system in facts.systems

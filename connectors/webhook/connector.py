@@ -72,10 +72,13 @@ class Webhook(Connector):
         data = delivery.event.data
         request = delivery.request_id or (data.get("request") or {}).get("id")
         document = (data.get("document") or {}).get("id")
+        correction = data.get("correction")
         kind, name = ("requests", request) if request else ("documents", document)
+        if correction:
+            kind, name = "corrections", correction
         base = self.settings.get("public_url", "").rstrip("/")
         link = f"{base}/v1/{kind}/{quote(name, safe='')}" if base and name else None
-        said = {"request_id": request, "document_id": document, "link": link}
+        said = {"request_id": request, "document_id": document, "correction_id": correction, "link": link}
         status = {"status": data["status"]} if "status" in data else {}
         return {key: value for key, value in said.items() if value} | status
 
