@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from bus.ledger import Ledger
+from hub import corrections
 from hub.inlet import STRANGERS
 
 
@@ -54,7 +55,7 @@ class _Snapshot(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._ledger.reading() as tx:
             counts, paused, oldest = tx.standing(), tx.paused(), tx.oldest_open()
-            strangers = tx.counter(STRANGERS)
+            strangers, untold = tx.counter(STRANGERS), corrections.standing(tx)
         deliveries = GaugeMetricFamily(
             "unefois_deliveries", "Deliveries without an end, or refused.", labels=["connection", "state"]
         )
@@ -69,6 +70,11 @@ class _Snapshot(Collector):
         dropped = GaugeMetricFamily("unefois_inlet_strangers", "Messages at the inlet from nobody we know.")
         dropped.add_metric([], strangers)
         yield dropped
+        waiting = "Corrections that the clients of a tenant were not told of."
+        corrected = GaugeMetricFamily("unefois_corrections_open", waiting, labels=["tenant"])
+        for tenant, number in untold.items():
+            corrected.add_metric([tenant], number)
+        yield corrected
         yield from self._of_this_process()
 
     def _of_this_process(self) -> Iterator[GaugeMetricFamily]:

@@ -25,9 +25,11 @@ from connectors.sdk import Connector, Context, Inbound, Manifest, connector_clas
 from hub import clients, communes, database, procedures, webhooks
 from hub.accept import Acceptance
 from hub.cipher import BodyCipher, derived
+from hub.corrections import Corrections
 from hub.desk import OBSERVED, Desk
 from hub.directory import Directory, Member
 from hub.documents import DocumentStore
+from hub.evidence import HeldEvidence
 from hub.grants import Grants
 from hub.grants import known as known_to_grants
 from hub.inlet import Inlet
@@ -151,6 +153,8 @@ class Hub:
         self.acceptance = Acceptance(
             self.registry, self._directory([]), pepper=pepper, count=self.metrics.accepted, people=self.people
         )
+        held = HeldEvidence(self.keys)
+        self.acceptance.corrections = Corrections(self.registry, self.people, held, self.journal)
         self.desk = Desk(self.acceptance, self._broker_users)
         self.batcher = Batcher(self.ledger, self.acceptance)
         self.relay = Relay(self.ledger, self.bus, self.desk, owner=self.owner)
