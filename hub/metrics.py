@@ -70,8 +70,9 @@ class _Snapshot(Collector):
         dropped = GaugeMetricFamily("unefois_inlet_strangers", "Messages at the inlet from nobody we know.")
         dropped.add_metric([], strangers)
         yield dropped
-        waiting = "Corrections that the clients of a tenant were not told of."
-        corrected = GaugeMetricFamily("unefois_corrections_open", waiting, labels=["tenant"])
+        corrected = GaugeMetricFamily(
+            "unefois_corrections_open", "Corrections that the clients of a tenant were not told of.", labels=["tenant"]
+        )
         for tenant, number in untold.items():
             corrected.add_metric([tenant], number)
         yield corrected
