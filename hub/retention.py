@@ -22,6 +22,7 @@ from bus.ledger import Ledger, StoredEvent, Transaction
 from bus.tables import OPEN, deliveries, events
 from hub.answers import KEPT_SECONDS
 from hub.citizens import ECHO_DAYS
+from hub.corrections import settle
 from hub.documents import DocumentStore
 from hub.settings import Retention
 from hub.tables import (
@@ -31,6 +32,10 @@ from hub.tables import (
     document_holders,
     document_uses,
     documents,
+    evidence_corrections,
+    evidence_held,
+    evidence_recipients,
+    exchange_previews,
     idempotent_answers,
     request_links,
     request_people,
@@ -71,7 +76,10 @@ class Keeper:
                 _log.warning("retention put off", error=type(error).__name__)
 
     def note(self) -> int:
-        """Look through what was accepted since the last time; how many events that was."""
+        """Look through what was accepted since the last time; how many events that was. Keep who was told of
+        corrections: the deliveries that say so do not stay."""
+        with self._ledger.transaction() as tx:
+            settle(tx)
         seen = 0
         while count := self._note_some():
             seen += count
@@ -84,6 +92,7 @@ class Keeper:
         for name, steps in (
             ("requests", self._requests()), ("events", self._events()), ("documents", self._documents()),
             ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
+            ("evidence", self._evidence()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
@@ -165,7 +174,8 @@ class Keeper:
         """A person nobody spoke of for long is forgotten; one marked confidential stays: the mark protects."""
         before = self._ledger.now() - self._settings.links_days * _DAY
         asking = exists().where(request_people.c.citizen_id == citizens.c.id)
-        unused = and_(citizens.c.seen_at < before, citizens.c.confidential == 0, ~asking)
+        received = exists().where(evidence_recipients.c.citizen_id == citizens.c.id)  # a correction must find them
+        unused = and_(citizens.c.seen_at < before, citizens.c.confidential == 0, ~asking, ~received)
         ids: set[str] = set()
         for some in self._found(citizens.c.id, unused):
             ids.update(some)
@@ -180,6 +190,13 @@ class Keeper:
         """What was delivered to whom is remembered for as long as it could come back as an echo."""
         before = self._ledger.now() - ECHO_DAYS * _DAY
         return self._delete(citizen_values, and_(citizen_values.c.digest != "", citizen_values.c.at < before))
+
+    def _evidence(self) -> Iterator[int]:
+        """Each row says itself until when it is kept: values as the grant allows, recipients and corrections for as long
+        as the client may keep what it obtained."""
+        now = self._ledger.now()
+        for table in (evidence_held, exchange_previews, evidence_recipients, evidence_corrections):
+            yield from self._delete(table, table.c.until < now)
 
     def _answers(self) -> Iterator[int]:
         now = self._ledger.now()
