@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from concurrent.futures import Future
 
 import structlog
 
 from bus.api import BatchHandler, Depth, Incoming, Outcome, Outgoing, QuestionHandler, Queue
-from bus.questions import OPEN, Counter, Unanswered, awaited, check_size
+from bus.questions import OPEN, Counter, Unanswered, check_size, sized
 from schemas.errors import BusUnavailable, TopologyMismatch
 
 _log = structlog.get_logger()
@@ -27,7 +26,7 @@ class EmbeddedBus:
         self._lock = threading.Condition()
         self._queues: dict[str, deque[Incoming]] = {}
         self._readers: dict[str, int] = defaultdict(int)
-        self._counters: dict[str, Counter] = {}
+        self._counters: dict[str, Counter[bytes, bytes]] = {}
         self._asking = 0
         self._closed = False
 
@@ -54,20 +53,15 @@ class EmbeddedBus:
 
     def ask(self, connection: str, question: bytes, *, seconds: float, left: threading.Event | None = None) -> bytes:
         check_size(question)
-        answer: Future[bytes] = Future()
         counter = self._counter_for(connection)
         try:
-            refusal = counter.take(answer, question, seconds, lambda given: _settle(answer, given))
-            if refusal is not None:
-                raise Unanswered(refusal)
-            return awaited(answer, seconds, left)
+            return counter.ask(question, seconds=seconds, left=left)
         finally:
-            counter.cancel(answer)
             with self._lock:
                 self._asking -= 1
 
     def answer(self, connection: str, handle: QuestionHandler, *, stop: threading.Event, hands: int = 1) -> None:
-        counter = Counter(connection, handle, hands=hands)
+        counter = Counter(connection, sized(connection, handle), hands=hands)
         while not (stop.is_set() or self._closed):
             with self._lock:
                 if self._counters.setdefault(connection, counter) is counter:
@@ -91,7 +85,7 @@ class EmbeddedBus:
             self._closed = True
             self._lock.notify_all()
 
-    def _counter_for(self, connection: str) -> Counter:
+    def _counter_for(self, connection: str) -> Counter[bytes, bytes]:
         with self._lock:
             if self._closed:
                 raise BusUnavailable("the bus is closed")
@@ -132,10 +126,3 @@ class EmbeddedBus:
                 self._queues[queue].extendleft(reversed(back))
             return False
         return True
-
-
-def _settle(answer: Future[bytes], given: bytes | None) -> None:
-    if given is None:
-        answer.set_exception(Unanswered("failed"))
-    else:
-        answer.set_result(given)

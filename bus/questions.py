@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 import structlog
 
@@ -30,6 +30,8 @@ _PARTING = 2.0  # seconds
 _NUMBER = 16  # bytes by which an answer is known to belong to its question
 _log = structlog.get_logger()
 
+_Q = TypeVar("_Q")
+_A = TypeVar("_A")
 Cause = Literal["nobody", "busy", "failed", "late"]
 _SENTENCES: dict[Cause, str] = {
     "nobody": "nobody answers for this connection",
@@ -113,7 +115,7 @@ def check_size(question: bytes) -> None:
         raise InvalidMessage("the question is too large", code="too_large")
 
 
-def awaited(answer: Future[bytes], seconds: float, left: threading.Event | None) -> bytes:
+def awaited(answer: Future[_A], seconds: float, left: threading.Event | None) -> _A:
     """The answer once it is there. Raises what it was settled with, Unanswered (`late`) or CallerLeft."""
     until = time.monotonic() + seconds
     while True:
@@ -127,17 +129,27 @@ def awaited(answer: Future[bytes], seconds: float, left: threading.Event | None)
                 raise Unanswered("late") from None
 
 
-Reply = Callable[["bytes | None"], None]
+def sized(connection: str, handle: QuestionHandler) -> QuestionHandler:
+    """A handler whose answers a bus takes: it raises InvalidMessage in place of one that is too large."""
+
+    def fitting(question: bytes, seconds: float) -> bytes:
+        answer = handle(question, seconds)
+        if len(answer) > LARGEST_ANSWER:
+            _log.error("answer too large", connection=connection, bytes=len(answer))
+            raise InvalidMessage("the answer is too large", code="too_large")
+        return answer
+
+    return fitting
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    body: bytes
+class _Waiting(Generic[_Q, _A]):
+    question: _Q
     until: float
-    reply: Reply
+    reply: Callable[[_A | None], None]
 
 
-class Counter:
+class Counter(Generic[_Q, _A]):
     """Where questions to one connection wait for one of a few hands, in the order in which they came.
 
     `handle` gets a question and the seconds that are left for it. It is not called for a question that was cancelled,
@@ -145,17 +157,19 @@ class Counter:
     """
 
     def __init__(
-        self, name: str, handle: QuestionHandler, *, hands: int, waiting: int = WAITING,
+        self, name: str, handle: Callable[[_Q, float], _A], *, hands: int, waiting: int = WAITING,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._name, self._handle, self._hands, self._most, self._clock = name, handle, hands, waiting, clock
-        self._line: dict[Hashable, _Waiting] = {}
+        self._line: dict[Hashable, _Waiting[_Q, _A]] = {}
         self._there = threading.Condition()
         self._idle = 0
         self._closed = False
         self._threads: list[threading.Thread] = []
 
-    def take(self, ticket: Hashable, body: bytes, seconds: float, reply: Reply) -> Cause | None:
+    def take(
+        self, ticket: Hashable, question: _Q, seconds: float, reply: Callable[[_A | None], None]
+    ) -> Cause | None:  # fmt: skip
         """Put a question in the line; why not, when it was not taken. `reply` is called once, in a thread of the
         counter, with the answer, or None when there is none; never for what was cancelled or came too late."""
         with self._there:
@@ -163,7 +177,7 @@ class Counter:
                 return "nobody"
             if len(self._line) >= self._most:
                 return "busy"
-            self._line[ticket] = _Waiting(body, self._clock() + seconds, reply)
+            self._line[ticket] = _Waiting(question, self._clock() + seconds, reply)
             if len(self._line) > self._idle and len(self._threads) < self._hands:
                 self._hire()
             self._there.notify()
@@ -173,6 +187,17 @@ class Counter:
         """Nobody waits for this answer any more. A call that has begun goes on, and its answer is dropped."""
         with self._there:
             self._line.pop(ticket, None)
+
+    def ask(self, question: _Q, *, seconds: float, left: threading.Event | None = None) -> _A:
+        """Put a question to this counter and wait for its answer; raises as `Bus.ask` does."""
+        answer: Future[_A] = Future()
+        try:
+            refusal = self.take(answer, question, seconds, lambda given: _settle(answer, given))
+            if refusal is not None:
+                raise Unanswered(refusal)
+            return awaited(answer, seconds, left)
+        finally:
+            self.cancel(answer)
 
     def close(self) -> None:
         """Begin nothing more, and wait a moment for the answers under way."""
@@ -200,15 +225,18 @@ class Counter:
                 waiting = self._line.pop(next(iter(self._line)))
             left = waiting.until - self._clock()
             if left > 0:
-                waiting.reply(self._answered(waiting.body, left))
+                waiting.reply(self._answered(waiting.question, left))
 
-    def _answered(self, body: bytes, left: float) -> bytes | None:
+    def _answered(self, question: _Q, left: float) -> _A | None:
         try:
-            answer = self._handle(body, left)
+            return self._handle(question, left)
         except BaseException as error:  # a hand goes on whatever a handler raises
             _log.error("question not answered", connection=self._name, error=type(error).__name__)
             return None
-        if len(answer) > LARGEST_ANSWER:
-            _log.error("answer too large", connection=self._name, bytes=len(answer))
-            return None
-        return answer
+
+
+def _settle(answer: Future[_A], given: _A | None) -> None:
+    if given is None:
+        answer.set_exception(Unanswered("failed"))
+    else:
+        answer.set_result(given)

@@ -64,6 +64,7 @@ from bus.questions import (
     Unanswered,
     awaited,
     check_size,
+    sized,
 )
 from schemas.errors import AccessDenied, BusUnavailable, ConfigError, HubError, TopologyMismatch, TryLater
 
@@ -153,7 +154,7 @@ class RabbitBus:
         return self._get_asker().ask(questions_queue(connection), question, seconds, left)
 
     def answer(self, connection: str, handle: QuestionHandler, *, stop: threading.Event, hands: int = 1) -> None:
-        counter = Counter(connection, handle, hands=hands)
+        counter = Counter(connection, sized(connection, handle), hands=hands)
         queue = questions_queue(connection)
         with self._open_line(lambda: _Answerer(self._server, queue, counter)) as answerer:
             while not (stop.is_set() or answerer.over):
@@ -1107,7 +1108,7 @@ class _Answerer(_Line):
     process stands by until then. Questions are not acknowledged: none is handled twice.
     """
 
-    def __init__(self, server: _Server, queue: str, counter: Counter) -> None:
+    def __init__(self, server: _Server, queue: str, counter: Counter[bytes, bytes]) -> None:
         super().__init__(server, f"answers of {queue}")
         self._queue, self._counter = queue, counter
         self._channel: Any = None
