@@ -55,6 +55,11 @@ _VALUES = Statement("""
 _IDENTIFIERS = Statement(
     "SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text} ORDER BY native_id"
 )
+_IDENTIFIERS_NOW = Statement("""
+    SELECT citizens.id AS gone_id, links.tenant, links.system, links.native_id FROM citizens
+    JOIN citizen_links AS links ON links.citizen_id = citizens.merged_into
+    WHERE citizens.id {ids:text} ORDER BY links.native_id
+""")
 _OPEN = Insert(citizens)
 _NAME = Statement(
     "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
@@ -391,11 +396,14 @@ def _ambiguous() -> InvalidMessage:
 
 def identifiers_of(tx: Transaction, citizen_ids: Iterable[str]) -> dict[tuple[str, str, str], str]:
     """By tenant, system and citizen, the identifier that a system gives to each of these citizens; where it has
-    several, the first in order."""
+    several, the first in order. Who was merged into another has the identifiers of that one."""
     ids = sorted(set(citizen_ids))
     found: dict[tuple[str, str, str], str] = {}
     for row in _IDENTIFIERS.run(tx.sql, ids=ids) if ids else ():
         found.setdefault((row.tenant, row.system, row.citizen_id), row.native_id)
+    unlinked = set(ids) - {citizen_id for _, _, citizen_id in found}
+    for row in _IDENTIFIERS_NOW.run(tx.sql, ids=sorted(unlinked)) if unlinked else ():
+        found.setdefault((row.tenant, row.system, row.gone_id), row.native_id)
     return found
 
 

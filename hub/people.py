@@ -33,7 +33,7 @@ from schemas.errors import InvalidMessage
 MOST = 32  # people under one block: what more of them share says nothing about any
 _ASKED = 3  # the likest, of whom an operator is asked
 _IDENTITY = b"identity:"
-_VALUE = b"review:"
+VALUE = b"review:"
 Grouping = Callable[[str, str], Callable[[Person], str] | None]
 """Of a tenant and who speaks: what says of a person the sectors, named together, among which they may be matched. None
 where the tenant declares no sectors."""
@@ -91,6 +91,11 @@ def citizen_of(key: bytes, client_id: str, reference: str) -> str | None:
         return str(uuid.UUID(bytes=AESSIV(key).decrypt(sealed, [client_id.encode()])))
     except (InvalidTag, binascii.Error, ValueError):
         return None
+
+
+def review_id(tenant: str, kind: str, *about: str) -> str:
+    """The same question has the same id."""
+    return hashlib.sha256("\x1f".join((tenant, kind, *about)).encode()).hexdigest()[:32]
 
 
 class People:
@@ -283,7 +288,7 @@ class Identities:
         content = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(self._people.pepper + content).hexdigest()
         review = self._ask(tenant, "value", (citizen_id, field, digest), facts, citizen_id=citizen_id, field=field)
-        self._values.append((review, (citizen_id, content, _VALUE + review.encode())))
+        self._values.append((review, (citizen_id, content, VALUE + review.encode())))
 
     def save(self) -> None:
         tx, keys = self._tx, self._people.keys
@@ -331,7 +336,7 @@ class Identities:
         self._natives.setdefault(citizen_id, {}).setdefault(system, set()).add(native_id)
 
     def _ask(self, tenant: str, kind: str, about: Sequence[str], facts: Mapping[str, Any], **names: str) -> str:
-        review = hashlib.sha256("\x1f".join((tenant, kind, *about)).encode()).hexdigest()[:32]
+        review = review_id(tenant, kind, *about)
         self._asked.setdefault(review, {
             "id": review, "tenant": tenant, "kind": kind, "state": "open", "other_id": None, "field": None,
             "facts": orjson.dumps(facts).decode(), "sealed": None, "origin": self._origin, "opened_at": self._tx.now,

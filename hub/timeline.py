@@ -30,6 +30,7 @@ _STATES = {
 _TYPES = {
     "request.received": "la demande", "request.status-changed": "le nouvel état",
     "citizen.address-changed": "le changement d'adresse", "citizen.contact-changed": "le changement de coordonnées",
+    "citizen.merged": "la fusion de deux usagers", "citizen.unmerged": "la séparation de deux usagers",
     "document.received": "le document", "message.requested": "le message", "delivery.parked": "l'incident",
 }  # fmt: skip
 _MARKS = {
