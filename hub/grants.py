@@ -185,6 +185,11 @@ class NotAllowed(HubError):
         self.grant = grant
         self.after = after
 
+    @property
+    def told(self) -> dict[str, object]:
+        """What the caller may hear besides the code."""
+        return {"fields": list(self.fields)} if self.fields else {}
+
 
 class Grants:
     """All grants of the hub. Immutable; share one between threads."""
