@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hub.commands_journal import journal_app
+from hub.commands_register import register_app
+
 if TYPE_CHECKING:
     from hub.wiring import Hub, Raccordement
 
@@ -103,9 +106,10 @@ def worker(
 
 @app.command(rich_help_panel=RUN)
 def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
-    """List every fault of the settings, the connectors and the procedures at once."""
+    """List every fault of the settings, the connectors, the procedures and the grants at once."""
     from connectors.sdk.manifest import ROOT
     from hub import procedures
+    from hub.commands_register import grant_faults
     from hub.manifests import connector_faults
     from hub.settings import connectors_dir, faults
     from hub.wiring import installed
@@ -116,13 +120,15 @@ def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
         found += connector_faults(more, Registry.load())
     if config.exists() or config != HUB_TOML:
         found += faults(config, os.environ, installed(config))
+        found += grant_faults(config, os.environ)
+    stopping = sum(not fault.warning for fault in found)
     if as_json:
-        _print_json([{"file": f.file, "key": f.key, "message": f.message} for f in found])
+        _print_json([{"file": f.file, "key": f.key, "message": f.message, "warning": f.warning} for f in found])
     else:
         for fault in found:
             typer.echo(str(fault))
-        typer.echo(f"{len(found)} fault(s)" if found else "No fault found.")
-    raise typer.Exit(1 if found else 0)
+        typer.echo(f"{stopping} fault(s)" if stopping else "No fault found.")
+    raise typer.Exit(1 if stopping else 0)
 
 
 # --- operate ------------------------------------------------------------------------------------------------------
@@ -298,14 +304,24 @@ def client_show(
     client_id: Annotated[str, typer.Argument(help="All clients by default.")] = "",
     config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """What clients may do."""
+    """What clients may do, and the grants under which they obtain evidence."""
     from hub import clients
+    from hub.commands_register import grants_of, in_words
 
-    def act(hub: Hub) -> list[dict[str, Any]]:
+    def act(hub: Hub) -> tuple[list[dict[str, Any]], list[str]]:
         with hub.ledger.reading() as tx:
-            return [c.to_dict() for c in clients.listing(tx) if client_id in ("", c.id)]
+            found = [client for client in clients.listing(tx) if client_id in ("", client.id)]
+        granted = {client.id: hub.grants.of(client.id, client.tenant) for client in found}
+        rows = [client.to_dict() | {"grants": grants_of(granted[client.id])} for client in found]
+        return rows, [line for grants in granted.values() for grant in grants for line in in_words(grant)]
 
-    _show(_with_hub(config, act), as_json)
+    rows, words = _with_hub(config, act)
+    if as_json:
+        _show(rows, as_json)
+        return
+    _show([row | {"grants": [grant["id"] for grant in row["grants"]]} for row in rows], as_json)
+    if client_id and words:
+        typer.echo("Grants\n\n" + "\n".join(words))
 
 
 @client_app.command("disable")
@@ -460,6 +476,8 @@ for name, group, panel in (
     ("schema", schema_app, DEVELOP),
 ):  # fmt: skip
     app.add_typer(group, name=name, rich_help_panel=panel)
+app.add_typer(journal_app, name="journal", rich_help_panel=OPERATE)
+app.add_typer(register_app, name="register", rich_help_panel=OPERATE)
 
 
 # --- inside -------------------------------------------------------------------------------------------------------

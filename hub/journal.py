@@ -19,10 +19,10 @@ from bus.ledger import Transaction
 from bus.sql import Insert
 from hub.keys import PersonKeys
 from hub.tables import journal, journal_segments
-from hub.verify import leaf_hash, path_of
+from hub.verify import Paths, leaf_hash
 from schemas.errors import HubError
 
-KINDS = ("exchange", "read", "operator", "deliveries")
+KINDS = ("exchange", "read", "correction", "operator", "deliveries")
 _NOBODY = uuid.UUID("8b1f6d0e-5a51-4a43-9a51-0b7b9c1c3f50")
 _CONTENT = ("tenant", "kind", "act", "actor", "outcome", "citizen_id", "facts")
 _COLUMNS = ("id", *_CONTENT, "sealed", "at")
@@ -116,7 +116,7 @@ class Journal:
         beside = select(journal.c.hash).where(journal.c.position.between(segment.first, segment.last))
         hashes = [bytes.fromhex(one) for one in tx.sql.execute(beside.order_by(journal.c.position)).scalars()]
         line = line_text(row, row.position)
-        path = path_of(hashes, row.position - segment.first)
+        path = Paths(hashes).of(row.position - segment.first)
         return {
             "line": line.decode(), "hash": leaf_hash(line).hex(), "path": [one.hex() for one in path],
             "seal": seal_of(segment), "signature": segment.signature, "key": segment.key,

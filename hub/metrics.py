@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from bus.ledger import Ledger
 from hub import corrections
 from hub.inlet import STRANGERS
+from hub.sealing import debt
 
 
 class Metrics:
@@ -56,6 +57,7 @@ class _Snapshot(Collector):
         with self._ledger.reading() as tx:
             counts, paused, oldest = tx.standing(), tx.paused(), tx.oldest_open()
             strangers, untold = tx.counter(STRANGERS), corrections.standing(tx)
+            unsealed, waiting = debt(tx)
         deliveries = GaugeMetricFamily(
             "unefois_deliveries", "Deliveries without an end, or refused.", labels=["connection", "state"]
         )
@@ -76,6 +78,13 @@ class _Snapshot(Collector):
         for tenant, number in untold.items():
             corrected.add_metric([tenant], number)
         yield corrected
+        for name, told, value in (
+            ("unefois_journal_unsealed", "Lines of the journal that wait for their seal.", unsealed),
+            ("unefois_journal_unsealed_seconds", "Age of the oldest of them.", waiting),
+        ):
+            family = GaugeMetricFamily(name, told)
+            family.add_metric([], value)
+            yield family
         yield from self._of_this_process()
 
     def _of_this_process(self) -> Iterator[GaugeMetricFamily]:

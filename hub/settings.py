@@ -148,6 +148,16 @@ class Retention:
     requests_days: int = 365
     idle_requests_days: int = 730
     links_days: int = 730
+    journal_days: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """How the journal is sealed. `timestamp_url`: None means that nobody else stamps the seals."""
+
+    seal_seconds: float = 5.0
+    timestamp_url: str | None = None
+    timestamp_minutes: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +189,7 @@ class HubSettings:
     tls_database: Tls
     procedures_dir: Path | None
     retention: Retention = Retention()
+    journal: JournalSettings = JournalSettings()
     connectors_dir: Path | None = None
     communes_file: Path | None = None
     grants_dir: Path | None = None
@@ -329,6 +340,7 @@ class _Reading:
             tls_database=self._tls("database", tls),
             procedures_dir=procedures_dir,
             retention=Retention(**table.get("retention", {})),
+            journal=JournalSettings(**table.get("journal", {})),
             connectors_dir=self._folder(table, "connectors_dir"),
             communes_file=self._communes_file(table),
             grants_dir=self._folder(table, "grants_dir"),

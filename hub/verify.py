@@ -73,14 +73,19 @@ class Tree:
         return root
 
 
-def path_of(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The hashes beside the way from one leaf to the root, from below."""
-    if len(leaves) == 1:
-        return []
-    half = 1 << (len(leaves) - 1).bit_length() - 1
-    if index < half:
-        return [*path_of(leaves[:half], index), Tree(leaves[half:]).root()]
-    return [*path_of(leaves[half:], index - half), Tree(leaves[:half]).root()]
+class Paths:
+    """All inclusion proofs of one tree."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._levels = [list(leaves)]
+        while len(level := self._levels[-1]) > 1:
+            above = [_node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
+            self._levels.append(above + level[len(above) * 2 :])  # who has nobody beside goes up as it is
+
+    def of(self, index: int) -> list[bytes]:
+        """The hashes beside the way from one leaf to the root, from below."""
+        beside = ((level, (index >> height) ^ 1) for height, level in enumerate(self._levels))
+        return [level[at] for level, at in beside if at < len(level)]
 
 
 def root_by(path: Sequence[bytes], leaf: bytes, index: int, size: int) -> bytes | None:
@@ -262,6 +267,8 @@ class _Reading:
         if seal["last"] < seal["first"]:
             raise _Fault(f"{where}: the seal is forged or changed")
         self._seal, self.head, self.seals = seal, seal_hash(seal), self.seals + 1
+        if "time_stamp" in row and self.head not in row["time_stamp"]:
+            raise _Fault(f"{where}: its time stamp is of something else")
         return seal
 
     def _check_key(self, kid: str, where: str) -> None:

@@ -39,9 +39,11 @@ from hub.metrics import Metrics
 from hub.people import People
 from hub.poller import Poller
 from hub.retention import Keeper
+from hub.sealing import Sealer
 from hub.services import Batcher, Services
 from hub.settings import Connection, HubSettings, connectors_dir, load
 from hub.signing import Signer
+from hub.stamping import Authority
 from schemas.delivery import Delivery, Documents, Done, Polled, Safety
 from schemas.errors import ConfigError, HubError
 from schemas.registry import Registry
@@ -133,6 +135,7 @@ class Hub:
         self.keys = PersonKeys(derived(key, "unefois person keys") if key else _DEVELOPMENT_MASTER)
         self.signer = Signer(key)
         self.journal = Journal(self.keys)
+        self.sealer = _sealer(self)
         self.bus = _bus(settings)
         self.documents = DocumentStore(
             settings.documents, key, clients.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
@@ -263,6 +266,7 @@ class Hub:
         self._thread("relay", self.relay.run)
         keeper = Keeper(self.ledger, self.documents, self.settings.retention)
         self._thread("retention", lambda stop: keeper.run(stop, lambda: self.relay.active))
+        self._thread("journal", self.sealer.run)
         self._watch_once()
 
     def start_workers(self, only: Sequence[str] | None = None) -> None:
@@ -418,6 +422,15 @@ def _bus(settings: HubSettings) -> Bus:
     tls = settings.tls_bus
     files = (str(tls.ca), _text(tls.cert), _text(tls.key)) if tls.ca else None
     return RabbitBus(settings.bus, tls=files)
+
+
+def _sealer(hub: Hub) -> Sealer:
+    how = hub.settings.journal
+    stamp = Authority(how.timestamp_url).stamp if how.timestamp_url else None
+    return Sealer(
+        hub.ledger, hub.journal, hub.signer, owner=hub.owner, every=how.seal_seconds, stamp=stamp,
+        stamp_every=how.timestamp_minutes * 60.0,
+    )  # fmt: skip
 
 
 def _outcome(connector: Connector, delivery: Delivery) -> Done | HubError:
