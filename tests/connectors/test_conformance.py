@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,13 +19,14 @@ import pytest
 
 import connectors
 from connectors import conformance
-from connectors.conformance import Case, NotConformant
+from connectors.conformance import Asked, Case, NotConformant
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply, Secret, manifest
 from connectors.sdk.twin import HttpTwin
 from hub.manifests import connector_faults
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
+from schemas.exchange import Evidence, NotMatched, Question
 from schemas.registry import Registry
 from tests.support.documents import MemoryDocuments
 
@@ -372,3 +374,203 @@ def test_an_unexpected_fault_says_where() -> None:
             raise InvalidMessage("not today")
 
     assert "receive: raised InvalidMessage (not today)" in faults_of(Broken)
+
+
+# Answers: a card of the shelf
+
+
+ANSWERS = replace(MANIFEST, answers=(manifest.Answered("library-card", 1, ("card_number", "blocked"), ("reference",)),))
+BEARER = "carte-4711"
+
+
+class CardShelf(Shelf):
+    """A shelf that knows one bearer. `fault` is what goes wrong at the next questions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fault = ""
+        self.narrow = False
+
+    def misbehave(self, kind: str, times: int = 1, *, on: str = "") -> None:
+        self.fault = kind
+
+    def behave(self) -> None:
+        self.fault, self.narrow = "", False
+
+    def card(self, reference: str, seconds: float) -> dict[str, Any]:
+        self.call()
+        if self.fault:
+            time.sleep(min(seconds, 0.01) if self.fault == "timeout" else 0)
+            raise TryLater(f"the shelf says {self.fault}")
+        if reference != BEARER:
+            raise NotMatched("nobody of this card")
+        return {"card_number": reference} | ({} if self.narrow else {"blocked": False})
+
+
+class Answering(Good):
+    shelf: CardShelf
+
+    def answer(self, question: Question) -> Evidence:
+        if question.reference is None:
+            raise NotMatched("no card is linked")
+        return self.said(question, self.shelf.card(question.reference, question.seconds))
+
+    def said(self, question: Question, found: Mapping[str, Any]) -> Evidence:
+        head = {"source": "good", "date": "2026-03", "quality": "verified"}
+        values = {name: {"value": value, **head} for name, value in found.items() if name in question.fields}
+        return Evidence(question.evidence, question.version, values)
+
+
+def card_of(reference: str | None) -> Question:
+    fields = ("card_number", "blocked")
+    return Question(
+        "x-1", "library-card", 1, fields, "carte", 5.0, reference=reference, token=Secret("jeton-du-citoyen")
+    )
+
+
+def answering_case(kind: type[Good], **changes: Any) -> Case:
+    shelf = CardShelf()
+    spec = changes.pop("manifest", ANSWERS)
+
+    def connect() -> Connector:
+        connector = kind(Context("town", "good", "good", {}, MemoryDocuments(), spec))
+        connector.shelf = shelf
+        return connector
+
+    def narrow() -> None:
+        shelf.narrow = True
+
+    plain = case_for(kind, manifest=spec)
+    asked = [Asked(card_of(BEARER), card_of("carte-9999"), narrow)]
+    given: dict[str, Any] = {
+        "connect": connect, "twin": shelf, "effects": lambda: shelf.kept, "asked": asked,
+        "refuse": lambda: setattr(shelf, "answer_next", Refused("no")),
+        "deny": lambda: setattr(shelf, "answer_next", AccessDenied("out")),
+        "news": lambda: shelf.waiting.append("news-1"),
+    }  # fmt: skip
+    return replace(plain, **(given | changes))
+
+
+def answer_faults(kind: type[Good], **changes: Any) -> str:
+    with pytest.raises(NotConformant) as caught:
+        conformance.check(answering_case(kind, **changes))
+    return "\n".join(caught.value.faults)
+
+
+def test_a_connector_that_answers_as_it_should_passes() -> None:
+    conformance.check(answering_case(Answering))
+
+
+class Refusing(Answering):
+    def answer(self, question: Question) -> Evidence:
+        try:
+            return super().answer(question)
+        except NotMatched:
+            raise Refused("no such card") from None
+
+
+class Generous(Answering):
+    def said(self, question: Question, found: Mapping[str, Any]) -> Evidence:
+        return super().said(replace(question, fields=(*question.fields, "category")), {**found, "category": "ADULTE"})
+
+
+class Sloppy(Answering):
+    def said(self, question: Question, found: Mapping[str, Any]) -> Evidence:
+        return Evidence("library-card", 1, {"card_number": {"value": 12}})
+
+
+class Elsewhere(Answering):
+    def said(self, question: Question, found: Mapping[str, Any]) -> Evidence:
+        return Evidence("scholarship", 1, {})
+
+
+class Absent(Answering):
+    def said(self, question: Question, found: Mapping[str, Any]) -> Evidence:
+        return Evidence("library-card", 1, {})
+
+
+class Inventing(Answering):
+    def said(self, question: Question, found: Mapping[str, Any]) -> Evidence:
+        return super().said(question, {"blocked": False, **found})
+
+
+class Believing(Answering):
+    """Takes nonsense for nobody."""
+
+    def answer(self, question: Question) -> Evidence:
+        try:
+            return super().answer(question)
+        except TryLater:
+            raise NotMatched("nobody") from None
+
+
+class Slow(Answering):
+    def answer(self, question: Question) -> Evidence:
+        if self.shelf.fault == "timeout":
+            time.sleep(question.seconds + conformance._SLACK + 0.1)
+        return super().answer(question)
+
+
+class NamingBearer(Answering):
+    def answer(self, question: Question) -> Evidence:
+        try:
+            return super().answer(question)
+        except NotMatched:
+            raise NotMatched(f"no card {question.reference}") from None
+
+
+class TokenLogged(Answering):
+    def answer(self, question: Question) -> Evidence:
+        assert question.token is not None
+        logging.getLogger("good").debug("asking with %s", question.token.reveal())
+        return super().answer(question)
+
+
+class Writing(Answering):
+    def answer(self, question: Question) -> Evidence:
+        self.shelf.kept.append("asked")
+        return super().answer(question)
+
+
+class Forgetful(Answering):
+    """Answers about anybody when the hub knows no link."""
+
+    def answer(self, question: Question) -> Evidence:
+        return super().answer(replace(question, reference=question.reference or BEARER))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        (Refusing, "nobody of this identity: raised Refused, not NotMatched"),
+        (Generous, "gave the field category, which is not declared"),
+        (Sloppy, "the evidence is not valid at /values/card_number"),
+        (Elsewhere, "answered about another evidence"),
+        (Absent, "a question that can be answered brought nothing"),
+        (Inventing, "fields that the source did not give are in the answer"),
+        (Believing, "the source is away: raised NotMatched, not TryLater"),
+        (Believing, "the source says nonsense (garbage): raised NotMatched, not TryLater"),
+        (Believing, "the answer is too large: raised NotMatched, not TryLater"),
+        (Slow, "went on after the seconds that were left"),
+        (NamingBearer, "personal data is in a log or a message"),
+        (TokenLogged, "a secret is in a log or a message"),
+        (Writing, "a question left an effect"),
+        (Forgetful, "nothing is known of the citizen: raised nothing"),
+    ],
+)
+def test_a_broken_promise_of_an_answer_is_named(kind: type[Good], fault: str) -> None:
+    assert fault in answer_faults(kind)
+
+
+def test_what_is_answered_must_be_shown_written_and_known() -> None:
+    assert "answer: the case shows nothing for it" in answer_faults(Answering, asked=[])
+    assert "answer: the manifest and the code disagree" in faults_of(Good, manifest=ANSWERS)
+    wrong = (
+        manifest.Answered("library-card", 1, ("card_number", "blocked", "shoe_size")),
+        manifest.Answered("fishing-licence", 1, ("holder",)),
+        manifest.Answered("scholarship", 1, ("holder",)),
+    )
+    told = answer_faults(Answering, manifest=replace(MANIFEST, answers=wrong))
+    assert "answers library-card version 1: there is no field shoe_size" in told
+    assert "answers fishing-licence version 1, which is no shared evidence" in told
+    assert "answers scholarship version 1: the case shows no question" in told
