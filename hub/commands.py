@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hub.commands_citizen import citizen_app
 from hub.commands_journal import journal_app
 from hub.commands_register import register_app
 
@@ -362,12 +363,14 @@ def connector_list(as_json: AsJson = False) -> None:
 
 @connector_app.command("new")
 def connector_new(
-    slug: str, folder: Annotated[Path, typer.Option(help="Where connectors are.")] = Path("connectors")
+    slug: str,
+    folder: Annotated[Path, typer.Option(help="Where connectors are.")] = Path("connectors"),
+    answers: Annotated[str, typer.Option(metavar="TYPE", help="A type of evidence that it answers for, besides.")] = "",
 ) -> None:
     """Write the folder of a new connector, ready to be filled in."""
     from connectors.sdk.scaffold import write_connector
 
-    for path in write_connector(slug, folder):
+    for path in write_connector(slug, folder, answers):
         typer.echo(str(path))
 
 
@@ -443,11 +446,13 @@ def bench(
 
 @schema_app.command("list")
 def schema_list(as_json: AsJson = False) -> None:
-    """The event types and their versions."""
+    """The event types, the types of evidence, and their versions."""
     from schemas.registry import Registry
 
-    found = Registry.load().listing()
-    keep = ("type", "version", "order", "title")
+    registry = Registry.load()
+    found = [{"kind": "event", **row} for row in registry.listing()]
+    found += [{"kind": "evidence", "order": "", **row} for row in registry.evidence_listing()]
+    keep = ("kind", "type", "version", "order", "title")
     _show(found if as_json else [{k: row[k] for k in keep} for row in found], as_json)
 
 
@@ -476,6 +481,7 @@ for name, group, panel in (
     ("schema", schema_app, DEVELOP),
 ):  # fmt: skip
     app.add_typer(group, name=name, rich_help_panel=panel)
+app.add_typer(citizen_app, name="citizen", rich_help_panel=OPERATE)
 app.add_typer(journal_app, name="journal", rich_help_panel=OPERATE)
 app.add_typer(register_app, name="register", rich_help_panel=OPERATE)
 

@@ -1,10 +1,12 @@
 """`unefois connector new <slug>`: a connector that works at once, to be turned into the package's own.
 
-The templates lie in `templates/`: `package/` becomes the connector's folder, `tests/` that of its tests.
+The templates lie in `templates/`: `package/` becomes the connector's folder, `tests/` that of its tests. Each file of
+`answers/` goes where they name it, when the connector is to answer for a type of evidence; otherwise nothing does.
 """
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 import tempfile
@@ -13,19 +15,23 @@ from pathlib import Path
 from string import Template
 
 from schemas.errors import ConfigError
+from schemas.registry import Registry
+from schemas.shape import nearest
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _SLUG = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
-def write_connector(slug: str, folder: Path) -> list[Path]:
+def write_connector(slug: str, folder: Path, answers: str = "") -> list[Path]:
     """Write `folder/<slug>` and, beside `folder`, `tests/connectors/<slug>`; the paths of all files written.
+    `answers`: a type of evidence that the connector is to answer for, besides.
 
-    Raises ConfigError for a slug that cannot be a module, for a folder that is not there and for anything that exists
-    already: nothing is overwritten, and nothing half-written is left."""
+    Raises ConfigError for a slug that cannot be a module, for a type that does not exist, for a folder that is not
+    there and for anything that exists already: nothing is overwritten, and nothing half-written is left."""
     code, tests = folder / slug, folder.parent / "tests" / "connectors" / slug
     _check(slug, folder, code, tests)
     words = {"slug": slug, "Class": "".join(part.title() for part in slug.split("_")), "name": _name(slug)}
+    words |= _parts(answers, words)
     try:
         with tempfile.TemporaryDirectory(prefix=".connector-", dir=folder.parent) as drafts:
             draft = Path(drafts)
@@ -51,6 +57,19 @@ def _check(slug: str, folder: Path, code: Path, tests: Path) -> None:
     for taken in (code, code.with_suffix(".py"), tests):
         if taken.exists():
             raise ConfigError(f"{taken} is there already", key=slug)
+
+
+def _parts(answers: str, words: Mapping[str, str]) -> dict[str, str]:
+    """What the templates say of answers: nothing, when none are wanted."""
+    parts = {path.stem: path.read_text(encoding="utf-8") for path in (_TEMPLATES / "answers").glob("*.txt")}
+    if not answers:
+        return dict.fromkeys(parts, "")
+    registry = Registry.load()
+    types = registry.evidence_types()
+    if answers not in types:
+        raise ConfigError(f'no evidence "{answers}"{nearest(answers, types)}', key="answers")
+    own = {**words, "answers": answers, "fields": json.dumps(registry.evidence_fields(answers))}
+    return {name: Template(text).substitute(own).removesuffix("\n") for name, text in parts.items()}
 
 
 def _name(slug: str) -> str:

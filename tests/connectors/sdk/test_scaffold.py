@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.scaffold import write_connector
+from hub.manifests import connector_faults
 from schemas.errors import ConfigError
+from schemas.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = {"__init__.py", "README.md", "client.py", "connector.py", "manifest.json", "mapping.py", "quality.yaml",
@@ -31,7 +34,7 @@ def everything(under: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A copy of what a connector's tests need, with a new connector in it."""
+    """A copy of what a connector's tests need, with two new connectors in it: one answers questions."""
     place = tmp_path_factory.mktemp("copy")
     for room in ("schemas", "bus", "connectors", "hub", "tests/support"):
         shutil.copytree(ROOT / room, place / room, ignore=shutil.ignore_patterns("__pycache__"))
@@ -39,6 +42,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, place / name)
     write_connector("garde_enfants", place / "connectors")
+    write_connector("impots", place / "connectors", answers="tax-situation")
     yield place
     shutil.rmtree(place)
 
@@ -67,17 +71,33 @@ def test_the_files_of_the_guide_are_written(folder: Path) -> None:
     )
 
 
-def test_the_tests_of_a_new_connector_pass_at_once(copy: Path) -> None:
-    ran = run(copy, "pytest", "-q", "-p", "no:cacheprovider", "tests/connectors/garde_enfants")
+@pytest.mark.parametrize("slug", ["garde_enfants", "impots"])
+def test_the_tests_of_a_new_connector_pass_at_once(copy: Path, slug: str) -> None:
+    ran = run(copy, "pytest", "-q", "-p", "no:cacheprovider", f"tests/connectors/{slug}")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_a_new_connector_passes_the_formatter_and_the_type_checker(copy: Path) -> None:
-    paths = ["connectors/garde_enfants", "tests/connectors/garde_enfants"]
+    paths = [f"{room}/{slug}" for room in ("connectors", "tests/connectors") for slug in ("garde_enfants", "impots")]
     for command in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "--strict"]):
         ran = run(copy, *command, *paths)
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("evidence", Registry.load().evidence_types())
+def test_a_connector_may_answer_for_any_evidence(folder: Path, evidence: str) -> None:
+    write_connector("garde", folder, answers=evidence)
+
+    manifest = json.loads((folder / "garde" / "manifest.json").read_text(encoding="utf-8"))
+    assert [one["type"] for one in manifest["answers"]] == [evidence]
+    assert connector_faults(folder, Registry.load()) == []
+
+
+def test_an_evidence_that_does_not_exist_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match='did you mean "tax-situation"'):
+        write_connector("garde", folder, answers="tax-situations")
+    assert everything(folder.parent) == ["connectors"]
 
 
 @pytest.mark.parametrize(
