@@ -1,4 +1,4 @@
-"""Event bodies at rest: AES-256-GCM under a key of their own, derived from `encryption_key`."""
+"""Event bodies at rest, and questions in transit: AES-256-GCM under keys derived from `encryption_key`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, InvalidMessage
 from schemas.secret import Secret
 
 _MAGIC = b"\x01"
@@ -39,3 +39,20 @@ class BodyCipher:
             return self._aead.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], context)
         except InvalidTag:
             raise ConfigError("a stored event does not open with this key", key="encryption_key") from None
+
+
+class TransitSeal:
+    """See `bus.questions.Seal`: AES-256-GCM under `key` (32 bytes), for what crosses a broker and is never kept."""
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = AESGCM(key)
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        nonce = secrets.token_bytes(_NONCE)
+        return nonce + self._aead.encrypt(nonce, plain, context)
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        try:
+            return self._aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], context)
+        except (InvalidTag, ValueError):  # ValueError: too short to be anything
+            raise InvalidMessage("not sealed with this key, or for another place", code="not_sealed") from None

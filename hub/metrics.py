@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -29,12 +29,25 @@ class Metrics:
             "unefois_deliveries_ended", "Deliveries that workers ended.", ["connection", "state"],
             registry=self._registry,
         )  # fmt: skip
+        self._questions = Counter(
+            "unefois_questions", "Live questions to sources of evidence.", ["connection", "evidence", "outcome"],
+            registry=self._registry,
+        )  # fmt: skip
+        self._question_seconds = Histogram(
+            "unefois_question_seconds", "How long a live question took.", ["connection"], registry=self._registry,
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+        )  # fmt: skip
 
     def accepted(self, tenant: str, event_type: str, outcome: str, number: int = 1) -> None:
         self._events.labels(tenant, event_type, outcome).inc(number)
 
     def ended(self, connection: str, state: str, number: int = 1) -> None:
         self._ended.labels(connection, state).inc(number)
+
+    def asked(self, connection: str, evidence: str, outcome: str, seconds: float) -> None:
+        """One question to one source."""
+        self._questions.labels(connection, evidence, outcome).inc()
+        self._question_seconds.labels(connection).observe(seconds)
 
     def total(self, tenant: str, event_type: str, outcome: str) -> float:
         """How many events of a type had a verdict in this process."""

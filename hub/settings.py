@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
@@ -59,6 +60,13 @@ class ConsumedFields(Protocol):
     def procedures(self) -> tuple[str, ...]: ...
 
 
+class AnsweredType(Protocol):
+    """What `hub` needs to know of one evidence type that a connector answers."""
+
+    @property
+    def type(self) -> str: ...
+
+
 class ManifestFacts(Protocol):
     """What `hub` needs to know of a connector; `connectors.sdk.Manifest` has it."""
 
@@ -68,12 +76,15 @@ class ManifestFacts(Protocol):
     def settings(self) -> Mapping[str, Any]: ...
     @property
     def consumes(self) -> Sequence[ConsumedFields]: ...
+    @property
+    def answers(self) -> Sequence[AnsweredType]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """A legal person served by the hub. `roles`: role named by a procedure → system. `contacts`: by service slug.
-    `masters`: field → the system that has authority over it. `link_sectors`: sectors that know a person as the same."""
+    `masters`: field → the system that has authority over it. `link_sectors`: sectors that know a person as the same.
+    `sources`: evidence type → the connections that are asked, in this order; without it all that answer it, by name."""
 
     slug: str
     label: str
@@ -83,6 +94,7 @@ class Tenant:
     contacts: Mapping[str, Contact] = field(default_factory=dict)
     masters: Mapping[str, str] = field(default_factory=dict)
     link_sectors: tuple[tuple[str, ...], ...] = ()
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def linked_with(self, sector: str) -> str:
         """The sectors whose systems may know a person of this sector as the same, in one name; the general sector by
@@ -347,6 +359,8 @@ class _Reading:
         )
         self._distinct_systems(settings.connections.values())
         self._contacts(settings)
+        for tenant in settings.tenants.values():
+            self._sources(tenant, settings.connections)
         return settings
 
     def _tenant(self, slug: str, item: Table) -> Tenant:
@@ -358,6 +372,7 @@ class _Reading:
             slug, item.get("label", ""), item.get("siret", ""), item.get("insee", ""),
             MappingProxyType(item.get("roles", {})), MappingProxyType(contacts),
             MappingProxyType(item.get("masters", {})), self._link_sectors(slug, item.get("link_sectors", [])),
+            MappingProxyType({evidence: tuple(names) for evidence, names in item.get("sources", {}).items()}),
         )  # fmt: skip
 
     def _link_sectors(self, slug: str, groups: list[list[str]]) -> tuple[tuple[str, ...], ...]:
@@ -496,6 +511,20 @@ class _Reading:
                     key = f"tenants.{slug}.contacts.{procedure.service}"
                     self.fault(key, f"missing: the hub acknowledges {procedure.slug} (or give contacts.default)")
 
+    def _sources(self, tenant: Tenant, connections: Mapping[str, Connection]) -> None:
+        own = {name: connection for name, connection in connections.items() if connection.tenant == tenant.slug}
+        for evidence, names in tenant.sources.items():
+            key = f"tenants.{tenant.slug}.sources.{evidence}"
+            if evidence not in evidence_types():
+                self.fault(key, f'unknown evidence "{evidence}"{nearest(evidence, evidence_types())}')
+                continue
+            for position, name in enumerate(names):
+                manifest = self.manifests.get(own[name].connector) if name in own else None
+                if name not in own:
+                    self.fault(f"{key}[{position}]", f'no connection "{name}" of this tenant{nearest(name, own)}')
+                elif manifest is not None and all(answered.type != evidence for answered in manifest.answers):
+                    self.fault(f"{key}[{position}]", f"{manifest.id} does not answer it")
+
     def _sends_messages(self, connection: Connection) -> bool:
         manifest = self.manifests.get(connection.connector)
         return manifest is not None and any(item.type == "message.requested" for item in manifest.consumes)
@@ -632,6 +661,13 @@ class _Reading:
         except ValueError:
             return False
         return self.production and any(host not in self.plain_hosts for host in hosts)
+
+
+@cache
+def evidence_types() -> frozenset[str]:
+    """The evidence types that there is a schema of."""
+    folder = files("schemas").joinpath("evidence")
+    return frozenset(entry.name.partition(".")[0] for entry in folder.iterdir() if entry.name.endswith(".json"))
 
 
 def _hosts(url: str) -> list[str]:
