@@ -192,8 +192,8 @@ class Keeper:
         return self._delete(citizen_values, and_(citizen_values.c.digest != "", citizen_values.c.at < before))
 
     def _evidence(self) -> Iterator[int]:
-        """Each row says itself until when it is kept: values as the grant allows, recipients and corrections for as long
-        as the client may keep what it obtained."""
+        """Each row says until when it is kept: a value as the grant allows, recipients and corrections for as long as
+        the client may keep what it obtained."""
         now = self._ledger.now()
         for table in (evidence_held, exchange_previews, evidence_recipients, evidence_corrections):
             yield from self._delete(table, table.c.until < now)
