@@ -1,0 +1,90 @@
+"""API Impôt particulier: what the tax office settled for a citizen's household."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import uuid
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from connectors.apiimpot import mapping
+from connectors.apiimpot.client import ApiImpot, Asked
+from connectors.sdk import Connector, Probe
+from schemas.errors import HubError, Refused
+from schemas.exchange import Evidence, NotMatched, Question
+
+FIELDS = (
+    "tax_year", "reference_tax_income", "household_parts", "total_income", "tax_before_credits", "tax_address",
+    "declarants",
+)  # fmt: skip
+_TAX_NUMBER = re.compile(r"[0-9]{13}")
+
+
+class ApiImpotConnector(Connector):
+    """Answers live questions: by the citizen's FranceConnect token, else by the tax number of the hub's links."""
+
+    @cached_property
+    def client(self) -> ApiImpot:
+        return ApiImpot(self.settings)
+
+    def probe(self) -> Probe:
+        try:
+            status = self.client.ping(exchange=str(uuid.uuid4()))
+        except HubError as error:
+            return Probe(False, f"La DGFiP ne répond pas comme attendu : {error.reason}")
+        if status == 403:
+            return Probe(False, "La DGFiP répond mais refuse la ressource : voir l'habilitation.")
+        return Probe(True, "La DGFiP répond et accepte notre jeton.")
+
+    def answer(self, question: Question) -> Evidence:
+        """One call, for the year that was asked for or the latest that is settled. Where a situation that was found by
+        tax number names its declarants, the citizen must be one of them."""
+        if question.evidence != "tax-situation" or question.version != 1:
+            raise Refused("La DGFiP ne donne pas ce justificatif", native="evidence_unknown")
+        fields = set(question.fields).intersection(FIELDS)
+        if not fields:
+            return Evidence("tax-situation", 1, {})
+        asked = self._asked(question)
+        data = self.client.situation(asked, exchange=question.id, seconds=question.seconds)
+        if asked.token is None:
+            _check_person(data, question.identity)
+        values = mapping.tax_situation(data, asked.year)
+        return Evidence("tax-situation", 1, {name: value for name, value in values.items() if name in fields})
+
+    def _asked(self, question: Question) -> Asked:
+        year = question.parameters.get("tax_year")
+        if year is not None and (type(year) is not int or not 1990 <= year < self.context.now().year):
+            raise Refused("Cette année de revenus n'est pas connue de la DGFiP", native="tax_year_out_of_range")
+        if question.token is not None:
+            return Asked(year, token=question.token)
+        number = "".join((question.reference or "").split())
+        if not number:
+            raise Refused("Il faut le numéro fiscal de la personne ou son jeton FranceConnect", native="person_missing")
+        if not _TAX_NUMBER.fullmatch(number):
+            raise Refused("Le numéro fiscal compte 13 chiffres", native="tax_number_malformed")
+        return Asked(year, number)
+
+    def close(self) -> None:
+        if "client" in vars(self):
+            self.client.close()
+
+
+def _check_person(data: Mapping[str, Any], identity: Mapping[str, Any] | None) -> None:
+    born = (identity or {}).get("birthdate")
+    named = [one for one in mapping.declarants(data) if "family_name" in one and "birthdate" in one]
+    if identity is None or not born or not named:
+        return
+    name = _folded(identity["family_name"])
+    if not any(_folded(one["family_name"]) == name and _agree(one["birthdate"], born) for one in named):
+        raise NotMatched("Ce numéro fiscal est celui d'un autre foyer", native="other_person")
+
+
+def _agree(one: str, other: str) -> bool:
+    """Two dates of birth, as far as both are known."""
+    return one.startswith(other) or other.startswith(one)
+
+
+def _folded(text: str) -> str:
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if letter.isalnum()).casefold()

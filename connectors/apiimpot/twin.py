@@ -1,0 +1,149 @@
+"""A gateway of the DGFiP on loopback: households of our own invention, strict about tokens and headers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.sdk import Secret
+from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
+
+CLIENT, SECRET = "unefois", "secret-impot"
+TOKEN_LIFE = timedelta(seconds=60)
+_BASE = "/impotparticulier/1.0"
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_ONE = ("RessourceIR", "application/prs.dgfip.part.situations.ir.assiettes.v1+json")
+_LATEST = ("RessourceIRDerniere2", "application/prs.dgfip.part.derniere.situations.ir.assiettes.v1+json")
+
+HOUSEHOLDS: Mapping[str, dict[str, Any]] = {
+    "3012345678901": {
+        "annRevenu": 2025, "rfr": 24310, "sitFam": "M", "nbPart": 3.0, "pac": {"nbPac": 2, "nbPacF": 2},
+        "nmNaiDec1": "CORVISART", "nmUsaDec1": "DELMAS-ROCHE", "prnmDec1": "MAËLLE ODETTE",
+        "dateNaisDec1": {"jour": "09", "mois": "03", "annee": "1987"}, "dptNaissDec1": "2A", "lieuNaissDec1": "AFA",
+        "nmNaiDec2": "DELMAS-ROCHE", "prnmDec2": "BASTIEN LOUP",
+        "dateNaisDec2": {"jour": "21", "mois": "11", "annee": "1985"},
+        "aft": "APPARTEMENT 12 4 BIS CHEMIN DU VIEUX LAVOIR 93001 SAINT-AUBIN",
+        "aftDetail": {"complementAdresse": "APPARTEMENT 12", "voie": "4 BIS CHEMIN DU VIEUX LAVOIR",
+                      "getcommune": "SAINT-AUBIN", "getcodePostal": "93001"},
+        "revenuBrutGlobal": 27011, "impAvImput": 912, "montTotIr": 640, "revImposable": 24310,
+        "datRec": "31/07/2026", "datEtab": "09/07/2026", "numRole": "22", "fipNum": "939000000000A",
+        "rev": {"tspr": [{"code": "1AJ", "valeur": "18400"}]},
+    },
+    "1123456789012": {
+        "annRevenu": 2025, "rfr": 0, "sitFam": "C", "nbPart": 1.5, "nmNaiDec1": "BENZERTI", "prnmDec1": "ILYÈS",
+        "dateNaisDec1": {"jour": "00", "mois": "00", "annee": "1962"}, "aft": "LES QUATRE VENTS 93001 SAINT-AUBIN",
+        "revenuBrutGlobal": -1200, "indDeficit": "O", "impAvImput": 0,
+    },
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Login:
+    number: str
+    ends: datetime
+
+
+class ApiImpotTwin(HttpTwin):
+    """`log_in` gives a FranceConnect token that lives 60 s by the twin's clock. `scopes`: the resources that our client
+    was granted. `hidden`: properties that it does not show. `asked` keeps the path and the headers of each call,
+    `given` its answer."""
+
+    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        super().__init__()
+        self.now = now
+        self.scopes = frozenset({_ONE[0], _LATEST[0]})
+        self.hidden: frozenset[str] = frozenset()
+        self.households = {number: dict(data) for number, data in HOUSEHOLDS.items()}
+        self.asked: list[tuple[str, Mapping[str, str]]] = []
+        self.given: list[tuple[str, TwinAnswer]] = []
+        self._tokens: dict[str, frozenset[str]] = {}
+        self._logins: dict[str, _Login] = {}
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "base_url": f"{self.url}{_BASE}", "token_url": f"{self.url}/token", "client_id": CLIENT,
+            "client_secret": Secret(SECRET),
+        }  # fmt: skip
+
+    def log_in(self, number: str) -> Secret:
+        """The access token of the citizen who has this tax number."""
+        token = secrets.token_urlsafe(32)
+        with self.lock:
+            self._logins[token] = _Login(number, self.now() + TOKEN_LIFE)
+        return Secret(token)
+
+    def forget_tokens(self) -> None:
+        with self.lock:
+            self._tokens.clear()
+
+    @route("POST", "/token")
+    def _token(self, call: TwinCall) -> TwinAnswer:
+        form = call.form()
+        if call.headers.get("authorization") != basic(CLIENT, SECRET):
+            return TwinAnswer(401, {"error": "invalid_client"})
+        if form.get("grant_type") != "client_credentials":
+            return TwinAnswer(400, {"error": "unsupported_grant_type"})
+        granted = frozenset(form.get("scope", "").split()) & self.scopes
+        token = secrets.token_hex(16)
+        self._tokens[token] = granted
+        body = {"access_token": token, "token_type": "Bearer", "expires_in": 3600, "scope": " ".join(sorted(granted))}
+        return TwinAnswer(200, body)
+
+    @route("GET", f"{_BASE}/{{path:rest}}")
+    def _situation(self, call: TwinCall, path: str) -> TwinAnswer:
+        self.asked.append((f"/{path}", call.headers))
+        answer = self._checked(call, path.split("/"))
+        self.given.append((f"/{path}", answer))
+        return answer
+
+    def _checked(self, call: TwinCall, parts: Sequence[str]) -> TwinAnswer:
+        granted = self._tokens.get(call.headers.get("authorization", "").removeprefix("Bearer "))
+        if granted is None:
+            return TwinAnswer(401, {"fault": {"code": 900901, "message": "Invalid Credentials"}})
+        if not _UUID.fullmatch(call.headers.get("x-correlation-id", "")):
+            return _refused(400, "4000")
+        number = ""
+        if parts[0] == "spi":
+            number, parts = parts[1], parts[2:]
+            if not re.fullmatch(r"[0-9]{13}", number):
+                return _refused(400, "4001")
+        else:
+            token = call.headers.get("x-franceconnect-oauth")
+            if token is None:
+                return _refused(400, "4003")
+            login = self._logins.get(token)
+            if login is None or login.ends <= self.now():
+                return TwinAnswer(401, {"fault": {"code": 900901, "message": "Invalid Credentials"}})
+            number = login.number
+        return self._of(number, list(parts), granted, call.headers.get("accept", ""))
+
+    def _of(self, number: str, parts: list[str], granted: frozenset[str], accept: str) -> TwinAnswer:
+        latest = parts == ["dernieresituation", "ir", "assiettes", "deuxans"]
+        if not latest and parts[:-1] != ["situations", "ir", "assiettes", "annrev"]:
+            return TwinAnswer(404, "<!DOCTYPE html><title>404</title>")
+        scope, kind = _LATEST if latest else _ONE
+        if scope not in granted:
+            return _refused(403, "4031")
+        if kind != accept:
+            return TwinAnswer(406, {"fault": {"message": "Not Acceptable"}})
+        if not latest and not re.fullmatch(r"[12][0-9]{3}", parts[-1]):
+            return _refused(400, "4002")
+        household = self.households.get(number)
+        if household is None:
+            return _refused(410, "4102")
+        if not latest and int(parts[-1]) not in (household["annRevenu"], household["annRevenu"] - 1):
+            return _refused(410, "4101")
+        hidden = self.hidden | (frozenset() if latest else {"annRevenu"})
+        shown = {name: value for name, value in household.items() if name not in hidden}
+        return TwinAnswer(200, shown, {"Content-Type": kind})
+
+    def error_inside(self, call: TwinCall) -> TwinAnswer:
+        return TwinAnswer(200, [{"codeapp": "5000"}])
+
+
+def _refused(status: int, code: str) -> TwinAnswer:
+    return TwinAnswer(status, {"erreur": {"codeapp": code, "message": "Erreur"}})
