@@ -249,6 +249,39 @@ SCHEMAS |= {
         },
     },
 }  # fmt: skip
+_CORRECTION = {
+    "correction": "0d9c3d3e-6d5d-5b0f-9a3f-2f4f4dd3a101", "change": "corrected", "cause": "source",
+    "client": "portail", "reference": "b3VpLWMtZXN0LXVuZS1yZWZlcmVuY2U", "evidence": "family-quotient", "version": 1,
+    "fields": ["quotient", "month"], "exchanges": ["7c1c5e0e-0f0b-4a2e-8a57-3f6b0e2d9c11"], "effective": "2026-10-01",
+    "at": "2026-11-18T10:26:40.000Z", "told_at": None, "acknowledged_at": None,
+}  # fmt: skip
+SCHEMAS |= {
+    "Correction": {
+        "type": "object",
+        "required": list(_CORRECTION),
+        "properties": {
+            "correction": {**_TEXT, "description": "Its id."},
+            "change": {"enum": ["corrected", "erased"]},
+            "cause": {
+                "enum": ["source", "identity", "person"],
+                "description": "The source says so; the hub had taken two people for one; the hub erased the person.",
+            },
+            "client": {**_TEXT, "description": "You."},
+            "reference": {**_TEXT, "description": "Your own reference of the citizen."},
+            "evidence": _TEXT, "version": {"type": "integer"}, "fields": {"type": "array", "items": _TEXT},
+            "exchanges": {"type": "array", "items": _TEXT, "description": "By which you obtained it."},
+            "effective": {**_TEXT, "format": "date"}, "at": {**_TEXT, "format": "date-time"},
+            "told_at": {"type": ["string", "null"], "description": "When a webhook or queue of yours took it."},
+            "acknowledged_at": {"type": ["string", "null"]},
+        },
+        "examples": [_CORRECTION],
+    },
+    "Corrections": {
+        "type": "object",
+        "required": ["items"],
+        "properties": {"items": {"type": "array", "items": schema_of("Correction")}},
+    },
+}  # fmt: skip
 EXCHANGE_BODY = body("application/json", schema_of("exchange-question.v1"), "The record `exchange-question`.")
 
 _WORDS = ["received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected",
