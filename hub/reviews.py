@@ -167,6 +167,7 @@ class Reviews:
         self._conceal(tx, tenant, (kept, gone))
         self._decide(tx, tenant, kept, gone, "distinct", by)
         self._note(tx, by, "citizen.unmerged", "operator", tenant, gone, {"other": kept})
+        self._correct(tx, tenant, kept, row, by)
         own, other = self._links(tx, tenant, gone), self._links(tx, tenant, kept)
         self._tell(tx, tenant, "citizen.unmerged", own, other)
         self._tell(tx, tenant, "citizen.unmerged", other, own)
@@ -206,6 +207,15 @@ class Reviews:
         links = [*self._links(tx, tenant, kept), *self._links(tx, tenant, gone)]
         if self._acceptance.directory.links_sectors(tenant, {"references": _references(links)}):
             raise InvalidMessage("these sectors are not linked here", code="sectors_not_linked")
+
+    def _correct(self, tx: Transaction, tenant: str, kept: str, merge: Row[Any], by: Decider) -> None:
+        """What clients obtained about the one while they were one may be the other's."""
+        if (corrections := self._acceptance.corrections) is not None:
+            effective = datetime.fromtimestamp(tx.now, UTC).date().isoformat()
+            name = f"unmerge {merge.gone_id} {merge.at}"
+            change = Change(name, by.actor, "corrected", "identity", effective, since=merge.at)
+            told = corrections.about(tx, tenant, [kept], change)
+            corrections.publish(tx, told, partial(self._acceptance.say, tx))
 
     def _links(self, tx: Transaction, tenant: str, citizen_id: str) -> Links:
         columns = citizen_links.c.system, citizen_links.c.native_id
