@@ -9,6 +9,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -17,6 +19,7 @@ from sqlalchemy import Row, and_, delete, func, or_, select, update
 from bus.ledger import Transaction
 from bus.sql import Insert
 from hub.accept import Acceptance, Origin, withhold
+from hub.corrections import Change
 from hub.journal import Entry, Journal
 from hub.people import VALUE, People, review_id
 from hub.requests import Requests
