@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, exists, func, insert, select, update
@@ -21,7 +22,7 @@ from hub.journal import Entry, Journal
 from hub.people import People
 from hub.tables import evidence_corrections, evidence_recipients, exchange_previews
 from schemas.errors import HubError, InvalidMessage
-from schemas.event import Event
+from schemas.event import Event, now_text
 from schemas.registry import Registry
 
 CHANGED = "evidence.changed"
@@ -164,7 +165,8 @@ class Corrections:
             query = select(func.min(deliveries.c.at)).where(deliveries.c.seq == row.seq)
             told_at = tx.sql.execute(query.where(deliveries.c.state == DELIVERED)).scalar()
         return self._said(row._mapping) | {
-            "change": row.change, "at": row.at, "told_at": told_at, "acknowledged_at": row.acknowledged_at,
+            "change": row.change, "at": _text(row.at), "told_at": _text(told_at),
+            "acknowledged_at": _text(row.acknowledged_at),
         }  # fmt: skip
 
     def _of(self, tenant: str, client_id: str) -> Select[Any]:
@@ -274,6 +276,10 @@ def _both(entry: Entry, client_tenant: str) -> Iterable[Entry]:
             client_tenant, entry.kind, entry.act, entry.actor, entry.outcome, id=own, citizen_id=entry.citizen_id,
             facts={**entry.facts, "of": entry.tenant},
         )  # fmt: skip
+
+
+def _text(at: float | None) -> str | None:
+    return now_text(datetime.fromtimestamp(at, UTC)) if at is not None else None
 
 
 def _parts(rows: Sequence[Row[Any]]) -> Iterator[Sequence[Row[Any]]]:
