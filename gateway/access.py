@@ -37,14 +37,18 @@ SCOPES = {
     "documents:read": "Read documents that the client stored or that concern its requests.",
     "documents:write": "Store documents.",
     "webhooks:write": "Make, list, rotate and remove the client's webhooks.",
+    "exchanges:write": "Obtain evidence about a citizen, as far as the client's grants go.",
+    "exchanges:read": "Prove exchanges of the client.",
+    "citizens:read": "Show a citizen what was obtained about them.",
     "metrics:read": "Read the figures of the hub.",
 }
 
 # Each for a reason: proofs of life and descriptions hold nothing, `/oauth/token` checks the client itself, and a call
-# to `/in` is checked by the connector, as its package signs it.
+# to `/in` is checked by the connector, as its package signs it. The address of a preview holds 256 random bits that its
+# person alone was given; keys are there for all who verify.
 PUBLIC = frozenset({
     "/healthz", "/readyz", "/oauth/token", "/openapi.json", "/asyncapi.json", "/docs", "/schemas",
-    "/schemas/{name:path}", "/in/{where:path}",
+    "/schemas/{name:path}", "/in/{where:path}", "/preview/{token}", "/.well-known/jwks.json",
 })  # fmt: skip
 
 _SCHEME = OAuth2(

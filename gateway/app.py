@@ -10,9 +10,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import openapi, problems
 from gateway.access import Access, Quick, guard_all
 from gateway.entry import Entry
-from gateway.page import Page
+from gateway.page import Page, PreviewPage
 from gateway.reading import Budget
-from gateway.routes import ROUTERS, events, inbound
+from gateway.routes import ROUTERS, events, exchanges, inbound
 from gateway.routes.health import Readiness
 from gateway.routes.oauth import Attempts
 from gateway.tokens import Tokens
@@ -45,8 +45,10 @@ def create_app(services: Services) -> Gateway:
     app.state.attempts = Attempts()
     app.state.readiness = Readiness(services)
     app.state.page = Page()
+    app.state.preview = PreviewPage()
     app.state.budget = Budget()
     app.state.pushing = inbound.limiter()
+    app.state.exchanging = exchanges.limiter()
     for router in ROUTERS:
         app.router.routes.extend(router.routes)  # flat: one list to match, and to walk in `guard_all`
     problems.install(app)

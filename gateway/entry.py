@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import traceback
 from collections.abc import Iterable
@@ -25,6 +26,8 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+# What stands after these opens a preview, or names a citizen.
+_SECRET = re.compile(r"(?<=^/preview/)[^/]+|(?<=^/v1/citizens/)[^/]+")
 _PROBES = ("/healthz", "/readyz", "/metrics")
 _TLS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
@@ -69,7 +72,8 @@ class Entry:
         level = logging.DEBUG if probe else logging.WARNING if failed else logging.INFO
         if not self._log.is_enabled_for(level):
             return
-        line: dict[str, Any] = {"method": scope["method"], "path": scope["path"][:200], "status": status,
+        path = _SECRET.sub("…", scope["path"][:200])
+        line: dict[str, Any] = {"method": scope["method"], "path": path, "status": status,
                                 "ms": round(seconds * 1000, 1), "tracking": tracking}  # fmt: skip
         for name in ("client_id", "connection", "problem"):
             if scope.get(name):

@@ -25,6 +25,7 @@ TAGS = [
     {"name": "events", "description": "Tell the hub what happened: CloudEvents 1.0."},
     {"name": "requests", "description": "Submit a request and follow it."},
     {"name": "documents", "description": "Store a document before the event that names it; read those you may."},
+    {"name": "exchanges", "description": "Ask for evidence instead of asking the citizen; see who obtained what."},
     {"name": "webhooks", "description": "Be called when something happens (Standard Webhooks)."},
     {"name": "packages", "description": "Where packages and portals push in their own format."},
     {"name": "descriptions", "description": "Schemas and descriptions, open to all."},

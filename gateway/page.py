@@ -1,4 +1,5 @@
-"""The page `/docs`: the OpenAPI description set out to be read. It loads nothing from elsewhere and runs no script."""
+"""The pages: `/docs`, the OpenAPI description set out to be read, and the preview of evidence. They load nothing from
+elsewhere and run no script."""
 
 from __future__ import annotations
 
@@ -26,8 +27,7 @@ class Page:
 
     def __init__(self) -> None:
         self._style = (_FOLDER / "docs.css").read_text(encoding="utf-8")
-        digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
-        self.policy = f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'; base-uri 'none'"
+        self.policy = _policy(self._style)
         self._made: tuple[int, str] | None = None
 
     def html(self, document: Json) -> str:
@@ -36,16 +36,35 @@ class Page:
         return self._made[1]
 
     def _render(self, document: Json) -> str:
-        environment = Environment(
-            loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True,
-            lstrip_blocks=True,
-        )  # fmt: skip
+        environment = _environment()
         environment.filters |= {"prose": _prose, "pretty": _pretty, "kind": _kind, "anchor": _anchor}
         return environment.get_template("docs.html").render(
             style=self._style, info=document["info"], sections=_sections(document),
             schemas=document["components"]["schemas"], codes=CODES,
             scopes=document["components"]["securitySchemes"]["client"]["flows"]["clientCredentials"]["scopes"],
         )  # fmt: skip
+
+
+class PreviewPage:
+    """What a citizen sees of evidence before it is used. `policy` is the Content-Security-Policy that fits it."""
+
+    def __init__(self) -> None:
+        self._style = (_FOLDER / "preview.css").read_text(encoding="utf-8")
+        self.policy = f"{_policy(self._style)}; form-action 'self'"
+        self._template = _environment().get_template("preview.html")
+
+    def html(self, body: Json | None, labels: Json, decision: str) -> str:
+        """`body` None: there is nothing to see any more. `labels`: see `Exchanges.labels`."""
+        return self._template.render(style=self._style, body=body, labels=labels, decision=decision)
+
+
+def _environment() -> Environment:
+    return Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def _policy(style: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'; base-uri 'none'"
 
 
 def _sections(document: Json) -> list[dict[str, Any]]:

@@ -92,6 +92,9 @@ CODES: Mapping[str, tuple[int, str]] = {
     "reserved_document": (422, "Documents of this kind are not kept here"),
     "url_refused": (422, "The hub does not call this address"),
     "too_many_webhooks": (422, "This client has as many webhooks as it may have"),
+    "no_source": (422, "No source of this tenant answers this evidence"),
+    "source_needs": (422, "The sources must be told more of the citizen"),
+    "unknown_evidence": (422, "This type of evidence is not known"),
     "refused": (422, "The package refused"),
     "rate_exceeded": (429, "Too many questions; see Retry-After"),
     # the hub

@@ -29,7 +29,7 @@ from schemas.errors import ConfigError
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 SCOPES = (
     "events:write", "requests:read", "requests:write", "documents:read", "documents:write", "webhooks:write",
-    "metrics:read",
+    "exchanges:write", "exchanges:read", "citizens:read", "metrics:read",
 )  # fmt: skip
 
 

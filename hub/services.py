@@ -18,12 +18,15 @@ from bus.ledger import Ledger, Raced
 from hub.accept import Acceptance, Origin, Submitted, Verdict, submit_safely
 from hub.desk import Desk
 from hub.documents import DocumentStore
+from hub.exchanges import Exchanges
 from hub.grants import Grants
 from hub.journal import Journal
 from hub.keys import PersonKeys
 from hub.metrics import Metrics
+from hub.people import People
 from hub.settings import HubSettings
 from hub.signing import Signer
+from hub.sources import Sources
 from schemas.delivery import Polled
 from schemas.errors import BusUnavailable, HubError
 
@@ -229,6 +232,9 @@ class Services:
     keys: PersonKeys
     journal: Journal
     signer: Signer
+    sources: Sources
+    people: People
+    exchanges: Exchanges
     reload: Callable[[], None] = lambda: None
     """Read the connections again: a webhook was added or removed."""
     status: Callable[[], Mapping[str, Any]] = dict

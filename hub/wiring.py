@@ -10,6 +10,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,21 @@ import structlog
 from bus.api import Bus
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
+from bus.questions import Questions
 from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
 from hub import clients, communes, database, procedures, webhooks
 from hub.accept import Acceptance
-from hub.cipher import BodyCipher, derived
+from hub.cipher import BodyCipher, TransitSeal, derived
 from hub.corrections import Corrections
 from hub.desk import OBSERVED, Desk
 from hub.directory import Directory, Member
 from hub.documents import DocumentStore
 from hub.evidence import HeldEvidence
-from hub.grants import Grants
+from hub.exchanges import Exchanges
+from hub.grants import Grants, Rates
 from hub.grants import known as known_to_grants
 from hub.inlet import Inlet
 from hub.journal import Journal
@@ -38,14 +41,17 @@ from hub.keys import PersonKeys
 from hub.metrics import Metrics
 from hub.people import People
 from hub.poller import Poller
+from hub.previews import Previews
 from hub.retention import Keeper
 from hub.sealing import Sealer
 from hub.services import Batcher, Services
 from hub.settings import Connection, HubSettings, connectors_dir, load
 from hub.signing import Signer
+from hub.sources import Source, Sources
 from hub.stamping import Authority
 from schemas.delivery import Delivery, Documents, Done, Polled, Safety
 from schemas.errors import ConfigError, HubError
+from schemas.exchange import Evidence, Question
 from schemas.registry import Registry
 
 _log = structlog.get_logger()
@@ -158,6 +164,15 @@ class Hub:
         )
         held = HeldEvidence(self.keys)
         self.acceptance.corrections = Corrections(self.registry, self.people, held, self.journal)
+        transit = derived(key, "unefois live questions") if key else _DEVELOPMENT_MASTER
+        self.sources = Sources(
+            self.ledger, self.registry, Questions(self.bus, None if self.bus.volatile else TransitSeal(transit)),
+            self._sources(), settings.tenants, metrics=self.metrics,
+        )  # fmt: skip
+        self.exchanges = Exchanges(
+            self.ledger, self.registry, self.acceptance, self.grants, Rates(self.ledger), self.people, self.sources,
+            held, Previews(self.keys), self.journal, self.signer, settings.public_url,
+        )  # fmt: skip
         self.desk = Desk(self.acceptance, self._broker_users)
         self.batcher = Batcher(self.ledger, self.acceptance)
         self.relay = Relay(self.ledger, self.bus, self.desk, owner=self.owner)
@@ -168,6 +183,7 @@ class Hub:
         self._only: Sequence[str] | None = None
         self._working = False
         self._watching = False
+        self._answering: set[str] = set()
         self._ends: dict[str, threading.Event] = {}  # what ends the worker of a connection before all the others
         self._hooks_read = 0
         self._stop = threading.Event()
@@ -182,8 +198,9 @@ class Hub:
     def services(self) -> Services:
         return Services(
             self.settings, self.ledger, self.bus, self.acceptance, self.desk, self.documents, self.batcher,
-            self.receiver, Inbound, self.keys, self.journal, self.signer, self.reload, self.status, self.metrics,
-            tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
+            self.receiver, Inbound, self.keys, self.journal, self.signer, self.sources, self.people,
+            self.exchanges, self.reload, self.status,
+            self.metrics, tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
         )  # fmt: skip
 
     # --- connections --------------------------------------------------------------------------------------------
@@ -230,6 +247,14 @@ class Hub:
                 item.sector,
             )  # fmt: skip
             yield name, (self._raccordement(name, item.tenant, item.system, manifest, item.settings, item), member)
+
+    def _sources(self) -> Iterator[Source]:
+        for name, raccordement in self.raccordements.items():
+            manifest, member = raccordement.manifest, self.acceptance.directory.members[name]
+            yield Source(
+                name, member.tenant, member.system, manifest.answers, _answering(raccordement), manifest.concurrency,
+                member.mode, member.pilot_procedures, member.pilot_citizens,
+            )  # fmt: skip
 
     def _webhooks(self, hooks: Sequence[webhooks.Webhook]) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:
         manifest = _manifest("webhook")
@@ -296,6 +321,7 @@ class Hub:
     def close(self) -> None:
         self.stop()
         self.batcher.close()
+        self.sources.close()
         for raccordement in self.raccordements.values():
             raccordement.close()
         self.bus.close()
@@ -303,13 +329,14 @@ class Hub:
 
     def status(self) -> Mapping[str, Any]:
         """What runs in this process."""
+        away = {name for name, worker in self.workers.items() if worker.breaker.open} | set(self.sources.away())
         return {
             "relay": self.relay.active,
             "stuck_queues": self.relay.stuck(),
             "workers": {name: worker.active for name, worker in self.workers.items()},
             "pollers": {name: poller.active for name, poller in self.pollers.items()},
             "poll_troubles": {name: poller.trouble for name, poller in self.pollers.items() if poller.trouble},
-            "breakers": [name for name, worker in self.workers.items() if worker.breaker.open],
+            "breakers": sorted(away),
         }
 
     def _watch_once(self) -> None:
@@ -326,6 +353,9 @@ class Hub:
                 self._start_worker(name, raccordement)
             if name not in self.pollers and raccordement.manifest.poll_seconds is not None:
                 self._start_poller(name, raccordement, member)
+            if name in self.sources.served() and name not in self._answering:
+                self._answering.add(name)
+                self._thread(f"answers {name}", partial(self.sources.serve, name))
 
     def _start_worker(self, name: str, raccordement: Raccordement) -> None:
         rate = raccordement.configured.rate if raccordement.configured else None
@@ -431,6 +461,10 @@ def _sealer(hub: Hub) -> Sealer:
         hub.ledger, hub.journal, hub.signer, owner=hub.owner, every=how.seal_seconds, stamp=stamp,
         stamp_every=how.timestamp_minutes * 60.0,
     )  # fmt: skip
+
+
+def _answering(raccordement: Raccordement) -> Callable[[Question], Evidence]:
+    return lambda question: raccordement.connector.answer(question)  # made when first asked
 
 
 def _outcome(connector: Connector, delivery: Delivery) -> Done | HubError:

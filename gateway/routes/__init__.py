@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from gateway.routes import descriptions, documents, events, health, inbound, oauth, requests, webhooks
+from gateway.routes import (
+    citizens,
+    corrections,
+    descriptions,
+    documents,
+    events,
+    exchanges,
+    health,
+    inbound,
+    oauth,
+    preview,
+    requests,
+    webhooks,
+)
 
 ROUTERS = tuple(
-    resource.router for resource in (oauth, events, requests, documents, webhooks, inbound, descriptions, health)
+    resource.router
+    for resource in (
+        oauth, events, requests, exchanges, corrections, citizens, preview, documents, webhooks, inbound, descriptions, health,
+    )
 )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from gateway.page import Page
 from gateway.problems import Problem
@@ -17,6 +17,11 @@ from schemas.asyncapi import asyncapi
 from schemas.validators import opened
 
 _FOR_AN_HOUR = {"cache-control": "public, max-age=3600"}
+
+
+class _SchemaResponse(Response):
+    media_type = "application/schema+json"
+
 
 router = APIRouter(tags=["descriptions"])
 _Face = Annotated[
@@ -33,7 +38,10 @@ def listing(request: Request) -> Response:
     return _json({"events": registry.listing(), "schemas": [f"/schemas/{name}" for name in registry.names()]})
 
 
-@router.get("/schemas/{name:path}", summary="Read a schema", response_model=None, responses=problems(404))
+@router.get(
+    "/schemas/{name:path}", summary="Read a schema", response_model=None, response_class=_SchemaResponse,
+    responses=problems(404),
+)  # fmt: skip
 def schema(request: Request, name: str, face: _Face = "writer") -> Response:
     """JSON Schema 2020-12, with all that it refers to: `events/request.received.v1.json`, `records/request.v1.json`."""
     services: Services = request.app.state.services
@@ -55,7 +63,16 @@ def broker(request: Request) -> Response:
     return _json(asyncapi(services.acceptance.registry))
 
 
-@router.get("/docs", summary="This description, for people", response_model=None)
+@router.get("/.well-known/jwks.json", summary="The hub's public key (RFC 7517)", response_model=None)
+def keys(request: Request) -> Response:
+    """With it anybody verifies the signature of an exchange and the seals of the journal."""
+    services: Services = request.app.state.services
+    return _json(services.signer.jwks())
+
+
+@router.get(
+    "/docs", summary="This description, for people", response_model=None, response_class=HTMLResponse,
+)  # fmt: skip
 def docs(request: Request) -> Response:
     page: Page = request.app.state.page
     headers = {**_FOR_AN_HOUR, "content-security-policy": page.policy}

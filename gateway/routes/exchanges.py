@@ -1,0 +1,109 @@
+"""`/v1/exchanges`: evidence about a citizen from its source. An answer is in the journal before it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import anyio
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.access import Caller, needs
+from gateway.problems import Problem
+from gateway.reading import read_json
+from gateway.shapes import EXCHANGE_BODY, problems, told
+from hub.exchanges import Answer
+from hub.services import Services
+
+_AT_ONCE = 100  # exchanges under way; a question to a source may take seconds
+_ID = re.compile(r"[0-9a-f-]{36}")
+
+router = APIRouter(tags=["exchanges"])
+Asker = Annotated[Caller, needs("exchanges:write")]
+Reader = Annotated[Caller, needs("exchanges:read")]
+
+
+@router.post(
+    "/v1/exchanges", summary="Obtain evidence about a citizen", response_model=None, openapi_extra=EXCHANGE_BODY,
+    responses={
+        200: told("Exchange", "The evidence, signed; in the journal."),
+        **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429),
+    },
+)  # fmt: skip
+async def ask(request: Request, caller: Asker) -> Response:
+    """The body is the record `exchange-question`. What you may obtain, for what and on which legal ground is in your
+    grant: see `unefois client show`. `identity_not_matched` says that nobody was found, never that somebody is not
+    entitled. Tell the person what `information` says."""
+    services: Services = request.app.state.services
+    _, said = await read_json(request, services.settings.limits.event_bytes)
+    left = threading.Event()
+    answer = await _unless_left(request, left, lambda: services.exchanges.ask(caller.client, said, left=left))
+    return _json(answer)
+
+
+@router.post(
+    "/v1/exchanges/{exchange_id}", summary="Collect what the person agreed to", response_model=None,
+    responses={
+        200: told("Exchange", "The evidence, signed; in the journal."), **problems(401, 403, 404, 409),
+    },
+)  # fmt: skip
+async def collect(request: Request, exchange_id: str, caller: Asker) -> Response:
+    """After `preview_required`: once the person saw the evidence at the address and agreed, this gives it, once."""
+    services: Services = request.app.state.services
+    if not _ID.fullmatch(exchange_id):
+        raise Problem("not_found")
+    limiter: anyio.CapacityLimiter = request.app.state.exchanging
+    return _json(
+        await anyio.to_thread.run_sync(services.exchanges.collect, caller.client, exchange_id, limiter=limiter)
+    )
+
+
+@router.get(
+    "/v1/exchanges/{exchange_id}/receipt", summary="Prove an exchange", response_model=None,
+    responses={200: told("Receipt", "Where it stands in the journal."), **problems(401, 403, 404, 503)},
+)  # fmt: skip
+def receipt(request: Request, exchange_id: str, caller: Reader) -> Response:
+    """The line of the journal of an exchange of yours, with the proof that it is in a sealed segment. A segment is
+    sealed every few seconds: `try_later` until then."""
+    services: Services = request.app.state.services
+    with services.ledger.reading() as tx:
+        line = services.journal.line(tx, exchange_id) if _ID.fullmatch(exchange_id) else None
+        if line is None or line.entry.kind != "exchange" or line.entry.actor != caller.origin.name:
+            raise Problem("not_found")
+        proof = services.journal.receipt(tx, exchange_id)
+    if proof is None:
+        raise Problem("try_later", headers={"retry-after": "5"})
+    return Response(orjson.dumps(proof), media_type="application/json")
+
+
+def limiter() -> anyio.CapacityLimiter:
+    return anyio.CapacityLimiter(_AT_ONCE)
+
+
+async def _unless_left(request: Request, left: threading.Event, work: Callable[[], Answer]) -> Answer:
+    """Do the work in a thread, and tell it when the caller has hung up."""
+    limiter: anyio.CapacityLimiter = request.app.state.exchanging
+    if limiter.statistics().tasks_waiting >= _AT_ONCE:
+        raise Problem("try_later", headers={"retry-after": "2"})
+    watch = asyncio.ensure_future(_watch(request, left))
+    try:
+        return await anyio.to_thread.run_sync(work, limiter=limiter)
+    finally:
+        watch.cancel()
+
+
+async def _watch(request: Request, left: threading.Event) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    left.set()
+
+
+def _json(answer: Answer) -> Response:
+    body: dict[str, Any] = dict(answer.body)
+    return Response(orjson.dumps(body), media_type="application/json")

@@ -1,0 +1,51 @@
+"""`/preview/{token}`: where a citizen sees evidence before a portal may use it, and says yes or no. In French."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.page import PreviewPage
+from gateway.problems import Problem
+from gateway.reading import read_body
+from hub.previews import Preview
+from hub.services import Services
+
+router = APIRouter(tags=["exchanges"])
+_FORM_BYTES = 1000
+
+
+@router.get("/preview/{token}", response_model=None, include_in_schema=False)
+def show(request: Request, token: str) -> Response:
+    services: Services = request.app.state.services
+    with services.ledger.reading() as tx:
+        preview = services.exchanges.previews.shown(tx, token)
+    return _page(request, services, preview)
+
+
+@router.post("/preview/{token}", response_model=None, include_in_schema=False)
+async def decide(request: Request, token: str) -> Response:
+    form = parse_qs((await read_body(request, _FORM_BYTES)).decode("latin-1"))
+    decision = form.get("decision", [""])[0]
+    if decision not in ("used", "refused"):
+        raise Problem("bad_request", "decision is used or refused")
+    return await run_in_threadpool(_decided, request, token, decision)
+
+
+def _decided(request: Request, token: str, decision: str) -> Response:
+    services: Services = request.app.state.services
+    with services.ledger.transaction() as tx:
+        preview = services.exchanges.previews.decide(tx, token, "used" if decision == "used" else "refused")
+    return _page(request, services, preview)
+
+
+def _page(request: Request, services: Services, preview: Preview | None) -> Response:
+    page: PreviewPage = request.app.state.preview
+    labels = services.exchanges.labels(preview.body) if preview else {}
+    html = page.html(preview.body if preview else None, labels, preview.decision if preview else "")
+    headers = {"content-security-policy": page.policy}
+    return Response(html, 200 if preview else 404, headers, "text/html; charset=utf-8")

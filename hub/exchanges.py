@@ -1,0 +1,437 @@
+"""Once-only exchanges: grant, citizen, source, minimise, sign, journal, answer. All of it, or one coded error.
+
+An exchange is in the journal before its answer leaves; so is each one that was refused or failed. The legal basis comes
+from the grant, never from the caller.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from bus.ledger import Ledger, Transaction
+from bus.sql import Insert
+from hub import requests as timelines
+from hub.accept import Acceptance
+from hub.clients import Client
+from hub.directory import Directory
+from hub.evidence import Held, HeldEvidence
+from hub.grants import Ask, Grant, Granted, Grants, NotAllowed, Rates
+from hub.journal import Entry, Journal
+from hub.people import People
+from hub.previews import Preview, Previews, StillOpen
+from hub.signing import Signer
+from hub.sources import Sources
+from hub.tables import evidence_recipients
+from schemas.errors import HubError, InvalidMessage
+from schemas.event import now_text
+from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
+from schemas.registry import Registry
+from schemas.secret import Secret
+
+QUESTION = "urn:unefois:record:exchange-question:v1"
+_TYP = "unefois-exchange+jwt"
+_RECEIVE = Insert(evidence_recipients)
+_SECONDS = 20.0  # for the sources of one exchange
+_NOBODY = "nobody is known under this identity; this says nothing of any entitlement"
+
+
+class Withheld(HubError):
+    """The person is marked confidential: their evidence is asked of themselves."""
+
+    code = "evidence_withheld"
+
+
+class PreviewRequired(HubError):
+    """The person must see the evidence first, at `address`, and agree; then `Exchanges.collect` gives it."""
+
+    code = "preview_required"
+
+    def __init__(self, exchange: str, address: str) -> None:
+        super().__init__("the person looks at the evidence at this address and decides; then collect the answer")
+        self.told = {"exchange": exchange} | ({"preview": address} if address else {})
+
+
+class RefusedByPerson(HubError):
+    """The person saw the evidence and does not want it used."""
+
+    code = "refused_by_person"
+
+    def __init__(self) -> None:
+        super().__init__("the person does not want this evidence used: ask the person themselves")
+
+
+class UnknownExchange(HubError):
+    """No such exchange of this client waits for its collection."""
+
+    code = "not_found"
+
+
+class UnknownGround(HubError):
+    """The procedure or request that should justify the exchange is not there for this client."""
+
+    code = "unknown_request"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What leaves: `body` with the signature over it."""
+
+    id: str
+    body: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One exchange on its way. What is not known yet is None."""
+
+    id: str
+    client: Client
+    said: Mapping[str, Any]
+    tenant: str  # whose data
+    procedure: str = ""
+    request_id: str | None = None
+    previewed: bool = False  # the person must look first
+    grant: Grant | None = None
+    granted: Granted | None = None
+    fields: tuple[str, ...] = ()
+    citizen_id: str | None = None
+    source: str | None = None
+    stored: bool = False
+    code: str = ""
+
+    @property
+    def evidence(self) -> str:
+        return str(self.said["evidence"])
+
+    @property
+    def version(self) -> int:
+        return int(self.said.get("version", 1))
+
+    @property
+    def asker(self) -> Mapping[str, Any]:
+        asker: Mapping[str, Any] = self.said["asker"]
+        return asker
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        parameters: Mapping[str, Any] = self.said.get("parameters", {})
+        return parameters
+
+
+@dataclass(slots=True)
+class Exchanges:
+    """Asks for one client after the other; safe for several threads."""
+
+    ledger: Ledger
+    registry: Registry
+    acceptance: Acceptance
+    grants: Grants
+    rates: Rates
+    people: People
+    sources: Sources
+    held: HeldEvidence
+    previews: Previews
+    journal: Journal
+    signer: Signer
+    issuer: str
+
+    def ask(self, client: Client, said: Any, *, left: threading.Event | None = None) -> Answer:
+        """One exchange. `said` is the record `exchange-question`; `left` is set when nobody waits any more.
+
+        Raises InvalidMessage (the question is malformed), NotAllowed (the grant), UnknownGround, NotMatched,
+        AmbiguousIdentity, Withheld, TryLater (a source is away). Each is in the journal first; when that cannot be
+        written, BusUnavailable."""
+        exchange = self._read(client, said)
+        try:
+            return self._answered(exchange, left or threading.Event())
+        except PreviewRequired:
+            raise
+        except HubError as error:
+            exchange.code = error.code
+            with self.ledger.transaction() as tx:
+                self._note(tx, exchange, failed=not isinstance(error, NotAllowed | InvalidMessage | UnknownGround))
+            raise
+
+    def collect(self, client: Client, exchange_id: str) -> Answer:
+        """The answer of an exchange that the person was shown. Raises PreviewRequired until they decided,
+        RefusedByPerson, or UnknownExchange when there is none, or no more."""
+        with self.ledger.transaction() as tx:
+            try:
+                preview = self.previews.take(tx, client.id, exchange_id)
+            except StillOpen:
+                raise PreviewRequired(exchange_id, "") from None
+            if preview is None:
+                raise UnknownExchange("no exchange of yours waits under this id")
+            exchange = _Exchange(**preview.exchange, client=client)
+            exchange.grant = next((g for g in self.grants.of(client.id, client.tenant) if g.id == preview.grant), None)
+            if exchange.grant is None:
+                raise UnknownExchange("its grant is no more")
+            if preview.decision == "used":
+                values = preview.body["values"]
+                evidence = Evidence(exchange.evidence, exchange.version, values)
+                self._note(tx, exchange, fingerprint=_fingerprint(evidence))
+                self._receive(tx, exchange)
+                return Answer(exchange_id, preview.body)
+            exchange.code = RefusedByPerson.code
+            self._note(tx, exchange)
+        raise RefusedByPerson
+
+    @property
+    def directory(self) -> Directory:
+        return self.acceptance.directory
+
+    def labels(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What the parts of an answer are called in French: `evidence`, `procedure`, and `fields` by name."""
+        procedure = self.directory.catalogue.get(str(body["procedure"]))
+        said = self.registry.evidence(str(body["evidence"]), int(body["version"]))["x-unefois"]
+        return {
+            "evidence": said["label"],
+            "fields": said["fields"],
+            "procedure": procedure.label if procedure else body["procedure"],
+        }
+
+    # --- steps --------------------------------------------------------------------------------------------------
+
+    def _read(self, client: Client, said: Any) -> _Exchange:
+        schemas = self.registry.schema_set
+        if not schemas.accepts(QUESTION, said):
+            fault = schemas.fault(QUESTION, said)
+            raise InvalidMessage(fault.sentence, pointer=fault.pointer, code="schema_violation", rule=fault.rule)
+        exchange = _Exchange(str(uuid.uuid4()), client, said, str(said.get("tenant", client.tenant)))
+        exchange.procedure, exchange.request_id = str(said.get("procedure", "")), said.get("request")
+        return exchange
+
+    def _answered(self, exchange: _Exchange, left: threading.Event) -> Answer:
+        with self.ledger.reading() as tx:
+            self._justify(tx, exchange)
+            self._allow(tx, exchange)
+            self._who(tx, exchange)
+            held = self._stored(tx, exchange)
+            question, natives = (None, {}) if held else self._question(tx, exchange)
+        evidence, obtained_at = (held.evidence, held.at) if held else (None, 0.0)
+        if question is not None:
+            answered = self.sources.ask(exchange.tenant, question, natives, left=left)
+            evidence, obtained_at, exchange.source = answered.evidence, answered.at, answered.connection
+        assert evidence is not None
+        evidence = _minimised(evidence, exchange.fields)
+        with self.ledger.transaction() as tx:
+            if exchange.citizen_id is None:
+                exchange.citizen_id = self._meet(tx, exchange)
+            answer = self._signed(exchange, evidence, obtained_at)
+            self._keep(tx, exchange, evidence, obtained_at, fresh=question is not None)
+            if not exchange.previewed:
+                self._note(tx, exchange, fingerprint=_fingerprint(evidence))
+                self._receive(tx, exchange)
+                return answer
+            exchange.code = PreviewRequired.code
+            self._note(tx, exchange, step="preview")
+            token = self.previews.keep(tx, self._preview(exchange, answer))
+        raise PreviewRequired(exchange.id, f"{self.issuer}/preview/{token}")
+
+    def _justify(self, tx: Transaction, exchange: _Exchange) -> None:
+        """The request that the client names must be its own, and gives the procedure."""
+        if exchange.request_id is not None:
+            request = timelines.read(tx, exchange.client.tenant, exchange.request_id)
+            if request is None or request.intake != exchange.client.origin.name:
+                raise UnknownGround("there is no such request of yours")
+            if exchange.procedure not in ("", request.procedure):
+                raise UnknownGround("the request is of another procedure")
+            exchange.procedure = request.procedure
+        if exchange.procedure not in self.directory.catalogue:
+            raise InvalidMessage("this is not in the catalogue", pointer="/procedure", code="unknown_procedure")
+
+    def _allow(self, tx: Transaction, exchange: _Exchange) -> None:
+        said, asker = exchange.said, exchange.asker
+        ask = Ask(
+            client=exchange.client.id, tenant=exchange.client.tenant, of_tenant=exchange.tenant,
+            evidence=exchange.evidence, version=exchange.version, fields=tuple(said.get("fields", ())),
+            procedure=exchange.procedure, asker=asker["role"], assurance=asker["assurance"],
+            explicit_request=bool(said.get("explicit_request", False)), preview_shown=False,
+        )  # fmt: skip
+        try:
+            exchange.grant, exchange.granted, exchange.fields = self.grants.decide(ask, tx.now)
+        except NotAllowed as error:
+            exchange.grant = error.grant
+            if error.code != PreviewRequired.code:
+                raise
+            shown = replace(ask, preview_shown=True)
+            exchange.grant, exchange.granted, exchange.fields = self.grants.decide(shown, tx.now)
+            exchange.previewed = True
+        self.rates.check(exchange.grant, tx.now)
+        self.registry.check_parameters(exchange.evidence, exchange.version, exchange.parameters)
+
+    def _who(self, tx: Transaction, exchange: _Exchange) -> None:
+        said, client = exchange.said["citizen"], exchange.client
+        references = said.get("references", ())
+        for place, reference in enumerate(references):
+            if reference["system"] != client.id:
+                pointer = f"/citizen/references/{place}/system"
+                raise InvalidMessage(f"the system must be {client.id}", pointer=pointer, code="reference_not_yours")
+        found = self.people.find(
+            tx, exchange.tenant, identity=said.get("identity"), references=references,
+            reference=said.get("reference"), client_id=client.id,
+        )  # fmt: skip
+        if found.verdict == "ambiguous":
+            raise AmbiguousIdentity("several people are known under this identity")
+        if found.citizen_id is None and "identity" not in said:
+            raise NotMatched(_NOBODY)
+        exchange.citizen_id = found.citizen_id
+        if found.citizen_id is not None and self.people.is_confidential(tx, found.citizen_id):
+            raise Withheld("this must be asked of the person")
+
+    def _stored(self, tx: Transaction, exchange: _Exchange) -> Held | None:
+        """A value that was obtained before and is still good enough for this grant and this procedure."""
+        granted = exchange.granted
+        assert granted is not None
+        assert exchange.grant is not None
+        if exchange.citizen_id is None or not granted.max_age:
+            return None
+        oldest = tx.now - granted.max_age.total_seconds()
+        held = self.held.find(tx, exchange.citizen_id, self._place(exchange), since=oldest)
+        if held is None or not set(exchange.fields) <= set(held.fields):
+            return None
+        exchange.source, exchange.stored = held.connection, True
+        return held
+
+    def _question(self, tx: Transaction, exchange: _Exchange) -> tuple[Question, Mapping[str, str]]:
+        """What the sources are asked, and what each system calls the citizen."""
+        identity = exchange.said["citizen"].get("identity")
+        natives: Mapping[str, str] = {}
+        if exchange.citizen_id is not None:
+            identity = identity or self.people.identity_of(tx, exchange.citizen_id)
+            natives = self.people.native_ids(tx, exchange.tenant, exchange.citizen_id)
+        token = exchange.said.get("france_connect_token")
+        return Question(
+            id=exchange.id, evidence=exchange.evidence, version=exchange.version, fields=exchange.fields,
+            procedure=exchange.procedure, seconds=_SECONDS, identity=identity, parameters=exchange.parameters,
+            token=Secret(token) if token else None,
+        ), natives  # fmt: skip
+
+    def _meet(self, tx: Transaction, exchange: _Exchange) -> str:
+        """Who was not known until now, known from now on: what was obtained about them must be shown to them."""
+        person = {"identity": exchange.said["citizen"]["identity"]}
+        people = self.acceptance.citizens(tx)
+        people.prefetch(exchange.tenant, [person])
+        citizen = people.resolve(exchange.tenant, person)
+        people.save()
+        return citizen.id
+
+    def _signed(self, exchange: _Exchange, evidence: Evidence, obtained_at: float) -> Answer:
+        grant, client = exchange.grant, exchange.client
+        assert grant is not None
+        assert exchange.citizen_id is not None
+        body = {
+            "id": exchange.id, "iss": self.issuer, "aud": client.id, "iat": int(self.ledger.now()),
+            "evidence": exchange.evidence, "version": exchange.version,
+            "citizen": self.people.reference_of(client.id, exchange.citizen_id),
+            "values": evidence.values, "missing": sorted(set(exchange.fields) - set(evidence.values)),
+            "source": exchange.source, "obtained_at": _text(obtained_at), "stored": exchange.stored,
+            "procedure": exchange.procedure, "request": exchange.request_id, "grant": grant.id,
+            "ground": grant.ground, "article": grant.article, "information": self._information(exchange, evidence),
+        }  # fmt: skip
+        return Answer(exchange.id, body | {"signature": self.signer.jws(orjson.dumps(body), _TYP)})
+
+    def _information(self, exchange: _Exchange, evidence: Evidence) -> str:
+        """What the person must be told (CRPA L114-8 I, RGPD art. 14), in French."""
+        assert exchange.grant is not None
+        labels = self.registry.evidence(exchange.evidence, exchange.version)["x-unefois"]["fields"]
+        procedure = self.directory.catalogue[exchange.procedure].label
+        sources = sorted({str(value["source"]) for value in evidence.values.values()})
+        what = ", ".join(labels[name] for name in exchange.fields if name in evidence.values) or "aucune donnée"
+        return (
+            f"Pour la démarche « {procedure} », votre administration a obtenu directement auprès de "
+            f"{', '.join(sources) or exchange.source} : {what}. Fondement : {exchange.grant.ground}. "
+            "Vous pouvez demander l'accès à ces données et leur rectification."
+        )
+
+    def _preview(self, exchange: _Exchange, answer: Answer) -> Preview:
+        assert exchange.grant is not None
+        assert exchange.citizen_id is not None
+        said = {name: exchange.said[name] for name in ("evidence", "version", "asker") if name in exchange.said}
+        kept = {
+            "id": exchange.id, "said": said, "tenant": exchange.tenant, "procedure": exchange.procedure,
+            "request_id": exchange.request_id, "fields": exchange.fields, "citizen_id": exchange.citizen_id,
+            "source": exchange.source, "stored": exchange.stored,
+        }  # fmt: skip
+        return Preview(exchange.id, exchange.client.id, exchange.citizen_id, exchange.grant.id, kept, answer.body)
+
+    def _note(
+        self, tx: Transaction, exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = ""
+    ) -> None:
+        """In the journal of who asked, and of whose data it is when that is another and a grant leads there."""
+        grant, client = exchange.grant, exchange.client
+        act = "exchange.answered" if not exchange.code else "exchange.failed" if failed else "exchange.refused"
+        facts = {
+            "evidence": exchange.evidence, "version": exchange.version, "fields": list(exchange.fields),
+            "procedure": exchange.procedure, "request": exchange.request_id, "source": exchange.source,
+            "stored": exchange.stored, "role": exchange.asker["role"], "assurance": exchange.asker["assurance"],
+            "grant": grant.id if grant else None, "ground": grant.ground if grant else None,
+            "article": grant.article if grant else None, "code": exchange.code or None,
+            "of": exchange.tenant if exchange.tenant != client.tenant else None,
+        }  # fmt: skip
+        personal = {"agent": exchange.asker.get("agent"), "fingerprint": fingerprint or None}
+        entry = Entry(
+            id=str(uuid.uuid5(uuid.UUID(exchange.id), step)) if step else exchange.id, tenant=client.tenant,
+            kind="exchange", act=act, actor=client.origin.name, outcome=exchange.code or "answered",
+            citizen_id=exchange.citizen_id,
+            facts={name: fact for name, fact in facts.items() if fact is not None},
+            personal={name: fact for name, fact in personal.items() if fact is not None},
+        )  # fmt: skip
+        entries = [entry]
+        if exchange.tenant != client.tenant and grant is not None:
+            other = str(uuid.uuid5(uuid.UUID(entry.id), exchange.tenant))
+            entries.append(replace(entry, id=other, tenant=exchange.tenant))
+        self.journal.write(tx, *entries)
+
+    def _keep(
+        self, tx: Transaction, exchange: _Exchange, evidence: Evidence, obtained_at: float, *, fresh: bool
+    ) -> None:
+        """Keep the value where the grant allows it, for as long as it does."""
+        granted, source = exchange.granted, exchange.source
+        assert granted is not None
+        assert source is not None
+        assert exchange.citizen_id is not None
+        if fresh and granted.max_age and not exchange.previewed:
+            held = Held(evidence, exchange.fields, source, obtained_at)
+            until = obtained_at + granted.max_age.total_seconds()
+            self.held.keep(tx, exchange.citizen_id, self._place(exchange), held, until=until)
+
+    def _receive(self, tx: Transaction, exchange: _Exchange) -> None:
+        """Who received what, for as long as a correction must reach them (RGPD art. 19)."""
+        assert exchange.grant is not None
+        _RECEIVE.run(tx.sql, [{
+            "exchange_id": exchange.id, "tenant": exchange.tenant, "citizen_id": exchange.citizen_id,
+            "client_tenant": exchange.client.tenant, "client_id": exchange.client.id, "type": exchange.evidence,
+            "version": exchange.version, "fields": " ".join(exchange.fields), "connection": exchange.source,
+            "procedure": exchange.procedure, "at": tx.now,
+            "until": tx.now + exchange.grant.retention_days * 86_400,
+        }])  # fmt: skip
+
+    def _place(self, exchange: _Exchange) -> str:
+        """Where a stored value of this exchange lies: it never serves another grant, procedure or question."""
+        assert exchange.grant is not None
+        asked = [exchange.tenant, exchange.grant.id, exchange.procedure, exchange.evidence, exchange.version,
+                 exchange.parameters]  # fmt: skip
+        return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _minimised(evidence: Evidence, fields: Sequence[str]) -> Evidence:
+    return Evidence(evidence.type, evidence.version, {f: evidence.values[f] for f in fields if f in evidence.values})
+
+
+def _fingerprint(evidence: Evidence) -> str:
+    """Of what was handed over (implementing regulation EU 2022/1463 art. 17); sealed in the journal, for a short value
+    is soon guessed from its digest."""
+    return hashlib.sha256(orjson.dumps(evidence.values, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _text(at: float) -> str:
+    return now_text(datetime.fromtimestamp(at, UTC))

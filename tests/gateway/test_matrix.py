@@ -1,0 +1,154 @@
+"""Who gets what: every endpoint that shows or changes something of somebody, by every kind of caller.
+
+The owner's answers show that the address is right; nobody else may get a 2xx, nor learn that anything is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from gateway.access import PUBLIC
+from hub import clients
+from tests.gateway.conftest import OTHER, TENANT, Open, event, post, record
+from tests.gateway.test_exchanges import GRANTS, PERSON, Place, Spring
+from tests.gateway.test_webhooks import HOOK
+
+Call = Callable[[httpx.Client], httpx.Response]
+KINDS = ("another client", "another tenant", "disabled", "no token", "forged token", "expired token", "no scope")
+# Nothing of one client is behind these: what they answer is the caller's own, its grant's, or the same for all.
+OWN = {
+    "POST /v1/events", "POST /v1/requests", "GET /v1/requests", "POST /v1/documents", "POST /v1/webhooks",
+    "GET /v1/webhooks", "GET /metrics", "GET /v1/corrections", "POST /v1/exchanges",
+}  # fmt: skip
+
+
+@dataclass
+class Scene:
+    place: Place
+    owner: httpx.Client
+    calls: Mapping[str, Call]
+
+
+@pytest.fixture
+def scene(open_house: Open, tmp_path: Any) -> Scene:
+    folder = tmp_path / "grants"
+    folder.mkdir()
+    (folder / "town.toml").write_text(GRANTS, encoding="utf-8")
+    house = open_house(grants_dir=str(folder))
+    place = Place(house, Spring())
+    house.hub.exchanges.sources = place.spring  # type: ignore[assignment]
+    owner = house.client()
+    request = owner.post("/v1/requests", json=record(7)).json()["id"]
+    document = owner.post("/v1/documents", content=b"%PDF-1.7 plan", headers={
+        "content-type": "application/pdf", "content-disposition": 'attachment; filename="plan.pdf"',
+    }).json()["id"]  # fmt: skip
+    hook = owner.post("/v1/webhooks", json=HOOK).json()["id"]
+    exchange = place.ask(owner).json()
+    waiting = place.ask(owner, "student-status", explicit_request=True).json()
+    house.anonymous().post(waiting["preview"].removeprefix("http://hub.example"), data={"decision": "used"})
+    house.hub.sealer.step()
+    calls: dict[str, Call] = {
+        "GET /v1/requests/{request_id}": lambda http: http.get(f"/v1/requests/{request}"),
+        "GET /v1/requests/{request_id}/timeline": lambda http: http.get(f"/v1/requests/{request}/timeline"),
+        "GET /v1/documents/{document_id}": lambda http: http.get(f"/v1/documents/{document}"),
+        "HEAD /v1/documents/{document_id}": lambda http: http.head(f"/v1/documents/{document}"),
+        "GET /v1/exchanges/{exchange_id}/receipt": lambda http: http.get(f"/v1/exchanges/{exchange['id']}/receipt"),
+        "GET /v1/citizens/{reference}/exchanges": lambda http: http.get(
+            f"/v1/citizens/{exchange['citizen']}/exchanges"
+        ),
+        "POST /v1/exchanges/{exchange_id}": lambda http: http.post(f"/v1/exchanges/{waiting['exchange']}"),
+        "GET /v1/webhooks/{webhook_id}": lambda http: http.get(f"/v1/webhooks/{hook}"),
+        "POST /v1/webhooks/{webhook_id}/rotate": lambda http: http.post(f"/v1/webhooks/{hook}/rotate"),
+        "DELETE /v1/webhooks/{webhook_id}": lambda http: http.delete(f"/v1/webhooks/{hook}"),
+    }  # fmt: skip
+    return Scene(place, owner, calls)
+
+
+def stranger(scene: Scene, kind: str) -> httpx.Client:
+    house = scene.place.house
+    app: Any = house.serving._server.config.app
+    if kind == "another client":
+        return house.client("voisine")
+    if kind == "another tenant":
+        return house.client("portail-fleuri", tenant=OTHER)
+    if kind == "no scope":
+        return house.client("sans-droit", scopes=())
+    http = house.anonymous()
+    if kind == "disabled":
+        http = house.client("ancien")
+        clients.disable(house.hub.ledger, "ancien")
+    if kind == "forged token":
+        http.headers["authorization"] = scene.owner.headers["authorization"][:-4] + "AAAA"
+    if kind == "expired token":
+        token = app.state.tokens.issue("portail", TENANT, clients.SCOPES, house.clock() - 3600)
+        http.headers["authorization"] = f"Bearer {token}"
+    return http
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nobody_but_its_owner_gets_anything(scene: Scene, kind: str) -> None:
+    http = stranger(scene, kind)
+    for name, call in scene.calls.items():
+        status = call(http).status_code
+        expected = {"another client": {404}, "another tenant": {404}, "no scope": {403}}.get(kind, {401})
+        assert status in expected, f"{name} by {kind}: {status}"
+
+
+def test_a_token_of_one_tenant_with_the_name_of_another_is_no_token(scene: Scene) -> None:
+    house = scene.place.house
+    app: Any = house.serving._server.config.app
+    http = house.anonymous()
+    token = app.state.tokens.issue("portail", OTHER, clients.SCOPES, house.clock())
+    http.headers["authorization"] = f"Bearer {token}"
+    assert {call(http).status_code for call in scene.calls.values()} == {401}
+
+
+def test_the_owner_gets_it_all_and_nothing_of_the_owners_was_touched(scene: Scene) -> None:
+    for kind in KINDS:
+        for call in scene.calls.values():
+            call(stranger(scene, kind)) if kind != "disabled" else None
+    for name, call in scene.calls.items():
+        assert call(scene.owner).is_success, name
+
+
+def test_every_guarded_endpoint_is_in_the_matrix(scene: Scene) -> None:
+    app: Any = scene.place.house.serving._server.config.app
+    there = {
+        f"{method} {route.path}" for route in app.routes if isinstance(route, APIRoute) and route.path not in PUBLIC
+        for method in route.methods or ()
+    }  # fmt: skip
+    assert there - set(scene.calls) - OWN == set()
+
+
+def test_a_client_speaks_only_for_its_own_tenant_and_source(scene: Scene) -> None:
+    other = stranger(scene, "another tenant")
+    assert post(other, event(9)).status_code == 403
+    assert post(stranger(scene, "another client"), event(9)).status_code == 403
+
+
+def test_no_list_shows_what_another_brought(scene: Scene) -> None:
+    for kind in ("another client", "another tenant"):
+        http = stranger(scene, kind)
+        for path in ("/v1/requests", "/v1/webhooks"):
+            assert http.get(path).json()["items"] == [], f"{path} by {kind}"
+
+
+def test_a_question_may_not_name_the_request_of_another(scene: Scene) -> None:
+    request = scene.owner.get("/v1/requests").json()["items"][0]["id"]
+    said = {
+        "evidence": "family-quotient", "citizen": {"identity": PERSON}, "request": request,
+        "asker": {"role": "beneficiary", "assurance": "eidas2"},
+    }  # fmt: skip
+    for kind in ("another client", "another tenant"):
+        answer = stranger(scene, kind).post("/v1/exchanges", json=said)
+        assert (answer.status_code, answer.json()["code"]) == (422, "unknown_request")
+
+
+def test_what_is_left_out_of_the_matrix_has_no_name_in_its_address() -> None:
+    assert not any(re.search(r"\{", place) for place in OWN)
