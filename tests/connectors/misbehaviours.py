@@ -6,8 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from unittest.mock import patch
 
+from connectors.apiimpot.connector import ApiImpotConnector
+from connectors.apiimpot.twin import ApiImpotTwin
+from connectors.apiparticulier.connector import ApiParticulierConnector
+from connectors.apiparticulier.twin import TOKEN, ApiParticulierTwin
 from connectors.etatcivil.connector import EtatCivil
 from connectors.etatcivil.twin import CivilStatusTwin
 from connectors.filedrop.connector import FileDrop
@@ -23,9 +28,12 @@ from connectors.mail.connector import Mail
 from connectors.mail.twin import MailTwin
 from connectors.publik.connector import Publik
 from connectors.publik.twin import PublikTwin
+from connectors.sdk import Secret
 from connectors.webhook.connector import Webhook
 from schemas.delivery import Delivery
 from schemas.event import Event
+from tests.connectors.apiimpot.test_apiimpot import by_number
+from tests.connectors.apiparticulier.test_apiparticulier import question as asked_of
 from tests.connectors.etatcivil.requests import delivery as record_request
 from tests.connectors.etatcivil.requests import request as record
 from tests.connectors.filedrop.events import moved
@@ -277,6 +285,28 @@ def mail_send(step: str) -> Callable[[ExitStack], Stage]:
     return make
 
 
+# API Particulier and API Impôt particulier: questions
+
+
+def particulier_ask(stack: ExitStack) -> Stage:
+    """The clock moves on between two looks at it, so that what a 429 closed is open again."""
+    twin = stack.enter_context(ApiParticulierTwin(now=lambda: NOON, per_minute=10_000))
+    looks = count()
+    settings = {"base_url": twin.url, "token": Secret(TOKEN), "timeout_seconds": TIMEOUT}
+    now = lambda: NOON + timedelta(seconds=10 * next(looks))  # noqa: E731
+    connector = ApiParticulierConnector(context_for("apiparticulier", settings, now=now))
+    return over_http(twin, connector, "GET", question=asked_of(twin, "corvisart", "family-quotient"))
+
+
+def impot_ask(on: str) -> Callable[[ExitStack], Stage]:
+    def make(stack: ExitStack) -> Stage:
+        twin = stack.enter_context(ApiImpotTwin(now=lambda: NOON))
+        settings = twin.settings() | {"timeout_seconds": TIMEOUT}
+        return over_http(twin, ApiImpotConnector(context_for("apiimpot", settings)), on, question=by_number())
+
+    return make
+
+
 def but(*kinds: str) -> tuple[str, ...]:
     return tuple(kind for kind in SMTP if kind not in kinds)
 
@@ -295,6 +325,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("koha", "read changes", HTTP, koha_poll("GET")),
     Column("koha", "find card", HTTP, koha_write("GET /api/v1/patrons")),
     Column("koha", "write record", HTTP, koha_write("PUT")),
+    Column("apiparticulier", "ask", HTTP, particulier_ask),
+    Column("apiimpot", "token", HTTP, impot_ask("POST")),
+    Column("apiimpot", "ask", HTTP, impot_ask("GET")),
     Column("iparapheur", "deposit", HTTP, book_deposit),
     Column("iparapheur", "search", HTTP, book_poll("RechercherDossiers")),
     Column("iparapheur", "read log", HTTP, book_poll("GetHistoDossier")),

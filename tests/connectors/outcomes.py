@@ -23,6 +23,7 @@ What follows each word is told in [connectors.md](connectors.md#the-errors-named
 - `Unknown`: perhaps done; looked up, called again or parked, by the connector's `idempotency`;
 - `Refused`: final, shown with its reason;
 - `AccessDenied`: the connection is paused, a person must act;
+- `AuthorisationExpired`: the right to ask is over or does not cover the question;
 - `InvalidMessage`: what was read makes no sense, and is left where it was;
 - done: nothing is lost by it; "·": cannot happen here.
 

@@ -13,6 +13,7 @@ from connectors.sdk.twin import HttpTwin
 from schemas.delivery import Delivery
 from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
 from schemas.event import Event
+from schemas.exchange import Question
 from schemas.registry import Registry
 from tests.support.documents import MemoryDocuments
 
@@ -23,7 +24,7 @@ ALWAYS = 1000
 
 @dataclass
 class Stage:
-    """A connection, its twin, and one thing that the hub has to do over it: a delivery, or a poll."""
+    """A connection, its twin, and one thing that the hub has to do over it: a delivery, a question, or a poll."""
 
     connector: Connector
     spoil: Callable[[str], None]
@@ -34,8 +35,14 @@ class Stage:
     due: int = 1
     events: dict[str, Event] = field(default_factory=dict)
     cursor: Mapping[str, Any] | None = None
+    question: Question | None = None
 
     def act(self) -> None:
+        if self.question is not None:
+            evidence = self.connector.answer(self.question)
+            REGISTRY.validate_evidence(evidence)
+            assert evidence.values, "answered with nothing"
+            return
         if self.delivery is not None:
             self.connector.handle(self.delivery)
             return
@@ -48,7 +55,10 @@ class Stage:
                 polled.acknowledge()
 
     def settle(self, error: HubError | None) -> None:
-        """What the hub does next, and that it ends with the work done exactly once."""
+        """What the hub does next, and that it ends with the work done exactly once, or the question answered."""
+        if self.question is not None:
+            self.act()
+            return
         if self.delivery is None:
             assert self.events or not self.documents.contents, "something was stored that no event names"
             self.act()
@@ -87,7 +97,7 @@ def outcome_of(act: Callable[[], object]) -> HubError | None:
 def said(error: HubError | None) -> str:
     if error is None:
         return "done"
-    kind = next(kind for kind in type(error).__mro__ if kind.__module__ == "schemas.errors")
+    kind = next(kind for kind in type(error).__mro__ if kind.__module__ in ("schemas.errors", "schemas.exchange"))
     wish = f", {error.after:.0f} s" if isinstance(error, TryLater) and error.after is not None else ""
     return f"`{kind.__name__}`{wish}"
 
