@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 
 from hub import requests as timelines
+from hub import sealing, verify
 from hub.demo.world import CITIZENS, TENANT, World
 from hub.timeline import lines, request_view
 
@@ -168,6 +171,65 @@ def outage(world: World) -> Iterator[Step]:
     yield Step(f"Durée totale de la scène : {time.monotonic() - began:.1f} s", True)
 
 
+def once_only(world: World) -> Iterator[Step]:
+    """E: a fact asked of its source instead of the family."""
+    family = world.quotients.person("corvisart")
+    with _portal(world, "portail-famille") as portal, _portal(world, "portail-curieux") as curious:
+        yield Step("Une famille demande le tarif de la cantine ; le portail demande son quotient à la plateforme", True)
+        answer = portal.post("/v1/exchanges", json=_question(family["identity"]))
+        got = answer.json() if answer.status_code == 200 else {}
+        values = {name: value["value"] for name, value in got.get("values", {}).items()}
+        exact = values == {"quotient": 742, "month": f"{_today():%Y-%m}", "children_count": 2}
+        yield Step("La plateforme l'obtient de l'API Particulier (jumeau) : quotient, mois, nombre d'enfants", exact)
+        received = str(family["answers"]["/v3/dss/quotient_familial"])
+        narrow = exact and "ISAURE" in received and "ISAURE" not in answer.text and "LAVOIR" not in answer.text
+        yield Step("Ni les prénoms, ni l'adresse que la source a donnés ne quittent la plateforme", narrow)
+        page = portal.get(f"/v1/citizens/{got.get('citizen')}/exchanges").json()
+        seen = [item["fr"] for item in page.get("items", []) if "a obtenu" in item["fr"]]
+        yield Step(f"La page de l'usager le montre : « {seen[0] if seen else '?'} »", len(seen) == 1)
+        refused = curious.post("/v1/exchanges", json=_question(family["identity"]))
+        no_grant = refused.status_code == 403 and refused.json()["code"] == "no_grant"
+        yield Step("Un second client, sans habilitation, reçoit un refus clair (403 no_grant)", no_grant)
+        proof = world.until(lambda: portal.get(f"/v1/exchanges/{got.get('id')}/receipt").status_code == 200)
+        yield Step("L'échange est scellé dans le journal, avec sa preuve d'inclusion", proof)
+    yield from _journal(world, got.get("id", ""))
+
+
+def _journal(world: World, exchange: str) -> Iterator[Step]:
+    """Exported, the journal is verified offline; one changed letter is found."""
+    whole, forged = world.folder / "journal.jsonl", world.folder / "journal-falsifie.jsonl"
+    with whole.open("wb") as file:
+        sealing.export(world.hub.ledger, world.hub.signer, file)
+    with whole.open("rb") as file:
+        report = verify.verify(file)
+    yield Step(f"Le journal exporté est vérifié hors ligne : {report.lines} lignes", report.ok and report.lines > 0)
+    lines = whole.read_text(encoding="utf-8").splitlines(keepends=True)
+    place = next((n for n, line in enumerate(lines) if exchange in line), 0)
+    lines[place] = lines[place].replace("portail-famille", "portail-curieux")
+    forged.write_text("".join(lines), encoding="utf-8")
+    with forged.open("rb") as file:
+        caught = verify.verify(file)
+    yield Step("Une ligne falsifiée dans l'export est trouvée", not caught.ok)
+
+
+def _question(identity: Any) -> dict[str, Any]:
+    return {
+        "evidence": "family-quotient", "citizen": {"identity": identity}, "procedure": "formulaire-qf",
+        "asker": {"role": "beneficiary", "assurance": "eidas1"},
+    }  # fmt: skip
+
+
+def _today() -> date:
+    return datetime.now(ZoneInfo("Europe/Paris")).date()
+
+
+def _portal(world: World, name: str) -> httpx.Client:
+    asked = {"grant_type": "client_credentials"}
+    answer = httpx.post(f"{world.url}/oauth/token", data=asked, auth=(name, world.askers[name]), timeout=30)
+    token = answer.raise_for_status().json()["access_token"]
+    return httpx.Client(base_url=world.url, timeout=30, headers={"authorization": f"Bearer {token}"})
+
+
 def _submit_moves(world: World) -> int:
     with httpx.Client(base_url=world.url, timeout=30) as client:
         answer = client.post(
@@ -216,4 +278,5 @@ SCENES: tuple[tuple[str, str, Play], ...] = (
     ("B", "Un changement d'adresse, dit une fois", moves),
     ("C", "Un arrêté à signer", signature),
     ("D", "Un logiciel est en panne", outage),
+    ("E", "Un quotient familial, demandé à sa source", once_only),
 )

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from connectors.apiparticulier.twin import ApiParticulierTwin
 from connectors.etatcivil.twin import CivilStatusTwin
 from connectors.filedrop.twin import PackageTwin
 from connectors.hubee.twin import HubEETwin
@@ -30,6 +31,26 @@ from schemas.secret import Secret
 TENANT = "saint-aubin"
 PUSH_ORIGIN, PUSH_KEY = "demarches.saint-aubin.example", "clef-push-du-jumeau"
 CITIZENS = 50
+ASKERS = {"portail-famille": "Portail famille", "portail-curieux": "Portail sans habilitation"}
+QUOTIENT_GRANT = """
+[grants.tarif-cantine]
+client = "portail-famille"
+tenant = "saint-aubin"
+purpose = "Calculer le tarif de la cantine"
+ground = "L114-8 I"
+article = "6.1.e"
+starts = 2026-01-01
+ends = 2099-12-31
+procedures = ["formulaire-qf"]
+askers = ["beneficiary"]
+assurance = "eidas1"
+rate = 60
+retention_days = 365
+
+[grants.tarif-cantine.evidence.family-quotient]
+fields = ["quotient", "month", "children_count"]
+authorisation = { number = "DP-DEMO", scopes = ["cnaf_quotient_familial", "cnaf_enfants"], expires = 2099-12-31 }
+"""
 
 MOVE_FORM = {
     "procedure": "changement-adresse",
@@ -74,6 +95,7 @@ class World:
             self.billing = enter(PackageTwin("billing", collecting=True))
             self.front = enter(PackageTwin("family", collecting=True))
             self.parapheur = enter(ParapheurTwin())
+            self.quotients = enter(ApiParticulierTwin())
             self.mail = MailTwin().start()
             self._stack.callback(self.mail.stop)
             self.hub = self._start_hub()
@@ -126,6 +148,8 @@ class World:
     def _start_hub(self) -> Hub:
         path = self.folder / "hub.toml"
         (self.folder / "secrets").mkdir(mode=0o700)
+        (self.folder / "grants").mkdir()
+        (self.folder / "grants" / "famille.toml").write_text(QUOTIENT_GRANT, encoding="utf-8")
         path.write_text(toml(self._settings(), self.folder / "secrets"), encoding="utf-8")
         hub = open_hub(path, {})
         self._stack.callback(hub.close)
@@ -141,8 +165,16 @@ class World:
             scopes=["events:write", "requests:read", "requests:write", "documents:read", "documents:write"],
             types=["citizen.address-changed"],
         )  # fmt: skip
+        # The portal of the families has a grant; the curious one has none.
+        self.askers = {name: self._asker(name, label) for name, label in ASKERS.items()}
         self.server = serve_in_thread(create_app(self.hub.services()), "127.0.0.1", self._port)
         self._stack.callback(self.server.stop)
+
+    def _asker(self, name: str, label: str) -> str:
+        scopes = ["exchanges:write", "exchanges:read", "citizens:read"]
+        secret = clients.add(self.hub.ledger, client_id=name, tenant=TENANT, label=label, scopes=scopes)
+        assert secret is not None
+        return secret
 
     def _people(self) -> None:
         """Patrons in the library, and the link table: who is who in which package."""
@@ -188,12 +220,14 @@ class World:
             "accueil": _connection("Accueil des usagers", "filedrop", self.front.local_settings(), moves),
             "parapheur": _connection("Parapheur", "iparapheur", self.parapheur.settings(), signed),
             "courriel": _connection("Courriel", "mail", self.mail.settings()),
+            "api-particulier": _connection("API Particulier", "apiparticulier", self._quotients()),
         }
         return {
             "mode": "development",
             "database": self._database or "sqlite:///hub.db",
             "bus": self._bus or "embedded",
             "documents": "documents",
+            "grants_dir": "grants",
             "encryption_key": Secret(b64encode(secrets.token_bytes(32)).decode()),
             "log_level": "error",
             "tenants": {TENANT: {
@@ -205,6 +239,9 @@ class World:
             }},
             "connections": connections,
         }  # fmt: skip
+
+    def _quotients(self) -> dict[str, Any]:
+        return {"base_url": self.quotients.url, "token": Secret(self.quotients.token)}
 
     def _publik(self) -> dict[str, Any]:
         return {
