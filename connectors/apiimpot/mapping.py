@@ -10,6 +10,7 @@ from schemas.errors import TryLater
 
 Data = Mapping[str, Any]
 _PLACE = re.compile(r"(.*?)[\s,]*\b([0-9]{5})\s+(\D.*)")
+_UNSAYABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _LARGEST = 1_000_000_000
 
 
@@ -21,7 +22,7 @@ def tax_situation(data: Data, year: int | None) -> dict[str, dict[str, Any]]:
     told = {
         "tax_year": of,
         "reference_tax_income": _number(data, "rfr"),
-        "household_parts": _number(data, "nbPart"),
+        "household_parts": _parts(data),
         "total_income": _number(data, "revenuBrutGlobal"),
         "tax_before_credits": _number(data, "impAvImput"),
         "tax_address": _address(data),
@@ -92,6 +93,13 @@ def _number(data: Data, name: str) -> int | float | None:
     return value
 
 
+def _parts(data: Data) -> int | float | None:
+    parts = _number(data, "nbPart")
+    if parts is not None and not 0 <= parts <= 100:
+        raise _malformed("nbPart")
+    return parts
+
+
 def _integer(data: Data, name: str) -> int | None:
     value = _number(data, name)
     if isinstance(value, float):
@@ -105,7 +113,7 @@ def _text(data: Data, name: str, longest: int) -> str | None:
         return None
     if not isinstance(value, str):
         raise _malformed(name)
-    return " ".join(value.split())[:longest].strip() or None
+    return " ".join(_UNSAYABLE.sub(" ", value).split())[:longest].strip() or None
 
 
 def _table(data: Data, name: str) -> Data | None:

@@ -28,7 +28,9 @@ _COMMUNE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
 _POSTAL = re.compile(r"([0-9]{5})(?:\s+(.*))?")
 _BIRTHDATE = re.compile(r"([12][0-9]{3})-([0-9]{2})-([0-9]{2})")
 _SCHOOL_YEAR = re.compile(r"(20[0-9]{2})(?:-(20[0-9]{2}))?")
+_UNSAYABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MID_OCTOBER = (10, 15)
+_MOST_PEOPLE, _MOST_ADULTS, _LARGEST_QUOTIENT, _MOST_MONTHS = 50, 20, 1_000_000, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,7 @@ class Said:
 
 def family_quotient(data: Data, at: datetime) -> Values:
     """The quotient is of its month, and worth it until that month ends; the family is always that of today."""
-    quotient = _table(data, "quotient_familial") or {}
-    scheme = _text(quotient, "fournisseur", 20)
+    quotient, scheme = _table(data, "quotient_familial") or {}, _scheme(data)
     said = Said(at, scheme or _CNAF_MSA)
     values = _family(data, said) | _address(data, said)
     children = _list(data, "enfants")
@@ -62,25 +63,28 @@ def family_quotient(data: Data, at: datetime) -> Values:
         return values
     of = f"{year:04}-{month:02}"
     last = f"{of}-{calendar.monthrange(year, month)[1]}"
-    told = {"quotient": _number(quotient, "valeur"), "month": of, "scheme": scheme}
+    told = {"quotient": _number(quotient, "valeur", _LARGEST_QUOTIENT), "month": of, "scheme": scheme}
     return values | {name: said.value(value, on=of, until=last) for name, value in told.items() if value is not None}
 
 
 def family_composition(data: Data, at: datetime) -> Values:
-    said = Said(at, _scheme(data))
+    said = Said(at, _scheme(data) or _CNAF_MSA)
     return _family(data, said) | _address(data, said)
 
 
 def residence_address(data: Data, at: datetime) -> Values:
-    return _address(data, Said(at, _scheme(data)))
+    return _address(data, Said(at, _scheme(data) or _CNAF_MSA))
 
 
-def _scheme(data: Data) -> str:
-    return _text(_table(data, "quotient_familial") or {}, "fournisseur", 20) or _CNAF_MSA
+def _scheme(data: Data) -> str | None:
+    scheme = _text(_table(data, "quotient_familial") or {}, "fournisseur", 20)
+    if scheme not in (None, "CNAF", "MSA"):
+        raise _malformed("fournisseur")
+    return scheme
 
 
 def _family(data: Data, said: Said) -> Values:
-    found = {"adults": _list(data, "allocataires"), "children": _list(data, "enfants")}
+    found = {"adults": _list(data, "allocataires", _MOST_ADULTS), "children": _list(data, "enfants")}
     return {name: said.value(list(_members(people))) for name, people in found.items() if people is not None}
 
 
@@ -221,7 +225,7 @@ def scholarship(data: Data, at: datetime) -> Values:
         "holder": _boolean(data if status is None else status, "est_boursier"),
         "level": _text(level, "echelon", 20),
         "period_from": _date(period, "date_rentree"),
-        "period_months": _integer(period, "duree"),
+        "period_months": _integer(period, "duree", _MOST_MONTHS),
         "institution": _institution(place, "nom_etablissement"),
         "city": {"name": city} if city else None,
         "final": None if provisional is None else not provisional,
@@ -301,28 +305,37 @@ def _boolean(data: Data, name: str) -> bool | None:
     return _of(bool, data, name)
 
 
-def _integer(data: Data, name: str) -> int | None:
-    value = _number(data, name)
+def _integer(data: Data, name: str, most: int = 9999) -> int | None:
+    value = _number(data, name, most)
     if value is not None and value != int(value):
         raise _malformed(name)
     return None if value is None else int(value)
 
 
-def _number(data: Data, name: str) -> float | int | None:
-    return _of(int, data, name) if isinstance(data.get(name), int) else _of(float, data, name)
+def _number(data: Data, name: str, most: int) -> float | int | None:
+    """Never below zero; a sum or a date beyond all measure is none."""
+    value = _of(int, data, name) if isinstance(data.get(name), int) else _of(float, data, name)
+    if value is not None and not 0 <= value <= most:
+        raise _malformed(name)
+    return value
 
 
 def _table(data: Data, name: str) -> dict[str, Any] | None:
     return _of(dict, data, name)
 
 
-def _list(data: Data, name: str) -> list[Any] | None:
-    return _of(list, data, name)
+def _list(data: Data, name: str, most: int = _MOST_PEOPLE) -> list[Any] | None:
+    found = _of(list, data, name)
+    if found is not None and len(found) > most:
+        raise _malformed(name)
+    return found
 
 
 def _text(data: Data, name: str, longest: int) -> str | None:
     value = _of(str, data, name)
-    return " ".join(value.split())[:longest].strip() or None if value is not None else None
+    if value is None:
+        return None
+    return " ".join(_UNSAYABLE.sub(" ", value).split())[:longest].strip() or None
 
 
 def _date(data: Data, name: str) -> str | None:
