@@ -22,6 +22,7 @@ from hub.commands_journal import journal_app
 from hub.commands_register import register_app
 
 if TYPE_CHECKING:
+    from bus.ledger import Transaction
     from hub.wiring import Hub, Raccordement
 
 app = typer.Typer(
@@ -173,6 +174,7 @@ def connection_retry(connection: Name, config: Config = HUB_TOML) -> None:
     def act(hub: Hub) -> tuple[int, bool]:
         found = _known(hub, connection)
         with hub.ledger.transaction() as tx:
+            _note(hub, tx, connection, "connection.retried")
             return tx.hurry(connection, settling=found.manifest.settling_seconds), connection in tx.paused()
 
     due, paused = _with_hub(config, act)
@@ -227,7 +229,7 @@ def parked_replay(connection: Name, seq: Seq, config: Config = HUB_TOML) -> None
 
     def act(hub: Hub) -> bool:
         with hub.ledger.transaction() as tx:
-            return hub.desk.replay(tx, connection, seq)
+            return hub.desk.replay(tx, connection, seq) and _note(hub, tx, connection, "delivery.replayed", seq=seq)
 
     if not _with_hub(config, act):
         _fail("this delivery is neither parked nor refused")
@@ -244,7 +246,8 @@ def parked_skip(
 
     def act(hub: Hub) -> bool:
         with hub.ledger.transaction() as tx:
-            return hub.desk.skip(tx, connection, seq, reason)
+            done = hub.desk.skip(tx, connection, seq, reason)
+            return done and _note(hub, tx, connection, "delivery.skipped", {"reason": reason}, seq=seq)
 
     if not _with_hub(config, act):
         _fail("this delivery is not parked")
@@ -254,12 +257,16 @@ def parked_skip(
 @request_app.command("show")
 def request_show(tenant: str, request_id: str, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """A request's status, legal clocks and timeline. Its first eight characters, as people see them, are enough."""
-    from hub.requests import whole_id
+    from hub.requests import read, whole_id
     from hub.timeline import lines, request_view
 
     def act(hub: Hub) -> Any:
-        with hub.ledger.reading() as tx:
-            return request_view(tx, hub.acceptance.directory, tenant, whole_id(tx, tenant, request_id))
+        with hub.ledger.transaction() as tx:
+            whole = whole_id(tx, tenant, request_id)
+            request = read(tx, tenant, whole)
+            if request is not None:
+                _note(hub, tx, tenant, "request.shown", citizen_id=request.citizen_id, request=whole)
+            return request_view(tx, hub.acceptance.directory, tenant, whole)
 
     found = _with_hub(config, act)
     if found is None:
@@ -291,6 +298,7 @@ def client_add(
         if client_id == "hub" or f"{tenant}.{client_id}" in hub.raccordements:
             _fail(f"{client_id!r} is the name of a connection or of the hub itself")
         keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
+        _announce(hub, tenant, "client.added", client=client_id, scopes=scope, types=list(publish or ()))
         return clients.add(
             hub.ledger, client_id=client_id, tenant=tenant, label=label or client_id, scopes=scope,
             types=publish or (), jwks=keys, broker_user=broker_user or None,
@@ -330,7 +338,14 @@ def client_disable(client_id: str, config: Config = HUB_TOML) -> None:
     """Take a client's rights away, at once for new calls."""
     from hub import clients
 
-    if not _with_hub(config, lambda hub: clients.disable(hub.ledger, client_id)):
+    def act(hub: Hub) -> bool:
+        with hub.ledger.reading() as tx:
+            known = [c for c in clients.listing(tx) if c.id == client_id]
+        for client in known:
+            _announce(hub, client.tenant, "client.disabled", client=client_id)
+        return clients.disable(hub.ledger, client_id)
+
+    if not _with_hub(config, act):
         _fail("no such client")
     typer.echo("Disabled.")
 
@@ -343,6 +358,7 @@ def link_import(tenant: str, file: Path, config: Config = HUB_TOML) -> None:
     def act(hub: Hub) -> int:
         if tenant not in hub.settings.tenants:
             _fail(f"no tenant {tenant!r} in the settings")
+        _announce(hub, tenant, "links.imported")
         return import_links(hub.ledger, hub.acceptance, tenant, file.read_text(encoding="utf-8-sig"))
 
     typer.echo(f"{_with_hub(config, act)} link(s) kept.")
@@ -559,8 +575,45 @@ def _switch(hub: Hub, connection: str, cause: str | None) -> None:
     with hub.ledger.transaction() as tx:
         if cause is None:
             tx.resume(connection)
+            _note(hub, tx, connection, "connection.resumed")
         else:
             tx.pause(connection, cause)
+            _note(hub, tx, connection, "connection.paused", {"reason": cause})
+
+
+def _note(
+    hub: Hub, tx: Transaction, where: str, act: str, personal: Mapping[str, Any] | None = None,
+    citizen_id: str | None = None, **facts: Any,
+) -> bool:  # fmt: skip
+    """Into the journal with what an operator does; `where` is a tenant, or a connection of it. True."""
+    from hub.journal import Entry
+
+    tenant, _, name = where.partition(".")
+    entry = Entry(
+        tenant, "read" if act.endswith(".shown") else "operator", act, operator(), "done", citizen_id=citizen_id,
+        facts={**facts, "connection": where} if name else facts, personal=personal or {},
+    )  # fmt: skip
+    hub.journal.write(tx, entry)
+    return True
+
+
+def _announce(hub: Hub, tenant: str, act: str, **facts: Any) -> None:
+    """Into the journal before an act that has its own transaction: nothing is done that is not there."""
+    from hub.journal import Entry
+
+    with hub.ledger.transaction() as tx:
+        hub.journal.write(tx, Entry(tenant, "operator", act, operator(), "asked", facts=facts))
+
+
+def operator() -> str:
+    """Who gives the command, for the journal: UNEFOIS_OPERATOR, else the user of the system."""
+    import getpass
+
+    try:
+        name = os.environ.get("UNEFOIS_OPERATOR") or getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        name = str(os.getuid())
+    return f"operator:{name}"[:128]
 
 
 def _text(at: float) -> str:

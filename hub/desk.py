@@ -20,6 +20,7 @@ from hub.accept import Acceptance, Origin
 from hub.citizens import identifiers_of, link_citizen
 from hub.directory import Member
 from hub.requests import Requests
+from hub.sealing import look_again
 from hub.tables import citizen_links, citizens, requests
 from hub.views import Tree, project, tree_of
 from schemas.converters import convert
@@ -146,7 +147,10 @@ class Desk:
         stored = tx.load([seq]).get(seq)
         if stored is not None and not self._may_know(tx, connection, stored):
             raise InvalidMessage("dossier confidentiel : rien n'est transmis à ce raccordement", code="refused")
-        return tx.replay(connection, seq)
+        if not tx.replay(connection, seq):
+            return False
+        look_again(tx, connection, seq)
+        return True
 
     def _may_know(self, tx: Transaction, connection: str, stored: StoredEvent) -> bool:
         request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None

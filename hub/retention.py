@@ -24,6 +24,8 @@ from hub.answers import KEPT_SECONDS
 from hub.citizens import ECHO_DAYS
 from hub.corrections import settle
 from hub.documents import DocumentStore
+from hub.journal import iso
+from hub.sealing import EXPIRED
 from hub.settings import Retention
 from hub.tables import (
     citizen_links,
@@ -37,6 +39,9 @@ from hub.tables import (
     evidence_recipients,
     exchange_previews,
     idempotent_answers,
+    journal,
+    journal_segments,
+    person_keys,
     request_links,
     request_people,
     request_steps,
@@ -92,6 +97,7 @@ class Keeper:
         for name, steps in (
             ("requests", self._requests()), ("events", self._events()), ("documents", self._documents()),
             ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
+            ("journal", self._journal()),
             ("evidence", self._evidence()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
@@ -202,6 +208,27 @@ class Keeper:
         now = self._ledger.now()
         yield from self._delete(used_assertions, used_assertions.c.expires < now - 60)
         yield from self._delete(idempotent_answers, idempotent_answers.c.at <= now - KEPT_SECONDS)
+
+    def _journal(self) -> Iterator[int]:
+        """The lines of a segment go together, and its seal stays. With the last line about somebody who is forgotten
+        goes their key."""
+        before = iso(self._ledger.now() - self._settings.journal_days * _DAY)
+        while True:
+            with self._ledger.transaction() as tx:
+                number = journal_segments.c.number == tx.counter(EXPIRED) + 1
+                segment = tx.sql.execute(select(journal_segments).where(number)).first()
+                if segment is None or segment.sealed_at >= before:
+                    return
+                within = journal.c.position.between(segment.first, segment.last)
+                people = set(tx.sql.execute(select(journal.c.citizen_id).where(within)).scalars()) - {None}
+                count = int(tx.sql.execute(delete(journal).where(within)).rowcount)
+                named = exists().where(journal.c.citizen_id == person_keys.c.citizen_id)
+                known = exists().where(citizens.c.id == person_keys.c.citizen_id)
+                for some in _batches(sorted(people)):
+                    ours = person_keys.c.citizen_id.in_(some)
+                    tx.sql.execute(delete(person_keys).where(ours, ~named, ~known))
+                tx.count_up(EXPIRED)
+            yield count
 
     # --- by parts: no statement reads a whole table, and none keeps others waiting for long ---------------------
 
