@@ -10,6 +10,7 @@ from schemas.errors import TryLater
 
 Data = Mapping[str, Any]
 _PLACE = re.compile(r"(.*?)[\s,]*\b([0-9]{5})\s+(\D.*)")
+_POSTAL = re.compile(r"[0-9A-Za-z][0-9A-Za-z -]*")
 _UNSAYABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _LARGEST = 1_000_000_000
 
@@ -62,10 +63,11 @@ def _birthdate(parts: Data) -> str:
 def _address(data: Data) -> dict[str, str] | None:
     """In its parts where they are given, else the one line taken apart at its postal code."""
     detail = _table(data, "aftDetail") or {}
+    postal_code = _text(detail, "getcodePostal", 12) or _text(detail, "codePostal", 12) or ""
     told = {
         "street": _text(detail, "voie", 200),
         "complement": _text(detail, "complementAdresse", 200),
-        "postal_code": _text(detail, "getcodePostal", 12) or _text(detail, "codePostal", 12),
+        "postal_code": postal_code if _POSTAL.fullmatch(postal_code) else "",
         "city": _text(detail, "getcommune", 100) or _text(detail, "commune", 100),
     }
     known = {name: value for name, value in told.items() if value}
