@@ -216,7 +216,11 @@ def _exchanges(declared: Declared, tenant: str) -> Iterator[Json]:
             "data": [f"{item['what']} : {', '.join(item['data'])}" for item in view["evidence"]],
             "sensitive": [f"{item['what']} : {item['sensitive']}" for item in view["evidence"] if item["sensitive"]],
             "sources": sorted({source for item in view["evidence"] for source in item["sources"]}),
-            "recipients": [f"{grant.client} ({view['receiver']})"], "procedures": view["procedures"],
+            "recipients": [
+                f"{grant.client} ({view['receiver']})"
+                + (f", autre responsable que {view['giver']}" if view["between_controllers"] else "")
+            ],
+            "procedures": view["procedures"],
             "retention": f"{grant.retention_days} jours chez le destinataire",
             "authorisations": view["authorisations"],
         }  # fmt: skip
