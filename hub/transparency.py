@@ -30,6 +30,7 @@ _NOT = {
     "evidence_withheld": ("vos données sont protégées", "your data are protected"),
 }
 _OTHERWISE = ("l'habilitation ne le permet pas", "the grant does not allow it")
+_CHANGES = {"corrected": ("corrigé", "corrected"), "erased": ("effacé", "erased")}
 _READ = ("a consulté vos données", "looked at your data")
 _ACT = ("est intervenu sur votre dossier", "acted on your file")
 
@@ -66,13 +67,17 @@ def page(tx: Transaction, known: Knowing, client: Client, citizen_id: str, perio
         tenant=client.tenant, kind="read", act="exchanges.shown", actor=client.origin.name, outcome="answered",
         citizen_id=citizen_id, facts={"lines": len(lines)},
     ))  # fmt: skip
-    return {"items": [_told(tx, known, line) for line in lines]}
+    return {"items": [told(tx, known, line) for line in lines]}
 
 
-def _told(tx: Transaction, known: Knowing, line: Line) -> dict[str, Any]:
+def told(tx: Transaction, known: Knowing, line: Line) -> dict[str, Any]:
+    """A line of the journal in plain words, without who acted within an administration."""
     entry = line.entry
     who = _who(tx, known, entry.actor)
-    french, english = _exchange(known, entry, who) if entry.kind == "exchange" else _other(entry, who)
+    if entry.kind == "correction":
+        french, english = _correction(tx, known, entry, who)
+    else:
+        french, english = _exchange(known, entry, who) if entry.kind == "exchange" else _other(entry, who)
     at = now_text(datetime.fromtimestamp(line.at, UTC))
     return {"id": entry.id, "at": at, "act": entry.act, "outcome": entry.outcome, "fr": french, "en": english}
 
@@ -94,6 +99,22 @@ def _exchange(known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
     return (
         f"{who} a demandé {by_french} : {what_french}, pour la démarche « {label} » ; sans suite : {why_french}.",
         f"{who} asked {by_english}: {what_english}, for the procedure “{label}”, and obtained nothing: {why_english}.",
+    )
+
+
+def _correction(tx: Transaction, known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
+    facts = entry.facts
+    what_french, what_english = _what(known.registry, str(facts["evidence"]), int(facts["version"]), facts["fields"])
+    if entry.act == "correction.acknowledged":
+        return (
+            f"{who} a pris acte du changement : {what_french}.",
+            f"{who} has taken note of the change: {what_english}.",
+        )
+    client = _who(tx, known, str(facts["client"]))
+    changed_french, changed_english = _CHANGES[str(facts["change"])]
+    return (
+        f"{client}, qui avait obtenu : {what_french}, est informé que c'est {changed_french}.",
+        f"{client}, who had obtained: {what_english}, is told that it was {changed_english}.",
     )
 
 
