@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,14 @@ class HeldEvidence:
         held = evidence_held.c
         mine = delete(evidence_held).where(held.citizen_id == citizen_id)
         return int(tx.sql.execute(mine if evidence_type is None else mine.where(held.type == evidence_type)).rowcount)
+
+    def of_citizen(self, tx: Transaction, citizens: Sequence[str]) -> list[tuple[Held, float]]:
+        """All that is kept about one person, who may have several ids, and until when; what was erased is left out."""
+        query = select(evidence_held).where(evidence_held.c.citizen_id.in_(citizens)).order_by(evidence_held.c.at)
+        rows = tx.sql.execute(query).all()
+        items = [(row.citizen_id, bytes(row.sealed), row.place.encode()) for row in rows]
+        opened = zip(rows, self._keys.open_many(tx, items), strict=True)
+        return [(_held(orjson.loads(plain)), row.until) for row, plain in opened if plain is not None]
 
     def expire(self, tx: Transaction, limit: int) -> int:
         """Forget what must not be kept any longer, so many at most; how many went."""
