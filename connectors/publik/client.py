@@ -12,6 +12,7 @@ from connectors.publik.signature import sign
 from connectors.sdk import Secret
 from connectors.sdk.http import HttpAnswer, HttpClient, segment
 from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
+from schemas.exchange import NotMatched
 
 _MAX_ANSWER = 64 * 1024 * 1024  # a form and its files, in base64
 _CLASS = re.compile(r"[\w .:-]{1,80}")
@@ -30,9 +31,10 @@ class PublikClient:
             auth=None if self._signs else (self._id, self._secret), max_bytes=_MAX_ANSWER,
         )  # fmt: skip
 
-    def formdata(self, slug: str, number: str) -> dict[str, Any]:
-        """One form with its files and its workflow. Raises Refused (404) when the portal does not know it."""
-        value = _data(self._call("GET", f"/api/forms/{segment(slug)}/{segment(number)}/"))
+    def formdata(self, slug: str, number: str, seconds: float | None = None) -> dict[str, Any]:
+        """One form with its files and its workflow. Raises Refused (404) when the portal does not know it. `seconds`:
+        what is left for the call."""
+        value = _data(self._call("GET", f"/api/forms/{segment(slug)}/{segment(number)}/", seconds=seconds))
         if not isinstance(value, dict):
             raise TryLater("Publik : une demande était attendue")
         return value
@@ -53,6 +55,17 @@ class PublikClient:
             "order_by": "receipt_time", "limit": str(limit), "offset": str(offset),
         }  # fmt: skip
         value = _data(self._call("GET", f"/api/forms/{segment(slug)}/list", params))
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise TryLater("Publik : une liste de demandes était attendue")
+        return value
+
+    def forms_of(self, user: str, seconds: float) -> list[dict[str, Any]]:
+        """The forms that an account filed, without their content. Raises NotMatched for an account unknown to the
+        portal. `seconds`: what is left for the call."""
+        answer = self._call("GET", f"/api/users/{segment(user)}/forms", expect=(200, 404), seconds=seconds)
+        if answer.status == 404:
+            raise NotMatched("compte d'usager inconnu du portail", native="404")
+        value = _data(answer)
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise TryLater("Publik : une liste de demandes était attendue")
         return value
@@ -90,13 +103,13 @@ class PublikClient:
 
     def _call(
         self, method: str, path: str, params: Mapping[str, str] | None = None, *, body: Any = None,
-        expect: tuple[int, ...] = (200,),
+        expect: tuple[int, ...] = (200,), seconds: float | None = None,
     ) -> HttpAnswer:  # fmt: skip
         if self._signs:
             nonce = secrets.token_hex(16)
             path += "?" + sign(params or {}, orig=self._id, key=self._secret, now=self._now(), nonce=nonce)
             params = None
-        return self._http.request(method, path, params=params, json=body, expect=expect)
+        return self._http.request(method, path, params=params, json=body, expect=expect, seconds=seconds)
 
     def close(self) -> None:
         self._http.close()

@@ -1,4 +1,5 @@
-"""Publik, the town's portal: forms come in by push, catch-up by pull, statuses go back by workflow triggers."""
+"""Publik, the town's portal: forms come in by push, catch-up by pull, statuses go back by workflow triggers. It says
+whether a family is registered at the canteen, where a form of the portal is how one registers."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import base64
 import binascii
 import hmac
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,17 +16,19 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from connectors.publik import mapping
+from connectors.publik import canteen, mapping
 from connectors.publik.client import PublikClient
 from connectors.publik.signature import SignatureCheck
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event, decode_json
+from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
 
 _PAGE = 50
 _OVERLAP = timedelta(minutes=10)  # a form may appear in the list a little after its own date
 _KEY = "unefois_key"
+_FEW = 10  # forms of one person that a question reads, the newest
 _REFUSALS = {InvalidMessage: 400, AccessDenied: 403, Refused: 422, TryLater: 503}
 _log = logging.getLogger(__name__)
 
@@ -171,6 +175,52 @@ class Publik(Connector):
             self.event(kind, data, id=f"{form.reference}/{kind}", time=form.received_at, subject=form.reference)
             for kind, data in told
         ]
+
+    # asked: who is registered at the canteen
+
+    def answer(self, question: Question) -> Evidence:
+        """The one registration of the school year that is asked for, or of the latest. A parent of several children
+        has several: the portal does not say which one is meant, so that is ambiguous."""
+        setting = self.settings.get("canteen")
+        if question.evidence != "canteen-registration" or setting is None:
+            raise Refused("ce raccordement ne répond que de l'inscription à la cantine, quand elle est réglée")
+        if question.reference is None:
+            raise NotMatched("aucun compte du portail n'est lié à cette personne")
+        found = self._registrations(question, setting)
+        year = question.parameters.get("school_year") or max(
+            (form.get("school_year", "") for form, _ in found), default=""
+        )
+        meant = [(form, at) for form, at in found if form.get("school_year", "") == year]
+        if not meant:
+            raise NotMatched("aucune inscription à la cantine de ce compte pour cette année")
+        if len(meant) > 1:
+            raise AmbiguousIdentity("plusieurs inscriptions à la cantine de ce compte pour cette année")
+        [(form, at)] = meant
+        quality = "verified" if "registered" in form else "declared"
+        said = {"source": self.context.connection, "date": at, "quality": quality}
+        values = {name: {"value": value, **said} for name, value in form.items() if name in question.fields}
+        return Evidence(question.evidence, question.version, values)
+
+    def _registrations(self, question: Question, setting: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
+        """What each registration form of the account says, and when it was last touched."""
+        until = time.monotonic() + question.seconds
+        found = []
+        for number in canteen.filed(self.client.forms_of(str(question.reference), question.seconds), setting["form"])[
+            :_FEW
+        ]:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TryLater("Publik n'a pas répondu à temps")
+            formdata = self.client.formdata(setting["form"], number, left)
+            found.append((canteen.registration(setting, formdata), self._touched(formdata)))
+        return found
+
+    def _touched(self, formdata: Mapping[str, Any]) -> str:
+        written = formdata.get("last_update_time") or formdata.get("receipt_time")
+        try:
+            return mapping.text_of(mapping.instant(written, self._zone, "/last_update_time"))
+        except InvalidMessage:
+            raise TryLater("Publik : une demande sans date lisible") from None
 
     # out: the status of a request
 

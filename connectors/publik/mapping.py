@@ -102,7 +102,7 @@ def read_form(
     if not isinstance(answers, Mapping):
         raise InvalidMessage("la demande n'a pas de champs", pointer="/fields", code="not_a_formdata")
     reference = reference_of(slug, formdata.get("id"))
-    received_at = _text_of(instant(formdata.get("receipt_time"), zone, "/receipt_time"))
+    received_at = text_of(instant(formdata.get("receipt_time"), zone, "/receipt_time"))
     tree = _assemble(setting["fields"], answers, "/fields")
     account = _account(formdata, system)
     link = {"references": [{"system": system, "id": reference}]}
@@ -332,5 +332,5 @@ def _sourced(source: str, at: str) -> dict[str, str]:
     return {"source": source, "date": at, "quality": "declared"}
 
 
-def _text_of(at: datetime) -> str:
+def text_of(at: datetime) -> str:
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")

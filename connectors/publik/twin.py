@@ -148,6 +148,25 @@ class PublikTwin(HttpTwin):
             return TwinAnswer(200, [self.formdata(filed, contents=contents) for filed in page])
         return TwinAnswer(200, [{"id": f.number, "receipt_time": f.received} for f in page])
 
+    @route("GET", "/api/users/{uuid}/forms")
+    def _forms_of(self, call: TwinCall, uuid: str) -> TwinAnswer:
+        mine = [filed for filed in self.forms.values() if uuid in ((filed.user or {}).get("NameID") or ())]
+        return (
+            TwinAnswer(200, {"err": 0, "data": [self._line(filed) for filed in mine]})
+            if mine
+            else _error(404, "No user")
+        )
+
+    def _line(self, filed: Filed) -> dict[str, Any]:
+        """A form as it is listed for the person who filed it."""
+        state = self.workflow[filed.status]
+        return {
+            "form_slug": filed.slug, "form_number": filed.number, "form_number_raw": filed.number,
+            "datetime": filed.received.replace("T", " "), "form_status": state.name,
+            "form_status_is_endpoint": state.endpoint, "form_uri": f"{filed.slug}/{filed.number}/",
+            "url": f"{self.url}/{filed.slug}/{filed.number}/",
+        }  # fmt: skip
+
     @route("GET", "/api/forms/{slug}/{number}/")
     def _read(self, call: TwinCall, slug: str, number: str) -> TwinAnswer:
         filed = self.forms.get((slug, number))

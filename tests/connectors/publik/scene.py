@@ -15,6 +15,7 @@ from connectors.publik.twin import PublikTwin
 from connectors.sdk import Inbound, Secret
 from schemas.delivery import Delivery
 from schemas.event import Event
+from schemas.exchange import Question
 from tests.support.context import NOON, context_for
 from tests.support.documents import MemoryDocuments
 
@@ -75,6 +76,23 @@ BIRTH: dict[str, Any] = {
         "enfant_sexe": "/beneficiary/identity/gender",
     },
 }
+
+
+CANTEEN: dict[str, Any] = {
+    "form": "cantine",
+    "registered": ["open"],
+    "not_registered": ["closed"],
+    "fields": {"school_year": "annee", "school": "ecole", "days": "jours"},
+}
+PARENT = "0c6f5b1e2d3a4f5b8c7d9e0f1a2b3c4d"
+MEALS = {"annee": "2026/2027", "ecole": "École du Vieux Lavoir", "jours": "Lundi, Mardi,jeudi", "enfant": "Tancrède"}
+
+
+def about(parent: str | None = PARENT, **parameters: Any) -> Question:
+    fields = ("registered", "school_year", "school", "days")
+    return Question(
+        "echange-1", "canteen-registration", 1, fields, "tarif-cantine", 5.0, reference=parent, parameters=parameters
+    )
 
 
 def settings(url: str = "http://127.0.0.1:9", **more: Any) -> dict[str, Any]:
