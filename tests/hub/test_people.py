@@ -18,6 +18,7 @@ from hub.accept import Acceptance, Origin, Verdict
 from hub.directory import Directory, Member
 from hub.journal import Journal
 from hub.keys import PersonKeys
+from hub.links import import_links
 from hub.people import Found, People, citizen_of, reference_of
 from hub.reviews import Decider, Reviews
 from hub.settings import Consumes, Tenant
@@ -587,3 +588,44 @@ def test_a_review_says_what_it_costs_in_whole_numbers(town: Town) -> None:
     (review,) = town.asked()
     assert review.facts["score"] == 100 - sum(one["cost"] for one in review.facts["fields"])
     assert orjson.dumps(review.facts)
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def test_an_operator_decides_from_the_command_line(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from hub.commands import app
+    from hub.wiring import open_hub
+
+    settings = (
+        'mode = "development"\n[tenants.saint-aubin]\nlabel = "Ville"\nsiret = "21930001100018"\ninsee = "93001"\n'
+    )
+    config = tmp_path / "hub.toml"
+    config.write_text(settings, encoding="utf-8")
+    hub = open_hub(config, {})
+    hub.prepare()
+    book = "family_name;given_names;gender;birthdate;birthplace;system;id;confidential\n"
+    for line in (
+        "Sorbier;Blanche Marie;female;1991-11-23;93001;koha;K-1;",
+        "Sorbier;Blanche Marie;female;1991-11-24;93001;publik;P-1;",
+    ):
+        import_links(hub.ledger, hub.acceptance, TOWN, book + line + "\n")
+    hub.close()
+
+    def run(*words: str, fails: bool = False) -> str:
+        done = CliRunner().invoke(app, ["citizen", *words, "--config", str(config)])
+        assert bool(done.exit_code) is fails, done.output
+        return done.output
+
+    (review,) = orjson.loads(run("reviews", "--json"))
+    assert (review["kind"], review["why"]) == ("person", "birthdate: close (-13)")
+    run("reviews", review["review"], fails=True)
+    assert "Sorbier" in run("reviews", review["review"], "--reason", "appel")
+    run("merge", review["review"], "--reason", "vu au guichet", "--by", "odile")
+    (merge,) = orjson.loads(run("reviews", "--merges", "--json"))
+    assert merge["by"] == "odile"
+    run("unmerge", merge["merge"], "--reason", "deux soeurs")
+    run("merge", "koha:K-1", "publik:P-1", "--tenant", TOWN, "--reason", "erreur", fails=True)
+    assert orjson.loads(run("reviews", "--json")) == []
