@@ -301,7 +301,7 @@ def export(ledger: Ledger, signer: Signer, file: BinaryIO, scope: Scope = Scope(
     with ledger.reading() as tx, _one_moment(tx):
         out = _Out(file)
         segments = journal_segments.c
-        keys = dict(tx.sql.execute(select(segments.kid, segments.key).distinct()).tuples().all())
+        keys = {row.kid: row.key for row in tx.sql.execute(select(segments.kid, segments.key).distinct())}
         head = {
             "format": FORMAT, "made_at": iso(tx.now), "whole": scope.whole, "scope": scope.to_dict(),
             "keys": {**keys, signer.kid: key_text(signer.public)}, "unsealed": debt(tx)[0],
