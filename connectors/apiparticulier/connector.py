@@ -135,6 +135,8 @@ class ApiParticulierConnector(Connector):
         data = self.client.ask(operation, way.mode, way.params, seconds=end - time.monotonic(), token=token)
         if way.by_identifier:
             _check_person(data, question.identity, stated=way.stated)
+        elif token is not None:
+            _check_household(data, question.identity)
         return data
 
     def _way(self, operation: Operation, question: Question) -> _Way:
@@ -197,6 +199,14 @@ def _check_person(data: Mapping[str, Any], identity: Mapping[str, Any] | None, *
         return
     if _folded(told[0]) != _folded(identity["family_name"]) or not told[1].startswith(born):
         raise NotMatched("Cet identifiant est celui d'une autre personne", native="other_person")
+
+
+def _check_household(data: Mapping[str, Any], identity: Mapping[str, Any] | None) -> None:
+    """A token may be that of another citizen than the one of the question. Where an answer names the adults, one of
+    them was born on the citizen's day; names are not compared, since a register may spell them its own way."""
+    born, told = (identity or {}).get("birthdate"), mapping.birthdates(data)
+    if born and told and not any(one.startswith(born) or born.startswith(one) for one in told):
+        raise NotMatched("Le jeton FranceConnect est celui d'une autre personne", native="other_person")
 
 
 def _folded(text: str) -> str:

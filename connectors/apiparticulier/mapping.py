@@ -88,6 +88,11 @@ def _family(data: Data, said: Said) -> Values:
     return {name: said.value(list(_members(people))) for name, people in found.items() if people is not None}
 
 
+def birthdates(data: Data) -> list[str]:
+    """Those of the adults of a family, as far as they are told."""
+    return [person["birthdate"] for person in _members(_list(data, "allocataires") or ()) if "birthdate" in person]
+
+
 def _members(people: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for person in people:
         if not isinstance(person, Mapping):

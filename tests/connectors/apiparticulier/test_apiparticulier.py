@@ -412,6 +412,15 @@ def test_a_franceconnect_token_lives_sixty_seconds_and_does_not_close_the_connec
     assert caught.value.native == "france_connect_token"
 
 
+def test_the_token_of_another_citizen_matches_nobody_where_the_answer_shows_it(twin: ApiParticulierTwin) -> None:
+    token = twin.log_in("benzerti")
+    with pytest.raises(NotMatched) as caught:
+        connect(twin).answer(question(twin, "corvisart", "family-quotient", token=token))
+
+    assert caught.value.native == "other_person"
+    assert ask(connect(twin), question(twin, "benzerti", "family-quotient", token=token))
+
+
 def test_a_question_about_a_pupil_goes_by_identity_even_with_a_token(twin: ApiParticulierTwin) -> None:
     token = twin.log_in("corvisart")
     ask(connect(twin, school_departments=["093"]), question(twin, "isaure", "school-registration", token=token))
