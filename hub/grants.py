@@ -99,13 +99,6 @@ class Granted:
     state: bool = False
     sensitive: str | None = None
 
-    def may_use(self, age: timedelta, *, fetched_for: str, procedure: str) -> bool:
-        """Whether a stored value of this age may answer. What a State API said serves the one procedure that it was
-        asked for."""
-        return timedelta(0) <= age <= self.max_age and bool(self.max_age) and (
-            not self.state or fetched_for == procedure
-        )  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Grant:

@@ -295,17 +295,6 @@ def test_any_other_name_of_a_field_is_refused(name: str) -> None:
     assert refused(replace(ASK, fields=(name,))).code == "field_not_granted"
 
 
-def test_a_stored_value_serves_while_it_is_young_and_one_of_the_state_its_own_procedure_alone() -> None:
-    kept = replace(QUOTIENT, max_age=timedelta(days=2))
-
-    assert not QUOTIENT.may_use(timedelta(0), fetched_for="cantine", procedure="cantine")
-    assert kept.may_use(timedelta(days=2), fetched_for="cantine", procedure="cantine")
-    assert not kept.may_use(timedelta(days=2, seconds=1), fetched_for="cantine", procedure="cantine")
-    assert not kept.may_use(timedelta(days=1), fetched_for="creche", procedure="cantine")
-    assert not kept.may_use(timedelta(seconds=-1), fetched_for="cantine", procedure="cantine")
-    assert CARD.may_use(timedelta(days=30), fetched_for="creche", procedure="cantine")
-
-
 # --- rate ---------------------------------------------------------------------------------------------------------
 
 
