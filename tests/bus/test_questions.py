@@ -486,3 +486,15 @@ def test_an_answer_is_never_sent_to_a_queue_that_a_question_names(
         assert rabbit.ask(connection, b"?", seconds=10) == b"secret"  # what came before it was answered, or dropped
 
         assert channel.basic_get(own)[0] is None
+
+
+@pytest.mark.broker
+def test_the_rights_that_the_hub_is_given_on_the_broker_are_enough(rabbitmq: Rabbit, answering: Answering) -> None:
+    """As in docs/amqp.md."""
+    rights = {"configure": r"^unefois\.", "write": r"^(unefois\.|amq\.default$)", "read": r"^unefois\."}
+    bus = RabbitBus(rabbitmq.add_user("asking-hub", **rights), longest_pause=0.2)
+    connection = answering(bus, lambda question, _: question[::-1])
+
+    assert bus.ask(connection, b"stressed", seconds=10) == b"desserts"
+
+    bus.close()
