@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -33,9 +36,11 @@ from hub.grants import (
     strangers,
     warnings,
 )
+from hub.procedures import slugs
 from schemas.errors import ConfigError
 from schemas.registry import Registry
 
+ROOT = Path(__file__).resolve().parents[2]
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]
 QUOTIENT = Granted(
     "family-quotient", 1, ("quotient", "month", "children_count"), state=True,
@@ -345,6 +350,15 @@ def test_several_processes_together_get_no_more_than_the_rate(ledger: Ledger) ->
     assert together == 30
 
 
+def test_many_threads_of_two_processes_get_exactly_the_rate(ledger: Ledger) -> None:
+    processes, grant = (Rates(ledger), Rates(ledger)), replace(GRANT, rate=70)
+
+    with ThreadPoolExecutor(8) as pool:
+        counts = pool.map(lambda turn: allowed(processes[turn % 2], grant, 600.0, 40), range(8))
+
+    assert sum(counts) == 70
+
+
 def test_a_process_with_a_late_clock_brings_no_minute_back(ledger: Ledger) -> None:
     early, late, grant = Rates(ledger), Rates(ledger), replace(GRANT, rate=10)
 
@@ -529,6 +543,25 @@ def test_the_evidence_types_of_the_product_are_known_with_their_marks() -> None:
     assert facts["family-quotient", 1].state
     assert facts["disability-allowances", 1].sensitive
     assert not facts["library-card", 1].sensitive
+
+
+@pytest.mark.parametrize("page", ["docs/grants.md", "docs/fr/habilitations.md"])
+def test_the_example_of_a_page_is_a_sound_file(tmp_path: Path, page: str) -> None:
+    (example,) = re.findall(r"^```toml\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    facts = replace(KNOWN, procedures=slugs(), evidence=evidence_facts(Registry.load().schemas))
+
+    assert found(tmp_path, example, known=facts) == {}
+    assert len(Grants.load(tmp_path, facts).all()) == 1
+
+
+def test_every_key_of_a_grant_is_on_its_page() -> None:
+    schema = json.loads((ROOT / "hub/grant.schema.json").read_text(encoding="utf-8"))["$defs"]
+    names = [*schema["grant"]["properties"], *schema["evidence"]["properties"]]
+    page = (ROOT / "docs/grants.md").read_text(encoding="utf-8")
+
+    assert [name for name in names if name not in page] == []
+    assert [name for name in GROUNDS if f"`{name}`" not in page] == []
+    assert set(GROUNDS) == set(schema["grant"]["properties"]["ground"]["enum"])
 
 
 # --- warnings -----------------------------------------------------------------------------------------------------
