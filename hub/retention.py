@@ -28,7 +28,11 @@ from hub.journal import iso
 from hub.sealing import EXPIRED
 from hub.settings import Retention
 from hub.tables import (
+    citizen_blocks,
+    citizen_identities,
     citizen_links,
+    citizen_merges,
+    citizen_reviews,
     citizen_values,
     citizens,
     document_holders,
@@ -181,7 +185,8 @@ class Keeper:
         before = self._ledger.now() - self._settings.links_days * _DAY
         asking = exists().where(request_people.c.citizen_id == citizens.c.id)
         received = exists().where(evidence_recipients.c.citizen_id == citizens.c.id)  # a correction must find them
-        unused = and_(citizens.c.seen_at < before, citizens.c.confidential == 0, ~asking, ~received)
+        whole = citizens.c.merged_into.is_(None)
+        unused = and_(citizens.c.seen_at < before, citizens.c.confidential == 0, ~asking, ~received, whole)
         ids: set[str] = set()
         for some in self._found(citizens.c.id, unused):
             ids.update(some)
@@ -189,8 +194,17 @@ class Keeper:
         for keys in self._found(events.c.seq, events.c.order_key.startswith("c:"), events.c.order_key) if ids else ():
             ids.difference_update(key[2:] for key in keys)  # an event of long ago that is kept
             yield 0
-        everywhere = (citizen_values.c.citizen_id, citizen_links.c.citizen_id, citizens.c.id)
+        everywhere = (
+            citizen_values.c.citizen_id, citizen_links.c.citizen_id, citizen_identities.c.citizen_id,
+            citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id, citizen_reviews.c.other_id,
+            citizen_merges.c.gone_id, citizens.c.id,
+        )  # fmt: skip
         yield from self._forget(sorted(ids), unused, everywhere)  # who was spoken of since then was seen since then
+        kept = citizens.alias()
+        gone = ~exists().where(kept.c.id == citizens.c.merged_into)
+        alone = and_(citizens.c.merged_into.is_not(None), gone, ~received)
+        for members in self._found(citizens.c.id, alone):
+            yield from self._forget(members, alone, everywhere)
 
     def _values(self) -> Iterator[int]:
         """What was delivered to whom is remembered for as long as it could come back as an echo."""

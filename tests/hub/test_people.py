@@ -15,14 +15,26 @@ from sqlalchemy import func, select, text
 from bus.ledger import Ledger
 from hub import procedures
 from hub.accept import Acceptance, Origin, Verdict
+from hub.clients import DocumentBook
 from hub.directory import Directory, Member
+from hub.documents import DocumentStore
 from hub.journal import Journal
 from hub.keys import PersonKeys
 from hub.links import import_links
 from hub.people import Found, People, citizen_of, reference_of
+from hub.retention import Keeper
 from hub.reviews import Decider, Reviews
-from hub.settings import Consumes, Tenant
-from hub.tables import citizen_blocks, citizen_identities, citizen_links, citizen_reviews, citizens, journal, requests
+from hub.settings import Consumes, Retention, Tenant
+from hub.tables import (
+    citizen_blocks,
+    citizen_identities,
+    citizen_links,
+    citizen_merges,
+    citizen_reviews,
+    citizens,
+    journal,
+    requests,
+)
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.registry import Registry
@@ -380,6 +392,25 @@ def test_an_event_in_flight_finds_its_recipient_after_a_merge(town: Town) -> Non
         assert identifiers_of(tx, [gone]) == {
             (TOWN, "koha", gone): "K-1", (TOWN, "publik", gone): "P-1",
         }  # fmt: skip
+
+
+def test_who_is_forgotten_leaves_nothing_behind(town: Town) -> None:
+    town.say("publik", person("publik", "P-1"))
+    town.say("koha", person("koha", "K-1", family_name="LOEVEN BRUCK", given_names=["Blanche"]))
+    town.say("koha", person("koha", "K-2", birthdate="1991-11-24"))
+    with town.ledger.transaction() as tx:
+        tx.sql.execute(text("UPDATE deliveries SET state = 'delivered'"))
+    later = town.ledger.now() + 400 * 86_400
+    town.ledger.now = lambda: later  # type: ignore[method-assign]
+
+    store = DocumentStore("memory://people", None, DocumentBook(town.ledger))
+    keeper = Keeper(town.ledger, store, Retention(events_days=30, links_days=90))
+    keeper.tidy()
+    keeper.tidy()
+
+    with town.ledger.reading() as tx:
+        for table in (citizens, citizen_links, citizen_identities, citizen_blocks, citizen_reviews, citizen_merges):
+            assert tx.sql.execute(select(func.count()).select_from(table)).scalar_one() == 0, table.name
 
 
 # --- sectors ---------------------------------------------------------------------------------------------------------
