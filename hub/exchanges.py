@@ -28,7 +28,7 @@ from hub.journal import Entry, Journal
 from hub.people import People
 from hub.previews import Preview, Previews, StillOpen
 from hub.signing import Signer
-from hub.sources import Sources
+from hub.sources import Answered, SourceAway, Sources
 from hub.tables import evidence_recipients
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import now_text
@@ -218,7 +218,7 @@ class Exchanges:
             question, natives = (None, {}) if held else self._question(tx, exchange)
         evidence, obtained_at = (held.evidence, held.at) if held else (None, 0.0)
         if question is not None:
-            answered = self.sources.ask(exchange.tenant, question, natives, left=left)
+            answered = self._live(exchange, question, natives, left)
             evidence, obtained_at, exchange.source = answered.evidence, answered.at, answered.connection
         assert evidence is not None
         evidence = _minimised(evidence, exchange.fields)
@@ -315,9 +315,21 @@ class Exchanges:
             token=Secret(token) if token else None,
         ), natives  # fmt: skip
 
+    def _live(
+        self, exchange: _Exchange, question: Question, natives: Mapping[str, str], left: threading.Event
+    ) -> Answered:
+        try:
+            return self.sources.ask(exchange.tenant, question, natives, left=left)
+        except SourceAway as error:
+            if exchange.citizen_id is not None:
+                with self.ledger.reading() as tx:
+                    error.last = self.held.last_known(tx, exchange.citizen_id, self._place(exchange))
+            raise
+
     def _meet(self, tx: Transaction, exchange: _Exchange) -> str:
         """Who was not known until now, known from now on: what was obtained about them must be shown to them."""
-        person = {"identity": exchange.said["citizen"]["identity"]}
+        person = {name: exchange.said["citizen"][name] for name in ("identity", "references")
+                  if name in exchange.said["citizen"]}  # fmt: skip
         people = self.acceptance.citizens(tx)
         people.prefetch(exchange.tenant, [person])
         citizen = people.resolve(exchange.tenant, person)

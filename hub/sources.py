@@ -40,10 +40,12 @@ class SourceAway(TryLater):
     def __init__(self, *, after: float | None = None, known: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__("a source of this evidence is away", after=after)
         self.known = tuple(known)
+        self.last: float | None = None  # when the hub last obtained it, however long ago; seconds since 1970
 
     @property
     def told(self) -> Mapping[str, Any]:
-        return {"known": [{"source": source, "code": code} for source, code in self.known]} if self.known else {}
+        known = [{"source": source, "code": code} for source, code in self.known]
+        return ({"known": known} if known else {}) | ({"last_obtained_at": self.last} if self.last else {})
 
 
 class SourceFault(HubError):

@@ -62,7 +62,11 @@ def page(tx: Transaction, known: Knowing, client: Client, citizen_id: str, perio
     None when the citizen is not of this tenant. Which agent asked is not told: an agent's name is an agent's data."""
     if known.people.tenant_of(tx, citizen_id) != client.tenant:
         return None
-    lines = known.journal.of_citizen(tx, client.tenant, citizen_id, period.since, period.until, period.limit)
+    lines = [
+        line for one in known.people.members(tx, citizen_id)
+        for line in known.journal.of_citizen(tx, client.tenant, one, period.since, period.until, period.limit)
+    ]  # fmt: skip
+    lines = sorted(lines, key=lambda line: line.at, reverse=True)[: period.limit]
     known.journal.write(tx, Entry(
         tenant=client.tenant, kind="read", act="exchanges.shown", actor=client.origin.name, outcome="answered",
         citizen_id=citizen_id, facts={"lines": len(lines)},

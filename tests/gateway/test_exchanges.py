@@ -425,3 +425,11 @@ def test_the_log_holds_neither_the_address_of_a_preview_nor_the_reference_of_a_c
     assert "/preview/" in text
     for secret in (reference, address.rpartition("/")[2], "Corvisart", "815"):
         assert secret not in text
+
+
+def test_a_source_that_is_away_tells_when_the_hub_last_had_the_value(place: Place) -> None:
+    place.ask(place.house.client(), "library-card")
+    place.house.clock.ahead = 31 * 86_400
+    place.spring.fault = SourceAway(after=17)
+    answer = place.ask(place.house.client(), "library-card")
+    assert answer.json()["last_obtained_at"] == 1_795_000_000.0
