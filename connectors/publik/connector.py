@@ -211,7 +211,12 @@ class Publik(Connector):
             left = until - time.monotonic()
             if left <= 0:
                 raise TryLater("Publik n'a pas répondu à temps")
-            formdata = self.client.formdata(setting["form"], number, left)
+            try:
+                formdata = self.client.formdata(setting["form"], number, left)
+            except Refused as error:
+                if error.native == "404":  # withdrawn since it was listed
+                    continue
+                raise
             found.append((canteen.registration(setting, formdata), self._touched(formdata)))
         return found
 

@@ -39,9 +39,11 @@ from tests.connectors.etatcivil.requests import request as record
 from tests.connectors.filedrop.events import moved
 from tests.connectors.iparapheur.test_iparapheur import delivery as act_to_sign
 from tests.connectors.koha.test_koha import CARD, move
+from tests.connectors.koha.test_koha import about as card_of
 from tests.connectors.koha.test_koha import settings as koha_settings
 from tests.connectors.mail.test_mail import delivery as message
-from tests.connectors.publik.scene import SLUG, fixture, settings, status
+from tests.connectors.publik.scene import CANTEEN, MEALS, PARENT, SLUG, fixture, settings, status
+from tests.connectors.publik.scene import about as meals_of
 from tests.connectors.staging import TIMEOUT, Stage, outcome_of, over_http, over_sftp, said
 from tests.connectors.webhook.test_webhook import settings as webhook_settings
 from tests.connectors.webhook.test_webhook import subscriber, told
@@ -161,6 +163,16 @@ def publik_tell(stack: ExitStack) -> Stage:
     return over_http(twin, connector, "jump", status(f"{SLUG}/{filed.number}"), lambda: len(filed.jumps))
 
 
+def publik_ask(on: str) -> Callable[[ExitStack], Stage]:
+    def make(stack: ExitStack) -> Stage:
+        twin = stack.enter_context(PublikTwin(now=NOON))
+        twin.submit("cantine", MEALS, user={"NameID": [PARENT]}).status = "open"
+        connector = Publik(context_for("publik", settings(twin.url, canteen=CANTEEN)))
+        return over_http(twin, connector, on, question=meals_of())
+
+    return make
+
+
 FORMS = {SLUG: settings()["forms"][SLUG]}
 
 
@@ -184,6 +196,12 @@ def koha_write(on: str) -> Callable[[ExitStack], Stage]:
         return over_http(twin, connector, on, move(), lambda: len(twin.history))
 
     return make
+
+
+def koha_ask(stack: ExitStack) -> Stage:
+    twin = stack.enter_context(KohaTwin(now=NOON))
+    twin.add(CARD, expiry_date="2027-08-31")
+    return over_http(twin, Koha(context_for("koha", koha_settings(twin.base))), "GET", question=card_of())
 
 
 # i-Parapheur
@@ -321,10 +339,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("hubee", "tell status", HTTP, hubee_tell("/events")),
     Column("publik", "read list", HTTP, publik_poll),
     Column("publik", "trigger", HTTP, publik_tell),
+    Column("publik", "ask: forms of the account", HTTP, publik_ask("/api/users/")),
+    Column("publik", "ask: one form", HTTP, publik_ask("/api/forms/")),
     Column("koha", "token", HTTP, koha_write("token")),
     Column("koha", "read changes", HTTP, koha_poll("GET")),
     Column("koha", "find card", HTTP, koha_write("GET /api/v1/patrons")),
     Column("koha", "write record", HTTP, koha_write("PUT")),
+    Column("koha", "ask", HTTP, koha_ask),
     Column("apiparticulier", "ask", HTTP, particulier_ask),
     Column("apiimpot", "token", HTTP, impot_ask("POST")),
     Column("apiimpot", "ask", HTTP, impot_ask("GET")),

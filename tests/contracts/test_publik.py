@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from connectors.publik import canteen
+from connectors.publik.client import PublikClient
 from connectors.publik.connector import Publik
 from connectors.publik.twin import PublikTwin
 from schemas.registry import Registry
-from tests.connectors.publik.scene import SLUG, connector, fixture, pushed, settings, status
+from tests.connectors.publik.scene import MEALS, PARENT, SLUG, connector, fixture, pushed, settings, status
 from tests.support.context import NOON, context_for
 
 _BESIDE = Path(__file__).resolve().parents[2] / ".." / "shared" / "contracts"
@@ -46,6 +48,17 @@ def test_the_documented_form_becomes_a_valid_request() -> None:
     citizen = request["requester"]["citizen"]
     assert citizen["email"] == sample["fields"]["email"]
     assert citizen["identity"]["family_name"] == sample["fields"]["nom"]
+
+
+def test_the_documented_list_of_a_persons_forms_is_read_and_that_of_the_twin_has_its_keys() -> None:
+    lines = read("user-forms-sample.json")["data"]
+    assert canteen.filed(lines, "demande-d-inscription") == ["123"]
+    assert canteen.filed(lines, "cantine") == []
+
+    with PublikTwin(now=NOON) as twin:
+        twin.submit("cantine", MEALS, user={"NameID": [PARENT]})
+        given = PublikClient(settings(twin.url), lambda: NOON).forms_of(PARENT, 5.0)
+    assert given[0].keys() <= lines[0].keys()
 
 
 def test_the_twin_and_our_fixture_have_the_documented_shape() -> None:

@@ -51,7 +51,7 @@ def contact(**values: str) -> Delivery:
     return Delivery(Event("citizen.contact-changed", "/saint-aubin/publik", data), "remise-2", CARD)
 
 
-def about(card: str | None, *fields: str) -> Question:
+def about(card: str | None = CARD, *fields: str) -> Question:
     every = ("card_number", "category", "expires_on", "blocked")
     return Question("echange-1", "library-card", 1, fields or every, "carte-bibliotheque", 5.0, reference=card)
 
