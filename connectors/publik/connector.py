@@ -205,9 +205,8 @@ class Publik(Connector):
         """What each registration form of the account says, and when it was last touched."""
         until = time.monotonic() + question.seconds
         found = []
-        for number in canteen.filed(self.client.forms_of(str(question.reference), question.seconds), setting["form"])[
-            :_FEW
-        ]:
+        listed = self.client.forms_of(str(question.reference), question.seconds)
+        for number in canteen.filed(listed, setting["form"])[:_FEW]:
             left = until - time.monotonic()
             if left <= 0:
                 raise TryLater("Publik n'a pas répondu à temps")
