@@ -39,22 +39,21 @@ _EVENTS = {
     "request.status-changed": "Avancement d'une demande",
 }
 _WORDS = {
-    "address": "adresse", "beneficiaries": "bénéficiaires", "cause": "cause", "citizen": "usager", "client": "client",
-    "copies": "nombre de copies", "correction": "correction", "document": "document",
-    "document_kind": "type de document", "documents": "documents",
+    "address": "adresse", "beneficiaries": "bénéficiaires", "cause": "cause", "change": "changement",
+    "citizen": "usager", "client": "client", "connection": "raccordement", "copies": "nombre de copies",
+    "correction": "correction", "document": "document", "document_kind": "type de document", "documents": "documents",
     "effective": "date d'effet", "effective_on": "date d'effet", "email": "courriel",
     "event_date": "date de l'événement", "event_kind": "nature de l'acte", "event_place": "lieu de l'événement",
     "evidence": "justificatif", "exchanges": "échanges", "family_name": "nom de naissance", "fields": "champs",
     "form": "formulaire", "given_names": "prénoms", "household": "foyer", "identity": "identité", "intake": "origine",
     "kind": "nature", "motive": "motif", "name": "nom", "native": "état dans le logiciel",
-    "new_address": "nouvelle adresse", "new_references": "nouvelles références",
-    "old_address": "ancienne adresse", "organisation": "organisme",
-    "parents": "parents", "phase": "phase", "phone": "téléphone", "preferred_name": "nom d'usage",
-    "procedure": "démarche", "reason": "motif", "recognition": "reconnaissance", "reference": "référence",
-    "references": "références", "reopened": "réouverture", "request": "demande", "requester": "demandeur",
-    "requester_capacity": "qualité du demandeur", "spouse": "conjoint", "status": "état", "subject": "objet",
-    "submitted_at": "date de dépôt", "template": "modèle", "text": "texte", "to": "destinataire", "value": "valeur",
-    "version": "version",
+    "new_address": "nouvelle adresse", "new_references": "nouvelles références", "old_address": "ancienne adresse",
+    "organisation": "organisme", "other": "autre usager", "parents": "parents", "phase": "phase", "phone": "téléphone",
+    "preferred_name": "nom d'usage", "procedure": "démarche", "reason": "motif", "recognition": "reconnaissance",
+    "reference": "référence", "references": "références", "reopened": "réouverture", "request": "demande",
+    "requester": "demandeur", "requester_capacity": "qualité du demandeur", "sequence": "numéro", "spouse": "conjoint",
+    "status": "état", "subject": "objet", "submitted_at": "date de dépôt", "template": "modèle", "text": "texte",
+    "to": "destinataire", "type": "type", "value": "valeur", "version": "version",
 }  # fmt: skip
 _SCOPES = {
     "all": "tous les usagers et toutes les demandes de la collectivité",
@@ -259,7 +258,7 @@ def connection_sheet(declared: Declared, connection: Connection) -> Json:
             ("Vérifié auprès de l'éditeur", _day(manifest.verified) if manifest.verified else "pas encore"),
         ],
         "flows": [
-            *_sent(declared, connection), *_received(manifest, connection), *_asked(declared, connection, served),
+            *_sent(declared, connection), *_received(declared, manifest), *_asked(declared, connection, served),
         ],
     }  # fmt: skip
 
@@ -308,12 +307,13 @@ def _sent(declared: Declared, connection: Connection) -> Iterator[Json]:
         }  # fmt: skip
 
 
-def _received(manifest: Package, connection: Connection) -> Iterator[Json]:
+def _received(declared: Declared, manifest: Package) -> Iterator[Json]:
     for event_type in manifest.publishes:
+        schema = declared.registry.schema(event_type, declared.registry.versions(event_type)[-1])
         yield {
             "direction": "Le hub reçoit", "what": _EVENTS.get(event_type, event_type), "code": event_type,
-            "data": ["selon le schéma publié de cet événement"], "conditions": ["validé à l'entrée, refusé sinon"],
-            "why": "démarches portées par ce logiciel",
+            "data": [_pointer(name) for name in schema["properties"]],
+            "conditions": ["validé à l'entrée, refusé sinon"], "why": "démarches portées par ce logiciel",
         }  # fmt: skip
 
 

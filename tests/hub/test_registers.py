@@ -18,7 +18,7 @@ from hub import clients, procedures
 from hub.commands import app
 from hub.database import upgrade
 from hub.grants import Grants, known
-from hub.registers import _EVENTS, _KEPT, OPEN, Declared, connection_sheet, controller_register, write
+from hub.registers import _EVENTS, _KEPT, _WORDS, OPEN, Declared, connection_sheet, controller_register, write
 from hub.settings import HubSettings, Retention, load, readable
 from schemas.registry import Registry
 
@@ -243,6 +243,9 @@ def test_a_sheet_says_what_the_hub_sends_and_receives(folder: Path) -> None:
 
     assert {flow["direction"] for flow in sheet["flows"]} == {"Le hub envoie", "Le hub reçoit"}
     assert ("Mode", "observation (rien n'est envoyé)") in sheet["parties"]
+    for flow in sheet["flows"]:
+        assert flow["data"]
+        assert not re.search("[a-z]_[a-z]", " ".join(flow["data"]))
 
 
 def test_a_sheet_of_a_narrowed_connection_names_the_narrowed_fields(folder: Path) -> None:
@@ -256,7 +259,13 @@ def test_a_sheet_of_a_narrowed_connection_names_the_narrowed_fields(folder: Path
 
 
 def test_every_event_and_every_time_of_keeping_has_french_words() -> None:
-    assert set(Registry.load().types()) <= set(_EVENTS)
+    registry = Registry.load()
+    named = {name for event in registry.types() for name in registry.schema(event)["properties"]}
+    for manifest in find_manifests().values():
+        named |= {part for item in manifest.consumes for pointer in item.fields for part in pointer[1:].split("/")}
+
+    assert set(registry.types()) <= set(_EVENTS)
+    assert sorted(named - set(_WORDS)) == []
     assert set(Retention.__dataclass_fields__) == set(_KEPT)
 
 
