@@ -62,8 +62,8 @@ def card_of(patron: Patron) -> dict[str, Any]:
     are left out."""
     expiry, restricted = _clean(patron.get("expiry_date")), patron.get("restricted")
     found = {
-        "card_number": _clean(patron.get("cardnumber"))[:64],
-        "category": _clean(patron.get("category_id"))[:100],
+        "card_number": _short(patron.get("cardnumber"), 64),
+        "category": _short(patron.get("category_id"), 100),
         "expires_on": expiry if _is_date(expiry) else "",
     }
     said: dict[str, Any] = {name: text for name, text in found.items() if text}
@@ -93,6 +93,12 @@ def address_of(patron: Patron) -> dict[str, Any] | None:
 
 def _clean(value: object) -> str:
     return " ".join(str(value or "").split())
+
+
+def _short(value: object, longest: int) -> str:
+    """A text as it is, or nothing: half a card number is another one."""
+    text = _clean(value) if isinstance(value, str) else ""
+    return text if len(text) <= longest and text.isprintable() else ""
 
 
 def _is_date(text: str) -> bool:

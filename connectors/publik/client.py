@@ -134,4 +134,5 @@ def _failed(envelope: Mapping[str, Any]) -> bool:
 def _class_of(envelope: Mapping[str, Any]) -> str:
     """`err_class`, never `err_desc`: the latter may quote what a person wrote."""
     name = str(envelope.get("err_class") or envelope.get("err_code") or "")
-    return name if _CLASS.fullmatch(name) else f"err={str(envelope.get('err'))[:20]}"
+    code = str(envelope.get("err"))[:20]
+    return name if _CLASS.fullmatch(name) else f"err={code if _CLASS.fullmatch(code) else '?'}"

@@ -25,12 +25,15 @@ from connectors.sdk import Connector, Secret
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall
 from connectors.sdk.xml import Element, parse_xml, write_xml
 from schemas.delivery import Delivery
-from schemas.errors import HubError
+from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
+from schemas.exchange import Question
 from schemas.registry import Registry
 from tests.connectors.iparapheur.test_iparapheur import delivery as act
 from tests.connectors.koha.test_koha import CARD, move
-from tests.connectors.publik.scene import SLUG, fixture, settings, status
+from tests.connectors.koha.test_koha import about as card_of
+from tests.connectors.publik.scene import CANTEEN, MEALS, PARENT, SLUG, fixture, settings, status
+from tests.connectors.publik.scene import about as meals_of
 from tests.support.context import NOON, context_for
 
 REGISTRY = Registry.load()
@@ -115,6 +118,32 @@ def koha_writes(twin: KohaTwin) -> Trial:
     return Trial(twin, connector, lambda: list(connector.handle(move()).events))
 
 
+def asked(connector: Connector, question: Question) -> Callable[[], list[Event]]:
+    def ask() -> list[Event]:
+        found = connector.answer(question)
+        try:
+            REGISTRY.validate_evidence(found)
+        except InvalidMessage as error:
+            raise AssertionError(f"evidence that is not valid at {error.pointer}") from None
+        return []
+
+    return ask
+
+
+def koha_answers(twin: KohaTwin) -> Trial:
+    twin.start()
+    twin.add(CARD, expiry_date="2027-08-31")
+    connector = koha_of(twin)
+    return Trial(twin, connector, asked(connector, card_of()))
+
+
+def publik_answers(twin: PublikTwin) -> Trial:
+    twin.start()
+    twin.submit("cantine", MEALS, user={"NameID": [PARENT]}).status = "open"
+    connector = Publik(context_for("publik", settings(twin.url, canteen=CANTEEN)))
+    return Trial(twin, connector, asked(connector, meals_of()))
+
+
 TRIALS: dict[str, Callable[[], Trial]] = {
     "hubee polls": lambda: hubee_polls(HubEETwin()),
     "hubee tells": lambda: hubee_tells(HubEETwin()),
@@ -122,6 +151,8 @@ TRIALS: dict[str, Callable[[], Trial]] = {
     "publik tells": lambda: publik_tells(PublikTwin(now=NOON)),
     "koha polls": lambda: koha_polls(KohaTwin(now=NOON - timedelta(hours=1))),
     "koha writes": lambda: koha_writes(KohaTwin(now=NOON - timedelta(hours=1))),
+    "koha answers": lambda: koha_answers(KohaTwin(now=NOON)),
+    "publik answers": lambda: publik_answers(PublikTwin(now=NOON)),
 }
 
 

@@ -124,6 +124,11 @@ def test_an_expiry_that_is_no_date_is_left_out(expiry: Any) -> None:
     assert card_of({"cardnumber": CARD, "expiry_date": expiry, "restricted": "no"}) == {"card_number": CARD}
 
 
+@pytest.mark.parametrize("number", ["9" * 65, "12\x0034", 12, ["0012345"], "  "])
+def test_a_card_number_that_cannot_be_one_is_left_out(number: Any) -> None:
+    assert card_of({"cardnumber": number, "restricted": False}) == {"blocked": False}
+
+
 def test_a_question_reads_one_list_and_writes_nothing() -> None:
     with KohaTwin(now=NOON) as twin:
         twin.add(CARD, **OLD, **LIBRARY)
