@@ -308,12 +308,11 @@ class _Batch:
             found.event = event.with_data({name: value for name, value in event.data.items() if name not in kept_back})
         self._route(found, event, request, citizen, marked=citizen.confidential or any(marked))
         self._step(found, event, "change")
-        system = self._directory.system_of(self._origin.name)
         for name in values.keys() - echoes - held:
-            self._citizens.learn(
-                citizen, name, values[name], by=self._origin.name, told=found.route.to, system=system,
-                rank=self._rank(event, name),
-            )  # fmt: skip
+            worth: dict[str, Any] = {}
+            if self._directory.master_of(tenant, name) is not None:
+                worth = {"system": self._directory.system_of(self._origin.name), "rank": self._rank(event, name)}
+            self._citizens.learn(citizen, name, values[name], by=self._origin.name, told=found.route.to, **worth)
         return found
 
     def _is_held(self, citizen: Citizen, event: Event, name: str) -> bool:
@@ -417,11 +416,13 @@ class _Batch:
             self._requests.prefetch(self._origin.tenant, references, ids)
         about = [e for e in events if isinstance(e.data.get("citizen"), Mapping)]
         people = [e.data["citizen"] for e in about]
-        people += [person for e in events for person in e.data.get("household", ())]
+        household = [person for e in events for person in e.data.get("household", ())]
+        people += [person for person in household if person.get("confidential")]
+        along = [person for person in household if not person.get("confidential")]
         people += [p for e in events if e.type == "request.received" for p in _people(e.data["request"])]
-        if people:
+        if people or along:
             said = [(e.data["citizen"], k, v["value"]) for e in about for k, v in e.data.items() if _is_value(v)]
-            self._citizens.prefetch(self._origin.tenant, people, said)
+            self._citizens.prefetch(self._origin.tenant, people, said, along)
 
     def _key(self, event: Event) -> tuple[str, str, str]:
         return (self._origin.tenant, event.source, event.id)

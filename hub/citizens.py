@@ -117,8 +117,12 @@ class Citizens:
         self._digests: dict[int, tuple[Any, str]] = {}
         self._pivots_of: dict[int, tuple[Person, str | None]] = {}
 
-    def prefetch(self, tenant: str, people: Sequence[Person], values: Iterable[Said] = ()) -> None:
-        """Read what concerns these people, and what is known of these values."""
+    def prefetch(
+        self, tenant: str, people: Sequence[Person], values: Iterable[Said] = (), along: Sequence[Person] = ()
+    ) -> None:
+        """Read what concerns these people, and what is known of these values. `along`: people who are only named with
+        others, and become known to nobody."""
+        met, people = people, [*people, *along]
         if self._people is not None:
             self._group = self._people.grouping(tenant, self._origin)
         named = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
@@ -138,7 +142,7 @@ class Citizens:
         if merged:
             self._follow(tenant, merged)
         if self.identities is not None:
-            self.identities.prefetch(tenant, self._new_among(tenant, people))
+            self.identities.prefetch(tenant, self._new_among(tenant, met))
         self._read_values({
             (citizen_id, field, digest)
             for person, field, value in values

@@ -220,13 +220,12 @@ _NIR = re.compile(
     r"(?<!\d)[12378]\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[1-8]\d|9[0-57-9]|2[AB])\d{3}(?!000)\d{3}(\d{2})?(?!\d)",
     re.IGNORECASE,
 )
+_SHORTEST = 13
 _SPACED = re.compile(r"[\s.\-]")
 
 
 def looks_like_nir(text: str) -> bool:
     """Whether a text holds 13 or 15 characters that read as a NIR; where its key is there, the key is right."""
-    if len(text) < 13:
-        return False
     found = _NIR.search(_SPACED.sub("", text))
     if found is None or found[1] is None:
         return found is not None
@@ -238,11 +237,11 @@ def refuse_nir(person: Mapping[str, Any], pointer: str) -> None:
     """InvalidMessage `nir_not_allowed` where an identifier or the identity of a person holds a NIR: no decree allows
     this hub to keep, log or match one."""
     for place, reference in enumerate(person.get("references", ())):
-        if looks_like_nir(reference["id"]):
+        if len(reference["id"]) >= _SHORTEST and looks_like_nir(reference["id"]):
             raise _nir(f"{pointer}/references/{place}/id")
     for name, value in person.get("identity", {}).items():
-        for text in value if isinstance(value, list | tuple) else (value,):
-            if looks_like_nir(str(text)):
+        for text in (value,) if isinstance(value, str) else value:
+            if len(text) >= _SHORTEST and looks_like_nir(text):
                 raise _nir(f"{pointer}/identity/{name}")
 
 

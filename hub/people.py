@@ -239,7 +239,8 @@ class Identities:
         self._meeting |= found
 
     def place(self, tenant: str, person: Person) -> Placed:
-        """Where somebody whom nobody linked, and whose very identity is not known, belongs. Called after `prefetch`."""
+        """Where somebody whom nobody linked, and whose very identity is not known, belongs."""
+        self.prefetch(tenant, [person])
         form, meeting = self._form(tenant, person)
         if form is None:
             return Placed()

@@ -401,7 +401,7 @@ def test_who_is_forgotten_leaves_nothing_behind(town: Town) -> None:
     with town.ledger.transaction() as tx:
         tx.sql.execute(text("UPDATE deliveries SET state = 'delivered'"))
     later = town.ledger.now() + 400 * 86_400
-    town.ledger.now = lambda: later  # type: ignore[method-assign]
+    town.ledger.now = lambda: later
 
     store = DocumentStore("memory://people", None, DocumentBook(town.ledger))
     keeper = Keeper(town.ledger, store, Retention(events_days=30, links_days=90))
