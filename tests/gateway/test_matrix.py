@@ -15,6 +15,8 @@ from fastapi.routing import APIRoute
 
 from gateway.access import PUBLIC
 from hub import clients
+from hub.accept import Origin
+from schemas.event import Event
 from tests.gateway.conftest import OTHER, TENANT, Open, event, post, record
 from tests.gateway.test_exchanges import GRANTS, PERSON, Place, Spring
 from tests.gateway.test_webhooks import HOOK
@@ -50,9 +52,16 @@ def scene(open_house: Open, tmp_path: Any) -> Scene:
     }).json()["id"]  # fmt: skip
     hook = owner.post("/v1/webhooks", json=HOOK).json()["id"]
     exchange = place.ask(owner).json()
+    house.hub.sealer.step()
+    said = Event("evidence.changed", f"/{TENANT}/source", {
+        "citizen": {"identity": PERSON}, "evidence": "family-quotient", "version": 1, "change": "corrected",
+        "effective": "2026-11-01",
+    }, id="changed-1")  # fmt: skip
+    origin = Origin(f"{TENANT}.source", TENANT, frozenset({"evidence.changed"}), (f"/{TENANT}/source",))
+    assert house.hub.acceptance.submit(house.hub.ledger, origin, [said])[0].ok
+    correction = owner.get("/v1/corrections").json()["items"][0]["correction"]
     waiting = place.ask(owner, "student-status", explicit_request=True).json()
     house.anonymous().post(waiting["preview"].removeprefix("http://hub.example"), data={"decision": "used"})
-    house.hub.sealer.step()
     calls: dict[str, Call] = {
         "GET /v1/requests/{request_id}": lambda http: http.get(f"/v1/requests/{request}"),
         "GET /v1/requests/{request_id}/timeline": lambda http: http.get(f"/v1/requests/{request}/timeline"),
@@ -63,6 +72,10 @@ def scene(open_house: Open, tmp_path: Any) -> Scene:
             f"/v1/citizens/{exchange['citizen']}/exchanges"
         ),
         "POST /v1/exchanges/{exchange_id}": lambda http: http.post(f"/v1/exchanges/{waiting['exchange']}"),
+        "GET /v1/corrections/{correction_id}": lambda http: http.get(f"/v1/corrections/{correction}"),
+        "POST /v1/corrections/{correction_id}/acknowledge": lambda http: http.post(
+            f"/v1/corrections/{correction}/acknowledge"
+        ),
         "GET /v1/webhooks/{webhook_id}": lambda http: http.get(f"/v1/webhooks/{hook}"),
         "POST /v1/webhooks/{webhook_id}/rotate": lambda http: http.post(f"/v1/webhooks/{hook}/rotate"),
         "DELETE /v1/webhooks/{webhook_id}": lambda http: http.delete(f"/v1/webhooks/{hook}"),
@@ -135,7 +148,7 @@ def test_a_client_speaks_only_for_its_own_tenant_and_source(scene: Scene) -> Non
 def test_no_list_shows_what_another_brought(scene: Scene) -> None:
     for kind in ("another client", "another tenant"):
         http = stranger(scene, kind)
-        for path in ("/v1/requests", "/v1/webhooks"):
+        for path in ("/v1/requests", "/v1/webhooks", "/v1/corrections"):
             assert http.get(path).json()["items"] == [], f"{path} by {kind}"
 
 
