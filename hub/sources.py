@@ -93,7 +93,7 @@ class Offer(Protocol):
 @dataclass(frozen=True, slots=True)
 class Source:
     """A connection that can be asked. `name` is `tenant.connection`; `answer` calls its connector; `hands` is how many
-    questions it may be asked at a time."""
+    questions it may be asked at a time, `rate` how many in a second, None for no limit."""
 
     name: str
     tenant: str
@@ -104,6 +104,7 @@ class Source:
     mode: Mode = "live"
     pilot_procedures: tuple[str, ...] = ()
     pilot_citizens: tuple[tuple[str, str], ...] = ()
+    rate: float | None = None
 
     def offer(self, evidence: str, version: int) -> Offer | None:
         return next((o for o in self.answers if (o.type, o.version) == (evidence, version)), None)
@@ -136,6 +137,7 @@ class _Line:
 
     breaker: Breaker
     counter: Counter[Question, bytes]
+    pace: _Pace
     probing: bool = False  # one question finds out whether the source is back
     gate: threading.Lock = field(default_factory=threading.Lock)
 
@@ -164,6 +166,25 @@ def _is_ours(outcome: HubError | None) -> bool:
     return isinstance(outcome, Unanswered) and outcome.cause in ("nobody", "busy")
 
 
+class _Pace:
+    """At most `rate` calls a second, evenly."""
+
+    def __init__(self, rate: float | None, clock: Callable[[], float]) -> None:
+        self._gap, self._clock = 1 / rate if rate else 0.0, clock
+        self._next = 0.0
+        self._gate = threading.Lock()
+
+    def turn(self, within: float) -> float:
+        """Seconds until one may call. Raises TryLater, and takes no turn, when that is too late."""
+        with self._gate:
+            now = self._clock()
+            start = max(now, self._next)
+            if start - now >= within:
+                raise TryLater("too many questions for the rate of this connection", after=start - now)
+            self._next = start + self._gap
+            return start - now
+
+
 class _NotAsked(TryLater):
     """The source was left alone."""
 
@@ -183,7 +204,9 @@ class Sources:
         self._tenants, self._metrics, self._clock = tenants, metrics, clock
         self._sources = {source.name: source for source in sources if source.answers}
         self._lines = {
-            source.name: _Line(Breaker(clock), Counter(source.name, self._here(source), hands=source.hands))
+            source.name: _Line(
+                Breaker(clock), Counter(source.name, self._here(source), hands=source.hands), _Pace(source.rate, clock)
+            )
             for source in self._sources.values()
         }
 
@@ -273,8 +296,8 @@ class Sources:
             return self._evidence(source, question, self._answer_to(source, line, question, left))
         except HubError as error:
             outcome = error
-            if isinstance(error, AccessDenied):
-                self._pause(source.name)
+            if isinstance(error, AccessDenied) and question.token is None:
+                self._pause(source.name)  # not for a citizen's token that is over: it says nothing of our own access
             raise
         finally:
             line.leave(outcome, probed=probes)
@@ -320,12 +343,18 @@ class Sources:
         try:
             if offer is None:
                 raise SourceFault("the connection does not answer this")
-            evidence = source.answer(question)
+            evidence = source.answer(self._in_turn(source, question))
             self._check(source, offer.fields, evidence, question)
         except Exception as error:  # whatever a connector raises ends as a code
             return orjson.dumps(_coded(source.name, question.evidence, error))
         values = {name: value for name, value in evidence.values.items() if name in question.fields}
         return orjson.dumps({"values": values}, default=dict)
+
+    def _in_turn(self, source: Source, question: Question) -> Question:
+        wait = self._lines[source.name].pace.turn(question.seconds)
+        if wait:
+            time.sleep(wait)
+        return replace(question, seconds=question.seconds - wait)
 
     def _check(
         self, source: Source, fields: Sequence[str], evidence: Evidence, question: Question | None = None

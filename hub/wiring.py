@@ -254,6 +254,7 @@ class Hub:
             yield Source(
                 name, member.tenant, member.system, manifest.answers, _answering(raccordement), manifest.concurrency,
                 member.mode, member.pilot_procedures, member.pilot_citizens,
+                raccordement.configured.rate if raccordement.configured else None,
             )  # fmt: skip
 
     def _webhooks(self, hooks: Sequence[webhooks.Webhook]) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:

@@ -440,6 +440,31 @@ def test_a_source_that_does_not_let_us_in_pauses_its_connection(world: World) ->
         assert tx.paused() == {f"{TOWN}{world.suffix}.koha": "accès refusé par la source à une question"}
 
 
+def test_a_token_that_is_not_let_in_says_nothing_of_our_own_access(town: World) -> None:
+    town.add("koha", Package(AccessDenied("401")), Offer(needs=("identity", "token")))
+
+    town.refused(SourceAway, replace(QUESTION, token=Secret("over")))
+
+    with town.ledger.reading() as tx:
+        assert not tx.paused()
+
+
+def test_a_source_is_asked_no_faster_than_its_rate(town: World) -> None:
+    package = Package()
+    town.add("koha", package, rate=20.0)
+    began = time.monotonic()
+
+    for _ in range(5):
+        town.ask()
+    took = time.monotonic() - began
+    with ThreadPoolExecutor(40) as askers:
+        errors = list(askers.map(lambda _: _number(town, seconds=0.5), range(40)))
+
+    assert took >= 4 / 20
+    assert 5 < len(package.asked) <= 5 + 11
+    assert "" in errors
+
+
 def test_a_source_that_is_away_is_left_alone_and_probed_by_one_question_at_a_time(town: World) -> None:
     now = [1000.0]
     package = Package(TryLater("away"))
@@ -671,9 +696,9 @@ def test_a_worker_that_dies_in_the_middle_is_away_and_the_next_question_works(
         bus.close()
 
 
-def _number(world: World) -> str:
+def _number(world: World, *, seconds: float = 10) -> str:
     try:
-        return str(world.ask().evidence.values["card_number"]["value"])
+        return str(world.ask(replace(QUESTION, seconds=seconds)).evidence.values["card_number"]["value"])
     except SourceAway:
         return ""
 
