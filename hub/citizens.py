@@ -461,7 +461,10 @@ def _text(text: str) -> str:
 
 
 def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
-    """Remember a system's identifier of a citizen. False when the identifier is somebody else's: it stays so."""
+    """Remember a system's identifier of a citizen, or of whom they were merged into. False when the identifier is
+    somebody else's: it stays so."""
+    merged = select(citizens.c.merged_into).where(citizens.c.id == citizen_id)
+    citizen_id = tx.sql.execute(merged).scalar_one_or_none() or citizen_id
     _LINK.run(tx.sql, [dict(zip(_LINKS, (tenant, system, native_id, citizen_id), strict=True))])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
     return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

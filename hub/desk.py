@@ -208,7 +208,8 @@ class Desk:
         assert item.done.reference is not None
         delivery, key = item.delivery, item.finished.order_key
         if key.startswith("c:"):
-            link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:])
+            if self._may_link(tx, member, key[2:]):
+                link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:])
         elif delivery.request_id is not None:
             book = Requests(tx)
             book.prefetch(member.tenant, [(member.system, item.done.reference)], [delivery.request_id])
@@ -219,6 +220,14 @@ class Desk:
                 except InvalidMessage as error:  # it stays with the request that had it first
                     _log.warning("reference not kept", connection=member.name, code=error.code)
                 book.save()
+
+    def _may_link(self, tx: Transaction, member: Member, citizen_id: str) -> bool:
+        """Whether the systems that know this person are of sectors that may know them together with this one."""
+        directory = self._acceptance.directory
+        if not directory.separates(member.tenant):
+            return True
+        systems = {system for _, system, _ in identifiers_of(tx, [citizen_id])} | {member.system}
+        return not directory.links_sectors(member.tenant, {"references": [{"system": name} for name in systems]})
 
     def _tell(self, tx: Transaction, tenant: str, seqs: Sequence[int]) -> None:
         """Of changes that a request declared: once every connection has answered, say so to the portal that holds it.

@@ -82,6 +82,10 @@ class Directory:
         own = systems.get(self.system_of(origin), general)
         return lambda person: next((systems.get(r["system"], general) for r in person.get("references", ())), own)
 
+    def separates(self, tenant: str) -> bool:
+        """Whether this tenant has systems of several sectors."""
+        return tenant in self._sectors
+
     def links_sectors(self, tenant: str, person: Mapping[str, Any]) -> bool:
         """Whether a record names one person by systems of sectors that the tenant does not link."""
         systems = self._sectors.get(tenant)

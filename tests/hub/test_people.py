@@ -16,6 +16,7 @@ from bus.ledger import Ledger
 from hub import procedures
 from hub.accept import Acceptance, Origin, Verdict
 from hub.clients import DocumentBook
+from hub.desk import Desk
 from hub.directory import Directory, Member
 from hub.documents import DocumentStore
 from hub.journal import Journal
@@ -445,6 +446,17 @@ def test_nobody_links_two_sectors_by_naming_both(ledger: Ledger) -> None:
 
     assert verdict.error is not None
     assert (verdict.error.code, verdict.error.pointer) == ("sectors_not_linked", "/data/citizen/references")
+
+
+def test_what_a_package_answers_links_no_two_sectors(ledger: Ledger) -> None:
+    town = Town(ledger, sectors=True, link=(("social", "school"),))
+    town.say("ccas", person("ccas", "S-1"))
+    desk, members = Desk(town.acceptance), town.acceptance.directory.members
+
+    with ledger.reading() as tx:
+        who = town.who("ccas", "S-1")
+        assert desk._may_link(tx, members[f"{TOWN}.cantine"], who)
+        assert not desk._may_link(tx, members[f"{TOWN}.listes"], who)
 
 
 def test_no_operator_merges_over_sectors(ledger: Ledger) -> None:
