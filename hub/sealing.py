@@ -35,9 +35,9 @@ EXPIRED = "journal-expired"
 _log = structlog.get_logger()
 _LEASE = 30.0
 _MOST = 2000  # lines in a segment: they are placed in one transaction, which others wait for on SQLite
-_PAGE = 5000
+_PAGE = 5000  # rows
 _ENDS_EVERY = 300.0  # seconds between two notes of the deliveries that ended
-_LATE_PAGES = 20
+_PAGES = 20  # of deliveries that one turn looks at
 _MARK, _NEXT, _NOTED, _LOOKED = "journal-ends", "journal-ends-next", "journal-ends-at", "journal-late"
 # The position is wrapped, or the planner might take the index of what is unsealed, and read it for each row.
 _PLACE = Statement(
@@ -186,11 +186,9 @@ class Sealer:
             if tx.now < tx.counter(_NOTED) + self._ends_every:
                 return
             till = tx.counter(_NEXT)
-        while self._note_some(till):
-            pass
-        for _ in range(_LATE_PAGES):
-            if not self._note_late():
-                break
+        if all(self._note_some(till) for _ in range(_PAGES)):
+            return  # there is more: it goes on at the next turn, so that this process has time for others
+        all(self._note_late() for _ in range(_PAGES))
         with self._ledger.transaction() as tx:
             self._fence(tx)
             _set(tx, _NEXT, tx.last_seq())
