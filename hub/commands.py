@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hub.commands_citizen import citizen_app
+from hub.commands_rights import citizen_app
 from hub.commands_journal import journal_app
 from hub.commands_register import register_app
 
