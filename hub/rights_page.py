@@ -1,0 +1,138 @@
+"""The readable page of an export, in French: what `hub.rights` gathered about one person, for that person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hub.settings import Retention
+from hub.timeline import STATUS
+from schemas.registry import Registry
+
+_PAGES = Path(__file__).with_name("pages")
+_PARIS = ZoneInfo("Europe/Paris")
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\S*")
+_DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+_SECTIONS = (
+    ("vous", "Vous"), ("liens", "Vos identifiants dans les logiciels"), ("demandes", "Vos demandes"),
+    ("documents", "Documents nommés"), ("evenements", "Ce qui a été transmis sur vous"),
+    ("valeurs", "Valeurs suivies"), ("actes", "Qui a obtenu ou consulté quoi"),
+    ("justificatifs", "Justificatifs gardés ou suivis"), ("droits", "Vos autres droits"),
+)  # fmt: skip
+_EVENTS = {
+    "citizen.address-changed": "Changement d’adresse", "citizen.contact-changed": "Changement de coordonnées",
+    "citizen.merged": "Réunion de deux fiches", "citizen.unmerged": "Réunion de fiches annulée",
+    "document.received": "Document reçu", "evidence.changed": "Donnée modifiée à sa source",
+    "message.requested": "Message à vous envoyer", "request.received": "Demande reçue",
+    "request.status-changed": "Avancement d’une demande",
+}  # fmt: skip
+_STATES = {
+    "expected": "à remettre", "received": "à remettre", "held": "en attente d’un événement précédent",
+    "started": "remise en cours", "waiting": "nouvel essai prévu", "parked": "un opérateur doit agir",
+    "delivered": "remis", "refused": "refusé par le service", "skipped": "non remis",
+    "superseded": "remplacé par plus récent",
+}  # fmt: skip
+_WORDS = {
+    "adults": "adultes", "address": "adresse", "beneficiaries": "bénéficiaires",
+    "birthcountry": "pays de naissance (code)",
+    "birthdate": "date de naissance", "birthplace": "commune de naissance (code)", "change": "changement",
+    "children": "enfants", "children_count": "nombre d’enfants", "citizen": "personne", "city": "commune",
+    "confidential": "confidentiel", "date": "date", "document": "document", "documents": "documents",
+    "effective": "date d’effet", "effective_on": "date d’effet", "email": "courriel", "evidence": "justificatif",
+    "family_name": "nom de naissance", "fields": "champs", "form": "formulaire", "gender": "sexe",
+    "given_names": "prénoms", "household": "foyer", "house_number": "numéro", "id": "identifiant",
+    "identity": "identité", "intake": "voie de dépôt", "kind": "nature", "label": "libellé", "masked": "masqué",
+    "month": "mois", "name": "nom", "native": "état dans le logiciel", "new_address": "nouvelle adresse",
+    "old_address": "ancienne adresse", "phase": "étape", "phone": "téléphone", "postal_code": "code postal",
+    "preferred_name": "nom d’usage", "procedure": "démarche", "quality": "qualité", "quotient": "quotient familial",
+    "reason": "motif", "references": "références", "representative": "représentant", "request": "demande",
+    "requester": "demandeur", "size": "taille", "source": "source", "status": "état", "street": "voie",
+    "subject": "objet", "submitted_at": "déposée le", "system": "logiciel", "template": "modèle", "text": "texte",
+    "to": "destinataire", "valid_until": "valable jusqu’au", "value": "valeur", "version": "version",
+}  # fmt: skip
+_PLAIN = {
+    "female": "féminin", "male": "masculin", "declared": "déclarée", "verified": "vérifiée",
+    "authoritative": "fait autorité", "corrected": "corrigé", "erased": "effacé", "online": "en ligne",
+    "desk": "au guichet", "mail": "par courrier",
+}  # fmt: skip
+_ASKED = {"person": "s’agit-il de la même personne ?", "value": "quelle valeur retenir ?"}
+_DECIDED = {
+    "open": "à décider", "same": "même personne", "distinct": "deux personnes", "taken": "valeur prise",
+    "kept": "valeur écartée",
+}  # fmt: skip
+
+
+def page(told: Mapping[str, Any], registry: Registry, retention: Retention) -> str:
+    """`told`: what `Rights.export` gave. One HTML file that needs nothing else and runs no script."""
+
+    def evidence(kind: str) -> str:
+        return registry.evidence(kind)["x-unefois"]["label"] if registry.evidence_versions(kind) else kind
+
+    environment = Environment(
+        loader=FileSystemLoader(_PAGES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "word": lambda name: _WORDS.get(name, str(name).replace("_", " ")), "plain": _plain, "evidence": evidence,
+        "event": lambda kind: _EVENTS.get(kind, kind), "state": lambda state: _STATES.get(state, state),
+        "status": lambda status: STATUS.get(status, status),
+    }  # fmt: skip
+    return environment.get_template("person.html").render(
+        told=told, sections=_SECTIONS, style=(_PAGES / "register.css").read_text(encoding="utf-8"),
+        days={"events": retention.events_days, "requests": retention.requests_days}, **_rows(told, evidence),
+    )  # fmt: skip
+
+
+def _rows(told: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]]:
+    return {
+        "links": [[one["system"], one["id"]] for one in told["links"]],
+        "merges": [[one["at"], one["gone"]] for one in told["merges"]],
+        "questions": [
+            [one["opened_at"], _ASKED.get(one["kind"], one["kind"]), _DECIDED.get(one["state"], one["state"])]
+            for one in told["questions"]
+        ],
+        "documents": [
+            [one["name"], one["kind"] or "non précisée", f"{one['size']} octets", one["stored_at"]]
+            for one in told["documents"]
+        ],
+        "values": [_value(one) for one in told["values"]],
+        "recipients": [
+            [one["at"], one["client"], evidence(one["evidence"]), [_word(name) for name in one["fields"]],
+             one["procedure"], one["kept_until"]]
+            for one in told["recipients"]
+        ],
+        "corrections": [
+            [one["effective"], one["change"], evidence(one["evidence"]), one["client"], one["told_at"] or "pas encore",
+             one["acknowledged_at"] or "pas encore"]
+            for one in told["corrections"]
+        ],
+    }  # fmt: skip
+
+
+def _value(one: Mapping[str, Any]) -> list[Any]:
+    if "said" in one:
+        return [_word(one["field"]), "dernière valeur connue (empreinte)", one["said"] or "personne"]
+    return [_word(one["field"]), f"valeur remise (empreinte {one['digest'][:12]}…)", one["delivered"] or "personne"]
+
+
+def _word(name: str) -> str:
+    return _WORDS.get(name, name.replace("_", " "))
+
+
+def _plain(value: Any) -> str:
+    """Dates as people write them, in Paris time; the words of schemas in French."""
+    text = str(value)
+    if _MOMENT.fullmatch(text):
+        return datetime.fromisoformat(text).astimezone(_PARIS).strftime("%d/%m/%Y à %H h %M")
+    if day := _DAY.fullmatch(text):
+        return f"{day[3]}/{day[2]}/{day[1]}"
+    return _PLAIN.get(text, text)
