@@ -20,6 +20,17 @@ from gateway.routes import (
 ROUTERS = tuple(
     resource.router
     for resource in (
-        oauth, events, requests, exchanges, corrections, citizens, preview, documents, webhooks, inbound, descriptions, health,
+        oauth,
+        events,
+        requests,
+        exchanges,
+        corrections,
+        citizens,
+        preview,
+        documents,
+        webhooks,
+        inbound,
+        descriptions,
+        health,
     )
 )
