@@ -722,13 +722,13 @@ class Cards(Connector):
 """
 
 
-def settings_file(folder: Path, sources: Mapping[str, Any]) -> Path:
+def settings_file(folder: Path, sources: Mapping[str, Any], *, bus: str = "embedded") -> Path:
     package = folder / "own" / "cards"
     package.mkdir(parents=True)
     (package / "manifest.json").write_text(MANIFEST, encoding="utf-8")
     (package / "connector.py").write_text(CONNECTOR, encoding="utf-8")
     settings = {
-        "mode": "development", "database": "sqlite:///hub.db", "bus": "embedded", "documents": "documents",
+        "mode": "development", "database": "sqlite:///hub.db", "bus": bus, "documents": "documents",
         "connectors_dir": "own",
         "tenants": {TOWN: {"label": "Ville", "siret": "21930001100018", "insee": "93001", "sources": dict(sources)}},
         "connections": {
@@ -764,6 +764,29 @@ def test_a_hub_answers_for_its_connections_where_its_workers_run(tmp_path: Path)
         assert 'unefois_question_seconds_count{connection="saint-aubin.cards"}' in figures
     finally:
         hub.close()
+
+
+@pytest.mark.broker
+def test_a_gateway_asks_the_process_whose_workers_run(amqp_url: str, tmp_path: Path) -> None:
+    path = settings_file(tmp_path, {}, bus=amqp_url)
+    gateway, worker = open_hub(path, {}), open_hub(path, {})
+    try:
+        gateway.prepare()
+        with pytest.raises(SourceAway):
+            gateway.sources.ask(TOWN, QUESTION)
+
+        worker.start_workers()
+
+        def known() -> Any:
+            try:
+                return gateway.sources.ask(TOWN, QUESTION).evidence.values["card_number"]["value"]
+            except SourceAway:
+                return None
+
+        eventually(lambda: known() == TOWN)
+    finally:
+        worker.close()
+        gateway.close()
 
 
 def test_sources_are_read_from_the_settings(tmp_path: Path) -> None:
