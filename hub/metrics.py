@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from bus.ledger import Ledger
-from hub import corrections
+from hub import corrections, reviews
 from hub.inlet import STRANGERS
 from hub.sealing import debt
 
@@ -70,6 +70,7 @@ class _Snapshot(Collector):
         with self._ledger.reading() as tx:
             counts, paused, oldest = tx.standing(), tx.paused(), tx.oldest_open()
             strangers, untold = tx.counter(STRANGERS), corrections.standing(tx)
+            asked = reviews.standing(tx)
             unsealed, waiting = debt(tx)
         deliveries = GaugeMetricFamily(
             "unefois_deliveries", "Deliveries without an end, or refused.", labels=["connection", "state"]
@@ -91,6 +92,12 @@ class _Snapshot(Collector):
         for tenant, number in untold.items():
             corrected.add_metric([tenant], number)
         yield corrected
+        open_reviews = GaugeMetricFamily(
+            "unefois_reviews_open", "Questions that wait for an operator.", labels=["tenant", "kind"]
+        )
+        for (tenant, kind), number in asked.items():
+            open_reviews.add_metric([tenant, kind], number)
+        yield open_reviews
         for name, told, value in (
             ("unefois_journal_unsealed", "Lines of the journal that wait for their seal.", unsealed),
             ("unefois_journal_unsealed_seconds", "Age of the oldest of them.", waiting),

@@ -385,6 +385,13 @@ class Reviews:
             raise verdict.error
 
 
+def standing(tx: Transaction) -> dict[tuple[str, str], int]:
+    """How many questions are open, by tenant and kind."""
+    query = select(citizen_reviews.c.tenant, citizen_reviews.c.kind, func.count().label("open"))
+    query = query.where(citizen_reviews.c.state == "open").group_by(citizen_reviews.c.tenant, citizen_reviews.c.kind)
+    return {(row.tenant, row.kind): row.open for row in tx.sql.execute(query)}
+
+
 def _references(links: Links) -> list[dict[str, str]]:
     return [{"system": system, "id": native} for system, native in links[:_MOST]]
 

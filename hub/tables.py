@@ -258,7 +258,7 @@ journal = Table(
     "journal", metadata,
     Column("id", String(36), primary_key=True),
     Column("tenant", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),  # exchange, read, operator, deliveries
+    Column("kind", String(16), nullable=False),  # exchange, read, correction, operator, deliveries
     Column("act", String(64), nullable=False),
     Column("actor", String(128), nullable=False),
     Column("outcome", String(64), nullable=False),
@@ -328,7 +328,7 @@ citizen_reviews = Table(
     Column("opened_at", Double, nullable=False),
     Column("decided_at", Double),
     Column("decided_by", String(128)),
-    Index("citizen_reviews_open", "tenant", "state", "opened_at"),
+    Index("citizen_reviews_open", "state", "tenant", "opened_at"),
     Index("citizen_reviews_citizen", "citizen_id"),
     Index("citizen_reviews_other", "other_id"),
 )  # fmt: skip

@@ -81,7 +81,7 @@ def upgrade() -> None:
         sa.Column("decided_by", sa.String(length=128), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("citizen_reviews_open", "citizen_reviews", ["tenant", "state", "opened_at"], unique=False)
+    op.create_index("citizen_reviews_open", "citizen_reviews", ["state", "tenant", "opened_at"], unique=False)
     op.create_index("citizen_reviews_citizen", "citizen_reviews", ["citizen_id"], unique=False)
     op.create_index("citizen_reviews_other", "citizen_reviews", ["other_id"], unique=False)
 
