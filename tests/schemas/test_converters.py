@@ -24,7 +24,7 @@ TYPE = "citizen.contact-changed"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The product's schemas, and a version 2 where the contact is one property."""
-    for name in ("events", "records"):
+    for name in ("events", "records", "evidence"):
         shutil.copytree(CURRENT / name, tmp_path / name)
     schema = json.loads((tmp_path / f"events/{TYPE}.v1.json").read_text(encoding="utf-8"))
     second = copy.deepcopy(schema) | {"$id": f"urn:unefois:{TYPE}:v2", "required": ["citizen", "contact"]}
