@@ -34,7 +34,7 @@ EXPIRED = "journal-expired"
 """The counter of the last segment whose lines were deleted."""
 _log = structlog.get_logger()
 _LEASE = 30.0
-_MOST = 2000  # lines in a segment: they are placed in one transaction, which others wait for on SQLite
+_MOST = 500  # lines in a segment: they are placed in one transaction, which others wait for on SQLite
 _PAGE = 5000  # rows
 _ENDS_EVERY = 300.0  # seconds between two notes of the deliveries that ended
 _PAGES = 20  # of deliveries that one turn looks at
@@ -85,8 +85,9 @@ class Sealer:
         if not self._lead():
             return 0
         self._note_ends()
-        count = 0
-        while sealed := self._seal_some():
+        count = sealed = self._seal_some()
+        while sealed == _MOST:  # what came meanwhile has time until the next turn
+            sealed = self._seal_some()
             count += sealed
         self._stamp_last()
         return count
