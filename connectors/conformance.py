@@ -336,6 +336,7 @@ class _Examination:
         self.expect(bool(whole.values), f"{name}: a question that can be answered brought nothing")
         again = self.evidence(connector, f"{name} again", question)
         self.expect(again is None or again.values.keys() == whole.values.keys(), f"{name}: asked twice, other fields")
+        self.needed(connector, name, question, whole)
         self.evidence(connector, f"{name}: one field asked", replace(question, fields=question.fields[:1]))
         if asked.narrow is not None:
             asked.narrow()
@@ -346,6 +347,20 @@ class _Examination:
         self.unmatched(connector, asked)
         self.misled(connector, asked)
         self.expect(self.effects() == before, f"{name}: a question left an effect")
+
+    def needed(self, connector: Connector, name: str, question: Question, whole: Evidence) -> None:
+        """What it says it needs is what it needs: without the rest it answers the same."""
+        needs = {
+            need for one in connector.context.manifest.answers if one.type == question.evidence for need in one.needs
+        }
+        rest: dict[str, Any] = dict.fromkeys({"identity", "reference", "token"} - needs)
+        only = replace(question, **rest)
+        if only == question:
+            return
+        found = self.evidence(connector, f"{name}: with only what it needs", only)
+        self.expect(
+            found is None or found.values.keys() == whole.values.keys(), f"{name}: needs more than the manifest says"
+        )
 
     def evidence(self, connector: Connector, where: str, question: Question) -> Evidence | None:
         found = self.quietly(where, lambda: connector.answer(question))

@@ -423,8 +423,9 @@ class Answering(Good):
 
 def card_of(reference: str | None) -> Question:
     fields = ("card_number", "blocked")
+    identity = {"family_name": "Mercœur", "given_names": ["Odile"]} if reference else None
     return Question(
-        "x-1", "library-card", 1, fields, "carte", 5.0, reference=reference, token=Secret("jeton-du-citoyen")
+        "x-1", "library-card", 1, fields, "carte", 5.0, identity, reference, token=Secret("jeton-du-citoyen")
     )
 
 
@@ -526,6 +527,15 @@ class TokenLogged(Answering):
         return super().answer(question)
 
 
+class Demanding(Answering):
+    """Says that a reference is enough, and wants the name too."""
+
+    def answer(self, question: Question) -> Evidence:
+        if question.identity is None:
+            raise NotMatched("a name is wanted")
+        return super().answer(question)
+
+
 class Writing(Answering):
     def answer(self, question: Question) -> Evidence:
         self.shelf.kept.append("asked")
@@ -555,6 +565,7 @@ class Forgetful(Answering):
         (NamingBearer, "personal data is in a log or a message"),
         (TokenLogged, "a secret is in a log or a message"),
         (Writing, "a question left an effect"),
+        (Demanding, "with only what it needs: raised NotMatched"),
         (Forgetful, "nothing is known of the citizen: raised nothing"),
     ],
 )
