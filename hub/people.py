@@ -25,7 +25,7 @@ from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.citizens import Citizens, Person
 from hub.communes import Communes, own
-from hub.keys import Item, PersonKeys
+from hub.keys import Item, KeyDestroyed, PersonKeys
 from hub.matching import REVIEW, Comparison, Form, blocks, compare, refuse_nir
 from hub.tables import citizen_blocks, citizen_identities, citizen_links, citizen_merges, citizen_reviews, citizens
 from schemas.errors import InvalidMessage
@@ -207,6 +207,14 @@ class People:
         return Found(None, "ambiguous") if scores and max(scores) < REVIEW else Found(citizen_id, "matched")
 
 
+def _sealed(tx: Transaction, keys: PersonKeys, items: Sequence[Item]) -> list[bytes | None]:
+    """Sealed for each person; None for who was erased: nothing is kept of them, and the others are not held up."""
+    try:
+        return [*keys.seal_many(tx, items)]
+    except KeyDestroyed:
+        return [_sealed(tx, keys, [item])[0] for item in items] if len(items) > 1 else [None]
+
+
 class Identities:
     """Of one unit of work: the people like those whom it meets for the first time, read at once by `prefetch`; what is
     to be kept of the new ones, and asked about them, written at once by `save`."""
@@ -294,11 +302,11 @@ class Identities:
     def save(self) -> None:
         tx, keys = self._tx, self._people.keys
         items: list[Item] = [(who, orjson.dumps(what), _IDENTITY + who.encode()) for who, what in self._kept]
-        sealed = keys.seal_many(tx, [*items, *(item for _, item in self._values)])
+        sealed = _sealed(tx, keys, [*items, *(item for _, item in self._values)])
         for (review, _), content in zip(self._values, sealed[len(items) :], strict=True):
             self._asked[review]["sealed"] = content
-        kept = zip(self._kept, sealed[: len(items)], strict=True)
-        _KEEP.run(tx.sql, [{"citizen_id": who, "sealed": content} for (who, _), content in kept])
+        kept = [(who, content) for (who, _), content in zip(self._kept, sealed, strict=False) if content is not None]
+        _KEEP.run(tx.sql, [{"citizen_id": who, "sealed": content} for who, content in kept])
         _MEET.run(tx.sql, self._blocks)
         _MERGE.run(tx.sql, self._merges)
         _ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)])

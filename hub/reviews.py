@@ -122,6 +122,9 @@ class Reviews:
         """The two of a review are one person. The citizen who stays: whom more systems know, or who was seen first."""
         row = self._open(tx, review, "person")
         pair = [self._whole(tx, row.citizen_id), self._whole(tx, row.other_id)]
+        if pair[0] == pair[1]:  # by way of a third
+            self._decide(tx, row.tenant, row.citizen_id, row.other_id, "same", by)
+            return pair[0]
         kept, gone = sorted(pair, key=lambda one: (-len(self._links(tx, row.tenant, one)), one))
         return self.merge(tx, row.tenant, kept, gone, by)
 
@@ -163,7 +166,7 @@ class Reviews:
         held = self._links(tx, tenant, kept)
         back = [(system, native) for system, native in moved["links"] if (system, native) in held]
         self._move_links(tx, back, tenant, gone)
-        self._move_members_back(tx, gone, moved.get("members", ()))
+        self._move_members_back(tx, gone, moved.get("members", ()), kept)
         self._move_requests_back(tx, moved, gone, kept)
         self._part_values(tx, moved.get("values", ()), kept)
         tx.sql.execute(delete(citizen_merges).where(citizen_merges.c.gone_id == gone))
@@ -238,9 +241,10 @@ class Reviews:
         tx.sql.execute(update(citizens).where(citizens.c.id == kept).values(seen_at=seen))
         return members
 
-    def _move_members_back(self, tx: Transaction, gone: str, members: Iterable[str]) -> None:
+    def _move_members_back(self, tx: Transaction, gone: str, members: Iterable[str], kept: str) -> None:
         tx.sql.execute(update(citizens).where(citizens.c.id == gone).values(merged_into=None, seen_at=tx.now))
-        tx.sql.execute(update(citizens).where(citizens.c.id.in_(list(members))).values(merged_into=gone))
+        still = and_(citizens.c.id.in_(list(members)), citizens.c.merged_into == kept)
+        tx.sql.execute(update(citizens).where(still).values(merged_into=gone))
 
     def _move_requests(self, tx: Transaction, gone: str, kept: str) -> dict[str, list[str]]:
         involved, had = self._requests_of(tx, gone), set(self._requests_of(tx, kept))

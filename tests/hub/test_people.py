@@ -323,6 +323,46 @@ def test_a_merge_that_is_taken_back_leaves_two_people_as_they_were(town: Town) -
     assert town.to(town.say("koha", person(birthdate="1991-11-24")).seq) == []
 
 
+def test_merges_upon_merges_come_back_one_by_one(town: Town) -> None:
+    names = ["A-1", "B-1", "C-1"]
+    for number, name in enumerate(names):
+        town.say("koha", person("koha", name, birthdate=f"1991-0{number + 1}-14"))
+    a, b, c = (town.who("koha", name) for name in names)
+
+    town.do(town.reviews.merge, TOWN, a, b, BY)
+    town.do(town.reviews.merge, TOWN, c, a, BY)
+    assert {town.who("koha", name) for name in names} == {c}
+    town.do(town.reviews.unmerge, b, BY)
+    assert [town.who("koha", name) for name in names] == [c, b, c]
+    town.do(town.reviews.unmerge, a, BY)
+
+    assert [town.who("koha", name) for name in names] == [a, b, c]
+    with town.ledger.reading() as tx:
+        assert [town.people.members(tx, one) for one in (a, b, c)] == [[a], [b], [c]]
+
+
+def test_a_question_that_others_have_answered_is_closed(town: Town) -> None:
+    review = two(town)
+    town.say("famille", person("famille", "F-1", birthdate="1991-12-23"))
+    first, second, third = town.who("publik", "P-1"), town.who("koha", "K-1"), town.who("famille", "F-1")
+
+    town.do(town.reviews.merge, TOWN, third, first, BY)
+    town.do(town.reviews.merge, TOWN, third, second, BY)
+    town.do(town.reviews.same, review, BY)
+
+    assert review not in {one.id for one in town.asked()}
+
+
+def test_who_was_erased_holds_up_nobody(town: Town) -> None:
+    settled(town)
+    town.do(town.people.keys.destroy, town.who("koha", "K-1"))
+
+    said = address("rue Vieille", "koha", date="2025-01-01")
+    verdict = town.say("koha", person("koha", "K-1"), new_address=said)
+
+    assert verdict.ok
+
+
 def test_the_hub_takes_back_what_it_linked_by_itself(town: Town) -> None:
     town.say("publik", person("publik", "P-1"))
     town.say("koha", person("koha", "K-1", family_name="LOEVEN BRUCK", given_names=["Blanche"]))
