@@ -37,12 +37,15 @@ def journal_export(
         hub.sealer.step()  # what was written until now, unless another process seals
         hub.sealer.give_back()
         with file.open("xb") as out:
+            file.chmod(0o600)
             return export(hub.ledger, hub.signer, out, scope)
 
     try:
         lines = _with_hub(config, act)
     except FileExistsError:
         _fail(f"{file} is there already")
+    except OSError as error:
+        _fail(f"{file} cannot be written ({error.strerror})")
     typer.echo(f"{lines} line(s) written.")
 
 
