@@ -31,6 +31,7 @@ _NOT = {
 }
 _OTHERWISE = ("l'habilitation ne le permet pas", "the grant does not allow it")
 _CHANGES = {"corrected": ("corrigé", "corrected"), "erased": ("effacé", "erased")}
+_OPERATOR = ("Un opérateur de la plateforme", "An operator of the hub")
 _READ = ("a consulté vos données", "looked at your data")
 _ACT = ("est intervenu sur votre dossier", "acted on your file")
 
@@ -81,7 +82,7 @@ def told(tx: Transaction, known: Knowing, line: Line) -> dict[str, Any]:
     if entry.kind == "correction":
         french, english = _correction(tx, known, entry, who)
     else:
-        french, english = _exchange(known, entry, who) if entry.kind == "exchange" else _other(entry, who)
+        french, english = _exchange(known, entry, who) if entry.kind == "exchange" else _other(known, entry, who)
     at = now_text(datetime.fromtimestamp(line.at, UTC))
     return {"id": entry.id, "at": at, "act": entry.act, "outcome": entry.outcome, "fr": french, "en": english}
 
@@ -122,9 +123,11 @@ def _correction(tx: Transaction, known: Knowing, entry: Entry, who: str) -> tupl
     )
 
 
-def _other(entry: Entry, who: str) -> tuple[str, str]:
+def _other(known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
     french, english = _READ if entry.kind == "read" else _ACT
-    return f"{who} {french}.", f"{who} {english}."
+    operator = entry.actor.partition(".")[0] not in known.directory.tenants
+    who_french, who_english = _OPERATOR if operator else (who, who)  # a name would be that of an agent
+    return f"{who_french} {french}.", f"{who_english} {english}."
 
 
 def _what(registry: Registry, kind: str, version: int, fields: Any) -> tuple[str, str]:
