@@ -23,6 +23,7 @@ from gateway.problems import Problem
 from gateway.reading import read_body
 from gateway.shapes import DOCUMENT_ANSWER, DOCUMENT_BODY, problems, told
 from hub import clients, holdings
+from hub.journal import Entry
 from hub.services import Services
 from schemas.delivery import StoredDocument
 
@@ -72,7 +73,7 @@ async def store(request: Request, caller: Writer, kind: Kind = None) -> Response
 )  # fmt: skip
 def read(request: Request, document_id: str, caller: Reader, through: Through = None) -> Response:
     """A client reads the documents that it stored, and those that others named in events about its requests. Say
-    through which `request` when the event is only minutes old. All else is 404."""
+    through which `request` when the event is only minutes old. All else is 404. Each read is in the journal."""
     services: Services = request.app.state.services
     if not _ID.fullmatch(document_id):
         raise Problem("unknown_document")
@@ -87,7 +88,13 @@ def read(request: Request, document_id: str, caller: Reader, through: Through = 
     }
     if request.method == "HEAD":
         return Response(None, 200, {**headers, "content-length": str(record["size"])}, record["media_type"])
-    return Response(services.documents.for_tenant(caller.tenant).read(document_id), 200, headers, record["media_type"])
+    content = services.documents.for_tenant(caller.tenant).read(document_id)
+    facts = {"document": document_id, "media_type": record["media_type"]}
+    with services.ledger.transaction() as tx:  # before it leaves, or it does not
+        services.journal.write(
+            tx, Entry(caller.tenant, "read", "document.read", caller.origin.name, "answered", facts=facts)
+        )
+    return Response(content, 200, headers, record["media_type"])
 
 
 def _store(

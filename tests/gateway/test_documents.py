@@ -8,9 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from hub import clients
 from hub.retention import Keeper
+from hub.tables import journal
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
 from tests.gateway.test_requests import asked, submit, tell
 
@@ -40,6 +42,17 @@ def test_a_document_is_stored_and_read_back(house: House) -> None:
     assert read.headers["repr-digest"] == f"sha-256=:{DIGEST}:"
     assert read.headers["content-disposition"] == "attachment; filename*=UTF-8''plan%20d%27acc%C3%A8s.pdf"
     assert read.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_read_is_in_the_journal_and_a_look_at_the_headers_is_not(house: House) -> None:
+    http = house.client()
+    where = store(http).headers["location"]
+    http.head(where)
+    http.get(where)
+    with house.hub.ledger.reading() as tx:
+        rows = tx.sql.execute(select(journal.c.act, journal.c.actor, journal.c.facts)).all()
+    assert [(row.act, row.actor) for row in rows] == [("document.read", f"{TENANT}.portail")]
+    assert hashlib.sha256(PDF).hexdigest() in rows[0].facts
 
 
 def test_its_headers_can_be_looked_at_alone(house: House) -> None:
