@@ -48,6 +48,7 @@ _WORDS = {
     "family_name": "nom de naissance", "fields": "champs", "form": "formulaire", "gender": "sexe",
     "given_names": "prénoms", "household": "foyer", "house_number": "numéro", "id": "identifiant",
     "identity": "identité", "intake": "voie de dépôt", "kind": "nature", "label": "libellé", "masked": "masqué",
+    "media_type": "format", "new_references": "nouvelles références", "sha256": "empreinte",
     "month": "mois", "name": "nom", "native": "état dans le logiciel", "new_address": "nouvelle adresse",
     "old_address": "ancienne adresse", "phase": "étape", "phone": "téléphone", "postal_code": "code postal",
     "preferred_name": "nom d’usage", "procedure": "démarche", "quality": "qualité", "quotient": "quotient familial",

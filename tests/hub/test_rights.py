@@ -209,6 +209,7 @@ def test_an_export_says_nothing_of_anybody_else_nor_of_agents(house: House) -> N
     text = orjson.dumps(house.rights.export(TOWN, maelle, OPERATOR)).decode().lower()
 
     for word in (
+        "dupont",
         "tancrède",
         "lenoir",
         "2018-11-30",
