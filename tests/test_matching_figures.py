@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks.matching import BEGIN, END, PAGE, measure, report
+from benchmarks.matching import BEGIN, END, PAGE, main, measure, report
 from benchmarks.population import population
 
 
@@ -23,6 +24,13 @@ def test_nobody_is_merged_falsely_and_nearly_everybody_is_found(tmp_path: Path, 
     assert figures.recall_review > 0.97
     assert figures.precision_review > 0.97
     assert figures.in_question < 0.15 * (figures.known + figures.strangers)
+
+
+def test_the_figures_are_data_for_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--people", "100", "--json"]) == 0
+
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["people"], figures["false_links"], figures["precision_link"]) == (100, 0, 1)
 
 
 def test_the_page_has_the_figures_as_they_are_reported(tmp_path: Path) -> None:
