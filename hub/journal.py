@@ -97,11 +97,6 @@ class Journal:
         rows = tx.sql.execute(select(journal).where(journal.c.id == entry_id)).all()
         return next(iter(self._lines(tx, rows)), None)
 
-    def actor_of(self, tx: Transaction, entry_id: str) -> str | None:
-        """Who did what a line tells; None when there is no such line."""
-        actor: str | None = tx.sql.execute(select(journal.c.actor).where(journal.c.id == entry_id)).scalar()
-        return actor
-
     def receipt(self, tx: Transaction, entry_id: str) -> dict[str, Any] | None:
         """What proves that a line is in the journal, to be checked by `hub.verify.receipt_fault`: the line as it was
         hashed, its hash, the Merkle path to the root of its segment, and the seal with its signature. None while the
