@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from gateway.page import PreviewPage
 from gateway.problems import Problem
 from gateway.reading import read_body
+from gateway.shapes import body, problems
 from hub.previews import Preview
 from hub.services import Services
 
 router = APIRouter(tags=["exchanges"])
 _FORM_BYTES = 1000
+_FORM = body("application/x-www-form-urlencoded", {
+    "type": "object", "required": ["decision"], "properties": {"decision": {"enum": ["used", "refused"]}},
+})  # fmt: skip
+_GONE: dict[int | str, Any] = {404: {"description": "It is over.", "content": {"text/html": {}}}}
 
 
-@router.get("/preview/{token}", response_model=None, include_in_schema=False)
+@router.get(
+    "/preview/{token}", summary="Show evidence to its person", response_model=None, response_class=HTMLResponse,
+    responses=_GONE,
+)  # fmt: skip
 def show(request: Request, token: str) -> Response:
+    """The page to which `preview_required` leads: the values, in French, and two buttons. Nobody signs in: the address
+    is the key, and lives fifteen minutes."""
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
         preview = services.exchanges.previews.shown(tx, token)
     return _page(request, services, preview)
 
 
-@router.post("/preview/{token}", response_model=None, include_in_schema=False)
+@router.post(
+    "/preview/{token}", summary="Take the decision of a person", response_model=None, response_class=HTMLResponse,
+    responses={**problems(400, 408, 413, 415), **_GONE}, openapi_extra=_FORM,
+)  # fmt: skip
 async def decide(request: Request, token: str) -> Response:
+    """What the buttons of the page send: `decision` is `used` or `refused`. The first word counts."""
     form = parse_qs((await read_body(request, _FORM_BYTES)).decode("latin-1"))
     decision = form.get("decision", [""])[0]
     if decision not in ("used", "refused"):
