@@ -25,7 +25,7 @@ from hub.links import import_links
 from hub.people import Found, People, citizen_of, reference_of
 from hub.retention import Keeper
 from hub.reviews import Decider, Reviews
-from hub.settings import Consumes, Retention, Tenant
+from hub.settings import Consumes, Retention, Tenant, faults
 from hub.tables import (
     citizen_blocks,
     citizen_identities,
@@ -712,3 +712,28 @@ def test_an_operator_decides_from_the_command_line(tmp_path: Path) -> None:
     run("unmerge", merge["merge"], "--reason", "deux soeurs")
     run("merge", "koha:K-1", "publik:P-1", "--tenant", TOWN, "--reason", "erreur", fails=True)
     assert orjson.loads(run("reviews", "--json")) == []
+
+
+def test_settings_that_link_a_sector_twice_or_name_no_movements_are_faults(tmp_path: Path) -> None:
+    config = tmp_path / "hub.toml"
+    (tmp_path / "communes.csv").write_text("a,b\n", encoding="utf-8")
+    config.write_text(
+        'mode = "development"\ncommunes_file = "communes.csv"\n'
+        '[tenants.saint-aubin]\nlabel = "Ville"\nsiret = "21930001100018"\ninsee = "93001"\n'
+        'link_sectors = [["social", "school"], ["school", "sport"]]\nmasters = { street = "publik" }\n',
+        encoding="utf-8",
+    )
+
+    found = {fault.key: fault.message for fault in faults(config, {}, {})}
+
+    assert found["tenants.saint-aubin.link_sectors[1]"] == '"school" is in another group already'
+    assert "DATE_EFF" in found["communes_file"]
+    assert any(key.startswith("tenants.saint-aubin.masters") for key in found)
+
+
+def test_a_sector_by_itself_is_not_the_general_one() -> None:
+    tenant = Tenant(TOWN, "Ville", "21930001100018", "93001", link_sectors=(("social", "school"),))
+
+    assert [tenant.linked_with(sector) for sector in ("general", "social", "school", "elections")] == [
+        "", "school+social", "school+social", "elections",
+    ]  # fmt: skip
