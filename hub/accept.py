@@ -347,6 +347,15 @@ class _Batch:
         self._citizens.is_marked(tenant, person)
         self._heed_marks()
         known = self._citizens.check(tenant, person)
+        if known is None and self._acceptance.people is not None:
+            found = self._acceptance.people.find(
+                self._tx, tenant, identity=person.get("identity"), references=person.get("references", ()),
+                reference=None, client_id="",
+            )  # fmt: skip
+            if found.verdict == "ambiguous":
+                message = "it is not sure who this is: give the identifier of a system that the hub knows"
+                raise InvalidMessage(message, pointer="/data/citizen", code="ambiguous_citizen")
+            known = found.citizen_id
         self.told += self._acceptance.corrections.changed(
             self._tx, tenant, self._origin.name, self._directory.members, event, known
         )
