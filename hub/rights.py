@@ -380,7 +380,8 @@ class Rights:
             shell = update(requests).where(requests.c.id.in_(some))
             emptied += tx.sql.execute(shell.values(reason=None)).rowcount
             words = {"reason": None, "native_label": None}
-            tx.sql.execute(update(request_steps).where(request_steps.c.request_id.in_(some)).values(words))
+            said = (request_steps.c.request_id.in_(some), request_steps.c.kind != "withheld")  # those are the hub's own
+            tx.sql.execute(update(request_steps).where(*said).values(words))
         mine = requests.c.citizen_id.in_(who.ids)
         tx.sql.execute(update(requests).where(mine).values(citizen_id=None))
         _gone(tx, request_people, request_people.c.citizen_id.in_(who.ids))
