@@ -25,6 +25,7 @@ from hub.keys import PersonKeys
 from hub.people import People
 from hub.previews import Preview, Previews
 from hub.retention import Keeper
+from hub.reviews import Decider, Reviews
 from hub.settings import Consumes, Contact, Retention, Tenant
 from hub.tables import citizens, evidence_corrections, evidence_recipients, exchange_previews
 from schemas.event import Event
@@ -413,6 +414,38 @@ def test_what_was_obtained_before_a_moment_is_left_out_where_the_moment_counts(w
         world.corrections.publish(tx, told, lambda tenant, events: world.acceptance.say(tx, tenant, events))
 
     assert set(world.receivers()) == {f"{TOWN}.webhook-1"}
+
+
+def test_who_obtained_evidence_while_two_people_were_one_is_told_when_they_are_parted(world: World) -> None:
+    maelle, other = world.person(), world.person({"references": [{"system": "koha", "id": "0012345"}]})
+    world.obtained(maelle, "cantine")
+    world.later(1)
+    reviews, by = Reviews(world.acceptance, world.people, world.journal), Decider("operateur", "deux soeurs")
+    with world.ledger.transaction() as tx:
+        reviews.merge(tx, TOWN, maelle, other, by)
+    exchange = world.obtained(maelle, "portail")
+    world.later(1)
+
+    with world.ledger.transaction() as tx:
+        reviews.unmerge(tx, other, by)
+
+    assert set(world.receivers()) == {f"{TOWN}.webhook-1"}
+    (event,) = world.receivers()[f"{TOWN}.webhook-1"]
+    assert (event.type, event.data["cause"], event.data["exchanges"]) == ("evidence.corrected", "identity", [exchange])
+
+
+def test_a_source_that_spells_a_name_otherwise_is_understood_and_one_that_may_mean_two_is_asked_again(
+    world: World,
+) -> None:
+    world.obtained(world.person(), "portail")
+    spelt = {**IDENTITY, "family_name": "CORVISARD"}
+
+    assert world.say(changed(citizen={"identity": {**IDENTITY, "given_names": ["Maelle Odette"]}})).ok
+    doubtful = world.say(changed(citizen={"identity": spelt}, number=2))
+
+    assert len(world.rows()) == 1
+    assert doubtful.error is not None
+    assert doubtful.error.code == "ambiguous_citizen"
 
 
 def test_the_keeper_remembers_who_was_told_and_forgets_all_of_it_in_its_time(world: World, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from hub.rights import MASKED, Asked, Refused, Rights
 from hub.sealing import Scope, Sealer, export
 from hub.settings import Consumes, Retention
 from hub.signing import Signer
-from hub.tables import citizens, evidence_corrections, idempotent_answers, journal, requests
+from hub.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
+from hub.timeline import request_view
 from hub.verify import verify
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
@@ -337,6 +338,24 @@ def test_after_an_erasure_nothing_of_the_person_can_be_found_and_the_journal_sti
         (told,) = tx.sql.execute(select(evidence_corrections)).all()
         assert house.journal.line(tx, lines[0].id).personal == {"reason": OPERATOR.reason}  # type: ignore[union-attr]
     assert (told.change, told.cause, told.client_id) == ("erased", "person", "portail")
+
+
+def test_the_shell_of_a_closed_request_is_still_read_after_an_erasure(house: House) -> None:
+    maelle = lived(house)
+    with house.ledger.transaction() as tx:
+        (case,) = tx.sql.execute(select(requests.c.id)).scalars()
+        step = {"request_id": case, "at": tx.now, "kind": "withheld", "origin": CAF, "reason": "dossier confidentiel"}
+        tx.sql.execute(insert(request_steps), [step])
+    house.ended()
+
+    house.rights.erase(TOWN, maelle, OPERATOR)
+
+    with house.ledger.reading() as tx:
+        view = request_view(tx, house.directory, TOWN, case)
+    assert view is not None
+    assert (view["status"], view["reason"]) == ("closed", None)
+    assert view["references"] == [{"system": "portail", "id": "D1"}]
+    assert len(view["timeline"]) == 3
 
 
 def test_other_people_keep_what_is_theirs_when_one_is_erased(house: House) -> None:
