@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks import figures, report
 from benchmarks.cases import CASES, Measured, Run
+from benchmarks.exchanges import exchanges, journal_verified
 from benchmarks.page import page
 from benchmarks.processes import ROOT, CaseFailed
 from benchmarks.profiling import py_spy
@@ -19,7 +20,7 @@ from hub.faults.services import ServiceUnavailable
 
 PAGE = ROOT / "docs" / "performance.md"
 FIGURES = ("latency", "memory")
-FULL = ("backlog", "connections", "rows", "subjects")
+FULL = ("backlog", "connections", "rows", "subjects", "exchanges", "journal")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -122,6 +123,8 @@ def _figures(run: Run, options: argparse.Namespace) -> dict[str, Callable[[], An
         "connections": lambda: figures.growth_connections(run, deliveries),
         "rows": lambda: figures.growth_rows(run, deliveries, int(5_000_000 * scale)),
         "subjects": lambda: figures.growth_subjects(run, deliveries, int(1_000_000 * scale)),
+        "exchanges": lambda: exchanges(run, options.rounds),
+        "journal": lambda: journal_verified(max(int(1_000_000 * scale), 1000)),
     }
 
 
@@ -141,6 +144,9 @@ def _result(
     if options.profile:
         result["profile"] = {name: m.profile for name, m in last.items() if m.profile or m.statements}
         result["statements"] = {name: m.statements for name, m in last.items() if m.statements}
+        if "exchanges" in found:
+            result["profile"]["exchanges"] = result["exchanges"].pop("profile")
+            result["statements"]["exchanges"] = result["exchanges"].pop("by_statement")
     return result
 
 

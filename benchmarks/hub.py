@@ -51,10 +51,10 @@ class HubUnderTest:
             "relay" in roles or "serve" in roles
         )
         query = "SELECT count(*) FROM leases WHERE until > 0"
-        self.fleet.until(lambda: self._one(query) >= wanted, 60, "no leases", every=0.1)
+        self.fleet.until(lambda: self.count(query) >= wanted, 60, "no leases", every=0.1)
 
-    def token(self) -> str:
-        form = {"grant_type": "client_credentials", "client_id": "bench", "client_secret": self._secret}
+    def token(self, client: str = "bench", secret: str = "") -> str:
+        form = {"grant_type": "client_credentials", "client_id": client, "client_secret": secret or self._secret}
         request = urllib.request.Request(f"{self.url}/oauth/token", urllib.parse.urlencode(form).encode())
         with urllib.request.urlopen(request, timeout=30) as answer:
             return str(json.loads(answer.read())["access_token"])
@@ -62,7 +62,7 @@ class HubUnderTest:
     def drained(self, seconds: float = 600) -> float:
         """Wait until no delivery is open any more; the time when that was seen."""
         query = f"SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE {OPEN} LIMIT 1) AS one"
-        self.fleet.until(lambda: not self._one(query), seconds, "the hub does not finish", every=0.05)
+        self.fleet.until(lambda: not self.count(query), seconds, "the hub does not finish", every=0.05)
         return time.time()
 
     def check(self, accepted: int) -> None:
@@ -77,7 +77,7 @@ class HubUnderTest:
             return {row.state: row.number for row in rows}
 
     def events(self) -> int:
-        return self._one("SELECT count(*) FROM events")
+        return self.count("SELECT count(*) FROM events")
 
     def accepted_at(self) -> dict[str, float]:
         with self._engine.connect() as connection:
@@ -86,11 +86,11 @@ class HubUnderTest:
     def waiting(self, *states: str, below: int = 2**62) -> int:
         """How many deliveries of the first events are in one of these states."""
         listed = ", ".join(f"'{state}'" for state in states)
-        return self._one(f"SELECT count(*) FROM deliveries WHERE state IN ({listed}) AND seq <= {below}")
+        return self.count(f"SELECT count(*) FROM deliveries WHERE state IN ({listed}) AND seq <= {below}")
 
     def relayed(self, events: int) -> bool:
         """Whether the relay has put the first events on the bus for every connection."""
-        return self._one(f"SELECT count(*) FROM sending WHERE seq >= {events}") == len(self.connections)
+        return self.count(f"SELECT count(*) FROM sending WHERE seq >= {events}") == len(self.connections)
 
     def execute(self, statement: str, values: Mapping[str, object] | None = None) -> None:
         with self._engine.connect() as connection:
@@ -130,7 +130,7 @@ class HubUnderTest:
         except OSError:
             return False
 
-    def _one(self, query: str) -> int:
+    def count(self, query: str) -> int:
         with self._engine.connect() as connection:
             return int(connection.execute(text(query)).scalar_one())
 

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         measured = _measure(options.database or f"sqlite:///{folder}/hub.db", Path(folder), options.lines)
     if options.json:
-        sys.stdout.write(json.dumps(measured, indent=2) + "\n")
+        sys.stdout.write(json.dumps(measured) + "\n")
     else:
         sys.stdout.writelines(f"{name:32} {value}\n" for name, value in measured.items())
     return 0 if measured["verified"] and measured["tampering_found"] else 1

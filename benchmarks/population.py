@@ -174,6 +174,8 @@ class _Maker:
             near = {person["birthplace"], _MOVED.get(person["birthplace"], "")} | set(_MOVED.values())
             second = self._likely(_GIRLS if person["gender"] == "female" else _BOYS)
             given = [person["given_names"][0], second] if self.chance(0.5) else person["given_names"][:1]
+            if self.chance(0.1):
+                given = person["given_names"]  # all of them: but for the place, the very same person
             place = self.random.choice([code for code in _HERE if code not in near])
             return {**person, "birthplace": place, "given_names": list(dict.fromkeys(given))}
         born = date.fromisoformat(person["birthdate"]) + timedelta(days=self.random.choice((1, 10, 400, 3000, -2000)))

@@ -79,17 +79,19 @@ class Fleet:
                 raise CaseFailed(otherwise)
             time.sleep(every)
 
-    def stop(self) -> None:
-        for one in self.running:
+    def stop(self, label: str | None = None) -> None:
+        """End the processes of this label, or all."""
+        ending = [one for one in self.running if label in (None, one.label)]
+        for one in ending:
             if one.process.poll() is None:
                 one.process.terminate()
-        for one in self.running:
+        for one in ending:
             try:
                 one.process.wait(15)
             except subprocess.TimeoutExpired:
                 end_family(one.process.pid)
                 one.process.wait(15)
-        self.running.clear()
+            self.running.remove(one)
 
     def processor(self) -> dict[str, float]:
         """Seconds of processor used so far: by label of our processes, and by the servers."""
@@ -101,7 +103,7 @@ class Fleet:
             with _unless_gone():
                 label = _SERVERS.get(child.name())
                 if label and child.pid not in mine:
-                    used[label] = used.get(label, 0.0) + _own(child)
+                    used[label] = used.get(label, 0.0) + _own(child) + _ended(child)
         return used
 
     def memory(self, label: str) -> int:
@@ -151,6 +153,12 @@ def _seconds(process: psutil.Process) -> float:
                 total += _own(child)
         return float(total)
     return 0.0
+
+
+def _ended(process: psutil.Process) -> float:
+    """Of those children that have ended: of a database, the sessions that are over."""
+    times = process.cpu_times()
+    return float(times.children_user + times.children_system)
 
 
 def _own(process: psutil.Process) -> float:

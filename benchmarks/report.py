@@ -20,6 +20,7 @@ from benchmarks.processes import ROOT
 
 RECORDED = ROOT / "benchmarks" / "recorded.json"
 FELL = 2 / 3
+FIGURES = ("latency", "memory", "backlog", "exchanges", "journal")
 HUB = ("http_pipeline", "http_batch_pipeline", "amqp_pipeline", "embedded", "embedded_batch")
 Result = dict[str, Any]
 
@@ -86,7 +87,7 @@ def record(result: Result) -> Result:
     commands = [command for command in kept.get("commands", ()) if command != result["command"]]
     measured = medians_of(result)
     errors = {name: why for name, why in kept.get("errors", {}).items() if name not in measured}
-    kept |= {name: result[name] for name in ("latency", "memory", "backlog") if name in result}
+    kept |= {name: result[name] for name in FIGURES if name in result}
     for name in ("spread", "ratios", "processor", "growth"):
         kept[name] = kept.get(name, {}) | result.get(name, {})
     kept |= {
@@ -113,7 +114,7 @@ def show(result: Result) -> None:
     for row in rows_of(result):
         table.add_row(*row)
     console.print(table)
-    for name in ("latency", "memory", "backlog", "growth"):
+    for name in (*FIGURES, "growth"):
         if name in result:
             console.print(f"[bold]{name}[/bold]")
             console.print_json(json.dumps(result[name]), indent=None)

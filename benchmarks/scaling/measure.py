@@ -105,7 +105,7 @@ class ScaledHub(HubUnderTest):
 
     def _leased(self, name: str, wanted: int) -> None:
         query = f"SELECT count(*) FROM leases WHERE until > 0 AND name LIKE '{name}'"
-        self.fleet.until(lambda: self._one(query) >= wanted, 120, "no leases", every=0.1)
+        self.fleet.until(lambda: self.count(query) >= wanted, 120, "no leases", every=0.1)
 
     def holders(self) -> list[int]:
         """How many connections each worker process holds, the busiest first."""
@@ -117,14 +117,14 @@ class ScaledHub(HubUnderTest):
     def drained(self, seconds: float = 600) -> float:
         query = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state NOT IN"
         query += " ('delivered', 'refused', 'skipped', 'superseded') LIMIT 1) AS one"
-        self.fleet.until(lambda: not self._one(query), seconds, "the hub does not finish", every=0.1)
+        self.fleet.until(lambda: not self.count(query), seconds, "the hub does not finish", every=0.1)
         return time.time()
 
     def transactions(self) -> int:
         """Of the database so far, as it counts them, about a second late."""
         time.sleep(_LATE)
         query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
-        return self._one(query)
+        return self.count(query)
 
 
 @contextlib.contextmanager
@@ -358,9 +358,9 @@ def _worked(hub: ScaledHub, number: int, deliveries: int, start: float) -> Found
     moved, left = (_MOVED.format(states) for states in ("'expected', 'sent'", "'delivered'"))
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(hub.workers, number)
-        hub.fleet.until(lambda: hub._one(moved), 120, "nothing moves", every=0.01)
+        hub.fleet.until(lambda: hub.count(moved), 120, "nothing moves", every=0.01)
         began = time.time()
-        hub.fleet.until(lambda: not hub._one(left), 600, "it does not finish", every=0.02)
+        hub.fleet.until(lambda: not hub.count(left), 600, "it does not finish", every=0.02)
         ended = time.time()
         starting.result()
     used = _processor(hub)
