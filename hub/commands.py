@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hub.commands_rights import citizen_app
 from hub.commands_journal import journal_app
 from hub.commands_register import register_app
+from hub.commands_rights import citizen_app
 
 if TYPE_CHECKING:
     from bus.ledger import Transaction
