@@ -262,7 +262,11 @@ class Ledger:
             yield tx
             if tx.woke and self._writer is None:
                 connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")
-            connection.commit()
+            try:
+                connection.commit()
+            except BaseException:
+                connection.invalidate()  # it would go back to the pool with its transaction open, and hold its rows
+                raise
         if tx.woke:
             self.wake()
 

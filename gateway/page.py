@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader
 from gateway.problems import CODES
 
 _FOLDER = Path(__file__).with_name("pages")
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _CODE = re.compile(r"`([^`]+)`")
 _TELLING = {"$ref", "type", "enum", "const", "allOf", "anyOf", "oneOf", "properties"}
 Json = Mapping[str, Any]
@@ -51,7 +52,9 @@ class PreviewPage:
     def __init__(self) -> None:
         self._style = (_FOLDER / "preview.css").read_text(encoding="utf-8")
         self.policy = f"{_policy(self._style)}; form-action 'self'"
-        self._template = _environment().get_template("preview.html")
+        environment = _environment()
+        environment.finalize = _legible
+        self._template = environment.get_template("preview.html")
 
     def html(self, body: Json | None, labels: Json, decision: str) -> str:
         """`body` None: there is nothing to see any more. `labels`: see `Exchanges.labels`."""
@@ -79,6 +82,16 @@ def _operations(document: Json) -> Iterator[dict[str, Any]]:
                 "parameters": [], "requestBody": None, "description": "", **operation, "method": method.upper(),
                 "path": path, "scopes": [s for need in operation.get("security", []) for s in need.get("client", [])],
             }  # fmt: skip
+
+
+def _legible(value: Any) -> Any:
+    """What a person can read of a value: no control characters, and none that turn the direction of the text, with
+    which a source could make it read otherwise than it is."""
+    if value is None:
+        return "non renseigné"
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        return _UNSEEN.sub("", value)
+    return value
 
 
 # These three give HTML; what they are given is escaped in them.

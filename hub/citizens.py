@@ -214,6 +214,11 @@ class Citizens:
         """Those who have the identifiers of a record."""
         return self._linked(tenant, person)
 
+    def named(self, tenant: str, person: Person) -> set[str | None]:
+        """Who has the very identity of a record."""
+        pivot = self._pivot_of(person)
+        return {self._pivots[(tenant, pivot)]} if pivot is not None and (tenant, pivot) in self._pivots else set()
+
     def _known_as(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record; where nobody has, who has its identity."""
         pivot = self._pivot_of(person)
@@ -382,9 +387,11 @@ class Citizens:
         identity = person.get("identity")
         if not identity or any(name not in identity for name in _REQUIRED) or not identity.get("given_names"):
             return None
-        names = [identity["family_name"], *identity["given_names"]]
+        names = [plain(name) for name in (identity["family_name"], *identity["given_names"])]
+        if not all(names):
+            return None  # signs in place of a name that nobody knows: others have the same
         parts = [
-            *map(plain, names),
+            *names,
             *(str(identity.get(k, "")) for k in ("gender", "birthdate", "birthplace", "birthcountry")),
         ]
         if self._group is not None and (sectors := self._group(person)):

@@ -10,27 +10,29 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from bus.ledger import Ledger, Transaction
+from bus.questions import CallerLeft
 from bus.sql import Insert
 from hub import requests as timelines
 from hub.accept import Acceptance
-from hub.clients import Client
+from hub.clients import Client, find
 from hub.directory import Directory
 from hub.evidence import Held, HeldEvidence
 from hub.grants import Ask, Grant, Granted, Grants, NotAllowed, Rates
-from hub.journal import Entry, Journal
+from hub.journal import Entry, Journal, JournalConflict
+from hub.keys import KeyDestroyed
 from hub.people import People
-from hub.previews import Preview, Previews, StillOpen
+from hub.previews import Decision, Preview, Previews, StillOpen
 from hub.signing import Signer
 from hub.sources import Answered, SourceAway, Sources
 from hub.tables import evidence_recipients
-from schemas.errors import HubError, InvalidMessage
+from schemas.errors import HubError, InvalidMessage, TryLater
 from schemas.event import now_text
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
 from schemas.registry import Registry
@@ -40,6 +42,7 @@ QUESTION = "urn:unefois:record:exchange-question:v1"
 _TYP = "unefois-exchange+jwt"
 _RECEIVE = Insert(evidence_recipients)
 _SECONDS = 20.0  # for the sources of one exchange
+_REFUSALS = 100  # lines that the refused questions of one client may make in a minute
 _NOBODY = "nobody is known under this identity; this says nothing of any entitlement"
 
 
@@ -126,6 +129,23 @@ class _Exchange:
         return parameters
 
 
+class _Refusals:
+    """Counts what is refused to each client, in this process: what needs no grant must not fill the journal."""
+
+    def __init__(self) -> None:
+        self._counted: dict[str, tuple[int, int]] = {}  # by client: the minute, and how many
+        self._lock = threading.Lock()
+
+    def count(self, client_id: str, now: float) -> int:
+        """The how manieth of this minute this one is."""
+        minute = int(now // 60)
+        with self._lock:
+            last, number = self._counted.get(client_id, (minute, 0))
+            number = number + 1 if last == minute else 1
+            self._counted[client_id] = (minute, number)
+        return number
+
+
 @dataclass(slots=True)
 class Exchanges:
     """Asks for one client after the other; safe for several threads."""
@@ -142,27 +162,52 @@ class Exchanges:
     journal: Journal
     signer: Signer
     issuer: str
+    _refusals: _Refusals = field(default_factory=_Refusals)
 
     def ask(self, client: Client, said: Any, *, left: threading.Event | None = None) -> Answer:
         """One exchange. `said` is the record `exchange-question`; `left` is set when nobody waits any more.
 
         Raises InvalidMessage (the question is malformed), NotAllowed (the grant), UnknownGround, NotMatched,
         AmbiguousIdentity, Withheld, TryLater (a source is away). Each is in the journal first; when that cannot be
-        written, BusUnavailable."""
+        written, BusUnavailable. A client to whom more than a hundred questions are refused in one minute gets
+        NotAllowed `rate_exceeded` for the others; one line tells of them all."""
         exchange = self._read(client, said)
         try:
             return self._answered(exchange, left or threading.Event())
         except PreviewRequired:
             raise
-        except HubError as error:
-            exchange.code = error.code
-            with self.ledger.transaction() as tx:
-                self._note(tx, exchange, failed=not isinstance(error, NotAllowed | InvalidMessage | UnknownGround))
+        except KeyDestroyed:  # erased while the question was under way: the line is about nobody any more
+            exchange.citizen_id = None
+            self._failed(exchange, NotMatched.code)
+            raise NotMatched(_NOBODY) from None
+        except (NotAllowed, InvalidMessage, UnknownGround) as error:
+            self._refused(exchange, error)
             raise
+        except HubError as error:
+            self._failed(exchange, error.code)
+            raise
+        except Exception:
+            self._failed(exchange, "internal_error")
+            raise
+
+    def decide(self, token: str, decision: Decision) -> Preview | None:
+        """Write down what the person at this address decided; the first time counts. A no is in the journal at once.
+        None when there is nothing to decide any more."""
+        with self.ledger.transaction() as tx:
+            preview = self.previews.decide(tx, token, decision)
+            client = find(tx, preview.client_id) if preview is not None else None
+            if preview is None or client is None:
+                return None
+            if preview.decision == "refused":
+                exchange = self._previewed(client, preview)
+                exchange.code = RefusedByPerson.code
+                self._note(tx, exchange)
+            return preview
 
     def collect(self, client: Client, exchange_id: str) -> Answer:
         """The answer of an exchange that the person was shown. Raises PreviewRequired until they decided,
-        RefusedByPerson, or UnknownExchange when there is none, or no more."""
+        RefusedByPerson, or UnknownExchange when there is none, or no more; NotAllowed and Withheld where it would be
+        refused today."""
         with self.ledger.transaction() as tx:
             try:
                 preview = self.previews.take(tx, client.id, exchange_id)
@@ -170,19 +215,19 @@ class Exchanges:
                 raise PreviewRequired(exchange_id, "") from None
             if preview is None:
                 raise UnknownExchange("no exchange of yours waits under this id")
-            exchange = _Exchange(**preview.exchange, client=client)
-            exchange.grant = next((g for g in self.grants.of(client.id, client.tenant) if g.id == preview.grant), None)
-            if exchange.grant is None:
-                raise UnknownExchange("its grant is no more")
-            if preview.decision == "used":
-                values = preview.body["values"]
-                evidence = Evidence(exchange.evidence, exchange.version, values)
-                self._note(tx, exchange, fingerprint=_fingerprint(evidence))
-                self._receive(tx, exchange)
-                return Answer(exchange_id, preview.body)
-            exchange.code = RefusedByPerson.code
-            self._note(tx, exchange)
-        raise RefusedByPerson
+            if preview.decision == "refused":
+                no: HubError | None = RefusedByPerson()  # whose line is there since they said so
+            else:
+                exchange = self._previewed(client, preview)
+                no = self._no_more(tx, exchange)
+                exchange.code = no.code if no is not None else ""
+                evidence = Evidence(exchange.evidence, exchange.version, preview.body["values"])
+                self._note(tx, exchange, fingerprint="" if no else _fingerprint(evidence))
+                if no is None:
+                    self._receive(tx, exchange)
+        if no is not None:
+            raise no
+        return Answer(exchange_id, preview.body)
 
     @property
     def directory(self) -> Directory:
@@ -210,9 +255,14 @@ class Exchanges:
         return exchange
 
     def _answered(self, exchange: _Exchange, left: threading.Event) -> Answer:
+        if exchange.request_id is not None:
+            with self.ledger.reading() as tx:
+                self._justify(tx, exchange, exchange.request_id)
+        if exchange.procedure not in self.directory.catalogue:
+            raise InvalidMessage("this is not in the catalogue", pointer="/procedure", code="unknown_procedure")
+        # The rate has its own transaction: inside of another, many questions would wait for each other in a circle.
+        self._allow(exchange, self.ledger.now())
         with self.ledger.reading() as tx:
-            self._justify(tx, exchange)
-            self._allow(tx, exchange)
             self._who(tx, exchange)
             held = self._stored(tx, exchange)
             question, natives = (None, {}) if held else self._question(tx, exchange)
@@ -222,9 +272,11 @@ class Exchanges:
             evidence, obtained_at, exchange.source = answered.evidence, answered.at, answered.connection
         assert evidence is not None
         evidence = _minimised(evidence, exchange.fields)
+        if left.is_set():
+            raise CallerLeft
         with self.ledger.transaction() as tx:
-            if exchange.citizen_id is None:
-                exchange.citizen_id = self._meet(tx, exchange)
+            if question is not None:
+                self._still(tx, exchange)
             answer = self._signed(exchange, evidence, obtained_at)
             self._keep(tx, exchange, evidence, obtained_at, fresh=question is not None)
             if not exchange.previewed:
@@ -236,19 +288,16 @@ class Exchanges:
             token = self.previews.keep(tx, self._preview(exchange, answer))
         raise PreviewRequired(exchange.id, f"{self.issuer}/preview/{token}")
 
-    def _justify(self, tx: Transaction, exchange: _Exchange) -> None:
+    def _justify(self, tx: Transaction, exchange: _Exchange, request_id: str) -> None:
         """The request that the client names must be its own, and gives the procedure."""
-        if exchange.request_id is not None:
-            request = timelines.read(tx, exchange.client.tenant, exchange.request_id)
-            if request is None or request.intake != exchange.client.origin.name:
-                raise UnknownGround("there is no such request of yours")
-            if exchange.procedure not in ("", request.procedure):
-                raise UnknownGround("the request is of another procedure")
-            exchange.procedure = request.procedure
-        if exchange.procedure not in self.directory.catalogue:
-            raise InvalidMessage("this is not in the catalogue", pointer="/procedure", code="unknown_procedure")
+        request = timelines.read(tx, exchange.client.tenant, request_id)
+        if request is None or request.intake != exchange.client.origin.name:
+            raise UnknownGround("there is no such request of yours")
+        if exchange.procedure not in ("", request.procedure):
+            raise UnknownGround("the request is of another procedure")
+        exchange.procedure = request.procedure
 
-    def _allow(self, tx: Transaction, exchange: _Exchange) -> None:
+    def _allow(self, exchange: _Exchange, now: float) -> None:
         said, asker = exchange.said, exchange.asker
         ask = Ask(
             client=exchange.client.id, tenant=exchange.client.tenant, of_tenant=exchange.tenant,
@@ -257,22 +306,22 @@ class Exchanges:
             explicit_request=bool(said.get("explicit_request", False)), preview_shown=False,
         )  # fmt: skip
         try:
-            exchange.grant, exchange.granted, exchange.fields = self.grants.decide(ask, tx.now)
+            exchange.grant, exchange.granted, exchange.fields = self.grants.decide(ask, now)
         except NotAllowed as error:
             exchange.grant = error.grant
             if error.code != PreviewRequired.code:
                 raise
             shown = replace(ask, preview_shown=True)
-            exchange.grant, exchange.granted, exchange.fields = self.grants.decide(shown, tx.now)
+            exchange.grant, exchange.granted, exchange.fields = self.grants.decide(shown, now)
             exchange.previewed = True
-        self.rates.check(exchange.grant, tx.now)
+        self.rates.check(exchange.grant, now)
         self.registry.check_parameters(exchange.evidence, exchange.version, exchange.parameters)
 
     def _who(self, tx: Transaction, exchange: _Exchange) -> None:
         said, client = exchange.said["citizen"], exchange.client
         references = said.get("references", ())
         for place, reference in enumerate(references):
-            if reference["system"] != client.id:
+            if reference["system"] != client.id or self._names_a_system_of(exchange.tenant, client):
                 pointer = f"/citizen/references/{place}/system"
                 raise InvalidMessage(f"the system must be {client.id}", pointer=pointer, code="reference_not_yours")
         found = self.people.find(
@@ -284,7 +333,28 @@ class Exchanges:
         if found.citizen_id is None and "identity" not in said:
             raise NotMatched(_NOBODY)
         exchange.citizen_id = found.citizen_id
-        if found.citizen_id is not None and self.people.is_confidential(tx, found.citizen_id):
+        if found.citizen_id is not None:
+            self._must_not_be_confidential(tx, found.citizen_id)
+
+    def _names_a_system_of(self, tenant: str, client: Client) -> bool:
+        """Whether the references of a client of one tenant would read as those of a package of another."""
+        members = self.directory.members.values()
+        return tenant != client.tenant and any((m.tenant, m.system) == (tenant, client.id) for m in members)
+
+    def _still(self, tx: Transaction, exchange: _Exchange) -> None:
+        """While the source was asked, somebody may have been marked, erased, merged, or become known."""
+        asked = exchange.citizen_id
+        self._who(tx, exchange)
+        if asked is not None and exchange.citizen_id != asked:
+            exchange.citizen_id = asked
+            raise TryLater("the hub learnt meanwhile who this is", after=1.0)
+        if exchange.citizen_id is None:
+            tx.hold_door()
+            exchange.citizen_id = self._meet(tx, exchange)
+            self._must_not_be_confidential(tx, exchange.citizen_id)
+
+    def _must_not_be_confidential(self, tx: Transaction, citizen_id: str) -> None:
+        if self.people.is_confidential(tx, citizen_id):
             raise Withheld("this must be asked of the person")
 
     def _stored(self, tx: Transaction, exchange: _Exchange) -> Held | None:
@@ -303,10 +373,13 @@ class Exchanges:
 
     def _question(self, tx: Transaction, exchange: _Exchange) -> tuple[Question, Mapping[str, str]]:
         """What the sources are asked, and what each system calls the citizen."""
-        identity = exchange.said["citizen"].get("identity")
+        said = exchange.said["citizen"]
+        identity = said.get("identity")
         natives: Mapping[str, str] = {}
         if exchange.citizen_id is not None:
-            identity = identity or self.people.identity_of(tx, exchange.citizen_id)
+            if said.keys() - {"identity"}:  # named by a reference: their own identity is asked for, not one like it
+                kept = self.people.identity_of(tx, exchange.citizen_id)
+                identity = {**(identity or {}), **(kept or {})} or None
             natives = self.people.native_ids(tx, exchange.tenant, exchange.citizen_id)
         token = exchange.said.get("france_connect_token")
         return Question(
@@ -330,7 +403,7 @@ class Exchanges:
         """Who was not known until now, known from now on: what was obtained about them must be shown to them."""
         person = {name: exchange.said["citizen"][name] for name in ("identity", "references")
                   if name in exchange.said["citizen"]}  # fmt: skip
-        people = self.acceptance.citizens(tx)
+        people = self.acceptance.citizens(tx, f"{exchange.tenant}.{exchange.client.id}")
         people.prefetch(exchange.tenant, [person])
         citizen = people.resolve(exchange.tenant, person)
         people.save()
@@ -367,13 +440,63 @@ class Exchanges:
     def _preview(self, exchange: _Exchange, answer: Answer) -> Preview:
         assert exchange.grant is not None
         assert exchange.citizen_id is not None
-        said = {name: exchange.said[name] for name in ("evidence", "version", "asker") if name in exchange.said}
+        kept_of = ("evidence", "version", "asker", "explicit_request")
+        said = {name: exchange.said[name] for name in kept_of if name in exchange.said}
         kept = {
             "id": exchange.id, "said": said, "tenant": exchange.tenant, "procedure": exchange.procedure,
             "request_id": exchange.request_id, "fields": exchange.fields, "citizen_id": exchange.citizen_id,
             "source": exchange.source, "stored": exchange.stored,
         }  # fmt: skip
         return Preview(exchange.id, exchange.client.id, exchange.citizen_id, exchange.grant.id, kept, answer.body)
+
+    def _previewed(self, client: Client, preview: Preview) -> _Exchange:
+        """The exchange that waits for its collection."""
+        exchange = _Exchange(**preview.exchange, client=client)
+        exchange.grant = next((g for g in self.grants.of(client.id, client.tenant) if g.id == preview.grant), None)
+        return exchange
+
+    def _no_more(self, tx: Transaction, exchange: _Exchange) -> HubError | None:
+        """Why what the person agreed to may not be given any more."""
+        said, asker = exchange.said, exchange.asker
+        ask = Ask(
+            client=exchange.client.id, tenant=exchange.client.tenant, of_tenant=exchange.tenant,
+            evidence=exchange.evidence, version=exchange.version, fields=tuple(exchange.fields),
+            procedure=exchange.procedure, asker=asker["role"], assurance=asker["assurance"],
+            explicit_request=bool(said.get("explicit_request", False)), preview_shown=True,
+        )  # fmt: skip
+        assert exchange.citizen_id is not None
+        try:
+            Grants([exchange.grant] if exchange.grant else []).decide(ask, tx.now)
+            self._must_not_be_confidential(tx, exchange.citizen_id)
+        except (NotAllowed, Withheld) as error:
+            return error
+        return None
+
+    def _refused(self, exchange: _Exchange, error: HubError) -> None:
+        number = self._refusals.count(exchange.client.id, self.ledger.now())
+        if number <= _REFUSALS:
+            self._close(exchange, error.code, failed=False)
+            return
+        now = self.ledger.now()
+        if number == _REFUSALS + 1:
+            self._close(exchange, "rate_exceeded", failed=False)
+        raise NotAllowed("rate_exceeded", after=60 - now % 60) from None
+
+    def _failed(self, exchange: _Exchange, code: str) -> None:
+        self._close(exchange, code, failed=True)
+
+    def _close(self, exchange: _Exchange, code: str, *, failed: bool) -> None:
+        """Write down that nothing left."""
+        exchange.code = code
+        try:
+            with self.ledger.transaction() as tx:
+                self._note(tx, exchange, failed=failed)
+        except JournalConflict:
+            return  # its line is there: only the word that it was committed got lost
+        except KeyDestroyed:
+            exchange.citizen_id = None
+            with self.ledger.transaction() as tx:
+                self._note(tx, exchange, failed=failed)
 
     def _note(
         self, tx: Transaction, exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = ""

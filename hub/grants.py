@@ -296,15 +296,18 @@ class Rates:
         return wanted if found is not None else 0
 
 
-# The minute of the count never goes back, whatever the clocks of the processes say.
+# The minute of the count does not go back when the clocks of the processes differ by some minutes; one that is further
+# ahead was counted by a clock that has been set back since, and would refuse all until the time it told.
 _TAKE = text(
     """
     INSERT INTO grant_rates (grant_id, minute, taken) VALUES (:grant, :minute, :wanted)
     ON CONFLICT (grant_id) DO UPDATE SET
-        taken = CASE WHEN grant_rates.minute < excluded.minute THEN excluded.taken
-                     ELSE grant_rates.taken + excluded.taken END,
-        minute = CASE WHEN grant_rates.minute < excluded.minute THEN excluded.minute ELSE grant_rates.minute END
-    WHERE grant_rates.minute < excluded.minute OR grant_rates.taken + excluded.taken <= :rate
+        taken = CASE WHEN grant_rates.minute BETWEEN excluded.minute AND excluded.minute + 5
+                     THEN grant_rates.taken + excluded.taken ELSE excluded.taken END,
+        minute = CASE WHEN grant_rates.minute BETWEEN excluded.minute AND excluded.minute + 5
+                      THEN grant_rates.minute ELSE excluded.minute END
+    WHERE grant_rates.minute NOT BETWEEN excluded.minute AND excluded.minute + 5
+        OR grant_rates.taken + excluded.taken <= :rate
     RETURNING taken
     """
 )

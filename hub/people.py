@@ -53,6 +53,11 @@ _SEALED = Statement("""
     SELECT citizens.id, citizens.merged_into, citizen_identities.sealed FROM citizens
     JOIN citizen_identities ON citizen_identities.citizen_id = citizens.id WHERE citizens.id {ids:text}
 """)
+_MARKED = Statement("""
+    SELECT max(citizens.confidential) FROM (
+        SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id
+    ) AS whole JOIN citizens ON citizens.id = whole.id OR citizens.merged_into = whole.id
+""")
 _NAMED = Statement("SELECT citizen_id, system, native_id FROM citizen_links WHERE citizen_id {ids:text}")
 _KEEP = Insert(citizen_identities, conflict="DO NOTHING")
 _MEET = Insert(citizen_blocks, conflict="DO NOTHING")
@@ -135,8 +140,7 @@ class People:
         return tx.sql.execute(select(citizens.c.tenant).where(citizens.c.id == citizen_id)).scalar_one_or_none()
 
     def is_confidential(self, tx: Transaction, citizen_id: str) -> bool:
-        marks = select(citizens.c.confidential).where(citizens.c.id.in_(self.members(tx, citizen_id)))
-        return any(tx.sql.execute(marks).scalars())
+        return bool(_MARKED.run(tx.sql, id=citizen_id).scalar())
 
     def identity_of(self, tx: Transaction, citizen_id: str) -> Mapping[str, Any] | None:
         """The identity as it was first told (`identity` record); None when it never was, or was erased."""
@@ -179,7 +183,8 @@ class People:
         except InvalidMessage:
             return Found(None, "ambiguous")
         if claimed is not None or (known is not None and references):
-            return self._agreed(tx, {claimed, known} - {None}, identity, book.linked(tenant, person))
+            meant = {claimed, known, *book.linked(tenant, person), *book.named(tenant, person)} - {None}
+            return self._agreed(tx, tenant, meant, identity, book)
         if known is not None:
             return Found(known, "matched")
         assert book.identities is not None
@@ -195,16 +200,23 @@ class People:
         return self.followed(tx, citizen_id)
 
     def _agreed(
-        self, tx: Transaction, ids: set[str | None], identity: Mapping[str, Any] | None, linked: set[str | None]
-    ) -> Found:
-        if len(ids | linked) > 1:
-            return Found(None, "ambiguous")
-        citizen_id = ids.pop()
+        self, tx: Transaction, tenant: str, ids: set[str | None], identity: Mapping[str, Any] | None, book: Citizens,
+    ) -> Found:  # fmt: skip
+        """`ids`: who was named by a reference, of the client or of a system."""
+        citizen_id = next(iter(ids))
         assert citizen_id is not None
         form = Form.of(identity) if identity else None
-        kept = self.identities(tx, self.members(tx, citizen_id)).values() if form else ()
-        scores = [compare(form, other, self.communes).score for one in kept if form and (other := Form.of(one))]
-        return Found(None, "ambiguous") if scores and max(scores) < REVIEW else Found(citizen_id, "matched")
+        if len(ids) > 1 or form is None:
+            return Found(None, "ambiguous") if len(ids) > 1 else Found(citizen_id, "matched")
+        kept = self.identities(tx, self.members(tx, citizen_id)).values()
+        scores = [compare(form, other, self.communes).score for one in kept if (other := Form.of(one))]
+        if scores:
+            return Found(None, "ambiguous") if max(scores) < REVIEW else Found(citizen_id, "matched")
+        # Nobody told the hub what this one is called: the identity must not be that of another whom it knows.
+        assert book.identities is not None
+        placed = book.identities.place(tenant, {"identity": identity})
+        others = {placed.citizen_id, *(other for other, _ in placed.doubts)} - {None, citizen_id}
+        return Found(None, "ambiguous") if others else Found(citizen_id, "matched")
 
 
 def _sealed(tx: Transaction, keys: PersonKeys, items: Sequence[Item]) -> list[bytes | None]:

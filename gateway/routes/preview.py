@@ -53,8 +53,7 @@ async def decide(request: Request, token: str) -> Response:
 
 def _decided(request: Request, token: str, decision: str) -> Response:
     services: Services = request.app.state.services
-    with services.ledger.transaction() as tx:
-        preview = services.exchanges.previews.decide(tx, token, "used" if decision == "used" else "refused")
+    preview = services.exchanges.decide(token, "used" if decision == "used" else "refused")
     return _page(request, services, preview)
 
 

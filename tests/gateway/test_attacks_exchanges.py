@@ -1,0 +1,677 @@
+"""Attacks on the once-only road: people mixed, grants got around, evidence without a line, previews abused."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from sqlalchemy import event as hooks
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+
+from hub.clients import find
+from hub.directory import Directory, Member
+from hub.grants import Grants
+from hub.reviews import Decider, Reviews
+from hub.sources import Answered
+from hub.tables import citizen_links, citizens, evidence_held, evidence_recipients, exchange_previews, journal
+from schemas.exchange import Evidence, Question
+from tests.gateway.conftest import OTHER, TENANT, Open
+from tests.gateway.test_exchanges import GRANTS, KNOWN, PERSON, STRANGER, Place, Spring, code, value
+from tests.support.services import Postgres
+
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]
+AGENT = {"role": "agent", "assurance": "eidas2", "agent": "a-17"}
+BY = Decider("odile", "les deux pièces d'identité")
+Opening = Callable[..., Place]
+
+
+@pytest.fixture
+def opening(open_house: Open, tmp_path: Path, request: pytest.FixtureRequest) -> Opening:
+    def build(database: str = "sqlite", grants: str = GRANTS, **more: Any) -> Place:
+        folder = tmp_path / "grants"
+        folder.mkdir(exist_ok=True)
+        (folder / "town.toml").write_text(grants, encoding="utf-8")
+        if database == "postgresql":
+            postgres: Postgres = request.getfixturevalue("postgres")
+            more["database"] = postgres.fresh_database()
+        house = open_house(grants_dir=str(folder), **more)
+        spring = Spring()
+        house.hub.exchanges.sources = spring  # type: ignore[assignment]
+        return Place(house, spring)
+
+    return build
+
+
+@pytest.fixture
+def place(opening: Opening) -> Place:
+    return opening()
+
+
+class During(Spring):
+    """A source during whose answer something happens."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        super().__init__()
+        self.happens = happens
+
+    def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> Answered:
+        answered = super().ask(tenant, question, natives, left=left)
+        self.happens()
+        return answered
+
+
+def during(place: Place, happens: Callable[[], object]) -> None:
+    place.house.hub.exchanges.sources = During(happens)  # type: ignore[assignment]
+
+
+def know(place: Place, **person: Any) -> str:
+    """A person whom a package told the hub of."""
+    hub = place.house.hub
+    with hub.ledger.transaction() as tx:
+        book = hub.acceptance.citizens(tx, f"{TENANT}.portail")
+        book.prefetch(TENANT, [person])
+        citizen = book.resolve(TENANT, person)
+        book.save()
+    return citizen.id
+
+
+def mark_all(place: Place) -> None:
+    with place.house.hub.ledger.transaction() as tx:
+        tx.sql.execute(update(citizens).values(confidential=1))
+
+
+def destroy_all(place: Place) -> None:
+    with place.house.hub.ledger.transaction() as tx:
+        for row in list(tx.sql.execute(citizens.select()).all()):
+            place.house.hub.keys.destroy(tx, row.id)
+
+
+def preview(place: Place, client: httpx.Client, **more: Any) -> tuple[str, str]:
+    said = place.ask(client, "student-status", explicit_request=True, **more).json()
+    return said["exchange"], said["preview"].removeprefix("http://hub.example")
+
+
+def outcomes(place: Place) -> list[str]:
+    return sorted(line.outcome for line in place.lines())
+
+
+# --- two people -----------------------------------------------------------------------------------------------------
+
+
+def test_the_identity_of_one_beside_the_reference_of_another_is_ambiguous(place: Place) -> None:
+    know(place, references=[{"system": "portail", "id": "7"}])
+    know(place, identity=STRANGER)
+    both = {"identity": STRANGER, "references": [{"system": "portail", "id": "7"}]}
+    answer = place.ask(place.house.client(), "library-card", citizen=both)
+    assert (answer.status_code, code(answer)) == (409, "identity_ambiguous")
+    assert place.spring.asked == []
+
+
+def test_an_identity_like_that_of_another_beside_a_reference_is_ambiguous(place: Place) -> None:
+    know(place, references=[{"system": "portail", "id": "7"}])
+    know(place, identity=STRANGER)
+    alike = {**STRANGER, "family_name": "Benzertti"}
+    both = {"identity": alike, "references": [{"system": "portail", "id": "7"}]}
+    assert code(place.ask(place.house.client(), "library-card", citizen=both)) == "identity_ambiguous"
+
+
+def test_a_client_of_another_tenant_does_not_speak_for_a_package_of_the_same_name(opening: Opening) -> None:
+    place = opening(grants=GRANTS.replace('client = "voisin"', 'client = "koha"'))
+    know(place, references=[{"system": "koha", "id": "0042"}])
+    acceptance = place.house.hub.acceptance
+    member = Member(f"{TENANT}.koha", TENANT, "koha", "Médiathèque")
+    acceptance.directory = Directory([member], acceptance.directory.catalogue, acceptance.directory.tenants)
+    client = place.house.client("koha", tenant=OTHER)
+    for citizen in ({}, {"identity": PERSON}):
+        said = {"references": [{"system": "koha", "id": "0042"}], **citizen}
+        answer = place.ask(client, "library-card", tenant=TENANT, asker=AGENT, citizen=said)
+        assert (answer.status_code, code(answer)) == (422, "reference_not_yours")
+    assert len(place.rows(citizen_links)) == 1
+
+
+def test_names_that_are_no_names_make_nobody_the_same(place: Place) -> None:
+    client = place.house.client()
+    unknown = {**PERSON, "family_name": "?", "given_names": ["-"]}
+    other = {**unknown, "family_name": "…", "given_names": ["\u200b"]}
+    first = place.ask(client, "library-card", citizen={"identity": unknown}).json()
+    second = place.ask(client, "library-card", citizen={"identity": other}).json()
+    assert first["citizen"] != second["citizen"]
+    assert second["stored"] is False
+
+
+@pytest.mark.parametrize("alike", [
+    {"family_name": "C\u043ervisart"}, {"given_names": ["Odette", "Maëlle"]},
+    {"birthdate": "1987-09-03"}, {"gender": "male"},
+])  # fmt: skip
+def test_what_is_only_like_somebody_never_gets_their_stored_value(place: Place, alike: dict[str, Any]) -> None:
+    client = place.house.client()
+    place.ask(client, "library-card")
+    answer = place.ask(client, "library-card", citizen={"identity": PERSON | alike})
+    assert code(answer) == "identity_ambiguous" if answer.status_code == 409 else not answer.json()["stored"]
+
+
+@pytest.mark.parametrize("written", [{"given_names": ["Mae\u0308lle", "Odette"]}, {"family_name": "Corvi\u200bsart"}])
+def test_what_reads_the_same_is_the_same_person(place: Place, written: dict[str, Any]) -> None:
+    client = place.house.client()
+    first = place.ask(client, "library-card").json()
+    again = place.ask(client, "library-card", citizen={"identity": PERSON | written})
+    assert again.json()["citizen"] == first["citizen"]
+
+
+def test_who_was_parted_again_gets_no_value_of_the_other(place: Place) -> None:
+    client = place.house.client()
+    one, other = know(place, identity=PERSON), know(place, identity=STRANGER)
+    hub = place.house.hub
+    reviews = Reviews(hub.acceptance, hub.people, hub.journal)
+    with hub.ledger.transaction() as tx:
+        reviews.merge(tx, TENANT, one, other, BY)
+    together = [place.ask(client, "library-card", citizen={"identity": who}).json() for who in (STRANGER, PERSON)]
+    assert [body["stored"] for body in together] == [False, True]
+    with hub.ledger.transaction() as tx:
+        reviews.unmerge(tx, other, BY)
+    apart = [place.ask(client, "library-card", citizen={"identity": who}).json() for who in (PERSON, STRANGER)]
+    assert [body["stored"] for body in apart] == [False, False]
+    assert apart[0]["citizen"] != apart[1]["citizen"]
+
+
+def test_who_is_parted_while_the_source_answers_gets_nothing_mixed(place: Place) -> None:
+    one, other = know(place, identity=PERSON), know(place, identity=STRANGER)
+    hub = place.house.hub
+    reviews = Reviews(hub.acceptance, hub.people, hub.journal)
+    with hub.ledger.transaction() as tx:
+        reviews.merge(tx, TENANT, one, other, BY)
+
+    def part() -> None:
+        with hub.ledger.transaction() as tx:
+            reviews.unmerge(tx, other, BY)
+
+    during(place, part)
+    answer = place.ask(place.house.client(), "library-card", citizen={"identity": STRANGER})
+    assert (answer.status_code, code(answer)) == (503, "try_later")
+    assert place.rows(evidence_held) == place.rows(evidence_recipients) == []
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_new_person_asked_for_twice_at_once_is_one(opening: Opening, database: str) -> None:
+    place = opening(database)
+    both = threading.Barrier(8)
+    during(place, lambda: both.wait(20))
+    client = place.house.client()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: place.ask(client), range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert len({answer.json()["citizen"] for answer in answers}) == 1
+    assert len(place.rows(citizens)) == 1
+
+
+# --- grants ---------------------------------------------------------------------------------------------------------
+
+PLAIN = (
+    GRANTS.replace("[grants.europe", "[grants.aeurope")
+    + """
+[grants.simple]
+client = "portail"
+tenant = "saint-aubin"
+purpose = "Bourse municipale"
+ground = "L114-8 I"
+article = "6.1.e"
+starts = 2026-01-01
+ends = 2099-12-31
+procedures = ["formulaire-qf"]
+askers = ["beneficiary"]
+assurance = "eidas1"
+rate = 1000
+retention_days = 30
+[grants.simple.evidence.student-status]
+fields = ["enrolled"]
+authorisation = { number = "DP-2", scopes = ["mesri_statut"], expires = 2099-12-31 }
+"""
+)
+
+
+@pytest.mark.parametrize("first", ["aeurope", "zeurope"])
+def test_the_preview_is_shown_for_what_only_its_grant_covers(opening: Opening, first: str) -> None:
+    place = opening(grants=PLAIN.replace("aeurope", first))
+    client = place.house.client()
+    plain = place.ask(client, "student-status", fields=["enrolled"])
+    assert (plain.status_code, plain.json()["grant"]) == (200, "simple")
+    for fields in (["institution"], ["institution", "enrolled"], ["enrolled", "institution"]):
+        assert code(place.ask(client, "student-status", fields=fields)) == "explicit_request_missing"
+        shown = place.ask(client, "student-status", fields=fields, explicit_request=True)
+        assert code(shown) == "preview_required", shown.text
+    assert len(place.rows(evidence_recipients)) == 1
+
+
+def test_a_field_named_twice_is_no_question(place: Place) -> None:
+    assert code(place.ask(place.house.client(), fields=["month", "month"])) == "schema_violation"
+
+
+@pytest.mark.parametrize(("change", "wanted"), [
+    ('fields = ["enrolled", "institution"]', "no_grant"), ("ends = 2099-12-31", "no_grant"),
+])  # fmt: skip
+def test_what_a_grant_does_not_allow_any_more_is_not_collected(opening: Opening, change: str, wanted: str) -> None:
+    place = opening()
+    client = place.house.client()
+    exchange, path = preview(place, client)
+    place.house.anonymous().post(path, data={"decision": "used"})
+    exchanges = place.house.hub.exchanges
+    kept = []
+    for grant in exchanges.grants.all():
+        if "ends" in change:
+            grant = replace(grant, ends=grant.starts)
+        elif "student-status" in grant.evidence:
+            fewer = replace(grant.evidence["student-status"], fields=("enrolled",))
+            grant, wanted = replace(grant, evidence={"student-status": fewer}), "field_not_granted"
+        kept.append(grant)
+    exchanges.grants = Grants(kept)
+    answer = client.post(f"/v1/exchanges/{exchange}")
+    assert (answer.status_code, code(answer)) == (403, wanted)
+    assert "Université" not in answer.text
+    assert outcomes(place) == sorted(["preview_required", wanted])
+    assert place.rows(evidence_recipients) == []
+
+
+def test_a_clock_that_was_set_back_does_not_close_a_grant(opening: Opening) -> None:
+    place = opening(grants=GRANTS.replace("rate = 1000", "rate = 3"))
+    place.house.clock.ahead = 86_400 * 30
+    assert place.ask(place.house.client()).status_code == 200
+    place.house.clock.ahead = 0
+    client = place.house.client()
+    place.house.clock.ahead = 60
+    assert [place.ask(client).status_code for _ in range(2)] == [200, 200]
+    place.house.clock.ahead = 120
+    assert place.ask(client).status_code == 200
+    place.house.clock.ahead = 180
+    assert place.ask(client).status_code == 200
+
+
+def test_a_value_of_a_day_to_come_is_not_kept_in_use(place: Place) -> None:
+    place.ask(place.house.client(), "library-card")
+    with place.house.hub.ledger.transaction() as tx:
+        tx.sql.execute(update(evidence_held).values(at=tx.now + 86_400, until=tx.now + 90 * 86_400))
+    assert place.ask(place.house.client(), "library-card").json()["stored"] is False
+
+
+# --- the journal ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def failing(place: Place, number: int, seen: list[str]) -> Iterator[None]:
+    """From its `number`th writing statement on, and at its commit, the database is away."""
+    engine = place.house.hub.ledger.engine
+
+    def statement(_c: Any, _cursor: Any, text: str, *_: Any) -> None:
+        if text.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")) and "grant_rates" not in text:
+            seen.append(text)
+            if len(seen) - 1 == number:
+                raise OperationalError("away", None, Exception("away"))
+
+    def commit(connection: Any) -> None:
+        seen.append("COMMIT")
+        if len(seen) - 1 == number:
+            raise sqlite3.OperationalError("away")
+        real(connection)
+
+    real = engine.dialect.do_commit
+    hooks.listen(engine, "before_cursor_execute", statement)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine.dialect, "do_commit", commit)
+        yield
+    hooks.remove(engine, "before_cursor_execute", statement)
+
+
+TABLES = (citizens, citizen_links, evidence_held, evidence_recipients, exchange_previews)
+ROADS = {"stored": ("library-card", {}), "previewed": ("student-status", {"explicit_request": True})}
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_whatever_write_fails_nothing_leaves_and_nothing_is_half_there(opening: Opening, road: str) -> None:
+    place = opening()
+    evidence, more = ROADS[road]
+    client = place.house.client()
+    place.ask(client)  # the rate, the key of the tenant
+    before = {table.name: len(place.rows(table)) for table in TABLES}
+    said = {"identity": STRANGER, "references": [{"system": "portail", "id": "9"}]}
+    number = 0
+    while True:
+        seen: list[str] = []
+        lines = len(place.lines())
+        with failing(place, number, seen):
+            answer = place.ask(client, evidence, citizen=said, **more)
+        if len(seen) <= number:
+            break
+        assert answer.status_code in (500, 503), (number, seen[number], answer.text)
+        assert "values" not in answer.text
+        assert {table.name: len(place.rows(table)) for table in TABLES} == before, seen[number]
+        assert len(place.lines()) == lines + 1, seen[number]
+        assert place.lines()[-1].act == "exchange.failed" or seen[number] != "COMMIT"
+        number += 1
+    assert number > 3
+    assert answer.status_code in (200, 409)
+    assert len(place.lines()) == lines + 1
+
+
+def test_whatever_write_of_a_collection_fails_it_can_be_collected_later(place: Place) -> None:
+    client = place.house.client()
+    exchange, path = preview(place, client)
+    place.house.anonymous().post(path, data={"decision": "used"})
+    number = 0
+    while True:
+        seen: list[str] = []
+        with failing(place, number, seen):
+            answer = client.post(f"/v1/exchanges/{exchange}")
+        if len(seen) <= number:
+            break
+        assert answer.status_code in (500, 503), seen[number]
+        assert "Université" not in answer.text
+        assert outcomes(place) == ["preview_required"]
+        assert place.rows(evidence_recipients) == []
+        number += 1
+    assert (number, answer.status_code) == (4, 200)
+    assert outcomes(place) == ["answered", "preview_required"]
+
+
+def test_a_mistake_of_the_hub_is_in_the_journal_too(place: Place) -> None:
+    def burst() -> None:
+        raise RuntimeError("Corvisart")
+
+    during(place, burst)
+    with structlog.testing.capture_logs() as logs:
+        answer = place.ask(place.house.client())
+    assert (answer.status_code, code(answer)) == (500, "internal_error")
+    assert "Corvisart" not in json.dumps(logs) + answer.text
+    assert [(line.act, line.outcome) for line in place.lines()] == [("exchange.failed", "internal_error")]
+
+
+def test_a_client_without_a_grant_cannot_fill_the_journal(place: Place) -> None:
+    place.house.clock.ahead = 60 - place.house.clock() % 60
+    with ThreadPoolExecutor(4) as pool:
+        curious = place.house.client("curieux")
+        answers = list(pool.map(lambda _: place.ask(curious), range(130)))
+    codes = [code(answer) for answer in answers]
+    assert (codes.count("no_grant"), codes.count("rate_exceeded")) == (100, 30)
+    late = next(answer for answer in answers if code(answer) == "rate_exceeded")
+    assert 1 <= int(late.headers["retry-after"]) <= 60
+    assert len(place.lines()) == 101
+    assert place.ask(place.house.client()).status_code == 200
+
+
+def test_a_caller_who_left_before_the_answer_has_obtained_nothing(place: Place) -> None:
+    left = threading.Event()
+    during(place, left.set)
+    hub = place.house.hub
+    place.house.client()
+    with hub.ledger.reading() as tx:
+        client = find(tx, "portail")
+    assert client is not None
+    said = {
+        "evidence": "library-card", "citizen": {"identity": PERSON}, "procedure": "formulaire-qf",
+        "asker": {"role": "beneficiary", "assurance": "eidas2"},
+    }  # fmt: skip
+    with pytest.raises(Exception, match="waits no more"):
+        hub.exchanges.ask(client, said, left=left)
+    assert [(line.act, line.outcome) for line in place.lines()] == [("exchange.failed", "caller_left")]
+    assert place.rows(evidence_recipients) == place.rows(evidence_held) == []
+
+
+# --- marks and erasures that come in between ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_mark_that_comes_while_the_source_answers_counts(place: Place, known: bool) -> None:
+    if known:
+        know(place, identity=PERSON)
+
+    def mark() -> None:
+        know(place, identity=PERSON, confidential=True)
+
+    during(place, mark)
+    answer = place.ask(place.house.client(), "library-card")
+    assert (answer.status_code, code(answer)) == (403, "evidence_withheld")
+    assert outcomes(place) == ["evidence_withheld"]
+    assert place.rows(evidence_held) == place.rows(evidence_recipients) == []
+
+
+def test_a_mark_that_comes_before_the_collection_counts(place: Place) -> None:
+    client = place.house.client()
+    exchange, path = preview(place, client)
+    place.house.anonymous().post(path, data={"decision": "used"})
+    mark_all(place)
+    answer = client.post(f"/v1/exchanges/{exchange}")
+    assert (answer.status_code, code(answer)) == (403, "evidence_withheld")
+    assert outcomes(place) == ["evidence_withheld", "preview_required"]
+
+
+@pytest.mark.parametrize("asker", [AGENT, {"role": "beneficiary", "assurance": "eidas2"}])
+@pytest.mark.parametrize("evidence", ["library-card", "family-quotient"])
+def test_an_erasure_while_the_source_answers_is_a_coded_refusal(
+    opening: Opening, evidence: str, asker: dict[str, Any]
+) -> None:
+    place = opening(grants=GRANTS.replace('askers = ["beneficiary"]', 'askers = ["beneficiary", "agent"]'))
+    know(place, identity=PERSON)
+    during(place, lambda: destroy_all(place))
+    answer = place.ask(place.house.client(), evidence, asker=asker)
+    assert (answer.status_code, code(answer)) == (404, "identity_not_matched")
+    assert [(line.outcome, line.citizen_id) for line in place.lines()] == [("identity_not_matched", None)]
+
+
+def test_a_preview_of_somebody_erased_is_over(place: Place) -> None:
+    client = place.house.client()
+    exchange, path = preview(place, client)
+    destroy_all(place)
+    person = place.house.anonymous()
+    assert person.get(path).status_code == 404
+    assert person.post(path, data={"decision": "used"}).status_code == 404
+    assert code(client.post(f"/v1/exchanges/{exchange}")) == "not_found"
+
+
+# --- previews -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_preview_is_collected_once_by_however_many(opening: Opening, database: str) -> None:
+    place = opening(database)
+    client = place.house.client()
+    exchange, path = preview(place, client)
+    place.house.anonymous().post(path, data={"decision": "used"})
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.post(f"/v1/exchanges/{exchange}"), range(16)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [404] * 15
+    assert outcomes(place) == ["answered", "preview_required"]
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_only_one_decision_counts(opening: Opening, database: str) -> None:
+    place = opening(database)
+    client = place.house.client()
+    exchange, path = preview(place, client)
+    person = place.house.anonymous()
+    with ThreadPoolExecutor(8) as pool:
+        pages = list(pool.map(
+            lambda n: person.post(path, data={"decision": "used" if n % 2 else "refused"}).text, range(16)
+        ))  # fmt: skip
+    assert len({"Vous avez accepté" in page for page in pages}) == 1
+    answer = client.post(f"/v1/exchanges/{exchange}")
+    assert answer.status_code == (200 if "Vous avez accepté" in pages[0] else 403)
+
+
+def test_a_no_is_in_the_journal_though_nobody_collects(place: Place) -> None:
+    client = place.house.client()
+    exchange, path = preview(place, client)
+    place.house.anonymous().post(path, data={"decision": "refused"})
+    assert outcomes(place) == ["preview_required", "refused_by_person"]
+    assert code(client.post(f"/v1/exchanges/{exchange}")) == "refused_by_person"
+    assert outcomes(place) == ["preview_required", "refused_by_person"]
+
+
+@pytest.mark.parametrize("guess", ["x", "a" * 43, "%00", "..%2f..", "%ed%a0%80", "é", "a" * 5000])
+def test_a_guessed_address_shows_nothing_and_decides_nothing(place: Place, guess: str) -> None:
+    preview(place, place.house.client())
+    person = place.house.anonymous()
+    assert person.get(f"/preview/{guess}").status_code in (404, 414)
+    assert person.post(f"/preview/{guess}", data={"decision": "used"}).status_code in (404, 414)
+    assert [row.decision for row in place.rows(exchange_previews)] == ["open"]
+
+
+def test_the_page_is_text_whatever_the_source_says(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=a>{{ 7*7 }}\u202e\x07" + "z" * 5000
+    nested: Any = {"name": evil, "<b>key</b>": [evil, None, True, {"items": evil}]}
+    values = {"enrolled": value(True, evil), "institution": value(nested)}
+    monkeypatch.setitem(KNOWN, "student-status", values)
+    _, path = preview(place, place.house.client())
+    page = place.house.anonymous().get(path)
+    assert page.status_code == 200
+    assert not any(tag in page.text for tag in ("<script", "<img", "<b>", "49", ">None<"))
+    assert "\x07" not in page.text
+    assert "\u202e" not in page.text
+    policy = page.headers["content-security-policy"]
+    for rule in ("default-src 'none'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"):
+        assert rule in policy
+    assert page.headers["x-frame-options"] == "DENY"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["cache-control"] == "no-store"
+
+
+def test_a_form_that_is_too_large_or_says_nothing_decides_nothing(place: Place) -> None:
+    _, path = preview(place, place.house.client())
+    person = place.house.anonymous()
+    assert person.post(path, content=b"decision=used&" + b"x" * 2000).status_code == 413
+    assert person.post(path, content=b"decision=USED").status_code == 400
+    assert person.post(path, content=b"\xff\xfe\x00").status_code == 400
+    assert [row.decision for row in place.rows(exchange_previews)] == ["open"]
+
+
+# --- crowds ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_crowd_that_begins_a_minute_together_is_answered(opening: Opening, database: str) -> None:
+    """Each counts against the rate of its grant, and wants the database twice."""
+    place = opening(database, grants=GRANTS.replace("rate = 1000", "rate = 500"))
+    client = place.house.client()
+    place.ask(client, "library-card")
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(lambda _: place.ask(client, "library-card"), range(200)))
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_slow_sources_hold_up_nothing_else(place: Place) -> None:
+    go, inside = threading.Event(), threading.Semaphore(0)
+
+    def wait() -> None:
+        inside.release()
+        assert go.wait(60)
+
+    during(place, wait)
+    client, other = place.house.client(), place.house.client("autre")
+    with ThreadPoolExecutor(120) as pool:
+        asked = [pool.submit(place.ask, client) for _ in range(120)]
+        try:
+            for _ in range(100):
+                assert inside.acquire(timeout=30)
+            assert other.get("/v1/requests").status_code == 200
+            assert place.house.anonymous().get("/readyz").status_code == 200
+            assert other.get("/v1/corrections").status_code == 200
+        finally:
+            go.set()
+        assert {one.result().status_code for one in asked} == {200}
+
+
+def test_more_than_two_hundred_questions_at_once_are_told_to_come_back(place: Place) -> None:
+    go, inside = threading.Event(), threading.Semaphore(0)
+
+    def wait() -> None:
+        inside.release()
+        assert go.wait(60)
+
+    during(place, wait)
+    client = place.house.client()
+    with ThreadPoolExecutor(230) as pool:
+        asked = [pool.submit(place.ask, client) for _ in range(230)]
+        try:
+            for _ in range(100):
+                assert inside.acquire(timeout=30)
+            done = [one for one in asked if one.done() or _refused(one)]
+        finally:
+            go.set()
+        statuses = [one.result().status_code for one in asked]
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(503) <= 30
+    assert all(one.result().status_code == 503 for one in done)
+
+
+def _refused(one: Any) -> bool:
+    return bool(one.done())
+
+
+def test_a_body_that_is_too_large_or_too_deep_is_refused(place: Place) -> None:
+    client = place.house.client()
+    deep = b'{"a":' * 5000 + b"1" + b"}" * 5000
+    json_type = {"content-type": "application/json"}
+    for body in (deep, b"[" * 100_000, b'{"evidence": "\\ud800"}', b"\xff"):
+        assert client.post("/v1/exchanges", content=body, headers=json_type).status_code in (400, 413, 422)
+    huge = b" " * (place.house.hub.settings.limits.event_bytes + 1)
+    assert client.post("/v1/exchanges", content=huge, headers=json_type).status_code == 413
+
+
+# --- proofs and traces ----------------------------------------------------------------------------------------------
+
+
+def test_an_outsider_can_hold_the_proof_against_the_published_key_alone(place: Place) -> None:
+    client = place.house.client()
+    signature = place.ask(client).json()["signature"]
+    header = json.loads(base64.urlsafe_b64decode(signature.split(".")[0] + "=="))
+    (key,) = place.house.anonymous().get("/.well-known/jwks.json").json()["keys"]
+    assert header == {"alg": "EdDSA", "typ": "unefois-exchange+jwt", "kid": key["kid"]}
+    assert "d" not in key
+
+
+def test_nothing_of_the_road_is_in_logs_figures_or_refusals(opening: Opening) -> None:
+    place = opening()
+    client, texts = place.house.client(), []
+    secret = "jeton-de-soixante-secondes"
+
+    class Talking(Spring):
+        """A source that says too much when it fails."""
+
+        def ask(self, *_: Any, **__: Any) -> Answered:
+            raise KeyError(f"Corvisart {secret} 815")
+
+    with structlog.testing.capture_logs() as logs:
+        body = place.ask(client, france_connect_token=secret).json()
+        _, path = preview(place, client)
+        place.house.anonymous().get(path)
+        place.house.anonymous().post(path, data={"decision": "used"})
+        client.get(f"/v1/citizens/{body['citizen']}/exchanges")
+        client.get(f"/v1/citizens/{body['citizen']}/", params={"since": "Corvisart"})
+        place.house.hub.exchanges.sources = Talking()  # type: ignore[assignment]
+        texts.append(place.ask(client, france_connect_token=secret).text)
+        texts.append(place.ask(client, citizen={"identity": PERSON | {"birthdate": "Corvisart"}}).text)
+        texts.append(place.ask(client, parameters={"month": "Corvisart"}).text)
+        texts.append(place.ask(client, citizen={"reference": body["citizen"] + "x"}).text)
+    texts += [json.dumps(logs), client.get("/metrics").text]
+    for word in ("Corvisart", secret, "815", body["citizen"], path.rpartition("/")[2], "Maëlle", "1987-03-09"):
+        assert not any(word in text for text in texts), word
+    lines = [f"{row.facts} {row.outcome}" for row in place.rows(journal)]
+    assert not any(word in line for line in lines for word in ("Corvisart", secret, "Maëlle"))
+
+
+def test_what_a_source_gives_beyond_the_question_does_not_leave(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = dict(KNOWN["family-quotient"]) | {"address": value({"city": "Elsewhere"})}
+    monkeypatch.setitem(KNOWN, "family-quotient", said)
+    answer = place.ask(place.house.client(), fields=["quotient"])
+    assert list(answer.json()["values"]) == ["quotient"]
+    assert "Elsewhere" not in answer.text
+    assert isinstance(Evidence("family-quotient", 1, said), Evidence)
