@@ -39,8 +39,8 @@ class ApiImpotConnector(Connector):
         return Probe(True, "La DGFiP répond et accepte notre jeton.")
 
     def answer(self, question: Question) -> Evidence:
-        """One call, for the year that was asked for or the latest that is settled. Where a situation that was found by
-        tax number names its declarants, the citizen must be one of them."""
+        """One call, for the year that was asked for or the latest that is settled. Where the situation names its
+        declarants, the citizen must be one of them: number or token may be somebody else's."""
         if question.evidence != "tax-situation" or question.version != 1:
             raise Refused("La DGFiP ne donne pas ce justificatif", native="evidence_unknown")
         fields = set(question.fields).intersection(FIELDS)
@@ -48,8 +48,7 @@ class ApiImpotConnector(Connector):
             return Evidence("tax-situation", 1, {})
         asked = self._asked(question)
         data = self.client.situation(asked, exchange=question.id, seconds=question.seconds)
-        if asked.token is None:
-            _check_person(data, question.identity)
+        _check_person(data, question.identity, by_token=asked.token is not None)
         values = mapping.tax_situation(data, asked.year)
         return Evidence("tax-situation", 1, {name: value for name, value in values.items() if name in fields})
 
@@ -71,14 +70,16 @@ class ApiImpotConnector(Connector):
             self.client.close()
 
 
-def _check_person(data: Mapping[str, Any], identity: Mapping[str, Any] | None) -> None:
+def _check_person(data: Mapping[str, Any], identity: Mapping[str, Any] | None, *, by_token: bool) -> None:
+    """For a token the day of birth is enough: names are not compared, since a register may spell them its own way."""
     born = (identity or {}).get("birthdate")
     named = [one for one in mapping.declarants(data) if "family_name" in one and "birthdate" in one]
     if identity is None or not born or not named:
         return
     name = _folded(identity["family_name"])
-    if not any(_folded(one["family_name"]) == name and _agree(one["birthdate"], born) for one in named):
-        raise NotMatched("Ce numéro fiscal est celui d'un autre foyer", native="other_person")
+    if not any((by_token or _folded(one["family_name"]) == name) and _agree(one["birthdate"], born) for one in named):
+        whose = "jeton FranceConnect" if by_token else "numéro fiscal"
+        raise NotMatched(f"Ce {whose} est celui d'un autre foyer", native="other_person")
 
 
 def _agree(one: str, other: str) -> bool:

@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bus.questions import CallerLeft
 from gateway.access import Caller, needs
 from gateway.problems import Problem
 from gateway.reading import read_json
@@ -94,6 +95,8 @@ async def _unless_left(request: Request, left: threading.Event, work: Callable[[
     watch = asyncio.ensure_future(_watch(request, left))
     try:
         return await anyio.to_thread.run_sync(work, limiter=limiter)
+    except CallerLeft:
+        raise Problem("bad_request", "the caller left") from None  # for the log: no fault of the hub
     finally:
         watch.cancel()
 

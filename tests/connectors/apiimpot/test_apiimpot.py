@@ -176,6 +176,13 @@ def test_a_tax_number_of_another_household_matches_nobody(twin: ApiImpotTwin) ->
     assert caught.value.native == "other_person"
 
 
+def test_the_token_of_another_citizen_matches_nobody(twin: ApiImpotTwin) -> None:
+    with pytest.raises(NotMatched) as caught:
+        connect(twin).answer(by_number(None, token=twin.log_in(OTHER)))
+    assert caught.value.native == "other_person"
+    assert ask(connect(twin), by_number(None, token=twin.log_in(NUMBER)))
+
+
 @pytest.mark.parametrize(
     ("asked", "native"),
     [
