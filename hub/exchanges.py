@@ -30,7 +30,7 @@ from hub.keys import KeyDestroyed
 from hub.people import People
 from hub.previews import Decision, Preview, Previews, StillOpen
 from hub.signing import Signer
-from hub.sources import Answered, SourceAway, Sources
+from hub.sources import Answered, SourceAway, SourceNeeds, Sources
 from hub.tables import evidence_recipients
 from schemas.errors import HubError, InvalidMessage, TryLater
 from schemas.event import now_text
@@ -382,6 +382,8 @@ class Exchanges:
                 identity = {**(identity or {}), **(kept or {})} or None
             natives = self.people.native_ids(tx, exchange.tenant, exchange.citizen_id)
         token = exchange.said.get("france_connect_token")
+        if token and identity is None:
+            raise SourceNeeds(["identity"])  # what it brings could be of anybody
         return Question(
             id=exchange.id, evidence=exchange.evidence, version=exchange.version, fields=exchange.fields,
             procedure=exchange.procedure, seconds=_SECONDS, identity=identity, parameters=exchange.parameters,
@@ -534,7 +536,9 @@ class Exchanges:
         assert granted is not None
         assert source is not None
         assert exchange.citizen_id is not None
-        if fresh and granted.max_age and not exchange.previewed:
+        # Not every answer names its person: one that a citizen's own token brought must not be kept for another.
+        by_token = "france_connect_token" in exchange.said
+        if fresh and granted.max_age and not exchange.previewed and not by_token:
             held = Held(evidence, exchange.fields, source, obtained_at)
             until = obtained_at + granted.max_age.total_seconds()
             self.held.keep(tx, exchange.citizen_id, self._place(exchange), held, until=until)

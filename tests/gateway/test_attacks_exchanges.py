@@ -6,6 +6,7 @@ import base64
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from sqlalchemy import event as hooks
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
+from bus.questions import CallerLeft
 from hub.clients import find
 from hub.directory import Directory, Member
 from hub.grants import Grants
@@ -27,7 +29,7 @@ from hub.reviews import Decider, Reviews
 from hub.sources import Answered
 from hub.tables import citizen_links, citizens, evidence_held, evidence_recipients, exchange_previews, journal
 from schemas.exchange import Evidence, Question
-from tests.gateway.conftest import OTHER, TENANT, Open
+from tests.gateway.conftest import OTHER, TENANT, Open, record
 from tests.gateway.test_exchanges import GRANTS, KNOWN, PERSON, STRANGER, Place, Spring, code, value
 from tests.support.services import Postgres
 
@@ -216,6 +218,39 @@ def test_a_new_person_asked_for_twice_at_once_is_one(opening: Opening, database:
     assert len(place.rows(citizens)) == 1
 
 
+def test_a_person_met_by_a_client_of_one_sector_is_found_there_again(place: Place) -> None:
+    acceptance = place.house.hub.acceptance
+    member = Member(f"{TENANT}.portail", TENANT, "portail", "Portail du CCAS", sector="social")
+    acceptance.directory = Directory([member], acceptance.directory.catalogue, acceptance.directory.tenants)
+    client = place.house.client()
+    first, second = (place.ask(client, "library-card").json() for _ in range(2))
+    assert (first["citizen"], second["stored"]) == (second["citizen"], True)
+
+
+def test_a_twin_beside_the_reference_of_the_other_is_not_what_the_source_is_asked(place: Place) -> None:
+    client = place.house.client()
+    anna = {**PERSON, "given_names": ["Anna"]}
+    reference = place.ask(client, citizen={"identity": anna}).json()["citizen"]
+    hanna = {**PERSON, "given_names": ["Hanna"]}
+    answer = place.ask(client, citizen={"reference": reference, "identity": hanna})
+    assert answer.status_code == 409 or place.spring.asked[-1].identity == anna
+
+
+def test_a_token_is_not_used_without_an_identity_to_hold_the_answer_against(place: Place) -> None:
+    know(place, references=[{"system": "portail", "id": "7"}])
+    named = {"references": [{"system": "portail", "id": "7"}]}
+    answer = place.ask(place.house.client(), citizen=named, france_connect_token="jeton")
+    assert (answer.status_code, code(answer)) == (422, "source_needs")
+    assert place.spring.asked == []
+
+
+def test_what_the_token_of_a_citizen_brought_is_never_stored(place: Place) -> None:
+    client = place.house.client()
+    place.ask(client, "library-card", france_connect_token="jeton")
+    assert place.rows(evidence_held) == []
+    assert place.ask(client, "library-card").json()["stored"] is False
+
+
 # --- grants ---------------------------------------------------------------------------------------------------------
 
 PLAIN = (
@@ -252,6 +287,14 @@ def test_the_preview_is_shown_for_what_only_its_grant_covers(opening: Opening, f
         shown = place.ask(client, "student-status", fields=fields, explicit_request=True)
         assert code(shown) == "preview_required", shown.text
     assert len(place.rows(evidence_recipients)) == 1
+
+
+def test_a_request_does_not_justify_another_procedure(place: Place) -> None:
+    client = place.house.client()
+    request = client.post("/v1/requests", json=record(7)).json()["id"]
+    answer = place.ask(client, request=request)
+    assert (answer.status_code, code(answer)) == (422, "unknown_request")
+    assert code(place.ask(client, request=request, procedure=None)) == "procedure_not_covered"
 
 
 def test_a_field_named_twice_is_no_question(place: Place) -> None:
@@ -424,6 +467,31 @@ def test_a_caller_who_left_before_the_answer_has_obtained_nothing(place: Place) 
         hub.exchanges.ask(client, said, left=left)
     assert [(line.act, line.outcome) for line in place.lines()] == [("exchange.failed", "caller_left")]
     assert place.rows(evidence_recipients) == place.rows(evidence_held) == []
+
+
+def test_a_caller_who_hangs_up_is_no_fault_of_the_hub(place: Place) -> None:
+    hung, go = threading.Event(), threading.Event()
+
+    class Waiting(Spring):
+        def ask(self, *_: Any, left: Any = None, **__: Any) -> Answered:
+            go.set()
+            assert left.wait(20)
+            hung.set()
+            raise CallerLeft
+
+    place.house.hub.exchanges.sources = Waiting()  # type: ignore[assignment]
+    client = place.house.client()
+    with structlog.testing.capture_logs() as logs:
+        with pytest.raises(httpx.ReadTimeout):
+            place.ask(httpx.Client(base_url=place.house.url, headers=client.headers, timeout=0.5))
+        assert go.is_set()
+        assert hung.wait(20)
+        until = time.monotonic() + 20
+        while not any(line.get("path") == "/v1/exchanges" for line in logs) and time.monotonic() < until:
+            threading.Event().wait(0.01)
+    (call,) = (line for line in logs if line.get("path") == "/v1/exchanges")
+    assert call["log_level"] == "info"
+    assert outcomes(place) == ["caller_left"]
 
 
 # --- marks and erasures that come in between ------------------------------------------------------------------------
