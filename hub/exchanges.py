@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -32,6 +33,7 @@ from hub.previews import Decision, Preview, Previews, StillOpen
 from hub.signing import Signer
 from hub.sources import Answered, SourceAway, SourceNeeds, Sources
 from hub.tables import evidence_recipients
+from hub.together import Together
 from schemas.errors import HubError, InvalidMessage, TryLater
 from schemas.event import now_text
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
@@ -42,6 +44,7 @@ QUESTION = "urn:unefois:record:exchange-question:v1"
 _TYP = "unefois-exchange+jwt"
 _RECEIVE = Insert(evidence_recipients)
 _SECONDS = 20.0  # for the sources of one exchange
+_READERS = 8  # exchanges that read at once; more would open a session of the database each, for a moment
 _REFUSALS = 100  # lines that the refused questions of one client may make in a minute
 _NOBODY = "nobody is known under this identity; this says nothing of any entitlement"
 
@@ -163,6 +166,11 @@ class Exchanges:
     signer: Signer
     issuer: str
     _refusals: _Refusals = field(default_factory=_Refusals)
+    _readers: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(_READERS))
+    _together: Together[tuple[_Exchange, Evidence]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._together = Together(self.ledger, self._hand_over)
 
     def ask(self, client: Client, said: Any, *, left: threading.Event | None = None) -> Answer:
         """One exchange. `said` is the record `exchange-question`; `left` is set when nobody waits any more.
@@ -222,9 +230,10 @@ class Exchanges:
                 no = self._no_more(tx, exchange)
                 exchange.code = no.code if no is not None else ""
                 evidence = Evidence(exchange.evidence, exchange.version, preview.body["values"])
-                self._note(tx, exchange, fingerprint="" if no else _fingerprint(evidence))
                 if no is None:
-                    self._receive(tx, exchange)
+                    self._hand_over(tx, [(exchange, evidence)])
+                else:
+                    self._note(tx, exchange)
         if no is not None:
             raise no
         return Answer(exchange_id, preview.body)
@@ -262,7 +271,7 @@ class Exchanges:
             raise InvalidMessage("this is not in the catalogue", pointer="/procedure", code="unknown_procedure")
         # The rate has its own transaction: inside of another, many questions would wait for each other in a circle.
         self._allow(exchange, self.ledger.now())
-        with self.ledger.reading() as tx:
+        with self._readers, self.ledger.reading() as tx:
             self._who(tx, exchange)
             held = self._stored(tx, exchange)
             question, natives = (None, {}) if held else self._question(tx, exchange)
@@ -274,14 +283,17 @@ class Exchanges:
         evidence = _minimised(evidence, exchange.fields)
         if left.is_set():
             raise CallerLeft
+        if question is None and not exchange.previewed:
+            answer = self._signed(exchange, evidence, obtained_at)
+            self._together.commit((exchange, evidence))
+            return answer
         with self.ledger.transaction() as tx:
             if question is not None:
                 self._still(tx, exchange)
             answer = self._signed(exchange, evidence, obtained_at)
             self._keep(tx, exchange, evidence, obtained_at, fresh=question is not None)
             if not exchange.previewed:
-                self._note(tx, exchange, fingerprint=_fingerprint(evidence))
-                self._receive(tx, exchange)
+                self._hand_over(tx, [(exchange, evidence)])
                 return answer
             exchange.code = PreviewRequired.code
             self._note(tx, exchange, step="preview")
@@ -503,30 +515,14 @@ class Exchanges:
     def _note(
         self, tx: Transaction, exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = ""
     ) -> None:
-        """In the journal of who asked, and of whose data it is when that is another and a grant leads there."""
-        grant, client = exchange.grant, exchange.client
-        act = "exchange.answered" if not exchange.code else "exchange.failed" if failed else "exchange.refused"
-        facts = {
-            "evidence": exchange.evidence, "version": exchange.version, "fields": list(exchange.fields),
-            "procedure": exchange.procedure, "request": exchange.request_id, "source": exchange.source,
-            "stored": exchange.stored, "role": exchange.asker["role"], "assurance": exchange.asker["assurance"],
-            "grant": grant.id if grant else None, "ground": grant.ground if grant else None,
-            "article": grant.article if grant else None, "code": exchange.code or None,
-            "of": exchange.tenant if exchange.tenant != client.tenant else None,
-        }  # fmt: skip
-        personal = {"agent": exchange.asker.get("agent"), "fingerprint": fingerprint or None}
-        entry = Entry(
-            id=str(uuid.uuid5(uuid.UUID(exchange.id), step)) if step else exchange.id, tenant=client.tenant,
-            kind="exchange", act=act, actor=client.origin.name, outcome=exchange.code or "answered",
-            citizen_id=exchange.citizen_id,
-            facts={name: fact for name, fact in facts.items() if fact is not None},
-            personal={name: fact for name, fact in personal.items() if fact is not None},
-        )  # fmt: skip
-        entries = [entry]
-        if exchange.tenant != client.tenant and grant is not None:
-            other = str(uuid.uuid5(uuid.UUID(entry.id), exchange.tenant))
-            entries.append(replace(entry, id=other, tenant=exchange.tenant))
-        self.journal.write(tx, *entries)
+        """In the journal of all whom it concerns."""
+        self.journal.write(tx, *_entries(exchange, fingerprint=fingerprint, failed=failed, step=step))
+
+    def _hand_over(self, tx: Transaction, some: Sequence[tuple[_Exchange, Evidence]]) -> None:
+        """Write down, of each, that it is answered and who receives it, by two statements for all."""
+        noted = [_entries(exchange, fingerprint=_fingerprint(evidence)) for exchange, evidence in some]
+        self.journal.write(tx, *chain.from_iterable(noted))
+        _RECEIVE.run(tx.sql, [_recipient(exchange, tx.now) for exchange, _ in some])
 
     def _keep(
         self, tx: Transaction, exchange: _Exchange, evidence: Evidence, obtained_at: float, *, fresh: bool
@@ -543,23 +539,50 @@ class Exchanges:
             until = obtained_at + granted.max_age.total_seconds()
             self.held.keep(tx, exchange.citizen_id, self._place(exchange), held, until=until)
 
-    def _receive(self, tx: Transaction, exchange: _Exchange) -> None:
-        """Who received what, for as long as a correction must reach them (RGPD art. 19)."""
-        assert exchange.grant is not None
-        _RECEIVE.run(tx.sql, [{
-            "exchange_id": exchange.id, "tenant": exchange.tenant, "citizen_id": exchange.citizen_id,
-            "client_tenant": exchange.client.tenant, "client_id": exchange.client.id, "type": exchange.evidence,
-            "version": exchange.version, "fields": " ".join(exchange.fields), "connection": exchange.source,
-            "procedure": exchange.procedure, "at": tx.now,
-            "until": tx.now + exchange.grant.retention_days * 86_400,
-        }])  # fmt: skip
-
     def _place(self, exchange: _Exchange) -> str:
         """Where a stored value of this exchange lies: it never serves another grant, procedure or question."""
         assert exchange.grant is not None
         asked = [exchange.tenant, exchange.grant.id, exchange.procedure, exchange.evidence, exchange.version,
                  exchange.parameters]  # fmt: skip
         return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _entries(exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = "") -> list[Entry]:
+    """Of who asked, and of whose data it is when that is another and a grant leads there."""
+    grant, client = exchange.grant, exchange.client
+    act = "exchange.answered" if not exchange.code else "exchange.failed" if failed else "exchange.refused"
+    facts = {
+        "evidence": exchange.evidence, "version": exchange.version, "fields": list(exchange.fields),
+        "procedure": exchange.procedure, "request": exchange.request_id, "source": exchange.source,
+        "stored": exchange.stored, "role": exchange.asker["role"], "assurance": exchange.asker["assurance"],
+        "grant": grant.id if grant else None, "ground": grant.ground if grant else None,
+        "article": grant.article if grant else None, "code": exchange.code or None,
+        "of": exchange.tenant if exchange.tenant != client.tenant else None,
+    }  # fmt: skip
+    personal = {"agent": exchange.asker.get("agent"), "fingerprint": fingerprint or None}
+    entry = Entry(
+        id=str(uuid.uuid5(uuid.UUID(exchange.id), step)) if step else exchange.id, tenant=client.tenant,
+        kind="exchange", act=act, actor=client.origin.name, outcome=exchange.code or "answered",
+        citizen_id=exchange.citizen_id,
+        facts={name: fact for name, fact in facts.items() if fact is not None},
+        personal={name: fact for name, fact in personal.items() if fact is not None},
+    )  # fmt: skip
+    entries = [entry]
+    if exchange.tenant != client.tenant and grant is not None:
+        other = str(uuid.uuid5(uuid.UUID(entry.id), exchange.tenant))
+        entries.append(replace(entry, id=other, tenant=exchange.tenant))
+    return entries
+
+
+def _recipient(exchange: _Exchange, now: float) -> dict[str, Any]:
+    """Who received what, for as long as a correction must reach them (RGPD art. 19)."""
+    assert exchange.grant is not None
+    return {
+        "exchange_id": exchange.id, "tenant": exchange.tenant, "citizen_id": exchange.citizen_id,
+        "client_tenant": exchange.client.tenant, "client_id": exchange.client.id, "type": exchange.evidence,
+        "version": exchange.version, "fields": " ".join(exchange.fields), "connection": exchange.source,
+        "procedure": exchange.procedure, "at": now, "until": now + exchange.grant.retention_days * 86_400,
+    }  # fmt: skip
 
 
 def _minimised(evidence: Evidence, fields: Sequence[str]) -> Evidence:

@@ -76,6 +76,11 @@ class PersonKeys:
             for citizen_id, sealed, context in items
         ]
 
+    def open_with(self, wrapped: bytes, item: Item) -> bytes:
+        """As `open`, by a caller who read `person_keys.wrapped` of the person together with what was sealed."""
+        citizen_id, sealed, context = item
+        return _decrypt(self._unwrap(citizen_id, wrapped), sealed, context)
+
     def destroy(self, tx: Transaction, citizen_id: str) -> bool:
         """Make all that was sealed for this person unreadable for ever, and refuse to seal more. False when it was so
         already."""
