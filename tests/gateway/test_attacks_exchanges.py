@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import sqlite3
 import threading
@@ -22,6 +23,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from bus.questions import CallerLeft
+from connectors.apiparticulier.twin import ApiParticulierTwin
 from hub.clients import find
 from hub.directory import Directory, Member
 from hub.grants import Grants
@@ -29,6 +31,7 @@ from hub.reviews import Decider, Reviews
 from hub.sources import Answered
 from hub.tables import citizen_links, citizens, evidence_held, evidence_recipients, exchange_previews, journal
 from schemas.exchange import Evidence, Question
+from schemas.secret import Secret
 from tests.gateway.conftest import OTHER, TENANT, Open, record
 from tests.gateway.test_exchanges import GRANTS, KNOWN, PERSON, STRANGER, Place, Spring, code, value
 from tests.support.services import Postgres
@@ -743,3 +746,99 @@ def test_what_a_source_gives_beyond_the_question_does_not_leave(place: Place, mo
     assert list(answer.json()["values"]) == ["quotient"]
     assert "Elsewhere" not in answer.text
     assert isinstance(Evidence("family-quotient", 1, said), Evidence)
+
+
+@pytest.mark.parametrize("fail", ["statement", "commit"])
+def test_in_a_crowd_whose_writes_fail_now_and_then_who_has_an_answer_has_a_line(place: Place, fail: str) -> None:
+    client = place.house.client()
+    names = (("Aubierge", "Solène"), ("Bellenoix", "Tancrède"), ("Cantecor", "Ysaline"), ("Desquerre", "Gaspard"))
+    who = [{**PERSON, "family_name": family, "given_names": [given]} for family, given in names]
+    for person in who:
+        place.ask(client, "library-card", citizen={"identity": person})
+    engine, turn = place.house.hub.ledger.engine, itertools.count()
+    real = engine.dialect.do_commit
+    before = {line.id for line in place.lines()}
+
+    def commit(connection: Any) -> None:
+        if fail == "commit" and next(turn) % 5 == 1:
+            raise sqlite3.OperationalError("away")
+        real(connection)
+
+    def statement(_c: Any, _cursor: Any, text: str, *_: Any) -> None:
+        if fail == "statement" and "evidence_recipients" in text and next(turn) % 5 == 1:
+            raise sqlite3.OperationalError("away")
+
+    def ask(number: int) -> httpx.Response:
+        return place.ask(client, "library-card", citizen={"identity": who[number % 4]})
+
+    hooks.listen(engine, "before_cursor_execute", statement)
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(40) as pool:
+        patch.setattr(engine.dialect, "do_commit", commit)
+        answers = list(pool.map(ask, range(120)))
+    hooks.remove(engine, "before_cursor_execute", statement)
+    assert {answer.status_code for answer in answers} == {200, 503}
+    answered = {line.id for line in place.lines() if line.act == "exchange.answered"} - before
+    assert answered == {answer.json()["id"] for answer in answers if answer.status_code == 200}
+    assert answered | before == {row.exchange_id for row in place.rows(evidence_recipients)}
+
+
+def test_in_a_crowd_one_who_is_erased_takes_nothing_from_the_others(place: Place) -> None:
+    client = place.house.client()
+    place.ask(client, "library-card")
+    place.ask(client, "library-card", citizen={"identity": STRANGER})
+    hub = place.house.hub
+    real = hub.exchanges._signed
+
+    def signed(exchange: Any, *more: Any) -> Any:
+        if exchange.stored and exchange.said["citizen"]["identity"] == STRANGER:
+            with hub.ledger.transaction() as tx:
+                hub.keys.destroy(tx, exchange.citizen_id)
+        return real(exchange, *more)
+
+    def ask(number: int) -> httpx.Response:
+        return place.ask(client, "library-card", citizen={"identity": STRANGER if number % 3 == 2 else PERSON})
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(12) as pool:
+        patch.setattr(type(hub.exchanges), "_signed", lambda _, *more: signed(*more))
+        answers = list(pool.map(ask, range(30)))
+    for number, answer in enumerate(answers):
+        assert answer.status_code in ({404} if number % 3 == 2 else {200}), answer.text
+    answered = {line.id for line in place.lines() if line.act == "exchange.answered"}
+    assert {answer.json()["id"] for answer in answers if answer.status_code == 200} <= answered
+
+
+MISBEHAVIOURS = ("drop", "half", "html", "garbage", "empty", "inside", "500", "401", "429", "404", "late")
+
+
+def test_whatever_the_api_particulier_does_nothing_of_the_citizen_is_in_logs_or_refusals(
+    open_house: Open, tmp_path: Path
+) -> None:
+    secret = "jeton-de-soixante-secondes"
+    with ApiParticulierTwin() as twin:
+        settings = {"base_url": twin.url, "token": Secret(twin.token), "timeout_seconds": 1}
+        connection = {"label": "API Particulier", "connector": "apiparticulier", "settings": settings}
+        folder = tmp_path / "grants"
+        folder.mkdir()
+        (folder / "town.toml").write_text(GRANTS, encoding="utf-8")
+        house = open_house({"caf": connection}, grants_dir=str(folder))
+        house.hub.start_workers()
+        place, client = Place(house, Spring()), house.client()
+        texts: list[str] = []
+        with structlog.testing.capture_logs() as logs:
+            assert place.ask(client).status_code == 200
+            for kind in MISBEHAVIOURS:
+                for more in ({}, {"france_connect_token": secret}):
+                    twin.misbehave(kind)
+                    answer = place.ask(client, **more)
+                    twin.behave()
+                    if answer.status_code != 200:
+                        texts.append(answer.text)
+                    else:
+                        assert answer.json()["values"]
+                    with house.hub.ledger.transaction() as tx:
+                        tx.resume(f"{TENANT}.caf")
+        texts += [json.dumps(logs), client.get("/metrics").text]
+    assert len(texts) > 5
+    for word in ("Corvisart", "CORVISART", "Maëlle", secret, twin.token, "1987-03-09"):
+        assert not any(word in text for text in texts), word
+    assert len(place.lines()) == 1 + 2 * len(MISBEHAVIOURS)
