@@ -81,8 +81,8 @@ citizen_links = Table(
 )  # fmt: skip
 
 # What is known of a field of a citizen, as digests. One row, whose own digest is empty, says what is known now and what
-# each said last: {"": [digest, time, system, quality, date], who: [digest, time]}; one for each value that was delivered:
-# {to whom: time}.
+# each said last: {"": [digest, time, system, quality, date], who: [digest, time]}; one for each value that was
+# delivered: {to whom: time}.
 citizen_values = Table(
     "citizen_values", metadata,
     Column("citizen_id", String(36), primary_key=True),
