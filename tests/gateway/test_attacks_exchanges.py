@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -367,7 +366,7 @@ def failing(place: Place, number: int, seen: list[str]) -> Iterator[None]:
     def commit(connection: Any) -> None:
         seen.append("COMMIT")
         if len(seen) - 1 == number:
-            raise sqlite3.OperationalError("away")
+            raise engine.dialect.loaded_dbapi.OperationalError("away")
         real(connection)
 
     real = engine.dialect.do_commit
@@ -382,9 +381,12 @@ TABLES = (citizens, citizen_links, evidence_held, evidence_recipients, exchange_
 ROADS = {"stored": ("library-card", {}), "previewed": ("student-status", {"explicit_request": True})}
 
 
+@pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize("road", ROADS)
-def test_whatever_write_fails_nothing_leaves_and_nothing_is_half_there(opening: Opening, road: str) -> None:
-    place = opening()
+def test_whatever_write_fails_nothing_leaves_and_nothing_is_half_there(
+    opening: Opening, road: str, database: str
+) -> None:
+    place = opening(database)
     evidence, more = ROADS[road]
     client = place.house.client()
     place.ask(client)  # the rate, the key of the tenant
@@ -409,7 +411,9 @@ def test_whatever_write_fails_nothing_leaves_and_nothing_is_half_there(opening: 
     assert len(place.lines()) == lines + 1
 
 
-def test_whatever_write_of_a_collection_fails_it_can_be_collected_later(place: Place) -> None:
+@pytest.mark.parametrize("database", DATABASES)
+def test_whatever_write_of_a_collection_fails_it_can_be_collected_later(opening: Opening, database: str) -> None:
+    place = opening(database)
     client = place.house.client()
     exchange, path = preview(place, client)
     place.house.anonymous().post(path, data={"decision": "used"})
@@ -748,8 +752,12 @@ def test_what_a_source_gives_beyond_the_question_does_not_leave(place: Place, mo
     assert isinstance(Evidence("family-quotient", 1, said), Evidence)
 
 
+@pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize("fail", ["statement", "commit"])
-def test_in_a_crowd_whose_writes_fail_now_and_then_who_has_an_answer_has_a_line(place: Place, fail: str) -> None:
+def test_in_a_crowd_whose_writes_fail_now_and_then_who_has_an_answer_has_a_line(
+    opening: Opening, fail: str, database: str
+) -> None:
+    place = opening(database)
     client = place.house.client()
     names = (("Aubierge", "Solène"), ("Bellenoix", "Tancrède"), ("Cantecor", "Ysaline"), ("Desquerre", "Gaspard"))
     who = [{**PERSON, "family_name": family, "given_names": [given]} for family, given in names]
@@ -761,12 +769,12 @@ def test_in_a_crowd_whose_writes_fail_now_and_then_who_has_an_answer_has_a_line(
 
     def commit(connection: Any) -> None:
         if fail == "commit" and next(turn) % 5 == 1:
-            raise sqlite3.OperationalError("away")
+            raise engine.dialect.loaded_dbapi.OperationalError("away")
         real(connection)
 
     def statement(_c: Any, _cursor: Any, text: str, *_: Any) -> None:
         if fail == "statement" and "evidence_recipients" in text and next(turn) % 5 == 1:
-            raise sqlite3.OperationalError("away")
+            raise engine.dialect.loaded_dbapi.OperationalError("away")
 
     def ask(number: int) -> httpx.Response:
         return place.ask(client, "library-card", citizen={"identity": who[number % 4]})
