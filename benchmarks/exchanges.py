@@ -64,7 +64,7 @@ Marks = tuple[float, float]  # when a question was due, and when it was answered
 
 @dataclass(slots=True)
 class Turn:
-    """What one turn of load gave. `processor`: ms of each process per question."""
+    """What one turn of load gave. `rate`: a second; `processor`: ms of each process per question."""
 
     marks: list[Marks]
     rate: float
@@ -76,7 +76,9 @@ class Turn:
 
 
 @dataclass(slots=True)
-class _Rounds:
+class Rounds:
+    """The turns of each case, one for each round."""
+
     turns: dict[str, list[Turn]] = field(default_factory=dict)
 
     def add(self, name: str, turn: Turn) -> None:
@@ -116,7 +118,7 @@ class _Source:
 def exchanges(run: Run, rounds: int, people: int = PEOPLE, rate: float = RATE) -> Figure:
     """Latency, processor time and the most that goes through, of exchanges that are answered from a stored value."""
     with _setting(run, people) as setting:
-        found, near, away = _Rounds(), list[Marks](), list[Marks]()
+        found, near, away = Rounds(), list[Marks](), list[Marks]()
         setting.turn("hub", seconds=2.0, rate=rate)  # the first calls fill caches
         setting.turn("bare", seconds=2.0, rate=rate)
         for _ in range(rounds):
@@ -284,8 +286,8 @@ def _filled(hub: HubUnderTest, people: int) -> str:
         asked = []
         for identity in population(people * 2).people:
             with contextlib.suppress(AmbiguousIdentity):  # a twin
-                opened.exchanges.ask(portal, _question(identity))
-                asked.append(_question(identity))
+                opened.exchanges.ask(portal, exchange_question(identity))
+                asked.append(exchange_question(identity))
             if len(asked) == people:
                 break
     finally:
@@ -297,7 +299,7 @@ def _filled(hub: HubUnderTest, people: int) -> str:
     return secret
 
 
-def _question(identity: Mapping[str, Any]) -> dict[str, Any]:
+def exchange_question(identity: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "evidence": "library-card", "fields": ["card_number", "category"], "citizen": {"identity": identity},
         "procedure": _PROCEDURE, "asker": {"role": "beneficiary", "assurance": "eidas2"},

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 from benchmarks import page, report
+from benchmarks.exchanges import Rounds, Turn, exchange_question, percentiles
 from benchmarks.hub import summed_statements
 from benchmarks.peers.common import SUBSCRIBERS, Tally, event, message, sent_at, tallied
+from benchmarks.population import population
+from benchmarks.processes import PEERS, CaseFailed, call
 from benchmarks.profiling import summed
+from gateway.server import serve_in_thread
+from hub.exchanges import QUESTION
 from schemas.event import Event
 from schemas.registry import Registry
 
@@ -62,6 +69,55 @@ def test_the_page_is_what_was_recorded() -> None:
     written = (Path(__file__).parents[1] / "docs" / "performance.md").read_text(encoding="utf-8")
 
     assert written == page.page(kept)
+
+
+def turn(*milliseconds: float) -> Turn:
+    marks = [(1000.0, 1000.0 + ms / 1000) for ms in milliseconds]
+    return Turn(marks, float(len(marks)), {"gateway": milliseconds[0]})
+
+
+def test_exchanges_are_compared_with_the_bare_route_of_the_same_round() -> None:
+    rounds = Rounds()
+    for slowness in (1.0, 4.0, 2.0):  # a noisy machine slows both
+        rounds.add("bare", turn(*[slowness] * 30))
+        rounds.add("sealed", turn(*[slowness * 5] * 30))
+
+    assert rounds.against("sealed", "bare") == {"p50": 5.0, "p95": 5.0, "p99": 5.0}
+    assert rounds.latency("sealed")["p95"] == 10.0
+    assert rounds.processor("sealed") == {"gateway": 10.0}
+
+
+def test_too_few_answers_give_no_percentile() -> None:
+    with pytest.raises(CaseFailed, match="only 3 answers"):
+        percentiles([0.1, 0.2, 0.3])
+
+
+def test_an_exchange_that_is_measured_breaks_no_rule() -> None:
+    question = exchange_question(population(10).people[3])
+
+    assert Registry.load().schema_set.accepts(QUESTION, question)
+
+
+def test_the_load_answers_for_each_question_that_was_due(tmp_path: Path) -> None:
+    bodies, record = tmp_path / "bodies", tmp_path / "record"
+    bodies.write_text("/one\n/two")
+    with serve_in_thread(_answering()) as serving:
+        script: list[str | Path] = [sys.executable, PEERS / "with_exchanges.py"]
+        script += ["--url", serving.url, "--bodies", bodies, "--record", record, "--clients", "4", "--seconds", "0.3"]
+        paced = call("clients", [*script, "--rate", "50"], 60)
+        closed = call("clients", script, 60)
+
+    assert (paced["sent"], paced["refused"], paced["lost"]) == (paced["asked"], 0, 0)
+    assert 10 <= paced["sent"] <= 16
+    assert closed["sent"] == closed["asked"] >= 4
+    assert len(json.loads(record.read_text())) == closed["sent"]
+
+
+def _answering() -> FastAPI:
+    app = FastAPI()
+    for path in ("/one", "/two"):
+        app.get(path)(lambda: {"said": "x"})
+    return app
 
 
 def test_statements_that_differ_in_how_many_values_they_list_are_one() -> None:
