@@ -175,8 +175,8 @@ def _journal(found: Recorded) -> str:
         f"## The journal\n\n{found['lines']:,} lines ({found['megabytes']:,} MB, {found['segments']:,} seals) verify in"
         f" {found['verify_seconds']:g} s (asked: less than 60); their export takes {found['export_seconds']:g} s. One"
         f" changed letter was found. Alone a line takes {found['write_alone_processor_microseconds']:g} µs of processor"
-        f" to write, {found['write_microseconds_a_line']:g} µs in company, and {found['seal_microseconds_a_line']:g} µs to"
-        " seal.\n"
+        f" to write, {found['write_microseconds_a_line']:g} µs in company, and"
+        f" {found['seal_microseconds_a_line']:g} µs to seal.\n"
     )
 
 
