@@ -35,6 +35,7 @@ _NOT = {
     "evidence_withheld": ("vos données sont protégées", "your data are protected"),
 }
 _OTHERWISE = ("l'habilitation ne le permet pas", "the grant does not allow it")
+_FAILED = ("la demande n'a pas abouti", "the request came to nothing")
 _CHANGES = {"corrected": ("corrigé", "corrected"), "erased": ("effacé", "erased")}
 _OPERATOR = ("Un opérateur de la plateforme", "An operator of the hub")
 _READ = ("a consulté vos données", "looked at your data")
@@ -105,7 +106,7 @@ def _exchange(known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
             f"{who} a obtenu {by_french} : {what_french}, pour la démarche « {label} » (fondement : {ground}).",
             f"{who} obtained {by_english}: {what_english}, for the procedure “{label}” (ground: {ground}).",
         )
-    why_french, why_english = _NOT.get(entry.outcome, _OTHERWISE)
+    why_french, why_english = _NOT.get(entry.outcome, _FAILED if entry.act == "exchange.failed" else _OTHERWISE)
     return (
         f"{who} a demandé {by_french} : {what_french}, pour la démarche « {label} » ; sans suite : {why_french}.",
         f"{who} asked {by_english}: {what_english}, for the procedure “{label}”, and obtained nothing: {why_english}.",

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import anyio
 import orjson
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -59,10 +60,8 @@ async def collect(request: Request, exchange_id: str, caller: Asker) -> Response
     services: Services = request.app.state.services
     if not _ID.fullmatch(exchange_id):
         raise Problem("not_found")
-    limiter: anyio.CapacityLimiter = request.app.state.exchanging
-    return _json(
-        await anyio.to_thread.run_sync(services.exchanges.collect, caller.client, exchange_id, limiter=limiter)
-    )
+    # No source is asked: it does not wait behind those who ask one.
+    return _json(await run_in_threadpool(services.exchanges.collect, caller.client, exchange_id))
 
 
 @router.get(
