@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import openapi, problems
@@ -20,15 +22,16 @@ from hub.services import Services
 
 
 class Gateway(FastAPI):
-    """`quick` takes the calls of the busiest route before the layers of FastAPI do; None sends them through these."""
+    """`quick` takes what is posted to the busiest paths before the layers of FastAPI do; without it, these do."""
 
-    quick: ASGIApp | None = None
+    quick: Mapping[str, ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        busiest = scope["type"] == "http" and scope["path"] == events.route.path and scope["method"] == "POST"
-        if busiest and self.quick is not None:
+        posted = scope["type"] == "http" and scope["method"] == "POST"
+        quick = self.quick.get(scope["path"]) if posted and self.quick else None
+        if quick is not None:
             scope["app"] = self
-            await self.quick(scope, receive, send)
+            await quick(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -54,7 +57,10 @@ def create_app(services: Services) -> Gateway:
     problems.install(app)
     tls = services.settings.public_url.startswith("https://")
     app.add_middleware(Entry, budget=app.state.budget, tls=tls)
-    app.quick = Entry(Quick(app.state.access, events.route), app.state.budget, tls)
+    asking = next(route for route in exchanges.router.routes if isinstance(route, APIRoute))
+    app.quick = {
+        route.path: Entry(Quick(app.state.access, route), app.state.budget, tls) for route in (events.route, asking)
+    }
     guard_all(app)
     _describe(app, services)
     return app
