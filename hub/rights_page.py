@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hub.settings import Retention
 from hub.timeline import STATUS
+from hub.words import plain, word
 from schemas.registry import Registry
 
 _PAGES = Path(__file__).with_name("pages")
-_PARIS = ZoneInfo("Europe/Paris")
-_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\S*")
-_DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _SECTIONS = (
     ("vous", "Vous"), ("liens", "Vos identifiants dans les logiciels"), ("demandes", "Vos demandes"),
     ("documents", "Documents nommés"), ("evenements", "Ce qui a été transmis sur vous"),
@@ -37,30 +32,6 @@ _STATES = {
     "started": "remise en cours", "waiting": "nouvel essai prévu", "parked": "un opérateur doit agir",
     "delivered": "remis", "refused": "refusé par le service", "skipped": "non remis",
     "superseded": "remplacé par plus récent",
-}  # fmt: skip
-_WORDS = {
-    "adults": "adultes", "address": "adresse", "beneficiaries": "bénéficiaires",
-    "birthcountry": "pays de naissance (code)",
-    "birthdate": "date de naissance", "birthplace": "commune de naissance (code)", "change": "changement",
-    "children": "enfants", "children_count": "nombre d’enfants", "citizen": "personne", "city": "commune",
-    "confidential": "confidentiel", "date": "date", "document": "document", "documents": "documents",
-    "effective": "date d’effet", "effective_on": "date d’effet", "email": "courriel", "evidence": "justificatif",
-    "family_name": "nom de naissance", "fields": "champs", "form": "formulaire", "gender": "sexe",
-    "given_names": "prénoms", "household": "foyer", "house_number": "numéro", "id": "identifiant",
-    "identity": "identité", "intake": "voie de dépôt", "kind": "nature", "label": "libellé", "masked": "masqué",
-    "media_type": "format", "new_references": "nouvelles références", "sha256": "empreinte",
-    "month": "mois", "name": "nom", "native": "état dans le logiciel", "new_address": "nouvelle adresse",
-    "old_address": "ancienne adresse", "phase": "étape", "phone": "téléphone", "postal_code": "code postal",
-    "preferred_name": "nom d’usage", "procedure": "démarche", "quality": "qualité", "quotient": "quotient familial",
-    "reason": "motif", "references": "références", "representative": "représentant", "request": "demande",
-    "requester": "demandeur", "size": "taille", "source": "source", "status": "état", "street": "voie",
-    "subject": "objet", "submitted_at": "déposée le", "system": "logiciel", "template": "modèle", "text": "texte",
-    "to": "destinataire", "valid_until": "valable jusqu’au", "value": "valeur", "version": "version",
-}  # fmt: skip
-_PLAIN = {
-    "female": "féminin", "male": "masculin", "declared": "déclarée", "verified": "vérifiée",
-    "authoritative": "fait autorité", "corrected": "corrigé", "erased": "effacé", "online": "en ligne",
-    "desk": "au guichet", "mail": "par courrier",
 }  # fmt: skip
 _ASKED = {"person": "s’agit-il de la même personne ?", "value": "quelle valeur retenir ?"}
 _DECIDED = {
@@ -83,7 +54,7 @@ def page(told: Mapping[str, Any], registry: Registry, retention: Retention) -> s
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "word": lambda name: _WORDS.get(name, str(name).replace("_", " ")), "plain": _plain, "evidence": evidence,
+        "word": word, "plain": plain, "evidence": evidence,
         "event": lambda kind: _EVENTS.get(kind, kind), "state": lambda state: _STATES.get(state, state),
         "status": lambda status: STATUS.get(status, status),
     }  # fmt: skip
@@ -107,7 +78,7 @@ def _rows(told: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]]:
         ],
         "values": [_value(one) for one in told["values"]],
         "recipients": [
-            [one["at"], one["client"], evidence(one["evidence"]), [_word(name) for name in one["fields"]],
+            [one["at"], one["client"], evidence(one["evidence"]), [word(name) for name in one["fields"]],
              one["procedure"], one["kept_until"]]
             for one in told["recipients"]
         ],
@@ -121,19 +92,5 @@ def _rows(told: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]]:
 
 def _value(one: Mapping[str, Any]) -> list[Any]:
     if "said" in one:
-        return [_word(one["field"]), "dernière valeur connue (empreinte)", one["said"] or "personne"]
-    return [_word(one["field"]), f"valeur remise (empreinte {one['digest'][:12]}…)", one["delivered"] or "personne"]
-
-
-def _word(name: str) -> str:
-    return _WORDS.get(name, name.replace("_", " "))
-
-
-def _plain(value: Any) -> str:
-    """Dates as people write them, in Paris time; the words of schemas in French."""
-    text = str(value)
-    if _MOMENT.fullmatch(text):
-        return datetime.fromisoformat(text).astimezone(_PARIS).strftime("%d/%m/%Y à %H h %M")
-    if day := _DAY.fullmatch(text):
-        return f"{day[3]}/{day[2]}/{day[1]}"
-    return _PLAIN.get(text, text)
+        return [word(one["field"]), "dernière valeur connue (empreinte)", one["said"] or "personne"]
+    return [word(one["field"]), f"valeur remise (empreinte {one['digest'][:12]}…)", one["delivered"] or "personne"]
