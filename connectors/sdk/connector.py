@@ -69,8 +69,8 @@ class Reply:
 class Connector:
     """The code that speaks one package's wire format.
 
-    Override what the package can do: `poll`, `receive`, `prepare` + `send`, `look_up`, `answer`, `probe`. Methods may be
-    called from several threads (at most `concurrency` of the manifest), never twice at once for one order key. They
+    Override what the package can do: `poll`, `receive`, `prepare` + `send`, `look_up`, `answer`, `probe`. Methods may
+    be called from several threads (at most `concurrency` of the manifest), never twice at once for one order key. They
     raise: `TryLater` (surely nothing happened), `Unknown` (cannot tell), `Refused` (final no), `AccessDenied` (pause
     me).
     """
