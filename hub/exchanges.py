@@ -25,7 +25,7 @@ from hub.accept import Acceptance
 from hub.clients import Client, find
 from hub.directory import Directory
 from hub.evidence import Held, HeldEvidence
-from hub.grants import Ask, Grant, Granted, Grants, NotAllowed, Rates
+from hub.grants import GROUNDS, Ask, Grant, Granted, Grants, NotAllowed, Rates
 from hub.journal import Entry, Journal, JournalConflict
 from hub.keys import KeyDestroyed
 from hub.people import People
@@ -446,8 +446,9 @@ class Exchanges:
         sources = sorted({str(value["source"]) for value in evidence.values.values()})
         what = ", ".join(labels[name] for name in exchange.fields if name in evidence.values) or "aucune donnée"
         return (
-            f"Pour la démarche « {procedure} », votre administration a obtenu directement auprès de "
-            f"{', '.join(sources) or exchange.source} : {what}. Fondement : {exchange.grant.ground}. "
+            f"Pour la démarche « {procedure} », {self.directory.tenants[exchange.client.tenant].label} a obtenu "
+            f"directement auprès de {', '.join(sources) or exchange.source} : {what}. "
+            f"Fondement : {GROUNDS[exchange.grant.ground].text}. "
             "Vous pouvez demander l'accès à ces données et leur rectification."
         )
 

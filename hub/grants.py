@@ -46,12 +46,17 @@ _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 @dataclass(frozen=True, slots=True)
 class Ground:
     """A text that lets data pass. `explicit_request`, `preview`: whether it asks for them; `same_controller`: whether
-    it is for what stays inside one tenant. `label`: for people, in French."""
+    it is for what stays inside one tenant. `label`: for people, in French: the text, a colon, what it is for."""
 
     explicit_request: bool
     preview: bool
     same_controller: bool
     label: str
+
+    @property
+    def text(self) -> str:
+        """The text alone, in full words."""
+        return self.label.partition(" : ")[0].replace("CRPA", "code des relations entre le public et l'administration")
 
 
 GROUNDS: Mapping[str, Ground] = MappingProxyType(

@@ -439,6 +439,16 @@ _WORDS: Mapping[type[HubError], str] = {
     SourceFault: "the source answered what it does not say that it answers",
     TryLater: "the source is away",
 }
+
+
+class Declined(Refused):
+    """The source does not take the question. The caller, who can mend it, is told the source's code under `reason`."""
+
+    def __init__(self, message: str, native: str) -> None:
+        super().__init__(message, native=native)
+        self.told = {"reason": native}
+
+
 _KINDS: Mapping[str, type[HubError]] = {kind.code: kind for kind in _WORDS}
 
 
@@ -456,7 +466,7 @@ def _error(code: object, after: object, native: object) -> HubError:
     if kind is NotMatched:
         return NotMatched(_WORDS[kind], native=str(native or ""))
     if kind is Refused:
-        return Refused(_WORDS[kind], native=str(native or ""))
+        return Declined(_WORDS[kind], str(native)) if native else Refused(_WORDS[kind])
     if kind is TryLater:
         return TryLater(_WORDS[kind], after=float(after) if isinstance(after, int | float) else None)
     return kind(_WORDS[kind])

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from bus.ledger import Transaction
 from hub.clients import Client, find
 from hub.directory import Directory
+from hub.grants import GROUNDS
 from hub.journal import Entry, Journal, Line
 from hub.people import People
 from schemas.event import now_text
@@ -101,7 +102,7 @@ def _exchange(known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
     by_french, by_english = _FOR[str(facts["role"])]
     what_french, what_english = _what(known.registry, kind, version, facts.get("fields", ()))
     if entry.act == "exchange.answered":
-        ground = facts.get("ground", "")
+        ground = GROUNDS[facts["ground"]].text if facts.get("ground") in GROUNDS else facts.get("ground", "")
         return (
             f"{who} a obtenu {by_french} : {what_french}, pour la démarche « {label} » (fondement : {ground}).",
             f"{who} obtained {by_english}: {what_english}, for the procedure “{label}” (ground: {ground}).",

@@ -173,7 +173,8 @@ def test_a_portal_gets_the_granted_fields_and_no_other(place: Place) -> None:
     assert sorted(body["values"]) == sorted(FIELDS)
     assert body["values"]["quotient"]["value"] == 815
     assert (body["ground"], body["article"], body["missing"]) == ("L114-8 I", "6.1.e", [])
-    assert "CNAF" in body["information"]
+    assert "Ville de Saint-Aubin a obtenu directement auprès de CNAF" in body["information"]
+    assert "code des relations entre le public et l'administration, article L. 114-8, I." in body["information"]
     assert place.spring.asked[0].fields == ("quotient", "month", "children_count")
 
 

@@ -22,10 +22,11 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.questions import CallerLeft, Questions, Unanswered
 from bus.rabbitmq import RabbitBus
+from gateway.problems import problem_of
 from hub.cipher import TransitSeal
 from hub.demo.world import toml
 from hub.settings import HubSettings, Tenant, faults, load
-from hub.sources import Answered, NoSource, Source, SourceAway, SourceFault, SourceNeeds, Sources
+from hub.sources import Answered, Declined, NoSource, Source, SourceAway, SourceFault, SourceNeeds, Sources
 from hub.wiring import Hub, installed, open_hub
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.exchange import AmbiguousIdentity, AuthorisationExpired, Evidence, NotMatched, Question
@@ -202,6 +203,14 @@ def test_a_source_answers_with_what_was_asked_and_no_more(world: World) -> None:
     assert (asked.identity, asked.fields, asked.procedure) == (SORBIER, QUESTION.fields, QUESTION.procedure)
     assert 0 < asked.seconds <= 5
     assert world.counts.outcomes == [("koha", "answered")]
+
+
+def test_a_caller_is_told_the_code_with_which_a_source_does_not_take_a_question(world: World) -> None:
+    world.add("koha", Package(Refused("Il manque la commune de SORBIER", native="identity_without_birthplace")))
+
+    problem = problem_of(world.refused(Declined))
+
+    assert (problem.code, problem.more) == ("refused", {"reason": "identity_without_birthplace"})
 
 
 @pytest.mark.parametrize(
