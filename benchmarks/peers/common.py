@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def event(number: int, subjects: int = SUBJECTS, *, at: int = 0) -> dict[str, An
             "citizen": {
                 "identity": {
                     "family_name": f"Corvisart-{_letters(subject)}", "given_names": ["Maëlle", "Odette"],
-                    "gender": "female", "birthdate": "1987-03-09", "birthplace": "2A004", "birthcountry": "99100",
+                    "gender": "female", "birthdate": _birthdate(subject), "birthplace": "2A004",
+                    "birthcountry": "99100",
                 },
                 "references": [{"system": "bench", "id": f"abonnement-{subject}"}],
             },
@@ -66,6 +68,11 @@ def message(number: int, subjects: int = SUBJECTS, *, at: int = 0) -> bytes:
 def sent_at(event_id: str) -> float:
     """When the event of this id was sent, in seconds since 1970; its sender wrote it into the id."""
     return int(event_id.rpartition("-")[2]) / 1e9
+
+
+def _birthdate(number: int) -> str:
+    """Each subject has a day of their own: people who are all alike are a question to the hub, and cost as much."""
+    return (date(1930, 1, 1) + timedelta(days=number % 30_000)).isoformat()
 
 
 def _letters(number: int) -> str:
