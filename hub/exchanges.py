@@ -16,10 +16,12 @@ from itertools import chain
 from typing import Any
 
 import orjson
+from sqlalchemy import select
 
 from bus.ledger import Ledger, Transaction
 from bus.questions import CallerLeft
 from bus.sql import Insert
+from bus.tables import events
 from hub import requests as timelines
 from hub.accept import Acceptance
 from hub.clients import Client, find
@@ -274,6 +276,7 @@ class Exchanges:
         with self._readers, self.ledger.reading() as tx:
             self._who(tx, exchange)
             held = self._stored(tx, exchange)
+            began = 0 if held else tx.last_seq()
             question, natives = (None, {}) if held else self._question(tx, exchange)
         evidence, obtained_at = (held.evidence, held.at) if held else (None, 0.0)
         if question is not None:
@@ -289,6 +292,7 @@ class Exchanges:
             return answer
         with self.ledger.transaction() as tx:
             if question is not None:
+                _unchanged(tx, exchange.tenant, began)
                 self._still(tx, exchange)
             answer = self._signed(exchange, evidence, obtained_at)
             self._keep(tx, exchange, evidence, obtained_at, fresh=question is not None)
@@ -584,6 +588,14 @@ def _recipient(exchange: _Exchange, now: float) -> dict[str, Any]:
         "version": exchange.version, "fields": " ".join(exchange.fields), "connection": exchange.source,
         "procedure": exchange.procedure, "at": now, "until": now + exchange.grant.retention_days * 86_400,
     }  # fmt: skip
+
+
+def _unchanged(tx: Transaction, tenant: str, began: int) -> None:
+    """A change that a source told while we asked finds no recipient yet, and what we got may be from before it."""
+    tx.hold_door()  # one that is being accepted is seen here, or sees us
+    told = (events.c.seq > began, events.c.type == "evidence.changed", events.c.tenant == tenant)
+    if tx.sql.execute(select(events.c.seq).where(*told).limit(1)).first() is not None:
+        raise TryLater("a source changed something meanwhile: ask again", after=1)
 
 
 def _minimised(evidence: Evidence, fields: Sequence[str]) -> Evidence:

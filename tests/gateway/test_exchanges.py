@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from joserfc import jws
 from joserfc.jwk import OKPKey
 from sqlalchemy import select
 
+from hub.accept import Origin
 from hub.sources import Answered, SourceAway
 from hub.tables import citizens, evidence_held, evidence_recipients, journal
 from schemas.errors import HubError
+from schemas.event import Event
 from schemas.exchange import Evidence, NotMatched, Question
 from tests.gateway.conftest import OTHER, TENANT, House, Open
 
@@ -122,10 +124,12 @@ class Spring:
     asked: list[Question] = field(default_factory=list)
     fault: HubError | None = None
     tenants: list[str] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None
 
     def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> Answered:
         self.tenants.append(tenant)
         self.asked.append(question)
+        self.meanwhile()
         if self.fault is not None:
             raise self.fault
         return Answered(Evidence(question.evidence, 1, KNOWN[question.evidence]), f"{tenant}.source", OBTAINED)
@@ -461,3 +465,17 @@ def test_the_quick_way_to_ask_answers_as_the_declared_route_does(place: Place) -
 
     assert quick == told()
     assert [status for status, *_ in quick] == [200, 403, 422, 401, 403, 400, 415, 413, 405]
+
+
+def test_a_change_that_comes_while_the_source_is_asked_is_not_missed(place: Place) -> None:
+    hub = place.house.hub
+    origin = Origin(f"{TENANT}.source", TENANT, frozenset({"evidence.changed"}), (f"/{TENANT}/source",))
+    said = {"citizen": {"identity": PERSON}, "evidence": "family-quotient", "version": 1, "change": "corrected",
+            "effective": "2026-11-01"}  # fmt: skip
+    told = Event("evidence.changed", f"/{TENANT}/source", said, id="changed-1")
+    place.spring.meanwhile = lambda: hub.acceptance.submit(hub.ledger, origin, [told])
+    answer = place.ask(place.house.client())
+    assert (answer.status_code, code(answer)) == (503, "try_later")
+    assert place.rows(evidence_recipients) == []
+    place.spring.meanwhile = lambda: None
+    assert place.ask(place.house.client()).status_code == 200
