@@ -292,8 +292,7 @@ class Exchanges:
             return answer
         with self.ledger.transaction() as tx:
             if question is not None:
-                _unchanged(tx, exchange.tenant, began)
-                self._still(tx, exchange)
+                self._still(tx, exchange, began)
             answer = self._signed(exchange, evidence, obtained_at)
             self._keep(tx, exchange, evidence, obtained_at, fresh=question is not None)
             if not exchange.previewed:
@@ -314,13 +313,7 @@ class Exchanges:
         exchange.procedure = request.procedure
 
     def _allow(self, exchange: _Exchange, now: float) -> None:
-        said, asker = exchange.said, exchange.asker
-        ask = Ask(
-            client=exchange.client.id, tenant=exchange.client.tenant, of_tenant=exchange.tenant,
-            evidence=exchange.evidence, version=exchange.version, fields=tuple(said.get("fields", ())),
-            procedure=exchange.procedure, asker=asker["role"], assurance=asker["assurance"],
-            explicit_request=bool(said.get("explicit_request", False)), preview_shown=False,
-        )  # fmt: skip
+        ask = _ask(exchange, exchange.said.get("fields", ()))
         try:
             exchange.grant, exchange.granted, exchange.fields = self.grants.decide(ask, now)
         except NotAllowed as error:
@@ -357,15 +350,19 @@ class Exchanges:
         members = self.directory.members.values()
         return tenant != client.tenant and any((m.tenant, m.system) == (tenant, client.id) for m in members)
 
-    def _still(self, tx: Transaction, exchange: _Exchange) -> None:
-        """While the source was asked, somebody may have been marked, erased, merged, or become known."""
+    def _still(self, tx: Transaction, exchange: _Exchange, began: int) -> None:
+        """While the source was asked, somebody may have been marked, erased, merged, or become known; or a source told
+        of a change, which finds no recipient yet, and what we got may be from before it."""
+        tx.hold_door()  # what is being accepted is seen here, or sees us
+        told = (events.c.seq > began, events.c.type == "evidence.changed", events.c.tenant == exchange.tenant)
+        if tx.sql.execute(select(events.c.seq).where(*told).limit(1)).first() is not None:
+            raise TryLater("a source changed something meanwhile: ask again", after=1.0)
         asked = exchange.citizen_id
         self._who(tx, exchange)
         if asked is not None and exchange.citizen_id != asked:
             exchange.citizen_id = asked
             raise TryLater("the hub learnt meanwhile who this is", after=1.0)
         if exchange.citizen_id is None:
-            tx.hold_door()
             exchange.citizen_id = self._meet(tx, exchange)
             self._must_not_be_confidential(tx, exchange.citizen_id)
 
@@ -476,13 +473,7 @@ class Exchanges:
 
     def _no_more(self, tx: Transaction, exchange: _Exchange) -> HubError | None:
         """Why what the person agreed to may not be given any more."""
-        said, asker = exchange.said, exchange.asker
-        ask = Ask(
-            client=exchange.client.id, tenant=exchange.client.tenant, of_tenant=exchange.tenant,
-            evidence=exchange.evidence, version=exchange.version, fields=tuple(exchange.fields),
-            procedure=exchange.procedure, asker=asker["role"], assurance=asker["assurance"],
-            explicit_request=bool(said.get("explicit_request", False)), preview_shown=True,
-        )  # fmt: skip
+        ask = replace(_ask(exchange, exchange.fields), preview_shown=True)
         assert exchange.citizen_id is not None
         try:
             Grants([exchange.grant] if exchange.grant else []).decide(ask, tx.now)
@@ -492,11 +483,11 @@ class Exchanges:
         return None
 
     def _refused(self, exchange: _Exchange, error: HubError) -> None:
-        number = self._refusals.count(exchange.client.id, self.ledger.now())
+        now = self.ledger.now()
+        number = self._refusals.count(exchange.client.id, now)
         if number <= _REFUSALS:
             self._close(exchange, error.code, failed=False)
             return
-        now = self.ledger.now()
         if number == _REFUSALS + 1:
             self._close(exchange, "rate_exceeded", failed=False)
         raise NotAllowed("rate_exceeded", after=60 - now % 60) from None
@@ -552,6 +543,17 @@ class Exchanges:
         return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def _ask(exchange: _Exchange, fields: Sequence[str]) -> Ask:
+    """What the grants are asked, before the person was shown anything."""
+    asker = exchange.asker
+    return Ask(
+        client=exchange.client.id, tenant=exchange.client.tenant, of_tenant=exchange.tenant,
+        evidence=exchange.evidence, version=exchange.version, fields=tuple(fields), procedure=exchange.procedure,
+        asker=asker["role"], assurance=asker["assurance"],
+        explicit_request=bool(exchange.said.get("explicit_request", False)),
+    )  # fmt: skip
+
+
 def _entries(exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = "") -> list[Entry]:
     """Of who asked, and of whose data it is when that is another and a grant leads there."""
     grant, client = exchange.grant, exchange.client
@@ -588,14 +590,6 @@ def _recipient(exchange: _Exchange, now: float) -> dict[str, Any]:
         "version": exchange.version, "fields": " ".join(exchange.fields), "connection": exchange.source,
         "procedure": exchange.procedure, "at": now, "until": now + exchange.grant.retention_days * 86_400,
     }  # fmt: skip
-
-
-def _unchanged(tx: Transaction, tenant: str, began: int) -> None:
-    """A change that a source told while we asked finds no recipient yet, and what we got may be from before it."""
-    tx.hold_door()  # one that is being accepted is seen here, or sees us
-    told = (events.c.seq > began, events.c.type == "evidence.changed", events.c.tenant == tenant)
-    if tx.sql.execute(select(events.c.seq).where(*told).limit(1)).first() is not None:
-        raise TryLater("a source changed something meanwhile: ask again", after=1)
 
 
 def _minimised(evidence: Evidence, fields: Sequence[str]) -> Evidence:
