@@ -326,6 +326,14 @@ class _Line:
 
     def opened(self) -> None:
         """For each kind of line: the connection is there; prepare it and call `ready`."""
+        self._open_channel()
+
+    def _open_channel(self) -> None:
+        if self._connection is not None and self._connection.is_open:
+            self._connection.channel(on_open_callback=self._prepare)
+
+    def _prepare(self, channel: Any) -> None:
+        """For each kind of line: the channel is open."""
         raise NotImplementedError
 
     def lost(self, cause: str) -> None:
@@ -856,17 +864,10 @@ class _Reader(_Line):
         else:
             channel.basic_nack(tag, multiple=True, requeue=True)
 
-    def opened(self) -> None:
-        self._open_channel()
-
     def lost(self, cause: str) -> None:
         self._burst = []
         with self._arrival:
             self._channel, self._arrived = None, []
-
-    def _open_channel(self) -> None:
-        if self._connection is not None and self._connection.is_open:
-            self._connection.channel(on_open_callback=self._prepare)
 
     def _prepare(self, channel: Any) -> None:
         channel.add_on_close_callback(self._channel_closed)
@@ -1019,9 +1020,6 @@ class _Asker(_Line):
         finally:
             self._waits.pop(number, None)
 
-    def opened(self) -> None:
-        self._connection.channel(on_open_callback=self._prepare)
-
     def lost(self, cause: str) -> None:
         self._channel = None
         for number in list(self._waits):
@@ -1114,15 +1112,8 @@ class _Answerer(_Line):
         self._channel: Any = None
         self._channel_failures = 0
 
-    def opened(self) -> None:
-        self._open_channel()
-
     def lost(self, cause: str) -> None:
         self._channel = None
-
-    def _open_channel(self) -> None:
-        if self._connection is not None and self._connection.is_open:
-            self._connection.channel(on_open_callback=self._prepare)
 
     def _prepare(self, channel: Any) -> None:
         channel.add_on_close_callback(self._channel_closed)

@@ -88,12 +88,8 @@ class UnknownGround(HubError):
     code = "unknown_request"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What leaves: `body` with the signature over it."""
-
-    id: str
-    body: Mapping[str, Any]
+Answer = Mapping[str, Any]
+"""What leaves, with the signature over it."""
 
 
 @dataclass(slots=True)
@@ -238,7 +234,7 @@ class Exchanges:
                     self._note(tx, exchange)
         if no is not None:
             raise no
-        return Answer(exchange_id, preview.body)
+        return preview.body
 
     @property
     def directory(self) -> Directory:
@@ -437,7 +433,7 @@ class Exchanges:
             "procedure": exchange.procedure, "request": exchange.request_id, "grant": grant.id,
             "ground": grant.ground, "article": grant.article, "information": self._information(exchange, evidence),
         }  # fmt: skip
-        return Answer(exchange.id, body | {"signature": self.signer.jws(orjson.dumps(body), _TYP)})
+        return body | {"signature": self.signer.jws(orjson.dumps(body), _TYP)}
 
     def _information(self, exchange: _Exchange, evidence: Evidence) -> str:
         """What the person must be told (CRPA L114-8 I, RGPD art. 14), in French."""
@@ -463,7 +459,7 @@ class Exchanges:
             "request_id": exchange.request_id, "fields": exchange.fields, "citizen_id": exchange.citizen_id,
             "source": exchange.source, "stored": exchange.stored,
         }  # fmt: skip
-        return Preview(exchange.id, exchange.client.id, exchange.citizen_id, exchange.grant.id, kept, answer.body)
+        return Preview(exchange.id, exchange.client.id, exchange.citizen_id, exchange.grant.id, kept, answer)
 
     def _previewed(self, client: Client, preview: Preview) -> _Exchange:
         """The exchange that waits for its collection."""

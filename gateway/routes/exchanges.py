@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 import orjson
@@ -107,5 +107,4 @@ async def _watch(request: Request, left: threading.Event) -> None:
 
 
 def _json(answer: Answer) -> Response:
-    body: dict[str, Any] = dict(answer.body)
-    return Response(orjson.dumps(body), media_type="application/json")
+    return Response(orjson.dumps(answer), media_type="application/json")
