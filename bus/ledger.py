@@ -44,7 +44,8 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from bus import statements
-from bus.sql import Statement
+from bus.sql import Sent, Statement, commit, gathers, sent_so_far
+from bus.statements import CHANNEL
 from bus.tables import (
     DELIVERED,
     EXPECTED,
@@ -79,7 +80,9 @@ _PATIENCE: Mapping[str, Any] = MappingProxyType({
     # Every statement is about rows that an index finds; a plan that was made while the tables were small would go on
     # reading all of them when they are large.
     "options": "-c idle_in_transaction_session_timeout=10s -c enable_seqscan=off -c enable_hashjoin=off"
-               " -c enable_mergejoin=off",
+               " -c enable_mergejoin=off"
+               # What is forbidden has a price that no plan reaches, and seems worth compiling.
+               " -c jit=off",
     "tcp_user_timeout": 15_000,
     "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
 })  # fmt: skip
@@ -98,7 +101,6 @@ _FEW = 500  # followers released at once: a key with a long backlog must not be 
 _PRUNED = "pruned"  # the counter of the last event that was looked at in order to forget it
 _PRUNE_PART = 20_000  # events looked at by one call at least
 _FRESH = 2.0  # seconds after its last use in which a connection to the database is believed to stand
-_CHANNEL = "unefois"
 _GLANCE = 0.2  # seconds between two looks of the listener whether it should end
 DOOR_DAYS = 400  # 13 months and a margin
 
@@ -187,6 +189,13 @@ class Taken:
     held: frozenset[str] = frozenset()
     more: bool = False
 
+    def only(self, connection: str, started: Collection[tuple[str, int]]) -> Taken:
+        """Without those that were not started after all."""
+        return replace(self, claimed=[one for one in self.claimed if (connection, one.seq) in started])
+
+
+Started = Collection[tuple[str, int]]  # connection and seq
+
 
 @dataclass(slots=True)
 class _Candidate:
@@ -246,6 +255,7 @@ class Ledger:
         self._writer = threading.RLock() if self.engine.dialect.name == "sqlite" else None
         self._changed = threading.Condition()
         self._changes = 0
+        self.numbers = False  # whether the row that numbers the events was seen
         self._closed = threading.Event()
         self._ear: threading.Thread | None = None
 
@@ -261,9 +271,9 @@ class Ledger:
             tx = Transaction(self, connection)
             yield tx
             if tx.woke and self._writer is None:
-                connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")
+                statements.NOTIFY.send(connection)
             try:
-                connection.commit()
+                commit(connection)
             except BaseException:
                 connection.invalidate()  # it would go back to the pool with its transaction open, and hold its rows
                 raise
@@ -274,8 +284,7 @@ class Ledger:
     def reading(self) -> Iterator[Transaction]:
         """A look at committed state; never waits for a writer. On PostgreSQL each statement sees the state of its own
         moment, as in any transaction there, and needs none."""
-        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if self._writer is None else {"reading": True}
-        with _translated(), self.engine.connect().execution_options(**options) as connection:
+        with _translated(), self.engine.connect().execution_options(reading=True) as connection:
             yield Transaction(self, connection)
 
     def wake(self) -> None:
@@ -297,8 +306,8 @@ class Ledger:
         """Hear what other processes commit. Who waits looks for itself now and then, so that nothing depends on it."""
         while not self._closed.is_set():
             try:
-                with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                    connection.exec_driver_sql(f"LISTEN {_CHANNEL}")
+                with self.engine.connect().execution_options(reading=True) as connection:
+                    connection.exec_driver_sql(f"LISTEN {CHANNEL}")
                     driver: Any = connection.connection.driver_connection
                     while not self._closed.is_set():
                         for _ in driver.notifies(timeout=_GLANCE, stop_after=1):
@@ -326,6 +335,9 @@ class Transaction:
         self.ledger = ledger
         self.sql = connection
         self.woke = False
+        self._door: Sent | None = None  # the row that is locked while we hold the door
+        self._last: int | None = None  # the last number given to an event since
+        self._ahead: _Ahead | None = None
 
     @property
     def now(self) -> float:
@@ -338,24 +350,36 @@ class Transaction:
         make one, and the events of that person would lose their order and their way."""
         if self.sql.dialect.name == "sqlite":
             return  # who writes is alone
-        held = select(counters.c.value).where(counters.c.name == "events").with_for_update()
-        if self.sql.execute(held).first() is None:
-            self._allocate(0)
+        if self._door is None:
+            self._door = statements.HOLD_DOOR.send(self.sql)
+            if not self.ledger.numbers:  # the first event of all makes the row
+                if not self._door.all():
+                    self._door = None
+                    self._allocate(0)
+                    self._door = statements.HOLD_DOOR.send(self.sql)
+                else:
+                    self.ledger.numbers = True
 
     def known(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], tuple[bytes, int]]:
         """Of these (tenant, source, id), those already at the door, each with its digest and `seq`."""
+        return self.ask_known(keys)()
+
+    def ask_known(
+        self, keys: Iterable[tuple[str, str, str]]
+    ) -> Callable[[], dict[tuple[str, str, str], tuple[bytes, int]]]:
+        """As `known`, whose answer is there when it is called for: what is asked in between goes with it."""
         by_tenant: dict[str, list[tuple[str, str]]] = {}
         for tenant, source, event_id in keys:
             by_tenant.setdefault(tenant, []).append((source, event_id))
-        found = {}
-        for tenant, pairs in by_tenant.items():
-            for row in statements.KNOWN.run(self.sql, tenant=tenant, keys=pairs):
-                if row.seq is not None:
-                    found[(tenant, row.source, row.id)] = (row.digest, row.seq)
-        return found
+        asked = {t: statements.KNOWN.send(self.sql, tenant=t, keys=pairs) for t, pairs in by_tenant.items()}
+        return lambda: {
+            (tenant, row.source, row.id): (row.digest, row.seq)
+            for tenant, rows in asked.items() for row in rows if row.seq is not None
+        }  # fmt: skip
 
     def append(self, entries: Sequence[Entry]) -> list[int | None]:
-        """Write events and their deliveries. None where somebody else passed the door with the same key just now."""
+        """Write events and their deliveries. None where somebody else passed the door with the same key just now; while
+        we hold the door, that is Raced, at the latest at the commit."""
         if not entries:
             return []
         now = self.now
@@ -363,14 +387,14 @@ class Transaction:
         admitted = self._pass_door(entries, seqs, now)
         fresh = [(e, s) for e, s in zip(entries, seqs, strict=True) if s in admitted]
         if fresh:
-            statements.WRITE_EVENTS.run(self.sql, [self._event_row(entry, seq, now) for entry, seq in fresh])
+            statements.WRITE_EVENTS.send(self.sql, [self._event_row(entry, seq, now) for entry, seq in fresh])
             rows = [
                 {"connection": c, "seq": seq, "order_key": entry.order_key, "state": EXPECTED, "at": now}
                 for entry, seq in fresh
                 for c in entry.connections
             ]
             if rows:
-                statements.EXPECT.run(self.sql, rows)
+                statements.EXPECT.send(self.sql, rows)
                 self.woke = True
             for entry, seq in fresh:
                 if entry.supersedes:
@@ -378,7 +402,7 @@ class Transaction:
         return [seq if seq in admitted else None for seq in seqs]
 
     def load(self, seqs: Sequence[int]) -> dict[int, StoredEvent]:
-        return {row.seq: self._stored(row) for row in statements.LOAD.run(self.sql, seqs=seqs)} if seqs else {}
+        return {row.seq: self._stored(row) for row in statements.LOAD.send(self.sql, seqs=seqs)} if seqs else {}
 
     def last_seq(self) -> int:
         return int(self.sql.execute(select(func.coalesce(func.max(events.c.seq), 0))).scalar_one())
@@ -419,14 +443,14 @@ class Transaction:
 
     def expected(self, after: int, most: int) -> list[tuple[int, list[str]]]:
         """The events after this one, `most` at most, that some connections have not received, and which; in order."""
-        rows = statements.AFTER[self.sql.dialect.name].run(self.sql, after=after, most=most)
+        rows = statements.AFTER[self.sql.dialect.name].send(self.sql, after=after, most=most)
         return [(row.seq, row.connections.split(" ")) for row in rows]
 
     def expected_of(self, connection: str, after: int, most: int, *, last: int = _LAST) -> list[int]:
         """What a connection has not received, of the events after one and up to the last one, oldest first."""
         return [
             row.seq
-            for row in statements.EXPECTED_OF.run(self.sql, connection=connection, after=after, last=last, most=most)
+            for row in statements.EXPECTED_OF.send(self.sql, connection=connection, after=after, last=last, most=most)
         ]
 
     def sent(self) -> dict[str, int]:
@@ -435,12 +459,12 @@ class Transaction:
 
     def sent_to(self, marks: Mapping[str, int]) -> None:
         """Keep how far each connection was sent to."""
-        statements.SENT_TO.run(self.sql, [{"connection": connection, "seq": seq} for connection, seq in marks.items()])
+        statements.SENT_TO.send(self.sql, [{"connection": connection, "seq": seq} for connection, seq in marks.items()])
 
     def out(self, pairs: Iterable[tuple[str, int]]) -> None:
         """These are in the queue of an outside package, or only observed: for us they are delivered."""
         for connection, seqs in _grouped(pairs).items():
-            statements.OUT.run(self.sql, connection=connection, seqs=seqs, at=self.now)
+            statements.OUT.send(self.sql, connection=connection, seqs=seqs, at=self.now)
 
     def park_unsent(self, pairs: Iterable[tuple[str, int]], cause: str) -> None:
         """What cannot be put on the bus waits for an operator, and its followers behind it."""
@@ -463,10 +487,32 @@ class Transaction:
     def turn(self, turns: Mapping[str, tuple[int, int]], seconds: float) -> dict[str, bool]:
         """The beginning of what workers commit: by connection its token, and the last event received. Prolongs the
         leases. Those that are still held, each with whether the connection is paused."""
-        rows = [(f"worker:{connection}", token, reached) for connection, (token, reached) in sorted(turns.items())]
-        query = statements.TURN[self.sql.dialect.name]
-        found = query.run(self.sql, turns=rows, seconds=seconds, now=self.now)
-        return {row.name.removeprefix("worker:"): bool(row.paused) for row in found}
+        return self.ask_turn(turns, seconds)()
+
+    def ask_turn(self, turns: Mapping[str, tuple[int, int]], seconds: float | None) -> Callable[[], dict[str, bool]]:
+        """As `turn`, whose answer is there when it is called for. Without `seconds` nothing is prolonged or noted; who
+        wants one of these leases waits for the commit all the same."""
+        named = [(f"worker:{connection}", token, reached) for connection, (token, reached) in sorted(turns.items())]
+        dialect = self.sql.dialect.name
+        if seconds is None:
+            found = statements.FENCE[dialect].send(self.sql, turns=[(name, token) for name, token, _ in named])
+        else:
+            found = statements.TURN[dialect].send(self.sql, turns=named, seconds=seconds, now=self.now)
+        return lambda: {row.name.removeprefix("worker:"): bool(row.paused) for row in found}
+
+    def look_ahead(self, keys: Mapping[tuple[str, str], int]) -> None:
+        """Ask already which events of these keys are open, each key with how many of its events arrive or are in hand.
+        `take` needs not ask then, if nothing else was done in between."""
+        if self.sql.dialect.name == "sqlite" or not keys:
+            return
+        most = 1 + max(keys.values())
+        rows = statements.FIRSTS["postgresql"].send(self.sql, keys=list(keys), most=most)
+        self._ahead = _Ahead(rows, keys, most, sent_so_far(self.sql))
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether nothing was done since `look_ahead`."""
+        return self._ahead is not None and self._ahead.place == sent_so_far(self.sql)
 
     def receive(self, connection: str, seqs: Sequence[int]) -> None:
         """The receipt: idempotent, and a late copy of something further along changes nothing."""
@@ -479,20 +525,29 @@ class Transaction:
     def take(self, asks: Sequence[Ask]) -> dict[str, Taken]:
         """For each connection: commit the receipts of what arrived, and an attempt for what may run now, in order;
         what stands behind an earlier event becomes held."""
+        taken, started = self.try_to_take(asks)
+        really = started()
+        return {connection: found.only(connection, really) for connection, found in taken.items()}
+
+    def try_to_take(self, asks: Sequence[Ask]) -> tuple[dict[str, Taken], Callable[[], Started]]:
+        """As `take`, but among what is claimed may be what was withheld or given up just now. What was really started
+        the second result says, also after the commit: nothing must be tried before."""
         plans = [self._plan(ask) for ask in asks]
         self._block(plans)
         chosen = [(plan.ask.connection, row.seq) for plan in plans for row in plan.chosen]
         self._set(statements.HOLD, [(plan.ask.connection, row.seq) for plan in plans for row in plan.behind])
-        started: set[tuple[str, int]] = set()
-        if chosen:  # those that may still be: not what was withheld or given up since we looked
-            rows = statements.START.run(self.sql, pairs=chosen, at=self.now)
-            started = {(row.connection, row.seq) for row in rows}
+        # Those that may still be: not what was withheld or given up since we looked.
+        rows = statements.START.send(self.sql, pairs=chosen, at=self.now) if chosen else None
         picked = set(chosen)
         self._set(statements.RECEIVE, [
             pair for plan in plans for row in plan.free
             if row.state == EXPECTED and (pair := (plan.ask.connection, row.seq)) not in picked
         ])  # fmt: skip
-        return {plan.ask.connection: self._taken(plan, started) for plan in plans}
+        if rows is not None and any(plan.stored for plan in plans):  # where none can be started, others may stand after
+            picked &= {(row.connection, row.seq) for row in rows}
+        taken = {plan.ask.connection: self._taken(plan, picked) for plan in plans}
+        again = {(c, one.seq) for c, found in taken.items() for one in found.claimed} - picked
+        return taken, lambda: {*again, *((row.connection, row.seq) for row in rows or ())}
 
     def _plan(self, ask: Ask) -> _Plan:
         most = max(ask.limit, _FEW)
@@ -548,7 +603,7 @@ class Transaction:
 
     def _set(self, statement: Statement, pairs: Sequence[tuple[str, int]]) -> None:
         if pairs:
-            statement.run(self.sql, pairs=pairs, at=self.now)
+            statement.send(self.sql, pairs=pairs, at=self.now)
 
     def put_back(self, connection: str, kept: Collection[int]) -> int:
         """What is started but not among `kept` was claimed by a transaction that seemed to fail: nobody tried it."""
@@ -879,8 +934,8 @@ class Transaction:
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _candidates(self, connection: str, most: int) -> list[Row[Any]]:
-        due = statements.DUE.run(self.sql, connection=connection, now=self.now, most=most)
-        ready = statements.READY.run(self.sql, connection=connection, most=most)
+        due = statements.DUE.send(self.sql, connection=connection, now=self.now, most=most)
+        ready = statements.READY.send(self.sql, connection=connection, most=most)
         return sorted([*due, *ready], key=lambda row: row.seq)[:most]
 
     def _open_of(self, plans: Sequence[_Plan]) -> tuple[dict[tuple[str, str], Sequence[int]], int]:
@@ -895,8 +950,9 @@ class Transaction:
             for key in (*(row.order_key for row in plan.candidates), *plan.ask.in_hand.values())
         )  # fmt: skip
         most = 1 + max(apart.values())
-        rows = statements.FIRSTS[dialect].run(self.sql, keys=list(keys), most=most)
-        return {(row.connection, row.key): [int(seq) for seq in (row.firsts or "").split()] for row in rows}, most
+        if self._ahead is not None and self.unchanged and self._ahead.tells(keys, most):
+            return self._ahead.firsts(), self._ahead.most
+        return _firsts(statements.FIRSTS[dialect].send(self.sql, keys=list(keys), most=most)), most
 
     def _hold_lease(self, connection: str) -> None:
         self.sql.execute(select(leases.c.name).where(leases.c.name == f"worker:{connection}").with_for_update())
@@ -919,7 +975,11 @@ class Transaction:
         self._upsert(switches, {"connection": connection}, {"paused": paused, "cause": cause, "at": self.now})
 
     def _allocate(self, number: int) -> list[int]:
-        # A counter row, not a sequence: its lock lasts until the commit, so `seq` order is commit order.
+        if self._door is not None:
+            first = self._last if self._last is not None else int(self._door.all()[0].value)
+            self._last = first + number
+            statements.NUMBERED.send(self.sql, value=self._last)
+            return list(range(first + 1, self._last + 1))
         query = (
             update(counters).where(counters.c.name == "events")
             .values(value=counters.c.value + number).returning(counters.c.value)
@@ -936,6 +996,9 @@ class Transaction:
              "accepted_at": now}
             for e, s in zip(entries, seqs, strict=True)
         ]  # fmt: skip
+        if self._door is not None:
+            statements.PASS_HELD_DOOR.send(self.sql, rows)
+            return set(seqs)
         return set(statements.PASS_DOOR.run(self.sql, rows))
 
     def _event_row(self, entry: Entry, seq: int, now: float) -> dict[str, Any]:
@@ -983,6 +1046,26 @@ def _claimed(row: Any, attempt: int) -> Claimed:
     return Claimed(row.seq, row.order_key, attempt, row.deaths, bool(row.doubt))
 
 
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What was asked ahead about some keys, and after how many statements."""
+
+    rows: Sent
+    keys: Mapping[tuple[str, str], int]
+    most: int
+    place: int
+
+    def tells(self, keys: Iterable[tuple[str, str]], most: int) -> bool:
+        return most <= self.most and all(key in self.keys for key in keys)
+
+    def firsts(self) -> dict[tuple[str, str], Sequence[int]]:
+        return _firsts(self.rows)
+
+
+def _firsts(rows: Iterable[Any]) -> dict[tuple[str, str], Sequence[int]]:
+    return {(row.connection, row.key): [int(seq) for seq in (row.firsts or "").split()] for row in rows}
+
+
 def _grouped(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {}
     for connection, seq in pairs:
@@ -998,8 +1081,10 @@ def _engine(url: str, tls: Tls | None) -> Engine:
             secure |= {"sslcert": str(tls.cert), "sslkey": str(tls.key)}
         arguments = {"connect_timeout": 5, **_PATIENCE, **secure}
         engine = create_engine(
-            url, pool_size=10, max_overflow=40, pool_timeout=10, connect_args=arguments, hide_parameters=True
-        )
+            url, pool_size=10, max_overflow=40, pool_timeout=10, connect_args=arguments, hide_parameters=True,
+            isolation_level="AUTOCOMMIT",
+        )  # fmt: skip
+        gathers(engine)
         _make_sure_of_what_rested(engine)
         return engine
     engine = create_engine(
@@ -1038,6 +1123,12 @@ def _make_sure_of_what_rested(engine: Engine) -> None:
             raise DisconnectionError from error
 
 
+def _at_the_door(error: DBAPIError) -> bool:
+    """Whether an event passed the door that had passed it just before."""
+    about: Any = getattr(error.orig, "diag", None)
+    return about is not None and about.sqlstate == "23505" and about.constraint_name == "door_pkey"
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -1045,7 +1136,7 @@ def _translated() -> Iterator[None]:
     except NoConnectionFree as error:
         raise BusUnavailable("all connections to the database are in use") from error
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in _LOST_A_RACE:
+        if getattr(error.orig, "sqlstate", None) in _LOST_A_RACE or _at_the_door(error):
             raise Raced("two transactions wanted the same rows") from error
         if error.connection_invalidated or type(error).__name__ in _AWAY:
             raise BusUnavailable(f"the database is away ({type(error).__name__})") from error

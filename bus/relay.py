@@ -78,11 +78,12 @@ class Relay:
         self._rewound: set[str] = set()  # connections to which all goes again
         self._past: deque[tuple[float, dict[str, int]]] = deque()  # the marks of the last while
         self._again: dict[str, tuple[float, int]] = {}  # connection -> when was sent again, and up to which event
+        self._behind = False  # more may go out at once
         self.sent = 0
         self.active = False
 
     def run(self, stop: threading.Event) -> None:
-        seen, pause = 0, 0.1
+        seen, pause = 0, 0.1  # what comes while a step is under way is heard after it
         while not stop.is_set():
             try:
                 moved = self.step()
@@ -93,7 +94,7 @@ class Relay:
                 _log.warning("relay waits", error=type(error).__name__)
                 stop.wait(pause)
                 pause = min(pause * 2, 2.0)
-            if not moved and not stop.is_set():
+            if not (moved and self._behind) and not stop.is_set():
                 seen = self._ledger.wait_for_change(seen, _GLANCE if self.active else 1.0)
         self._give_back()
 
@@ -125,6 +126,7 @@ class Relay:
         """What goes out now, in order; how far the connections will be then, and all that keep up."""
         rows = tx.expected(self._front, _EVENTS)
         front = rows[-1][0] if rows else self._front
+        self._behind = len(rows) == _EVENTS
         up = {c for c in wanted if self._marks.get(c, 0) >= self._front}
         pairs = [(connection, seq) for seq, connections in rows for connection in connections if connection in up]
         marks = dict.fromkeys(up, front)
@@ -132,6 +134,7 @@ class Relay:
             late = tx.expected_of(connection, self._marks.get(connection, 0), _BATCH, last=self._front)
             pairs += [(connection, seq) for seq in late]
             marks[connection] = late[-1] if len(late) == _BATCH else self._front
+            self._behind = True
         return pairs, marks, front
 
     def _advance(self, marks: dict[str, int], front: int, failed: Iterable[tuple[str, int]]) -> None:
@@ -142,6 +145,7 @@ class Relay:
         self._front = front
         for connection in self._rewound:
             self._marks[connection] = 0
+            self._behind = True
         self._rewound.clear()
         if time.monotonic() - self._kept_at >= _KEEP_EVERY:
             self._keep()

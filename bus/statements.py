@@ -6,6 +6,8 @@ from bus.sql import Insert, Statement
 from bus.tables import OPEN, deliveries, door, events, sending
 
 COLUMNS = "seq, order_key, attempts, deaths, doubt, state"
+CHANNEL = "unefois"
+NOTIFY = Statement(f"NOTIFY {CHANNEL}")
 PAIRS = "{pairs(connection text, seq bigint)}"
 # The state is wrapped, or the planner may take the index of open deliveries, which it would read from the connection's
 # first one to its last for each row.
@@ -17,7 +19,11 @@ KNOWN = Statement(
     f"SELECT source, id, (SELECT seq {_AT_DOOR}) AS seq, (SELECT digest {_AT_DOOR}) AS digest"
     " FROM {keys(source text, id text)}"
 )
+# A counter row, not a sequence: its lock lasts until the commit, so that the order of numbers is that of commits.
+HOLD_DOOR = Statement("SELECT value FROM counters WHERE name = 'events' FOR UPDATE")
+NUMBERED = Statement("UPDATE counters SET value = :value WHERE name = 'events'")
 PASS_DOOR = Insert(door, conflict="DO NOTHING", returning="seq")
+PASS_HELD_DOOR = Insert(door)
 WRITE_EVENTS = Insert(events)
 EXPECT = Insert(deliveries, ("seq", "connection", "order_key", "state", "at"))
 LOAD = Statement("SELECT * FROM events WHERE seq {seqs:bigint}")
@@ -80,13 +86,23 @@ END = Statement(
     f" WHERE {MINE} = 'started'"
 )
 CLOCKS = {"sqlite": ":now", "postgresql": "CAST(extract(epoch FROM clock_timestamp()) AS float8)"}
+_PAUSED = "(SELECT paused FROM switches WHERE connection = substr(leases.name, length('worker:') + 1)) AS paused"
 TURN = {
     dialect: Statement(
         f"UPDATE leases SET until = {clock} + :seconds, reached = CASE WHEN leases.reached < turns.reached"
         " THEN turns.reached ELSE leases.reached END"
         " FROM {turns(name text, token bigint, reached bigint)}"
         " WHERE leases.name = turns.name AND leases.token = turns.token"
-        " RETURNING leases.name, (SELECT paused FROM switches WHERE 'worker:' || connection = leases.name) AS paused"
+        f" RETURNING leases.name, {_PAUSED}"
     )
     for dialect, clock in CLOCKS.items()
+}
+# Without a write: whoever wants a lease waits for this lock as for that of an update. Who writes on SQLite is alone.
+_LOCKS = {"sqlite": "", "postgresql": " FOR NO KEY UPDATE OF leases"}
+FENCE = {
+    dialect: Statement(
+        f"SELECT leases.name, {_PAUSED} FROM {{turns(name text, token bigint)}}"
+        f" JOIN leases ON leases.name = turns.name AND leases.token = turns.token{lock}"
+    )
+    for dialect, lock in _LOCKS.items()
 }

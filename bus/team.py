@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from bus.ledger import Claimed, LeaseLost, Ledger, Transaction
-from bus.worker import Turn, Worker
+from bus.ledger import Claimed, LeaseLost, Ledger, Started, Transaction
+from bus.worker import Identifiers, Turn, Worker
 from schemas.delivery import Delivery
 from schemas.errors import BusUnavailable
 
@@ -24,7 +25,7 @@ _LINGER_BUSY, _LINGER_ENDED = 0.025, 0.03  # seconds from one commit to the next
 _GLANCE = 0.25  # seconds without a worker that wants a turn
 _AWAY = 0.2  # seconds until a database that was away is asked again
 
-Started = tuple[Sequence[Claimed], Mapping[int, Delivery]]
+Shown = tuple[Sequence[Claimed], Mapping[int, Delivery]]
 
 
 class Team:
@@ -111,7 +112,7 @@ class Team:
     def _take(self, turns: Sequence[Turn]) -> None:
         try:
             with self._ledger.transaction() as tx:
-                started = self._commit(tx, turns)
+                shown, started = self._commit(tx, turns)
         except BusUnavailable:
             for turn in turns:
                 turn.worker.failed(turn)
@@ -124,22 +125,43 @@ class Team:
                     turn.worker.undone()
                     self._take([turn])
         else:
+            really = started()
             for turn in turns:
-                claimed, deliveries = started.get(turn.worker.connection, ((), {}))
+                connection = turn.worker.connection
+                claimed, deliveries = shown.get(connection, ((), {}))
+                claimed = [one for one in claimed if (connection, one.seq) in really]
                 _told(turn, turn.worker.went, turn, claimed, deliveries)
 
-    def _commit(self, tx: Transaction, turns: Sequence[Turn]) -> dict[str, Started]:
-        held = tx.turn({turn.worker.connection: (turn.token, turn.reached) for turn in turns}, turns[0].worker.lease)
+    def _commit(self, tx: Transaction, turns: Sequence[Turn]) -> tuple[dict[str, Shown], Callable[[], Started]]:
+        """Two round trips where all goes as usual: nothing is asked in between but what the answers to the first bring
+        about, and the commit goes with the second."""
+        seconds = turns[0].worker.lease if any(turn.prolongs for turn in turns) else None
+        asked = tx.ask_turn({turn.worker.connection: (turn.token, turn.reached) for turn in turns}, seconds)
+        tx.end({turn.worker.connection: turn.finished for turn in turns})
+        ahead = _looked_ahead(tx, turns)
+        held = asked()
         for turn in turns:
             if turn.worker.connection not in held:
                 raise LeaseLost(turn.worker.connection)
-        tx.end({turn.worker.connection: turn.finished for turn in turns})
         asks = [turn.worker.settle(tx, turn, paused=held[turn.worker.connection]) for turn in turns]
-        taken = tx.take([ask for ask in asks if ask is not None])
+        known = ahead() if tx.unchanged else {}
+        foreseen = {key for turn in turns for key in turn.keys} if tx.unchanged else set()
+        taken, started = tx.try_to_take([ask for ask in asks if ask is not None])
         workers = {turn.worker.connection: turn.worker for turn in turns}
         claimed = [one for found in taken.values() for one in found.claimed]
-        known = turns[0].worker.identifiers(tx, claimed) if claimed else {}
-        return {connection: workers[connection].show(tx, found, known) for connection, found in taken.items()}
+        if any(one.order_key not in foreseen for one in claimed):
+            known = turns[0].worker.ask_identifiers(tx, {one.order_key for one in claimed})()
+        return {connection: workers[connection].show(tx, found, known) for connection, found in taken.items()}, started
+
+
+def _looked_ahead(tx: Transaction, turns: Sequence[Turn]) -> Callable[[], Identifiers]:
+    """Ask already what will be asked about what arrived; of a few only, for much is better counted once."""
+    if not 0 < sum(len(turn.keys) for turn in turns) < _BUSY:
+        return dict
+    keys = Counter((turn.worker.connection, key) for turn in turns for key in turn.worker.at_hand(turn))
+    known = turns[0].worker.ask_identifiers(tx, {key for turn in turns for key in turn.keys})
+    tx.look_ahead(keys)
+    return known
 
 
 def _begun(worker: Worker) -> Turn | None:

@@ -29,6 +29,7 @@ from schemas.event import Event, version_of
 
 _log = structlog.get_logger()
 _LEASE = 10.0
+_PROLONGED = 0.8  # of a lease: prolonged again once less of it is left
 _NET_EVERY = 10.0
 _PACED_AHEAD = 5.0  # seconds of work that are claimed for a package with a rate
 _WISH = 6 * 3600.0  # seconds that a package may ask for at most: a wrong header must not stop it for ever
@@ -65,6 +66,10 @@ class Desk(Protocol):
 
     def identifiers(self, tx: Transaction, claimed: Iterable[Claimed]) -> Identifiers:
         """What all systems call those whom these deliveries, of any connections, are about."""
+        ...
+
+    def ask_identifiers(self, tx: Transaction, keys: Iterable[str]) -> Callable[[], Identifiers]:
+        """As `identifiers`, by order key; the answer is there when it is called for."""
         ...
 
     def deliveries(
@@ -113,10 +118,13 @@ class Turn:
     began: float
     ended: Sequence[Ended]
     arrived: Sequence[_Arrival]
+    prolongs: bool  # the lease is to be prolonged
+    reached: int  # the last event received
 
     @property
-    def reached(self) -> int:
-        return max((seq for one in self.arrived for seq in one.keys), default=0)
+    def keys(self) -> list[str]:
+        """Of each event that arrived its key."""
+        return [key for one in self.arrived for key in one.keys.values()]
 
     @property
     def finished(self) -> list[Finished]:
@@ -237,6 +245,7 @@ class Worker:
         self._failure: Exception | None = None
         self._failing_over = False
         self._ours_until = float("-inf")
+        self._reached = 0
         self._denied = False
         self._paused = False
         self._calls: dict[int, float] = {}
@@ -377,7 +386,9 @@ class Worker:
                 break
             room -= len(one.keys)
             arrived.append(self._inbox.popleft())
-        return Turn(self, self._token, self.beat, ended, arrived)
+        reached = max((seq for one in arrived for seq in one.keys), default=0)
+        prolongs = self._ours_until - self.beat < self.lease * _PROLONGED
+        return Turn(self, self._token, self.beat, ended, arrived, prolongs, max(reached, self._reached))
 
     def settle(self, tx: Transaction, turn: Turn, *, paused: bool) -> Ask | None:
         """After the outcomes were written: what they bring. What this worker wants to start now."""
@@ -389,8 +400,14 @@ class Worker:
             self._look_around(tx)
         return self._ask(turn)
 
-    def identifiers(self, tx: Transaction, claimed: Iterable[Claimed]) -> Identifiers:
-        return self._desk.identifiers(tx, claimed)
+    def ask_identifiers(self, tx: Transaction, keys: Iterable[str]) -> Callable[[], Identifiers]:
+        return self._desk.ask_identifiers(tx, keys)
+
+    def at_hand(self, turn: Turn) -> Iterable[str]:
+        """Of each event that arrives its key, and of those in hand that have the same keys."""
+        arrived = set(turn.keys)
+        in_hand = {} if self._single else self._still_in_hand(turn)
+        return [*turn.keys, *(key for key in in_hand.values() if key in arrived)]
 
     def show(
         self, tx: Transaction, taken: Taken, identifiers: Identifiers
@@ -412,7 +429,9 @@ class Worker:
 
     def went(self, turn: Turn, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
         """The commit is made: go on."""
-        self._ours_until = turn.began + self.lease
+        if turn.prolongs:
+            self._ours_until = turn.began + self.lease
+        self._reached = turn.reached
         self._unsure = False
         self._committed(turn.ended)
         self._settle(turn.arrived, received=True)

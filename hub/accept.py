@@ -178,8 +178,10 @@ class _Batch:
 
     def run(self, checked: Sequence[Submitted]) -> list[Verdict]:
         self._tx.hold_door()
-        known = self._tx.known(self._key(e) for e in checked if isinstance(e, Event))
-        self._prefetch([e for e in checked if isinstance(e, Event) and self._key(e) not in known])
+        events = [e for e in checked if isinstance(e, Event)]
+        asked = self._tx.ask_known(map(self._key, events))
+        self._prefetch(events)  # for those that are known, too: they are few, and one round trip is saved
+        known = asked()
         verdicts: dict[int, Verdict] = {}
         here: dict[tuple[str, str, str], tuple[bytes, int]] = {}  # those that pass now, each with its place
         found: dict[int, _Found] = {}

@@ -129,7 +129,7 @@ class Citizens:
         pivots = sorted({(pivot,) for person in people if (pivot := self._pivot_of(person)) is not None})
         statement = _PEOPLE[self._tx.sql.dialect.name]
         merged: dict[str, str] = {}
-        for row in statement.run(self._tx.sql, tenant=tenant, named=named, pivots=pivots).all():
+        for row in statement.send(self._tx.sql, tenant=tenant, named=named, pivots=pivots):
             if row.merged_into is not None:
                 merged[row.id] = row.merged_into
             if row.id not in self._by_id:
@@ -277,19 +277,19 @@ class Citizens:
 
     def save(self) -> None:
         sql, now = self._tx.sql, self._tx.now
-        _OPEN.run(sql, [
+        _OPEN.send(sql, [
             {"id": c.id, "tenant": c.tenant, "pivot": c.pivot, "confidential": int(c.confidential), "seen_at": now,
              "merged_into": c.merged_into}
             for c in self._new.values()
         ])  # fmt: skip
         if named := [(c.id, c.pivot) for c in self._named if c.id not in self._new]:
-            _NAME.run(sql, named=named)
+            _NAME.send(sql, named=named)
         if self._seen:
-            _SEE.run(sql, ids=sorted(self._seen), now=now)
+            _SEE.send(sql, ids=sorted(self._seen), now=now)
         if marked := [citizen_id for citizen_id in self._marked if citizen_id not in self._new]:
-            _MARK.run(sql, ids=marked)
-        _LINK.run(sql, self._new_links)
-        _KEEP.run(sql, [
+            _MARK.send(sql, ids=marked)
+        _LINK.send(sql, self._new_links)
+        _KEEP.send(sql, [
             {"citizen_id": key[0], "field": key[1], "digest": key[2], "at": now,
              "holders": orjson.dumps(self._values[key]).decode()}
             for key in sorted(self._learnt)
@@ -337,7 +337,7 @@ class Citizens:
             self._admit(Citizen(row.id, row.tenant, bool(row.confidential), row.pivot, row.merged_into))
             if row.seen_at < self._tx.now - 86_400:
                 self._long_unseen.add(row.id)
-        for row in _IDENTIFIERS.run(self._tx.sql, ids=unread) if unread else ():
+        for row in _IDENTIFIERS.send(self._tx.sql, ids=unread) if unread else ():
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
             self._systems.setdefault(row.citizen_id, set()).add(row.system)
 
@@ -373,7 +373,7 @@ class Citizens:
 
     def _read_values(self, wanted: Collection[tuple[str, str, str]]) -> None:
         if wanted:
-            for row in _VALUES.run(self._tx.sql, wanted=sorted(wanted)).all():
+            for row in _VALUES.send(self._tx.sql, wanted=sorted(wanted)):
                 self._values[(row.citizen_id, row.field, row.digest)] = orjson.loads(row.holders or "{}")
 
     def _pivot_of(self, person: Person) -> str | None:
@@ -408,13 +408,25 @@ def _ambiguous() -> InvalidMessage:
 def identifiers_of(tx: Transaction, citizen_ids: Iterable[str]) -> dict[tuple[str, str, str], str]:
     """By tenant, system and citizen, the identifier that a system gives to each of these citizens; where it has
     several, the first in order. Who was merged into another has the identifiers of that one."""
+    return ask_identifiers(tx, citizen_ids)()
+
+
+def ask_identifiers(tx: Transaction, citizen_ids: Iterable[str]) -> Callable[[], dict[tuple[str, str, str], str]]:
+    """As `identifiers_of`, whose answer is there when it is called for: what is asked in between goes with it."""
     ids = sorted(set(citizen_ids))
-    found: dict[tuple[str, str, str], str] = {}
-    for row in _IDENTIFIERS.run(tx.sql, ids=ids) if ids else ():
-        found.setdefault((row.tenant, row.system, row.citizen_id), row.native_id)
-    unlinked = set(ids) - {citizen_id for _, _, citizen_id in found}
-    for row in _IDENTIFIERS_NOW.run(tx.sql, ids=sorted(unlinked)) if unlinked else ():
-        found.setdefault((row.tenant, row.system, row.gone_id), row.native_id)
+    own = _IDENTIFIERS.send(tx.sql, ids=ids) if ids else ()
+    merged = _IDENTIFIERS_NOW.send(tx.sql, ids=ids) if ids else ()
+
+    def found() -> dict[tuple[str, str, str], str]:
+        first: dict[tuple[str, str, str], str] = {}
+        for row in own:
+            first.setdefault((row.tenant, row.system, row.citizen_id), row.native_id)
+        linked = {citizen_id for _, _, citizen_id in first}
+        for row in merged:
+            if row.gone_id not in linked:
+                first.setdefault((row.tenant, row.system, row.gone_id), row.native_id)
+        return first
+
     return found
 
 
@@ -472,6 +484,6 @@ def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citi
     somebody else's: it stays so."""
     merged = select(citizens.c.merged_into).where(citizens.c.id == citizen_id)
     citizen_id = tx.sql.execute(merged).scalar_one_or_none() or citizen_id
-    _LINK.run(tx.sql, [dict(zip(_LINKS, (tenant, system, native_id, citizen_id), strict=True))])
+    _LINK.send(tx.sql, [dict(zip(_LINKS, (tenant, system, native_id, citizen_id), strict=True))])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
     return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

@@ -17,7 +17,7 @@ from bus.tables import DELIVERED, FINAL, PARKED
 from bus.worker import Ended, Identifiers
 from hub import requests as timelines
 from hub.accept import Acceptance, Origin
-from hub.citizens import identifiers_of, link_citizen
+from hub.citizens import ask_identifiers, identifiers_of, link_citizen
 from hub.directory import Member
 from hub.requests import Requests
 from hub.sealing import look_again
@@ -80,7 +80,10 @@ class Desk:
         return encoded
 
     def identifiers(self, tx: Transaction, claimed: Iterable[Claimed]) -> Identifiers:
-        return identifiers_of(tx, [c.order_key[2:] for c in claimed if c.order_key.startswith("c:")])
+        return self.ask_identifiers(tx, [c.order_key for c in claimed])()
+
+    def ask_identifiers(self, tx: Transaction, keys: Iterable[str]) -> Callable[[], Identifiers]:
+        return ask_identifiers(tx, [key[2:] for key in keys if key.startswith("c:")])
 
     def deliveries(
         self, tx: Transaction, connection: str, claimed: Sequence[Claimed], views: Mapping[int, Event],

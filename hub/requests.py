@@ -206,15 +206,15 @@ class Requests:
 
     def save(self) -> None:
         sql, fresh = self._tx.sql, {request.id for request in self._new}
-        _OPEN.run(sql, [_row(request) for request in self._new])
+        _OPEN.send(sql, [_row(request) for request in self._new])
         if changed := [self._by_id[request_id] for request_id in sorted(self._changed - fresh)]:
-            _CHANGE.run(sql, news=[(r.id, r.status, r.phase, int(r.final), r.reason, r.status_at) for r in changed])
-        _LINK.run(sql, self._new_links)
+            _CHANGE.send(sql, news=[(r.id, r.status, r.phase, int(r.final), r.reason, r.status_at) for r in changed])
+        _LINK.send(sql, self._new_links)
         people = [{"request_id": r, "citizen_id": c} for r, ids in self._new_people.items() for c in sorted(ids)]
-        _INVOLVE.run(sql, people)
+        _INVOLVE.send(sql, people)
         if concealed := sorted(self.concealed - fresh):
-            _CONCEAL.run(sql, ids=concealed)
-        _TELL.run(sql, self._steps)
+            _CONCEAL.send(sql, ids=concealed)
+        _TELL.send(sql, self._steps)
 
     def _objection(
         self, request: Request, data: Mapping[str, Any], *, origin: str, decides: bool, at: float

@@ -210,7 +210,7 @@ def test_an_event_over_which_the_hub_stumbles_is_refused_alone(
 
 def test_a_database_that_is_away_brings_the_batch_back(hub: RecordingHub, monkeypatch: pytest.MonkeyPatch) -> None:
     inlet = Inlet(hub.ledger, EmbeddedBus(), hub.acceptance, origin_of)
-    monkeypatch.setattr(Transaction, "known", away)
+    monkeypatch.setattr(Transaction, "ask_known", away)
 
     with pytest.raises(BusUnavailable):
         inlet.handle([message("a", 1)])
@@ -262,7 +262,7 @@ def test_a_database_that_is_away_is_asked_once_for_all_that_wait(
         asked.append(1)
         raise BusUnavailable("the database is away")
 
-    monkeypatch.setattr(Transaction, "known", slow)
+    monkeypatch.setattr(Transaction, "ask_known", slow)
     batcher = Batcher(hub.ledger, hub.acceptance)
     with hub.ledger.transaction():
         waiting = [batcher.submit(PORTAL, [move(n, 1)]) for n in range(50)]
