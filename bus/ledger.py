@@ -441,10 +441,17 @@ class Transaction:
 
     # --- relay --------------------------------------------------------------------------------------------------
 
-    def expected(self, after: int, most: int) -> list[tuple[int, list[str]]]:
-        """The events after this one, `most` at most, that some connections have not received, and which; in order."""
+    def expected(self, after: int, most: int) -> list[tuple[int, list[str], Any]]:
+        """The events after this one, `most` at most, that some connections have not received, and which; in order. The
+        third is for `stored`."""
         rows = statements.AFTER[self.sql.dialect.name].send(self.sql, after=after, most=most)
-        return [(row.seq, row.connections.split(" ")) for row in rows]
+        return [(row.seq, row.connections.split(" "), row) for row in rows]
+
+    def stored(self, seqs: Collection[int], read: Mapping[int, Any]) -> dict[int, StoredEvent]:
+        """As `load`, where some of the rows were `read` by `expected`."""
+        return {seq: self._stored(read[seq]) for seq in seqs if seq in read} | self.load(
+            [seq for seq in seqs if seq not in read]
+        )
 
     def expected_of(self, connection: str, after: int, most: int, *, last: int = _LAST) -> list[int]:
         """What a connection has not received, of the events after one and up to the last one, oldest first."""

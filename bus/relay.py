@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 import structlog
@@ -105,8 +105,9 @@ class Relay:
         self._tidy()
         with self._ledger.reading() as tx:
             paused, observing = self._views.silent(tx)
-            pairs, marks, front = self._unsent(tx, set(self._views.connections()) - set(self.stuck()) - paused)
-            stored, viewed, unseen = self._viewed(tx, pairs) if pairs else ({}, [], [])
+            pairs, marks, rows = self._unsent(tx, set(self._views.connections()) - set(self.stuck()) - paused)
+            stored, viewed, unseen = self._viewed(tx, pairs, rows) if pairs else ({}, [], [])
+        front = max(rows, default=self._front)
         failed = self._set_aside(unseen)
         inner = [row for row in viewed if not self._views.outside(row[0])]
         outer = [row for row in viewed if self._views.outside(row[0]) and row[0] not in observing]
@@ -122,20 +123,25 @@ class Relay:
         self.sent += done
         return done
 
-    def _unsent(self, tx: Transaction, wanted: Collection[str]) -> tuple[list[tuple[str, int]], dict[str, int], int]:
-        """What goes out now, in order; how far the connections will be then, and all that keep up."""
-        rows = tx.expected(self._front, _EVENTS)
-        front = rows[-1][0] if rows else self._front
-        self._behind = len(rows) == _EVENTS
+    def _unsent(
+        self, tx: Transaction, wanted: Collection[str]
+    ) -> tuple[list[tuple[str, int]], dict[str, int], dict[int, Any]]:
+        """What goes out now, in order; how far the connections will be then; and the rows of the events that go to all
+        that keep up."""
+        expected = tx.expected(self._front, _EVENTS)
+        front = expected[-1][0] if expected else self._front
+        self._behind = len(expected) == _EVENTS
         up = {c for c in wanted if self._marks.get(c, 0) >= self._front}
-        pairs = [(connection, seq) for seq, connections in rows for connection in connections if connection in up]
+        pairs = [
+            (connection, seq) for seq, connections, _ in expected for connection in connections if connection in up
+        ]
         marks = dict.fromkeys(up, front)
         for connection in sorted(set(wanted) - up):
             late = tx.expected_of(connection, self._marks.get(connection, 0), _BATCH, last=self._front)
             pairs += [(connection, seq) for seq in late]
             marks[connection] = late[-1] if len(late) == _BATCH else self._front
             self._behind = True
-        return pairs, marks, front
+        return pairs, marks, {seq: row for seq, _, row in expected}
 
     def _advance(self, marks: dict[str, int], front: int, failed: Iterable[tuple[str, int]]) -> None:
         for connection, seq in failed:
@@ -160,11 +166,11 @@ class Relay:
             self._kept |= changed
 
     def _viewed(
-        self, tx: Transaction, pairs: Sequence[tuple[str, int]]
+        self, tx: Transaction, pairs: Sequence[tuple[str, int]], rows: Mapping[int, Any]
     ) -> tuple[dict[int, StoredEvent], list[Row], list[tuple[str, int]]]:
         """The events, what each connection sees of them, and those that cannot be shown: one must not stop them all."""
         try:
-            stored = tx.load(sorted({seq for _, seq in pairs}))
+            stored = tx.stored(sorted({seq for _, seq in pairs}), rows)
             return stored, [(c, s, self._views.view(tx, stored[s], c)) for c, s in pairs if s in stored], []
         except (BusUnavailable, DatabaseFault):
             raise
@@ -174,7 +180,7 @@ class Relay:
                 return {}, [], list(pairs)
         stored, viewed, unseen = {}, [], []
         for pair in pairs:
-            found, seen, not_seen = self._viewed(tx, [pair])
+            found, seen, not_seen = self._viewed(tx, [pair], rows)
             stored |= found
             viewed += seen
             unseen += not_seen
@@ -258,7 +264,7 @@ class Relay:
             return
         _log.warning("sent again", connection=connection, count=len(seqs))
         with self._ledger.reading() as tx:
-            stored, viewed, _ = self._viewed(tx, [(connection, seq) for seq in seqs])
+            stored, viewed, _ = self._viewed(tx, [(connection, seq) for seq in seqs], {})
         self._send(_packed(viewed, _keys(stored)))
         self._again[connection] = (now, seqs[-1])
 
@@ -276,7 +282,7 @@ class Relay:
         """Publish; what the bus did not take."""
         if not messages:
             return []
-        headers = {"ledger": self._identity}
+        headers = {"ledger": self._identity, "to": str(len({c for c, _, _ in messages}))}
         outcomes = self._bus.publish(
             [
                 Outgoing(self._queue(c), body, id=str(seqs[0]), content_type=media, headers=headers)

@@ -20,7 +20,7 @@ from schemas.errors import BusUnavailable
 
 _log = structlog.get_logger()
 _BUSY = 32  # events that arrived for one commit: from there on, more of them share one
-_LINGER = 0.0015  # seconds from what arrives: the same event comes to other connections at nearly the same moment
+_LINGER = 0.0015  # seconds from what arrives, while others to whom it was sent as well may be about to have it
 _LINGER_BUSY, _LINGER_ENDED = 0.025, 0.03  # seconds from one commit to the next
 _GLANCE = 0.25  # seconds without a worker that wants a turn
 _AWAY = 0.2  # seconds until a database that was away is asked again
@@ -105,9 +105,12 @@ class Team:
         wanting = [worker for worker in self._members if worker.waits() == 0.0]
         if not wanting or any(worker.urgent for worker in wanting):
             return 0.0
-        came = [at for worker in wanting if (at := worker.arrived_at) is not None]
-        until = max(self._turned + self._linger, min(came) + _LINGER) if came else self._turned + _LINGER_ENDED
-        return until - time.monotonic()
+        came = {worker: at for worker in wanting if (at := worker.arrived_at) is not None}
+        if not came:
+            return self._turned + _LINGER_ENDED - time.monotonic()
+        complete = 0 < max(worker.company for worker in came) <= len(came)
+        until = self._turned + self._linger
+        return (until if complete else max(until, min(came.values()) + _LINGER)) - time.monotonic()
 
     def _take(self, turns: Sequence[Turn]) -> None:
         try:

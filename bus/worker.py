@@ -100,10 +100,12 @@ class Ended:
 
 @dataclass(slots=True)
 class _Arrival:
-    """What the bus handed over at once: kept until its receipt is committed."""
+    """What the bus handed over at once: kept until its receipt is committed. `company`: to how many connections the
+    relay sent something at that moment."""
 
     keys: dict[int, str]  # of each event the key that keeps it in order
     views: dict[int, Event]
+    company: int
     at: float = field(default_factory=time.monotonic)
     settled: threading.Event = field(default_factory=threading.Event)
     received: bool = False
@@ -349,6 +351,14 @@ class Worker:
             return self._inbox[0].at
         except IndexError:
             return None
+
+    @property
+    def company(self) -> int:
+        """How many connections have got something at the same time as this one; 0 when that is not known."""
+        try:
+            return self._inbox[0].company
+        except IndexError:
+            return 0
 
     def waits(self) -> float:
         """Seconds until this worker wants a turn; 0 when it has something to write or to start."""
@@ -635,9 +645,10 @@ class Worker:
         arrivals: list[_Arrival] = []
         received: dict[int, str] = {}
         views: dict[int, Event] = {}
+        company = _number(messages[-1].headers.get("to"))
         for message in messages:
             if len(received) >= _AT_ONCE:
-                arrivals.append(_Arrival(received, views))
+                arrivals.append(_Arrival(received, views, company))
                 received, views = {}, {}
             if message.headers.get("ledger") != self._identity:
                 _log.error("message of another ledger dropped", connection=self.connection)
@@ -657,7 +668,7 @@ class Worker:
                 except (InvalidMessage, KeyError, TypeError) as error:  # it is made again from the ledger
                     _log.error("unreadable event", connection=self.connection, seq=seq, error=type(error).__name__)
         if received:
-            arrivals.append(_Arrival(received, views))
+            arrivals.append(_Arrival(received, views, company))
         self._inbox.extend(arrivals)
         self._team.wake(soon=True)
         for arrival in arrivals:
@@ -926,6 +937,10 @@ def _untried(claimed: Claimed) -> Finished:
 def _as_exception(error: BaseException) -> Exception:
     """A lane goes on even when a connector wants to end the program or was cancelled by its own event loop."""
     return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+
+
+def _number(header: object) -> int:
+    return int(header) if isinstance(header, str) and len(header) < 9 and header.isdecimal() else 0
 
 
 def _is_identifier(text: object) -> bool:

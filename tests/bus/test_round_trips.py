@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ask, Entry, Finished, Ledger, Raced
 from bus.sql import Insert, Statement
 from bus.tables import cursors, deliveries
+from bus.worker import _number
 from schemas.errors import BusUnavailable
 from schemas.event import Event
 from tests.support.fleet import until
@@ -195,6 +197,32 @@ def test_outcomes_and_what_starts_next_may_go_together(ledger: Ledger) -> None:
         assert tx.sql.execute(select(deliveries.c.state).order_by(deliveries.c.seq)).scalars().all() == [
             "delivered", "started",
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_turn_waits_for_company_only_until_all_have_come(
+    ledger: Ledger, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.team._LINGER", 2.0)
+    if not known:  # a message of a relay that does not say to how many it sent
+        monkeypatch.setattr("bus.worker._number", lambda header: 0)
+    names = ("famille", "cantine")
+    hub = RecordingHub(ledger, EmbeddedBus(), {name: Package() for name in names})
+    hub.start()
+    try:
+        until(lambda: all(worker.active for worker in hub.workers.values()))
+        began = time.monotonic()
+        hub.submit(move(1, 1))
+        for name in names:
+            hub.settled(name, "delivered", 1)
+        assert (time.monotonic() - began < 1.5) == known
+    finally:
+        hub.stop()
+
+
+@pytest.mark.parametrize("header", [None, 3, b"3", "", "-1", "²", "9" * 5000])
+def test_a_number_that_is_none_tells_nothing(header: object) -> None:
+    assert _number(header) == 0
 
 
 def test_a_lease_in_use_outlives_its_seconds(ledger: Ledger) -> None:
