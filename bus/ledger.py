@@ -91,7 +91,7 @@ _LOST_A_RACE = ("40001", "40P01")  # serialization failure, deadlock
 _IS_OPEN = text(f"deliveries.state IN {OPEN}")
 _IS_REFUSED = text("deliveries.state IN ('parked','refused') AND deliveries.state = 'refused'")
 _IS_WAITING = text("deliveries.state = 'waiting'")
-_IS_HELD = text(f"deliveries.state IN {OPEN} AND deliveries.state = 'held'")
+_IS_HELD = text("deliveries.state = 'held'")
 _BEFORE_IS_OPEN = text(f"earlier.state IN {OPEN}")
 _NOT_BELIEVED = 600.0  # seconds: leases are of a minute at most
 _NAMED = 5000
@@ -686,22 +686,20 @@ class Transaction:
                 .values(state=RECEIVED, at=self.now)
             )
 
-    def release_orphans(self, connection: str) -> None:
-        """The net: held events with nothing before them go on, whatever forgot them."""
-        earlier = deliveries.alias("earlier")
-        blocked = exists().where(
-            earlier.c.connection == deliveries.c.connection, earlier.c.order_key == deliveries.c.order_key,
-            _BEFORE_IS_OPEN, (earlier.c.seq < deliveries.c.seq) | (earlier.c.state == STARTED),
-        )  # fmt: skip
+    def release_orphans(self, connection: str, running: Collection[str] = ()) -> None:
+        """The net: held events with nothing before them go on, whatever forgot them. `running`: the keys of what is
+        started; a replayed one may stand before it."""
         firsts = (
-            select(func.min(deliveries.c.seq).label("seq")).where(deliveries.c.connection == connection, _IS_HELD)
+            select(deliveries.c.order_key, func.min(deliveries.c.seq).label("seq"))
+            .where(deliveries.c.connection == connection, _IS_HELD, deliveries.c.order_key.not_in(set(running)))
             .group_by(deliveries.c.order_key).subquery()
         )  # fmt: skip
-        rows = self.sql.execute(
-            select(deliveries.c.seq).join(firsts, firsts.c.seq == deliveries.c.seq)
-            .where(deliveries.c.connection == connection, ~blocked)
-            .limit(_FEW)
+        earlier = deliveries.alias("earlier")
+        blocked = exists().where(
+            earlier.c.connection == connection, earlier.c.order_key == firsts.c.order_key, _BEFORE_IS_OPEN,
+            earlier.c.seq < firsts.c.seq,
         )  # fmt: skip
+        rows = self.sql.execute(select(firsts.c.seq).where(~blocked).limit(_FEW))
         self.release(connection, [row.seq for row in rows])
 
     def held_keys(self, connection: str) -> set[str]:

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -407,7 +407,7 @@ class Worker:
         if self._unsure:
             tx.put_back(self.connection, self._still_in_hand(turn))
         if self._unsure or self._clock() >= self._next_net:
-            self._look_around(tx)
+            self._look_around(tx, set(self._still_in_hand(turn).values()))
         return self._ask(turn)
 
     def ask_identifiers(self, tx: Transaction, keys: Iterable[str]) -> Callable[[], Identifiers]:
@@ -479,9 +479,9 @@ class Worker:
         except LeaseLost as lost:
             self._failure = lost
 
-    def _look_around(self, tx: Transaction) -> None:
+    def _look_around(self, tx: Transaction, running: Collection[str] = ()) -> None:
         """The net, now and then: nothing depends on what this worker remembers."""
-        tx.release_orphans(self.connection)
+        tx.release_orphans(self.connection, running)
         self._held = tx.held_keys(self.connection)
         self._due = tx.next_due(self.connection)
         self._more, self._next_net = True, self._clock() + _NET_EVERY

@@ -100,6 +100,27 @@ def test_a_hundred_thousand_followers_of_one_citizen_go_on_one_by_one(ledger: Le
     assert time.perf_counter() - started < 5
 
 
+def test_what_is_held_is_found_beside_a_long_backlog(ledger: Ledger) -> None:
+    fill(ledger, [f"k{n % 200}" for n in range(200_000)], state="expected")
+    with ledger.transaction() as tx:
+        tx.sql.execute(text("UPDATE deliveries SET state = 'received' WHERE seq <= 200"))
+        tx.sql.execute(text("UPDATE deliveries SET state = 'held' WHERE seq > 200 AND seq <= 400"))
+
+    started = time.perf_counter()
+    for _ in range(50):
+        with ledger.transaction() as tx:
+            assert len(tx.held_keys(NAME)) == 200
+            tx.release_orphans(NAME)
+    for number in range(1, 201):
+        with ledger.transaction() as tx:
+            tx.sql.execute(text(f"UPDATE deliveries SET state = 'delivered' WHERE seq = {number}"))
+            tx.release(NAME, [number], 1)
+    with ledger.reading() as tx:
+        assert not tx.held_keys(NAME)
+
+    assert time.perf_counter() - started < 5
+
+
 def test_a_message_of_the_database_never_holds_what_was_written(ledger: Ledger) -> None:
     with pytest.raises(Exception) as caught, ledger.transaction() as tx:
         tx.sql.execute(text("INSERT INTO events (data) VALUES (:data)"), {"data": "Blanche Sorbier"})

@@ -61,8 +61,9 @@ class Side:
         tx.release(self.name, final, 1 if self.single else 500)
         if self.unsure:
             gone = {one.seq for one in written}
-            tx.put_back(self.name, [seq for seq in self.in_hand if seq not in gone])
-            tx.release_orphans(self.name)
+            kept = [seq for seq in self.in_hand if seq not in gone]
+            tx.put_back(self.name, kept)
+            tx.release_orphans(self.name, {self.in_hand[seq] for seq in kept})
             self.held = tx.held_keys(self.name)
         return written
 

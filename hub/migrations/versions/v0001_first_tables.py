@@ -169,6 +169,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'received'"),
     )
     op.create_index(
+        "deliveries_held",
+        "deliveries",
+        ["connection", "order_key", "seq"],
+        unique=False,
+        postgresql_where=sa.text("state = 'held'"),
+        sqlite_where=sa.text("state = 'held'"),
+    )
+    op.create_index(
         "deliveries_trouble",
         "deliveries",
         ["connection", "seq"],
