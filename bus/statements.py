@@ -28,13 +28,13 @@ WRITE_EVENTS = Insert(events)
 EXPECT = Insert(deliveries, ("seq", "connection", "order_key", "state", "at"))
 LOAD = Statement("SELECT * FROM events WHERE seq {seqs:bigint}")
 _TOGETHER = {"postgresql": "string_agg(connection, ' ')", "sqlite": "group_concat(connection, ' ')"}
-# Each event is looked up by itself, as above.
+# Each event is looked up by itself, as above. The state is wrapped, or all that is expected is read for the end of it.
 _ITSELF = {"postgresql": "JOIN LATERAL (SELECT * FROM events WHERE seq = late.seq) AS events ON true",
            "sqlite": "JOIN events ON events.seq = late.seq"}  # fmt: skip
 AFTER = {
     dialect: Statement(
         f"SELECT late.connections, events.* FROM (SELECT seq, {together} AS connections FROM deliveries"
-        " WHERE seq > :after AND state = 'expected' GROUP BY seq ORDER BY seq LIMIT :most) AS late"
+        " WHERE seq > :after AND state || '' = 'expected' GROUP BY seq ORDER BY seq LIMIT :most) AS late"
         f" {_ITSELF[dialect]} ORDER BY late.seq"
     )
     for dialect, together in _TOGETHER.items()
