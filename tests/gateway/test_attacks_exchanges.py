@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +34,7 @@ from schemas.secret import Secret
 from tests.gateway.conftest import OTHER, TENANT, Open, record
 from tests.gateway.test_exchanges import GRANTS, KNOWN, PERSON, STRANGER, Place, Spring, code, value
 from tests.support.services import Postgres
+from tests.support.words import alone
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]
 AGENT = {"role": "agent", "assurance": "eidas2", "agent": "a-17"}
@@ -763,8 +763,7 @@ def test_nothing_of_the_road_is_in_logs_figures_or_refusals(opening: Opening) ->
         assert not any(word in text for text in texts), word
     lines = [f"{row.facts} {row.outcome}" for row in place.rows(journal)]
     assert not any(word in line for line in lines for word in ("Corvisart", secret, "Maëlle"))
-    alone = re.compile(r"(?<![\w.])815(?![\w.])")  # not three digits of a port, a time or a duration
-    assert not any(alone.search(text) for text in texts)
+    assert not any(alone("815", text) for text in texts)
 
 
 def test_what_a_source_gives_beyond_the_question_does_not_leave(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
