@@ -170,7 +170,8 @@ class Ask:
     """What a worker wants to start, `limit` at most. What died as started before runs alone: it is started only when
     nothing else is running (`busy` false). `arrived`: seq and key of what came by the bus just now, and gets its
     receipt. `in_hand`: seq and key of what this worker runs already; what stands behind only these may start, and runs
-    after them. `stored`: start what was received earlier as well."""
+    after them. `stored`: start what was received earlier as well. `begun`: seq and key of what arrived and was started
+    before, in this transaction; it is in hand."""
 
     connection: str
     limit: int
@@ -179,6 +180,7 @@ class Ask:
     arrived: Sequence[tuple[int, str]] = ()
     in_hand: Mapping[int, str] = field(default_factory=dict)
     stored: bool = True
+    begun: Sequence[tuple[int, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,6 +509,16 @@ class Transaction:
             found = statements.TURN[dialect].send(self.sql, turns=named, seconds=seconds, now=self.now)
         return lambda: {row.name.removeprefix("worker:"): bool(row.paused) for row in found}
 
+    def ask_first(self, pairs: Sequence[tuple[str, int]]) -> Callable[[], Started]:
+        """Start those of these pairs of connection and seq that are new and have no open event of their key before
+        them. Which these are is there when it is called for."""
+        rows = statements.START_FIRST.send(self.sql, pairs=pairs, at=self.now) if pairs else ()
+        return lambda: {(row.connection, row.seq) for row in rows}
+
+    def start_again(self, pairs: Sequence[tuple[str, int]]) -> None:
+        """What was started by a transaction of which nobody knows whether it was committed."""
+        self._set(statements.START_AGAIN, pairs)
+
     def look_ahead(self, keys: Mapping[tuple[str, str], int]) -> None:
         """Ask already which events of these keys are open, each key with how many of its events arrive or are in hand.
         `take` needs not ask then, if nothing else was done in between."""
@@ -514,12 +526,16 @@ class Transaction:
             return
         most = 1 + max(keys.values())
         rows = statements.FIRSTS["postgresql"].send(self.sql, keys=list(keys), most=most)
-        self._ahead = _Ahead(rows, keys, most, sent_so_far(self.sql))
+        self._ahead = _Ahead(rows, keys, most, self.place)
 
     @property
-    def unchanged(self) -> bool:
-        """Whether nothing was done since `look_ahead`."""
-        return self._ahead is not None and self._ahead.place == sent_so_far(self.sql)
+    def place(self) -> int:
+        """For `unchanged`."""
+        return sent_so_far(self.sql)
+
+    def unchanged(self, since: int) -> bool:
+        """Whether nothing was done since it was at that place. On SQLite, which counts nothing, nobody knows."""
+        return self.sql.dialect.name != "sqlite" and self.place == since
 
     def receive(self, connection: str, seqs: Sequence[int]) -> None:
         """The receipt: idempotent, and a late copy of something further along changes nothing."""
@@ -552,9 +568,10 @@ class Transaction:
         ])  # fmt: skip
         if rows is not None and any(plan.stored for plan in plans):  # where none can be started, others may stand after
             picked &= {(row.connection, row.seq) for row in rows}
+        begun = {(ask.connection, seq) for ask in asks for seq, _ in ask.begun}
         taken = {plan.ask.connection: self._taken(plan, picked) for plan in plans}
         again = {(c, one.seq) for c, found in taken.items() for one in found.claimed} - picked
-        return taken, lambda: {*again, *((row.connection, row.seq) for row in rows or ())}
+        return taken, lambda: {*begun, *again, *((row.connection, row.seq) for row in rows or ())}
 
     def _plan(self, ask: Ask) -> _Plan:
         most = max(ask.limit, _FEW)
@@ -602,11 +619,12 @@ class Transaction:
 
     def _taken(self, plan: _Plan, started: Collection[tuple[str, int]]) -> Taken:
         connection, held = plan.ask.connection, frozenset(row.order_key for row in plan.behind)
+        begun = [Claimed(seq, key, attempt=1, deaths=0, doubt=False) for seq, key in plan.ask.begun]
         claimed = [_claimed(row, row.attempts + 1) for row in plan.chosen if (connection, row.seq) in started]
         if not claimed and plan.behind and plan.stored:  # only followers were found, and others may stand after them
-            again = self.take([replace(plan.ask, arrived=())])[connection]
-            return replace(again, held=again.held | held)
-        return Taken(claimed, held, plan.full or len(plan.free) > len(plan.chosen))
+            again = self.take([replace(plan.ask, arrived=(), begun=())])[connection]
+            return replace(again, claimed=begun + again.claimed, held=again.held | held)
+        return Taken(begun + claimed, held, plan.full or len(plan.free) > len(plan.chosen))
 
     def _set(self, statement: Statement, pairs: Sequence[tuple[str, int]]) -> None:
         if pairs:
@@ -955,7 +973,7 @@ class Transaction:
             for key in (*(row.order_key for row in plan.candidates), *plan.ask.in_hand.values())
         )  # fmt: skip
         most = 1 + max(apart.values())
-        if self._ahead is not None and self.unchanged and self._ahead.tells(keys, most):
+        if self._ahead is not None and self.unchanged(self._ahead.place) and self._ahead.tells(keys, most):
             return self._ahead.firsts(), self._ahead.most
         return _firsts(statements.FIRSTS[dialect].send(self.sql, keys=list(keys), most=most)), most
 

@@ -77,6 +77,16 @@ START = Statement(
     f"UPDATE deliveries SET state = 'started', at = :at, attempts = attempts + 1, due = NULL FROM {PAIRS} WHERE {MINE}"
     " IN ('expected', 'received', 'waiting') RETURNING deliveries.connection, deliveries.seq"
 )
+# Those alone of which no event of the same key stands before them.
+START_FIRST = Statement(
+    f"UPDATE deliveries SET state = 'started', at = :at, attempts = attempts + 1 FROM {PAIRS} WHERE {MINE} = 'expected'"
+    " AND deliveries.seq = (SELECT min(open.seq) FROM deliveries AS open WHERE open.connection = deliveries.connection"
+    f" AND open.order_key = deliveries.order_key AND open.state IN {OPEN})"
+    " RETURNING deliveries.connection, deliveries.seq"
+)
+START_AGAIN = Statement(
+    f"UPDATE deliveries SET state = 'started', at = :at, attempts = attempts + 1 FROM {PAIRS} WHERE {MINE} = 'expected'"
+)
 DELIVER = Statement(
     f"UPDATE deliveries SET state = 'delivered', at = :at, cause = NULL FROM {PAIRS} WHERE {MINE} = 'started'"
 )

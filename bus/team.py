@@ -116,6 +116,8 @@ class Team:
         try:
             with self._ledger.transaction() as tx:
                 shown, started = self._commit(tx, turns)
+                for turn in turns:
+                    turn.worker.hasten(*shown.get(turn.worker.connection, ((), {})))
         except BusUnavailable:
             for turn in turns:
                 turn.worker.failed(turn)
@@ -140,31 +142,37 @@ class Team:
         about, and the commit goes with the second."""
         seconds = turns[0].worker.lease if any(turn.prolongs for turn in turns) else None
         asked = tx.ask_turn({turn.worker.connection: (turn.token, turn.reached) for turn in turns}, seconds)
+        tx.start_again([pair for turn in turns for pair in turn.worker.loose])
         tx.end({turn.worker.connection: turn.finished for turn in turns})
-        ahead = _looked_ahead(tx, turns)
+        begun, known = _looked_ahead(tx, turns)
+        place = tx.place
         held = asked()
         for turn in turns:
             if turn.worker.connection not in held:
                 raise LeaseLost(turn.worker.connection)
-        asks = [turn.worker.settle(tx, turn, paused=held[turn.worker.connection]) for turn in turns]
-        known = ahead() if tx.unchanged else {}
-        foreseen = {key for turn in turns for key in turn.keys} if tx.unchanged else set()
-        taken, started = tx.try_to_take([ask for ask in asks if ask is not None])
+        started = begun()
+        asks = [turn.worker.settle(tx, turn, paused=held[turn.worker.connection], begun=started) for turn in turns]
+        foreseen = {key for turn in turns for key in turn.keys} if tx.unchanged(place) else set()
+        identifiers = known() if foreseen else {}
+        taken, really = tx.try_to_take([ask for ask in asks if ask is not None])
         workers = {turn.worker.connection: turn.worker for turn in turns}
         claimed = [one for found in taken.values() for one in found.claimed]
         if any(one.order_key not in foreseen for one in claimed):
-            known = turns[0].worker.ask_identifiers(tx, {one.order_key for one in claimed})()
-        return {connection: workers[connection].show(tx, found, known) for connection, found in taken.items()}, started
+            identifiers = turns[0].worker.ask_identifiers(tx, {one.order_key for one in claimed})()
+        return {name: workers[name].show(tx, found, identifiers) for name, found in taken.items()}, really
 
 
-def _looked_ahead(tx: Transaction, turns: Sequence[Turn]) -> Callable[[], Identifiers]:
-    """Ask already what will be asked about what arrived; of a few only, for much is better counted once."""
+def _looked_ahead(tx: Transaction, turns: Sequence[Turn]) -> tuple[Callable[[], Started], Callable[[], Identifiers]]:
+    """Start already what of the arrived stands alone. Ask what will be asked about the rest; of a few only, for much is
+    better counted once."""
+    alone = {turn.worker.connection: turn.worker.alone(turn) for turn in turns}
+    begun = tx.ask_first([(connection, seq) for connection, seqs in alone.items() for seq in seqs])
     if not 0 < sum(len(turn.keys) for turn in turns) < _BUSY:
-        return dict
-    keys = Counter((turn.worker.connection, key) for turn in turns for key in turn.worker.at_hand(turn))
+        return begun, dict
     known = turns[0].worker.ask_identifiers(tx, {key for turn in turns for key in turn.keys})
-    tx.look_ahead(keys)
-    return known
+    others = [turn for turn in turns if len(alone[turn.worker.connection]) < len(turn.keys)]
+    tx.look_ahead(Counter((turn.worker.connection, key) for turn in others for key in turn.worker.at_hand(turn)))
+    return begun, known
 
 
 def _begun(worker: Worker) -> Turn | None:

@@ -21,7 +21,7 @@ import orjson
 import structlog
 
 from bus.api import Bus, Incoming, connection_queue
-from bus.ledger import Ask, Claimed, DatabaseFault, Finished, LeaseLost, Ledger, Taken, Transaction
+from bus.ledger import Ask, Claimed, DatabaseFault, Finished, LeaseLost, Ledger, Started, Taken, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED, RECEIVED, REFUSED, WAITING
 from schemas.delivery import Delivery, Done, Safety
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater, Unknown
@@ -232,6 +232,9 @@ class Worker:
         self._running = 0
         self._lanes: dict[str, _Lane] = {}
         self._in_hand: dict[int, str] = {}  # seq and key of what is started and not written
+        self._begun: list[tuple[int, str]] = []  # seq and key of what was started ahead in the turn under way
+        self._loose: set[int] = set()  # what was tried before the commit of its start was known
+        self._since = 0  # the last event when the lease was taken
         self._held: set[str] = set()  # the keys that have followers
         self._due: float | None = None  # when the next delivery that waits may be tried, as far as known
         self._more = True  # something that was received before may be ready now
@@ -290,6 +293,7 @@ class Worker:
                 parked = tx.recover(self.connection, doubtful=self._safety.idempotency, settling=settling)
                 self._tell(tx, parked)
                 self._look_around(tx)
+                self._since = tx.last_seq()
         self._identity, self._ours_until = identity, started + self.lease
         if token is None:
             stop.wait(min(1.0, self.lease / 3))
@@ -332,6 +336,7 @@ class Worker:
             self._ended.clear()
             self._lanes.clear()
             self._in_hand.clear()
+            self._loose.clear()
             patience = self._clock() + 15
             while receiver.is_alive() and self._clock() < patience:
                 self._settle([self._inbox.popleft() for _ in range(len(self._inbox))], received=False)
@@ -400,9 +405,33 @@ class Worker:
         prolongs = self._ours_until - self.beat < self.lease * _PROLONGED
         return Turn(self, self._token, self.beat, ended, arrived, prolongs, max(reached, self._reached))
 
-    def settle(self, tx: Transaction, turn: Turn, *, paused: bool) -> Ask | None:
-        """After the outcomes were written: what they bring. What this worker wants to start now."""
+    @property
+    def loose(self) -> list[tuple[str, int]]:
+        """What was tried though the commit of its start may have failed: it is to be started again."""
+        return [(self.connection, seq) for seq in self._loose]
+
+    def alone(self, turn: Turn) -> list[int]:
+        """What of the arrived can be started if nothing of its key is open before it; nothing of it is in hand."""
+        due = self._due is not None and self._due <= self._ledger.now()
+        if self._stopped or self._unsure or self._more or due or self._clock() >= self._next_net:
+            return []
+        firsts: dict[str, int] = {}
+        for one in turn.arrived:
+            for seq, key in one.keys.items():
+                firsts.setdefault(key, seq)
+        for key in self._still_in_hand(turn).values():
+            firsts.pop(key, None)
+        return list(firsts.values())[: self._room()]
+
+    def settle(self, tx: Transaction, turn: Turn, *, paused: bool, begun: Started) -> Ask | None:
+        """After the outcomes were written: what they bring. What this worker wants to start now, beside what was begun
+        already."""
         self._paused = paused
+        mine = [(seq, key) for one in turn.arrived for seq, key in one.keys.items() if (self.connection, seq) in begun]
+        if paused and mine:
+            tx.end({self.connection: [Finished(seq, key, RECEIVED) for seq, key in mine]})
+            mine = []
+        self._begun = mine
         self._conclude(tx, turn.ended)
         if self._unsure:
             tx.put_back(self.connection, self._still_in_hand(turn))
@@ -439,6 +468,8 @@ class Worker:
 
     def went(self, turn: Turn, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
         """The commit is made: go on."""
+        claimed = [one for one in claimed if one.seq not in self._loose]
+        self._loose.clear()
         if turn.prolongs:
             self._ours_until = turn.began + self.lease
         self._reached = turn.reached
@@ -447,6 +478,15 @@ class Worker:
         self._settle(turn.arrived, received=True)
         self._start(claimed, deliveries)
         self._next_at = self._clock() + self._timeout()
+
+    def hasten(self, claimed: Sequence[Claimed], deliveries: Mapping[int, Delivery]) -> None:
+        """Before the commit: try what was begun ahead, if doing it again changes nothing. Whatever was there when the
+        lease was taken waits for the commit: it may be what stopped the last owner."""
+        if self._safety.idempotency == "native-key":
+            begun = {seq for seq, _ in self._begun if seq > self._since}
+            hasty = [one for one in claimed if one.seq in begun]
+            self._loose |= {one.seq for one in hasty}
+            self._start(hasty, deliveries)
 
     def undone(self) -> None:
         """A commit of several turns failed: what this worker learnt in it is not so."""
@@ -560,18 +600,22 @@ class Worker:
     def _ask(self, turn: Turn) -> Ask | None:
         for one in turn.arrived:
             self._remember(one.views)
-        room = self._room()
+        room = self._room() - len(self._begun)
         if not self._running:
             self._denied = False
         if self._paused or self._denied:
             room = 0
         if self._due is not None and self._due <= self._ledger.now():
             self._due, self._more = None, True
-        arrived = {seq: key for one in turn.arrived for seq, key in one.keys.items()}
-        if not (arrived or (room and self._more)):
+        known = self._in_hand.keys() | dict(self._begun).keys()
+        arrived = {seq: key for one in turn.arrived for seq, key in one.keys.items() if seq not in known}
+        if not (arrived or self._begun or (room and self._more)):
             return None
-        in_hand = {} if self._single else self._still_in_hand(turn)
-        return Ask(self.connection, room, self._single, self._running > 0, list(arrived.items()), in_hand, self._more)
+        in_hand = {} if self._single else self._still_in_hand(turn) | dict(self._begun)
+        return Ask(
+            self.connection, room, self._single, self._running + len(self._begun) > 0, list(arrived.items()),
+            in_hand, self._more, self._begun,
+        )  # fmt: skip
 
     def _shown(self, tx: Transaction, claimed: Sequence[Claimed], identifiers: Identifiers) -> dict[int, Delivery]:
         """What the handler gets; one that cannot be made is parked, and stops no other."""
@@ -592,6 +636,7 @@ class Worker:
             return {}
 
     def _commit(self, tx: Transaction, ended: Sequence[Ended]) -> None:
+        tx.start_again(self.loose)
         tx.end({self.connection: [item.finished for item in ended]})
         self._conclude(tx, ended)
 
