@@ -96,7 +96,8 @@ class RabbitBus:
     `url` may name several hosts of one cluster (`amqp://user@one:5672,two:5672/vhost`); they are tried in turn.
     `password` overrides the one in `url`. `tls` is (CA file, our certificate, our key), the last two may be None.
     `confirm_timeout` is how long the broker may stay silent before what it has not confirmed counts as not taken,
-    `deaf_after` how long a reader believes in a silent queue before it subscribes anew.
+    `deaf_after` how long a reader believes in a silent queue before it subscribes anew. A connection over which nothing
+    came is given up at the second look, one every `heartbeat` + 5 seconds: after 22 seconds at most.
     """
 
     volatile = False
@@ -109,7 +110,7 @@ class RabbitBus:
         tls: Tls | None = None,
         window: int = 500,
         confirm_timeout: float = 10.0,
-        heartbeat: int = 10,
+        heartbeat: int = 6,
         longest_pause: float = 5.0,
         deaf_after: float = 8.0,
     ) -> None:
