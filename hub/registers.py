@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hub.grants import GROUNDS, Grant, Granted
 from hub.procedures import Procedure, french_date
 from hub.settings import Connection, ConsumedFields, HubSettings, Tenant
+from hub.sources import Offer
 from schemas.registry import Registry
 from schemas.secret import Secret
 
@@ -77,15 +78,6 @@ _KEPT = {
 Json = dict[str, Any]
 
 
-class _Answered(Protocol):
-    @property
-    def type(self) -> str: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def fields(self) -> tuple[str, ...]: ...
-
-
 class Package(Protocol):
     """What is asked of a connector's manifest; `connectors.sdk.Manifest` has it."""
 
@@ -102,7 +94,7 @@ class Package(Protocol):
     @property
     def consumes(self) -> Sequence[ConsumedFields]: ...
     @property
-    def answers(self) -> Sequence[_Answered]: ...
+    def answers(self) -> Sequence[Offer]: ...
 
 
 @dataclass(frozen=True, slots=True)
