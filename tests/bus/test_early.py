@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from sqlalchemy import select, text
 
 from bus.embedded import EmbeddedBus
-from bus.ledger import Ledger, Transaction
+from bus.ledger import LeaseLost, Ledger, Transaction
 from bus.tables import PARKED, deliveries
 from schemas.delivery import Delivery, Done
 from schemas.errors import BusUnavailable, Refused
@@ -19,7 +21,7 @@ from tests.bus.test_attacks_team import guarded
 from tests.bus.test_round_trips import NAME, entry
 from tests.bus.test_round_trips import ledger as _ledger
 from tests.support.fleet import until
-from tests.support.recording import Package, RecordingHub, move
+from tests.support.recording import Package, RecordingHub, house, move
 
 ledger = _ledger
 
@@ -243,3 +245,40 @@ def test_a_pause_at_the_last_moment_stops_what_would_start(watched: Watched) -> 
 
     assert PARKED not in {row[0] for row in rows(watched).values()}
     assert rows(watched)[2] == ("delivered", 1, 0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_commits_that_fail_now_and_then_lose_disorder_and_double_nothing(watched: Watched, seed: int) -> None:
+    """Before the commit, or after it, which the worker cannot tell apart."""
+    dice = random.Random(seed)
+    errors = (BusUnavailable("away"), ValueError("a mistake"), LeaseLost("another's"))
+
+    def fail(*_: object) -> None:
+        if dice.random() < 0.15:
+            raise dice.choice(errors)
+
+    packages = {name: Package(kind, settling=0.05) for name, kind in
+                (("famille", "native-key"), ("koha", "native-key"), ("voirie", "look-up-first"))}  # fmt: skip
+    packages["koha"].batch = 5
+    hub = RecordingHub(watched, EmbeddedBus(), packages)
+    guarded(hub)
+    try:
+        until(lambda: all(worker.active for worker in hub.workers.values()))
+        watched.before_commit = watched.after_commit = fail  # type: ignore[method-assign]
+        for number in range(1, 16):
+            hub.submit(*(move(citizen, number) for citizen in range(dice.randint(1, 4))))
+            time.sleep(dice.random() * 0.1)
+        watched.before_commit = watched.after_commit = lambda *_: None  # type: ignore[method-assign]
+        with watched.reading() as tx:
+            accepted = tx.accepted()
+        for name in packages:
+            hub.settled(name, "delivered", accepted)
+    finally:
+        hub.stop()
+
+    for package in packages.values():
+        assert len(package.effects) == accepted
+        assert package.doubled == []
+        for citizen in range(4):
+            mine = [house(one) for one in package.order if one.event.id.startswith(f"move-{citizen}-")]
+            assert mine == sorted(mine)
