@@ -17,14 +17,14 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import uvloop
+from answers import Answers
 
 
-class Client(asyncio.Protocol):
+class Client(Answers):
     """One connection: one question at a time; what is due meanwhile waits its turn, and its clock runs."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._got = b""
         self._due: deque[float] = deque()
         self._asked: float | None = None
 
@@ -35,20 +35,10 @@ class Client(asyncio.Protocol):
         self._due.append(due)
         self._next()
 
-    def data_received(self, data: bytes) -> None:
-        self._got += data
-        head_ends = self._got.find(b"\r\n\r\n")
-        if head_ends < 0:
-            return
-        head = self._got[:head_ends].lower()
-        length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-        if len(self._got) < head_ends + 4 + length:
-            return
-        body = self._got[head_ends + 4 : head_ends + 4 + length]
-        self._got = self._got[head_ends + 4 + length :]
+    def answered(self, status: int, body: bytes) -> None:
         due, self._asked = self._asked, None
         assert due is not None
-        self._load.answered(self, due, int(head.split(b" ", 2)[1]), body)
+        self._load.answered(self, due, status, body)
         self._next()
 
     def connection_lost(self, error: Exception | None) -> None:

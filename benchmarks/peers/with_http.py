@@ -1,7 +1,4 @@
-"""The packages that send by HTTP: 32 connections kept open, one event per request or a hundred in a batch.
-
-A bare reader of the answers (status and length, nothing else), so that the sender takes little of the machine.
-"""
+"""The packages that send by HTTP: 32 connections kept open, one event per request or a hundred in a batch."""
 
 from __future__ import annotations
 
@@ -13,35 +10,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
+from answers import Answers
 from common import BATCH, STRUCTURED, arguments, message, numbers, say
 
 IN_A_BATCH = 100
 
 
-class Line(asyncio.Protocol):
+class Line(Answers):
     """One connection: sends the next body as soon as the last one is answered."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._got = b""
         self._size = 0
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._next()
 
-    def data_received(self, data: bytes) -> None:
-        self._got += data
-        head_ends = self._got.find(b"\r\n\r\n")
-        if head_ends < 0:
-            return
-        head = self._got[:head_ends].lower()
-        length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-        if len(self._got) < head_ends + 4 + length:
-            return
-        body = self._got[head_ends + 4 : head_ends + 4 + length]
-        self._got = self._got[head_ends + 4 + length :]
-        self._load.answered(int(head.split(b" ", 2)[1]), body, self._size)
+    def answered(self, status: int, body: bytes) -> None:
+        self._load.answered(status, body, self._size)
         self._next()
 
     def connection_lost(self, error: Exception | None) -> None:
