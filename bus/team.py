@@ -144,7 +144,7 @@ class Team:
         asked = tx.ask_turn({turn.worker.connection: (turn.token, turn.reached) for turn in turns}, seconds)
         tx.start_again([pair for turn in turns for pair in turn.worker.loose])
         tx.end({turn.worker.connection: turn.finished for turn in turns})
-        begun, known = _looked_ahead(tx, turns)
+        begun, foreseen, known = _looked_ahead(tx, turns)
         place = tx.place
         held = asked()
         for turn in turns:
@@ -152,7 +152,8 @@ class Team:
                 raise LeaseLost(turn.worker.connection)
         started = begun()
         asks = [turn.worker.settle(tx, turn, paused=held[turn.worker.connection], begun=started) for turn in turns]
-        foreseen = {key for turn in turns for key in turn.keys} if tx.unchanged(place) else set()
+        if not tx.unchanged(place):
+            foreseen = set()
         identifiers = known() if foreseen else {}
         taken, really = tx.try_to_take([ask for ask in asks if ask is not None])
         workers = {turn.worker.connection: turn.worker for turn in turns}
@@ -162,17 +163,20 @@ class Team:
         return {name: workers[name].show(tx, found, identifiers) for name, found in taken.items()}, really
 
 
-def _looked_ahead(tx: Transaction, turns: Sequence[Turn]) -> tuple[Callable[[], Started], Callable[[], Identifiers]]:
-    """Start already what of the arrived stands alone. Ask what will be asked about the rest; of a few only, for much is
-    better counted once."""
+def _looked_ahead(
+    tx: Transaction, turns: Sequence[Turn]
+) -> tuple[Callable[[], Started], set[str], Callable[[], Identifiers]]:
+    """Start already what of the arrived stands alone. Ask what will be asked about the rest, and the identifiers of
+    these keys; of a few only, for much is better counted once."""
     alone = {turn.worker.connection: turn.worker.alone(turn) for turn in turns}
     begun = tx.ask_first([(connection, seq) for connection, seqs in alone.items() for seq in seqs])
     if not 0 < sum(len(turn.keys) for turn in turns) < _BUSY:
-        return begun, dict
-    known = turns[0].worker.ask_identifiers(tx, {key for turn in turns for key in turn.keys})
+        return begun, set(), dict
+    keys = {key for turn in turns for key in turn.keys}
+    known = turns[0].worker.ask_identifiers(tx, keys)
     others = [turn for turn in turns if len(alone[turn.worker.connection]) < len(turn.keys)]
     tx.look_ahead(Counter((turn.worker.connection, key) for turn in others for key in turn.worker.at_hand(turn)))
-    return begun, known
+    return begun, keys, known
 
 
 def _begun(worker: Worker) -> Turn | None:

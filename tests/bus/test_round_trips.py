@@ -295,3 +295,19 @@ def test_an_event_is_taken_and_handed_on_in_few_statements_of_their_own_trip(ser
         event.remove(served.engine, "before_cursor_execute", note)
 
     assert through_the_library == []
+
+
+def test_of_much_that_arrives_together_each_names_the_citizen_as_the_recipient_does(ledger: Ledger) -> None:
+    """Beyond what is asked ahead, too."""
+    hub = RecordingHub(ledger, EmbeddedBus(), {"famille": Package()})
+    moves = [move(citizen, 1) for citizen in range(200)]
+    for citizen, moved in enumerate(moves):
+        moved.data["citizen"]["references"].append({"system": "famille", "id": f"f{citizen}"})
+    hub.submit(*moves)
+    hub.start()
+    try:
+        hub.settled("famille", "delivered", 200)
+    finally:
+        hub.stop()
+    named = {one.event.id: one.reference for one in hub.packages["famille"].order}
+    assert named == {f"move-{citizen}-1": f"f{citizen}" for citizen in range(200)}
