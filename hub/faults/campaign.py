@@ -59,6 +59,7 @@ class Result:
     restless: list[str] = field(default_factory=list)  # what did not come to rest
     silent: list[str] = field(default_factory=list)  # what stopped without anybody being told
     late: list[str] = field(default_factory=list)  # recoveries that took longer than promised
+    excused: list[str] = field(default_factory=list)  # the same, with what happened meanwhile: not counted as late
 
     @property
     def longest_stall(self) -> float:
@@ -86,7 +87,7 @@ class Result:
             "told_twice": self.told.twice, "told_again": self.told.again, "unfounded": total("unfounded"),
             "deliveries": total("delivered"),
             "refused": total("refused"), "parked": total("parked"), "held": total("held"), "moving": total("moving"),
-            "silent": self.silent, "late": self.late, "surprises": dict(self.told.surprises),
+            "silent": self.silent, "late": self.late, "excused": self.excused, "surprises": dict(self.told.surprises),
             "unanswered": len(self.told.unanswered), "restarts": self.restarts, "at_rest": self.at_rest,
             "rest_s": round(self.rest_seconds, 1), "passed_s": round(self.passed_seconds, 1),
             "consuming_s": _longest(one.consuming for one in self.occurrences),
@@ -178,13 +179,17 @@ class _Campaign:
     def _judge(
         self, one: Occurrence, what: str, seconds: float | None, bound: float | None, since: float, stretch: float
     ) -> None:
-        if bound is None or self._stop.is_set():
+        if bound is None or self._stop.is_set() or (seconds is not None and seconds <= bound):
             return
+        took = "never" if seconds is None else f"{seconds:.1f} s"
+        found = f"{one.kind} ({one.detail}): {what} {took} instead of {bound:.0f} s"
         # A process that died or slept meanwhile, and its lease with it, begins the time anew.
         spared = max(0.0, self._town.disturbed - since)
-        if seconds is None or seconds - spared > bound * max(stretch, _stretch()):
-            took = "never" if seconds is None else f"{seconds:.1f} s"
-            self._result.late.append(f"{one.kind} ({one.detail}): {what} {took}")
+        excuse = _excuse(seconds, bound, spared, self._town.disturbance, max(stretch, _stretch()))
+        if excuse:
+            self._result.excused.append(f"{found}; {excuse}")
+        else:
+            self._result.late.append(found)
 
     def _seconds_until(self, look: Callable[[], bool], since: float) -> float | None:
         return None if until(look, _LIMIT) is None else time.monotonic() - since
@@ -254,6 +259,15 @@ def _stretch() -> float:
     """A promise in seconds supposes a machine that is not drowned by others: beyond two runnable processes for each
     core it is stretched in proportion."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1) / 2)
+
+
+def _excuse(seconds: float | None, bound: float, spared: float, disturbance: str, stretch: float) -> str:
+    """Why a recovery that took longer than `bound` is not late; empty where it is."""
+    if seconds is None or seconds - spared > bound * stretch:
+        return ""
+    reasons = [f"{disturbance} and went on {spared:.1f} s after the mending"] if spared else []
+    reasons += [f"{stretch:.1f} times as many runnable processes as the promise supposes"] if stretch > 1 else []
+    return ", ".join(reasons)
 
 
 def _promised(mended: Mended) -> str:

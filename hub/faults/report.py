@@ -39,6 +39,9 @@ def _results(result: Result) -> str:
     ]  # fmt: skip
     if result.late:
         lines += ["Recoveries longer than promised: " + "; ".join(result.late) + ".", ""]
+    if result.excused:
+        lines += ["Longer than promised, not counted as late for what happened meanwhile:", ""]
+        lines += [*(f"- {one}." for one in result.excused), ""]
     for kind, reason in result.left_out.items():
         lines += [f"Left out: {kind} ({reason}).", ""]
     return "\n".join(lines)

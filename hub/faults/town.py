@@ -79,6 +79,7 @@ class Town:
     restarts: int = 0
     passed: float = 0.0  # seconds by which all clocks are ahead
     disturbed: float = 0.0  # when a process was last started or woken (monotonic)
+    disturbance: str = ""  # which, and how it had ended
     _over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -107,7 +108,7 @@ class Town:
     def wake(self, name: str) -> None:
         self.members[name].child.send_signal(signal.SIGCONT)
         self.members[name].asleep = False
-        self.disturbed = time.monotonic()
+        self._disturbed_by(f"{name} slept")
 
     def end(self, name: str) -> None:
         """SIGKILL, and wait. Hold the restarts meanwhile."""
@@ -135,12 +136,17 @@ class Town:
         while not self._over.wait(0.25):
             with self._lock:
                 for member in self.members.values():
-                    if member.child.poll() is not None and not self._over.is_set():
+                    ended = member.child.poll()
+                    if ended is not None and not self._over.is_set():
                         self.den.forget(member.child)
                         member.child = self._launch(member.role, member.clock)
                         member.starts += 1
                         self.restarts += 1
-                        self.disturbed = time.monotonic()
+                        how = "was killed" if ended == -signal.SIGKILL else f"ended with {ended}"
+                        self._disturbed_by(f"{member.name} {how}")
+
+    def _disturbed_by(self, disturbance: str) -> None:
+        self.disturbed, self.disturbance = time.monotonic(), disturbance
 
     def let_time_pass(self, seconds: float) -> None:
         """Move the clocks of all processes on, for good."""
