@@ -9,6 +9,8 @@ COPY bus bus
 COPY connectors connectors
 COPY hub hub
 COPY gateway gateway
+COPY commands commands
+COPY demo demo
 RUN /opt/unefois/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm

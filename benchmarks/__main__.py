@@ -16,7 +16,7 @@ from benchmarks.processes import ROOT, CaseFailed
 from benchmarks.profiling import py_spy
 from benchmarks.scaling.study import measured as scaling
 from benchmarks.services import servers
-from hub.faults.services import ServiceUnavailable
+from tests.support.servers import ServiceUnavailable
 
 PAGE = ROOT / "docs" / "performance.md"
 FIGURES = ("latency", "memory")

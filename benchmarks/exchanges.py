@@ -28,10 +28,10 @@ from benchmarks.population import population
 from benchmarks.processes import PEERS, CaseFailed, Fleet, call
 from benchmarks.profiling import Profiler
 from hub import clients
-from hub.faults.services import free_ports
 from hub.sources import Answered
 from hub.wiring import open_hub
 from schemas.exchange import AmbiguousIdentity, Evidence, Question
+from tests.support.servers import free_ports
 
 CLIENTS = 100
 RATE = 100.0  # questions a second of all clients together: each thinks for a second

@@ -20,11 +20,11 @@ from benchmarks.processes import ROOT, CaseFailed, Fleet
 from benchmarks.services import Servers
 from bus import tables
 from hub import clients
-from hub.faults.services import free_ports
 from hub.wiring import open_hub
+from tests.support.servers import free_ports
 
 CONNECTORS = ROOT / "benchmarks" / "connectors"
-UNEFOIS = (sys.executable, "-c", "from hub.commands import main; main()")
+UNEFOIS = (sys.executable, "-c", "from commands.main import main; main()")
 ROLES = ("gateway", "relay", "worker")
 OPEN = f"state IN ({', '.join(repr(state) for state in tables.OPEN)})"
 

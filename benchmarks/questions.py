@@ -25,10 +25,10 @@ from bus.ledger import Ledger
 from bus.questions import Questions
 from bus.rabbitmq import RabbitBus
 from hub.cipher import TransitSeal
-from hub.faults.services import rabbitmq_service
 from hub.sources import Source, SourceAway, Sources
 from schemas.exchange import Evidence, Question
 from schemas.registry import Registry
+from tests.support.servers import rabbitmq_service
 
 NAME = "town.library"
 KEY = b"a key of thirty-two bytes, known"

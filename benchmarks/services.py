@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from hub.faults.services import (
+from tests.support.servers import (  # fmt: skip
     Den,
     Postgres,
     PostgresServer,
@@ -20,7 +20,7 @@ from hub.faults.services import (
     postgres_binaries,
     rabbit_cluster,
     wait_until,
-)  # fmt: skip
+)
 
 _numbers = itertools.count(1)
 

@@ -28,9 +28,9 @@ from typing import Any
 import orjson
 import pika
 
-from hub.faults.services import rabbitmq_service
 from hub.views import project, tree_of
 from schemas.event import Event
+from tests.support.servers import rabbitmq_service
 
 QUEUES = [f"bench.views.{number}" for number in range(5)]
 EXCHANGE = "bench.views"

@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.support.services import Postgres, Rabbit, ServiceUnavailable, missing, postgres_service, rabbitmq_service
+from tests.support.missing import missing
+from tests.support.servers import Postgres, Rabbit, ServiceUnavailable, postgres_service, rabbitmq_service
 
 
 @pytest.hookimpl(wrapper=True)

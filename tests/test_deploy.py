@@ -16,9 +16,9 @@ import pytest
 import typer
 import yaml
 
+from commands.main import app
 from connectors.sdk import find_manifests
 from gateway.routes import health
-from hub.commands import app
 from hub.settings import faults
 
 ROOT = Path(__file__).parents[1]

@@ -23,13 +23,13 @@ from sqlalchemy import text
 import hub.tables  # noqa: F401 (adds its tables to the metadata)
 from bus.ledger import DOOR_DAYS, Ledger
 from bus.tables import FINAL, OPEN, metadata
+from commands.main import app
 from gateway.problems import CODES
 from gateway.tokens import TOKEN_SECONDS
 from hub.accept import Origin
 from hub.answers import KEPT_SECONDS
 from hub.citizens import ECHO_DAYS
 from hub.clients import SCOPES
-from hub.commands import app
 from hub.links import import_links
 from hub.metrics import Metrics
 from hub.settings import Retention

@@ -26,7 +26,7 @@ from hub.manifests import connector_faults
 from hub.settings import Consumes
 from schemas.registry import Registry
 from tests.support.recording import TENANT, Package, RecordingHub, move
-from tests.support.services import Rabbit
+from tests.support.servers import Rabbit
 
 PAGE = (Path(__file__).parents[1] / "docs" / "amqp.md").read_text(encoding="utf-8")
 USER = "cantine"

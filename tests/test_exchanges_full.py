@@ -19,17 +19,11 @@ import pytest
 
 from connectors.apiparticulier.twin import TOKEN, ApiParticulierTwin
 from hub.verify import receipt_fault
-from tests.support.services import (
-    ServiceUnavailable,
-    free_ports,
-    missing,
-    postgres_service,
-    rabbitmq_service,
-    wait_until,
-)  # fmt: skip
+from tests.support.missing import missing  # fmt: skip
+from tests.support.servers import ServiceUnavailable, free_ports, postgres_service, rabbitmq_service, wait_until
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = "from hub.commands import main; main()"
+PROGRAM = "from commands.main import main; main()"
 QUESTION = {
     "evidence": "family-quotient", "procedure": "formulaire-qf",
     "citizen": {"identity": {

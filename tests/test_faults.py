@@ -25,7 +25,7 @@ from hub.inlet import STRANGERS
 from schemas.event import BATCH, STRUCTURED, Event
 from tests.support.fleet import PACKAGES, Town, until
 from tests.support.recording import TENANT, Package, RecordingHub, move
-from tests.support.services import Postgres, Rabbit
+from tests.support.servers import Postgres, Rabbit
 
 pytestmark = [pytest.mark.broker, pytest.mark.database, pytest.mark.slow]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("schemas", "bus", "connectors", "hub", "gateway")
+ROOMS = ("schemas", "bus", "connectors", "hub", "gateway", "commands", "demo")
 
 
 @pytest.fixture(scope="module")

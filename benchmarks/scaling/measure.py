@@ -28,10 +28,10 @@ from benchmarks.processes import PEERS, CaseFailed, Fleet, call
 from benchmarks.services import Servers, servers
 from bus.api import Bus, connection_queue
 from hub.accept import Origin
-from hub.faults.services import free_ports
 from hub.wiring import Hub, open_hub
 from schemas.errors import TopologyMismatch
 from schemas.event import Event
+from tests.support.servers import free_ports
 
 Found = dict[str, Any]
 Tell = Callable[[str], None]

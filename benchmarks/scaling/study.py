@@ -26,7 +26,7 @@ from benchmarks.scaling.model import (
     simulate_machine,
 )  # fmt: skip
 from benchmarks.scaling.page import written
-from hub.faults.services import ServiceUnavailable
+from tests.support.servers import ServiceUnavailable
 
 RECORDED = ROOT / "benchmarks" / "scaling.json"
 PAGE = ROOT / "docs" / "scaling.md"

@@ -12,7 +12,7 @@ from bus.ledger import Finished, Ledger
 from bus.tables import DELIVERED, PARKED, REFUSED, deliveries, events
 from schemas.errors import BusUnavailable
 from tests.support.recording import TENANT
-from tests.support.services import Postgres
+from tests.support.servers import Postgres
 
 NAME = f"{TENANT}.famille"
 

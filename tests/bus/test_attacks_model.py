@@ -25,7 +25,7 @@ from bus.tables import (
     deliveries,
 )  # fmt: skip
 from tests.support.recording import TENANT
-from tests.support.services import Postgres
+from tests.support.servers import Postgres
 
 LANES, SINGLE = f"{TENANT}.lanes", f"{TENANT}.single"
 

@@ -18,9 +18,9 @@ from bus.embedded import EmbeddedBus
 from bus.questions import LARGEST_ANSWER, LARGEST_QUESTION, CallerLeft, Counter, Questions, Unanswered
 from bus.rabbitmq import RabbitBus
 from schemas.errors import BusUnavailable, InvalidMessage, TryLater
-from tests.support.proxy import Proxy
+from tests.support.proxy_server import Proxy
 from tests.support.reading import eventually
-from tests.support.services import Rabbit
+from tests.support.servers import Rabbit
 
 Answering = Callable[..., str]
 

@@ -17,9 +17,9 @@ from bus import rabbitmq as module
 from bus.api import INLET, Incoming, Outcome, Outgoing, Queue, QueueKind, outside_queue, receipts_queue
 from bus.rabbitmq import DEAD, RabbitBus
 from schemas.errors import AccessDenied, BusUnavailable, ConfigError, TopologyMismatch, TryLater
-from tests.support.proxy import Proxy
+from tests.support.proxy_server import Proxy
 from tests.support.reading import Reading, eventually
-from tests.support.services import Rabbit
+from tests.support.servers import Rabbit
 
 pytestmark = pytest.mark.broker
 

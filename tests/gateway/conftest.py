@@ -15,11 +15,11 @@ from sqlalchemy import func, select
 
 from bus.tables import events
 from connectors.sdk import find_manifests
+from demo.world import toml
 from gateway.app import create_app
 from gateway.server import Serving, serve_in_thread
 from hub import clients
 from hub.clients import SCOPES
-from hub.demo.world import toml
 from hub.settings import load
 from hub.wiring import Hub
 from schemas.event import BATCH, STRUCTURED

@@ -33,7 +33,7 @@ from schemas.exchange import Evidence, Question
 from schemas.secret import Secret
 from tests.gateway.conftest import OTHER, TENANT, Open, record
 from tests.gateway.test_exchanges import GRANTS, KNOWN, PERSON, STRANGER, Place, Spring, code, value
-from tests.support.services import Postgres
+from tests.support.servers import Postgres
 from tests.support.words import alone
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]

@@ -9,7 +9,7 @@ from tests.gateway.test_documents import PDF, store
 from tests.gateway.test_requests import asked, submit, tell
 from tests.gateway.test_tokens import EC, ask, jwks, refused, signed
 from tests.gateway.test_webhooks import make
-from tests.support.services import Postgres
+from tests.support.servers import Postgres
 
 pytestmark = pytest.mark.database
 

@@ -48,8 +48,8 @@ def test_an_address_that_is_taken_is_one_clear_sentence(house: House) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_gateway_stops_by_itself_when_told_to(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "hub.toml").write_text(SETTINGS, encoding="utf-8")
-    command = [sys.executable, "-m", "hub.commands", "gateway", "--config", str(tmp_path / "hub.toml")]
-    command[1:3] = ["-c", "from hub.commands import main; main()"]
+    command = [sys.executable, "-m", "commands.main", "gateway", "--config", str(tmp_path / "hub.toml")]
+    command[1:3] = ["-c", "from commands.main import main; main()"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:  # fmt: skip

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 from bus.ledger import LeaseLost, Ledger, Transaction
 from bus.tables import deliveries
+from commands.main import app
 from hub import sealing
-from hub.commands import app
 from hub.journal import Entry, Journal, JournalConflict
 from hub.keys import KeyDestroyed, PersonKeys
 from hub.sealing import Scope, Sealer, debt, export, standing

@@ -680,7 +680,7 @@ def test_a_review_says_what_it_costs_in_whole_numbers(town: Town) -> None:
 def test_an_operator_decides_from_the_command_line(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from hub.commands import app
+    from commands.main import app
     from hub.wiring import open_hub
 
     settings = (

@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from bus.ledger import Ledger
+from commands.main import app
 from connectors.sdk.manifest import find_manifests
 from hub import clients, procedures
-from hub.commands import app
 from hub.database import upgrade
 from hub.grants import Grants, known
 from hub.registers import _EVENTS, _KEPT, _WORDS, OPEN, Declared, connection_sheet, controller_register, write

@@ -22,9 +22,9 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.questions import CallerLeft, Questions, Unanswered
 from bus.rabbitmq import RabbitBus
+from demo.world import toml
 from gateway.problems import problem_of
 from hub.cipher import TransitSeal
-from hub.demo.world import toml
 from hub.settings import HubSettings, Tenant, faults, load
 from hub.sources import Answered, Declined, NoSource, Source, SourceAway, SourceFault, SourceNeeds, Sources
 from hub.wiring import Hub, installed, open_hub

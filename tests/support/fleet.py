@@ -34,7 +34,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 CITIZENS = 40
 PACKAGES = {"famille": "family", "cantine": "family", "facturation": "billing"}
-PROGRAM = "from hub.commands import main; main()"
+PROGRAM = "from commands.main import main; main()"
 
 
 @dataclass

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from demo.world import toml
 from hub.accept import Origin, Verdict
-from hub.demo.world import toml
 from hub.links import import_links
 from hub.wiring import Hub, open_hub
 from schemas.event import Event

@@ -1,0 +1,146 @@
+"""`unefois citizen …`: who is whom. Names are shown for a reason alone, which goes to the journal with whoever asks."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from commands.shared import HUB_TOML, AsJson, Config, fail, print_json, show, with_hub
+
+if TYPE_CHECKING:
+    from bus.ledger import Transaction
+    from hub.reviews import Decider, Reviews
+    from hub.wiring import Hub
+
+T = TypeVar("T")
+Why = Annotated[str, typer.Option(help="Goes to the journal; needed wherever somebody's data is shown or decided.")]
+Who = Annotated[str, typer.Option("--by", help="Who decides; the login name by default.")]
+citizen_app = typer.Typer(no_args_is_help=True, help="Who is whom: questions, merges. Never a list of people.")
+
+
+@citizen_app.command("reviews")
+def citizen_reviews(
+    review: Annotated[str, typer.Argument(metavar="REVIEW", help="Show what this one is about, with names.")] = "",
+    take: Annotated[bool, typer.Option("--take", help="The value that was held is good: send it on.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="What the master said holds.")] = False,
+    merges: Annotated[bool, typer.Option("--merges", help="List the merges that hold instead.")] = False,
+    tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
+    reason: Why = "", by: Who = "", config: Config = HUB_TOML, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """What waits for a decision, without names; one with names, for a reason; or decide about a value."""
+
+    if take and keep:
+        fail("--take or --keep, not both")
+    if not review:
+        show(_run(config, lambda tx, reviews: _listed(tx, reviews, tenant, merges=merges)), as_json)
+        return
+    decider = _decider(by, reason)
+    if take or keep:
+        _run(config, lambda tx, reviews: (reviews.take if take else reviews.keep)(tx, review, decider))
+        typer.echo("Taken: it is on its way." if take else "Kept as it is.")
+        return
+    print_json(_run(config, lambda tx, reviews: reviews.look(tx, review, decider)))
+
+
+@citizen_app.command("merge")
+def citizen_merge(
+    review: Annotated[str, typer.Argument(metavar="REVIEW", help="Or somebody, written system:identifier.")],
+    other: Annotated[str, typer.Argument(help="The other, who is no more; written system:identifier.")] = "",
+    tenant: Annotated[str, typer.Option(help="Whose people these are, where no review names them.")] = "",
+    reason: Why = "", by: Who = "", config: Config = HUB_TOML,
+) -> None:  # fmt: skip
+    """Two people are one. The systems that know either are told; `unmerge` takes it back."""
+    decider = _decider(by, reason)
+
+    def act(tx: Transaction, reviews: Reviews, hub: Hub) -> None:
+        if not other:
+            reviews.same(tx, review, decider)
+        else:
+            reviews.merge(tx, tenant, _named(hub, tx, tenant, review), _named(hub, tx, tenant, other), decider)
+
+    _with(config, act)
+    typer.echo("Merged.")
+
+
+@citizen_app.command("unmerge")
+def citizen_unmerge(
+    merge: Annotated[str, typer.Argument(metavar="MERGE", help="As `citizen reviews --merges` shows it.")],
+    reason: Why = "", by: Who = "", config: Config = HUB_TOML,
+) -> None:  # fmt: skip
+    """Take a merge back, also one that the hub made by itself. The two are remembered as two people."""
+    decider = _decider(by, reason)
+    _run(config, lambda tx, reviews: reviews.unmerge(tx, merge, decider))
+    typer.echo("They are two people again.")
+
+
+@citizen_app.command("distinct")
+def citizen_distinct(
+    review: Annotated[str, typer.Argument(metavar="REVIEW", help="As `citizen reviews` shows it.")],
+    reason: Why = "", by: Who = "", config: Config = HUB_TOML,
+) -> None:  # fmt: skip
+    """The two of a review are two people: it is not asked again."""
+    decider = _decider(by, reason)
+    _run(config, lambda tx, reviews: reviews.distinct(tx, review, decider))
+    typer.echo("Remembered as two people.")
+
+
+# --- inside -------------------------------------------------------------------------------------------------------
+
+
+def _with(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:
+    from hub.reviews import Reviews
+
+    def inside(hub: Hub) -> T:
+        with hub.ledger.transaction() as tx:
+            return act(tx, Reviews(hub.acceptance, hub.people, hub.journal), hub)
+
+    done: T = with_hub(config, inside)
+    return done
+
+
+def _run(config: Path, act: Callable[[Transaction, Reviews], T]) -> T:
+    return _with(config, lambda tx, reviews, hub: act(tx, reviews))
+
+
+def _decider(by: str, reason: str) -> Decider:
+    from hub.reviews import Decider
+
+    return Decider(by or getpass.getuser(), reason)
+
+
+def _named(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
+
+    system, _, native = who.partition(":")
+    if tenant not in hub.settings.tenants:
+        fail(f"no tenant {tenant!r} in the settings: give --tenant")
+    references = [{"system": system, "id": native}]
+    found = hub.people.find(tx, tenant, identity=None, references=references, reference=None, client_id="")
+    return found.citizen_id or fail(f"{system} knows nobody so")
+
+
+def _listed(tx: Transaction, reviews: Reviews, tenant: str, *, merges: bool) -> list[dict[str, Any]]:
+    if merges:
+        return [
+            {"merge": one.id, "tenant": one.tenant, "by": one.actor, "at": _at(one.at), "score": one.score or ""}
+            for one in reviews.merges(tx, tenant=tenant or None)
+        ]
+    return [
+        {"review": one.id, "tenant": one.tenant, "kind": one.kind, "from": one.origin, "at": _at(one.opened_at),
+         "score": one.facts.get("score", ""), "why": _why(one.facts) or one.field}
+        for one in reviews.waiting(tx, tenant=tenant or None)
+    ]  # fmt: skip
+
+
+def _why(facts: Any) -> str:
+    """Which fields speak against it, the worst first."""
+    against = sorted(facts.get("fields", ()), key=lambda one: -one["cost"])
+    return ", ".join(f"{one['field']}: {one['level']} (-{one['cost']})" for one in against if one["cost"])
+
+
+def _at(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

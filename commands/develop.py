@@ -1,0 +1,150 @@
+"""Plug packages in: connectors and schemas; the fault campaign and the benchmark."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.shared import (
+    HUB_TOML,
+    AsJson,
+    Config,
+    Name,
+    become,
+    checkout_of,
+    fail,
+    print_json,
+    show,
+    with_hub,
+)
+
+if TYPE_CHECKING:
+    from hub.wiring import Hub
+
+connector_app = typer.Typer(no_args_is_help=True, help="The packages the hub can speak to.")
+
+
+schema_app = typer.Typer(no_args_is_help=True, help="The shared schemas.")
+
+
+@connector_app.command("list")
+def connector_list(as_json: AsJson = False) -> None:
+    """The connectors that are installed; none of their code is run."""
+    from connectors.sdk.manifest import find_manifests
+
+    keep = ("domain", "protocol", "tier", "verified")
+    found = [{"name": m.id} | {k: getattr(m, k) for k in keep} for m in find_manifests().values()]
+    show(found, as_json)
+
+
+@connector_app.command("new")
+def connector_new(
+    slug: str,
+    folder: Annotated[Path, typer.Option(help="Where connectors are.")] = Path("connectors"),
+    answers: Annotated[str, typer.Option(metavar="TYPE", help="A type of evidence that it answers for, besides.")] = "",
+) -> None:
+    """Write the folder of a new connector, ready to be filled in."""
+    from connectors.sdk.scaffold import write_connector
+
+    for path in write_connector(slug, folder, answers):
+        typer.echo(str(path))
+
+
+@connector_app.command("test")
+def connector_test(slug: str) -> None:
+    """Run the tests of one connector (needs the development tools)."""
+    import subprocess
+
+    tests = Path("tests/connectors") / slug
+    if not tests.is_dir():
+        fail(f"{tests} is not there")
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "pytest", str(tests)]))  # noqa: S603
+
+
+@connector_app.command("try")
+def connector_try(connection: Name, config: Config = HUB_TOML) -> None:
+    """Call the package of one connection in a harmless way and say what it answered."""
+
+    def act(hub: Hub) -> Any:
+        found = hub.raccordements.get(connection)
+        if found is not None and found.manifest.outside:
+            fail("this package reads its own queue on the broker: there is nothing to call")
+        return found.connector.probe() if found else None
+
+    probe = with_hub(config, act)
+    if probe is None:
+        fail("no such connection in the settings")
+    typer.echo(f"{'OK' if probe.ok else 'KO'} : {probe.detail}")
+    raise typer.Exit(0 if probe.ok else 1)
+
+
+def faults(
+    seed: Annotated[int, typer.Option(help="Draws the schedule; the same seed breaks the same things.")] = 1,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long things are broken.")] = 2.0,
+    embedded: Annotated[bool, typer.Option("--embedded", help="One process on SQLite, no servers.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the page of results here.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Leave the books and the logs in this folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Break a hub of real processes for a while, then balance its books (needs a checkout, RabbitMQ, PostgreSQL)."""
+    folder = Path.cwd()
+    options = {
+        "--seed": seed, "--minutes": minutes, "--embedded": embedded, "--report": report and folder / report,
+        "--keep": keep and folder / keep, "--json": as_json,
+    }  # fmt: skip
+    become("faults", options, checkout_of("faults"))
+
+
+def bench(
+    seconds: Annotated[float, typer.Option(help="How long each case sends.")] = 8.0,
+    rounds: Annotated[int, typer.Option(help="The cases take turns that often; medians are shown.")] = 3,
+    only: Annotated[str, typer.Option(help="Names of cases, separated by commas.")] = "",
+    full: Annotated[
+        bool, typer.Option("--full", help="Also a backlog, the growth of cost, half an hour of load.")
+    ] = False,
+    scale: Annotated[float, typer.Option(help="Of the sizes of backlog and growth; 0.01 to try them.")] = 1.0,
+    minutes: Annotated[float, typer.Option(help="Of full load, for the memory.")] = 0.0,
+    profile: Annotated[bool, typer.Option("--profile", help="Functions and statements that take the time.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Record the ratios and write docs/performance.md.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the hub against the bare broker and other libraries (needs a checkout; `make bench` installs them)."""
+    options = {
+        "--seconds": seconds, "--rounds": rounds, "--scale": scale, "--minutes": minutes, "--only": only,
+        "--full": full, "--profile": profile, "--report": report, "--json": as_json,
+    }  # fmt: skip
+    become("benchmarks", options, checkout_of("benchmarks"))
+
+
+@schema_app.command("list")
+def schema_list(as_json: AsJson = False) -> None:
+    """The event types, the types of evidence, and their versions."""
+    from schemas.registry import Registry
+
+    registry = Registry.load()
+    found = [{"kind": "event", **row} for row in registry.listing()]
+    found += [{"kind": "evidence", "order": "", **row} for row in registry.evidence_listing()]
+    keep = ("kind", "type", "version", "order", "title")
+    show(found if as_json else [{k: row[k] for k in keep} for row in found], as_json)
+
+
+@schema_app.command("diff")
+def schema_diff(
+    old: Annotated[Path | None, typer.Argument(help="A folder of schemas; the last release by default.")] = None,
+    new: Annotated[Path | None, typer.Argument(help="The folder to compare; the current one by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse an incompatible change, with its path, the rule, and a document that breaks."""
+    from schemas.evolution import CURRENT, RELEASED, diff
+
+    changes = diff(old or RELEASED, new or CURRENT)
+    if as_json:
+        print_json([change.to_dict() for change in changes])
+    else:
+        for change in changes:
+            typer.echo(str(change))
+        typer.echo("Compatible with the last release." if not changes else f"{len(changes)} incompatible change(s).")
+    raise typer.Exit(1 if changes else 0)

@@ -1,0 +1,272 @@
+"""Operate the hub: connections, parked deliveries, requests, clients, links."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.shared import (
+    HUB_TOML,
+    AsJson,
+    Config,
+    Name,
+    Seq,
+    announce,
+    at_text,
+    fail,
+    known_connection,
+    note,
+    print_json,
+    show,
+    switch,
+    with_hub,
+)
+
+if TYPE_CHECKING:
+    from hub.wiring import Hub
+
+
+parked_app = typer.Typer(no_args_is_help=True, help="Deliveries that wait for an operator.")
+
+
+request_app = typer.Typer(no_args_is_help=True, help="Requests and their timelines.")
+
+
+client_app = typer.Typer(no_args_is_help=True, help="Programs that may call the hub.")
+
+
+link_app = typer.Typer(no_args_is_help=True, help="Which identifiers, in which systems, are the same citizen.")
+
+
+connection_app = typer.Typer(no_args_is_help=True, help="The connections of this hub: state, pause, resume, retry.")
+
+
+@connection_app.command("list")
+def connection_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+    """Each connection with its deliveries by state."""
+
+    def act(hub: Hub) -> Any:
+        with hub.ledger.reading() as tx:
+            counts, paused = tx.counts(), tx.paused()
+        return [
+            {"connection": name, "connector": found.manifest.id, "paused": paused.get(name), **counts.get(name, {})}
+            for name, found in sorted(hub.raccordements.items())
+        ]
+
+    show(with_hub(config, act), as_json)
+
+
+@connection_app.command("pause")
+def connection_pause(
+    connection: Name,
+    cause: Annotated[str, typer.Option(help="Shown to whoever looks.")] = "arrêt demandé",
+    config: Config = HUB_TOML,
+) -> None:
+    """The kill switch: this connection neither sends nor polls until it is resumed."""
+    with_hub(config, lambda hub: switch(hub, connection, cause))
+
+
+@connection_app.command("resume")
+def connection_resume(connection: Name, config: Config = HUB_TOML) -> None:
+    """Let a paused connection go on."""
+    with_hub(config, lambda hub: switch(hub, connection, None))
+
+
+@connection_app.command("retry")
+def connection_retry(connection: Name, config: Config = HUB_TOML) -> None:
+    """The package is back: try what waits for it now, not at its time."""
+
+    def act(hub: Hub) -> tuple[int, bool]:
+        found = known_connection(hub, connection)
+        with hub.ledger.transaction() as tx:
+            note(hub, tx, connection, "connection.retried")
+            return tx.hurry(connection, settling=found.manifest.settling_seconds), connection in tx.paused()
+
+    due, paused = with_hub(config, act)
+    typer.echo(f"{due} due now." + (" This connection is paused: resume it." if paused else ""))
+
+
+@parked_app.command("list")
+def parked_list(
+    config: Config = HUB_TOML, as_json: AsJson = False,
+    tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
+    state: Annotated[str, typer.Option(help="parked, refused, waiting or held.")] = "parked",
+) -> None:  # fmt: skip
+    """Parked deliveries, or those in another state, oldest first; a hundred at most."""
+    if state not in ("parked", "refused", "waiting", "held"):
+        fail("the state is parked, refused, waiting or held")
+
+    def act(hub: Hub) -> Any:
+        with hub.ledger.reading() as tx:
+            rows = tx.troubles(tenant=tenant or None, state=state)
+        keep = ("connection", "seq", "type", "cause", "attempts", "request_id")
+        return [{k: row[k] for k in keep} | {"since": at_text(row["at"])} for row in rows]
+
+    show(with_hub(config, act), as_json)
+
+
+@parked_app.command("show")
+def parked_show(connection: Name, seq: Seq, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+    """One parked delivery: state, cause, attempts and what waits behind it; never its contents."""
+
+    def act(hub: Hub) -> Any:
+        with hub.ledger.reading() as tx:
+            rows = [r for r in tx.deliveries_of([seq]) if r.connection == connection]
+            stored = tx.load([seq]).get(seq)
+            if not rows or stored is None:
+                return None
+            row = rows[0]
+            return {
+                "connection": connection, "seq": seq, "type": stored.event.type, "id": stored.event.id,
+                "state": row.state, "cause": row.cause, "attempts": row.attempts, "since": at_text(row.at),
+                "request": stored.request_id, "held_behind": tx.held_behind(connection, row.order_key),
+            }  # fmt: skip
+
+    found = with_hub(config, act)
+    if found is None:
+        fail("no such delivery")
+    show([found], as_json, one=True)
+
+
+@parked_app.command("replay")
+def parked_replay(connection: Name, seq: Seq, config: Config = HUB_TOML) -> None:
+    """Try a parked or refused delivery again."""
+
+    def act(hub: Hub) -> bool:
+        with hub.ledger.transaction() as tx:
+            return hub.desk.replay(tx, connection, seq) and note(hub, tx, connection, "delivery.replayed", seq=seq)
+
+    if not with_hub(config, act):
+        fail("this delivery is neither parked nor refused")
+    typer.echo("It will be tried again.")
+
+
+@parked_app.command("skip")
+def parked_skip(
+    connection: Name, seq: Seq,
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="Shown in the request's timeline.")],
+    config: Config = HUB_TOML,
+) -> None:  # fmt: skip
+    """Give a parked delivery up, with a reason, and let what waits behind it go on."""
+
+    def act(hub: Hub) -> bool:
+        with hub.ledger.transaction() as tx:
+            done = hub.desk.skip(tx, connection, seq, reason)
+            return done and note(hub, tx, connection, "delivery.skipped", {"reason": reason}, seq=seq)
+
+    if not with_hub(config, act):
+        fail("this delivery is not parked")
+    typer.echo("Skipped; its followers go on.")
+
+
+@request_app.command("show")
+def request_show(tenant: str, request_id: str, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+    """A request's status, legal clocks and timeline. Its first eight characters, as people see them, are enough."""
+    from hub.requests import read, whole_id
+    from hub.timeline import lines, request_view
+
+    def act(hub: Hub) -> Any:
+        with hub.ledger.transaction() as tx:
+            whole = whole_id(tx, tenant, request_id)
+            request = read(tx, tenant, whole)
+            if request is not None:
+                note(hub, tx, tenant, "request.shown", citizen_id=request.citizen_id, request=whole)
+            return request_view(tx, hub.acceptance.directory, tenant, whole)
+
+    found = with_hub(config, act)
+    if found is None:
+        fail("no such request in this tenant")
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(lines(found)))
+
+
+@client_app.command("add")
+def client_add(
+    tenant: str, client_id: str,
+    scope: Annotated[list[str], typer.Option(help="What it may do over HTTP; repeat.")],
+    label: Annotated[str, typer.Option(help="Name shown to people.")] = "",
+    publish: Annotated[list[str] | None, typer.Option(help="Event type it may publish; repeat.")] = None,
+    jwks: Annotated[Path | None, typer.Option(help="Public keys, for private_key_jwt instead of a secret.")] = None,
+    broker_user: Annotated[str, typer.Option(help="Its user name on the broker.")] = "",
+    config: Config = HUB_TOML,
+) -> None:  # fmt: skip
+    """Add a program that may call the hub. Its secret is shown once."""
+    from hub import clients
+
+    def act(hub: Hub) -> str | None:
+        if tenant not in hub.settings.tenants:
+            fail(f"no tenant {tenant!r} in the settings")
+        if unknown := sorted(set(publish or ()) - set(hub.registry.types())):
+            fail(f"no event type {unknown[0]!r} (see `unefois schema list`)")
+        if client_id == "hub" or f"{tenant}.{client_id}" in hub.raccordements:
+            fail(f"{client_id!r} is the name of a connection or of the hub itself")
+        keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
+        announce(hub, tenant, "client.added", client=client_id, scopes=scope, types=list(publish or ()))
+        return clients.add(
+            hub.ledger, client_id=client_id, tenant=tenant, label=label or client_id, scopes=scope,
+            types=publish or (), jwks=keys, broker_user=broker_user or None,
+        )  # fmt: skip
+
+    secret = with_hub(config, act)
+    print_json({"client_id": client_id, "client_secret": secret} if secret else {"client_id": client_id})
+
+
+@client_app.command("show")
+def client_show(
+    client_id: Annotated[str, typer.Argument(help="All clients by default.")] = "",
+    config: Config = HUB_TOML, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """What clients may do, and the grants under which they obtain evidence."""
+    from commands.register import grants_of, in_words
+    from hub import clients
+
+    def act(hub: Hub) -> tuple[list[dict[str, Any]], list[str]]:
+        with hub.ledger.reading() as tx:
+            found = [client for client in clients.listing(tx) if client_id in ("", client.id)]
+        granted = {client.id: hub.grants.of(client.id, client.tenant) for client in found}
+        rows = [client.to_dict() | {"grants": grants_of(granted[client.id])} for client in found]
+        return rows, [line for grants in granted.values() for grant in grants for line in in_words(grant)]
+
+    rows, words = with_hub(config, act)
+    if as_json:
+        show(rows, as_json)
+        return
+    show([row | {"grants": [grant["id"] for grant in row["grants"]]} for row in rows], as_json)
+    if client_id and words:
+        typer.echo("Grants\n\n" + "\n".join(words))
+
+
+@client_app.command("disable")
+def client_disable(client_id: str, config: Config = HUB_TOML) -> None:
+    """Take a client's rights away, at once for new calls."""
+    from hub import clients
+
+    def act(hub: Hub) -> bool:
+        with hub.ledger.reading() as tx:
+            known = [c for c in clients.listing(tx) if c.id == client_id]
+        for client in known:
+            announce(hub, client.tenant, "client.disabled", client=client_id)
+        return clients.disable(hub.ledger, client_id)
+
+    if not with_hub(config, act):
+        fail("no such client")
+    typer.echo("Disabled.")
+
+
+@link_app.command("import")
+def link_import(tenant: str, file: Path, config: Config = HUB_TOML) -> None:
+    """Read links from a CSV file: family_name;given_names;gender;birthdate;birthplace;system;id;confidential."""
+    from hub.links import import_links
+
+    def act(hub: Hub) -> int:
+        if tenant not in hub.settings.tenants:
+            fail(f"no tenant {tenant!r} in the settings")
+        announce(hub, tenant, "links.imported")
+        return import_links(hub.ledger, hub.acceptance, tenant, file.read_text(encoding="utf-8-sig"))
+
+    typer.echo(f"{with_hub(config, act)} link(s) kept.")

@@ -1,0 +1,123 @@
+"""`unefois citizen export` and `erase`: the rights of a person. Each needs a reason, which goes to the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.citizen import Who, Why, citizen_app
+from commands.shared import HUB_TOML, AsJson, Config, fail, print_json, with_hub
+
+if TYPE_CHECKING:
+    from hub.rights import Rights
+    from hub.wiring import Hub
+
+__all__ = ["citizen_app"]
+Tenant = Annotated[str, typer.Option(help="Whose citizen this is.")]
+Reference = Annotated[str, typer.Option(metavar="SYSTEM:ID", help="What a system calls the person.")]
+Client = Annotated[str, typer.Option(help="With --ref: the client that calls the person so.")]
+Ref = Annotated[str, typer.Option(help="The reference that the hub gave to that client.")]
+
+
+@citizen_app.command("export")
+def citizen_export(
+    tenant: Tenant, reference: Reference = "", client: Client = "", ref: Ref = "",
+    out: Annotated[Path | None, typer.Option(help="A new folder for person.json and person.html.")] = None,
+    reason: Why = "", by: Who = "", config: Config = HUB_TOML, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """All that the hub holds or knows about one person, as data and as a readable page (RGPD art. 15)."""
+    from hub.rights_page import page
+
+    if (out is None) == (not as_json):
+        fail("give --out FOLDER, or --json")
+    if out is not None and out.exists():
+        fail(f"{out} is there already")
+
+    def act(hub: Hub) -> tuple[dict[str, Any], str]:
+        rights = _rights(hub)
+        told = rights.export(tenant, _found(rights, tenant, reference, client, ref), _asked(by, reason))
+        return told, page(told, hub.registry, hub.settings.retention)
+
+    told, shown = with_hub(config, act)
+    if out is None:
+        print_json(told)
+        return
+    _write(out, told, shown)
+    typer.echo(f"Written to {out}: person.json, person.html. Hand them over, then delete them.")
+
+
+@citizen_app.command("erase")
+def citizen_erase(
+    tenant: Tenant, reference: Reference = "", client: Client = "", ref: Ref = "",
+    check: Annotated[bool, typer.Option("--check", help="Only say what stands against it.")] = False,
+    reason: Why = "", by: Who = "", config: Config = HUB_TOML, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Forget one person, as far as the law lets it (RGPD art. 17); past recipients are told. Name nobody in the reason:
+    it stays."""
+    from hub.rights import Erased, Refused
+
+    def act(hub: Hub) -> Erased | list[str]:
+        rights = _rights(hub)
+        who = _found(rights, tenant, reference, client, ref)
+        if check:
+            return rights.obstacles(tenant, who)
+        try:
+            return rights.erase(tenant, who, _asked(by, reason))
+        except Refused as refused:
+            return list(refused.obstacles)
+
+    done = with_hub(config, act)
+    if isinstance(done, Erased):
+        said = {"gone": dict(done.gone), "told": done.told, "stays": list(done.stays)}
+        lines = ["Effacé.", *(f"  reste : {one}" for one in done.stays)]
+    else:
+        said = {"obstacles": done}
+        lines = [f"  {one}" for one in done] or ["Rien ne s'oppose à l'effacement."]
+        lines = (["L'effacement n'est pas possible :"] if done else []) + lines
+    print_json(said) if as_json else typer.echo("\n".join(lines))
+    raise typer.Exit(1 if isinstance(done, list) and done else 0)
+
+
+# --- inside -------------------------------------------------------------------------------------------------------
+
+
+def _rights(hub: Hub) -> Rights:
+    from hub.evidence import HeldEvidence
+    from hub.rights import Rights
+
+    assert hub.acceptance.corrections is not None  # `hub.wiring` sets it
+    return Rights(
+        hub.ledger, hub.acceptance, hub.people, hub.journal, HeldEvidence(hub.keys), hub.documents,
+        hub.settings.retention, hub.acceptance.corrections,
+    )  # fmt: skip
+
+
+def _found(rights: Rights, tenant: str, reference: str, client: str, ref: str) -> str:
+
+    system, _, native = reference.partition(":")
+    if bool(reference) == bool(client or ref) or (reference and not native) or bool(client) != bool(ref):
+        fail("name the person by --reference SYSTEM:ID, or by --client and --ref")
+    if reference:
+        return rights.find(tenant, reference=(system, native))
+    return rights.find(tenant, client=client, ref=ref)
+
+
+def _asked(by: str, reason: str) -> Any:
+    import getpass
+
+    from hub.rights import Asked
+
+    return Asked(by or getpass.getuser(), reason)
+
+
+def _write(out: Path, told: dict[str, Any], shown: str) -> None:
+    """Readable for whoever runs the command alone."""
+    import json
+
+    out.mkdir(parents=True, mode=0o700)
+    for name, text in (("person.json", json.dumps(told, ensure_ascii=False, indent=2) + "\n"), ("person.html", shown)):
+        path = out / name
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")

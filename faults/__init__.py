@@ -1,0 +1,1 @@
+"""`unefois faults`: breaks a whole hub of real processes for a while, then balances its books."""

@@ -1,5 +1,0 @@
-"""`unefois demo`: the scenes of a town, played over the real protocols with twins of its packages on loopback."""
-
-from hub.demo.play import play
-
-__all__ = ["play"]
