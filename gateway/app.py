@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import openapi, problems
 from gateway.access import Access, Quick, guard_all
-from gateway.entry import Entry
-from gateway.page import Page, PreviewPage
-from gateway.reading import Budget
+from gateway.bodies import Budget
+from gateway.middleware import Entry
+from gateway.pages import Page, PreviewPage
 from gateway.routes import ROUTERS, events, exchanges, inbound
 from gateway.routes.health import Readiness
 from gateway.routes.oauth import Attempts

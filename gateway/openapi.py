@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from gateway.openapi_schemas import SCHEMAS
 from gateway.routes import inbound
-from gateway.shapes import SCHEMAS
 from hub.services import Services
 from schemas.registry import Registry, definition_of, embedded
 

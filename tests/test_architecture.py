@@ -48,7 +48,7 @@ HIDDEN_IN = {
     "fastapi": ["gateway/"],
     "fsspec": ["hub/documents.py"],
     "httpx": ["connectors/sdk/http.py", "demo/"],
-    "jinja2": ["gateway/page.py", "hub/registers.py", "hub/rights_page.py"],
+    "jinja2": ["gateway/pages.py", "hub/registers.py", "hub/rights_page.py"],
     "joserfc": ["gateway/tokens.py", "hub/signing.py"],
     "jsonschema": ["schemas/"],
     "jsonschema_rs": ["schemas/validators.py"],

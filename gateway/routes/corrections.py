@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access import Caller, needs
+from gateway.openapi_schemas import problems, told
 from gateway.problems import Problem
-from gateway.shapes import problems, told
 from hub.corrections import Corrections
 from hub.services import Services
 

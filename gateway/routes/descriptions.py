@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from gateway.page import Page
+from gateway.openapi_schemas import problems
+from gateway.pages import Page
 from gateway.problems import Problem
-from gateway.shapes import problems
 from hub.services import Services
 from schemas.asyncapi import asyncapi
 from schemas.validators import opened

@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access import Caller, needs
+from gateway.bodies import read_body
 from gateway.multipart import File, one_file
+from gateway.openapi_schemas import DOCUMENT_ANSWER, DOCUMENT_BODY, problems, told
 from gateway.problems import Problem
-from gateway.reading import read_body
-from gateway.shapes import DOCUMENT_ANSWER, DOCUMENT_BODY, problems, told
 from hub import clients, holdings
 from hub.journal import Entry
 from hub.services import Services

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access import Caller, needs
+from gateway.bodies import media_type, read_body
+from gateway.openapi_schemas import EVENTS_BODY, EVENTS_RESPONSES
 from gateway.problems import Problem, problem_of, tracking_of
-from gateway.reading import media_type, read_body
-from gateway.shapes import EVENTS_BODY, EVENTS_RESPONSES
 from hub import holdings
 from hub.accept import Submitted, Verdict
 from hub.services import Services

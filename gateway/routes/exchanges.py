@@ -17,9 +17,9 @@ from starlette.responses import Response
 
 from bus.questions import CallerLeft
 from gateway.access import Caller, needs
+from gateway.bodies import read_json
+from gateway.openapi_schemas import EXCHANGE_BODY, problems, told
 from gateway.problems import Problem
-from gateway.reading import read_json
-from gateway.shapes import EXCHANGE_BODY, problems, told
 from hub.exchanges import Answer
 from hub.services import Services
 

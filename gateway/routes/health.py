@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from bus.api import INLET
 from gateway.access import Caller, needs
+from gateway.openapi_schemas import Json, problems
 from gateway.problems import Problem
-from gateway.shapes import Json, problems
 from hub import database
 from hub.services import Services
 from schemas.errors import HubError, TopologyMismatch

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bus.ledger import Transaction
+from gateway.bodies import read_body
+from gateway.openapi_schemas import problems
 from gateway.problems import Problem, problem_of, tracking_of
-from gateway.reading import read_body
-from gateway.shapes import problems
 from hub.accept import Origin, submit_whole
 from hub.services import InboundReply, Receiver, Services
 from schemas.delivery import Polled

@@ -17,9 +17,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.bodies import media_type, read_body
+from gateway.openapi_schemas import TOKEN_BODY, TOKEN_RESPONSES
 from gateway.problems import tracking_of
-from gateway.reading import media_type, read_body
-from gateway.shapes import TOKEN_BODY, TOKEN_RESPONSES
 from gateway.tokens import TOKEN_SECONDS, Tokens, asserted_client, check_assertion
 from hub import answers, clients
 from hub.clients import Client

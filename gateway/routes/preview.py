@@ -10,10 +10,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from gateway.page import PreviewPage
+from gateway.bodies import read_body
+from gateway.openapi_schemas import body, problems
+from gateway.pages import PreviewPage
 from gateway.problems import Problem
-from gateway.reading import read_body
-from gateway.shapes import body, problems
 from hub.previews import Preview
 from hub.services import Services
 

@@ -18,10 +18,10 @@ from starlette.responses import Response
 
 from bus.ledger import Transaction
 from gateway.access import Caller, needs
+from gateway.bodies import read_json
+from gateway.openapi_schemas import REQUEST_BODY, problems, told
 from gateway.problems import Problem, problem_of
-from gateway.reading import read_json
 from gateway.routes.events import accept
-from gateway.shapes import REQUEST_BODY, problems, told
 from hub import answers, holdings
 from hub import requests as timelines
 from hub.accept import Verdict

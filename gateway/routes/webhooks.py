@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access import Caller, needs
+from gateway.bodies import read_json
+from gateway.openapi_schemas import NEW_WEBHOOK, problems, schema_of, told
+from gateway.openapi_schemas import body as body_of
 from gateway.problems import Problem
-from gateway.reading import read_json
-from gateway.shapes import NEW_WEBHOOK, problems, schema_of, told
-from gateway.shapes import body as body_of
 from hub import webhooks
 from hub.services import Services
 from hub.webhooks import Webhook

@@ -84,7 +84,7 @@ def opened(house: House, head: str) -> socket.socket:
 
 
 def test_a_body_that_trickles_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.reading.READ_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.bodies.READ_SECONDS", 0.2)
     head = "Content-Type: application/cloudevents+json\r\nContent-Length: 100"
     with opened(house, head) as line:
         line.sendall(b"{")

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader
 from gateway.problems import CODES
 from hub import words
 
-_FOLDER = Path(__file__).with_name("pages")
+_FOLDER = Path(__file__).with_name("templates")
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _CODE = re.compile(r"`([^`]+)`")
 _TELLING = {"$ref", "type", "enum", "const", "allOf", "anyOf", "oneOf", "properties"}

@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.bodies import Budget
 from gateway.problems import Problem, answer
-from gateway.reading import Budget
 
 _log = structlog.get_logger()
 
