@@ -13,9 +13,9 @@ import typer
 from commands.shared import HUB_TOML, Config
 
 if TYPE_CHECKING:
-    from hub.fault import Fault
     from hub.grants import Grant, Granted
-    from hub.settings import HubSettings
+    from hub.settings.fault import Fault
+    from hub.settings.model import HubSettings
 
 register_app = typer.Typer(no_args_is_help=True, help="Registers of processing and flow sheets, from the declarations.")
 
@@ -29,10 +29,10 @@ def register_export(
     """Write the registers of RGPD art. 30 and one flow sheet for each connection and client. Needs no database."""
     import os
 
-    from hub import procedures
     from hub.grants import Grants, known
     from hub.registers import Declared, write
-    from hub.settings import load
+    from hub.settings import procedures
+    from hub.settings.reading import load
     from hub.wiring import installed
     from schemas.errors import ConfigError
     from schemas.registry import Registry
@@ -51,8 +51,9 @@ def register_export(
 def grant_faults(config: Path, environ: Mapping[str, str]) -> list[Fault]:
     """The faults of the grants that a settings file names, however faulty that file is itself; when there are none,
     what should be looked at."""
-    from hub import grants, procedures
-    from hub.settings import readable
+    from hub import grants
+    from hub.settings import procedures
+    from hub.settings.reading import readable
     from hub.wiring import installed
     from schemas.errors import HubError
     from schemas.registry import Registry

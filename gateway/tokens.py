@@ -14,7 +14,7 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet, OctKey
 
 from hub.cipher import derived
-from hub.settings import HubSettings
+from hub.settings.model import HubSettings
 
 TOKEN_SECONDS = 600
 ASSERTION_SECONDS = 300

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hub.procedures import Procedure
-from hub.settings import GENERAL, ConsumedFields, Mode, Tenant
+from hub.settings.model import GENERAL, ConsumedFields, Mode, Tenant
+from hub.settings.procedures import Procedure
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from bus.ledger import Ledger
-from hub.fault import Fault
+from hub.settings.fault import Fault
 from schemas.errors import ConfigError, HubError
 from schemas.shape import nearest, shape_faults
 
 if TYPE_CHECKING:
-    from hub.settings import HubSettings
+    from hub.settings.model import HubSettings
 
 ASKERS = ("beneficiary", "representative", "agent")
 LEVELS = ("declared", "eidas1", "eidas2", "eidas3")

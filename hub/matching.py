@@ -18,7 +18,7 @@ from typing import Any, Literal
 from rapidfuzz.distance import OSA
 
 from hub.citizens import plain
-from hub.communes import Communes, own
+from hub.settings.communes import Communes, own
 from schemas.errors import InvalidMessage
 
 LINK, REVIEW = 90, 70

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bus.ledger import Transaction
-from hub.procedures import Procedure, RequestFacts, acknowledgement_text
 from hub.requests import DECISIONS, Request
+from hub.settings.procedures import Procedure, RequestFacts, acknowledgement_text
 from schemas.event import Event
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from hub.corrections import settle
 from hub.documents import DocumentStore
 from hub.journal import iso
 from hub.sealing import EXPIRED
-from hub.settings import Retention
+from hub.settings.model import Retention
 from hub.tables import (
     citizen_blocks,
     citizen_identities,

@@ -28,7 +28,7 @@ from hub.documents import DocumentStore
 from hub.evidence import HeldEvidence
 from hub.journal import Entry, Journal
 from hub.people import People
-from hub.settings import Retention
+from hub.settings.model import Retention
 from hub.tables import (
     citizen_blocks,
     citizen_identities,

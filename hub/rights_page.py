@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hub.settings import Retention
+from hub.settings.model import Retention
 from hub.timeline import STATUS
 from hub.words import plain, word
 from schemas.registry import Registry

@@ -24,7 +24,7 @@ from hub.journal import Journal
 from hub.keys import PersonKeys
 from hub.metrics import Metrics
 from hub.people import People
-from hub.settings import HubSettings
+from hub.settings.model import HubSettings
 from hub.signing import Signer
 from hub.sources import Sources
 from schemas.delivery import Polled

@@ -20,7 +20,7 @@ import structlog
 from bus.ledger import Ledger
 from bus.questions import CallerLeft, Counter, Questions, Unanswered
 from bus.worker import Breaker
-from hub.settings import Mode, Tenant
+from hub.settings.model import Mode, Tenant
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater
 from schemas.exchange import AmbiguousIdentity, AuthorisationExpired, Evidence, NotMatched, Question
 from schemas.registry import Registry

@@ -9,10 +9,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bus.ledger import Transaction
-from hub import clients, procedures
+from hub import clients
 from hub import requests as timelines
 from hub.directory import Directory
-from hub.procedures import Incomplete
+from hub.settings import procedures
+from hub.settings.procedures import Incomplete
 
 _PARIS = ZoneInfo("Europe/Paris")
 STATUS = {

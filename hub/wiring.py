@@ -24,7 +24,7 @@ from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
-from hub import clients, communes, database, procedures, webhooks
+from hub import clients, database, webhooks
 from hub.accept import Acceptance
 from hub.cipher import BodyCipher, TransitSeal, derived
 from hub.corrections import Corrections
@@ -45,7 +45,9 @@ from hub.previews import Previews
 from hub.retention import Keeper
 from hub.sealing import Sealer
 from hub.services import Batcher, Services
-from hub.settings import Connection, HubSettings, connectors_dir, load
+from hub.settings import communes, procedures
+from hub.settings.model import Connection, HubSettings
+from hub.settings.reading import connectors_dir, load
 from hub.signing import Signer
 from hub.sources import Source, Sources
 from hub.stamping import Authority

@@ -19,7 +19,7 @@ import yaml
 from commands.main import app
 from connectors.sdk import find_manifests
 from gateway.routes import health
-from hub.settings import faults
+from hub.settings.reading import faults
 
 ROOT = Path(__file__).parents[1]
 HUB_SERVICES = ("gateway", "relay", "worker")

@@ -1,6 +1,6 @@
 """What the pages say exists, and what exists is on a page.
 
-The keys of `hub.toml` are held to docs/settings.md by tests/hub/test_settings.py, the fields of the events to
+The keys of `hub.toml` are held to docs/settings.md by tests/hub/settings/test_reading.py, the fields of the events to
 docs/events.md by tests/schemas/test_docs.py; docs/amqp.md is tried by tests/test_docs_amqp.py.
 """
 
@@ -32,7 +32,7 @@ from hub.citizens import ECHO_DAYS
 from hub.clients import SCOPES
 from hub.links import import_links
 from hub.metrics import Metrics
-from hub.settings import Retention
+from hub.settings.model import Retention
 from hub.wiring import open_hub
 from tests.support.recording import TENANT, move
 

@@ -22,8 +22,8 @@ from bus.rabbitmq import RabbitBus
 from hub import clients
 from hub.accept import Origin
 from hub.inlet import Inlet
-from hub.manifests import connector_faults
-from hub.settings import Consumes
+from hub.settings.manifests import connector_faults
+from hub.settings.model import Consumes
 from schemas.registry import Registry
 from tests.support.recording import TENANT, Package, RecordingHub, move
 from tests.support.servers import Rabbit

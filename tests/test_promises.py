@@ -17,7 +17,7 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.rabbitmq import RabbitBus
 from hub.accept import Origin
-from hub.settings import Consumes
+from hub.settings.model import Consumes
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, Refused, TryLater, Unknown
 from schemas.event import Event

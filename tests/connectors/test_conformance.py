@@ -22,7 +22,7 @@ from connectors import conformance
 from connectors.conformance import Asked, Case, NotConformant
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply, Secret, manifest
 from connectors.sdk.twin import HttpTwin
-from hub.manifests import connector_faults
+from hub.settings.manifests import connector_faults
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event

@@ -20,7 +20,7 @@ from gateway.app import create_app
 from gateway.server import Serving, serve_in_thread
 from hub import clients
 from hub.clients import SCOPES
-from hub.settings import load
+from hub.settings.reading import load
 from hub.wiring import Hub
 from schemas.event import BATCH, STRUCTURED
 from schemas.secret import Secret

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from bus.ledger import Ledger
-from hub import procedures
 from hub.accept import Acceptance, Origin, Verdict
 from hub.directory import Directory, Member
 from hub.requests import read, references, timeline
-from hub.settings import Consumes, Contact, Tenant
+from hub.settings import procedures
+from hub.settings.model import Consumes, Contact, Tenant
 from hub.timeline import lines, request_view
 from schemas.event import Event
 from schemas.registry import Registry

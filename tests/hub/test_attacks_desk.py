@@ -12,7 +12,7 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from hub.desk import OBSERVED
 from hub.directory import Directory
-from hub.settings import Consumes
+from hub.settings.model import Consumes
 from hub.views import project, tree_of
 from schemas.delivery import Delivery, Done
 from schemas.errors import InvalidMessage, Refused

@@ -13,7 +13,6 @@ from sqlalchemy import func, insert, select, update
 
 from bus.ledger import Ledger
 from bus.tables import deliveries
-from hub import procedures
 from hub.accept import Acceptance, Origin, Verdict
 from hub.clients import DocumentBook
 from hub.corrections import Change, Corrections, settle, standing
@@ -26,7 +25,8 @@ from hub.people import People
 from hub.previews import Preview, Previews
 from hub.retention import Keeper
 from hub.reviews import Decider, Reviews
-from hub.settings import Consumes, Contact, Retention, Tenant
+from hub.settings import procedures
+from hub.settings.model import Consumes, Contact, Retention, Tenant
 from hub.tables import citizens, evidence_corrections, evidence_recipients, exchange_previews
 from schemas.event import Event
 from schemas.exchange import Evidence

@@ -36,7 +36,7 @@ from hub.grants import (
     strangers,
     warnings,
 )
-from hub.procedures import slugs
+from hub.settings.procedures import slugs
 from schemas.errors import ConfigError
 from schemas.registry import Registry
 
@@ -613,7 +613,7 @@ def test_every_ground_has_a_sentence_for_people() -> None:
 
 def test_the_sources_of_a_tenant_are_read_from_its_connections(tmp_path: Path) -> None:
     from connectors.sdk.manifest import find_manifests
-    from hub.settings import load
+    from hub.settings.reading import load
 
     (tmp_path / "hub.toml").write_text(
         'mode = "development"\n'

@@ -25,7 +25,7 @@ from hub import sealing
 from hub.journal import Entry, Journal, JournalConflict
 from hub.keys import KeyDestroyed, PersonKeys
 from hub.sealing import Scope, Sealer, debt, export, standing
-from hub.settings import faults
+from hub.settings.reading import faults
 from hub.signing import Signer
 from hub.stamping import Authority
 from hub.tables import journal, journal_late, journal_segments, person_keys, requests
@@ -590,7 +590,7 @@ def test_lines_past_their_time_go_and_their_seals_go_on_proving_the_rest(house: 
     from hub.clients import DocumentBook
     from hub.documents import DocumentStore
     from hub.retention import Keeper
-    from hub.settings import Retention
+    from hub.settings.model import Retention
 
     house.fill(3)
     house.at += 30 * DAY

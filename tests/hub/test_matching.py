@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.communes import Communes, load, own
 from hub.matching import LINK, REVIEW, Comparison, Form, blocks, compare, looks_like_nir, refuse_nir
+from hub.settings.communes import Communes, load, own
 from schemas.errors import ConfigError, InvalidMessage
 
 BLANCHE: dict[str, Any] = {

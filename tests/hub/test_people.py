@@ -13,7 +13,6 @@ from sqlalchemy import event as hooks
 from sqlalchemy import func, select, text
 
 from bus.ledger import Ledger
-from hub import procedures
 from hub.accept import Acceptance, Origin, Verdict
 from hub.clients import DocumentBook
 from hub.desk import Desk
@@ -25,7 +24,9 @@ from hub.links import import_links
 from hub.people import Found, People, citizen_of, reference_of
 from hub.retention import Keeper
 from hub.reviews import Decider, Reviews
-from hub.settings import Consumes, Retention, Tenant, faults
+from hub.settings import procedures
+from hub.settings.model import Consumes, Retention, Tenant
+from hub.settings.reading import faults
 from hub.tables import (
     citizen_blocks,
     citizen_identities,

@@ -20,7 +20,7 @@ from hub.citizens import Citizens
 from hub.clients import DocumentBook, hold
 from hub.documents import DocumentStore
 from hub.retention import Keeper
-from hub.settings import Consumes, Retention
+from hub.settings.model import Consumes, Retention
 from hub.tables import (
     citizen_links,
     citizen_values,

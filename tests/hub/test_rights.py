@@ -23,7 +23,7 @@ from hub.journal import Entry
 from hub.previews import Preview
 from hub.rights import MASKED, Asked, Refused, Rights
 from hub.sealing import Scope, Sealer, export
-from hub.settings import Consumes, Retention
+from hub.settings.model import Consumes, Retention
 from hub.signing import Signer
 from hub.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
 from hub.timeline import request_view

@@ -14,11 +14,11 @@ from bus.ledger import Ledger
 from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
-from hub import procedures
 from hub.accept import Acceptance, Origin, Verdict, submit_safely
 from hub.desk import Desk
 from hub.directory import Directory, Member
-from hub.settings import Consumes, Contact, Tenant
+from hub.settings import procedures
+from hub.settings.model import Consumes, Contact, Tenant
 from schemas.delivery import Delivery, Done, Safety
 from schemas.errors import HubError
 from schemas.event import Event

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.scaffold import write_connector
-from hub.manifests import connector_faults
+from hub.settings.manifests import connector_faults
 from schemas.errors import ConfigError
 from schemas.registry import Registry
 

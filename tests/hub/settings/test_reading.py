@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from hub.settings import Consumes, Contact, HubSettings, ManifestFacts, faults, load
+from hub.settings.model import Consumes, Contact, HubSettings, ManifestFacts
+from hub.settings.reading import faults, load
 from schemas.errors import ConfigError
 from schemas.secret import Secret
 
 PASSWORD = "Tr0ub4dor&3/x"  # a made-up one
 KEY = base64.b64encode(bytes(range(32))).decode()
 ENVIRON = {"KEY": KEY, "DB": PASSWORD, "MQ": PASSWORD, "LIB": PASSWORD}
-SHIPPED = Path(__file__).resolve().parents[2] / "hub" / "hub.schema.json"
+SHIPPED = Path(__file__).resolve().parents[3] / "hub" / "hub.schema.json"
 
 
 @dataclass(frozen=True)
@@ -396,7 +397,9 @@ def test_procedures_of_the_town_are_known_and_checked(place: Path) -> None:
     folder = place / "demarches"
     folder.mkdir()
     text = with_line("", 'procedures_dir = "demarches"').replace('"changement-adresse"', '"fete-de-quartier"')
-    shipped = (Path(__file__).resolve().parents[2] / "hub/catalogue/changement-adresse.toml").read_text("utf-8")
+    shipped = (Path(__file__).resolve().parents[3] / "hub/settings/catalogue/changement-adresse.toml").read_text(
+        "utf-8"
+    )
     (folder / "fete-de-quartier.toml").write_text(
         shipped.replace('"changement-adresse"', '"fete-de-quartier"'), "utf-8"
     )

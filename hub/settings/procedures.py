@@ -1,6 +1,6 @@
 """The catalogue of procedures (démarches) and the legal clocks that follow from them.
 
-A procedure is a TOML file of `hub/catalogue/` or of the town's own folder; its keys are in `procedure.schema.json`.
+A procedure is a TOML file of `catalogue/` or of the town's own folder; its keys are in `procedure.schema.json`.
 Clocks are computed from the procedure and shown; they never decide, and no status moves a legal date.
 Articles cited without another code are those of the CRPA (code des relations entre le public et l'administration).
 """
@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from hub.fault import Fault
+from hub.settings.fault import Fault
 from schemas.errors import ConfigError
 from schemas.shape import shape_faults
 

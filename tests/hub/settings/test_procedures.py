@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.procedures import (
+from hub.settings.procedures import (
     SHIPPED,
     Contact,
     Incomplete,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hub.fault import Fault
-from hub.manifests import RULES, VENDOR_SECTION, connector_faults
+from hub.settings.fault import Fault
+from hub.settings.manifests import RULES, VENDOR_SECTION, connector_faults
 from schemas.registry import Registry
 
 REGISTRY = Registry.load()

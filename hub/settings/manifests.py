@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hub import procedures as catalogue
-from hub.fault import Fault
+from hub.settings import procedures as catalogue
+from hub.settings.fault import Fault
 from schemas.registry import Registry
 from schemas.shape import nearest, schema_fault, shape_faults
 

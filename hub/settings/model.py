@@ -1,0 +1,184 @@
+"""`hub.toml`: the one settings file. Its keys, defaults and rules of form are in `hub.schema.json`.
+
+`load` gives the settings or stops the start; `faults` lists everything that is wrong at once, each with file and key.
+Secrets are read here, by reference, and appear in no message. The environment is read only from the argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from hub.settings.fault import Fault as Fault
+from hub.settings.procedures import Contact as Contact
+from schemas.secret import Secret
+
+Environ = Mapping[str, str]
+Table = dict[str, Any]
+Mode = Literal["observe", "pilot", "live"]
+GENERAL = "general"  # the sector of a system that belongs to no other
+Place = tuple[str | int, ...]
+
+
+class ConsumedFields(Protocol):
+    """What `hub` needs to know of one event type that a connector reads."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+    @property
+    def scope(self) -> str: ...
+    @property
+    def procedures(self) -> tuple[str, ...]: ...
+
+
+class AnsweredType(Protocol):
+    """What `hub` needs to know of one evidence type that a connector answers."""
+
+    @property
+    def type(self) -> str: ...
+
+
+class ManifestFacts(Protocol):
+    """What `hub` needs to know of a connector; `connectors.sdk.Manifest` has it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def consumes(self) -> Sequence[ConsumedFields]: ...
+    @property
+    def answers(self) -> Sequence[AnsweredType]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A legal person served by the hub. `roles`: role named by a procedure → system. `contacts`: by service slug.
+    `masters`: field → the system that has authority over it. `link_sectors`: sectors that know a person as the same.
+    `sources`: evidence type → the connections that are asked, in this order; without it all that answer it, by name."""
+
+    slug: str
+    label: str
+    siret: str
+    insee: str
+    roles: Mapping[str, str] = field(default_factory=dict)
+    contacts: Mapping[str, Contact] = field(default_factory=dict)
+    masters: Mapping[str, str] = field(default_factory=dict)
+    link_sectors: tuple[tuple[str, ...], ...] = ()
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def linked_with(self, sector: str) -> str:
+        """The sectors whose systems may know a person of this sector as the same, in one name; the general sector by
+        itself has none."""
+        group = next((group for group in self.link_sectors if sector in group), (sector,))
+        return "" if group == (GENERAL,) else "+".join(sorted(group))
+
+    def system_for(self, role: str) -> str:
+        """The system that plays `role` here: the one named in `roles`, else a system of that very name."""
+        return self.roles.get(role, role)
+
+    def contact_for(self, service: str) -> Contact | None:
+        return self.contacts.get(service) or self.contacts.get("default")
+
+
+@dataclass(frozen=True, slots=True)
+class Consumes:
+    """What one connection reads, after `hub.toml` narrowed its manifest. Same meaning as in the manifest."""
+
+    type: str
+    version: int
+    fields: tuple[str, ...]
+    scope: str
+    procedures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connector configured for one tenant. `consumes_override`: None means what the manifest says; an empty tuple
+    means that nothing is delivered. `rate`: calls per second, None means no limit. `poll_seconds` and
+    `label`: None means what the manifest says. Secrets in `settings` are
+    `Secret`; defaults of the manifest's schema are filled in."""
+
+    name: str
+    connector: str
+    tenant: str
+    system: str
+    mode: Mode
+    pilot_procedures: tuple[str, ...] = ()
+    pilot_citizens: tuple[tuple[str, str], ...] = ()
+    procedures: tuple[str, ...] = ()
+    consumes_override: tuple[Consumes, ...] | None = None
+    rate: float | None = None
+    poll_seconds: float | None = None
+    label: str | None = None
+    sector: str = GENERAL
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    event_bytes: int = 64 * 1024
+    batch_events: int = 500
+    document_bytes: int = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many days things are kept once nobody has to get them any more (docs/retention.md)."""
+
+    events_days: int = 90
+    documents_days: int = 30
+    requests_days: int = 365
+    idle_requests_days: int = 730
+    links_days: int = 730
+    journal_days: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """How the journal is sealed. `timestamp_url`: None means that nobody else stamps the seals."""
+
+    seal_seconds: float = 5.0
+    timestamp_url: str | None = None
+    timestamp_minutes: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: authorities to trust, own certificate, its key. None means the system's own, or none."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """All that one hub needs. `database` and `bus` hold their passwords and are kept out of `repr`."""
+
+    mode: Literal["development", "production"]
+    database: str = field(repr=False)
+    bus: str = field(repr=False)
+    documents: str
+    public_url: str
+    encryption_key: Secret | None
+    host: str
+    port: int
+    log_level: str
+    tenants: Mapping[str, Tenant]
+    connections: Mapping[str, Connection]
+    limits: Limits
+    tls_bus: Tls
+    tls_database: Tls
+    procedures_dir: Path | None
+    retention: Retention = Retention()
+    journal: JournalSettings = JournalSettings()
+    connectors_dir: Path | None = None
+    communes_file: Path | None = None
+    grants_dir: Path | None = None
