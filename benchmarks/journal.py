@@ -15,9 +15,9 @@ from typing import Any
 
 from bus.ledger import Ledger
 from hub.journal import Entry, Journal
-from hub.keys import PersonKeys
 from hub.sealing import Sealer, export
 from hub.signing import Signer
+from hub.storage.person_keys import PersonKeys
 from hub.verify import verify
 
 _TOGETHER = 500  # lines in a transaction

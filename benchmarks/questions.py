@@ -24,8 +24,8 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.questions import Questions
 from bus.rabbitmq import RabbitBus
-from hub.cipher import TransitSeal
 from hub.sources import Source, SourceAway, Sources
+from hub.storage.cipher import TransitSeal
 from schemas.exchange import Evidence, Question
 from schemas.registry import Registry
 from tests.support.servers import rabbitmq_service

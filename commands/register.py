@@ -117,7 +117,8 @@ def _evidence(granted: Granted) -> dict[str, Any]:
 
 def _clients(settings: HubSettings) -> Iterator[tuple[str, tuple[str, bool]]]:
     from bus.ledger import Ledger
-    from hub import clients, database
+    from hub import clients
+    from hub.storage.migrations import upgrade
     from schemas.errors import BusUnavailable
 
     place = settings.database.removeprefix("sqlite:///")
@@ -125,7 +126,7 @@ def _clients(settings: HubSettings) -> Iterator[tuple[str, tuple[str, bool]]]:
         raise BusUnavailable("there is no database yet")
     ledger = Ledger(settings.database, tls=settings.tls_database)
     try:
-        if not database.current(ledger):
+        if not upgrade.current(ledger):
             raise BusUnavailable("the database has another form")
         with ledger.reading() as tx:
             for client in clients.listing(tx):

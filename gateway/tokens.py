@@ -13,8 +13,8 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet, OctKey
 
-from hub.cipher import derived
 from hub.settings.model import HubSettings
+from hub.storage.cipher import derived
 
 TOKEN_SECONDS = 600
 ASSERTION_SECONDS = 300

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from bus.ledger import Ledger
-from hub.tables import idempotent_answers, used_assertions
+from hub.storage.tables import idempotent_answers, used_assertions
 
 KEPT_SECONDS = 24 * 3600
 

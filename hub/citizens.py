@@ -21,7 +21,7 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
-from hub.tables import citizen_links, citizen_values, citizens
+from hub.storage.tables import citizen_links, citizen_values, citizens
 from schemas.errors import InvalidMessage
 
 if TYPE_CHECKING:
@@ -365,7 +365,7 @@ class Citizens:
         return found[1]
 
     def _holders(self, citizen_id: str, field: str, digest: str) -> dict[str, Any]:
-        """What is kept about a value of somebody: see `hub.tables.citizen_values`."""
+        """What is kept about a value of somebody: see `hub.storage.tables.citizen_values`."""
         key = (citizen_id, field, digest)
         if key not in self._values:
             self._read_values({key} if citizen_id not in self._new else ())

@@ -22,7 +22,7 @@ from bus.ledger import Ledger, Transaction
 from bus.tables import events
 from hub import webhooks
 from hub.accept import Origin
-from hub.tables import clients, document_holders, document_uses, documents
+from hub.storage.tables import clients, document_holders, document_uses, documents
 from schemas.delivery import StoredDocument
 from schemas.errors import ConfigError
 

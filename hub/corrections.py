@@ -20,7 +20,7 @@ from bus.tables import DELIVERED, deliveries
 from hub.evidence import HeldEvidence
 from hub.journal import Entry, Journal
 from hub.people import People
-from hub.tables import evidence_corrections, evidence_recipients, exchange_previews
+from hub.storage.tables import evidence_corrections, evidence_recipients, exchange_previews
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event, now_text
 from schemas.registry import Registry

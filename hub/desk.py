@@ -21,7 +21,7 @@ from hub.citizens import ask_identifiers, identifiers_of, link_citizen
 from hub.directory import Member
 from hub.requests import Requests
 from hub.sealing import look_again
-from hub.tables import citizen_links, citizens, requests
+from hub.storage.tables import citizen_links, citizens, requests
 from hub.views import Tree, project, tree_of
 from schemas.converters import convert
 from schemas.delivery import Delivery

@@ -11,8 +11,8 @@ from sqlalchemy import delete, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.keys import PersonKeys
-from hub.tables import evidence_held
+from hub.storage.person_keys import PersonKeys
+from hub.storage.tables import evidence_held
 from schemas.exchange import Evidence
 
 _KEEP = Insert(

@@ -29,13 +29,13 @@ from hub.directory import Directory
 from hub.evidence import Held, HeldEvidence
 from hub.grants import GROUNDS, Ask, Grant, Granted, Grants, NotAllowed, Rates
 from hub.journal import Entry, Journal, JournalConflict
-from hub.keys import KeyDestroyed
 from hub.people import People
 from hub.previews import Decision, Preview, Previews, StillOpen
 from hub.signing import Signer
 from hub.sources import Answered, SourceAway, SourceNeeds, Sources
-from hub.tables import evidence_recipients
-from hub.together import Together
+from hub.storage.group_commit import Together
+from hub.storage.person_keys import KeyDestroyed
+from hub.storage.tables import evidence_recipients
 from schemas.errors import HubError, InvalidMessage, TryLater
 from schemas.event import now_text
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question

@@ -17,8 +17,8 @@ from sqlalchemy import Row, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert
-from hub.keys import PersonKeys
-from hub.tables import journal, journal_segments
+from hub.storage.person_keys import PersonKeys
+from hub.storage.tables import journal, journal_segments
 from hub.verify import Paths, leaf_hash
 from schemas.errors import HubError
 

@@ -24,10 +24,17 @@ from sqlalchemy import or_, select
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.citizens import Citizens, Person
-from hub.keys import Item, KeyDestroyed, PersonKeys
 from hub.matching import REVIEW, Comparison, Form, blocks, compare, refuse_nir
 from hub.settings.communes import Communes, own
-from hub.tables import citizen_blocks, citizen_identities, citizen_links, citizen_merges, citizen_reviews, citizens
+from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
+from hub.storage.tables import (
+    citizen_blocks,
+    citizen_identities,
+    citizen_links,
+    citizen_merges,
+    citizen_reviews,
+    citizens,
+)
 from schemas.errors import InvalidMessage
 
 MOST = 32  # people under one block: what more of them share says nothing about any

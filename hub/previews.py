@@ -16,8 +16,8 @@ import orjson
 from sqlalchemy import delete, insert, select, update
 
 from bus.ledger import Transaction
-from hub.keys import PersonKeys
-from hub.tables import exchange_previews
+from hub.storage.person_keys import PersonKeys
+from hub.storage.tables import exchange_previews
 
 SECONDS = 900.0
 Decision = Literal["open", "used", "refused"]

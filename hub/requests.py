@@ -12,7 +12,7 @@ from sqlalchemy import and_, or_, select
 
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement, around_found
-from hub.tables import request_links, request_people, request_steps, requests
+from hub.storage.tables import request_links, request_people, request_steps, requests
 from schemas.errors import InvalidMessage
 
 DECISIONS = frozenset({"granted", "rejected", "inadmissible"})

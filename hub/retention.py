@@ -27,7 +27,7 @@ from hub.documents import DocumentStore
 from hub.journal import iso
 from hub.sealing import EXPIRED
 from hub.settings.model import Retention
-from hub.tables import (
+from hub.storage.tables import (  # fmt: skip
     citizen_blocks,
     citizen_identities,
     citizen_links,
@@ -51,7 +51,7 @@ from hub.tables import (
     request_steps,
     requests,
     used_assertions,
-)  # fmt: skip
+)
 from schemas.errors import HubError
 
 _T = TypeVar("_T")

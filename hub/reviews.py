@@ -23,7 +23,7 @@ from hub.corrections import Change
 from hub.journal import Entry, Journal
 from hub.people import VALUE, People, review_id
 from hub.requests import Requests
-from hub.tables import (
+from hub.storage.tables import (  # fmt: skip
     citizen_links,
     citizen_merges,
     citizen_reviews,
@@ -31,7 +31,7 @@ from hub.tables import (
     citizens,
     request_people,
     requests,
-)  # fmt: skip
+)
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 

@@ -29,7 +29,7 @@ from hub.evidence import HeldEvidence
 from hub.journal import Entry, Journal
 from hub.people import People
 from hub.settings.model import Retention
-from hub.tables import (
+from hub.storage.tables import (  # fmt: skip
     citizen_blocks,
     citizen_identities,
     citizen_links,
@@ -45,7 +45,7 @@ from hub.tables import (
     request_people,
     request_steps,
     requests,
-)  # fmt: skip
+)
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import now_text
 from schemas.registry import Registry

@@ -24,7 +24,7 @@ from bus.sql import Insert, Statement
 from bus.tables import FINAL, deliveries
 from hub.journal import Entry, Journal, iso, line_text, seal_of
 from hub.signing import Signer
-from hub.tables import journal, journal_late, journal_segments
+from hub.storage.tables import journal, journal_late, journal_segments
 from hub.verify import END, FORMAT, SEAL, START, Paths, Tree, key_text, leaf_hash, seal_hash, written
 from schemas.errors import HubError
 

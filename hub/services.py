@@ -21,12 +21,12 @@ from hub.documents import DocumentStore
 from hub.exchanges import Exchanges
 from hub.grants import Grants
 from hub.journal import Journal
-from hub.keys import PersonKeys
 from hub.metrics import Metrics
 from hub.people import People
 from hub.settings.model import HubSettings
 from hub.signing import Signer
 from hub.sources import Sources
+from hub.storage.person_keys import PersonKeys
 from schemas.delivery import Polled
 from schemas.errors import BusUnavailable, HubError
 

@@ -11,7 +11,7 @@ from joserfc import jws
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import OKPKey
 
-from hub.cipher import derived
+from hub.storage.cipher import derived
 from schemas.secret import Secret
 
 _DEVELOPMENT_SEED = b"unefois development signature..."  # 32 bytes, no secret

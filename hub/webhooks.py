@@ -14,9 +14,9 @@ from sqlalchemy import delete, insert, select, update
 
 from bus.ledger import Ledger, Transaction
 from bus.tables import counters
-from hub.cipher import BodyCipher
 from hub.settings.model import HubSettings
-from hub.tables import clients, webhooks
+from hub.storage.cipher import BodyCipher
+from hub.storage.tables import clients, webhooks
 from schemas.secret import Secret
 
 _VERSION = "webhooks"

@@ -24,9 +24,8 @@ from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
-from hub import clients, database, webhooks
+from hub import clients, webhooks
 from hub.accept import Acceptance
-from hub.cipher import BodyCipher, TransitSeal, derived
 from hub.corrections import Corrections
 from hub.desk import OBSERVED, Desk
 from hub.directory import Directory, Member
@@ -37,7 +36,6 @@ from hub.grants import Grants, Rates
 from hub.grants import known as known_to_grants
 from hub.inlet import Inlet
 from hub.journal import Journal
-from hub.keys import PersonKeys
 from hub.metrics import Metrics
 from hub.people import People
 from hub.poller import Poller
@@ -51,6 +49,9 @@ from hub.settings.reading import connectors_dir, load
 from hub.signing import Signer
 from hub.sources import Source, Sources
 from hub.stamping import Authority
+from hub.storage.cipher import BodyCipher, TransitSeal, derived
+from hub.storage.migrations import upgrade
+from hub.storage.person_keys import PersonKeys
 from schemas.delivery import Delivery, Documents, Done, Polled, Safety
 from schemas.errors import ConfigError, HubError
 from schemas.exchange import Evidence, Question
@@ -194,7 +195,7 @@ class Hub:
 
     def prepare(self) -> None:
         """Bring the database to its newest form and record new subscriptions."""
-        database.upgrade(self.ledger)
+        upgrade.upgrade(self.ledger)
         self.reload()
 
     def services(self) -> Services:

@@ -34,12 +34,12 @@ KNOWS_EVERYTHING = re.compile(r"hub/wiring\.py|(commands|demo|faults)/.*")
 # Each outside library and the files or folders that hide it.
 HIDDEN_IN = {
     "anyio": ["gateway/"],
-    "alembic": ["hub/migrations/"],
+    "alembic": ["hub/storage/migrations/"],
     "asyncssh": ["connectors/sdk/files.py", "connectors/sdk/sftp_twin.py"],
     "cryptography": [
-        "hub/cipher.py",
+        "hub/storage/cipher.py",
         "hub/documents.py",
-        "hub/keys.py",
+        "hub/storage/person_keys.py",
         "hub/people.py",
         "hub/signing.py",
         "hub/verify.py",

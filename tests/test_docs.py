@@ -20,7 +20,7 @@ import pytest
 import typer
 from sqlalchemy import text
 
-import hub.tables  # noqa: F401 (adds its tables to the metadata)
+import hub.storage.tables  # noqa: F401 (adds its tables to the metadata)
 from bus.ledger import DOOR_DAYS, Ledger
 from bus.tables import FINAL, OPEN, metadata
 from commands.main import app

@@ -16,8 +16,8 @@ from bus.api import INLET
 from gateway.access import Caller, needs
 from gateway.openapi_schemas import Json, problems
 from gateway.problems import Problem
-from hub import database
 from hub.services import Services
+from hub.storage.migrations import upgrade
 from schemas.errors import HubError, TopologyMismatch
 
 _KEPT_SECONDS = 2.0
@@ -44,7 +44,7 @@ class Readiness:
     def _look(self) -> list[str]:
         missing = []
         try:
-            if not database.current(self._services.ledger):
+            if not upgrade.current(self._services.ledger):
                 missing.append("migrations")
         except HubError:
             missing.append("database")

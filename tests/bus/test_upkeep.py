@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, text, update
 from bus import ledger as module
 from bus.ledger import Entry, Ledger
 from bus.tables import deliveries, events
-from hub.tables import requests
+from hub.storage.tables import requests
 from schemas.event import Event
 
 DAY = 86_400.0

@@ -28,7 +28,7 @@ from hub.directory import Directory, Member
 from hub.grants import Grants
 from hub.reviews import Decider, Reviews
 from hub.sources import Answered
-from hub.tables import citizen_links, citizens, evidence_held, evidence_recipients, exchange_previews, journal
+from hub.storage.tables import citizen_links, citizens, evidence_held, evidence_recipients, exchange_previews, journal
 from schemas.exchange import Evidence, Question
 from schemas.secret import Secret
 from tests.gateway.conftest import OTHER, TENANT, Open, record

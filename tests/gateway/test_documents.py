@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from hub import clients
 from hub.retention import Keeper
-from hub.tables import journal
+from hub.storage.tables import journal
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
 from tests.gateway.test_requests import asked, submit, tell
 

@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from hub.accept import Origin
 from hub.sources import Answered, SourceAway
-from hub.tables import citizens, evidence_held, evidence_recipients, journal
+from hub.storage.tables import citizens, evidence_held, evidence_recipients, journal
 from schemas.errors import HubError
 from schemas.event import Event
 from schemas.exchange import Evidence, NotMatched, Question

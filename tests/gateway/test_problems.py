@@ -38,7 +38,7 @@ def test_every_code_that_the_hub_gives_to_a_caller_is_known() -> None:
 
 
 # Given to operators, by commands; and what `hub.sources` turns into a source that is away.
-BY_HAND = {"hub/links.py", "hub/reviews.py", "hub/cipher.py"}
+BY_HAND = {"hub/links.py", "hub/reviews.py", "hub/storage/cipher.py"}
 
 
 @pytest.mark.parametrize("kind", HubError.__subclasses__())

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from gateway.routes.webhooks import MOST
-from hub.tables import webhooks
+from hub.storage.tables import webhooks
 from tests.gateway.conftest import OTHER, House, Open, problem
 from tests.gateway.test_requests import asked, submit, tell
 

@@ -13,7 +13,7 @@ from hub.accept import Acceptance
 from hub.directory import Directory
 from hub.links import import_links
 from hub.requests import references
-from hub.tables import citizen_links, citizens, request_links, requests
+from hub.storage.tables import citizen_links, citizens, request_links, requests
 from schemas.event import MAX_BATCH, Event
 from tests.hub.test_accept import (  # noqa: F401
     TOWN,

@@ -20,14 +20,14 @@ from hub.directory import Directory, Member
 from hub.documents import DocumentStore
 from hub.evidence import Held, HeldEvidence
 from hub.journal import Journal, Line
-from hub.keys import PersonKeys
 from hub.people import People
 from hub.previews import Preview, Previews
 from hub.retention import Keeper
 from hub.reviews import Decider, Reviews
 from hub.settings import procedures
 from hub.settings.model import Consumes, Contact, Retention, Tenant
-from hub.tables import citizens, evidence_corrections, evidence_recipients, exchange_previews
+from hub.storage.person_keys import PersonKeys
+from hub.storage.tables import citizens, evidence_corrections, evidence_recipients, exchange_previews
 from schemas.event import Event
 from schemas.exchange import Evidence
 from schemas.registry import Registry

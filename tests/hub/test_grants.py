@@ -16,7 +16,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-import hub.tables  # noqa: F401 (adds its tables to the metadata)
+import hub.storage.tables  # noqa: F401 (adds its tables to the metadata)
 from bus.ledger import Ledger
 from hub.grants import (
     GROUNDS,

@@ -23,12 +23,12 @@ from bus.tables import deliveries
 from commands.main import app
 from hub import sealing
 from hub.journal import Entry, Journal, JournalConflict
-from hub.keys import KeyDestroyed, PersonKeys
 from hub.sealing import Scope, Sealer, debt, export, standing
 from hub.settings.reading import faults
 from hub.signing import Signer
 from hub.stamping import Authority
-from hub.tables import journal, journal_late, journal_segments, person_keys, requests
+from hub.storage.person_keys import KeyDestroyed, PersonKeys
+from hub.storage.tables import journal, journal_late, journal_segments, person_keys, requests
 from hub.verify import Paths, Report, Tree, leaf_hash, main, receipt_fault, root_by, trusted_keys, verify, written
 from schemas.errors import TryLater
 from schemas.event import Event

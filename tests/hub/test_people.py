@@ -19,7 +19,6 @@ from hub.desk import Desk
 from hub.directory import Directory, Member
 from hub.documents import DocumentStore
 from hub.journal import Journal
-from hub.keys import PersonKeys
 from hub.links import import_links
 from hub.people import Found, People, citizen_of, reference_of
 from hub.retention import Keeper
@@ -27,7 +26,8 @@ from hub.reviews import Decider, Reviews
 from hub.settings import procedures
 from hub.settings.model import Consumes, Retention, Tenant
 from hub.settings.reading import faults
-from hub.tables import (
+from hub.storage.person_keys import PersonKeys
+from hub.storage.tables import (
     citizen_blocks,
     citizen_identities,
     citizen_links,

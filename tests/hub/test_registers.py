@@ -16,12 +16,12 @@ from bus.ledger import Ledger
 from commands.main import app
 from connectors.sdk.manifest import find_manifests
 from hub import clients
-from hub.database import upgrade
 from hub.grants import Grants, known
 from hub.registers import _EVENTS, _KEPT, _WORDS, OPEN, Declared, connection_sheet, controller_register, write
 from hub.settings import procedures
 from hub.settings.model import HubSettings, Retention
 from hub.settings.reading import load, readable
+from hub.storage.migrations.upgrade import upgrade
 from schemas.registry import Registry
 
 SECRET = "zorglub-8731-xy"  # a made-up one

@@ -21,7 +21,7 @@ from hub.clients import DocumentBook, hold
 from hub.documents import DocumentStore
 from hub.retention import Keeper
 from hub.settings.model import Consumes, Retention
-from hub.tables import (
+from hub.storage.tables import (
     citizen_links,
     citizen_values,
     citizens,

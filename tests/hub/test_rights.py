@@ -25,7 +25,7 @@ from hub.rights import MASKED, Asked, Refused, Rights
 from hub.sealing import Scope, Sealer, export
 from hub.settings.model import Consumes, Retention
 from hub.signing import Signer
-from hub.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
+from hub.storage.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
 from hub.timeline import request_view
 from hub.verify import verify
 from schemas.delivery import StoredDocument

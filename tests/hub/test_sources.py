@@ -24,10 +24,10 @@ from bus.questions import CallerLeft, Questions, Unanswered
 from bus.rabbitmq import RabbitBus
 from demo.world import toml
 from gateway.problems import problem_of
-from hub.cipher import TransitSeal
 from hub.settings.model import HubSettings, Tenant
 from hub.settings.reading import faults, load
 from hub.sources import Answered, Declined, NoSource, Source, SourceAway, SourceFault, SourceNeeds, Sources
+from hub.storage.cipher import TransitSeal
 from hub.wiring import Hub, installed, open_hub
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.exchange import AmbiguousIdentity, AuthorisationExpired, Evidence, NotMatched, Question

@@ -437,7 +437,7 @@ def test_a_date_in_french_can_be_read_back(day: date) -> None:
 
 
 def test_every_key_and_every_shipped_procedure_is_documented() -> None:
-    root = SHIPPED.parents[1]
+    root = SHIPPED.parents[2]
     keys = json.loads((SHIPPED.parent / "procedure.schema.json").read_text("utf-8"))["properties"]
     guide, french = ((root / "docs" / page).read_text("utf-8") for page in ("procedures.md", "fr/demarches.md"))
 

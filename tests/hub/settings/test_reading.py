@@ -20,7 +20,7 @@ from schemas.secret import Secret
 PASSWORD = "Tr0ub4dor&3/x"  # a made-up one
 KEY = base64.b64encode(bytes(range(32))).decode()
 ENVIRON = {"KEY": KEY, "DB": PASSWORD, "MQ": PASSWORD, "LIB": PASSWORD}
-SHIPPED = Path(__file__).resolve().parents[3] / "hub" / "hub.schema.json"
+SHIPPED = Path(__file__).resolve().parents[3] / "hub" / "settings" / "hub.schema.json"
 
 
 @dataclass(frozen=True)
@@ -470,7 +470,7 @@ def documented(schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str =
 
 def test_every_key_is_documented_as_the_schema_describes_it() -> None:
     schema = json.loads(SHIPPED.read_text("utf-8"))
-    page = (SHIPPED.parents[1] / "docs" / "settings.md").read_text("utf-8")
+    page = (SHIPPED.parents[2] / "docs" / "settings.md").read_text("utf-8")
 
     rows = documented(schema, schema)
 
@@ -480,7 +480,7 @@ def test_every_key_is_documented_as_the_schema_describes_it() -> None:
 
 
 def test_the_example_of_the_documentation_has_no_fault_of_form(place: Path) -> None:
-    page = (SHIPPED.parents[1] / "docs" / "settings.md").read_text("utf-8")
+    page = (SHIPPED.parents[2] / "docs" / "settings.md").read_text("utf-8")
     example = page.split("```toml\n")[1].split("```")[0]
 
     messages = found(place, example)

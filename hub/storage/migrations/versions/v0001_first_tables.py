@@ -1,4 +1,4 @@
-"""First tables: those of bus/tables.py and hub/tables.py."""
+"""First tables: those of bus/tables.py and hub/storage/tables.py."""
 
 from __future__ import annotations
 

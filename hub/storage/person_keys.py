@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.tables import person_keys
+from hub.storage.tables import person_keys
 from schemas.errors import ConfigError, HubError
 
 _MAGIC = b"\x01"

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-import hub.tables  # noqa: F401 (adds its tables to the metadata)
+import hub.storage.tables  # noqa: F401 (adds its tables to the metadata)
 from bus.tables import metadata
 
 context.configure(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from bus.ledger import Ledger
-from hub.keys import KeyDestroyed, PersonKeys
-from hub.tables import person_keys
+from hub.storage.person_keys import KeyDestroyed, PersonKeys
+from hub.storage.tables import person_keys
 from schemas.errors import ConfigError
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]

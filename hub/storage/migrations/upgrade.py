@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import inspect, text
 
 from bus.ledger import Ledger, Transaction
-from hub.migrations import HEAD
+from hub.storage.migrations import HEAD
 
 _LOCK = 0x756E65666F6973  # "unefois": the advisory lock of all who upgrade
 
@@ -18,7 +18,7 @@ def upgrade(ledger: Ledger) -> None:
         return
     with ledger.transaction() as tx:
         _alone(tx)
-        from hub.migrations.apply import apply  # Alembic is loaded only by who has something to upgrade
+        from hub.storage.migrations.apply import apply  # Alembic is loaded only by who has something to upgrade
 
         apply(tx.sql)
 

@@ -12,12 +12,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from bus.ledger import Ledger
-from hub.database import current, upgrade
-from hub.migrations import HEAD
-from hub.migrations.apply import differences, head
+from hub.storage.migrations import HEAD
+from hub.storage.migrations.apply import differences, head
+from hub.storage.migrations.upgrade import current, upgrade
 from schemas.errors import BusUnavailable, ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]
 _SQLITE_FORM = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' AND name <> 'alembic_version'"
 _POSTGRESQL_FORM = """
@@ -116,7 +116,8 @@ def test_a_step_that_fails_leaves_nothing(databases: Databases) -> None:
 def test_four_processes_may_upgrade_at_once(databases: Databases) -> None:
     url = databases.url()
     program = (
-        "import sys; from bus.ledger import Ledger; from hub.database import upgrade; upgrade(Ledger(sys.argv[1]))"
+        "import sys; from bus.ledger import Ledger; "
+        "from hub.storage.migrations.upgrade import upgrade; upgrade(Ledger(sys.argv[1]))"
     )
     command = [sys.executable, "-c", program, url]
 
@@ -144,7 +145,8 @@ def test_an_up_to_date_database_is_opened_without_loading_alembic(tmp_path: Path
     url = f"sqlite:///{tmp_path}/hub.db"
     upgrade(Ledger(url))
     program = (
-        "import sys; from bus.ledger import Ledger; from hub.database import upgrade; upgrade(Ledger(sys.argv[1]));"
+        "import sys; from bus.ledger import Ledger; "
+        "from hub.storage.migrations.upgrade import upgrade; upgrade(Ledger(sys.argv[1]));"
         "assert not [name for name in sys.modules if name.partition('.')[0] in ('alembic', 'mako')]"
     )
     subprocess.run([sys.executable, "-c", program, url], cwd=ROOT, check=True)

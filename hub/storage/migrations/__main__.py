@@ -1,11 +1,11 @@
-"""`python -m hub.migrations "what it does"`: write the next step from what changed in the tables."""
+"""`python -m hub.storage.migrations "what it does"`: write the next step from what changed in the tables."""
 
 import sys
 
 from sqlalchemy import create_engine
 
-from hub.migrations import HEAD
-from hub.migrations.apply import apply, draft
+from hub.storage.migrations import HEAD
+from hub.storage.migrations.apply import apply, draft
 
 with create_engine("sqlite://").begin() as connection:
     connection.exec_driver_sql("SELECT 1")

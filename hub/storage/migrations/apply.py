@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 
-import hub.tables  # noqa: F401 (adds its tables to the metadata)
+import hub.storage.tables  # noqa: F401 (adds its tables to the metadata)
 from bus.tables import metadata
 from schemas.errors import ConfigError
 

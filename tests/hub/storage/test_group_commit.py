@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from bus.ledger import Ledger, Transaction
-from hub.together import Together
+from hub.storage.group_commit import Together
 from schemas.errors import BusUnavailable
 
 PATIENCE = 30
