@@ -20,9 +20,9 @@ from typing import Any
 
 from benchmarks.population import Identity, Population, Told, population
 from bus.ledger import Ledger, Transaction
-from hub.citizens import Citizens
-from hub.matching import LINK, REVIEW
-from hub.people import People
+from hub.citizens.identities import People
+from hub.citizens.matching import LINK, REVIEW
+from hub.citizens.repository import Citizens
 from hub.storage.person_keys import PersonKeys
 
 PAGE = Path(__file__).parents[1] / "docs" / "citizens.md"

@@ -28,7 +28,7 @@ from typing import Any
 import orjson
 import pika
 
-from hub.views import project, tree_of
+from hub.routing.views import project, tree_of
 from schemas.event import Event
 from tests.support.servers import rabbitmq_service
 

@@ -119,7 +119,9 @@ def _named(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
     if tenant not in hub.settings.tenants:
         fail(f"no tenant {tenant!r} in the settings: give --tenant")
     references = [{"system": system, "id": native}]
-    found = hub.people.find(tx, tenant, identity=None, references=references, reference=None, client_id="")
+    from hub.citizens.lookup import find_citizen
+
+    found = find_citizen(tx, hub.people, tenant, identity=None, references=references, reference=None, client_id="")
     return found.citizen_id or fail(f"{system} knows nobody so")
 
 

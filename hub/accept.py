@@ -17,13 +17,14 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from bus.ledger import Entry, Ledger, Raced, Transaction
 from hub import requests as timelines
-from hub.citizens import QUALITIES, Citizen, Citizens, Rank
+from hub.citizens.identities import People
+from hub.citizens.lookup import find_citizen
+from hub.citizens.nir import refuse_nir
+from hub.citizens.repository import QUALITIES, Citizen, Citizens, Rank
 from hub.corrections import CHANGED, TOLD, Corrections, Told
-from hub.directory import Directory, Facts, Route
-from hub.matching import refuse_nir
 from hub.notices import notices
-from hub.people import People
 from hub.requests import Request, Requests
+from hub.routing.directory import Directory, Facts, Route
 from schemas.errors import InvalidMessage
 from schemas.event import MAX_EVENT_BYTES, Event
 from schemas.registry import Registry
@@ -350,9 +351,9 @@ class _Batch:
         self._heed_marks()
         known = self._citizens.check(tenant, person)
         if known is None and self._acceptance.people is not None:
-            found = self._acceptance.people.find(
-                self._tx, tenant, identity=person.get("identity"), references=person.get("references", ()),
-                reference=None, client_id="",
+            found = find_citizen(
+                self._tx, self._acceptance.people, tenant, identity=person.get("identity"),
+                references=person.get("references", ()), reference=None, client_id="",
             )  # fmt: skip
             if found.verdict == "ambiguous":
                 message = "it is not sure who this is: give the identifier of a system that the hub knows"

@@ -17,9 +17,9 @@ from sqlalchemy import Row, Select, delete, exists, func, insert, select, update
 
 from bus.ledger import Transaction
 from bus.tables import DELIVERED, deliveries
+from hub.citizens.identities import People
 from hub.evidence import HeldEvidence
 from hub.journal import Entry, Journal
-from hub.people import People
 from hub.storage.tables import evidence_corrections, evidence_recipients, exchange_previews
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event, now_text

@@ -24,13 +24,14 @@ from bus.sql import Insert
 from bus.tables import events
 from hub import requests as timelines
 from hub.accept import Acceptance
+from hub.citizens.identities import People
+from hub.citizens.lookup import find_citizen
 from hub.clients import Client, find
-from hub.directory import Directory
 from hub.evidence import Held, HeldEvidence
 from hub.grants import GROUNDS, Ask, Grant, Granted, Grants, NotAllowed, Rates
 from hub.journal import Entry, Journal, JournalConflict
-from hub.people import People
 from hub.previews import Decision, Preview, Previews, StillOpen
+from hub.routing.directory import Directory
 from hub.signing import Signer
 from hub.sources import Answered, SourceAway, SourceNeeds, Sources
 from hub.storage.group_commit import Together
@@ -329,8 +330,8 @@ class Exchanges:
             if reference["system"] != client.id or self._names_a_system_of(exchange.tenant, client):
                 pointer = f"/citizen/references/{place}/system"
                 raise InvalidMessage(f"the system must be {client.id}", pointer=pointer, code="reference_not_yours")
-        found = self.people.find(
-            tx, exchange.tenant, identity=said.get("identity"), references=references,
+        found = find_citizen(
+            tx, self.people, exchange.tenant, identity=said.get("identity"), references=references,
             reference=said.get("reference"), client_id=client.id,
         )  # fmt: skip
         if found.verdict == "ambiguous":

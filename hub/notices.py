@@ -13,7 +13,7 @@ from hub.settings.procedures import Procedure, RequestFacts, acknowledgement_tex
 from schemas.event import Event
 
 if TYPE_CHECKING:
-    from hub.directory import Directory
+    from hub.routing.directory import Directory
 
 _ENCLOSED = 20  # documents that a message may carry
 _DECIDED = {"granted": "acceptée", "rejected": "rejetée", "inadmissible": "déclarée irrecevable"}

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from bus.ledger import Ledger, StoredEvent, Transaction
 from bus.tables import OPEN, deliveries, events
 from hub.answers import KEPT_SECONDS
-from hub.citizens import ECHO_DAYS
+from hub.citizens.repository import ECHO_DAYS
 from hub.corrections import settle
 from hub.documents import DocumentStore
 from hub.journal import iso

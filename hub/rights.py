@@ -21,13 +21,13 @@ from bus.ledger import Ledger, StoredEvent, Transaction, parts
 from bus.tables import DELIVERED, FINAL, deliveries, events
 from hub import clients, corrections, timeline, transparency
 from hub.accept import Acceptance
-from hub.citizens import plain
+from hub.citizens.identities import People
+from hub.citizens.names import plain
 from hub.corrections import Change, Corrections
-from hub.directory import Directory
 from hub.documents import DocumentStore
 from hub.evidence import HeldEvidence
 from hub.journal import Entry, Journal
-from hub.people import People
+from hub.routing.directory import Directory
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip
     citizen_blocks,
@@ -582,7 +582,7 @@ def _gone(tx: Transaction, table: Table, condition: Any) -> int:
 
 
 def _moment(said: Any) -> float:
-    """When, of what `hub.citizens` keeps beside a digest: the moment alone, or behind the digest."""
+    """When, of what `hub.citizens.repository` keeps beside a digest: the moment alone, or behind the digest."""
     return float(said[1] if isinstance(said, list) else said)
 
 

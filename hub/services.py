@@ -16,13 +16,13 @@ from typing import Any, Protocol
 from bus.api import Bus
 from bus.ledger import Ledger, Raced
 from hub.accept import Acceptance, Origin, Submitted, Verdict, submit_safely
+from hub.citizens.identities import People
 from hub.desk import Desk
 from hub.documents import DocumentStore
 from hub.exchanges import Exchanges
 from hub.grants import Grants
 from hub.journal import Journal
 from hub.metrics import Metrics
-from hub.people import People
 from hub.settings.model import HubSettings
 from hub.signing import Signer
 from hub.sources import Sources

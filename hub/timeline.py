@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from bus.ledger import Transaction
 from hub import clients
 from hub import requests as timelines
-from hub.directory import Directory
+from hub.routing.directory import Directory
 from hub.settings import procedures
 from hub.settings.procedures import Incomplete
 

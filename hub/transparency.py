@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from bus.ledger import Transaction
+from hub.citizens.identities import People
 from hub.clients import Client, find
-from hub.directory import Directory
 from hub.grants import GROUNDS
 from hub.journal import Entry, Journal, Line
-from hub.people import People
+from hub.routing.directory import Directory
 from schemas.event import now_text
 from schemas.registry import Registry
 

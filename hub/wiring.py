@@ -26,9 +26,9 @@ from bus.worker import Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
 from hub import clients, webhooks
 from hub.accept import Acceptance
+from hub.citizens.identities import People
 from hub.corrections import Corrections
 from hub.desk import OBSERVED, Desk
-from hub.directory import Directory, Member
 from hub.documents import DocumentStore
 from hub.evidence import HeldEvidence
 from hub.exchanges import Exchanges
@@ -37,10 +37,10 @@ from hub.grants import known as known_to_grants
 from hub.inlet import Inlet
 from hub.journal import Journal
 from hub.metrics import Metrics
-from hub.people import People
 from hub.poller import Poller
 from hub.previews import Previews
 from hub.retention import Keeper
+from hub.routing.directory import Directory, Member
 from hub.sealing import Sealer
 from hub.services import Batcher, Services
 from hub.settings import communes, procedures

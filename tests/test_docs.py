@@ -28,7 +28,7 @@ from gateway.problems import CODES
 from gateway.tokens import TOKEN_SECONDS
 from hub.accept import Origin
 from hub.answers import KEPT_SECONDS
-from hub.citizens import ECHO_DAYS
+from hub.citizens.repository import ECHO_DAYS
 from hub.clients import SCOPES
 from hub.links import import_links
 from hub.metrics import Metrics

@@ -20,7 +20,7 @@ from bus.ledger import Ask, LeaseLost, Ledger, Transaction
 from bus.relay import Relay
 from bus.worker import Worker
 from hub import wiring
-from hub.directory import Directory
+from hub.routing.directory import Directory
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, BusUnavailable, TryLater, Unknown
 from tests.bus.test_attacks import fill, state

@@ -10,8 +10,8 @@ import pytest
 
 from bus.ledger import Ledger
 from hub.accept import Acceptance, Origin, Verdict
-from hub.directory import Directory, Member
 from hub.requests import read, references, timeline
+from hub.routing.directory import Directory, Member
 from hub.settings import procedures
 from hub.settings.model import Consumes, Contact, Tenant
 from hub.timeline import lines, request_view

@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 
 from bus.ledger import Ledger
 from hub.accept import Acceptance
-from hub.directory import Directory
 from hub.links import import_links
 from hub.requests import references
+from hub.routing.directory import Directory
 from hub.storage.tables import citizen_links, citizens, request_links, requests
 from schemas.event import MAX_BATCH, Event
 from tests.hub.test_accept import (  # noqa: F401

@@ -11,9 +11,9 @@ import pytest
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from hub.desk import OBSERVED
-from hub.directory import Directory
+from hub.routing.directory import Directory
+from hub.routing.views import project, tree_of
 from hub.settings.model import Consumes
-from hub.views import project, tree_of
 from schemas.delivery import Delivery, Done
 from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event

@@ -14,16 +14,16 @@ from sqlalchemy import func, insert, select, update
 from bus.ledger import Ledger
 from bus.tables import deliveries
 from hub.accept import Acceptance, Origin, Verdict
+from hub.citizens.identities import People
 from hub.clients import DocumentBook
 from hub.corrections import Change, Corrections, settle, standing
-from hub.directory import Directory, Member
 from hub.documents import DocumentStore
 from hub.evidence import Held, HeldEvidence
 from hub.journal import Journal, Line
-from hub.people import People
 from hub.previews import Preview, Previews
 from hub.retention import Keeper
 from hub.reviews import Decider, Reviews
+from hub.routing.directory import Directory, Member
 from hub.settings import procedures
 from hub.settings.model import Consumes, Contact, Retention, Tenant
 from hub.storage.person_keys import PersonKeys

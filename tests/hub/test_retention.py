@@ -16,7 +16,7 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.tables import deliveries, door, events
 from hub import retention
-from hub.citizens import Citizens
+from hub.citizens.repository import Citizens
 from hub.clients import DocumentBook, hold
 from hub.documents import DocumentStore
 from hub.retention import Keeper

@@ -16,6 +16,7 @@ from sqlalchemy import insert, select, update
 from bus.ledger import Ledger
 from bus.tables import deliveries, metadata
 from hub.accept import Origin
+from hub.citizens.lookup import find_citizen
 from hub.clients import DocumentBook
 from hub.documents import DocumentStore
 from hub.evidence import Held
@@ -402,8 +403,8 @@ def test_an_erasure_takes_all_that_was_merged_into_the_person(house: House) -> N
     twice = {"references": [{"system": "koha", "id": "0012345"}]}
     house.submit(moved(twice, number=4))
     with house.ledger.transaction() as tx:
-        gone = house.people.find(
-            tx, TOWN, identity=None, references=twice["references"], reference=None, client_id=""
+        gone = find_citizen(
+            tx, house.people, TOWN, identity=None, references=twice["references"], reference=None, client_id=""
         ).citizen_id
         tx.sql.execute(update(citizens).where(citizens.c.id == gone).values(merged_into=maelle))
     house.ended()

@@ -16,7 +16,7 @@ from bus.team import Team
 from bus.worker import Worker
 from hub.accept import Acceptance, Origin, Verdict, submit_safely
 from hub.desk import Desk
-from hub.directory import Directory, Member
+from hub.routing.directory import Directory, Member
 from hub.settings import procedures
 from hub.settings.model import Consumes, Contact, Tenant
 from schemas.delivery import Delivery, Done, Safety

@@ -2,7 +2,7 @@
 
 Not a population file: nothing lists people, and nobody is found by a name alone. An identity is sealed under the key of
 its person; alike identities meet by keyed digests. Who is known by a link or by the very same identity never comes
-here: that is the road of `hub.citizens`.
+here: that is the road of `hub.citizens.repository`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -23,8 +23,8 @@ from sqlalchemy import or_, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.citizens import Citizens, Person
-from hub.matching import REVIEW, Comparison, Form, blocks, compare, refuse_nir
+from hub.citizens.matching import Comparison, Form, blocks, compare
+from hub.citizens.names import Person
 from hub.settings.communes import Communes, own
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
@@ -35,7 +35,6 @@ from hub.storage.tables import (
     citizen_reviews,
     citizens,
 )
-from schemas.errors import InvalidMessage
 
 MOST = 32  # people under one block: what more of them share says nothing about any
 _ASKED = 3  # the likest, of whom an operator is asked
@@ -79,14 +78,6 @@ class Placed:
     citizen_id: str | None = None
     score: int = 0
     doubts: tuple[tuple[str, Comparison], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Who was asked for. `citizen_id` is None unless `matched`; `ambiguous`: somebody, or one of several, perhaps."""
-
-    citizen_id: str | None
-    verdict: Literal["matched", "new", "ambiguous"]
 
 
 def reference_of(key: bytes, client_id: str, citizen_id: str) -> str:
@@ -171,59 +162,6 @@ class People:
         for system, native in tx.sql.execute(rows.order_by(citizen_links.c.system, citizen_links.c.native_id)):
             found.setdefault(system, native)
         return found
-
-    def find(
-        self, tx: Transaction, tenant: str, *, identity: Mapping[str, Any] | None,
-        references: Sequence[Mapping[str, str]], reference: str | None, client_id: str,
-    ) -> Found:  # fmt: skip
-        """Who is meant by what a client says. Changes nothing. All that is said must agree: a reference beside the
-        identity of somebody else is ambiguous. InvalidMessage `nir_not_allowed`."""
-        person = {"references": list(references)} | ({"identity": identity} if identity else {})
-        refuse_nir(person, "/citizen")
-        claimed = self._claimed(tx, tenant, client_id, reference)
-        if reference is not None and claimed is None:
-            return Found(None, "ambiguous" if identity else "new")
-        book = Citizens(tx, self.pepper, self, f"{tenant}.{client_id}")
-        book.prefetch(tenant, [person])
-        try:
-            known = book.check(tenant, person)
-        except InvalidMessage:
-            return Found(None, "ambiguous")
-        if claimed is not None or (known is not None and references):
-            meant = {claimed, known, *book.linked(tenant, person), *book.named(tenant, person)} - {None}
-            return self._agreed(tx, tenant, meant, identity, book)
-        if known is not None:
-            return Found(known, "matched")
-        assert book.identities is not None
-        placed = book.identities.place(tenant, person)
-        if placed.citizen_id is not None:
-            return Found(placed.citizen_id, "matched")
-        return Found(None, "ambiguous" if placed.doubts else "new")
-
-    def _claimed(self, tx: Transaction, tenant: str, client_id: str, reference: str | None) -> str | None:
-        citizen_id = self.citizen_of(client_id, reference) if reference is not None else None
-        if citizen_id is None or self.tenant_of(tx, citizen_id) != tenant:
-            return None
-        return self.followed(tx, citizen_id)
-
-    def _agreed(
-        self, tx: Transaction, tenant: str, ids: set[str | None], identity: Mapping[str, Any] | None, book: Citizens,
-    ) -> Found:  # fmt: skip
-        """`ids`: who was named by a reference, of the client or of a system."""
-        citizen_id = next(iter(ids))
-        assert citizen_id is not None
-        form = Form.of(identity) if identity else None
-        if len(ids) > 1 or form is None:
-            return Found(None, "ambiguous") if len(ids) > 1 else Found(citizen_id, "matched")
-        kept = self.identities(tx, self.members(tx, citizen_id)).values()
-        scores = [compare(form, other, self.communes).score for one in kept if (other := Form.of(one))]
-        if scores:
-            return Found(None, "ambiguous") if max(scores) < REVIEW else Found(citizen_id, "matched")
-        # Nobody told the hub what this one is called: the identity must not be that of another whom it knows.
-        assert book.identities is not None
-        placed = book.identities.place(tenant, {"identity": identity})
-        others = {placed.citizen_id, *(other for other, _ in placed.doubts)} - {None, citizen_id}
-        return Found(None, "ambiguous") if others else Found(citizen_id, "matched")
 
 
 def _sealed(tx: Transaction, keys: PersonKeys, items: Sequence[Item]) -> list[bytes | None]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.views import project, tree_of
+from hub.routing.views import project, tree_of
 
 DATA: dict[str, Any] = {
     "citizen": {"identity": {"family_name": "Sorbier", "birthdate": "1991"}, "email": "b@courriel.example"},

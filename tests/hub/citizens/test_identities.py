@@ -14,15 +14,16 @@ from sqlalchemy import func, select, text
 
 from bus.ledger import Ledger
 from hub.accept import Acceptance, Origin, Verdict
+from hub.citizens.identities import People, citizen_of, reference_of
+from hub.citizens.lookup import Found, find_citizen
 from hub.clients import DocumentBook
 from hub.desk import Desk
-from hub.directory import Directory, Member
 from hub.documents import DocumentStore
 from hub.journal import Journal
 from hub.links import import_links
-from hub.people import Found, People, citizen_of, reference_of
 from hub.retention import Keeper
 from hub.reviews import Decider, Reviews
+from hub.routing.directory import Directory, Member
 from hub.settings import procedures
 from hub.settings.model import Consumes, Retention, Tenant
 from hub.settings.reading import faults
@@ -110,7 +111,7 @@ class Town:
     def find(self, identity: dict[str, Any] | None = None, **more: Any) -> Found:
         said = {"references": (), "reference": None, "client_id": "portail"} | more
         with self.ledger.reading() as tx:
-            return self.people.find(tx, TOWN, identity=identity, **said)
+            return find_citizen(tx, self.people, TOWN, identity=identity, **said)
 
     def do(self, act: Any, *arguments: Any) -> Any:
         with self.ledger.transaction() as tx:
@@ -426,7 +427,7 @@ def test_what_was_delivered_is_an_echo_after_a_merge_too(town: Town) -> None:
 
 
 def test_an_event_in_flight_finds_its_recipient_after_a_merge(town: Town) -> None:
-    from hub.citizens import identifiers_of
+    from hub.citizens.repository import identifiers_of
 
     town.do(town.reviews.same, two(town), BY)
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.matching import LINK, REVIEW, Comparison, Form, blocks, compare, looks_like_nir, refuse_nir
+from hub.citizens.matching import LINK, REVIEW, Comparison, Form, blocks, compare
+from hub.citizens.nir import looks_like_nir, refuse_nir
 from hub.settings.communes import Communes, load, own
 from schemas.errors import ConfigError, InvalidMessage
 

@@ -1,0 +1,1 @@
+"""Who is whom: identities, links, values, and how people are found."""

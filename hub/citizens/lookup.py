@@ -1,0 +1,79 @@
+"""Who is meant by what a client says of somebody: references, an identity, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bus.ledger import Transaction
+from hub.citizens.identities import People
+from hub.citizens.matching import REVIEW, Form, compare
+from hub.citizens.nir import refuse_nir
+from hub.citizens.repository import Citizens
+from schemas.errors import InvalidMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Who was asked for. `citizen_id` is None unless `matched`; `ambiguous`: somebody, or one of several, perhaps."""
+
+    citizen_id: str | None
+    verdict: Literal["matched", "new", "ambiguous"]
+
+
+def find_citizen(
+    tx: Transaction, people: People, tenant: str, *, identity: Mapping[str, Any] | None,
+    references: Sequence[Mapping[str, str]], reference: str | None, client_id: str,
+) -> Found:  # fmt: skip
+    """Who is meant by what a client says. Changes nothing. All that is said must agree: a reference beside the
+    identity of somebody else is ambiguous. InvalidMessage `nir_not_allowed`."""
+    person = {"references": list(references)} | ({"identity": identity} if identity else {})
+    refuse_nir(person, "/citizen")
+    claimed = _claimed(tx, people, tenant, client_id, reference)
+    if reference is not None and claimed is None:
+        return Found(None, "ambiguous" if identity else "new")
+    book = Citizens(tx, people.pepper, people, f"{tenant}.{client_id}")
+    book.prefetch(tenant, [person])
+    try:
+        known = book.check(tenant, person)
+    except InvalidMessage:
+        return Found(None, "ambiguous")
+    if claimed is not None or (known is not None and references):
+        meant = {claimed, known, *book.linked(tenant, person), *book.named(tenant, person)} - {None}
+        return _agreed(tx, people, tenant, meant, identity, book)
+    if known is not None:
+        return Found(known, "matched")
+    assert book.identities is not None
+    placed = book.identities.place(tenant, person)
+    if placed.citizen_id is not None:
+        return Found(placed.citizen_id, "matched")
+    return Found(None, "ambiguous" if placed.doubts else "new")
+
+
+def _claimed(tx: Transaction, people: People, tenant: str, client_id: str, reference: str | None) -> str | None:
+    citizen_id = people.citizen_of(client_id, reference) if reference is not None else None
+    if citizen_id is None or people.tenant_of(tx, citizen_id) != tenant:
+        return None
+    return people.followed(tx, citizen_id)
+
+
+def _agreed(
+    tx: Transaction, people: People, tenant: str, ids: set[str | None], identity: Mapping[str, Any] | None,
+    book: Citizens,
+) -> Found:  # fmt: skip
+    """`ids`: who was named by a reference, of the client or of a system."""
+    citizen_id = next(iter(ids))
+    assert citizen_id is not None
+    form = Form.of(identity) if identity else None
+    if len(ids) > 1 or form is None:
+        return Found(None, "ambiguous") if len(ids) > 1 else Found(citizen_id, "matched")
+    kept = people.identities(tx, people.members(tx, citizen_id)).values()
+    scores = [compare(form, other, people.communes).score for one in kept if (other := Form.of(one))]
+    if scores:
+        return Found(None, "ambiguous") if max(scores) < REVIEW else Found(citizen_id, "matched")
+    # Nobody told the hub what this one is called: the identity must not be that of another whom it knows.
+    assert book.identities is not None
+    placed = book.identities.place(tenant, {"identity": identity})
+    others = {placed.citizen_id, *(other for other, _ in placed.doubts)} - {None, citizen_id}
+    return Found(None, "ambiguous") if others else Found(citizen_id, "matched")

@@ -1,0 +1,63 @@
+"""How what is said of a person is compared: names folded, values in one form, digests of values."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+Person = Mapping[str, Any]
+
+
+@lru_cache(maxsize=16_384)
+def plain(text: str) -> str:
+    """Upper case, no accents or ligatures, hyphens and apostrophes as spaces: how names are compared."""
+    text = text.upper()
+    if not text.isascii():
+        bare = unicodedata.normalize("NFKD", text.translate(_SPELT))
+        text = "".join(c for c in bare if not unicodedata.combining(c))
+    return " ".join(_APART.split(text)).strip()
+
+
+def value_digest(value: Any) -> str:
+    """A digest of what a value says, whatever its case, accents, spaces or the order of its members."""
+    return hashlib.sha256(orjson.dumps(_canonical(value), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping) and "postal_code" in value and "city" in value:
+        # Packages cut an address in their own ways, and drop the keys that say the place more precisely.
+        line = " ".join(str(value.get(k) or "") for k in ("house_number", "street", "complement"))
+        return [_place(line), _place(str(value["postal_code"])).replace(" ", ""), _place(str(value["city"]))]
+    if isinstance(value, Mapping):
+        return {k: _canonical(v) for k, v in value.items() if v not in ("", None)}
+    return _text(value) if isinstance(value, str) else value
+
+
+_APART = re.compile(r"[\W_]+")
+_SPELT = str.maketrans({"Œ": "OE", "Æ": "AE", "Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Þ": "TH", "ʼ": "'"})
+_WHOLE = {"ST": "SAINT", "STE": "SAINTE"}
+_AT_DIGITS = re.compile(r"(?<=\d)(?=[^\W\d])")
+_PHONE = re.compile(r"(\+|00)?\d{6,15}")
+
+
+@lru_cache(maxsize=16_384)
+def _place(text: str) -> str:
+    """As `plain`, with the letters and words that packages spell in two ways, and 12bis as 12 bis."""
+    words = plain(_AT_DIGITS.sub(" ", text)).split()
+    return " ".join(_WHOLE.get(word, word) for word in words)
+
+
+def _text(text: str) -> str:
+    """An e-mail address whatever its case, a telephone number whatever its punctuation and prefix, else as `plain`."""
+    if "@" in text:
+        return text.strip().casefold()
+    digits = re.sub(r"\(0\)|[\s.()/-]", "", text)
+    if not _PHONE.fullmatch(digits):
+        return plain(text)
+    return re.sub(r"^(\+|00)33", "0", digits).replace("+", "00", 1)

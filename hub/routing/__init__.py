@@ -1,0 +1,1 @@
+"""Who gets an event, and which of its fields."""
