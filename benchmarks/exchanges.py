@@ -27,7 +27,7 @@ from benchmarks.peers.common import TENANT
 from benchmarks.population import population
 from benchmarks.processes import PEERS, CaseFailed, Fleet, call
 from benchmarks.profiling import Profiler
-from hub import clients
+from hub.clients import repository as clients
 from hub.sources import Answered
 from hub.wiring import open_hub
 from schemas.exchange import AmbiguousIdentity, Evidence, Question

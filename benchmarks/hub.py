@@ -19,7 +19,7 @@ from benchmarks.peers.common import SUBSCRIBERS, TENANT
 from benchmarks.processes import ROOT, CaseFailed, Fleet
 from benchmarks.services import Servers
 from bus import tables
-from hub import clients
+from hub.clients import repository as clients
 from hub.wiring import open_hub
 from tests.support.servers import free_ports
 

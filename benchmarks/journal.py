@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bus.ledger import Ledger
-from hub.journal import Entry, Journal
-from hub.sealing import Sealer, export
-from hub.signing import Signer
+from hub.journal.entries import Entry, Journal
+from hub.journal.sealing import Sealer, export
+from hub.journal.signing import Signer
+from hub.journal.verify import verify
 from hub.storage.person_keys import PersonKeys
-from hub.verify import verify
 
 _TOGETHER = 500  # lines in a transaction
 _ROUND = 20_000  # lines between two seals

@@ -27,7 +27,7 @@ def journal_export(
     config: Config = HUB_TOML,
 ) -> None:
     """Write the journal, or a part of it with its proofs, to a file that `journal verify` checks."""
-    from hub.sealing import Scope, export
+    from hub.journal.sealing import Scope, export
 
     scope = Scope(tenant or None, citizen or None, _moment(since), _moment(until))
 
@@ -54,7 +54,7 @@ def journal_verify(
     as_json: AsJson = False,
 ) -> None:
     """Find any line of an export that was changed, removed, added or moved. Needs neither the hub nor its settings."""
-    from hub.verify import trusted_keys, verify
+    from hub.journal.verify import trusted_keys, verify
 
     try:
         trusted = trusted_keys(key or ())
@@ -75,7 +75,7 @@ def journal_verify(
 @journal_app.command("status")
 def journal_status(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """The last seal, to be written down elsewhere, and what waits for the next."""
-    from hub.sealing import standing
+    from hub.journal.sealing import standing
 
     def act(hub: Hub) -> Any:
         with hub.ledger.reading() as tx:

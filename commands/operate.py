@@ -196,7 +196,7 @@ def client_add(
     config: Config = HUB_TOML,
 ) -> None:  # fmt: skip
     """Add a program that may call the hub. Its secret is shown once."""
-    from hub import clients
+    from hub.clients import repository as clients
 
     def act(hub: Hub) -> str | None:
         if tenant not in hub.settings.tenants:
@@ -223,7 +223,7 @@ def client_show(
 ) -> None:  # fmt: skip
     """What clients may do, and the grants under which they obtain evidence."""
     from commands.register import grants_of, in_words
-    from hub import clients
+    from hub.clients import repository as clients
 
     def act(hub: Hub) -> tuple[list[dict[str, Any]], list[str]]:
         with hub.ledger.reading() as tx:
@@ -244,7 +244,7 @@ def client_show(
 @client_app.command("disable")
 def client_disable(client_id: str, config: Config = HUB_TOML) -> None:
     """Take a client's rights away, at once for new calls."""
-    from hub import clients
+    from hub.clients import repository as clients
 
     def act(hub: Hub) -> bool:
         with hub.ledger.reading() as tx:

@@ -117,7 +117,7 @@ def _evidence(granted: Granted) -> dict[str, Any]:
 
 def _clients(settings: HubSettings) -> Iterator[tuple[str, tuple[str, bool]]]:
     from bus.ledger import Ledger
-    from hub import clients
+    from hub.clients import repository as clients
     from hub.storage.migrations import upgrade
     from schemas.errors import BusUnavailable
 

@@ -54,7 +54,7 @@ def note(
     citizen_id: str | None = None, **facts: Any,
 ) -> bool:  # fmt: skip
     """Into the journal with what an operator does; `where` is a tenant, or a connection of it. True."""
-    from hub.journal import Entry
+    from hub.journal.entries import Entry
 
     tenant, _, name = where.partition(".")
     entry = Entry(
@@ -67,7 +67,7 @@ def note(
 
 def announce(hub: Hub, tenant: str, act: str, **facts: Any) -> None:
     """Into the journal before an act that has its own transaction: nothing is done that is not there."""
-    from hub.journal import Entry
+    from hub.journal.entries import Entry
 
     with hub.ledger.transaction() as tx:
         hub.journal.write(tx, Entry(tenant, "operator", act, operator(), "asked", facts=facts))

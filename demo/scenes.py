@@ -13,7 +13,7 @@ import httpx
 
 from demo.world import CITIZENS, TENANT, World
 from hub import requests as timelines
-from hub import sealing, verify
+from hub.journal import sealing, verify
 from hub.timeline import lines, request_view
 
 ROUNDS = 4

@@ -26,7 +26,7 @@ from bus.api import INLET, connection_queue
 from faults.disk import Disk, small_disk
 from faults.process import move_clock
 from faults.recorder import Recorder
-from hub import clients
+from hub.clients import repository as clients
 from hub.wiring import Hub, open_hub
 from schemas.errors import ConfigError
 from tests.support.proxy_server import Proxy

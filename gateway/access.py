@@ -22,9 +22,9 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.problems import REFUSALS, Problem, refusal
 from gateway.tokens import Tokens
-from hub import clients
-from hub.accept import Origin
-from hub.clients import Client
+from hub.clients import repository as clients
+from hub.clients.origin import Origin
+from hub.clients.repository import Client
 from hub.services import Services
 
 CACHE_SECONDS = 5.0

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.app import create_app
-from hub import webhooks
+from hub.clients import webhooks
 from hub.services import Services
 from schemas.errors import ConfigError, HubError
 

@@ -21,6 +21,7 @@ from hub.citizens.identities import People
 from hub.citizens.lookup import find_citizen
 from hub.citizens.nir import refuse_nir
 from hub.citizens.repository import QUALITIES, Citizen, Citizens, Rank
+from hub.clients.origin import Origin
 from hub.corrections import CHANGED, TOLD, Corrections, Told
 from hub.notices import notices
 from hub.requests import Request, Requests
@@ -32,23 +33,6 @@ from schemas.registry import Registry
 _TIME = 40  # characters of a time
 _NOBODY = Route(())
 Outcome = Literal["accepted", "duplicate", "echo", "refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who speaks. `name` is `tenant.connection` or `tenant.client`. `types`: the event types it may publish, `*` for
-    all; `sources`: prefixes that its events' `source` must be under; `internal`: the hub itself, which alone may speak
-    of its own operation."""
-
-    name: str
-    tenant: str
-    types: frozenset[str]
-    sources: tuple[str, ...]
-    internal: bool = False
-
-    @staticmethod
-    def hub(tenant: str) -> Origin:
-        return Origin(f"{tenant}.hub", tenant, frozenset({"*"}), (f"/{tenant}/hub",), internal=True)
 
 
 @dataclass(frozen=True, slots=True)

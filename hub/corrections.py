@@ -19,7 +19,7 @@ from bus.ledger import Transaction
 from bus.tables import DELIVERED, deliveries
 from hub.citizens.identities import People
 from hub.evidence import HeldEvidence
-from hub.journal import Entry, Journal
+from hub.journal.entries import Entry, Journal
 from hub.storage.tables import evidence_corrections, evidence_recipients, exchange_previews
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event, now_text

@@ -16,12 +16,13 @@ from bus.ledger import Claimed, StoredEvent, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED
 from bus.worker import Ended, Identifiers
 from hub import requests as timelines
-from hub.accept import Acceptance, Origin
+from hub.accept import Acceptance
 from hub.citizens.repository import ask_identifiers, identifiers_of, link_citizen
+from hub.clients.origin import Origin
+from hub.journal.sealing import look_again
 from hub.requests import Requests
 from hub.routing.directory import Member
 from hub.routing.views import Tree, project, tree_of
-from hub.sealing import look_again
 from hub.storage.tables import citizen_links, citizens, requests
 from schemas.converters import convert
 from schemas.delivery import Delivery

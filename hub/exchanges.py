@@ -26,13 +26,13 @@ from hub import requests as timelines
 from hub.accept import Acceptance
 from hub.citizens.identities import People
 from hub.citizens.lookup import find_citizen
-from hub.clients import Client, find
+from hub.clients.repository import Client, find
 from hub.evidence import Held, HeldEvidence
 from hub.grants import GROUNDS, Ask, Grant, Granted, Grants, NotAllowed, Rates
-from hub.journal import Entry, Journal, JournalConflict
+from hub.journal.entries import Entry, Journal, JournalConflict
+from hub.journal.signing import Signer
 from hub.previews import Decision, Preview, Previews, StillOpen
 from hub.routing.directory import Directory
-from hub.signing import Signer
 from hub.sources import Answered, SourceAway, SourceNeeds, Sources
 from hub.storage.group_commit import Together
 from hub.storage.person_keys import KeyDestroyed

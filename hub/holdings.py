@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bus.ledger import Transaction
-from hub import clients
 from hub import requests as timelines
-from hub.accept import Origin, Submitted
+from hub.accept import Submitted
+from hub.clients import repository as clients
+from hub.clients.origin import Origin
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 

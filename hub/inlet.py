@@ -12,7 +12,8 @@ import structlog
 from bus.api import INLET, Bus, Incoming, Outcome, Outgoing, Queue, QueueKind, receipts_queue
 from bus.ledger import Ledger
 from hub import holdings
-from hub.accept import Acceptance, Origin, Submitted, Verdict
+from hub.accept import Acceptance, Submitted, Verdict
+from hub.clients.origin import Origin
 from schemas.errors import BusUnavailable, HubError, InvalidMessage
 from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, decode_json
 

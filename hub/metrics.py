@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from bus.ledger import Ledger
 from hub import corrections, reviews
 from hub.inlet import STRANGERS
-from hub.sealing import debt
+from hub.journal.sealing import debt
 
 
 class Metrics:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import structlog
 
 from bus.ledger import LeaseLost, Ledger
-from hub.accept import Acceptance, Origin
+from hub.accept import Acceptance
+from hub.clients.origin import Origin
 from schemas.delivery import Polled
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, TryLater
 

@@ -20,12 +20,12 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from bus.ledger import Ledger, StoredEvent, Transaction
 from bus.tables import OPEN, deliveries, events
-from hub.answers import KEPT_SECONDS
 from hub.citizens.repository import ECHO_DAYS
+from hub.clients.idempotency import KEPT_SECONDS
 from hub.corrections import settle
 from hub.documents import DocumentStore
-from hub.journal import iso
-from hub.sealing import EXPIRED
+from hub.journal.entries import iso
+from hub.journal.sealing import EXPIRED
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip
     citizen_blocks,

@@ -18,10 +18,11 @@ from sqlalchemy import Row, and_, delete, func, or_, select, update
 
 from bus.ledger import Transaction
 from bus.sql import Insert
-from hub.accept import Acceptance, Origin, withhold
+from hub.accept import Acceptance, withhold
 from hub.citizens.identities import VALUE, People, review_id
+from hub.clients.origin import Origin
 from hub.corrections import Change
-from hub.journal import Entry, Journal
+from hub.journal.entries import Entry, Journal
 from hub.requests import Requests
 from hub.storage.tables import (  # fmt: skip
     citizen_links,

@@ -15,16 +15,17 @@ from typing import Any, Protocol
 
 from bus.api import Bus
 from bus.ledger import Ledger, Raced
-from hub.accept import Acceptance, Origin, Submitted, Verdict, submit_safely
+from hub.accept import Acceptance, Submitted, Verdict, submit_safely
 from hub.citizens.identities import People
+from hub.clients.origin import Origin
 from hub.desk import Desk
 from hub.documents import DocumentStore
 from hub.exchanges import Exchanges
 from hub.grants import Grants
-from hub.journal import Journal
+from hub.journal.entries import Journal
+from hub.journal.signing import Signer
 from hub.metrics import Metrics
 from hub.settings.model import HubSettings
-from hub.signing import Signer
 from hub.sources import Sources
 from hub.storage.person_keys import PersonKeys
 from schemas.delivery import Polled

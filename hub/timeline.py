@@ -9,8 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bus.ledger import Transaction
-from hub import clients
 from hub import requests as timelines
+from hub.clients import repository as clients
 from hub.routing.directory import Directory
 from hub.settings import procedures
 from hub.settings.procedures import Incomplete

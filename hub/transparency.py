@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from bus.ledger import Transaction
 from hub.citizens.identities import People
-from hub.clients import Client, find
+from hub.clients.repository import Client, find
 from hub.grants import GROUNDS
-from hub.journal import Entry, Journal, Line
+from hub.journal.entries import Entry, Journal, Line
 from hub.routing.directory import Directory
 from schemas.event import now_text
 from schemas.registry import Registry

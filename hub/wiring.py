@@ -24,9 +24,10 @@ from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
-from hub import clients, webhooks
 from hub.accept import Acceptance
 from hub.citizens.identities import People
+from hub.clients import repository as clients
+from hub.clients import webhooks
 from hub.corrections import Corrections
 from hub.desk import OBSERVED, Desk
 from hub.documents import DocumentStore
@@ -35,20 +36,20 @@ from hub.exchanges import Exchanges
 from hub.grants import Grants, Rates
 from hub.grants import known as known_to_grants
 from hub.inlet import Inlet
-from hub.journal import Journal
+from hub.journal.entries import Journal
+from hub.journal.rfc3161 import Authority
+from hub.journal.sealing import Sealer
+from hub.journal.signing import Signer
 from hub.metrics import Metrics
 from hub.poller import Poller
 from hub.previews import Previews
 from hub.retention import Keeper
 from hub.routing.directory import Directory, Member
-from hub.sealing import Sealer
 from hub.services import Batcher, Services
 from hub.settings import communes, procedures
 from hub.settings.model import Connection, HubSettings
 from hub.settings.reading import connectors_dir, load
-from hub.signing import Signer
 from hub.sources import Source, Sources
-from hub.stamping import Authority
 from hub.storage.cipher import BodyCipher, TransitSeal, derived
 from hub.storage.migrations import upgrade
 from hub.storage.person_keys import PersonKeys

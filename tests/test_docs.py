@@ -26,10 +26,10 @@ from bus.tables import FINAL, OPEN, metadata
 from commands.main import app
 from gateway.problems import CODES
 from gateway.tokens import TOKEN_SECONDS
-from hub.accept import Origin
-from hub.answers import KEPT_SECONDS
 from hub.citizens.repository import ECHO_DAYS
-from hub.clients import SCOPES
+from hub.clients.idempotency import KEPT_SECONDS
+from hub.clients.origin import Origin
+from hub.clients.repository import SCOPES
 from hub.links import import_links
 from hub.metrics import Metrics
 from hub.settings.model import Retention

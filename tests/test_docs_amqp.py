@@ -19,8 +19,8 @@ import pytest
 from bus.api import INLET, Queue, outside_queue, receipts_queue
 from bus.ledger import Ledger
 from bus.rabbitmq import RabbitBus
-from hub import clients
-from hub.accept import Origin
+from hub.clients import repository as clients
+from hub.clients.origin import Origin
 from hub.inlet import Inlet
 from hub.settings.manifests import connector_faults
 from hub.settings.model import Consumes

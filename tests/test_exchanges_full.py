@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from connectors.apiparticulier.twin import TOKEN, ApiParticulierTwin
-from hub.verify import receipt_fault
+from hub.journal.verify import receipt_fault
 from tests.support.missing import missing  # fmt: skip
 from tests.support.servers import ServiceUnavailable, free_ports, postgres_service, rabbitmq_service, wait_until
 

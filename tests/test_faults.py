@@ -20,7 +20,7 @@ import pytest
 from bus.api import Queue, connection_queue, receipts_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
-from hub import clients
+from hub.clients import repository as clients
 from hub.inlet import STRANGERS
 from schemas.event import BATCH, STRUCTURED, Event
 from tests.support.fleet import PACKAGES, Town, until

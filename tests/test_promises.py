@@ -16,7 +16,7 @@ from bus.api import Bus, connection_queue, outside_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.rabbitmq import RabbitBus
-from hub.accept import Origin
+from hub.clients.origin import Origin
 from hub.settings.model import Consumes
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, Refused, TryLater, Unknown

@@ -27,7 +27,7 @@ from benchmarks.peers.common import SUBJECTS, SUBSCRIBERS, TENANT, event
 from benchmarks.processes import PEERS, CaseFailed, Fleet, call
 from benchmarks.services import Servers, servers
 from bus.api import Bus, connection_queue
-from hub.accept import Origin
+from hub.clients.origin import Origin
 from hub.wiring import Hub, open_hub
 from schemas.errors import TopologyMismatch
 from schemas.event import Event

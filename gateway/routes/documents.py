@@ -22,8 +22,9 @@ from gateway.bodies import read_body
 from gateway.multipart import File, one_file
 from gateway.openapi_schemas import DOCUMENT_ANSWER, DOCUMENT_BODY, problems, told
 from gateway.problems import Problem
-from hub import clients, holdings
-from hub.journal import Entry
+from hub import holdings
+from hub.clients import repository as clients
+from hub.journal.entries import Entry
 from hub.services import Services
 from schemas.delivery import StoredDocument
 

@@ -21,8 +21,9 @@ from gateway.bodies import media_type, read_body
 from gateway.openapi_schemas import TOKEN_BODY, TOKEN_RESPONSES
 from gateway.problems import tracking_of
 from gateway.tokens import TOKEN_SECONDS, Tokens, asserted_client, check_assertion
-from hub import answers, clients
-from hub.clients import Client
+from hub.clients import idempotency
+from hub.clients import repository as clients
+from hub.clients.repository import Client
 from hub.services import Services
 
 _log = structlog.get_logger()
@@ -137,7 +138,7 @@ def _fault(services: Services, client: Client | None, claim: Claim, now: float) 
     checked = check_assertion(claim.assertion, client.jwks, client_id=client.id, audiences=audiences, now=now)
     if isinstance(checked, str):
         return checked
-    fresh = answers.use_assertion(services.ledger, client.id, checked.jti, checked.expires)
+    fresh = idempotency.use_assertion(services.ledger, client.id, checked.jti, checked.expires)
     return None if fresh else "this jti was used before"
 
 

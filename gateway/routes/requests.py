@@ -22,10 +22,11 @@ from gateway.bodies import read_json
 from gateway.openapi_schemas import REQUEST_BODY, problems, told
 from gateway.problems import Problem, problem_of
 from gateway.routes.events import accept
-from hub import answers, holdings
+from hub import holdings
 from hub import requests as timelines
 from hub.accept import Verdict
-from hub.answers import Answer
+from hub.clients import idempotency
+from hub.clients.idempotency import Answer
 from hub.requests import Requests
 from hub.services import Services
 from hub.timeline import request_view
@@ -179,7 +180,7 @@ def _before(services: Services, submission: Submission) -> Response | None:
     """The answer given under this key before. Raises Problem when key or reference were used for something else."""
     caller = submission.caller
     if submission.key is not None:
-        known = answers.recall(services.ledger, caller.client.id, submission.key)
+        known = idempotency.recall(services.ledger, caller.client.id, submission.key)
         if known is not None:
             return _replayed(known, submission)
     with services.ledger.reading() as tx:
@@ -203,7 +204,7 @@ def _answer(services: Services, submission: Submission, verdict: Verdict) -> Res
     again = verdict.outcome == "duplicate" and submission.key is None
     body = orjson.dumps(view)
     if submission.key is not None:
-        kept = answers.remember(
+        kept = idempotency.remember(
             services.ledger, submission.caller.client.id, submission.key, Answer(submission.digest, 201, body)
         )
         body = kept.body

@@ -18,9 +18,9 @@ from gateway.bodies import read_json
 from gateway.openapi_schemas import NEW_WEBHOOK, problems, schema_of, told
 from gateway.openapi_schemas import body as body_of
 from gateway.problems import Problem
-from hub import webhooks
+from hub.clients import webhooks
+from hub.clients.webhooks import Webhook
 from hub.services import Services
-from hub.webhooks import Webhook
 from schemas.shape import shape_faults
 
 MOST = 20

@@ -18,8 +18,8 @@ from connectors.sdk import find_manifests
 from demo.world import toml
 from gateway.app import create_app
 from gateway.server import Serving, serve_in_thread
-from hub import clients
-from hub.clients import SCOPES
+from hub.clients import repository as clients
+from hub.clients.repository import SCOPES
 from hub.settings.reading import load
 from hub.wiring import Hub
 from schemas.event import BATCH, STRUCTURED

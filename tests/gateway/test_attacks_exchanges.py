@@ -23,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 
 from bus.questions import CallerLeft
 from connectors.apiparticulier.twin import ApiParticulierTwin
-from hub.clients import find
+from hub.clients.repository import find
 from hub.grants import Grants
 from hub.reviews import Decider, Reviews
 from hub.routing.directory import Directory, Member

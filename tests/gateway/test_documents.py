@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from hub import clients
+from hub.clients import repository as clients
 from hub.retention import Keeper
 from hub.storage.tables import journal
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem

@@ -16,7 +16,7 @@ from joserfc import jws
 from joserfc.jwk import OKPKey
 from sqlalchemy import select
 
-from hub.accept import Origin
+from hub.clients.origin import Origin
 from hub.sources import Answered, SourceAway
 from hub.storage.tables import citizens, evidence_held, evidence_recipients, journal
 from schemas.errors import HubError

@@ -14,8 +14,8 @@ import pytest
 from fastapi.routing import APIRoute
 
 from gateway.access import PUBLIC
-from hub import clients
-from hub.accept import Origin
+from hub.clients import repository as clients
+from hub.clients.origin import Origin
 from schemas.event import Event
 from tests.gateway.conftest import OTHER, TENANT, Open, event, post, record
 from tests.gateway.test_exchanges import GRANTS, PERSON, Place, Spring

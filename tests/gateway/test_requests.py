@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hub.accept import Origin
+from hub.clients.origin import Origin
 from schemas.event import Event
 from tests.gateway.conftest import OTHER, TENANT, House, event, post, problem, record
 

@@ -16,7 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
 from gateway.tokens import TOKEN_SECONDS
-from hub import clients
+from hub.clients import repository as clients
 from tests.gateway.conftest import OTHER, PUBLIC_URL, TENANT, House, Open, event, post, problem
 
 ASKED = {"grant_type": "client_credentials"}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bus.ledger import Ledger
-from hub.accept import Acceptance, Origin, Verdict
+from hub.accept import Acceptance, Verdict
+from hub.clients.origin import Origin
 from hub.requests import read, references, timeline
 from hub.routing.directory import Directory, Member
 from hub.settings import procedures

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from bus import worker as workers
-from hub import clients, webhooks, wiring
-from hub.accept import Origin
+from hub import wiring
+from hub.clients import repository as clients
+from hub.clients import webhooks
+from hub.clients.origin import Origin
 from hub.wiring import Hub
 from schemas.errors import ConfigError
 from schemas.event import Event

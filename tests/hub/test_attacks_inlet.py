@@ -18,7 +18,8 @@ from bus.api import INLET, Incoming, Outcome, Outgoing, Queue, receipts_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger, Transaction
 from bus.rabbitmq import RabbitBus
-from hub.accept import Acceptance, Origin, Submitted, Verdict
+from hub.accept import Acceptance, Submitted, Verdict
+from hub.clients.origin import Origin
 from hub.inlet import Inlet
 from hub.metrics import Metrics
 from hub.services import Batcher

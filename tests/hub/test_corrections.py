@@ -13,13 +13,14 @@ from sqlalchemy import func, insert, select, update
 
 from bus.ledger import Ledger
 from bus.tables import deliveries
-from hub.accept import Acceptance, Origin, Verdict
+from hub.accept import Acceptance, Verdict
 from hub.citizens.identities import People
-from hub.clients import DocumentBook
+from hub.clients.origin import Origin
+from hub.clients.repository import DocumentBook
 from hub.corrections import Change, Corrections, settle, standing
 from hub.documents import DocumentStore
 from hub.evidence import Held, HeldEvidence
-from hub.journal import Journal, Line
+from hub.journal.entries import Journal, Line
 from hub.previews import Preview, Previews
 from hub.retention import Keeper
 from hub.reviews import Decider, Reviews

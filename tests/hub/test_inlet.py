@@ -10,7 +10,7 @@ import pytest
 
 from bus.api import Incoming, Outcome, Outgoing, Queue
 from bus.embedded import EmbeddedBus
-from hub.accept import Origin
+from hub.clients.origin import Origin
 from hub.inlet import Inlet
 from schemas.errors import BusUnavailable
 from schemas.event import BATCH, STRUCTURED

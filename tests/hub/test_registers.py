@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from bus.ledger import Ledger
 from commands.main import app
 from connectors.sdk.manifest import find_manifests
-from hub import clients
+from hub.clients import repository as clients
 from hub.grants import Grants, known
 from hub.registers import _EVENTS, _KEPT, _WORDS, OPEN, Declared, connection_sheet, controller_register, write
 from hub.settings import procedures

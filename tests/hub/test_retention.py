@@ -17,7 +17,7 @@ from bus.ledger import Ledger
 from bus.tables import deliveries, door, events
 from hub import retention
 from hub.citizens.repository import Citizens
-from hub.clients import DocumentBook, hold
+from hub.clients.repository import DocumentBook, hold
 from hub.documents import DocumentStore
 from hub.retention import Keeper
 from hub.settings.model import Consumes, Retention

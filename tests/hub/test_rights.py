@@ -15,20 +15,20 @@ from sqlalchemy import insert, select, update
 
 from bus.ledger import Ledger
 from bus.tables import deliveries, metadata
-from hub.accept import Origin
 from hub.citizens.lookup import find_citizen
-from hub.clients import DocumentBook
+from hub.clients.origin import Origin
+from hub.clients.repository import DocumentBook
 from hub.documents import DocumentStore
 from hub.evidence import Held
-from hub.journal import Entry
+from hub.journal.entries import Entry
+from hub.journal.sealing import Scope, Sealer, export
+from hub.journal.signing import Signer
+from hub.journal.verify import verify
 from hub.previews import Preview
 from hub.rights import MASKED, Asked, Refused, Rights
-from hub.sealing import Scope, Sealer, export
 from hub.settings.model import Consumes, Retention
-from hub.signing import Signer
 from hub.storage.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
 from hub.timeline import request_view
-from hub.verify import verify
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
 from schemas.event import Event

@@ -10,7 +10,8 @@ import pytest
 
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger, Transaction
-from hub.accept import Acceptance, Origin, Submitted, Verdict
+from hub.accept import Acceptance, Submitted, Verdict
+from hub.clients.origin import Origin
 from hub.services import Batcher
 from schemas.errors import BusUnavailable
 from tests.support.recording import PORTAL, Package, RecordingHub, move

@@ -14,7 +14,8 @@ from bus.ledger import Ledger
 from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
-from hub.accept import Acceptance, Origin, Verdict, submit_safely
+from hub.accept import Acceptance, Verdict, submit_safely
+from hub.clients.origin import Origin
 from hub.desk import Desk
 from hub.routing.directory import Directory, Member
 from hub.settings import procedures

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from demo.world import toml
-from hub.accept import Origin, Verdict
+from hub.accept import Verdict
+from hub.clients.origin import Origin
 from hub.links import import_links
 from hub.wiring import Hub, open_hub
 from schemas.event import Event

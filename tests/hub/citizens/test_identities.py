@@ -13,13 +13,14 @@ from sqlalchemy import event as hooks
 from sqlalchemy import func, select, text
 
 from bus.ledger import Ledger
-from hub.accept import Acceptance, Origin, Verdict
+from hub.accept import Acceptance, Verdict
 from hub.citizens.identities import People, citizen_of, reference_of
 from hub.citizens.lookup import Found, find_citizen
-from hub.clients import DocumentBook
+from hub.clients.origin import Origin
+from hub.clients.repository import DocumentBook
 from hub.desk import Desk
 from hub.documents import DocumentStore
-from hub.journal import Journal
+from hub.journal.entries import Journal
 from hub.links import import_links
 from hub.retention import Keeper
 from hub.reviews import Decider, Reviews

@@ -22,10 +22,10 @@ from sqlalchemy import ColumnElement, Row, Table, delete, func, insert, select, 
 from bus.ledger import DatabaseFault, LeaseLost, Ledger, Transaction
 from bus.sql import Insert, Statement
 from bus.tables import FINAL, deliveries
-from hub.journal import Entry, Journal, iso, line_text, seal_of
-from hub.signing import Signer
+from hub.journal.entries import Entry, Journal, iso, line_text, seal_of
+from hub.journal.signing import Signer
+from hub.journal.verify import END, FORMAT, SEAL, START, Paths, Tree, key_text, leaf_hash, seal_hash, written
 from hub.storage.tables import journal, journal_late, journal_segments
-from hub.verify import END, FORMAT, SEAL, START, Paths, Tree, key_text, leaf_hash, seal_hash, written
 from schemas.errors import HubError
 
 OVERDUE = 900.0
@@ -295,7 +295,7 @@ class Scope:
 
 
 def export(ledger: Ledger, signer: Signer, file: BinaryIO, scope: Scope = Scope()) -> int:
-    """Write what is sealed, in the form that `hub.verify` reads; how many lines. Of a part of the journal, each line
+    """Write what is sealed, in the form that `verify.py` reads; how many lines. Of a part of the journal, each line
     has its proof. What waits for its seal stays behind: the header says how much that is."""
     with ledger.reading() as tx, _one_moment(tx):
         out = _Out(file)

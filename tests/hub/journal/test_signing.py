@@ -11,7 +11,7 @@ from joserfc import jws
 from joserfc.errors import BadSignatureError
 from joserfc.jwk import OKPKey
 
-from hub.signing import Signer
+from hub.journal.signing import Signer
 from schemas.secret import Secret
 
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA")  # renamed by RFC 9864; those who verify ask for the old name

@@ -20,8 +20,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from bus.ledger import Ledger, Transaction
 from bus.tables import events
-from hub import webhooks
-from hub.accept import Origin
+from hub.clients import webhooks
+from hub.clients.origin import Origin
 from hub.storage.tables import clients, document_holders, document_uses, documents
 from schemas.delivery import StoredDocument
 from schemas.errors import ConfigError

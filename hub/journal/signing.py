@@ -35,7 +35,7 @@ class Signer:
         """Names the key: its thumbprint by RFC 7638."""
 
     def sign(self, message: bytes) -> bytes:
-        """The 64 bytes of the signature (RFC 8032). What is signed begins with what it is for: see `hub.journal`."""
+        """The 64 bytes of the signature (RFC 8032). What is signed begins with what it is for: see `entries.py`."""
         return self._key.sign(message)
 
     def jws(self, payload: bytes, typ: str) -> str:

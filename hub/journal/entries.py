@@ -1,6 +1,6 @@
 """The journal: who did what, when and by which right. A line is committed with what it tells, or neither is.
 
-The road of an exchange inserts a row and no more. The sealer (`hub.sealing`) comes by every few seconds, gives the new
+The road of an exchange inserts a row and no more. The sealer (`sealing.py`) comes by every few seconds, gives the new
 rows their places and seals them. What is personal in a line is encrypted under the key of the person it is about.
 """
 
@@ -17,9 +17,9 @@ from sqlalchemy import Row, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert
+from hub.journal.verify import Paths, leaf_hash
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import journal, journal_segments
-from hub.verify import Paths, leaf_hash
 from schemas.errors import HubError
 
 KINDS = ("exchange", "read", "correction", "operator", "deliveries")
@@ -98,7 +98,7 @@ class Journal:
         return next(iter(self._lines(tx, rows)), None)
 
     def receipt(self, tx: Transaction, entry_id: str) -> dict[str, Any] | None:
-        """What proves that a line is in the journal, to be checked by `hub.verify.receipt_fault`: the line as it was
+        """What proves that a line is in the journal, to be checked by `verify.receipt_fault`: the line as it was
         hashed, its hash, the Merkle path to the root of its segment, and the seal with its signature. None while the
         line waits for its seal, or when there is no such line."""
         row = tx.sql.execute(select(journal).where(journal.c.id == entry_id)).first()

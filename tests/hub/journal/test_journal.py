@@ -21,15 +21,26 @@ from typer.testing import CliRunner
 from bus.ledger import LeaseLost, Ledger, Transaction
 from bus.tables import deliveries
 from commands.main import app
-from hub import sealing
-from hub.journal import Entry, Journal, JournalConflict
-from hub.sealing import Scope, Sealer, debt, export, standing
+from hub.journal import sealing
+from hub.journal.entries import Entry, Journal, JournalConflict
+from hub.journal.rfc3161 import Authority
+from hub.journal.sealing import Scope, Sealer, debt, export, standing
+from hub.journal.signing import Signer
+from hub.journal.verify import (
+    Paths,
+    Report,
+    Tree,
+    leaf_hash,
+    main,
+    receipt_fault,
+    root_by,
+    trusted_keys,
+    verify,
+    written,
+)
 from hub.settings.reading import faults
-from hub.signing import Signer
-from hub.stamping import Authority
 from hub.storage.person_keys import KeyDestroyed, PersonKeys
 from hub.storage.tables import journal, journal_late, journal_segments, person_keys, requests
-from hub.verify import Paths, Report, Tree, leaf_hash, main, receipt_fault, root_by, trusted_keys, verify, written
 from schemas.errors import TryLater
 from schemas.event import Event
 from schemas.secret import Secret
@@ -587,7 +598,7 @@ def test_parts_of_the_journal_hold_their_lines_and_no_others(house: House) -> No
 
 
 def test_lines_past_their_time_go_and_their_seals_go_on_proving_the_rest(house: House, tmp_path: Path) -> None:
-    from hub.clients import DocumentBook
+    from hub.clients.repository import DocumentBook
     from hub.documents import DocumentStore
     from hub.retention import Keeper
     from hub.settings.model import Retention

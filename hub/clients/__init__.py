@@ -1,0 +1,1 @@
+"""The programs that may call the hub: who they are, their webhooks, their repeated calls."""
