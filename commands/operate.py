@@ -165,8 +165,8 @@ def parked_skip(
 @request_app.command("show")
 def request_show(tenant: str, request_id: str, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """A request's status, legal clocks and timeline. Its first eight characters, as people see them, are enough."""
-    from hub.requests import read, whole_id
-    from hub.timeline import lines, request_view
+    from hub.requests.repository import read, whole_id
+    from hub.requests.timeline import lines, request_view
 
     def act(hub: Hub) -> Any:
         with hub.ledger.transaction() as tx:

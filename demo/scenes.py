@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from demo.world import CITIZENS, TENANT, World
-from hub import requests as timelines
 from hub.journal import sealing, verify
-from hub.timeline import lines, request_view
+from hub.requests import repository as timelines
+from hub.requests.timeline import lines, request_view
 
 ROUNDS = 4
 MOVE = {

@@ -16,15 +16,15 @@ import orjson
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from bus.ledger import Entry, Ledger, Raced, Transaction
-from hub import requests as timelines
 from hub.citizens.identities import People
 from hub.citizens.lookup import find_citizen
 from hub.citizens.nir import refuse_nir
 from hub.citizens.repository import QUALITIES, Citizen, Citizens, Rank
 from hub.clients.origin import Origin
 from hub.corrections import CHANGED, TOLD, Corrections, Told
-from hub.notices import notices
-from hub.requests import Request, Requests
+from hub.requests import repository as timelines
+from hub.requests.notices import notices
+from hub.requests.repository import Request, Requests
 from hub.routing.directory import Directory, Facts, Route
 from schemas.errors import InvalidMessage
 from schemas.event import MAX_EVENT_BYTES, Event

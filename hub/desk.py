@@ -15,12 +15,12 @@ from bus.api import receipts_queue
 from bus.ledger import Claimed, StoredEvent, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED
 from bus.worker import Ended, Identifiers
-from hub import requests as timelines
 from hub.accept import Acceptance
 from hub.citizens.repository import ask_identifiers, identifiers_of, link_citizen
 from hub.clients.origin import Origin
 from hub.journal.sealing import look_again
-from hub.requests import Requests
+from hub.requests import repository as timelines
+from hub.requests.repository import Requests
 from hub.routing.directory import Member
 from hub.routing.views import Tree, project, tree_of
 from hub.storage.tables import citizen_links, citizens, requests

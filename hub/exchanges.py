@@ -22,7 +22,6 @@ from bus.ledger import Ledger, Transaction
 from bus.questions import CallerLeft
 from bus.sql import Insert
 from bus.tables import events
-from hub import requests as timelines
 from hub.accept import Acceptance
 from hub.citizens.identities import People
 from hub.citizens.lookup import find_citizen
@@ -32,6 +31,7 @@ from hub.grants import GROUNDS, Ask, Grant, Granted, Grants, NotAllowed, Rates
 from hub.journal.entries import Entry, Journal, JournalConflict
 from hub.journal.signing import Signer
 from hub.previews import Decision, Preview, Previews, StillOpen
+from hub.requests import repository as timelines
 from hub.routing.directory import Directory
 from hub.sources import Answered, SourceAway, SourceNeeds, Sources
 from hub.storage.group_commit import Together

@@ -11,9 +11,9 @@ import structlog
 
 from bus.api import INLET, Bus, Incoming, Outcome, Outgoing, Queue, QueueKind, receipts_queue
 from bus.ledger import Ledger
-from hub import holdings
 from hub.accept import Acceptance, Submitted, Verdict
 from hub.clients.origin import Origin
+from hub.documents import access
 from schemas.errors import BusUnavailable, HubError, InvalidMessage
 from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, decode_json
 
@@ -95,8 +95,8 @@ class Inlet:
         with self._ledger.transaction() as tx:
             for user, mine in by_user.items():
                 checked = [self._acceptance.check(origins[user], item, read=True) for item in mine]
-                if any(isinstance(item, Event) and holdings.named(item) for item in checked):
-                    checked = holdings.check(tx, origins[user], checked)
+                if any(isinstance(item, Event) and access.named(item) for item in checked):
+                    checked = access.check(tx, origins[user], checked)
                 verdicts = self._acceptance.admit(tx, origins[user], checked)
                 receipts += [_receipt(user, item, verdict) for item, verdict in zip(mine, verdicts, strict=True)]
         self._send(receipts)

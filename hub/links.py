@@ -8,7 +8,7 @@ from typing import Any
 
 from bus.ledger import Ledger
 from hub.accept import Acceptance, withhold
-from hub.requests import Requests
+from hub.requests.repository import Requests
 from schemas.errors import InvalidMessage
 
 COLUMNS = ("family_name", "given_names", "gender", "birthdate", "birthplace", "system", "id", "confidential")

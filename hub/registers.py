@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hub.grants import GROUNDS, Grant, Granted
+from hub.requests.letters import french_date
 from hub.settings.model import Connection, ConsumedFields, HubSettings, Tenant
-from hub.settings.procedures import Procedure, french_date
+from hub.settings.procedures import Procedure
 from hub.sources import Offer
 from schemas.registry import Registry
 from schemas.secret import Secret

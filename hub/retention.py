@@ -23,7 +23,7 @@ from bus.tables import OPEN, deliveries, events
 from hub.citizens.repository import ECHO_DAYS
 from hub.clients.idempotency import KEPT_SECONDS
 from hub.corrections import settle
-from hub.documents import DocumentStore
+from hub.documents.files import DocumentStore
 from hub.journal.entries import iso
 from hub.journal.sealing import EXPIRED
 from hub.settings.model import Retention

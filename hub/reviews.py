@@ -23,7 +23,7 @@ from hub.citizens.identities import VALUE, People, review_id
 from hub.clients.origin import Origin
 from hub.corrections import Change
 from hub.journal.entries import Entry, Journal
-from hub.requests import Requests
+from hub.requests.repository import Requests
 from hub.storage.tables import (  # fmt: skip
     citizen_links,
     citizen_merges,

@@ -19,15 +19,16 @@ from sqlalchemy import Table, delete, insert, or_, select, update
 
 from bus.ledger import Ledger, StoredEvent, Transaction, parts
 from bus.tables import DELIVERED, FINAL, deliveries, events
-from hub import corrections, timeline, transparency
+from hub import corrections, transparency
 from hub.accept import Acceptance
 from hub.citizens.identities import People
 from hub.citizens.names import plain
 from hub.clients import repository as clients
 from hub.corrections import Change, Corrections
-from hub.documents import DocumentStore
+from hub.documents.files import DocumentStore
 from hub.evidence import HeldEvidence
 from hub.journal.entries import Entry, Journal
+from hub.requests import timeline
 from hub.routing.directory import Directory
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip

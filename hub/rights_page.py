@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from hub.requests.timeline import STATUS
 from hub.settings.model import Retention
-from hub.timeline import STATUS
 from hub.words import plain, word
 from schemas.registry import Registry
 

@@ -19,7 +19,7 @@ from hub.accept import Acceptance, Submitted, Verdict, submit_safely
 from hub.citizens.identities import People
 from hub.clients.origin import Origin
 from hub.desk import Desk
-from hub.documents import DocumentStore
+from hub.documents.files import DocumentStore
 from hub.exchanges import Exchanges
 from hub.grants import Grants
 from hub.journal.entries import Journal

@@ -30,7 +30,8 @@ from hub.clients import repository as clients
 from hub.clients import webhooks
 from hub.corrections import Corrections
 from hub.desk import OBSERVED, Desk
-from hub.documents import DocumentStore
+from hub.documents import repository as documents
+from hub.documents.files import DocumentStore
 from hub.evidence import HeldEvidence
 from hub.exchanges import Exchanges
 from hub.grants import Grants, Rates
@@ -148,7 +149,7 @@ class Hub:
         self.sealer = _sealer(self)
         self.bus = _bus(settings)
         self.documents = DocumentStore(
-            settings.documents, key, clients.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
+            settings.documents, key, documents.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
         )
         self.catalogue = procedures.load(settings.procedures_dir)
         manifests = find_manifests(settings.connectors_dir)

@@ -38,7 +38,7 @@ HIDDEN_IN = {
     "asyncssh": ["connectors/sdk/files.py", "connectors/sdk/sftp_twin.py"],
     "cryptography": [
         "hub/storage/cipher.py",
-        "hub/documents.py",
+        "hub/documents/files.py",
         "hub/storage/person_keys.py",
         "hub/citizens/identities.py",
         "hub/journal/signing.py",
@@ -46,7 +46,7 @@ HIDDEN_IN = {
         "connectors/webhook/signature.py",
     ],
     "fastapi": ["gateway/"],
-    "fsspec": ["hub/documents.py"],
+    "fsspec": ["hub/documents/files.py"],
     "httpx": ["connectors/sdk/http.py", "demo/"],
     "jinja2": ["gateway/pages.py", "hub/registers.py", "hub/rights_page.py"],
     "joserfc": ["gateway/tokens.py", "hub/journal/signing.py"],

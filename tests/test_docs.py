@@ -233,7 +233,7 @@ def test_every_table_is_in_the_description_of_the_architecture() -> None:
 
 
 def test_every_status_of_a_request_is_in_the_glossary_as_people_read_it() -> None:
-    from hub.timeline import STATUS
+    from hub.requests.timeline import STATUS
 
     assert [one for one, french in STATUS.items() if f"| `{one}` | {french} |" not in pages()["docs/glossary.md"]] == []
 

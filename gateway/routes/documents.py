@@ -1,4 +1,4 @@
-"""`/v1/documents`: store a document before the event that names it; read those that you may (`hub.holdings`)."""
+"""`/v1/documents`: store a document before the event that names it; read those that you may."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from gateway.bodies import read_body
 from gateway.multipart import File, one_file
 from gateway.openapi_schemas import DOCUMENT_ANSWER, DOCUMENT_BODY, problems, told
 from gateway.problems import Problem
-from hub import holdings
-from hub.clients import repository as clients
+from hub.documents import access
+from hub.documents.repository import hold
 from hub.journal.entries import Entry
 from hub.services import Services
 from schemas.delivery import StoredDocument
@@ -79,7 +79,7 @@ def read(request: Request, document_id: str, caller: Reader, through: Through = 
     if not _ID.fullmatch(document_id):
         raise Problem("unknown_document")
     with services.ledger.reading() as tx:
-        record = holdings.readable(tx, caller.origin, document_id, through)
+        record = access.readable(tx, caller.origin, document_id, through)
     if record is None:
         raise Problem("unknown_document")
     headers = {
@@ -103,9 +103,10 @@ def _store(
 ) -> StoredDocument:
     _check_digest(request, body)
     file = one_file(request.headers["content-type"], body) if form else _raw(request, body)
-    documents = services.documents.for_tenant(caller.tenant)
-    stored = documents.store(file.content, name=file.name, media_type=file.media_type, kind=kind or file.kind)
-    clients.hold(services.ledger, caller.tenant, caller.origin.name, stored)
+    stored = services.documents.for_tenant(caller.tenant).store(
+        file.content, name=file.name, media_type=file.media_type, kind=kind or file.kind
+    )
+    hold(services.ledger, caller.tenant, caller.origin.name, stored)
     return stored
 
 

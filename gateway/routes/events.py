@@ -17,8 +17,8 @@ from gateway.access import Caller, needs
 from gateway.bodies import media_type, read_body
 from gateway.openapi_schemas import EVENTS_BODY, EVENTS_RESPONSES
 from gateway.problems import Problem, problem_of, tracking_of
-from hub import holdings
 from hub.accept import Submitted, Verdict
+from hub.documents import access
 from hub.services import Services
 from schemas.errors import InvalidMessage, TryLater
 from schemas.event import BATCH, STRUCTURED, Event, decode_json
@@ -72,7 +72,7 @@ async def accept(services: Services, caller: Caller, items: Sequence[Submitted])
         checked = await run_in_threadpool(_checked, services, caller, items)
     else:
         checked = _checked(services, caller, items)
-    if any(isinstance(item, Event) and holdings.named(item) for item in checked):
+    if any(isinstance(item, Event) and access.named(item) for item in checked):
         checked = await run_in_threadpool(_holding, services, caller, checked)
     try:
         # A caller that hangs up does not undo what is being committed.
@@ -84,7 +84,7 @@ async def accept(services: Services, caller: Caller, items: Sequence[Submitted])
 
 def _holding(services: Services, caller: Caller, checked: Sequence[Submitted]) -> list[Submitted]:
     with services.ledger.reading() as tx:
-        return holdings.check(tx, caller.origin, checked)
+        return access.check(tx, caller.origin, checked)
 
 
 def _checked(services: Services, caller: Caller, items: Sequence[Submitted]) -> list[Submitted]:

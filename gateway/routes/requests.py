@@ -22,14 +22,14 @@ from gateway.bodies import read_json
 from gateway.openapi_schemas import REQUEST_BODY, problems, told
 from gateway.problems import Problem, problem_of
 from gateway.routes.events import accept
-from hub import holdings
-from hub import requests as timelines
 from hub.accept import Verdict
 from hub.clients import idempotency
 from hub.clients.idempotency import Answer
-from hub.requests import Requests
+from hub.documents import access
+from hub.requests import repository as timelines
+from hub.requests.repository import Requests
+from hub.requests.timeline import request_view
 from hub.services import Services
-from hub.timeline import request_view
 from schemas.errors import InvalidMessage
 from schemas.event import Event, now_text
 
@@ -141,7 +141,7 @@ def _view(tx: Transaction, services: Services, caller: Caller, request_id: str) 
         raise Problem("not_found")
     seen = request_view(tx, services.acceptance.directory, caller.tenant, request_id)
     assert seen is not None
-    seen["documents"] = [dict(document) for _, document in holdings.of_request(tx, request_id)]
+    seen["documents"] = [dict(document) for _, document in access.of_request(tx, request_id)]
     return seen
 
 

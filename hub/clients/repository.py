@@ -1,4 +1,4 @@
-"""Clients: the programs that may call the hub, each bound to one tenant; and the book of documents.
+"""Clients: the programs that may call the hub, each bound to one tenant.
 
 A client has a secret (kept as a hash), or public keys for `private_key_jwt`, and perhaps a broker user.
 """
@@ -14,16 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import insert, select, update
 
 from bus.ledger import Ledger, Transaction
-from bus.tables import events
 from hub.clients import webhooks
 from hub.clients.origin import Origin
-from hub.storage.tables import clients, document_holders, document_uses, documents
-from schemas.delivery import StoredDocument
+from hub.storage.tables import clients
 from schemas.errors import ConfigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
@@ -131,58 +127,3 @@ def _client(row: Any) -> Client | None:
         row.id, row.tenant, row.label, frozenset(row.scopes.split()), frozenset(row.types.split()), row.secret_hash,
         orjson.loads(row.jwks) if row.jwks else None, row.broker_user, bool(row.disabled),
     )  # fmt: skip
-
-
-class DocumentBook:
-    """Implements `hub.documents.DocumentNames`: which documents are kept, for whom, since when."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def keep(self, tenant: str, document: StoredDocument) -> None:
-        row = {
-            "tenant": tenant, "id": document.id, "name": document.name, "media_type": document.media_type,
-            "size": document.size, "kind": document.kind, "owner": tenant, "request_id": None,
-            "stored_at": self._ledger.now(),
-        }  # fmt: skip
-        with self._ledger.transaction() as tx:
-            dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
-            query = dialect(documents).values(**row)
-            renewed = {"stored_at": row["stored_at"]}
-            tx.sql.execute(query.on_conflict_do_update(index_elements=["tenant", "id"], set_=renewed))
-
-    def forget(self, tenant: str, document_id: str) -> None:
-        with self._ledger.transaction() as tx:
-            for table, column in ((documents, documents.c.id), (document_holders, document_holders.c.document_id)):
-                tx.sql.execute(delete(table).where(table.c.tenant == tenant, column == document_id))
-
-
-def document(tx: Transaction, tenant: str, document_id: str) -> StoredDocument | None:
-    query = select(documents).where(documents.c.tenant == tenant, documents.c.id == document_id)
-    row = tx.sql.execute(query).first()
-    return StoredDocument(row.id, row.name, row.media_type, row.size, row.id, row.kind) if row else None
-
-
-def hold(ledger: Ledger, tenant: str, holder: str, stored: StoredDocument) -> None:
-    """Note that `holder` stored this document: it may read it again, under the name it gave last."""
-    key = {"tenant": tenant, "document_id": stored.id, "holder": holder}
-    told = {"name": stored.name, "media_type": stored.media_type, "size": stored.size, "kind": stored.kind}
-    with ledger.transaction() as tx:
-        dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
-        query = dialect(document_holders).values(**key, **told)
-        tx.sql.execute(query.on_conflict_do_update(index_elements=list(key), set_=told))
-
-
-def held_document(tx: Transaction, tenant: str, document_id: str, holder: str) -> StoredDocument | None:
-    """A document as `holder` stored it; None when it did not."""
-    table = document_holders
-    query = select(table).where(table.c.tenant == tenant, table.c.document_id == document_id, table.c.holder == holder)
-    row = tx.sql.execute(query).first()
-    return StoredDocument(document_id, row.name, row.media_type, row.size, document_id, row.kind) if row else None
-
-
-def requests_naming(tx: Transaction, tenant: str, document_id: str) -> list[str]:
-    """The requests whose events name a document, as far as `hub.retention` has noted them."""
-    query = select(events.c.request_id).distinct().join(document_uses, document_uses.c.seq == events.c.seq)
-    query = query.where(document_uses.c.tenant == tenant, document_uses.c.document_id == document_id)
-    return [row.request_id for row in tx.sql.execute(query.where(events.c.request_id.is_not(None)))]

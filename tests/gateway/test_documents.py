@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from hub.clients import repository as clients
+from hub.documents import repository as documents
 from hub.retention import Keeper
 from hub.storage.tables import journal
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
@@ -218,7 +218,7 @@ def test_a_document_that_is_gone_is_gone_for_its_holders(house: House) -> None:
 
     problem(http.get(f"/v1/documents/{stored['id']}"), 404, "unknown_document")
     with house.hub.ledger.reading() as tx:
-        assert clients.held_document(tx, TENANT, stored["id"], f"{TENANT}.portail") is None
+        assert documents.held_document(tx, TENANT, stored["id"], f"{TENANT}.portail") is None
 
 
 def test_the_hub_says_no_when_it_holds_too_much_at_once(open_house: Open) -> None:

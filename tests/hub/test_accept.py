@@ -11,11 +11,11 @@ import pytest
 from bus.ledger import Ledger
 from hub.accept import Acceptance, Verdict
 from hub.clients.origin import Origin
-from hub.requests import read, references, timeline
+from hub.requests.repository import read, references, timeline
+from hub.requests.timeline import lines, request_view
 from hub.routing.directory import Directory, Member
 from hub.settings import procedures
 from hub.settings.model import Consumes, Contact, Tenant
-from hub.timeline import lines, request_view
 from schemas.event import Event
 from schemas.registry import Registry
 

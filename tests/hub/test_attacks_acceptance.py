@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from bus.ledger import Ledger
 from hub.accept import Acceptance
 from hub.links import import_links
-from hub.requests import references
+from hub.requests.repository import references
 from hub.routing.directory import Directory
 from hub.storage.tables import citizen_links, citizens, request_links, requests
 from schemas.event import MAX_BATCH, Event

@@ -16,9 +16,9 @@ from bus.tables import deliveries
 from hub.accept import Acceptance, Verdict
 from hub.citizens.identities import People
 from hub.clients.origin import Origin
-from hub.clients.repository import DocumentBook
 from hub.corrections import Change, Corrections, settle, standing
-from hub.documents import DocumentStore
+from hub.documents.files import DocumentStore
+from hub.documents.repository import DocumentBook
 from hub.evidence import Held, HeldEvidence
 from hub.journal.entries import Journal, Line
 from hub.previews import Preview, Previews

@@ -17,8 +17,8 @@ from bus.ledger import Ledger
 from bus.tables import deliveries, door, events
 from hub import retention
 from hub.citizens.repository import Citizens
-from hub.clients.repository import DocumentBook, hold
-from hub.documents import DocumentStore
+from hub.documents.files import DocumentStore
+from hub.documents.repository import DocumentBook, hold
 from hub.retention import Keeper
 from hub.settings.model import Consumes, Retention
 from hub.storage.tables import (

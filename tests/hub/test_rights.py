@@ -17,18 +17,18 @@ from bus.ledger import Ledger
 from bus.tables import deliveries, metadata
 from hub.citizens.lookup import find_citizen
 from hub.clients.origin import Origin
-from hub.clients.repository import DocumentBook
-from hub.documents import DocumentStore
+from hub.documents.files import DocumentStore
+from hub.documents.repository import DocumentBook
 from hub.evidence import Held
 from hub.journal.entries import Entry
 from hub.journal.sealing import Scope, Sealer, export
 from hub.journal.signing import Signer
 from hub.journal.verify import verify
 from hub.previews import Preview
+from hub.requests.timeline import request_view
 from hub.rights import MASKED, Asked, Refused, Rights
 from hub.settings.model import Consumes, Retention
 from hub.storage.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
-from hub.timeline import request_view
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
 from schemas.event import Event

@@ -17,9 +17,9 @@ from hub.accept import Acceptance, Verdict
 from hub.citizens.identities import People, citizen_of, reference_of
 from hub.citizens.lookup import Found, find_citizen
 from hub.clients.origin import Origin
-from hub.clients.repository import DocumentBook
 from hub.desk import Desk
-from hub.documents import DocumentStore
+from hub.documents.files import DocumentStore
+from hub.documents.repository import DocumentBook
 from hub.journal.entries import Journal
 from hub.links import import_links
 from hub.retention import Keeper

@@ -9,11 +9,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bus.ledger import Transaction
-from hub import requests as timelines
 from hub.clients import repository as clients
+from hub.requests import repository as timelines
+from hub.requests.clocks import Incomplete, clocks
 from hub.routing.directory import Directory
-from hub.settings import procedures
-from hub.settings.procedures import Incomplete
 
 _PARIS = ZoneInfo("Europe/Paris")
 STATUS = {
@@ -59,11 +58,11 @@ def request_view(tx: Transaction, directory: Directory, tenant: str, request_id:
     if procedure is not None:
         received = datetime.fromtimestamp(request.received_at, UTC)
         now = datetime.fromtimestamp(tx.now, UTC)
-        clocks = procedures.clocks(procedure, received, incomplete_periods=_missing(steps), now=now)
+        due = clocks(procedure, received, incomplete_periods=_missing(steps), now=now)
         view["clocks"] = {
-            "registration_due": _day(clocks.registration_due), "receipt_due": _day(clocks.receipt_due),
-            "silence": clocks.silence, "silence_on": _day(clocks.silence_on), "suspended": clocks.suspended,
-            "passed": clocks.passed,
+            "registration_due": _day(due.registration_due), "receipt_due": _day(due.receipt_due),
+            "silence": due.silence, "silence_on": _day(due.silence_on), "suspended": due.suspended,
+            "passed": due.passed,
         }  # fmt: skip
     return view
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bus.ledger import Transaction
-from hub.requests import DECISIONS, Request
-from hub.settings.procedures import Procedure, RequestFacts, acknowledgement_text
+from hub.requests.letters import RequestFacts, acknowledgement_text
+from hub.requests.repository import DECISIONS, Request
+from hub.settings.procedures import Procedure
 from schemas.event import Event
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.documents import DamagedDocument, DocumentStore, UnknownDocument, safe_name
+from hub.documents.files import DamagedDocument, DocumentStore, UnknownDocument, safe_name
 from schemas.delivery import Documents, StoredDocument
 from schemas.errors import ConfigError, InvalidMessage, TryLater
 from schemas.secret import Secret

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bus.ledger import Transaction
-from hub import requests as timelines
 from hub.accept import Submitted
-from hub.clients import repository as clients
 from hub.clients.origin import Origin
+from hub.documents.repository import held_document, requests_naming
+from hub.requests import repository as timelines
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -40,10 +40,10 @@ def check(tx: Transaction, origin: Origin, items: Sequence[Submitted]) -> list[S
 
 def readable(tx: Transaction, origin: Origin, document_id: str, request_id: str | None = None) -> Record | None:
     """The record of a document that this client may read, else None. `request_id`: where it was named."""
-    held = clients.held_document(tx, origin.tenant, document_id, origin.name)
+    held = held_document(tx, origin.tenant, document_id, origin.name)
     if held is not None:
         return held.to_data()
-    for candidate in [request_id] if request_id else clients.requests_naming(tx, origin.tenant, document_id):
+    for candidate in [request_id] if request_id else requests_naming(tx, origin.tenant, document_id):
         request = timelines.read(tx, origin.tenant, candidate)
         if request is not None and request.intake == origin.name:
             for teller, document in of_request(tx, candidate):
