@@ -28,7 +28,7 @@ from benchmarks.population import population
 from benchmarks.processes import PEERS, CaseFailed, Fleet, call
 from benchmarks.profiling import Profiler
 from hub.clients import repository as clients
-from hub.sources import Answered
+from hub.exchanges.sources import Answered
 from hub.wiring import open_hub
 from schemas.exchange import AmbiguousIdentity, Evidence, Question
 from tests.support.servers import free_ports

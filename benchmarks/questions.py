@@ -24,7 +24,7 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.questions import Questions
 from bus.rabbitmq import RabbitBus
-from hub.sources import Source, SourceAway, Sources
+from hub.exchanges.sources import Source, SourceAway, Sources
 from hub.storage.cipher import TransitSeal
 from schemas.exchange import Evidence, Question
 from schemas.registry import Registry

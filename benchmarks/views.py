@@ -64,7 +64,7 @@ def events(number: int) -> list[Event]:
 
 
 def relay(batch: Sequence[Event]) -> Iterator[Message]:
-    """As `bus.relay` and `hub.desk` do it: encoded once for connections that see the same."""
+    """As `bus.relay` and `hub.acceptance.deliveries` do it: encoded once for connections that see the same."""
     trees = {grant: tree_of(grant) for grant in GRANTS}
     for start in range(0, len(batch), PACKED):
         part = batch[start : start + PACKED]

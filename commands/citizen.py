@@ -14,7 +14,7 @@ from commands.shared import HUB_TOML, AsJson, Config, fail, print_json, show, wi
 
 if TYPE_CHECKING:
     from bus.ledger import Transaction
-    from hub.reviews import Decider, Reviews
+    from hub.operations.reviews import Decider, Reviews
     from hub.wiring import Hub
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def citizen_distinct(
 
 
 def _with(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:
-    from hub.reviews import Reviews
+    from hub.operations.reviews import Reviews
 
     def inside(hub: Hub) -> T:
         with hub.ledger.transaction() as tx:
@@ -108,7 +108,7 @@ def _run(config: Path, act: Callable[[Transaction, Reviews], T]) -> T:
 
 
 def _decider(by: str, reason: str) -> Decider:
-    from hub.reviews import Decider
+    from hub.operations.reviews import Decider
 
     return Decider(by or getpass.getuser(), reason)
 

@@ -153,8 +153,8 @@ def _run(
     only: Sequence[str] | None = None,
     metrics_port: int = 0,
 ) -> None:
-    from hub import metrics
-    from hub.logs import configure
+    from hub.operations import metrics
+    from hub.operations.logs import configure
     from hub.wiring import open_hub
     from schemas.errors import ConfigError
 

@@ -261,7 +261,7 @@ def client_disable(client_id: str, config: Config = HUB_TOML) -> None:
 @link_app.command("import")
 def link_import(tenant: str, file: Path, config: Config = HUB_TOML) -> None:
     """Read links from a CSV file: family_name;given_names;gender;birthdate;birthplace;system;id;confidential."""
-    from hub.links import import_links
+    from hub.operations.link_import import import_links
 
     def act(hub: Hub) -> int:
         if tenant not in hub.settings.tenants:

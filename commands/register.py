@@ -13,7 +13,7 @@ import typer
 from commands.shared import HUB_TOML, Config
 
 if TYPE_CHECKING:
-    from hub.grants import Grant, Granted
+    from hub.exchanges.grants import Grant, Granted
     from hub.settings.fault import Fault
     from hub.settings.model import HubSettings
 
@@ -29,8 +29,8 @@ def register_export(
     """Write the registers of RGPD art. 30 and one flow sheet for each connection and client. Needs no database."""
     import os
 
-    from hub.grants import Grants, known
-    from hub.registers import Declared, write
+    from hub.exchanges.grants import Grants, known
+    from hub.privacy.registers import Declared, write
     from hub.settings import procedures
     from hub.settings.reading import load
     from hub.wiring import installed
@@ -51,7 +51,7 @@ def register_export(
 def grant_faults(config: Path, environ: Mapping[str, str]) -> list[Fault]:
     """The faults of the grants that a settings file names, however faulty that file is itself; when there are none,
     what should be looked at."""
-    from hub import grants
+    from hub.exchanges import grants
     from hub.settings import procedures
     from hub.settings.reading import readable
     from hub.wiring import installed

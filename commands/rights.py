@@ -11,7 +11,7 @@ from commands.citizen import Who, Why, citizen_app
 from commands.shared import HUB_TOML, AsJson, Config, fail, print_json, with_hub
 
 if TYPE_CHECKING:
-    from hub.rights import Rights
+    from hub.privacy.rights import Rights
     from hub.wiring import Hub
 
 __all__ = ["citizen_app"]
@@ -28,7 +28,7 @@ def citizen_export(
     reason: Why = "", by: Who = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """All that the hub holds or knows about one person, as data and as a readable page (RGPD art. 15)."""
-    from hub.rights_page import page
+    from hub.privacy.export_page import page
 
     if (out is None) == (not as_json):
         fail("give --out FOLDER, or --json")
@@ -56,7 +56,7 @@ def citizen_erase(
 ) -> None:  # fmt: skip
     """Forget one person, as far as the law lets it (RGPD art. 17); past recipients are told. Name nobody in the reason:
     it stays."""
-    from hub.rights import Erased, Refused
+    from hub.privacy.rights import Erased, Refused
 
     def act(hub: Hub) -> Erased | list[str]:
         rights = _rights(hub)
@@ -84,8 +84,8 @@ def citizen_erase(
 
 
 def _rights(hub: Hub) -> Rights:
-    from hub.evidence import HeldEvidence
-    from hub.rights import Rights
+    from hub.exchanges.stored_evidence import HeldEvidence
+    from hub.privacy.rights import Rights
 
     assert hub.acceptance.corrections is not None  # `hub.wiring` sets it
     return Rights(
@@ -107,7 +107,7 @@ def _found(rights: Rights, tenant: str, reference: str, client: str, ref: str) -
 def _asked(by: str, reason: str) -> Any:
     import getpass
 
-    from hub.rights import Asked
+    from hub.privacy.rights import Asked
 
     return Asked(by or getpass.getuser(), reason)
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from bus.tables import FINAL
 from demo.scenes import SCENES, Scene, Step, timelines_of
 from demo.world import World
-from hub.logs import configure
+from hub.operations.logs import configure
 
 _MOVING = ("expected", "received", "started")
 

@@ -23,7 +23,7 @@ from connectors.publik.twin import PublikTwin
 from gateway.app import create_app
 from gateway.server import serve_in_thread
 from hub.clients import repository as clients
-from hub.links import import_links
+from hub.operations.link_import import import_links
 from hub.wiring import Hub, open_hub
 from schemas.errors import ConfigError
 from schemas.secret import Secret

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 
 from gateway.problems import CODES
-from hub import words
+from hub.privacy import labels
 
 _FOLDER = Path(__file__).with_name("templates")
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -55,7 +55,7 @@ class PreviewPage:
         self.policy = f"{_policy(self._style)}; form-action 'self'"
         environment = _environment()
         environment.finalize = _legible
-        environment.filters |= {"word": words.word, "plain": words.plain}
+        environment.filters |= {"word": labels.word, "plain": labels.plain}
         self._template = environment.get_template("preview.html")
 
     def html(self, body: Json | None, labels: Json, decision: str) -> str:

@@ -24,33 +24,34 @@ from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
-from hub.accept import Acceptance
+from hub.acceptance.accept import Acceptance
+from hub.acceptance.batcher import Batcher
+from hub.acceptance.deliveries import OBSERVED, Desk
+from hub.acceptance.inlet import Inlet
+from hub.acceptance.poller import Poller
 from hub.citizens.identities import People
 from hub.clients import repository as clients
 from hub.clients import webhooks
-from hub.corrections import Corrections
-from hub.desk import OBSERVED, Desk
 from hub.documents import repository as documents
 from hub.documents.files import DocumentStore
-from hub.evidence import HeldEvidence
-from hub.exchanges import Exchanges
-from hub.grants import Grants, Rates
-from hub.grants import known as known_to_grants
-from hub.inlet import Inlet
+from hub.exchanges.corrections import Corrections
+from hub.exchanges.exchange import Exchanges
+from hub.exchanges.grants import Grants, Rates
+from hub.exchanges.grants import known as known_to_grants
+from hub.exchanges.previews import Previews
+from hub.exchanges.sources import Source, Sources
+from hub.exchanges.stored_evidence import HeldEvidence
 from hub.journal.entries import Journal
 from hub.journal.rfc3161 import Authority
 from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
-from hub.metrics import Metrics
-from hub.poller import Poller
-from hub.previews import Previews
-from hub.retention import Keeper
+from hub.operations.metrics import Metrics
+from hub.operations.retention import Keeper
 from hub.routing.directory import Directory, Member
-from hub.services import Batcher, Services
+from hub.services import Services
 from hub.settings import communes, procedures
 from hub.settings.model import Connection, HubSettings
 from hub.settings.reading import connectors_dir, load
-from hub.sources import Source, Sources
 from hub.storage.cipher import BodyCipher, TransitSeal, derived
 from hub.storage.migrations import upgrade
 from hub.storage.person_keys import PersonKeys
@@ -121,7 +122,7 @@ class ConnectorHandler:
 
 
 class ConnectorSource:
-    """Implements `hub.poller.Pollable` with a connector, which is made when first polled."""
+    """Implements `hub.acceptance.poller.Pollable` with a connector, which is made when first polled."""
 
     def __init__(self, raccordement: Raccordement) -> None:
         self._raccordement = raccordement

@@ -30,8 +30,8 @@ from hub.citizens.repository import ECHO_DAYS
 from hub.clients.idempotency import KEPT_SECONDS
 from hub.clients.origin import Origin
 from hub.clients.repository import SCOPES
-from hub.links import import_links
-from hub.metrics import Metrics
+from hub.operations.link_import import import_links
+from hub.operations.metrics import Metrics
 from hub.settings.model import Retention
 from hub.wiring import open_hub
 from tests.support.recording import TENANT, move

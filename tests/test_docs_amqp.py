@@ -19,9 +19,9 @@ import pytest
 from bus.api import INLET, Queue, outside_queue, receipts_queue
 from bus.ledger import Ledger
 from bus.rabbitmq import RabbitBus
+from hub.acceptance.inlet import Inlet
 from hub.clients import repository as clients
 from hub.clients.origin import Origin
-from hub.inlet import Inlet
 from hub.settings.manifests import connector_faults
 from hub.settings.model import Consumes
 from schemas.registry import Registry

@@ -20,8 +20,8 @@ import pytest
 from bus.api import Queue, connection_queue, receipts_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
+from hub.acceptance.inlet import STRANGERS
 from hub.clients import repository as clients
-from hub.inlet import STRANGERS
 from schemas.event import BATCH, STRUCTURED, Event
 from tests.support.fleet import PACKAGES, Town, until
 from tests.support.recording import TENANT, Package, RecordingHub, move

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from gateway.access import Caller, needs
 from gateway.openapi_schemas import problems, told
 from gateway.problems import Problem
-from hub import transparency
+from hub.privacy import transparency
+from hub.privacy.transparency import Period
 from hub.services import Services
-from hub.transparency import Period
 
 _MOST, _USUAL = 200, 50
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from gateway.access import Caller, needs
 from gateway.openapi_schemas import problems, told
 from gateway.problems import Problem
-from hub.corrections import Corrections
+from hub.exchanges.corrections import Corrections
 from hub.services import Services
 
 _MOST, _USUAL = 200, 50

@@ -17,7 +17,7 @@ from gateway.access import Caller, needs
 from gateway.bodies import media_type, read_body
 from gateway.openapi_schemas import EVENTS_BODY, EVENTS_RESPONSES
 from gateway.problems import Problem, problem_of, tracking_of
-from hub.accept import Submitted, Verdict
+from hub.acceptance.accept import Submitted, Verdict
 from hub.documents import access
 from hub.services import Services
 from schemas.errors import InvalidMessage, TryLater

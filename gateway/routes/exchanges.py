@@ -20,7 +20,7 @@ from gateway.access import Caller, needs
 from gateway.bodies import read_json
 from gateway.openapi_schemas import EXCHANGE_BODY, problems, told
 from gateway.problems import Problem
-from hub.exchanges import Answer
+from hub.exchanges.exchange import Answer
 from hub.services import Services
 
 _AT_ONCE = 100  # exchanges under way; a question to a source may take seconds

@@ -16,7 +16,7 @@ from bus.ledger import Transaction
 from gateway.bodies import read_body
 from gateway.openapi_schemas import problems
 from gateway.problems import Problem, problem_of, tracking_of
-from hub.accept import submit_whole
+from hub.acceptance.accept import submit_whole
 from hub.clients.origin import Origin
 from hub.services import InboundReply, Receiver, Services
 from schemas.delivery import Polled

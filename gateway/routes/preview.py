@@ -14,7 +14,7 @@ from gateway.bodies import read_body
 from gateway.openapi_schemas import body, problems
 from gateway.pages import PreviewPage
 from gateway.problems import Problem
-from hub.previews import Preview
+from hub.exchanges.previews import Preview
 from hub.services import Services
 
 router = APIRouter(tags=["exchanges"])

@@ -22,7 +22,7 @@ from gateway.bodies import read_json
 from gateway.openapi_schemas import REQUEST_BODY, problems, told
 from gateway.problems import Problem, problem_of
 from gateway.routes.events import accept
-from hub.accept import Verdict
+from hub.acceptance.accept import Verdict
 from hub.clients import idempotency
 from hub.clients.idempotency import Answer
 from hub.documents import access

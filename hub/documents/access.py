@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bus.ledger import Transaction
-from hub.accept import Submitted
+from hub.acceptance.accept import Submitted
 from hub.clients.origin import Origin
 from hub.documents.repository import held_document, requests_naming
 from hub.requests import repository as timelines

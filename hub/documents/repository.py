@@ -61,7 +61,7 @@ def held_document(tx: Transaction, tenant: str, document_id: str, holder: str) -
 
 
 def requests_naming(tx: Transaction, tenant: str, document_id: str) -> list[str]:
-    """The requests whose events name a document, as far as `hub.retention` has noted them."""
+    """The requests whose events name a document, as far as `hub.operations.retention` has noted them."""
     query = select(events.c.request_id).distinct().join(document_uses, document_uses.c.seq == events.c.seq)
     query = query.where(document_uses.c.tenant == tenant, document_uses.c.document_id == document_id)
     return [row.request_id for row in tx.sql.execute(query.where(events.c.request_id.is_not(None)))]

@@ -1,6 +1,6 @@
 """Checks an export of the journal without the hub: this file, the standard library and `cryptography` are enough.
 
-    python -m hub.verify FILE [KEY ...]
+    python -m hub.journal.verify FILE [KEY ...]
 
 An export is lines of JSON: a header; then, segment by segment, the seal and the journal's lines; an end. A line is
 hashed as it is written, byte by byte. The hashes of a segment make a Merkle tree as in RFC 6962; its root stands in the

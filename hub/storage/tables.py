@@ -118,7 +118,7 @@ document_holders = Table(
     Column("kind", String(64)),
 )  # fmt: skip
 
-# Which events name a document: noted by `hub.retention` from what was accepted since it last looked.
+# Which events name a document: noted by `hub.operations.retention` from what was accepted since it last looked.
 document_uses = Table(
     "document_uses", metadata,
     Column("tenant", String(64), primary_key=True),

@@ -17,7 +17,7 @@ from benchmarks.population import population
 from benchmarks.processes import PEERS, CaseFailed, call
 from benchmarks.profiling import summed
 from gateway.server import serve_in_thread
-from hub.exchanges import QUESTION
+from hub.exchanges.exchange import QUESTION
 from schemas.event import Event
 from schemas.registry import Registry
 

@@ -24,10 +24,10 @@ from sqlalchemy.exc import OperationalError
 from bus.questions import CallerLeft
 from connectors.apiparticulier.twin import ApiParticulierTwin
 from hub.clients.repository import find
-from hub.grants import Grants
-from hub.reviews import Decider, Reviews
+from hub.exchanges.grants import Grants
+from hub.exchanges.sources import Answered
+from hub.operations.reviews import Decider, Reviews
 from hub.routing.directory import Directory, Member
-from hub.sources import Answered
 from hub.storage.tables import citizen_links, citizens, evidence_held, evidence_recipients, exchange_previews, journal
 from schemas.exchange import Evidence, Question
 from schemas.secret import Secret

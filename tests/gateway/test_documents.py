@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from hub.documents import repository as documents
-from hub.retention import Keeper
+from hub.operations.retention import Keeper
 from hub.storage.tables import journal
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
 from tests.gateway.test_requests import asked, submit, tell

@@ -17,7 +17,7 @@ from joserfc.jwk import OKPKey
 from sqlalchemy import select
 
 from hub.clients.origin import Origin
-from hub.sources import Answered, SourceAway
+from hub.exchanges.sources import Answered, SourceAway
 from hub.storage.tables import citizens, evidence_held, evidence_recipients, journal
 from schemas.errors import HubError
 from schemas.event import Event

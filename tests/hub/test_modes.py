@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.links import import_links
+from hub.operations.link_import import import_links
 from schemas.errors import InvalidMessage
 from tests.support.town import HEADER, TENANT, Town, moved
 

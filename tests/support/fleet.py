@@ -23,8 +23,8 @@ from typing import TypeVar
 from sqlalchemy import select
 
 from bus.tables import leases
-from hub.accept import submit_safely
-from hub.links import import_links
+from hub.acceptance.accept import submit_safely
+from hub.operations.link_import import import_links
 from hub.wiring import Hub, open_hub
 from schemas.errors import BusUnavailable
 from schemas.event import Event

@@ -14,9 +14,9 @@ from bus.ledger import Ledger
 from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
-from hub.accept import Acceptance, Verdict, submit_safely
+from hub.acceptance.accept import Acceptance, Verdict, submit_safely
+from hub.acceptance.deliveries import Desk
 from hub.clients.origin import Origin
-from hub.desk import Desk
 from hub.routing.directory import Directory, Member
 from hub.settings import procedures
 from hub.settings.model import Consumes, Contact, Tenant

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from demo.world import toml
-from hub.accept import Verdict
+from hub.acceptance.accept import Verdict
 from hub.clients.origin import Origin
-from hub.links import import_links
+from hub.operations.link_import import import_links
 from hub.wiring import Hub, open_hub
 from schemas.event import Event
 

@@ -13,17 +13,17 @@ from sqlalchemy import event as hooks
 from sqlalchemy import func, select, text
 
 from bus.ledger import Ledger
-from hub.accept import Acceptance, Verdict
+from hub.acceptance.accept import Acceptance, Verdict
+from hub.acceptance.deliveries import Desk
 from hub.citizens.identities import People, citizen_of, reference_of
 from hub.citizens.lookup import Found, find_citizen
 from hub.clients.origin import Origin
-from hub.desk import Desk
 from hub.documents.files import DocumentStore
 from hub.documents.repository import DocumentBook
 from hub.journal.entries import Journal
-from hub.links import import_links
-from hub.retention import Keeper
-from hub.reviews import Decider, Reviews
+from hub.operations.link_import import import_links
+from hub.operations.retention import Keeper
+from hub.operations.reviews import Decider, Reviews
 from hub.routing.directory import Directory, Member
 from hub.settings import procedures
 from hub.settings.model import Consumes, Retention, Tenant

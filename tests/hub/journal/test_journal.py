@@ -600,7 +600,7 @@ def test_parts_of_the_journal_hold_their_lines_and_no_others(house: House) -> No
 def test_lines_past_their_time_go_and_their_seals_go_on_proving_the_rest(house: House, tmp_path: Path) -> None:
     from hub.documents.files import DocumentStore
     from hub.documents.repository import DocumentBook
-    from hub.retention import Keeper
+    from hub.operations.retention import Keeper
     from hub.settings.model import Retention
 
     house.fill(3)

@@ -1,0 +1,295 @@
+"""The desk: what the relay and the worker ask of the hub about deliveries. It implements their two protocols."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+
+from bus.api import receipts_queue
+from bus.ledger import Claimed, StoredEvent, Transaction
+from bus.tables import DELIVERED, FINAL, PARKED
+from bus.worker import Ended, Identifiers
+from hub.acceptance.accept import Acceptance
+from hub.citizens.repository import ask_identifiers, identifiers_of, link_citizen
+from hub.clients.origin import Origin
+from hub.journal.sealing import look_again
+from hub.requests import repository as timelines
+from hub.requests.repository import Requests
+from hub.routing.directory import Member
+from hub.routing.views import Tree, project, tree_of
+from hub.storage.tables import citizen_links, citizens, requests
+from schemas.converters import convert
+from schemas.delivery import Delivery
+from schemas.errors import InvalidMessage
+from schemas.event import Event
+
+_log = structlog.get_logger()
+_CACHE = 4000
+_UNDER_WAY = ("incomplete", "in_progress", "awaiting_payment")
+OBSERVED = "Observation : préparé, rien n'est sorti"
+
+
+class Desk:
+    """Implements `bus.relay.Views` and `bus.worker.Desk` for the connections of a directory."""
+
+    def __init__(self, acceptance: Acceptance, broker_users: Callable[[], Sequence[str]] = tuple) -> None:
+        self._acceptance = acceptance
+        self.broker_users = broker_users
+        self._trees: dict[tuple[str, ...], Tree] = {}
+        self._encoded: OrderedDict[tuple[int, int, tuple[str, ...]], bytes] = OrderedDict()
+
+    def connections(self) -> Sequence[str]:
+        return list(self._acceptance.directory.members)
+
+    def outside(self, connection: str) -> bool:
+        member = self._acceptance.directory.members.get(connection)
+        return member is not None and member.outside
+
+    def silent(self, tx: Transaction) -> tuple[set[str], set[str]]:
+        members = [m for m in self._acceptance.directory.members.values() if m.outside]
+        paused = tx.paused() if members else {}
+        return {m.name for m in members if m.name in paused}, {m.name for m in members if m.mode != "live"}
+
+    def receipts(self) -> Sequence[str]:
+        return [receipts_queue(user) for user in self.broker_users()]
+
+    def origin(self, connection: str) -> Origin:
+        """Under which name and with which rights a connection's own events are accepted."""
+        member = self._member(connection)
+        return Origin(connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",))
+
+    def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
+        member = self._member(connection)
+        if member.outside:
+            keys = {stored.seq: (stored.order_key, stored.request_id)}
+            known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
+            references = self._references(tx, member, keys, known)
+            return with_recipient(self._seen(stored, member), member.system, references.get(stored.seq)).encode()
+        consumed = member.consumes.get(stored.event.type)
+        key = (stored.seq, consumed.version if consumed else 0, consumed.fields if consumed else ())
+        encoded = self._encoded.get(key)
+        if encoded is None:  # the same fields for the next connection: encoded once
+            encoded = self._encoded[key] = self._seen(stored, member).encode()
+            if len(self._encoded) > _CACHE:
+                self._encoded.popitem(last=False)
+        return encoded
+
+    def identifiers(self, tx: Transaction, claimed: Iterable[Claimed]) -> Identifiers:
+        return self.ask_identifiers(tx, [c.order_key for c in claimed])()
+
+    def ask_identifiers(self, tx: Transaction, keys: Iterable[str]) -> Callable[[], Identifiers]:
+        return ask_identifiers(tx, [key[2:] for key in keys if key.startswith("c:")])
+
+    def deliveries(
+        self, tx: Transaction, connection: str, claimed: Sequence[Claimed], views: Mapping[int, Event],
+        identifiers: Identifiers,
+    ) -> dict[int, Delivery]:  # fmt: skip
+        member = self._member(connection)
+        missing = tx.load([c.seq for c in claimed if c.seq not in views])
+        seen = {**views, **{seq: self._seen(stored, member) for seq, stored in missing.items()}}
+        keys = {c.seq: (c.order_key, _request_id(seen[c.seq])) for c in claimed}
+        references = self._references(tx, member, keys, identifiers)
+        live = self._live(tx, member, keys)
+        return {
+            c.seq: Delivery(
+                event=with_recipient(seen[c.seq], member.system, references.get(c.seq)),
+                key=delivery_key(connection, seen[c.seq]),
+                reference=references.get(c.seq),
+                attempt=c.attempt,
+                request_id=keys[c.seq][1],
+                live=c.seq in live,
+            )
+            for c in claimed
+        }
+
+    def check(self, connection: str, events: Sequence[Event]) -> None:
+        origin = self.origin(connection)
+        for event in events:
+            checked = self._acceptance.check(origin, event)
+            if isinstance(checked, InvalidMessage):
+                raise InvalidMessage(
+                    f"le connecteur a rendu un événement invalide : {checked.reason}", pointer=checked.pointer
+                )
+
+    def settle(self, tx: Transaction, connection: str, ended: Sequence[Ended]) -> None:
+        member = self._member(connection)
+        for item in ended:
+            if item.done is not None and item.done.reference:
+                self._keep_reference(tx, member, item)
+        events = [event for item in ended if item.done is not None for event in item.done.events]
+        if events:
+            for verdict in self._acceptance.accept(tx, self.origin(connection), events):
+                if verdict.error is not None:
+                    code, pointer = verdict.error.code, verdict.error.pointer
+                    _log.error("returned event refused", connection=connection, code=code, pointer=pointer)
+        parked = [self._parked(item, connection) for item in ended if item.finished.state == PARKED]
+        if parked:
+            self._acceptance.accept(tx, Origin.hub(member.tenant), parked)
+        over = [item for item in ended if item.delivery.request_id and item.finished.state in FINAL]
+        changes = [item.finished.seq for item in over if item.delivery.event.type.startswith("citizen.")]
+        self._tell(tx, member.tenant, changes)
+
+    def skip(self, tx: Transaction, connection: str, seq: int, cause: str) -> bool:
+        """Give a parked delivery up for an operator, and say so where its end was waited for. False when it is not
+        parked."""
+        if not tx.skip(connection, seq, cause):
+            return False
+        stored = tx.load([seq])[seq]
+        if stored.request_id and stored.event.type.startswith("citizen."):
+            self._tell(tx, stored.tenant, [seq])
+        return True
+
+    def replay(self, tx: Transaction, connection: str, seq: int) -> bool:
+        """Try a parked or refused delivery again for an operator. False when it is neither. Raises InvalidMessage when
+        a mark has since made it confidential to this connection."""
+        stored = tx.load([seq]).get(seq)
+        if stored is not None and not self._may_know(tx, connection, stored):
+            raise InvalidMessage("dossier confidentiel : rien n'est transmis à ce raccordement", code="refused")
+        if not tx.replay(connection, seq):
+            return False
+        look_again(tx, connection, seq)
+        return True
+
+    def _may_know(self, tx: Transaction, connection: str, stored: StoredEvent) -> bool:
+        request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None
+        query = select(citizens.c.confidential).where(citizens.c.id == stored.order_key.removeprefix("c:"))
+        marked = stored.order_key.startswith("c:") and bool(tx.sql.execute(query).scalar())
+        if not marked and not (request is not None and request.confidential):
+            return True
+        procedure, intake = (request.procedure, request.intake) if request is not None else (None, None)
+        return self._acceptance.directory.may_know(connection, procedure, intake)
+
+    def _seen(self, stored: StoredEvent, member: Member) -> Event:
+        consumed = member.consumes.get(stored.event.type)
+        fields = consumed.fields if consumed else ()
+        tree = self._trees.get(fields)
+        if tree is None:
+            tree = self._trees[fields] = tree_of(fields)
+        event = convert(stored.event, consumed.version) if consumed else stored.event
+        # The sender may have a correlation of its own; readers take the name for ours.
+        extensions = {name: value for name, value in event.extensions.items() if name != "correlationid"}
+        if stored.request_id is not None:
+            extensions["correlationid"] = stored.request_id
+        return replace(event, data=project(event.data, tree) if tree else {}, extensions=extensions)
+
+    def _references(
+        self, tx: Transaction, member: Member, keys: Mapping[int, tuple[str, str | None]], identifiers: Identifiers
+    ) -> dict[int, str]:
+        people = {seq: key[2:] for seq, (key, _) in keys.items() if key.startswith("c:")}
+        cases = {seq: request for seq, (key, request) in keys.items() if request and seq not in people}
+        by_case = timelines.references(tx, sorted(set(cases.values()))) if cases else {}
+        found = {
+            seq: native for seq, citizen in people.items()
+            if (native := identifiers.get((member.tenant, member.system, citizen))) is not None
+        }  # fmt: skip
+        for seq, request in cases.items():
+            mine = [native for system, native in by_case.get(request, ()) if system == member.system]
+            if mine:
+                found[seq] = mine[0]
+        return found
+
+    def _live(self, tx: Transaction, member: Member, keys: Mapping[int, tuple[str, str | None]]) -> set[int]:
+        """Which deliveries are really sent: all in `live`, none in `observe`, the named ones in `pilot`."""
+        if member.mode != "pilot":
+            return set(keys) if member.mode == "live" else set()
+        cases = {request for _, request in keys.values() if request}
+        people = {key[2:] for key, _ in keys.values() if key.startswith("c:")}
+        query = select(requests.c.id).where(requests.c.id.in_(cases), requests.c.procedure.in_(member.pilot_procedures))
+        piloted = {row.id for row in tx.sql.execute(query)}
+        links = select(citizen_links).where(citizen_links.c.citizen_id.in_(people))
+        named = set(member.pilot_citizens)
+        piloted |= {r.citizen_id for r in tx.sql.execute(links) if (r.system, r.native_id) in named}
+        return {seq for seq, (key, request) in keys.items() if request in piloted or key[2:] in piloted}
+
+    def _keep_reference(self, tx: Transaction, member: Member, item: Ended) -> None:
+        assert item.done is not None
+        assert item.done.reference is not None
+        delivery, key = item.delivery, item.finished.order_key
+        if key.startswith("c:"):
+            if self._may_link(tx, member, key[2:]):
+                link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:])
+        elif delivery.request_id is not None:
+            book = Requests(tx)
+            book.prefetch(member.tenant, [(member.system, item.done.reference)], [delivery.request_id])
+            request = book.find(member.tenant, {"id": delivery.request_id})
+            if request is not None:
+                try:
+                    book.link(request, [{"system": member.system, "id": item.done.reference}])
+                except InvalidMessage as error:  # it stays with the request that had it first
+                    _log.warning("reference not kept", connection=member.name, code=error.code)
+                book.save()
+
+    def _may_link(self, tx: Transaction, member: Member, citizen_id: str) -> bool:
+        """Whether the systems that know this person are of sectors that may know them together with this one."""
+        directory = self._acceptance.directory
+        if not directory.separates(member.tenant):
+            return True
+        systems = {system for _, system, _ in identifiers_of(tx, [citizen_id])} | {member.system}
+        return not directory.links_sectors(member.tenant, {"references": [{"system": name} for name in systems]})
+
+    def _tell(self, tx: Transaction, tenant: str, seqs: Sequence[int]) -> None:
+        """Of changes that a request declared: once every connection has answered, say so to the portal that holds it.
+
+        A step, never a decision: `transferred`, with how many took it; again when a replay changes that."""
+        if not seqs:
+            return
+        tx.hold_door()  # two connections may end at the same moment: one looks after the other
+        by_seq: dict[int, list[Any]] = {}
+        for row in tx.deliveries_of(seqs):
+            by_seq.setdefault(row.seq, []).append(row)
+        over = {seq: rows for seq, rows in by_seq.items() if all(row.state in FINAL for row in rows)}
+        told = [self._told(tx, stored, over[seq]) for seq, stored in tx.load(list(over)).items()]
+        if told:
+            self._acceptance.accept(tx, Origin.hub(tenant), told)
+
+    def _told(self, tx: Transaction, stored: StoredEvent, rows: Sequence[Any]) -> Event:
+        meant = [row for row in rows if not self._observed(row)]
+        taken = [self._acceptance.directory.label(row.connection) for row in meant if row.state == DELIVERED]
+        label = f"Transmise à {len(taken)} service(s) sur {len(meant)} : {', '.join(taken) or 'aucun'}"
+        request = timelines.read(tx, stored.tenant, stored.request_id or "")
+        status = request.status if request is not None and request.status in _UNDER_WAY else "transferred"
+        if not taken and status == "transferred":
+            status = "received"
+        data = {"request": {"id": stored.request_id}, "status": status,
+                "native": {"code": f"{len(taken)}/{len(meant)}", "label": label[:200]}}  # fmt: skip
+        event_id = f"told-{stored.seq}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
+        return Event(type="request.status-changed", source=f"/{stored.tenant}/hub", data=data, id=event_id)
+
+    def _observed(self, row: Any) -> bool:
+        member = self._acceptance.directory.members.get(row.connection)
+        return row.answer == OBSERVED or (member is not None and member.mode == "observe")
+
+    def _parked(self, item: Ended, connection: str) -> Event:
+        data = {"connection": connection, "sequence": item.finished.seq, "type": item.delivery.event.type,
+                "cause": (item.finished.cause or "")[:1000]}  # fmt: skip
+        if item.delivery.request_id is not None:
+            data["request"] = {"id": item.delivery.request_id}
+        tenant = self._member(connection).tenant
+        return Event(type="delivery.parked", source=f"/{tenant}/hub", data=data, subject=connection)
+
+    def _member(self, connection: str) -> Member:
+        return self._acceptance.directory.members[connection]
+
+
+def delivery_key(connection: str, event: Event) -> str:
+    """The idempotency key of a delivery: from what names the event for ever, so that it outlives even a database that
+    was restored and numbers its events again."""
+    return hashlib.sha256(f"{connection}\0{event.source}\0{event.id}".encode()).hexdigest()[:32]
+
+
+def with_recipient(event: Event, system: str, reference: str | None) -> Event:
+    """The event as a connection reads it: with the identifier that its own system gives to the matter."""
+    if reference is None:
+        return event
+    return event.with_data({**event.data, "recipient": {"system": system, "reference": reference}})
+
+
+def _request_id(event: Event) -> str | None:
+    value = event.extensions.get("correlationid")
+    return str(value) if value is not None else None

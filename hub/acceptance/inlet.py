@@ -1,0 +1,195 @@
+"""The AMQP inlet: packages publish to `unefois.in`; each gets a receipt in its own queue, after our commit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+
+from bus.api import INLET, Bus, Incoming, Outcome, Outgoing, Queue, QueueKind, receipts_queue
+from bus.ledger import Ledger
+from hub.acceptance.accept import Acceptance, Submitted, Verdict
+from hub.clients.origin import Origin
+from hub.documents import access
+from schemas.errors import BusUnavailable, HubError, InvalidMessage
+from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, decode_json
+
+_log = structlog.get_logger()
+_COMMIT = 1000  # events in one commit: a prefetched burst of batches may hold many more
+_OWED = 5000  # receipts that are kept for queues that do not take them
+_KEEP_EVERY = 5.0  # seconds after which the inlet is declared, and what is owed sent, again
+STRANGERS = "inlet-strangers"  # the counter of messages that were dropped because nobody knows who sent them
+
+
+class Inlet:
+    """Reads the inlet. `origin_of` gives the rights of a broker user, None when the hub does not know it: the name is
+    the one that the broker verified, never one that a message claims. Messages of strangers are dropped and counted."""
+
+    def __init__(
+        self, ledger: Ledger, bus: Bus, acceptance: Acceptance, origin_of: Callable[[str], Origin | None], *,
+        keep_every: float = _KEEP_EVERY,
+    ) -> None:  # fmt: skip
+        self._ledger = ledger
+        self._bus = bus
+        self._acceptance = acceptance
+        self._origin_of = origin_of
+        self._keep_every = keep_every
+        self._trouble: dict[str, str] = {}
+        self._gate = threading.Lock()  # held while receipts are sent, so that those of one queue keep their order
+        self._declared: set[str] = set()
+        self._owed: list[Outgoing] = []
+        self._full: set[str] = set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until `stop` is set. A queue that somebody deletes is there again within seconds."""
+        while not (stop.is_set() or self._declare(INLET, "inlet")):
+            stop.wait(1.0)
+        if stop.is_set():
+            return
+        over = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(over,), name="inlet keeper", daemon=True)
+        keeper.start()
+        try:
+            self._bus.consume(INLET, self.handle, stop=stop)
+        finally:
+            over.set()
+            keeper.join(5)
+
+    def handle(self, messages: Sequence[Incoming]) -> None:
+        """Accept a batch, then send the receipts. If it raises, all of the batch come back; the door knows them."""
+        origins = {user: self._origin_of(user) for user in {m.user for m in messages if m.user is not None}}
+        known = {user: origin for user, origin in origins.items() if origin is not None}
+        items = [(m.user, item) for m in messages if m.user is not None and m.user in known for item in _events(m)]
+        strangers = sum(message.user not in known for message in messages)
+        if strangers:
+            _log.error("messages from unknown senders dropped", count=strangers)
+        for start in range(0, len(items), _COMMIT):
+            self._accept_whole(items[start : start + _COMMIT], known)
+        if strangers:
+            with self._ledger.transaction() as tx:
+                tx.count_up(STRANGERS, strangers)
+
+    def _accept_whole(self, items: Sequence[tuple[str, Submitted]], origins: Mapping[str, Origin]) -> None:
+        try:
+            self._accept(items, origins)
+        except HubError:
+            raise
+        except Exception as error:  # our own mistake over one event must not shut the door for all
+            _log.error("inlet stumbles", error=type(error).__name__, count=len(items))
+            if len(items) > 1:
+                for item in items:
+                    self._accept_whole([item], origins)
+            else:
+                user, submitted = items[0]
+                refused = Verdict("refused", error=InvalidMessage("the hub made a mistake", code="internal_error"))
+                self._send([_receipt(user, submitted, refused)])
+
+    def _accept(self, items: Sequence[tuple[str, Submitted]], origins: Mapping[str, Origin]) -> None:
+        by_user: dict[str, list[Submitted]] = {}
+        for user, item in items:
+            by_user.setdefault(user, []).append(item)
+        receipts: list[Outgoing] = []
+        with self._ledger.transaction() as tx:
+            for user, mine in by_user.items():
+                checked = [self._acceptance.check(origins[user], item, read=True) for item in mine]
+                if any(isinstance(item, Event) and access.named(item) for item in checked):
+                    checked = access.check(tx, origins[user], checked)
+                verdicts = self._acceptance.admit(tx, origins[user], checked)
+                receipts += [_receipt(user, item, verdict) for item, verdict in zip(mine, verdicts, strict=True)]
+        self._send(receipts)
+
+    # --- receipts -----------------------------------------------------------------------------------------------
+
+    def _send(self, receipts: Sequence[Outgoing]) -> None:
+        """Send what is owed and these. Raises BusUnavailable when the broker is away: then their events come back."""
+        with self._gate:
+            new = {item.queue for item in receipts} - self._declared
+            if new:
+                self._bus.declare([Queue(name, "receipts") for name in sorted(new)])
+                self._declared |= new
+            owed = [item for item in self._owed if item.queue in self._declared]
+            apart = [item for item in self._owed if item.queue not in self._declared]
+            outcomes = self._bus.publish([*owed, *receipts])
+            left = [item for item, outcome in zip(owed, outcomes, strict=False) if not outcome.taken]
+            if not all(map(_answered, outcomes)):
+                self._declared.clear()
+            fresh = outcomes[len(owed) :]
+            if not all(map(_answered, fresh)):
+                self._owe([*apart, *left])
+                raise BusUnavailable("a receipt was not taken")
+            # A package that does not read its receipts must not stop the others: it gets them when there is room again.
+            left += [item for item, outcome in zip(receipts, fresh, strict=True) if not outcome.taken]
+            self._owe([*apart, *left])
+
+    def _owe(self, items: Sequence[Outgoing]) -> None:
+        full = {item.queue for item in items}
+        if full - self._full:
+            _log.error("receipts not taken", queues=sorted(full), count=len(items))
+        if len(items) > _OWED:
+            _log.error("receipts dropped", count=len(items) - _OWED)
+        self._full, self._owed = full, list(items[-_OWED:])
+
+    def _keep(self, over: threading.Event) -> None:
+        """Beside the reading: make again what somebody deleted, and send what is owed although nobody speaks."""
+        while not over.wait(self._keep_every):
+            self._declare(INLET, "inlet")
+            with self._gate:
+                missing = {item.queue for item in self._owed} - self._declared
+            for name in missing:
+                if self._declare(name, "receipts"):
+                    with self._gate:
+                        self._declared.add(name)
+            if self._owed:
+                self._send([])
+
+    def _declare(self, queue: str, kind: QueueKind) -> bool:
+        """Whether the queue is there now. A trouble is told once for as long as it lasts."""
+        try:
+            self._bus.declare([Queue(queue, kind)])
+        except HubError as error:
+            if self._trouble.get(queue) != error.reason:
+                tell = _log.warning if isinstance(error, BusUnavailable) else _log.error  # the second wants a person
+                tell("queue cannot be declared", queue=queue, cause=error.reason)
+            self._trouble[queue] = error.reason
+            return False
+        self._trouble.pop(queue, None)
+        return True
+
+
+def _answered(outcome: Outcome) -> bool:
+    return outcome.taken or outcome.refused
+
+
+def _events(message: Incoming) -> list[Submitted]:
+    media = message.content_type.split(";")[0].strip().lower()
+    try:
+        if media not in (STRUCTURED, BATCH):
+            raise InvalidMessage(f"content-type must be {STRUCTURED} or {BATCH}", code="unsupported_media_type")
+        body = decode_json(message.body)
+        items = body if media == BATCH else [body]
+        if not isinstance(items, list) or len(items) > MAX_BATCH:
+            raise InvalidMessage(f"a batch is a list of at most {MAX_BATCH} events", code="too_large")
+    except InvalidMessage as error:
+        return [error]
+    return [_read(item) for item in items]
+
+
+def _read(item: object) -> Submitted:
+    try:
+        return Event.from_dict(item)
+    except InvalidMessage as error:
+        return error
+
+
+def _receipt(user: str, item: Submitted, verdict: Verdict) -> Outgoing:
+    body: dict[str, Any] = {"verdict": verdict.outcome}
+    if isinstance(item, Event):
+        body |= {"id": item.id, "source": item.source}
+    if verdict.request_id is not None:
+        body["request"] = verdict.request_id
+    if verdict.error is not None:
+        body |= {"code": verdict.error.code, "pointer": verdict.error.pointer, "detail": verdict.error.reason}
+    return Outgoing(receipts_queue(user), orjson.dumps(body))

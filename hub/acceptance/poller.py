@@ -1,0 +1,141 @@
+"""Polling: what a connector reads is accepted in one commit with its cursor, and acknowledged after that commit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from bus.ledger import LeaseLost, Ledger
+from hub.acceptance.accept import Acceptance
+from hub.clients.origin import Origin
+from schemas.delivery import Polled
+from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, TryLater
+
+_log = structlog.get_logger()
+_LONGEST = 300.0
+
+
+class Pollable(Protocol):
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]: ...
+
+
+class Poller:
+    """Polls one connection every `every` seconds; one poller is active at a time, by a lease.
+
+    With `observe` it reads and checks, and neither accepts nor acknowledges."""
+
+    def __init__(
+        self, connection: str, ledger: Ledger, acceptance: Acceptance, origin: Callable[[], Origin], source: Pollable,
+        *, owner: str, every: float, observe: bool = False, lease: float = 60.0,
+    ) -> None:  # fmt: skip
+        self.connection = connection
+        self.active = False
+        self.refused = 0
+        self._not_taken = 0
+        self.trouble = ""
+        self._ledger, self._acceptance, self._origin, self._source = ledger, acceptance, origin, source
+        self._owner, self._every, self._observe, self._lease = owner, every, observe, lease
+        self._name = f"poll:{connection}"
+        self._again = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        pause = self._every
+        try:
+            while not stop.is_set():
+                started = time.monotonic()
+                pause = self._round(stop, pause)
+                self._again.wait(max(0.0, pause - (time.monotonic() - started)))
+                self._again.clear()
+        finally:
+            self._give_back()
+
+    def hurry(self) -> None:
+        """Poll now; also wakes a poller that must stop."""
+        self._again.set()
+
+    def _round(self, stop: threading.Event, pause: float) -> float:
+        try:
+            self.once(stop)
+            self.trouble = f"{self._not_taken} événement(s) refusé(s) à l'entrée" if self._not_taken else ""
+        except AccessDenied as error:
+            self._pause(error.reason)
+            _log.error("connection paused", connection=self.connection, cause=error.code)
+        except TryLater as error:
+            self.trouble = error.reason
+            _log.warning("poll put off", connection=self.connection, cause=error.reason)
+            return min(max(pause * 2, error.after or 0.0), max(_LONGEST, self._every))
+        except HubError as error:
+            self.trouble = error.reason
+            _log.warning("poll failed", connection=self.connection, cause=error.reason)
+            return min(pause * 2, max(_LONGEST, self._every))
+        except LeaseLost:
+            return min(pause * 2, max(_LONGEST, self._every))
+        except Exception as error:  # a package's oddity must not end the polling of its connection
+            self.trouble = f"erreur du connecteur ({type(error).__name__})"
+            _log.error("poll failed", connection=self.connection, error=type(error).__name__)
+            return min(pause * 2, max(_LONGEST, self._every))
+        return self._every
+
+    def once(self, stop: threading.Event | None = None) -> int:
+        """One pass; how many events were accepted. 0 also when another poller is active or the connection is paused."""
+        with self._ledger.transaction() as tx:
+            token = tx.take_lease(self._name, self._owner, self._lease)
+            paused = self.connection in tx.paused()
+            cursor = tx.cursor(self.connection)
+        self.active = token is not None
+        if token is None or paused:
+            return 0
+        accepted, blocked, self._not_taken = 0, False, 0
+        for polled in self._source.poll(cursor):
+            if stop is not None and stop.is_set():
+                break
+            taken, refused = self._take(polled, token, move=not blocked)
+            accepted += taken
+            blocked = blocked or refused > 0
+        return accepted
+
+    def _take(self, polled: Polled, token: int, *, move: bool) -> tuple[int, int]:
+        checked = [self._acceptance.check(self._origin(), event) for event in polled.events]
+        if self._observe:
+            self._tell([error for error in checked if isinstance(error, InvalidMessage)])
+            return 0, 0
+        with self._ledger.transaction() as tx:
+            tx.fence(self._name, token, self._lease)
+            if self.connection in tx.paused():
+                raise TryLater("the connection was paused meanwhile")
+            verdicts = self._acceptance.admit(tx, self._origin(), checked)
+            refused = [v for v in verdicts if not v.ok]
+            if polled.cursor is not None and move and not refused:
+                tx.move_cursor(self.connection, polled.cursor)
+        self._tell([verdict.error for verdict in refused if verdict.error is not None])
+        if polled.acknowledge is not None and not refused:
+            # What was refused stays in the package, and is seen again: it must not vanish unread.
+            polled.acknowledge()
+        return sum(v.outcome == "accepted" for v in verdicts), len(refused)
+
+    def _tell(self, faults: Sequence[InvalidMessage]) -> None:
+        self.refused += len(faults)
+        self._not_taken += len(faults)
+        for fault in faults:
+            _log.error("polled event refused", connection=self.connection, code=fault.code, pointer=fault.pointer)
+
+    def _pause(self, cause: str) -> None:
+        self.trouble = cause
+        try:
+            with self._ledger.transaction() as tx:
+                tx.pause(self.connection, cause)
+        except BusUnavailable:
+            pass  # the next poll is denied again
+
+    def _give_back(self) -> None:
+        try:
+            with self._ledger.transaction() as tx:
+                token = tx.take_lease(self._name, self._owner, 0.0)
+                if token is not None:
+                    tx.give_back(self._name, token)
+        except BusUnavailable:
+            pass  # it expires by itself

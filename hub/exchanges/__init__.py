@@ -1,0 +1,1 @@
+"""Evidence obtained from its source once: grants, sources, previews, stored values, corrections."""

@@ -1,0 +1,1 @@
+"""Upkeep: questions for an operator, imports, retention, metrics, logs."""

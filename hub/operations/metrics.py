@@ -1,0 +1,155 @@
+"""Figures for Prometheus. Labels hold names of connections and types, never anything about a person."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from bus.ledger import Ledger
+from hub.acceptance.inlet import STRANGERS
+from hub.exchanges import corrections
+from hub.journal.sealing import debt
+from hub.operations import reviews
+
+
+class Metrics:
+    """Counters of this process. `render` adds what the ledger says at that moment."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._events = Counter(
+            "unefois_events", "Events by verdict at the door.", ["tenant", "type", "outcome"], registry=self._registry
+        )
+        self._ended = Counter(
+            "unefois_deliveries_ended", "Deliveries that workers ended.", ["connection", "state"],
+            registry=self._registry,
+        )  # fmt: skip
+        self._questions = Counter(
+            "unefois_questions", "Live questions to sources of evidence.", ["connection", "evidence", "outcome"],
+            registry=self._registry,
+        )  # fmt: skip
+        self._question_seconds = Histogram(
+            "unefois_question_seconds", "How long a live question took.", ["connection"], registry=self._registry,
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+        )  # fmt: skip
+
+    def accepted(self, tenant: str, event_type: str, outcome: str, number: int = 1) -> None:
+        self._events.labels(tenant, event_type, outcome).inc(number)
+
+    def ended(self, connection: str, state: str, number: int = 1) -> None:
+        self._ended.labels(connection, state).inc(number)
+
+    def asked(self, connection: str, evidence: str, outcome: str, seconds: float) -> None:
+        """One question to one source."""
+        self._questions.labels(connection, evidence, outcome).inc()
+        self._question_seconds.labels(connection).observe(seconds)
+
+    def total(self, tenant: str, event_type: str, outcome: str) -> float:
+        """How many events of a type had a verdict in this process."""
+        labels = {"tenant": tenant, "type": event_type, "outcome": outcome}
+        return self._registry.get_sample_value("unefois_events_total", labels) or 0.0
+
+    def render(self, ledger: Ledger, status: Mapping[str, Any]) -> bytes:
+        """The text format of Prometheus."""
+        shown = CollectorRegistry()  # of this call alone: several may ask at once
+        shown.register(_Snapshot(ledger, status))
+        return generate_latest(self._registry) + generate_latest(shown)
+
+
+class _Snapshot(Collector):
+    def __init__(self, ledger: Ledger, status: Mapping[str, Any]) -> None:
+        self._ledger = ledger
+        self._status = status
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        with self._ledger.reading() as tx:
+            counts, paused, oldest = tx.standing(), tx.paused(), tx.oldest_open()
+            strangers, untold = tx.counter(STRANGERS), corrections.standing(tx)
+            asked = reviews.standing(tx)
+            unsealed, waiting = debt(tx)
+        deliveries = GaugeMetricFamily(
+            "unefois_deliveries", "Deliveries without an end, or refused.", labels=["connection", "state"]
+        )
+        for connection, states in counts.items():
+            for state, number in states.items():
+                deliveries.add_metric([connection, state], number)
+        yield deliveries
+        now = self._ledger.now()
+        ages = {connection: max(0.0, now - at) for connection, at in oldest.items()}
+        yield _by_connection("unefois_connection_paused", "1 where a connection is paused.", dict.fromkeys(paused, 1))
+        yield _by_connection("unefois_oldest_open_seconds", "Age of the oldest event without an end.", ages)
+        dropped = GaugeMetricFamily("unefois_inlet_strangers", "Messages at the inlet from nobody we know.")
+        dropped.add_metric([], strangers)
+        yield dropped
+        corrected = GaugeMetricFamily(
+            "unefois_corrections_open", "Corrections that the clients of a tenant were not told of.", labels=["tenant"]
+        )
+        for tenant, number in untold.items():
+            corrected.add_metric([tenant], number)
+        yield corrected
+        open_reviews = GaugeMetricFamily(
+            "unefois_reviews_open", "Questions that wait for an operator.", labels=["tenant", "kind"]
+        )
+        for (tenant, kind), number in asked.items():
+            open_reviews.add_metric([tenant, kind], number)
+        yield open_reviews
+        for name, told, value in (
+            ("unefois_journal_unsealed", "Lines of the journal that wait for their seal.", unsealed),
+            ("unefois_journal_unsealed_seconds", "Age of the oldest of them.", waiting),
+        ):
+            family = GaugeMetricFamily(name, told)
+            family.add_metric([], value)
+            yield family
+        yield from self._of_this_process()
+
+    def _of_this_process(self) -> Iterator[GaugeMetricFamily]:
+        status = self._status
+        active = {name: int(held) for name, held in status.get("workers", {}).items()}
+        yield _by_connection("unefois_worker_active", "1 where this process holds the lease.", active)
+        for name, text, key in (
+            ("unefois_poll_trouble", "1 where the last poll failed.", "poll_troubles"),
+            ("unefois_breaker_open", "1 where a package is away and only probed.", "breakers"),
+            ("unefois_queue_stuck", "1 where a queue does not take messages.", "stuck_queues"),
+        ):
+            yield _by_connection(name, text, dict.fromkeys(status.get(key, ()), 1))
+        relay = GaugeMetricFamily("unefois_relay_active", "1 in the process whose relay is active.")
+        relay.add_metric([], int(status.get("relay", False)))
+        yield relay
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+
+def _by_connection(name: str, text: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=["connection"])
+    for connection, value in values.items():
+        family.add_metric([connection], value)
+    return family
+
+
+def serve(render: Callable[[], bytes], host: str, port: int) -> ThreadingHTTPServer:
+    """Answer `GET /metrics` for a process that has no gateway, in a thread of its own, until the process ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            body = render() if self.path == "/metrics" else b""
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Type", CONTENT_TYPE_LATEST)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Scrapes are not worth a line."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server

@@ -1,0 +1,324 @@
+"""Retention: what the hub forgets, and when. Run by the process whose relay is active.
+
+Nothing is forgotten that somebody still has to get: an event stays until each of its deliveries has an end, a request
+until its events do, a document until the events that name it do. Every step is a small transaction.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, select, true, tuple_
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from bus.ledger import Ledger, StoredEvent, Transaction
+from bus.tables import OPEN, deliveries, events
+from hub.citizens.repository import ECHO_DAYS
+from hub.clients.idempotency import KEPT_SECONDS
+from hub.documents.files import DocumentStore
+from hub.exchanges.corrections import settle
+from hub.journal.entries import iso
+from hub.journal.sealing import EXPIRED
+from hub.settings.model import Retention
+from hub.storage.tables import (  # fmt: skip
+    citizen_blocks,
+    citizen_identities,
+    citizen_links,
+    citizen_merges,
+    citizen_reviews,
+    citizen_values,
+    citizens,
+    document_holders,
+    document_uses,
+    documents,
+    evidence_corrections,
+    evidence_held,
+    evidence_recipients,
+    exchange_previews,
+    idempotent_answers,
+    journal,
+    journal_segments,
+    person_keys,
+    request_links,
+    request_people,
+    request_steps,
+    requests,
+    used_assertions,
+)
+from schemas.errors import HubError
+
+_T = TypeVar("_T")
+_log = structlog.get_logger()
+_DAY = 86_400.0
+_BATCH = 500
+_PART = 10_000  # rows that one statement looks at
+_NOTED = "documents-noted"  # the counter of the last event whose documents were noted
+
+
+class Keeper:
+    """`note` writes down which events name which document; `tidy` forgets what is past its time."""
+
+    def __init__(self, ledger: Ledger, store: DocumentStore, settings: Retention) -> None:
+        self._ledger, self._store, self._settings = ledger, store, settings
+
+    def run(
+        self, stop: threading.Event, active: Callable[[], bool], *, note_every: float = 60.0, tidy_every: float = 3600.0
+    ) -> None:
+        """Until `stop` is set, and only while `active`. An outage puts it off; it does not end it."""
+        due = 0.0
+        while not stop.wait(note_every):
+            if not active():
+                continue
+            try:
+                self.note()
+                if time.monotonic() >= due:
+                    self.tidy(stop)
+                    due = time.monotonic() + tidy_every
+            except HubError as error:
+                _log.warning("retention put off", error=type(error).__name__)
+
+    def note(self) -> int:
+        """Look through what was accepted since the last time; how many events that was. Keep who was told of
+        corrections: the deliveries that say so do not stay."""
+        with self._ledger.transaction() as tx:
+            settle(tx)
+        seen = 0
+        while count := self._note_some():
+            seen += count
+        return seen
+
+    def tidy(self, stop: threading.Event | None = None) -> dict[str, int]:
+        """Forget all that is past its time; what, and how many. Also ends when `stop` is set."""
+        self.note()
+        forgotten: Counter[str] = Counter()
+        for name, steps in (
+            ("requests", self._requests()), ("events", self._events()), ("documents", self._documents()),
+            ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
+            ("journal", self._journal()),
+            ("evidence", self._evidence()),
+        ):  # fmt: skip
+            while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
+                forgotten[name] += count
+        gone = {name: count for name, count in forgotten.items() if count}
+        if gone:
+            _log.info("forgotten", **gone)
+        return gone
+
+    # --- documents ----------------------------------------------------------------------------------------------
+
+    def _note_some(self) -> int:
+        with self._ledger.transaction() as tx:
+            last = tx.counter(_NOTED)
+            query = select(events.c.seq).where(events.c.seq > last).order_by(events.c.seq).limit(_BATCH)
+            stored = tx.load([row.seq for row in tx.sql.execute(query)])
+            if not stored:
+                return 0
+            rows = [use for item in stored.values() for use in _uses(item)]
+            if rows:
+                tx.sql.execute(_dialect(tx)(document_uses).on_conflict_do_nothing(), rows)
+            tx.count_up(_NOTED, max(stored) - last)
+            return len(stored)
+
+    def _documents(self) -> Iterator[int]:
+        """A document goes a set time after the last delivery that names it has ended."""
+        before = self._ledger.now() - self._settings.documents_days * _DAY
+        old = documents.c.stored_at < before
+        needed = exists().where(
+            document_uses.c.tenant == documents.c.tenant, document_uses.c.document_id == documents.c.id,
+            deliveries.c.seq == document_uses.c.seq, or_(deliveries.c.state.in_(OPEN), deliveries.c.at >= before),
+        )  # fmt: skip
+        for part in self._parts([documents.c.stored_at], old):
+            self.note()  # what was accepted a moment ago may name one
+            with self._ledger.reading() as tx:
+                over = tx.sql.execute(select(documents.c.tenant, documents.c.id).where(part, old, ~needed)).all()
+            for tenant, document_id in over:
+                yield self._store.release(tenant, [document_id], stored_before=datetime.fromtimestamp(before, UTC))
+        kept = exists().where(
+            documents.c.tenant == document_holders.c.tenant, documents.c.id == document_holders.c.document_id
+        )
+        for _ in self._delete(document_holders, ~kept):
+            yield 0
+
+    # --- events, requests, people -------------------------------------------------------------------------------
+
+    def _events(self) -> Iterator[int]:
+        """The events of a request that is kept are its history, and are kept with it."""
+        before = self._ledger.now() - self._settings.events_days * _DAY
+        while count := self._prune(before):
+            yield count
+        gone = ~exists().where(events.c.seq == document_uses.c.seq)
+        for _ in self._delete(document_uses, gone, [document_uses.c.seq]):
+            yield 0
+
+    def _prune(self, before: float) -> int:
+        with self._ledger.transaction() as tx:
+            return tx.prune(events_before=before, of_requests=select(requests.c.id), limit=_BATCH)
+
+    def _requests(self) -> Iterator[int]:
+        now = self._ledger.now()
+        closed, idle = now - self._settings.requests_days * _DAY, now - self._settings.idle_requests_days * _DAY
+        stirred = exists().where(request_steps.c.request_id == requests.c.id, request_steps.c.at > idle)
+        unfinished = exists().where(
+            events.c.request_id == requests.c.id, events.c.seq == deliveries.c.seq, deliveries.c.state.in_(OPEN)
+        )
+        over = or_(
+            and_(requests.c.final == 1, requests.c.status_at < closed), and_(requests.c.received_at < idle, ~stirred)
+        )
+        everywhere = (
+            request_steps.c.request_id,
+            request_links.c.request_id,
+            request_people.c.request_id,
+            requests.c.id,
+        )
+        for ids in self._found(requests.c.id, and_(over, ~unfinished)):
+            yield from self._forget(ids, and_(over, ~unfinished), everywhere)
+
+    def _citizens(self) -> Iterator[int]:
+        """A person nobody spoke of for long is forgotten; one marked confidential stays: the mark protects."""
+        before = self._ledger.now() - self._settings.links_days * _DAY
+        asking = exists().where(request_people.c.citizen_id == citizens.c.id)
+        received = exists().where(evidence_recipients.c.citizen_id == citizens.c.id)  # a correction must find them
+        whole = citizens.c.merged_into.is_(None)
+        unused = and_(citizens.c.seen_at < before, citizens.c.confidential == 0, ~asking, ~received, whole)
+        ids: set[str] = set()
+        for some in self._found(citizens.c.id, unused):
+            ids.update(some)
+            yield 0
+        for keys in self._found(events.c.seq, events.c.order_key.startswith("c:"), events.c.order_key) if ids else ():
+            ids.difference_update(key[2:] for key in keys)  # an event of long ago that is kept
+            yield 0
+        everywhere = (
+            citizen_values.c.citizen_id, citizen_links.c.citizen_id, citizen_identities.c.citizen_id,
+            citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id, citizen_reviews.c.other_id,
+            citizen_merges.c.gone_id, citizens.c.id,
+        )  # fmt: skip
+        yield from self._forget(sorted(ids), unused, everywhere)  # who was spoken of since then was seen since then
+        kept = citizens.alias()
+        gone = ~exists().where(kept.c.id == citizens.c.merged_into)
+        alone = and_(citizens.c.merged_into.is_not(None), gone, ~received)
+        for members in self._found(citizens.c.id, alone):
+            yield from self._forget(members, alone, everywhere)
+
+    def _values(self) -> Iterator[int]:
+        """What was delivered to whom is remembered for as long as it could come back as an echo."""
+        before = self._ledger.now() - ECHO_DAYS * _DAY
+        return self._delete(citizen_values, and_(citizen_values.c.digest != "", citizen_values.c.at < before))
+
+    def _evidence(self) -> Iterator[int]:
+        """Each row says until when it is kept: a value as the grant allows, recipients and corrections for as long as
+        the client may keep what it obtained."""
+        now = self._ledger.now()
+        for table in (evidence_held, exchange_previews, evidence_recipients, evidence_corrections):
+            yield from self._delete(table, table.c.until < now)
+
+    def _answers(self) -> Iterator[int]:
+        now = self._ledger.now()
+        yield from self._delete(used_assertions, used_assertions.c.expires < now - 60)
+        yield from self._delete(idempotent_answers, idempotent_answers.c.at <= now - KEPT_SECONDS)
+
+    def _journal(self) -> Iterator[int]:
+        """The lines of a segment go together, and its seal stays. With the last line about somebody who is forgotten
+        goes their key."""
+        before = iso(self._ledger.now() - self._settings.journal_days * _DAY)
+        while True:
+            with self._ledger.transaction() as tx:
+                number = journal_segments.c.number == tx.counter(EXPIRED) + 1
+                segment = tx.sql.execute(select(journal_segments).where(number)).first()
+                if segment is None or segment.sealed_at >= before:
+                    return
+                within = journal.c.position.between(segment.first, segment.last)
+                people = set(tx.sql.execute(select(journal.c.citizen_id).where(within)).scalars()) - {None}
+                count = int(tx.sql.execute(delete(journal).where(within)).rowcount)
+                named = exists().where(journal.c.citizen_id == person_keys.c.citizen_id)
+                known = exists().where(citizens.c.id == person_keys.c.citizen_id)
+                for some in _batches(sorted(people)):
+                    ours = person_keys.c.citizen_id.in_(some)
+                    tx.sql.execute(delete(person_keys).where(ours, ~named, ~known))
+                tx.count_up(EXPIRED)
+            yield count
+
+    # --- by parts: no statement reads a whole table, and none keeps others waiting for long ---------------------
+
+    def _parts(self, key: Sequence[ColumnElement[Any]], *within: ColumnElement[bool]) -> Iterator[ColumnElement[bool]]:
+        """Conditions that divide a table, or what is `within` a part of it, by a key that has an index."""
+        after: list[ColumnElement[bool]] = []
+        while True:
+            ends = select(*key).where(*within, *after).order_by(*key).offset(_PART - 1).limit(1)
+            with self._ledger.reading() as tx:
+                end = tx.sql.execute(ends).first()
+            if end is None:
+                yield and_(true(), *after)
+                return
+            yield and_(*after, tuple_(*key) <= tuple(end))
+            after = [tuple_(*key) > tuple(end)]
+
+    def _found(
+        self, key: ColumnElement[Any], condition: ColumnElement[bool], what: ColumnElement[str] | None = None
+    ) -> Iterator[list[str]]:
+        """Part by part, the keys of the rows that meet a condition, or `what` else of them."""
+        for part in self._parts([key]):
+            with self._ledger.reading() as tx:
+                found = list(tx.sql.execute(select(key if what is None else what).where(part, condition)).scalars())
+            yield found
+
+    def _delete(
+        self, table: Table, condition: ColumnElement[bool], key: Sequence[Column[Any]] | None = None
+    ) -> Iterator[int]:
+        """Delete the rows that meet a condition, by parts of the primary key or another; how many. Looking for them
+        writes nothing and often needs the index alone, so that comes first."""
+        key = key or list(table.primary_key)
+        for part in self._parts(key):
+            with self._ledger.reading() as tx:
+                found = [tuple(row) for row in tx.sql.execute(select(*key).where(part, condition).order_by(*key))]
+            for some in _batches(found):
+                between = and_(tuple_(*key) >= some[0], tuple_(*key) <= some[-1])
+                with self._ledger.transaction() as tx:
+                    count = int(tx.sql.execute(delete(table).where(between, condition)).rowcount)
+                yield count
+            yield 0
+
+    def _forget(
+        self, ids: Sequence[str], condition: ColumnElement[bool], everywhere: Sequence[Column[str]]
+    ) -> Iterator[int]:
+        """Delete, from their own table, which comes last, and the others, those that still meet the condition."""
+        own = everywhere[-1]
+        for some in _batches(ids):
+            with self._ledger.transaction() as tx:
+                tx.hold_door()  # nobody adds to what is about to go
+                query = select(own).where(own.in_(some), condition)
+                gone = list(tx.sql.execute(query).scalars())
+                for column in everywhere if gone else ():
+                    tx.sql.execute(delete(column.table).where(column.in_(gone)))
+            yield len(gone)
+
+
+def _uses(stored: StoredEvent) -> Iterator[dict[str, Any]]:
+    for document_id in sorted(set(_named(stored.event.data))):
+        yield {"tenant": stored.tenant, "document_id": document_id, "seq": stored.seq}
+
+
+def _named(value: Any) -> Iterator[str]:
+    """The ids of all document records in event data, wherever they stand."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("id"), str) and "sha256" in value:
+            yield value["id"]
+        for part in value.values():
+            yield from _named(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _named(part)
+
+
+def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (items[at : at + _BATCH] for at in range(0, len(items), _BATCH))
+
+
+def _dialect(tx: Transaction) -> Any:
+    return sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert

@@ -1,0 +1,407 @@
+"""What operators decide about people: are these two one person, and does a value hold against its master's.
+
+Every look at names and every decision is in the journal, with its reason. A merge can be taken back: what moved is kept
+beside it. Order keys that were set do not move, and a mark of confidentiality is never lifted.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, and_, delete, func, or_, select, update
+
+from bus.ledger import Transaction
+from bus.sql import Insert
+from hub.acceptance.accept import Acceptance, withhold
+from hub.citizens.identities import VALUE, People, review_id
+from hub.clients.origin import Origin
+from hub.exchanges.corrections import Change
+from hub.journal.entries import Entry, Journal
+from hub.requests.repository import Requests
+from hub.storage.tables import (  # fmt: skip
+    citizen_links,
+    citizen_merges,
+    citizen_reviews,
+    citizen_values,
+    citizens,
+    request_people,
+    requests,
+)
+from schemas.errors import InvalidMessage
+from schemas.event import Event
+
+_MOST = 50  # references in a record
+_INVOLVE = Insert(request_people, conflict="DO NOTHING")
+_DECIDED = Insert(
+    citizen_reviews,
+    conflict="(id) DO UPDATE SET state = excluded.state, decided_at = excluded.decided_at,"
+    " decided_by = excluded.decided_by",
+)
+Links = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One question, without names. `facts`: the score and its fields, or who said what about which field."""
+
+    id: str
+    tenant: str
+    kind: str
+    state: str
+    field: str | None
+    origin: str
+    opened_at: float
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Two people who are one. `id` is that of the one who is no more; `actor` is `hub` where no operator was asked."""
+
+    id: str
+    tenant: str
+    actor: str
+    at: float
+    score: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Who decides, and why: both go to the journal."""
+
+    actor: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise InvalidMessage("a reason is needed: it goes to the journal", code="reason_missing")
+
+
+class Reviews:
+    """All in the caller's transaction. InvalidMessage says why a decision is not possible."""
+
+    def __init__(self, acceptance: Acceptance, people: People, journal: Journal) -> None:
+        self._acceptance, self._people, self._journal = acceptance, people, journal
+
+    def waiting(self, tx: Transaction, *, tenant: str | None = None, limit: int = 100) -> list[Review]:
+        """The open questions, oldest first."""
+        query = select(citizen_reviews).where(citizen_reviews.c.state == "open")
+        if tenant is not None:
+            query = query.where(citizen_reviews.c.tenant == tenant)
+        query = query.order_by(citizen_reviews.c.opened_at, citizen_reviews.c.id).limit(limit)
+        return [_review(row) for row in tx.sql.execute(query)]
+
+    def merges(self, tx: Transaction, *, tenant: str | None = None, limit: int = 100) -> list[Merge]:
+        """The merges that hold, newest first."""
+        query = select(citizen_merges)
+        if tenant is not None:
+            query = query.where(citizen_merges.c.tenant == tenant)
+        query = query.order_by(citizen_merges.c.at.desc(), citizen_merges.c.gone_id).limit(limit)
+        return [
+            Merge(row.gone_id, row.tenant, row.actor, row.at, orjson.loads(row.moved).get("score"))
+            for row in tx.sql.execute(query)
+        ]
+
+    def look(self, tx: Transaction, review: str, by: Decider) -> dict[str, Any]:
+        """A question with the identities, references or values that it is about."""
+        row = self._row(tx, review)
+        self._note(tx, by, "review.read", "read", row.tenant, row.citizen_id, {"review": row.id, "kind": row.kind})
+        people = [self._shown(tx, row.tenant, one) for one in (row.citizen_id, row.other_id) if one is not None]
+        return {"id": row.id, "kind": row.kind, "facts": orjson.loads(row.facts), "people": people} | (
+            {"said": said["data"]} if (said := self._said(tx, row)) else {}
+        )
+
+    # --- people -------------------------------------------------------------------------------------------------
+
+    def same(self, tx: Transaction, review: str, by: Decider) -> str:
+        """The two of a review are one person. The citizen who stays: whom more systems know, or who was seen first."""
+        row = self._open(tx, review, "person")
+        pair = [self._whole(tx, row.citizen_id), self._whole(tx, row.other_id)]
+        if pair[0] == pair[1]:  # by way of a third
+            self._decide(tx, row.tenant, row.citizen_id, row.other_id, "same", by)
+            return pair[0]
+        kept, gone = sorted(pair, key=lambda one: (-len(self._links(tx, row.tenant, one)), one))
+        return self.merge(tx, row.tenant, kept, gone, by)
+
+    def distinct(self, tx: Transaction, review: str, by: Decider) -> None:
+        """The two of a review are two people. It is not asked again, and nobody merges them by mistake."""
+        row = self._open(tx, review, "person")
+        self._decide(tx, row.tenant, row.citizen_id, row.other_id, "distinct", by)
+        self._note(tx, by, "citizen.distinct", "operator", row.tenant, row.citizen_id, {"review": row.id})
+
+    def merge(self, tx: Transaction, tenant: str, kept: str, gone: str, by: Decider) -> str:
+        """From now on `gone` is `kept`: links, requests, values and pivot. The systems of either are told."""
+        tx.hold_door()
+        self._check_merge(tx, tenant, kept, gone)
+        links = self._move_links(tx, self._links(tx, tenant, gone), tenant, kept)
+        moved = {
+            "links": links,
+            "members": self._move_members(tx, gone, kept),
+            **self._move_requests(tx, gone, kept),
+            "values": self._join_values(tx, gone, kept),
+        }
+        row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": orjson.dumps(moved).decode(),
+               "actor": by.actor, "at": tx.now}  # fmt: skip
+        Insert(citizen_merges).run(tx.sql, [row])
+        self._conceal(tx, tenant, (kept, gone))
+        self._decide(tx, tenant, kept, gone, "same", by)
+        self._note(tx, by, "citizen.merged", "operator", tenant, kept, {"other": gone})
+        self._tell(tx, tenant, "citizen.merged", self._links(tx, tenant, kept), links)
+        return kept
+
+    def unmerge(self, tx: Transaction, gone: str, by: Decider) -> str:
+        """Take a merge back, which says that they are two people. The citizen who is there again.
+
+        What reached the hub about the two while they were one stays with the one who was kept."""
+        tx.hold_door()
+        row = tx.sql.execute(select(citizen_merges).where(citizen_merges.c.gone_id == gone)).first()
+        if row is None:
+            raise InvalidMessage("no such merge", code="not_merged")
+        tenant, kept, moved = row.tenant, self._whole(tx, row.kept_id), orjson.loads(row.moved)
+        held = self._links(tx, tenant, kept)
+        back = [(system, native) for system, native in moved["links"] if (system, native) in held]
+        self._move_links(tx, back, tenant, gone)
+        self._move_members_back(tx, gone, moved.get("members", ()), kept)
+        self._move_requests_back(tx, moved, gone, kept)
+        self._part_values(tx, moved.get("values", ()), kept)
+        tx.sql.execute(delete(citizen_merges).where(citizen_merges.c.gone_id == gone))
+        self._conceal(tx, tenant, (kept, gone))
+        self._decide(tx, tenant, kept, gone, "distinct", by)
+        self._note(tx, by, "citizen.unmerged", "operator", tenant, gone, {"other": kept})
+        self._correct(tx, tenant, kept, row, by)
+        own, other = self._links(tx, tenant, gone), self._links(tx, tenant, kept)
+        self._tell(tx, tenant, "citizen.unmerged", own, other)
+        self._tell(tx, tenant, "citizen.unmerged", other, own)
+        return gone
+
+    # --- values -------------------------------------------------------------------------------------------------
+
+    def take(self, tx: Transaction, review: str, by: Decider) -> None:
+        """A value that was held is good: it goes to all who want it, the master of the field first among them."""
+        row = self._open(tx, review, "value")
+        said, who = self._said(tx, row), self._whole(tx, row.citizen_id)
+        if said is None:
+            raise InvalidMessage("this person was erased", code="erased")
+        person = self._record(tx, row.tenant, who)
+        event = Event(type=said["type"], source=f"/{row.tenant}/hub", id=f"review-{row.id}",
+                      data={"citizen": person, **said["data"]})  # fmt: skip
+        self._close(tx, row, "taken", by)
+        self._accept(tx, row.tenant, event)
+
+    def keep(self, tx: Transaction, review: str, by: Decider) -> None:
+        """What the master said holds. The same value of the same day is not asked about again."""
+        self._close(tx, self._open(tx, review, "value"), "kept", by)
+
+    # --- parts --------------------------------------------------------------------------------------------------
+
+    def _check_merge(self, tx: Transaction, tenant: str, kept: str, gone: str) -> None:
+        rows = tx.sql.execute(
+            select(citizens).where(citizens.c.id.in_([kept, gone]), citizens.c.tenant == tenant)
+        ).all()
+        if len({row.id for row in rows}) < 2 or any(row.merged_into for row in rows):
+            raise InvalidMessage("two people of this tenant are needed", code="not_two_people")
+        ours, theirs = self._people.members(tx, kept), self._people.members(tx, gone)
+        pair = citizen_reviews.c.citizen_id, citizen_reviews.c.other_id
+        either = or_(and_(pair[0].in_(ours), pair[1].in_(theirs)), and_(pair[0].in_(theirs), pair[1].in_(ours)))
+        if tx.sql.execute(select(citizen_reviews.c.id).where(either, citizen_reviews.c.state == "distinct")).first():
+            raise InvalidMessage("an operator said that these are two people", code="declared_distinct")
+        links = [*self._links(tx, tenant, kept), *self._links(tx, tenant, gone)]
+        if self._acceptance.directory.links_sectors(tenant, {"references": _references(links)}):
+            raise InvalidMessage("these sectors are not linked here", code="sectors_not_linked")
+
+    def _correct(self, tx: Transaction, tenant: str, kept: str, merge: Row[Any], by: Decider) -> None:
+        """What clients obtained about the one while they were one may be the other's."""
+        if (corrections := self._acceptance.corrections) is not None:
+            effective = datetime.fromtimestamp(tx.now, UTC).date().isoformat()
+            name = f"unmerge {merge.gone_id} {merge.at}"
+            change = Change(name, by.actor, "corrected", "identity", effective, since=merge.at)
+            told = corrections.about(tx, tenant, [kept], change)
+            corrections.publish(tx, told, partial(self._acceptance.say, tx))
+
+    def _links(self, tx: Transaction, tenant: str, citizen_id: str) -> Links:
+        columns = citizen_links.c.system, citizen_links.c.native_id
+        query = select(*columns).where(citizen_links.c.tenant == tenant, citizen_links.c.citizen_id == citizen_id)
+        return [(row.system, row.native_id) for row in tx.sql.execute(query.order_by(*columns))]
+
+    def _move_links(self, tx: Transaction, links: Links, tenant: str, to: str) -> Links:
+        for system, native in links:
+            of_them = and_(citizen_links.c.system == system, citizen_links.c.native_id == native)
+            tx.sql.execute(update(citizen_links).where(citizen_links.c.tenant == tenant, of_them).values(citizen_id=to))
+        return links
+
+    def _move_members(self, tx: Transaction, gone: str, kept: str) -> list[str]:
+        members = [one for one in self._people.members(tx, gone) if one != gone]
+        tx.sql.execute(update(citizens).where(citizens.c.id.in_([gone, *members])).values(merged_into=kept))
+        seen = select(func.max(citizens.c.seen_at)).where(citizens.c.id.in_([kept, gone])).scalar_subquery()
+        tx.sql.execute(update(citizens).where(citizens.c.id == kept).values(seen_at=seen))
+        return members
+
+    def _move_members_back(self, tx: Transaction, gone: str, members: Iterable[str], kept: str) -> None:
+        tx.sql.execute(update(citizens).where(citizens.c.id == gone).values(merged_into=None, seen_at=tx.now))
+        still = and_(citizens.c.id.in_(list(members)), citizens.c.merged_into == kept)
+        tx.sql.execute(update(citizens).where(still).values(merged_into=gone))
+
+    def _move_requests(self, tx: Transaction, gone: str, kept: str) -> dict[str, list[str]]:
+        involved, had = self._requests_of(tx, gone), set(self._requests_of(tx, kept))
+        about = list(tx.sql.execute(select(requests.c.id).where(requests.c.citizen_id == gone)).scalars())
+        _INVOLVE.run(tx.sql, [{"request_id": one, "citizen_id": kept} for one in involved])
+        tx.sql.execute(delete(request_people).where(request_people.c.citizen_id == gone))
+        tx.sql.execute(update(requests).where(requests.c.citizen_id == gone).values(citizen_id=kept))
+        return {"involved": involved, "shared": [one for one in involved if one in had], "about": about}
+
+    def _move_requests_back(self, tx: Transaction, moved: Mapping[str, Any], gone: str, kept: str) -> None:
+        known = set(tx.sql.execute(select(requests.c.id).where(requests.c.id.in_(moved.get("involved", ())))).scalars())
+        _INVOLVE.run(
+            tx.sql, [{"request_id": one, "citizen_id": gone} for one in moved.get("involved", ()) if one in known]
+        )
+        only = [one for one in moved.get("involved", ()) if one not in moved["shared"]]
+        tx.sql.execute(
+            delete(request_people).where(request_people.c.citizen_id == kept, request_people.c.request_id.in_(only))
+        )
+        tx.sql.execute(update(requests).where(requests.c.id.in_(moved.get("about", ()))).values(citizen_id=gone))
+
+    def _requests_of(self, tx: Transaction, citizen_id: str) -> list[str]:
+        query = select(request_people.c.request_id).where(request_people.c.citizen_id == citizen_id)
+        return sorted(tx.sql.execute(query).scalars())
+
+    def _join_values(self, tx: Transaction, gone: str, kept: str) -> list[dict[str, Any]]:
+        """What was delivered to the systems of both is known of the one; where two values differ, the kept one's is
+        what is known."""
+        ours, theirs = self._values(tx, kept), self._values(tx, gone)
+        changed = []
+        for (name, digest), (holders, at) in theirs.items():
+            before = ours.get((name, digest))
+            after = orjson.dumps(orjson.loads(holders) | orjson.loads(before[0] if before else "{}")).decode()
+            changed.append({"field": name, "digest": digest, "before": before[0] if before else None, "after": after})
+            self._put_value(tx, kept, name, digest, after, at if before is None else max(at, before[1]))
+        return changed
+
+    def _part_values(self, tx: Transaction, changed: Iterable[Mapping[str, Any]], kept: str) -> None:
+        """Undo it, but for what was said since then."""
+        now = self._values(tx, kept)
+        for one in changed:
+            holders, at = now.get((one["field"], one["digest"]), (None, 0.0))
+            if holders == one["after"]:
+                self._put_value(tx, kept, one["field"], one["digest"], one["before"], at)
+
+    def _values(self, tx: Transaction, citizen_id: str) -> dict[tuple[str, str], tuple[str, float]]:
+        rows = tx.sql.execute(select(citizen_values).where(citizen_values.c.citizen_id == citizen_id))
+        return {(row.field, row.digest): (row.holders, row.at) for row in rows}
+
+    def _put_value(self, tx: Transaction, who: str, field: str, digest: str, holders: str | None, at: float) -> None:
+        here = and_(
+            citizen_values.c.citizen_id == who, citizen_values.c.field == field, citizen_values.c.digest == digest
+        )
+        tx.sql.execute(delete(citizen_values).where(here))
+        if holders is not None:
+            row = {"citizen_id": who, "field": field, "digest": digest, "holders": holders, "at": at}
+            tx.sql.execute(citizen_values.insert().values(row))
+
+    def _conceal(self, tx: Transaction, tenant: str, pair: Sequence[str]) -> None:
+        """A mark of one holds for both, together and after they part."""
+        marks = select(citizens.c.confidential).where(citizens.c.id.in_(pair))
+        if not any(tx.sql.execute(marks).scalars()):
+            return
+        tx.sql.execute(update(citizens).where(citizens.c.id.in_(pair)).values(confidential=1))
+        cases = Requests(tx)
+        cases.conceal(pair)
+        cases.save()
+        withhold(tx, self._acceptance.directory, tenant, pair, cases.concealed)
+
+    def _decide(self, tx: Transaction, tenant: str, one: str, other: str, state: str, by: Decider) -> None:
+        first, second = sorted((one, other))
+        _DECIDED.run(tx.sql, [{
+            "id": review_id(tenant, "person", first, second), "tenant": tenant, "kind": "person", "state": state,
+            "citizen_id": first, "other_id": second, "field": None, "facts": "{}", "sealed": None,
+            "origin": by.actor, "opened_at": tx.now, "decided_at": tx.now, "decided_by": by.actor,
+        }])  # fmt: skip
+
+    def _close(self, tx: Transaction, row: Row[Any], state: str, by: Decider) -> None:
+        values = {"state": state, "decided_at": tx.now, "decided_by": by.actor, "sealed": None}
+        tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
+        facts = {"review": row.id, "field": row.field}
+        self._note(tx, by, f"value.{state}", "operator", row.tenant, row.citizen_id, facts)
+
+    def _row(self, tx: Transaction, review: str) -> Row[Any]:
+        rows = tx.sql.execute(
+            select(citizen_reviews).where(citizen_reviews.c.id.startswith(review, autoescape=True)).limit(2)
+        ).all()
+        if len(rows) != 1 or len(review) < 8:
+            raise InvalidMessage("no such review", code="unknown_review")
+        return rows[0]
+
+    def _open(self, tx: Transaction, review: str, kind: str) -> Row[Any]:
+        row = self._row(tx, review)
+        if row.kind != kind:
+            raise InvalidMessage(f"this review is about a {row.kind}", code="another_kind")
+        if row.state != "open":
+            raise InvalidMessage("this was decided already", code="decided")
+        return row
+
+    def _whole(self, tx: Transaction, citizen_id: str) -> str:
+        found = self._people.followed(tx, citizen_id)
+        if found is None:
+            raise InvalidMessage("this person is no longer known", code="unknown_citizen")
+        return found
+
+    def _record(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
+        if links := self._links(tx, tenant, citizen_id):
+            return {"references": _references(links)}
+        identity = self._people.identity_of(tx, citizen_id)
+        if identity is None:
+            raise InvalidMessage("this person is no longer known", code="unknown_citizen")
+        return {"identity": identity}
+
+    def _shown(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
+        whole = self._people.followed(tx, citizen_id) or citizen_id
+        identity = self._people.identities(tx, [citizen_id]).get(citizen_id)
+        return {"identity": identity, "references": _references(self._links(tx, tenant, whole))}
+
+    def _said(self, tx: Transaction, row: Row[Any]) -> dict[str, Any] | None:
+        if row.sealed is None:
+            return None
+        plain = self._people.keys.open(tx, row.citizen_id, bytes(row.sealed), VALUE + row.id.encode())
+        found: dict[str, Any] | None = orjson.loads(plain) if plain is not None else None
+        return found
+
+    def _note(
+        self, tx: Transaction, by: Decider, act: str, kind: str, tenant: str, citizen_id: str, facts: Mapping[str, Any]
+    ) -> None:
+        self._journal.write(tx, Entry(
+            tenant=tenant, kind=kind, act=act, actor=by.actor, outcome="done", citizen_id=citizen_id, facts=facts,
+            personal={"reason": by.reason},
+        ))  # fmt: skip
+
+    def _tell(self, tx: Transaction, tenant: str, kind: str, own: Links, other: Links) -> None:
+        """Who knows the one by a reference of its own hears of it."""
+        if own:
+            data = {"citizen": {"references": _references(own)}, "other": {"references": _references(other)}}
+            self._accept(tx, tenant, Event(type=kind, source=f"/{tenant}/hub", id=str(uuid.uuid4()), data=data))
+
+    def _accept(self, tx: Transaction, tenant: str, event: Event) -> None:
+        (verdict,) = self._acceptance.accept(tx, Origin.hub(tenant), [event])
+        if verdict.error is not None:
+            raise verdict.error
+
+
+def standing(tx: Transaction) -> dict[tuple[str, str], int]:
+    """How many questions are open, by tenant and kind."""
+    query = select(citizen_reviews.c.tenant, citizen_reviews.c.kind, func.count().label("open"))
+    query = query.where(citizen_reviews.c.state == "open").group_by(citizen_reviews.c.tenant, citizen_reviews.c.kind)
+    return {(row.tenant, row.kind): row.open for row in tx.sql.execute(query)}
+
+
+def _references(links: Links) -> list[dict[str, str]]:
+    return [{"system": system, "id": native} for system, native in links[:_MOST]]
+
+
+def _review(row: Row[Any]) -> Review:
+    return Review(
+        row.id, row.tenant, row.kind, row.state, row.field, row.origin, row.opened_at, orjson.loads(row.facts)
+    )

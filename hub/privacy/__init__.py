@@ -1,0 +1,1 @@
+"""The rights of the person: who read what, export and erasure, the registers."""

@@ -1,0 +1,96 @@
+"""The readable page of an export, in French: what `hub.privacy.rights` gathered about one person, for that person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hub.privacy.labels import plain, word
+from hub.requests.timeline import STATUS
+from hub.settings.model import Retention
+from schemas.registry import Registry
+
+_PAGES = Path(__file__).with_name("templates")
+_SECTIONS = (
+    ("vous", "Vous"), ("liens", "Vos identifiants dans les logiciels"), ("demandes", "Vos demandes"),
+    ("documents", "Documents nommés"), ("evenements", "Ce qui a été transmis sur vous"),
+    ("valeurs", "Valeurs suivies"), ("actes", "Qui a obtenu ou consulté quoi"),
+    ("justificatifs", "Justificatifs gardés ou suivis"), ("droits", "Vos autres droits"),
+)  # fmt: skip
+_EVENTS = {
+    "citizen.address-changed": "Changement d’adresse", "citizen.contact-changed": "Changement de coordonnées",
+    "citizen.merged": "Réunion de deux fiches", "citizen.unmerged": "Réunion de fiches annulée",
+    "document.received": "Document reçu", "evidence.changed": "Donnée modifiée à sa source",
+    "message.requested": "Message à vous envoyer", "request.received": "Demande reçue",
+    "request.status-changed": "Avancement d’une demande",
+}  # fmt: skip
+_STATES = {
+    "expected": "à remettre", "received": "à remettre", "held": "en attente d’un événement précédent",
+    "started": "remise en cours", "waiting": "nouvel essai prévu", "parked": "un opérateur doit agir",
+    "delivered": "remis", "refused": "refusé par le service", "skipped": "non remis",
+    "superseded": "remplacé par plus récent",
+}  # fmt: skip
+_ASKED = {"person": "s’agit-il de la même personne ?", "value": "quelle valeur retenir ?"}
+_DECIDED = {
+    "open": "à décider", "same": "même personne", "distinct": "deux personnes", "taken": "valeur prise",
+    "kept": "valeur écartée",
+}  # fmt: skip
+
+
+def page(told: Mapping[str, Any], registry: Registry, retention: Retention) -> str:
+    """`told`: what `Rights.export` gave. One HTML file that needs nothing else and runs no script."""
+
+    def evidence(kind: str) -> str:
+        return registry.evidence(kind)["x-unefois"]["label"] if registry.evidence_versions(kind) else kind
+
+    environment = Environment(
+        loader=FileSystemLoader(_PAGES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "word": word, "plain": plain, "evidence": evidence,
+        "event": lambda kind: _EVENTS.get(kind, kind), "state": lambda state: _STATES.get(state, state),
+        "status": lambda status: STATUS.get(status, status),
+    }  # fmt: skip
+    return environment.get_template("person.html").render(
+        told=told, sections=_SECTIONS, style=(_PAGES / "register.css").read_text(encoding="utf-8"),
+        days={"events": retention.events_days, "requests": retention.requests_days}, **_rows(told, evidence),
+    )  # fmt: skip
+
+
+def _rows(told: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]]:
+    return {
+        "links": [[one["system"], one["id"]] for one in told["links"]],
+        "merges": [[one["at"], one["gone"]] for one in told["merges"]],
+        "questions": [
+            [one["opened_at"], _ASKED.get(one["kind"], one["kind"]), _DECIDED.get(one["state"], one["state"])]
+            for one in told["questions"]
+        ],
+        "documents": [
+            [one["name"], one["kind"] or "non précisée", f"{one['size']} octets", one["stored_at"]]
+            for one in told["documents"]
+        ],
+        "values": [_value(one) for one in told["values"]],
+        "recipients": [
+            [one["at"], one["client"], evidence(one["evidence"]), [word(name) for name in one["fields"]],
+             one["procedure"], one["kept_until"]]
+            for one in told["recipients"]
+        ],
+        "corrections": [
+            [one["effective"], one["change"], evidence(one["evidence"]), one["client"], one["told_at"] or "pas encore",
+             one["acknowledged_at"] or "pas encore"]
+            for one in told["corrections"]
+        ],
+    }  # fmt: skip
+
+
+def _value(one: Mapping[str, Any]) -> list[Any]:
+    if "said" in one:
+        return [word(one["field"]), "dernière valeur connue (empreinte)", one["said"] or "personne"]
+    return [word(one["field"]), f"valeur remise (empreinte {one['digest'][:12]}…)", one["delivered"] or "personne"]

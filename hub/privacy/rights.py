@@ -1,0 +1,593 @@
+"""The rights of a person: all that the hub holds or knows about them (RGPD art. 15), and its erasure (art. 17).
+
+Other people stay out of an export: whoever is named beside the person is masked. An erasure is one commit; what stands
+against it is said before anything is touched, what stays is said after.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import orjson
+from sqlalchemy import Table, delete, insert, or_, select, update
+
+from bus.ledger import Ledger, StoredEvent, Transaction, parts
+from bus.tables import DELIVERED, FINAL, deliveries, events
+from hub.acceptance.accept import Acceptance
+from hub.citizens.identities import People
+from hub.citizens.names import plain
+from hub.clients import repository as clients
+from hub.documents.files import DocumentStore
+from hub.exchanges import corrections
+from hub.exchanges.corrections import Change, Corrections
+from hub.exchanges.stored_evidence import HeldEvidence
+from hub.journal.entries import Entry, Journal
+from hub.privacy import transparency
+from hub.requests import timeline
+from hub.routing.directory import Directory
+from hub.settings.model import Retention
+from hub.storage.tables import (  # fmt: skip
+    citizen_blocks,
+    citizen_identities,
+    citizen_links,
+    citizen_merges,
+    citizen_reviews,
+    citizen_values,
+    citizens,
+    document_uses,
+    documents,
+    evidence_recipients,
+    exchange_previews,
+    idempotent_answers,
+    request_people,
+    request_steps,
+    requests,
+)
+from schemas.errors import HubError, InvalidMessage
+from schemas.event import now_text
+from schemas.registry import Registry
+
+MASKED = {"masked": "another person"}
+_DAY = 86_400.0
+_PART = 500
+_LINES = 100_000  # of the journal, about one person
+_PEOPLE = frozenset({"citizen", "other", "beneficiaries", "household", "adults", "children", "declarants"})
+_JOURNAL = (
+    "Les lignes du journal (RGPD art. 17.3.b et e : obligation et preuve) : leurs parties personnelles ne sont plus"
+    " lisibles, la clé qui les ouvrait est détruite."
+)
+_DOOR = (
+    "Les couples source et identifiant des événements, avec une empreinte, 400 jours : un renvoi n'est pas pris pour"
+    " une nouveauté."
+)
+_ELSEWHERE = (
+    "Ce que les services raccordés et les destinataires gardent dans leurs propres fichiers : c'est à eux de l'effacer."
+)
+_BACKUPS = (
+    "Les sauvegardes antérieures : après une restauration, effacez de nouveau (« citizen.erased » dans le journal)."
+)
+_SAME_PLACE = ("birthplace", "birthcountry", "gender")
+
+
+class Refused(HubError):
+    """What stands against an erasure, in French, one sentence each."""
+
+    code = "erasure_refused"
+
+    def __init__(self, obstacles: Sequence[str]) -> None:
+        super().__init__("this person cannot be erased now")
+        self.obstacles = tuple(obstacles)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who acts, and why: both go to the journal."""
+
+    actor: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise InvalidMessage("a reason is needed: it goes to the journal", code="reason_missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """One person of one tenant. `ids`: all under which things are kept about them, the one that holds first."""
+
+    tenant: str
+    ids: tuple[str, ...]
+    links: frozenset[tuple[str, str]]
+    identities: tuple[Mapping[str, Any], ...]
+    requests: frozenset[str]
+
+    def names(self, person: Mapping[str, Any]) -> bool:
+        """Whether a record is about this person: one of their identifiers; else their names and birth date."""
+        said = {(r.get("system"), r.get("id")) for r in person.get("references", ()) if isinstance(r, Mapping)}
+        if said & self.links:
+            return True
+        if any(system in {mine for mine, _ in self.links} for system, _ in said):
+            return False  # their own system tells them apart
+        identity = person.get("identity", person)
+        return any(_same(identity, mine) for mine in self.identities)
+
+
+@dataclass(slots=True)
+class Spoken:
+    """The events that speak of somebody, and the documents that others name: those stay."""
+
+    stored: list[StoredEvent] = field(default_factory=list)
+    documents: set[str] = field(default_factory=set)
+    kept_documents: set[str] = field(default_factory=set)
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What went, by kind; how many recipients are told; what stays and why, in French."""
+
+    gone: Mapping[str, int]
+    told: int
+    stays: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """`held` reads stored evidence; `corrections` tells past recipients."""
+
+    ledger: Ledger
+    acceptance: Acceptance
+    people: People
+    journal: Journal
+    held: HeldEvidence
+    documents: DocumentStore
+    retention: Retention
+    corrections: Corrections
+
+    @property
+    def directory(self) -> Directory:
+        return self.acceptance.directory
+
+    @property
+    def registry(self) -> Registry:
+        return self.acceptance.registry
+
+    def find(self, tenant: str, *, reference: tuple[str, str] | None = None, client: str = "", ref: str = "") -> str:
+        """The citizen whom a system, or a client, calls so. Raises InvalidMessage `unknown_citizen`."""
+        with self.ledger.reading() as tx:
+            if reference is not None:
+                mine = (citizen_links.c.tenant == tenant, citizen_links.c.system == reference[0])
+                query = select(citizen_links.c.citizen_id).where(*mine, citizen_links.c.native_id == reference[1])
+                found = tx.sql.execute(query).scalar()
+            else:
+                found = self.people.citizen_of(client, ref)
+            if found is None or self.people.tenant_of(tx, found) != tenant:
+                raise InvalidMessage("nobody of this tenant is known under this reference", code="unknown_citizen")
+            return self.people.followed(tx, found) or found
+
+    # --- export -------------------------------------------------------------------------------------------------
+
+    def export(self, tenant: str, citizen_id: str, by: Asked) -> dict[str, Any]:
+        """All that the hub holds or knows about this person. The export is in the journal before it is given."""
+        with self.ledger.transaction() as tx:
+            self.journal.write(tx, Entry(
+                tenant, "read", "citizen.exported", by.actor, "answered", citizen_id=citizen_id,
+                personal={"reason": by.reason},
+            ))  # fmt: skip
+        who = self._who(tenant, citizen_id)
+        spoken = self._spoken(who)
+        with self.ledger.reading() as tx:
+            return {
+                "made_at": now_text(datetime.fromtimestamp(tx.now, UTC)), "tenant": tenant,
+                "controller": self.directory.tenants[tenant].label if tenant in self.directory.tenants else tenant,
+                "person": self._person(tx, who),
+                "links": [{"system": system, "id": native} for system, native in sorted(who.links)],
+                "values": self._values(tx, who), "questions": _questions(tx, who), "merges": _merges(tx, who),
+                "requests": self._requests(tx, who), "documents": self._documents(tx, who, spoken),
+                "events": self._events(tx, who, spoken), "acts": self._acts(tx, who),
+                "stored_evidence": self._stored(tx, who), "shown_evidence": _previews(tx, who),
+                "recipients": [self._recipient(tx, row) for row in corrections.received_by(tx, who.ids)],
+                "corrections": [_correction(row) for row in corrections.of_citizen(tx, who.ids)],
+            }  # fmt: skip
+
+    def _person(self, tx: Transaction, who: Who) -> dict[str, Any]:
+        rows = tx.sql.execute(select(citizens).where(citizens.c.id.in_(who.ids))).all()
+        seen = max(row.seen_at for row in rows)
+        identity = self.people.identity_of(tx, who.ids[0])
+        confidential = any(row.confidential for row in rows)
+        return {
+            "identity": identity, "identities": [one for one in who.identities if one != identity],
+            "ids": list(who.ids), "confidential": confidential, "last_seen": _at(seen),
+            "kept_until": None if confidential else _at(seen + self.retention.links_days * _DAY),
+        }  # fmt: skip
+
+    def _values(self, tx: Transaction, who: Who) -> list[dict[str, Any]]:
+        """What was said of each field and when, and who was told: the value itself is kept as a digest alone."""
+        rows = tx.sql.execute(select(citizen_values).where(citizen_values.c.citizen_id.in_(who.ids)))
+        told = []
+        for row in sorted(rows, key=lambda row: (row.field, row.digest)):
+            holders: Mapping[str, Any] = orjson.loads(row.holders)
+            if row.digest:
+                by = {self._label(tx, name): _at(_moment(at)) for name, at in holders.items()}
+                told.append({"field": row.field, "digest": row.digest, "delivered": by})
+            else:
+                by = {self._label(tx, name): _at(_moment(said)) for name, said in holders.items() if name}
+                told.append({"field": row.field, "said": by})
+        return told
+
+    def _requests(self, tx: Transaction, who: Who) -> list[dict[str, Any]]:
+        views = []
+        for request_id in sorted(who.requests):
+            view = timeline.request_view(tx, self.directory, who.tenant, request_id)
+            if view is None:
+                continue
+            row = tx.sql.execute(select(requests).where(requests.c.id == request_id)).one()
+            days = self.retention.requests_days if row.final else self.retention.idle_requests_days
+            views.append({**view, "kept_until": _at(row.status_at + days * _DAY) if row.final else None})
+        return sorted(views, key=lambda view: str(view["received_at"]))
+
+    def _documents(self, tx: Transaction, who: Who, spoken: Spoken) -> list[dict[str, Any]]:
+        found = []
+        for some in parts(sorted(spoken.documents)):
+            query = select(documents).where(documents.c.tenant == who.tenant, documents.c.id.in_(some))
+            found += [
+                {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size, "kind": row.kind,
+                 "stored_at": _at(row.stored_at)}
+                for row in tx.sql.execute(query)
+            ]  # fmt: skip
+        return found
+
+    def _events(self, tx: Transaction, who: Who, spoken: Spoken) -> list[dict[str, Any]]:
+        by_seq: dict[int, list[Any]] = {}
+        for some in parts([stored.seq for stored in spoken.stored]):
+            for row in tx.deliveries_of(some):
+                by_seq.setdefault(row.seq, []).append(row)
+        mails = {mail for stored in spoken.stored for mail in _mails(stored.event.data, who)}
+        shown = []
+        for stored in spoken.stored:
+            until = stored.accepted_at + self.retention.events_days * _DAY
+            shown.append({
+                "seq": stored.seq, "type": stored.event.type, "from": self._label(tx, stored.origin),
+                "accepted_at": _at(stored.accepted_at), "request": stored.request_id,
+                "kept_until": _at(until) if stored.request_id is None else None,
+                "data": _masked(stored.event.data, who, mails),
+                "deliveries": [
+                    {"to": self._label(tx, row.connection), "connection": row.connection, "state": row.state,
+                     "at": _at(row.at), "told": row.state == DELIVERED}
+                    for row in by_seq.get(stored.seq, ())
+                ],
+            })  # fmt: skip
+        return shown
+
+    def _acts(self, tx: Transaction, who: Who) -> list[dict[str, Any]]:
+        lines = [
+            line for one in who.ids for line in self.journal.of_citizen(tx, who.tenant, one, limit=_LINES)
+        ]  # fmt: skip
+        return [transparency.told(tx, self, line) for line in sorted(lines, key=lambda line: -line.at)]
+
+    def _stored(self, tx: Transaction, who: Who) -> list[dict[str, Any]]:
+        return [
+            {"type": held.evidence.type, "version": held.evidence.version, "from": self._label(tx, held.connection),
+             "obtained_at": _at(held.at), "kept_until": _at(until),
+             "values": _masked(held.evidence.values, who, set())}
+            for held, until in self.held.of_citizen(tx, who.ids)
+        ]  # fmt: skip
+
+    def _recipient(self, tx: Transaction, row: Any) -> dict[str, Any]:
+        return {
+            "exchange": row.exchange_id, "at": _at(row.at), "tenant": row.client_tenant,
+            "client": self._label(tx, f"{row.client_tenant}.{row.client_id}"),
+            "evidence": row.type, "fields": row.fields.split(),
+            "from": self._label(tx, row.connection), "procedure": row.procedure, "kept_until": _at(row.until),
+        }  # fmt: skip
+
+    def _label(self, tx: Transaction, name: str) -> str:
+        """What people call a connection, a client, or the hub itself."""
+        member = self.directory.members.get(name)
+        client = clients.find(tx, name.partition(".")[2]) if member is None else None
+        if client is not None and f"{client.tenant}.{client.id}" == name:
+            return client.label
+        return "Unefois" if name.endswith(".hub") else self.directory.label(name)
+
+    # --- erasure ------------------------------------------------------------------------------------------------
+
+    def obstacles(self, tenant: str, citizen_id: str) -> list[str]:
+        """What stands against an erasure, in French; nothing is changed, nothing is written."""
+        who = self._who(tenant, citizen_id)
+        spoken = self._spoken(who)
+        with self.ledger.reading() as tx:
+            return self._against(tx, who, spoken)
+
+    def erase(self, tenant: str, citizen_id: str, by: Asked) -> Erased:
+        """Forget this person. Raises Refused, then only the refusal is kept, in the journal."""
+        who = self._who(tenant, citizen_id)
+        spoken = self._spoken(who)
+        try:
+            with self.ledger.transaction() as tx:
+                tx.hold_door()
+                now = self._whole(tx, tenant, citizen_id)
+                if now != who:  # something came in meanwhile
+                    who, spoken = now, Spoken()
+                self._look(tx, who, spoken)
+                if against := self._against(tx, who, spoken):
+                    raise Refused(against)
+                erased = self._erase(tx, who, spoken, by)
+        except Refused as refused:
+            with self.ledger.transaction() as tx:
+                self.journal.write(tx, Entry(
+                    tenant, "operator", "citizen.erasure-refused", by.actor, "refused", citizen_id=who.ids[0],
+                    facts={"obstacles": len(refused.obstacles)}, personal={"reason": by.reason},
+                ))  # fmt: skip
+            raise
+        orphans = spoken.documents - spoken.kept_documents
+        before = datetime.fromtimestamp(self.ledger.now(), UTC)
+        released = self.documents.release(tenant, sorted(orphans), stored_before=before)
+        return Erased({**erased.gone, "documents": released}, erased.told, erased.stays)
+
+    def _against(self, tx: Transaction, who: Who, spoken: Spoken) -> list[str]:
+        found = []
+        for request_id in sorted(who.requests):
+            view = timeline.request_view(tx, self.directory, who.tenant, request_id)
+            if view is not None and not view["final"]:
+                found.append(_open_request(view))
+        others = {s.request_id for s in spoken.stored if s.request_id} - who.requests
+        for request_id in sorted(others):
+            view = timeline.request_view(tx, self.directory, who.tenant, request_id)
+            if view is not None and not view["final"]:
+                number = request_id.split("-")[0].upper()
+                found.append(f"Nommé dans la demande {number} d'une autre personne, qui n'est pas close.")
+        for some in parts([stored.seq for stored in spoken.stored]):
+            found += [
+                f"L'événement {row.seq} n'a pas de fin chez {self._label(tx, row.connection)} (état : {row.state})."
+                for row in tx.deliveries_of(some) if row.state not in FINAL
+            ]  # fmt: skip
+        return found
+
+    def _erase(self, tx: Transaction, who: Who, spoken: Spoken, by: Asked) -> Erased:
+        act = str(uuid.uuid4())
+        told = self.corrections.about(tx, who.tenant, who.ids, Change(
+            f"erase {act}", by.actor, "erased", "person", datetime.fromtimestamp(tx.now, UTC).date().isoformat(),
+        ))  # fmt: skip
+        self.corrections.publish(tx, told, partial(self.acceptance.say, tx))
+        gone = Counter(self._forget_events(tx, spoken))
+        gone["request_texts"] = self._empty_requests(tx, who)
+        gone["recipients"] = _gone(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))
+        protected = self._forget_person(tx, who, gone)
+        for citizen_id in who.ids:
+            self.people.keys.destroy(tx, citizen_id)
+        # Not under the key that was just destroyed: why somebody was erased stays, and must name nobody.
+        self.journal.write(tx, Entry(
+            who.tenant, "operator", "citizen.erased", by.actor, "erased", id=act,
+            facts={"citizens": list(who.ids), "told": len(told), "gone": dict(gone)}, personal={"reason": by.reason},
+        ))  # fmt: skip
+        return Erased(dict(gone), len(told), self._stays(who, len(told), protected=protected))
+
+    def _forget_events(self, tx: Transaction, spoken: Spoken) -> dict[str, int]:
+        gone = Counter({"events": len(spoken.stored), "deliveries": 0})
+        for some in parts([stored.seq for stored in spoken.stored]):
+            gone["deliveries"] += _gone(tx, deliveries, deliveries.c.seq.in_(some))
+            _gone(tx, document_uses, document_uses.c.seq.in_(some))
+            _gone(tx, events, events.c.seq.in_(some))
+        return dict(gone)
+
+    def _empty_requests(self, tx: Transaction, who: Who) -> int:
+        """Of closed requests the shell stays: procedure, status, dates, file numbers. Words and people go."""
+        emptied = 0
+        for some in parts(sorted(who.requests)):
+            shell = update(requests).where(requests.c.id.in_(some))
+            emptied += tx.sql.execute(shell.values(reason=None)).rowcount
+            words = {"reason": None, "native_label": None}
+            said = (request_steps.c.request_id.in_(some), request_steps.c.kind != "withheld")  # those are the hub's own
+            tx.sql.execute(update(request_steps).where(*said).values(words))
+        mine = requests.c.citizen_id.in_(who.ids)
+        tx.sql.execute(update(requests).where(mine).values(citizen_id=None))
+        _gone(tx, request_people, request_people.c.citizen_id.in_(who.ids))
+        for row in tx.sql.execute(select(idempotent_answers)).all():
+            if row.body and any(one.encode() in bytes(row.body) for one in who.requests):
+                key = (idempotent_answers.c.client_id == row.client_id, idempotent_answers.c.key == row.key)
+                tx.sql.execute(delete(idempotent_answers).where(*key))
+        return emptied
+
+    def _forget_person(self, tx: Transaction, who: Who, gone: Counter[str]) -> bool:
+        """All rows of the person. A mark of confidentiality is kept, with nothing but the keyed digest of the identity
+        that it protects; whether there is one."""
+        rows = tx.sql.execute(select(citizens).where(citizens.c.id.in_(who.ids))).all()
+        for table in (citizen_values, citizen_links, citizen_identities, citizen_blocks):
+            gone[str(table.name)] = _gone(tx, table, table.c.citizen_id.in_(who.ids))
+        either = or_(citizen_reviews.c.citizen_id.in_(who.ids), citizen_reviews.c.other_id.in_(who.ids))
+        gone["citizen_reviews"] = _gone(tx, citizen_reviews, either)
+        pair = or_(citizen_merges.c.gone_id.in_(who.ids), citizen_merges.c.kept_id.in_(who.ids))
+        gone["citizen_merges"] = _gone(tx, citizen_merges, pair)
+        gone["citizens"] = _gone(tx, citizens, citizens.c.id.in_(who.ids))
+        if not any(row.confidential for row in rows):
+            return False
+        marks = [
+            {"id": str(uuid.uuid4()), "tenant": who.tenant, "pivot": row.pivot, "confidential": 1, "seen_at": tx.now,
+             "merged_into": None}
+            for row in rows if row.pivot is not None
+        ]  # fmt: skip
+        if marks:
+            tx.sql.execute(insert(citizens), marks)
+        return bool(marks)
+
+    def _stays(self, who: Who, told: int, *, protected: bool) -> tuple[str, ...]:
+        days, stays = self.retention.requests_days, [_JOURNAL, _DOOR, _ELSEWHERE, _BACKUPS]
+        if who.requests:
+            stays.insert(0, (
+                f"{len(who.requests)} demande(s) close(s), sans nom ni texte (RGPD art. 17.3.b : mission de service"
+                f" public) : démarche, état, dates, numéros de dossier, {days} jours après la clôture."
+            ))  # fmt: skip
+        if told:
+            stays.append(
+                f"{told} information(s) aux destinataires (RGPD art. 19), sous leurs propres références, jusqu'à leur"
+                " accusé ou la fin de leur conservation."
+            )  # fmt: skip
+        if protected:
+            stays.append("La marque de confidentialité, sur une empreinte à clé de l'identité : elle protège.")
+        return tuple(stays)
+
+    # --- who, and what is said of them ---------------------------------------------------------------------------
+
+    def _who(self, tenant: str, citizen_id: str) -> Who:
+        with self.ledger.reading() as tx:
+            return self._whole(tx, tenant, citizen_id)
+
+    def _whole(self, tx: Transaction, tenant: str, citizen_id: str) -> Who:
+        whole = self.people.followed(tx, citizen_id)
+        if whole is None or self.people.tenant_of(tx, whole) != tenant:
+            raise InvalidMessage("nobody of this tenant is known under this reference", code="unknown_citizen")
+        ids = (whole, *(one for one in self.people.members(tx, whole) if one != whole))
+        links = select(citizen_links.c.system, citizen_links.c.native_id).where(
+            citizen_links.c.tenant == tenant, citizen_links.c.citizen_id.in_(ids)
+        )
+        cases = select(request_people.c.request_id).where(request_people.c.citizen_id.in_(ids))
+        known = self.people.identities(tx, ids)
+        return Who(
+            tenant, ids, frozenset((row.system, row.native_id) for row in tx.sql.execute(links)),
+            tuple(known[one] for one in sorted(known)), frozenset(tx.sql.execute(cases).scalars()),
+        )  # fmt: skip
+
+    def _spoken(self, who: Who) -> Spoken:
+        """Looks through all events of the tenant: whom one names stands nowhere but in its sealed content."""
+        spoken = Spoken()
+        while True:
+            with self.ledger.reading() as tx:
+                if not self._look(tx, who, spoken, _PART):
+                    return spoken
+
+    def _look(self, tx: Transaction, who: Who, spoken: Spoken, limit: int | None = None) -> int:
+        """Look at the events after those seen, so many at most; how many there were."""
+        query = select(events.c.seq).where(events.c.seq > spoken.last, events.c.tenant == who.tenant)
+        seqs = list(tx.sql.execute(query.order_by(events.c.seq).limit(limit)).scalars())
+        for some in parts(seqs):
+            for stored in tx.load(some).values():
+                data = stored.event.data
+                mine = _of(stored, who) or any(who.names(person) for person in _persons(data))
+                (spoken.documents if mine else spoken.kept_documents).update(_documents(data))
+                if mine:
+                    spoken.stored.append(stored)
+        spoken.last = seqs[-1] if seqs else spoken.last
+        spoken.stored.sort(key=lambda stored: stored.seq)
+        return len(seqs)
+
+
+def _of(stored: StoredEvent, who: Who) -> bool:
+    if stored.event.type in corrections.TOLD:
+        return False  # names nobody
+    return stored.request_id in who.requests or stored.order_key.removeprefix("c:") in who.ids
+
+
+def _same(said: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
+    """Whether two identities are of one person, as far as they go."""
+    if not said.get("given_names") or not said.get("family_name") or not said.get("birthdate"):
+        return False
+    names = [[plain(one) for one in (who["family_name"], *who.get("given_names", ())[:1])] for who in (said, mine)]
+    apart = any(said.get(name, mine.get(name)) != mine.get(name, said.get(name)) for name in _SAME_PLACE)
+    return names[0] == names[1] and said["birthdate"] == mine.get("birthdate") and not apart
+
+
+def _is_person(key: str, value: Mapping[str, Any]) -> bool:
+    named = "identity" in value or "family_name" in value or "given_names" in value
+    return named or (key in _PEOPLE and "references" in value)
+
+
+def _persons(value: Any, key: str = "") -> Iterator[Mapping[str, Any]]:
+    """All people whom event data names, wherever they stand."""
+    if isinstance(value, Mapping):
+        if _is_person(key, value):
+            yield value
+        else:
+            for name, part in value.items():
+                yield from _persons(part, name)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _persons(part, key)
+
+
+def _masked(value: Any, who: Who, mails: Collection[str], key: str = "") -> Any:
+    """The same without anybody else."""
+    if isinstance(value, Mapping):
+        if _is_person(key, value):
+            return dict(value) if who.names(value) else MASKED
+        if key == "to" and "email" in value and value["email"] not in mails:
+            return MASKED
+        return {name: _masked(part, who, mails, name) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(part, who, mails, key) for part in value]
+    return value
+
+
+def _mails(data: Any, who: Who) -> Iterator[str]:
+    for person in _persons(data):
+        if who.names(person) and "email" in person:
+            yield str(person["email"])
+
+
+def _documents(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("id"), str) and "sha256" in value:
+            yield value["id"]
+        for part in value.values():
+            yield from _documents(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _documents(part)
+
+
+def _questions(tx: Transaction, who: Who) -> list[dict[str, Any]]:
+    either = or_(citizen_reviews.c.citizen_id.in_(who.ids), citizen_reviews.c.other_id.in_(who.ids))
+    rows = tx.sql.execute(select(citizen_reviews).where(either).order_by(citizen_reviews.c.opened_at))
+    return [
+        {"kind": row.kind, "state": row.state, "field": row.field, "opened_at": _at(row.opened_at),
+         "decided_at": _at(row.decided_at)}
+        for row in rows
+    ]  # fmt: skip
+
+
+def _merges(tx: Transaction, who: Who) -> list[dict[str, Any]]:
+    pair = or_(citizen_merges.c.gone_id.in_(who.ids), citizen_merges.c.kept_id.in_(who.ids))
+    rows = tx.sql.execute(select(citizen_merges).where(pair).order_by(citizen_merges.c.at))
+    return [{"gone": row.gone_id, "kept": row.kept_id, "at": _at(row.at)} for row in rows]
+
+
+def _previews(tx: Transaction, who: Who) -> list[dict[str, Any]]:
+    mine = exchange_previews.c.citizen_id.in_(who.ids)
+    rows = tx.sql.execute(select(exchange_previews).where(mine, exchange_previews.c.until > tx.now))
+    return [
+        {"exchange": row.id, "client": row.client_id, "decision": row.decision, "kept_until": _at(row.until)}
+        for row in rows
+    ]  # fmt: skip
+
+
+def _correction(row: Any) -> dict[str, Any]:
+    return {
+        "change": row.change, "cause": row.cause, "evidence": row.type, "fields": row.fields.split(),
+        "client": row.client_id, "tenant": row.client_tenant, "effective": row.effective, "at": _at(row.at),
+        "told_at": _at(row.told_at), "acknowledged_at": _at(row.acknowledged_at), "kept_until": _at(row.until),
+    }  # fmt: skip
+
+
+def _open_request(view: Mapping[str, Any]) -> str:
+    number, status = str(view["id"]).split("-")[0].upper(), timeline.STATUS[view["status"]]
+    text = f"Demande {number} en cours (« {view['label']} », {status}, reçue le {str(view['received_at'])[:10]})"
+    due = view.get("clocks", {}).get("silence_on")
+    return text + (f" : délai légal jusqu'au {due}." if due else ".")
+
+
+def _gone(tx: Transaction, table: Table, condition: Any) -> int:
+    return int(tx.sql.execute(delete(table).where(condition)).rowcount)
+
+
+def _moment(said: Any) -> float:
+    """When, of what `hub.citizens.repository` keeps beside a digest: the moment alone, or behind the digest."""
+    return float(said[1] if isinstance(said, list) else said)
+
+
+def _at(at: float | None) -> str | None:
+    return now_text(datetime.fromtimestamp(at, UTC)) if at is not None else None

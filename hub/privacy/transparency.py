@@ -1,0 +1,157 @@
+"""Who obtained what about a citizen, in words that the citizen may read (RGPD art. 15; CRPA L114-8 and L114-9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from bus.ledger import Transaction
+from hub.citizens.identities import People
+from hub.clients.repository import Client, find
+from hub.exchanges.grants import GROUNDS
+from hub.journal.entries import Entry, Journal, Line
+from hub.routing.directory import Directory
+from schemas.event import now_text
+from schemas.registry import Registry
+
+_FOR = {
+    "beneficiary": ("à votre demande", "at your request"),
+    "representative": ("à la demande de votre représentant", "at the request of your representative"),
+    "agent": ("par un agent", "by an agent"),
+}
+_NOT = {
+    "identity_not_matched": ("la source ne vous a pas reconnu", "the source did not recognise you"),
+    "identity_ambiguous": ("plusieurs personnes correspondent", "several people match"),
+    "source_away": ("la source ne répondait pas", "the source did not answer"),
+    "try_later": ("la source ne répondait pas", "the source did not answer"),
+    "source_fault": ("la source a mal répondu", "the source gave an unusable answer"),
+    "no_source": ("aucune source n'est raccordée", "no source is connected"),
+    "source_needs": ("la source demande d'autres précisions", "the source needs to be told more"),
+    "refused": ("la source n'a pas pris la question", "the source did not take the question"),
+    "caller_left": ("la demande a été interrompue", "the question was given up"),
+    "refused_by_person": ("vous avez refusé", "you refused"),
+    "preview_required": ("votre accord était attendu", "your agreement was awaited"),
+    "evidence_withheld": ("vos données sont protégées", "your data are protected"),
+}
+_OTHERWISE = ("l'habilitation ne le permet pas", "the grant does not allow it")
+_FAILED = ("la demande n'a pas abouti", "the request came to nothing")
+_CHANGES = {"corrected": ("corrigé", "corrected"), "erased": ("effacé", "erased")}
+_OPERATOR = ("Un opérateur de la plateforme", "An operator of the hub")
+_READ = ("a consulté vos données", "looked at your data")
+_ACT = ("est intervenu sur votre dossier", "acted on your file")
+
+
+class Knowing(Protocol):
+    """What the words are made of; `hub.services.Services` has it."""
+
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def people(self) -> People: ...
+    @property
+    def directory(self) -> Directory: ...
+    @property
+    def registry(self) -> Registry: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Seconds since 1970; None is open. `limit`: lines at most."""
+
+    since: float | None = None
+    until: float | None = None
+    limit: int = 50
+
+
+def page(tx: Transaction, known: Knowing, client: Client, citizen_id: str, period: Period) -> dict[str, Any] | None:
+    """The acts about this citizen in the client's tenant, newest first; the look itself is written to the journal.
+    None when the citizen is not of this tenant. Which agent asked is not told: an agent's name is an agent's data."""
+    if known.people.tenant_of(tx, citizen_id) != client.tenant:
+        return None
+    lines = [
+        line for one in known.people.members(tx, citizen_id)
+        for line in known.journal.of_citizen(tx, client.tenant, one, period.since, period.until, period.limit)
+    ]  # fmt: skip
+    lines = sorted(lines, key=lambda line: line.at, reverse=True)[: period.limit]
+    known.journal.write(tx, Entry(
+        tenant=client.tenant, kind="read", act="exchanges.shown", actor=client.origin.name, outcome="answered",
+        citizen_id=citizen_id, facts={"lines": len(lines)},
+    ))  # fmt: skip
+    return {"items": [told(tx, known, line) for line in lines]}
+
+
+def told(tx: Transaction, known: Knowing, line: Line) -> dict[str, Any]:
+    """A line of the journal in plain words, without who acted within an administration."""
+    entry = line.entry
+    who = _who(tx, known, entry.actor)
+    if entry.kind == "correction":
+        french, english = _correction(tx, known, entry, who)
+    else:
+        french, english = _exchange(known, entry, who) if entry.kind == "exchange" else _other(known, entry, who)
+    at = now_text(datetime.fromtimestamp(line.at, UTC))
+    return {"id": entry.id, "at": at, "act": entry.act, "outcome": entry.outcome, "fr": french, "en": english}
+
+
+def _exchange(known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
+    facts: Mapping[str, Any] = entry.facts
+    kind, version = str(facts["evidence"]), int(facts["version"])
+    procedure = known.directory.catalogue.get(str(facts.get("procedure", "")))
+    label = procedure.label if procedure else facts.get("procedure", "")
+    by_french, by_english = _FOR[str(facts["role"])]
+    what_french, what_english = _what(known.registry, kind, version, facts.get("fields", ()))
+    if entry.act == "exchange.answered":
+        ground = GROUNDS[facts["ground"]].text if facts.get("ground") in GROUNDS else facts.get("ground", "")
+        return (
+            f"{who} a obtenu {by_french} : {what_french}, pour la démarche « {label} » (fondement : {ground}).",
+            f"{who} obtained {by_english}: {what_english}, for the procedure “{label}” (ground: {ground}).",
+        )
+    why_french, why_english = _NOT.get(entry.outcome, _FAILED if entry.act == "exchange.failed" else _OTHERWISE)
+    return (
+        f"{who} a demandé {by_french} : {what_french}, pour la démarche « {label} » ; sans suite : {why_french}.",
+        f"{who} asked {by_english}: {what_english}, for the procedure “{label}”, and obtained nothing: {why_english}.",
+    )
+
+
+def _correction(tx: Transaction, known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
+    facts = entry.facts
+    what_french, what_english = _what(known.registry, str(facts["evidence"]), int(facts["version"]), facts["fields"])
+    if entry.act == "correction.acknowledged":
+        return (
+            f"{who} a pris acte du changement : {what_french}.",
+            f"{who} has taken note of the change: {what_english}.",
+        )
+    client = _who(tx, known, str(facts["client"]))
+    changed_french, changed_english = _CHANGES[str(facts["change"])]
+    return (
+        f"{client}, qui avait obtenu : {what_french}, est informé que c'est {changed_french}.",
+        f"{client}, who had obtained: {what_english}, is told that it was {changed_english}.",
+    )
+
+
+def _other(known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
+    french, english = _READ if entry.kind == "read" else _ACT
+    operator = entry.actor.partition(".")[0] not in known.directory.tenants
+    who_french, who_english = _OPERATOR if operator else (who, who)  # a name would be that of an agent
+    return f"{who_french} {french}.", f"{who_english} {english}."
+
+
+def _what(registry: Registry, kind: str, version: int, fields: Any) -> tuple[str, str]:
+    """The evidence and its fields, in both languages; its bare name when the question named none that exists."""
+    if version not in registry.evidence_versions(kind):
+        return kind, kind
+    schema = registry.evidence(kind, version)
+    french, english, labels = schema["x-unefois"]["label"], schema["title"], schema["x-unefois"]["fields"]
+    if not fields:
+        return french, english
+    named = ", ".join(labels.get(name, name) for name in fields)
+    return f"{french} ({named})", f"{english} ({', '.join(name.replace('_', ' ') for name in fields)})"
+
+
+def _who(tx: Transaction, known: Knowing, actor: str) -> str:
+    """The label of a client or connection; the name that stands in the journal for any other."""
+    _, _, name = actor.partition(".")
+    member = known.directory.members.get(actor)
+    client = find(tx, name) if name else None
+    return member.label if member else client.label if client else name or actor

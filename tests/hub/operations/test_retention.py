@@ -1,0 +1,377 @@
+"""What the hub forgets and what it keeps, with a clock that the test moves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select, update
+
+from bus.embedded import EmbeddedBus
+from bus.ledger import Ledger
+from bus.tables import deliveries, door, events
+from hub.citizens.repository import Citizens
+from hub.documents.files import DocumentStore
+from hub.documents.repository import DocumentBook, hold
+from hub.operations import retention
+from hub.operations.retention import Keeper
+from hub.settings.model import Consumes, Retention
+from hub.storage.tables import (
+    citizen_links,
+    citizen_values,
+    citizens,
+    document_holders,
+    document_uses,
+    documents,
+    idempotent_answers,
+    request_links,
+    request_steps,
+    requests,
+    used_assertions,
+)
+from schemas.delivery import StoredDocument
+from schemas.event import Event
+from tests.support.recording import TENANT, Package, RecordingHub, move
+
+DAY = 86_400.0
+NAME = f"{TENANT}.famille"
+EVERYTHING = tuple(
+    Consumes(name, 1, ("/request", "/citizen", "/new_address"), "all")
+    for name in ("citizen.address-changed", "request.received", "request.status-changed")
+)
+
+
+class Hub:
+    """A hub whose deliveries end when the test says so."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.days = 0.0
+        self._start = time.time()
+        self.ledger = Ledger(url, now=lambda: self._start + self.days * DAY)
+        self.ledger.create()
+        self.store = DocumentStore(str(folder / "documents"), None, DocumentBook(self.ledger))
+        self.hub = RecordingHub(self.ledger, EmbeddedBus(), {"famille": Package()}, consumes={"famille": EVERYTHING})
+        self.keeper = Keeper(self.ledger, self.store, Retention())
+
+    def accept(self, *accepted: Event) -> list[int]:
+        verdicts = self.hub.submit(*accepted)
+        assert all(v.outcome == "accepted" for v in verdicts), verdicts
+        return [v.seq for v in verdicts if v.seq is not None]
+
+    def end(self, *seqs: int, state: str = "delivered") -> None:
+        with self.ledger.transaction() as tx:
+            tx.sql.execute(update(deliveries).where(deliveries.c.seq.in_(seqs)).values(state=state, at=tx.now))
+
+    def document(self, content: bytes) -> StoredDocument:
+        return self.store.for_tenant(TENANT).store(content, name="a.txt", media_type="text/plain")
+
+    def count(self, table: Any) -> int:
+        with self.ledger.reading() as tx:
+            return int(tx.sql.execute(select(func.count()).select_from(table)).scalar_one())
+
+    def stored(self) -> set[str]:
+        return set(self.store.names(TENANT))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
+def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hub]:
+    url = f"sqlite:///{tmp_path}/hub.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").fresh_database()
+    hub = Hub(url, tmp_path)
+    yield hub
+    hub.ledger.close()
+
+
+def received(number: int, *documents: StoredDocument, citizen: str = "u1") -> Event:
+    record = {
+        "references": [{"system": "portail", "id": f"D{number}"}], "procedure": "changement-adresse",
+        "submitted_at": "2026-03-02T10:00:00Z", "intake": "online",
+        "requester": {"citizen": {"references": [{"system": "portail", "id": citizen}]}},
+        "documents": [document.to_data() for document in documents],
+    }  # fmt: skip
+    source = f"/{TENANT}/portail"
+    return Event(type="request.received", source=source, id=f"request-{number}", data={"request": record})
+
+
+def closed(number: int) -> Event:
+    link = {"references": [{"system": "portail", "id": f"D{number}"}]}
+    data = {"request": link, "status": "closed", "native": {"code": "F", "label": "Fermé"}}
+    return Event(type="request.status-changed", source=f"/{TENANT}/portail", id=f"closed-{number}", data=data)
+
+
+def test_an_event_goes_once_its_days_are_over_and_its_deliveries_have_ended(hub: Hub) -> None:
+    ended, waiting, parked = hub.accept(move(1, 1), move(2, 1), move(3, 1))
+    hub.end(ended)
+    hub.end(parked, state="parked")
+    hub.days = 89
+    hub.keeper.tidy()
+    assert hub.count(events) == 3
+
+    hub.days = 91
+    hub.keeper.tidy()
+
+    with hub.ledger.reading() as tx:
+        left = {row.seq for row in tx.sql.execute(select(events.c.seq))}
+        assert left == {waiting, parked} == {row.seq for row in tx.sql.execute(select(deliveries.c.seq))}
+
+
+def test_a_forgotten_event_is_still_known_at_the_door(hub: Hub) -> None:
+    (seq,) = hub.accept(move(1, 1))
+    hub.end(seq)
+    hub.days = 399
+    hub.keeper.tidy()
+    assert hub.count(events) == 0
+
+    assert hub.hub.submit(move(1, 1))[0].outcome == "duplicate"
+
+    hub.days = 402
+    hub.keeper.tidy()
+    assert hub.count(door) == 0
+
+
+def test_a_document_goes_a_set_time_after_its_last_delivery_has_ended(hub: Hub) -> None:
+    first, second, unused = hub.document(b"one"), hub.document(b"two"), hub.document(b"never named")
+    early, late = hub.accept(received(1, first, second), received(2, second))
+    hub.end(early)
+    hub.days = 31
+    hub.keeper.tidy()
+    assert hub.stored() == {second.id}  # the second request still has to get it
+    assert unused.id not in hub.stored()
+
+    hub.end(late)
+    hub.days = 60
+    hub.keeper.tidy()
+    assert hub.stored() == {second.id}
+
+    hub.days = 62
+    assert hub.keeper.tidy()["documents"] == 1
+
+    assert hub.stored() == set()
+    assert hub.count(documents) == 0
+
+
+def test_a_document_that_is_stored_again_starts_anew(hub: Hub) -> None:
+    document = hub.document(b"one")
+    hub.days = 31
+    hub.document(b"one")
+
+    hub.keeper.tidy()
+
+    assert hub.stored() == {document.id}
+
+
+def test_who_stored_a_document_is_forgotten_with_it(hub: Hub) -> None:
+    document = hub.document(b"one")
+    hold(hub.ledger, TENANT, f"{TENANT}.portail", document)
+
+    hub.keeper.tidy()
+    assert hub.count(document_holders) == 1
+
+    hub.days = 31
+    hub.keeper.tidy()
+    assert hub.count(document_holders) == 0
+
+
+def test_a_document_whose_bytes_are_gone_is_forgotten(hub: Hub, tmp_path: Path) -> None:
+    document = hub.document(b"one")
+    (tmp_path / "documents" / TENANT / document.id[:2] / document.id).unlink()
+    hub.days = 31
+
+    hub.keeper.tidy()
+
+    assert hub.count(documents) == 0
+
+
+def test_each_event_is_looked_through_once_for_documents(hub: Hub) -> None:
+    document = hub.document(b"one")
+    (seq,) = hub.accept(received(1, document))
+
+    assert hub.keeper.note() == 1
+    assert hub.keeper.note() == 0
+
+    with hub.ledger.reading() as tx:
+        assert [tuple(row) for row in tx.sql.execute(select(document_uses))] == [(TENANT, document.id, seq)]
+
+
+def test_a_request_is_kept_with_its_history_until_its_time_after_closing_is_over(hub: Hub) -> None:
+    opened, done = hub.accept(received(1)), hub.accept(closed(1))
+    hub.end(*opened, *done)
+    hub.days = 364
+    hub.keeper.tidy()
+    assert (hub.count(requests), hub.count(events)) == (1, 2)
+
+    hub.days = 366
+    hub.keeper.tidy()
+
+    tables = (requests, request_links, request_steps, events)
+    assert [hub.count(table) for table in tables] == [0, 0, 0, 0]
+
+
+def test_a_request_that_nobody_closes_goes_long_after_its_last_step(hub: Hub) -> None:
+    hub.end(*hub.accept(received(1)))
+    hub.days = 700
+    hub.accept(replace(closed(1), data={**closed(1).data, "status": None}))
+    hub.days = 731
+    hub.keeper.tidy()
+    assert hub.count(requests) == 1
+
+    hub.days = 1431
+    hub.keeper.tidy()
+    assert hub.count(requests) == 0
+
+
+def test_a_request_with_an_unfinished_delivery_is_never_forgotten(hub: Hub) -> None:
+    opened, _ = hub.accept(received(1)), hub.accept(closed(1))
+    hub.end(*opened)
+
+    hub.days = 3000
+    hub.keeper.tidy()
+
+    assert hub.count(requests) == 1
+
+
+def test_people_of_whom_nobody_speaks_are_forgotten_and_met_again_as_new(hub: Hub) -> None:
+    hub.end(*hub.accept(move(1, 1), move(2, 1)))
+    hub.days = 600
+    hub.end(*hub.accept(move(2, 2)))
+    hub.days = 731
+    hub.keeper.tidy()
+
+    with hub.ledger.reading() as tx:
+        assert {row.native_id for row in tx.sql.execute(select(citizen_links))} == {"u2"}
+    assert hub.count(citizens) == 1
+    hub.accept(move(1, 9))
+    assert hub.count(citizens) == 2
+
+
+def test_people_with_a_request_or_a_mark_that_protects_them_are_kept(hub: Hub) -> None:
+    hub.accept(received(1, citizen="asks"))
+    with hub.ledger.transaction() as tx:
+        book = Citizens(tx, b"test")
+        book.resolve(TENANT, {"references": [{"system": "portail", "id": "hidden"}], "confidential": True})
+        book.save()
+
+    hub.days = 3000
+    hub.keeper.tidy()
+
+    with hub.ledger.reading() as tx:
+        assert {row.native_id for row in tx.sql.execute(select(citizen_links))} == {"asks", "hidden"}
+
+
+def test_importing_a_link_again_keeps_it(hub: Hub) -> None:
+    person = {"references": [{"system": "koha", "id": "42"}]}
+    for day in (0, 700, 1400):
+        hub.days = day
+        hub.keeper.tidy()
+        with hub.ledger.transaction() as tx:
+            book = Citizens(tx, b"test")
+            book.prefetch(TENANT, [person])
+            book.resolve(TENANT, person)
+            book.save()
+
+    assert hub.count(citizens) == 1
+    hub.days = 2131
+    assert hub.keeper.tidy()["citizens"] == 1
+
+
+def test_what_was_delivered_is_remembered_only_while_it_could_echo(hub: Hub) -> None:
+    hub.accept(move(1, 1))
+    assert hub.count(citizen_values) == 2  # what is known now, and who was told it
+
+    hub.days = 31
+    hub.keeper.tidy()
+
+    with hub.ledger.reading() as tx:
+        assert [row.digest for row in tx.sql.execute(select(citizen_values))] == [""]
+
+
+def test_used_assertions_and_old_answers_go(hub: Hub) -> None:
+    now = hub.ledger.now()
+    with hub.ledger.transaction() as tx:
+        tx.sql.execute(
+            insert(used_assertions),
+            [{"client_id": "a", "jti": "old", "expires": now - 61}, {"client_id": "a", "jti": "new", "expires": now}],
+        )
+        answers = [{"client_id": "a", "key": k, "digest": b"", "at": now - age} for k, age in (("o", DAY), ("n", 0))]
+        tx.sql.execute(insert(idempotent_answers), answers)
+
+    assert hub.keeper.tidy() == {"answers": 2}
+
+    assert (hub.count(used_assertions), hub.count(idempotent_answers)) == (1, 1)
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_what_does_not_fit_in_one_part_is_forgotten_all_the_same(
+    hub: Hub, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_PART", part)
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    people, now = range(1, 8), hub.ledger.now()
+    papers = [hub.document(str(number).encode()) for number in people]
+    for paper in papers:
+        hold(hub.ledger, TENANT, f"{TENANT}.portail", paper)
+    hub.end(*hub.accept(*(received(number, paper) for number, paper in zip(people, papers, strict=True))))
+    hub.end(*hub.accept(*(closed(number) for number in people)), *hub.accept(*(move(number, 1) for number in people)))
+    with hub.ledger.transaction() as tx:
+        answers = [{"client_id": "a", "key": str(number), "digest": b"", "at": now} for number in people]
+        tx.sql.execute(insert(idempotent_answers), answers)
+
+    hub.days = 31
+    early = hub.keeper.tidy()
+    hub.days = 800
+    late = hub.keeper.tidy()
+
+    assert early == {"documents": 7, "values": 7, "answers": 7}
+    assert late == {"requests": 7, "events": 21, "citizens": 7}
+    tables = (requests, events, documents, document_holders, document_uses, citizens, citizen_values)
+    assert [hub.count(table) for table in tables] == [0] * len(tables)
+
+
+def test_of_many_documents_those_that_are_still_needed_stay(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_PART", 2)
+    papers = [hub.document(str(number).encode()) for number in range(6)]
+    seqs = hub.accept(*(received(number, paper) for number, paper in enumerate(papers)))
+    hub.end(*seqs[4:])
+    hub.days = 60
+
+    assert hub.keeper.tidy()["documents"] == 2
+
+    assert hub.stored() == {paper.id for paper in papers[:4]}
+
+
+def test_a_person_named_by_an_event_that_is_kept_is_kept(hub: Hub) -> None:
+    hub.accept(move(1, 1))  # its delivery does not end
+    hub.end(*hub.accept(move(2, 1)))
+    hub.days = 3000
+
+    assert hub.keeper.tidy()["citizens"] == 1
+
+    with hub.ledger.reading() as tx:
+        assert {row.native_id for row in tx.sql.execute(select(citizen_links))} == {"u1"}
+
+
+def test_only_the_active_process_forgets(hub: Hub) -> None:
+    hub.end(*hub.accept(move(1, 1)))
+    hub.days = 100
+    stop, asked = threading.Event(), threading.Event()
+    answers = iter([False, False, True])
+
+    def active() -> bool:
+        answer = next(answers, None)
+        if answer is True:
+            assert hub.count(events) == 1
+        if answer is None:
+            stop.set()
+            asked.set()
+        return bool(answer)
+
+    hub.keeper.run(stop, active, note_every=0.001, tidy_every=0)
+
+    assert asked.is_set()
+    assert hub.count(events) == 0

@@ -1,0 +1,36 @@
+"""What people read in French: no name of a schema is left in the language of programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hub.privacy.labels import plain, word
+from schemas.registry import Registry
+
+REGISTRY = Registry.load()
+SAME = {"date", "document", "documents", "phase", "source", "version"}  # the same word in both languages
+
+
+def names(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for part in schema.values():
+            yield from names(part)
+
+
+@pytest.mark.parametrize("kind", REGISTRY.evidence_types())
+def test_every_part_of_a_value_of_evidence_has_a_french_name(kind: str) -> None:
+    reached = REGISTRY.reached(REGISTRY.evidence(kind)["$id"])
+    parts = {name for uri in reached for name in names(REGISTRY.schema_set.schemas[uri])}
+    assert sorted(name for name in parts - SAME if word(name) == name.replace("_", " ")) == []
+
+
+@pytest.mark.parametrize(("value", "read"), [
+    ("2026-10-01", "01/10/2026"), ("2026-11-18T10:26:40Z", "18/11/2026 à 11 h 26"), ("declared", "déclarée"),
+    (None, "non renseigné"), (815, "815"), ("C-1001", "C-1001"),
+])  # fmt: skip
+def test_values_are_written_as_people_write_them(value: Any, read: str) -> None:
+    assert plain(value) == read

@@ -1,0 +1,415 @@
+"""What a person may ask for: all that is held about them, and its erasure."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import insert, select, update
+
+from bus.ledger import Ledger
+from bus.tables import deliveries, metadata
+from hub.citizens.lookup import find_citizen
+from hub.clients.origin import Origin
+from hub.documents.files import DocumentStore
+from hub.documents.repository import DocumentBook
+from hub.exchanges.previews import Preview
+from hub.exchanges.stored_evidence import Held
+from hub.journal.entries import Entry
+from hub.journal.sealing import Scope, Sealer, export
+from hub.journal.signing import Signer
+from hub.journal.verify import verify
+from hub.privacy.rights import MASKED, Asked, Refused, Rights
+from hub.requests.timeline import request_view
+from hub.settings.model import Consumes, Retention
+from hub.storage.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
+from schemas.delivery import StoredDocument
+from schemas.errors import InvalidMessage
+from schemas.event import Event
+from schemas.exchange import Evidence
+from tests.hub.exchanges.test_corrections import CAF, DAY, IDENTITY, TOWN, World
+from tests.hub.exchanges.test_corrections import OTHER as ELSEWHERE
+
+OPERATOR = Asked("mairie.dupont", "demande reçue au guichet")
+PORTAL = Origin(f"{TOWN}.portail", TOWN, frozenset({"*"}), (f"/{TOWN}/portail",))
+MAELLE = {
+    "references": [{"system": "portail", "id": "abonnement-1042"}], "identity": IDENTITY,
+    "email": "maelle.corvisart@courriel.example", "phone": "+33 4 00 00 00 12",
+}  # fmt: skip
+TANCREDE = {
+    "references": [{"system": "portail", "id": "abonnement-2077"}],
+    "identity": {"family_name": "Lenoir", "given_names": ["Tancrède"], "birthdate": "2018-11-30"},
+}
+ILYES = {
+    "references": [{"system": "portail", "id": "abonnement-3001"}], "email": "ilyes.benzerti@courriel.example",
+    "identity": {"family_name": "Benzerti", "given_names": ["Ilyès"], "gender": "male", "birthdate": "1962"},
+}  # fmt: skip
+HERS = ("corvisart", "maëlle", "maelle", "odette", "abonnement-1042", "1987-03-09", "00 00 00 12", "tilleuls")
+
+
+class House(World):
+    """The world of corrections, with documents and a way for requests."""
+
+    store: DocumentStore
+    rights: Rights
+
+    def open(self, folder: Path) -> House:
+        self.store = DocumentStore(str(folder / "documents"), None, DocumentBook(self.ledger))
+        self.rights = Rights(
+            self.ledger, self.acceptance, self.people, self.journal, self.held, self.store, Retention(),
+            self.corrections,
+        )  # fmt: skip
+        member = self.directory.members[CAF]
+        types = ("request.received", "request.status-changed", "citizen.address-changed", "document.received")
+        consumes = {name: Consumes(name, 1, ("",), "all") for name in types}
+        self.directory.members[CAF] = replace(member, consumes=consumes)
+        for name in types:
+            self.directory._by_type.setdefault((TOWN, name), []).append(self.directory.members[CAF])
+        return self
+
+    def submit(self, *events: Event) -> list[int]:
+        verdicts = self.acceptance.submit(self.ledger, PORTAL, events)
+        assert all(verdict.ok for verdict in verdicts), verdicts
+        return [verdict.seq for verdict in verdicts if verdict.seq is not None]
+
+    def ended(self) -> None:
+        with self.ledger.transaction() as tx:
+            tx.sql.execute(update(deliveries).values(state="delivered"))
+
+    def known_as(self, number: str) -> str:
+        return self.rights.find(TOWN, reference=("portail", number))
+
+    def document(self, content: bytes) -> StoredDocument:
+        return self.store.for_tenant(TOWN).store(content, name="justificatif.txt", media_type="text/plain")
+
+    def everything(self) -> str:
+        """All rows of all tables as text: sealed content as it opens with the keys that are there, and as it is."""
+        found: list[Any] = []
+        with self.ledger.reading() as tx:
+            for table in metadata.sorted_tables:
+                for row in tx.sql.execute(select(table)):
+                    found += [bytes(part) if isinstance(part, bytes | memoryview) else part for part in row]
+            found += [stored.event.to_dict() for stored in tx.load(list(range(1, tx.last_seq() + 1))).values()]
+            people = list(tx.sql.execute(select(citizens.c.id)).scalars())
+            found += list(self.people.identities(tx, people).values())
+            found += [held.evidence.values for held, _ in self.held.of_citizen(tx, people)]
+            ids = set(tx.sql.execute(select(journal.c.citizen_id)).scalars()) - {None}
+            found += [
+                line.personal for one in ids for tenant in (TOWN, ELSEWHERE)
+                for line in self.journal.of_citizen(tx, tenant, one)
+            ]  # fmt: skip
+        text = "\n".join(part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part) for part in found)
+        return text.lower()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    url = f"sqlite:///{tmp_path}/hub.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").fresh_database()
+    clock = [time.time() + 60]  # after the documents, which the file system dates
+    ledger = Ledger(url, now=lambda: clock[0])
+    ledger.create()
+    yield House(ledger, clock).open(tmp_path)
+    ledger.close()
+
+
+def asked(
+    number: int, requester: dict[str, Any], *documents: StoredDocument, beneficiaries: tuple[dict[str, Any], ...] = ()
+) -> Event:
+    record = {
+        "references": [{"system": "portail", "id": f"D{number}"}], "procedure": "changement-adresse",
+        "submitted_at": "2026-03-02T10:00:00Z", "intake": "online", "requester": {"citizen": requester},
+        "documents": [document.to_data() for document in documents],
+    }  # fmt: skip
+    if beneficiaries:
+        record["beneficiaries"] = list(beneficiaries)
+    return Event(type="request.received", source=f"/{TOWN}/portail", id=f"request-{number}", data={"request": record})
+
+
+def closed(number: int, reason: str = "") -> Event:
+    link = {"references": [{"system": "portail", "id": f"D{number}"}]}
+    data = {"request": link, "status": "closed", "native": {"code": "F", "label": "Fermé"}}
+    more = {"reason": reason} if reason else {}
+    return Event(type="request.status-changed", source=f"/{TOWN}/portail", id=f"closed-{number}", data={**data, **more})
+
+
+def moved(citizen: dict[str, Any], household: tuple[dict[str, Any], ...] = (), number: int = 1) -> Event:
+    address = {"house_number": "12 bis", "street": "rue des Tilleuls", "postal_code": "93001", "city": "Saint-Aubin"}
+    data: dict[str, Any] = {
+        "citizen": citizen, "effective_on": "2026-03-01",
+        "new_address": {"value": address, "source": "portail", "date": "2026-03-02", "quality": "declared"},
+    }  # fmt: skip
+    if household:
+        data["household"] = list(household)
+    return Event(type="citizen.address-changed", source=f"/{TOWN}/portail", id=f"move-{number}", data=data)
+
+
+def lived(house: House) -> str:
+    """Maëlle's life with the town: a closed request with her child, a move, evidence, exchanges, reads."""
+    house.submit(
+        asked(1, MAELLE, house.document(b"facture de Maelle Corvisart"), beneficiaries=(TANCREDE,)),
+        moved(MAELLE, (TANCREDE,)),
+    )
+    house.submit(closed(1, "Mme Corvisart a renoncé"))
+    maelle = house.known_as("abonnement-1042")
+    values: dict[str, dict[str, Any]] = {
+        "quotient": {"value": 680, "source": "CNAF", "date": "2026-10", "quality": "authoritative"},
+        "adults": {"value": [{"family_name": "Corvisart", "given_names": ["Maëlle"], "birthdate": "1987-03-09"},
+                             {"family_name": "Benzerti", "given_names": ["Ilyès"], "birthdate": "1962"}],
+                   "source": "CNAF", "date": "2026-10", "quality": "authoritative"},
+    }  # fmt: skip
+    with house.ledger.transaction() as tx:
+        held = Held(Evidence("family-quotient", 1, values), ("quotient", "adults"), CAF, tx.now)
+        house.held.keep(tx, maelle, "place", held, until=tx.now + 30 * DAY)
+        preview = Preview(str(uuid.uuid4()), "portail", maelle, "cantine", {}, {"values": values})
+        house.previews.keep(tx, preview)
+        facts = {
+            "evidence": "family-quotient", "version": 1, "fields": ["quotient"], "procedure": "changement-adresse",
+            "role": "agent", "assurance": "eidas1", "ground": "L114-8 I",
+        }  # fmt: skip
+        house.journal.write(tx, Entry(
+            TOWN, "exchange", "exchange.answered", f"{TOWN}.portail", "answered", citizen_id=maelle, facts=facts,
+            personal={"agent": "agent-17 pour Maëlle Corvisart"},
+        ))  # fmt: skip
+    house.obtained(maelle, "portail")
+    return maelle
+
+
+def test_an_export_holds_what_the_hub_knows_about_the_person_with_sources_and_dates(house: House) -> None:
+    maelle = lived(house)
+    house.ended()
+
+    told = house.rights.export(TOWN, maelle, OPERATOR)
+
+    assert told["person"]["identity"] == IDENTITY
+    assert told["links"] == [{"system": "portail", "id": "abonnement-1042"}]
+    assert [view["status"] for view in told["requests"]] == ["closed"]
+    assert [document["name"] for document in told["documents"]] == ["justificatif.txt"]
+    assert [event["type"] for event in told["events"]] == [
+        "request.received", "citizen.address-changed", "request.status-changed",
+    ]  # fmt: skip
+    assert {delivery["to"] for event in told["events"] for delivery in event["deliveries"]} == {"CAF"}
+    assert told["stored_evidence"][0]["values"]["quotient"]["value"] == 680
+    assert [row["client"] for row in told["recipients"]] == ["portail"]
+    assert any("a obtenu par un agent" in act["fr"] for act in told["acts"])
+    assert any(value["field"] == "new_address" and "said" in value for value in told["values"])
+    assert told["shown_evidence"][0]["decision"] == "open"
+    assert orjson.dumps(told)
+
+
+def test_an_export_says_nothing_of_anybody_else_nor_of_agents(house: House) -> None:
+    maelle = lived(house)
+    house.submit(asked(2, ILYES), moved(ILYES, number=2))
+
+    text = orjson.dumps(house.rights.export(TOWN, maelle, OPERATOR)).decode().lower()
+
+    for word in (
+        "dupont",
+        "tancrède",
+        "lenoir",
+        "2018-11-30",
+        "abonnement-2077",
+        "benzerti",
+        "ilyès",
+        "abonnement-3001",
+        "agent-17",
+    ):
+        assert word not in text
+    assert orjson.dumps(MASKED).decode() in text
+
+
+def test_a_child_who_was_named_along_finds_the_events_and_not_the_parent(house: House) -> None:
+    lived(house)
+    house.submit(moved(ILYES, (TANCREDE,), number=3))
+
+    told = house.rights.export(TOWN, house.known_as("abonnement-2077"), OPERATOR)
+
+    assert [event["type"] for event in told["events"]] == [
+        "request.received", "citizen.address-changed", "request.status-changed", "citizen.address-changed",
+    ]  # fmt: skip
+    text = orjson.dumps(told["events"]).decode()
+    assert "Tancr" in text
+    for word in ("Maëlle", "Odette", "1987-03-09", "maelle.corvisart", "Benzerti"):
+        assert word not in text
+
+
+def test_a_reason_is_needed_and_stands_in_the_journal(house: House) -> None:
+    maelle = lived(house)
+    with pytest.raises(InvalidMessage):
+        Asked("mairie.dupont", "  ")
+
+    house.rights.export(TOWN, maelle, OPERATOR)
+
+    with house.ledger.reading() as tx:
+        lines = house.journal.of_citizen(tx, TOWN, maelle)
+    (line,) = [line for line in lines if line.entry.act == "citizen.exported"]
+    assert line.entry.actor == OPERATOR.actor
+    assert line.personal == {"reason": OPERATOR.reason}
+
+
+def test_nobody_is_found_under_the_reference_of_another_tenant_or_of_another_client(house: House) -> None:
+    maelle = lived(house)
+    reference = house.people.reference_of("portail", maelle)
+
+    assert house.rights.find(TOWN, client="portail", ref=reference) == maelle
+    for tenant, client, ref in (
+        (ELSEWHERE, "portail", reference),
+        (TOWN, "cantine", reference),
+        (TOWN, "portail", "x"),
+    ):
+        with pytest.raises(InvalidMessage):
+            house.rights.find(tenant, client=client, ref=ref)
+    with pytest.raises(InvalidMessage):
+        house.rights.find(ELSEWHERE, reference=("portail", "abonnement-1042"))
+    with pytest.raises(InvalidMessage):
+        house.rights.export(ELSEWHERE, maelle, OPERATOR)
+
+
+def test_an_open_request_and_a_delivery_without_an_end_stand_against_an_erasure(house: House) -> None:
+    house.submit(asked(1, MAELLE))
+    maelle = house.known_as("abonnement-1042")
+
+    with pytest.raises(Refused) as refused:
+        house.rights.erase(TOWN, maelle, OPERATOR)
+
+    first, second = refused.value.obstacles
+    assert "en cours" in first
+    assert "CAF" in second
+    assert house.rights.obstacles(TOWN, maelle) == [first, second]
+    assert "maëlle" in house.everything()
+    with house.ledger.reading() as tx:
+        acts = [line.entry.act for line in house.journal.of_citizen(tx, TOWN, maelle)]
+    assert "citizen.erasure-refused" in acts
+
+
+def test_being_named_in_the_open_request_of_somebody_else_stands_against_an_erasure(house: House) -> None:
+    house.submit(asked(1, ILYES))
+    link = {"references": [{"system": "portail", "id": "D1"}]}
+    named = moved(ILYES, (MAELLE,))
+    house.submit(moved(MAELLE, number=7), Event(
+        type=named.type, source=named.source, id=named.id, data={**named.data, "request": link},
+    ))  # fmt: skip
+    house.ended()
+
+    with pytest.raises(Refused) as refused:
+        house.rights.erase(TOWN, house.known_as("abonnement-1042"), OPERATOR)
+
+    assert any("autre personne" in one for one in refused.value.obstacles)
+
+
+def test_after_an_erasure_nothing_of_the_person_can_be_found_and_the_journal_still_verifies(
+    house: House, tmp_path: Path
+) -> None:
+    maelle = lived(house)
+    with house.ledger.transaction() as tx:
+        (case,) = tx.sql.execute(select(requests.c.id)).scalars()
+        body = orjson.dumps({"id": case, "documents": [{"name": "Corvisart.pdf"}]})
+        answer = {"client_id": "portail", "key": "k", "digest": bytes(32), "status": 201, "body": body, "at": tx.now}
+        tx.sql.execute(insert(idempotent_answers), [answer])
+    house.ended()
+    signer = Signer(None)
+    sealer = Sealer(house.ledger, house.journal, signer, owner="here")
+    sealer.step()
+    assert all(word in house.everything() for word in ("corvisart", "odette", "abonnement-1042", "tilleuls"))
+
+    erased = house.rights.erase(TOWN, maelle, OPERATOR)
+
+    left = house.everything()
+    assert [word for word in HERS if word in left] == []
+    assert erased.told == 1
+    assert erased.gone["events"] == 3
+    assert erased.gone["documents"] == 1
+    assert list(house.store.names(TOWN)) == []
+    assert any("journal" in one for one in erased.stays)
+    sealer.step()
+    with (tmp_path / "journal.jsonl").open("xb") as out:
+        export(house.ledger, signer, out, Scope())
+    with (tmp_path / "journal.jsonl").open("rb") as exported:
+        assert verify(exported).ok
+    with house.ledger.reading() as tx:
+        lines = [row for row in tx.sql.execute(select(journal)) if row.act == "citizen.erased"]
+        assert house.people.followed(tx, maelle) is None
+        (told,) = tx.sql.execute(select(evidence_corrections)).all()
+        assert house.journal.line(tx, lines[0].id).personal == {"reason": OPERATOR.reason}  # type: ignore[union-attr]
+    assert (told.change, told.cause, told.client_id) == ("erased", "person", "portail")
+
+
+def test_the_shell_of_a_closed_request_is_still_read_after_an_erasure(house: House) -> None:
+    maelle = lived(house)
+    with house.ledger.transaction() as tx:
+        (case,) = tx.sql.execute(select(requests.c.id)).scalars()
+        step = {"request_id": case, "at": tx.now, "kind": "withheld", "origin": CAF, "reason": "dossier confidentiel"}
+        tx.sql.execute(insert(request_steps), [step])
+    house.ended()
+
+    house.rights.erase(TOWN, maelle, OPERATOR)
+
+    with house.ledger.reading() as tx:
+        view = request_view(tx, house.directory, TOWN, case)
+    assert view is not None
+    assert (view["status"], view["reason"]) == ("closed", None)
+    assert view["references"] == [{"system": "portail", "id": "D1"}]
+    assert len(view["timeline"]) == 3
+
+
+def test_other_people_keep_what_is_theirs_when_one_is_erased(house: House) -> None:
+    maelle = lived(house)
+    shared = house.document(b"facture de Maelle Corvisart")
+    house.submit(asked(2, ILYES, shared), moved(ILYES, number=2))
+    house.ended()
+
+    house.rights.erase(TOWN, maelle, OPERATOR)
+
+    left = house.everything()
+    assert "benzerti" in left
+    assert "abonnement-3001" in left
+    assert "abonnement-2077" in left
+    assert list(house.store.names(TOWN)) == [shared.id]
+
+
+def test_who_was_erased_and_comes_again_is_somebody_new(house: House) -> None:
+    maelle = lived(house)
+    house.ended()
+    house.rights.erase(TOWN, maelle, OPERATOR)
+
+    house.submit(moved(MAELLE, number=9))
+
+    assert house.known_as("abonnement-1042") != maelle
+    with pytest.raises(InvalidMessage):
+        house.rights.find(TOWN, client="portail", ref=house.people.reference_of("portail", maelle))
+
+
+def test_a_mark_of_confidentiality_outlives_an_erasure_and_nothing_else_does(house: House) -> None:
+    house.submit(moved({**MAELLE, "confidential": True}))
+    house.ended()
+    erased = house.rights.erase(TOWN, house.known_as("abonnement-1042"), OPERATOR)
+
+    assert any("confidentialité" in one for one in erased.stays)
+    assert [word for word in HERS if word in house.everything()] == []
+    house.submit(moved(MAELLE, number=9))
+    with house.ledger.reading() as tx:
+        assert house.people.is_confidential(tx, house.known_as("abonnement-1042"))
+
+
+def test_an_erasure_takes_all_that_was_merged_into_the_person(house: House) -> None:
+    maelle = lived(house)
+    twice = {"references": [{"system": "koha", "id": "0012345"}]}
+    house.submit(moved(twice, number=4))
+    with house.ledger.transaction() as tx:
+        gone = find_citizen(
+            tx, house.people, TOWN, identity=None, references=twice["references"], reference=None, client_id=""
+        ).citizen_id
+        tx.sql.execute(update(citizens).where(citizens.c.id == gone).values(merged_into=maelle))
+    house.ended()
+
+    erased = house.rights.erase(TOWN, maelle, OPERATOR)
+
+    assert erased.gone["citizens"] == 2
+    assert "0012345" not in house.everything()
