@@ -28,7 +28,7 @@ from benchmarks.population import population
 from benchmarks.processes import PEERS, CaseFailed, Fleet, call
 from benchmarks.profiling import Profiler
 from hub.clients import repository as clients
-from hub.exchanges.sources import Answered
+from hub.exchanges.sources import SourcedEvidence
 from hub.wiring import open_hub
 from schemas.exchange import AmbiguousIdentity, Evidence, Question
 from tests.support.servers import free_ports
@@ -108,11 +108,11 @@ class _Source:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
 
-    def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> Answered:
+    def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> SourcedEvidence:
         said = {"source": "Koha", "date": "2026-10-01", "quality": "authoritative"}
         values = {"card_number": "C-1001", "category": "Adulte", "expires_on": "2027-08-31", "blocked": False}
         evidence = Evidence(question.evidence, 1, {name: {"value": value, **said} for name, value in values.items()})
-        return Answered(evidence, f"{tenant}.koha", self._now())
+        return SourcedEvidence(evidence, f"{tenant}.koha", self._now())
 
 
 def exchanges(run: Run, rounds: int, people: int = PEOPLE, rate: float = RATE) -> Figure:

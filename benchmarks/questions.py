@@ -24,7 +24,7 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.questions import Questions
 from bus.rabbitmq import RabbitBus
-from hub.exchanges.sources import Source, SourceAway, Sources
+from hub.exchanges.sources import ConnectionSource, SourceAway, Sources
 from hub.storage.cipher import TransitSeal
 from schemas.exchange import Evidence, Question
 from schemas.registry import Registry
@@ -56,7 +56,7 @@ def answer(_: Question) -> Evidence:
 
 def sources(bus: Bus, ledger: Ledger) -> Sources:
     seal = None if bus.volatile else TransitSeal(KEY)
-    source = Source(NAME, "town", "library", [Offer()], answer, hands=4)
+    source = ConnectionSource(NAME, "town", "library", [Offer()], answer, hands=4)
     return Sources(ledger, Registry.load(), Questions(bus, seal), [source], {})
 
 

@@ -33,7 +33,7 @@ schema_app = typer.Typer(no_args_is_help=True, help="The shared schemas.")
 @connector_app.command("list")
 def connector_list(as_json: AsJson = False) -> None:
     """The connectors that are installed; none of their code is run."""
-    from connectors.sdk.manifest import find_manifests
+    from connectors.sdk.discovery import find_manifests
 
     keep = ("domain", "protocol", "tier", "verified")
     found = [{"name": m.id} | {k: getattr(m, k) for k in keep} for m in find_manifests().values()]
@@ -69,7 +69,7 @@ def connector_try(connection: Name, config: Config = HUB_TOML) -> None:
     """Call the package of one connection in a harmless way and say what it answered."""
 
     def act(hub: Hub) -> Any:
-        found = hub.raccordements.get(connection)
+        found = hub.connections.get(connection)
         if found is not None and found.manifest.outside:
             fail("this package reads its own queue on the broker: there is nothing to call")
         return found.connector.probe() if found else None

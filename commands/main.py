@@ -104,7 +104,7 @@ def worker(
 def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """List every fault of the settings, the connectors, the procedures and the grants at once."""
     from commands.register import grant_faults
-    from connectors.sdk.manifest import ROOT
+    from connectors.sdk.discovery import ROOT
     from hub.settings import procedures
     from hub.settings.manifests import connector_faults
     from hub.settings.reading import connectors_dir, faults

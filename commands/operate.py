@@ -53,7 +53,7 @@ def connection_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
             counts, paused = tx.counts(), tx.paused()
         return [
             {"connection": name, "connector": found.manifest.id, "paused": paused.get(name), **counts.get(name, {})}
-            for name, found in sorted(hub.raccordements.items())
+            for name, found in sorted(hub.connections.items())
         ]
 
     show(with_hub(config, act), as_json)
@@ -137,7 +137,9 @@ def parked_replay(connection: Name, seq: Seq, config: Config = HUB_TOML) -> None
 
     def act(hub: Hub) -> bool:
         with hub.ledger.transaction() as tx:
-            return hub.desk.replay(tx, connection, seq) and note(hub, tx, connection, "delivery.replayed", seq=seq)
+            return hub.deliveries.replay(tx, connection, seq) and note(
+                hub, tx, connection, "delivery.replayed", seq=seq
+            )
 
     if not with_hub(config, act):
         fail("this delivery is neither parked nor refused")
@@ -154,7 +156,7 @@ def parked_skip(
 
     def act(hub: Hub) -> bool:
         with hub.ledger.transaction() as tx:
-            done = hub.desk.skip(tx, connection, seq, reason)
+            done = hub.deliveries.skip(tx, connection, seq, reason)
             return done and note(hub, tx, connection, "delivery.skipped", {"reason": reason}, seq=seq)
 
     if not with_hub(config, act):
@@ -203,7 +205,7 @@ def client_add(
             fail(f"no tenant {tenant!r} in the settings")
         if unknown := sorted(set(publish or ()) - set(hub.registry.types())):
             fail(f"no event type {unknown[0]!r} (see `unefois schema list`)")
-        if client_id == "hub" or f"{tenant}.{client_id}" in hub.raccordements:
+        if client_id == "hub" or f"{tenant}.{client_id}" in hub.connections:
             fail(f"{client_id!r} is the name of a connection or of the hub itself")
         keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
         announce(hub, tenant, "client.added", client=client_id, scopes=scope, types=list(publish or ()))

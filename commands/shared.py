@@ -13,7 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from bus.ledger import Transaction
-    from hub.wiring import Hub, Raccordement
+    from hub.connections import Connection
+    from hub.wiring import Hub
 RUN, OPERATE, DEVELOP, MEASURE = "Run the hub", "Operate it", "Plug packages in", "Break it, measure it"
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", envvar="UNEFOIS_CONFIG")]
 AsJson = Annotated[bool, typer.Option("--json", help="Data for programs.")]
@@ -33,8 +34,8 @@ def with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
         hub.close()
 
 
-def known_connection(hub: Hub, connection: str) -> Raccordement:
-    found = hub.raccordements.get(connection)
+def known_connection(hub: Hub, connection: str) -> Connection:
+    found = hub.connections.get(connection)
     return found if found is not None else fail("no such connection in the settings")
 
 

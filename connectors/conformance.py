@@ -20,11 +20,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from connectors.sdk import Connector, Inbound, Secret, connector_class
-from connectors.sdk.manifest import Answered
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.exchange import AuthorisationExpired, Evidence, NotMatched, Question
+from schemas.manifest import Answered
 from schemas.registry import Registry
 
 _LONGEST_ANSWER = 300

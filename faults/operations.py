@@ -55,9 +55,9 @@ class Operator:
         with self._town.hub.ledger.transaction() as tx:
             if known or poison:
                 why = "vu chez le destinataire" if known else "poison"
-                self._town.hub.desk.skip(tx, row["connection"], row["seq"], why)
+                self._town.hub.deliveries.skip(tx, row["connection"], row["seq"], why)
             else:
-                self._town.hub.desk.replay(tx, row["connection"], row["seq"])
+                self._town.hub.deliveries.replay(tx, row["connection"], row["seq"])
 
     def _parked(self) -> list[dict[str, Any]]:
         with self._town.hub.ledger.reading() as tx:

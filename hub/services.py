@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from bus.api import Bus
 from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance
-from hub.acceptance.batcher import Batcher
-from hub.acceptance.deliveries import Desk
+from hub.acceptance.deliveries import Deliveries
+from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.citizens.identities import People
 from hub.documents.files import DocumentStore
 from hub.exchanges.exchange import Exchanges
@@ -21,28 +21,7 @@ from hub.journal.signing import Signer
 from hub.operations.metrics import Metrics
 from hub.settings.model import HubSettings
 from hub.storage.person_keys import PersonKeys
-from schemas.delivery import Polled
-from schemas.errors import HubError
-
-
-class InboundReply(Protocol):
-    """What a connector made of a webhook call; `connectors.sdk.Reply` has it."""
-
-    @property
-    def polled(self) -> Polled: ...
-    @property
-    def body(self) -> Mapping[str, Any]: ...
-    @property
-    def status(self) -> int: ...
-
-
-class Receiver(Protocol):
-    """A connector that takes webhook calls; `connectors.sdk.Connector` has it. `inbound` is `connectors.sdk.Inbound`,
-    made by `Services.inbound`."""
-
-    def receive(self, inbound: Any) -> InboundReply: ...
-
-    def refusal(self, error: HubError) -> tuple[int, Mapping[str, Any]] | None: ...
+from schemas.delivery import Connector
 
 
 @dataclass(slots=True)
@@ -51,13 +30,11 @@ class Services:
     ledger: Ledger
     bus: Bus
     acceptance: Acceptance
-    desk: Desk
+    deliveries: Deliveries
     documents: DocumentStore
-    batcher: Batcher
-    receiver: Callable[[str], Receiver | None]
+    batcher: AcceptanceGroupCommit
+    receiver: Callable[[str], Connector | None]
     """The connector that takes calls to `/in/{connection}`, by `tenant.name`; None when there is none."""
-    inbound: Callable[..., Any]
-    """Makes the `connectors.sdk.Inbound` of a call."""
     keys: PersonKeys
     journal: Journal
     signer: Signer

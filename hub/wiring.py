@@ -9,7 +9,6 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,16 @@ from bus.questions import Questions
 from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
-from connectors.sdk import Connector, Context, Inbound, Manifest, connector_class, find_manifests
+from connectors.sdk import Context, Manifest, connector_class, find_manifests
 from hub.acceptance.accept import Acceptance
-from hub.acceptance.batcher import Batcher
-from hub.acceptance.deliveries import OBSERVED, Desk
+from hub.acceptance.deliveries import Deliveries
+from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.acceptance.inlet import Inlet
 from hub.acceptance.poller import Poller
 from hub.citizens.identities import People
 from hub.clients import repository as clients
 from hub.clients import webhooks
+from hub.connections import Connection, ConnectorHandler
 from hub.documents import repository as documents
 from hub.documents.files import DocumentStore
 from hub.exchanges.corrections import Corrections
@@ -39,7 +39,7 @@ from hub.exchanges.exchange import Exchanges
 from hub.exchanges.grants import Grants, Rates
 from hub.exchanges.grants import known as known_to_grants
 from hub.exchanges.previews import Previews
-from hub.exchanges.sources import Source, Sources
+from hub.exchanges.sources import ConnectionSource, Sources
 from hub.exchanges.stored_evidence import HeldEvidence
 from hub.journal.entries import Journal
 from hub.journal.rfc3161 import Authority
@@ -47,17 +47,16 @@ from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
 from hub.operations.metrics import Metrics
 from hub.operations.retention import Keeper
-from hub.routing.directory import Directory, Member
+from hub.routing.directory import ConnectionRouting, Directory
 from hub.services import Services
 from hub.settings import communes, procedures
-from hub.settings.model import Connection, HubSettings
+from hub.settings.model import ConnectionSettings, HubSettings
 from hub.settings.reading import connectors_dir, load
 from hub.storage.cipher import BodyCipher, TransitSeal, derived
 from hub.storage.migrations import upgrade
 from hub.storage.person_keys import PersonKeys
-from schemas.delivery import Delivery, Documents, Done, Polled, Safety
+from schemas.delivery import Connector
 from schemas.errors import ConfigError, HubError
-from schemas.exchange import Evidence, Question
 from schemas.registry import Registry
 
 _log = structlog.get_logger()
@@ -66,69 +65,6 @@ _SWEEP = 30.0  # seconds after which every process has heard of a webhook that w
 _STILL = 30.0  # seconds without a turn after which a worker is taken for stuck
 _DEVELOPMENT_PEPPER = b"unefois development pepper, no secret"
 _DEVELOPMENT_MASTER = b"unefois development key of keys."  # 32 bytes, no secret
-
-
-@dataclass(slots=True)
-class Raccordement:
-    """One connection with its connector, made when first needed."""
-
-    name: str
-    tenant: str
-    system: str
-    label: str
-    manifest: Manifest
-    settings: Mapping[str, Any]
-    configured: Connection | None
-    make: Callable[[], Connector]
-    _connector: Connector | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def connector(self) -> Connector:
-        with self._lock:
-            if self._connector is None:
-                self._connector = self.make()
-            return self._connector
-
-    def renew(self, other: Raccordement) -> None:
-        """Take other settings: the next call is made with them. What is under way ends with the old ones."""
-        with self._lock:
-            if other.settings != self.settings:
-                self.settings, self.make, self._connector = other.settings, other.make, None
-
-    def close(self) -> None:
-        if self._connector is not None:
-            self._connector.close()
-
-
-class ConnectorHandler:
-    """Implements `bus.worker.Handler` with a connector; what is not live is prepared and not sent."""
-
-    def __init__(self, raccordement: Raccordement) -> None:
-        self._raccordement = raccordement
-        manifest = raccordement.manifest
-        self.safety = Safety(
-            manifest.idempotency, _seconds(manifest.settling_seconds), manifest.concurrency, manifest.batch
-        )
-
-    def handle_many(self, deliveries: Sequence[Delivery]) -> Sequence[Done | HubError]:
-        connector = self._raccordement.connector
-        if len(deliveries) > 1 and all(d.live for d in deliveries):
-            return connector.handle_many(deliveries)
-        return [_outcome(connector, delivery) for delivery in deliveries]
-
-    def look_up(self, delivery: Delivery) -> Done | None:
-        return self._raccordement.connector.look_up(delivery) if delivery.live else None
-
-
-class ConnectorSource:
-    """Implements `hub.acceptance.poller.Pollable` with a connector, which is made when first polled."""
-
-    def __init__(self, raccordement: Raccordement) -> None:
-        self._raccordement = raccordement
-
-    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
-        return self._raccordement.connector.poll(cursor)
 
 
 class Hub:
@@ -157,7 +93,7 @@ class Hub:
         self.grants = Grants.load(
             settings.grants_dir, known_to_grants(settings, self.catalogue, self.registry.schemas, manifests)
         )
-        self.raccordements: dict[str, Raccordement] = {}
+        self.connections: dict[str, Connection] = {}
         pepper = derived(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         references = derived(key, "unefois citizen references") if key else _DEVELOPMENT_MASTER
         movements = communes.load(settings.communes_file) if settings.communes_file else None
@@ -179,9 +115,9 @@ class Hub:
             self.ledger, self.registry, self.acceptance, self.grants, Rates(self.ledger), self.people, self.sources,
             held, Previews(self.keys), self.journal, self.signer, settings.public_url,
         )  # fmt: skip
-        self.desk = Desk(self.acceptance, self._broker_users)
-        self.batcher = Batcher(self.ledger, self.acceptance)
-        self.relay = Relay(self.ledger, self.bus, self.desk, owner=self.owner)
+        self.deliveries = Deliveries(self.acceptance, self._broker_users)
+        self.batcher = AcceptanceGroupCommit(self.ledger, self.acceptance)
+        self.relay = Relay(self.ledger, self.bus, self.deliveries, owner=self.owner)
         self.inlet = Inlet(self.ledger, self.bus, self.acceptance, self.origin_of_broker_user)
         self.team = Team(self.ledger)
         self.workers: dict[str, Worker] = {}
@@ -203,10 +139,11 @@ class Hub:
 
     def services(self) -> Services:
         return Services(
-            self.settings, self.ledger, self.bus, self.acceptance, self.desk, self.documents, self.batcher,
-            self.receiver, Inbound, self.keys, self.journal, self.signer, self.sources, self.people,
-            self.exchanges, self.reload, self.status,
-            self.metrics, tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
+            settings=self.settings, ledger=self.ledger, bus=self.bus, acceptance=self.acceptance,
+            deliveries=self.deliveries, documents=self.documents, batcher=self.batcher, receiver=self.receiver,
+            keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
+            exchanges=self.exchanges, reload=self.reload, status=self.status, metrics=self.metrics,
+            webhook_types=tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
         )  # fmt: skip
 
     # --- connections --------------------------------------------------------------------------------------------
@@ -218,13 +155,13 @@ class Hub:
             self.acceptance.directory = self._directory(webhooks.all_of(self.ledger, self.settings.encryption_key))
             with self.ledger.transaction() as tx:
                 tx.subscribe(self.acceptance.directory.subscriptions())
-            for name in set(self.workers) - set(self.raccordements):
+            for name in set(self.workers) - set(self.connections):
                 self._end_worker(name)
             if self._working:
                 self._start_connections()
 
     def receiver(self, name: str) -> Connector | None:
-        found = self.raccordements.get(name)
+        found = self.connections.get(name)
         return found.connector if found is not None and found.manifest.receives else None
 
     def origin_of_broker_user(self, user: str) -> Any:
@@ -233,37 +170,36 @@ class Hub:
         return client.origin if client is not None and "events:write" in client.scopes else None
 
     def _directory(self, hooks: Sequence[webhooks.Webhook]) -> Directory:
-        wanted = dict(self._configured())
-        wanted |= dict(self._webhooks(hooks))
-        for name, (raccordement, _) in wanted.items():
-            self.raccordements.setdefault(name, raccordement).renew(raccordement)
-        for name in set(self.raccordements) - set(wanted):
-            self.raccordements.pop(name)  # not closed: a call may be under way
-        return Directory((member for _, member in wanted.values()), self.catalogue, self.settings.tenants)
+        wanted = [*self._configured(), *self._webhooks(hooks)]
+        for connection, _ in wanted:
+            self.connections.setdefault(connection.name, connection).renew(connection)
+        for name in set(self.connections) - {connection.name for connection, _ in wanted}:
+            self.connections.pop(name)  # not closed: a call may be under way
+        return Directory((routing for _, routing in wanted), self.catalogue, self.settings.tenants)
 
-    def _configured(self) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:
+    def _configured(self) -> Iterator[tuple[Connection, ConnectionRouting]]:
         for item in self.settings.connections.values():
             manifest = _manifest(item.connector, self.settings.connectors_dir)
             name = f"{item.tenant}.{item.name}"
             consumes = item.consumes_override if item.consumes_override is not None else manifest.consumes
             label = item.label or manifest.name
-            member = Member(
-                name, item.tenant, item.system, label, {c.type: c for c in consumes}, item.procedures, manifest.outside,
-                manifest.publishes, (), item.mode, item.pilot_procedures, item.pilot_citizens,
-                item.sector,
+            routing = ConnectionRouting(
+                name=name, tenant=item.tenant, system=item.system, label=label, consumes={c.type: c for c in consumes},
+                procedures=item.procedures, outside=manifest.outside, publishes=manifest.publishes, mode=item.mode,
+                pilot_procedures=item.pilot_procedures, pilot_citizens=item.pilot_citizens, sector=item.sector,
             )  # fmt: skip
-            yield name, (self._raccordement(name, item.tenant, item.system, manifest, item.settings, item), member)
+            yield self._connection(routing, manifest, item.settings, item), routing
 
-    def _sources(self) -> Iterator[Source]:
-        for name, raccordement in self.raccordements.items():
-            manifest, member = raccordement.manifest, self.acceptance.directory.members[name]
-            yield Source(
-                name, member.tenant, member.system, manifest.answers, _answering(raccordement), manifest.concurrency,
-                member.mode, member.pilot_procedures, member.pilot_citizens,
-                raccordement.configured.rate if raccordement.configured else None,
+    def _sources(self) -> Iterator[ConnectionSource]:
+        for name, connection in self.connections.items():
+            manifest, routing = connection.manifest, self.acceptance.directory.connections[name]
+            yield ConnectionSource(
+                name=name, tenant=routing.tenant, system=routing.system, answers=manifest.answers,
+                answer=connection.answer, hands=manifest.concurrency, mode=routing.mode,
+                pilot_procedures=routing.pilot_procedures, pilot_citizens=routing.pilot_citizens, rate=connection.rate,
             )  # fmt: skip
 
-    def _webhooks(self, hooks: Sequence[webhooks.Webhook]) -> Iterator[tuple[str, tuple[Raccordement, Member]]]:
+    def _webhooks(self, hooks: Sequence[webhooks.Webhook]) -> Iterator[tuple[Connection, ConnectionRouting]]:
         manifest = _manifest("webhook")
         for hook in hooks:
             if hook.tenant not in self.settings.tenants:
@@ -271,26 +207,29 @@ class Hub:
             name = f"{hook.tenant}.webhook-{hook.id}"
             consumes = {c.type: c for c in manifest.consumes if c.type in hook.types}
             held = (f"{hook.tenant}.{hook.client}",)
-            member = Member(name, hook.tenant, name, f"Webhook de {hook.client}", consumes, holds=held)
-            yield (
-                name,
-                (self._raccordement(name, hook.tenant, name, manifest, hook.settings(self.settings), None), member),
-            )
+            routing = ConnectionRouting(
+                name=name, tenant=hook.tenant, system=name, label=f"Webhook de {hook.client}", consumes=consumes,
+                holds=held,
+            )  # fmt: skip
+            yield self._connection(routing, manifest, hook.settings(self.settings), None), routing
 
-    def _raccordement(
-        self, name: str, tenant: str, system: str, manifest: Manifest, settings: Mapping[str, Any],
-        configured: Connection | None,
-    ) -> Raccordement:  # fmt: skip
+    def _connection(
+        self, routing: ConnectionRouting, manifest: Manifest, settings: Mapping[str, Any],
+        configured: ConnectionSettings | None,
+    ) -> Connection:  # fmt: skip
         def make() -> Connector:
-            facts = self.settings.tenants[tenant]
-            documents: Documents = self.documents.for_tenant(tenant)
+            tenant = self.settings.tenants[routing.tenant]
             context = Context(
-                tenant=tenant, connection=name.partition(".")[2], system=system, settings=settings, documents=documents,
-                manifest=manifest, tenant_siret=facts.siret, tenant_insee=facts.insee,
+                tenant=routing.tenant, connection=routing.name.partition(".")[2], system=routing.system,
+                settings=settings, documents=self.documents.for_tenant(routing.tenant), manifest=manifest,
+                tenant_siret=tenant.siret, tenant_insee=tenant.insee,
             )  # fmt: skip
             return connector_class(manifest)(context)
 
-        return Raccordement(name, tenant, system, manifest.name, manifest, settings, configured, make)
+        return Connection(
+            name=routing.name, tenant=routing.tenant, system=routing.system, manifest=manifest, settings=settings,
+            configured=configured, make=make,
+        )  # fmt: skip
 
     # --- running ------------------------------------------------------------------------------------------------
 
@@ -329,8 +268,8 @@ class Hub:
         self.stop()
         self.batcher.close()
         self.sources.close()
-        for raccordement in self.raccordements.values():
-            raccordement.close()
+        for connection in self.connections.values():
+            connection.close()
         self.bus.close()
         self.ledger.close()
 
@@ -352,23 +291,22 @@ class Hub:
             self._thread("watch", self._watch)
 
     def _start_connections(self) -> None:
-        for name, raccordement in self.raccordements.items():
+        for name, connection in self.connections.items():
             if self._only is not None and name not in self._only:
                 continue
-            member = self.acceptance.directory.members[name]
-            if name not in self.workers and member.consumes and not member.outside:
-                self._start_worker(name, raccordement)
-            if name not in self.pollers and raccordement.manifest.poll_seconds is not None:
-                self._start_poller(name, raccordement, member)
+            routing = self.acceptance.directory.connections[name]
+            if name not in self.workers and routing.consumes and not routing.outside:
+                self._start_worker(name, connection)
+            if name not in self.pollers and connection.manifest.poll_seconds is not None:
+                self._start_poller(name, connection, routing)
             if name in self.sources.served() and name not in self._answering:
                 self._answering.add(name)
                 self._thread(f"answers {name}", partial(self.sources.serve, name))
 
-    def _start_worker(self, name: str, raccordement: Raccordement) -> None:
-        rate = raccordement.configured.rate if raccordement.configured else None
+    def _start_worker(self, name: str, connection: Connection) -> None:
         worker = Worker(
-            name, self.ledger, self.bus, ConnectorHandler(raccordement), self.desk, self.team, owner=self.owner,
-            rate=rate, count=self.metrics.ended,
+            name, self.ledger, self.bus, ConnectorHandler(connection), self.deliveries, self.team, owner=self.owner,
+            rate=connection.rate, count=self.metrics.ended,
         )  # fmt: skip
         self.workers[name] = worker
         end = self._ends[name] = threading.Event()
@@ -378,13 +316,13 @@ class Hub:
         self._ends.pop(name).set()
         self.workers.pop(name).poke()
 
-    def _start_poller(self, name: str, raccordement: Raccordement, member: Member) -> None:
-        assert raccordement.manifest.poll_seconds is not None
-        configured = raccordement.configured
-        every = (configured.poll_seconds if configured else None) or raccordement.manifest.poll_seconds
+    def _start_poller(self, name: str, connection: Connection, routing: ConnectionRouting) -> None:
+        assert connection.manifest.poll_seconds is not None
+        configured = connection.configured
+        every = (configured.poll_seconds if configured else None) or connection.manifest.poll_seconds
         poller = Poller(
-            name, self.ledger, self.acceptance, lambda: self.desk.origin(name), ConnectorSource(raccordement),
-            owner=self.owner, every=every, observe=member.mode == "observe",
+            name, self.ledger, self.acceptance, lambda: self.deliveries.origin(name), connection.poll,
+            owner=self.owner, every=every, observe=routing.mode == "observe",
         )  # fmt: skip
         self.pollers[name] = poller
         self._thread(f"poller {name}", poller.run)
@@ -411,10 +349,10 @@ class Hub:
             _log.error("team replaced")
             self.team = Team(self.ledger)
         for name, worker in list(self.workers.items()):
-            if worker.stale(_STILL) and name in self.raccordements:
+            if worker.stale(_STILL) and name in self.connections:
                 _log.error("worker replaced", connection=name)
                 self._end_worker(name)
-                self._start_worker(name, self.raccordements[name])
+                self._start_worker(name, self.connections[name])
 
     def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:
@@ -470,20 +408,6 @@ def _sealer(hub: Hub) -> Sealer:
     )  # fmt: skip
 
 
-def _answering(raccordement: Raccordement) -> Callable[[Question], Evidence]:
-    return lambda question: raccordement.connector.answer(question)  # made when first asked
-
-
-def _outcome(connector: Connector, delivery: Delivery) -> Done | HubError:
-    try:
-        if delivery.live:
-            return connector.handle(delivery)
-        connector.prepare(delivery)
-    except HubError as error:
-        return error
-    return Done(OBSERVED)
-
-
 def _manifest(connector: str, more: Path | None = None) -> Manifest:
     try:
         return find_manifests(more)[connector]
@@ -494,12 +418,6 @@ def _manifest(connector: str, more: Path | None = None) -> Manifest:
 def _places(error: Exception) -> list[str]:
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-
-
-def _seconds(number: float) -> Any:
-    from datetime import timedelta
-
-    return timedelta(seconds=number)
 
 
 def _text(path: Path | None) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
+from schemas.errors import HubError
 from schemas.event import Event
+from schemas.exchange import Evidence, Question
 
 Idempotency = Literal["native-key", "look-up-first", "none"]
 
@@ -89,3 +91,48 @@ class Safety:
     settling: timedelta = field(default=timedelta(seconds=30))
     concurrency: int = 4
     batch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """An HTTP call to `/in/{connection}`. Header names in lower case; `path` is what follows the connection;
+    `query_string` is the query as it came, undecoded, for those who sign it ("" when the caller did not keep it)."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    query_string: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a webhook call brought, and the body to answer with once its events are accepted."""
+
+    polled: Polled
+    body: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Whether the package answers and lets us in; `detail` is one sentence in French for IT staff."""
+
+    ok: bool
+    detail: str
+
+
+class Connector(Protocol):
+    """What the hub calls of the connector of one connection; `connectors.sdk.Connector` says what each may raise."""
+
+    def probe(self) -> Probe: ...
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]: ...
+    def receive(self, inbound: Inbound) -> Reply: ...
+    def refusal(self, error: HubError) -> tuple[int, Mapping[str, Any]] | None: ...
+    def prepare(self, delivery: Delivery) -> Any: ...
+    def handle(self, delivery: Delivery) -> Done: ...
+    def handle_many(self, deliveries: Sequence[Delivery]) -> Sequence[Done | HubError]: ...
+    def look_up(self, delivery: Delivery) -> Done | None: ...
+    def answer(self, question: Question) -> Evidence: ...
+    def close(self) -> None: ...

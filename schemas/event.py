@@ -160,6 +160,10 @@ class Event:
         return orjson.dumps(self.data, default=dict)
 
 
+Submitted = Event | InvalidMessage
+"""An item of a batch: what could not even be read keeps its place in it."""
+
+
 def decode_json(body: bytes) -> Any:
     """Parse JSON or raise InvalidMessage; never echoes the text."""
     try:

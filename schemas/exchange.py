@@ -12,6 +12,11 @@ from typing import Any
 from schemas.errors import HubError
 from schemas.secret import Secret
 
+CHANGED = "evidence.changed"
+"""The event by which a source says that what it answered changed; the hub is its only reader."""
+TOLD = frozenset({"evidence.corrected", "evidence.erased"})
+"""The events by which the hub tells a client that what it obtained changed; no other client gets them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:

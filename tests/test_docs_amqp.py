@@ -23,7 +23,7 @@ from hub.acceptance.inlet import Inlet
 from hub.clients import repository as clients
 from hub.clients.origin import Origin
 from hub.settings.manifests import connector_faults
-from hub.settings.model import Consumes
+from schemas.manifest import Consumed
 from schemas.registry import Registry
 from tests.support.recording import TENANT, Package, RecordingHub, move
 from tests.support.servers import Rabbit
@@ -60,7 +60,7 @@ def hub(rabbitmq: Rabbit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     ledger.create()
     _forget(rabbitmq)
     bus = RabbitBus(rabbitmq.add_user("unefois", **permissions("unefois")))
-    consumes = [Consumes(c["type"], c["version"], tuple(c["fields"]), c["scope"]) for c in manifest()["consumes"]]
+    consumes = [Consumed(c["type"], c["version"], tuple(c["fields"]), c["scope"]) for c in manifest()["consumes"]]
     hub = RecordingHub(ledger, bus, {USER: Package()}, consumes={USER: consumes}, outside=[USER])
     clients.add(
         ledger, client_id=USER, tenant=TENANT, label="Cantine", scopes=["events:write"],

@@ -17,10 +17,10 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.rabbitmq import RabbitBus
 from hub.clients.origin import Origin
-from hub.settings.model import Consumes
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, Refused, TryLater, Unknown
 from schemas.event import Event
+from schemas.manifest import Consumed
 from tests.support.recording import TENANT, Package, RecordingHub, house, move
 
 Make = Callable[..., RecordingHub]
@@ -319,8 +319,8 @@ def test_an_echo_is_silent(make: Make) -> None:
 
 
 def test_only_granted_fields_reach_a_connection(make: Make) -> None:
-    consumes = {"famille": (Consumes("citizen.address-changed", 1, ("/new_address/value/city",), "all"),),
-                "koha": (Consumes("citizen.address-changed", 1, (), "all"),)}  # fmt: skip
+    consumes = {"famille": (Consumed("citizen.address-changed", 1, ("/new_address/value/city",), "all"),),
+                "koha": (Consumed("citizen.address-changed", 1, (), "all"),)}  # fmt: skip
     hub = make({"famille": Package(), "koha": Package()}, consumes=consumes)
     hub.submit(move(1, 1))
 

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from connectors.iparapheur import mapping
 from connectors.iparapheur.client import Found, Parapheur
 from connectors.iparapheur.mapping import Act, Step
-from connectors.sdk.connector import Connector, Context, Probe
-from schemas.delivery import Delivery, Done, Polled, StoredDocument
+from connectors.sdk.connector import Connector, Context
+from schemas.delivery import Delivery, Done, Polled, Probe, StoredDocument
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.event import Event
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from connectors.mail import mapping
 from connectors.mail.client import Server
 from connectors.mail.mapping import Attached, Letter
-from connectors.sdk.connector import Connector, Context, Probe
-from schemas.delivery import Delivery, Done
+from connectors.sdk.connector import Connector, Context
+from schemas.delivery import Delivery, Done, Probe
 from schemas.errors import AccessDenied, HubError, Refused
 
 

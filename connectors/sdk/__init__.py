@@ -4,10 +4,12 @@ A connector is a folder `connectors/<slug>/` with a `manifest.json` and a `conne
 `Connector`. It reads its own package's wire format and knows nothing of the bus, the ledger or the hub.
 """
 
-from connectors.sdk.connector import Connector, Context, Inbound, Probe, Reply
-from connectors.sdk.manifest import Consumed, Manifest, connector_class, find_manifests
+from connectors.sdk.connector import Connector, Context
+from connectors.sdk.discovery import connector_class, find_manifests
 from connectors.sdk.secret import Secret
 from connectors.sdk.statuses import Statuses
+from schemas.delivery import Inbound, Probe, Reply
+from schemas.manifest import Consumed, Manifest
 
 __all__ = [
     "Connector", "Consumed", "Context", "Inbound", "Manifest", "Probe", "Reply", "Secret", "Statuses",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.sdk.manifest import Manifest
 from connectors.sdk.statuses import Statuses
-from schemas.delivery import Delivery, Documents, Done, Polled
+from schemas.delivery import Delivery, Documents, Done, Inbound, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event, now_text
 from schemas.exchange import Evidence, Question
+from schemas.manifest import Manifest
 
 
 def _utc_now() -> datetime:
@@ -34,36 +34,6 @@ class Context:
     tenant_siret: str = ""
     tenant_insee: str = ""
     now: Callable[[], datetime] = _utc_now
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """Whether the package answers and lets us in; `detail` is one sentence in French for IT staff."""
-
-    ok: bool
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Inbound:
-    """An HTTP call to `/in/{connection}`. Header names in lower case; `path` is what follows the connection;
-    `query_string` is the query as it came, undecoded, for those who sign it ("" when the caller did not keep it)."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    query: Mapping[str, str]
-    body: bytes
-    query_string: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a webhook call brought, and the body to answer with once its events are accepted."""
-
-    polled: Polled
-    body: Mapping[str, Any] = field(default_factory=dict)
-    status: int = 200
 
 
 class Connector:

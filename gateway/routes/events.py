@@ -17,11 +17,11 @@ from gateway.access import Caller, needs
 from gateway.bodies import media_type, read_body
 from gateway.openapi_schemas import EVENTS_BODY, EVENTS_RESPONSES
 from gateway.problems import Problem, problem_of, tracking_of
-from hub.acceptance.accept import Submitted, Verdict
+from hub.acceptance.accept import Verdict
 from hub.documents import access
 from hub.services import Services
 from schemas.errors import InvalidMessage, TryLater
-from schemas.event import BATCH, STRUCTURED, Event, decode_json
+from schemas.event import BATCH, STRUCTURED, Event, Submitted, decode_json
 
 BATCH_BYTES = 8 * 1024 * 1024
 COMMIT_SECONDS = 30.0

@@ -18,8 +18,8 @@ from gateway.openapi_schemas import problems
 from gateway.problems import Problem, problem_of, tracking_of
 from hub.acceptance.accept import submit_whole
 from hub.clients.origin import Origin
-from hub.services import InboundReply, Receiver, Services
-from schemas.delivery import Polled
+from hub.services import Services
+from schemas.delivery import Connector, Inbound, Polled, Reply
 from schemas.errors import AccessDenied, HubError, InvalidMessage, TryLater
 from schemas.event import Event
 
@@ -38,7 +38,7 @@ async def push(request: Request, where: str) -> Response:
     name, path = _connection(services, where)
     request.scope["connection"] = name
     body = await read_body(request, MOST_BYTES)
-    inbound = services.inbound(
+    inbound = Inbound(
         request.method, path, dict(request.headers), dict(request.query_params), body,
         request.scope["query_string"].decode("latin-1"),
     )  # fmt: skip
@@ -50,7 +50,7 @@ def limiter() -> anyio.CapacityLimiter:
     return anyio.CapacityLimiter(_AT_ONCE)
 
 
-def _work(request: Request, services: Services, name: str, inbound: object) -> Response:
+def _work(request: Request, services: Services, name: str, inbound: Inbound) -> Response:
     receiver = services.receiver(name)
     if receiver is None:
         raise Problem("not_found")
@@ -61,13 +61,13 @@ def _work(request: Request, services: Services, name: str, inbound: object) -> R
     return Response(orjson.dumps(dict(reply.body)), reply.status, media_type="application/json")
 
 
-def _received(services: Services, receiver: Receiver, name: str, inbound: object) -> InboundReply:
+def _received(services: Services, receiver: Connector, name: str, inbound: Inbound) -> Reply:
     with services.ledger.reading() as tx:
         if name in tx.paused():
             raise TryLater("this connection is paused", after=_PAUSE_SECONDS)
     reply = receiver.receive(inbound)
-    origin = services.desk.origin(name)
-    if services.acceptance.directory.members[name].mode == "observe":
+    origin = services.deliveries.origin(name)
+    if services.acceptance.directory.connections[name].mode == "observe":
         _check(services, origin, reply.polled.events)
         return reply
     _accept(services, origin, name, reply.polled)
@@ -96,7 +96,7 @@ def _accept(services: Services, origin: Origin, name: str, polled: Polled) -> No
             _log.warning("not acknowledged", connection=name, error=error.code)
 
 
-def _refused(request: Request, receiver: Receiver, name: str, error: HubError) -> Response:
+def _refused(request: Request, receiver: Connector, name: str, error: HubError) -> Response:
     request.scope["problem"] = error.code
     if isinstance(error, AccessDenied):
         _log.warning("push refused", connection=name, cause=error.code, tracking=tracking_of(request))

@@ -21,13 +21,14 @@ from hub.citizens.lookup import find_citizen
 from hub.citizens.nir import refuse_nir
 from hub.citizens.repository import QUALITIES, Citizen, Citizens, Rank
 from hub.clients.origin import Origin
-from hub.exchanges.corrections import CHANGED, TOLD, Corrections, Told
+from hub.exchanges.corrections import Corrections, Told
 from hub.requests import repository as timelines
 from hub.requests.notices import notices
 from hub.requests.repository import Request, Requests
 from hub.routing.directory import Directory, Facts, Route
 from schemas.errors import InvalidMessage
-from schemas.event import MAX_EVENT_BYTES, Event
+from schemas.event import MAX_EVENT_BYTES, Event, Submitted
+from schemas.exchange import CHANGED, TOLD
 from schemas.registry import Registry
 
 _TIME = 40  # characters of a time
@@ -49,9 +50,6 @@ class Verdict:
     @property
     def ok(self) -> bool:
         return self.outcome != "refused"
-
-
-Submitted = Event | InvalidMessage  # what could not even be read keeps its place in the batch
 
 
 class Acceptance:
@@ -344,7 +342,7 @@ class _Batch:
                 raise InvalidMessage(message, pointer="/data/citizen", code="ambiguous_citizen")
             known = found.citizen_id
         self.told += self._acceptance.corrections.changed(
-            self._tx, tenant, self._origin.name, self._directory.members, event, known
+            self._tx, tenant, self._origin.name, self._directory.connections, event, known
         )
         return _Found(f"c:{known}" if known is not None else f"s:{event.id}"[:200])
 
@@ -430,7 +428,7 @@ def withhold(
     """These citizens and requests are confidential from now on: a mark stops what is still on its way, too."""
     if not citizens and not requests:
         return
-    members = [member.name for member in directory.members.values() if member.tenant == tenant]
+    members = [member.name for member in directory.connections.values() if member.tenant == tenant]
     withheld = []
     for connection, seq, request_id in tx.on_their_way(members, {f"c:{citizen}" for citizen in citizens}, requests):
         request = timelines.read(tx, tenant, request_id) if request_id else None

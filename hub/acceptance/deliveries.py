@@ -21,7 +21,7 @@ from hub.clients.origin import Origin
 from hub.journal.sealing import look_again
 from hub.requests import repository as timelines
 from hub.requests.repository import Requests
-from hub.routing.directory import Member
+from hub.routing.directory import ConnectionRouting
 from hub.routing.views import Tree, project, tree_of
 from hub.storage.tables import citizen_links, citizens, requests
 from schemas.converters import convert
@@ -35,7 +35,7 @@ _UNDER_WAY = ("incomplete", "in_progress", "awaiting_payment")
 OBSERVED = "Observation : préparé, rien n'est sorti"
 
 
-class Desk:
+class Deliveries:
     """Implements `bus.relay.Views` and `bus.worker.Desk` for the connections of a directory."""
 
     def __init__(self, acceptance: Acceptance, broker_users: Callable[[], Sequence[str]] = tuple) -> None:
@@ -45,14 +45,14 @@ class Desk:
         self._encoded: OrderedDict[tuple[int, int, tuple[str, ...]], bytes] = OrderedDict()
 
     def connections(self) -> Sequence[str]:
-        return list(self._acceptance.directory.members)
+        return list(self._acceptance.directory.connections)
 
     def outside(self, connection: str) -> bool:
-        member = self._acceptance.directory.members.get(connection)
+        member = self._acceptance.directory.connections.get(connection)
         return member is not None and member.outside
 
     def silent(self, tx: Transaction) -> tuple[set[str], set[str]]:
-        members = [m for m in self._acceptance.directory.members.values() if m.outside]
+        members = [m for m in self._acceptance.directory.connections.values() if m.outside]
         paused = tx.paused() if members else {}
         return {m.name for m in members if m.name in paused}, {m.name for m in members if m.mode != "live"}
 
@@ -165,7 +165,7 @@ class Desk:
         procedure, intake = (request.procedure, request.intake) if request is not None else (None, None)
         return self._acceptance.directory.may_know(connection, procedure, intake)
 
-    def _seen(self, stored: StoredEvent, member: Member) -> Event:
+    def _seen(self, stored: StoredEvent, member: ConnectionRouting) -> Event:
         consumed = member.consumes.get(stored.event.type)
         fields = consumed.fields if consumed else ()
         tree = self._trees.get(fields)
@@ -179,7 +179,11 @@ class Desk:
         return replace(event, data=project(event.data, tree) if tree else {}, extensions=extensions)
 
     def _references(
-        self, tx: Transaction, member: Member, keys: Mapping[int, tuple[str, str | None]], identifiers: Identifiers
+        self,
+        tx: Transaction,
+        member: ConnectionRouting,
+        keys: Mapping[int, tuple[str, str | None]],
+        identifiers: Identifiers,
     ) -> dict[int, str]:
         people = {seq: key[2:] for seq, (key, _) in keys.items() if key.startswith("c:")}
         cases = {seq: request for seq, (key, request) in keys.items() if request and seq not in people}
@@ -194,7 +198,7 @@ class Desk:
                 found[seq] = mine[0]
         return found
 
-    def _live(self, tx: Transaction, member: Member, keys: Mapping[int, tuple[str, str | None]]) -> set[int]:
+    def _live(self, tx: Transaction, member: ConnectionRouting, keys: Mapping[int, tuple[str, str | None]]) -> set[int]:
         """Which deliveries are really sent: all in `live`, none in `observe`, the named ones in `pilot`."""
         if member.mode != "pilot":
             return set(keys) if member.mode == "live" else set()
@@ -207,7 +211,7 @@ class Desk:
         piloted |= {r.citizen_id for r in tx.sql.execute(links) if (r.system, r.native_id) in named}
         return {seq for seq, (key, request) in keys.items() if request in piloted or key[2:] in piloted}
 
-    def _keep_reference(self, tx: Transaction, member: Member, item: Ended) -> None:
+    def _keep_reference(self, tx: Transaction, member: ConnectionRouting, item: Ended) -> None:
         assert item.done is not None
         assert item.done.reference is not None
         delivery, key = item.delivery, item.finished.order_key
@@ -225,7 +229,7 @@ class Desk:
                     _log.warning("reference not kept", connection=member.name, code=error.code)
                 book.save()
 
-    def _may_link(self, tx: Transaction, member: Member, citizen_id: str) -> bool:
+    def _may_link(self, tx: Transaction, member: ConnectionRouting, citizen_id: str) -> bool:
         """Whether the systems that know this person are of sectors that may know them together with this one."""
         directory = self._acceptance.directory
         if not directory.separates(member.tenant):
@@ -262,7 +266,7 @@ class Desk:
         return Event(type="request.status-changed", source=f"/{stored.tenant}/hub", data=data, id=event_id)
 
     def _observed(self, row: Any) -> bool:
-        member = self._acceptance.directory.members.get(row.connection)
+        member = self._acceptance.directory.connections.get(row.connection)
         return row.answer == OBSERVED or (member is not None and member.mode == "observe")
 
     def _parked(self, item: Ended, connection: str) -> Event:
@@ -273,8 +277,8 @@ class Desk:
         tenant = self._member(connection).tenant
         return Event(type="delivery.parked", source=f"/{tenant}/hub", data=data, subject=connection)
 
-    def _member(self, connection: str) -> Member:
-        return self._acceptance.directory.members[connection]
+    def _member(self, connection: str) -> ConnectionRouting:
+        return self._acceptance.directory.connections[connection]
 
 
 def delivery_key(connection: str, event: Event) -> str:

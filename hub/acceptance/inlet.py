@@ -11,11 +11,11 @@ import structlog
 
 from bus.api import INLET, Bus, Incoming, Outcome, Outgoing, Queue, QueueKind, receipts_queue
 from bus.ledger import Ledger
-from hub.acceptance.accept import Acceptance, Submitted, Verdict
+from hub.acceptance.accept import Acceptance, Verdict
 from hub.clients.origin import Origin
 from hub.documents import access
 from schemas.errors import BusUnavailable, HubError, InvalidMessage
-from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, decode_json
+from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, Submitted, decode_json
 
 _log = structlog.get_logger()
 _COMMIT = 1000  # events in one commit: a prefetched burst of batches may hold many more

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -19,25 +19,22 @@ _log = structlog.get_logger()
 _LONGEST = 300.0
 
 
-class Pollable(Protocol):
-    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]: ...
-
-
 class Poller:
     """Polls one connection every `every` seconds; one poller is active at a time, by a lease.
 
     With `observe` it reads and checks, and neither accepts nor acknowledges."""
 
     def __init__(
-        self, connection: str, ledger: Ledger, acceptance: Acceptance, origin: Callable[[], Origin], source: Pollable,
-        *, owner: str, every: float, observe: bool = False, lease: float = 60.0,
+        self, connection: str, ledger: Ledger, acceptance: Acceptance, origin: Callable[[], Origin],
+        poll: Callable[[Mapping[str, Any] | None], Iterator[Polled]], *, owner: str, every: float,
+        observe: bool = False, lease: float = 60.0,
     ) -> None:  # fmt: skip
         self.connection = connection
         self.active = False
         self.refused = 0
         self._not_taken = 0
         self.trouble = ""
-        self._ledger, self._acceptance, self._origin, self._source = ledger, acceptance, origin, source
+        self._ledger, self._acceptance, self._origin, self._poll = ledger, acceptance, origin, poll
         self._owner, self._every, self._observe, self._lease = owner, every, observe, lease
         self._name = f"poll:{connection}"
         self._again = threading.Event()
@@ -90,7 +87,7 @@ class Poller:
         if token is None or paused:
             return 0
         accepted, blocked, self._not_taken = 0, False, 0
-        for polled in self._source.poll(cursor):
+        for polled in self._poll(cursor):
             if stop is not None and stop.is_set():
                 break
             taken, refused = self._take(polled, token, move=not blocked)

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bus.ledger import Transaction
-from hub.acceptance.accept import Submitted
 from hub.clients.origin import Origin
 from hub.documents.repository import held_document, requests_naming
 from hub.requests import repository as timelines
 from schemas.errors import InvalidMessage
-from schemas.event import Event
+from schemas.event import Event, Submitted
 
 Record = Mapping[str, Any]
 

@@ -25,8 +25,6 @@ from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event, now_text
 from schemas.registry import Registry
 
-CHANGED = "evidence.changed"
-TOLD = frozenset({"evidence.corrected", "evidence.erased"})
 _TOGETHER = 200  # exchanges that one event names
 _ROWS = evidence_corrections.c
 _OPEN = (_ROWS.told_at.is_(None), _ROWS.acknowledged_at.is_(None))

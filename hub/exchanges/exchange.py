@@ -28,13 +28,13 @@ from hub.citizens.lookup import find_citizen
 from hub.clients.repository import Client, find
 from hub.exchanges.grants import GROUNDS, Ask, Grant, Granted, Grants, NotAllowed, Rates
 from hub.exchanges.previews import Decision, Preview, Previews, StillOpen
-from hub.exchanges.sources import Answered, SourceAway, SourceNeeds, Sources
+from hub.exchanges.sources import SourceAway, SourcedEvidence, SourceNeeds, Sources
 from hub.exchanges.stored_evidence import Held, HeldEvidence
 from hub.journal.entries import Entry, Journal, JournalConflict
 from hub.journal.signing import Signer
 from hub.requests import repository as timelines
 from hub.routing.directory import Directory
-from hub.storage.group_commit import Together
+from hub.storage.group_commit import GroupCommit
 from hub.storage.person_keys import KeyDestroyed
 from hub.storage.tables import evidence_recipients
 from schemas.errors import HubError, InvalidMessage, TryLater
@@ -166,10 +166,10 @@ class Exchanges:
     issuer: str
     _refusals: _Refusals = field(default_factory=_Refusals)
     _readers: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(_READERS))
-    _together: Together[tuple[_Exchange, Evidence]] = field(init=False)
+    _together: GroupCommit[tuple[_Exchange, Evidence]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._together = Together(self.ledger, self._hand_over)
+        self._together = GroupCommit(self.ledger, self._hand_over)
 
     def ask(self, client: Client, said: Any, *, left: threading.Event | None = None) -> Answer:
         """One exchange. `said` is the record `exchange-question`; `left` is set when nobody waits any more.
@@ -344,7 +344,7 @@ class Exchanges:
 
     def _names_a_system_of(self, tenant: str, client: Client) -> bool:
         """Whether the references of a client of one tenant would read as those of a package of another."""
-        members = self.directory.members.values()
+        members = self.directory.connections.values()
         return tenant != client.tenant and any((m.tenant, m.system) == (tenant, client.id) for m in members)
 
     def _still(self, tx: Transaction, exchange: _Exchange, began: int) -> None:
@@ -402,7 +402,7 @@ class Exchanges:
 
     def _live(
         self, exchange: _Exchange, question: Question, natives: Mapping[str, str], left: threading.Event
-    ) -> Answered:
+    ) -> SourcedEvidence:
         try:
             return self.sources.ask(exchange.tenant, question, natives, left=left)
         except SourceAway as error:

@@ -11,13 +11,13 @@ import json
 import re
 import threading
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
@@ -25,6 +25,7 @@ from sqlalchemy import text
 from bus.ledger import Ledger
 from hub.settings.fault import Fault
 from schemas.errors import ConfigError, HubError
+from schemas.manifest import Manifest
 from schemas.shape import nearest, shape_faults
 
 if TYPE_CHECKING:
@@ -349,23 +350,9 @@ class Known:
         return not STATE.isdisjoint(domains)
 
 
-class Source(Protocol):
-    """What is asked of a connector's manifest; `connectors.sdk.Manifest` has it."""
-
-    @property
-    def domain(self) -> str: ...
-    @property
-    def answers(self) -> Sequence[_Answer]: ...
-
-
-class _Answer(Protocol):
-    @property
-    def type(self) -> str: ...
-
-
 def known(
     settings: HubSettings, procedures: Collection[str], schemas: Mapping[str, Mapping[str, Any]],
-    manifests: Mapping[str, Source],
+    manifests: Mapping[str, Manifest],
 ) -> Known:  # fmt: skip
     """What the grants of one hub may name. `schemas`: the shared ones, by file name; `manifests` by connector."""
     sources: dict[tuple[str, str], frozenset[str]] = {}

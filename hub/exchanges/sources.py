@@ -23,6 +23,7 @@ from bus.worker import Breaker
 from hub.settings.model import Mode, Tenant
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater
 from schemas.exchange import AmbiguousIdentity, AuthorisationExpired, Evidence, NotMatched, Question
+from schemas.manifest import Answered
 from schemas.registry import Registry
 
 _LEAST = 0.05  # seconds: with less, a source is not asked any more
@@ -75,30 +76,15 @@ class SourceNeeds(HubError):
         self.told = {"needs": list(self.needs)}
 
 
-class Offer(Protocol):
-    """One evidence type that a connection can be asked for; `connectors.sdk.manifest.Answered` has it."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def fields(self) -> tuple[str, ...]: ...
-    @property
-    def needs(self) -> tuple[str, ...]: ...
-    @property
-    def seconds(self) -> float: ...
-
-
 @dataclass(frozen=True, slots=True)
-class Source:
+class ConnectionSource:
     """A connection that can be asked. `name` is `tenant.connection`; `answer` calls its connector; `hands` is how many
     questions it may be asked at a time, `rate` how many in a second, None for no limit."""
 
     name: str
     tenant: str
     system: str
-    answers: Sequence[Offer]
+    answers: Sequence[Answered]
     answer: Callable[[Question], Evidence]
     hands: int = 4
     mode: Mode = "live"
@@ -106,7 +92,7 @@ class Source:
     pilot_citizens: tuple[tuple[str, str], ...] = ()
     rate: float | None = None
 
-    def offer(self, evidence: str, version: int) -> Offer | None:
+    def offer(self, evidence: str, version: int) -> Answered | None:
         return next((o for o in self.answers if (o.type, o.version) == (evidence, version)), None)
 
     def may_be_asked(self, procedure: str, reference: str | None) -> bool:
@@ -117,7 +103,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class SourcedEvidence:
     """Evidence, the connection (`tenant.name`) that gave it, and when (seconds since 1970)."""
 
     evidence: Evidence
@@ -197,7 +183,7 @@ class Sources:
     """Safe for several threads. `tenants` say in which order connections are asked; `clock` is monotonic."""
 
     def __init__(
-        self, ledger: Ledger, registry: Registry, questions: Questions, sources: Iterable[Source],
+        self, ledger: Ledger, registry: Registry, questions: Questions, sources: Iterable[ConnectionSource],
         tenants: Mapping[str, Tenant], *, metrics: Counting | None = None, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._ledger, self._registry, self._questions = ledger, registry, questions
@@ -213,7 +199,7 @@ class Sources:
     def ask(
         self, tenant: str, question: Question, natives: Mapping[str, str] | None = None, *,
         left: threading.Event | None = None,
-    ) -> Answered:  # fmt: skip
+    ) -> SourcedEvidence:  # fmt: skip
         """Ask one source after the other until one knows. `natives`: what each system calls the citizen; a source is
         told its own only, and nothing that it has no need of. `left` is set when nobody waits any more.
 
@@ -246,7 +232,7 @@ class Sources:
                 errors[source.name] = error
             else:
                 self._count(source, question, None, began)
-                return Answered(evidence, source.name, self._ledger.now())
+                return SourcedEvidence(evidence, source.name, self._ledger.now())
         raise _most_telling(errors) if errors else SourceNeeds(lacking)
 
     def serve(self, name: str, stop: threading.Event) -> None:
@@ -274,7 +260,7 @@ class Sources:
 
     def _chosen(
         self, tenant: str, question: Question, natives: Mapping[str, str]
-    ) -> list[tuple[Source, Offer]]:  # fmt: skip
+    ) -> list[tuple[ConnectionSource, Answered]]:  # fmt: skip
         named = self._tenants[tenant].sources.get(question.evidence) if tenant in self._tenants else None
         names = sorted(self._sources) if named is None else [f"{tenant}.{name}" for name in named]
         found = []
@@ -286,7 +272,7 @@ class Sources:
                 found.append((source, offer))
         return found
 
-    def _asked(self, source: Source, question: Question, left: threading.Event | None) -> Evidence:
+    def _asked(self, source: ConnectionSource, question: Question, left: threading.Event | None) -> Evidence:
         if question.seconds < _LEAST:
             raise Unanswered("late")
         line = self._lines[source.name]
@@ -302,12 +288,14 @@ class Sources:
         finally:
             line.leave(outcome, probed=probes)
 
-    def _answer_to(self, source: Source, line: _Line, question: Question, left: threading.Event | None) -> bytes:
+    def _answer_to(
+        self, source: ConnectionSource, line: _Line, question: Question, left: threading.Event | None
+    ) -> bytes:
         if question.token is not None:
             return line.counter.ask(question, seconds=question.seconds, left=left)
         return self._questions.ask(source.name, _written(question), seconds=question.seconds, left=left)
 
-    def _evidence(self, source: Source, question: Question, answer: bytes) -> Evidence:
+    def _evidence(self, source: ConnectionSource, question: Question, answer: bytes) -> Evidence:
         try:
             body = orjson.loads(answer)
             code, values = body.get("error"), body.get("values")
@@ -328,16 +316,16 @@ class Sources:
         with self._ledger.transaction() as tx:
             tx.pause(name, _DENIED)
 
-    def _count(self, source: Source, question: Question, error: HubError | None, began: float) -> None:
+    def _count(self, source: ConnectionSource, question: Question, error: HubError | None, began: float) -> None:
         if self._metrics is not None:
             self._metrics.asked(source.name, question.evidence, _outcome(error), self._clock() - began)
 
     # --- answering ----------------------------------------------------------------------------------------------
 
-    def _here(self, source: Source) -> Callable[[Question, float], bytes]:
+    def _here(self, source: ConnectionSource) -> Callable[[Question, float], bytes]:
         return lambda question, seconds: self._reply(source, replace(question, seconds=seconds))
 
-    def _reply(self, source: Source, question: Question) -> bytes:
+    def _reply(self, source: ConnectionSource, question: Question) -> bytes:
         """What goes back: the values that were asked for, or a code; never the words of an error."""
         offer = source.offer(question.evidence, question.version)
         try:
@@ -350,14 +338,14 @@ class Sources:
         values = {name: value for name, value in evidence.values.items() if name in question.fields}
         return orjson.dumps({"values": values}, default=dict)
 
-    def _in_turn(self, source: Source, question: Question) -> Question:
+    def _in_turn(self, source: ConnectionSource, question: Question) -> Question:
         wait = self._lines[source.name].pace.turn(question.seconds)
         if wait:
             time.sleep(wait)
         return replace(question, seconds=question.seconds - wait)
 
     def _check(
-        self, source: Source, fields: Sequence[str], evidence: Evidence, question: Question | None = None
+        self, source: ConnectionSource, fields: Sequence[str], evidence: Evidence, question: Question | None = None
     ) -> None:  # fmt: skip
         """Raises SourceFault for evidence that is not what was asked, has other fields, or breaks its schema."""
         rule = ""
@@ -377,7 +365,7 @@ class Sources:
             raise SourceFault("the source answered what it does not say that it answers")
 
 
-def _fitted(question: Question, offer: Offer, reference: str | None) -> Question | None:
+def _fitted(question: Question, offer: Answered, reference: str | None) -> Question | None:
     """The question as this source gets it: the fields that it has, and of the citizen only what it has need of. None
     when nothing that it could know the citizen by is there."""
     fields = tuple(name for name in question.fields if name in offer.fields)

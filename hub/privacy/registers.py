@@ -11,16 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hub.exchanges.grants import GROUNDS, Grant, Granted
-from hub.exchanges.sources import Offer
 from hub.requests.letters import french_date
-from hub.settings.model import Connection, ConsumedFields, HubSettings, Tenant
+from hub.settings.model import ConnectionSettings, HubSettings, Tenant
 from hub.settings.procedures import Procedure
+from schemas.manifest import Manifest
 from schemas.registry import Registry
 from schemas.secret import Secret
 
@@ -79,37 +79,18 @@ _KEPT = {
 Json = dict[str, Any]
 
 
-class Package(Protocol):
-    """What is asked of a connector's manifest; `connectors.sdk.Manifest` has it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def vendor(self) -> str: ...
-    @property
-    def protocol(self) -> str: ...
-    @property
-    def verified(self) -> str | None: ...
-    @property
-    def publishes(self) -> Sequence[str]: ...
-    @property
-    def consumes(self) -> Sequence[ConsumedFields]: ...
-    @property
-    def answers(self) -> Sequence[Offer]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Declared:
     """All that the pages are made of. `manifests` by connector; `today`: the day that they show."""
 
     settings: HubSettings
-    manifests: Mapping[str, Package]
+    manifests: Mapping[str, Manifest]
     catalogue: Mapping[str, Procedure]
     registry: Registry
     grants: Sequence[Grant]
     today: date
 
-    def connections(self, tenant: str) -> list[Connection]:
+    def connections(self, tenant: str) -> list[ConnectionSettings]:
         return [item for item in self.settings.connections.values() if item.tenant == tenant]
 
     def clients(self, tenant: str) -> list[str]:
@@ -232,7 +213,7 @@ def _journal(declared: Declared) -> Json:
 # Sheets
 
 
-def connection_sheet(declared: Declared, connection: Connection) -> Json:
+def connection_sheet(declared: Declared, connection: ConnectionSettings) -> Json:
     """One flow sheet: what passes between the hub and one package."""
     manifest = declared.manifests[connection.connector]
     served = [
@@ -287,7 +268,7 @@ def _sheet(declared: Declared, tenant: str, grants: Sequence[Grant]) -> Json:
     }  # fmt: skip
 
 
-def _sent(declared: Declared, connection: Connection) -> Iterator[Json]:
+def _sent(declared: Declared, connection: ConnectionSettings) -> Iterator[Json]:
     manifest = declared.manifests[connection.connector]
     override = connection.consumes_override
     for item in manifest.consumes if override is None else override:
@@ -300,7 +281,7 @@ def _sent(declared: Declared, connection: Connection) -> Iterator[Json]:
         }  # fmt: skip
 
 
-def _received(declared: Declared, manifest: Package) -> Iterator[Json]:
+def _received(declared: Declared, manifest: Manifest) -> Iterator[Json]:
     for event_type in manifest.publishes:
         schema = declared.registry.schema(event_type, declared.registry.versions(event_type)[-1])
         yield {
@@ -310,7 +291,7 @@ def _received(declared: Declared, manifest: Package) -> Iterator[Json]:
         }  # fmt: skip
 
 
-def _asked(declared: Declared, connection: Connection, served: Sequence[Grant]) -> Iterator[Json]:
+def _asked(declared: Declared, connection: ConnectionSettings, served: Sequence[Grant]) -> Iterator[Json]:
     """What some grant lets through; what a package could answer besides is asked by nobody."""
     for answer in declared.manifests[connection.connector].answers:
         granted = [grant for grant in served if answer.type in grant.evidence]
@@ -417,7 +398,7 @@ def _procedures(declared: Declared, slugs: Sequence[str]) -> list[str]:
     return [declared.catalogue[slug].label if slug in declared.catalogue else slug for slug in slugs]
 
 
-def _label(declared: Declared, connection: Connection) -> str:
+def _label(declared: Declared, connection: ConnectionSettings) -> str:
     return connection.label or declared.manifests[connection.connector].name
 
 

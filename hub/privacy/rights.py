@@ -51,6 +51,7 @@ from hub.storage.tables import (  # fmt: skip
 )
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import now_text
+from schemas.exchange import TOLD
 from schemas.registry import Registry
 
 MASKED = {"masked": "another person"}
@@ -289,7 +290,7 @@ class Rights:
 
     def _label(self, tx: Transaction, name: str) -> str:
         """What people call a connection, a client, or the hub itself."""
-        member = self.directory.members.get(name)
+        member = self.directory.connections.get(name)
         client = clients.find(tx, name.partition(".")[2]) if member is None else None
         if client is not None and f"{client.tenant}.{client.id}" == name:
             return client.label
@@ -478,7 +479,7 @@ class Rights:
 
 
 def _of(stored: StoredEvent, who: Who) -> bool:
-    if stored.event.type in corrections.TOLD:
+    if stored.event.type in TOLD:
         return False  # names nobody
     return stored.request_id in who.requests or stored.order_key.removeprefix("c:") in who.ids
 

@@ -152,6 +152,6 @@ def _what(registry: Registry, kind: str, version: int, fields: Any) -> tuple[str
 def _who(tx: Transaction, known: Knowing, actor: str) -> str:
     """The label of a client or connection; the name that stands in the journal for any other."""
     _, _, name = actor.partition(".")
-    member = known.directory.members.get(actor)
+    member = known.directory.connections.get(actor)
     client = find(tx, name) if name else None
     return member.label if member else client.label if client else name or actor

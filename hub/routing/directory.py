@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hub.settings.model import GENERAL, ConsumedFields, Mode, Tenant
+from hub.settings.model import GENERAL, Mode, Tenant
 from hub.settings.procedures import Procedure
+from schemas.manifest import Consumed
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ConnectionRouting:
     """One connection as the hub sees it. `name` is `tenant.connection`. `procedures`: empty means any.
 
     `holds`: other names under which requests it brought are recorded (a webhook acts for its client)."""
@@ -20,7 +21,7 @@ class Member:
     tenant: str
     system: str
     label: str
-    consumes: Mapping[str, ConsumedFields] = field(default_factory=dict)
+    consumes: Mapping[str, Consumed] = field(default_factory=dict)
     procedures: tuple[str, ...] = ()
     outside: bool = False
     publishes: tuple[str, ...] = ()
@@ -42,7 +43,6 @@ class Facts:
     intake: str | None = None
     systems: frozenset[str] = frozenset()  # those that have an identifier for what the event is about
     confidential: bool = False
-    reply_to: str | None = None
     alone: str | None = None  # the one client or connection that may get it, whatever others ask for
 
 
@@ -56,19 +56,22 @@ class Directory:
     """Immutable; a changed set of connections is a new directory."""
 
     def __init__(
-        self, members: Iterable[Member], catalogue: Mapping[str, Procedure], tenants: Mapping[str, Tenant]
+        self,
+        connections: Iterable[ConnectionRouting],
+        catalogue: Mapping[str, Procedure],
+        tenants: Mapping[str, Tenant],
     ) -> None:
-        self.members = {member.name: member for member in members}
+        self.connections = {one.name: one for one in connections}
         self.catalogue = catalogue
         self.tenants = tenants
         self._sectors: dict[str, dict[str, str]] = {}  # by tenant that has any: of each system, what it is linked with
-        self._by_type: dict[tuple[str, str], list[Member]] = {}
-        for member in self.members.values():
+        self._by_type: dict[tuple[str, str], list[ConnectionRouting]] = {}
+        for member in self.connections.values():
             for event_type in member.consumes:
                 self._by_type.setdefault((member.tenant, event_type), []).append(member)
             if member.sector != GENERAL and member.tenant in tenants:
                 self._sectors[member.tenant] = {}
-        for member in self.members.values():
+        for member in self.connections.values():
             if member.tenant in self._sectors:
                 self._sectors[member.tenant][member.system] = tenants[member.tenant].linked_with(member.sector)
 
@@ -96,7 +99,7 @@ class Directory:
 
     def system_of(self, origin: str) -> str:
         """The system that a connection or client speaks for."""
-        member = self.members.get(origin)
+        member = self.connections.get(origin)
         return member.system if member is not None else origin.partition(".")[2]
 
     def master_of(self, tenant: str, name: str) -> str | None:
@@ -116,7 +119,7 @@ class Directory:
 
     def decides(self, origin: str, procedure: str | None) -> bool:
         """Whether this connection is the procedure's deciding system; only it may set a decision."""
-        member = self.members.get(origin)
+        member = self.connections.get(origin)
         entry = self.catalogue.get(procedure) if procedure else None
         if member is None or entry is None:
             return False
@@ -124,7 +127,7 @@ class Directory:
 
     def may_know(self, name: str, procedure: str | None, intake: str | None) -> bool:
         """Whether a connection gets what is confidential: the deciding service, and who holds the request."""
-        member = self.members.get(name)
+        member = self.connections.get(name)
         return member is not None and (self.decides(name, procedure) or _holds(member, intake))
 
     def asks_for_links(self, tenant: str, event_type: str) -> bool:
@@ -132,13 +135,13 @@ class Directory:
         return any(m.consumes[event_type].scope == "linked" for m in self._by_type.get((tenant, event_type), ()))
 
     def label(self, name: str) -> str:
-        member = self.members.get(name)
+        member = self.connections.get(name)
         return member.label if member else name.partition(".")[2] or name
 
     def subscriptions(self) -> dict[str, Sequence[str]]:
-        return {member.name: list(member.consumes) for member in self.members.values()}
+        return {member.name: list(member.consumes) for member in self.connections.values()}
 
-    def _wants(self, member: Member, facts: Facts) -> bool:
+    def _wants(self, member: ConnectionRouting, facts: Facts) -> bool:
         consumed = member.consumes[facts.type]
         if member.name == facts.origin or facts.origin in member.holds:
             return False
@@ -152,5 +155,5 @@ class Directory:
         return consumed.scope != "linked" or member.system in facts.systems
 
 
-def _holds(member: Member, intake: str | None) -> bool:
+def _holds(member: ConnectionRouting, intake: str | None) -> bool:
     return intake is not None and intake in (member.name, *member.holds)

@@ -6,13 +6,14 @@ Secrets are read here, by reference, and appear in no message. The environment i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from hub.settings.fault import Fault as Fault
 from hub.settings.procedures import Contact as Contact
+from schemas.manifest import Consumed
 from schemas.secret import Secret
 
 Environ = Mapping[str, str]
@@ -20,41 +21,6 @@ Table = dict[str, Any]
 Mode = Literal["observe", "pilot", "live"]
 GENERAL = "general"  # the sector of a system that belongs to no other
 Place = tuple[str | int, ...]
-
-
-class ConsumedFields(Protocol):
-    """What `hub` needs to know of one event type that a connector reads."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def fields(self) -> tuple[str, ...]: ...
-    @property
-    def scope(self) -> str: ...
-    @property
-    def procedures(self) -> tuple[str, ...]: ...
-
-
-class AnsweredType(Protocol):
-    """What `hub` needs to know of one evidence type that a connector answers."""
-
-    @property
-    def type(self) -> str: ...
-
-
-class ManifestFacts(Protocol):
-    """What `hub` needs to know of a connector; `connectors.sdk.Manifest` has it."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def settings(self) -> Mapping[str, Any]: ...
-    @property
-    def consumes(self) -> Sequence[ConsumedFields]: ...
-    @property
-    def answers(self) -> Sequence[AnsweredType]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +54,7 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
-class Consumes:
-    """What one connection reads, after `hub.toml` narrowed its manifest. Same meaning as in the manifest."""
-
-    type: str
-    version: int
-    fields: tuple[str, ...]
-    scope: str
-    procedures: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
+class ConnectionSettings:
     """A connector configured for one tenant. `consumes_override`: None means what the manifest says; an empty tuple
     means that nothing is delivered. `rate`: calls per second, None means no limit. `poll_seconds` and
     `label`: None means what the manifest says. Secrets in `settings` are
@@ -113,7 +68,7 @@ class Connection:
     pilot_procedures: tuple[str, ...] = ()
     pilot_citizens: tuple[tuple[str, str], ...] = ()
     procedures: tuple[str, ...] = ()
-    consumes_override: tuple[Consumes, ...] | None = None
+    consumes_override: tuple[Consumed, ...] | None = None
     rate: float | None = None
     poll_seconds: float | None = None
     label: str | None = None
@@ -172,7 +127,7 @@ class HubSettings:
     port: int
     log_level: str
     tenants: Mapping[str, Tenant]
-    connections: Mapping[str, Connection]
+    connections: Mapping[str, ConnectionSettings]
     limits: Limits
     tls_bus: Tls
     tls_database: Tls

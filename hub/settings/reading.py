@@ -21,14 +21,11 @@ from hub.settings import procedures as catalogue
 from hub.settings.fault import Fault as Fault
 from hub.settings.model import (
     GENERAL,
-    Connection,
-    ConsumedFields,
-    Consumes,
+    ConnectionSettings,
     Environ,
     HubSettings,
     JournalSettings,
     Limits,
-    ManifestFacts,
     Place,
     Retention,
     Table,
@@ -38,6 +35,7 @@ from hub.settings.model import (
 from hub.settings.procedures import Contact as Contact
 from schemas.checks import is_siret
 from schemas.errors import ConfigError
+from schemas.manifest import Consumed, Manifest
 from schemas.secret import Secret
 from schemas.shape import dotted, nearest, shape_faults
 
@@ -50,7 +48,7 @@ _PLACEHOLDERS = re.compile(
 )
 
 
-def load(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> HubSettings:
+def load(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> HubSettings:
     """Read `hub.toml`. Raises ConfigError with the first fault and the number of the others."""
     reading = _read(path, environ, manifests)
     if reading.settings is None:
@@ -60,12 +58,12 @@ def load(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -
     return reading.settings
 
 
-def faults(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> list[Fault]:
+def faults(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> list[Fault]:
     """Every fault of `hub.toml` at once, in the order of its keys."""
     return _read(path, environ, manifests).found()
 
 
-def readable(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> HubSettings | None:
+def readable(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> HubSettings | None:
     """The settings without what is faulty in them, to hold other files against. None when nothing can be read."""
     return _read(path, environ, manifests).partial
 
@@ -114,7 +112,7 @@ def _schema() -> Mapping[str, Any]:
     return loaded
 
 
-def _read(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> _Reading:
+def _read(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> _Reading:
     reading = _Reading(path, environ, manifests)
     raw = reading.parse()
     if raw is not None:
@@ -128,7 +126,7 @@ def _read(path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) 
 class _Reading:
     """One reading of the file. Faulty parts are reported once and left out, so that the rest is still checked."""
 
-    def __init__(self, path: Path, environ: Environ, manifests: Mapping[str, ManifestFacts]) -> None:
+    def __init__(self, path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> None:
         self.path = path
         self.environ = environ
         self.manifests = manifests
@@ -354,7 +352,7 @@ class _Reading:
                     key = f"tenants.{slug}.contacts.{procedure.service}"
                     self.fault(key, f"missing: the hub acknowledges {procedure.slug} (or give contacts.default)")
 
-    def _sources(self, tenant: Tenant, connections: Mapping[str, Connection]) -> None:
+    def _sources(self, tenant: Tenant, connections: Mapping[str, ConnectionSettings]) -> None:
         own = {name: connection for name, connection in connections.items() if connection.tenant == tenant.slug}
         for evidence, names in tenant.sources.items():
             key = f"tenants.{tenant.slug}.sources.{evidence}"
@@ -368,7 +366,7 @@ class _Reading:
                 elif manifest is not None and all(answered.type != evidence for answered in manifest.answers):
                     self.fault(f"{key}[{position}]", f"{manifest.id} does not answer it")
 
-    def _sends_messages(self, connection: Connection) -> bool:
+    def _sends_messages(self, connection: ConnectionSettings) -> bool:
         manifest = self.manifests.get(connection.connector)
         return manifest is not None and any(item.type == "message.requested" for item in manifest.consumes)
 
@@ -379,7 +377,7 @@ class _Reading:
 
     # connections
 
-    def _connection(self, name: str, item: Table, tenants: Mapping[str, Tenant]) -> Connection:
+    def _connection(self, name: str, item: Table, tenants: Mapping[str, Tenant]) -> ConnectionSettings:
         key = f"connections.{name}"
         connector, tenant = item.get("connector"), item.get("tenant")
         manifest = self.manifests.get(connector) if connector else None
@@ -392,7 +390,7 @@ class _Reading:
         self._known_procedures(f"{key}.pilot_procedures", item["pilot_procedures"])
         self._known_procedures(f"{key}.procedures", item["procedures"])
         settings = self._connector_settings(f"{key}.settings", item.get("settings", {}), manifest)
-        return Connection(
+        return ConnectionSettings(
             name=name, connector=connector or "", tenant=tenant or "", system=item.get("system", name),
             mode=item["mode"],
             pilot_procedures=tuple(item["pilot_procedures"]),
@@ -406,7 +404,7 @@ class _Reading:
             settings=MappingProxyType(settings),
         )  # fmt: skip
 
-    def _connector_settings(self, key: str, table: Table, manifest: ManifestFacts | None) -> Table:
+    def _connector_settings(self, key: str, table: Table, manifest: Manifest | None) -> Table:
         if manifest is None:
             return table
         schema = manifest.settings
@@ -461,9 +459,7 @@ class _Reading:
             self.fault(key, f"file {file} is not UTF-8 text")
         return None
 
-    def _consumes(
-        self, key: str, items: list[Table] | None, manifest: ManifestFacts | None
-    ) -> tuple[Consumes, ...] | None:
+    def _consumes(self, key: str, items: list[Table] | None, manifest: Manifest | None) -> tuple[Consumed, ...] | None:
         if items is None or manifest is None:
             return None
         narrowed = []
@@ -476,7 +472,7 @@ class _Reading:
             narrowed.append(self._narrowed(f"{key}[{position}]", item, granted))
         return tuple(narrowed)
 
-    def _narrowed(self, key: str, item: Table, granted: ConsumedFields) -> Consumes:
+    def _narrowed(self, key: str, item: Table, granted: Consumed) -> Consumed:
         fields = tuple(item.get("fields", granted.fields))
         for pointer in fields:
             if not any(pointer == wide or pointer.startswith(wide + "/") for wide in granted.fields):
@@ -488,9 +484,9 @@ class _Reading:
         self._known_procedures(f"{key}.procedures", procedures)
         if granted.procedures and not set(procedures) <= set(granted.procedures):
             self.fault(f"{key}.procedures", "wider than the manifest's")
-        return Consumes(granted.type, granted.version, fields, scope, procedures)
+        return Consumed(granted.type, granted.version, fields, scope, procedures)
 
-    def _distinct_systems(self, connections: Iterable[Connection]) -> None:
+    def _distinct_systems(self, connections: Iterable[ConnectionSettings]) -> None:
         seen: dict[tuple[str, str], str] = {}
         for connection in connections:
             other = seen.setdefault((connection.tenant, connection.system), connection.name)
@@ -524,7 +520,7 @@ def _hosts(url: str) -> list[str]:
     return found
 
 
-def _granted(item: Table, manifest: ManifestFacts) -> ConsumedFields | None:
+def _granted(item: Table, manifest: Manifest) -> Consumed | None:
     for consumed in manifest.consumes:
         if consumed.type == item["type"] and consumed.version == item["version"]:
             return consumed

@@ -29,7 +29,7 @@ class _Waiting(Generic[_T]):
     fault: BaseException | None = None
 
 
-class Together(Generic[_T]):
+class GroupCommit(Generic[_T]):
     """`write` puts some items into a transaction. Safe for several threads."""
 
     def __init__(self, ledger: Ledger, write: Callable[[Transaction, Sequence[_T]], None]) -> None:

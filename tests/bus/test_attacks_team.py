@@ -105,14 +105,14 @@ def guarded(hub: RecordingHub) -> None:
 
 
 def test_outcomes_that_can_never_be_written_stop_no_other_worker(pair: RecordingHub) -> None:
-    settle, broken = pair.desk.settle, [True]
+    settle, broken = pair.deliveries.settle, [True]
 
     def spoilt(tx: Any, connection: str, ended: Any) -> None:
         if connection == NAME and ended and broken[0]:
             raise ValueError("not even as parked")
         settle(tx, connection, ended)
 
-    pair.desk.settle = spoilt  # type: ignore[method-assign]
+    pair.deliveries.settle = spoilt  # type: ignore[method-assign]
     pair.submit(move(1, 1), move(2, 1))
     guarded(pair)
 
@@ -185,14 +185,14 @@ def test_a_connection_removed_while_its_package_answers_stops_no_other_worker(pa
 
 
 def test_deliveries_that_cannot_be_made_are_parked_beside_workers_that_go_on(pair: RecordingHub) -> None:
-    make = pair.desk.deliveries
+    make = pair.deliveries.deliveries
 
     def spoilt(tx: Any, connection: str, *more: Any) -> Any:
         if connection == NAME:
             raise KeyError("surprise")
         return make(tx, connection, *more)
 
-    pair.desk.deliveries = spoilt  # type: ignore[method-assign, assignment]
+    pair.deliveries.deliveries = spoilt  # type: ignore[method-assign, assignment]
     guarded(pair)
     pair.submit(*(move(citizen, 1) for citizen in range(5)))
 
@@ -602,7 +602,7 @@ class Lasting(Moody):
 
 
 def relay_of(hub: RecordingHub, **more: Any) -> Relay:
-    return Relay(hub.ledger, hub.bus, hub.desk, owner="another", tidy_every=0.0, **more)
+    return Relay(hub.ledger, hub.bus, hub.deliveries, owner="another", tidy_every=0.0, **more)
 
 
 def steps(relay: Relay, number: int = 3) -> None:
@@ -664,7 +664,7 @@ def test_a_connection_that_is_added_gets_what_it_is_owed(ledger: Ledger) -> None
     bus = Lasting()
     hub = RecordingHub(ledger, bus, {"famille": Package(), "koha": Package()})
     relay, known = relay_of(hub), [NAME]
-    hub.desk.connections = lambda: known  # type: ignore[method-assign]
+    hub.deliveries.connections = lambda: known  # type: ignore[method-assign]
     hub.submit(*(move(citizen, 1) for citizen in range(5)))
     steps(relay)
     known.append(f"{TENANT}.koha")

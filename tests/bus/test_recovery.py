@@ -144,7 +144,7 @@ def test_a_worker_calls_nobody_once_its_lease_may_be_over(ledger: FlakyLedger) -
     package = Package(act=act)
     hub = RecordingHub(ledger, EmbeddedBus(), {"famille": package})
     worker = Worker(
-        FAMILLE, ledger, hub.bus, package, hub.desk, Team(ledger), owner="w", lease=50.0, clock=lambda: clock[0]
+        FAMILLE, ledger, hub.bus, package, hub.deliveries, Team(ledger), owner="w", lease=50.0, clock=lambda: clock[0]
     )
     hub.workers = {"famille": worker}
     try:
@@ -161,7 +161,7 @@ def test_a_worker_calls_nobody_once_its_lease_may_be_over(ledger: FlakyLedger) -
 
 def test_an_outcome_that_cannot_be_written_is_parked_alone(ledger: FlakyLedger) -> None:
     with running(ledger, Package()) as hub:
-        settle = hub.desk.settle
+        settle = hub.deliveries.settle
 
         def spoilt(tx: Transaction, connection: str, ended: object) -> None:
             for item in ended:  # type: ignore[attr-defined]
@@ -169,7 +169,7 @@ def test_an_outcome_that_cannot_be_written_is_parked_alone(ledger: FlakyLedger) 
                     raise ValueError("nobody can write this")
             settle(tx, connection, ended)  # type: ignore[arg-type]
 
-        hub.desk.settle = spoilt  # type: ignore[method-assign]
+        hub.deliveries.settle = spoilt  # type: ignore[method-assign]
         hub.submit(*(move(c, c) for c in range(10, 20)))
 
         hub.settled("famille", "delivered", 9)
@@ -215,7 +215,7 @@ class NobodyReads(EmbeddedBus):
 def test_what_waits_in_its_queue_is_not_sent_again(ledger: FlakyLedger) -> None:
     bus = NobodyReads()
     hub = RecordingHub(ledger, bus, {"famille": Package()})
-    relay = Relay(ledger, bus, hub.desk, owner="r", resend_after=0.0, tidy_every=0.0)
+    relay = Relay(ledger, bus, hub.deliveries, owner="r", resend_after=0.0, tidy_every=0.0)
     hub.submit(*(move(c, 1) for c in range(100)))
 
     for _ in range(20):
@@ -227,7 +227,7 @@ def test_what_waits_in_its_queue_is_not_sent_again(ledger: FlakyLedger) -> None:
 def test_what_a_later_event_overtook_is_sent_again(ledger: FlakyLedger) -> None:
     bus = NobodyReads()
     hub = RecordingHub(ledger, bus, {"famille": Package()})
-    relay = Relay(ledger, bus, hub.desk, owner="r", resend_after=0.0, tidy_every=0.0)
+    relay = Relay(ledger, bus, hub.deliveries, owner="r", resend_after=0.0, tidy_every=0.0)
     hub.submit(move(1, 1), move(2, 1))
     relay.step()
     bus.publish([Outgoing(connection_queue(FAMILLE), b"[]")])  # something always waits
@@ -269,7 +269,7 @@ def test_one_queue_that_may_not_be_declared_stops_nobody(ledger: FlakyLedger) ->
 def test_a_worker_that_replaces_a_sluggish_one_waits_for_its_lease(ledger: FlakyLedger) -> None:
     hub = RecordingHub(ledger, EmbeddedBus(), {"famille": Package()})
     first, second = (
-        Worker(FAMILLE, ledger, hub.bus, Package(), hub.desk, Team(ledger), owner="same") for _ in range(2)
+        Worker(FAMILLE, ledger, hub.bus, Package(), hub.deliveries, Team(ledger), owner="same") for _ in range(2)
     )
 
     assert first._acquire(threading.Event()) is not None

@@ -20,13 +20,14 @@ import pytest
 import connectors
 from connectors import conformance
 from connectors.conformance import Asked, Case, NotConformant
-from connectors.sdk import Connector, Context, Inbound, Probe, Reply, Secret, manifest
+from connectors.sdk import Connector, Context, Inbound, Probe, Reply, Secret, discovery
 from connectors.sdk.twin import HttpTwin
 from hub.settings.manifests import connector_faults
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.exchange import Evidence, NotMatched, Question
+from schemas.manifest import Answered, Consumed
 from schemas.registry import Registry
 from tests.support.documents import MemoryDocuments
 
@@ -42,10 +43,10 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     monkeypatch.setattr(connectors, "__path__", [*connectors.__path__, str(tmp_path / "connectors")])
-    monkeypatch.setattr(manifest, "ROOT", tmp_path / "connectors")
-    manifest.find_manifests.cache_clear()
+    monkeypatch.setattr(discovery, "ROOT", tmp_path / "connectors")
+    discovery.find_manifests.cache_clear()
     yield tmp_path
-    manifest.find_manifests.cache_clear()
+    discovery.find_manifests.cache_clear()
     for name in [name for name in sys.modules if name.startswith("connectors.chantiers")]:
         del sys.modules[name]
 
@@ -73,8 +74,8 @@ def test_the_example_of_the_guide_has_no_fault_for_check(example: Path) -> None:
 # A connector that can break any promise. `Good` keeps them all.
 
 MANIFEST = replace(
-    manifest.find_manifests()["hubee"], id="good", publishes=("citizen.contact-changed",),
-    consumes=(manifest.Consumed("citizen.contact-changed", 1, ("/email",)),), idempotency="look-up-first",
+    discovery.find_manifests()["hubee"], id="good", publishes=("citizen.contact-changed",),
+    consumes=(Consumed("citizen.contact-changed", 1, ("/email",)),), idempotency="look-up-first",
     poll_seconds=60, receives=True, folder=Path("/nowhere"),
 )  # fmt: skip
 
@@ -379,7 +380,7 @@ def test_an_unexpected_fault_says_where() -> None:
 # Answers: a card of the shelf
 
 
-ANSWERS = replace(MANIFEST, answers=(manifest.Answered("library-card", 1, ("card_number", "blocked"), ("reference",)),))
+ANSWERS = replace(MANIFEST, answers=(Answered("library-card", 1, ("card_number", "blocked"), ("reference",)),))
 BEARER = "carte-4711"
 
 
@@ -577,9 +578,9 @@ def test_what_is_answered_must_be_shown_written_and_known() -> None:
     assert "answer: the case shows nothing for it" in answer_faults(Answering, asked=[])
     assert "answer: the manifest and the code disagree" in faults_of(Good, manifest=ANSWERS)
     wrong = (
-        manifest.Answered("library-card", 1, ("card_number", "blocked", "shoe_size")),
-        manifest.Answered("fishing-licence", 1, ("holder",)),
-        manifest.Answered("scholarship", 1, ("holder",)),
+        Answered("library-card", 1, ("card_number", "blocked", "shoe_size")),
+        Answered("fishing-licence", 1, ("holder",)),
+        Answered("scholarship", 1, ("holder",)),
     )
     told = answer_faults(Answering, manifest=replace(MANIFEST, answers=wrong))
     assert "answers library-card version 1: there is no field shoe_size" in told

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk import connector_class, find_manifests
-from connectors.sdk.manifest import ROOT
+from connectors.sdk.discovery import ROOT
 from hub.wiring import installed
 from schemas.errors import ConfigError
 

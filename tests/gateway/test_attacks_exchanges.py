@@ -25,9 +25,9 @@ from bus.questions import CallerLeft
 from connectors.apiparticulier.twin import ApiParticulierTwin
 from hub.clients.repository import find
 from hub.exchanges.grants import Grants
-from hub.exchanges.sources import Answered
+from hub.exchanges.sources import SourcedEvidence
 from hub.operations.reviews import Decider, Reviews
-from hub.routing.directory import Directory, Member
+from hub.routing.directory import ConnectionRouting, Directory
 from hub.storage.tables import citizen_links, citizens, evidence_held, evidence_recipients, exchange_previews, journal
 from schemas.exchange import Evidence, Question
 from schemas.secret import Secret
@@ -71,7 +71,7 @@ class During(Spring):
         super().__init__()
         self.happens = happens
 
-    def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> Answered:
+    def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> SourcedEvidence:
         answered = super().ask(tenant, question, natives, left=left)
         self.happens()
         return answered
@@ -136,7 +136,7 @@ def test_a_client_of_another_tenant_does_not_speak_for_a_package_of_the_same_nam
     place = opening(grants=GRANTS.replace('client = "voisin"', 'client = "koha"'))
     know(place, references=[{"system": "koha", "id": "0042"}])
     acceptance = place.house.hub.acceptance
-    member = Member(f"{TENANT}.koha", TENANT, "koha", "Médiathèque")
+    member = ConnectionRouting(f"{TENANT}.koha", TENANT, "koha", "Médiathèque")
     acceptance.directory = Directory([member], acceptance.directory.catalogue, acceptance.directory.tenants)
     client = place.house.client("koha", tenant=OTHER)
     for citizen in ({}, {"identity": PERSON}):
@@ -223,7 +223,7 @@ def test_a_new_person_asked_for_twice_at_once_is_one(opening: Opening, database:
 
 def test_a_person_met_by_a_client_of_one_sector_is_found_there_again(place: Place) -> None:
     acceptance = place.house.hub.acceptance
-    member = Member(f"{TENANT}.portail", TENANT, "portail", "Portail du CCAS", sector="social")
+    member = ConnectionRouting(f"{TENANT}.portail", TENANT, "portail", "Portail du CCAS", sector="social")
     acceptance.directory = Directory([member], acceptance.directory.catalogue, acceptance.directory.tenants)
     client = place.house.client()
     first, second = (place.ask(client, "library-card").json() for _ in range(2))
@@ -499,7 +499,7 @@ def test_a_caller_who_hangs_up_is_no_fault_of_the_hub(place: Place) -> None:
     hung, go = threading.Event(), threading.Event()
 
     class Waiting(Spring):
-        def ask(self, *_: Any, left: Any = None, **__: Any) -> Answered:
+        def ask(self, *_: Any, left: Any = None, **__: Any) -> SourcedEvidence:
             go.set()
             assert left.wait(20)
             hung.set()
@@ -743,7 +743,7 @@ def test_nothing_of_the_road_is_in_logs_figures_or_refusals(opening: Opening) ->
     class Talking(Spring):
         """A source that says too much when it fails."""
 
-        def ask(self, *_: Any, **__: Any) -> Answered:
+        def ask(self, *_: Any, **__: Any) -> SourcedEvidence:
             raise KeyError(f"Corvisart {secret} 815")
 
     with structlog.testing.capture_logs() as logs:

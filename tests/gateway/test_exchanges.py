@@ -17,7 +17,7 @@ from joserfc.jwk import OKPKey
 from sqlalchemy import select
 
 from hub.clients.origin import Origin
-from hub.exchanges.sources import Answered, SourceAway
+from hub.exchanges.sources import SourceAway, SourcedEvidence
 from hub.storage.tables import citizens, evidence_held, evidence_recipients, journal
 from schemas.errors import HubError
 from schemas.event import Event
@@ -127,13 +127,13 @@ class Spring:
     tenants: list[str] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
 
-    def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> Answered:
+    def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> SourcedEvidence:
         self.tenants.append(tenant)
         self.asked.append(question)
         self.meanwhile()
         if self.fault is not None:
             raise self.fault
-        return Answered(Evidence(question.evidence, 1, KNOWN[question.evidence]), f"{tenant}.source", OBTAINED)
+        return SourcedEvidence(Evidence(question.evidence, 1, KNOWN[question.evidence]), f"{tenant}.source", OBTAINED)
 
 
 @dataclass

@@ -111,12 +111,12 @@ def test_no_client_takes_a_name_that_is_not_its_own(town: Town, name: str) -> No
 def test_a_rotated_key_signs_at_once(town: Town) -> None:
     made = hook(town)
     town.start()
-    first = town.hub.raccordements[made.connection].connector
+    first = town.hub.connections[made.connection].connector
 
     key = webhooks.rotate(town.hub.ledger, None, made)
     town.hub.reload()
 
-    second = town.hub.raccordements[made.connection].connector
+    second = town.hub.connections[made.connection].connector
     assert second is not first
     assert second.settings["signing_keys"][0].reveal() == key
 
@@ -139,7 +139,7 @@ def test_a_connector_that_never_comes_back_is_replaced(town: Town, monkeypatch: 
     monkeypatch.setattr(workers, "_LONG", 0.5)
     monkeypatch.setattr(workers, "_LEASE", 1.0)
     monkeypatch.setattr(wiring, "_LOOK", 0.2)
-    connector = town.hub.raccordements[f"{TENANT}.famille"].connector
+    connector = town.hub.connections[f"{TENANT}.famille"].connector
     come_back, hung = threading.Event(), threading.Event()
     send = type(connector).handle_many
     monkeypatch.setattr(type(connector), "handle_many", lambda self, d: send(self, d))
@@ -163,7 +163,7 @@ def test_a_connector_that_never_comes_back_is_replaced(town: Town, monkeypatch: 
 
 def test_a_connector_that_cannot_be_made_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     town = Town(tmp_path, {"ecole": {}, "famille": {}})
-    broken = town.hub.raccordements[f"{TENANT}.ecole"]
+    broken = town.hub.connections[f"{TENANT}.ecole"]
 
     def fail() -> Any:
         raise ValueError("surprise")

@@ -15,14 +15,15 @@ from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
 from hub.acceptance.accept import Acceptance, Verdict, submit_safely
-from hub.acceptance.deliveries import Desk
+from hub.acceptance.deliveries import Deliveries
 from hub.clients.origin import Origin
-from hub.routing.directory import Directory, Member
+from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
-from hub.settings.model import Consumes, Contact, Tenant
+from hub.settings.model import Contact, Tenant
 from schemas.delivery import Delivery, Done, Safety
 from schemas.errors import HubError
 from schemas.event import Event
+from schemas.manifest import Consumed
 from schemas.registry import Registry
 
 TENANT = "saint-aubin"
@@ -80,7 +81,7 @@ class RecordingHub:
 
     def __init__(
         self, ledger: Ledger, bus: Bus, packages: Mapping[str, Package], *,
-        consumes: Mapping[str, Sequence[Consumes]] | None = None,
+        consumes: Mapping[str, Sequence[Consumed]] | None = None,
         outside: Sequence[str] = (), resend_after: float = 1.0, lease: float = 2.0,
     ) -> None:  # fmt: skip
         self.ledger, self.bus, self.packages = ledger, bus, packages
@@ -88,21 +89,22 @@ class RecordingHub:
             "Voirie", "1 place de la Mairie, 93001 Saint-Aubin", "01 00 00 00 00", "voirie@saint-aubin.example"
         )
         tenants = {TENANT: Tenant(TENANT, "Ville de Saint-Aubin", "21930001100018", "93001", {}, {"default": contact})}
-        default = (Consumes("citizen.address-changed", 1, ADDRESS_FIELDS, "all"),)
+        default = (Consumed("citizen.address-changed", 1, ADDRESS_FIELDS, "all"),)
         members = [
-            Member(f"{TENANT}.{name}", TENANT, name, name, {c.type: c for c in (consumes or {}).get(name, default)},
+            ConnectionRouting(
+                f"{TENANT}.{name}", TENANT, name, name, {c.type: c for c in (consumes or {}).get(name, default)},
                    outside=name in outside, publishes=("*",))
             for name in packages
         ]  # fmt: skip
         directory = Directory(members, procedures.load(), tenants)
         self.acceptance = Acceptance(Registry.load(), directory, pepper=b"test")
-        self.desk = Desk(self.acceptance)
+        self.deliveries = Deliveries(self.acceptance)
         with ledger.transaction() as tx:
             tx.subscribe(directory.subscriptions())
-        self.relay = Relay(ledger, bus, self.desk, owner="relay-1", resend_after=resend_after, tidy_every=0.5)
+        self.relay = Relay(ledger, bus, self.deliveries, owner="relay-1", resend_after=resend_after, tidy_every=0.5)
         team = Team(ledger)
         self.workers = {
-            name: Worker(f"{TENANT}.{name}", ledger, bus, package, self.desk, team, owner="worker-1", lease=lease)
+            name: Worker(f"{TENANT}.{name}", ledger, bus, package, self.deliveries, team, owner="worker-1", lease=lease)
             for name, package in packages.items() if name not in outside
         }  # fmt: skip
         self.stop_event = threading.Event()

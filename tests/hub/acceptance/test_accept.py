@@ -11,18 +11,19 @@ from hub.acceptance.accept import Acceptance, Verdict
 from hub.clients.origin import Origin
 from hub.requests.repository import read, references, timeline
 from hub.requests.timeline import lines, request_view
-from hub.routing.directory import Directory, Member
+from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
-from hub.settings.model import Consumes, Contact, Tenant
+from hub.settings.model import Contact, Tenant
 from schemas.event import Event
+from schemas.manifest import Consumed
 from schemas.registry import Registry
 
 TOWN, OTHER = "saint-aubin", "val-fleuri"
 CONTACT = Contact("Voirie", "1 place de la Mairie", "01 00 00 00 00", "voirie@saint-aubin.example")
 
 
-def consumes(*types: str, scope: str = "all", procedures: tuple[str, ...] = ()) -> dict[str, Consumes]:
-    return {t: Consumes(t, 1, ("/request", "/new_address", "/status"), scope, procedures) for t in types}
+def consumes(*types: str, scope: str = "all", procedures: tuple[str, ...] = ()) -> dict[str, Consumed]:
+    return {t: Consumed(t, 1, ("/request", "/new_address", "/status"), scope, procedures) for t in types}
 
 
 def origin(name: str, tenant: str = TOWN) -> Origin:
@@ -36,15 +37,16 @@ class Desk:
         self.ledger = ledger
         moves = consumes("citizen.address-changed", scope="linked")
         members = [
-            Member(f"{TOWN}.portail", TOWN, "portail", "Portail", consumes("request.status-changed", scope="held")),
-            Member(f"{TOWN}.etat-civil", TOWN, "etat-civil", "État civil",
+            ConnectionRouting(f"{TOWN}.portail", TOWN, "portail", "Portail",
+                   consumes("request.status-changed", scope="held")),
+            ConnectionRouting(f"{TOWN}.etat-civil", TOWN, "etat-civil", "État civil",
                    consumes("request.received", procedures=("acte-naissance",))),
-            Member(f"{TOWN}.parapheur", TOWN, "parapheur", "Parapheur",
+            ConnectionRouting(f"{TOWN}.parapheur", TOWN, "parapheur", "Parapheur",
                    consumes("request.received"), ("occupation-domaine-public",)),
-            Member(f"{TOWN}.koha", TOWN, "koha", "Bibliothèque", moves),
-            Member(f"{TOWN}.accueil", TOWN, "accueil", "Accueil", moves),
-            Member(f"{TOWN}.courriel", TOWN, "courriel", "Courriel", consumes("message.requested")),
-            Member(f"{OTHER}.portail", OTHER, "portail", "Portail",
+            ConnectionRouting(f"{TOWN}.koha", TOWN, "koha", "Bibliothèque", moves),
+            ConnectionRouting(f"{TOWN}.accueil", TOWN, "accueil", "Accueil", moves),
+            ConnectionRouting(f"{TOWN}.courriel", TOWN, "courriel", "Courriel", consumes("message.requested")),
+            ConnectionRouting(f"{OTHER}.portail", OTHER, "portail", "Portail",
                    consumes("request.received", "request.status-changed")),
         ]  # fmt: skip
         roles = {"civil-status": "etat-civil", "signature-book": "parapheur", "citizen-relations": "accueil"}

@@ -40,7 +40,7 @@ def house(event: Event, number: str, event_id: str, by: str = "portail") -> Even
 
 def with_members(desk: Desk, *changes: Any) -> Desk:
     """The same door, where some members read more."""
-    members = {m.name: m for m in desk.directory.members.values()} | {m.name: m for m in changes}
+    members = {m.name: m for m in desk.directory.connections.values()} | {m.name: m for m in changes}
     desk.directory = Directory(members.values(), desk.directory.catalogue, desk.directory.tenants)
     desk.acceptance = Acceptance(desk.acceptance.registry, desk.directory, pepper=b"test")
     return desk
@@ -127,7 +127,7 @@ def test_the_mark_of_a_household_member_keeps_the_whole_move(desk: Desk) -> None
 
 
 def test_the_mark_of_a_representative_keeps_the_request(desk: Desk) -> None:
-    with_members(desk, replace(desk.directory.members[f"{TOWN}.parapheur"], procedures=()))
+    with_members(desk, replace(desk.directory.connections[f"{TOWN}.parapheur"], procedures=()))
     mother = {"references": [{"system": "portail", "id": "M-1"}], "confidential": True}
     child = {"identity": {"family_name": "Sorbier", "given_names": ["Ysée"], "birthdate": "2019-04-01"}}
 
@@ -153,7 +153,7 @@ def test_the_mark_of_one_of_two_linked_identities_is_the_mark_of_both(desk: Desk
 
 
 def test_a_document_about_a_marked_citizen_goes_to_nobody(desk: Desk) -> None:
-    with_members(desk, replace(desk.directory.members[f"{TOWN}.koha"], consumes=consumes("document.received")))
+    with_members(desk, replace(desk.directory.connections[f"{TOWN}.koha"], consumes=consumes("document.received")))
     desk.submit(contact("c", who=person(confidential=True), email="a@courriel.example"))
     record = {"id": "d", "name": "a.pdf", "media_type": "application/pdf", "size": 1, "sha256": "0" * 64}
 
@@ -167,7 +167,7 @@ def test_a_document_about_a_marked_citizen_goes_to_nobody(desk: Desk) -> None:
 
 
 def test_a_request_sent_again_with_the_mark_is_confidential_from_then_on(desk: Desk) -> None:
-    with_members(desk, replace(desk.directory.members[f"{TOWN}.koha"], consumes=consumes("request.status-changed")))
+    with_members(desk, replace(desk.directory.connections[f"{TOWN}.koha"], consumes=consumes("request.status-changed")))
     desk.submit(received("1"))
     again = received("1", requester={"citizen": person(confidential=True)})
     desk.submit(Event(type=again.type, source=again.source, id="again", data=again.data))
@@ -179,7 +179,7 @@ def test_a_request_sent_again_with_the_mark_is_confidential_from_then_on(desk: D
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_mark_set_later_keeps_the_requests_that_were_open(desk: Desk, at_once: bool) -> None:
-    with_members(desk, replace(desk.directory.members[f"{TOWN}.koha"], consumes=consumes("request.status-changed")))
+    with_members(desk, replace(desk.directory.connections[f"{TOWN}.koha"], consumes=consumes("request.status-changed")))
     child = {"identity": {"family_name": "Sorbier", "given_names": ["Ysée"], "birthdate": "2019-04-01"}}
     desk.submit(received("1", beneficiaries=[child]))
     mark = contact("c", who=person(confidential=True), email="a@courriel.example")
@@ -211,7 +211,7 @@ def test_a_mark_read_from_a_file_stops_what_is_on_its_way(desk: Desk) -> None:
 
 
 def test_what_was_on_its_way_to_the_deciding_service_goes_on(desk: Desk) -> None:
-    with_members(desk, replace(desk.directory.members[f"{TOWN}.parapheur"], procedures=()))
+    with_members(desk, replace(desk.directory.connections[f"{TOWN}.parapheur"], procedures=()))
     request = desk.submit(received("1"))[0]
     assert desk.to(request) == ["etat-civil", "parapheur"]
 
@@ -274,7 +274,7 @@ def test_text_that_no_database_takes_is_refused(desk: Desk) -> None:
 
 
 def test_a_correlation_of_the_senders_own_is_not_taken_for_ours(desk: Desk) -> None:
-    from hub.acceptance.deliveries import Desk as Door
+    from hub.acceptance.deliveries import Deliveries as Door
 
     request = desk.submit(received())[0].request_id
     spoof = moved(references=LINKED)
@@ -294,7 +294,7 @@ def test_a_correlation_of_the_senders_own_is_not_taken_for_ours(desk: Desk) -> N
 def test_a_connection_linked_to_a_request_reads_its_steps(desk: Desk) -> None:
     """`linked` is for requests too: those that have an identifier in this system."""
     linked = consumes("request.status-changed", scope="linked")
-    with_members(desk, replace(desk.directory.members[f"{TOWN}.parapheur"], consumes=linked, procedures=()))
+    with_members(desk, replace(desk.directory.connections[f"{TOWN}.parapheur"], consumes=linked, procedures=()))
     desk.submit(received("1"), received("2"))
     signed = [{"system": "parapheur", "id": "S-1"}]
     desk.submit(status("in_progress", "1", event_id="a", new_references=signed), by="etat-civil")
@@ -349,7 +349,9 @@ def test_what_a_portal_repeats_after_another_spoke_is_no_news(desk: Desk) -> Non
 def test_an_echo_beside_a_news_is_not_spread(desk: Desk) -> None:
     with_members(
         desk,
-        replace(desk.directory.members[f"{TOWN}.koha"], consumes=consumes("citizen.contact-changed", scope="linked")),
+        replace(
+            desk.directory.connections[f"{TOWN}.koha"], consumes=consumes("citizen.contact-changed", scope="linked")
+        ),
     )
     who = person(references=LINKED)
     desk.submit(contact("a", who=who, email="old@courriel.example"))

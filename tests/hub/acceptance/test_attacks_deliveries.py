@@ -13,13 +13,13 @@ from bus.ledger import Ledger
 from hub.acceptance.deliveries import OBSERVED
 from hub.routing.directory import Directory
 from hub.routing.views import project, tree_of
-from hub.settings.model import Consumes
 from schemas.delivery import Delivery, Done
 from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event
+from schemas.manifest import Consumed
 from tests.support.recording import TENANT, Package, RecordingHub, move
 
-STATUS = {"portail": (Consumes("request.status-changed", 1, ("/status", "/native"), "held"),)}
+STATUS = {"portail": (Consumed("request.status-changed", 1, ("/status", "/native"), "held"),)}
 Make = Callable[..., RecordingHub]
 
 
@@ -89,7 +89,7 @@ def test_a_refusal_is_not_replayed_once_a_mark_has_come(make: Make) -> None:
     hub.submit(move(1, 2).with_data({**move(1, 2).data, "citizen": {**event.data["citizen"], "confidential": True}}))
 
     with hub.ledger.transaction() as tx, pytest.raises(InvalidMessage, match="confidentiel"):
-        hub.desk.replay(tx, f"{TENANT}.famille", 1)
+        hub.deliveries.replay(tx, f"{TENANT}.famille", 1)
 
 
 def test_a_change_whose_last_delivery_an_operator_skips_is_told(make: Make) -> None:
@@ -102,7 +102,7 @@ def test_a_change_whose_last_delivery_an_operator_skips_is_told(make: Make) -> N
     hub.settled("koha", "delivered", 1)
 
     with hub.ledger.transaction() as tx:
-        assert hub.desk.skip(tx, f"{TENANT}.famille", 2, "abandonné")
+        assert hub.deliveries.skip(tx, f"{TENANT}.famille", 2, "abandonné")
 
     assert told(hub, 1) == [("transferred", "Transmise à 1 service(s) sur 2 : koha")]
 
@@ -128,9 +128,9 @@ def test_a_request_under_way_stays_so_when_all_were_told(make: Make) -> None:
 
 
 def test_a_reference_that_is_another_requests_stops_nobody(make: Make) -> None:
-    consumes = (Consumes("request.received", 1, ("/request",), "all"),)
+    consumes = (Consumed("request.received", 1, ("/request",), "all"),)
     hub = make(etatcivil=Package(act=lambda delivery: Done("noté", reference="SAME")))
-    members = dict(hub.acceptance.directory.members)
+    members = dict(hub.acceptance.directory.connections)
     name = f"{TENANT}.etatcivil"
     members[name] = replace(members[name], consumes={c.type: c for c in consumes})
     old = hub.acceptance.directory

@@ -18,13 +18,13 @@ from bus.api import INLET, Incoming, Outcome, Outgoing, Queue, receipts_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger, Transaction
 from bus.rabbitmq import RabbitBus
-from hub.acceptance.accept import Acceptance, Submitted, Verdict
-from hub.acceptance.batcher import Batcher
+from hub.acceptance.accept import Acceptance, Verdict
+from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.acceptance.inlet import Inlet
 from hub.clients.origin import Origin
 from hub.operations.metrics import Metrics
 from schemas.errors import BusUnavailable, HubError, TopologyMismatch
-from schemas.event import STRUCTURED
+from schemas.event import STRUCTURED, Submitted
 from tests.support.reading import eventually
 from tests.support.recording import PORTAL, TENANT, Package, RecordingHub, move
 
@@ -241,7 +241,7 @@ def test_one_submission_over_which_the_hub_stumbles_fails_alone(
     from dataclasses import replace
 
     stumbling(hub, monkeypatch)
-    batcher = Batcher(hub.ledger, hub.acceptance)
+    batcher = AcceptanceGroupCommit(hub.ledger, hub.acceptance)
     with hub.ledger.transaction():  # while it cannot commit, they gather
         events = [move(1, 1), replace(move(2, 1), subject="stumble"), move(3, 1)]
         waiting = [batcher.submit(PORTAL, [event]) for event in events]
@@ -264,7 +264,7 @@ def test_a_database_that_is_away_is_asked_once_for_all_that_wait(
         raise BusUnavailable("the database is away")
 
     monkeypatch.setattr(Transaction, "ask_known", slow)
-    batcher = Batcher(hub.ledger, hub.acceptance)
+    batcher = AcceptanceGroupCommit(hub.ledger, hub.acceptance)
     with hub.ledger.transaction():
         waiting = [batcher.submit(PORTAL, [move(n, 1)]) for n in range(50)]
     try:
@@ -278,7 +278,7 @@ def test_a_database_that_is_away_is_asked_once_for_all_that_wait(
 
 
 def test_what_comes_after_the_end_is_told_so(hub: RecordingHub) -> None:
-    batcher = Batcher(hub.ledger, hub.acceptance)
+    batcher = AcceptanceGroupCommit(hub.ledger, hub.acceptance)
     assert batcher.submit(PORTAL, [move(1, 1)]).result(10)[0].ok
     batcher.close()
 
@@ -290,11 +290,13 @@ def test_what_comes_after_the_end_is_told_so(hub: RecordingHub) -> None:
 
 def test_a_gateway_that_stops_leaves_no_caller_without_an_answer(hub: RecordingHub) -> None:
     for _ in range(20):
-        batcher = Batcher(hub.ledger, hub.acceptance)
+        batcher = AcceptanceGroupCommit(hub.ledger, hub.acceptance)
         futures: list[Future[list[Verdict]]] = []
         stop = threading.Event()
 
-        def call(batcher: Batcher = batcher, stop: threading.Event = stop, futures: Any = futures) -> None:
+        def call(
+            batcher: AcceptanceGroupCommit = batcher, stop: threading.Event = stop, futures: Any = futures
+        ) -> None:
             for _ in range(400):
                 if stop.is_set():
                     return

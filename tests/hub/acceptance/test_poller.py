@@ -41,7 +41,7 @@ def town(tmp_path: Path) -> Iterator[Town]:
 
 def poller(town: Town, source: Source, **more: Any) -> Poller:
     name = f"{TENANT}.portail"
-    return Poller(name, town.hub.ledger, town.hub.acceptance, lambda: PORTAL, source, owner="one", every=1, **more)
+    return Poller(name, town.hub.ledger, town.hub.acceptance, lambda: PORTAL, source.poll, owner="one", every=1, **more)
 
 
 def accepted(town: Town) -> int:
@@ -98,7 +98,7 @@ def test_one_poller_is_active_at_a_time(town: Town) -> None:
     source = Source([moved("u1", 1)])
     poller(town, source).once()
     second = Poller(
-        f"{TENANT}.portail", town.hub.ledger, town.hub.acceptance, lambda: PORTAL, source, owner="two", every=1
+        f"{TENANT}.portail", town.hub.ledger, town.hub.acceptance, lambda: PORTAL, source.poll, owner="two", every=1
     )
 
     assert second.once() == 0

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text
 
 from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance, Verdict
-from hub.acceptance.deliveries import Desk
+from hub.acceptance.deliveries import Deliveries
 from hub.citizens.identities import People, citizen_of, reference_of
 from hub.citizens.lookup import Found, find_citizen
 from hub.clients.origin import Origin
@@ -24,9 +24,9 @@ from hub.journal.entries import Journal
 from hub.operations.link_import import import_links
 from hub.operations.retention import Keeper
 from hub.operations.reviews import Decider, Reviews
-from hub.routing.directory import Directory, Member
+from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
-from hub.settings.model import Consumes, Retention, Tenant
+from hub.settings.model import Retention, Tenant
 from hub.settings.reading import faults
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import (
@@ -41,6 +41,7 @@ from hub.storage.tables import (
 )
 from schemas.errors import InvalidMessage
 from schemas.event import Event
+from schemas.manifest import Consumed
 from schemas.registry import Registry
 from tests.support.words import alone
 
@@ -65,9 +66,9 @@ class Town:
     def __init__(self, ledger: Ledger, *, sectors: bool = False, link: tuple[tuple[str, ...], ...] = ()) -> None:
         self.ledger, self._events = ledger, 0
         fields = ("/citizen", "/new_address", "/email", "/phone", "/other")
-        consumed = {kind: Consumes(kind, 1, fields, "linked") for kind in TYPES}
+        consumed = {kind: Consumed(kind, 1, fields, "linked") for kind in TYPES}
         members = [
-            Member(
+            ConnectionRouting(
                 f"{TOWN}.{name}",
                 TOWN,
                 name,
@@ -495,7 +496,7 @@ def test_nobody_links_two_sectors_by_naming_both(ledger: Ledger) -> None:
 def test_what_a_package_answers_links_no_two_sectors(ledger: Ledger) -> None:
     town = Town(ledger, sectors=True, link=(("social", "school"),))
     town.say("ccas", person("ccas", "S-1"))
-    desk, members = Desk(town.acceptance), town.acceptance.directory.members
+    desk, members = Deliveries(town.acceptance), town.acceptance.directory.connections
 
     with ledger.reading() as tx:
         who = town.who("ccas", "S-1")

@@ -24,13 +24,14 @@ from hub.exchanges.stored_evidence import Held, HeldEvidence
 from hub.journal.entries import Journal, Line
 from hub.operations.retention import Keeper
 from hub.operations.reviews import Decider, Reviews
-from hub.routing.directory import Directory, Member
+from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
-from hub.settings.model import Consumes, Contact, Retention, Tenant
+from hub.settings.model import Contact, Retention, Tenant
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import citizens, evidence_corrections, evidence_recipients, exchange_previews
 from schemas.event import Event
 from schemas.exchange import Evidence
+from schemas.manifest import Consumed
 from schemas.registry import Registry
 
 TOWN, OTHER = "saint-aubin", "bourg-neuf"
@@ -66,12 +67,12 @@ class World:
             name: Tenant(name, name, "21930001100018", "93001", {}, {"default": contact}) for name in (TOWN, OTHER)
         }
         members = [
-            Member(CAF, TOWN, "caf", "CAF", publishes=("evidence.changed",)),
-            Member(f"{TOWN}.koha", TOWN, "koha", "Koha", publishes=("evidence.changed",)),
+            ConnectionRouting(CAF, TOWN, "caf", "CAF", publishes=("evidence.changed",)),
+            ConnectionRouting(f"{TOWN}.koha", TOWN, "koha", "Koha", publishes=("evidence.changed",)),
             self.webhook("1", "portail"), self.webhook("2", "cantine"),
-            Member(f"{OTHER}.guichet", OTHER, "guichet", "Guichet", _consumes("all"), outside=True),
+            ConnectionRouting(f"{OTHER}.guichet", OTHER, "guichet", "Guichet", _consumes("all"), outside=True),
             # What a careless settings file may ask for: all corrections, of everybody.
-            Member(f"{TOWN}.curieux", TOWN, "curieux", "Curieux", _consumes("all")),
+            ConnectionRouting(f"{TOWN}.curieux", TOWN, "curieux", "Curieux", _consumes("all")),
         ]  # fmt: skip
         self.directory = Directory(members, procedures.load(), tenants)
         self.acceptance = Acceptance(REGISTRY, self.directory, pepper=b"pepper", people=self.people)
@@ -81,9 +82,11 @@ class World:
         self.clock[0] += days * DAY
 
     @staticmethod
-    def webhook(number: str, client: str) -> Member:
+    def webhook(number: str, client: str) -> ConnectionRouting:
         name = f"{TOWN}.webhook-{number}"
-        return Member(name, TOWN, name, f"Webhook de {client}", _consumes("held"), holds=(f"{TOWN}.{client}",))
+        return ConnectionRouting(
+            name, TOWN, name, f"Webhook de {client}", _consumes("held"), holds=(f"{TOWN}.{client}",)
+        )
 
     def person(self, person: dict[str, Any] = MAELLE, tenant: str = TOWN) -> str:
         with self.ledger.transaction() as tx:
@@ -141,8 +144,8 @@ class World:
             return int(tx.sql.execute(select(func.count()).select_from(table)).scalar_one())
 
 
-def _consumes(scope: Any) -> dict[str, Consumes]:
-    return {name: Consumes(name, 1, FIELDS, scope) for name in TOLD}
+def _consumes(scope: Any) -> dict[str, Consumed]:
+    return {name: Consumed(name, 1, FIELDS, scope) for name in TOLD}
 
 
 def connection_origin(name: str) -> Origin:

@@ -612,7 +612,7 @@ def test_every_ground_has_a_sentence_for_people() -> None:
 
 
 def test_the_sources_of_a_tenant_are_read_from_its_connections(tmp_path: Path) -> None:
-    from connectors.sdk.manifest import find_manifests
+    from connectors.sdk.discovery import find_manifests
     from hub.settings.reading import load
 
     (tmp_path / "hub.toml").write_text(

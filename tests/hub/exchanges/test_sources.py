@@ -24,7 +24,16 @@ from bus.questions import CallerLeft, Questions, Unanswered
 from bus.rabbitmq import RabbitBus
 from demo.world import toml
 from gateway.problems import problem_of
-from hub.exchanges.sources import Answered, Declined, NoSource, Source, SourceAway, SourceFault, SourceNeeds, Sources
+from hub.exchanges.sources import (
+    ConnectionSource,
+    Declined,
+    NoSource,
+    SourceAway,
+    SourcedEvidence,
+    SourceFault,
+    SourceNeeds,
+    Sources,
+)
 from hub.settings.model import HubSettings, Tenant
 from hub.settings.reading import faults, load
 from hub.storage.cipher import TransitSeal
@@ -103,7 +112,7 @@ class World:
         # On a broker that others use too: no name of one test is one of another.
         self.suffix = "" if bus.volatile else uuid.uuid4().hex
         self.tenants: dict[str, Tenant] = {}
-        self.sources: dict[str, Source] = {}
+        self.sources: dict[str, ConnectionSource] = {}
         self.stop = threading.Event()
         self.threads: list[threading.Thread] = []
         self.asking: Sources | None = None
@@ -113,7 +122,7 @@ class World:
         tenant = more.pop("tenant", TOWN) + self.suffix
         more.setdefault("system", name)
         whole = f"{tenant}.{name}"
-        self.sources[whole] = Source(whole, tenant, answers=[offer or Offer()], answer=package, **more)
+        self.sources[whole] = ConnectionSource(whole, tenant, answers=[offer or Offer()], answer=package, **more)
 
     def order(self, *names: str, tenant: str = TOWN) -> None:
         self.tenants[tenant + self.suffix] = Tenant(tenant, "", "", "", sources={"library-card": names})
@@ -130,7 +139,7 @@ class World:
         self.asking = made
         return made
 
-    def ask(self, question: Question = QUESTION, *, tenant: str = TOWN, **more: Any) -> Answered:
+    def ask(self, question: Question = QUESTION, *, tenant: str = TOWN, **more: Any) -> SourcedEvidence:
         made = self.asking or self.start()
         return made.ask(tenant + self.suffix, question, more.pop("natives", None), **more)
 
@@ -658,7 +667,7 @@ from bus.ledger import Ledger
 from bus.questions import Questions
 from bus.rabbitmq import RabbitBus
 from hub.storage.cipher import TransitSeal
-from hub.sources import Source, Sources
+from hub.exchanges.sources import Source, Sources
 from schemas.registry import Registry
 from tests.hub.exchanges.test_sources import Offer, card
 url, database, name = sys.argv[1:]

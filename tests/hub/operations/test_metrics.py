@@ -12,8 +12,8 @@ import pytest
 from bus.ledger import Transaction
 from bus.worker import Ended
 from hub import wiring
+from hub.connections import ConnectorHandler
 from hub.operations import metrics
-from hub.wiring import ConnectorHandler
 from schemas.delivery import Delivery, Done
 from schemas.errors import BusUnavailable, HubError, Refused
 from tests.support.town import TENANT, Town, moved
@@ -55,7 +55,7 @@ def test_deliveries_are_counted_by_the_end_they_came_to(town: Town, monkeypatch:
 def test_an_end_is_counted_when_it_is_committed_not_when_it_is_tried(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle, tries = town.hub.desk.settle, []
+    settle, tries = town.hub.deliveries.settle, []
 
     def undone_at_first(tx: Transaction, connection: str, ends: Sequence[Ended]) -> None:
         settle(tx, connection, ends)
@@ -63,7 +63,7 @@ def test_an_end_is_counted_when_it_is_committed_not_when_it_is_tried(
         if len(tries) < 3:
             raise BusUnavailable("the database went away")
 
-    monkeypatch.setattr(town.hub.desk, "settle", undone_at_first)
+    monkeypatch.setattr(town.hub.deliveries, "settle", undone_at_first)
     town.start()
     town.submit(moved("u1", 5))
 

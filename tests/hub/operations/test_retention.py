@@ -20,7 +20,7 @@ from hub.documents.files import DocumentStore
 from hub.documents.repository import DocumentBook, hold
 from hub.operations import retention
 from hub.operations.retention import Keeper
-from hub.settings.model import Consumes, Retention
+from hub.settings.model import Retention
 from hub.storage.tables import (
     citizen_links,
     citizen_values,
@@ -36,12 +36,13 @@ from hub.storage.tables import (
 )
 from schemas.delivery import StoredDocument
 from schemas.event import Event
+from schemas.manifest import Consumed
 from tests.support.recording import TENANT, Package, RecordingHub, move
 
 DAY = 86_400.0
 NAME = f"{TENANT}.famille"
 EVERYTHING = tuple(
-    Consumes(name, 1, ("/request", "/citizen", "/new_address"), "all")
+    Consumed(name, 1, ("/request", "/citizen", "/new_address"), "all")
     for name in ("citizen.address-changed", "request.received", "request.status-changed")
 )
 

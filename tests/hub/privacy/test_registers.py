@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from bus.ledger import Ledger
 from commands.main import app
-from connectors.sdk.manifest import find_manifests
+from connectors.sdk.discovery import find_manifests
 from hub.clients import repository as clients
 from hub.exchanges.grants import Grants, known
 from hub.privacy.registers import _EVENTS, _KEPT, _WORDS, OPEN, Declared, connection_sheet, controller_register, write

@@ -27,12 +27,13 @@ from hub.journal.signing import Signer
 from hub.journal.verify import verify
 from hub.privacy.rights import MASKED, Asked, Refused, Rights
 from hub.requests.timeline import request_view
-from hub.settings.model import Consumes, Retention
+from hub.settings.model import Retention
 from hub.storage.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence
+from schemas.manifest import Consumed
 from tests.hub.exchanges.test_corrections import CAF, DAY, IDENTITY, TOWN, World
 from tests.hub.exchanges.test_corrections import OTHER as ELSEWHERE
 
@@ -65,12 +66,12 @@ class House(World):
             self.ledger, self.acceptance, self.people, self.journal, self.held, self.store, Retention(),
             self.corrections,
         )  # fmt: skip
-        member = self.directory.members[CAF]
+        member = self.directory.connections[CAF]
         types = ("request.received", "request.status-changed", "citizen.address-changed", "document.received")
-        consumes = {name: Consumes(name, 1, ("",), "all") for name in types}
-        self.directory.members[CAF] = replace(member, consumes=consumes)
+        consumes = {name: Consumed(name, 1, ("",), "all") for name in types}
+        self.directory.connections[CAF] = replace(member, consumes=consumes)
         for name in types:
-            self.directory._by_type.setdefault((TOWN, name), []).append(self.directory.members[CAF])
+            self.directory._by_type.setdefault((TOWN, name), []).append(self.directory.connections[CAF])
         return self
 
     def submit(self, *events: Event) -> list[int]:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from hub.settings.model import Consumes, Contact, HubSettings, ManifestFacts
+from hub.settings.model import Contact, HubSettings
 from hub.settings.reading import faults, load
 from schemas.errors import ConfigError
+from schemas.manifest import Consumed, Manifest
 from schemas.secret import Secret
 
 PASSWORD = "Tr0ub4dor&3/x"  # a made-up one
@@ -69,7 +70,7 @@ class Mail:
     settings: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
 
 
-MANIFESTS: Mapping[str, ManifestFacts] = {"library": Library(), "mail": Mail()}
+MANIFESTS: Mapping[str, Manifest] = {"library": Library(), "mail": Mail()}
 
 FULL = """
 mode = "production"
@@ -177,7 +178,7 @@ def test_a_connection_is_read_with_its_secrets_and_defaults(place: Path) -> None
     assert connection.mode == "pilot"
     assert connection.pilot_citizens == (("publik", "17:a"),)
     assert connection.rate == 2.5
-    assert connection.consumes_override == (Consumes("citizen.address-changed", 1, ("/new_address/value",), "linked"),)
+    assert connection.consumes_override == (Consumed("citizen.address-changed", 1, ("/new_address/value",), "linked"),)
     assert connection.settings == {
         "url": "https://koha.ville.example",
         "password": Secret(PASSWORD),

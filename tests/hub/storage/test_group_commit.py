@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from bus.ledger import Ledger, Transaction
-from hub.storage.group_commit import Together
+from hub.storage.group_commit import GroupCommit
 from schemas.errors import BusUnavailable
 
 PATIENCE = 30
@@ -53,7 +53,7 @@ def table(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Table]:
 
 def in_company(table: Table, numbers: Sequence[int]) -> list[Future[None]]:
     """The first is being committed while the others come."""
-    together = Together(table.ledger, table.write)
+    together = GroupCommit(table.ledger, table.write)
     with ThreadPoolExecutor(len(numbers)) as pool:
         futures = [pool.submit(together.commit, numbers[0])]
         assert table.begun.wait(PATIENCE)
@@ -96,7 +96,7 @@ def test_a_database_that_is_away_is_away_for_all_who_wait(table: Table) -> None:
 
 def test_after_a_fault_the_next_caller_is_served(table: Table) -> None:
     table.held.set()
-    together = Together(table.ledger, table.write)
+    together = GroupCommit(table.ledger, table.write)
     table.fault = lambda numbers: ValueError("one") if 1 in numbers else None
     with pytest.raises(ValueError, match="one"):
         together.commit(1)
@@ -108,7 +108,7 @@ def test_after_a_fault_the_next_caller_is_served(table: Table) -> None:
 
 def test_many_callers_are_all_written_once(table: Table) -> None:
     table.held.set()
-    together = Together(table.ledger, table.write)
+    together = GroupCommit(table.ledger, table.write)
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(together.commit, range(200)))
 

@@ -13,14 +13,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from bus.ledger import Ledger, Raced
-from hub.acceptance.accept import Acceptance, Submitted, Verdict, submit_safely
+from hub.acceptance.accept import Acceptance, Verdict, submit_safely
 from hub.clients.origin import Origin
 from schemas.errors import BusUnavailable
+from schemas.event import Submitted
 
 _PATIENCE = 0.05  # seconds
 
 
-class Batcher:
+class AcceptanceGroupCommit:
     """Gathers what many HTTP calls submit at the same time into one commit: a commit per call caps the way in."""
 
     def __init__(self, ledger: Ledger, acceptance: Acceptance, *, most: int = 500) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger, Transaction
-from hub.acceptance.accept import Acceptance, Submitted, Verdict
-from hub.acceptance.batcher import Batcher
+from hub.acceptance.accept import Acceptance, Verdict
+from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.clients.origin import Origin
 from schemas.errors import BusUnavailable
+from schemas.event import Submitted
 from tests.support.recording import PORTAL, Package, RecordingHub, move
 
 
@@ -40,7 +41,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_what_comes_in_one_turn_of_the_loop_is_one_commit(hub: RecordingHub, sizes: list[int]) -> None:
-    batcher = Batcher(hub.ledger, hub.acceptance)
+    batcher = AcceptanceGroupCommit(hub.ledger, hub.acceptance)
 
     async def calls() -> list[list[Verdict]]:
         return await asyncio.gather(*(batcher.expect(PORTAL, [move(n, 1)]) for n in range(10)))
@@ -53,7 +54,7 @@ def test_what_comes_in_one_turn_of_the_loop_is_one_commit(hub: RecordingHub, siz
 
 
 def test_a_commit_holds_no_more_than_it_may(hub: RecordingHub, sizes: list[int]) -> None:
-    batcher = Batcher(hub.ledger, hub.acceptance, most=5)
+    batcher = AcceptanceGroupCommit(hub.ledger, hub.acceptance, most=5)
 
     async def calls() -> list[list[Verdict]]:
         pairs = ([move(2 * n, 1), move(2 * n + 1, 1)] for n in range(10))
@@ -67,7 +68,7 @@ def test_a_commit_holds_no_more_than_it_may(hub: RecordingHub, sizes: list[int])
 
 
 def test_a_caller_that_gives_up_undoes_nothing_and_disturbs_nobody(hub: RecordingHub) -> None:
-    batcher = Batcher(hub.ledger, hub.acceptance)
+    batcher = AcceptanceGroupCommit(hub.ledger, hub.acceptance)
 
     async def calls() -> list[Verdict]:
         given_up, kept = batcher.expect(PORTAL, [move(1, 1)]), batcher.expect(PORTAL, [move(2, 1)])
@@ -82,7 +83,7 @@ def test_a_caller_that_gives_up_undoes_nothing_and_disturbs_nobody(hub: Recordin
 
 
 def test_a_loop_that_is_over_stops_nobody(hub: RecordingHub) -> None:
-    batcher = Batcher(hub.ledger, hub.acceptance)
+    batcher = AcceptanceGroupCommit(hub.ledger, hub.acceptance)
 
     async def leave() -> None:
         batcher.expect(PORTAL, [move(1, 1)])
@@ -97,7 +98,7 @@ def test_a_loop_that_is_over_stops_nobody(hub: RecordingHub) -> None:
 
 
 def test_a_coroutine_that_comes_after_the_end_is_told_so(hub: RecordingHub) -> None:
-    batcher = Batcher(hub.ledger, hub.acceptance)
+    batcher = AcceptanceGroupCommit(hub.ledger, hub.acceptance)
     batcher.close()
 
     async def call() -> list[Verdict]:

@@ -1,23 +1,14 @@
-"""`manifest.json`: what a connector is, reads, writes and needs, declared before any of its code runs."""
+"""What a package declares: what its connector is, reads, writes and needs, before any of its code runs."""
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from schemas.delivery import Idempotency
-
-if TYPE_CHECKING:
-    from connectors.sdk.connector import Connector
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,40 +97,3 @@ def _answered(raw: Mapping[str, Any]) -> Answered:
         type=raw["type"], version=raw["version"], fields=tuple(raw["fields"]),
         needs=tuple(raw.get("needs", ("identity",))), seconds=float(raw.get("seconds", 10.0)),
     )  # fmt: skip
-
-
-@cache
-def find_manifests(more: Path | None = None) -> Mapping[str, Manifest]:
-    """All connectors by id: the folders beside the kit, and those in `more`. Their code is not imported. Raises
-    ValueError when one in `more` has the id of one of ours."""
-    found = {manifest.id: manifest for manifest in map(Manifest.load, sorted(ROOT.glob("*/manifest.json")))}
-    for path in sorted(more.resolve().glob("*/manifest.json")) if more else ():
-        manifest = Manifest.load(path)
-        if manifest.id in found:
-            raise ValueError(f"{path.parent.name}/manifest.json: a connector of this id is already there")
-        found[manifest.id] = manifest
-    return found
-
-
-def connector_class(manifest: Manifest) -> type[Connector]:
-    """Import the connector's code and return its one subclass of `Connector`."""
-    from connectors.sdk.connector import Connector
-
-    module = _code(manifest.folder)
-    for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, Connector) and value.__module__ == module.__name__:
-            return value
-    raise ValueError(f"{manifest.id}: connector.py holds no Connector")
-
-
-def _code(folder: Path) -> ModuleType:
-    """The module `connector` of a folder; one from elsewhere becomes a package of its own and imports its neighbours
-    as `from . import mapping`."""
-    if folder.parent == ROOT:
-        return importlib.import_module(f"connectors.{folder.name}.connector")
-    name = f"unefois_connector_{folder.name.replace('-', '_')}"
-    if name not in sys.modules:
-        package = ModuleType(name)
-        package.__path__ = [str(folder)]
-        sys.modules[name] = package
-    return importlib.import_module(f"{name}.connector")

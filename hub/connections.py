@@ -1,0 +1,92 @@
+"""A connection at work: its connector, made when first needed, and how the worker calls it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from hub.acceptance.deliveries import OBSERVED
+from hub.settings.model import ConnectionSettings
+from schemas.delivery import Connector, Delivery, Done, Polled, Safety
+from schemas.errors import HubError
+from schemas.exchange import Evidence, Question
+from schemas.manifest import Manifest
+
+
+@dataclass(slots=True)
+class Connection:
+    """One connection with its connector. `name` is `tenant.connection`; `configured` is None for a webhook, which no
+    settings file names."""
+
+    name: str
+    tenant: str
+    system: str
+    manifest: Manifest
+    settings: Mapping[str, Any]
+    configured: ConnectionSettings | None
+    make: Callable[[], Connector]
+    _connector: Connector | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def connector(self) -> Connector:
+        with self._lock:
+            if self._connector is None:
+                self._connector = self.make()
+            return self._connector
+
+    @property
+    def rate(self) -> float | None:
+        """Calls a second; None for no limit."""
+        return self.configured.rate if self.configured is not None else None
+
+    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        """What is new in the package since `cursor`; its connector is made when first polled."""
+        return self.connector.poll(cursor)
+
+    def answer(self, question: Question) -> Evidence:
+        """The package's answer to a live question; its connector is made when first asked."""
+        return self.connector.answer(question)
+
+    def renew(self, other: Connection) -> None:
+        """Take other settings: the next call is made with them. What is under way ends with the old ones."""
+        with self._lock:
+            if other.settings != self.settings:
+                self.settings, self.make, self._connector = other.settings, other.make, None
+
+    def close(self) -> None:
+        if self._connector is not None:
+            self._connector.close()
+
+
+class ConnectorHandler:
+    """Implements `bus.worker.Handler` with a connector; what is not live is prepared and not sent."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        manifest = connection.manifest
+        self.safety = Safety(
+            manifest.idempotency, timedelta(seconds=manifest.settling_seconds), manifest.concurrency, manifest.batch
+        )
+
+    def handle_many(self, deliveries: Sequence[Delivery]) -> Sequence[Done | HubError]:
+        connector = self._connection.connector
+        if len(deliveries) > 1 and all(d.live for d in deliveries):
+            return connector.handle_many(deliveries)
+        return [_outcome(connector, delivery) for delivery in deliveries]
+
+    def look_up(self, delivery: Delivery) -> Done | None:
+        return self._connection.connector.look_up(delivery) if delivery.live else None
+
+
+def _outcome(connector: Connector, delivery: Delivery) -> Done | HubError:
+    try:
+        if delivery.live:
+            return connector.handle(delivery)
+        connector.prepare(delivery)
+    except HubError as error:
+        return error
+    return Done(OBSERVED)
