@@ -89,9 +89,11 @@ class SftpTwin:
 
     async def _listen(self) -> None:
         twin = self
+        # Without `gss_host=None` each login waits until a name server has said what this machine is called.
         self._acceptor = await asyncssh.listen(
             self.host, self.port, server_host_keys=[self._key], server_factory=lambda: _Door(twin),
             sftp_factory=lambda channel: _Files(channel, twin), reuse_address=True, config=None,
+            gss_host=None,
         )  # fmt: skip
         self.port = self._acceptor.get_port()
 

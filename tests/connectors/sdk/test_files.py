@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -276,6 +277,23 @@ def test_one_connection_serves_many_files(twin: SftpTwin, remote: Folder) -> Non
     for number in range(5):
         remote.put(f"{number}.csv", b"x")
     assert twin.logins == 1
+
+
+def test_neither_end_looks_up_the_name_of_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `/etc/hosts` that asks a name server, and a lost query makes it wait as long as the time-out."""
+    asked: list[str] = []
+
+    def look_up(name: str = "") -> str:
+        asked.append(name)
+        return name
+
+    for function in ("getfqdn", "gethostbyaddr", "gethostbyname"):
+        monkeypatch.setattr(socket, function, look_up)
+    with SftpTwin() as twin:
+        folder = open_folder(twin.settings(), "/")
+        folder.put("a.csv", b"x")
+        folder.close()
+    assert asked == []
 
 
 def test_a_wrong_host_key_is_access_denied_and_sends_no_password(twin: SftpTwin) -> None:
