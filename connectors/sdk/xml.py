@@ -120,8 +120,10 @@ def add(parent: Element, tag: str, text: str | None = None, **attributes: str) -
 
 
 def write_xml(root: Element, *, encoding: str = "UTF-8", pretty: bool = False) -> bytes:
-    """The document with its declaration."""
-    return bytes(etree.tostring(root, xml_declaration=True, encoding=encoding, pretty_print=pretty))  # type: ignore[arg-type]
+    """The document with its declaration. What `encoding` lacks is written as a reference (`&#128512;`)."""
+    # Encoded here, since the C library that libxml2 would ask leaves out U+E0000 to U+E007F without a word.
+    text = str(etree.tostring(root, encoding="unicode", pretty_print=pretty))
+    return f"<?xml version='1.0' encoding='{encoding}'?>\n{text}".encode(encoding, "xmlcharrefreplace")
 
 
 def _text(element: Element) -> str:

@@ -136,6 +136,19 @@ def test_what_we_write_is_read_back_and_valid(tmp_path: Path) -> None:
     assert write_xml(root).startswith(b"<?xml version='1.0' encoding='UTF-8'?>\n<demande xmlns=")
 
 
+@pytest.mark.parametrize("encoding", ["UTF-8", "windows-1252", "ISO-8859-15", "ISO-8859-1"])
+@pytest.mark.parametrize(
+    "text", ["Maëlle", "\u20ac \u0153", "\U0001f600", "a\U000e0000b", "\U000e0041", "\x81\u0178", "<&>"]
+)
+def test_no_character_is_lost_whatever_the_encoding(text: str, encoding: str) -> None:
+    root = new_root("a")
+    add(root, "b", text, c=text)
+    written = write_xml(root, encoding=encoding)
+    again = parse_xml(written)
+    assert written.startswith(f"<?xml version='1.0' encoding='{encoding}'?>\n".encode())
+    assert (texts_at(again, "b"), again[0].get("c")) == ([text], text)
+
+
 def test_a_breach_of_the_schema_names_the_element_and_not_its_value(tmp_path: Path) -> None:
     (tmp_path / "demande.xsd").write_text(SCHEMA, encoding="utf-8")
     root = parse_xml(b'<demande xmlns="urn:demande"><motif>mariage</motif><motif>Martin</motif></demande>')
