@@ -262,6 +262,10 @@ class Rabbit:
         return self._node
 
 
+# A bare machine has no /etc/hosts, and the name servers of many know no localhost.
+_INETRC = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
+
+
 class RabbitNode:
     """One node of a broker, from installed binaries. Nodes of one den share a cookie and an epmd and may cluster."""
 
@@ -274,12 +278,14 @@ class RabbitNode:
         self._folder.mkdir()
         self._write("rabbitmq.conf", rabbit_settings(self.port, peers))
         self._write("enabled_plugins", "[].\n")
+        self._write("inetrc", _INETRC)
         self._env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
             "HOME": str(den.folder),
             "ERL_EPMD_PORT": str(epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_INETRC": str(self._folder / "inetrc"),
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
