@@ -97,7 +97,7 @@ def _with(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:
 
     def inside(hub: Hub) -> T:
         with hub.ledger.transaction() as tx:
-            return act(tx, Reviews(hub.acceptance, hub.people, hub.journal), hub)
+            return act(tx, Reviews(hub.acceptance, hub.people, hub.journal, hub.corrections), hub)
 
     done: T = with_hub(config, inside)
     return done

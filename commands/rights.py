@@ -87,10 +87,9 @@ def _rights(hub: Hub) -> Rights:
     from hub.exchanges.stored_evidence import HeldEvidence
     from hub.privacy.rights import Rights
 
-    assert hub.acceptance.corrections is not None  # `hub.wiring` sets it
     return Rights(
         hub.ledger, hub.acceptance, hub.people, hub.journal, HeldEvidence(hub.keys), hub.documents,
-        hub.settings.retention, hub.acceptance.corrections,
+        hub.settings.retention, hub.corrections,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from hub.acceptance.deliveries import Deliveries
 from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.citizens.identities import People
 from hub.documents.files import DocumentStore
+from hub.exchanges.corrections import Corrections
 from hub.exchanges.exchange import Exchanges
 from hub.exchanges.grants import Grants
 from hub.exchanges.sources import Sources
@@ -31,6 +32,7 @@ class Services:
     bus: Bus
     acceptance: Acceptance
     deliveries: Deliveries
+    corrections: Corrections
     documents: DocumentStore
     batcher: AcceptanceGroupCommit
     receiver: Callable[[str], Connector | None]

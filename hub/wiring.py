@@ -24,10 +24,13 @@ from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Context, Manifest, connector_class, find_manifests
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.citizen_rules import CitizenChanged
 from hub.acceptance.deliveries import Deliveries
 from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.acceptance.inlet import Inlet
 from hub.acceptance.poller import Poller
+from hub.acceptance.request_rules import RequestReceived, StatusChanged
+from hub.acceptance.rules import Rules
 from hub.citizens.identities import People
 from hub.clients import repository as clients
 from hub.clients import webhooks
@@ -35,6 +38,7 @@ from hub.connections import Connection, ConnectorHandler
 from hub.documents import repository as documents
 from hub.documents.files import DocumentStore
 from hub.exchanges.corrections import Corrections
+from hub.exchanges.evidence_rules import EvidenceChanged, RecipientTold
 from hub.exchanges.exchange import Exchanges
 from hub.exchanges.grants import Grants, Rates
 from hub.exchanges.grants import known as known_to_grants
@@ -47,7 +51,7 @@ from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
 from hub.operations.metrics import Metrics
 from hub.operations.retention import Keeper
-from hub.routing.directory import ConnectionRouting, Directory
+from hub.routing.directory import ConnectionRouting, CurrentDirectory, Directory
 from hub.services import Services
 from hub.settings import communes, procedures
 from hub.settings.model import ConnectionSettings, HubSettings
@@ -57,6 +61,7 @@ from hub.storage.migrations import upgrade
 from hub.storage.person_keys import PersonKeys
 from schemas.delivery import Connector
 from schemas.errors import ConfigError, HubError
+from schemas.exchange import CHANGED, TOLD
 from schemas.registry import Registry
 
 _log = structlog.get_logger()
@@ -97,15 +102,14 @@ class Hub:
         pepper = derived(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         references = derived(key, "unefois citizen references") if key else _DEVELOPMENT_MASTER
         movements = communes.load(settings.communes_file) if settings.communes_file else None
-        self.people = People(
-            self.keys, pepper, references, communes=movements,
-            grouping=lambda tenant, origin: self.acceptance.directory.grouping(tenant, origin),
-        )  # fmt: skip
-        self.acceptance = Acceptance(
-            self.registry, self._directory([]), pepper=pepper, count=self.metrics.accepted, people=self.people
-        )
+        self.current = CurrentDirectory(self._directory([]))
+        self.people = People(self.keys, pepper, references, communes=movements, grouping=self.current.grouping)
         held = HeldEvidence(self.keys)
-        self.acceptance.corrections = Corrections(self.registry, self.people, held, self.journal)
+        self.corrections = Corrections(self.registry, self.people, held, self.journal)
+        self.acceptance = Acceptance(
+            self.registry, self.current, rules_of(self.registry, self.corrections, self.people), pepper=pepper,
+            limits=settings.limits, people=self.people, count=self.metrics.accepted,
+        )  # fmt: skip
         transit = derived(key, "unefois live questions") if key else _DEVELOPMENT_MASTER
         self.sources = Sources(
             self.ledger, self.registry, Questions(self.bus, None if self.bus.volatile else TransitSeal(transit)),
@@ -140,7 +144,8 @@ class Hub:
     def services(self) -> Services:
         return Services(
             settings=self.settings, ledger=self.ledger, bus=self.bus, acceptance=self.acceptance,
-            deliveries=self.deliveries, documents=self.documents, batcher=self.batcher, receiver=self.receiver,
+            deliveries=self.deliveries, corrections=self.corrections, documents=self.documents,
+            batcher=self.batcher, receiver=self.receiver,
             keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
             exchanges=self.exchanges, reload=self.reload, status=self.status, metrics=self.metrics,
             webhook_types=tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
@@ -152,7 +157,7 @@ class Hub:
         """Read the connections again, those of the settings file and the webhooks; start what is new."""
         with self._reloading:  # calls that make webhooks come at once
             self._hooks_read = webhooks.version(self.ledger)
-            self.acceptance.directory = self._directory(webhooks.all_of(self.ledger, self.settings.encryption_key))
+            self.current.directory = self._directory(webhooks.all_of(self.ledger, self.settings.encryption_key))
             with self.ledger.transaction() as tx:
                 tx.subscribe(self.acceptance.directory.subscriptions())
             for name in set(self.workers) - set(self.connections):
@@ -374,6 +379,19 @@ class Hub:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+
+def rules_of(registry: Registry, corrections: Corrections, people: People) -> Rules:
+    """What each event type means. A new type is named here only where it means more than its order says."""
+    told = RecipientTold()
+    return Rules(
+        registry,
+        by_type={
+            "request.received": RequestReceived(), "request.status-changed": StatusChanged(),
+            CHANGED: EvidenceChanged(corrections, people), **dict.fromkeys(TOLD, told),
+        },
+        by_order={"citizen": CitizenChanged()},
+    )  # fmt: skip
 
 
 def open_hub(path: Path, environ: Mapping[str, str] | None = None, *, now: Callable[[], float] | None = None) -> Hub:

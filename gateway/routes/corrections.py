@@ -13,7 +13,6 @@ from starlette.responses import Response
 from gateway.access import Caller, needs
 from gateway.openapi_schemas import problems, told
 from gateway.problems import Problem
-from hub.exchanges.corrections import Corrections
 from hub.services import Services
 
 _MOST, _USUAL = 200, 50
@@ -32,7 +31,7 @@ def listing(request: Request, caller: Reader, limit: Annotated[int, Query(ge=1, 
     it; where you have neither, acknowledge each here. No value is told: ask again if you still need it."""
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
-        items = _corrections(services).open_of(tx, caller.tenant, caller.client.id, limit)
+        items = services.corrections.open_of(tx, caller.tenant, caller.client.id, limit)
     return _json({"items": items})
 
 
@@ -44,7 +43,7 @@ def read(request: Request, correction_id: str, caller: Reader) -> Response:
     """`reference` is your own for the citizen, as the answers of these exchanges gave it."""
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
-        found = _corrections(services).one_of(tx, caller.tenant, caller.client.id, _known(correction_id))
+        found = services.corrections.one_of(tx, caller.tenant, caller.client.id, _known(correction_id))
     return _json(_there(found))
 
 
@@ -57,14 +56,8 @@ def acknowledge(request: Request, correction_id: str, caller: Reader) -> Respons
     nothing."""
     services: Services = request.app.state.services
     with services.ledger.transaction() as tx:
-        found = _corrections(services).acknowledge(tx, caller.tenant, caller.client.id, _known(correction_id))
+        found = services.corrections.acknowledge(tx, caller.tenant, caller.client.id, _known(correction_id))
     return _json(_there(found))
-
-
-def _corrections(services: Services) -> Corrections:
-    corrections = services.acceptance.corrections
-    assert corrections is not None  # `hub.wiring` sets it
-    return corrections
 
 
 def _known(correction_id: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -18,9 +17,8 @@ from gateway.bodies import media_type, read_body
 from gateway.openapi_schemas import EVENTS_BODY, EVENTS_RESPONSES
 from gateway.problems import Problem, problem_of, tracking_of
 from hub.acceptance.accept import Verdict
-from hub.documents import access
 from hub.services import Services
-from schemas.errors import InvalidMessage, TryLater
+from schemas.errors import TryLater
 from schemas.event import BATCH, STRUCTURED, Event, Submitted, decode_json
 
 BATCH_BYTES = 8 * 1024 * 1024
@@ -57,38 +55,26 @@ async def _one(request: Request, services: Services, caller: Caller, kind: str) 
 
 
 async def _batch(request: Request, services: Services, caller: Caller) -> Response:
-    limits = services.settings.limits
     body = await read_body(request, BATCH_BYTES)
-    items = await run_in_threadpool(_items, body, limits.batch_events, limits.event_bytes)
+    items = await run_in_threadpool(_items, body)
     verdicts = await accept(services, caller, items) if items else []
     lines = [_said(item, verdict) for item, verdict in zip(items, verdicts, strict=True)]
     answer = {"tracking": tracking_of(request), "verdicts": lines}
     return Response(orjson.dumps(answer), 200, media_type="application/json")
 
 
-async def accept(services: Services, caller: Caller, items: Sequence[Submitted]) -> list[Verdict]:
+async def accept(services: Services, caller: Caller, items: list[Submitted]) -> list[Verdict]:
     """Check and commit; a verdict for each item, in order. Raises TryLater when the commit does not come."""
     if len(items) > 1:
-        checked = await run_in_threadpool(_checked, services, caller, items)
+        checked = await run_in_threadpool(services.acceptance.check, caller.origin, items, read=True)
     else:
-        checked = _checked(services, caller, items)
-    if any(isinstance(item, Event) and access.named(item) for item in checked):
-        checked = await run_in_threadpool(_holding, services, caller, checked)
+        checked = services.acceptance.check(caller.origin, items, read=True)
     try:
         # A caller that hangs up does not undo what is being committed.
         async with asyncio.timeout(COMMIT_SECONDS):
             return await services.batcher.expect(caller.origin, checked)
     except TimeoutError:
         raise TryLater("the commit takes too long; send the same again") from None
-
-
-def _holding(services: Services, caller: Caller, checked: Sequence[Submitted]) -> list[Submitted]:
-    with services.ledger.reading() as tx:
-        return access.check(tx, caller.origin, checked)
-
-
-def _checked(services: Services, caller: Caller, items: Sequence[Submitted]) -> list[Submitted]:
-    return [services.acceptance.check(caller.origin, item, read=True) for item in items]
 
 
 def _read(request: Request, kind: str, body: bytes) -> Event:
@@ -103,18 +89,8 @@ def _read(request: Request, kind: str, body: bytes) -> Event:
     )  # fmt: skip
 
 
-def _items(body: bytes, most: int, event_bytes: int) -> list[Submitted]:
-    raw = decode_json(body)
-    items: list[Submitted] = list(Event.from_batch(raw))
-    if len(items) > most:
-        raise InvalidMessage(f"a batch holds at most {most} events", code="batch_too_long")
-    return items if len(body) <= event_bytes else [_fitting(item, event_bytes) for item in items]
-
-
-def _fitting(item: Submitted, event_bytes: int) -> Submitted:
-    if isinstance(item, Event) and len(item.encode()) > event_bytes:
-        return InvalidMessage(f"an event has at most {event_bytes} bytes", code="too_large")
-    return item
+def _items(body: bytes) -> list[Submitted]:
+    return Event.from_batch(decode_json(body))
 
 
 def _said(item: Submitted, verdict: Verdict) -> dict[str, Any]:

@@ -3,8 +3,6 @@ what it brings is accepted as one whole before the answer leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import anyio
 import orjson
 import structlog
@@ -16,12 +14,10 @@ from bus.ledger import Transaction
 from gateway.bodies import read_body
 from gateway.openapi_schemas import problems
 from gateway.problems import Problem, problem_of, tracking_of
-from hub.acceptance.accept import submit_whole
 from hub.clients.origin import Origin
 from hub.services import Services
 from schemas.delivery import Connector, Inbound, Polled, Reply
 from schemas.errors import AccessDenied, HubError, InvalidMessage, TryLater
-from schemas.event import Event
 
 MOST_BYTES = 16 * 1024 * 1024  # a document of 10 MiB in base64, and what is around it
 _AT_ONCE = 16  # calls that connectors work on; others wait, so that a slow package does not take all threads
@@ -68,27 +64,22 @@ def _received(services: Services, receiver: Connector, name: str, inbound: Inbou
     reply = receiver.receive(inbound)
     origin = services.deliveries.origin(name)
     if services.acceptance.directory.connections[name].mode == "observe":
-        _check(services, origin, reply.polled.events)
+        for checked in services.acceptance.check(origin, reply.polled.events):
+            if isinstance(checked, InvalidMessage):
+                raise checked
         return reply
     _accept(services, origin, name, reply.polled)
     return reply
 
 
-def _check(services: Services, origin: Origin, events: Sequence[Event]) -> None:
-    for event in events:
-        checked = services.acceptance.check(origin, event)
-        if isinstance(checked, InvalidMessage):
-            raise checked
-
-
 def _accept(services: Services, origin: Origin, name: str, polled: Polled) -> None:
     """All of it or nothing: what a package pushes in one call belongs together."""
 
-    def also(tx: Transaction) -> None:
+    def move_cursor(tx: Transaction, _: object) -> None:
         if polled.cursor is not None:
             tx.move_cursor(name, polled.cursor)
 
-    submit_whole(services.acceptance, services.ledger, origin, polled.events, also)
+    services.acceptance.submit(services.ledger, origin, polled.events, whole=True, after=move_cursor)
     if polled.acknowledge is not None:
         try:
             polled.acknowledge()

@@ -81,7 +81,7 @@ async def submit(request: Request, caller: Writer, idempotency_key: Key = None) 
     services: Services = request.app.state.services
     body, record = await read_json(request, services.settings.limits.event_bytes)
     submission = _submission(caller, record, body, idempotency_key)
-    checked = services.acceptance.check(caller.origin, submission.event)
+    (checked,) = services.acceptance.check(caller.origin, [submission.event])
     if isinstance(checked, InvalidMessage):
         raise _refusal(checked, submission)
     replayed = await run_in_threadpool(_before, services, submission)

@@ -16,6 +16,7 @@ from bus.ledger import Claimed, StoredEvent, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.refused import keep_refused
 from hub.citizens.repository import ask_identifiers, identifiers_of, link_citizen
 from hub.clients.origin import Origin
 from hub.journal.sealing import look_again
@@ -62,7 +63,10 @@ class Deliveries:
     def origin(self, connection: str) -> Origin:
         """Under which name and with which rights a connection's own events are accepted."""
         member = self._member(connection)
-        return Origin(connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",))
+        return Origin(
+            connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",),
+            connection=True,
+        )  # fmt: skip
 
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
         member = self._member(connection)
@@ -109,31 +113,43 @@ class Deliveries:
         }
 
     def check(self, connection: str, events: Sequence[Event]) -> None:
-        origin = self.origin(connection)
-        for event in events:
-            checked = self._acceptance.check(origin, event)
-            if isinstance(checked, InvalidMessage):
-                raise InvalidMessage(
-                    f"le connecteur a rendu un événement invalide : {checked.reason}", pointer=checked.pointer
-                )
+        try:
+            for checked in self._acceptance.check(self.origin(connection), events):
+                if isinstance(checked, InvalidMessage):
+                    raise checked
+        except InvalidMessage as error:
+            raise InvalidMessage(
+                f"le connecteur a rendu un événement invalide ({error.code}) : {error.reason}",
+                pointer=error.pointer,
+                code=error.code,
+            ) from None
 
     def settle(self, tx: Transaction, connection: str, ended: Sequence[Ended]) -> None:
         member = self._member(connection)
         for item in ended:
             if item.done is not None and item.done.reference:
                 self._keep_reference(tx, member, item)
-        events = [event for item in ended if item.done is not None for event in item.done.events]
-        if events:
-            for verdict in self._acceptance.accept(tx, self.origin(connection), events):
-                if verdict.error is not None:
-                    code, pointer = verdict.error.code, verdict.error.pointer
-                    _log.error("returned event refused", connection=connection, code=code, pointer=pointer)
+        self._accept_returned(tx, member, [item.done.events for item in ended if item.done is not None])
         parked = [self._parked(item, connection) for item in ended if item.finished.state == PARKED]
         if parked:
-            self._acceptance.accept(tx, Origin.hub(member.tenant), parked)
+            self._acceptance.say(tx, member.tenant, parked)
         over = [item for item in ended if item.delivery.request_id and item.finished.state in FINAL]
         changes = [item.finished.seq for item in over if item.delivery.event.type.startswith("citizen.")]
         self._tell(tx, member.tenant, changes)
+
+    def _accept_returned(self, tx: Transaction, member: ConnectionRouting, returned: Sequence[Sequence[Event]]) -> None:
+        """Accept what handlers returned. Their calls are done, and to replay them would repeat them: what is refused is
+        kept sealed, for an operator."""
+        events = [event for some in returned for event in some]
+        if not events:
+            return
+        origin = self.origin(member.name)
+        checked = [item for some in returned for item in self._acceptance.check(origin, some)]
+        verdicts = self._acceptance.admit(tx, origin, checked)
+        refused = [(event, v.error) for event, v in zip(events, verdicts, strict=True) if v.error is not None]
+        if refused:
+            keep_refused(tx, member.name, member.tenant, refused)
+            _log.error("returned events refused", connection=member.name, codes=sorted({e.code for _, e in refused}))
 
     def skip(self, tx: Transaction, connection: str, seq: int, cause: str) -> bool:
         """Give a parked delivery up for an operator, and say so where its end was waited for. False when it is not
@@ -250,7 +266,7 @@ class Deliveries:
         over = {seq: rows for seq, rows in by_seq.items() if all(row.state in FINAL for row in rows)}
         told = [self._told(tx, stored, over[seq]) for seq, stored in tx.load(list(over)).items()]
         if told:
-            self._acceptance.accept(tx, Origin.hub(tenant), told)
+            self._acceptance.say(tx, tenant, told)
 
     def _told(self, tx: Transaction, stored: StoredEvent, rows: Sequence[Any]) -> Event:
         meant = [row for row in rows if not self._observed(row)]

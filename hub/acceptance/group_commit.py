@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from bus.ledger import Ledger, Raced
-from hub.acceptance.accept import Acceptance, Verdict, submit_safely
+from hub.acceptance.accept import Acceptance, Verdict, looking_again
 from hub.clients.origin import Origin
 from schemas.errors import BusUnavailable
 from schemas.event import Submitted
@@ -131,9 +131,13 @@ class AcceptanceGroupCommit:
 
     def _alone(self, item: _Submission) -> list[Verdict] | Exception:
         try:
-            return submit_safely(self._acceptance, self._ledger, item.origin, item.checked)
+            return looking_again()(self._admitted, item)
         except Exception as error:
             return error
+
+    def _admitted(self, item: _Submission) -> list[Verdict]:
+        with self._ledger.transaction() as tx:
+            return self._acceptance.admit(tx, item.origin, item.checked)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -13,9 +14,8 @@ from bus.api import INLET, Bus, Incoming, Outcome, Outgoing, Queue, QueueKind, r
 from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance, Verdict
 from hub.clients.origin import Origin
-from hub.documents import access
 from schemas.errors import BusUnavailable, HubError, InvalidMessage
-from schemas.event import BATCH, MAX_BATCH, STRUCTURED, Event, Submitted, decode_json
+from schemas.event import BATCH, STRUCTURED, Event, Submitted, decode_json
 
 _log = structlog.get_logger()
 _COMMIT = 1000  # events in one commit: a prefetched burst of batches may hold many more
@@ -62,7 +62,12 @@ class Inlet:
         """Accept a batch, then send the receipts. If it raises, all of the batch come back; the door knows them."""
         origins = {user: self._origin_of(user) for user in {m.user for m in messages if m.user is not None}}
         known = {user: origin for user, origin in origins.items() if origin is not None}
-        items = [(m.user, item) for m in messages if m.user is not None and m.user in known for item in _events(m)]
+        items = [
+            _Item(m.user, item, checked)
+            for m in messages
+            if m.user is not None and m.user in known
+            for item, checked in self._checked(known[m.user], m)
+        ]
         strangers = sum(message.user not in known for message in messages)
         if strangers:
             _log.error("messages from unknown senders dropped", count=strangers)
@@ -72,7 +77,15 @@ class Inlet:
             with self._ledger.transaction() as tx:
                 tx.count_up(STRANGERS, strangers)
 
-    def _accept_whole(self, items: Sequence[tuple[str, Submitted]], origins: Mapping[str, Origin]) -> None:
+    def _checked(self, origin: Origin, message: Incoming) -> Iterator[tuple[Submitted, Submitted]]:
+        """Each event of a message, as it was read and as it was checked; one refusal for a message that is no batch."""
+        try:
+            items = _events(message)
+            yield from zip(items, self._acceptance.check(origin, items, read=True), strict=True)
+        except InvalidMessage as error:
+            yield error, error
+
+    def _accept_whole(self, items: Sequence[_Item], origins: Mapping[str, Origin]) -> None:
         try:
             self._accept(items, origins)
         except HubError:
@@ -83,22 +96,18 @@ class Inlet:
                 for item in items:
                     self._accept_whole([item], origins)
             else:
-                user, submitted = items[0]
                 refused = Verdict("refused", error=InvalidMessage("the hub made a mistake", code="internal_error"))
-                self._send([_receipt(user, submitted, refused)])
+                self._send([_receipt(items[0], refused)])
 
-    def _accept(self, items: Sequence[tuple[str, Submitted]], origins: Mapping[str, Origin]) -> None:
-        by_user: dict[str, list[Submitted]] = {}
-        for user, item in items:
-            by_user.setdefault(user, []).append(item)
+    def _accept(self, items: Sequence[_Item], origins: Mapping[str, Origin]) -> None:
+        by_user: dict[str, list[_Item]] = {}
+        for item in items:
+            by_user.setdefault(item.user, []).append(item)
         receipts: list[Outgoing] = []
         with self._ledger.transaction() as tx:
             for user, mine in by_user.items():
-                checked = [self._acceptance.check(origins[user], item, read=True) for item in mine]
-                if any(isinstance(item, Event) and access.named(item) for item in checked):
-                    checked = access.check(tx, origins[user], checked)
-                verdicts = self._acceptance.admit(tx, origins[user], checked)
-                receipts += [_receipt(user, item, verdict) for item, verdict in zip(mine, verdicts, strict=True)]
+                verdicts = self._acceptance.admit(tx, origins[user], [item.checked for item in mine])
+                receipts += [_receipt(item, verdict) for item, verdict in zip(mine, verdicts, strict=True)]
         self._send(receipts)
 
     # --- receipts -----------------------------------------------------------------------------------------------
@@ -163,33 +172,29 @@ def _answered(outcome: Outcome) -> bool:
     return outcome.taken or outcome.refused
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One event of a user: as it was read, and as it was checked."""
+
+    user: str
+    read: Submitted
+    checked: Submitted
+
+
 def _events(message: Incoming) -> list[Submitted]:
     media = message.content_type.split(";")[0].strip().lower()
-    try:
-        if media not in (STRUCTURED, BATCH):
-            raise InvalidMessage(f"content-type must be {STRUCTURED} or {BATCH}", code="unsupported_media_type")
-        body = decode_json(message.body)
-        items = body if media == BATCH else [body]
-        if not isinstance(items, list) or len(items) > MAX_BATCH:
-            raise InvalidMessage(f"a batch is a list of at most {MAX_BATCH} events", code="too_large")
-    except InvalidMessage as error:
-        return [error]
-    return [_read(item) for item in items]
+    if media not in (STRUCTURED, BATCH):
+        raise InvalidMessage(f"content-type must be {STRUCTURED} or {BATCH}", code="unsupported_media_type")
+    body = decode_json(message.body)
+    return Event.from_batch(body if media == BATCH else [body])
 
 
-def _read(item: object) -> Submitted:
-    try:
-        return Event.from_dict(item)
-    except InvalidMessage as error:
-        return error
-
-
-def _receipt(user: str, item: Submitted, verdict: Verdict) -> Outgoing:
+def _receipt(item: _Item, verdict: Verdict) -> Outgoing:
     body: dict[str, Any] = {"verdict": verdict.outcome}
-    if isinstance(item, Event):
-        body |= {"id": item.id, "source": item.source}
+    if isinstance(item.read, Event):
+        body |= {"id": item.read.id, "source": item.read.source}
     if verdict.request_id is not None:
         body["request"] = verdict.request_id
     if verdict.error is not None:
         body |= {"code": verdict.error.code, "pointer": verdict.error.pointer, "detail": verdict.error.reason}
-    return Outgoing(receipts_queue(user), orjson.dumps(body))
+    return Outgoing(receipts_queue(item.user), orjson.dumps(body))

@@ -9,8 +9,8 @@ from typing import Any
 
 import structlog
 
-from bus.ledger import LeaseLost, Ledger
-from hub.acceptance.accept import Acceptance
+from bus.ledger import LeaseLost, Ledger, Transaction
+from hub.acceptance.accept import Acceptance, Verdict
 from hub.clients.origin import Origin
 from schemas.delivery import Polled
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, TryLater
@@ -96,19 +96,30 @@ class Poller:
         return accepted
 
     def _take(self, polled: Polled, token: int, *, move: bool) -> tuple[int, int]:
-        checked = [self._acceptance.check(self._origin(), event) for event in polled.events]
+        """How many events were accepted, and how many refused."""
         if self._observe:
+            checked = self._acceptance.check(self._origin(), polled.events)
             self._tell([error for error in checked if isinstance(error, InvalidMessage)])
             return 0, 0
-        with self._ledger.transaction() as tx:
+
+        def fenced(tx: Transaction) -> None:
             tx.fence(self._name, token, self._lease)
             if self.connection in tx.paused():
                 raise TryLater("the connection was paused meanwhile")
-            verdicts = self._acceptance.admit(tx, self._origin(), checked)
-            refused = [v for v in verdicts if not v.ok]
-            if polled.cursor is not None and move and not refused:
+
+        def move_cursor(tx: Transaction, verdicts: Sequence[Verdict]) -> None:
+            if polled.cursor is not None and move and all(verdict.ok for verdict in verdicts):
                 tx.move_cursor(self.connection, polled.cursor)
-        self._tell([verdict.error for verdict in refused if verdict.error is not None])
+
+        try:
+            verdicts = self._acceptance.submit(
+                self._ledger, self._origin(), polled.events, before=fenced, after=move_cursor
+            )
+        except InvalidMessage as error:  # what it is as a whole
+            self._tell([error])
+            return 0, 1
+        refused = [verdict.error for verdict in verdicts if verdict.error is not None]
+        self._tell(refused)
         if polled.acknowledge is not None and not refused:
             # What was refused stays in the package, and is seen again: it must not vanish unread.
             polled.acknowledge()

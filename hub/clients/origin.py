@@ -9,13 +9,14 @@ from dataclasses import dataclass
 class Origin:
     """Who speaks. `name` is `tenant.connection` or `tenant.client`. `types`: the event types it may publish, `*` for
     all; `sources`: prefixes that its events' `source` must be under; `internal`: the hub itself, which alone may speak
-    of its own operation."""
+    of its own operation; `connection`: a connection of the hub, whose connector keeps documents for its tenant."""
 
     name: str
     tenant: str
     types: frozenset[str]
     sources: tuple[str, ...]
     internal: bool = False
+    connection: bool = False
 
     @staticmethod
     def hub(tenant: str) -> Origin:

@@ -7,7 +7,8 @@ import io
 from typing import Any
 
 from bus.ledger import Ledger
-from hub.acceptance.accept import Acceptance, withhold
+from hub.acceptance.accept import Acceptance
+from hub.acceptance.rules import withhold
 from hub.requests.repository import Requests
 from schemas.errors import InvalidMessage
 

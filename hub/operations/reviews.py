@@ -18,10 +18,11 @@ from sqlalchemy import Row, and_, delete, func, or_, select, update
 
 from bus.ledger import Transaction
 from bus.sql import Insert
-from hub.acceptance.accept import Acceptance, withhold
+from hub.acceptance.accept import Acceptance
+from hub.acceptance.rules import withhold
 from hub.citizens.identities import VALUE, People, review_id
 from hub.clients.origin import Origin
-from hub.exchanges.corrections import Change
+from hub.exchanges.corrections import Change, Corrections
 from hub.journal.entries import Entry, Journal
 from hub.requests.repository import Requests
 from hub.storage.tables import (  # fmt: skip
@@ -86,8 +87,9 @@ class Decider:
 class Reviews:
     """All in the caller's transaction. InvalidMessage says why a decision is not possible."""
 
-    def __init__(self, acceptance: Acceptance, people: People, journal: Journal) -> None:
+    def __init__(self, acceptance: Acceptance, people: People, journal: Journal, corrections: Corrections) -> None:
         self._acceptance, self._people, self._journal = acceptance, people, journal
+        self._corrections = corrections
 
     def waiting(self, tx: Transaction, *, tenant: str | None = None, limit: int = 100) -> list[Review]:
         """The open questions, oldest first."""
@@ -217,12 +219,11 @@ class Reviews:
 
     def _correct(self, tx: Transaction, tenant: str, kept: str, merge: Row[Any], by: Decider) -> None:
         """What clients obtained about the one while they were one may be the other's."""
-        if (corrections := self._acceptance.corrections) is not None:
-            effective = datetime.fromtimestamp(tx.now, UTC).date().isoformat()
-            name = f"unmerge {merge.gone_id} {merge.at}"
-            change = Change(name, by.actor, "corrected", "identity", effective, since=merge.at)
-            told = corrections.about(tx, tenant, [kept], change)
-            corrections.publish(tx, told, partial(self._acceptance.say, tx))
+        effective = datetime.fromtimestamp(tx.now, UTC).date().isoformat()
+        name = f"unmerge {merge.gone_id} {merge.at}"
+        change = Change(name, by.actor, "corrected", "identity", effective, since=merge.at)
+        told = self._corrections.about(tx, tenant, [kept], change)
+        self._corrections.publish(tx, told, partial(self._acceptance.say, tx))
 
     def _links(self, tx: Transaction, tenant: str, citizen_id: str) -> Links:
         columns = citizen_links.c.system, citizen_links.c.native_id

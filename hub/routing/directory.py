@@ -157,3 +157,13 @@ class Directory:
 
 def _holds(member: ConnectionRouting, intake: str | None) -> bool:
     return intake is not None and intake in (member.name, *member.holds)
+
+
+class CurrentDirectory:
+    """The directory as it is now. It is replaced when connections come or go, for all who hold this."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+
+    def grouping(self, tenant: str, origin: str) -> Callable[[Mapping[str, Any]], str] | None:
+        return self.directory.grouping(tenant, origin)

@@ -352,3 +352,21 @@ grant_rates = Table(
     Column("minute", BigInteger, nullable=False),
     Column("taken", Integer, nullable=False),
 )  # fmt: skip
+
+# What a connection brought and the door refused, where nobody can be told so: kept for a while, the event encrypted as
+# event bodies are.
+refused_events = Table(
+    "refused_events", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("connection", String(128), nullable=False),
+    Column("type", String(128), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("pointer", Text),
+    Column("reason", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Index("refused_events_cause", "connection", "code", "at"),
+    Index("refused_events_age", "last_at"),
+)  # fmt: skip

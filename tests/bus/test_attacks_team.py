@@ -173,8 +173,8 @@ def test_a_connection_removed_while_its_package_answers_stops_no_other_worker(pa
     guarded(pair)
     assert begun.wait(10)
     old = pair.acceptance.directory
-    others = [member for name, member in old.members.items() if name != NAME]
-    pair.acceptance.directory = Directory(others, old.catalogue, old.tenants)
+    others = [member for name, member in old.connections.items() if name != NAME]
+    pair.acceptance.current.directory = Directory(others, old.catalogue, old.tenants)
     with pair.ledger.transaction() as tx:
         tx.abandon(NAME, "webhook supprimé par son client")
     go_on.set()

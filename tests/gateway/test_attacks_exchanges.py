@@ -137,7 +137,7 @@ def test_a_client_of_another_tenant_does_not_speak_for_a_package_of_the_same_nam
     know(place, references=[{"system": "koha", "id": "0042"}])
     acceptance = place.house.hub.acceptance
     member = ConnectionRouting(f"{TENANT}.koha", TENANT, "koha", "Médiathèque")
-    acceptance.directory = Directory([member], acceptance.directory.catalogue, acceptance.directory.tenants)
+    acceptance.current.directory = Directory([member], acceptance.directory.catalogue, acceptance.directory.tenants)
     client = place.house.client("koha", tenant=OTHER)
     for citizen in ({}, {"identity": PERSON}):
         said = {"references": [{"system": "koha", "id": "0042"}], **citizen}
@@ -179,7 +179,7 @@ def test_who_was_parted_again_gets_no_value_of_the_other(place: Place) -> None:
     client = place.house.client()
     one, other = know(place, identity=PERSON), know(place, identity=STRANGER)
     hub = place.house.hub
-    reviews = Reviews(hub.acceptance, hub.people, hub.journal)
+    reviews = Reviews(hub.acceptance, hub.people, hub.journal, hub.corrections)
     with hub.ledger.transaction() as tx:
         reviews.merge(tx, TENANT, one, other, BY)
     together = [place.ask(client, "library-card", citizen={"identity": who}).json() for who in (STRANGER, PERSON)]
@@ -194,7 +194,7 @@ def test_who_was_parted_again_gets_no_value_of_the_other(place: Place) -> None:
 def test_who_is_parted_while_the_source_answers_gets_nothing_mixed(place: Place) -> None:
     one, other = know(place, identity=PERSON), know(place, identity=STRANGER)
     hub = place.house.hub
-    reviews = Reviews(hub.acceptance, hub.people, hub.journal)
+    reviews = Reviews(hub.acceptance, hub.people, hub.journal, hub.corrections)
     with hub.ledger.transaction() as tx:
         reviews.merge(tx, TENANT, one, other, BY)
 
@@ -224,7 +224,7 @@ def test_a_new_person_asked_for_twice_at_once_is_one(opening: Opening, database:
 def test_a_person_met_by_a_client_of_one_sector_is_found_there_again(place: Place) -> None:
     acceptance = place.house.hub.acceptance
     member = ConnectionRouting(f"{TENANT}.portail", TENANT, "portail", "Portail du CCAS", sector="social")
-    acceptance.directory = Directory([member], acceptance.directory.catalogue, acceptance.directory.tenants)
+    acceptance.current.directory = Directory([member], acceptance.directory.catalogue, acceptance.directory.tenants)
     client = place.house.client()
     first, second = (place.ask(client, "library-card").json() for _ in range(2))
     assert (first["citizen"], second["stored"]) == (second["citizen"], True)

@@ -28,7 +28,7 @@ def submit(http: httpx.Client, body: Any, **headers: str) -> httpx.Response:
 
 def tell(house: House, data: dict[str, Any], number: int = 1, name: str = "parapheur") -> None:
     """Another system says something about a request."""
-    origin = Origin(f"{TENANT}.{name}", TENANT, frozenset({"*"}), (f"/{TENANT}/{name}",))
+    origin = Origin(f"{TENANT}.{name}", TENANT, frozenset({"*"}), (f"/{TENANT}/{name}",), connection=True)
     said = Event("request.status-changed", f"/{TENANT}/{name}", data, id=f"dit-{number}")
     (verdict,) = house.hub.acceptance.submit(house.hub.ledger, origin, [said])
     assert verdict.ok, verdict

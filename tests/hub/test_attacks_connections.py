@@ -40,7 +40,7 @@ def hook(town: Town, client: str = "portail", url: str = "http://127.0.0.1:1/") 
 
 
 def by(name: str) -> Origin:
-    return Origin(f"{TENANT}.{name}", TENANT, frozenset({"*"}), (f"/{TENANT}/{name}",))
+    return Origin(f"{TENANT}.{name}", TENANT, frozenset({"*"}), (f"/{TENANT}/{name}",), connection=True)
 
 
 def received(name: str, number: str = "1", **more: Any) -> Event:
@@ -64,7 +64,7 @@ def submit(hub: Hub, name: str, *events: Event) -> list[list[str]]:
 
 def test_a_webhook_hears_of_the_requests_of_its_client_only(town: Town) -> None:
     mine, other = hook(town).connection, hook(town, "autre").connection
-    record = {"id": "d", "name": "a.pdf", "media_type": "application/pdf", "size": 1, "sha256": "0" * 64}
+    record = town.hub.documents.for_tenant(TENANT).store(b"%PDF-", name="a.pdf", media_type="application/pdf").to_data()
     native = {"code": "X", "label": "Libellé"}
 
     brought = submit(town.hub, "portail", received("portail"))

@@ -23,7 +23,6 @@ from typing import TypeVar
 from sqlalchemy import select
 
 from bus.tables import leases
-from hub.acceptance.accept import submit_safely
 from hub.operations.link_import import import_links
 from hub.wiring import Hub, open_hub
 from schemas.errors import BusUnavailable
@@ -107,7 +106,7 @@ class Town:
 
         def answered() -> bool:
             with suppress(BusUnavailable):
-                verdicts = submit_safely(self.hub.acceptance, self.hub.ledger, PORTAL, events)
+                verdicts = self.hub.acceptance.submit(self.hub.ledger, PORTAL, events)
                 assert all(verdict.ok for verdict in verdicts), [v.error for v in verdicts if v.error]
                 return True
             return False

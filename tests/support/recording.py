@@ -14,7 +14,7 @@ from bus.ledger import Ledger
 from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
-from hub.acceptance.accept import Acceptance, Verdict, submit_safely
+from hub.acceptance.accept import Verdict
 from hub.acceptance.deliveries import Deliveries
 from hub.clients.origin import Origin
 from hub.routing.directory import ConnectionRouting, Directory
@@ -22,12 +22,12 @@ from hub.settings import procedures
 from hub.settings.model import Contact, Tenant
 from schemas.delivery import Delivery, Done, Safety
 from schemas.errors import HubError
-from schemas.event import Event
+from schemas.event import MAX_BATCH, Event
 from schemas.manifest import Consumed
-from schemas.registry import Registry
+from tests.support.acceptance import acceptance_of
 
 TENANT = "saint-aubin"
-PORTAL = Origin(f"{TENANT}.portail", TENANT, frozenset({"*"}), (f"/{TENANT}/portail",))
+PORTAL = Origin(f"{TENANT}.portail", TENANT, frozenset({"*"}), (f"/{TENANT}/portail",), connection=True)
 ADDRESS_FIELDS = ("/new_address", "/effective_on")
 
 
@@ -97,7 +97,7 @@ class RecordingHub:
             for name in packages
         ]  # fmt: skip
         directory = Directory(members, procedures.load(), tenants)
-        self.acceptance = Acceptance(Registry.load(), directory, pepper=b"test")
+        self.acceptance = acceptance_of(directory)
         self.deliveries = Deliveries(self.acceptance)
         with ledger.transaction() as tx:
             tx.subscribe(directory.subscriptions())
@@ -127,13 +127,17 @@ class RecordingHub:
             thread.join(20)
 
     def submit(self, *events: Event, origin: Origin = PORTAL) -> list[Verdict]:
-        return submit_safely(self.acceptance, self.ledger, origin, events)
+        return [
+            verdict
+            for start in range(0, len(events), MAX_BATCH)
+            for verdict in self.acceptance.submit(self.ledger, origin, events[start : start + MAX_BATCH])
+        ]
 
     def observe(self, name: str) -> None:
         """Turn a connection to the mode `observe`."""
         old = self.acceptance.directory
         members = [replace(m, mode="observe") if m.system == name else m for m in old.members.values()]
-        self.acceptance.directory = Directory(members, old.catalogue, old.tenants)
+        self.acceptance.current.directory = Directory(members, old.catalogue, old.tenants)
 
     def counts(self, name: str) -> dict[str, int]:
         with self.ledger.reading() as tx:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bus.ledger import Ledger
-from hub.acceptance.accept import Acceptance, Verdict
+from hub.acceptance.accept import Verdict
 from hub.clients.origin import Origin
 from hub.requests.repository import read, references, timeline
 from hub.requests.timeline import lines, request_view
@@ -16,7 +16,7 @@ from hub.settings import procedures
 from hub.settings.model import Contact, Tenant
 from schemas.event import Event
 from schemas.manifest import Consumed
-from schemas.registry import Registry
+from tests.support.acceptance import acceptance_of
 
 TOWN, OTHER = "saint-aubin", "val-fleuri"
 CONTACT = Contact("Voirie", "1 place de la Mairie", "01 00 00 00 00", "voirie@saint-aubin.example")
@@ -27,7 +27,7 @@ def consumes(*types: str, scope: str = "all", procedures: tuple[str, ...] = ()) 
 
 
 def origin(name: str, tenant: str = TOWN) -> Origin:
-    return Origin(f"{tenant}.{name}", tenant, frozenset({"*"}), (f"/{tenant}/{name}",))
+    return Origin(f"{tenant}.{name}", tenant, frozenset({"*"}), (f"/{tenant}/{name}",), connection=True)
 
 
 class Desk:
@@ -55,7 +55,7 @@ class Desk:
             for slug in (TOWN, OTHER)
         }
         self.directory = Directory(members, procedures.load(), tenants)
-        self.acceptance = Acceptance(Registry.load(), self.directory, pepper=b"test")
+        self.acceptance = acceptance_of(self.directory)
 
     def submit(self, *events: Event, by: str = "portail", tenant: str = TOWN) -> list[Verdict]:
         return self.acceptance.submit(self.ledger, origin(by, tenant), events)

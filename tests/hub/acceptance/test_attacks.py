@@ -9,13 +9,15 @@ import pytest
 from sqlalchemy import func, select
 
 from bus.ledger import Ledger
-from hub.acceptance.accept import Acceptance
+from hub.documents.repository import DocumentBook
 from hub.operations.link_import import import_links
 from hub.requests.repository import references
 from hub.routing.directory import Directory
 from hub.storage.tables import citizen_links, citizens, request_links, requests
+from schemas.delivery import StoredDocument
 from schemas.event import MAX_BATCH, Event
 from tests.hub.acceptance.test_accept import TOWN, Desk, consumes, moved, person, received, status  # fmt: skip
+from tests.support.acceptance import acceptance_of
 
 
 def count(ledger: Ledger, table: Any) -> int:
@@ -42,7 +44,7 @@ def with_members(desk: Desk, *changes: Any) -> Desk:
     """The same door, where some members read more."""
     members = {m.name: m for m in desk.directory.connections.values()} | {m.name: m for m in changes}
     desk.directory = Directory(members.values(), desk.directory.catalogue, desk.directory.tenants)
-    desk.acceptance = Acceptance(desk.acceptance.registry, desk.directory, pepper=b"test")
+    desk.acceptance = acceptance_of(desk.directory, registry=desk.acceptance.registry)
     return desk
 
 
@@ -388,6 +390,8 @@ def test_a_decision_with_many_documents_is_told(desk: Desk) -> None:
     request = desk.submit(received("7", "occupation-domaine-public", requester=shop))[0].request_id
     record = {"name": "a.pdf", "media_type": "application/pdf", "size": 1, "sha256": "0" * 64}
     many = [{"id": f"d{n}", **record} for n in range(30)]
+    for item in many:
+        DocumentBook(desk.ledger).keep(TOWN, StoredDocument(**item))
     desk.submit(status("granted", "7", by="parapheur", documents=many), by="parapheur")
 
     with desk.ledger.reading() as tx:

@@ -134,7 +134,7 @@ def test_a_reference_that_is_another_requests_stops_nobody(make: Make) -> None:
     name = f"{TENANT}.etatcivil"
     members[name] = replace(members[name], consumes={c.type: c for c in consumes})
     old = hub.acceptance.directory
-    hub.acceptance.directory = Directory(members.values(), old.catalogue, old.tenants)
+    hub.acceptance.current.directory = Directory(members.values(), old.catalogue, old.tenants)
 
     for number in ("1", "2"):
         record = {"references": [{"system": "portail", "id": number}], "procedure": "acte-naissance",

@@ -13,13 +13,15 @@ from sqlalchemy import event as hooks
 from sqlalchemy import func, select, text
 
 from bus.ledger import Ledger
-from hub.acceptance.accept import Acceptance, Verdict
+from hub.acceptance.accept import Verdict
 from hub.acceptance.deliveries import Deliveries
 from hub.citizens.identities import People, citizen_of, reference_of
 from hub.citizens.lookup import Found, find_citizen
 from hub.clients.origin import Origin
 from hub.documents.files import DocumentStore
 from hub.documents.repository import DocumentBook
+from hub.exchanges.corrections import Corrections
+from hub.exchanges.stored_evidence import HeldEvidence
 from hub.journal.entries import Journal
 from hub.operations.link_import import import_links
 from hub.operations.retention import Keeper
@@ -43,6 +45,7 @@ from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.manifest import Consumed
 from schemas.registry import Registry
+from tests.support.acceptance import acceptance_of
 from tests.support.words import alone
 
 TOWN = "saint-aubin"
@@ -82,8 +85,10 @@ class Town:
         directory = Directory(members, procedures.load(), {TOWN: tenant})
         keys = PersonKeys(b"k" * 32)
         self.people = People(keys, b"pepper", b"r" * 32, grouping=directory.grouping)
-        self.acceptance = Acceptance(Registry.load(), directory, pepper=b"pepper", people=self.people)
-        self.reviews = Reviews(self.acceptance, self.people, Journal(keys))
+        journal = Journal(keys)
+        corrections = Corrections(Registry.load(), self.people, HeldEvidence(keys), journal)
+        self.acceptance = acceptance_of(directory, people=self.people, corrections=corrections, pepper=b"pepper")
+        self.reviews = Reviews(self.acceptance, self.people, journal, corrections)
 
     def say(self, by: str, person: dict[str, Any], email: str | None = None, **values: Any) -> Verdict:
         """An event of a package about somebody."""

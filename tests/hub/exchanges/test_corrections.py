@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select, update
 
 from bus.ledger import Ledger
 from bus.tables import deliveries
-from hub.acceptance.accept import Acceptance, Verdict
+from hub.acceptance.accept import Verdict
 from hub.citizens.identities import People
 from hub.clients.origin import Origin
 from hub.documents.files import DocumentStore
@@ -33,6 +33,7 @@ from schemas.event import Event
 from schemas.exchange import Evidence
 from schemas.manifest import Consumed
 from schemas.registry import Registry
+from tests.support.acceptance import acceptance_of
 
 TOWN, OTHER = "saint-aubin", "bourg-neuf"
 CAF = f"{TOWN}.caf"
@@ -75,8 +76,9 @@ class World:
             ConnectionRouting(f"{TOWN}.curieux", TOWN, "curieux", "Curieux", _consumes("all")),
         ]  # fmt: skip
         self.directory = Directory(members, procedures.load(), tenants)
-        self.acceptance = Acceptance(REGISTRY, self.directory, pepper=b"pepper", people=self.people)
-        self.acceptance.corrections = self.corrections
+        self.acceptance = acceptance_of(
+            self.directory, people=self.people, corrections=self.corrections, registry=REGISTRY, pepper=b"pepper"
+        )
 
     def later(self, days: float) -> None:
         self.clock[0] += days * DAY
@@ -424,7 +426,10 @@ def test_who_obtained_evidence_while_two_people_were_one_is_told_when_they_are_p
     maelle, other = world.person(), world.person({"references": [{"system": "koha", "id": "0012345"}]})
     world.obtained(maelle, "cantine")
     world.later(1)
-    reviews, by = Reviews(world.acceptance, world.people, world.journal), Decider("operateur", "deux soeurs")
+    reviews, by = (
+        Reviews(world.acceptance, world.people, world.journal, world.corrections),
+        Decider("operateur", "deux soeurs"),
+    )
     with world.ledger.transaction() as tx:
         reviews.merge(tx, TOWN, maelle, other, by)
     exchange = world.obtained(maelle, "portail")

@@ -38,7 +38,7 @@ from tests.hub.exchanges.test_corrections import CAF, DAY, IDENTITY, TOWN, World
 from tests.hub.exchanges.test_corrections import OTHER as ELSEWHERE
 
 OPERATOR = Asked("mairie.dupont", "demande reçue au guichet")
-PORTAL = Origin(f"{TOWN}.portail", TOWN, frozenset({"*"}), (f"/{TOWN}/portail",))
+PORTAL = Origin(f"{TOWN}.portail", TOWN, frozenset({"*"}), (f"/{TOWN}/portail",), connection=True)
 MAELLE = {
     "references": [{"system": "portail", "id": "abonnement-1042"}], "identity": IDENTITY,
     "email": "maelle.corvisart@courriel.example", "phone": "+33 4 00 00 00 12",

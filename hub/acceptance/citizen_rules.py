@@ -1,0 +1,78 @@
+"""What the events of a citizen mean: which values are news, and which wait for an operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hub.acceptance.mentions import citizen_of, household_of, values_of
+from hub.acceptance.rules import AnyEvent, Reading, Understood
+from hub.citizens.repository import QUALITIES, Citizen, Rank
+from hub.requests.repository import seconds
+from schemas.event import Event
+
+
+class CitizenChanged:
+    """Every type whose order is the citizen's; one that names no citizen is like any other event."""
+
+    def understand(self, event: Event, reading: Reading) -> Understood:
+        person = citizen_of(event)
+        if person is None:
+            return AnyEvent().understand(event, reading)
+        tenant, citizens, household = reading.tenant, reading.citizens, household_of(event)
+        citizens.check_together(tenant, [person, *household])
+        citizen = citizens.resolve(tenant, person)
+        marked = [citizens.is_marked(tenant, other) for other in household]
+        reading.heed_marks()
+        understood = Understood(f"c:{citizen.id}", request=reading.request_of(event.data.get("request")))
+        values = values_of(event)
+        echoes = {name for name in values if _is_echo(reading, citizen, event, name)}
+        if values and len(echoes) == len(values):
+            understood.echo = True
+            reading.step(understood, "echo")
+            return understood
+        held = {name for name in values.keys() - echoes if _is_held(reading, citizen, event, name)}
+        understood.review = tuple(sorted(held))
+        if values and len(echoes | held) == len(values):
+            reading.step(understood, "held")
+            return understood
+        if kept_back := echoes | held:  # beside a news an echo is no news either
+            news = {name: value for name, value in event.data.items() if name not in kept_back}
+            understood.event = event.with_data(news)
+        reading.route(understood, event, citizen=citizen, marked=citizen.confidential or any(marked))
+        reading.step(understood, "change")
+        for name in values.keys() - kept_back:
+            worth: dict[str, Any] = {}
+            if reading.directory.master_of(tenant, name) is not None:
+                system = reading.directory.system_of(reading.origin.name)
+                worth = {"system": system, "rank": _rank(reading, event, name)}
+            citizens.learn(citizen, name, values[name], by=reading.origin.name, told=understood.route.to, **worth)
+        return understood
+
+
+def _is_held(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
+    """Whether a value stands against what the master of its field said: then an operator is asked."""
+    origin, identities = reading.origin, reading.citizens.identities
+    master = reading.directory.master_of(origin.tenant, name)
+    if master is None or identities is None:
+        return False
+    system = reading.directory.system_of(origin.name)
+    if origin.internal or system == master:
+        return False
+    if not reading.citizens.yields(citizen, name, _rank(reading, event, name), master=master):
+        return False
+    facts = {"type": event.type, "by": origin.name, "master": master, "quality": event.data[name]["quality"]}
+    said = {"type": event.type, "data": {name: event.data[name]}}
+    identities.doubt_value(origin.tenant, citizen.id, name, said, facts)
+    return True
+
+
+def _rank(reading: Reading, event: Event, name: str) -> Rank:
+    """What a value is worth: how well it is known, then of when it is; never of the future."""
+    value, now = event.data[name], reading.tx.now
+    return QUALITIES.index(value["quality"]), min(seconds(value["date"], now), now)
+
+
+def _is_echo(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
+    value = event.data[name]
+    dated = seconds(value["date"], 0.0)
+    return reading.citizens.is_echo(citizen, name, value["value"], reading.origin.name, dated=dated)

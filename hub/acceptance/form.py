@@ -1,0 +1,48 @@
+"""The form of an event, which needs no database: its size, its texts, its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.errors import InvalidMessage
+from schemas.event import Event
+
+_TIME = 40  # characters of a time
+
+
+def check_form(event: Event, most_bytes: int, *, read: bool) -> None:
+    """Raises InvalidMessage: `not_json`, `too_large`, `not_an_event`, `schema_violation`. `read`: `Event` has just read
+    it from the wire, so its attributes are right."""
+    try:
+        encoded = event.encode()
+    except TypeError:
+        raise InvalidMessage("data must be JSON", pointer="/data", code="not_json") from None
+    if len(encoded) > most_bytes:
+        raise InvalidMessage(f"an event has at most {most_bytes} bytes", code="too_large")
+    if event.time is not None and len(event.time) > _TIME:
+        raise InvalidMessage("time is too precise", pointer="/time", code="not_an_event")
+    if not read:
+        _read_again(event)
+    if b"\\u0000" in encoded:  # perhaps; or the six characters themselves
+        _refuse_nul(event.data, "/data")
+
+
+def _read_again(event: Event) -> None:
+    """An event that a connector made has passed no reader yet: it is held to the form of any other."""
+    read = Event.from_dict(event.to_dict())
+    if read.id != event.id or len(read.extensions) != len(event.extensions):
+        raise InvalidMessage("an extension has the name of an attribute", code="not_an_event")
+
+
+def _refuse_nul(value: Any, pointer: str) -> None:
+    """No database takes the character 0 in a text."""
+    if isinstance(value, str) and "\x00" in value:
+        raise InvalidMessage("the character U+0000 is not taken", pointer=pointer, code="schema_violation")
+    if isinstance(value, Mapping):
+        for name, below in value.items():
+            _refuse_nul(name, pointer)
+            _refuse_nul(below, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+    elif isinstance(value, list | tuple):
+        for place, below in enumerate(value):
+            _refuse_nul(below, f"{pointer}/{place}")

@@ -1,0 +1,188 @@
+"""What an event means, by its type: rules that `hub.wiring` registers, and the one reading that a batch gives them.
+
+A new event type wants a schema. It gets a rule of its own only where it means more than its order says; nothing here
+or in `accept.py` names a type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bus.ledger import Transaction
+from hub.acceptance.mentions import citizen_of, household_of, people_of, request_record, values_of
+from hub.citizens.repository import Citizen, Citizens
+from hub.clients.origin import Origin
+from hub.requests import repository as timelines
+from hub.requests.repository import Request, Requests
+from hub.routing.directory import Directory, Facts, Route
+from schemas.errors import InvalidMessage
+from schemas.event import Event
+from schemas.registry import Registry
+
+_NOBODY = Route(())
+
+
+@dataclass(slots=True)
+class Understood:
+    """What a rule makes of one event. `order_key`: design, promise 3. `event`: what of it is spread, when that is not
+    all of it. `echo`: it says what is known already. `review`: values that wait for an operator."""
+
+    order_key: str
+    route: Route = _NOBODY
+    request: Request | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    echo: bool = False
+    event: Event | None = None
+    review: tuple[str, ...] = ()
+
+
+class Rule(Protocol):
+    """The meaning of one or several event types. Stateless: what it reads and changes is in the reading."""
+
+    def understand(self, event: Event, reading: Reading) -> Understood:
+        """Raises InvalidMessage when the event must be refused; then it has changed nothing."""
+        ...
+
+
+class Rules:
+    """Which rule an event falls under: that of its type, else that of its order (`request`, `citizen`, `subject`), else
+    `AnyEvent`."""
+
+    def __init__(self, registry: Registry, by_type: Mapping[str, Rule], by_order: Mapping[str, Rule]) -> None:
+        any_event = AnyEvent()
+        self._rules = {
+            event_type: by_type.get(event_type) or by_order.get(registry.order_of(event_type)) or any_event
+            for event_type in registry.types()
+        }
+
+    def rule_of(self, event_type: str) -> Rule:
+        return self._rules[event_type]
+
+
+class AnyEvent:
+    """What has no rule of its own goes to whoever asks for it, in the order of its own subject."""
+
+    def understand(self, event: Event, reading: Reading) -> Understood:
+        link, person = event.data.get("request"), citizen_of(event)
+        request = reading.request_of(link)
+        if link and request is None:
+            raise InvalidMessage("no such request", pointer="/data/request", code="unknown_request")
+        marked = person is not None and reading.citizens.is_marked(reading.tenant, person)
+        reading.heed_marks()
+        understood = Understood(subject_key(event, request), request=request)
+        reading.route(understood, event, marked=marked)
+        return understood
+
+
+def subject_key(event: Event, request: Request | None = None) -> str:
+    """The order key of an event that names neither a request's nor a citizen's order: its own subject."""
+    subject = event.subject or (request.id if request else event.id)
+    return f"s:{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
+
+
+class Reading:
+    """What one batch of one origin reads and changes: citizens, requests and marks, read at once by `prefetch` and
+    written at once by `save`. `said`: what the hub itself says because of it; `afterwards`: what is done in the same
+    commit once the events have their numbers. `say`: accepts what the hub itself says in a tenant, in the same commit,
+    and gives the numbers of what was not refused."""
+
+    def __init__(
+        self, tx: Transaction, origin: Origin, directory: Directory, citizens: Citizens,
+        say: Callable[[str, Sequence[Event]], Sequence[int]],
+    ) -> None:  # fmt: skip
+        self.tx, self.origin, self.tenant, self.directory = tx, origin, origin.tenant, directory
+        self.requests, self.citizens, self.say = Requests(tx), citizens, say
+        self.said: list[Event] = []
+        self.afterwards: list[Callable[[], None]] = []
+        self._marked: set[str] = set()
+        self._routes: dict[Facts, Route] = {}
+
+    def prefetch(self, events: Sequence[Event]) -> None:
+        """Read all that these events name, in a few statements."""
+        links = [link for event in events if (link := event.data.get("request"))]
+        references = {(r["system"], r["id"]) for link in links for r in link.get("references", ())}
+        references |= {(r["system"], r["id"]) for e in events for r in e.data.get("new_references", ())}
+        ids = {link["id"] for link in links if "id" in link}
+        if references or ids:
+            self.requests.prefetch(self.tenant, references, ids)
+        about = [(event, citizen) for event in events if (citizen := citizen_of(event)) is not None]
+        household = [person for event in events for person in household_of(event)]
+        people = [citizen for _, citizen in about]
+        people += [person for person in household if person.get("confidential")]
+        people += [person for event in events for person in people_of(request_record(event))]
+        along = [person for person in household if not person.get("confidential")]
+        if people or along:
+            said = [(citizen, name, value) for event, citizen in about for name, value in values_of(event).items()]
+            self.citizens.prefetch(self.tenant, people, said, along)
+
+    def request_of(self, link: Mapping[str, Any] | None) -> Request | None:
+        """The request that a record `request-link` names; None when it names none, or one that is not known."""
+        return self.requests.find(self.tenant, link) if link else None
+
+    def heed_marks(self, also: Collection[str] = ()) -> None:
+        """What concerns a citizen who was just marked is confidential from here on. `also`: marked before, and now
+        found among the people of a request."""
+        marked = self.citizens.take_fresh_marks()
+        self._marked |= marked
+        if marked or also:
+            self.requests.conceal({*marked, *also})
+
+    def route(
+        self, understood: Understood, event: Event, *, citizen: Citizen | None = None, marked: bool = False,
+        alone: str | None = None,
+    ) -> None:  # fmt: skip
+        """Who gets the event. `citizen`: whom it is about, for connections that ask for those they know; `marked`:
+        somebody in it is confidential; `alone`: the one client or connection that may get it."""
+        request = understood.request
+        if citizen is not None:
+            systems = self.citizens.systems(citizen)
+        else:
+            linked = request is not None and self.directory.asks_for_links(self.tenant, event.type)
+            systems = self.requests.systems(request) if linked and request is not None else frozenset()
+        facts = Facts(
+            tenant=self.tenant, type=event.type, origin=self.origin.name,
+            procedure=request.procedure if request else None, intake=request.intake if request else None,
+            systems=systems, confidential=marked or bool(request and request.confidential), alone=alone,
+        )  # fmt: skip
+        if facts not in self._routes:
+            self._routes[facts] = self.directory.route(facts)
+        understood.route = self._routes[facts]
+        if understood.route.withheld and request is not None:
+            names = ", ".join(self.directory.label(name) for name in understood.route.withheld)
+            reason = f"dossier confidentiel : rien n'est transmis à {names}"
+            understood.steps.append(
+                self.requests.step(request, "withheld", origin=self.origin.name, at=self.tx.now, reason=reason)
+            )
+
+    def step(self, understood: Understood, kind: str, *, data: Mapping[str, Any] | None = None,
+             mark: str | None = None) -> None:  # fmt: skip
+        """A line of the request's timeline, where the event concerns one."""
+        if understood.request is not None:
+            step = self.requests.step(
+                understood.request, kind, origin=self.origin.name, at=self.tx.now, data=data, mark=mark
+            )
+            understood.steps.append(step)
+
+    def save(self) -> None:
+        self.requests.save()
+        self.citizens.save()
+        withhold(self.tx, self.directory, self.tenant, self._marked, self.requests.concealed)
+
+
+def withhold(
+    tx: Transaction, directory: Directory, tenant: str, citizens: Collection[str], requests: Collection[str]
+) -> None:
+    """These citizens and requests are confidential from now on: a mark stops what is still on its way, too."""
+    if not citizens and not requests:
+        return
+    connections = [one.name for one in directory.connections.values() if one.tenant == tenant]
+    withheld = []
+    for connection, seq, request_id in tx.on_their_way(connections, {f"c:{one}" for one in citizens}, requests):
+        request = timelines.read(tx, tenant, request_id) if request_id else None
+        procedure, intake = (request.procedure, request.intake) if request else (None, None)
+        if not directory.may_know(connection, procedure, intake):
+            withheld.append((connection, seq))
+    tx.withhold(withheld, "dossier confidentiel : rien n'est transmis")
