@@ -176,7 +176,7 @@ def _run(
         metrics.serve(lambda: hub.metrics.render(hub.ledger, hub.status()), hub.settings.host, metrics_port)
     try:
         if gateway:
-            from gateway.server import serve_http
+            from gateway.serving.server import serve_http
 
             hub.start_inlet()
             serve_http(hub.services())

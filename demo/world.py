@@ -20,8 +20,8 @@ from connectors.iparapheur.twin import ParapheurTwin
 from connectors.koha.twin import KohaTwin
 from connectors.mail.twin import MailTwin
 from connectors.publik.twin import PublikTwin
-from gateway.app import create_app
-from gateway.server import serve_in_thread
+from gateway.serving.app import create_app
+from gateway.serving.server import serve_in_thread
 from hub.clients import repository as clients
 from hub.operations.link_import import import_links
 from hub.wiring import Hub, open_hub

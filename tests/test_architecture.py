@@ -62,7 +62,7 @@ HIDDEN_IN = {
     "starlette": ["gateway/"],
     "tenacity": ["hub/acceptance/accept.py"],
     "typer": ["commands/"],
-    "uvicorn": ["gateway/server.py"],
+    "uvicorn": ["gateway/serving/server.py"],
     "zeep": ["connectors/sdk/soap.py"],
 }
 # Used everywhere like the standard library: a faster json, and the log.

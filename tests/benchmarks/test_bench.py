@@ -16,7 +16,7 @@ from benchmarks.peers.common import SUBSCRIBERS, Tally, event, message, sent_at,
 from benchmarks.population import population
 from benchmarks.processes import PEERS, CaseFailed, call
 from benchmarks.profiling import summed
-from gateway.server import serve_in_thread
+from gateway.serving.server import serve_in_thread
 from hub.exchanges.exchange import QUESTION
 from schemas.event import Event
 from schemas.registry import Registry

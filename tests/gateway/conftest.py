@@ -16,8 +16,8 @@ from sqlalchemy import func, select
 from bus.tables import events
 from connectors.sdk import find_manifests
 from demo.world import toml
-from gateway.app import create_app
-from gateway.server import Serving, serve_in_thread
+from gateway.serving.app import create_app
+from gateway.serving.server import Serving, serve_in_thread
 from hub.clients import repository as clients
 from hub.clients.repository import SCOPES
 from hub.settings.reading import load

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from gateway.access import PUBLIC, SCOPES, guard_all
-from gateway.app import create_app
+from gateway.serving.app import create_app
 from hub.clients.repository import SCOPES as KNOWN
 from schemas.event import STRUCTURED, Event
 from tests.gateway.conftest import House, event, post, problem

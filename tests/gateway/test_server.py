@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.server import serve_in_thread
+from gateway.serving.server import serve_in_thread
 from schemas.errors import ConfigError
 from tests.gateway.conftest import House, event, post
 

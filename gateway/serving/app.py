@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import openapi, problems
+from gateway import problems
 from gateway.access import Access, Quick, guard_all
 from gateway.bodies import Budget
 from gateway.middleware import Entry
@@ -17,6 +17,7 @@ from gateway.pages import Page, PreviewPage
 from gateway.routes import ROUTERS, events, exchanges, inbound
 from gateway.routes.health import Readiness
 from gateway.routes.oauth import Attempts
+from gateway.serving import openapi
 from gateway.tokens import Tokens
 from hub.services import Services
 

@@ -14,7 +14,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.app import create_app
+from gateway.serving.app import create_app
 from hub.clients import webhooks
 from hub.services import Services
 from schemas.errors import ConfigError, HubError
