@@ -6,7 +6,8 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,22 @@ MAY_IMPORT = {
     "demo": {"schemas", "bus", "connectors", "hub", "gateway"},
     "faults": {"schemas", "bus", "connectors", "hub", "gateway", "commands", "tests"},
 }
+# The product itself: what is above it, to run it, to show it or to try it, none of it may import.
+PRODUCT = ("schemas", "bus", "connectors", "hub", "gateway")
+ABOVE_THE_PRODUCT = {"commands", "demo", "faults", "tests", "benchmarks"}
+# The rooms of the hub, from the ground up: one imports its own level and those below it.
+HUB_LEVELS: tuple[tuple[str, ...], ...] = (
+    ("settings", "storage"),
+    ("routing", "citizens", "clients", "journal"),
+    ("requests",),
+    ("documents",),
+    ("acceptance",),
+    ("exchanges",),
+    ("privacy", "operations"),
+    ("connections.py",),
+    ("services.py",),
+    ("wiring.py",),
+)
 # These tie the rooms together: they may import anything, and they alone read the environment and speak to a terminal.
 KNOWS_EVERYTHING = re.compile(r"hub/wiring\.py|(commands|demo|faults)/.*")
 
@@ -116,6 +133,59 @@ def room_of(file: str) -> str:
     return file.partition("/")[0]
 
 
+def level_of(place: str) -> int:
+    """How high a room of the hub stands. KeyError for one that HUB_LEVELS does not name."""
+    return {name: level for level, names in enumerate(HUB_LEVELS, 1) for name in names}[place]
+
+
+def place_in_hub(file: str) -> str:
+    """The room of a file of the hub; one that stands in none is its own."""
+    return file.split("/")[1]
+
+
+def file_of(module: str) -> str | None:
+    """Our file that a dotted name leads to, its last parts being names inside it; None when it is not ours."""
+    parts = module.split(".")
+    for end in range(len(parts), 0, -1):
+        path = "/".join(parts[:end])
+        for file in (f"{path}.py", f"{path}/__init__.py"):
+            if file in trees():
+                return file
+    return None
+
+
+Graph = Mapping[str, set[str]]
+
+
+@cache
+def arrows() -> dict[tuple[str, str], Import]:
+    """Who imports whom among our files, with one import that says so."""
+    found = {(one.file, target): one for one in imports() if (target := file_of(one.module)) is not None}
+    return {pair: one for pair, one in found.items() if pair[0] != pair[1]}
+
+
+def circles(graph: Graph) -> list[set[str]]:
+    """The sets of two and more from each of which every other is reached."""
+    reached = {place: reachable(graph, place) for place in graph}
+    found = [{other for other in reached[place] if place in reached.get(other, ())} for place in graph]
+    return [one for n, one in enumerate(found) if len(one) > 1 and one not in found[:n]]
+
+
+def reachable(graph: Graph, start: str) -> set[str]:
+    seen: set[str] = set()
+    ahead = [start]
+    while ahead:
+        new = graph.get(ahead.pop(), set()) - seen
+        seen |= new
+        ahead += new
+    return seen
+
+
+def in_words(circle: set[str], pairs: Mapping[tuple[str, str], Import]) -> str:
+    lines = [f"    {one}" for (start, end), one in pairs.items() if start in circle and end in circle]
+    return "\n".join([" <-> ".join(sorted(circle)), *lines])
+
+
 def report(faults: list[str]) -> str:
     return "\n".join(["", *faults])
 
@@ -128,6 +198,55 @@ def test_every_room_imports_only_the_rooms_below_it() -> None:
         if found.top not in MAY_IMPORT[room_of(found.file)] | {room_of(found.file)}
     ]
     assert not faults, report(faults)
+
+
+def test_nothing_of_the_product_imports_what_runs_shows_or_tries_it() -> None:
+    faults = [str(found) for found in imports() if room_of(found.file) in PRODUCT if found.top in ABOVE_THE_PRODUCT]
+    assert not faults, report(faults)
+
+
+def test_the_levels_name_every_room_of_the_hub_and_no_other() -> None:
+    rooms = {place_in_hub(file) for file in trees() if file.startswith("hub/")} - {"__init__.py"}
+
+    assert rooms == {name for level in HUB_LEVELS for name in level}
+
+
+def test_no_room_of_the_hub_imports_a_higher_one() -> None:
+    faults = [
+        f"{found}: {place_in_hub(start)} stands below {place_in_hub(end)}"
+        for (start, end), found in arrows().items()
+        if start.startswith("hub/") and end.startswith("hub/") and "hub/__init__.py" not in (start, end)
+        if level_of(place_in_hub(start)) < level_of(place_in_hub(end))
+    ]
+    assert not faults, report(faults)
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    graph = defaultdict(set)
+    for start, end in arrows():
+        graph[start].add(end)
+
+    found = circles(graph)
+    assert not found, report([in_words(circle, arrows()) for circle in found])
+
+
+def test_no_folder_imports_itself_by_way_of_others() -> None:
+    between: dict[tuple[str, str], Import] = {}
+    graph = defaultdict(set)
+    for (start, end), one in arrows().items():
+        pair = (start.rpartition("/")[0], end.rpartition("/")[0])
+        if pair[0] != pair[1]:
+            between.setdefault(pair, one)
+            graph[pair[0]].add(pair[1])
+
+    found = circles(graph)
+    assert not found, report([in_words(circle, between) for circle in found])
+
+
+def test_a_circle_is_found_whatever_its_length() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a"}}
+
+    assert circles(graph) == [{"a", "b", "c"}, {"d", "e"}]
 
 
 def test_no_connector_imports_another_connector() -> None:
