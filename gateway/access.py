@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.problems import REFUSALS, Problem, refusal
+from gateway.problems import REFUSALS, Problem, refusal_response
 from gateway.tokens import Tokens
 from hub.clients import repository as clients
 from hub.clients.origin import Origin
@@ -158,7 +158,7 @@ class Quick:
         try:
             answer: Response = await self._endpoint(request, await self._access.caller(request, self._scope))
         except REFUSALS as error:
-            answer = refusal(request, error)
+            answer = refusal_response(request, error)
         await answer(scope, receive, send)
 
 

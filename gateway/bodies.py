@@ -16,7 +16,7 @@ BUDGET_BYTES = 256 * 1024 * 1024
 
 
 class Budget:
-    """How many bytes of bodies this process holds at once. `Entry` gives back what a call took."""
+    """How many bytes of bodies this process holds at once. `CallMiddleware` gives back what a call took."""
 
     def __init__(self, most: int = BUDGET_BYTES) -> None:
         self._left = most

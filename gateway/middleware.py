@@ -14,7 +14,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.bodies import Budget
-from gateway.problems import Problem, answer
+from gateway.problems import Problem, problem_response
 
 _log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ _PROBES = ("/healthz", "/readyz", "/metrics")
 _TLS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
-class Entry:
+class CallMiddleware:
     """ASGI middleware. The log holds method, path, status, time, client and tracking id: no query, no body."""
 
     def __init__(self, app: ASGIApp, budget: Budget, tls: bool) -> None:
@@ -48,26 +48,26 @@ class Entry:
         tracking = scope["tracking"] = os.urandom(16).hex()
         start, status = time.perf_counter(), 0
 
-        async def sent(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._dressed(message["headers"], tracking)
+                message["headers"] = self._with_headers(message["headers"], tracking)
             await send(message)
 
         try:
-            await self._app(scope, receive, sent)
+            await self._app(scope, receive, send_with_headers)
         except Exception as error:
             # The last net: our own mistake. Its message may quote data, so only its kind and place are logged.
             _log.error("mistake", tracking=tracking, error=type(error).__name__, where=_places(error))
             scope["problem"] = "internal_error"
             if status == 0:
-                await answer(Problem("internal_error"), tracking)(scope, receive, sent)
+                await problem_response(Problem("internal_error"), tracking)(scope, receive, send_with_headers)
         finally:
             self._budget.give_back(scope)
-            self._write(scope, tracking, status, time.perf_counter() - start)
+            self._log_call(scope, tracking, status, time.perf_counter() - start)
 
-    def _write(self, scope: Scope, tracking: str, status: int, seconds: float) -> None:
+    def _log_call(self, scope: Scope, tracking: str, status: int, seconds: float) -> None:
         probe, failed = scope["path"] in _PROBES, status >= 500
         level = logging.DEBUG if probe else logging.WARNING if failed else logging.INFO
         if not self._log.is_enabled_for(level):
@@ -80,7 +80,7 @@ class Entry:
                 line[name] = scope[name]
         self._log.log(level, "call", **line)
 
-    def _dressed(self, headers: Iterable[tuple[bytes, bytes]], tracking: str) -> list[tuple[bytes, bytes]]:
+    def _with_headers(self, headers: Iterable[tuple[bytes, bytes]], tracking: str) -> list[tuple[bytes, bytes]]:
         given = list(headers)
         names = {name.lower() for name, _ in given}
         given += [pair for pair in self._headers if pair[0] not in names]

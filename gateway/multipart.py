@@ -53,11 +53,11 @@ def _part(piece: bytes) -> tuple[Message, bytes]:
     for line in start.strip().split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name:
-            headers[name.decode("latin-1").strip()] = _text(value).strip()
+            headers[name.decode("latin-1").strip()] = _decode_header(value).strip()
     return headers, content
 
 
-def _text(value: bytes) -> str:
+def _decode_header(value: bytes) -> str:
     """Browsers write file names as UTF-8."""
     try:
         return value.decode()

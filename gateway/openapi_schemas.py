@@ -91,28 +91,30 @@ SCHEMAS: Json = {
 }  # fmt: skip
 
 
-def problems(*statuses: int) -> dict[int | str, Json]:
+def problem_responses(*statuses: int) -> dict[int | str, Json]:
     """The refusals of a route; those that every route knows come with them."""
-    said = {
+    descriptions = {
         400: "The call cannot be understood.", 401: "No valid token.", 403: "The token does not allow this.",
         404: "There is nothing here that this client may see.", 408: "The body came too slowly.", 409: "A conflict.",
         413: "Too large.", 415: "This content type is not taken.", 422: "The content breaks a rule.",
         429: "Too many failed attempts.", 500: "Our mistake.", 503: "Not now; see `Retry-After`.",
     }  # fmt: skip
     content = {"application/problem+json": {"schema": PROBLEM_REF}}
-    return {status: {"description": said[status], "content": content} for status in sorted({*statuses, 500, 503})}
+    return {
+        status: {"description": descriptions[status], "content": content} for status in sorted({*statuses, 500, 503})
+    }
 
 
 def schema_of(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def told(name: str, description: str, **more: Any) -> Json:
+def json_response(name: str, description: str, **more: Any) -> Json:
     """An answer with a JSON body of a named schema."""
     return {"description": description, "content": {"application/json": {"schema": schema_of(name)}}, **more}
 
 
-def body(media: str, schema: Json, description: str = "", **more: Any) -> Json:
+def request_body(media: str, schema: Json, description: str = "", **more: Any) -> Json:
     """`openapi_extra` of a route that reads its body itself."""
     content = {media: {"schema": schema, **more}}
     return {"requestBody": {"required": True, "description": description, "content": content}}
@@ -141,12 +143,12 @@ EVENTS_BODY = {
     }
 }
 EVENTS_RESPONSES: dict[int | str, Json] = {
-    202: told("Accepted", "One event, committed."),
+    202: json_response("Accepted", "One event, committed."),
     200: {
         "description": "One event that the hub already had; or a batch, with a verdict for each item.",
         "content": {"application/json": {"schema": {"anyOf": [schema_of("Accepted"), schema_of("Verdicts")]}}},
     },
-    **problems(400, 401, 403, 408, 409, 413, 415, 422),
+    **problem_responses(400, 401, 403, 408, 409, 413, 415, 422),
 }
 
 SCHEMAS |= {
@@ -182,10 +184,10 @@ SCHEMAS["TokenRequest"] = {
         },
     },
 }
-TOKEN_BODY = body("application/x-www-form-urlencoded", schema_of("TokenRequest"))
+TOKEN_BODY = request_body("application/x-www-form-urlencoded", schema_of("TokenRequest"))
 TOKEN_RESPONSES: dict[int | str, Json] = {
-    200: told("Token", "A token of ten minutes."),
-    **{s: told("TokenError", d) for s, d in ((400, "The call is wrong."), (401, "The client is not believed."),
+    200: json_response("Token", "A token of ten minutes."),
+    **{s: json_response("TokenError", d) for s, d in ((400, "The call is wrong."), (401, "The client is not believed."),
                                             (429, "Too many failed attempts."))},
 }  # fmt: skip
 
@@ -282,7 +284,7 @@ SCHEMAS |= {
         "properties": {"items": {"type": "array", "items": schema_of("Correction")}},
     },
 }  # fmt: skip
-EXCHANGE_BODY = body("application/json", schema_of("exchange-question.v1"), "The record `exchange-question`.")
+EXCHANGE_BODY = request_body("application/json", schema_of("exchange-question.v1"), "The record `exchange-question`.")
 
 _WORDS = ["received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected",
           "inadmissible", "fulfilled", "closed", "withdrawn"]  # fmt: skip
@@ -383,7 +385,7 @@ SCHEMAS |= {
 }  # fmt: skip
 
 _SUBMITTED = {k: v for k, v in _EXAMPLE["data"]["request"].items() if k != "references"}  # type: ignore[index]
-REQUEST_BODY = body(
+REQUEST_BODY = request_body(
     "application/json",
     {
         "allOf": [schema_of("request.v1")],
@@ -405,8 +407,8 @@ DOCUMENT_BODY: Json = {
         },
     },
     "parameters": [
-        {"name": name, "in": "header", "required": False, "description": said, "schema": _TEXT}
-        for name, said in (
+        {"name": name, "in": "header", "required": False, "description": description, "schema": _TEXT}
+        for name, description in (
             ("Content-Disposition", "`attachment; filename*=UTF-8''plan.pdf`"),
             ("Content-Digest", "`sha-256=:…:` (RFC 9530)"),
             ("Repr-Digest", "`sha-256=:…:` (RFC 9530)"),

@@ -122,8 +122,8 @@ def _kind(schema: Json | bool) -> str:
         return escape(json.dumps(schema["const"]))
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
-    said = schema.get("type", "any")
-    return escape(" or ".join(said) if isinstance(said, list) else schema.get("format", said))
+    kind = schema.get("type", "any")
+    return escape(" or ".join(kind) if isinstance(kind, list) else schema.get("format", kind))
 
 
 def _pretty(value: object) -> str:

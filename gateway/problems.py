@@ -161,7 +161,7 @@ def problem_of(error: HubError) -> Problem:
     return Problem(code, error.reason, headers=headers, more=more)
 
 
-def answer(problem: Problem, tracking: str) -> Response:
+def problem_response(problem: Problem, tracking: str) -> Response:
     body = orjson.dumps({"tracking": tracking, **problem.body()})
     return Response(body, problem.status, {"cache-control": "no-store", **problem.headers}, MEDIA_TYPE)
 
@@ -170,32 +170,32 @@ def tracking_of(request: Request) -> str:
     return str(request.scope.get("tracking", ""))
 
 
-def refusal(request: Request, error: Exception) -> Response:
+def refusal_response(request: Request, error: Exception) -> Response:
     """The answer to a call that ended with one of REFUSALS."""
-    problem = _from(error)
+    problem = _problem_from(error)
     request.scope["problem"] = problem.code
-    return answer(problem, tracking_of(request))
+    return problem_response(problem, tracking_of(request))
 
 
 def install(app: FastAPI) -> None:
     """Make every refusal of the application a problem."""
     for kind in REFUSALS:
-        app.add_exception_handler(kind, refusal)
+        app.add_exception_handler(kind, refusal_response)
 
 
-def _from(error: Exception) -> Problem:
+def _problem_from(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, HubError):
         return problem_of(error)
     if isinstance(error, RequestValidationError):
-        return _of_parameter(error)
+        return _problem_of_parameter(error)
     assert isinstance(error, HTTPException)
     code = _OF_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
     return Problem(code, headers=dict(error.headers or {}))
 
 
-def _of_parameter(error: RequestValidationError) -> Problem:
+def _problem_of_parameter(error: RequestValidationError) -> Problem:
     """The first fault; its value is not repeated."""
     first = error.errors()[0]
     place, *path = (str(part) for part in first["loc"])

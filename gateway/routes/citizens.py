@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access import Caller, needs
-from gateway.openapi_schemas import problems, told
+from gateway.openapi_schemas import json_response, problem_responses
 from gateway.problems import Problem
 from hub.privacy import transparency
 from hub.privacy.transparency import Period
@@ -24,7 +24,7 @@ Reader = Annotated[Caller, needs("citizens:read")]
 
 @router.get(
     "/v1/citizens/{reference}/exchanges", summary="Who obtained what about a citizen", response_model=None,
-    responses={200: told("Reads", "Newest first."), **problems(400, 401, 403, 404)},
+    responses={200: json_response("Reads", "Newest first."), **problem_responses(400, 401, 403, 404)},
 )  # fmt: skip
 def exchanges(
     request: Request, reference: str, caller: Reader,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from gateway.openapi_schemas import problems
+from gateway.openapi_schemas import problem_responses
 from gateway.pages import Page
 from gateway.problems import Problem
 from hub.services import Services
@@ -40,7 +40,7 @@ def listing(request: Request) -> Response:
 
 @router.get(
     "/schemas/{name:path}", summary="Read a schema", response_model=None, response_class=_SchemaResponse,
-    responses=problems(404),
+    responses=problem_responses(404),
 )  # fmt: skip
 def schema(request: Request, name: str, face: _Face = "writer") -> Response:
     """JSON Schema 2020-12, with all that it refers to: `events/request.received.v1.json`, `records/request.v1.json`."""

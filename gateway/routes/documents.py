@@ -20,7 +20,7 @@ from starlette.responses import Response
 from gateway.access import Caller, needs
 from gateway.bodies import read_body
 from gateway.multipart import File, one_file
-from gateway.openapi_schemas import DOCUMENT_ANSWER, DOCUMENT_BODY, problems, told
+from gateway.openapi_schemas import DOCUMENT_ANSWER, DOCUMENT_BODY, json_response, problem_responses
 from gateway.problems import Problem
 from hub.documents import access
 from hub.documents.repository import hold
@@ -49,8 +49,8 @@ Through = Annotated[
 @router.post(
     "/v1/documents", summary="Store a document", response_model=None, status_code=201, openapi_extra=DOCUMENT_BODY,
     responses={
-        201: told("document.v1", "Stored and durable: the record to put into the event that names it."),
-        **problems(400, 401, 403, 408, 413, 415, 422),
+        201: json_response("document.v1", "Stored and durable: the record to put into the event that names it."),
+        **problem_responses(400, 401, 403, 408, 413, 415, 422),
     },
 )  # fmt: skip
 async def store(request: Request, caller: Writer, kind: Kind = None) -> Response:
@@ -59,18 +59,18 @@ async def store(request: Request, caller: Writer, kind: Kind = None) -> Response
     services: Services = request.app.state.services
     form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
     body = await read_body(request, services.settings.limits.document_bytes + (_FORM_BYTES if form else 0))
-    stored = await run_in_threadpool(_store, request, services, caller, body, kind, form)
+    stored = await run_in_threadpool(_store_document, request, services, caller, body, kind, form)
     headers = {"location": f"/v1/documents/{stored.id}"}
     return Response(orjson.dumps(stored.to_data()), 201, headers, "application/json")
 
 
 @router.head(
     "/v1/documents/{document_id}", summary="Look at a document", response_model=None, operation_id="look_at_document",
-    responses={200: {"description": "The headers of the document."}, **problems(401, 403, 404)},
+    responses={200: {"description": "The headers of the document."}, **problem_responses(401, 403, 404)},
 )  # fmt: skip
 @router.get(
     "/v1/documents/{document_id}", summary="Read a document", response_model=None,
-    responses={200: DOCUMENT_ANSWER, **problems(401, 403, 404)},
+    responses={200: DOCUMENT_ANSWER, **problem_responses(401, 403, 404)},
 )  # fmt: skip
 def read(request: Request, document_id: str, caller: Reader, through: Through = None) -> Response:
     """A client reads the documents that it stored, and those that others named in events about its requests. Say
@@ -98,11 +98,11 @@ def read(request: Request, document_id: str, caller: Reader, through: Through = 
     return Response(content, 200, headers, record["media_type"])
 
 
-def _store(
+def _store_document(
     request: Request, services: Services, caller: Caller, body: bytes, kind: str | None, form: bool
 ) -> StoredDocument:
     _check_digest(request, body)
-    file = one_file(request.headers["content-type"], body) if form else _raw(request, body)
+    file = one_file(request.headers["content-type"], body) if form else _file_of_body(request, body)
     stored = services.documents.for_tenant(caller.tenant).store(
         file.content, name=file.name, media_type=file.media_type, kind=kind or file.kind
     )
@@ -110,7 +110,7 @@ def _store(
     return stored
 
 
-def _raw(request: Request, body: bytes) -> File:
+def _file_of_body(request: Request, body: bytes) -> File:
     disposition = Message()
     disposition["content-disposition"] = request.headers.get("content-disposition", "attachment")
     media_type = request.headers.get("content-type", "application/octet-stream")

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from bus.questions import CallerLeft
 from gateway.access import Caller, needs
 from gateway.bodies import read_json
-from gateway.openapi_schemas import EXCHANGE_BODY, problems, told
+from gateway.openapi_schemas import EXCHANGE_BODY, json_response, problem_responses
 from gateway.problems import Problem
 from hub.exchanges.exchange import Answer
 from hub.services import Services
@@ -34,8 +34,8 @@ Reader = Annotated[Caller, needs("exchanges:read")]
 @router.post(
     "/v1/exchanges", summary="Obtain evidence about a citizen", response_model=None, openapi_extra=EXCHANGE_BODY,
     responses={
-        200: told("Exchange", "The evidence, signed; in the journal."),
-        **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429),
+        200: json_response("Exchange", "The evidence, signed; in the journal."),
+        **problem_responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429),
     },
 )  # fmt: skip
 async def ask(request: Request, caller: Asker) -> Response:
@@ -43,16 +43,17 @@ async def ask(request: Request, caller: Asker) -> Response:
     grant: see `unefois client show`. `identity_not_matched` says that nobody was found, never that somebody is not
     entitled. Tell the person what `information` says."""
     services: Services = request.app.state.services
-    _, said = await read_json(request, services.settings.limits.event_bytes)
+    _, question = await read_json(request, services.settings.limits.event_bytes)
     left = threading.Event()
-    answer = await _unless_left(request, left, lambda: services.exchanges.ask(caller.client, said, left=left))
+    answer = await _unless_left(request, left, lambda: services.exchanges.ask(caller.client, question, left=left))
     return _json(answer)
 
 
 @router.post(
     "/v1/exchanges/{exchange_id}", summary="Collect what the person agreed to", response_model=None,
     responses={
-        200: told("Exchange", "The evidence, signed; in the journal."), **problems(401, 403, 404, 409),
+        200: json_response("Exchange", "The evidence, signed; in the journal."),
+        **problem_responses(401, 403, 404, 409),
     },
 )  # fmt: skip
 async def collect(request: Request, exchange_id: str, caller: Asker) -> Response:
@@ -66,7 +67,9 @@ async def collect(request: Request, exchange_id: str, caller: Asker) -> Response
 
 @router.get(
     "/v1/exchanges/{exchange_id}/receipt", summary="Prove an exchange", response_model=None,
-    responses={200: told("Receipt", "Where it stands in the journal."), **problems(401, 403, 404, 503)},
+    responses={
+        200: json_response("Receipt", "Where it stands in the journal."), **problem_responses(401, 403, 404, 503),
+    },
 )  # fmt: skip
 def receipt(request: Request, exchange_id: str, caller: Reader) -> Response:
     """The line of the journal of an exchange of yours, with the proof that it is in a sealed segment. A segment is
@@ -91,7 +94,7 @@ async def _unless_left(request: Request, left: threading.Event, work: Callable[[
     limiter: anyio.CapacityLimiter = request.app.state.exchanging
     if limiter.statistics().tasks_waiting >= _AT_ONCE:
         raise Problem("try_later", headers={"retry-after": "2"})
-    watch = asyncio.ensure_future(_watch(request, left))
+    watch = asyncio.ensure_future(_watch_for_hang_up(request, left))
     try:
         return await anyio.to_thread.run_sync(work, limiter=limiter)
     except CallerLeft:
@@ -100,7 +103,7 @@ async def _unless_left(request: Request, left: threading.Event, work: Callable[[
         watch.cancel()
 
 
-async def _watch(request: Request, left: threading.Event) -> None:
+async def _watch_for_hang_up(request: Request, left: threading.Event) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     left.set()

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from bus.api import INLET
 from gateway.access import Caller, needs
-from gateway.openapi_schemas import Json, problems
+from gateway.openapi_schemas import Json, problem_responses
 from gateway.problems import Problem
 from hub.services import Services
 from hub.storage.migrations import upgrade
@@ -63,7 +63,7 @@ async def alive() -> Response:
     return Response(b'{"status":"alive"}', media_type="application/json")
 
 
-@router.get("/readyz", summary="Can calls be served?", response_model=None, responses=problems(503))
+@router.get("/readyz", summary="Can calls be served?", response_model=None, responses=problem_responses(503))
 async def ready(request: Request) -> Response:
     """200 when the database and the bus answer and the database has its newest form; else 503 and what is `missing`."""
     readiness: Readiness = request.app.state.readiness
@@ -80,7 +80,7 @@ _FIGURES: Json = {
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_model=None,
-            responses={200: _FIGURES, **problems(401, 403)})  # fmt: skip
+            responses={200: _FIGURES, **problem_responses(401, 403)})  # fmt: skip
 def figures(request: Request, caller: Annotated[Caller, needs("metrics:read")]) -> Response:
     """Events, deliveries by connection and state, ages, pauses. No label says anything about a person."""
     services: Services = request.app.state.services

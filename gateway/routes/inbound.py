@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from bus.ledger import Transaction
 from gateway.bodies import read_body
-from gateway.openapi_schemas import problems
+from gateway.openapi_schemas import problem_responses
 from gateway.problems import Problem, problem_of, tracking_of
 from hub.clients.origin import Origin
 from hub.services import Services
@@ -125,7 +125,7 @@ DESCRIBED = {
             "requestBody": {"required": True, "content": {"*/*": {}}},
             "responses": {
                 "200": {"description": "Committed; the body is the one that the package expects."},
-                **{str(status): said for status, said in problems(401, 404, 408, 413, 422).items()},
+                **{str(status): refusal for status, refusal in problem_responses(401, 404, 408, 413, 422).items()},
             },
         }
     }

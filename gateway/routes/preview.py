@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from gateway.bodies import read_body
-from gateway.openapi_schemas import body, problems
+from gateway.openapi_schemas import problem_responses, request_body
 from gateway.pages import PreviewPage
 from gateway.problems import Problem
 from hub.exchanges.previews import Preview
@@ -19,7 +19,7 @@ from hub.services import Services
 
 router = APIRouter(tags=["exchanges"])
 _FORM_BYTES = 1000
-_FORM = body("application/x-www-form-urlencoded", {
+_FORM = request_body("application/x-www-form-urlencoded", {
     "type": "object", "required": ["decision"], "properties": {"decision": {"enum": ["used", "refused"]}},
 })  # fmt: skip
 _GONE: dict[int | str, Any] = {404: {"description": "It is over.", "content": {"text/html": {}}}}
@@ -40,7 +40,7 @@ def show(request: Request, token: str) -> Response:
 
 @router.post(
     "/preview/{token}", summary="Take the decision of a person", response_model=None, response_class=HTMLResponse,
-    responses={**problems(400, 408, 413, 415), **_GONE}, openapi_extra=_FORM,
+    responses={**problem_responses(400, 408, 413, 415), **_GONE}, openapi_extra=_FORM,
 )  # fmt: skip
 async def decide(request: Request, token: str) -> Response:
     """What the buttons of the page send: `decision` is `used` or `refused`. The first word counts."""

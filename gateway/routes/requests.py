@@ -19,7 +19,7 @@ from starlette.responses import Response
 from bus.ledger import Transaction
 from gateway.access import Caller, needs
 from gateway.bodies import read_json
-from gateway.openapi_schemas import REQUEST_BODY, problems, told
+from gateway.openapi_schemas import REQUEST_BODY, json_response, problem_responses
 from gateway.problems import Problem, problem_of
 from gateway.routes.events import accept
 from hub.acceptance.accept import Verdict
@@ -69,9 +69,9 @@ class Submission:
 @router.post(
     "/v1/requests", summary="Submit a request", response_model=None, status_code=201, openapi_extra=REQUEST_BODY,
     responses={
-        201: told("Request", "Committed.", headers={"Location": {"schema": {"type": "string"}}}),
-        200: told("Request", "Submitted before, with the same reference and content."),
-        **problems(400, 401, 403, 408, 409, 413, 415, 422),
+        201: json_response("Request", "Committed.", headers={"Location": {"schema": {"type": "string"}}}),
+        200: json_response("Request", "Submitted before, with the same reference and content."),
+        **problem_responses(400, 401, 403, 408, 409, 413, 415, 422),
     },
 )  # fmt: skip
 async def submit(request: Request, caller: Writer, idempotency_key: Key = None) -> Response:
@@ -83,17 +83,17 @@ async def submit(request: Request, caller: Writer, idempotency_key: Key = None) 
     submission = _submission(caller, record, body, idempotency_key)
     (checked,) = services.acceptance.check(caller.origin, [submission.event])
     if isinstance(checked, InvalidMessage):
-        raise _refusal(checked, submission)
-    replayed = await run_in_threadpool(_before, services, submission)
+        raise _problem_in_record(checked, submission)
+    replayed = await run_in_threadpool(_earlier_response, services, submission)
     if replayed is not None:
         return replayed
     (verdict,) = await accept(services, caller, [submission.event])
-    return await run_in_threadpool(_answer, services, submission, verdict)
+    return await run_in_threadpool(_response, services, submission, verdict)
 
 
 @router.get(
     "/v1/requests", summary="List your requests", response_model=None,
-    responses={200: told("Requests", "A page, oldest first."), **problems(400, 401, 403)},
+    responses={200: json_response("Requests", "A page, oldest first."), **problem_responses(400, 401, 403)},
 )  # fmt: skip
 def listing(
     request: Request, caller: Reader,
@@ -102,39 +102,39 @@ def listing(
 ) -> Response:  # fmt: skip
     """The requests that this client brought. Follow `next` until it is null; keep the last cursor to see later ones."""
     services: Services = request.app.state.services
-    after = _position(cursor) if cursor is not None else None
+    after = _position_of(cursor) if cursor is not None else None
     with services.ledger.reading() as tx:
         found = timelines.listing(tx, caller.tenant, intake=caller.origin.name, after=after, limit=limit + 1)
         links = timelines.references(tx, [item.id for item in found])
-    items = [_line(services, item, links.get(item.id, [])) for item in found[:limit]]
+    items = [_request_line(services, item, links.get(item.id, [])) for item in found[:limit]]
     last = found[limit - 1] if len(found) > limit else None
-    return _json({"items": items, "next": _cursor(last.received_at, last.id) if last else None})
+    return _json({"items": items, "next": _cursor_after(last.received_at, last.id) if last else None})
 
 
 @router.get(
     "/v1/requests/{request_id}", summary="Read a request", response_model=None,
-    responses={200: told("Request", "The request as it stands."), **problems(401, 403, 404)},
+    responses={200: json_response("Request", "The request as it stands."), **problem_responses(401, 403, 404)},
 )  # fmt: skip
 def read(request: Request, request_id: str, caller: Reader) -> Response:
     """Status, legal clocks, identifiers in all systems, documents, and the timeline: what each system said, who was
     told, when, and what it answered."""
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
-        return _json(_view(tx, services, caller, request_id))
+        return _json(_own_request(tx, services, caller, request_id))
 
 
 @router.get(
     "/v1/requests/{request_id}/timeline", summary="Read the timeline of a request", response_model=None,
-    responses={200: told("Timeline", "All that happened, in order."), **problems(401, 403, 404)},
+    responses={200: json_response("Timeline", "All that happened, in order."), **problem_responses(401, 403, 404)},
 )  # fmt: skip
 def timeline(request: Request, request_id: str, caller: Reader) -> Response:
     """One line for each thing that happened, with a sentence in French that a citizen may read."""
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
-        return _json({"items": _view(tx, services, caller, request_id)["timeline"]})
+        return _json({"items": _own_request(tx, services, caller, request_id)["timeline"]})
 
 
-def _view(tx: Transaction, services: Services, caller: Caller, request_id: str) -> dict[str, Any]:
+def _own_request(tx: Transaction, services: Services, caller: Caller, request_id: str) -> dict[str, Any]:
     """All that this client may see of a request. Raises Problem not_found for any that is not its own."""
     request = timelines.read(tx, caller.tenant, request_id) if _ID.fullmatch(request_id) else None
     if request is None or request.intake != caller.origin.name:
@@ -176,15 +176,15 @@ def _own_reference(given: Any, system: str) -> str:
     return str(first["id"])
 
 
-def _before(services: Services, submission: Submission) -> Response | None:
+def _earlier_response(services: Services, submission: Submission) -> Response | None:
     """The answer given under this key before. Raises Problem when key or reference were used for something else."""
     caller = submission.caller
     if submission.key is not None:
         known = idempotency.recall(services.ledger, caller.client.id, submission.key)
         if known is not None:
-            return _replayed(known, submission)
+            return _replayed_response(known, submission)
     with services.ledger.reading() as tx:
-        request = _named(tx, submission)
+        request = _request_named(tx, submission)
         event = submission.event
         taken = request is not None and not tx.known([(caller.tenant, event.source, event.id)])
     if request is not None and (taken or request.intake != caller.origin.name):
@@ -192,15 +192,15 @@ def _before(services: Services, submission: Submission) -> Response | None:
     return None
 
 
-def _answer(services: Services, submission: Submission, verdict: Verdict) -> Response:
+def _response(services: Services, submission: Submission, verdict: Verdict) -> Response:
     if verdict.error is not None:
-        raise _refusal(verdict.error, submission)
+        raise _problem_in_record(verdict.error, submission)
     with services.ledger.reading() as tx:
         request_id = verdict.request_id
-        if request_id is None and (request := _named(tx, submission)) is not None:
+        if request_id is None and (request := _request_named(tx, submission)) is not None:
             request_id = request.id
         assert request_id is not None
-        view = _view(tx, services, submission.caller, request_id)
+        view = _own_request(tx, services, submission.caller, request_id)
     again = verdict.outcome == "duplicate" and submission.key is None
     body = orjson.dumps(view)
     if submission.key is not None:
@@ -208,17 +208,17 @@ def _answer(services: Services, submission: Submission, verdict: Verdict) -> Res
             services.ledger, submission.caller.client.id, submission.key, Answer(submission.digest, 201, body)
         )
         body = kept.body
-    return Response(body, 200 if again else 201, _location(request_id), "application/json")
+    return Response(body, 200 if again else 201, _location_header(request_id), "application/json")
 
 
-def _replayed(known: Answer, submission: Submission) -> Response:
+def _replayed_response(known: Answer, submission: Submission) -> Response:
     if known.digest != submission.digest:
         raise Problem("idempotency_key_reused")
-    headers = {**_location(orjson.loads(known.body)["id"]), "idempotency-replayed": "true"}
+    headers = {**_location_header(orjson.loads(known.body)["id"]), "idempotency-replayed": "true"}
     return Response(known.body, known.status, headers, "application/json")
 
 
-def _refusal(error: InvalidMessage, submission: Submission) -> Problem:
+def _problem_in_record(error: InvalidMessage, submission: Submission) -> Problem:
     """The client sent the record, not the event: pointers are into the record."""
     if error.code == "id_reused":
         by_key = submission.made and submission.key is not None
@@ -229,14 +229,14 @@ def _refusal(error: InvalidMessage, submission: Submission) -> Problem:
     return problem
 
 
-def _named(tx: Transaction, submission: Submission) -> timelines.Request | None:
+def _request_named(tx: Transaction, submission: Submission) -> timelines.Request | None:
     book = Requests(tx)
     book.prefetch(submission.caller.tenant, [submission.reference], [])
     system, native = submission.reference
     return book.find(submission.caller.tenant, {"references": [{"system": system, "id": native}]})
 
 
-def _line(services: Services, request: timelines.Request, links: list[timelines.Reference]) -> dict[str, Any]:
+def _request_line(services: Services, request: timelines.Request, links: list[timelines.Reference]) -> dict[str, Any]:
     procedure = services.acceptance.directory.catalogue.get(request.procedure)
     return {
         "id": request.id, "procedure": request.procedure, "label": procedure.label if procedure else request.procedure,
@@ -245,11 +245,11 @@ def _line(services: Services, request: timelines.Request, links: list[timelines.
     }  # fmt: skip
 
 
-def _cursor(at: float, request_id: str) -> str:
+def _cursor_after(at: float, request_id: str) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([at, request_id])).decode().rstrip("=")
 
 
-def _position(cursor: str) -> tuple[float, str]:
+def _position_of(cursor: str) -> tuple[float, str]:
     try:
         at, request_id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if _ID.fullmatch(request_id):
@@ -259,7 +259,7 @@ def _position(cursor: str) -> tuple[float, str]:
         raise Problem("bad_cursor") from None
 
 
-def _location(request_id: str) -> dict[str, str]:
+def _location_header(request_id: str) -> dict[str, str]:
     return {"location": f"/v1/requests/{request_id}"}
 
 

@@ -15,8 +15,7 @@ from starlette.responses import Response
 
 from gateway.access import Caller, needs
 from gateway.bodies import read_json
-from gateway.openapi_schemas import NEW_WEBHOOK, problems, schema_of, told
-from gateway.openapi_schemas import body as body_of
+from gateway.openapi_schemas import NEW_WEBHOOK, json_response, problem_responses, request_body, schema_of
 from gateway.problems import Problem
 from hub.clients import webhooks
 from hub.clients.webhooks import Webhook
@@ -34,61 +33,63 @@ Owner = Annotated[Caller, needs("webhooks:write")]
 
 @router.post(
     "/v1/webhooks", summary="Make a webhook", response_model=None, status_code=201,
-    openapi_extra=body_of("application/json", schema_of("NewWebhook")),
-    responses={201: told("WebhookWithKey", "Made. The key is shown this once."),
-               **problems(400, 401, 403, 413, 415, 422)},
+    openapi_extra=request_body("application/json", schema_of("NewWebhook")),
+    responses={201: json_response("WebhookWithKey", "Made. The key is shown this once."),
+               **problem_responses(400, 401, 403, 413, 415, 422)},
 )  # fmt: skip
 async def make(request: Request, caller: Owner) -> Response:
     """The hub calls `url` for each event of `types` about the requests of this client, signed with the key that the
     answer shows once, and tries again over days. `thin` (the default) sends identifiers only: read the rest here."""
     _, wanted = await read_json(request, _BODY_BYTES)
-    return await run_in_threadpool(_make, request.app.state.services, caller, wanted)
+    return await run_in_threadpool(_make_webhook, request.app.state.services, caller, wanted)
 
 
 @router.get(
     "/v1/webhooks", summary="List your webhooks", response_model=None,
-    responses={200: told("Webhooks", "All of this client's."), **problems(401, 403)},
+    responses={200: json_response("Webhooks", "All of this client's."), **problem_responses(401, 403)},
 )  # fmt: skip
 def listing(request: Request, caller: Owner) -> Response:
     """The keys are not shown again; rotate one that is lost."""
-    return _json({"items": [hook.to_dict() for hook in _mine(request.app.state.services, caller)]})
+    return _json({"items": [hook.to_dict() for hook in _own_webhooks(request.app.state.services, caller)]})
 
 
 @router.get(
     "/v1/webhooks/{webhook_id}", summary="Read a webhook", response_model=None,
-    responses={200: told("Webhook", "As it was made."), **problems(401, 403, 404)},
+    responses={200: json_response("Webhook", "As it was made."), **problem_responses(401, 403, 404)},
 )  # fmt: skip
 def read(request: Request, webhook_id: str, caller: Owner) -> Response:
-    return _json(_one(request.app.state.services, caller, webhook_id).to_dict())
+    return _json(_own_webhook(request.app.state.services, caller, webhook_id).to_dict())
 
 
 @router.delete(
     "/v1/webhooks/{webhook_id}", summary="Remove a webhook", response_model=None, status_code=204,
-    responses={204: {"description": "Gone; what it still had to get is given up."}, **problems(401, 403, 404)},
+    responses={204: {"description": "Gone; what it still had to get is given up."}, **problem_responses(401, 403, 404)},
 )  # fmt: skip
 def remove(request: Request, webhook_id: str, caller: Owner) -> Response:
     services: Services = request.app.state.services
-    webhooks.remove(services.ledger, _one(services, caller, webhook_id))
+    webhooks.remove(services.ledger, _own_webhook(services, caller, webhook_id))
     services.reload()
     return Response(status_code=204)
 
 
 @router.post(
     "/v1/webhooks/{webhook_id}/rotate", summary="Give a webhook a new key", response_model=None,
-    responses={200: told("WebhookWithKey", "The new key, shown this once."), **problems(401, 403, 404)},
+    responses={
+        200: json_response("WebhookWithKey", "The new key, shown this once."), **problem_responses(401, 403, 404),
+    },
 )  # fmt: skip
 def rotate(request: Request, webhook_id: str, caller: Owner) -> Response:
     """The key before goes on signing beside the new one until the next rotation: change over without a gap."""
     services: Services = request.app.state.services
-    hook = _one(services, caller, webhook_id)
+    hook = _own_webhook(services, caller, webhook_id)
     key = webhooks.rotate(services.ledger, services.settings.encryption_key, hook)
     services.reload()
     return _json({**hook.to_dict(), "key": key})
 
 
-def _make(services: Services, caller: Caller, wanted: Any) -> Response:
-    _check(services, wanted)
-    if len(_mine(services, caller)) >= MOST:
+def _make_webhook(services: Services, caller: Caller, wanted: Any) -> Response:
+    _check_wanted(services, wanted)
+    if len(_own_webhooks(services, caller)) >= MOST:
         raise Problem("too_many_webhooks", f"at most {MOST}")
     hook = webhooks.add(
         services.ledger, services.settings.encryption_key, tenant=caller.tenant, client=caller.client.id,
@@ -98,7 +99,7 @@ def _make(services: Services, caller: Caller, wanted: Any) -> Response:
     return _json({**hook.to_dict(), "key": hook.keys[0]}, 201, {"location": f"/v1/webhooks/{hook.id}"})
 
 
-def _check(services: Services, wanted: Any) -> None:
+def _check_wanted(services: Services, wanted: Any) -> None:
     for fault in shape_faults(NEW_WEBHOOK, wanted):
         raise Problem("schema_violation", fault.message, "".join(f"/{part}" for part in fault.path))
     for place, event_type in enumerate(wanted["types"]):
@@ -121,23 +122,23 @@ def _may_call(url: str, *, development: bool) -> bool:
         return False
     if development and host in _LOOPBACK:
         return True
-    return parts.scheme == "https" and _outside(host)
+    return parts.scheme == "https" and _is_outside(host)
 
 
-def _outside(host: str) -> bool:
+def _is_outside(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_global
     except ValueError:
         return "." in host.strip(".") and not host.endswith((".localhost", ".local", ".internal"))
 
 
-def _mine(services: Services, caller: Caller) -> list[Webhook]:
+def _own_webhooks(services: Services, caller: Caller) -> list[Webhook]:
     key = services.settings.encryption_key
     return webhooks.all_of(services.ledger, key, tenant=caller.tenant, client=caller.client.id)
 
 
-def _one(services: Services, caller: Caller, webhook_id: str) -> Webhook:
-    for hook in _mine(services, caller):
+def _own_webhook(services: Services, caller: Caller, webhook_id: str) -> Webhook:
+    for hook in _own_webhooks(services, caller):
         if hook.id == webhook_id:
             return hook
     raise Problem("not_found")

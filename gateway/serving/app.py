@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import problems
 from gateway.access import Access, Quick, guard_all
 from gateway.bodies import Budget
-from gateway.middleware import Entry
+from gateway.middleware import CallMiddleware
 from gateway.pages import Page, PreviewPage
 from gateway.routes import ROUTERS, events, exchanges, inbound
 from gateway.routes.health import Readiness
@@ -57,10 +57,11 @@ def create_app(services: Services) -> Gateway:
         app.router.routes.extend(router.routes)  # flat: one list to match, and to walk in `guard_all`
     problems.install(app)
     tls = services.settings.public_url.startswith("https://")
-    app.add_middleware(Entry, budget=app.state.budget, tls=tls)
+    app.add_middleware(CallMiddleware, budget=app.state.budget, tls=tls)
     asking = next(route for route in exchanges.router.routes if isinstance(route, APIRoute))
     app.quick = {
-        route.path: Entry(Quick(app.state.access, route), app.state.budget, tls) for route in (events.route, asking)
+        route.path: CallMiddleware(Quick(app.state.access, route), app.state.budget, tls)
+        for route in (events.route, asking)
     }
     guard_all(app)
     _describe(app, services)
