@@ -17,10 +17,8 @@ from fastapi.routing import APIRoute
 from fastapi.security import OAuth2, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from gateway.problems import REFUSALS, Problem, refusal_response
+from gateway.problems import Problem
 from gateway.tokens import Tokens
 from hub.clients import repository as clients
 from hub.clients.origin import Origin
@@ -143,30 +141,17 @@ def needs(scope: str) -> Any:
     return Security(_guard, scopes=[scope])
 
 
-class Quick:
-    """An ASGI application that does what a route of FastAPI declares, with the same guard and the same refusals, and
-    spares the work of the framework: most of the time of the busiest one. The endpoint takes the request and its
-    caller, and nothing else."""
-
-    def __init__(self, access: Access, declared: APIRoute) -> None:
-        (guard,) = (d for d in declared.dependant.dependencies if d.call is _guard)
-        (self._scope,) = guard.own_oauth_scopes or [""]
-        self._access, self._endpoint = access, declared.endpoint
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            answer: Response = await self._endpoint(request, await self._access.caller(request, self._scope))
-        except REFUSALS as error:
-            answer = refusal_response(request, error)
-        await answer(scope, receive, send)
+def scope_of(route: APIRoute) -> str | None:
+    """The scope that opens a route; None when it is not guarded."""
+    scopes = [scope for d in route.dependant.dependencies if d.call is _guard for scope in d.own_oauth_scopes or ()]
+    return scopes[0] if scopes else None
 
 
 def guard_all(app: FastAPI) -> None:
     """Raises AssertionError naming the first route that is neither public nor guarded."""
     for route in app.routes:
         path = getattr(route, "path", "")
-        guarded = isinstance(route, APIRoute) and any(d.call is _guard for d in route.dependant.dependencies)
+        guarded = isinstance(route, APIRoute) and scope_of(route) is not None
         if not guarded and path not in PUBLIC:
             raise AssertionError(f"{path} is neither guarded nor public")
 

@@ -7,7 +7,8 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,18 @@ _TELLING = {"$ref", "type", "enum", "const", "allOf", "anyOf", "oneOf", "propert
 Json = Mapping[str, Any]
 
 
-class Page:
-    """Made once for each description. `policy` is the Content-Security-Policy that fits it."""
+class DocsPage:
+    """`/docs`. `policy` is the Content-Security-Policy that fits it; `describe` gives the OpenAPI description, which is
+    asked for once."""
 
-    def __init__(self) -> None:
+    def __init__(self, describe: Callable[[], Json]) -> None:
+        self._describe = describe
         self._style = (_FOLDER / "docs.css").read_text(encoding="utf-8")
         self.policy = _policy(self._style)
-        self._made: tuple[int, str] | None = None
 
-    def html(self, document: Json) -> str:
-        if self._made is None or self._made[0] != id(document):
-            self._made = (id(document), self._render(document))
-        return self._made[1]
+    @cached_property
+    def html(self) -> str:
+        return self._render(self._describe())
 
     def _render(self, document: Json) -> str:
         environment = _environment()

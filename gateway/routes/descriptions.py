@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from gateway.openapi_schemas import problem_responses
-from gateway.pages import Page
+from gateway.pages import DocsPage
 from gateway.problems import Problem
 from hub.services import Services
 from schemas.asyncapi import asyncapi
@@ -74,9 +74,9 @@ def keys(request: Request) -> Response:
     "/docs", summary="This description, for people", response_model=None, response_class=HTMLResponse,
 )  # fmt: skip
 def docs(request: Request) -> Response:
-    page: Page = request.app.state.page
+    page: DocsPage = request.app.state.docs_page
     headers = {**_FOR_AN_HOUR, "content-security-policy": page.policy}
-    return Response(page.html(request.app.openapi()), headers=headers, media_type="text/html; charset=utf-8")
+    return Response(page.html, headers=headers, media_type="text/html; charset=utf-8")
 
 
 def _json(body: Any, media_type: str = "application/json") -> Response:

@@ -58,7 +58,7 @@ def _decided(request: Request, token: str, decision: str) -> Response:
 
 
 def _page(request: Request, services: Services, preview: Preview | None) -> Response:
-    page: PreviewPage = request.app.state.preview
+    page: PreviewPage = request.app.state.preview_page
     labels = services.exchanges.labels(preview.body) if preview else {}
     html = page.html(preview.body if preview else None, labels, preview.decision if preview else "")
     headers = {"content-security-policy": page.policy}

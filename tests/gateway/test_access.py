@@ -14,7 +14,6 @@ from fastapi.routing import APIRoute
 from gateway.access import PUBLIC, SCOPES, guard_all
 from gateway.serving.app import create_app
 from hub.clients.repository import SCOPES as KNOWN
-from schemas.event import STRUCTURED, Event
 from tests.gateway.conftest import House, event, post, problem
 
 
@@ -114,39 +113,3 @@ def test_probes_are_not_in_the_log_of_calls(house: House) -> None:
     with structlog.testing.capture_logs() as lines:
         house.anonymous().get("/healthz")
     assert [line["log_level"] for line in lines if line["event"] == "call"] == ["debug"]
-
-
-def told(house: House, quick: bool) -> list[Any]:
-    """What calls to the busiest route are answered and how they are logged, by either way through the gateway."""
-    app: Any = house.serving._server.config.app
-    app.quick = app.quick if quick else None
-    http, media = house.client(), {"content-type": STRUCTURED}
-    binary, data = Event.from_dict(event(2)).to_http()
-    with structlog.testing.capture_logs() as lines:
-        answers = [
-            post(http, event(1)), post(http, event(1)), post(http, event(1) | {"subject": "autre"}),
-            http.post("/v1/events", content=data, headers=binary), post(http, [event(1), event(3), {}, event(4)]),
-            http.post("/v1/events?page=1", json=event(5), headers=media), post(house.anonymous(), event(6)),
-            post(house.client("sans-droit", scopes=("requests:read",)), event(6)),
-            house.anonymous().post("/v1/events", headers={"authorization": "Bearer x"}),
-            http.post("/v1/events", content=b"{", headers=media), http.post("/v1/events", json=event(6)),
-            http.post("/v1/events", content=b"x" * 70_000, headers=media),
-            http.post("/v1/events", json=event(6), headers=media | {"content-encoding": "gzip"}),
-            post(http, event(6) | {"data": {}}), post(http, event(6) | {"source": "/autre"}),
-            http.post("/v1/events/", json=event(6), headers=media), http.get("/v1/events"),
-        ]  # fmt: skip
-        house.hub.acceptance.check = None  # type: ignore[assignment, method-assign]
-        answers.append(post(http, event(7)))
-    changing = {"tracking-id", "date", "ms", "tracking", "where"}
-    shown = [(answer.status_code, {k: v for k, v in answer.headers.items() if k not in changing},
-              re.sub(r"[0-9a-f]{32}|[0-9a-f-]{36}", "drawn", answer.text)) for answer in answers]  # fmt: skip
-    return [shown, [{k: v for k, v in line.items() if k not in changing} for line in lines]]
-
-
-def test_the_quick_way_to_publish_answers_as_the_declared_route_does(open_house: Any) -> None:
-    quick, declared = told(open_house(), True), told(open_house(), False)
-
-    assert quick == declared
-    assert [status for status, _, _ in quick[0]] == [
-        202, 200, 409, 202, 200, 202, 401, 403, 401, 400, 415, 413, 415, 422, 403, 404, 405, 500,
-    ]  # fmt: skip

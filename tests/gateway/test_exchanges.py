@@ -444,31 +444,6 @@ def test_a_source_that_is_away_tells_when_the_hub_last_had_the_value(place: Plac
     assert answer.json()["last_obtained_at"] == OBTAINED
 
 
-def test_the_quick_way_to_ask_answers_as_the_declared_route_does(place: Place) -> None:
-    app: Any = place.house.serving._server.config.app
-    changing = {"tracking-id", "date", "content-length"}
-
-    def told() -> list[Any]:
-        client, media = place.house.client(), {"content-type": "application/json"}
-        answers = [
-            place.ask(client), place.ask(client, evidence="tax-situation"), place.ask(client, asker=None),
-            place.ask(place.house.anonymous()),
-            place.ask(place.house.client("lecteur", scopes=("requests:read",))),
-            client.post("/v1/exchanges", content=b"{", headers=media), client.post("/v1/exchanges", content=b"{}"),
-            client.post("/v1/exchanges", content=b"x" * 2_000_000, headers=media), client.get("/v1/exchanges"),
-        ]  # fmt: skip
-        return [
-            (answer.status_code, answer.json().get("code"), sorted(answer.json()),
-             {name: value for name, value in answer.headers.items() if name not in changing})
-            for answer in answers
-        ]  # fmt: skip
-
-    quick, app.quick = told(), None
-
-    assert quick == told()
-    assert [status for status, *_ in quick] == [200, 403, 422, 401, 403, 400, 415, 413, 405]
-
-
 def test_a_change_that_comes_while_the_source_is_asked_is_not_missed(place: Place) -> None:
     hub = place.house.hub
     origin = Origin(f"{TENANT}.source", TENANT, frozenset({"evidence.changed"}), (f"/{TENANT}/source",))
