@@ -9,7 +9,15 @@ from schemas.event import BATCH, STRUCTURED
 Json = dict[str, Any]
 
 _TEXT: Json = {"type": "string"}
-PROBLEM_REF: Json = {"$ref": "#/components/schemas/Problem"}
+
+
+def schema_of(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+PROBLEM_REF = schema_of("Problem")
+# Records of schemas/records/, which the description carries too.
+_INSTANT, _DATE = schema_of("timestamp.v1"), schema_of("calendar-date.v1")
 
 SCHEMAS: Json = {
     "Problem": {
@@ -72,7 +80,7 @@ SCHEMAS: Json = {
         },
     },
     "Accepted": {
-        "allOf": [{"$ref": "#/components/schemas/Verdict"}, {"properties": {"tracking": _TEXT}}],
+        "allOf": [schema_of("Verdict"), {"properties": {"tracking": _TEXT}}],
         "examples": [
             {
                 "tracking": "0c9ae1…", "outcome": "accepted", "source": "/saint-aubin/portail",
@@ -85,7 +93,7 @@ SCHEMAS: Json = {
         "required": ["tracking", "verdicts"],
         "properties": {
             "tracking": _TEXT,
-            "verdicts": {"type": "array", "items": {"$ref": "#/components/schemas/Verdict"}},
+            "verdicts": {"type": "array", "items": schema_of("Verdict")},
         },
     },
 }  # fmt: skip
@@ -103,10 +111,6 @@ def problem_responses(*statuses: int) -> dict[int | str, Json]:
     return {
         status: {"description": descriptions[status], "content": content} for status in sorted({*statuses, 500, 503})
     }
-
-
-def schema_of(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def json_response(name: str, description: str, **more: Any) -> Json:
@@ -215,7 +219,7 @@ SCHEMAS |= {
             },
             "missing": {"type": "array", "items": _TEXT, "description": "Granted, and not given by the source."},
             "source": {"type": ["string", "null"], "description": "The connection that answered."},
-            "obtained_at": {**_TEXT, "format": "date-time", "description": "When the source said it."},
+            "obtained_at": {**_INSTANT, "description": "When the source said it."},
             "stored": {"type": "boolean", "description": "The hub had it, as the grant allows."},
             "procedure": _TEXT, "request": {"type": ["string", "null"]}, "grant": _TEXT,
             "ground": {**_TEXT, "description": "The text that lets the data pass."},
@@ -242,7 +246,7 @@ SCHEMAS |= {
                     "type": "object",
                     "required": ["at", "fr", "en"],
                     "properties": {
-                        "id": _TEXT, "at": {**_TEXT, "format": "date-time"}, "act": _TEXT, "outcome": _TEXT,
+                        "id": _TEXT, "at": _INSTANT, "act": _TEXT, "outcome": _TEXT,
                         "fr": {**_TEXT, "description": "A sentence in French."},
                         "en": {**_TEXT, "description": "The same in English."},
                     },
@@ -272,7 +276,7 @@ SCHEMAS |= {
             "reference": {**_TEXT, "description": "Your own reference of the citizen."},
             "evidence": _TEXT, "version": {"type": "integer"}, "fields": {"type": "array", "items": _TEXT},
             "exchanges": {"type": "array", "items": _TEXT, "description": "By which you obtained it."},
-            "effective": {**_TEXT, "format": "date"}, "at": {**_TEXT, "format": "date-time"},
+            "effective": _DATE, "at": _INSTANT,
             "told_at": {"type": ["string", "null"], "description": "When a webhook or queue of yours took it."},
             "acknowledged_at": {"type": ["string", "null"]},
         },
@@ -286,8 +290,6 @@ SCHEMAS |= {
 }  # fmt: skip
 EXCHANGE_BODY = request_body("application/json", schema_of("exchange-question.v1"), "The record `exchange-question`.")
 
-_WORDS = ["received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected",
-          "inadmissible", "fulfilled", "closed", "withdrawn"]  # fmt: skip
 _LIST: Json = {"type": "array"}
 _NULL_TEXT: Json = {"type": ["string", "null"]}
 _RECEIVED = {
@@ -298,10 +300,10 @@ _LINE: Json = {
     "id": {**_TEXT, "description": "Given by the hub."},
     "procedure": {**_TEXT, "description": "Entry of the catalogue."},
     "label": {**_TEXT, "description": "What the town calls it."},
-    "status": {"enum": _WORDS},
+    "status": schema_of("status.v1"),
     "phase": {"enum": ["qualification", "processing", "delivery", None]},
     "final": {"type": "boolean", "description": "Nothing more is expected."},
-    "submitted_at": {**_TEXT, "format": "date-time"},
+    "submitted_at": _INSTANT,
     "references": {**_LIST, "items": schema_of("system-reference.v1")},
 }
 NEW_WEBHOOK: Json = {
@@ -325,7 +327,7 @@ SCHEMAS |= {
         "description": "One thing that happened. `delivery`: who was told, how it stands, what it answered.",
         "required": ["at", "kind", "text"],
         "properties": {
-            "at": {**_TEXT, "format": "date-time"},
+            "at": _INSTANT,
             "kind": {"enum": ["received", "status", "change", "echo", "held", "withheld", "delivery"]},
             "text": {**_TEXT, "description": "A sentence in French."},
             "origin": _TEXT, "connection": _TEXT, "type": _TEXT, "state": _TEXT, "cause": _TEXT, "answer": _TEXT,
@@ -342,7 +344,7 @@ SCHEMAS |= {
             "reason": {**_NULL_TEXT, "description": "Why, in the words of who decided."},
             "intake": {**_TEXT, "description": "Who brought it."},
             "confidential": {"type": "boolean"},
-            "received_at": {**_TEXT, "format": "date-time"},
+            "received_at": _INSTANT,
             "clocks": {
                 "type": "object",
                 "description": "Legal dates, computed from the procedure; the hub decides nothing by them.",
