@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test faults check lock wheel clean
+.PHONY: help demo test faults bench check lock wheel clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -18,8 +18,8 @@ faults: .venv/.dev ## break a hub of real processes for MINUTES=2 by SEED=1, bal
 	@scripts/services.sh $(BIN)/unefois faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),2) $(if $(EMBEDDED),--embedded) \
 	  --report docs/reliability.md
 
-bench: .venv/.dev .venv-bench/.bench ## measure the hub against the bare broker and other libraries (ARGS="--only http_pipeline,raw_pika")
-	@$(BIN)/unefois bench $(ARGS)
+bench: .venv/.dev .venv-bench/.bench ## measure the hub, the bare broker and other libraries, on real servers (ARGS="--only http_pipeline,raw_pika")
+	@scripts/services.sh $(BIN)/unefois bench $(ARGS)
 
 check: .venv/.dev ## format, lint, types, import directions, connectors, evolution of the schemas
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }

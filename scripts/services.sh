@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run a command with a RabbitMQ and a PostgreSQL within reach of the tests: scripts/services.sh COMMAND...
+# Run a command with a RabbitMQ and a PostgreSQL within reach: scripts/services.sh COMMAND... (tests, faults, benchmark)
 # Servers named by UNEFOIS_TEST_AMQP_URL and UNEFOIS_TEST_DATABASE_URL are used; else installed binaries, which the tests
 # start by themselves; else, as root on Debian or Ubuntu, the packages are installed; else a docker engine runs them.
 # Where none is possible one line says so, and the tests that need them are skipped (or fail, where CI=true).

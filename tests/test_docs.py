@@ -58,9 +58,13 @@ def code_of(page: str) -> Iterator[str]:
     yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL))
 
 
+def makefile() -> str:
+    return (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
 def targets() -> dict[str, str]:
     """The targets of the Makefile with what `make help` says of each."""
-    return dict(re.findall(r"^([a-z]+):.*?## (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    return dict(re.findall(r"^([a-z]+):.*?## (.+)$", makefile(), re.MULTILINE))
 
 
 def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -100,6 +104,18 @@ def test_make_alone_lists_every_target() -> None:
     done = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert re.findall(r"^make ([a-z]+) ", done.stdout, re.MULTILINE) == list(targets())
+
+
+def test_a_file_named_like_a_target_keeps_none_from_being_made() -> None:
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile(), re.MULTILINE)
+
+    assert phony.split() == list(targets())
+
+
+def test_what_needs_a_broker_and_a_database_is_given_them() -> None:
+    served = re.findall(r"^([a-z]+):.*\n\t@scripts/services\.sh ", makefile(), re.MULTILINE)
+
+    assert served == ["test", "faults", "bench"]
 
 
 # --- commands ----------------------------------------------------------------------------------------------------
