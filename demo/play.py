@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bus.tables import FINAL
+from demo.reasons import reason_of
 from demo.scenes import SCENES, Scene, Step, timelines_of
-from demo.world import World
+from demo.world import MOVING, World
 from hub.operations.logs import configure
-
-_MOVING = ("expected", "received", "started")
 
 
 def play(*, exit_after: bool, as_json: bool, bus: str = "", database: str = "", port: int = 0) -> int:
@@ -29,7 +28,7 @@ def play(*, exit_after: bool, as_json: bool, bus: str = "", database: str = "", 
     with World(bus=bus, database=database, port=port) as world:
         console.print(f"Passerelle : {world.url}\n")
         scenes = [_scene(world, console, *scene) for scene in SCENES]
-        world.until(lambda: not _moving(world))
+        world.settle()
         report = _report(world, scenes)
         _show(console, world, report)
         if as_json:
@@ -47,14 +46,12 @@ def _scene(world: World, console: Console, name: str, title: str, run: Any) -> S
     console.print(f"[bold]Scène {name}. {title}[/]")
     try:
         for step in run(world):
-            scene.steps.append(step)
-            console.print(f"  [green]✓[/] {step.text}" if step.ok else f"  [red]✗ {step.text}[/]")
+            if not step.ok and not step.reason:
+                step.reason = world.trouble(since)
+            _tell(console, scene, step)
     except Exception as error:  # a scene that breaks is a scene that failed; the others are still played
-        scene.steps.append(Step(f"arrêt de la scène ({type(error).__name__})", False))
-        console.print(f"  [red]✗ {type(error).__name__}[/]")
-        if not console.quiet:
-            console.print_exception()
-    time.sleep(0.2)  # let the last outcome of the scene reach its timeline
+        _tell(console, scene, Step("La scène s'arrête", False, reason_of(error)))
+    world.settle()  # the last outcome of the scene belongs into its timeline
     scene.timelines = timelines_of(world, since)
     for timeline in scene.timelines:
         console.print()
@@ -64,9 +61,10 @@ def _scene(world: World, console: Console, name: str, title: str, run: Any) -> S
     return scene
 
 
-def _moving(world: World) -> int:
-    with world.hub.ledger.reading() as tx:
-        return sum(states.get(state, 0) for states in tx.counts().values() for state in _MOVING)
+def _tell(console: Console, scene: Scene, step: Step) -> None:
+    scene.steps.append(step)
+    shown = Text.assemble(("✓ ", "green"), step.text) if step.ok else Text(f"✗ {step}", "red")
+    console.print("  ", shown, sep="")
 
 
 def _report(world: World, scenes: list[Scene]) -> dict[str, Any]:
@@ -74,8 +72,7 @@ def _report(world: World, scenes: list[Scene]) -> dict[str, Any]:
     with world.hub.ledger.reading() as tx:
         counts, accepted, due = tx.counts(), tx.accepted(), tx.due()
     total = {
-        state: sum(c.get(state, 0) for c in counts.values())
-        for state in (*FINAL, *_MOVING, "waiting", "held", "parked")
+        state: sum(c.get(state, 0) for c in counts.values()) for state in (*FINAL, *MOVING, "waiting", "held", "parked")
     }
     ended = total["delivered"] + total["refused"] + total["skipped"] + total["superseded"]
     return {
@@ -86,7 +83,9 @@ def _report(world: World, scenes: list[Scene]) -> dict[str, Any]:
         "refused": total["refused"],
         "parked": total["parked"],
         "lost": due - ended - total["waiting"] - total["held"] - total["parked"],
-        "scenes": [{"name": scene.name, "title": scene.title, "ok": scene.ok} for scene in scenes],
+        "scenes": [
+            {"name": scene.name, "title": scene.title, "ok": scene.ok, "failed": scene.failed} for scene in scenes
+        ],
         "connections": counts,
     }
 

@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
+from demo.reasons import reason_of_answer, reason_of_problem
 from demo.world import CITIZENS, TENANT, World
 from hub.journal import sealing, verify
 from hub.requests import repository as timelines
 from hub.requests.timeline import lines, request_view
 
 ROUNDS = 4
+_PATIENCE = 120.0  # seconds for an answer: a loaded machine is no refusal
 MOVE = {
     "nom": "GARANCE", "prenoms": "Odette Marie", "genre": "Madame", "naissance": "1984-03-09",
     "commune_naissance": "93001", "courriel": "odette.garance@courriel.example", "ancienne_voie": "3 rue du Moulin",
@@ -37,8 +39,14 @@ TERRACE = {
 
 @dataclass(slots=True)
 class Step:
+    """`reason`: of one that failed, as far as somebody gave it."""
+
     text: str
     ok: bool
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} : {self.reason}" if self.reason else self.text
 
 
 @dataclass(slots=True)
@@ -49,6 +57,10 @@ class Scene:
     title: str
     steps: list[Step] = field(default_factory=list)
     timelines: list[list[str]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[str]:
+        return [str(step) for step in self.steps if not step.ok]
 
     @property
     def ok(self) -> bool:
@@ -101,6 +113,7 @@ def moves(world: World) -> Iterator[Step]:
 
 
 def _echo(world: World) -> Iterator[Step]:
+    world.settle()
     before = dict(world.counts("koha"))
     echoes = _echoes(world)
     world.family.tell_move("F-501", "12 rue des Tilleuls", "93001", "Saint-Aubin")
@@ -149,16 +162,16 @@ def outage(world: World) -> Iterator[Step]:
     world.family.stop()
     yield Step("Le logiciel famille est arrêté", True)
     began = time.monotonic()
-    accepted = _submit_moves(world)
+    accepted, refusal = _submit_moves(world)
     total = CITIZENS * ROUNDS
-    yield Step(f"{accepted} changements pour {CITIZENS} usagers arrivent par l'API", accepted == total)
+    yield Step(f"{accepted} changements pour {CITIZENS} usagers arrivent par l'API", accepted == total, refusal)
     others = world.until(
-        lambda: all(world.counts(n).get("delivered", 0) - start[n] == total for n in ("koha", "facturation")), 60
+        lambda: all(world.counts(n).get("delivered", 0) - start[n] == total for n in ("koha", "facturation"))
     )
     yield Step("Bibliothèque et facturation n'ont pas attendu", others and len(world.family.applied) == rows)
     world.family.start()
     back = time.monotonic()
-    drained = world.until(lambda: world.counts("famille").get("delivered", 0) - start["famille"] == total, 60)
+    drained = world.until(lambda: world.counts("famille").get("delivered", 0) - start["famille"] == total)
     arrived = world.until(lambda: len(world.family.applied) - rows == total)
     yield Step(f"Le logiciel famille revient : tout arrive en {time.monotonic() - back:.1f} s", drained and arrived)
     seen: dict[str, list[int]] = {}
@@ -180,7 +193,10 @@ def once_only(world: World) -> Iterator[Step]:
         got = answer.json() if answer.status_code == 200 else {}
         values = {name: value["value"] for name, value in got.get("values", {}).items()}
         exact = values == {"quotient": 742, "month": f"{_today():%Y-%m}", "children_count": 2}
-        yield Step("La plateforme l'obtient de l'API Particulier (jumeau) : quotient, mois, nombre d'enfants", exact)
+        why = "" if got else reason_of_answer(answer.status_code, answer.content)
+        yield Step(
+            "La plateforme l'obtient de l'API Particulier (jumeau) : quotient, mois, nombre d'enfants", exact, why
+        )
         received = str(family["answers"]["/v3/dss/quotient_familial"])
         narrow = exact and "ISAURE" in received and "ISAURE" not in answer.text and "LAVOIR" not in answer.text
         yield Step("Ni les prénoms, ni l'adresse que la source a donnés ne quittent la plateforme", narrow)
@@ -225,13 +241,14 @@ def _today() -> date:
 
 def _portal(world: World, name: str) -> httpx.Client:
     asked = {"grant_type": "client_credentials"}
-    answer = httpx.post(f"{world.url}/oauth/token", data=asked, auth=(name, world.askers[name]), timeout=30)
+    answer = httpx.post(f"{world.url}/oauth/token", data=asked, auth=(name, world.askers[name]), timeout=_PATIENCE)
     token = answer.raise_for_status().json()["access_token"]
-    return httpx.Client(base_url=world.url, timeout=30, headers={"authorization": f"Bearer {token}"})
+    return httpx.Client(base_url=world.url, timeout=_PATIENCE, headers={"authorization": f"Bearer {token}"})
 
 
-def _submit_moves(world: World) -> int:
-    with httpx.Client(base_url=world.url, timeout=30) as client:
+def _submit_moves(world: World) -> tuple[int, str]:
+    """How many were accepted, and why the first of the others was not."""
+    with httpx.Client(base_url=world.url, timeout=_PATIENCE) as client:
         answer = client.post(
             "/oauth/token", data={"grant_type": "client_credentials", "scope": "events:write"},
             auth=("portail-etat", world.secret or ""),
@@ -239,12 +256,12 @@ def _submit_moves(world: World) -> int:
         answer.raise_for_status()
         headers = {"Authorization": f"Bearer {answer.json()['access_token']}",
                    "Content-Type": "application/cloudevents-batch+json"}  # fmt: skip
-        accepted = 0
+        lines: list[Any] = []
         for number in range(1, ROUNDS + 1):
             batch = [_move(citizen, number) for citizen in range(CITIZENS)]
-            verdicts = client.post("/v1/events", json=batch, headers=headers).raise_for_status().json()
-            accepted += sum(line["outcome"] == "accepted" for line in verdicts["verdicts"])
-        return accepted
+            lines += client.post("/v1/events", json=batch, headers=headers).raise_for_status().json()["verdicts"]
+        refusals = [reason_of_problem(line["problem"]) for line in lines if "problem" in line]
+        return sum(line["outcome"] == "accepted" for line in lines), "".join(refusals[:1])
 
 
 def _move(citizen: int, number: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from connectors.iparapheur.twin import ParapheurTwin
 from connectors.koha.twin import KohaTwin
 from connectors.mail.twin import MailTwin
 from connectors.publik.twin import PublikTwin
+from demo.reasons import AnsweredNo, one_line, reason_of_answer
 from gateway.serving.app import create_app
 from gateway.serving.server import serve_in_thread
 from hub.clients import repository as clients
@@ -31,6 +32,9 @@ from schemas.secret import Secret
 TENANT = "saint-aubin"
 PUSH_ORIGIN, PUSH_KEY = "demarches.saint-aubin.example", "clef-push-du-jumeau"
 CITIZENS = 50
+MOVING = ("expected", "received", "started")
+TROUBLES = {"refused": "refusé", "parked": "mis de côté", "waiting": "en attente", "held": "retenu"}
+_GLANCE, _STILL, _LONGEST = 0.05, 60.0, 900.0  # seconds
 ASKERS = {"portail-famille": "Portail famille", "portail-curieux": "Portail sans habilitation"}
 QUOTIENT_GRANT = """
 [grants.tarif-cantine]
@@ -116,14 +120,37 @@ class World:
     def url(self) -> str:
         return str(self.server.url)
 
-    def until(self, condition: Callable[[], object], seconds: float = 30.0) -> bool:
-        """Wait for a condition; False when it did not come true in time."""
-        deadline = time.monotonic() + seconds
+    def until(self, condition: Callable[[], object]) -> bool:
+        """Wait for a condition; False when it has not come true and nothing more happens. A slow machine is waited for:
+        patience ends only after _STILL seconds in which no delivery moved, or after _LONGEST."""
+        began = looked = time.monotonic()
+        before = self._standing()
         while not condition():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
+            now = time.monotonic()
+            if now - looked > _STILL:
+                looked, standing = now, self._standing()
+                if standing == before or now - began > _LONGEST:
+                    return False
+                before = standing
+            time.sleep(_GLANCE)
         return True
+
+    def settle(self) -> bool:
+        """Wait until every delivery under way has its outcome in the ledger; those that wait or are parked are not."""
+        return self.until(lambda: not self.moving())
+
+    def moving(self) -> int:
+        with self.hub.ledger.reading() as tx:
+            return sum(states.get(state, 0) for states in tx.counts().values() for state in MOVING)
+
+    def trouble(self, since: float) -> str:
+        """The first delivery that has gone wrong since then, with its reason; "" when none has."""
+        with self.hub.ledger.reading() as tx:
+            rows = [row for state in TROUBLES for row in tx.troubles(state=state) if row["at"] >= since]
+        for row in rows[:1]:
+            label = self.hub.acceptance.directory.label(row["connection"])
+            return one_line(f"{label} : {TROUBLES[row['state']]}, {row['cause'] or row['answer'] or row['type']}")
+        return ""
 
     def hurry(self, connection: str) -> None:
         """Poll now instead of in a while."""
@@ -140,10 +167,14 @@ class World:
         filed = self.publik.submit(form, fields, user={"NameID": [secrets.token_hex(16)]})
         answer = self.publik.push(filed, f"{self.url}/in/{TENANT}/publik/{form}", orig=PUSH_ORIGIN, key=PUSH_KEY)
         if answer.status != 200:
-            raise RuntimeError(f"the gateway answered {answer.status} to the portal")
+            raise AnsweredNo(reason_of_answer(answer.status, answer.body))
         return filed
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    def _standing(self) -> tuple[int, Mapping[str, Mapping[str, int]]]:
+        with self.hub.ledger.reading() as tx:
+            return tx.accepted(), tx.counts()
 
     def _start_hub(self) -> Hub:
         path = self.folder / "hub.toml"

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*UNEFOIS, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run([*UNEFOIS, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
 
 
 def check(report: dict[str, Any]) -> None:
