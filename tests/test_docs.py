@@ -35,6 +35,7 @@ from hub.operations.metrics import Metrics
 from hub.settings.model import Retention
 from hub.wiring import open_hub
 from tests.support.recording import TENANT, move
+from tests.test_architecture import HUB_LEVELS
 
 ROOT = Path(__file__).parents[1]
 
@@ -340,6 +341,39 @@ def test_the_anchors_of_a_page_lead_somewhere(name: str) -> None:
             faults.append(f"{link}#{anchor}")
 
     assert faults == []
+
+
+ROOMS_AND_TOOLS = "schemas|bus|connectors|hub|gateway|commands|demo|faults|tests|benchmarks|docs|scripts|deploy"
+
+
+def files_named_in(text: str) -> list[str]:
+    """Our files and folders in its code; those of the connector that docs/connectors.md writes are an example."""
+    found = [
+        one for line in code_of(text) for one in re.findall(rf"(?<![\w/.-])(?:{ROOMS_AND_TOOLS})/[\w./<>*-]*", line)
+    ]
+    made = ("chantiers", "<", "*", "deploy/secrets")
+    return [one.rstrip(".") for one in found if not any(word in one for word in made)]
+
+
+@pytest.mark.parametrize("name", pages())
+def test_the_files_that_a_page_names_are_there(name: str) -> None:
+    assert [one for one in files_named_in(pages()[name]) if not (ROOT / one).exists()] == []
+
+
+def test_the_table_of_where_is_what_answers_each_question_with_a_place() -> None:
+    section = pages()["CONTRIBUTING.md"].partition("## Where is what\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| ")][2:]
+
+    assert len(rows) > 15
+    assert [row[0] for row in rows if not files_named_in(row[1])] == []
+
+
+def test_the_rooms_of_the_hub_are_on_the_page_with_their_levels() -> None:
+    found = re.findall(r"^\| (\d+) \| `hub/([\w.]+)/?` \|", pages()["docs/architecture.md"], re.MULTILINE)
+
+    assert [(int(level), room) for level, room in found] == [
+        (level, room) for level, rooms in enumerate(HUB_LEVELS, 1) for room in rooms
+    ]
 
 
 def test_every_problem_code_is_on_a_page() -> None:
