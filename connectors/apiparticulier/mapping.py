@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from schemas.errors import TryLater
-from schemas.event import now_text
+from schemas.times import to_rfc3339
 
 Data = Mapping[str, Any]
 Values = dict[str, dict[str, Any]]
@@ -43,7 +43,7 @@ class Said:
     def value(
         self, value: Any, *, on: str | None = None, quality: str = "authoritative", until: str | None = None
     ) -> dict[str, Any]:
-        told = {"value": value, "source": self.source, "date": on or now_text(self.at), "quality": quality}
+        told = {"value": value, "source": self.source, "date": on or to_rfc3339(self.at), "quality": quality}
         return told | ({"valid_until": until} if until else {})
 
 

@@ -108,7 +108,8 @@ def kind(text: str) -> str | None:
 
 
 def instant(text: str | None) -> str:
-    """RFC 3339. A time without zone is read as UTC. Raises InvalidMessage when there is none."""
+    """RFC 3339 with the offset that HubEE gave: the same case read again must say the same text. A time without zone
+    is read as UTC. Raises InvalidMessage when there is none."""
     try:
         at = datetime.fromisoformat(text or "")
     except ValueError:

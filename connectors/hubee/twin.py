@@ -14,6 +14,7 @@ from connectors.hubee.workflow import OURS, Workflow
 from connectors.sdk.secret import Secret
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
 from connectors.sdk.xml import Element, add, new_root, write_xml
+from schemas.times import to_rfc3339
 
 SIRET, BRANCH = "21930001100018", "93001"
 _API = "/teledossiers/v1"
@@ -326,7 +327,7 @@ class HubEETwin(HttpTwin):
 
     def _tick(self) -> str:
         self._clock += timedelta(seconds=1)
-        return self._clock.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return to_rfc3339(self._clock)
 
 
 def civil_record_form(

@@ -15,6 +15,7 @@ from connectors.sdk.secret import Secret
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
 from connectors.sdk.xml import Element, add, local_name, new_root, parse_xml, text_at, texts_at, validate_xsd, write_xml
 from schemas.errors import InvalidMessage
+from schemas.times import to_rfc3339
 
 PATH = "/ws-iparapheur-no-mtom"
 NS = "http://www.adullact.org/spring-ws/iparapheur/1.0"
@@ -266,8 +267,7 @@ class ParapheurTwin(HttpTwin):
 
     def _note(self, dossier: TwinDossier, actor: str, status: str, annotation: str) -> None:
         self._last = max(self._now(), self._last + timedelta(milliseconds=1))
-        stamp = self._last.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        dossier.log.append((stamp, actor, status, annotation))
+        dossier.log.append((to_rfc3339(self._last), actor, status, annotation))
 
 
 def _log_line(response: Element, at: str, name: str, status: str, annotation: str) -> None:

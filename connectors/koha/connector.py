@@ -17,6 +17,7 @@ from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import HubError, Refused, TryLater
 from schemas.event import Event
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
+from schemas.times import to_rfc3339
 
 _TRIES = 3
 _SETTLED = timedelta(seconds=2)  # `updated_on` counts whole seconds: a second still running may change again
@@ -120,7 +121,7 @@ class Koha(Connector):
         address, card = mapping.address_of(patron), patron.get("cardnumber")
         if address is None or not card:
             return ()
-        stamp = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        stamp = to_rfc3339(at, "seconds")
         data = {
             "citizen": {"references": [{"system": self.context.system, "id": str(card)}]},
             "new_address": {
@@ -142,7 +143,7 @@ class Koha(Connector):
             raise NotMatched("carte inconnue de la bibliothèque", native="404")
         if len(found) > 1:
             raise AmbiguousIdentity("plusieurs fiches portent ce numéro de carte : à corriger par la bibliothèque")
-        stamp = self.context.now().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        stamp = to_rfc3339(self.context.now(), "seconds")
         said = {"source": self.context.connection, "date": stamp, "quality": "authoritative"}
         card = mapping.card_of(found[0])
         asked = {name: {"value": value, **said} for name, value in card.items() if name in question.fields}

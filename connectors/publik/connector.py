@@ -24,6 +24,7 @@ from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event, decode_json
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
+from schemas.times import to_rfc3339
 
 _PAGE = 50
 _OVERLAP = timedelta(minutes=10)  # a form may appear in the list a little after its own date
@@ -222,7 +223,7 @@ class Publik(Connector):
     def _touched(self, formdata: Mapping[str, Any]) -> str:
         written = formdata.get("last_update_time") or formdata.get("receipt_time")
         try:
-            return mapping.text_of(mapping.instant(written, self._zone, "/last_update_time"))
+            return to_rfc3339(mapping.instant(written, self._zone, "/last_update_time"), "seconds")
         except InvalidMessage:
             raise TryLater("Publik : une demande sans date lisible") from None
 

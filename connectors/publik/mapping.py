@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from schemas.errors import InvalidMessage, Refused
+from schemas.times import to_rfc3339
 
 MAX_FILE = 10 * 1024 * 1024
 _CHANNELS = {"web": "online", "counter": "desk", "mail": "mail", "phone": "phone", "email": "online"}
@@ -102,7 +103,7 @@ def read_form(
     if not isinstance(answers, Mapping):
         raise InvalidMessage("la demande n'a pas de champs", pointer="/fields", code="not_a_formdata")
     reference = reference_of(slug, formdata.get("id"))
-    received_at = text_of(instant(formdata.get("receipt_time"), zone, "/receipt_time"))
+    received_at = to_rfc3339(instant(formdata.get("receipt_time"), zone, "/receipt_time"), "seconds")
     tree = _assemble(setting["fields"], answers, "/fields")
     account = _account(formdata, system)
     link = {"references": [{"system": system, "id": reference}]}
@@ -330,7 +331,3 @@ def _decoded(content: object, pointer: str) -> bytes:
 
 def _sourced(source: str, at: str) -> dict[str, str]:
     return {"source": source, "date": at, "quality": "declared"}
-
-
-def text_of(at: datetime) -> str:
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -10,9 +10,10 @@ from typing import Any
 from connectors.sdk.statuses import Statuses
 from schemas.delivery import Delivery, Documents, Done, Inbound, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage
-from schemas.event import Event, now_text
+from schemas.event import Event
 from schemas.exchange import Evidence, Question
 from schemas.manifest import Manifest
+from schemas.times import to_rfc3339
 
 
 def _utc_now() -> datetime:
@@ -111,5 +112,5 @@ class Connector:
         same thing twice gives the same id."""
         return Event(
             type=event_type, source=f"/{self.context.tenant}/{self.context.connection}", data=data, id=id,
-            subject=subject, time=time or now_text(self.context.now()), extensions=dict(extensions or {}),
+            subject=subject, time=time or to_rfc3339(self.context.now()), extensions=dict(extensions or {}),
         )  # fmt: skip

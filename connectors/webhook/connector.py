@@ -13,7 +13,7 @@ from connectors.sdk.http import HttpAnswer, HttpClient, retry_after
 from connectors.webhook.signature import Key, sign
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, ConfigError, HubError, TryLater
-from schemas.event import now_text
+from schemas.times import to_rfc3339
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _ANY = range(100, 600)
@@ -64,7 +64,7 @@ class Webhook(Connector):
         told = self._identifiers(delivery)
         if not self.settings.get("thin", True):
             told = {**event.data, **told}
-        body = {"type": event.type, "timestamp": event.time or now_text(self.context.now()), "data": told}
+        body = {"type": event.type, "timestamp": event.time or to_rfc3339(self.context.now()), "data": told}
         return Message(json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode())
 
     def _identifiers(self, delivery: Delivery) -> dict[str, Any]:
