@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import orjson
 
@@ -27,7 +27,6 @@ _NAMED = frozenset((*_CORE, "data"))
 _RFC3339 = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _URI_REFERENCE = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
-_PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')  # HTTP binding, 3.1.3.2
 _MAX_TEXT = 512
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -126,40 +125,6 @@ class Event:
         attributes = {name[3:]: _from_http(name[3:], v) for name, v in headers.items() if name.startswith("ce-")}
         return _binary(attributes, headers.get("content-type"), body)
 
-    def to_http(self) -> tuple[dict[str, str], bytes]:
-        """The binary HTTP form: headers and body."""
-        headers = {f"ce-{name}": quote(_canonical(value), safe=_PLAIN) for name, value in self._attributes().items()}
-        return headers | {"content-type": "application/json"}, self._body()
-
-    @staticmethod
-    def from_amqp(content_type: str | None, headers: Mapping[str, Any] | None, body: bytes) -> Event:
-        """Read an AMQP message: structured when its content type says so, else binary with `cloudEvents_<attribute>`
-        or `cloudEvents:<attribute>` headers (never both). In the structured form headers are for routing only: the
-        body alone is read."""
-        if (content_type or "").lower().startswith("application/cloudevents"):
-            if not _is_structured(content_type or ""):
-                raise InvalidMessage("one event in JSON is expected", code="not_an_event")
-            return Event.from_dict(decode_json(body))
-        names = [name for name in headers or () if name.startswith(("cloudEvents_", "cloudEvents:"))]
-        if len({name[11] for name in names}) > 1:
-            raise InvalidMessage("headers mix cloudEvents_ and cloudEvents:", code="not_an_event")
-        return _binary({name[12:]: _from_header((headers or {})[name]) for name in names}, content_type, body)
-
-    def to_amqp(self, *, binary: bool = False) -> tuple[str, dict[str, Any], bytes]:
-        """An AMQP message: content type, headers, body. The structured form repeats `id`, `source` and `type` as
-        headers, for routing only."""
-        attributes = self._attributes()
-        if binary:
-            return "application/json", {f"cloudEvents_{name}": v for name, v in attributes.items()}, self._body()
-        routing = {f"cloudEvents_{name}": attributes[name] for name in ("specversion", "id", "source", "type")}
-        return f"{STRUCTURED}; charset=utf-8", routing, self.encode()
-
-    def _attributes(self) -> dict[str, Any]:
-        return {name: value for name, value in self.to_dict().items() if name not in ("data", "datacontenttype")}
-
-    def _body(self) -> bytes:
-        return orjson.dumps(self.data, default=dict)
-
 
 Submitted = Event | InvalidMessage
 """An item of a batch: what could not even be read keeps its place in it."""
@@ -241,27 +206,12 @@ def _binary(attributes: dict[str, Any], content_type: str | None, body: bytes) -
     return Event.from_dict(attributes | {"datacontenttype": content_type, "data": decode_json(body)})
 
 
-def _canonical(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _from_http(name: str, value: str) -> str:
     quoted = len(value) > 1 and value[0] == value[-1] == '"'
     try:
         return unquote(value[1:-1] if quoted else value, errors="strict")
     except UnicodeDecodeError:
         raise InvalidMessage("the header is not UTF-8", pointer=f"/{name}", code="not_an_event") from None
-
-
-def _from_header(value: Any) -> Any:
-    """A header in its native type: timestamps arrive as such, and text that is not UTF-8 as bytes."""
-    if isinstance(value, datetime):
-        return to_rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
-    return value
-
-
-def _is_structured(content_type: str) -> bool:
-    return content_type.split(";")[0].strip().lower() == STRUCTURED
 
 
 def _is_json(content_type: str) -> bool:

@@ -13,7 +13,7 @@ import orjson
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence
-from schemas.validators import Schema, SchemaSet, opened, rewritten
+from schemas.validators import Schema, SchemaSet, rewritten
 
 Order = Literal["request", "citizen", "subject"]
 
@@ -84,10 +84,6 @@ class Registry:
         """The schema of `data` as it is written in its file. KeyError when unknown."""
         return self._events[event_type][version]
 
-    def reader_schema(self, event_type: str, version: int = 1) -> dict[str, Any]:
-        """The self-contained schema for a reader: unknown properties are to be ignored. KeyError when unknown."""
-        return cast(dict[str, Any], opened(self.bundled(f"events/{event_type}.v{version}.json")))
-
     def names(self) -> tuple[str, ...]:
         """The names that `bundled` takes: the paths under `/schemas/`."""
         return tuple(sorted(self._files))
@@ -135,12 +131,6 @@ class Registry:
     def evidence_fields(self, evidence_type: str, version: int = 1) -> tuple[str, ...]:
         """The fields of an evidence type, in the order of its file. InvalidMessage when unknown."""
         return tuple(self.evidence(evidence_type, version)["properties"])
-
-    def is_sensitive(self, evidence_type: str) -> bool:
-        """Whether evidence of this type, of any version, is near to health: closed by default. InvalidMessage when
-        unknown."""
-        self.evidence(evidence_type, max(self.evidence_versions(evidence_type), default=1))
-        return any(schema["x-unefois"]["sensitive"] for schema in self._evidence[evidence_type].values())
 
     def validate_evidence(self, evidence: Evidence) -> None:
         """Check what a source said against the closed schema of its type and version.

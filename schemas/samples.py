@@ -27,7 +27,6 @@ _FORMATTED = {
     "siret": ["99999000500012"],
 }
 _TEXTS = ["x", "", "0", "abc", "ABC", "a b", "été", "x@y.example", "2024-02-29", "38999", "Zz-9_.", "-", "a\nb"]
-_ANYTHING: list[Any] = [None, True, 0, 1.5, "x", [], {}]
 _MOST = 60
 _DEEPEST = 12
 

@@ -110,19 +110,6 @@ def check_schema(schema: Schema) -> str | None:
     return None
 
 
-def subschemas(schema: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The schemas directly inside a schema, each with its path (`("properties", "email")`)."""
-    if not isinstance(schema, Mapping):
-        return
-    for keyword, value in schema.items():
-        if keyword in ONE:
-            yield (keyword,), value
-        elif keyword in LIST:
-            yield from (((keyword, str(index)), item) for index, item in enumerate(value))
-        elif keyword in NAMED:
-            yield from (((keyword, name), item) for name, item in value.items())
-
-
 def rewritten(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
     """A copy of a schema with `change` applied to every schema in it, innermost first; data keywords are kept as is."""
     if not isinstance(schema, Mapping):

@@ -68,8 +68,3 @@ def _table() -> dict[str, dict[str, tuple[str, ...]]]:
             steps = table.setdefault(row["process"], {})
             steps[row["status"]] = (*steps.get(row["status"], ()), row["next"])
     return table
-
-
-def processes() -> tuple[str, ...]:
-    """The processes that have a workflow of their own."""
-    return tuple(process for process in _table() if process != "*")

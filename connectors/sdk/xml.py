@@ -87,14 +87,6 @@ def text_at(element: Element, path: str, namespaces: Mapping[str, str] | None = 
     return None if found is None else _text(found) or None
 
 
-def required_text(element: Element, path: str, namespaces: Mapping[str, str] | None = None) -> str:
-    """As `text_at`. Raises InvalidMessage (`missing_element`) when there is nothing."""
-    text = text_at(element, path, namespaces)
-    if text is None:
-        raise InvalidMessage(f"{path} is missing in {local_name(element)}", code="missing_element")
-    return text
-
-
 def texts_at(element: Element, path: str, namespaces: Mapping[str, str] | None = None) -> list[str]:
     """The trimmed texts of all elements at `path`, empty ones included."""
     return [_text(found) for found in element.findall(path, dict(namespaces or {}))]

@@ -62,10 +62,6 @@ class Key:
             return False
         return True
 
-    def public_text(self) -> str:
-        """The `whpk_` of a pair, for the receiver."""
-        return _PUBLIC + _text(self._public().public_bytes_raw())
-
     def _public(self) -> Ed25519PublicKey:
         if self.kind == _PRIVATE:
             return Ed25519PrivateKey.from_private_bytes(self.value).public_key()

@@ -13,8 +13,9 @@ from sqlalchemy import func, select
 
 from bus.tables import events
 from gateway.routes.events import BATCH_BYTES
-from schemas.event import BATCH, STRUCTURED, Event
+from schemas.event import BATCH, STRUCTURED
 from tests.gateway.conftest import OTHER, TENANT, House, Open, event, post, problem, record
+from tests.support.binary import binary_http
 
 
 def test_one_event_is_committed_before_the_answer(house: House) -> None:
@@ -46,7 +47,7 @@ def test_a_replayed_id_with_another_body_is_refused(house: House) -> None:
 
 
 def test_the_binary_form_is_read_from_its_headers(house: House) -> None:
-    headers, body = Event.from_dict(event("é 1")).to_http()
+    headers, body = binary_http(event("é 1"))
     answer = house.client().post("/v1/events", content=body, headers=headers)
 
     assert answer.status_code == 202

@@ -11,9 +11,10 @@ from fastapi import FastAPI
 
 from gateway.fast_path import PATHS, FastPathApp, fast_routes
 from gateway.serving.app import create_app
-from schemas.event import STRUCTURED, Event
+from schemas.event import STRUCTURED
 from tests.gateway.conftest import House, Open, event, post
 from tests.gateway.test_exchanges import Place, place
+from tests.support.binary import binary_http
 
 __all__ = ["place"]
 
@@ -29,7 +30,7 @@ def answers_and_log(house: House, fast: bool) -> list[Any]:
     if not fast:
         app_of(house).fast = {}
     http, media = house.client(), {"content-type": STRUCTURED}
-    binary, data = Event.from_dict(event(2)).to_http()
+    binary, data = binary_http(event(2))
     with structlog.testing.capture_logs() as lines:
         answers = [
             post(http, event(1)), post(http, event(1)), post(http, event(1) | {"subject": "autre"}),

@@ -1,9 +1,8 @@
-"""The event and its wire forms: structured, batch, binary HTTP, AMQP."""
+"""The event and its wire forms: structured, batch, binary HTTP."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import InvalidMessage
 from schemas.event import MAX_BATCH, MAX_EVENT_BYTES, Event, decode_json
+from tests.support.binary import binary_http
 
 BODY: dict[str, Any] = {
     "specversion": "1.0",
@@ -118,7 +118,7 @@ def test_a_batch_that_is_none_is_refused_whole(body: Any, code: str) -> None:
 
 
 def test_the_binary_http_form_is_read_back() -> None:
-    headers, body = Event.from_dict(changed(subject='la "place" à 50 %')).to_http()
+    headers, body = binary_http(changed(subject='la "place" à 50 %'))
 
     assert headers["ce-subject"] == "la%20%22place%22%20%C3%A0%2050%20%25"
     assert headers["ce-deprecated"] == "true"
@@ -131,7 +131,7 @@ def test_the_binary_http_form_is_read_back() -> None:
 
 
 def test_a_quoted_http_header_is_read_without_its_quotes() -> None:
-    headers, body = Event.from_dict(BODY).to_http()
+    headers, body = binary_http(BODY)
 
     assert Event.from_http(headers | {"ce-subject": '"a b"'}, body).subject == "a b"
 
@@ -150,59 +150,12 @@ def test_a_quoted_http_header_is_read_without_its_quotes() -> None:
     ],
 )
 def test_a_malformed_binary_http_form_is_refused(headers: dict[str, str], body: bytes, pointer: str) -> None:
-    good, _ = Event.from_dict(BODY).to_http()
+    good, _ = binary_http(BODY)
 
     with pytest.raises(InvalidMessage) as refusal:
         Event.from_http(good | headers, body)
 
     assert refusal.value.pointer == pointer
-
-
-def test_the_structured_amqp_form_repeats_attributes_for_routing_only() -> None:
-    content_type, headers, body = Event.from_dict(BODY).to_amqp()
-
-    assert content_type == "application/cloudevents+json; charset=utf-8"
-    assert headers["cloudEvents_id"] == "e-1"
-    assert "cloudEvents_subject" not in headers
-    assert Event.from_amqp(content_type, headers | {"cloudEvents_id": "other"}, body) == Event.from_dict(BODY)
-
-
-@pytest.mark.parametrize("separator", ["_", ":"])
-def test_the_binary_amqp_form_is_read_with_either_separator(separator: str) -> None:
-    content_type, headers, body = Event.from_dict(BODY).to_amqp(binary=True)
-    renamed = {name.replace("_", separator, 1): value for name, value in headers.items()}
-
-    assert headers["cloudEvents_deprecated"] is True
-    assert Event.from_amqp(content_type, renamed | {"x-delivery-count": 2}, body) == Event.from_dict(BODY)
-
-
-def test_the_binary_amqp_form_takes_native_timestamps() -> None:
-    content_type, headers, body = Event.from_dict(BODY).to_amqp(binary=True)
-    headers["cloudEvents_time"] = datetime(2026, 3, 2, 9, 14, 5, tzinfo=UTC)
-
-    assert Event.from_amqp(content_type, headers, body).time == "2026-03-02T09:14:05.000Z"
-
-
-@pytest.mark.parametrize(
-    ("content_type", "extra"),
-    [
-        ("application/cloudevents-batch+json", {}),
-        ("APPLICATION/CloudEvents+avro", {}),
-        ("text/plain", {}),
-        ("application/json", {"cloudEvents:subject": "x"}),
-        ("application/json", {"cloudEvents_id": b"\xff"}),
-    ],
-)
-def test_a_malformed_amqp_message_is_refused(content_type: str, extra: dict[str, Any]) -> None:
-    _, headers, body = Event.from_dict(BODY).to_amqp(binary=True)
-
-    with pytest.raises(InvalidMessage):
-        Event.from_amqp(content_type, headers | extra, body)
-
-
-def test_an_amqp_message_without_headers_is_refused() -> None:
-    with pytest.raises(InvalidMessage):
-        Event.from_amqp(None, None, b"{}")
 
 
 texts = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=60)
@@ -212,9 +165,8 @@ texts = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_
 def test_any_attribute_survives_every_wire_form(subject: str, id: str, extension: str) -> None:
     event = Event.from_dict(changed(subject=subject, id=id, tracestate=extension, deprecated=..., sequence=...))
 
-    assert Event.from_http(*event.to_http()) == event
-    assert Event.from_amqp(*event.to_amqp()) == event
-    assert Event.from_amqp(*event.to_amqp(binary=True)) == event
+    assert Event.from_dict(decode_json(event.encode())) == event
+    assert Event.from_http(*binary_http(event.to_dict())) == event
 
 
 def test_an_event_cannot_be_changed_and_encodes_read_only_data() -> None:

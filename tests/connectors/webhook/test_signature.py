@@ -6,6 +6,7 @@ import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from connectors.sdk import Secret
 from connectors.webhook.signature import Key, sign, verify
@@ -16,6 +17,8 @@ EXAMPLE = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 OLD = Secret("whsec_" + base64.b64encode(b"o" * 32).decode())
 NEW = Secret("whsec_" + base64.b64encode(b"n" * 32).decode())
 PAIR = Secret("whsk_" + base64.b64encode(b"p" * 32).decode())
+HALF = Ed25519PrivateKey.from_private_bytes(b"p" * 32).public_key().public_bytes_raw()
+PUBLIC = Secret("whpk_" + base64.b64encode(HALF).decode())
 BODY = b'{"test": 2432232314}'
 
 
@@ -32,11 +35,10 @@ def test_the_published_example_is_signed_alike() -> None:
 
 
 def test_a_pair_signs_with_one_half_and_verifies_with_the_other() -> None:
-    public = Secret(Key.read(PAIR).public_text())
     headers = signed(PAIR)
 
     assert headers["webhook-signature"].startswith("v1a,")
-    assert verify(headers, BODY, [public], NOON) == "remise-1"
+    assert verify(headers, BODY, [PUBLIC], NOON) == "remise-1"
     assert verify(headers, BODY, [PAIR], NOON) == "remise-1"
 
 
@@ -93,11 +95,10 @@ def test_malformed_headers_are_refused(change: dict[str, str]) -> None:
 
 def test_a_signature_of_one_kind_is_not_taken_for_the_other() -> None:
     # the HMAC under the public key's text must not pass for a signature of the pair
-    public = Key.read(Secret(Key.read(PAIR).public_text()))
-    forged = Key("whsec_", public.value)
+    forged = Key("whsec_", Key.read(PUBLIC).value)
     headers = sign([forged], id="remise-1", at=NOON, body=BODY)
     with pytest.raises(AccessDenied):
-        verify(headers, BODY, [Secret(public.public_text())], NOON)
+        verify(headers, BODY, [PUBLIC], NOON)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +120,9 @@ def test_a_key_does_not_print() -> None:
 
 def test_a_private_key_may_be_written_with_its_public_half() -> None:
     both = Secret("whsk_" + base64.b64encode(b"p" * 64).decode())
-    assert Key.read(both).public_text() == Key.read(PAIR).public_text()
+    assert Key.read(both) == Key.read(PAIR)
 
 
 def test_a_public_key_does_not_sign() -> None:
     with pytest.raises(ConfigError):
-        Key.read(Secret(Key.read(PAIR).public_text())).sign(BODY)
+        Key.read(PUBLIC).sign(BODY)

@@ -14,13 +14,12 @@ from connectors.conformance import Case
 from connectors.sdk import Secret
 from connectors.sdk.http import HttpClient
 from connectors.webhook.connector import Webhook, message_id
-from connectors.webhook.signature import Key
 from connectors.webhook.twin import WebhookTwin
 from schemas.delivery import Delivery
 from schemas.errors import AccessDenied, ConfigError, TryLater
 from schemas.event import Event
 from schemas.shape import shape_faults
-from tests.connectors.webhook.test_signature import NEW, OLD, PAIR
+from tests.connectors.webhook.test_signature import NEW, OLD, PAIR, PUBLIC
 from tests.support.context import NOON, context_for
 
 TYPES = ["request.status-changed", "request.received", "document.received"]
@@ -139,7 +138,7 @@ def test_no_identity_is_granted_to_a_subscriber() -> None:
 
 
 def test_every_key_signs_while_keys_rotate() -> None:
-    for secret in (OLD, NEW, Secret(Key.read(PAIR).public_text())):
+    for secret in (OLD, NEW, PUBLIC):
         with subscriber(secret) as twin:
             webhook(twin, signing_keys=[OLD, NEW, PAIR]).handle(told())
             assert twin.attempts == ["remise-1"]
