@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from connectors.sdk import Secret
+from connectors.sdk.error_table import error_row
 from connectors.sdk.http import HttpAnswer, HttpClient, retry_after, segment
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
-from schemas.exchange import AuthorisationExpired, NotMatched
+from schemas.exchange import AuthorisationExpired
 
 ONE_YEAR, LATEST = "RessourceIR", "RessourceIRDerniere2"
+ERRORS = Path(__file__).with_name("errors.csv")
 SCOPES = f"{ONE_YEAR} {LATEST}"
 _MAX_BYTES = 512 * 1024
 _READ = (200, 204, 400, 403, 404, 410, 429)
@@ -27,6 +26,7 @@ _KINDS = {
     LATEST: "application/prs.dgfip.part.derniere.situations.ir.assiettes.v1+json",
 }
 _CODE = re.compile(r"[0-9]{3,6}")
+_PAUSE = 60.0  # seconds to wait after an error whose answer names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +122,12 @@ def error_of(answer: HttpAnswer) -> HubError:
     """What the hub says of an answer that is no situation. The body of errors is not described: only a `codeapp` is
     looked for in it, and "nobody" without one is the word of whoever stands between."""
     code = _codeapp(answer)
-    for status, pattern, becomes, meaning in meanings():
-        if status == str(answer.status) and fnmatchcase(code, pattern):
-            return _made(becomes, f"{meaning} ({code or answer.status})", code or status, answer)
-    return TryLater(f"DGFiP : réponse {answer.status} inattendue", after=retry_after(answer.headers))
-
-
-def _made(becomes: str, said: str, native: str, answer: HttpAnswer) -> HubError:
-    match becomes:
-        case "not-matched":
-            return NotMatched(said, native=native)
-        case "refused":
-            return Refused(said, native=native)
-        case "expired":
-            return AuthorisationExpired(said)
-        case "denied":
-            return AccessDenied(said)
-    return TryLater(said, after=retry_after(answer.headers) or 60.0)
+    wish = retry_after(answer.headers)
+    row = error_row(ERRORS, status=str(answer.status), codeapp=code)
+    if row is None:
+        return TryLater(f"DGFiP : réponse {answer.status} inattendue", after=wish)
+    said = f"{row.meaning} ({code or answer.status})"
+    return row.error(said, native=code or str(answer.status), after=wish or _PAUSE)
 
 
 def _codeapp(answer: HttpAnswer) -> str:
@@ -150,11 +139,3 @@ def _codeapp(answer: HttpAnswer) -> str:
     inside = body.get("erreur")
     code = str((inside if isinstance(inside, dict) else body).get("codeapp", ""))
     return code if _CODE.fullmatch(code) else ""
-
-
-@cache
-def meanings() -> tuple[tuple[str, str, str, str], ...]:
-    with (Path(__file__).parent / "errors.csv").open(encoding="utf-8", newline="") as lines:
-        return tuple(
-            (line["status"], line["codeapp"], line["becomes"], line["meaning"]) for line in csv.DictReader(lines)
-        )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from connectors.apiparticulier.limits import Limiter
 from connectors.apiparticulier.operations import Operation
 from connectors.sdk import Secret
+from connectors.sdk.error_table import error_row
 from connectors.sdk.http import HttpAnswer, HttpClient, retry_after
-from schemas.errors import AccessDenied, HubError, Refused, TryLater
-from schemas.exchange import AmbiguousIdentity, AuthorisationExpired, NotMatched
+from schemas.errors import HubError, Refused, TryLater
+from schemas.exchange import AuthorisationExpired
 
+ERRORS = Path(__file__).with_name("errors.csv")
 _MAX_BYTES = 512 * 1024
 _READ = (200, 400, 401, 403, 404, 409, 422, 429, 502, 503, 504)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.5
 _LONGEST_ADVICE = 3600.0
+_PAUSE = 60.0  # seconds to wait after a 429 that names none
 _CODE = re.compile(r"[0-9]{5}")
 _PARAMETER = re.compile(r"[A-Za-z]{1,40}(\[\])?")
 
@@ -38,22 +38,6 @@ class Fault:
     title: str = ""
     parameter: str = ""
     retry_in: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """A line of `errors.csv`: what becomes of the errors that it fits."""
-
-    status: str
-    code: str
-    title: str
-    mode: str
-    becomes: str
-    meaning: str
-
-    def fits(self, fault: Fault, mode: str) -> bool:
-        pairs = ((str(fault.status), self.status), (fault.code, self.code), (fault.title, self.title))
-        return self.mode in ("*", mode) and all(fnmatchcase(text, pattern) for text, pattern in pairs)
 
 
 class ApiParticulier:
@@ -155,29 +139,16 @@ def _inside(error: Mapping[str, Any], part: str, name: str) -> Any:
 def error_of(fault: Fault, mode: str, *, after: float | None = None) -> HubError:
     """What the hub says of an error of API Particulier. An answer that is not in its envelope is no word of a source:
     whoever stands between us said it."""
-    found = next((line for line in meanings() if line.fits(fault, mode)), None)
-    if found is None or (not fault.code and found.becomes in ("no-record", "not-matched", "ambiguous", "refused")):
+    facts = {"status": str(fault.status), "code": fault.code, "title": fault.title, "mode": mode}
+    row = error_row(ERRORS, **facts)
+    if row is None or (not fault.code and row.becomes in ("no-record", "not-matched", "ambiguous", "refused")):
         return TryLater(f"API Particulier : réponse {fault.status} inattendue", after=after)
-    said = f"{found.meaning} ({fault.code or fault.status})"
-    match found.becomes:
-        case "no-record" | "not-matched":
-            return NotMatched(said, native=fault.code)
-        case "ambiguous":
-            return AmbiguousIdentity(said)
-        case "expired":
-            return AuthorisationExpired(said)
-        case "denied":
-            return AccessDenied(said)
-        case "in-flight":
-            return _InFlight(said)
-        case "token":
-            return Refused(said, native="france_connect_token")
-        case "refused":
-            return Refused(f"{said} : {fault.parameter}" if fault.parameter else said, native=fault.code)
-    return TryLater(said, after=after if after is not None else 60.0 if fault.status == 429 else None)
-
-
-@cache
-def meanings() -> tuple[Meaning, ...]:
-    with (Path(__file__).parent / "errors.csv").open(encoding="utf-8", newline="") as lines:
-        return tuple(Meaning(**line) for line in csv.DictReader(lines))
+    said = f"{row.meaning} ({fault.code or fault.status})"
+    if row.becomes == "in-flight":
+        return _InFlight(said)
+    if row.becomes == "token":
+        return Refused(said, native="france_connect_token")
+    if row.becomes == "refused" and fault.parameter:
+        said += f" : {fault.parameter}"
+    pause = _PAUSE if after is None and fault.status == 429 else after
+    return row.error(said, native=fault.code, after=pause)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk.error_table import error_row
 from connectors.sdk.http import HttpClient
 from connectors.sdk.secret import Secret
 from connectors.sdk.soap import MAX_BYTES, NIL, SoapClient
-from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
+from schemas.errors import HubError, Refused, TryLater, Unknown
 
 _FOLDER = Path(__file__).parent
 _CONTRACT = _FOLDER / "contract"
@@ -48,7 +47,7 @@ class Signed:
 
 
 class Parapheur:
-    """One technical account. Thread-safe. Raises what `SoapClient` raises; a KO is told by `refusals.csv`."""
+    """One technical account. Thread-safe. Raises what `SoapClient` raises; a KO is told by `errors.csv`."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
@@ -138,7 +137,7 @@ class Parapheur:
 
 
 def _refusal(operation: str, answer: Any, *, safe: bool) -> HubError | None:
-    """None for OK. The parapheur's own message may name people: only what `refusals.csv` knows of it is repeated."""
+    """None for OK. The parapheur's own message may name people: only what `errors.csv` knows of it is repeated."""
     said = (answer or {}).get("MessageRetour") or {}
     code = _text(said.get("codeRetour"))
     if code == "OK":
@@ -146,23 +145,10 @@ def _refusal(operation: str, answer: Any, *, safe: bool) -> HubError | None:
     if code != "KO":
         missing = f"{operation}: the answer says neither OK nor KO"
         return TryLater(missing) if safe else Unknown(missing)
-    message = _text(said.get("message")).casefold()
-    outcome, reason = next(
-        ((outcome, reason) for fragment, outcome, reason in _known_refusals() if fragment in message),
-        ("refused", "le parapheur a répondu KO"),
-    )
-    if outcome == "later":
-        return TryLater(f"{operation}: {reason}")
-    if outcome == "denied":
-        return AccessDenied(f"{operation}: {reason}")
-    return Refused(f"{operation}: {reason}", native="KO")
-
-
-@cache
-def _known_refusals() -> tuple[tuple[str, str, str], ...]:
-    with (_FOLDER / "refusals.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return tuple((row["fragment"].casefold(), row["outcome"], row["reason"]) for row in rows)
+    row = error_row(_FOLDER / "errors.csv", message=_text(said.get("message")).casefold())
+    if row is None:
+        return Refused(f"{operation}: le parapheur a répondu KO", native="KO")
+    return row.error(f"{operation}: {row.meaning}", native="KO")
 
 
 def _document(value: Any) -> tuple[bytes | None, str | None]:

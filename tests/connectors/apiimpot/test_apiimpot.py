@@ -13,11 +13,12 @@ import pytest
 
 from connectors import conformance
 from connectors.apiimpot import mapping
-from connectors.apiimpot.client import correlation, meanings
+from connectors.apiimpot.client import ERRORS, correlation
 from connectors.apiimpot.connector import FIELDS, ApiImpotConnector
 from connectors.apiimpot.twin import SECRET, ApiImpotTwin
 from connectors.conformance import Asked, Case
 from connectors.sdk import Secret
+from connectors.sdk.error_table import error_rows
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.exchange import AuthorisationExpired, NotMatched, Question
 from schemas.registry import Registry
@@ -280,7 +281,7 @@ def test_an_answer_of_another_shape_is_no_answer() -> None:
 
 
 def test_every_line_of_the_table_says_something_that_the_hub_knows() -> None:
-    assert {becomes for _, _, becomes, _ in meanings()} == {"not-matched", "refused", "denied", "expired", "later"}
+    assert {row.becomes for row in error_rows(ERRORS)} == {"not-matched", "refused", "denied", "expired", "later"}
 
 
 def test_nothing_personal_and_no_token_is_in_a_log_or_an_error(

@@ -13,13 +13,14 @@ import pytest
 
 from connectors import conformance
 from connectors.apiparticulier import mapping
-from connectors.apiparticulier.client import Fault, error_of, meanings
+from connectors.apiparticulier.client import ERRORS, Fault, error_of
 from connectors.apiparticulier.connector import PARTS, ApiParticulierConnector
 from connectors.apiparticulier.limits import Limiter
 from connectors.apiparticulier.operations import FAMILY_QUOTIENT, SCHOOL, STUDENT, identity_parameters
 from connectors.apiparticulier.twin import TOKEN, ApiParticulierTwin
 from connectors.conformance import Asked, Case
 from connectors.sdk import Secret
+from connectors.sdk.error_table import error_rows
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.exchange import AmbiguousIdentity, AuthorisationExpired, Evidence, NotMatched, Question
 from schemas.registry import Registry
@@ -549,8 +550,8 @@ def test_an_answer_of_another_shape_is_no_answer() -> None:
 
 def test_every_line_of_the_table_says_something_that_the_hub_knows() -> None:
     known = {"expired", "denied", "token", "no-record", "not-matched", "in-flight", "ambiguous", "refused", "later"}
-    assert {line.becomes for line in meanings()} == known
-    assert all(line.meaning for line in meanings())
+    assert {row.becomes for row in error_rows(ERRORS)} == known
+    assert all(row.meaning for row in error_rows(ERRORS))
 
 
 # time
