@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.sdk.http import SUCCESS, HttpAnswer, HttpClient, OAuthClient, segment
-from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
+from connectors.sdk.http import SUCCESS, HttpAnswer, HttpClient, OAuthClient, lost_answer, segment
+from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 
 PAGE = 25
 LARGEST = 10 * 1024 * 1024
@@ -169,7 +169,7 @@ def _checked(answer: HttpAnswer) -> Any:
 def _object(answer: HttpAnswer) -> dict[str, Any]:
     body = _checked(answer)
     if not isinstance(body, dict):
-        raise _lost("HubEE: a JSON object was due", answer.safe)
+        raise lost_answer("HubEE: a JSON object was due", answer.safe)
     return body
 
 
@@ -177,11 +177,7 @@ def _done(answer: HttpAnswer) -> None:
     """204 says that it was done; another success comes from something that stands before HubEE."""
     if answer.status != 204:
         _checked(answer)
-        raise _lost(f"HubEE: answered {answer.status} where 204 was due", answer.safe)
-
-
-def _lost(message: str, safe: bool) -> HubError:
-    return TryLater(message) if safe else Unknown(message)
+        raise lost_answer(f"HubEE: answered {answer.status} where 204 was due", answer.safe)
 
 
 def _fault(errors: Any, safe: bool) -> HubError:
@@ -194,7 +190,7 @@ def _fault(errors: Any, safe: bool) -> HubError:
         return TryLater(what)
     if code.startswith("4"):
         return Refused(what, native=code)
-    return _lost(what, safe)
+    return lost_answer(what, safe)
 
 
 def _check_digest(content: bytes, digest: str) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from connectors.sdk.error_table import error_row
-from connectors.sdk.http import HttpClient
+from connectors.sdk.http import HttpClient, lost_answer
 from connectors.sdk.secret import Secret
 from connectors.sdk.soap import MAX_BYTES, NIL, SoapClient
-from schemas.errors import HubError, Refused, TryLater, Unknown
+from schemas.errors import HubError, Refused, TryLater
 
 _FOLDER = Path(__file__).parent
 _CONTRACT = _FOLDER / "contract"
@@ -143,8 +143,7 @@ def _refusal(operation: str, answer: Any, *, safe: bool) -> HubError | None:
     if code == "OK":
         return None
     if code != "KO":
-        missing = f"{operation}: the answer says neither OK nor KO"
-        return TryLater(missing) if safe else Unknown(missing)
+        return lost_answer(f"{operation}: the answer says neither OK nor KO", safe)
     row = error_row(_FOLDER / "errors.csv", message=_text(said.get("message")).casefold())
     if row is None:
         return Refused(f"{operation}: le parapheur a répondu KO", native="KO")

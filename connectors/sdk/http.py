@@ -45,13 +45,13 @@ class HttpAnswer:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError:
             kind = "HTML" if self.body.lstrip()[:1] == b"<" else "something else"
-            raise _lost(f"{self.host}: JSON was due, {kind} came", self.safe) from None
+            raise lost_answer(f"{self.host}: JSON was due, {kind} came", self.safe) from None
 
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object; anything else raises as `json` does."""
         value = self.json()
         if not isinstance(value, dict):
-            raise _lost(f"{self.host}: a JSON object was due", self.safe)
+            raise lost_answer(f"{self.host}: a JSON object was due", self.safe)
         return value
 
 
@@ -150,9 +150,9 @@ class HttpClient:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol):
             raise TryLater(f"{where}: no connection") from None
         except httpx.TimeoutException:
-            raise _lost(f"{where}: no answer in time", safe) from None
+            raise lost_answer(f"{where}: no answer in time", safe) from None
         except (httpx.HTTPError, httpx.StreamError):
-            raise _lost(f"{where}: the exchange was cut", safe) from None
+            raise lost_answer(f"{where}: the exchange was cut", safe) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
         return HttpAnswer(response.status_code, headers, body, safe, self.host)
 
@@ -161,9 +161,9 @@ class HttpClient:
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > self._max_bytes:
-                raise _lost(f"{where}: the answer is larger than {self._max_bytes} bytes", safe)
+                raise lost_answer(f"{where}: the answer is larger than {self._max_bytes} bytes", safe)
             if time.monotonic() > deadline:
-                raise _lost(f"{where}: the answer does not end", safe)
+                raise lost_answer(f"{where}: the answer does not end", safe)
         return bytes(body)
 
     def close(self) -> None:
@@ -272,10 +272,12 @@ def _verdict(answer: HttpAnswer, where: str) -> HubError:
         return Refused(what, native=str(status))
     if 300 <= status < 400 and (answer.safe or status in (307, 308)):
         return AccessDenied(f"{what}: it sends us elsewhere, the address is to be checked")
-    return _lost(what, answer.safe)  # a 302 or 303 to a POST may follow its effect
+    return lost_answer(what, answer.safe)  # a 302 or 303 to a POST may follow its effect
 
 
-def _lost(message: str, safe: bool) -> HubError:
+def lost_answer(message: str, safe: bool) -> HubError:
+    """For a call whose answer did not come, or makes no sense: TryLater when making the call again is harmless
+    (`safe`), else Unknown."""
     return TryLater(message) if safe else Unknown(message)
 
 

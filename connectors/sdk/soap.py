@@ -19,10 +19,10 @@ from zeep.helpers import serialize_object
 from zeep.transports import Transport
 from zeep.xsd.context import XmlParserContext
 
-from connectors.sdk.http import HttpAnswer, HttpClient
+from connectors.sdk.http import HttpAnswer, HttpClient, lost_answer
 from connectors.sdk.secret import Secret
 from connectors.sdk.xml import Element, XsdFault, local_name, namespace, parse_xml, text_at, validate_xsd
-from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
+from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater
 
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
@@ -100,11 +100,11 @@ class SoapClient:
             raise _fault(content, name, safe)
         expected = operation.output.body.qname
         if answer.status != 200 or etree.QName(content) != expected:
-            raise _lost(f"{name}: another message came than {expected.localname}", safe)
+            raise lost_answer(f"{name}: another message came than {expected.localname}", safe)
         try:
             value = operation.output.body.parse(content, client.wsdl.types, context=_context(client))
         except (ZeepError, ValueError, TypeError, AttributeError, LookupError) as error:
-            raise _lost(f"{name}: the answer does not have its shape ({type(error).__name__})", safe) from None
+            raise lost_answer(f"{name}: the answer does not have its shape ({type(error).__name__})", safe) from None
         return _plain(serialize_object(value, dict))  # type: ignore[no-untyped-call]
 
 
@@ -138,9 +138,9 @@ def _answered(answer: HttpAnswer, name: str, safe: bool) -> Element:
     try:
         body = _body(parse_xml(answer.body, max_bytes=MAX_BYTES, large_text=True))
     except InvalidMessage as error:
-        raise _lost(f"{name}: answered {answer.status}, {error}", safe) from None
+        raise lost_answer(f"{name}: answered {answer.status}, {error}", safe) from None
     if body is None or len(body) != 1:
-        raise _lost(f"{name}: answered {answer.status} with something that is no SOAP message", safe)
+        raise lost_answer(f"{name}: answered {answer.status} with something that is no SOAP message", safe)
     return body[0]
 
 
@@ -161,7 +161,7 @@ def _fault(fault: Element, name: str, safe: bool) -> HubError:
         return AccessDenied(f"{name}: fault {native}")
     if _OURS.intersection(parts):
         return Refused(f"{name}: fault {native}", native=native)
-    return _lost(f"{name}: fault {native or 'without a code'}", safe)
+    return lost_answer(f"{name}: fault {native or 'without a code'}", safe)
 
 
 def _context(client: zeep.Client) -> XmlParserContext:
@@ -173,7 +173,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if key != "_raw_elements"}
     return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _lost(message: str, safe: bool) -> HubError:
-    return TryLater(message) if safe else Unknown(message)
