@@ -13,6 +13,7 @@ from typing import Any
 from connectors.koha import mapping
 from connectors.koha.client import KohaClient
 from connectors.sdk import Connector, Probe
+from connectors.sdk.poll_cursor import PollCursor
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import HubError, Refused, TryLater
 from schemas.event import Event
@@ -101,20 +102,20 @@ class Koha(Connector):
             return
         if cursor is None:
             days = self.settings.get("catch_up_days", 0)
-            cursor = {"since": (now - timedelta(days=days)).isoformat(), "seen": {}}
+            cursor = PollCursor(now - timedelta(days=days)).to_dict()
             yield Polled((), cursor)
             if not days:
                 return
-        since, seen = datetime.fromisoformat(cursor["since"]), dict(cursor["seen"])
+        mark, settled = PollCursor.from_dict(cursor), now - _SETTLED
         written: dict[str, datetime] = {}
-        for page in self.client.changed_since(since):
-            fresh = [(at, patron) for at, patron in _dated(page) if _is_news(at, patron, since, now, seen)]
-            written |= {str(patron.get("patron_id")): at for at, patron in fresh}
+        for page in self.client.changed_since(mark.horizon):
+            fresh = [(at, one) for at, one in _dated(page) if at <= settled and mark.is_news(_number(one), at)]
+            written |= {_number(patron): at for at, patron in fresh}
             events = [event for at, patron in fresh for event in self._news(at, patron)]
             if events:
                 yield Polled(events, cursor)
         if written:
-            yield Polled((), _moved(since, seen, written))
+            yield Polled((), mark.after(written).to_dict())
 
     def _news(self, at: datetime, patron: Mapping[str, Any]) -> Sequence[Event]:
         """None for a record without card, or whose address cannot be said in full."""
@@ -154,6 +155,10 @@ class Koha(Connector):
             self.client.close()
 
 
+def _number(patron: Mapping[str, Any]) -> str:
+    return str(patron.get("patron_id"))
+
+
 def _unchanged(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """The same record at the same date. Whole records are compared: two writes may share a second."""
     return all(one[name] == other[name] for name in one.keys() & other.keys())
@@ -167,15 +172,3 @@ def _dated(page: Sequence[Mapping[str, Any]]) -> Iterator[tuple[datetime, Mappin
             _log.warning("koha: patron %s passed over: no readable date", patron.get("patron_id"))
             continue
         yield (at if at.tzinfo else at.replace(tzinfo=UTC)), patron
-
-
-def _is_news(at: datetime, patron: Mapping[str, Any], since: datetime, now: datetime, seen: Mapping[str, str]) -> bool:
-    return since <= at <= now - _SETTLED and seen.get(str(patron.get("patron_id"))) != at.isoformat()
-
-
-def _moved(since: datetime, seen: Mapping[str, str], written: Mapping[str, datetime]) -> dict[str, Any]:
-    """The cursor after `written`: it remembers only those of its very second, which the next poll is shown again."""
-    latest = max(since, *written.values())
-    known = dict(seen) | {patron: at.isoformat() for patron, at in written.items()}
-    kept = {patron: at for patron, at in known.items() if datetime.fromisoformat(at) >= latest}
-    return {"since": latest.isoformat(), "seen": kept}

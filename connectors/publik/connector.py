@@ -20,6 +20,7 @@ from connectors.publik import canteen, mapping
 from connectors.publik.client import PublikClient
 from connectors.publik.signature import SignatureCheck
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply
+from connectors.sdk.poll_cursor import PollCursor
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event, decode_json
@@ -112,20 +113,15 @@ class Publik(Connector):
     def _poll_form(self, slug: str, state: dict[str, Any]) -> Iterator[Polled]:
         """The cursor moves with the last page only: whatever the order of the list, a stop skips nothing."""
         first = slug not in state
-        mark = state.setdefault(slug, {"since": self._first_day().isoformat(), "seen": {}})
-        horizon = datetime.fromisoformat(mark["since"]) - _OVERLAP
+        mark = PollCursor.from_dict(state.setdefault(slug, PollCursor(self._first_day()).to_dict()), _OVERLAP)
         received: dict[str, datetime] = {}
-        for page in self._pages(slug, horizon):
-            fresh = [
-                (at, item)
-                for at, item in self._dated(slug, page)
-                if at >= horizon and _number(item) not in mark["seen"]
-            ]
+        for page in self._pages(slug, mark.horizon):
+            fresh = [(at, item) for at, item in self._dated(slug, page) if mark.is_news(_number(item), at)]
             received |= {_number(item): at for at, item in fresh}
             events = [event for _, item in fresh for event in self._caught_up(slug, item)]
             last = len(page) < _PAGE
             if last and received:
-                state[slug] = _moved(mark, received)
+                state[slug] = mark.after(received).to_dict()
             if events or (last and (received or first)):
                 yield Polled(events, dict(state))
 
@@ -273,11 +269,3 @@ class Publik(Connector):
 
 def _number(item: Mapping[str, Any]) -> str:
     return str(item.get("id"))
-
-
-def _moved(mark: Mapping[str, Any], received: Mapping[str, datetime]) -> dict[str, Any]:
-    """The cursor after `received`: it remembers only the forms that the next overlap would show again."""
-    since = max(datetime.fromisoformat(mark["since"]), *received.values())
-    known = mark["seen"] | {number: at.isoformat() for number, at in received.items()}
-    seen = {number: at for number, at in known.items() if datetime.fromisoformat(at) >= since - _OVERLAP}
-    return {"since": since.isoformat(), "seen": seen}
