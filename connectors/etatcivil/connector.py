@@ -11,8 +11,9 @@ from typing import Any
 
 from connectors.etatcivil.client import ReturnFile, ReturnFolder, pack
 from connectors.etatcivil.mapping import attachment_names, identifier, is_ours, request_file
-from connectors.sdk import Connector, Context, Probe
+from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from connectors.sdk.files import MAX_FILE_BYTES, open_folder, unopened
+from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused
 from schemas.event import Event
@@ -103,23 +104,13 @@ class EtatCivil(Connector):
                 self._returns.done(file)
 
     def _dropped(self, delivery: Delivery, name: str) -> Event:
-        link: dict[str, Any] = {"references": delivery.event.data["request"]["references"]}
-        if delivery.request_id:
-            link["id"] = delivery.request_id
-        reference = {"system": self.context.system, "id": name}
-        return self._status(link, _DROPPED, f"{name}:{_DROPPED}", {"new_references": [reference]})
+        more = {"new_references": [{"system": self.context.system, "id": name}]}
+        return self._status(request_link(delivery), _DROPPED, f"{name}:{_DROPPED}", **more)
 
     def _returned(self, file: ReturnFile) -> Event:
-        link = {"references": [{"system": self.context.system, "id": file.reference}]}
-        more = {"reason": file.reason} if file.reason else {}
-        return self._status(link, file.status, f"{file.reference}:{file.digest}", more)
+        link = reference_link(self.context.system, file.reference)
+        return self._status(link, file.status, f"{file.reference}:{file.digest}", reason=file.reason)
 
-    def _status(self, link: Mapping[str, Any], native: str, id: str, more: Mapping[str, Any]) -> Event:
-        row = self.statuses.canonical(native)
-        if row is None:
-            raise ValueError(f"statuses.csv does not say {native}")
-        data = {
-            "request": link, "status": row.canonical or None, "native": {"code": native, "label": row.label},
-            "phase": row.phase, **more,
-        }  # fmt: skip
+    def _status(self, link: Mapping[str, Any], native: str, id: str, **more: Any) -> Event:
+        data = status_changed(link, native, self.statuses.canonical(native), **more)
         return self.event("request.status-changed", data, id=id)

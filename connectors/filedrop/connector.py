@@ -13,8 +13,9 @@ from typing import Any
 
 from connectors.filedrop.client import MAX_BYTES, Answer, Move, Reading, read_answers, read_news, write
 from connectors.filedrop.layout import Layout, Site
-from connectors.sdk import Connector, Context, Probe
+from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from connectors.sdk.files import Folder, explain, open_folder, put_away, ready, set_aside, unopened
+from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused
 from schemas.event import MAX_BATCH, Event
@@ -170,10 +171,8 @@ class FileDrop(Connector):
     def _done(self, delivery: Delivery, row: Row) -> Done:
         if row.event_type != "request.received":
             return Done("Déposé pour le logiciel")
-        link: dict[str, Any] = {"references": delivery.event.data["request"]["references"]}
-        if delivery.request_id:
-            link["id"] = delivery.request_id
-        return Done("Déposé pour le logiciel", events=[self._status(link, _DROPPED, "", f"{row.key}:{_DROPPED}")])
+        dropped = self._status(request_link(delivery), _DROPPED, "", f"{row.key}:{_DROPPED}")
+        return Done("Déposé pour le logiciel", events=[dropped])
 
     def _read(self, folder: Folder, name: str) -> Reading:
         news = self.site.news
@@ -195,7 +194,7 @@ class FileDrop(Connector):
     def _moved(self, move: Move) -> dict[str, Any]:
         value = {"value": move.address, "source": self.context.system, "date": move.date, "quality": "declared"}
         return {
-            "citizen": {"references": [{"system": self.context.system, "id": move.reference}]},
+            "citizen": reference_link(self.context.system, move.reference),
             "new_address": value, "effective_on": move.date,
         }  # fmt: skip
 
@@ -221,13 +220,7 @@ class FileDrop(Connector):
         return self._status({"id": request}, answer.result, answer.reason, f"{reading.digest}:{answer.line}")
 
     def _status(self, link: Mapping[str, Any], native: str, reason: str, id: str) -> Event:
-        row = self.statuses.canonical(native)
-        if row is None:
-            raise ValueError(f"statuses.csv does not say {native}")
-        data: dict[str, Any] = {
-            "request": link, "status": row.canonical or None, "native": {"code": native, "label": row.label},
-        }  # fmt: skip
-        data |= {name: text for name, text in (("phase", row.phase), ("reason", reason)) if text}
+        data = status_changed(link, native, self.statuses.canonical(native), reason=reason)
         return self.event("request.status-changed", data, id=id)
 
 

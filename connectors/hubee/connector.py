@@ -10,7 +10,7 @@ from typing import Any
 from connectors.hubee import mapping
 from connectors.hubee.client import PAGE, Attachment, Case, HubEE, Notification, Step
 from connectors.hubee.workflow import FINAL, OURS, Workflow
-from connectors.sdk import Connector, Context, Probe
+from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from schemas.delivery import Delivery, Done, Polled, StoredDocument
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event
@@ -198,17 +198,12 @@ class HubEEConnector(Connector):
         return self._event("document.received", data, f"event-{step.id}-{item.id}", case_id, step.created)
 
     def _status(self, case_id: str, step: Step) -> Event:
-        data: dict[str, Any] = {"request": self._link(case_id), "status": None}
+        code, row, label, reopened = step.action or "COM_ADD", None, "Message du service en ligne", False
         if step.after:
-            row = self.statuses.canonical(step.after, procedure=self.client.process)
-            data["native"] = {"code": step.after, "label": row.label if row else step.after}
-            data["status"] = row.canonical or None if row else None
-            data |= {"phase": row.phase} if row and row.phase else {}
-            data |= {"reopened": True} if step.after not in FINAL and self._before(case_id, step) in FINAL else {}
-        else:
-            action = step.action or "COM_ADD"
-            data["native"] = {"code": action, "label": "Message du service en ligne"}
-        data |= {"reason": step.message} if step.message else {}
+            code, label = step.after, ""
+            row = self.statuses.canonical(code, procedure=self.client.process)
+            reopened = code not in FINAL and self._before(case_id, step) in FINAL
+        data = status_changed(self._link(case_id), code, row, label=label, reopened=reopened, reason=step.message)
         return self._event("request.status-changed", data, f"event-{step.id}", case_id, step.created)
 
     def _before(self, case_id: str, step: Step) -> str | None:
@@ -230,7 +225,7 @@ class HubEEConnector(Connector):
         return self.event(event_type, data, id=event_id, subject=case_id, time=mapping.instant(at))
 
     def _link(self, case_id: str) -> dict[str, Any]:
-        return {"references": [{"system": self.context.system, "id": case_id}]}
+        return reference_link(self.context.system, case_id)
 
 
 def _ready(attachments: tuple[Attachment, ...]) -> bool:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from connectors.iparapheur import mapping
 from connectors.iparapheur.client import Found, Parapheur
 from connectors.iparapheur.mapping import Act, Step
-from connectors.sdk.connector import Connector, Context
+from connectors.sdk import Connector, Context, reference_link, status_changed
 from schemas.delivery import Delivery, Done, Polled, Probe, StoredDocument
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.event import Event
@@ -117,11 +117,8 @@ class SignatureBook(Connector):
             followed[dossier_id] = followed[dossier_id] | {"missed": missed}
             return Polled((), _cursor(followed))
         del followed[dossier_id]
-        data = {
-            "request": mapping.link(self.context.system, dossier_id),
-            "status": None,
-            "native": {"code": "absent", "label": "Dossier introuvable dans le parapheur"},
-        }
+        link, label = reference_link(self.context.system, dossier_id), "Dossier introuvable dans le parapheur"
+        data = status_changed(link, "absent", None, label=label)
         event = self.event("request.status-changed", data, id=f"{dossier_id}/absent")
         return Polled([event], _cursor(followed))
 
@@ -148,7 +145,7 @@ class SignatureBook(Connector):
         data = {
             "document": document.to_data(),
             "kind": document.kind,
-            "request": mapping.link(self.context.system, dossier_id),
+            "request": reference_link(self.context.system, dossier_id),
         }
         name = f"{dossier_id}/{document.kind}/{document.sha256[:16]}"
         return self.event("document.received", data, id=name, time=step.time, subject=dossier_id)

@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 from connectors.iparapheur.client import LogLine
 from connectors.iparapheur.pdf import write_pdf
-from connectors.sdk.statuses import Statuses
+from connectors.sdk.links import reference_link
+from connectors.sdk.statuses import Statuses, StatusRow, status_changed
 from schemas.delivery import Delivery
 from schemas.errors import Refused
 
@@ -46,10 +47,12 @@ class Step:
 
     key: str
     line: LogLine
-    canonical: str | None
-    phase: str | None
-    label: str
+    row: StatusRow | None
     reopened: bool
+
+    @property
+    def canonical(self) -> str | None:
+        return (self.row.canonical or None) if self.row else None
 
     @property
     def decides(self) -> bool:
@@ -62,22 +65,11 @@ class Step:
 
     def data(self, system: str, dossier_id: str, documents: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """The data of `request.status-changed`."""
-        data: dict[str, Any] = {
-            "request": link(system, dossier_id),
-            "status": self.canonical,
-            "native": {"code": self.line.status, "label": self.label},
-        }
-        if self.phase:
-            data["phase"] = self.phase
-        if self.canonical == "rejected" and self.line.annotation:
-            data["reason"] = self.line.annotation[:2000]
-        if documents:
-            data["documents"] = list(documents)
-        return data | ({"reopened": True} if self.reopened else {})
-
-
-def link(system: str, dossier_id: str) -> dict[str, Any]:
-    return {"references": [{"system": system, "id": dossier_id}]}
+        reason = self.line.annotation[:2000] if self.canonical == "rejected" else ""
+        link = reference_link(system, dossier_id)
+        return status_changed(
+            link, self.line.status, self.row, reason=reason, documents=list(documents), reopened=self.reopened
+        )
 
 
 def dossier_id(delivery: Delivery, prefix: str) -> str:
@@ -117,13 +109,12 @@ def steps(lines: Sequence[LogLine], statuses: Statuses) -> list[Step]:
     signed = rejected = False
     for key, line in _named(_in_order(lines)):
         row = statuses.canonical(line.status)
-        canonical = row.canonical if row and row.canonical else None
+        canonical = row.canonical if row else ""
         signed = (signed and canonical != "rejected") or line.status in _SIGNED
-        if canonical == "granted" and not signed:
-            canonical = None
-        reopened = rejected and canonical == "in_progress"
-        found.append(Step(key, line, canonical, _phase(row), row.label if row else line.status, reopened))
-        rejected = canonical == "rejected" or (rejected and canonical is None)
+        if row and canonical == "granted" and not signed:
+            row, canonical = replace(row, canonical=""), ""
+        found.append(Step(key, line, row, rejected and canonical == "in_progress"))
+        rejected = canonical == "rejected" or (rejected and not canonical)
     return found
 
 
@@ -146,10 +137,6 @@ def media_type(content: bytes, said: str | None) -> str:
     if content.startswith(b"%PDF"):
         return "application/pdf"
     return said if said and re.fullmatch(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", said, re.ASCII) else "application/octet-stream"
-
-
-def _phase(row: Any) -> str | None:
-    return row.phase or None if row else None
 
 
 def _in_order(lines: Sequence[LogLine]) -> list[LogLine]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from connectors.koha import mapping
 from connectors.koha.client import KohaClient
-from connectors.sdk import Connector, Probe
+from connectors.sdk import Connector, Probe, reference_link
 from connectors.sdk.poll_cursor import PollCursor
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import HubError, Refused, TryLater
@@ -124,7 +124,7 @@ class Koha(Connector):
             return ()
         stamp = to_rfc3339(at, "seconds")
         data = {
-            "citizen": {"references": [{"system": self.context.system, "id": str(card)}]},
+            "citizen": reference_link(self.context.system, str(card)),
             "new_address": {
                 "value": address, "source": self.context.connection, "date": stamp, "quality": "declared",
             },

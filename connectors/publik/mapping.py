@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connectors.sdk.links import reference_link
 from schemas.errors import InvalidMessage, Refused
 from schemas.times import to_rfc3339
 
@@ -106,7 +107,7 @@ def read_form(
     received_at = to_rfc3339(instant(formdata.get("receipt_time"), zone, "/receipt_time"), "seconds")
     tree = _assemble(setting["fields"], answers, "/fields")
     account = _account(formdata, system)
-    link = {"references": [{"system": system, "id": reference}]}
+    link = reference_link(system, reference)
     return Form(
         reference=reference,
         received_at=received_at,

@@ -6,12 +6,13 @@ A connector is a folder `connectors/<slug>/` with a `manifest.json` and a `conne
 
 from connectors.sdk.connector import Connector, Context
 from connectors.sdk.discovery import connector_class, find_manifests
+from connectors.sdk.links import reference_link
 from connectors.sdk.secret import Secret
-from connectors.sdk.statuses import Statuses
+from connectors.sdk.statuses import Statuses, status_changed
 from schemas.delivery import Inbound, Probe, Reply
 from schemas.manifest import Consumed, Manifest
 
 __all__ = [
     "Connector", "Consumed", "Context", "Inbound", "Manifest", "Probe", "Reply", "Secret", "Statuses",
-    "connector_class", "find_manifests",
+    "connector_class", "find_manifests", "reference_link", "status_changed",
 ]  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 CANONICAL = (
     "received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected",
@@ -21,6 +22,23 @@ class StatusRow:
     phase: str  # qualification, processing, delivery or ""
     label: str  # the package's own words, in French
     direction: str  # "in": native -> canonical only, "out": canonical -> native only, "both"
+
+
+def status_changed(
+    request: Mapping[str, Any], code: str, row: StatusRow | None, *, label: str = "", **more: Any
+) -> dict[str, Any]:
+    """The data of `request.status-changed`: in the package's own word `code`, where it stands with `request` (a link).
+
+    `row`: the line of `code` in `statuses.csv`; without one the word is shown as `label` and applied to nothing.
+    `more`: the event's other members (`reason`, `documents`, `reopened`, `new_references`); empty ones are left out.
+    """
+    members = {"phase": row.phase if row else "", **more}
+    return {
+        "request": request,
+        "status": (row.canonical or None) if row else None,
+        "native": {"code": code, "label": row.label if row else label or code},
+        **{name: value for name, value in members.items() if value},
+    }
 
 
 class Statuses:
