@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from connectors.hubee import mapping
 from connectors.hubee.client import PAGE, Attachment, Case, HubEE, Notification, Step
 from connectors.hubee.workflow import FINAL, OURS, Workflow
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
+from connectors.sdk.documents import file_name, media_type
 from schemas.delivery import Delivery, Done, Polled, StoredDocument
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event
@@ -216,7 +218,7 @@ class HubEEConnector(Connector):
 
     def _store(self, item: Attachment, content: bytes) -> StoredDocument:
         return self.context.documents.store(
-            content, name=mapping.file_name(item.name), media_type=mapping.media_type(item.media_type),
+            content, name=file_name(re.sub(r"[/\\]", "_", item.name)), media_type=media_type(item.media_type),
             kind=mapping.kind(item.kind),
         )  # fmt: skip
 

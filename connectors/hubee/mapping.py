@@ -45,7 +45,6 @@ _EMAIL = re.compile(r"[^@\x00-\x20\x7f,;<>]{1,64}@[^@\x00-\x20\x7f,;<>.]{1,63}(\
 _PHONE = re.compile(r"[+0-9][0-9 .()/-]{2,29}")
 _INSEE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
 _STREET = re.compile(r"(\d{1,5}(?:\s*(?:bis|ter|quater))?)\s*,?\s+(\S.*)", re.IGNORECASE)
-_MEDIA = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")
 _FRANCE = frozenset({"", "FR", "FRA", "FRANCE"})
 _UNKNOWN = frozenset({"0", "00", "000", "0000", ""})
 
@@ -90,17 +89,6 @@ def with_documents(
     form = {**request.get("form", {}), **{key: value for key, value in notes.items() if value}}
     documents = [document.to_data() for document, _ in stored]
     return {**request, **({"documents": documents} if documents else {}), **({"form": form} if form else {})}
-
-
-def file_name(name: str) -> str:
-    """A name that cannot step out of a folder."""
-    safe = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name).strip()[-255:]
-    return safe if safe.strip(".") else "document"
-
-
-def media_type(text: str) -> str:
-    media = text.split(";")[0].strip()
-    return media if _MEDIA.fullmatch(media) else "application/octet-stream"
 
 
 def kind(text: str) -> str | None:

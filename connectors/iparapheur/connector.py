@@ -13,6 +13,7 @@ from connectors.iparapheur import mapping
 from connectors.iparapheur.client import Found, Parapheur
 from connectors.iparapheur.mapping import Act, Step
 from connectors.sdk import Connector, Context, reference_link, status_changed
+from connectors.sdk.documents import file_name
 from schemas.delivery import Delivery, Done, Polled, Probe, StoredDocument
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.event import Event
@@ -131,11 +132,11 @@ class SignatureBook(Connector):
 
     def _store_signed(self, dossier_id: str) -> list[StoredDocument]:
         signed = self.parapheur.fetch(dossier_id)
-        kind = mapping.media_type(signed.content, signed.media_type)
-        name = mapping.file_name(signed.name, f"{dossier_id}.pdf")
+        kind = mapping.document_type(signed.content, signed.media_type)
+        name = file_name(signed.name, f"{dossier_id}.pdf")
         documents = [self.context.documents.store(signed.content, name=name, media_type=kind, kind="signed-act")]
         if signed.signature:
-            kind = mapping.media_type(signed.signature, signed.signature_type)
+            kind = mapping.document_type(signed.signature, signed.signature_type)
             name = f"{dossier_id}-signature.{_SIGNATURE_ENDINGS.get(kind, 'p7s')}"
             store = self.context.documents.store
             documents.append(store(signed.signature, name=name, media_type=kind, kind="detached-signature"))

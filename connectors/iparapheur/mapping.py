@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.iparapheur.client import LogLine
 from connectors.iparapheur.pdf import write_pdf
+from connectors.sdk.documents import media_type
 from connectors.sdk.links import reference_link
 from connectors.sdk.statuses import Statuses, StatusRow, status_changed
 from schemas.delivery import Delivery
@@ -127,16 +128,9 @@ def instant(text: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=_PARIS)
 
 
-def file_name(text: str | None, fallback: str) -> str:
-    """A name without path or control characters."""
-    name = "".join(c for c in (text or "").replace("\\", "/").rpartition("/")[2] if c.isprintable()).strip()
-    return name[-200:] if name.strip(".") else fallback
-
-
-def media_type(content: bytes, said: str | None) -> str:
-    if content.startswith(b"%PDF"):
-        return "application/pdf"
-    return said if said and re.fullmatch(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", said, re.ASCII) else "application/octet-stream"
+def document_type(content: bytes, said: str | None) -> str:
+    """The media type of a document that the parapheur gave back: a PDF is one whatever is said of it."""
+    return "application/pdf" if content.startswith(b"%PDF") else media_type(said)
 
 
 def _in_order(lines: Sequence[LogLine]) -> list[LogLine]:

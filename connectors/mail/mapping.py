@@ -14,6 +14,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Any
 
+from connectors.sdk.documents import media_type
 from schemas.delivery import Delivery
 from schemas.errors import Refused
 
@@ -106,11 +107,9 @@ def _header(text: str, field: str) -> str:
 
 def _attached(document: Mapping[str, Any]) -> Attached:
     name = _header(document["name"], "/documents/name").replace("/", "_").replace("\\", "_")
-    media = document["media_type"].partition(";")[0].strip().lower()
-    if not re.fullmatch(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", media, re.ASCII) or media.startswith(
-        ("multipart/", "message/")
-    ):
-        media = "application/octet-stream"
+    media = media_type(document["media_type"].lower())
+    if media.startswith(("multipart/", "message/")):
+        media = media_type(None)
     return Attached(document["id"], name, media, document["size"], document["sha256"])
 
 

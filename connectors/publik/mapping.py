@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connectors.sdk.documents import file_name, media_type
 from connectors.sdk.links import reference_link
 from schemas.errors import InvalidMessage, Refused
 from schemas.times import to_rfc3339
@@ -25,7 +26,6 @@ _YES = ("true", "oui", "yes", "1", "on")
 _BAN_KEY = re.compile(r"(?P<insee>(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3})_[0-9A-Za-z_-]{1,58}")
 _FRENCH_DATE = re.compile(r"(\d\d)/(\d\d)/(\d{4})")
 _PARTIAL_DATE = re.compile(r"\d{4}(-\d\d)?")
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")
 _NUMBER = re.compile(r"[0-9A-Za-z-]{1,40}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,119}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
@@ -305,11 +305,9 @@ def _files_in(value: Any, pointer: str) -> Iterator[tuple[str, Mapping[str, Any]
 
 
 def _attached(pointer: str, item: Mapping[str, Any], setting: Mapping[str, Any]) -> Attached:
-    given = str(item.get("content_type") or "")
-    name = _CONTROL.sub("", item["filename"].replace("\\", "/").rpartition("/")[2]).strip()[:255]
     return Attached(
-        name=name if name.strip(".") else "document",
-        media_type=given if _MEDIA_TYPE.fullmatch(given) else "application/octet-stream",
+        name=file_name(item["filename"]),
+        media_type=media_type(str(item.get("content_type") or "")),
         kind=setting.get("documents", {}).get(pointer.split("/")[2]),
         content=_decoded(item.get("content"), pointer),
     )

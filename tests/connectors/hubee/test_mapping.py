@@ -123,11 +123,6 @@ def test_an_unknown_process_needs_a_procedure_of_the_catalogue() -> None:
     assert body["procedure"] == "nouvelle"
 
 
-@pytest.mark.parametrize(("name", "safe"), [("a/b\\c.pdf", "a_b_c.pdf"), ("..", "document"), ("", "document")])
-def test_a_file_name_cannot_step_out_of_its_folder(name: str, safe: str) -> None:
-    assert mapping.file_name(name) == safe
-
-
 def test_a_time_is_always_said_with_its_zone() -> None:
     assert mapping.instant("2026-03-02T09:00:00") == "2026-03-02T09:00:00.000Z"
     assert mapping.instant("2026-03-02T09:00:00+01:00") == "2026-03-02T09:00:00.000+01:00"
