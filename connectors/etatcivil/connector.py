@@ -12,10 +12,10 @@ from typing import Any
 from connectors.etatcivil.client import ReturnFile, ReturnFolder, pack
 from connectors.etatcivil.mapping import attachment_names, identifier, is_ours, request_file
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
-from connectors.sdk.files import MAX_FILE_BYTES, open_folder, unopened
+from connectors.sdk.files import MAX_FILE_BYTES, open_folders, unopened
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
-from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused
+from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused
 from schemas.event import Event
 
 _TOGETHER = 100
@@ -37,12 +37,8 @@ class EtatCivil(Connector):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        where, back = self.settings["drop_folder"], self.settings.get("return_folder")
-        if back and back.rstrip("/") == where.rstrip("/"):
-            raise ConfigError("must not be the drop folder", key="return_folder")
         self._seal = f"{context.tenant} {context.system}"
-        self._out = open_folder(self.settings, where)
-        self._back = open_folder(self.settings, back) if back else None
+        self._out, self._back = open_folders(self.settings)
         natives = [row.native for row in self.statuses.rows if row.native != _DROPPED]
         encoding = self.settings.get("return_encoding", "utf-8")
         self._returns = ReturnFolder(self._back, encoding, natives) if self._back else None

@@ -14,10 +14,10 @@ from typing import Any
 from connectors.filedrop.client import MAX_BYTES, Answer, Move, Reading, read_answers, read_news, write
 from connectors.filedrop.layout import Layout, Site
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
-from connectors.sdk.files import Folder, explain, open_folder, put_away, ready, set_aside, unopened
+from connectors.sdk.files import Folder, explain, open_folders, put_away, ready, set_aside, unopened
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
-from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused
+from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused
 from schemas.event import MAX_BATCH, Event
 
 _DROPPED = "DEPOSE"
@@ -42,15 +42,11 @@ class FileDrop(Connector):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        where, back = self.settings["drop_folder"], self.settings.get("return_folder")
-        if back and back.rstrip("/") == where.rstrip("/"):
-            raise ConfigError("must not be the drop folder", key="return_folder")
         self.site = Site.of(self.settings)
         self._answers_prefix = self.settings.get("answers_prefix", "reponses-")
         self._alone = self.settings.get("files", "batch") == "event"
         self._seal = f"{context.tenant} {context.system}"
-        self._out = open_folder(self.settings, where)
-        self._back = open_folder(self.settings, back) if back else None
+        self._out, self._back = open_folders(self.settings)
         self._naming = threading.Lock()
         self._last = datetime.min.replace(tzinfo=UTC)
 

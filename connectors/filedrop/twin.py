@@ -5,28 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from connectors.filedrop.layout import KEY, Layout, Site
-from connectors.sdk.sftp_twin import SftpTwin
+from connectors.sdk.folder_twin import FolderTwin
 from connectors.sdk.xml import local_name, parse_xml
 from schemas.errors import InvalidMessage
 
-DROP, RETURN = "entrants", "sortants"
-
 
 @dataclass
-class PackageTwin:
-    """`with PackageTwin("family") as package:` starts its SFTP account; `connection_settings()` (SFTP) or
-    `local_settings()` (the same folders) is what a connection to it sets; `site` are the settings of its files.
+class PackageTwin(FolderTwin):
+    """`PackageTwin("family")`: the settings of its files are those of the preset and, before them, of `site`.
 
     `collect()` reads what was dropped, in the order of the file names, and keeps one record per identifier; a row whose
-    exchange key it knows is counted in `repeated` and changes nothing. `collecting` reads by itself, `answering`
+    exchange key it knows is counted in `repeated` and changes nothing. `answering`
     leaves a return file for each file read, `echoing` gives every address back as its own news.
     """
 
@@ -40,47 +35,17 @@ class PackageTwin:
     repeated: int = 0
     rejected: list[tuple[str, str]] = field(default_factory=list)
 
+    folders = ("entrants", "sortants")
+
     def __post_init__(self) -> None:
-        self.sftp = SftpTwin()
-        self.drop, self.returns = self.sftp.root / DROP, self.sftp.root / RETURN
-        self.drop.mkdir()
-        self.returns.mkdir()
+        super().__post_init__()
         self._site = Site.of({"preset": self.preset, **self.site})
+        self.encoding = self._site.encoding
         self._known: set[str] = set()
         self._numbers = itertools.count(1)
-        self._ended = threading.Event()
-        self._collector = threading.Thread(target=self._collect_on, name="filedrop-twin", daemon=True)
-        self._taking = threading.Lock()
 
-    def __enter__(self) -> PackageTwin:
-        self.sftp.__enter__()
-        if self.collecting:
-            self._collector.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._ended.set()
-        if self._collector.is_alive():
-            self._collector.join()
-        self.sftp.__exit__(kind, error, at)
-
-    def connection_settings(self, **changes: Any) -> dict[str, Any]:
-        folders = {"drop_folder": f"/{DROP}", "return_folder": f"/{RETURN}", "preset": self.preset}
-        return self.sftp.settings(**(folders | dict(self.site) | changes))
-
-    def local_settings(self, **changes: Any) -> dict[str, Any]:
-        folders = {"drop_folder": str(self.drop), "return_folder": str(self.returns), "preset": self.preset}
-        return folders | dict(self.site) | changes
-
-    def stop(self) -> None:
-        self.sftp.stop()
-
-    def start(self) -> None:
-        self.sftp.start()
-
-    def misbehave(self, kind: str, times: int = 1) -> None:
-        """As `SftpTwin`: `full`, `denied`, `cut`, `cut-rename`, `slow`."""
-        self.sftp.misbehave(kind, times)
+    def site_settings(self) -> dict[str, Any]:
+        return {"preset": self.preset, **self.site}
 
     @property
     def effects(self) -> int:
@@ -90,7 +55,7 @@ class PackageTwin:
     def collect(self) -> int:
         """Read every file that lies in the drop folder; how many rows were new."""
         before = self.effects
-        with self._taking:
+        with self.taking:
             for path in sorted(p for p in self.drop.iterdir() if not p.name.startswith(".") and p.suffix != ".refuse"):
                 self._take(path)
         return self.effects - before
@@ -115,14 +80,6 @@ class PackageTwin:
         rows = [["cle", "resultat", "motif"], *([*answer] for answer in answers)]
         return self.leave(f"reponses-{next(self._numbers):05d}.csv", self._csv(rows))
 
-    def leave(self, name: str, content: str | bytes) -> str:
-        """Put any file into the outgoing folder: under another name, then renamed."""
-        raw = content if isinstance(content, bytes) else content.encode(self._site.encoding)
-        temporary = self.returns / f".{name}.tmp"
-        temporary.write_bytes(raw)
-        temporary.rename(self.returns / name)
-        return name
-
     @property
     def _news(self) -> Any:
         assert self._site.news is not None
@@ -135,10 +92,6 @@ class PackageTwin:
         buffer = io.StringIO()
         csv.writer(buffer, delimiter=self._site.separator, lineterminator=self._site.line_end).writerows(rows)
         return buffer.getvalue()
-
-    def _collect_on(self) -> None:
-        while not self._ended.wait(0.1):
-            self.collect()
 
     def _take(self, path: Path) -> None:
         try:

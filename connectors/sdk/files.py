@@ -79,6 +79,15 @@ def open_folder(settings: Mapping[str, Any], path: str) -> Folder:
     )  # fmt: skip
 
 
+def open_folders(settings: Mapping[str, Any]) -> tuple[Folder, Folder | None]:
+    """The folder in which we drop files for a package (`drop_folder`) and, when it is set, the one in which it leaves
+    its own (`return_folder`). Raises ConfigError as `open_folder`, and when the two are one."""
+    drop, returns = settings["drop_folder"], settings.get("return_folder")
+    if returns and returns.rstrip("/") == drop.rstrip("/"):
+        raise ConfigError("must not be the drop folder", key="return_folder")
+    return open_folder(settings, drop), open_folder(settings, returns) if returns else None
+
+
 DONE, ERRORS = "traites", "erreurs"
 _STILL_WRITTEN = (".tmp", ".part", ".filepart", ".crdownload")
 
