@@ -211,6 +211,3 @@ def _near(one: str, other: str) -> bool:
     """One slip of the hand; two in a long name."""
     length = min(len(one), len(other))
     return length >= 4 and OSA.distance(one, other, score_cutoff=2) <= (2 if length >= 9 else 1)
-
-
-# --- the NIR ---------------------------------------------------------------------------------------------------------

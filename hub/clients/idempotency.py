@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from bus.ledger import Ledger
+from bus.sql import Insert
 from hub.storage.tables import idempotent_answers, used_assertions
 
 KEPT_SECONDS = 24 * 3600
+_ANSWER = Insert(idempotent_answers, conflict="DO NOTHING")
+_USE = Insert(used_assertions, conflict="DO NOTHING", returning="jti")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,7 @@ def remember(ledger: Ledger, client_id: str, key: str, answer: Answer) -> Answer
     row = {"client_id": client_id, "key": key, "digest": answer.digest, "status": answer.status, "body": answer.body}
     with ledger.transaction() as tx:
         tx.sql.execute(delete(table).where(table.c.client_id == client_id, table.c.at <= tx.now - KEPT_SECONDS))
-        dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
-        tx.sql.execute(dialect(table).on_conflict_do_nothing(), [row | {"at": tx.now}])
+        _ANSWER.run(tx.sql, [row | {"at": tx.now}])
         kept = tx.sql.execute(select(table).where(table.c.client_id == client_id, table.c.key == key)).one()
     return Answer(bytes(kept.digest), kept.status, bytes(kept.body))
 
@@ -49,7 +49,4 @@ def use_assertion(ledger: Ledger, client_id: str, jti: str, expires: float) -> b
     table = used_assertions
     with ledger.transaction() as tx:
         tx.sql.execute(delete(table).where(table.c.expires < tx.now - 60))
-        dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
-        query = dialect(table).on_conflict_do_nothing().returning(table.c.jti)
-        rows = [{"client_id": client_id, "jti": jti, "expires": expires}]
-        return tx.sql.execute(query, rows).first() is not None
+        return bool(_USE.run(tx.sql, [{"client_id": client_id, "jti": jti, "expires": expires}]))

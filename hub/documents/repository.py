@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from bus.ledger import Ledger, Transaction
+from bus.sql import Insert
 from bus.tables import events
 from hub.storage.tables import document_holders, document_uses, documents
 from schemas.delivery import StoredDocument
+
+_STORE = Insert(documents, conflict="(tenant, id) DO UPDATE SET stored_at = excluded.stored_at")
+_HOLD = Insert(
+    document_holders,
+    conflict="(tenant, document_id, holder) DO UPDATE SET name = excluded.name, media_type = excluded.media_type,"
+    " size = excluded.size, kind = excluded.kind",
+)
 
 
 class DocumentBook:
@@ -25,10 +31,7 @@ class DocumentBook:
             "stored_at": self._ledger.now(),
         }  # fmt: skip
         with self._ledger.transaction() as tx:
-            dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
-            query = dialect(documents).values(**row)
-            renewed = {"stored_at": row["stored_at"]}
-            tx.sql.execute(query.on_conflict_do_update(index_elements=["tenant", "id"], set_=renewed))
+            _STORE.run(tx.sql, [row])
 
     def forget(self, tenant: str, document_id: str) -> None:
         with self._ledger.transaction() as tx:
@@ -44,12 +47,12 @@ def document(tx: Transaction, tenant: str, document_id: str) -> StoredDocument |
 
 def hold(ledger: Ledger, tenant: str, holder: str, stored: StoredDocument) -> None:
     """Note that `holder` stored this document: it may read it again, under the name it gave last."""
-    key = {"tenant": tenant, "document_id": stored.id, "holder": holder}
-    told = {"name": stored.name, "media_type": stored.media_type, "size": stored.size, "kind": stored.kind}
+    row = {
+        "tenant": tenant, "document_id": stored.id, "holder": holder, "name": stored.name,
+        "media_type": stored.media_type, "size": stored.size, "kind": stored.kind,
+    }  # fmt: skip
     with ledger.transaction() as tx:
-        dialect = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
-        query = dialect(document_holders).values(**key, **told)
-        tx.sql.execute(query.on_conflict_do_update(index_elements=list(key), set_=told))
+        _HOLD.run(tx.sql, [row])
 
 
 def held_document(tx: Transaction, tenant: str, document_id: str, holder: str) -> StoredDocument | None:

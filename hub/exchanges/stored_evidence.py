@@ -85,16 +85,6 @@ class HeldEvidence:
         opened = zip(rows, self._keys.open_many(tx, items), strict=True)
         return [(_held(orjson.loads(plain)), row.until) for row, plain in opened if plain is not None]
 
-    def expire(self, tx: Transaction, limit: int) -> int:
-        """Forget what must not be kept any longer, so many at most; how many went."""
-        held = evidence_held.c
-        old = select(held.citizen_id, held.place).where(held.until < tx.now).limit(limit)
-        gone = tx.sql.execute(old).all()
-        for row in gone:
-            mine = (held.citizen_id == row.citizen_id, held.place == row.place, held.until < tx.now)
-            tx.sql.execute(delete(evidence_held).where(*mine))
-        return len(gone)
-
 
 def _held(raw: Mapping[str, Any]) -> Held:
     evidence = Evidence(raw["type"], raw["version"], raw["values"])

@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, select, true, tuple_
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from bus.ledger import Ledger, StoredEvent, Transaction
+from bus.ledger import Ledger, StoredEvent
+from bus.sql import Insert
 from bus.tables import OPEN, deliveries, events
 from hub.citizens.repository import ECHO_DAYS
 from hub.clients.idempotency import KEPT_SECONDS
@@ -59,6 +58,7 @@ _log = structlog.get_logger()
 _DAY = 86_400.0
 _BATCH = 500
 _PART = 10_000  # rows that one statement looks at
+_USE = Insert(document_uses, conflict="DO NOTHING")
 _NOTED = "documents-noted"  # the counter of the last event whose documents were noted
 
 
@@ -121,8 +121,7 @@ class Keeper:
             if not stored:
                 return 0
             rows = [use for item in stored.values() for use in _uses(item)]
-            if rows:
-                tx.sql.execute(_dialect(tx)(document_uses).on_conflict_do_nothing(), rows)
+            _USE.run(tx.sql, rows)
             tx.count_up(_NOTED, max(stored) - last)
             return len(stored)
 
@@ -318,7 +317,3 @@ def _named(value: Any) -> Iterator[str]:
 
 def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
     return (items[at : at + _BATCH] for at in range(0, len(items), _BATCH))
-
-
-def _dialect(tx: Transaction) -> Any:
-    return sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert

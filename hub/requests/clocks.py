@@ -34,7 +34,7 @@ class Incomplete:
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """The legal dates of one request, as they stand at `now`. None means that the law sets no such date here, or
-    (with `waiting_for_documents`) that it cannot be known before the missing documents come.
+    (with `suspended`) that it cannot be known before the missing documents come.
 
     `registration_due`, `receipt_due`: last days for the two electronic receipts. `silence_on`: the day at whose end
     silence takes its meaning. `suspended`: missing documents stop that clock today. `passed`: that day is over.
@@ -46,9 +46,7 @@ class Clocks:
     silence: Silence
     silence_on: date | None
     suspended: bool
-    waiting_for_documents: bool
     passed: bool
-    days_left: int | None
 
 
 def clocks(
@@ -71,7 +69,7 @@ def clocks(
     received_on, today = received_at.astimezone(zone).date(), now.astimezone(zone).date()
     competent_on = transferred_at.astimezone(zone).date() if transferred_at else received_on
     electronic = intake == "online" and procedure.acknowledgement != "none"
-    silence_on, suspended, waiting = _silence(procedure, received_on, competent_on, incomplete_periods, today)
+    silence_on, suspended = _silence(procedure, received_on, competent_on, incomplete_periods, today)
     return Clocks(
         received_on=received_on,
         registration_due=registration_due(received_on) if electronic else None,
@@ -79,9 +77,7 @@ def clocks(
         silence=procedure.silence,
         silence_on=silence_on,
         suspended=suspended,
-        waiting_for_documents=waiting,
         passed=silence_on is not None and today > silence_on,
-        days_left=max((silence_on - today).days, 0) if silence_on else None,
     )
 
 
@@ -125,15 +121,16 @@ def acceptance_on(competent_on: date, delay: str, periods: Sequence[Incomplete] 
 
 def _silence(
     procedure: Procedure, received_on: date, competent_on: date, periods: Sequence[Incomplete], today: date
-) -> tuple[date | None, bool, bool]:
+) -> tuple[date | None, bool]:
+    """The day at whose end silence takes its meaning, and whether missing documents stop that clock today."""
     if procedure.delay is None or procedure.silence == "none":
-        return None, False, False
+        return None, False
     if procedure.silence == "acceptance":
         end = acceptance_on(competent_on, procedure.delay, periods)
-        return end, end is None, end is None
+        return end, end is None
     end = rejection_on(received_on, procedure.delay, periods)
     suspended = any(start <= today and (stop is None or today < stop) for start, stop in _suspensions(periods))
-    return end, suspended and (end is None or today <= end), end is None
+    return end, suspended and (end is None or today <= end)
 
 
 def _suspensions(periods: Sequence[Incomplete]) -> list[tuple[date, date | None]]:

@@ -88,11 +88,6 @@ def slugs(extra: Path | None = None) -> frozenset[str]:
     return frozenset(path.stem for folder in folders for path in folder.glob("*.toml"))
 
 
-def by_hubee_process(procedures: Mapping[str, Procedure], process: str) -> tuple[Procedure, ...]:
-    """The procedures that HubEE carries under one process code (`EtatCivil` carries several)."""
-    return tuple(procedure for procedure in procedures.values() if procedure.hubee == process)
-
-
 # Reading
 
 
@@ -141,9 +136,3 @@ def _procedure(raw: Mapping[str, Any]) -> Procedure:
         silence=silence["rule"], silence_text=silence["text"], silence_source=silence.get("source"),
         appeals=raw.get("appeals"), phases=MappingProxyType(dict(raw["phases"])),
     )  # fmt: skip
-
-
-# Clocks
-
-
-# The acknowledgement of receipt

@@ -11,8 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
@@ -26,6 +24,7 @@ _WRAPPED = b"person-key:"  # with the citizen's id: a wrapped key that is moved 
 _READ = Statement("SELECT citizen_id, wrapped FROM person_keys WHERE citizen_id {ids:text}")
 # DO NOTHING waits for whoever makes the same key at this moment; reading again then finds theirs.
 _MAKE = Insert(person_keys, conflict="DO NOTHING")
+_DESTROY = Insert(person_keys, conflict="(citizen_id) DO UPDATE SET wrapped = excluded.wrapped, at = excluded.at")
 
 Item = tuple[str, bytes, bytes]
 """A citizen's id, the bytes, and their context."""
@@ -85,13 +84,7 @@ class PersonKeys:
         """Make all that was sealed for this person unreadable for ever, and refuse to seal more. False when it was so
         already."""
         known = _read(tx, {citizen_id})
-        insert = sqlite_insert if tx.sql.dialect.name == "sqlite" else postgresql_insert
-        mark = {"wrapped": None, "at": tx.now}
-        tx.sql.execute(
-            insert(person_keys)
-            .values(citizen_id=citizen_id, **mark)
-            .on_conflict_do_update(index_elements=["citizen_id"], set_=mark)
-        )
+        _DESTROY.run(tx.sql, [{"citizen_id": citizen_id, "wrapped": None, "at": tx.now}])
         return known.get(citizen_id, b"") is not None
 
     def _keys(self, tx: Transaction, ids: Collection[str]) -> dict[str, AESGCM]:

@@ -89,7 +89,7 @@ def test_two_months_of_silence_reject_an_occupation_of_public_space(occupation: 
 
     assert clock.silence == "rejection"
     assert clock.silence_on == date(2026, 5, 2)
-    assert (clock.days_left, clock.passed, clock.suspended) == (51, False, False)
+    assert (clock.passed, clock.suspended) == (False, False)
     assert clock.registration_due == date(2026, 3, 3)
     assert clock.receipt_due == date(2026, 3, 12)
 
@@ -109,7 +109,7 @@ def test_days_are_those_of_paris(occupation: Procedure) -> None:
 def test_a_declaration_has_no_silence_date() -> None:
     clock = clocks(load()["changement-adresse"], NOON, now=NOON + timedelta(days=400))
 
-    assert (clock.silence, clock.silence_on, clock.passed, clock.days_left) == ("none", None, False, None)
+    assert (clock.silence, clock.silence_on, clock.passed) == ("none", None, False)
     assert clock.registration_due is not None
 
 
@@ -147,8 +147,8 @@ def test_missing_documents_start_the_acceptance_only_when_they_come(tolerated: P
         now=at(date(2026, 4, 20)),
     )
 
-    assert (waiting.silence_on, waiting.waiting_for_documents, waiting.suspended) == (None, True, True)
-    assert (complete.silence_on, complete.waiting_for_documents) == (date(2026, 5, 25), False)
+    assert (waiting.silence_on, waiting.suspended) == (None, True)
+    assert (complete.silence_on, complete.suspended) == (date(2026, 5, 25), False)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.settings.procedures import SHIPPED, by_hubee_process, faults, load, slugs
+from hub.settings.procedures import SHIPPED, faults, load, slugs
 from schemas.errors import ConfigError
 
 TOLERATED = """
@@ -43,23 +43,6 @@ def test_the_procedures_of_the_scenes_and_of_hubee_are_shipped() -> None:
         "occupation-domaine-public", "recensement-citoyen", "depot-dossier-pacs", "je-change-de-coordonnees",
         "hebergement-tourisme", "certificat-deces", "formulaire-qf",
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("process", "expected"),
-    [
-        ("EtatCivil", {"acte-naissance", "acte-mariage", "acte-deces"}),
-        ("recensementCitoyen", {"recensement-citoyen"}),
-        ("depotDossierPACS", {"depot-dossier-pacs"}),
-        ("JeChangeDeCoordonnees", {"je-change-de-coordonnees"}),
-        ("HebergementTourisme", {"hebergement-tourisme"}),
-        ("CERTDC", {"certificat-deces"}),
-        ("FormulaireQF", {"formulaire-qf"}),
-        ("Unknown", set()),
-    ],
-)
-def test_a_hubee_process_leads_to_its_procedures(process: str, expected: set[str]) -> None:
-    assert {procedure.slug for procedure in by_hubee_process(load(), process)} == expected
 
 
 def test_the_state_portal_acknowledges_what_comes_by_it_and_the_hub_does_not() -> None:
