@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,16 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from commands.shared import HUB_TOML, AsJson, Config, fail, print_json, show, with_hub
+from commands.shared import HUB_TOML, AsJson, By, Config, OfTenant, Reason, fail, justified, print_json, show, with_hub
 
 if TYPE_CHECKING:
     from bus.ledger import Transaction
-    from hub.operations.reviews import Decider, Reviews
+    from hub.operations.reviews import Reviews
     from hub.wiring import Hub
 
 T = TypeVar("T")
-Why = Annotated[str, typer.Option(help="Goes to the journal; needed wherever somebody's data is shown or decided.")]
-Who = Annotated[str, typer.Option("--by", help="Who decides; the login name by default.")]
 citizen_app = typer.Typer(no_args_is_help=True, help="Who is whom: questions, merges. Never a list of people.")
 
 
@@ -29,17 +26,16 @@ def citizen_reviews(
     take: Annotated[bool, typer.Option("--take", help="The value that was held is good: send it on.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="What the master said holds.")] = False,
     merges: Annotated[bool, typer.Option("--merges", help="List the merges that hold instead.")] = False,
-    tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
-    reason: Why = "", by: Who = "", config: Config = HUB_TOML, as_json: AsJson = False,
+    tenant: OfTenant = "",
+    reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """What waits for a decision, without names; one with names, for a reason; or decide about a value."""
-
     if take and keep:
         fail("--take or --keep, not both")
     if not review:
         show(_run(config, lambda tx, reviews: _listed(tx, reviews, tenant, merges=merges)), as_json)
         return
-    decider = _decider(by, reason)
+    decider = justified(by, reason)
     if take or keep:
         _run(config, lambda tx, reviews: (reviews.take if take else reviews.keep)(tx, review, decider))
         typer.echo("Taken: it is on its way." if take else "Kept as it is.")
@@ -52,10 +48,10 @@ def citizen_merge(
     review: Annotated[str, typer.Argument(metavar="REVIEW", help="Or somebody, written system:identifier.")],
     other: Annotated[str, typer.Argument(help="The other, who is no more; written system:identifier.")] = "",
     tenant: Annotated[str, typer.Option(help="Whose people these are, where no review names them.")] = "",
-    reason: Why = "", by: Who = "", config: Config = HUB_TOML,
+    reason: Reason = "", by: By = "", config: Config = HUB_TOML,
 ) -> None:  # fmt: skip
     """Two people are one. The systems that know either are told; `unmerge` takes it back."""
-    decider = _decider(by, reason)
+    decider = justified(by, reason)
 
     def act(tx: Transaction, reviews: Reviews, hub: Hub) -> None:
         if not other:
@@ -70,10 +66,10 @@ def citizen_merge(
 @citizen_app.command("unmerge")
 def citizen_unmerge(
     merge: Annotated[str, typer.Argument(metavar="MERGE", help="As `citizen reviews --merges` shows it.")],
-    reason: Why = "", by: Who = "", config: Config = HUB_TOML,
+    reason: Reason = "", by: By = "", config: Config = HUB_TOML,
 ) -> None:  # fmt: skip
     """Take a merge back, also one that the hub made by itself. The two are remembered as two people."""
-    decider = _decider(by, reason)
+    decider = justified(by, reason)
     _run(config, lambda tx, reviews: reviews.unmerge(tx, merge, decider))
     typer.echo("They are two people again.")
 
@@ -81,10 +77,10 @@ def citizen_unmerge(
 @citizen_app.command("distinct")
 def citizen_distinct(
     review: Annotated[str, typer.Argument(metavar="REVIEW", help="As `citizen reviews` shows it.")],
-    reason: Why = "", by: Who = "", config: Config = HUB_TOML,
+    reason: Reason = "", by: By = "", config: Config = HUB_TOML,
 ) -> None:  # fmt: skip
     """The two of a review are two people: it is not asked again."""
-    decider = _decider(by, reason)
+    decider = justified(by, reason)
     _run(config, lambda tx, reviews: reviews.distinct(tx, review, decider))
     typer.echo("Remembered as two people.")
 
@@ -107,14 +103,7 @@ def _run(config: Path, act: Callable[[Transaction, Reviews], T]) -> T:
     return _with(config, lambda tx, reviews, hub: act(tx, reviews))
 
 
-def _decider(by: str, reason: str) -> Decider:
-    from hub.operations.reviews import Decider
-
-    return Decider(by or getpass.getuser(), reason)
-
-
 def _named(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
-
     system, _, native = who.partition(":")
     if tenant not in hub.settings.tenants:
         fail(f"no tenant {tenant!r} in the settings: give --tenant")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.shared import HUB_TOML, AsJson, Config, fail, print_json, show, with_hub
+from commands.shared import HUB_TOML, AsJson, Config, OfTenant, fail, print_json, show, with_hub
 
 if TYPE_CHECKING:
     from hub.wiring import Hub
@@ -20,7 +20,7 @@ Day = Annotated[str, typer.Option(metavar="DAY", help="As 2026-11-23, or with a 
 @journal_app.command("export")
 def journal_export(
     file: Annotated[Path, typer.Argument(help="Where to write; it must not be there.")],
-    tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
+    tenant: OfTenant = "",
     since: Day = "",
     until: Day = "",
     citizen: Annotated[str, typer.Option(help="About this citizen only.")] = "",
@@ -89,7 +89,6 @@ def journal_status(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
 
 
 def _moment(day: str) -> float | None:
-
     if not day:
         return None
     try:

@@ -13,11 +13,13 @@ from commands.shared import (
     AsJson,
     Config,
     Name,
+    OfTenant,
     Seq,
     announce,
     at_text,
     fail,
     known_connection,
+    known_tenant,
     note,
     print_json,
     show,
@@ -92,7 +94,7 @@ def connection_retry(connection: Name, config: Config = HUB_TOML) -> None:
 @parked_app.command("list")
 def parked_list(
     config: Config = HUB_TOML, as_json: AsJson = False,
-    tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
+    tenant: OfTenant = "",
     state: Annotated[str, typer.Option(help="parked, refused, waiting or held.")] = "parked",
 ) -> None:  # fmt: skip
     """Parked deliveries, or those in another state, oldest first; a hundred at most."""
@@ -201,8 +203,7 @@ def client_add(
     from hub.clients import repository as clients
 
     def act(hub: Hub) -> str | None:
-        if tenant not in hub.settings.tenants:
-            fail(f"no tenant {tenant!r} in the settings")
+        known_tenant(hub, tenant)
         if unknown := sorted(set(publish or ()) - set(hub.registry.types())):
             fail(f"no event type {unknown[0]!r} (see `unefois schema list`)")
         if client_id == "hub" or f"{tenant}.{client_id}" in hub.connections:
@@ -266,8 +267,7 @@ def link_import(tenant: str, file: Path, config: Config = HUB_TOML) -> None:
     from hub.operations.link_import import import_links
 
     def act(hub: Hub) -> int:
-        if tenant not in hub.settings.tenants:
-            fail(f"no tenant {tenant!r} in the settings")
+        known_tenant(hub, tenant)
         announce(hub, tenant, "links.imported")
         return import_links(hub.ledger, hub.acceptance, tenant, file.read_text(encoding="utf-8-sig"))
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.citizen import Who, Why, citizen_app
-from commands.shared import HUB_TOML, AsJson, Config, fail, print_json, with_hub
+from commands.citizen import citizen_app
+from commands.shared import HUB_TOML, AsJson, By, Config, Reason, fail, justified, print_json, with_hub
 
 if TYPE_CHECKING:
     from hub.privacy.rights import Rights
@@ -25,7 +25,7 @@ Ref = Annotated[str, typer.Option(help="The reference that the hub gave to that 
 def citizen_export(
     tenant: Tenant, reference: Reference = "", client: Client = "", ref: Ref = "",
     out: Annotated[Path | None, typer.Option(help="A new folder for person.json and person.html.")] = None,
-    reason: Why = "", by: Who = "", config: Config = HUB_TOML, as_json: AsJson = False,
+    reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """All that the hub holds or knows about one person, as data and as a readable page (RGPD art. 15)."""
     from hub.privacy.export_page import page
@@ -37,7 +37,7 @@ def citizen_export(
 
     def act(hub: Hub) -> tuple[dict[str, Any], str]:
         rights = _rights(hub)
-        told = rights.export(tenant, _found(rights, tenant, reference, client, ref), _asked(by, reason))
+        told = rights.export(tenant, _found(rights, tenant, reference, client, ref), justified(by, reason))
         return told, page(told, hub.registry, hub.settings.retention)
 
     told, shown = with_hub(config, act)
@@ -52,7 +52,7 @@ def citizen_export(
 def citizen_erase(
     tenant: Tenant, reference: Reference = "", client: Client = "", ref: Ref = "",
     check: Annotated[bool, typer.Option("--check", help="Only say what stands against it.")] = False,
-    reason: Why = "", by: Who = "", config: Config = HUB_TOML, as_json: AsJson = False,
+    reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Forget one person, as far as the law lets it (RGPD art. 17); past recipients are told. Name nobody in the reason:
     it stays."""
@@ -64,7 +64,7 @@ def citizen_erase(
         if check:
             return rights.obstacles(tenant, who)
         try:
-            return rights.erase(tenant, who, _asked(by, reason))
+            return rights.erase(tenant, who, justified(by, reason))
         except Refused as refused:
             return list(refused.obstacles)
 
@@ -94,21 +94,12 @@ def _rights(hub: Hub) -> Rights:
 
 
 def _found(rights: Rights, tenant: str, reference: str, client: str, ref: str) -> str:
-
     system, _, native = reference.partition(":")
     if bool(reference) == bool(client or ref) or (reference and not native) or bool(client) != bool(ref):
         fail("name the person by --reference SYSTEM:ID, or by --client and --ref")
     if reference:
         return rights.find(tenant, reference=(system, native))
     return rights.find(tenant, client=client, ref=ref)
-
-
-def _asked(by: str, reason: str) -> Any:
-    import getpass
-
-    from hub.privacy.rights import Asked
-
-    return Asked(by or getpass.getuser(), reason)
 
 
 def _write(out: Path, told: dict[str, Any], shown: str) -> None:

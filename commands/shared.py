@@ -14,11 +14,15 @@ import typer
 if TYPE_CHECKING:
     from bus.ledger import Transaction
     from hub.connections import Connection
+    from hub.journal.entries import Justification
     from hub.wiring import Hub
 RUN, OPERATE, DEVELOP, MEASURE = "Run the hub", "Operate it", "Plug packages in", "Break it, measure it"
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", envvar="UNEFOIS_CONFIG")]
 AsJson = Annotated[bool, typer.Option("--json", help="Data for programs.")]
 Name = Annotated[str, typer.Argument(metavar="CONNECTION", help="Written tenant.name, as `connection list` shows it.")]
+OfTenant = Annotated[str, typer.Option("--tenant", help="Of this tenant only.")]
+Reason = Annotated[str, typer.Option(help="Goes to the journal; needed wherever somebody's data is shown or decided.")]
+By = Annotated[str, typer.Option("--by", help="Who decides; the login name by default.")]
 Seq = Annotated[int, typer.Argument(metavar="SEQ", help="Number of the event, as `parked list` shows it.")]
 HUB_TOML = Path("hub.toml")
 
@@ -37,6 +41,19 @@ def with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
 def known_connection(hub: Hub, connection: str) -> Connection:
     found = hub.connections.get(connection)
     return found if found is not None else fail("no such connection in the settings")
+
+
+def known_tenant(hub: Hub, tenant: str) -> str:
+    return tenant if tenant in hub.settings.tenants else fail(f"no tenant {tenant!r} in the settings")
+
+
+def justified(by: str, reason: str) -> Justification:
+    """Who acts and why, as `--by` and `--reason` say it."""
+    import getpass
+
+    from hub.journal.entries import Justification
+
+    return Justification(by or getpass.getuser(), reason)
 
 
 def switch(hub: Hub, connection: str, cause: str | None) -> None:

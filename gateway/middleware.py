@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import time
-import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.bodies import Budget
 from gateway.problems import Problem, problem_response
+from hub.operations.logs import code_places
 
 _log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class CallMiddleware:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
             # The last net: our own mistake. Its message may quote data, so only its kind and place are logged.
-            _log.error("mistake", tracking=tracking, error=type(error).__name__, where=_places(error))
+            _log.error("mistake", tracking=tracking, error=type(error).__name__, where=code_places(error))
             scope["problem"] = "internal_error"
             if status == 0:
                 await problem_response(Problem("internal_error"), tracking)(scope, receive, send_with_headers)
@@ -85,8 +85,3 @@ class CallMiddleware:
         names = {name.lower() for name, _ in given}
         given += [pair for pair in self._headers if pair[0] not in names]
         return [*given, (b"tracking-id", tracking.encode())]
-
-
-def _places(error: Exception) -> list[str]:
-    frames = traceback.extract_tb(error.__traceback__)[-6:]
-    return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]

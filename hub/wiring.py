@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 import time
-import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -49,6 +48,7 @@ from hub.journal.entries import Journal
 from hub.journal.rfc3161 import Authority
 from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
+from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
 from hub.operations.retention import Keeper
 from hub.routing.directory import ConnectionRouting, CurrentDirectory, Directory
@@ -373,7 +373,7 @@ class Hub:
                     return
                 except Exception as error:  # a thread that dies alone would be silence
                     # Its message may quote data: its kind and place are logged.
-                    _log.error("thread starts again", thread=name, error=type(error).__name__, where=_places(error))
+                    _log.error("thread starts again", thread=name, error=type(error).__name__, where=code_places(error))
                     stop.wait(1.0)
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
@@ -431,11 +431,6 @@ def _manifest(connector: str, more: Path | None = None) -> Manifest:
         return find_manifests(more)[connector]
     except KeyError:
         raise ConfigError(f"no connector named {connector!r}", key="connections") from None
-
-
-def _places(error: Exception) -> list[str]:
-    frames = traceback.extract_tb(error.__traceback__)[-6:]
-    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def _text(path: Path | None) -> str | None:

@@ -65,7 +65,7 @@ HIDDEN_IN = {
     "fastapi": ["gateway/"],
     "fsspec": ["hub/documents/files.py"],
     "httpx": ["connectors/sdk/http.py", "demo/"],
-    "jinja2": ["gateway/pages.py", "hub/privacy/registers.py", "hub/privacy/export_page.py"],
+    "jinja2": ["gateway/pages.py", "hub/privacy/pages.py"],
     "joserfc": ["gateway/tokens.py", "hub/journal/signing.py"],
     "jsonschema": ["schemas/"],
     "jsonschema_rs": ["schemas/validators.py"],

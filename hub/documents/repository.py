@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from sqlalchemy import delete, select
 
 from bus.ledger import Ledger, Transaction
@@ -68,3 +71,15 @@ def requests_naming(tx: Transaction, tenant: str, document_id: str) -> list[str]
     query = select(events.c.request_id).distinct().join(document_uses, document_uses.c.seq == events.c.seq)
     query = query.where(document_uses.c.tenant == tenant, document_uses.c.document_id == document_id)
     return [row.request_id for row in tx.sql.execute(query.where(events.c.request_id.is_not(None)))]
+
+
+def document_ids(data: Any) -> Iterator[str]:
+    """The ids of all document records (`id` beside `sha256`) in event data, wherever they stand."""
+    if isinstance(data, Mapping):
+        if isinstance(data.get("id"), str) and "sha256" in data:
+            yield data["id"]
+        for part in data.values():
+            yield from document_ids(part)
+    elif isinstance(data, list | tuple):
+        for part in data:
+            yield from document_ids(part)

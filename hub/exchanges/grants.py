@@ -7,14 +7,11 @@ grant does.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +21,7 @@ from sqlalchemy import text
 
 from bus.ledger import Ledger
 from hub.settings.fault import Fault
+from hub.settings.files import json_schema, toml_files
 from schemas.errors import ConfigError, HubError
 from schemas.manifest import Manifest
 from schemas.shape import nearest, shape_faults
@@ -441,18 +439,14 @@ class _Reading:
         self._files: dict[str, str] = {}
 
     def read(self, folder: Path) -> None:
-        for path in sorted(folder.glob("*.toml")):
-            try:
-                raw = tomllib.loads(path.read_text(encoding="utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                self.faults.append(Fault(str(path), "", f"not TOML in UTF-8: {error}"))
-            except OSError as error:
-                self.faults.append(Fault(str(path), "", f"cannot be read ({error.strerror})"))
+        for path, raw in toml_files(folder):
+            if isinstance(raw, Fault):
+                self.faults.append(raw)
             else:
                 self._file(str(path), _with_days_as_text(raw))
 
     def _file(self, file: str, raw: Mapping[str, Any]) -> None:
-        shape = shape_faults(_schema(), raw)
+        shape = shape_faults(json_schema(_SCHEMA), raw)
         self.faults += [Fault(file, fault.key, fault.message) for fault in shape]
         bad = {fault.path[1] if len(fault.path) > 1 else None for fault in shape}
         grants = raw.get("grants")
@@ -563,9 +557,3 @@ def _with_days_as_text(value: Any) -> Any:
     if isinstance(value, list):
         return [_with_days_as_text(item) for item in value]
     return value.isoformat() if isinstance(value, date) else value
-
-
-@cache
-def _schema() -> Mapping[str, Any]:
-    loaded: Mapping[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    return loaded

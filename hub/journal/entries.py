@@ -20,7 +20,7 @@ from bus.sql import Insert
 from hub.journal.verify import Paths, leaf_hash
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import journal, journal_segments
-from schemas.errors import HubError
+from schemas.errors import HubError, InvalidMessage
 
 KINDS = ("exchange", "read", "correction", "operator", "deliveries")
 _NOBODY = uuid.UUID("8b1f6d0e-5a51-4a43-9a51-0b7b9c1c3f50")
@@ -50,6 +50,19 @@ class Entry:
     citizen_id: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     personal: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Justification:
+    """Who acts on the data of a person, and why: both go to the journal. Raises InvalidMessage `reason_missing` for an
+    empty reason."""
+
+    actor: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise InvalidMessage("a reason is needed: it goes to the journal", code="reason_missing")
 
 
 @dataclass(frozen=True, slots=True)

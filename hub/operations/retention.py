@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from bus.tables import OPEN, deliveries, events
 from hub.citizens.repository import ECHO_DAYS
 from hub.clients.idempotency import KEPT_SECONDS
 from hub.documents.files import DocumentStore
+from hub.documents.repository import document_ids
 from hub.exchanges.corrections import settle
 from hub.journal.entries import iso
 from hub.journal.sealing import EXPIRED
@@ -299,20 +300,8 @@ class Keeper:
 
 
 def _uses(stored: StoredEvent) -> Iterator[dict[str, Any]]:
-    for document_id in sorted(set(_named(stored.event.data))):
+    for document_id in sorted(set(document_ids(stored.event.data))):
         yield {"tenant": stored.tenant, "document_id": document_id, "seq": stored.seq}
-
-
-def _named(value: Any) -> Iterator[str]:
-    """The ids of all document records in event data, wherever they stand."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("id"), str) and "sha256" in value:
-            yield value["id"]
-        for part in value.values():
-            yield from _named(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _named(part)
 
 
 def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -23,7 +23,7 @@ from hub.acceptance.rules import withhold
 from hub.citizens.identities import VALUE, People, review_id
 from hub.clients.origin import Origin
 from hub.exchanges.corrections import Change, Corrections
-from hub.journal.entries import Entry, Journal
+from hub.journal.entries import Entry, Journal, Justification
 from hub.requests.repository import Requests
 from hub.storage.tables import (  # fmt: skip
     citizen_links,
@@ -72,18 +72,6 @@ class Merge:
     score: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decider:
-    """Who decides, and why: both go to the journal."""
-
-    actor: str
-    reason: str
-
-    def __post_init__(self) -> None:
-        if not self.reason.strip():
-            raise InvalidMessage("a reason is needed: it goes to the journal", code="reason_missing")
-
-
 class Reviews:
     """All in the caller's transaction. InvalidMessage says why a decision is not possible."""
 
@@ -110,7 +98,7 @@ class Reviews:
             for row in tx.sql.execute(query)
         ]
 
-    def look(self, tx: Transaction, review: str, by: Decider) -> dict[str, Any]:
+    def look(self, tx: Transaction, review: str, by: Justification) -> dict[str, Any]:
         """A question with the identities, references or values that it is about."""
         row = self._row(tx, review)
         self._note(tx, by, "review.read", "read", row.tenant, row.citizen_id, {"review": row.id, "kind": row.kind})
@@ -121,7 +109,7 @@ class Reviews:
 
     # --- people -------------------------------------------------------------------------------------------------
 
-    def same(self, tx: Transaction, review: str, by: Decider) -> str:
+    def same(self, tx: Transaction, review: str, by: Justification) -> str:
         """The two of a review are one person. The citizen who stays: whom more systems know, or who was seen first."""
         row = self._open(tx, review, "person")
         pair = [self._whole(tx, row.citizen_id), self._whole(tx, row.other_id)]
@@ -131,13 +119,13 @@ class Reviews:
         kept, gone = sorted(pair, key=lambda one: (-len(self._links(tx, row.tenant, one)), one))
         return self.merge(tx, row.tenant, kept, gone, by)
 
-    def distinct(self, tx: Transaction, review: str, by: Decider) -> None:
+    def distinct(self, tx: Transaction, review: str, by: Justification) -> None:
         """The two of a review are two people. It is not asked again, and nobody merges them by mistake."""
         row = self._open(tx, review, "person")
         self._decide(tx, row.tenant, row.citizen_id, row.other_id, "distinct", by)
         self._note(tx, by, "citizen.distinct", "operator", row.tenant, row.citizen_id, {"review": row.id})
 
-    def merge(self, tx: Transaction, tenant: str, kept: str, gone: str, by: Decider) -> str:
+    def merge(self, tx: Transaction, tenant: str, kept: str, gone: str, by: Justification) -> str:
         """From now on `gone` is `kept`: links, requests, values and pivot. The systems of either are told."""
         tx.hold_door()
         self._check_merge(tx, tenant, kept, gone)
@@ -157,7 +145,7 @@ class Reviews:
         self._tell(tx, tenant, "citizen.merged", self._links(tx, tenant, kept), links)
         return kept
 
-    def unmerge(self, tx: Transaction, gone: str, by: Decider) -> str:
+    def unmerge(self, tx: Transaction, gone: str, by: Justification) -> str:
         """Take a merge back, which says that they are two people. The citizen who is there again.
 
         What reached the hub about the two while they were one stays with the one who was kept."""
@@ -184,7 +172,7 @@ class Reviews:
 
     # --- values -------------------------------------------------------------------------------------------------
 
-    def take(self, tx: Transaction, review: str, by: Decider) -> None:
+    def take(self, tx: Transaction, review: str, by: Justification) -> None:
         """A value that was held is good: it goes to all who want it, the master of the field first among them."""
         row = self._open(tx, review, "value")
         said, who = self._said(tx, row), self._whole(tx, row.citizen_id)
@@ -196,7 +184,7 @@ class Reviews:
         self._close(tx, row, "taken", by)
         self._accept(tx, row.tenant, event)
 
-    def keep(self, tx: Transaction, review: str, by: Decider) -> None:
+    def keep(self, tx: Transaction, review: str, by: Justification) -> None:
         """What the master said holds. The same value of the same day is not asked about again."""
         self._close(tx, self._open(tx, review, "value"), "kept", by)
 
@@ -217,7 +205,7 @@ class Reviews:
         if self._acceptance.directory.links_sectors(tenant, {"references": _references(links)}):
             raise InvalidMessage("these sectors are not linked here", code="sectors_not_linked")
 
-    def _correct(self, tx: Transaction, tenant: str, kept: str, merge: Row[Any], by: Decider) -> None:
+    def _correct(self, tx: Transaction, tenant: str, kept: str, merge: Row[Any], by: Justification) -> None:
         """What clients obtained about the one while they were one may be the other's."""
         effective = datetime.fromtimestamp(tx.now, UTC).date().isoformat()
         name = f"unmerge {merge.gone_id} {merge.at}"
@@ -315,7 +303,7 @@ class Reviews:
         cases.save()
         withhold(tx, self._acceptance.directory, tenant, pair, cases.concealed)
 
-    def _decide(self, tx: Transaction, tenant: str, one: str, other: str, state: str, by: Decider) -> None:
+    def _decide(self, tx: Transaction, tenant: str, one: str, other: str, state: str, by: Justification) -> None:
         first, second = sorted((one, other))
         _DECIDED.run(tx.sql, [{
             "id": review_id(tenant, "person", first, second), "tenant": tenant, "kind": "person", "state": state,
@@ -323,7 +311,7 @@ class Reviews:
             "origin": by.actor, "opened_at": tx.now, "decided_at": tx.now, "decided_by": by.actor,
         }])  # fmt: skip
 
-    def _close(self, tx: Transaction, row: Row[Any], state: str, by: Decider) -> None:
+    def _close(self, tx: Transaction, row: Row[Any], state: str, by: Justification) -> None:
         values = {"state": state, "decided_at": tx.now, "decided_by": by.actor, "sealed": None}
         tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
         facts = {"review": row.id, "field": row.field}
@@ -372,7 +360,14 @@ class Reviews:
         return found
 
     def _note(
-        self, tx: Transaction, by: Decider, act: str, kind: str, tenant: str, citizen_id: str, facts: Mapping[str, Any]
+        self,
+        tx: Transaction,
+        by: Justification,
+        act: str,
+        kind: str,
+        tenant: str,
+        citizen_id: str,
+        facts: Mapping[str, Any],
     ) -> None:
         self._journal.write(tx, Entry(
             tenant=tenant, kind=kind, act=act, actor=by.actor, outcome="done", citizen_id=citizen_id, facts=facts,

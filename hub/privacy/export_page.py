@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from hub.privacy.labels import plain, word
+from hub.privacy.pages import page_environment, style_sheet
 from hub.requests.timeline import STATUS
 from hub.settings.model import Retention
 from schemas.registry import Registry
 
-_PAGES = Path(__file__).with_name("templates")
 _SECTIONS = (
     ("vous", "Vous"), ("liens", "Vos identifiants dans les logiciels"), ("demandes", "Vos demandes"),
     ("documents", "Documents nommés"), ("evenements", "Ce qui a été transmis sur vous"),
@@ -46,20 +43,14 @@ def page(told: Mapping[str, Any], registry: Registry, retention: Retention) -> s
     def evidence(kind: str) -> str:
         return registry.evidence(kind)["x-unefois"]["label"] if registry.evidence_versions(kind) else kind
 
-    environment = Environment(
-        loader=FileSystemLoader(_PAGES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {
         "word": word, "plain": plain, "evidence": evidence,
         "event": lambda kind: _EVENTS.get(kind, kind), "state": lambda state: _STATES.get(state, state),
         "status": lambda status: STATUS.get(status, status),
     }  # fmt: skip
     return environment.get_template("person.html").render(
-        told=told, sections=_SECTIONS, style=(_PAGES / "register.css").read_text(encoding="utf-8"),
+        told=told, sections=_SECTIONS, style=style_sheet(),
         days={"events": retention.events_days, "requests": retention.requests_days}, **_rows(told, evidence),
     )  # fmt: skip
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from hub.exchanges.grants import GROUNDS, Grant, Granted
+from hub.privacy.pages import page_environment, style_sheet
 from hub.requests.letters import french_date
 from hub.settings.model import ConnectionSettings, HubSettings, Tenant
 from hub.settings.procedures import Procedure
@@ -25,7 +24,6 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 
 OPEN = "À compléter par le responsable de traitement"
-_PAGES = Path(__file__).with_name("templates")
 _EVENTS = {
     "citizen.address-changed": "Changement d'adresse d'un usager",
     "citizen.contact-changed": "Changement de coordonnées d'un usager",
@@ -449,11 +447,7 @@ class _Pages:
         self._today = french_date(today)
         self._written: list[Path] = []
         self._index: list[tuple[str, str]] = []
-        self._style = (_PAGES / "register.css").read_text(encoding="utf-8")
-        self._pages = Environment(
-            loader=FileSystemLoader(_PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-            undefined=StrictUndefined,
-        )  # fmt: skip
+        self._style, self._pages = style_sheet(), page_environment()
 
     def add(self, name: str, template: str, data: Json) -> None:
         self._write(f"{name}.json", json.dumps(data, ensure_ascii=False, indent=2) + "\n")

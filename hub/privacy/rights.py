@@ -24,12 +24,14 @@ from hub.citizens.identities import People
 from hub.citizens.names import plain
 from hub.clients import repository as clients
 from hub.documents.files import DocumentStore
+from hub.documents.repository import document_ids
 from hub.exchanges import corrections
 from hub.exchanges.corrections import Change, Corrections
 from hub.exchanges.stored_evidence import HeldEvidence
-from hub.journal.entries import Entry, Journal
+from hub.journal.entries import Entry, Journal, Justification
 from hub.privacy import transparency
 from hub.requests import timeline
+from hub.requests.repository import short_number
 from hub.routing.directory import Directory
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip
@@ -84,18 +86,6 @@ class Refused(HubError):
     def __init__(self, obstacles: Sequence[str]) -> None:
         super().__init__("this person cannot be erased now")
         self.obstacles = tuple(obstacles)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Who acts, and why: both go to the journal."""
-
-    actor: str
-    reason: str
-
-    def __post_init__(self) -> None:
-        if not self.reason.strip():
-            raise InvalidMessage("a reason is needed: it goes to the journal", code="reason_missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +164,7 @@ class Rights:
 
     # --- export -------------------------------------------------------------------------------------------------
 
-    def export(self, tenant: str, citizen_id: str, by: Asked) -> dict[str, Any]:
+    def export(self, tenant: str, citizen_id: str, by: Justification) -> dict[str, Any]:
         """All that the hub holds or knows about this person. The export is in the journal before it is given."""
         with self.ledger.transaction() as tx:
             self.journal.write(tx, Entry(
@@ -305,7 +295,7 @@ class Rights:
         with self.ledger.reading() as tx:
             return self._against(tx, who, spoken)
 
-    def erase(self, tenant: str, citizen_id: str, by: Asked) -> Erased:
+    def erase(self, tenant: str, citizen_id: str, by: Justification) -> Erased:
         """Forget this person. Raises Refused, then only the refusal is kept, in the journal."""
         who = self._who(tenant, citizen_id)
         spoken = self._spoken(who)
@@ -341,7 +331,7 @@ class Rights:
         for request_id in sorted(others):
             view = timeline.request_view(tx, self.directory, who.tenant, request_id)
             if view is not None and not view["final"]:
-                number = request_id.split("-")[0].upper()
+                number = short_number(request_id)
                 found.append(f"Nommé dans la demande {number} d'une autre personne, qui n'est pas close.")
         for some in parts([stored.seq for stored in spoken.stored]):
             found += [
@@ -350,7 +340,7 @@ class Rights:
             ]  # fmt: skip
         return found
 
-    def _erase(self, tx: Transaction, who: Who, spoken: Spoken, by: Asked) -> Erased:
+    def _erase(self, tx: Transaction, who: Who, spoken: Spoken, by: Justification) -> Erased:
         act = str(uuid.uuid4())
         told = self.corrections.about(tx, who.tenant, who.ids, Change(
             f"erase {act}", by.actor, "erased", "person", datetime.fromtimestamp(tx.now, UTC).date().isoformat(),
@@ -470,7 +460,7 @@ class Rights:
             for stored in tx.load(some).values():
                 data = stored.event.data
                 mine = _of(stored, who) or any(who.names(person) for person in _persons(data))
-                (spoken.documents if mine else spoken.kept_documents).update(_documents(data))
+                (spoken.documents if mine else spoken.kept_documents).update(document_ids(data))
                 if mine:
                     spoken.stored.append(stored)
         spoken.last = seqs[-1] if seqs else spoken.last
@@ -530,17 +520,6 @@ def _mails(data: Any, who: Who) -> Iterator[str]:
             yield str(person["email"])
 
 
-def _documents(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        if isinstance(value.get("id"), str) and "sha256" in value:
-            yield value["id"]
-        for part in value.values():
-            yield from _documents(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _documents(part)
-
-
 def _questions(tx: Transaction, who: Who) -> list[dict[str, Any]]:
     either = or_(citizen_reviews.c.citizen_id.in_(who.ids), citizen_reviews.c.other_id.in_(who.ids))
     rows = tx.sql.execute(select(citizen_reviews).where(either).order_by(citizen_reviews.c.opened_at))
@@ -575,7 +554,7 @@ def _correction(row: Any) -> dict[str, Any]:
 
 
 def _open_request(view: Mapping[str, Any]) -> str:
-    number, status = str(view["id"]).split("-")[0].upper(), timeline.STATUS[view["status"]]
+    number, status = short_number(view["id"]), timeline.STATUS[view["status"]]
     text = f"Demande {number} en cours (« {view['label']} », {status}, reçue le {str(view['received_at'])[:10]})"
     due = view.get("clocks", {}).get("silence_on")
     return text + (f" : délai légal jusqu'au {due}." if due else ".")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bus.ledger import Transaction
 from hub.requests.letters import RequestFacts, acknowledgement_text
-from hub.requests.repository import DECISIONS, Request
+from hub.requests.repository import DECISIONS, Request, short_number
 from hub.settings.procedures import Procedure
 from schemas.event import Event
 
@@ -40,7 +40,7 @@ def _acknowledgement(request: Request, event: Event, procedure: Procedure, direc
     if to is None or contact is None:
         return
     facts = RequestFacts(
-        reference=_number(request), received_at=datetime.fromtimestamp(request.received_at, UTC),
+        reference=short_number(request.id), received_at=datetime.fromtimestamp(request.received_at, UTC),
         tenant=directory.tenants[request.tenant].label, contact=contact,
     )  # fmt: skip
     subject, text = acknowledgement_text(procedure, facts)
@@ -59,21 +59,17 @@ def _decision(tx: Transaction, request: Request, event: Event, procedure: Proced
     if to is None:
         return
     word = _DECIDED[event.data["status"]]
-    lines = ["Bonjour,", f"Votre demande « {procedure.label} » n° {_number(request)} a été {word}."]
+    lines = ["Bonjour,", f"Votre demande « {procedure.label} » n° {short_number(request.id)} a été {word}."]
     if reason := event.data.get("reason"):
         lines.append(f"Motif : {reason}")
     if event.data.get("documents"):
         lines.append("Vous trouverez la décision en pièce jointe.")
     if event.data["status"] != "granted" and procedure.appeals:
         lines.append(f"Voies et délais de recours : {procedure.appeals}")
-    subject = f"Décision sur votre demande n° {_number(request)}"
+    subject = f"Décision sur votre demande n° {short_number(request.id)}"
     documents = event.data.get("documents")
     named = f"decision {event.source} {event.id}"
     yield _message(request, "decision", named, to, subject, "\n\n".join(lines) + "\n", documents)
-
-
-def _number(request: Request) -> str:
-    return request.id.split("-")[0].upper()
 
 
 def _email(record: Mapping[str, Any]) -> str | None:

@@ -247,6 +247,11 @@ def whole_id(tx: Transaction, tenant: str, start: str) -> str:
     return found[0] if len(found) == 1 and len(start) >= 8 else start
 
 
+def short_number(request_id: str) -> str:
+    """The number under which people speak of a request: the first eight characters of its id."""
+    return request_id.split("-")[0].upper()
+
+
 def listing(
     tx: Transaction, tenant: str, *, intake: str | None, after: tuple[float, str] | None, limit: int
 ) -> list[Request]:

@@ -69,7 +69,7 @@ def request_view(tx: Transaction, directory: Directory, tenant: str, request_id:
 
 def lines(view: Mapping[str, Any]) -> list[str]:
     """The view as text, in Paris time."""
-    head = f"{view['label']} — demande {view['id'].split('-')[0].upper()} : {STATUS[view['status']]}"
+    head = f"{view['label']} — demande {timelines.short_number(view['id'])} : {STATUS[view['status']]}"
     return [head, *(f"  {_clock(step['at'])}  {step['text']}" for step in view["timeline"])]
 
 

@@ -9,12 +9,12 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hub.settings import procedures as catalogue
 from hub.settings.fault import Fault
+from hub.settings.files import json_schema
 from schemas.registry import Registry
 from schemas.shape import nearest, schema_fault, shape_faults
 
@@ -47,19 +47,13 @@ def _of_connector(path: Path, registry: Registry) -> Iterator[Fault]:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         yield Fault(str(path), "", f"cannot be read as JSON ({type(error).__name__})")
         return
-    found = [(fault.key, fault.message) for fault in shape_faults(_schema(), raw)]
+    found = [(fault.key, fault.message) for fault in shape_faults(json_schema(_SCHEMA), raw)]
     if not found:
         found = [*_manifest(raw, path.parent.name, registry), *_settings(raw["settings"])]
     yield from (Fault(str(path), key, message) for key, message in found)
     settings = raw.get("settings") if isinstance(raw, dict) else None
     yield from _readme(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
     yield from _quality(path.with_name("quality.yaml"), raw if not found else {})
-
-
-@cache
-def _schema() -> Mapping[str, Any]:
-    loaded: Mapping[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    return loaded
 
 
 def _manifest(raw: Mapping[str, Any], folder: str, registry: Registry) -> Iterator[Found]:

@@ -5,16 +5,14 @@ A procedure is a TOML file of `catalogue/` or of the town's own folder; its keys
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from hub.settings.fault import Fault
+from hub.settings.files import json_schema, toml_files
 from schemas.errors import ConfigError
 from schemas.shape import shape_faults
 
@@ -92,19 +90,15 @@ def slugs(extra: Path | None = None) -> frozenset[str]:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, dict[str, Any], list[Fault]]]:
-    for path in sorted(folder.glob("*.toml")):
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            yield path, {}, [Fault(str(path), "", f"not TOML in UTF-8: {error}")]
-        except OSError as error:
-            yield path, {}, [Fault(str(path), "", f"cannot be read ({error.strerror})")]
+    for path, raw in toml_files(folder):
+        if isinstance(raw, Fault):
+            yield path, {}, [raw]
         else:
             yield path, raw, [Fault(str(path), key, message) for key, message in _wrong(raw, path.stem)]
 
 
 def _wrong(raw: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
-    shape = [(fault.key, fault.message) for fault in shape_faults(_schema(), raw)]
+    shape = [(fault.key, fault.message) for fault in shape_faults(json_schema(_SCHEMA), raw)]
     return shape or list(_contradictions(raw, name))
 
 
@@ -118,12 +112,6 @@ def _contradictions(raw: Mapping[str, Any], name: str) -> Iterator[tuple[str, st
         yield "silence.source", f"missing: which text says that silence means {rule}"
     if rule == "rejection" and "appeals" not in raw:
         yield "appeals", "missing: R112-5 wants the ways and delays of appeal where silence means rejection"
-
-
-@cache
-def _schema() -> Mapping[str, Any]:
-    loaded: Mapping[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    return loaded
 
 
 def _procedure(raw: Mapping[str, Any]) -> Procedure:

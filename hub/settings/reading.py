@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
-import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from hub.settings import communes
 from hub.settings import procedures as catalogue
 from hub.settings.fault import Fault as Fault
+from hub.settings.files import json_schema
 from hub.settings.model import (
     GENERAL,
     ConnectionSettings,
@@ -106,12 +106,6 @@ def _target(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, 
     return target if isinstance(target, Mapping) else {}
 
 
-@cache
-def _schema() -> Mapping[str, Any]:
-    loaded: Mapping[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    return loaded
-
-
 def _read(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> _Reading:
     reading = _Reading(path, environ, manifests)
     raw = reading.parse()
@@ -158,10 +152,10 @@ class _Reading:
         return None
 
     def well_formed(self, raw: Table) -> Table:
-        for found in shape_faults(_schema(), raw):
+        for found in shape_faults(json_schema(_SCHEMA), raw):
             self.fault(found.key, found.message)
             _drop(raw, found.path)
-        filled_in: Table = filled(_schema(), raw)
+        filled_in: Table = filled(json_schema(_SCHEMA), raw)
         return filled_in
 
     # meaning
@@ -433,7 +427,7 @@ class _Reading:
     def _secret_value(self, value: object, key: str) -> Secret | None:
         if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("env", value.get("file")), str):
             return self._secret(value, key)
-        self.fault(key, _schema()["$defs"]["secret"]["message"])
+        self.fault(key, json_schema(_SCHEMA)["$defs"]["secret"]["message"])
         return None
 
     def _secret(self, reference: Mapping[str, str], key: str) -> Secret | None:

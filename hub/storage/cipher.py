@@ -14,12 +14,26 @@ from schemas.errors import ConfigError, InvalidMessage
 from schemas.secret import Secret
 
 _MAGIC = b"\x01"
-_NONCE = 12
+_NONCE = 12  # bytes, random: NIST SP 800-38D, 8.2.2
 
 
 def derived(key: Secret, purpose: str) -> bytes:
     """32 bytes for one purpose out of the hub's one key (HKDF, RFC 5869)."""
     return HKDF(SHA256(), 32, None, purpose.encode()).derive(base64.b64decode(key.reveal()))
+
+
+def encrypt_bytes(key: AESGCM, plain: bytes, context: bytes) -> bytes:
+    """What is kept: the version of this form (one byte), a nonce, the AES-GCM text with its tag. `context` is
+    authenticated and not kept."""
+    nonce = secrets.token_bytes(_NONCE)
+    return _MAGIC + nonce + key.encrypt(nonce, plain, context)
+
+
+def decrypt_bytes(key: AESGCM, sealed: bytes, context: bytes) -> bytes:
+    """Raises InvalidTag for what `encrypt_bytes` did not make with this key and context."""
+    if sealed[:1] != _MAGIC or len(sealed) <= _NONCE:
+        raise InvalidTag
+    return key.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], context)
 
 
 class BodyCipher:
@@ -29,14 +43,11 @@ class BodyCipher:
         self._aead = AESGCM(derived(key, "unefois event bodies"))
 
     def encrypt(self, plain: bytes, context: bytes) -> bytes:
-        nonce = secrets.token_bytes(_NONCE)
-        return _MAGIC + nonce + self._aead.encrypt(nonce, plain, context)
+        return encrypt_bytes(self._aead, plain, context)
 
     def decrypt(self, sealed: bytes, context: bytes) -> bytes:
         try:
-            if sealed[:1] != _MAGIC:
-                raise InvalidTag
-            return self._aead.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], context)
+            return decrypt_bytes(self._aead, sealed, context)
         except InvalidTag:
             raise ConfigError("a stored event does not open with this key", key="encryption_key") from None
 

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
+from hub.storage.cipher import decrypt_bytes, encrypt_bytes
 from hub.storage.tables import person_keys
 from schemas.errors import ConfigError, HubError
 
-_MAGIC = b"\x01"
 _NONCE = 12
 _WRAPPED = b"person-key:"  # with the citizen's id: a wrapped key that is moved to another row does not open
 
@@ -62,7 +62,7 @@ class PersonKeys:
         if not items:
             return []
         keys = self._keys(tx, {citizen_id for citizen_id, _, _ in items})
-        return [_encrypt(keys[citizen_id], plain, context) for citizen_id, plain, context in items]
+        return [encrypt_bytes(keys[citizen_id], plain, context) for citizen_id, plain, context in items]
 
     def open_many(self, tx: Transaction, items: Sequence[Item]) -> list[bytes | None]:
         """As `open`, in the order of the items, for one statement in all."""
@@ -120,15 +120,8 @@ def _read(tx: Transaction, ids: Collection[str]) -> Mapping[str, bytes | None]:
     return {row.citizen_id: None if row.wrapped is None else bytes(row.wrapped) for row in rows}
 
 
-def _encrypt(key: AESGCM, plain: bytes, context: bytes) -> bytes:
-    nonce = secrets.token_bytes(_NONCE)
-    return _MAGIC + nonce + key.encrypt(nonce, plain, context)
-
-
 def _decrypt(key: AESGCM, sealed: bytes, context: bytes) -> bytes:
     try:
-        if sealed[:1] != _MAGIC or len(sealed) <= _NONCE:
-            raise InvalidTag
-        return key.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], context)
+        return decrypt_bytes(key, sealed, context)
     except InvalidTag:
         raise ConfigError("what was sealed for a person does not open here", key="encryption_key") from None

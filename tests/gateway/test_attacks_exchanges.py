@@ -26,7 +26,8 @@ from connectors.apiparticulier.twin import ApiParticulierTwin
 from hub.clients.repository import find
 from hub.exchanges.grants import Grants
 from hub.exchanges.sources import SourcedEvidence
-from hub.operations.reviews import Decider, Reviews
+from hub.journal.entries import Justification
+from hub.operations.reviews import Reviews
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.storage.tables import citizen_links, citizens, evidence_held, evidence_recipients, exchange_previews, journal
 from schemas.exchange import Evidence, Question
@@ -38,7 +39,7 @@ from tests.support.words import alone
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]
 AGENT = {"role": "agent", "assurance": "eidas2", "agent": "a-17"}
-BY = Decider("odile", "les deux pièces d'identité")
+BY = Justification("odile", "les deux pièces d'identité")
 Opening = Callable[..., Place]
 
 

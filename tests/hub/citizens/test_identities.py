@@ -22,10 +22,10 @@ from hub.documents.files import DocumentStore
 from hub.documents.repository import DocumentBook
 from hub.exchanges.corrections import Corrections
 from hub.exchanges.stored_evidence import HeldEvidence
-from hub.journal.entries import Journal
+from hub.journal.entries import Journal, Justification
 from hub.operations.link_import import import_links
 from hub.operations.retention import Keeper
-from hub.operations.reviews import Decider, Reviews
+from hub.operations.reviews import Reviews
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
 from hub.settings.model import Retention, Tenant
@@ -49,7 +49,7 @@ from tests.support.acceptance import acceptance_of
 from tests.support.words import alone
 
 TOWN = "saint-aubin"
-BY = Decider("odile", "le guichet a vu les deux pièces d'identité")
+BY = Justification("odile", "le guichet a vu les deux pièces d'identité")
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]
 TYPES = ("citizen.address-changed", "citizen.contact-changed", "citizen.merged", "citizen.unmerged")
 SECTORS = {"cantine": "school", "ccas": "social", "listes": "elections"}
@@ -293,7 +293,7 @@ def test_names_are_shown_for_a_reason_that_goes_to_the_journal(town: Town) -> No
 @pytest.mark.parametrize("reason", ["", "  "])
 def test_nobody_looks_without_a_reason(reason: str) -> None:
     with pytest.raises(InvalidMessage, match="reason"):
-        Decider("odile", reason)
+        Justification("odile", reason)
 
 
 def test_two_people_who_are_not_the_same_are_never_asked_about_again(town: Town) -> None:

@@ -21,9 +21,9 @@ from hub.documents.repository import DocumentBook
 from hub.exchanges.corrections import Change, Corrections, settle, standing
 from hub.exchanges.previews import Preview, Previews
 from hub.exchanges.stored_evidence import Held, HeldEvidence
-from hub.journal.entries import Journal, Line
+from hub.journal.entries import Journal, Justification, Line
 from hub.operations.retention import Keeper
-from hub.operations.reviews import Decider, Reviews
+from hub.operations.reviews import Reviews
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
 from hub.settings.model import Contact, Retention, Tenant
@@ -426,10 +426,8 @@ def test_who_obtained_evidence_while_two_people_were_one_is_told_when_they_are_p
     maelle, other = world.person(), world.person({"references": [{"system": "koha", "id": "0012345"}]})
     world.obtained(maelle, "cantine")
     world.later(1)
-    reviews, by = (
-        Reviews(world.acceptance, world.people, world.journal, world.corrections),
-        Decider("operateur", "deux soeurs"),
-    )
+    reviews = Reviews(world.acceptance, world.people, world.journal, world.corrections)
+    by = Justification("operateur", "deux soeurs")
     with world.ledger.transaction() as tx:
         reviews.merge(tx, TOWN, maelle, other, by)
     exchange = world.obtained(maelle, "portail")

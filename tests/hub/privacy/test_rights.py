@@ -21,11 +21,11 @@ from hub.documents.files import DocumentStore
 from hub.documents.repository import DocumentBook
 from hub.exchanges.previews import Preview
 from hub.exchanges.stored_evidence import Held
-from hub.journal.entries import Entry
+from hub.journal.entries import Entry, Justification
 from hub.journal.sealing import Scope, Sealer, export
 from hub.journal.signing import Signer
 from hub.journal.verify import verify
-from hub.privacy.rights import MASKED, Asked, Refused, Rights
+from hub.privacy.rights import MASKED, Refused, Rights
 from hub.requests.timeline import request_view
 from hub.settings.model import Retention
 from hub.storage.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
@@ -37,7 +37,7 @@ from schemas.manifest import Consumed
 from tests.hub.exchanges.test_corrections import CAF, DAY, IDENTITY, TOWN, World
 from tests.hub.exchanges.test_corrections import OTHER as ELSEWHERE
 
-OPERATOR = Asked("mairie.dupont", "demande reçue au guichet")
+OPERATOR = Justification("mairie.dupont", "demande reçue au guichet")
 PORTAL = Origin(f"{TOWN}.portail", TOWN, frozenset({"*"}), (f"/{TOWN}/portail",), connection=True)
 MAELLE = {
     "references": [{"system": "portail", "id": "abonnement-1042"}], "identity": IDENTITY,
@@ -244,7 +244,7 @@ def test_a_child_who_was_named_along_finds_the_events_and_not_the_parent(house: 
 def test_a_reason_is_needed_and_stands_in_the_journal(house: House) -> None:
     maelle = lived(house)
     with pytest.raises(InvalidMessage):
-        Asked("mairie.dupont", "  ")
+        Justification("mairie.dupont", "  ")
 
     house.rights.export(TOWN, maelle, OPERATOR)
 
