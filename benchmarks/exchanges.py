@@ -279,7 +279,7 @@ def _filled(hub: HubUnderTest, people: int) -> str:
             opened.ledger, client_id=_PORTAL, tenant=TENANT, label="Portail", scopes=["exchanges:write"]
         )
         with opened.ledger.reading() as tx:
-            portal = clients.find(tx, _PORTAL)
+            portal = clients.find_client(tx, _PORTAL)
         assert secret is not None
         assert portal is not None
         opened.exchanges.sources = _Source(opened.ledger.now)  # type: ignore[assignment]

@@ -15,9 +15,9 @@ from typing import Any
 
 from bus.ledger import Ledger
 from hub.journal.entries import Entry, Journal
-from hub.journal.sealing import Sealer, export
+from hub.journal.sealing import Sealer, export_journal
 from hub.journal.signing import Signer
-from hub.journal.verify import verify
+from hub.journal.verify import verify_export
 from hub.storage.person_keys import PersonKeys
 
 _TOGETHER = 500  # lines in a transaction
@@ -61,9 +61,9 @@ def _measure(url: str, folder: Path, lines: int) -> dict[str, Any]:
     sealer.step()
     file = folder / "journal.jsonl"
     with file.open("wb") as out, took("export"):
-        exported = export(ledger, signer, out)
+        exported = export_journal(ledger, signer, out)
     with file.open("rb") as opened, took("verify"):
-        report = verify(opened, [signer.kid])
+        report = verify_export(opened, [signer.kid])
     size = file.stat().st_size
     with file.open("r+b") as opened:  # one letter, near the end
         opened.seek(size - 3000)
@@ -71,7 +71,7 @@ def _measure(url: str, folder: Path, lines: int) -> dict[str, Any]:
         opened.seek(size - 3000)
         opened.write(b"b" if letter == b"a" else b"a")
     with file.open("rb") as opened:
-        changed = verify(opened, [signer.kid])
+        changed = verify_export(opened, [signer.kid])
     ledger.close()
     return {
         "lines": exported, "megabytes": round(size / 1e6), "segments": report.segments,

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from commands.shared import HUB_TOML, AsJson, By, Config, OfTenant, Reason, fail, justified, print_json, show, with_hub
+from commands.shared import (
+    HUB_TOML,
+    AsJson,
+    By,
+    Config,
+    OfTenant,
+    Reason,
+    fail,
+    justified,
+    print_json,
+    print_rows,
+    with_hub,
+)
 
 if TYPE_CHECKING:
     from bus.ledger import Transaction
@@ -33,14 +45,14 @@ def citizen_reviews(
     if take and keep:
         fail("--take or --keep, not both")
     if not review:
-        show(_run(config, lambda tx, reviews: _listed(tx, reviews, tenant, merges=merges)), as_json)
+        print_rows(_with_reviews(config, lambda tx, reviews: _listed(tx, reviews, tenant, merges=merges)), as_json)
         return
     decider = justified(by, reason)
     if take or keep:
-        _run(config, lambda tx, reviews: (reviews.take if take else reviews.keep)(tx, review, decider))
+        _with_reviews(config, lambda tx, reviews: (reviews.take if take else reviews.keep)(tx, review, decider))
         typer.echo("Taken: it is on its way." if take else "Kept as it is.")
         return
-    print_json(_run(config, lambda tx, reviews: reviews.look(tx, review, decider)))
+    print_json(_with_reviews(config, lambda tx, reviews: reviews.look(tx, review, decider)))
 
 
 @citizen_app.command("merge")
@@ -57,9 +69,11 @@ def citizen_merge(
         if not other:
             reviews.same(tx, review, decider)
         else:
-            reviews.merge(tx, tenant, _named(hub, tx, tenant, review), _named(hub, tx, tenant, other), decider)
+            reviews.merge(
+                tx, tenant, _citizen_id(hub, tx, tenant, review), _citizen_id(hub, tx, tenant, other), decider
+            )
 
-    _with(config, act)
+    _with_reviews_and_hub(config, act)
     typer.echo("Merged.")
 
 
@@ -70,7 +84,7 @@ def citizen_unmerge(
 ) -> None:  # fmt: skip
     """Take a merge back, also one that the hub made by itself. The two are remembered as two people."""
     decider = justified(by, reason)
-    _run(config, lambda tx, reviews: reviews.unmerge(tx, merge, decider))
+    _with_reviews(config, lambda tx, reviews: reviews.unmerge(tx, merge, decider))
     typer.echo("They are two people again.")
 
 
@@ -81,14 +95,14 @@ def citizen_distinct(
 ) -> None:  # fmt: skip
     """The two of a review are two people: it is not asked again."""
     decider = justified(by, reason)
-    _run(config, lambda tx, reviews: reviews.distinct(tx, review, decider))
+    _with_reviews(config, lambda tx, reviews: reviews.distinct(tx, review, decider))
     typer.echo("Remembered as two people.")
 
 
 # --- inside -------------------------------------------------------------------------------------------------------
 
 
-def _with(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:
+def _with_reviews_and_hub(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:
     from hub.operations.reviews import Reviews
 
     def inside(hub: Hub) -> T:
@@ -99,11 +113,11 @@ def _with(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:
     return done
 
 
-def _run(config: Path, act: Callable[[Transaction, Reviews], T]) -> T:
-    return _with(config, lambda tx, reviews, hub: act(tx, reviews))
+def _with_reviews(config: Path, act: Callable[[Transaction, Reviews], T]) -> T:
+    return _with_reviews_and_hub(config, lambda tx, reviews, hub: act(tx, reviews))
 
 
-def _named(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
+def _citizen_id(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
     system, _, native = who.partition(":")
     if tenant not in hub.settings.tenants:
         fail(f"no tenant {tenant!r} in the settings: give --tenant")
@@ -117,21 +131,28 @@ def _named(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
 def _listed(tx: Transaction, reviews: Reviews, tenant: str, *, merges: bool) -> list[dict[str, Any]]:
     if merges:
         return [
-            {"merge": one.id, "tenant": one.tenant, "by": one.actor, "at": _at(one.at), "score": one.score or ""}
+            {
+                "merge": one.id,
+                "tenant": one.tenant,
+                "by": one.actor,
+                "at": _minute_text(one.at),
+                "score": one.score or "",
+            }
             for one in reviews.merges(tx, tenant=tenant or None)
         ]
     return [
-        {"review": one.id, "tenant": one.tenant, "kind": one.kind, "from": one.origin, "at": _at(one.opened_at),
-         "score": one.facts.get("score", ""), "why": _why(one.facts) or one.field}
+        {"review": one.id, "tenant": one.tenant, "kind": one.kind, "from": one.origin,
+         "at": _minute_text(one.opened_at), "score": one.facts.get("score", ""),
+         "why": _why_not(one.facts) or one.field}
         for one in reviews.waiting(tx, tenant=tenant or None)
     ]  # fmt: skip
 
 
-def _why(facts: Any) -> str:
+def _why_not(facts: Any) -> str:
     """Which fields speak against it, the worst first."""
     against = sorted(facts.get("fields", ()), key=lambda one: -one["cost"])
     return ", ".join(f"{one['field']}: {one['level']} (-{one['cost']})" for one in against if one["cost"])
 
 
-def _at(seconds: float) -> str:
+def _minute_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -13,11 +13,11 @@ from commands.shared import (
     AsJson,
     Config,
     Name,
-    become,
     checkout_of,
     fail,
     print_json,
-    show,
+    print_rows,
+    replace_process,
     with_hub,
 )
 
@@ -37,7 +37,7 @@ def connector_list(as_json: AsJson = False) -> None:
 
     keep = ("domain", "protocol", "tier", "verified")
     found = [{"name": m.id} | {k: getattr(m, k) for k in keep} for m in find_manifests().values()]
-    show(found, as_json)
+    print_rows(found, as_json)
 
 
 @connector_app.command("new")
@@ -95,7 +95,7 @@ def faults(
         "--seed": seed, "--minutes": minutes, "--embedded": embedded, "--report": report and folder / report,
         "--keep": keep and folder / keep, "--json": as_json,
     }  # fmt: skip
-    become("faults", options, checkout_of("faults"))
+    replace_process("faults", options, checkout_of("faults"))
 
 
 def bench(
@@ -116,7 +116,7 @@ def bench(
         "--seconds": seconds, "--rounds": rounds, "--scale": scale, "--minutes": minutes, "--only": only,
         "--full": full, "--profile": profile, "--report": report, "--json": as_json,
     }  # fmt: skip
-    become("benchmarks", options, checkout_of("benchmarks"))
+    replace_process("benchmarks", options, checkout_of("benchmarks"))
 
 
 @schema_app.command("list")
@@ -128,7 +128,7 @@ def schema_list(as_json: AsJson = False) -> None:
     found = [{"kind": "event", **row} for row in registry.listing()]
     found += [{"kind": "evidence", "order": "", **row} for row in registry.evidence_listing()]
     keep = ("kind", "type", "version", "order", "title")
-    show(found if as_json else [{k: row[k] for k in keep} for row in found], as_json)
+    print_rows(found if as_json else [{k: row[k] for k in keep} for row in found], as_json)
 
 
 @schema_app.command("diff")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.shared import HUB_TOML, AsJson, Config, OfTenant, fail, print_json, show, with_hub
+from commands.shared import HUB_TOML, AsJson, Config, OfTenant, fail, print_json, print_rows, with_hub
 
 if TYPE_CHECKING:
     from hub.wiring import Hub
@@ -27,16 +27,16 @@ def journal_export(
     config: Config = HUB_TOML,
 ) -> None:
     """Write the journal, or a part of it with its proofs, to a file that `journal verify` checks."""
-    from hub.journal.sealing import Scope, export
+    from hub.journal.sealing import Scope, export_journal
 
-    scope = Scope(tenant or None, citizen or None, _moment(since), _moment(until))
+    scope = Scope(tenant or None, citizen or None, _seconds_of_day(since), _seconds_of_day(until))
 
     def act(hub: Hub) -> int:
         hub.sealer.step()  # what was written until now, unless another process seals
         hub.sealer.give_back()
         with file.open("xb") as out:
             file.chmod(0o600)
-            return export(hub.ledger, hub.signer, out, scope)
+            return export_journal(hub.ledger, hub.signer, out, scope)
 
     try:
         lines = with_hub(config, act)
@@ -54,12 +54,12 @@ def journal_verify(
     as_json: AsJson = False,
 ) -> None:
     """Find any line of an export that was changed, removed, added or moved. Needs neither the hub nor its settings."""
-    from hub.journal.verify import trusted_keys, verify
+    from hub.journal.verify import trusted_keys, verify_export
 
     try:
         trusted = trusted_keys(key or ())
         with file.open("rb") as opened:
-            report = verify(opened, trusted)
+            report = verify_export(opened, trusted)
     except (OSError, ValueError, KeyError) as error:
         fail(f"cannot be read ({type(error).__name__})")
     if as_json:
@@ -75,20 +75,20 @@ def journal_verify(
 @journal_app.command("status")
 def journal_status(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """The last seal, to be written down elsewhere, and what waits for the next."""
-    from hub.journal.sealing import standing
+    from hub.journal.sealing import journal_status
 
     def act(hub: Hub) -> Any:
         with hub.ledger.reading() as tx:
-            return {**standing(tx), "key": hub.signer.kid}
+            return {**journal_status(tx), "key": hub.signer.kid}
 
     found = with_hub(config, act)
     if as_json:
         print_json(found)
     else:
-        show([found], False, one=True)
+        print_rows([found], False, one=True)
 
 
-def _moment(day: str) -> float | None:
+def _seconds_of_day(day: str) -> float | None:
     if not day:
         return None
     try:

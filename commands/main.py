@@ -29,8 +29,8 @@ from commands.shared import (
     RUN,
     AsJson,
     Config,
-    become,
     print_json,
+    replace_process,
 )
 
 app = typer.Typer(
@@ -69,7 +69,7 @@ def demo(
 ) -> None:
     """Play the scenes of a town with local twins of its packages."""
     options = {"--bus": bus, "--database": database, "--port": port, "--exit": exit_, "--json": as_json}
-    become("demo", options)
+    replace_process("demo", options)
 
 
 @app.command(rich_help_panel=RUN)
@@ -107,15 +107,15 @@ def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     from connectors.sdk.discovery import ROOT
     from hub.settings import procedures
     from hub.settings.manifests import connector_faults
-    from hub.settings.reading import connectors_dir, faults
+    from hub.settings.reading import connectors_dir, settings_faults
     from hub.wiring import installed
     from schemas.registry import Registry
 
-    found = [*connector_faults(ROOT, Registry.load()), *procedures.faults()]
+    found = [*connector_faults(ROOT, Registry.load()), *procedures.procedure_faults()]
     if more := connectors_dir(config):
         found += connector_faults(more, Registry.load())
     if config.exists() or config != HUB_TOML:
-        found += faults(config, os.environ, installed(config))
+        found += settings_faults(config, os.environ, installed(config))
         found += grant_faults(config, os.environ)
     stopping = sum(not fault.warning for fault in found)
     if as_json:
@@ -154,12 +154,12 @@ def _run(
     metrics_port: int = 0,
 ) -> None:
     from hub.operations import metrics
-    from hub.operations.logs import configure
+    from hub.operations.logs import configure_logs
     from hub.wiring import open_hub
     from schemas.errors import ConfigError
 
     hub = open_hub(config)
-    configure(hub.settings.log_level)
+    configure_logs(hub.settings.log_level)
     if hub.settings.bus == "embedded" and relay != workers:
         raise ConfigError("the embedded bus lives in one process: run `unefois serve`", key="bus")
     hub.prepare()
@@ -173,7 +173,7 @@ def _run(
     if workers:
         hub.start_workers(only)
     if metrics_port:
-        metrics.serve(lambda: hub.metrics.render(hub.ledger, hub.status()), hub.settings.host, metrics_port)
+        metrics.serve_metrics(lambda: hub.metrics.render(hub.ledger, hub.status()), hub.settings.host, metrics_port)
     try:
         if gateway:
             from gateway.serving.server import serve_http

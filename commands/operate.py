@@ -15,15 +15,15 @@ from commands.shared import (
     Name,
     OfTenant,
     Seq,
-    announce,
     at_text,
     fail,
+    journal_act,
+    journal_intent,
     known_connection,
     known_tenant,
-    note,
+    pause_or_resume,
     print_json,
-    show,
-    switch,
+    print_rows,
     with_hub,
 )
 
@@ -58,7 +58,7 @@ def connection_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
             for name, found in sorted(hub.connections.items())
         ]
 
-    show(with_hub(config, act), as_json)
+    print_rows(with_hub(config, act), as_json)
 
 
 @connection_app.command("pause")
@@ -68,13 +68,13 @@ def connection_pause(
     config: Config = HUB_TOML,
 ) -> None:
     """The kill switch: this connection neither sends nor polls until it is resumed."""
-    with_hub(config, lambda hub: switch(hub, connection, cause))
+    with_hub(config, lambda hub: pause_or_resume(hub, connection, cause))
 
 
 @connection_app.command("resume")
 def connection_resume(connection: Name, config: Config = HUB_TOML) -> None:
     """Let a paused connection go on."""
-    with_hub(config, lambda hub: switch(hub, connection, None))
+    with_hub(config, lambda hub: pause_or_resume(hub, connection, None))
 
 
 @connection_app.command("retry")
@@ -84,7 +84,7 @@ def connection_retry(connection: Name, config: Config = HUB_TOML) -> None:
     def act(hub: Hub) -> tuple[int, bool]:
         found = known_connection(hub, connection)
         with hub.ledger.transaction() as tx:
-            note(hub, tx, connection, "connection.retried")
+            journal_act(hub, tx, connection, "connection.retried")
             return tx.hurry(connection, settling=found.manifest.settling_seconds), connection in tx.paused()
 
     due, paused = with_hub(config, act)
@@ -107,7 +107,7 @@ def parked_list(
         keep = ("connection", "seq", "type", "cause", "attempts", "request_id")
         return [{k: row[k] for k in keep} | {"since": at_text(row["at"])} for row in rows]
 
-    show(with_hub(config, act), as_json)
+    print_rows(with_hub(config, act), as_json)
 
 
 @parked_app.command("show")
@@ -130,7 +130,7 @@ def parked_show(connection: Name, seq: Seq, config: Config = HUB_TOML, as_json: 
     found = with_hub(config, act)
     if found is None:
         fail("no such delivery")
-    show([found], as_json, one=True)
+    print_rows([found], as_json, one=True)
 
 
 @parked_app.command("replay")
@@ -139,7 +139,7 @@ def parked_replay(connection: Name, seq: Seq, config: Config = HUB_TOML) -> None
 
     def act(hub: Hub) -> bool:
         with hub.ledger.transaction() as tx:
-            return hub.deliveries.replay(tx, connection, seq) and note(
+            return hub.deliveries.replay(tx, connection, seq) and journal_act(
                 hub, tx, connection, "delivery.replayed", seq=seq
             )
 
@@ -159,7 +159,7 @@ def parked_skip(
     def act(hub: Hub) -> bool:
         with hub.ledger.transaction() as tx:
             done = hub.deliveries.skip(tx, connection, seq, reason)
-            return done and note(hub, tx, connection, "delivery.skipped", {"reason": reason}, seq=seq)
+            return done and journal_act(hub, tx, connection, "delivery.skipped", {"reason": reason}, seq=seq)
 
     if not with_hub(config, act):
         fail("this delivery is not parked")
@@ -169,15 +169,15 @@ def parked_skip(
 @request_app.command("show")
 def request_show(tenant: str, request_id: str, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """A request's status, legal clocks and timeline. Its first eight characters, as people see them, are enough."""
-    from hub.requests.repository import read, whole_id
-    from hub.requests.timeline import lines, request_view
+    from hub.requests.repository import expand_request_id, read
+    from hub.requests.timeline import request_view, timeline_lines
 
     def act(hub: Hub) -> Any:
         with hub.ledger.transaction() as tx:
-            whole = whole_id(tx, tenant, request_id)
+            whole = expand_request_id(tx, tenant, request_id)
             request = read(tx, tenant, whole)
             if request is not None:
-                note(hub, tx, tenant, "request.shown", citizen_id=request.citizen_id, request=whole)
+                journal_act(hub, tx, tenant, "request.shown", citizen_id=request.citizen_id, request=whole)
             return request_view(tx, hub.acceptance.directory, tenant, whole)
 
     found = with_hub(config, act)
@@ -186,7 +186,7 @@ def request_show(tenant: str, request_id: str, config: Config = HUB_TOML, as_jso
     if as_json:
         print_json(found)
     else:
-        typer.echo("\n".join(lines(found)))
+        typer.echo("\n".join(timeline_lines(found)))
 
 
 @client_app.command("add")
@@ -209,7 +209,7 @@ def client_add(
         if client_id == "hub" or f"{tenant}.{client_id}" in hub.connections:
             fail(f"{client_id!r} is the name of a connection or of the hub itself")
         keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
-        announce(hub, tenant, "client.added", client=client_id, scopes=scope, types=list(publish or ()))
+        journal_intent(hub, tenant, "client.added", client=client_id, scopes=scope, types=list(publish or ()))
         return clients.add(
             hub.ledger, client_id=client_id, tenant=tenant, label=label or client_id, scopes=scope,
             types=publish or (), jwks=keys, broker_user=broker_user or None,
@@ -225,21 +225,21 @@ def client_show(
     config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """What clients may do, and the grants under which they obtain evidence."""
-    from commands.register import grants_of, in_words
+    from commands.register import grant_lines, grant_rows
     from hub.clients import repository as clients
 
     def act(hub: Hub) -> tuple[list[dict[str, Any]], list[str]]:
         with hub.ledger.reading() as tx:
-            found = [client for client in clients.listing(tx) if client_id in ("", client.id)]
+            found = [client for client in clients.list_clients(tx) if client_id in ("", client.id)]
         granted = {client.id: hub.grants.of(client.id, client.tenant) for client in found}
-        rows = [client.to_dict() | {"grants": grants_of(granted[client.id])} for client in found]
-        return rows, [line for grants in granted.values() for grant in grants for line in in_words(grant)]
+        rows = [client.to_dict() | {"grants": grant_rows(granted[client.id])} for client in found]
+        return rows, [line for grants in granted.values() for grant in grants for line in grant_lines(grant)]
 
     rows, words = with_hub(config, act)
     if as_json:
-        show(rows, as_json)
+        print_rows(rows, as_json)
         return
-    show([row | {"grants": [grant["id"] for grant in row["grants"]]} for row in rows], as_json)
+    print_rows([row | {"grants": [grant["id"] for grant in row["grants"]]} for row in rows], as_json)
     if client_id and words:
         typer.echo("Grants\n\n" + "\n".join(words))
 
@@ -251,9 +251,9 @@ def client_disable(client_id: str, config: Config = HUB_TOML) -> None:
 
     def act(hub: Hub) -> bool:
         with hub.ledger.reading() as tx:
-            known = [c for c in clients.listing(tx) if c.id == client_id]
+            known = [c for c in clients.list_clients(tx) if c.id == client_id]
         for client in known:
-            announce(hub, client.tenant, "client.disabled", client=client_id)
+            journal_intent(hub, client.tenant, "client.disabled", client=client_id)
         return clients.disable(hub.ledger, client_id)
 
     if not with_hub(config, act):
@@ -268,7 +268,7 @@ def link_import(tenant: str, file: Path, config: Config = HUB_TOML) -> None:
 
     def act(hub: Hub) -> int:
         known_tenant(hub, tenant)
-        announce(hub, tenant, "links.imported")
+        journal_intent(hub, tenant, "links.imported")
         return import_links(hub.ledger, hub.acceptance, tenant, file.read_text(encoding="utf-8-sig"))
 
     typer.echo(f"{with_hub(config, act)} link(s) kept.")

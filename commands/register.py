@@ -29,22 +29,22 @@ def register_export(
     """Write the registers of RGPD art. 30 and one flow sheet for each connection and client. Needs no database."""
     import os
 
-    from hub.exchanges.grants import Grants, known
-    from hub.privacy.registers import Declared, write
+    from hub.exchanges.grants import Grants, grant_vocabulary
+    from hub.privacy.registers import Declared, write_registers
     from hub.settings import procedures
-    from hub.settings.reading import load
+    from hub.settings.reading import load_settings
     from hub.wiring import installed
     from schemas.errors import ConfigError
     from schemas.registry import Registry
 
     manifests, registry = installed(config), Registry.load()
-    settings = load(config, os.environ, manifests)
+    settings = load_settings(config, os.environ, manifests)
     if tenant and tenant not in settings.tenants:
         raise ConfigError(f"no tenant {tenant!r} in the settings", key="tenants")
-    catalogue = procedures.load(settings.procedures_dir)
-    grants = Grants.load(settings.grants_dir, known(settings, catalogue, registry.schemas, manifests))
+    catalogue = procedures.load_procedures(settings.procedures_dir)
+    grants = Grants.load(settings.grants_dir, grant_vocabulary(settings, catalogue, registry.schemas, manifests))
     declared = Declared(settings, manifests, catalogue, registry, grants.all(), date.today())  # noqa: DTZ011
-    for path in write(declared, out, tenant):
+    for path in write_registers(declared, out, tenant):
         typer.echo(str(path))
 
 
@@ -53,27 +53,27 @@ def grant_faults(config: Path, environ: Mapping[str, str]) -> list[Fault]:
     what should be looked at."""
     from hub.exchanges import grants
     from hub.settings import procedures
-    from hub.settings.reading import readable
+    from hub.settings.reading import readable_settings
     from hub.wiring import installed
     from schemas.errors import HubError
     from schemas.registry import Registry
 
-    settings = readable(config, environ, installed(config))
+    settings = readable_settings(config, environ, installed(config))
     if settings is None or settings.grants_dir is None or not settings.grants_dir.is_dir():
         return []
-    slugs = procedures.slugs(settings.procedures_dir)
-    known = grants.known(settings, slugs, Registry.load().schemas, installed(config))
-    found = grants.faults(settings.grants_dir, known)
+    slugs = procedures.procedure_slugs(settings.procedures_dir)
+    known = grants.grant_vocabulary(settings, slugs, Registry.load().schemas, installed(config))
+    found = grants.grant_file_faults(settings.grants_dir, known)
     if found:
         return found
     declared = grants.Grants.load(settings.grants_dir, known).all()
-    found = list(grants.warnings(declared, known, date.today()))  # noqa: DTZ011
+    found = list(grants.grant_warnings(declared, known, date.today()))  # noqa: DTZ011
     with contextlib.suppress(HubError):  # no database here: whether the clients exist is told where there is one
-        found += grants.strangers(declared, dict(_clients(settings)))
+        found += grants.unknown_client_warnings(declared, dict(_clients(settings)))
     return found
 
 
-def grants_of(grants: list[Grant]) -> list[dict[str, Any]]:
+def grant_rows(grants: list[Grant]) -> list[dict[str, Any]]:
     """Grants as data, for `client show --json`."""
     return [
         {
@@ -88,7 +88,7 @@ def grants_of(grants: list[Grant]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def in_words(grant: Grant) -> Iterator[str]:
+def grant_lines(grant: Grant) -> Iterator[str]:
     """A grant in plain words, a few lines."""
     yield f"{grant.id}: {grant.purpose}"
     between = "" if grant.of_tenant == grant.tenant else f" to {grant.tenant}, another controller"
@@ -129,7 +129,7 @@ def _clients(settings: HubSettings) -> Iterator[tuple[str, tuple[str, bool]]]:
         if not upgrade.current(ledger):
             raise BusUnavailable("the database has another form")
         with ledger.reading() as tx:
-            for client in clients.listing(tx):
+            for client in clients.list_clients(tx):
                 yield client.id, (client.tenant, not client.disabled)
     finally:
         ledger.close()

@@ -28,7 +28,7 @@ def citizen_export(
     reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """All that the hub holds or knows about one person, as data and as a readable page (RGPD art. 15)."""
-    from hub.privacy.export_page import page
+    from hub.privacy.export_page import person_page
 
     if (out is None) == (not as_json):
         fail("give --out FOLDER, or --json")
@@ -38,7 +38,7 @@ def citizen_export(
     def act(hub: Hub) -> tuple[dict[str, Any], str]:
         rights = _rights(hub)
         told = rights.export(tenant, _found(rights, tenant, reference, client, ref), justified(by, reason))
-        return told, page(told, hub.registry, hub.settings.retention)
+        return told, person_page(told, hub.registry, hub.settings.retention)
 
     told, shown = with_hub(config, act)
     if out is None:
@@ -56,7 +56,7 @@ def citizen_erase(
 ) -> None:  # fmt: skip
     """Forget one person, as far as the law lets it (RGPD art. 17); past recipients are told. Name nobody in the reason:
     it stays."""
-    from hub.privacy.rights import Erased, Refused
+    from hub.privacy.rights import Erased, ErasureRefused
 
     def act(hub: Hub) -> Erased | list[str]:
         rights = _rights(hub)
@@ -65,7 +65,7 @@ def citizen_erase(
             return rights.obstacles(tenant, who)
         try:
             return rights.erase(tenant, who, justified(by, reason))
-        except Refused as refused:
+        except ErasureRefused as refused:
             return list(refused.obstacles)
 
     done = with_hub(config, act)

@@ -56,18 +56,18 @@ def justified(by: str, reason: str) -> Justification:
     return Justification(by or getpass.getuser(), reason)
 
 
-def switch(hub: Hub, connection: str, cause: str | None) -> None:
+def pause_or_resume(hub: Hub, connection: str, cause: str | None) -> None:
     known_connection(hub, connection)
     with hub.ledger.transaction() as tx:
         if cause is None:
             tx.resume(connection)
-            note(hub, tx, connection, "connection.resumed")
+            journal_act(hub, tx, connection, "connection.resumed")
         else:
             tx.pause(connection, cause)
-            note(hub, tx, connection, "connection.paused", {"reason": cause})
+            journal_act(hub, tx, connection, "connection.paused", {"reason": cause})
 
 
-def note(
+def journal_act(
     hub: Hub, tx: Transaction, where: str, act: str, personal: Mapping[str, Any] | None = None,
     citizen_id: str | None = None, **facts: Any,
 ) -> bool:  # fmt: skip
@@ -76,22 +76,22 @@ def note(
 
     tenant, _, name = where.partition(".")
     entry = Entry(
-        tenant, "read" if act.endswith(".shown") else "operator", act, operator(), "done", citizen_id=citizen_id,
+        tenant, "read" if act.endswith(".shown") else "operator", act, operator_name(), "done", citizen_id=citizen_id,
         facts={**facts, "connection": where} if name else facts, personal=personal or {},
     )  # fmt: skip
     hub.journal.write(tx, entry)
     return True
 
 
-def announce(hub: Hub, tenant: str, act: str, **facts: Any) -> None:
+def journal_intent(hub: Hub, tenant: str, act: str, **facts: Any) -> None:
     """Into the journal before an act that has its own transaction: nothing is done that is not there."""
     from hub.journal.entries import Entry
 
     with hub.ledger.transaction() as tx:
-        hub.journal.write(tx, Entry(tenant, "operator", act, operator(), "asked", facts=facts))
+        hub.journal.write(tx, Entry(tenant, "operator", act, operator_name(), "asked", facts=facts))
 
 
-def operator() -> str:
+def operator_name() -> str:
     """Who gives the command, for the journal: UNEFOIS_OPERATOR, else the user of the system."""
     import getpass
 
@@ -108,7 +108,7 @@ def at_text(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def show(rows: Iterable[Mapping[str, Any]], as_json: bool, *, one: bool = False) -> None:
+def print_rows(rows: Iterable[Mapping[str, Any]], as_json: bool, *, one: bool = False) -> None:
     rows = list(rows)
     if as_json:
         print_json(rows)
@@ -139,7 +139,7 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def become(module: str, options: Mapping[str, object], folder: Path | None = None) -> NoReturn:
+def replace_process(module: str, options: Mapping[str, object], folder: Path | None = None) -> NoReturn:
     """Run a module that no room of the product may import, in place of this process: signals and the exit code are
     its own. `options` that are empty or off are left out. `folder`: where it runs and is looked for; None: it is
     installed beside this command."""

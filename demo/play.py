@@ -16,14 +16,14 @@ from bus.tables import FINAL
 from demo.reasons import reason_of
 from demo.scenes import SCENES, Scene, Step, timelines_of
 from demo.world import MOVING, World
-from hub.operations.logs import configure
+from hub.operations.logs import configure_logs
 
 
 def play(*, exit_after: bool, as_json: bool, bus: str = "", database: str = "", port: int = 0) -> int:
     """Play all scenes; 0 when every step ended as it should. Without `exit_after` the gateway stays up until Ctrl-C."""
     width = None if sys.stdout.isatty() else 130
     console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False, quiet=as_json, width=width)
-    configure("error")
+    configure_logs("error")
     console.print("[bold]Unefois[/] — une ville, ses logiciels (jumeaux locaux), une plateforme")
     with World(bus=bus, database=database, port=port) as world:
         console.print(f"Passerelle : {world.url}\n")

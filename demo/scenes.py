@@ -15,7 +15,7 @@ from demo.reasons import reason_of_answer, reason_of_problem
 from demo.world import CITIZENS, TENANT, World
 from hub.journal import sealing, verify
 from hub.requests import repository as timelines
-from hub.requests.timeline import lines, request_view
+from hub.requests.timeline import request_view, timeline_lines
 
 ROUNDS = 4
 _PATIENCE = 120.0  # seconds for an answer: a loaded machine is no refusal
@@ -215,16 +215,16 @@ def _journal(world: World, exchange: str) -> Iterator[Step]:
     """Exported, the journal is verified offline; one changed letter is found."""
     whole, forged = world.folder / "journal.jsonl", world.folder / "journal-falsifie.jsonl"
     with whole.open("wb") as file:
-        sealing.export(world.hub.ledger, world.hub.signer, file)
+        sealing.export_journal(world.hub.ledger, world.hub.signer, file)
     with whole.open("rb") as file:
-        report = verify.verify(file)
+        report = verify.verify_export(file)
     yield Step(f"Le journal exporté est vérifié hors ligne : {report.lines} lignes", report.ok and report.lines > 0)
     lines = whole.read_text(encoding="utf-8").splitlines(keepends=True)
     place = next((n for n, line in enumerate(lines) if exchange in line), 0)
     lines[place] = lines[place].replace("portail-famille", "portail-curieux")
     forged.write_text("".join(lines), encoding="utf-8")
     with forged.open("rb") as file:
-        caught = verify.verify(file)
+        caught = verify.verify_export(file)
     yield Step("Une ligne falsifiée dans l'export est trouvée", not caught.ok)
 
 
@@ -285,9 +285,11 @@ def _echoes(world: World) -> int:
 def timelines_of(world: World, since: float) -> list[list[str]]:
     """The timelines of the requests received since then, as text."""
     with world.hub.ledger.reading() as tx:
-        found = [r for r in timelines.listing(tx, TENANT, intake=None, after=None, limit=500) if r.received_at >= since]
+        found = [
+            r for r in timelines.list_requests(tx, TENANT, intake=None, after=None, limit=500) if r.received_at >= since
+        ]
         views = [request_view(tx, world.hub.acceptance.directory, TENANT, r.id) for r in found]
-    return [lines(view) for view in views if view is not None]
+    return [timeline_lines(view) for view in views if view is not None]
 
 
 SCENES: tuple[tuple[str, str, Play], ...] = (

@@ -118,7 +118,7 @@ class Access:
         if claims.expires <= self._ledger.now():
             raise _unauthorised("token_expired", "invalid_token")
         with self._ledger.reading() as tx:
-            client = clients.find(tx, claims.client_id)
+            client = clients.find_client(tx, claims.client_id)
         if client is None or client.disabled or client.tenant != claims.tenant:
             raise _unauthorised("client_disabled", "invalid_token")
         # A scope taken from the client is gone from its tokens too.

@@ -56,7 +56,7 @@ class PreviewPage:
         self.policy = f"{_policy(self._style)}; form-action 'self'"
         environment = _environment()
         environment.finalize = _legible
-        environment.filters |= {"word": labels.word, "plain": labels.plain}
+        environment.filters |= {"word": labels.member_label, "plain": labels.display_text}
         self._template = environment.get_template("preview.html")
 
     def html(self, body: Json | None, labels: Json, decision: str) -> str:

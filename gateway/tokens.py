@@ -14,7 +14,7 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet, OctKey
 
 from hub.settings.model import HubSettings
-from hub.storage.cipher import derived
+from hub.storage.cipher import derive_key
 
 TOKEN_SECONDS = 600
 ASSERTION_SECONDS = 300
@@ -40,7 +40,7 @@ class Tokens:
 
     def __init__(self, settings: HubSettings) -> None:
         key = settings.encryption_key
-        raw = derived(key, "unefois access tokens") if key else secrets.token_bytes(32)
+        raw = derive_key(key, "unefois access tokens") if key else secrets.token_bytes(32)
         self._key = OctKey.import_key(raw)
         self._issuer = settings.public_url
 

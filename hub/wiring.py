@@ -40,7 +40,7 @@ from hub.exchanges.corrections import Corrections
 from hub.exchanges.evidence_rules import EvidenceChanged, RecipientTold
 from hub.exchanges.exchange import Exchanges
 from hub.exchanges.grants import Grants, Rates
-from hub.exchanges.grants import known as known_to_grants
+from hub.exchanges.grants import grant_vocabulary as known_to_grants
 from hub.exchanges.previews import Previews
 from hub.exchanges.sources import ConnectionSource, Sources
 from hub.exchanges.stored_evidence import HeldEvidence
@@ -55,8 +55,8 @@ from hub.routing.directory import ConnectionRouting, CurrentDirectory, Directory
 from hub.services import Services
 from hub.settings import communes, procedures
 from hub.settings.model import ConnectionSettings, HubSettings
-from hub.settings.reading import connectors_dir, load
-from hub.storage.cipher import BodyCipher, TransitSeal, derived
+from hub.settings.reading import connectors_dir, load_settings
+from hub.storage.cipher import BodyCipher, TransitSeal, derive_key
 from hub.storage.migrations import upgrade
 from hub.storage.person_keys import PersonKeys
 from schemas.delivery import Connector
@@ -85,7 +85,7 @@ class Hub:
         self.ledger = Ledger(
             settings.database, cipher=BodyCipher(key) if key else None, tls=settings.tls_database, **clock
         )
-        self.keys = PersonKeys(derived(key, "unefois person keys") if key else _DEVELOPMENT_MASTER)
+        self.keys = PersonKeys(derive_key(key, "unefois person keys") if key else _DEVELOPMENT_MASTER)
         self.signer = Signer(key)
         self.journal = Journal(self.keys)
         self.sealer = _sealer(self)
@@ -93,15 +93,15 @@ class Hub:
         self.documents = DocumentStore(
             settings.documents, key, documents.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
         )
-        self.catalogue = procedures.load(settings.procedures_dir)
+        self.catalogue = procedures.load_procedures(settings.procedures_dir)
         manifests = find_manifests(settings.connectors_dir)
         self.grants = Grants.load(
             settings.grants_dir, known_to_grants(settings, self.catalogue, self.registry.schemas, manifests)
         )
         self.connections: dict[str, Connection] = {}
-        pepper = derived(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
-        references = derived(key, "unefois citizen references") if key else _DEVELOPMENT_MASTER
-        movements = communes.load(settings.communes_file) if settings.communes_file else None
+        pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
+        references = derive_key(key, "unefois citizen references") if key else _DEVELOPMENT_MASTER
+        movements = communes.load_communes(settings.communes_file) if settings.communes_file else None
         self.current = CurrentDirectory(self._directory([]))
         self.people = People(self.keys, pepper, references, communes=movements, grouping=self.current.grouping)
         held = HeldEvidence(self.keys)
@@ -110,7 +110,7 @@ class Hub:
             self.registry, self.current, rules_of(self.registry, self.corrections, self.people), pepper=pepper,
             limits=settings.limits, people=self.people, count=self.metrics.accepted,
         )  # fmt: skip
-        transit = derived(key, "unefois live questions") if key else _DEVELOPMENT_MASTER
+        transit = derive_key(key, "unefois live questions") if key else _DEVELOPMENT_MASTER
         self.sources = Sources(
             self.ledger, self.registry, Questions(self.bus, None if self.bus.volatile else TransitSeal(transit)),
             self._sources(), settings.tenants, metrics=self.metrics,
@@ -156,8 +156,8 @@ class Hub:
     def reload(self) -> None:
         """Read the connections again, those of the settings file and the webhooks; start what is new."""
         with self._reloading:  # calls that make webhooks come at once
-            self._hooks_read = webhooks.version(self.ledger)
-            self.current.directory = self._directory(webhooks.all_of(self.ledger, self.settings.encryption_key))
+            self._hooks_read = webhooks.change_count(self.ledger)
+            self.current.directory = self._directory(webhooks.list_webhooks(self.ledger, self.settings.encryption_key))
             with self.ledger.transaction() as tx:
                 tx.subscribe(self.acceptance.directory.subscriptions())
             for name in set(self.workers) - set(self.connections):
@@ -337,11 +337,11 @@ class Hub:
         sweep_at = 0.0
         while not stop.wait(_LOOK):
             try:
-                if webhooks.version(self.ledger) != self._hooks_read:
+                if webhooks.change_count(self.ledger) != self._hooks_read:
                     self.reload()
                     sweep_at = time.monotonic() + _SWEEP
                 if time.monotonic() > sweep_at:
-                    webhooks.sweep(self.ledger)
+                    webhooks.abandon_orphans(self.ledger)
                     sweep_at = float("inf")
                 self._replace_stale()
             except HubError as error:
@@ -396,7 +396,7 @@ def rules_of(registry: Registry, corrections: Corrections, people: People) -> Ru
 
 def open_hub(path: Path, environ: Mapping[str, str] | None = None, *, now: Callable[[], float] | None = None) -> Hub:
     """Read the settings file and build the hub. Raises ConfigError with the first fault."""
-    return Hub(load(path, environ if environ is not None else os.environ, installed(path)), now=now)
+    return Hub(load_settings(path, environ if environ is not None else os.environ, installed(path)), now=now)
 
 
 def installed(path: Path) -> Mapping[str, Manifest]:

@@ -19,7 +19,7 @@ import yaml
 from commands.main import app
 from connectors.sdk import find_manifests
 from gateway.routes import health
-from hub.settings.reading import faults
+from hub.settings.reading import settings_faults
 
 ROOT = Path(__file__).parents[1]
 HUB_SERVICES = ("gateway", "relay", "worker")
@@ -143,7 +143,7 @@ def test_the_example_settings_are_without_fault_once_the_secrets_are_there(tmp_p
     config = tmp_path / "hub.toml"
     config.write_text(text("deploy/hub.toml").replace("/run/secrets/", f"{tmp_path}/"))
 
-    assert faults(config, {}, find_manifests()) == []
+    assert settings_faults(config, {}, find_manifests()) == []
 
 
 def test_the_test_services_listen_where_the_script_says() -> None:

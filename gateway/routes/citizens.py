@@ -40,7 +40,7 @@ def exchanges(
     if citizen_id is None:
         raise Problem("not_found")
     with services.ledger.transaction() as tx:
-        shown = transparency.page(tx, services.exchanges, caller.client, citizen_id, Period(since, until, limit))
+        shown = transparency.acts_page(tx, services.exchanges, caller.client, citizen_id, Period(since, until, limit))
     if shown is None:
         raise Problem("not_found")
     return Response(orjson.dumps(shown), media_type="application/json")

@@ -23,7 +23,7 @@ from gateway.multipart import File, one_file
 from gateway.openapi_schemas import DOCUMENT_ANSWER, DOCUMENT_BODY, json_response, problem_responses
 from gateway.problems import Problem
 from hub.documents import access
-from hub.documents.repository import hold
+from hub.documents.repository import record_holder
 from hub.journal.entries import Entry
 from hub.services import Services
 from schemas.delivery import StoredDocument
@@ -106,7 +106,7 @@ def _store_document(
     stored = services.documents.for_tenant(caller.tenant).store(
         file.content, name=file.name, media_type=file.media_type, kind=kind or file.kind
     )
-    hold(services.ledger, caller.tenant, caller.origin.name, stored)
+    record_holder(services.ledger, caller.tenant, caller.origin.name, stored)
     return stored
 
 

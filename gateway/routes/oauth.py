@@ -117,7 +117,7 @@ def _authenticated(request: Request, services: Services, claim: Claim) -> Client
     if after := attempts.wait(who, now):
         raise TokenError("invalid_client", "too many failed attempts", 429, after=after)
     with services.ledger.reading() as tx:
-        client = clients.find(tx, claim.client_id) if claim.client_id.isprintable() else None
+        client = clients.find_client(tx, claim.client_id) if claim.client_id.isprintable() else None
     fault = _fault(services, client, claim, now)
     if fault is None and client is not None:
         return client

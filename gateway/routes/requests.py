@@ -104,7 +104,7 @@ def listing(
     services: Services = request.app.state.services
     after = _position_of(cursor) if cursor is not None else None
     with services.ledger.reading() as tx:
-        found = timelines.listing(tx, caller.tenant, intake=caller.origin.name, after=after, limit=limit + 1)
+        found = timelines.list_requests(tx, caller.tenant, intake=caller.origin.name, after=after, limit=limit + 1)
         links = timelines.references(tx, [item.id for item in found])
     items = [_request_line(services, item, links.get(item.id, [])) for item in found[:limit]]
     last = found[limit - 1] if len(found) > limit else None
@@ -180,7 +180,7 @@ def _earlier_response(services: Services, submission: Submission) -> Response | 
     """The answer given under this key before. Raises Problem when key or reference were used for something else."""
     caller = submission.caller
     if submission.key is not None:
-        known = idempotency.recall(services.ledger, caller.client.id, submission.key)
+        known = idempotency.find_answer(services.ledger, caller.client.id, submission.key)
         if known is not None:
             return _replayed_response(known, submission)
     with services.ledger.reading() as tx:
@@ -204,7 +204,7 @@ def _response(services: Services, submission: Submission, verdict: Verdict) -> R
     again = verdict.outcome == "duplicate" and submission.key is None
     body = orjson.dumps(view)
     if submission.key is not None:
-        kept = idempotency.remember(
+        kept = idempotency.store_answer(
             services.ledger, submission.caller.client.id, submission.key, Answer(submission.digest, 201, body)
         )
         body = kept.body

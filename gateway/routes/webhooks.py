@@ -134,7 +134,7 @@ def _is_outside(host: str) -> bool:
 
 def _own_webhooks(services: Services, caller: Caller) -> list[Webhook]:
     key = services.settings.encryption_key
-    return webhooks.all_of(services.ledger, key, tenant=caller.tenant, client=caller.client.id)
+    return webhooks.list_webhooks(services.ledger, key, tenant=caller.tenant, client=caller.client.id)
 
 
 def _own_webhook(services: Services, caller: Caller, webhook_id: str) -> Webhook:

@@ -94,7 +94,7 @@ def _keep_up(services: Services, stop: threading.Event) -> None:
     known = -1
     while not stop.wait(0.0 if known < 0 else _LOOK_SECONDS):
         try:
-            current = webhooks.version(services.ledger)
+            current = webhooks.change_count(services.ledger)
             if known not in (-1, current):
                 services.reload()
             known = current

@@ -23,9 +23,9 @@ from sqlalchemy import or_, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.citizens.matching import Comparison, Form, blocks, compare
+from hub.citizens.matching import Comparison, Form, blocking_keys, compare
 from hub.citizens.names import Person
-from hub.settings.communes import Communes, own
+from hub.settings.communes import Communes, shipped_communes
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
     citizen_blocks,
@@ -72,7 +72,7 @@ _MERGE = Insert(citizen_merges, conflict="DO NOTHING")
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PersonMatch:
     """Where somebody new belongs: with `citizen_id`; or nowhere for certain, and perhaps with those in `doubts`."""
 
     citizen_id: str | None = None
@@ -109,7 +109,7 @@ class People:
         grouping: Grouping = lambda tenant, origin: None,
     ) -> None:  # fmt: skip
         self.keys, self.pepper, self.grouping = keys, pepper, grouping
-        self.communes = communes or own()
+        self.communes = communes or shipped_communes()
         self._key = key
 
     def session(self, tx: Transaction, origin: str = "") -> Identities:
@@ -164,12 +164,12 @@ class People:
         return found
 
 
-def _sealed(tx: Transaction, keys: PersonKeys, items: Sequence[Item]) -> list[bytes | None]:
+def _seal_each(tx: Transaction, keys: PersonKeys, items: Sequence[Item]) -> list[bytes | None]:
     """Sealed for each person; None for who was erased: nothing is kept of them, and the others are not held up."""
     try:
         return [*keys.seal_many(tx, items)]
     except KeyDestroyed:
-        return [_sealed(tx, keys, [item])[0] for item in items] if len(items) > 1 else [None]
+        return [_seal_each(tx, keys, [item])[0] for item in items] if len(items) > 1 else [None]
 
 
 class Identities:
@@ -203,12 +203,12 @@ class Identities:
         self._read({citizen_id for ids in found.values() for citizen_id in ids})
         self._meeting |= found
 
-    def place(self, tenant: str, person: Person) -> Placed:
+    def place(self, tenant: str, person: Person) -> PersonMatch:
         """Where somebody whom nobody linked, and whose very identity is not known, belongs."""
         self.prefetch(tenant, [person])
         form, meeting = self._form(tenant, person)
         if form is None:
-            return Placed()
+            return PersonMatch()
         likely = Counter(one for block in meeting for one in self._meeting.get(block, ())[:MOST])
         best: dict[str, Comparison] = {}
         for identity, _ in likely.most_common(MOST):
@@ -220,8 +220,8 @@ class Identities:
         ranked = sorted(best.items(), key=lambda one: -one[1].score)
         links = [one for one in ranked if one[1].verdict == "link"]
         if len(links) == 1:
-            return Placed(links[0][0], links[0][1].score)
-        return Placed(doubts=tuple(one for one in ranked if one[1].verdict != "new")[:_ASKED])
+            return PersonMatch(links[0][0], links[0][1].score)
+        return PersonMatch(doubts=tuple(one for one in ranked if one[1].verdict != "new")[:_ASKED])
 
     def keep(self, citizen_id: str, tenant: str, person: Person, *, whole: str | None = None) -> None:
         """This is the identity of a citizen, who belongs to `whole`: themselves, unless told."""
@@ -259,7 +259,7 @@ class Identities:
     def save(self) -> None:
         tx, keys = self._tx, self._people.keys
         items: list[Item] = [(who, orjson.dumps(what), _IDENTITY + who.encode()) for who, what in self._kept]
-        sealed = _sealed(tx, keys, [*items, *(item for _, item in self._values)])
+        sealed = _seal_each(tx, keys, [*items, *(item for _, item in self._values)])
         for (review, _), content in zip(self._values, sealed[len(items) :], strict=True):
             self._asked[review]["sealed"] = content
         kept = [(who, content) for (who, _), content in zip(self._kept, sealed, strict=False) if content is not None]
@@ -281,7 +281,7 @@ class Identities:
             form = Form.of(person.get("identity") or {})
             group = self._people.grouping(tenant, self._origin)
             scope = f"{tenant}\x1f{group(person) if group else ''}"
-            meeting = tuple(blocks(form, self._people.pepper, scope)) if form else ()
+            meeting = tuple(blocking_keys(form, self._people.pepper, scope)) if form else ()
             found = self._forms[id(person)] = (person, form, meeting)
         return found[1], found[2]
 

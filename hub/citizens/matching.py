@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from rapidfuzz.distance import OSA
 
-from hub.citizens.names import plain
-from hub.settings.communes import Communes, own
+from hub.citizens.names import fold_name
+from hub.settings.communes import Communes, shipped_communes
 
 LINK, REVIEW = 90, 70
 
@@ -95,15 +95,15 @@ class Form:
     @staticmethod
     def of(identity: Identity) -> Form | None:
         """None when it is too thin to match on: a name, a given name and at least a year of birth."""
-        family, given = plain(str(identity.get("family_name", ""))), identity.get("given_names") or ()
-        names = tuple(part for name in given for part in plain(str(name)).split())
+        family, given = fold_name(str(identity.get("family_name", ""))), identity.get("given_names") or ()
+        names = tuple(part for name in given for part in fold_name(str(name)).split())
         born = str(identity.get("birthdate", ""))
         if not family or not names or not born:
             return None
         words = family.split()
         return Form(
-            "".join(words), _bare(words), frozenset(words) - _PARTICLES,
-            plain(str(identity.get("preferred_name", ""))).replace(" ", ""), names, born,
+            "".join(words), _core_family_name(words), frozenset(words) - _PARTICLES,
+            fold_name(str(identity.get("preferred_name", ""))).replace(" ", ""), names, born,
             str(identity.get("gender", "")), str(identity.get("birthplace", "")), str(identity.get("birthcountry", "")),
         )  # fmt: skip
 
@@ -112,19 +112,19 @@ def compare(one: Form, other: Form, communes: Communes | None = None) -> Compari
     """The two, field by field. Symmetric."""
     born = max(one.date, other.date, key=len)
     return Comparison((
-        Field("family_name", _family(one, other)),
-        Field("given_names", _given(one.given, other.given)),
-        Field("birthdate", _birthdate(one.date, other.date)),
-        Field("birthplace", _birthplace(one, other, born, communes or own())),
-        Field("gender", _told(one.gender, other.gender)),
+        Field("family_name", _compare_family_names(one, other)),
+        Field("given_names", _compare_given_names(one.given, other.given)),
+        Field("birthdate", _compare_birthdates(one.date, other.date)),
+        Field("birthplace", _compare_birthplaces(one, other, born, communes or shipped_communes())),
+        Field("gender", _compare_genders(one.gender, other.gender)),
     ))  # fmt: skip
 
 
-def blocks(form: Form, pepper: bytes, scope: str) -> Iterator[str]:
+def blocking_keys(form: Form, pepper: bytes, scope: str) -> Iterator[str]:
     """Keyed digests under which alike identities meet: whoever reads them learns nobody's name. `scope`: tenant and
     sectors, so that the same person has others in the next."""
     year, full = form.date[:4], form.date.count("-") == _DATE_PARTS - 1
-    first = sound(form.given[0])
+    first = phonetic_form(form.given[0])
     keys = [("year", form.bare, first[:1], year), ("names", form.bare, first)]
     if full:
         keys += [("family", form.date, form.bare[:1]), ("given", form.date, first[:1])]
@@ -132,7 +132,7 @@ def blocks(form: Form, pepper: bytes, scope: str) -> Iterator[str]:
         yield hmac.digest(pepper, "\x1f".join((scope, *key)).encode(), "sha256").hex()[:32]
 
 
-def sound(name: str) -> str:
+def phonetic_form(name: str) -> str:
     """A name without what is written in two ways: doubled letters, `h`, `y` for `i`, `ph` for `f`. An `e` at the end
     stays: it tells Michèle from Michel."""
     for written, heard in _SOUNDS:
@@ -140,13 +140,13 @@ def sound(name: str) -> str:
     return _DOUBLED.sub(r"\1", name)
 
 
-def _bare(words: Sequence[str]) -> str:
+def _core_family_name(words: Sequence[str]) -> str:
     kept = [word for word in words if word not in _PARTICLES] or list(words)
     # "Legoff" beside "Le Goff": a particle that is written to the name is one of it.
-    return sound("".join(words) if len(kept) == 1 and words[0] in ("LE", "LA", "LES") else "".join(kept))
+    return phonetic_form("".join(words) if len(kept) == 1 and words[0] in ("LE", "LA", "LES") else "".join(kept))
 
 
-def _family(one: Form, other: Form) -> str:
+def _compare_family_names(one: Form, other: Form) -> str:
     if one.family == other.family:
         return "same"
     if any(character.isdigit() for character in one.family + other.family):
@@ -157,17 +157,17 @@ def _family(one: Form, other: Form) -> str:
         return "in_use"
     if one.parts and other.parts and (one.parts <= other.parts or other.parts <= one.parts):
         return "part"
-    return "close" if _near(one.family, other.family) else "differ"
+    return "close" if _nearly_same(one.family, other.family) else "differ"
 
 
-def _given(one: Sequence[str], other: Sequence[str]) -> str:
+def _compare_given_names(one: Sequence[str], other: Sequence[str]) -> str:
     if tuple(one) == tuple(other):
         return "same" if len(one) > 1 else "single"
     short, long = sorted((one, other), key=len)
     alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(short, long, strict=False)))
     if alike == len(short):
         return "compound" if alike == 1 and short[0] in _STARTS else "fewer"
-    if [sound(name) for name in one] == [sound(name) for name in other]:
+    if [phonetic_form(name) for name in one] == [phonetic_form(name) for name in other]:
         return "variant"
     if len(one) == len(other) and sorted(one) == sorted(other):
         return "order"
@@ -177,10 +177,10 @@ def _given(one: Sequence[str], other: Sequence[str]) -> str:
         return "usual"
     if len(short[0]) == 1 or len(long[0]) == 1:
         return "initial" if short[0][0] == long[0][0] else "differ"
-    return "close" if _near(one[0], other[0]) else "differ"
+    return "close" if _nearly_same(one[0], other[0]) else "differ"
 
 
-def _birthdate(one: str, other: str) -> str:
+def _compare_birthdates(one: str, other: str) -> str:
     if len(one) != len(other) or len(one) < len("YYYY-MM-DD"):
         return "partial" if one.startswith(other) or other.startswith(one) else "differ"
     if one == other:
@@ -193,7 +193,7 @@ def _birthdate(one: str, other: str) -> str:
     return "default" if year == other_year and "01-01" in (one[5:], other[5:]) else "differ"
 
 
-def _birthplace(one: Form, other: Form, born: str, communes: Communes) -> str:
+def _compare_birthplaces(one: Form, other: Form, born: str, communes: Communes) -> str:
     if one.place and other.place:
         return communes.compare(one.place, other.place, born)
     abroad = [form.country for form in (one, other) if form.country not in ("", "99100")]
@@ -203,11 +203,11 @@ def _birthplace(one: Form, other: Form, born: str, communes: Communes) -> str:
     return "differ" if abroad and french else "unknown"
 
 
-def _told(one: str, other: str) -> str:
+def _compare_genders(one: str, other: str) -> str:
     return "unknown" if not one or not other else "same" if one == other else "differ"
 
 
-def _near(one: str, other: str) -> bool:
+def _nearly_same(one: str, other: str) -> bool:
     """One slip of the hand; two in a long name."""
     length = min(len(one), len(other))
     return length >= 4 and OSA.distance(one, other, score_cutoff=2) <= (2 if length >= 9 else 1)

@@ -15,7 +15,7 @@ Person = Mapping[str, Any]
 
 
 @lru_cache(maxsize=16_384)
-def plain(text: str) -> str:
+def fold_name(text: str) -> str:
     """Upper case, no accents or ligatures, hyphens and apostrophes as spaces: how names are compared."""
     text = text.upper()
     if not text.isascii():
@@ -33,10 +33,14 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, Mapping) and "postal_code" in value and "city" in value:
         # Packages cut an address in their own ways, and drop the keys that say the place more precisely.
         line = " ".join(str(value.get(k) or "") for k in ("house_number", "street", "complement"))
-        return [_place(line), _place(str(value["postal_code"])).replace(" ", ""), _place(str(value["city"]))]
+        return [
+            _fold_place(line),
+            _fold_place(str(value["postal_code"])).replace(" ", ""),
+            _fold_place(str(value["city"])),
+        ]
     if isinstance(value, Mapping):
         return {k: _canonical(v) for k, v in value.items() if v not in ("", None)}
-    return _text(value) if isinstance(value, str) else value
+    return _fold_text(value) if isinstance(value, str) else value
 
 
 _APART = re.compile(r"[\W_]+")
@@ -47,17 +51,17 @@ _PHONE = re.compile(r"(\+|00)?\d{6,15}")
 
 
 @lru_cache(maxsize=16_384)
-def _place(text: str) -> str:
-    """As `plain`, with the letters and words that packages spell in two ways, and 12bis as 12 bis."""
-    words = plain(_AT_DIGITS.sub(" ", text)).split()
+def _fold_place(text: str) -> str:
+    """As `fold_name`, with the letters and words that packages spell in two ways, and 12bis as 12 bis."""
+    words = fold_name(_AT_DIGITS.sub(" ", text)).split()
     return " ".join(_WHOLE.get(word, word) for word in words)
 
 
-def _text(text: str) -> str:
-    """An e-mail address whatever its case, a telephone number whatever its punctuation and prefix, else as `plain`."""
+def _fold_text(text: str) -> str:
+    """An e-mail address in lower case; a telephone number without punctuation, `+33` as `0`; else as `fold_name`."""
     if "@" in text:
         return text.strip().casefold()
     digits = re.sub(r"\(0\)|[\s.()/-]", "", text)
     if not _PHONE.fullmatch(digits):
-        return plain(text)
+        return fold_name(text)
     return re.sub(r"^(\+|00)33", "0", digits).replace("+", "00", 1)

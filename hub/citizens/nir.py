@@ -30,13 +30,13 @@ def refuse_nir(person: Mapping[str, Any], pointer: str) -> None:
     this hub to keep, log or match one."""
     for place, reference in enumerate(person.get("references", ())):
         if len(reference["id"]) >= _SHORTEST and looks_like_nir(reference["id"]):
-            raise _nir(f"{pointer}/references/{place}/id")
+            raise _nir_refused(f"{pointer}/references/{place}/id")
     for name, value in person.get("identity", {}).items():
         for text in (value,) if isinstance(value, str) else value:
             if len(text) >= _SHORTEST and looks_like_nir(text):
-                raise _nir(f"{pointer}/identity/{name}")
+                raise _nir_refused(f"{pointer}/identity/{name}")
 
 
-def _nir(pointer: str) -> InvalidMessage:
+def _nir_refused(pointer: str) -> InvalidMessage:
     message = "this reads as a social security number (NIR), which the hub may not keep"
     return InvalidMessage(message, pointer=pointer, code="nir_not_allowed")

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
 from hub.citizens.identities import People
-from hub.citizens.names import Person, plain, value_digest
+from hub.citizens.names import Person, fold_name, value_digest
 from hub.storage.tables import citizen_links, citizen_values, citizens
 from schemas.errors import InvalidMessage
 
@@ -381,7 +381,7 @@ class Citizens:
         identity = person.get("identity")
         if not identity or any(name not in identity for name in _REQUIRED) or not identity.get("given_names"):
             return None
-        names = [plain(name) for name in (identity["family_name"], *identity["given_names"])]
+        names = [fold_name(name) for name in (identity["family_name"], *identity["given_names"])]
         if not all(names):
             return None  # signs in place of a name that nobody knows: others have the same
         parts = [

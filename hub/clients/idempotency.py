@@ -24,7 +24,7 @@ class Answer:
     body: bytes
 
 
-def recall(ledger: Ledger, client_id: str, key: str) -> Answer | None:
+def find_answer(ledger: Ledger, client_id: str, key: str) -> Answer | None:
     """The answer given under this key within KEPT_SECONDS."""
     table = idempotent_answers
     query = select(table).where(table.c.client_id == client_id, table.c.key == key)
@@ -33,7 +33,7 @@ def recall(ledger: Ledger, client_id: str, key: str) -> Answer | None:
     return Answer(bytes(row.digest), row.status, bytes(row.body)) if row else None
 
 
-def remember(ledger: Ledger, client_id: str, key: str, answer: Answer) -> Answer:
+def store_answer(ledger: Ledger, client_id: str, key: str, answer: Answer) -> Answer:
     """Keep an answer; gives back the one that is kept, when another call was faster. Old ones go."""
     table = idempotent_answers
     row = {"client_id": client_id, "key": key, "digest": answer.digest, "status": answer.status, "body": answer.body}

@@ -85,7 +85,7 @@ def add(
     }  # fmt: skip
     with ledger.transaction() as tx:
         taken = select(clients.c.id).where(clients.c.broker_user == broker_user)
-        if find(tx, client_id) is not None or (broker_user and tx.sql.execute(taken).first() is not None):
+        if find_client(tx, client_id) is not None or (broker_user and tx.sql.execute(taken).first() is not None):
             raise ConfigError("a client of this name or broker user is already there", key="id")
         tx.sql.execute(insert(clients), [row])
     return secret
@@ -96,11 +96,11 @@ def disable(ledger: Ledger, client_id: str) -> bool:
     with ledger.transaction() as tx:
         found = tx.sql.execute(update(clients).where(clients.c.id == client_id).values(disabled=1)).rowcount == 1
         if found:
-            webhooks.silence(tx, client_id)
+            webhooks.abandon_webhooks(tx, client_id)
         return found
 
 
-def find(tx: Transaction, client_id: str) -> Client | None:
+def find_client(tx: Transaction, client_id: str) -> Client | None:
     return _client(tx.sql.execute(select(clients).where(clients.c.id == client_id)).first())
 
 
@@ -115,7 +115,7 @@ def broker_users(tx: Transaction) -> list[str]:
     return [row.broker_user for row in tx.sql.execute(query)]
 
 
-def listing(tx: Transaction) -> list[Client]:
+def list_clients(tx: Transaction) -> list[Client]:
     found = (_client(row) for row in tx.sql.execute(select(clients).order_by(clients.c.id)))
     return [client for client in found if client is not None]
 

@@ -66,7 +66,7 @@ def add(
             "id": hook.id, "tenant": tenant, "client_id": client, "url": url, "types": " ".join(types),
             "keys": _sealed(key, hook.id, hook.keys), "thin": int(thin), "created_at": tx.now,
         }])  # fmt: skip
-        _changed(tx)
+        _count_change(tx)
     return hook
 
 
@@ -76,7 +76,7 @@ def rotate(ledger: Ledger, key: Secret | None, hook: Webhook) -> str:
     with ledger.transaction() as tx:
         sealed = _sealed(key, hook.id, keys)
         tx.sql.execute(update(webhooks).where(webhooks.c.id == hook.id).values(keys=sealed))
-        _changed(tx)
+        _count_change(tx)
     return keys[0]
 
 
@@ -84,17 +84,17 @@ def remove(ledger: Ledger, hook: Webhook) -> None:
     with ledger.transaction() as tx:
         tx.sql.execute(delete(webhooks).where(webhooks.c.id == hook.id))
         tx.abandon(hook.connection, "webhook supprimé par son client")
-        _changed(tx)
+        _count_change(tx)
 
 
-def silence(tx: Transaction, client: str) -> None:
+def abandon_webhooks(tx: Transaction, client: str) -> None:
     """The webhooks of a client that was disabled hear nothing more, not even what was on its way."""
     for row in tx.sql.execute(select(webhooks).where(webhooks.c.client_id == client)):
         tx.abandon(f"{row.tenant}.webhook-{row.id}", "client désactivé")
-    _changed(tx)
+    _count_change(tx)
 
 
-def sweep(ledger: Ledger) -> None:
+def abandon_orphans(ledger: Ledger) -> None:
     """Give up what was accepted for a webhook after it was removed, by a process that had not heard of it yet."""
     with ledger.transaction() as tx:
         known = {f"{row.tenant}.webhook-{row.id}" for row in tx.sql.execute(select(webhooks.c.tenant, webhooks.c.id))}
@@ -103,7 +103,7 @@ def sweep(ledger: Ledger) -> None:
                 tx.abandon(connection, "webhook supprimé par son client")
 
 
-def all_of(
+def list_webhooks(
     ledger: Ledger, key: Secret | None, *, tenant: str | None = None, client: str | None = None
 ) -> list[Webhook]:
     disabled = select(clients.c.id).where(clients.c.disabled == 1)
@@ -120,13 +120,13 @@ def all_of(
     ]
 
 
-def version(ledger: Ledger) -> int:
+def change_count(ledger: Ledger) -> int:
     """Grows with every change: a process that sees it grow reads its connections again."""
     with ledger.reading() as tx:
         return int(tx.sql.execute(select(counters.c.value).where(counters.c.name == _VERSION)).scalar() or 0)
 
 
-def _changed(tx: Transaction) -> None:
+def _count_change(tx: Transaction) -> None:
     tx.count_up(_VERSION)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from bus.ledger import Transaction
 from hub.clients.origin import Origin
-from hub.documents.repository import document, held_document, requests_naming
+from hub.documents.repository import find_document, held_document, requests_naming
 from hub.requests import repository as timelines
 from schemas.errors import InvalidMessage
 from schemas.event import Event, Submitted
@@ -64,7 +64,7 @@ def _checked(tx: Transaction, origin: Origin, item: Submitted) -> Submitted:
 
 def _may_name(tx: Transaction, origin: Origin, document_id: str, about: str | None) -> bool:
     if origin.connection:  # its connector stored it for the tenant, or was given it
-        return document(tx, origin.tenant, document_id) is not None
+        return find_document(tx, origin.tenant, document_id) is not None
     return any(readable(tx, origin, document_id, where) is not None for where in dict.fromkeys((about, None)))
 
 

@@ -115,7 +115,7 @@ class DocumentStore:
 
     def delete(self, tenant: str, document_id: str) -> None:
         """Delete a document; gone already is fine."""
-        self._files.delete(_place(tenant, document_id))
+        self._files.delete(_path_of(tenant, document_id))
         if self._names:
             self._names.forget(tenant, document_id)
 
@@ -126,7 +126,7 @@ class DocumentStore:
         Storing the same bytes again renews them, so a document that a new event has just named is not taken away."""
         released = 0
         for document_id in ids:
-            stored = self._files.stored_at(_place(tenant, document_id))
+            stored = self._files.stored_at(_path_of(tenant, document_id))
             if stored is None or stored < stored_before.timestamp():
                 self.delete(tenant, document_id)
                 released += stored is not None
@@ -137,13 +137,13 @@ class DocumentStore:
         digest = hashlib.sha256(content).hexdigest()
         document = StoredDocument(digest, safe_name(name), media_type, len(content), digest, kind)
         # Written even when it is there: that mends a damaged copy and renews it before a release.
-        self._files.write(_place(tenant, digest), self._sealed(tenant, digest, content))
+        self._files.write(_path_of(tenant, digest), self._sealed(tenant, digest, content))
         if self._names:
             self._names.keep(tenant, document)
         return document
 
     def _read(self, tenant: str, document_id: str) -> bytes:
-        raw = self._files.read(_place(tenant, document_id))
+        raw = self._files.read(_path_of(tenant, document_id))
         content = self._opened(tenant, document_id, raw)
         if hashlib.sha256(content).hexdigest() != document_id:
             raise DamagedDocument("the document does not have its digest any more")
@@ -174,7 +174,7 @@ class DocumentStore:
             return _PLAIN + content
         header = _SEALED + _key_id(self._key)
         nonce = secrets.token_bytes(_NONCE)
-        bound = _bound(header, tenant, digest)
+        bound = _associated_data(header, tenant, digest)
         return header + nonce + AESGCM(_tenant_key(self._key, tenant)).encrypt(nonce, content, bound)
 
     def _opened(self, tenant: str, digest: str, raw: bytes) -> bytes:
@@ -188,7 +188,7 @@ class DocumentStore:
             raise DamagedDocument("the document is sealed with another encryption_key")
         try:
             opener = AESGCM(_tenant_key(self._key, tenant))
-            return opener.decrypt(nonce, sealed, _bound(magic + key_id, tenant, digest))
+            return opener.decrypt(nonce, sealed, _associated_data(magic + key_id, tenant, digest))
         except InvalidTag:
             raise DamagedDocument("the stored file was cut or altered") from None
 
@@ -254,7 +254,7 @@ def _signature(content: bytes) -> str | None:
     return "image/jpeg" if content.startswith(b"\xff\xd8\xff") else None
 
 
-def _place(tenant: str, document_id: str) -> str:
+def _path_of(tenant: str, document_id: str) -> str:
     if not _ID.fullmatch(document_id) or not _TENANT.fullmatch(tenant):
         raise UnknownDocument
     return f"{tenant}/{document_id[:2]}/{document_id}"
@@ -278,7 +278,7 @@ def _tenant_key(key: bytes, tenant: str) -> bytes:
     return HKDF(SHA256(), 32, salt=None, info=b"unefois documents " + tenant.encode()).derive(key)
 
 
-def _bound(header: bytes, tenant: str, digest: str) -> bytes:
+def _associated_data(header: bytes, tenant: str, digest: str) -> bytes:
     return header + f"{tenant}/{digest}".encode()
 
 

@@ -42,13 +42,13 @@ class DocumentBook:
                 tx.sql.execute(delete(table).where(table.c.tenant == tenant, column == document_id))
 
 
-def document(tx: Transaction, tenant: str, document_id: str) -> StoredDocument | None:
+def find_document(tx: Transaction, tenant: str, document_id: str) -> StoredDocument | None:
     query = select(documents).where(documents.c.tenant == tenant, documents.c.id == document_id)
     row = tx.sql.execute(query).first()
     return StoredDocument(row.id, row.name, row.media_type, row.size, row.id, row.kind) if row else None
 
 
-def hold(ledger: Ledger, tenant: str, holder: str, stored: StoredDocument) -> None:
+def record_holder(ledger: Ledger, tenant: str, holder: str, stored: StoredDocument) -> None:
     """Note that `holder` stored this document: it may read it again, under the name it gave last."""
     row = {
         "tenant": tenant, "document_id": stored.id, "holder": holder, "name": stored.name,

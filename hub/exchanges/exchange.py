@@ -25,8 +25,8 @@ from bus.tables import events
 from hub.acceptance.accept import Acceptance
 from hub.citizens.identities import People
 from hub.citizens.lookup import find_citizen
-from hub.clients.repository import Client, find
-from hub.exchanges.grants import GROUNDS, Ask, Grant, Granted, Grants, NotAllowed, Rates
+from hub.clients.repository import Client, find_client
+from hub.exchanges.grants import GROUNDS, Grant, Granted, GrantQuery, Grants, NotAllowed, Rates
 from hub.exchanges.previews import Decision, Preview, Previews, StillOpen
 from hub.exchanges.sources import SourceAway, SourcedEvidence, SourceNeeds, Sources
 from hub.exchanges.stored_evidence import Held, HeldEvidence
@@ -202,7 +202,7 @@ class Exchanges:
         None when there is nothing to decide any more."""
         with self.ledger.transaction() as tx:
             preview = self.previews.decide(tx, token, decision)
-            client = find(tx, preview.client_id) if preview is not None else None
+            client = find_client(tx, preview.client_id) if preview is not None else None
             if preview is None or client is None:
                 return None
             if preview.decision == "refused":
@@ -310,7 +310,7 @@ class Exchanges:
         exchange.procedure = request.procedure
 
     def _allow(self, exchange: _Exchange, now: float) -> None:
-        ask = _ask(exchange, exchange.said.get("fields", ()))
+        ask = _grant_query(exchange, exchange.said.get("fields", ()))
         try:
             exchange.grant, exchange.granted, exchange.fields = self.grants.decide(ask, now)
         except NotAllowed as error:
@@ -470,7 +470,7 @@ class Exchanges:
 
     def _no_more(self, tx: Transaction, exchange: _Exchange) -> HubError | None:
         """Why what the person agreed to may not be given any more."""
-        ask = replace(_ask(exchange, exchange.fields), preview_shown=True)
+        ask = replace(_grant_query(exchange, exchange.fields), preview_shown=True)
         assert exchange.citizen_id is not None
         try:
             Grants([exchange.grant] if exchange.grant else []).decide(ask, tx.now)
@@ -509,11 +509,11 @@ class Exchanges:
         self, tx: Transaction, exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = ""
     ) -> None:
         """In the journal of all whom it concerns."""
-        self.journal.write(tx, *_entries(exchange, fingerprint=fingerprint, failed=failed, step=step))
+        self.journal.write(tx, *_journal_entries(exchange, fingerprint=fingerprint, failed=failed, step=step))
 
     def _hand_over(self, tx: Transaction, some: Sequence[tuple[_Exchange, Evidence]]) -> None:
         """Write down, of each, that it is answered and who receives it, by two statements for all."""
-        noted = [_entries(exchange, fingerprint=_fingerprint(evidence)) for exchange, evidence in some]
+        noted = [_journal_entries(exchange, fingerprint=_fingerprint(evidence)) for exchange, evidence in some]
         self.journal.write(tx, *chain.from_iterable(noted))
         _RECEIVE.run(tx.sql, [_recipient(exchange, tx.now) for exchange, _ in some])
 
@@ -540,10 +540,10 @@ class Exchanges:
         return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _ask(exchange: _Exchange, fields: Sequence[str]) -> Ask:
+def _grant_query(exchange: _Exchange, fields: Sequence[str]) -> GrantQuery:
     """What the grants are asked, before the person was shown anything."""
     asker = exchange.asker
-    return Ask(
+    return GrantQuery(
         client=exchange.client.id, tenant=exchange.client.tenant, of_tenant=exchange.tenant,
         evidence=exchange.evidence, version=exchange.version, fields=tuple(fields), procedure=exchange.procedure,
         asker=asker["role"], assurance=asker["assurance"],
@@ -551,7 +551,9 @@ def _ask(exchange: _Exchange, fields: Sequence[str]) -> Ask:
     )  # fmt: skip
 
 
-def _entries(exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = "") -> list[Entry]:
+def _journal_entries(
+    exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = ""
+) -> list[Entry]:
     """Of who asked, and of whose data it is when that is another and a grant leads there."""
     grant, client = exchange.grant, exchange.client
     act = "exchange.answered" if not exchange.code else "exchange.failed" if failed else "exchange.refused"

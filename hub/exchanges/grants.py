@@ -135,7 +135,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class GrantQuery:
     """One wish of a client. `fields` empty: all that is granted. `asker`: of `ASKERS`. `assurance`: that of the
     citizen's account or, when an agent asks, of the identity that the agent checked. `explicit_request`,
     `preview_shown`: what the person did before."""
@@ -197,9 +197,9 @@ class Grants:
             self._by_client.setdefault((grant.client, grant.tenant), []).append(grant)
 
     @staticmethod
-    def load(folder: Path | None, known: Known) -> Grants:
+    def load(folder: Path | None, known: GrantVocabulary) -> Grants:
         """The grants declared in `folder`; without one there are none. Raises ConfigError with the first fault."""
-        reading = _Reading(known)
+        reading = GrantParser(known)
         if folder is not None:
             reading.read(folder)
         for fault in reading.faults:
@@ -213,7 +213,7 @@ class Grants:
         """The grants of one client, past and future ones too."""
         return list(self._by_client.get((client, tenant), ()))
 
-    def decide(self, ask: Ask, now: float) -> tuple[Grant, Granted, tuple[str, ...]]:
+    def decide(self, ask: GrantQuery, now: float) -> tuple[Grant, Granted, tuple[str, ...]]:
         """The grant that covers the ask at `now` (seconds since the epoch), its part for that evidence, and the fields
         to give. Pure; knows no rate.
 
@@ -227,7 +227,7 @@ class Grants:
                 continue
             if not grant.starts <= today <= grant.ends:
                 continue
-            miss, depth = _miss(grant, granted, ask, today)
+            miss, depth = _first_refusal(grant, granted, ask, today)
             if miss is None:
                 fields = tuple(name for name in granted.fields if not ask.fields or name in ask.fields)
                 return grant, granted, fields
@@ -236,7 +236,7 @@ class Grants:
         raise nearest_miss
 
 
-def _miss(grant: Grant, granted: Granted, ask: Ask, today: date) -> tuple[NotAllowed | None, int]:
+def _first_refusal(grant: Grant, granted: Granted, ask: GrantQuery, today: date) -> tuple[NotAllowed | None, int]:
     """Why the grant does not cover the ask, and how near it came."""
     for depth, (code, covers) in enumerate(_RULES):
         if not covers(grant, granted, ask, today):
@@ -246,7 +246,7 @@ def _miss(grant: Grant, granted: Granted, ask: Ask, today: date) -> tuple[NotAll
     return None, len(_RULES)
 
 
-def _assured(grant: Grant, ask: Ask) -> bool:
+def _assured(grant: Grant, ask: GrantQuery) -> bool:
     if ask.assurance not in LEVELS or (ask.assurance == "declared" and ask.asker != "agent"):
         return False
     return LEVELS.index(ask.assurance) >= LEVELS.index(grant.assurance)
@@ -259,7 +259,7 @@ def _authorised(granted: Granted, today: date) -> bool:
 
 
 # From what a client chooses when it is built to what one person did today: the later one fails, the nearer it came.
-_RULES: tuple[tuple[str, Callable[[Grant, Granted, Ask, date], bool]], ...] = (
+_RULES: tuple[tuple[str, Callable[[Grant, Granted, GrantQuery, date], bool]], ...] = (
     ("procedure_not_covered", lambda grant, granted, ask, today: ask.procedure in grant.procedures),
     ("field_not_granted", lambda grant, granted, ask, today: set(ask.fields) <= set(granted.fields)),
     ("asker_not_covered", lambda grant, granted, ask, today: ask.asker in grant.askers),
@@ -295,14 +295,14 @@ class Rates:
     def _take(self, grant: Grant, minute: int, wanted: int) -> int:
         with self._ledger.transaction() as tx:
             found = tx.sql.execute(
-                _TAKE, {"grant": grant.id, "minute": minute, "wanted": wanted, "rate": grant.rate}
+                _RESERVE, {"grant": grant.id, "minute": minute, "wanted": wanted, "rate": grant.rate}
             ).first()
         return wanted if found is not None else 0
 
 
 # The minute of the count does not go back when the clocks of the processes differ by some minutes; one that is further
 # ahead was counted by a clock that has been set back since, and would refuse all until the time it told.
-_TAKE = text(
+_RESERVE = text(
     """
     INSERT INTO grant_rates (grant_id, minute, taken) VALUES (:grant, :minute, :wanted)
     ON CONFLICT (grant_id) DO UPDATE SET
@@ -330,7 +330,7 @@ class EvidenceFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class GrantVocabulary:
     """What a grant may name. `evidence` by type and version. `sources`: by tenant and evidence type, the domains of the
     connectors of the connections that answer it there."""
 
@@ -348,10 +348,10 @@ class Known:
         return not STATE.isdisjoint(domains)
 
 
-def known(
+def grant_vocabulary(
     settings: HubSettings, procedures: Collection[str], schemas: Mapping[str, Mapping[str, Any]],
     manifests: Mapping[str, Manifest],
-) -> Known:  # fmt: skip
+) -> GrantVocabulary:  # fmt: skip
     """What the grants of one hub may name. `schemas`: the shared ones, by file name; `manifests` by connector."""
     sources: dict[tuple[str, str], frozenset[str]] = {}
     for connection in settings.connections.values():
@@ -361,7 +361,7 @@ def known(
         for answer in manifest.answers:
             key = connection.tenant, answer.type
             sources[key] = sources.get(key, frozenset()) | {manifest.domain}
-    return Known(frozenset(settings.tenants), frozenset(procedures), evidence_facts(schemas), sources)
+    return GrantVocabulary(frozenset(settings.tenants), frozenset(procedures), evidence_facts(schemas), sources)
 
 
 def evidence_facts(schemas: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, int], EvidenceFacts]:
@@ -380,14 +380,14 @@ def evidence_facts(schemas: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, 
 # Reading
 
 
-def faults(folder: Path, known: Known) -> list[Fault]:
+def grant_file_faults(folder: Path, known: GrantVocabulary) -> list[Fault]:
     """Every fault of the grants of a folder at once."""
-    reading = _Reading(known)
+    reading = GrantParser(known)
     reading.read(folder)
     return reading.faults
 
 
-def warnings(grants: Iterable[Grant], known: Known, today: date) -> Iterator[Fault]:
+def grant_warnings(grants: Iterable[Grant], known: GrantVocabulary, today: date) -> Iterator[Fault]:
     """What is no fault of a file and should be looked at: authorisations that are over or soon will be, grants that are
     over, evidence that nobody answers, a ground that is not that of a reuse."""
     for grant in grants:
@@ -395,7 +395,9 @@ def warnings(grants: Iterable[Grant], known: Known, today: date) -> Iterator[Fau
             yield _warning(grant, "ends", f"over since {grant.ends}: it gives nothing any more")
             continue
         for type, granted in grant.evidence.items():
-            yield from (_warning(grant, f"evidence.{type}{key}", said) for key, said in _doubts(granted, today))
+            yield from (
+                _warning(grant, f"evidence.{type}{key}", said) for key, said in _authorisation_warnings(granted, today)
+            )
             if (grant.of_tenant, type) not in known.sources:
                 yield _warning(grant, f"evidence.{type}", f"no connection of {grant.of_tenant} answers it")
             elif grant.tenant == grant.of_tenant and not granted.state and not GROUNDS[grant.ground].same_controller:
@@ -403,7 +405,7 @@ def warnings(grants: Iterable[Grant], known: Known, today: date) -> Iterator[Fau
                 yield _warning(grant, "ground", said)
 
 
-def strangers(grants: Iterable[Grant], clients: Mapping[str, tuple[str, bool]]) -> Iterator[Fault]:
+def unknown_client_warnings(grants: Iterable[Grant], clients: Mapping[str, tuple[str, bool]]) -> Iterator[Fault]:
     """Grants for clients that the database does not know so. `clients`: by id, the tenant and whether it is enabled."""
     for grant in grants:
         tenant, enabled = clients.get(grant.client, ("", False))
@@ -415,7 +417,7 @@ def strangers(grants: Iterable[Grant], clients: Mapping[str, tuple[str, bool]]) 
             yield _warning(grant, "client", "is disabled")
 
 
-def _doubts(granted: Granted, today: date) -> Iterator[tuple[str, str]]:
+def _authorisation_warnings(granted: Granted, today: date) -> Iterator[tuple[str, str]]:
     if granted.authorisation is None:
         return
     ends = granted.authorisation.expires
@@ -429,10 +431,10 @@ def _warning(grant: Grant, key: str, message: str) -> Fault:
     return Fault(grant.file, f"grants.{grant.id}.{key}", message, warning=True)
 
 
-class _Reading:
+class GrantParser:
     """One reading of a folder. A faulty grant is reported and left out, so that the others are still checked."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: GrantVocabulary) -> None:
         self.known = known
         self.faults: list[Fault] = []
         self.grants: list[Grant] = []
@@ -455,16 +457,16 @@ class _Reading:
                 self._grant(file, id, item)
 
     def _grant(self, file: str, id: str, raw: Mapping[str, Any]) -> None:
-        found = list(_wrong(raw, self.known))
+        found = list(_grant_contradictions(raw, self.known))
         if id in self._files:
             found.insert(0, ("", f"already declared in {Path(self._files[id]).name}"))
         self._files.setdefault(id, file)
         self.faults += [Fault(file, f"grants.{id}.{key}".rstrip("."), message) for key, message in found]
         if not found:
-            self.grants.append(_read(file, id, raw, self.known))
+            self.grants.append(_grant_of(file, id, raw, self.known))
 
 
-def _wrong(raw: Mapping[str, Any], known: Known) -> Iterator[tuple[str, str]]:
+def _grant_contradictions(raw: Mapping[str, Any], known: GrantVocabulary) -> Iterator[tuple[str, str]]:
     for key in ("tenant", "of_tenant"):
         if key in raw and raw[key] not in known.tenants:
             yield key, f'unknown tenant "{raw[key]}"{nearest(raw[key], known.tenants)}'
@@ -475,13 +477,13 @@ def _wrong(raw: Mapping[str, Any], known: Known) -> Iterator[tuple[str, str]]:
         yield "ends", "before starts"
     if raw["assurance"] == "declared" and set(raw["askers"]) != {"agent"}:
         yield "assurance", "declared is for agents alone: an unverified account never unlocks evidence"
-    yield from _against_ground(raw)
+    yield from _ground_contradictions(raw)
     for type, item in raw["evidence"].items():
-        for key, message in _wrong_evidence(type, item, raw, known):
+        for key, message in _evidence_contradictions(type, item, raw, known):
             yield f"evidence.{type}.{key}".rstrip("."), message
 
 
-def _against_ground(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _ground_contradictions(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     ground, inside = GROUNDS[raw["ground"]], raw.get("of_tenant", raw["tenant"]) == raw["tenant"]
     for key, asked in (("explicit_request", ground.explicit_request), ("preview", ground.preview)):
         if raw.get(key, asked) != asked:
@@ -494,8 +496,8 @@ def _against_ground(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "compatible_with", "is for a reuse inside one tenant"
 
 
-def _wrong_evidence(
-    type: str, item: Mapping[str, Any], raw: Mapping[str, Any], known: Known
+def _evidence_contradictions(
+    type: str, item: Mapping[str, Any], raw: Mapping[str, Any], known: GrantVocabulary
 ) -> Iterator[tuple[str, str]]:
     facts = known.evidence.get((type, item.get("version", 1)))
     if facts is None:
@@ -520,7 +522,7 @@ def _wrong_evidence(
             yield "", "a State API answers the tenant that it authorised: it cannot be asked for another tenant"
 
 
-def _read(file: str, id: str, raw: Mapping[str, Any], known: Known) -> Grant:
+def _grant_of(file: str, id: str, raw: Mapping[str, Any], known: GrantVocabulary) -> Grant:
     ground, of_tenant = GROUNDS[raw["ground"]], raw.get("of_tenant", raw["tenant"])
     return Grant(
         id=id, client=raw["client"], tenant=raw["tenant"], of_tenant=of_tenant, purpose=raw["purpose"],

@@ -111,19 +111,19 @@ class SourcedEvidence:
     at: float
 
 
-class Counting(Protocol):
+class QuestionMetrics(Protocol):
     """`hub.operations.metrics.Metrics` has it."""
 
     def asked(self, connection: str, evidence: str, outcome: str, seconds: float) -> None: ...
 
 
 @dataclass(slots=True)
-class _Line:
+class _SourceState:
     """What this process knows of one source: whether it is away, and the questions that stay here."""
 
     breaker: Breaker
     counter: Counter[Question, bytes]
-    pace: _Pace
+    pace: _Throttle
     probing: bool = False  # one question finds out whether the source is back
     gate: threading.Lock = field(default_factory=threading.Lock)
 
@@ -152,7 +152,7 @@ def _is_ours(outcome: HubError | None) -> bool:
     return isinstance(outcome, Unanswered) and outcome.cause in ("nobody", "busy")
 
 
-class _Pace:
+class _Throttle:
     """At most `rate` calls a second, evenly."""
 
     def __init__(self, rate: float | None, clock: Callable[[], float]) -> None:
@@ -184,14 +184,17 @@ class Sources:
 
     def __init__(
         self, ledger: Ledger, registry: Registry, questions: Questions, sources: Iterable[ConnectionSource],
-        tenants: Mapping[str, Tenant], *, metrics: Counting | None = None, clock: Callable[[], float] = time.monotonic,
+        tenants: Mapping[str, Tenant], *, metrics: QuestionMetrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._ledger, self._registry, self._questions = ledger, registry, questions
         self._tenants, self._metrics, self._clock = tenants, metrics, clock
         self._sources = {source.name: source for source in sources if source.answers}
         self._lines = {
-            source.name: _Line(
-                Breaker(clock), Counter(source.name, self._here(source), hands=source.hands), _Pace(source.rate, clock)
+            source.name: _SourceState(
+                Breaker(clock),
+                Counter(source.name, self._here(source), hands=source.hands),
+                _Throttle(source.rate, clock),
             )
             for source in self._sources.values()
         }
@@ -213,7 +216,7 @@ class Sources:
         errors: dict[str, HubError] = {}
         lacking: set[str] = set()
         for source, offer in chosen:
-            fitted = _fitted(question, offer, (natives or {}).get(source.system))
+            fitted = _question_for(question, offer, (natives or {}).get(source.system))
             if fitted is None:
                 lacking |= set(offer.needs)
                 continue
@@ -240,7 +243,7 @@ class Sources:
         source = self._sources[name]
 
         def handle(body: bytes, seconds: float) -> bytes:
-            return self._reply(source, _read_question(body, seconds))
+            return self._reply(source, _decode_question(body, seconds))
 
         self._questions.answer(name, handle, stop=stop, hands=source.hands)
 
@@ -289,11 +292,11 @@ class Sources:
             line.leave(outcome, probed=probes)
 
     def _answer_to(
-        self, source: ConnectionSource, line: _Line, question: Question, left: threading.Event | None
+        self, source: ConnectionSource, line: _SourceState, question: Question, left: threading.Event | None
     ) -> bytes:
         if question.token is not None:
             return line.counter.ask(question, seconds=question.seconds, left=left)
-        return self._questions.ask(source.name, _written(question), seconds=question.seconds, left=left)
+        return self._questions.ask(source.name, _encode_question(question), seconds=question.seconds, left=left)
 
     def _evidence(self, source: ConnectionSource, question: Question, answer: bytes) -> Evidence:
         try:
@@ -302,7 +305,7 @@ class Sources:
         except (orjson.JSONDecodeError, AttributeError):
             raise SourceFault("the answer cannot be read") from None
         if code is not None:
-            raise _error(code, body.get("after"), body.get("native"))
+            raise _decode_error(code, body.get("after"), body.get("native"))
         evidence = Evidence(question.evidence, question.version, values)
         self._check(source, question.fields, evidence)
         return evidence
@@ -318,7 +321,7 @@ class Sources:
 
     def _count(self, source: ConnectionSource, question: Question, error: HubError | None, began: float) -> None:
         if self._metrics is not None:
-            self._metrics.asked(source.name, question.evidence, _outcome(error), self._clock() - began)
+            self._metrics.asked(source.name, question.evidence, _metric_outcome(error), self._clock() - began)
 
     # --- answering ----------------------------------------------------------------------------------------------
 
@@ -334,7 +337,7 @@ class Sources:
             evidence = source.answer(self._in_turn(source, question))
             self._check(source, offer.fields, evidence, question)
         except Exception as error:  # whatever a connector raises ends as a code
-            return orjson.dumps(_coded(source.name, question.evidence, error))
+            return orjson.dumps(_encode_error(source.name, question.evidence, error))
         values = {name: value for name, value in evidence.values.items() if name in question.fields}
         return orjson.dumps({"values": values}, default=dict)
 
@@ -365,7 +368,7 @@ class Sources:
             raise SourceFault("the source answered what it does not say that it answers")
 
 
-def _fitted(question: Question, offer: Answered, reference: str | None) -> Question | None:
+def _question_for(question: Question, offer: Answered, reference: str | None) -> Question | None:
     """The question as this source gets it: the fields that it has, and of the citizen only what it has need of. None
     when nothing that it could know the citizen by is there."""
     fields = tuple(name for name in question.fields if name in offer.fields)
@@ -390,7 +393,7 @@ def _most_telling(errors: Mapping[str, HubError]) -> HubError:
     return next(iter(errors.values()))
 
 
-def _outcome(error: HubError | None) -> str:
+def _metric_outcome(error: HubError | None) -> str:
     """One word for the metrics."""
     if error is None:
         return "answered"
@@ -404,7 +407,7 @@ def _outcome(error: HubError | None) -> str:
 # --- what crosses the bus ----------------------------------------------------------------------------------------
 
 
-def _written(question: Question) -> bytes:
+def _encode_question(question: Question) -> bytes:
     assert question.token is None, "a token stays in its process"
     parts = {name: getattr(question, name) for name in _PARTS}
     return orjson.dumps(parts, default=dict)
@@ -413,7 +416,7 @@ def _written(question: Question) -> bytes:
 _PARTS = ("id", "evidence", "version", "fields", "procedure", "identity", "reference", "parameters")
 
 
-def _read_question(body: bytes, seconds: float) -> Question:
+def _decode_question(body: bytes, seconds: float) -> Question:
     parts = orjson.loads(body)
     return Question(**{name: parts[name] for name in _PARTS} | {"fields": tuple(parts["fields"]), "seconds": seconds})
 
@@ -440,7 +443,7 @@ class Declined(Refused):
 _KINDS: Mapping[str, type[HubError]] = {kind.code: kind for kind in _WORDS}
 
 
-def _coded(connection: str, evidence: str, error: Exception) -> Mapping[str, Any]:
+def _encode_error(connection: str, evidence: str, error: Exception) -> Mapping[str, Any]:
     kind = next((kind for kind in _WORDS if isinstance(error, kind)), TryLater)
     if not isinstance(error, kind):
         _log.error("question failed", connection=connection, evidence=evidence, error=type(error).__name__)
@@ -449,7 +452,7 @@ def _coded(connection: str, evidence: str, error: Exception) -> Mapping[str, Any
     return {"error": kind.code, "after": after, "native": native if _NATIVE.fullmatch(native) else ""}
 
 
-def _error(code: object, after: object, native: object) -> HubError:
+def _decode_error(code: object, after: object, native: object) -> HubError:
     kind = _KINDS.get(code, TryLater) if isinstance(code, str) else TryLater
     if kind is NotMatched:
         return NotMatched(_WORDS[kind], native=str(native or ""))

@@ -17,7 +17,7 @@ from sqlalchemy import Row, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert
-from hub.journal.verify import Paths, leaf_hash
+from hub.journal.verify import InclusionProofs, leaf_hash
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import journal, journal_segments
 from schemas.errors import HubError, InvalidMessage
@@ -124,7 +124,7 @@ class Journal:
         beside = select(journal.c.hash).where(journal.c.position.between(segment.first, segment.last))
         hashes = [bytes.fromhex(one) for one in tx.sql.execute(beside.order_by(journal.c.position)).scalars()]
         line = line_text(row, row.position)
-        path = Paths(hashes).of(row.position - segment.first)
+        path = InclusionProofs(hashes).of(row.position - segment.first)
         return {
             "line": line.decode(), "hash": leaf_hash(line).hex(), "path": [one.hex() for one in path],
             "seal": seal_of(segment), "signature": segment.signature, "key": segment.key,
@@ -133,7 +133,7 @@ class Journal:
     def _lines(self, tx: Transaction, rows: Sequence[Row[Any]]) -> list[Line]:
         sealed = [(_owner(row), bytes(row.sealed), _context(row.id)) for row in rows if row.sealed is not None]
         opened = iter(self._keys.open_many(tx, sealed))
-        return [_line(row, {} if row.sealed is None else _loaded(next(opened))) for row in rows]
+        return [_line(row, {} if row.sealed is None else _json_or_none(next(opened))) for row in rows]
 
     def _compare(self, tx: Transaction, entries: Sequence[Entry]) -> None:
         there = tx.sql.execute(select(journal).where(journal.c.id.in_([entry.id for entry in entries]))).all()
@@ -141,14 +141,14 @@ class Journal:
         for entry in entries:
             row, line = lines[entry.id]
             same = all(getattr(row, name) == value for name, value in _content(entry).items())
-            if not same or (line.personal is not None and _plain(line.personal) != _plain(entry.personal)):
+            if not same or (line.personal is not None and _sorted_json(line.personal) != _sorted_json(entry.personal)):
                 raise JournalConflict("an entry of this id is in the journal with another content")
 
 
 def line_text(row: Any, position: int) -> bytes:
     """A line as it is hashed and exported: all of it, what is personal as it is encrypted."""
     line = {
-        "n": position, "id": row.id, "at": iso(row.at), "tenant": row.tenant, "kind": row.kind, "act": row.act,
+        "n": position, "id": row.id, "at": journal_time(row.at), "tenant": row.tenant, "kind": row.kind, "act": row.act,
         "actor": row.actor, "outcome": row.outcome, "citizen": row.citizen_id, "facts": orjson.Fragment(row.facts),
         "sealed": None if row.sealed is None else bytes(row.sealed).hex(),
     }  # fmt: skip
@@ -163,7 +163,7 @@ def seal_of(segment: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def iso(at: float) -> str:
+def journal_time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
 
 
@@ -172,12 +172,12 @@ def _content(entry: Entry) -> dict[str, Any]:
         raise ValueError(f"{entry.kind!r} is no kind of entry")
     return {
         "id": entry.id, "tenant": entry.tenant, "kind": entry.kind, "act": entry.act, "actor": entry.actor,
-        "outcome": entry.outcome, "citizen_id": entry.citizen_id, "facts": _plain(entry.facts).decode(),
+        "outcome": entry.outcome, "citizen_id": entry.citizen_id, "facts": _sorted_json(entry.facts).decode(),
     }  # fmt: skip
 
 
 def _personal(entry: Entry) -> tuple[str, bytes, bytes]:
-    return _owner(entry), _plain(entry.personal), _context(entry.id)
+    return _owner(entry), _sorted_json(entry.personal), _context(entry.id)
 
 
 def _owner(what: Any) -> str:
@@ -189,11 +189,11 @@ def _context(entry_id: str) -> bytes:
     return f"journal:{entry_id}".encode()
 
 
-def _plain(facts: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS, default=_listed)
+def _sorted_json(facts: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS, default=_json_default)
 
 
-def _listed(value: Any) -> Any:
+def _json_default(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, set | frozenset):
@@ -201,7 +201,7 @@ def _listed(value: Any) -> Any:
     raise TypeError
 
 
-def _loaded(plain: bytes | None) -> Mapping[str, Any] | None:
+def _json_or_none(plain: bytes | None) -> Mapping[str, Any] | None:
     return None if plain is None else orjson.loads(plain)
 
 

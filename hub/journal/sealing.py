@@ -22,9 +22,20 @@ from sqlalchemy import ColumnElement, Row, Table, delete, func, insert, select, 
 from bus.ledger import DatabaseFault, LeaseLost, Ledger, Transaction
 from bus.sql import Insert, Statement
 from bus.tables import FINAL, deliveries
-from hub.journal.entries import Entry, Journal, iso, line_text, seal_of
+from hub.journal.entries import Entry, Journal, journal_time, line_text, seal_of
 from hub.journal.signing import Signer
-from hub.journal.verify import END, FORMAT, SEAL, START, Paths, Tree, key_text, leaf_hash, seal_hash, written
+from hub.journal.verify import (
+    END,
+    FORMAT,
+    SEAL,
+    START,
+    InclusionProofs,
+    MerkleTree,
+    canonical_json,
+    key_text,
+    leaf_hash,
+    seal_hash,
+)
 from hub.storage.tables import journal, journal_late, journal_segments
 from schemas.errors import HubError
 
@@ -49,7 +60,7 @@ _LATE = Insert(journal_late, conflict="DO NOTHING")
 _UNSEALED = text("journal.position IS NULL")  # as the partial index says it
 
 
-def debt(tx: Transaction) -> tuple[int, float]:
+def unsealed_lines(tx: Transaction) -> tuple[int, float]:
     """How many lines wait for their seal, and for how many seconds the oldest."""
     query = select(func.count(), func.min(journal.c.at)).select_from(journal).where(_UNSEALED)
     count, oldest = tx.sql.execute(query).one()
@@ -106,7 +117,7 @@ class Sealer:
         try:
             self.step()
             with self._ledger.reading() as tx:
-                lines, seconds = debt(tx)
+                lines, seconds = unsealed_lines(tx)
             if seconds > OVERDUE:
                 _log.error("journal not sealed", lines=lines, seconds=round(seconds))
         except (HubError, LeaseLost, DatabaseFault) as error:
@@ -151,10 +162,11 @@ class Sealer:
     def _segment(self, last: Any, first: int, leaves: Sequence[bytes]) -> dict[str, Any]:
         seal = {
             "segment": last.number + 1 if last is not None else 1, "first": first, "last": first + len(leaves) - 1,
-            "root": Tree(leaves).root().hex(), "previous": seal_hash(seal_of(last)) if last is not None else START,
-            "sealed_at": iso(self._ledger.now()), "kid": self._signer.kid,
+            "root": MerkleTree(leaves).root().hex(),
+            "previous": seal_hash(seal_of(last)) if last is not None else START,
+            "sealed_at": journal_time(self._ledger.now()), "kid": self._signer.kid,
         }  # fmt: skip
-        signature = self._signer.sign(SEAL + written(seal)).hex()
+        signature = self._signer.sign(SEAL + canonical_json(seal)).hex()
         number = seal.pop("segment")
         return {"number": number, **seal, "key": key_text(self._signer.public), "signature": signature}
 
@@ -192,8 +204,8 @@ class Sealer:
         all(self._note_late() for _ in range(_PAGES))
         with self._ledger.transaction() as tx:
             self._fence(tx)
-            _set(tx, _NEXT, tx.last_seq())
-            _set(tx, _NOTED, int(tx.now))
+            _set_counter(tx, _NEXT, tx.last_seq())
+            _set_counter(tx, _NOTED, int(tx.now))
 
     def _note_some(self, till: int) -> bool:
         """The next part of the events up to this one; whether there may be more."""
@@ -204,13 +216,15 @@ class Sealer:
                 return False
             within = (deliveries.c.seq > after, deliveries.c.seq <= till)
             query = select(deliveries.c.seq, deliveries.c.connection, deliveries.c.state).where(*within)
-            rows, to = _whole(tx.sql.execute(query.order_by(deliveries.c.seq, deliveries.c.connection).limit(_PAGE)))
+            rows, to = _complete_events(
+                tx.sql.execute(query.order_by(deliveries.c.seq, deliveries.c.connection).limit(_PAGE))
+            )
             to = to or till
             tx.sql.execute(delete(journal_late).where(journal_late.c.seq > after, journal_late.c.seq <= to))
             late = [row for row in rows if row.state not in FINAL]
             _LATE.run(tx.sql, [{"seq": row.seq, "connection": row.connection} for row in late])
             self._journal.write(tx, *_ended(rows, first=after + 1, last=to, late=False))
-            _set(tx, _MARK, to)
+            _set_counter(tx, _MARK, to)
             return to < till
 
     def _note_late(self) -> bool:
@@ -224,14 +238,14 @@ class Sealer:
                 journal_late.outerjoin(deliveries, mine)
             )
             query = query.where(late.seq > after, late.seq <= tx.counter(_MARK)).order_by(late.seq, late.connection)
-            rows, to = _whole(tx.sql.execute(query.limit(_PAGE)))
+            rows, to = _complete_events(tx.sql.execute(query.limit(_PAGE)))
             over = [row for row in rows if row.state is None or row.state in FINAL]
             for at in range(0, len(over), 500):
                 keys = [(row.seq, row.connection) for row in over[at : at + 500]]
                 tx.sql.execute(delete(journal_late).where(tuple_(late.seq, late.connection).in_(keys)))
             if rows:
                 self._journal.write(tx, *_ended(rows, first=rows[0].seq, last=rows[-1].seq, late=True))
-            _set(tx, _LOOKED, to)
+            _set_counter(tx, _LOOKED, to)
             return bool(to)
 
 
@@ -240,7 +254,7 @@ def look_again(tx: Transaction, connection: str, seq: int) -> None:
     _LATE.run(tx.sql, [{"seq": seq, "connection": connection}])
 
 
-def _whole(found: Iterable[Row[Any]]) -> tuple[list[Row[Any]], int]:
+def _complete_events(found: Iterable[Row[Any]]) -> tuple[list[Row[Any]], int]:
     """Of a page, the rows of those events that are whole in it, and the last of these; 0 when that is the end."""
     rows = list(found)
     if len(rows) < _PAGE:
@@ -265,7 +279,7 @@ def _ended(rows: Sequence[Row[Any]], *, first: int, last: int, late: bool) -> It
         yield Entry(tenant, "deliveries", "deliveries.ended", f"{tenant}.hub", "noted", facts=facts)
 
 
-def _set(tx: Transaction, name: str, value: int) -> None:
+def _set_counter(tx: Transaction, name: str, value: int) -> None:
     tx.count_up(name, value - tx.counter(name))
 
 
@@ -290,32 +304,32 @@ class Scope:
         return self == Scope()
 
     def to_dict(self) -> dict[str, str | None]:
-        since, until = (None if at is None else iso(at) for at in (self.since, self.until))
+        since, until = (None if at is None else journal_time(at) for at in (self.since, self.until))
         return {"tenant": self.tenant, "citizen": self.citizen, "since": since, "until": until}
 
 
-def export(ledger: Ledger, signer: Signer, file: BinaryIO, scope: Scope = Scope()) -> int:
+def export_journal(ledger: Ledger, signer: Signer, file: BinaryIO, scope: Scope = Scope()) -> int:
     """Write what is sealed, in the form that `verify.py` reads; how many lines. Of a part of the journal, each line
     has its proof. What waits for its seal stays behind: the header says how much that is."""
-    with ledger.reading() as tx, _one_moment(tx):
-        out = _Out(file)
+    with ledger.reading() as tx, _snapshot(tx):
+        out = _ExportWriter(file)
         segments = journal_segments.c
         keys = {row.kid: row.key for row in tx.sql.execute(select(segments.kid, segments.key).distinct())}
         head = {
-            "format": FORMAT, "made_at": iso(tx.now), "whole": scope.whole, "scope": scope.to_dict(),
-            "keys": {**keys, signer.kid: key_text(signer.public)}, "unsealed": debt(tx)[0],
+            "format": FORMAT, "made_at": journal_time(tx.now), "whole": scope.whole, "scope": scope.to_dict(),
+            "keys": {**keys, signer.kid: key_text(signer.public)}, "unsealed": unsealed_lines(tx)[0],
         }  # fmt: skip
-        out.write(written(head))
+        out.write(canonical_json(head))
         if scope.whole:
             _write_whole(tx, out)
         else:
             _write_part(tx, out, scope)
         end = {"lines": out.lines, "segments": out.segments, "digest": out.digest.hexdigest(), "kid": signer.kid}
-        out.write(written({"end": end, "signature": signer.sign(END + written(end)).hex()}))
+        out.write(canonical_json({"end": end, "signature": signer.sign(END + canonical_json(end)).hex()}))
         return out.lines
 
 
-class _Out:
+class _ExportWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.digest = hashlib.sha256()
@@ -328,11 +342,11 @@ class _Out:
     def seal(self, segment: Row[Any], *, expired: bool = False) -> None:
         row = {"seal": seal_of(segment), "signature": segment.signature}
         more = {"time_stamp": bytes(segment.time_stamp).hex()} if segment.time_stamp is not None else {}
-        self.write(written(row | more | ({"expired": True} if expired else {})))
+        self.write(canonical_json(row | more | ({"expired": True} if expired else {})))
         self.segments += 1
 
 
-def _write_whole(tx: Transaction, out: _Out) -> None:
+def _write_whole(tx: Transaction, out: _ExportWriter) -> None:
     expired = tx.counter(EXPIRED)
     lines = _paged(tx, journal, journal.c.position, [journal.c.position.is_not(None)])
     line = next(lines, None)
@@ -346,7 +360,7 @@ def _write_whole(tx: Transaction, out: _Out) -> None:
         out.write(line_text(stray, stray.position))
 
 
-def _write_part(tx: Transaction, out: _Out, scope: Scope) -> None:
+def _write_part(tx: Transaction, out: _ExportWriter, scope: Scope) -> None:
     column = journal.c
     wanted: list[ColumnElement[bool]] = [column.position.is_not(None)]
     wanted += [column.tenant == scope.tenant] if scope.tenant is not None else []
@@ -354,7 +368,7 @@ def _write_part(tx: Transaction, out: _Out, scope: Scope) -> None:
     wanted += [column.at >= scope.since] if scope.since is not None else []
     wanted += [column.at < scope.until] if scope.until is not None else []
     first = last = 0
-    paths = Paths([])
+    paths = InclusionProofs([])
     for line in _paged(tx, journal, column.position, wanted):
         if line.position > last:
             query = select(journal_segments).where(journal_segments.c.last >= line.position)
@@ -362,10 +376,10 @@ def _write_part(tx: Transaction, out: _Out, scope: Scope) -> None:
             if segment is not None:  # else nobody sealed it: whoever verifies must see it
                 first, last = segment.first, segment.last
                 beside = select(column.hash).where(column.position.between(first, last)).order_by(column.position)
-                paths = Paths([bytes.fromhex(one or "") for one in tx.sql.execute(beside).scalars()])
+                paths = InclusionProofs([bytes.fromhex(one or "") for one in tx.sql.execute(beside).scalars()])
                 out.seal(segment)
         out.write(line_text(line, line.position))
-        out.write(written({"proof": [one.hex() for one in paths.of(line.position - first)]}))
+        out.write(canonical_json({"proof": [one.hex() for one in paths.of(line.position - first)]}))
         out.lines += 1
 
 
@@ -381,7 +395,7 @@ def _paged(tx: Transaction, table: Table, key: Any, wanted: Sequence[Any]) -> It
 
 
 @contextmanager
-def _one_moment(tx: Transaction) -> Iterator[None]:
+def _snapshot(tx: Transaction) -> Iterator[None]:
     """All that is read within is of one moment: nothing is forgotten while it goes out."""
     if tx.sql.dialect.name == "sqlite":
         yield
@@ -393,10 +407,10 @@ def _one_moment(tx: Transaction) -> Iterator[None]:
         tx.sql.exec_driver_sql("ROLLBACK")
 
 
-def standing(tx: Transaction) -> Mapping[str, Any]:
+def journal_status(tx: Transaction) -> Mapping[str, Any]:
     """Where the journal stands: its last seal and what waits for the next."""
     last = tx.sql.execute(_last_segment()).first()
-    lines, seconds = debt(tx)
+    lines, seconds = unsealed_lines(tx)
     return {
         "segments": last.number if last is not None else 0, "lines": last.last if last is not None else 0,
         "sealed_at": last.sealed_at if last is not None else None,

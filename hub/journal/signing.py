@@ -11,7 +11,7 @@ from joserfc import jws
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import OKPKey
 
-from hub.storage.cipher import derived
+from hub.storage.cipher import derive_key
 from schemas.secret import Secret
 
 _DEVELOPMENT_SEED = b"unefois development signature..."  # 32 bytes, no secret
@@ -25,7 +25,7 @@ class Signer:
     (development) it is a fixed key that everybody knows."""
 
     def __init__(self, settings_key: Secret | None) -> None:
-        seed = derived(settings_key, "unefois signature") if settings_key else _DEVELOPMENT_SEED
+        seed = derive_key(settings_key, "unefois signature") if settings_key else _DEVELOPMENT_SEED
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         self._jwk = OKPKey.import_key(pem)

@@ -47,7 +47,7 @@ def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
-class Tree:
+class MerkleTree:
     """The Merkle tree hash of RFC 6962 over leaves that come one by one."""
 
     def __init__(self, leaves: Iterable[bytes] = ()) -> None:
@@ -73,7 +73,7 @@ class Tree:
         return root
 
 
-class Paths:
+class InclusionProofs:
     """All inclusion proofs of one tree."""
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
@@ -109,13 +109,13 @@ def root_by(path: Sequence[bytes], leaf: bytes, index: int, size: int) -> bytes 
 # --- seals --------------------------------------------------------------------------------------------------------
 
 
-def written(value: Any) -> bytes:
+def canonical_json(value: Any) -> bytes:
     """The one way in which a value is written where its bytes count."""
     return json.dumps(value, ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode()
 
 
 def seal_hash(seal: Seal) -> str:
-    return hashlib.sha256(written(seal)).hexdigest()
+    return hashlib.sha256(canonical_json(seal)).hexdigest()
 
 
 def key_text(public: bytes) -> str:
@@ -124,7 +124,7 @@ def key_text(public: bytes) -> str:
 
 def thumbprint(key: str) -> str:
     """The name of a public key, given as in the `x` of a JWK: RFC 7638."""
-    return key_text(hashlib.sha256(written({"crv": "Ed25519", "kty": "OKP", "x": key})).digest())
+    return key_text(hashlib.sha256(canonical_json({"crv": "Ed25519", "kty": "OKP", "x": key})).digest())
 
 
 def signed_by(key: str, kind: bytes, what: Any, signature: str) -> bool:
@@ -132,7 +132,7 @@ def signed_by(key: str, kind: bytes, what: Any, signature: str) -> bool:
     try:
         raw = bytes.fromhex(signature)
         public = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
-        Ed25519PublicKey.from_public_bytes(public).verify(raw, kind + written(what))
+        Ed25519PublicKey.from_public_bytes(public).verify(raw, kind + canonical_json(what))
     except (InvalidSignature, ValueError, TypeError):
         return False
     return raw.hex() == signature
@@ -183,18 +183,18 @@ class Report:
         }  # fmt: skip
 
 
-class _Fault(Exception):
+class _ExportFault(Exception):
     pass
 
 
-def verify(file: BinaryIO, trusted: Collection[str] = ()) -> Report:
+def verify_export(file: BinaryIO, trusted: Collection[str] = ()) -> Report:
     """Read an export from its beginning to its end or its first fault. `trusted`: thumbprints of the keys that may have
     sealed; without any, the file says itself whose it is."""
-    reading = _Reading(file, trusted)
+    reading = ExportVerifier(file, trusted)
     fault = None
     try:
         reading.run()
-    except _Fault as found:
+    except _ExportFault as found:
         fault = str(found)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         fault = f"row {reading.row}: not as an export is written"
@@ -202,7 +202,7 @@ def verify(file: BinaryIO, trusted: Collection[str] = ()) -> Report:
     return Report(reading.lines, fault, seals, reading.head, tuple(sorted(reading.used)))
 
 
-class _Reading:
+class ExportVerifier:
     def __init__(self, file: BinaryIO, trusted: Collection[str]) -> None:
         self._file, self._trusted = file, frozenset(trusted)
         self._digest = hashlib.sha256()
@@ -223,7 +223,7 @@ class _Reading:
         self.row += 1
         raw = self._file.readline(_MOST)
         if not raw.endswith(b"\n"):
-            raise _Fault(f"row {self.row}: the file is cut off")
+            raise _ExportFault(f"row {self.row}: the file is cut off")
         return raw[:-1]
 
     def _counted(self, raw: bytes) -> bytes:
@@ -233,18 +233,18 @@ class _Reading:
 
     def _parsed(self, raw: bytes) -> dict[str, Any]:
         found = json.loads(raw)
-        if not isinstance(found, dict) or written(found) != raw:
-            raise _Fault(f"row {self.row}: not as an export is written")
+        if not isinstance(found, dict) or canonical_json(found) != raw:
+            raise _ExportFault(f"row {self.row}: not as an export is written")
         return found
 
     def _read_header(self) -> Mapping[str, Any]:
         header = self._parsed(self._counted(self._next()))
         if header["format"] != FORMAT:
-            raise _Fault("row 1: not an export of a journal, or of another version")
+            raise _ExportFault("row 1: not an export of a journal, or of another version")
         self._keys = header["keys"]
         for kid, key in self._keys.items():
             if thumbprint(key) != kid:
-                raise _Fault("row 1: a key does not bear its own name")
+                raise _ExportFault("row 1: a key does not bear its own name")
         return header
 
     def _take_seal(self, row: Mapping[str, Any]) -> Seal:
@@ -252,28 +252,28 @@ class _Reading:
         where = f"row {self.row}, segment {seal['segment']}"
         self._check_key(seal["kid"], where)
         if not signed_by(self._keys[seal["kid"]], SEAL, seal, row["signature"]):
-            raise _Fault(f"{where}: the seal is forged or changed")
+            raise _ExportFault(f"{where}: the seal is forged or changed")
         before = self._seal
         if before is not None and seal["segment"] <= before["segment"]:
-            raise _Fault(f"{where}: stands behind segment {before['segment']}")
+            raise _ExportFault(f"{where}: stands behind segment {before['segment']}")
         if before is not None and seal["segment"] == before["segment"] + 1:
             if seal["previous"] != self.head or seal["first"] != before["last"] + 1:
-                raise _Fault(f"{where}: does not follow the segment before it")
+                raise _ExportFault(f"{where}: does not follow the segment before it")
         elif before is not None and self._header["whole"]:
-            raise _Fault(f"{where}: segment {before['segment'] + 1} is missing")
+            raise _ExportFault(f"{where}: segment {before['segment'] + 1} is missing")
         start = (seal["segment"], seal["first"], seal["previous"]) == (1, 1, START)
         if before is None and self._header["whole"] and not start:
-            raise _Fault(f"{where}: the journal does not begin here")
+            raise _ExportFault(f"{where}: the journal does not begin here")
         if seal["last"] < seal["first"]:
-            raise _Fault(f"{where}: the seal is forged or changed")
+            raise _ExportFault(f"{where}: the seal is forged or changed")
         self._seal, self.head, self.seals = seal, seal_hash(seal), self.seals + 1
         if "time_stamp" in row and self.head not in row["time_stamp"]:
-            raise _Fault(f"{where}: its time stamp is of something else")
+            raise _ExportFault(f"{where}: its time stamp is of something else")
         return seal
 
     def _check_key(self, kid: str, where: str) -> None:
         if kid not in self._keys or (self._trusted and kid not in self._trusted):
-            raise _Fault(f"{where}: sealed by another key than the one that is trusted")
+            raise _ExportFault(f"{where}: sealed by another key than the one that is trusted")
         self.used.add(kid)
 
     def _read_whole(self) -> bytes:
@@ -281,7 +281,7 @@ class _Reading:
         while True:
             raw = self._next()
             if raw.startswith(_LINE):
-                raise _Fault(f"row {self.row}: line {_number(raw)} is under no seal")
+                raise _ExportFault(f"row {self.row}: line {_number(raw)} is under no seal")
             row = self._parsed(raw)
             if "end" in row:
                 return raw
@@ -295,10 +295,10 @@ class _Reading:
     def _check_expiry(self, seal: Seal) -> None:
         age = datetime.fromisoformat(self._header["made_at"]) - datetime.fromisoformat(seal["sealed_at"])
         if age < timedelta(days=FLOOR_DAYS):
-            raise _Fault(f"row {self.row}, segment {seal['segment']}: its lines went before their time")
+            raise _ExportFault(f"row {self.row}, segment {seal['segment']}: its lines went before their time")
 
     def _read_lines(self, seal: Seal) -> None:
-        tree, update = Tree(), self._digest.update
+        tree, update = MerkleTree(), self._digest.update
         add, readline = tree.add, self._file.readline
         number, last = seal["first"], seal["last"]
         while number <= last:
@@ -311,16 +311,18 @@ class _Reading:
             number += 1
         self.lines += tree.size
         if tree.root().hex() != seal["root"]:
-            raise _Fault(
+            raise _ExportFault(
                 f"segment {seal['segment']}: a line between {seal['first']} and {last} is not the one that was sealed"
             )
 
     def _miss(self, raw: bytes, number: int, seal: Seal) -> None:
         self.lines += number - seal["first"]
         if not raw.endswith(b"\n"):
-            raise _Fault(f"row {self.row}: the file is cut off")
+            raise _ExportFault(f"row {self.row}: the file is cut off")
         found = f"line {_number(raw)}" if raw.startswith(_LINE) else "something else"
-        raise _Fault(f"row {self.row}, segment {seal['segment']}: line {number} is missing, {found} is in its place")
+        raise _ExportFault(
+            f"row {self.row}, segment {seal['segment']}: line {number} is missing, {found} is in its place"
+        )
 
     def _read_part(self) -> bytes:
         """Lines with their proofs, each behind its seal; the row after the last."""
@@ -340,14 +342,16 @@ class _Reading:
         seal = self._seal
         number = int(json.loads(line)["n"])
         if seal is None:
-            raise _Fault(f"row {self.row}: line {number} is under no seal")
+            raise _ExportFault(f"row {self.row}: line {number} is under no seal")
         if number <= before:
-            raise _Fault(f"row {self.row}: line {number} stands behind line {before}")
+            raise _ExportFault(f"row {self.row}: line {number} stands behind line {before}")
         proof = self._parsed(self._counted(self._next()))["proof"]
         path = [bytes.fromhex(one) for one in proof]
         root = root_by(path, leaf_hash(line), number - seal["first"], seal["last"] - seal["first"] + 1)
         if root is None or root.hex() != seal["root"]:
-            raise _Fault(f"row {self.row - 1}, segment {seal['segment']}: line {number} is not the one that was sealed")
+            raise _ExportFault(
+                f"row {self.row - 1}, segment {seal['segment']}: line {number} is not the one that was sealed"
+            )
         self.lines += 1
         return number
 
@@ -356,13 +360,13 @@ class _Reading:
         end = row["end"]
         self._check_key(end["kid"], f"row {self.row}")
         if not signed_by(self._keys[end["kid"]], END, end, row["signature"]):
-            raise _Fault(f"row {self.row}: the end is forged or changed")
+            raise _ExportFault(f"row {self.row}: the end is forged or changed")
         if end["lines"] != self.lines or end["segments"] != self.seals:
-            raise _Fault(f"row {self.row}: {end['lines']} lines were exported, {self.lines} are here")
+            raise _ExportFault(f"row {self.row}: {end['lines']} lines were exported, {self.lines} are here")
         if end["digest"] != self._digest.hexdigest():
-            raise _Fault(f"row {self.row}: the file is not the one that was exported")
+            raise _ExportFault(f"row {self.row}: the file is not the one that was exported")
         if self._file.read(1):
-            raise _Fault(f"row {self.row + 1}: something stands behind the end")
+            raise _ExportFault(f"row {self.row + 1}: something stands behind the end")
 
 
 def _number(raw: bytes) -> str:
@@ -383,7 +387,7 @@ def trusted_keys(named: Iterable[str]) -> list[str]:
 
 def main(arguments: Sequence[str]) -> int:
     with Path(arguments[0]).open("rb") as file:
-        report = verify(file, trusted_keys(arguments[1:]))
+        report = verify_export(file, trusted_keys(arguments[1:]))
     sys.stdout.write(json.dumps(report.to_dict()) + "\n")
     return 0 if report.ok else 1
 

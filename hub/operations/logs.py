@@ -9,7 +9,7 @@ import traceback
 import structlog
 
 
-def configure(level: str) -> None:
+def configure_logs(level: str) -> None:
     """`level` as in the settings: debug, info, warning or error."""
     number = getattr(logging, level.upper())
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from bus.ledger import Ledger
 from hub.acceptance.inlet import STRANGERS
 from hub.exchanges import corrections
-from hub.journal.sealing import debt
+from hub.journal.sealing import unsealed_lines
 from hub.operations import reviews
 
 
@@ -71,8 +71,8 @@ class _Snapshot(Collector):
         with self._ledger.reading() as tx:
             counts, paused, oldest = tx.standing(), tx.paused(), tx.oldest_open()
             strangers, untold = tx.counter(STRANGERS), corrections.standing(tx)
-            asked = reviews.standing(tx)
-            unsealed, waiting = debt(tx)
+            asked = reviews.open_review_counts(tx)
+            unsealed, waiting = unsealed_lines(tx)
         deliveries = GaugeMetricFamily(
             "unefois_deliveries", "Deliveries without an end, or refused.", labels=["connection", "state"]
         )
@@ -133,7 +133,7 @@ def _by_connection(name: str, text: str, values: Mapping[str, float]) -> GaugeMe
     return family
 
 
-def serve(render: Callable[[], bytes], host: str, port: int) -> ThreadingHTTPServer:
+def serve_metrics(render: Callable[[], bytes], host: str, port: int) -> ThreadingHTTPServer:
     """Answer `GET /metrics` for a process that has no gateway, in a thread of its own, until the process ends."""
 
     class Handler(BaseHTTPRequestHandler):

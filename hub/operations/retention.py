@@ -24,7 +24,7 @@ from hub.clients.idempotency import KEPT_SECONDS
 from hub.documents.files import DocumentStore
 from hub.documents.repository import document_ids
 from hub.exchanges.corrections import settle
-from hub.journal.entries import iso
+from hub.journal.entries import journal_time
 from hub.journal.sealing import EXPIRED
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip
@@ -226,7 +226,7 @@ class Keeper:
     def _journal(self) -> Iterator[int]:
         """The lines of a segment go together, and its seal stays. With the last line about somebody who is forgotten
         goes their key."""
-        before = iso(self._ledger.now() - self._settings.journal_days * _DAY)
+        before = journal_time(self._ledger.now() - self._settings.journal_days * _DAY)
         while True:
             with self._ledger.transaction() as tx:
                 number = journal_segments.c.number == tx.counter(EXPIRED) + 1

@@ -386,7 +386,7 @@ class Reviews:
             raise verdict.error
 
 
-def standing(tx: Transaction) -> dict[tuple[str, str], int]:
+def open_review_counts(tx: Transaction) -> dict[tuple[str, str], int]:
     """How many questions are open, by tenant and kind."""
     query = select(citizen_reviews.c.tenant, citizen_reviews.c.kind, func.count().label("open"))
     query = query.where(citizen_reviews.c.state == "open").group_by(citizen_reviews.c.tenant, citizen_reviews.c.kind)

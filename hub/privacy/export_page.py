@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hub.privacy.labels import plain, word
+from hub.privacy.labels import display_text, member_label
 from hub.privacy.pages import page_environment, style_sheet
 from hub.requests.timeline import STATUS
 from hub.settings.model import Retention
@@ -37,7 +37,7 @@ _DECIDED = {
 }  # fmt: skip
 
 
-def page(told: Mapping[str, Any], registry: Registry, retention: Retention) -> str:
+def person_page(told: Mapping[str, Any], registry: Registry, retention: Retention) -> str:
     """`told`: what `Rights.export` gave. One HTML file that needs nothing else and runs no script."""
 
     def evidence(kind: str) -> str:
@@ -45,7 +45,7 @@ def page(told: Mapping[str, Any], registry: Registry, retention: Retention) -> s
 
     environment = page_environment()
     environment.filters |= {
-        "word": word, "plain": plain, "evidence": evidence,
+        "word": member_label, "plain": display_text, "evidence": evidence,
         "event": lambda kind: _EVENTS.get(kind, kind), "state": lambda state: _STATES.get(state, state),
         "status": lambda status: STATUS.get(status, status),
     }  # fmt: skip
@@ -69,7 +69,7 @@ def _rows(told: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]]:
         ],
         "values": [_value(one) for one in told["values"]],
         "recipients": [
-            [one["at"], one["client"], evidence(one["evidence"]), [word(name) for name in one["fields"]],
+            [one["at"], one["client"], evidence(one["evidence"]), [member_label(name) for name in one["fields"]],
              one["procedure"], one["kept_until"]]
             for one in told["recipients"]
         ],
@@ -83,5 +83,9 @@ def _rows(told: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]]:
 
 def _value(one: Mapping[str, Any]) -> list[Any]:
     if "said" in one:
-        return [word(one["field"]), "dernière valeur connue (empreinte)", one["said"] or "personne"]
-    return [word(one["field"]), f"valeur remise (empreinte {one['digest'][:12]}…)", one["delivered"] or "personne"]
+        return [member_label(one["field"]), "dernière valeur connue (empreinte)", one["said"] or "personne"]
+    return [
+        member_label(one["field"]),
+        f"valeur remise (empreinte {one['digest'][:12]}…)",
+        one["delivered"] or "personne",
+    ]

@@ -39,12 +39,12 @@ _PLAIN = {
 }  # fmt: skip
 
 
-def word(name: object) -> str:
+def member_label(name: object) -> str:
     """What a member of a schema is called."""
     return _WORDS.get(str(name), str(name).replace("_", " "))
 
 
-def plain(value: Any) -> str:
+def display_text(value: Any) -> str:
     """Dates as people write them, in Paris time; the words of schemas in French."""
     if value is None:
         return "non renseigné"

@@ -100,7 +100,7 @@ class Declared:
         return [grant for grant in self.grants if tenant in (grant.tenant, grant.of_tenant)]
 
 
-def write(declared: Declared, folder: Path, tenant: str = "") -> list[Path]:
+def write_registers(declared: Declared, folder: Path, tenant: str = "") -> list[Path]:
     """Write every page and its data into `folder`; the paths, in order. `tenant`: that one alone, without the register
     of the hosting body. What was there under the same name is replaced."""
     pages = _Pages(folder, declared.today)
@@ -225,7 +225,7 @@ def connection_sheet(declared: Declared, connection: ConnectionSettings) -> Json
             ("Raccordement", f"{connection.tenant}.{connection.name}"),
             ("Logiciel", f"{manifest.name} ({manifest.vendor})"),
             ("Protocole", manifest.protocol),
-            ("Adresses", ", ".join(_places(connection.settings)) or "aucune adresse réseau dans les réglages"),
+            ("Adresses", ", ".join(_addresses(connection.settings)) or "aucune adresse réseau dans les réglages"),
             ("Mode", _MODES[connection.mode]),
             ("Vérifié auprès de l'éditeur", _day(manifest.verified) if manifest.verified else "pas encore"),
         ],
@@ -420,12 +420,12 @@ def _pointer(pointer: str) -> str:
     return " › ".join(_WORDS.get(part, part.replace("_", " ")) for part in parts)
 
 
-def _places(value: object) -> list[str]:
+def _addresses(value: object) -> list[str]:
     """Scheme and host of every address in a connection's settings: no path, no user, no secret."""
     if isinstance(value, Mapping):
-        return list(dict.fromkeys(place for item in value.values() for place in _places(item)))
+        return list(dict.fromkeys(place for item in value.values() for place in _addresses(item)))
     if isinstance(value, list | tuple):
-        return [place for item in value for place in _places(item)]
+        return [place for item in value for place in _addresses(item)]
     if isinstance(value, Secret) or not isinstance(value, str) or "://" not in value:
         return []
     parts = urlsplit(value)

@@ -21,7 +21,7 @@ from bus.ledger import Ledger, StoredEvent, Transaction, parts
 from bus.tables import DELIVERED, FINAL, deliveries, events
 from hub.acceptance.accept import Acceptance
 from hub.citizens.identities import People
-from hub.citizens.names import plain
+from hub.citizens.names import fold_name
 from hub.clients import repository as clients
 from hub.documents.files import DocumentStore
 from hub.documents.repository import document_ids
@@ -78,7 +78,7 @@ _BACKUPS = (
 _SAME_PLACE = ("birthplace", "birthcountry", "gender")
 
 
-class Refused(HubError):
+class ErasureRefused(HubError):
     """What stands against an erasure, in French, one sentence each."""
 
     code = "erasure_refused"
@@ -89,7 +89,7 @@ class Refused(HubError):
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class DataSubject:
     """One person of one tenant. `ids`: all under which things are kept about them, the one that holds first."""
 
     tenant: str
@@ -106,11 +106,11 @@ class Who:
         if any(system in {mine for mine, _ in self.links} for system, _ in said):
             return False  # their own system tells them apart
         identity = person.get("identity", person)
-        return any(_same(identity, mine) for mine in self.identities)
+        return any(_same_identity(identity, mine) for mine in self.identities)
 
 
 @dataclass(slots=True)
-class Spoken:
+class MentioningEvents:
     """The events that speak of somebody, and the documents that others name: those stay."""
 
     stored: list[StoredEvent] = field(default_factory=list)
@@ -187,7 +187,7 @@ class Rights:
                 "corrections": [_correction(row) for row in corrections.of_citizen(tx, who.ids)],
             }  # fmt: skip
 
-    def _person(self, tx: Transaction, who: Who) -> dict[str, Any]:
+    def _person(self, tx: Transaction, who: DataSubject) -> dict[str, Any]:
         rows = tx.sql.execute(select(citizens).where(citizens.c.id.in_(who.ids))).all()
         seen = max(row.seen_at for row in rows)
         identity = self.people.identity_of(tx, who.ids[0])
@@ -198,7 +198,7 @@ class Rights:
             "kept_until": None if confidential else _at(seen + self.retention.links_days * _DAY),
         }  # fmt: skip
 
-    def _values(self, tx: Transaction, who: Who) -> list[dict[str, Any]]:
+    def _values(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         """What was said of each field and when, and who was told: the value itself is kept as a digest alone."""
         rows = tx.sql.execute(select(citizen_values).where(citizen_values.c.citizen_id.in_(who.ids)))
         told = []
@@ -212,7 +212,7 @@ class Rights:
                 told.append({"field": row.field, "said": by})
         return told
 
-    def _requests(self, tx: Transaction, who: Who) -> list[dict[str, Any]]:
+    def _requests(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         views = []
         for request_id in sorted(who.requests):
             view = timeline.request_view(tx, self.directory, who.tenant, request_id)
@@ -223,7 +223,7 @@ class Rights:
             views.append({**view, "kept_until": _at(row.status_at + days * _DAY) if row.final else None})
         return sorted(views, key=lambda view: str(view["received_at"]))
 
-    def _documents(self, tx: Transaction, who: Who, spoken: Spoken) -> list[dict[str, Any]]:
+    def _documents(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> list[dict[str, Any]]:
         found = []
         for some in parts(sorted(spoken.documents)):
             query = select(documents).where(documents.c.tenant == who.tenant, documents.c.id.in_(some))
@@ -234,12 +234,12 @@ class Rights:
             ]  # fmt: skip
         return found
 
-    def _events(self, tx: Transaction, who: Who, spoken: Spoken) -> list[dict[str, Any]]:
+    def _events(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> list[dict[str, Any]]:
         by_seq: dict[int, list[Any]] = {}
         for some in parts([stored.seq for stored in spoken.stored]):
             for row in tx.deliveries_of(some):
                 by_seq.setdefault(row.seq, []).append(row)
-        mails = {mail for stored in spoken.stored for mail in _mails(stored.event.data, who)}
+        mails = {mail for stored in spoken.stored for mail in _email_addresses(stored.event.data, who)}
         shown = []
         for stored in spoken.stored:
             until = stored.accepted_at + self.retention.events_days * _DAY
@@ -256,13 +256,13 @@ class Rights:
             })  # fmt: skip
         return shown
 
-    def _acts(self, tx: Transaction, who: Who) -> list[dict[str, Any]]:
+    def _acts(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         lines = [
             line for one in who.ids for line in self.journal.of_citizen(tx, who.tenant, one, limit=_LINES)
         ]  # fmt: skip
-        return [transparency.told(tx, self, line) for line in sorted(lines, key=lambda line: -line.at)]
+        return [transparency.describe_line(tx, self, line) for line in sorted(lines, key=lambda line: -line.at)]
 
-    def _stored(self, tx: Transaction, who: Who) -> list[dict[str, Any]]:
+    def _stored(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         return [
             {"type": held.evidence.type, "version": held.evidence.version, "from": self._label(tx, held.connection),
              "obtained_at": _at(held.at), "kept_until": _at(until),
@@ -281,7 +281,7 @@ class Rights:
     def _label(self, tx: Transaction, name: str) -> str:
         """What people call a connection, a client, or the hub itself."""
         member = self.directory.connections.get(name)
-        client = clients.find(tx, name.partition(".")[2]) if member is None else None
+        client = clients.find_client(tx, name.partition(".")[2]) if member is None else None
         if client is not None and f"{client.tenant}.{client.id}" == name:
             return client.label
         return "Unefois" if name.endswith(".hub") else self.directory.label(name)
@@ -304,12 +304,12 @@ class Rights:
                 tx.hold_door()
                 now = self._whole(tx, tenant, citizen_id)
                 if now != who:  # something came in meanwhile
-                    who, spoken = now, Spoken()
+                    who, spoken = now, MentioningEvents()
                 self._look(tx, who, spoken)
                 if against := self._against(tx, who, spoken):
-                    raise Refused(against)
+                    raise ErasureRefused(against)
                 erased = self._erase(tx, who, spoken, by)
-        except Refused as refused:
+        except ErasureRefused as refused:
             with self.ledger.transaction() as tx:
                 self.journal.write(tx, Entry(
                     tenant, "operator", "citizen.erasure-refused", by.actor, "refused", citizen_id=who.ids[0],
@@ -321,7 +321,7 @@ class Rights:
         released = self.documents.release(tenant, sorted(orphans), stored_before=before)
         return Erased({**erased.gone, "documents": released}, erased.told, erased.stays)
 
-    def _against(self, tx: Transaction, who: Who, spoken: Spoken) -> list[str]:
+    def _against(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> list[str]:
         found = []
         for request_id in sorted(who.requests):
             view = timeline.request_view(tx, self.directory, who.tenant, request_id)
@@ -340,7 +340,7 @@ class Rights:
             ]  # fmt: skip
         return found
 
-    def _erase(self, tx: Transaction, who: Who, spoken: Spoken, by: Justification) -> Erased:
+    def _erase(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents, by: Justification) -> Erased:
         act = str(uuid.uuid4())
         told = self.corrections.about(tx, who.tenant, who.ids, Change(
             f"erase {act}", by.actor, "erased", "person", datetime.fromtimestamp(tx.now, UTC).date().isoformat(),
@@ -348,7 +348,7 @@ class Rights:
         self.corrections.publish(tx, told, partial(self.acceptance.say, tx))
         gone = Counter(self._forget_events(tx, spoken))
         gone["request_texts"] = self._empty_requests(tx, who)
-        gone["recipients"] = _gone(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))
+        gone["recipients"] = _delete_rows(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))
         protected = self._forget_person(tx, who, gone)
         for citizen_id in who.ids:
             self.people.keys.destroy(tx, citizen_id)
@@ -359,15 +359,15 @@ class Rights:
         ))  # fmt: skip
         return Erased(dict(gone), len(told), self._stays(who, len(told), protected=protected))
 
-    def _forget_events(self, tx: Transaction, spoken: Spoken) -> dict[str, int]:
+    def _forget_events(self, tx: Transaction, spoken: MentioningEvents) -> dict[str, int]:
         gone = Counter({"events": len(spoken.stored), "deliveries": 0})
         for some in parts([stored.seq for stored in spoken.stored]):
-            gone["deliveries"] += _gone(tx, deliveries, deliveries.c.seq.in_(some))
-            _gone(tx, document_uses, document_uses.c.seq.in_(some))
-            _gone(tx, events, events.c.seq.in_(some))
+            gone["deliveries"] += _delete_rows(tx, deliveries, deliveries.c.seq.in_(some))
+            _delete_rows(tx, document_uses, document_uses.c.seq.in_(some))
+            _delete_rows(tx, events, events.c.seq.in_(some))
         return dict(gone)
 
-    def _empty_requests(self, tx: Transaction, who: Who) -> int:
+    def _empty_requests(self, tx: Transaction, who: DataSubject) -> int:
         """Of closed requests the shell stays: procedure, status, dates, file numbers. Words and people go."""
         emptied = 0
         for some in parts(sorted(who.requests)):
@@ -378,24 +378,24 @@ class Rights:
             tx.sql.execute(update(request_steps).where(*said).values(words))
         mine = requests.c.citizen_id.in_(who.ids)
         tx.sql.execute(update(requests).where(mine).values(citizen_id=None))
-        _gone(tx, request_people, request_people.c.citizen_id.in_(who.ids))
+        _delete_rows(tx, request_people, request_people.c.citizen_id.in_(who.ids))
         for row in tx.sql.execute(select(idempotent_answers)).all():
             if row.body and any(one.encode() in bytes(row.body) for one in who.requests):
                 key = (idempotent_answers.c.client_id == row.client_id, idempotent_answers.c.key == row.key)
                 tx.sql.execute(delete(idempotent_answers).where(*key))
         return emptied
 
-    def _forget_person(self, tx: Transaction, who: Who, gone: Counter[str]) -> bool:
+    def _forget_person(self, tx: Transaction, who: DataSubject, gone: Counter[str]) -> bool:
         """All rows of the person. A mark of confidentiality is kept, with nothing but the keyed digest of the identity
         that it protects; whether there is one."""
         rows = tx.sql.execute(select(citizens).where(citizens.c.id.in_(who.ids))).all()
         for table in (citizen_values, citizen_links, citizen_identities, citizen_blocks):
-            gone[str(table.name)] = _gone(tx, table, table.c.citizen_id.in_(who.ids))
+            gone[str(table.name)] = _delete_rows(tx, table, table.c.citizen_id.in_(who.ids))
         either = or_(citizen_reviews.c.citizen_id.in_(who.ids), citizen_reviews.c.other_id.in_(who.ids))
-        gone["citizen_reviews"] = _gone(tx, citizen_reviews, either)
+        gone["citizen_reviews"] = _delete_rows(tx, citizen_reviews, either)
         pair = or_(citizen_merges.c.gone_id.in_(who.ids), citizen_merges.c.kept_id.in_(who.ids))
-        gone["citizen_merges"] = _gone(tx, citizen_merges, pair)
-        gone["citizens"] = _gone(tx, citizens, citizens.c.id.in_(who.ids))
+        gone["citizen_merges"] = _delete_rows(tx, citizen_merges, pair)
+        gone["citizens"] = _delete_rows(tx, citizens, citizens.c.id.in_(who.ids))
         if not any(row.confidential for row in rows):
             return False
         marks = [
@@ -407,7 +407,7 @@ class Rights:
             tx.sql.execute(insert(citizens), marks)
         return bool(marks)
 
-    def _stays(self, who: Who, told: int, *, protected: bool) -> tuple[str, ...]:
+    def _stays(self, who: DataSubject, told: int, *, protected: bool) -> tuple[str, ...]:
         days, stays = self.retention.requests_days, [_JOURNAL, _DOOR, _ELSEWHERE, _BACKUPS]
         if who.requests:
             stays.insert(0, (
@@ -425,11 +425,11 @@ class Rights:
 
     # --- who, and what is said of them ---------------------------------------------------------------------------
 
-    def _who(self, tenant: str, citizen_id: str) -> Who:
+    def _who(self, tenant: str, citizen_id: str) -> DataSubject:
         with self.ledger.reading() as tx:
             return self._whole(tx, tenant, citizen_id)
 
-    def _whole(self, tx: Transaction, tenant: str, citizen_id: str) -> Who:
+    def _whole(self, tx: Transaction, tenant: str, citizen_id: str) -> DataSubject:
         whole = self.people.followed(tx, citizen_id)
         if whole is None or self.people.tenant_of(tx, whole) != tenant:
             raise InvalidMessage("nobody of this tenant is known under this reference", code="unknown_citizen")
@@ -439,27 +439,27 @@ class Rights:
         )
         cases = select(request_people.c.request_id).where(request_people.c.citizen_id.in_(ids))
         known = self.people.identities(tx, ids)
-        return Who(
+        return DataSubject(
             tenant, ids, frozenset((row.system, row.native_id) for row in tx.sql.execute(links)),
             tuple(known[one] for one in sorted(known)), frozenset(tx.sql.execute(cases).scalars()),
         )  # fmt: skip
 
-    def _spoken(self, who: Who) -> Spoken:
+    def _spoken(self, who: DataSubject) -> MentioningEvents:
         """Looks through all events of the tenant: whom one names stands nowhere but in its sealed content."""
-        spoken = Spoken()
+        spoken = MentioningEvents()
         while True:
             with self.ledger.reading() as tx:
                 if not self._look(tx, who, spoken, _PART):
                     return spoken
 
-    def _look(self, tx: Transaction, who: Who, spoken: Spoken, limit: int | None = None) -> int:
+    def _look(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents, limit: int | None = None) -> int:
         """Look at the events after those seen, so many at most; how many there were."""
         query = select(events.c.seq).where(events.c.seq > spoken.last, events.c.tenant == who.tenant)
         seqs = list(tx.sql.execute(query.order_by(events.c.seq).limit(limit)).scalars())
         for some in parts(seqs):
             for stored in tx.load(some).values():
                 data = stored.event.data
-                mine = _of(stored, who) or any(who.names(person) for person in _persons(data))
+                mine = _is_about(stored, who) or any(who.names(person) for person in _persons(data))
                 (spoken.documents if mine else spoken.kept_documents).update(document_ids(data))
                 if mine:
                     spoken.stored.append(stored)
@@ -468,17 +468,17 @@ class Rights:
         return len(seqs)
 
 
-def _of(stored: StoredEvent, who: Who) -> bool:
+def _is_about(stored: StoredEvent, who: DataSubject) -> bool:
     if stored.event.type in TOLD:
         return False  # names nobody
     return stored.request_id in who.requests or stored.order_key.removeprefix("c:") in who.ids
 
 
-def _same(said: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
+def _same_identity(said: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
     """Whether two identities are of one person, as far as they go."""
     if not said.get("given_names") or not said.get("family_name") or not said.get("birthdate"):
         return False
-    names = [[plain(one) for one in (who["family_name"], *who.get("given_names", ())[:1])] for who in (said, mine)]
+    names = [[fold_name(one) for one in (who["family_name"], *who.get("given_names", ())[:1])] for who in (said, mine)]
     apart = any(said.get(name, mine.get(name)) != mine.get(name, said.get(name)) for name in _SAME_PLACE)
     return names[0] == names[1] and said["birthdate"] == mine.get("birthdate") and not apart
 
@@ -501,7 +501,7 @@ def _persons(value: Any, key: str = "") -> Iterator[Mapping[str, Any]]:
             yield from _persons(part, key)
 
 
-def _masked(value: Any, who: Who, mails: Collection[str], key: str = "") -> Any:
+def _masked(value: Any, who: DataSubject, mails: Collection[str], key: str = "") -> Any:
     """The same without anybody else."""
     if isinstance(value, Mapping):
         if _is_person(key, value):
@@ -514,13 +514,13 @@ def _masked(value: Any, who: Who, mails: Collection[str], key: str = "") -> Any:
     return value
 
 
-def _mails(data: Any, who: Who) -> Iterator[str]:
+def _email_addresses(data: Any, who: DataSubject) -> Iterator[str]:
     for person in _persons(data):
         if who.names(person) and "email" in person:
             yield str(person["email"])
 
 
-def _questions(tx: Transaction, who: Who) -> list[dict[str, Any]]:
+def _questions(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
     either = or_(citizen_reviews.c.citizen_id.in_(who.ids), citizen_reviews.c.other_id.in_(who.ids))
     rows = tx.sql.execute(select(citizen_reviews).where(either).order_by(citizen_reviews.c.opened_at))
     return [
@@ -530,13 +530,13 @@ def _questions(tx: Transaction, who: Who) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _merges(tx: Transaction, who: Who) -> list[dict[str, Any]]:
+def _merges(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
     pair = or_(citizen_merges.c.gone_id.in_(who.ids), citizen_merges.c.kept_id.in_(who.ids))
     rows = tx.sql.execute(select(citizen_merges).where(pair).order_by(citizen_merges.c.at))
     return [{"gone": row.gone_id, "kept": row.kept_id, "at": _at(row.at)} for row in rows]
 
 
-def _previews(tx: Transaction, who: Who) -> list[dict[str, Any]]:
+def _previews(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
     mine = exchange_previews.c.citizen_id.in_(who.ids)
     rows = tx.sql.execute(select(exchange_previews).where(mine, exchange_previews.c.until > tx.now))
     return [
@@ -560,7 +560,7 @@ def _open_request(view: Mapping[str, Any]) -> str:
     return text + (f" : délai légal jusqu'au {due}." if due else ".")
 
 
-def _gone(tx: Transaction, table: Table, condition: Any) -> int:
+def _delete_rows(tx: Transaction, table: Table, condition: Any) -> int:
     return int(tx.sql.execute(delete(table).where(condition)).rowcount)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from bus.ledger import Transaction
 from hub.citizens.identities import People
-from hub.clients.repository import Client, find
+from hub.clients.repository import Client, find_client
 from hub.exchanges.grants import GROUNDS
 from hub.journal.entries import Entry, Journal, Line
 from hub.routing.directory import Directory
@@ -43,7 +43,7 @@ _READ = ("a consulté vos données", "looked at your data")
 _ACT = ("est intervenu sur votre dossier", "acted on your file")
 
 
-class Knowing(Protocol):
+class TransparencySources(Protocol):
     """What the words are made of; `hub.services.Services` has it."""
 
     @property
@@ -65,7 +65,9 @@ class Period:
     limit: int = 50
 
 
-def page(tx: Transaction, known: Knowing, client: Client, citizen_id: str, period: Period) -> dict[str, Any] | None:
+def acts_page(
+    tx: Transaction, known: TransparencySources, client: Client, citizen_id: str, period: Period
+) -> dict[str, Any] | None:
     """The acts about this citizen in the client's tenant, newest first; the look itself is written to the journal.
     None when the citizen is not of this tenant. Which agent asked is not told: an agent's name is an agent's data."""
     if known.people.tenant_of(tx, citizen_id) != client.tenant:
@@ -79,28 +81,30 @@ def page(tx: Transaction, known: Knowing, client: Client, citizen_id: str, perio
         tenant=client.tenant, kind="read", act="exchanges.shown", actor=client.origin.name, outcome="answered",
         citizen_id=citizen_id, facts={"lines": len(lines)},
     ))  # fmt: skip
-    return {"items": [told(tx, known, line) for line in lines]}
+    return {"items": [describe_line(tx, known, line) for line in lines]}
 
 
-def told(tx: Transaction, known: Knowing, line: Line) -> dict[str, Any]:
+def describe_line(tx: Transaction, known: TransparencySources, line: Line) -> dict[str, Any]:
     """A line of the journal in plain words, without who acted within an administration."""
     entry = line.entry
-    who = _who(tx, known, entry.actor)
+    who = _actor_label(tx, known, entry.actor)
     if entry.kind == "correction":
-        french, english = _correction(tx, known, entry, who)
+        french, english = _describe_correction(tx, known, entry, who)
     else:
-        french, english = _exchange(known, entry, who) if entry.kind == "exchange" else _other(known, entry, who)
+        french, english = (
+            _describe_exchange(known, entry, who) if entry.kind == "exchange" else _describe_other(known, entry, who)
+        )
     at = now_text(datetime.fromtimestamp(line.at, UTC))
     return {"id": entry.id, "at": at, "act": entry.act, "outcome": entry.outcome, "fr": french, "en": english}
 
 
-def _exchange(known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
+def _describe_exchange(known: TransparencySources, entry: Entry, who: str) -> tuple[str, str]:
     facts: Mapping[str, Any] = entry.facts
     kind, version = str(facts["evidence"]), int(facts["version"])
     procedure = known.directory.catalogue.get(str(facts.get("procedure", "")))
     label = procedure.label if procedure else facts.get("procedure", "")
     by_french, by_english = _FOR[str(facts["role"])]
-    what_french, what_english = _what(known.registry, kind, version, facts.get("fields", ()))
+    what_french, what_english = _evidence_labels(known.registry, kind, version, facts.get("fields", ()))
     if entry.act == "exchange.answered":
         ground = GROUNDS[facts["ground"]].text if facts.get("ground") in GROUNDS else facts.get("ground", "")
         return (
@@ -114,15 +118,17 @@ def _exchange(known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
     )
 
 
-def _correction(tx: Transaction, known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
+def _describe_correction(tx: Transaction, known: TransparencySources, entry: Entry, who: str) -> tuple[str, str]:
     facts = entry.facts
-    what_french, what_english = _what(known.registry, str(facts["evidence"]), int(facts["version"]), facts["fields"])
+    what_french, what_english = _evidence_labels(
+        known.registry, str(facts["evidence"]), int(facts["version"]), facts["fields"]
+    )
     if entry.act == "correction.acknowledged":
         return (
             f"{who} a pris acte du changement : {what_french}.",
             f"{who} has taken note of the change: {what_english}.",
         )
-    client = _who(tx, known, str(facts["client"]))
+    client = _actor_label(tx, known, str(facts["client"]))
     changed_french, changed_english = _CHANGES[str(facts["change"])]
     return (
         f"{client}, qui avait obtenu : {what_french}, est informé que c'est {changed_french}.",
@@ -130,14 +136,14 @@ def _correction(tx: Transaction, known: Knowing, entry: Entry, who: str) -> tupl
     )
 
 
-def _other(known: Knowing, entry: Entry, who: str) -> tuple[str, str]:
+def _describe_other(known: TransparencySources, entry: Entry, who: str) -> tuple[str, str]:
     french, english = _READ if entry.kind == "read" else _ACT
     operator = entry.actor.partition(".")[0] not in known.directory.tenants
     who_french, who_english = _OPERATOR if operator else (who, who)  # a name would be that of an agent
     return f"{who_french} {french}.", f"{who_english} {english}."
 
 
-def _what(registry: Registry, kind: str, version: int, fields: Any) -> tuple[str, str]:
+def _evidence_labels(registry: Registry, kind: str, version: int, fields: Any) -> tuple[str, str]:
     """The evidence and its fields, in both languages; its bare name when the question named none that exists."""
     if version not in registry.evidence_versions(kind):
         return kind, kind
@@ -149,9 +155,9 @@ def _what(registry: Registry, kind: str, version: int, fields: Any) -> tuple[str
     return f"{french} ({named})", f"{english} ({', '.join(name.replace('_', ' ') for name in fields)})"
 
 
-def _who(tx: Transaction, known: Knowing, actor: str) -> str:
+def _actor_label(tx: Transaction, known: TransparencySources, actor: str) -> str:
     """The label of a client or connection; the name that stands in the journal for any other."""
     _, _, name = actor.partition(".")
     member = known.directory.connections.get(actor)
-    client = find(tx, name) if name else None
+    client = find_client(tx, name) if name else None
     return member.label if member else client.label if client else name or actor

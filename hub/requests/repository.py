@@ -239,7 +239,7 @@ def read(tx: Transaction, tenant: str, request_id: str) -> Request | None:
     return _request(row._mapping) if row else None
 
 
-def whole_id(tx: Transaction, tenant: str, start: str) -> str:
+def expand_request_id(tx: Transaction, tenant: str, start: str) -> str:
     """The id of the one request of a tenant that begins so, in either case; `start` itself when none or several do."""
     begins = requests.c.id.like(f"{start.lower().replace('%', '').replace('_', '')}%")
     query = select(requests.c.id).where(requests.c.tenant == tenant, begins).limit(2)
@@ -252,7 +252,7 @@ def short_number(request_id: str) -> str:
     return request_id.split("-")[0].upper()
 
 
-def listing(
+def list_requests(
     tx: Transaction, tenant: str, *, intake: str | None, after: tuple[float, str] | None, limit: int
 ) -> list[Request]:
     """Requests of a tenant, oldest first, after a position; only those that `intake` brought unless it is None."""

@@ -53,7 +53,7 @@ def request_view(tx: Transaction, directory: Directory, tenant: str, request_id:
         "intake": request.intake, "confidential": request.confidential, "submitted_at": request.submitted_at,
         "received_at": _iso(request.received_at),
         "references": [{"system": s, "id": i} for s, i in timelines.references(tx, [request.id]).get(request.id, [])],
-        "timeline": [_step(step, labels) for step in steps],
+        "timeline": [_step_view(step, labels) for step in steps],
     }  # fmt: skip
     if procedure is not None:
         received = datetime.fromtimestamp(request.received_at, UTC)
@@ -67,10 +67,10 @@ def request_view(tx: Transaction, directory: Directory, tenant: str, request_id:
     return view
 
 
-def lines(view: Mapping[str, Any]) -> list[str]:
+def timeline_lines(view: Mapping[str, Any]) -> list[str]:
     """The view as text, in Paris time."""
     head = f"{view['label']} — demande {timelines.short_number(view['id'])} : {STATUS[view['status']]}"
-    return [head, *(f"  {_clock(step['at'])}  {step['text']}" for step in view["timeline"])]
+    return [head, *(f"  {_paris_time(step['at'])}  {step['text']}" for step in view["timeline"])]
 
 
 Labels = Callable[[str], str]
@@ -78,7 +78,7 @@ Labels = Callable[[str], str]
 
 def _labels(tx: Transaction, directory: Directory, tenant: str) -> Labels:
     """What people call a connection, a client, or the hub itself."""
-    callers = {f"{c.tenant}.{c.id}": c.label for c in clients.listing(tx) if c.tenant == tenant}
+    callers = {f"{c.tenant}.{c.id}": c.label for c in clients.list_clients(tx) if c.tenant == tenant}
     return lambda name: "Unefois" if name == f"{tenant}.hub" else callers.get(name) or directory.label(name)
 
 
@@ -97,7 +97,7 @@ def _missing(steps: Iterable[Mapping[str, Any]]) -> list[Incomplete]:
     return periods
 
 
-def _step(step: Mapping[str, Any], label: Labels) -> dict[str, Any]:
+def _step_view(step: Mapping[str, Any], label: Labels) -> dict[str, Any]:
     return {**step, "at": _iso(step["at"]), "text": _sentence(step, label)}
 
 
@@ -126,7 +126,7 @@ def _sentence(step: Mapping[str, Any], label: Labels) -> str:
     return f"{origin} annonce un changement"
 
 
-def _clock(at: str) -> str:
+def _paris_time(at: str) -> str:
     return datetime.fromisoformat(at).astimezone(_PARIS).strftime("%d/%m %H:%M:%S")
 
 

@@ -67,12 +67,12 @@ class Communes:
 
 
 @cache
-def own() -> Communes:
+def shipped_communes() -> Communes:
     """With the movements that the hub brings along."""
-    return load(_OWN)
+    return load_communes(_OWN)
 
 
-def load(path: Path) -> Communes:
+def load_communes(path: Path) -> Communes:
     """Read a file of movements. ConfigError when it is not one; a line that is no movement of communes is left out."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -38,10 +38,10 @@ Found = tuple[str, str]
 
 def connector_faults(folder: Path, registry: Registry) -> list[Fault]:
     """Every fault of every connector in `folder` at once, each with its file and key."""
-    return [fault for path in sorted(folder.glob("*/manifest.json")) for fault in _of_connector(path, registry)]
+    return [fault for path in sorted(folder.glob("*/manifest.json")) for fault in _faults_of_connector(path, registry)]
 
 
-def _of_connector(path: Path, registry: Registry) -> Iterator[Fault]:
+def _faults_of_connector(path: Path, registry: Registry) -> Iterator[Fault]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -49,31 +49,31 @@ def _of_connector(path: Path, registry: Registry) -> Iterator[Fault]:
         return
     found = [(fault.key, fault.message) for fault in shape_faults(json_schema(_SCHEMA), raw)]
     if not found:
-        found = [*_manifest(raw, path.parent.name, registry), *_settings(raw["settings"])]
+        found = [*_manifest_faults(raw, path.parent.name, registry), *_settings_faults(raw["settings"])]
     yield from (Fault(str(path), key, message) for key, message in found)
     settings = raw.get("settings") if isinstance(raw, dict) else None
-    yield from _readme(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
-    yield from _quality(path.with_name("quality.yaml"), raw if not found else {})
+    yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
+    yield from _quality_faults(path.with_name("quality.yaml"), raw if not found else {})
 
 
-def _manifest(raw: Mapping[str, Any], folder: str, registry: Registry) -> Iterator[Found]:
+def _manifest_faults(raw: Mapping[str, Any], folder: str, registry: Registry) -> Iterator[Found]:
     if raw["id"] != folder:
         yield "id", f"differs from the name of its folder ({folder})"
     for position, event_type in enumerate(raw["publishes"]):
         if not registry.versions(event_type):
             yield f"publishes[{position}]", f'no event "{event_type}"{nearest(event_type, registry.types())}'
     for position, consumed in enumerate(raw["consumes"]):
-        for key, message in _consumed(consumed, registry):
+        for key, message in _consumed_faults(consumed, registry):
             yield f"consumes[{position}].{key}", message
     answered = raw.get("answers", ())
     for position, answer in enumerate(answered):
-        for key, message in _answered(answer, registry):
+        for key, message in _answered_faults(answer, registry):
             yield f"answers[{position}].{key}", message
         if any((answer["type"], answer["version"]) == (one["type"], one["version"]) for one in answered[:position]):
             yield f"answers[{position}].type", "is already answered above: say all its fields at one place"
 
 
-def _consumed(consumed: Mapping[str, Any], registry: Registry) -> Iterator[Found]:
+def _consumed_faults(consumed: Mapping[str, Any], registry: Registry) -> Iterator[Found]:
     event_type, version = consumed["type"], consumed["version"]
     if not registry.versions(event_type):
         yield "type", f'no event "{event_type}"{nearest(event_type, registry.types())}'
@@ -84,13 +84,13 @@ def _consumed(consumed: Mapping[str, Any], registry: Registry) -> Iterator[Found
         for position, pointer in enumerate(consumed["fields"]):
             if not _resolves(schema, pointer, registry):
                 yield f"fields[{position}]", f"{pointer} is nowhere in {event_type} version {version}"
-    slugs = catalogue.slugs()
+    slugs = catalogue.procedure_slugs()
     for position, slug in enumerate(consumed.get("procedures", ())):
         if slug not in slugs:
             yield f"procedures[{position}]", f'no procedure "{slug}" in the catalogue{nearest(slug, slugs)}'
 
 
-def _answered(answered: Mapping[str, Any], registry: Registry) -> Iterator[Found]:
+def _answered_faults(answered: Mapping[str, Any], registry: Registry) -> Iterator[Found]:
     evidence_type, version = answered["type"], answered["version"]
     versions = registry.evidence_versions(evidence_type)
     if not versions:
@@ -141,33 +141,33 @@ def _is_open(form: Mapping[str, Any]) -> bool:
 # Settings
 
 
-def _settings(schema: Mapping[str, Any], key: str = "settings") -> Iterator[Found]:
+def _settings_faults(schema: Mapping[str, Any], key: str = "settings") -> Iterator[Found]:
     if key == "settings" and (fault := schema_fault(schema)):
         yield key, fault
         return
     for name, part in (schema.get("properties") or {}).items():
-        yield from _setting(f"{key}.{name}", part)
+        yield from _setting_faults(f"{key}.{name}", part)
     for name, part in (schema.get("$defs") or {}).items():
-        yield from _settings(part, f"{key}.$defs.{name}")
+        yield from _settings_faults(part, f"{key}.$defs.{name}")
     for keyword in ("items", "additionalProperties"):
         if isinstance(schema.get(keyword), Mapping):
-            yield from _settings(schema[keyword], f"{key}.{keyword}")
+            yield from _settings_faults(schema[keyword], f"{key}.{keyword}")
 
 
-def _setting(key: str, part: object) -> Iterator[Found]:
+def _setting_faults(key: str, part: object) -> Iterator[Found]:
     if not isinstance(part, Mapping) or not str(part.get("description", "")).strip():
         yield key, "has no description"
     if not isinstance(part, Mapping):
         return
     if part.get("secret") is True and (part.get("type") != "string" or "default" in part):
         yield key, "a secret is a text without default"
-    yield from _settings(part, key)
+    yield from _settings_faults(part, key)
 
 
 # README and quality claims
 
 
-def _readme(path: Path, settings: Mapping[str, Any]) -> Iterator[Fault]:
+def _readme_faults(path: Path, settings: Mapping[str, Any]) -> Iterator[Fault]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -181,7 +181,7 @@ def _readme(path: Path, settings: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(str(path), name, "this setting is not explained")
 
 
-def _quality(path: Path, manifest: Mapping[str, Any]) -> Iterator[Fault]:
+def _quality_faults(path: Path, manifest: Mapping[str, Any]) -> Iterator[Fault]:
     """The claims are for those who build and choose connectors; a wheel may leave the file out."""
     if not path.exists():
         return

@@ -1,7 +1,6 @@
 """`hub.toml`: the one settings file. Its keys, defaults and rules of form are in `hub.schema.json`.
 
-`load` gives the settings or stops the start; `faults` lists everything that is wrong at once, each with file and key.
-Secrets are read here, by reference, and appear in no message. The environment is read only from the argument.
+These are the frozen values that the rooms get; `hub.settings.reading` makes them from the file and the environment.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Contact:
     email: str | None = None
 
 
-def load(extra: Path | None = None) -> Mapping[str, Procedure]:
+def load_procedures(extra: Path | None = None) -> Mapping[str, Procedure]:
     """The shipped procedures, and those of `extra`, which replace a shipped one of the same slug.
 
     Raises ConfigError with the first fault."""
@@ -75,13 +75,13 @@ def load(extra: Path | None = None) -> Mapping[str, Procedure]:
     return MappingProxyType(found)
 
 
-def faults(folder: Path = SHIPPED) -> list[Fault]:
+def procedure_faults(folder: Path = SHIPPED) -> list[Fault]:
     """Every fault of the procedures of one folder at once."""
     return [fault for _, _, wrong in _files(folder) for fault in wrong]
 
 
-def slugs(extra: Path | None = None) -> frozenset[str]:
-    """The slugs that `load` would give if no file were faulty."""
+def procedure_slugs(extra: Path | None = None) -> frozenset[str]:
+    """The slugs that `load_procedures` would give if no file were faulty."""
     folders = (SHIPPED, extra) if extra else (SHIPPED,)
     return frozenset(path.stem for folder in folders for path in folder.glob("*.toml"))
 
@@ -94,10 +94,10 @@ def _files(folder: Path) -> Iterator[tuple[Path, dict[str, Any], list[Fault]]]:
         if isinstance(raw, Fault):
             yield path, {}, [raw]
         else:
-            yield path, raw, [Fault(str(path), key, message) for key, message in _wrong(raw, path.stem)]
+            yield path, raw, [Fault(str(path), key, message) for key, message in _faults_of_table(raw, path.stem)]
 
 
-def _wrong(raw: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+def _faults_of_table(raw: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
     shape = [(fault.key, fault.message) for fault in shape_faults(json_schema(_SCHEMA), raw)]
     return shape or list(_contradictions(raw, name))
 

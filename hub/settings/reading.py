@@ -1,4 +1,6 @@
-"""Reading hub.toml: every fault at once, secrets by reference, and what the settings are held against."""
+"""Reading hub.toml: `load_settings` gives the settings or stops the start; `settings_faults` lists all that is wrong at
+once, each with file and key. Secrets are read here, by reference, and appear in no message; the environment is read
+from the argument alone."""
 
 from __future__ import annotations
 
@@ -48,9 +50,9 @@ _PLACEHOLDERS = re.compile(
 )
 
 
-def load(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> HubSettings:
+def load_settings(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> HubSettings:
     """Read `hub.toml`. Raises ConfigError with the first fault and the number of the others."""
-    reading = _read(path, environ, manifests)
+    reading = _parse(path, environ, manifests)
     if reading.settings is None:
         first, *others = reading.found()
         more = f" (and {len(others)} more; `unefois check` lists them)" if others else ""
@@ -58,18 +60,18 @@ def load(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> Hub
     return reading.settings
 
 
-def faults(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> list[Fault]:
+def settings_faults(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> list[Fault]:
     """Every fault of `hub.toml` at once, in the order of its keys."""
-    return _read(path, environ, manifests).found()
+    return _parse(path, environ, manifests).found()
 
 
-def readable(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> HubSettings | None:
+def readable_settings(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> HubSettings | None:
     """The settings without what is faulty in them, to hold other files against. None when nothing can be read."""
-    return _read(path, environ, manifests).partial
+    return _parse(path, environ, manifests).partial
 
 
 def connectors_dir(path: Path) -> Path | None:
-    """The town's own connectors, as far as the file can be read: what is wrong with it, `load` and `faults` say."""
+    """The town's own connectors, as far as the file can be read; `settings_faults` says what is wrong with it."""
     try:
         named = tomllib.loads(path.read_text(encoding="utf-8")).get("connectors_dir")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
@@ -77,26 +79,26 @@ def connectors_dir(path: Path) -> Path | None:
     return path.parent / named if isinstance(named, str) and (path.parent / named).is_dir() else None
 
 
-def filled(schema: Mapping[str, Any], value: object, root: Mapping[str, Any] | None = None) -> Any:
+def with_defaults(schema: Mapping[str, Any], value: object, root: Mapping[str, Any] | None = None) -> Any:
     """A copy of `value` with the defaults of `schema` put in at every table that is there."""
     root = root if root is not None else schema
-    schema = _target(schema, root)
+    schema = _resolved_reference(schema, root)
     if isinstance(value, list):
-        return [filled(schema.get("items") or {}, item, root) for item in value]
+        return [with_defaults(schema.get("items") or {}, item, root) for item in value]
     if not isinstance(value, Mapping):
         return value
     known = schema.get("properties") or {}
     other = schema.get("additionalProperties")
     other = other if isinstance(other, Mapping) else {}
-    result = {name: filled(known.get(name, other), item, root) for name, item in value.items()}
+    result = {name: with_defaults(known.get(name, other), item, root) for name, item in value.items()}
     for name, part in known.items():
-        target = _target(part, root)
+        target = _resolved_reference(part, root)
         if name not in result and ("default" in part or "default" in target):
             result[name] = copy.deepcopy(part.get("default", target.get("default")))
     return result
 
 
-def _target(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolved_reference(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
     reference = schema.get("$ref")
     if not isinstance(reference, str) or not reference.startswith("#/"):
         return schema
@@ -106,8 +108,8 @@ def _target(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, 
     return target if isinstance(target, Mapping) else {}
 
 
-def _read(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> _Reading:
-    reading = _Reading(path, environ, manifests)
+def _parse(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> SettingsParser:
+    reading = SettingsParser(path, environ, manifests)
     raw = reading.parse()
     if raw is not None:
         table = reading.well_formed(raw)
@@ -117,7 +119,7 @@ def _read(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> _R
     return reading
 
 
-class _Reading:
+class SettingsParser:
     """One reading of the file. Faulty parts are reported once and left out, so that the rest is still checked."""
 
     def __init__(self, path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> None:
@@ -154,8 +156,8 @@ class _Reading:
     def well_formed(self, raw: Table) -> Table:
         for found in shape_faults(json_schema(_SCHEMA), raw):
             self.fault(found.key, found.message)
-            _drop(raw, found.path)
-        filled_in: Table = filled(json_schema(_SCHEMA), raw)
+            _remove_value(raw, found.path)
+        filled_in: Table = with_defaults(json_schema(_SCHEMA), raw)
         return filled_in
 
     # meaning
@@ -163,7 +165,7 @@ class _Reading:
     def build(self, table: Table) -> HubSettings:
         self.production = table["mode"] == "production"
         procedures_dir = self._procedures_dir(table)
-        self.procedures = catalogue.slugs(procedures_dir)
+        self.procedures = catalogue.procedure_slugs(procedures_dir)
         tls = table.get("tls", {})
         self.plain_hosts = (*_LOOPBACK, *tls.get("plain_hosts", ()))
         listen = {"host": "127.0.0.1", "port": 8080} | table.get("listen", {})
@@ -312,7 +314,7 @@ class _Reading:
         if not folder.is_dir():
             self.fault("procedures_dir", "no such folder")
             return None
-        self.elsewhere += catalogue.faults(folder)
+        self.elsewhere += catalogue.procedure_faults(folder)
         if self.elsewhere:
             self.fault("procedures_dir", "holds faulty files")
         return folder
@@ -330,7 +332,7 @@ class _Reading:
             return None
         file: Path = self.path.parent / table["communes_file"]
         try:
-            communes.load(file)
+            communes.load_communes(file)
         except ConfigError as error:
             self.fault("communes_file", error.reason)
         return file
@@ -340,7 +342,7 @@ class _Reading:
         if any(fault.key == "procedures_dir" for fault in self.found()):
             return
         mailing = {c.tenant for c in settings.connections.values() if self._sends_messages(c)}
-        for procedure in catalogue.load(settings.procedures_dir).values():
+        for procedure in catalogue.load_procedures(settings.procedures_dir).values():
             for slug in sorted(mailing & set(settings.tenants)):
                 if procedure.acknowledgement == "hub" and settings.tenants[slug].contact_for(procedure.service) is None:
                     key = f"tenants.{slug}.contacts.{procedure.service}"
@@ -412,16 +414,16 @@ class _Reading:
                 secrets[place] = secret
         plain = copy.deepcopy(table)
         for place in bad | set(secrets):
-            _put(plain, place, secrets[place].reveal() if place in secrets else "")
+            _set_value(plain, place, secrets[place].reveal() if place in secrets else "")
         for found in shape_faults(schema, plain):
             if not any(found.path[: len(place)] == place for place in bad):
                 self.fault(f"{key}.{found.key}" if found.key else key, found.message)
-        for place, text in _texts(table):
+        for place, text in _text_values(table):
             if place not in secrets and text.startswith("http://") and self._reached_plainly(text):
                 self.fault(f"{key}.{dotted(place)}", "must be https://, or its host is in tls.plain_hosts")
-        resolved: Table = filled(schema, table)
+        resolved: Table = with_defaults(schema, table)
         for place, secret in secrets.items():
-            _put(resolved, place, secret)
+            _set_value(resolved, place, secret)
         return resolved
 
     def _secret_value(self, value: object, key: str) -> Secret | None:
@@ -458,7 +460,7 @@ class _Reading:
             return None
         narrowed = []
         for position, item in enumerate(items):
-            granted = _granted(item, manifest)
+            granted = _manifest_entry(item, manifest)
             if granted is None:
                 known = [consumed.type for consumed in manifest.consumes]
                 self.fault(f"{key}[{position}].type", f"{manifest.id} does not read it{nearest(item['type'], known)}")
@@ -514,7 +516,7 @@ def _hosts(url: str) -> list[str]:
     return found
 
 
-def _granted(item: Table, manifest: Manifest) -> Consumed | None:
+def _manifest_entry(item: Table, manifest: Manifest) -> Consumed | None:
     for consumed in manifest.consumes:
         if consumed.type == item["type"] and consumed.version == item["version"]:
             return consumed
@@ -552,7 +554,7 @@ def _schemas_of(schema: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]
 def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield schema
     if "$ref" in schema:
-        yield from _alternatives(_target(schema, root), root)
+        yield from _alternatives(_resolved_reference(schema, root), root)
     for rule in ("allOf", "anyOf", "oneOf"):
         for part in schema.get(rule, ()):
             yield from _alternatives(part, root)
@@ -561,24 +563,24 @@ def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterato
             yield from _alternatives(schema[rule], root)
 
 
-def _texts(value: object, place: Place = ()) -> Iterator[tuple[Place, str]]:
+def _text_values(value: object, place: Place = ()) -> Iterator[tuple[Place, str]]:
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _texts(item, (*place, name))
+            yield from _text_values(item, (*place, name))
     elif isinstance(value, list):
         for position, item in enumerate(value):
-            yield from _texts(item, (*place, position))
+            yield from _text_values(item, (*place, position))
 
 
-def _put(table: Any, place: Place, value: object) -> None:
+def _set_value(table: Any, place: Place, value: object) -> None:
     for part in place[:-1]:
         table = table[part]
     table[place[-1]] = value
 
 
-def _drop(table: Any, place: Place) -> None:
+def _remove_value(table: Any, place: Place) -> None:
     """Remove what is at `place`; inside a list, the whole list, so that no position moves."""
     for part in place[:-1]:
         following = table.get(part) if isinstance(table, dict) else None

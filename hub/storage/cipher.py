@@ -17,7 +17,7 @@ _MAGIC = b"\x01"
 _NONCE = 12  # bytes, random: NIST SP 800-38D, 8.2.2
 
 
-def derived(key: Secret, purpose: str) -> bytes:
+def derive_key(key: Secret, purpose: str) -> bytes:
     """32 bytes for one purpose out of the hub's one key (HKDF, RFC 5869)."""
     return HKDF(SHA256(), 32, None, purpose.encode()).derive(base64.b64decode(key.reveal()))
 
@@ -40,7 +40,7 @@ class BodyCipher:
     """See `bus.ledger.Cipher`. `context` is authenticated: a body moved to another row does not open."""
 
     def __init__(self, key: Secret) -> None:
-        self._aead = AESGCM(derived(key, "unefois event bodies"))
+        self._aead = AESGCM(derive_key(key, "unefois event bodies"))
 
     def encrypt(self, plain: bytes, context: bytes) -> bytes:
         return encrypt_bytes(self._aead, plain, context)

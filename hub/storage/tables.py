@@ -304,7 +304,7 @@ citizen_identities = Table(
     Column("sealed", LargeBinary, nullable=False),
 )  # fmt: skip
 
-# Where alike identities meet: keyed digests, which tell nobody who is here (`hub.citizens.matching.blocks`).
+# Where alike identities meet: keyed digests, which tell nobody who is here (`hub.citizens.matching.blocking_keys`).
 citizen_blocks = Table(
     "citizen_blocks", metadata,
     Column("block", String(32), primary_key=True),

@@ -20,7 +20,7 @@ from gateway.serving.app import create_app
 from gateway.serving.server import Serving, serve_in_thread
 from hub.clients import repository as clients
 from hub.clients.repository import SCOPES
-from hub.settings.reading import load
+from hub.settings.reading import load_settings
 from hub.wiring import Hub
 from schemas.event import BATCH, STRUCTURED
 from schemas.secret import Secret
@@ -65,7 +65,7 @@ class House:
     ) -> httpx.Client:  # fmt: skip
         """A client that has its token; added to the hub when it is new."""
         with self.hub.ledger.reading() as tx:
-            known = clients.find(tx, name)
+            known = clients.find_client(tx, name)
         if known is None:
             self.add(name, tenant=tenant, scopes=scopes, types=types)
         app: Any = self.serving._server.config.app
@@ -111,7 +111,7 @@ def open_house(tmp_path: Path) -> Iterator[Open]:
         } | more  # fmt: skip
         (folder / "hub.toml").write_text(toml(settings, folder) + extra, encoding="utf-8")
         clock = Clock()
-        hub = Hub(load(folder / "hub.toml", {}, find_manifests()), now=clock)
+        hub = Hub(load_settings(folder / "hub.toml", {}, find_manifests()), now=clock)
         hub.prepare()
         house = House(hub, clock, serve_in_thread(create_app(hub.services())))
         opened.append(house)

@@ -23,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 
 from bus.questions import CallerLeft
 from connectors.apiparticulier.twin import ApiParticulierTwin
-from hub.clients.repository import find
+from hub.clients.repository import find_client
 from hub.exchanges.grants import Grants
 from hub.exchanges.sources import SourcedEvidence
 from hub.journal.entries import Justification
@@ -466,7 +466,7 @@ def test_a_caller_who_left_before_the_answer_has_obtained_nothing(place: Place) 
     hub = place.house.hub
     place.house.client()
     with hub.ledger.reading() as tx:
-        client = find(tx, "portail")
+        client = find_client(tx, "portail")
     assert client is not None
     said = {
         "evidence": "library-card", "citizen": {"identity": PERSON}, "procedure": "formulaire-qf",

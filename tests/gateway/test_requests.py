@@ -118,7 +118,7 @@ def test_a_request_stored_before_its_answer_was_kept_is_found_again(
 ) -> None:
     http = house.client()
     with monkeypatch.context() as patch:
-        patch.setattr("gateway.routes.requests.idempotency.remember", _stopped)
+        patch.setattr("gateway.routes.requests.idempotency.store_answer", _stopped)
         assert submit(http, asked(), idempotency_key="depot-1").status_code == 500
     again = submit(http, asked(), idempotency_key="depot-1")
 

@@ -209,7 +209,7 @@ def test_what_another_process_still_meant_for_a_removed_webhook_is_given_up(town
             town.hub, "famille", about("famille", "request.status-changed", name, status="in_progress", native=native)
         )
 
-    webhooks.sweep(town.hub.ledger)
+    webhooks.abandon_orphans(town.hub.ledger)
 
     with town.hub.ledger.reading() as tx:
         counts = tx.counts()

@@ -96,7 +96,7 @@ class RecordingHub:
                    outside=name in outside, publishes=("*",))
             for name in packages
         ]  # fmt: skip
-        directory = Directory(members, procedures.load(), tenants)
+        directory = Directory(members, procedures.load_procedures(), tenants)
         self.acceptance = acceptance_of(directory)
         self.deliveries = Deliveries(self.acceptance)
         with ledger.transaction() as tx:

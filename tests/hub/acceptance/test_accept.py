@@ -10,7 +10,7 @@ from bus.ledger import Ledger
 from hub.acceptance.accept import Verdict
 from hub.clients.origin import Origin
 from hub.requests.repository import read, references, timeline
-from hub.requests.timeline import lines, request_view
+from hub.requests.timeline import request_view, timeline_lines
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
 from hub.settings.model import Contact, Tenant
@@ -54,7 +54,7 @@ class Desk:
             slug: Tenant(slug, f"Ville de {slug}", "21930001100018", "93001", roles, {"default": CONTACT})
             for slug in (TOWN, OTHER)
         }
-        self.directory = Directory(members, procedures.load(), tenants)
+        self.directory = Directory(members, procedures.load_procedures(), tenants)
         self.acceptance = acceptance_of(self.directory)
 
     def submit(self, *events: Event, by: str = "portail", tenant: str = TOWN) -> list[Verdict]:
@@ -295,7 +295,7 @@ def test_the_timeline_reads_in_french_and_keeps_native_words(desk: Desk) -> None
         view = request_view(tx, desk.directory, TOWN, request or "")
         assert references(tx, [request or ""])[request or ""] == [("portail", "1")]
     assert view is not None
-    text = "\n".join(lines(view))
+    text = "\n".join(timeline_lines(view))
     assert "délivrée" in text
     assert "État civil : délivrée (« Libellé »)" in text
     assert "Sorbier" not in text

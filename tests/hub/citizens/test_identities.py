@@ -29,7 +29,7 @@ from hub.operations.reviews import Reviews
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
 from hub.settings.model import Retention, Tenant
-from hub.settings.reading import faults
+from hub.settings.reading import settings_faults
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import (
     citizen_blocks,
@@ -82,7 +82,7 @@ class Town:
             for name in ("publik", "koha", "famille", *SECTORS)
         ]
         tenant = Tenant(TOWN, "Ville", "21930001100018", "93001", {}, {}, {"address": "publik"}, link)
-        directory = Directory(members, procedures.load(), {TOWN: tenant})
+        directory = Directory(members, procedures.load_procedures(), {TOWN: tenant})
         keys = PersonKeys(b"k" * 32)
         self.people = People(keys, b"pepper", b"r" * 32, grouping=directory.grouping)
         journal = Journal(keys)
@@ -734,7 +734,7 @@ def test_settings_that_link_a_sector_twice_or_name_no_movements_are_faults(tmp_p
         encoding="utf-8",
     )
 
-    found = {fault.key: fault.message for fault in faults(config, {}, {})}
+    found = {fault.key: fault.message for fault in settings_faults(config, {}, {})}
 
     assert found["tenants.saint-aubin.link_sectors[1]"] == '"school" is in another group already'
     assert "DATE_EFF" in found["communes_file"]

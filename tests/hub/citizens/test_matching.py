@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.citizens.matching import LINK, REVIEW, Comparison, Form, blocks, compare
+from hub.citizens.matching import LINK, REVIEW, Comparison, Form, blocking_keys, compare
 from hub.citizens.nir import looks_like_nir, refuse_nir
-from hub.settings.communes import Communes, load, own
+from hub.settings.communes import Communes, load_communes, shipped_communes
 from schemas.errors import ConfigError, InvalidMessage
 
 BLANCHE: dict[str, Any] = {
@@ -134,35 +134,37 @@ def test_a_comparison_is_the_same_from_either_side(
 
 
 def test_alike_identities_meet_in_a_block_and_other_scopes_never_do() -> None:
-    wanted = set(blocks(form(), b"pepper", "saint-aubin"))
+    wanted = set(blocking_keys(form(), b"pepper", "saint-aubin"))
 
     for changed in ({"family_name": "Loevenbrack"}, {"birthdate": "1991-11-24"}, {"given_names": ["Blanchet"]}):
-        assert wanted & set(blocks(form(**changed), b"pepper", "saint-aubin"))
-    assert not wanted & set(blocks(form(), b"pepper", "val-fleuri"))
-    assert not wanted & set(blocks(form(), b"another", "saint-aubin"))
+        assert wanted & set(blocking_keys(form(**changed), b"pepper", "saint-aubin"))
+    assert not wanted & set(blocking_keys(form(), b"pepper", "val-fleuri"))
+    assert not wanted & set(blocking_keys(form(), b"another", "saint-aubin"))
 
 
 # --- communes --------------------------------------------------------------------------------------------------------
 
 
 def test_a_birthplace_given_as_the_code_of_today_is_the_code_at_birth() -> None:
-    assert own().compare("91182", "91228", "1974-05-02") == "moved"  # Courcouronnes, in Évry-Courcouronnes since 2019
-    assert own().compare("93066", "75066", "1951") == "moved"  # Saint-Denis, in the Seine until 1968
-    assert own().compare("2A004", "20004", "1962-01-01") == "moved"
+    assert (
+        shipped_communes().compare("91182", "91228", "1974-05-02") == "moved"
+    )  # Courcouronnes, in Évry-Courcouronnes since 2019
+    assert shipped_communes().compare("93066", "75066", "1951") == "moved"  # Saint-Denis, in the Seine until 1968
+    assert shipped_communes().compare("2A004", "20004", "1962-01-01") == "moved"
 
 
 def test_nobody_was_born_in_a_commune_that_was_no_more() -> None:
-    assert own().compare("91182", "91228", "2021-05-02") == "near"
+    assert shipped_communes().compare("91182", "91228", "2021-05-02") == "near"
 
 
 def test_two_communes_that_became_one_stay_two_birthplaces() -> None:
-    assert own().compare("91182", "91000", "1974-05-02") == "near"
-    assert own().compare("74011", "74093", "1974-05-02") == "near"
+    assert shipped_communes().compare("91182", "91000", "1974-05-02") == "near"
+    assert shipped_communes().compare("74011", "74093", "1974-05-02") == "near"
 
 
 def test_the_code_of_a_town_covers_its_districts() -> None:
-    assert own().compare("75056", "75112", "1974-05-02") == "city"
-    assert own().compare("75111", "75112", "1974-05-02") == "near"
+    assert shipped_communes().compare("75056", "75112", "1974-05-02") == "city"
+    assert shipped_communes().compare("75111", "75112", "1974-05-02") == "near"
 
 
 def test_the_official_file_is_read_and_several_movements_follow_each_other(tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_the_official_file_is_read_and_several_movements_follow_each_other(tmp_p
         encoding="utf-8",
     )
 
-    communes = load(file)
+    communes = load_communes(file)
 
     assert communes.compare("38903", "38901", "1960-02-03") == "moved"
     assert communes.compare("38903", "38901", "1990-02-03") == "near"
@@ -187,13 +189,13 @@ def test_a_file_that_holds_no_movements_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
 
     with pytest.raises(ConfigError, match="DATE_EFF"):
-        load(tmp_path / "x.csv")
+        load_communes(tmp_path / "x.csv")
 
 
 def test_a_match_follows_a_commune() -> None:
     old = form(birthplace="93059")
 
-    assert compare(old, form(), own()).score == 100
+    assert compare(old, form(), shipped_communes()).score == 100
     assert compare(old, form(), Communes()).verdict == "review"
 
 

@@ -75,7 +75,7 @@ class World:
             # What a careless settings file may ask for: all corrections, of everybody.
             ConnectionRouting(f"{TOWN}.curieux", TOWN, "curieux", "Curieux", _consumes("all")),
         ]  # fmt: skip
-        self.directory = Directory(members, procedures.load(), tenants)
+        self.directory = Directory(members, procedures.load_procedures(), tenants)
         self.acceptance = acceptance_of(
             self.directory, people=self.people, corrections=self.corrections, registry=REGISTRY, pepper=b"pepper"
         )

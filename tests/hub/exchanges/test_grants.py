@@ -21,22 +21,22 @@ from bus.ledger import Ledger
 from hub.exchanges.grants import (
     GROUNDS,
     LEVELS,
-    Ask,
     Authorisation,
     EvidenceFacts,
     Grant,
     Granted,
+    GrantQuery,
     Grants,
-    Known,
+    GrantVocabulary,
     NotAllowed,
     Rates,
     evidence_facts,
-    faults,
-    known,
-    strangers,
-    warnings,
+    grant_file_faults,
+    grant_vocabulary,
+    grant_warnings,
+    unknown_client_warnings,
 )
-from hub.settings.procedures import slugs
+from hub.settings.procedures import procedure_slugs
 from schemas.errors import ConfigError
 from schemas.registry import Registry
 
@@ -53,7 +53,7 @@ GRANT = Grant(
     askers=frozenset({"beneficiary", "representative"}), assurance="eidas1", explicit_request=False, preview=False,
     rate=60, retention_days=365, evidence={"family-quotient": QUOTIENT, "library-card": CARD},
 )  # fmt: skip
-ASK = Ask("portail", "saint-aubin", "saint-aubin", "family-quotient", 1, "cantine", "beneficiary", "eidas1")
+ASK = GrantQuery("portail", "saint-aubin", "saint-aubin", "family-quotient", 1, "cantine", "beneficiary", "eidas1")
 GRANTS = Grants([GRANT])
 
 
@@ -64,7 +64,7 @@ def noon(day: date) -> float:
 NOW = noon(date(2026, 11, 23))
 
 
-def refused(ask: Ask, *, grants: Grants = GRANTS, now: float = NOW) -> NotAllowed:
+def refused(ask: GrantQuery, *, grants: Grants = GRANTS, now: float = NOW) -> NotAllowed:
     with pytest.raises(NotAllowed) as caught:
         grants.decide(ask, now)
     return caught.value
@@ -231,7 +231,7 @@ _NEAR: Mapping[str, list[Any]] = {
 }
 _NAMES = [*QUOTIENT.fields, *CARD.fields, "address", "Month", " month", "month "]
 ASKS = st.builds(
-    Ask,
+    GrantQuery,
     **{name: st.sampled_from(values) | st.just(getattr(ASK, name)) for name, values in _NEAR.items()},
     fields=st.lists(st.sampled_from(_NAMES), max_size=4).map(tuple), explicit_request=st.booleans(),
     preview_shown=st.booleans(),
@@ -250,7 +250,7 @@ GIVEN = st.lists(
 )  # fmt: skip
 
 
-def covers(grant: Grant, ask: Ask, day: date) -> bool:
+def covers(grant: Grant, ask: GrantQuery, day: date) -> bool:
     """What a grant says, written once more and plainly."""
     part = grant.evidence.get(ask.evidence)
     return (
@@ -272,7 +272,7 @@ def covers(grant: Grant, ask: Ask, day: date) -> bool:
 @settings(max_examples=400, deadline=None)
 @given(GIVEN, ASKS, DAYS)
 def test_an_ask_is_allowed_when_one_grant_covers_it_and_never_otherwise(
-    given_grants: list[Grant], ask: Ask, day: date
+    given_grants: list[Grant], ask: GrantQuery, day: date
 ) -> None:
     covering = [grant for grant in given_grants if covers(grant, ask, day)]
     try:
@@ -286,7 +286,7 @@ def test_an_ask_is_allowed_when_one_grant_covers_it_and_never_otherwise(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from([f.name for f in fields(Ask) if f.type in ("str", str)]), st.text(max_size=12))
+@given(st.sampled_from([f.name for f in fields(GrantQuery) if f.type in ("str", str)]), st.text(max_size=12))
 def test_any_other_text_anywhere_in_an_ask_is_refused(name: str, value: str) -> None:
     assume(value not in (getattr(ASK, name), "library-card", "representative", *LEVELS))
 
@@ -369,7 +369,7 @@ def test_a_process_with_a_late_clock_brings_no_minute_back(ledger: Ledger) -> No
 
 # --- files --------------------------------------------------------------------------------------------------------
 
-KNOWN = Known(
+KNOWN = GrantVocabulary(
     tenants=("saint-aubin", "ccas"),
     procedures=("cantine", "creche"),
     evidence={
@@ -404,10 +404,10 @@ authorisation = { number = "DP-42", scopes = ["cnaf_quotient_familial"], expires
 """
 
 
-def found(folder: Path, *texts: str, known: Known = KNOWN) -> dict[str, str]:
+def found(folder: Path, *texts: str, known: GrantVocabulary = KNOWN) -> dict[str, str]:
     for number, text in enumerate(texts):
         (folder / f"{number}.toml").write_text(text, encoding="utf-8")
-    return {f"{Path(fault.file).name} {fault.key}": fault.message for fault in faults(folder, known)}
+    return {f"{Path(fault.file).name} {fault.key}": fault.message for fault in grant_file_faults(folder, known)}
 
 
 def test_a_file_is_read_into_its_grants(tmp_path: Path) -> None:
@@ -548,7 +548,7 @@ def test_the_evidence_types_of_the_product_are_known_with_their_marks() -> None:
 @pytest.mark.parametrize("page", ["docs/grants.md", "docs/fr/habilitations.md"])
 def test_the_example_of_a_page_is_a_sound_file(tmp_path: Path, page: str) -> None:
     (example,) = re.findall(r"^```toml\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    facts = replace(KNOWN, procedures=slugs(), evidence=evidence_facts(Registry.load().schemas))
+    facts = replace(KNOWN, procedures=procedure_slugs(), evidence=evidence_facts(Registry.load().schemas))
 
     assert found(tmp_path, example, known=facts) == {}
     assert len(Grants.load(tmp_path, facts).all()) == 1
@@ -567,8 +567,8 @@ def test_every_key_of_a_grant_is_on_its_page() -> None:
 # --- warnings -----------------------------------------------------------------------------------------------------
 
 
-def warned(grant: Grant, today: date, known: Known = KNOWN) -> dict[str, str]:
-    found = list(warnings([grant], known, today))
+def warned(grant: Grant, today: date, known: GrantVocabulary = KNOWN) -> dict[str, str]:
+    found = list(grant_warnings([grant], known, today))
     assert all(fault.warning for fault in found)
     return {fault.key.removeprefix("grants.cantine."): fault.message for fault in found}
 
@@ -599,7 +599,7 @@ def test_a_reuse_under_the_ground_of_an_exchange_is_told() -> None:
 
 def test_grants_for_clients_that_are_not_there_are_told() -> None:
     def said(clients: Mapping[str, tuple[str, bool]]) -> list[str]:
-        return [fault.message for fault in strangers([GRANT], clients)]
+        return [fault.message for fault in unknown_client_warnings([GRANT], clients)]
 
     assert said({"portail": ("saint-aubin", True)}) == []
     assert said({"portails": ("saint-aubin", True)}) == ['no client "portail" (did you mean "portails"?)']
@@ -613,7 +613,7 @@ def test_every_ground_has_a_sentence_for_people() -> None:
 
 def test_the_sources_of_a_tenant_are_read_from_its_connections(tmp_path: Path) -> None:
     from connectors.sdk.discovery import find_manifests
-    from hub.settings.reading import load
+    from hub.settings.reading import load_settings
 
     (tmp_path / "hub.toml").write_text(
         'mode = "development"\n'
@@ -622,9 +622,9 @@ def test_the_sources_of_a_tenant_are_read_from_its_connections(tmp_path: Path) -
         '[connections.state.settings]\nbase_url = "http://127.0.0.1:1"\n',
         encoding="utf-8",
     )
-    hub_settings = load(tmp_path / "hub.toml", {}, find_manifests())
+    hub_settings = load_settings(tmp_path / "hub.toml", {}, find_manifests())
 
-    facts = known(hub_settings, ["cantine"], Registry.load().schemas, find_manifests())
+    facts = grant_vocabulary(hub_settings, ["cantine"], Registry.load().schemas, find_manifests())
 
     assert facts.is_state("saint-aubin", "family-quotient")
     assert facts.is_state("saint-aubin", "residence-address")

@@ -35,7 +35,7 @@ from hub.exchanges.sources import (
     Sources,
 )
 from hub.settings.model import HubSettings, Tenant
-from hub.settings.reading import faults, load
+from hub.settings.reading import load_settings, settings_faults
 from hub.storage.cipher import TransitSeal
 from hub.wiring import Hub, installed, open_hub
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
@@ -760,7 +760,7 @@ def settings_file(folder: Path, sources: Mapping[str, Any], *, bus: str = "embed
 
 
 def settings_of(path: Path) -> HubSettings:
-    return load(path, {}, installed(path))
+    return load_settings(path, {}, installed(path))
 
 
 def test_a_hub_answers_for_its_connections_where_its_workers_run(tmp_path: Path) -> None:
@@ -828,6 +828,6 @@ def test_a_wrong_source_is_named_by_the_check(
 ) -> None:
     path = settings_file(tmp_path, sources)
 
-    found = {fault.key: fault.message for fault in faults(path, {}, installed(path))}
+    found = {fault.key: fault.message for fault in settings_faults(path, {}, installed(path))}
 
     assert any(message in text for place, text in found.items() if place == f"tenants.{TOWN}.sources.{key}"), found

@@ -24,21 +24,21 @@ from commands.main import app
 from hub.journal import sealing
 from hub.journal.entries import Entry, Journal, JournalConflict
 from hub.journal.rfc3161 import Authority
-from hub.journal.sealing import Scope, Sealer, debt, export, standing
+from hub.journal.sealing import Scope, Sealer, export_journal, journal_status, unsealed_lines
 from hub.journal.signing import Signer
 from hub.journal.verify import (
-    Paths,
+    InclusionProofs,
+    MerkleTree,
     Report,
-    Tree,
+    canonical_json,
     leaf_hash,
     main,
     receipt_fault,
     root_by,
     trusted_keys,
-    verify,
-    written,
+    verify_export,
 )
-from hub.settings.reading import faults
+from hub.settings.reading import settings_faults
 from hub.storage.person_keys import KeyDestroyed, PersonKeys
 from hub.storage.tables import journal, journal_late, journal_segments, person_keys, requests
 from schemas.errors import TryLater
@@ -83,7 +83,7 @@ class House:
 
     def exported(self, scope: Scope = Scope()) -> bytes:
         out = io.BytesIO()
-        export(self.ledger, SIGNER, out, scope)
+        export_journal(self.ledger, SIGNER, out, scope)
         return out.getvalue()
 
     def tamper(self, *statements: Any) -> None:
@@ -111,7 +111,7 @@ def entry(number: int = 0, **changed: Any) -> Entry:
 
 
 def checked(raw: bytes, trusted: Sequence[str] = (SIGNER.kid,)) -> Report:
-    return verify(io.BytesIO(raw), trusted)
+    return verify_export(io.BytesIO(raw), trusted)
 
 
 @pytest.fixture(params=DATABASES)
@@ -228,10 +228,10 @@ def test_what_waits_for_its_seal_is_shown_as_a_debt(house: House) -> None:
     house.at += 30
 
     with house.ledger.reading() as tx:
-        assert debt(tx) == (2, 30.0)
+        assert unsealed_lines(tx) == (2, 30.0)
     assert house.sealer.step() == 2
     with house.ledger.reading() as tx:
-        assert debt(tx) == (0, 0.0)
+        assert unsealed_lines(tx) == (0, 0.0)
 
 
 def test_lines_written_before_a_crash_are_sealed_by_the_next_process(house: House) -> None:
@@ -332,7 +332,7 @@ def test_a_sealer_killed_at_any_step_leaves_all_or_nothing(
     report = checked(house.exported())
     assert (report.ok, report.lines) == (True, 4)
     with house.ledger.reading() as tx:
-        assert standing(tx)["unsealed"] == 0
+        assert journal_status(tx)["unsealed"] == 0
 
 
 def test_a_sealer_goes_on_after_an_outage(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,7 +361,7 @@ def test_the_tree_is_that_of_rfc_6962() -> None:
     leaves = [b"", b"\0", b"\x10", b"\x20\x21", b"\x30\x31", b"\x40\x41\x42\x43", b"\x50\x51\x52\x53\x54\x55\x56\x57",
               b"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f"]  # fmt: skip
 
-    roots = [Tree(map(leaf_hash, leaves[:size])).root().hex() for size in (0, 1, 2, 3, 8)]
+    roots = [MerkleTree(map(leaf_hash, leaves[:size])).root().hex() for size in (0, 1, 2, 3, 8)]
 
     # The published vectors of certificate transparency.
     assert roots == [
@@ -377,7 +377,7 @@ def test_the_tree_is_that_of_rfc_6962() -> None:
 def test_each_leaf_leads_to_the_root_and_no_other_does(size: int, data: st.DataObject) -> None:
     leaves = [leaf_hash(b"%d" % number) for number in range(size)]
     index, wrong = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, size - 1))
-    root, path = Tree(leaves).root(), Paths(leaves).of(index)
+    root, path = MerkleTree(leaves).root(), InclusionProofs(leaves).of(index)
 
     assert root_by(path, leaves[index], index, size) == root
     if wrong != index:
@@ -462,8 +462,8 @@ def _signed_again(raw: bytes, change: Callable[[list[bytes]], list[bytes]], sign
         "digest": hashlib.sha256(b"".join(row + b"\n" for row in rows)).hexdigest(), "kid": signer.kid,
         "lines": sum(row.startswith(b'{"n":') for row in rows), "segments": sum(b'"seal"' in row for row in rows),
     }  # fmt: skip
-    signature = signer.sign(b"unefois journal export 1\n" + written(end)).hex()
-    return b"".join(row + b"\n" for row in [*rows, written({"end": end, "signature": signature})])
+    signature = signer.sign(b"unefois journal export 1\n" + canonical_json(end)).hex()
+    return b"".join(row + b"\n" for row in [*rows, canonical_json({"end": end, "signature": signature})])
 
 
 def _segments(rows: list[bytes]) -> list[list[bytes]]:
@@ -486,7 +486,7 @@ ATTACKS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "a removed segment": lambda rows: [rows[0], *(one for some in _segments(rows)[1:] for one in some), rows[-1]],
     "a segment that is said to be past its time": lambda rows: [
         rows[0], *_segments(rows)[0],
-        written(json.loads(_segments(rows)[1][0]) | {"expired": True}),
+        canonical_json(json.loads(_segments(rows)[1][0]) | {"expired": True}),
         *(one for some in _segments(rows)[2:] for one in some), rows[-1],
     ],
     "a line under no seal": lambda rows: [*rows[:-1], rows[-2].replace(b'{"n":14,', b'{"n":15,'), rows[-1]],
@@ -519,7 +519,7 @@ def test_a_journal_forged_with_another_key_is_found_when_the_key_is_named(kept: 
     forged.sealer = Sealer(forged.ledger, forged.journal, STRANGER, owner="thief")
     forged.fill(3)
     out = io.BytesIO()
-    export(forged.ledger, STRANGER, out)
+    export_journal(forged.ledger, STRANGER, out)
     forged.ledger.close()
     published = tmp_path / "jwks.json"
     published.write_text(json.dumps(SIGNER.jwks()), encoding="utf-8")
@@ -770,7 +770,9 @@ def test_no_setting_keeps_the_lines_for_less_than_twelve_months_or_more_than_thr
 
     def faults_of(days: int) -> list[str]:
         written_down.write_text(f'mode = "development"\n[retention]\njournal_days = {days}\n', encoding="utf-8")
-        return [fault.message for fault in faults(written_down, {}, {}) if fault.key == "retention.journal_days"]
+        return [
+            fault.message for fault in settings_faults(written_down, {}, {}) if fault.key == "retention.journal_days"
+        ]
 
     assert "2022/1463" in faults_of(365)[0]
     assert "2021-122" in faults_of(1097)[0]

@@ -89,7 +89,7 @@ def test_a_process_without_a_gateway_serves_its_figures_and_nothing_else(tmp_pat
     town.link(("SORBIER", "famille", "F-1"), ("SORBIER", "portail", "u1"))
     town.submit(moved("u1", 5))
     hub = town.hub
-    server = metrics.serve(lambda: hub.metrics.render(hub.ledger, hub.status()), "127.0.0.1", 0)
+    server = metrics.serve_metrics(lambda: hub.metrics.render(hub.ledger, hub.status()), "127.0.0.1", 0)
     address = f"http://127.0.0.1:{server.server_address[1]}"
     try:
         with urlopen(f"{address}/metrics", timeout=5) as answer:

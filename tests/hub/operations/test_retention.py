@@ -17,7 +17,7 @@ from bus.ledger import Ledger
 from bus.tables import deliveries, door, events
 from hub.citizens.repository import Citizens
 from hub.documents.files import DocumentStore
-from hub.documents.repository import DocumentBook, hold
+from hub.documents.repository import DocumentBook, record_holder
 from hub.operations import retention
 from hub.operations.retention import Keeper
 from hub.settings.model import Retention
@@ -169,7 +169,7 @@ def test_a_document_that_is_stored_again_starts_anew(hub: Hub) -> None:
 
 def test_who_stored_a_document_is_forgotten_with_it(hub: Hub) -> None:
     document = hub.document(b"one")
-    hold(hub.ledger, TENANT, f"{TENANT}.portail", document)
+    record_holder(hub.ledger, TENANT, f"{TENANT}.portail", document)
 
     hub.keeper.tidy()
     assert hub.count(document_holders) == 1
@@ -316,7 +316,7 @@ def test_what_does_not_fit_in_one_part_is_forgotten_all_the_same(
     people, now = range(1, 8), hub.ledger.now()
     papers = [hub.document(str(number).encode()) for number in people]
     for paper in papers:
-        hold(hub.ledger, TENANT, f"{TENANT}.portail", paper)
+        record_holder(hub.ledger, TENANT, f"{TENANT}.portail", paper)
     hub.end(*hub.accept(*(received(number, paper) for number, paper in zip(people, papers, strict=True))))
     hub.end(*hub.accept(*(closed(number) for number in people)), *hub.accept(*(move(number, 1) for number in people)))
     with hub.ledger.transaction() as tx:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hub.privacy.labels import plain, word
+from hub.privacy.labels import display_text, member_label
 from schemas.registry import Registry
 
 REGISTRY = Registry.load()
@@ -25,7 +25,7 @@ def names(schema: Any) -> Iterator[str]:
 def test_every_part_of_a_value_of_evidence_has_a_french_name(kind: str) -> None:
     reached = REGISTRY.reached(REGISTRY.evidence(kind)["$id"])
     parts = {name for uri in reached for name in names(REGISTRY.schema_set.schemas[uri])}
-    assert sorted(name for name in parts - SAME if word(name) == name.replace("_", " ")) == []
+    assert sorted(name for name in parts - SAME if member_label(name) == name.replace("_", " ")) == []
 
 
 @pytest.mark.parametrize(("value", "read"), [
@@ -33,4 +33,4 @@ def test_every_part_of_a_value_of_evidence_has_a_french_name(kind: str) -> None:
     (None, "non renseigné"), (815, "815"), ("C-1001", "C-1001"),
 ])  # fmt: skip
 def test_values_are_written_as_people_write_them(value: Any, read: str) -> None:
-    assert plain(value) == read
+    assert display_text(value) == read

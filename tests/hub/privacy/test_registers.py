@@ -16,11 +16,20 @@ from bus.ledger import Ledger
 from commands.main import app
 from connectors.sdk.discovery import find_manifests
 from hub.clients import repository as clients
-from hub.exchanges.grants import Grants, known
-from hub.privacy.registers import _EVENTS, _KEPT, _WORDS, OPEN, Declared, connection_sheet, controller_register, write
+from hub.exchanges.grants import Grants, grant_vocabulary
+from hub.privacy.registers import (
+    _EVENTS,
+    _KEPT,
+    _WORDS,
+    OPEN,
+    Declared,
+    connection_sheet,
+    controller_register,
+    write_registers,
+)
 from hub.settings import procedures
 from hub.settings.model import HubSettings, Retention
-from hub.settings.reading import load, readable
+from hub.settings.reading import load_settings, readable_settings
 from hub.storage.migrations.upgrade import upgrade
 from schemas.registry import Registry
 
@@ -107,9 +116,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def declared(folder: Path) -> Declared:
-    manifests, registry, catalogue = find_manifests(), Registry.load(), procedures.load()
-    settings: HubSettings = load(folder / "hub.toml", {"KEY": SECRET}, manifests)
-    grants = Grants.load(settings.grants_dir, known(settings, catalogue, registry.schemas, manifests))
+    manifests, registry, catalogue = find_manifests(), Registry.load(), procedures.load_procedures()
+    settings: HubSettings = load_settings(folder / "hub.toml", {"KEY": SECRET}, manifests)
+    grants = Grants.load(settings.grants_dir, grant_vocabulary(settings, catalogue, registry.schemas, manifests))
     return Declared(settings, manifests, catalogue, registry, grants.all(), date(2026, 11, 23))
 
 
@@ -143,7 +152,7 @@ class Outline(HTMLParser):
 def test_there_is_a_register_for_each_tenant_and_the_host_and_a_sheet_for_each_connection_and_client(
     folder: Path,
 ) -> None:
-    written = {str(path.relative_to(folder)) for path in write(declared(folder), folder / "r")}
+    written = {str(path.relative_to(folder)) for path in write_registers(declared(folder), folder / "r")}
 
     assert {name for name in written if name.endswith(".html")} == {
         f"r/{name}.html"
@@ -157,7 +166,7 @@ def test_there_is_a_register_for_each_tenant_and_the_host_and_a_sheet_for_each_c
 
 
 def test_one_tenant_gets_nothing_of_the_others(folder: Path) -> None:
-    names = {path.name for path in write(declared(folder), folder / "r", "ccas")}
+    names = {path.name for path in write_registers(declared(folder), folder / "r", "ccas")}
 
     assert names == {
         "registre-ccas.json", "registre-ccas.html", "client-ccas.ccas-app.json", "client-ccas.ccas-app.html",
@@ -166,7 +175,7 @@ def test_one_tenant_gets_nothing_of_the_others(folder: Path) -> None:
 
 
 def test_every_page_can_be_read_by_a_screen_reader(folder: Path) -> None:
-    for path in write(declared(folder), folder / "r"):
+    for path in write_registers(declared(folder), folder / "r"):
         if path.suffix != ".html":
             continue
         text = path.read_text(encoding="utf-8")
@@ -186,7 +195,7 @@ def test_every_page_can_be_read_by_a_screen_reader(folder: Path) -> None:
 
 
 def test_no_page_holds_a_secret_or_more_of_an_address_than_its_host(folder: Path) -> None:
-    for path in write(declared(folder), folder / "r"):
+    for path in write_registers(declared(folder), folder / "r"):
         text = path.read_text(encoding="utf-8")
         for hidden in (SECRET, "user:pw", "/chemin", "x=1"):
             assert hidden not in text, path.name
@@ -195,7 +204,7 @@ def test_no_page_holds_a_secret_or_more_of_an_address_than_its_host(folder: Path
 
 
 def test_what_is_declared_is_escaped(folder: Path) -> None:
-    write(declared(folder), folder / "r")
+    write_registers(declared(folder), folder / "r")
 
     assert "<Saint-Aubin>" not in (folder / "r" / "registre-saint-aubin.html").read_text(encoding="utf-8")
 
@@ -322,11 +331,11 @@ def test_check_says_every_fault_of_the_grants_even_beside_faults_of_the_settings
 def test_settings_with_a_fault_are_still_readable_to_hold_grants_against(folder: Path) -> None:
     (folder / "hub.toml").write_text(HUB.replace('"filedrop"', '"filedrops"'), encoding="utf-8")
 
-    settings = readable(folder / "hub.toml", {"KEY": SECRET}, find_manifests())
+    settings = readable_settings(folder / "hub.toml", {"KEY": SECRET}, find_manifests())
 
     assert settings is not None
     assert set(settings.tenants) == {"saint-aubin", "ccas"}
-    assert readable(folder / "nothing.toml", {}, find_manifests()) is None
+    assert readable_settings(folder / "nothing.toml", {}, find_manifests()) is None
 
 
 def test_check_and_client_show_tell_of_grants_and_their_clients(folder: Path) -> None:

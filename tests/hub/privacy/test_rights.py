@@ -22,10 +22,10 @@ from hub.documents.repository import DocumentBook
 from hub.exchanges.previews import Preview
 from hub.exchanges.stored_evidence import Held
 from hub.journal.entries import Entry, Justification
-from hub.journal.sealing import Scope, Sealer, export
+from hub.journal.sealing import Scope, Sealer, export_journal
 from hub.journal.signing import Signer
-from hub.journal.verify import verify
-from hub.privacy.rights import MASKED, Refused, Rights
+from hub.journal.verify import verify_export
+from hub.privacy.rights import MASKED, ErasureRefused, Rights
 from hub.requests.timeline import request_view
 from hub.settings.model import Retention
 from hub.storage.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
@@ -277,7 +277,7 @@ def test_an_open_request_and_a_delivery_without_an_end_stand_against_an_erasure(
     house.submit(asked(1, MAELLE))
     maelle = house.known_as("abonnement-1042")
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ErasureRefused) as refused:
         house.rights.erase(TOWN, maelle, OPERATOR)
 
     first, second = refused.value.obstacles
@@ -299,7 +299,7 @@ def test_being_named_in_the_open_request_of_somebody_else_stands_against_an_eras
     ))  # fmt: skip
     house.ended()
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ErasureRefused) as refused:
         house.rights.erase(TOWN, house.known_as("abonnement-1042"), OPERATOR)
 
     assert any("autre personne" in one for one in refused.value.obstacles)
@@ -331,9 +331,9 @@ def test_after_an_erasure_nothing_of_the_person_can_be_found_and_the_journal_sti
     assert any("journal" in one for one in erased.stays)
     sealer.step()
     with (tmp_path / "journal.jsonl").open("xb") as out:
-        export(house.ledger, signer, out, Scope())
+        export_journal(house.ledger, signer, out, Scope())
     with (tmp_path / "journal.jsonl").open("rb") as exported:
-        assert verify(exported).ok
+        assert verify_export(exported).ok
     with house.ledger.reading() as tx:
         lines = [row for row in tx.sql.execute(select(journal)) if row.act == "citizen.erased"]
         assert house.people.followed(tx, maelle) is None

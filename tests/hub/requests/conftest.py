@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.settings.procedures import Procedure, load
+from hub.settings.procedures import Procedure, load_procedures
 from tests.hub.settings.test_procedures import TOLERATED
 
 
@@ -14,9 +14,9 @@ from tests.hub.settings.test_procedures import TOLERATED
 def tolerated(tmp_path: Path) -> Procedure:
     """A procedure of a town, for which silence means acceptance."""
     (tmp_path / "banc.toml").write_text(TOLERATED.format(slug="banc"), encoding="utf-8")
-    return load(tmp_path)["banc"]
+    return load_procedures(tmp_path)["banc"]
 
 
 @pytest.fixture(scope="module")
 def occupation() -> Procedure:
-    return load()["occupation-domaine-public"]
+    return load_procedures()["occupation-domaine-public"]

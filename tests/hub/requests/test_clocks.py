@@ -17,7 +17,7 @@ from hub.requests.clocks import (
     public_holidays,
     rejection_on,
 )
-from hub.settings.procedures import Procedure, load
+from hub.settings.procedures import Procedure, load_procedures
 from tests.hub.requests.examples import DAYS, NOON, at
 
 
@@ -107,7 +107,7 @@ def test_days_are_those_of_paris(occupation: Procedure) -> None:
 
 
 def test_a_declaration_has_no_silence_date() -> None:
-    clock = clocks(load()["changement-adresse"], NOON, now=NOON + timedelta(days=400))
+    clock = clocks(load_procedures()["changement-adresse"], NOON, now=NOON + timedelta(days=400))
 
     assert (clock.silence, clock.silence_on, clock.passed) == ("none", None, False)
     assert clock.registration_due is not None
@@ -121,7 +121,7 @@ def test_a_paper_request_has_no_electronic_receipts(occupation: Procedure) -> No
 
 
 def test_what_no_citizen_asked_for_is_not_acknowledged() -> None:
-    clock = clocks(load()["certificat-deces"], NOON, now=NOON)
+    clock = clocks(load_procedures()["certificat-deces"], NOON, now=NOON)
 
     assert (clock.registration_due, clock.receipt_due) == (None, None)
 

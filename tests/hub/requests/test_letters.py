@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from hub.requests.letters import RequestFacts, acknowledgement_text, french_date
-from hub.settings.procedures import Contact, Procedure, load
+from hub.settings.procedures import Contact, Procedure, load_procedures
 from tests.hub.requests.examples import CONTACT, DAYS, FACTS, NOON
 
 
@@ -36,7 +36,7 @@ def test_the_acknowledgement_of_an_acceptance_by_silence_offers_the_attestation(
 
 
 def test_the_acknowledgement_of_a_declaration_announces_no_decision() -> None:
-    _, body = acknowledgement_text(load()["changement-adresse"], FACTS)
+    _, body = acknowledgement_text(load_procedures()["changement-adresse"], FACTS)
 
     assert "n'appelle pas de décision" in body
     assert "réputée" not in body

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.settings.procedures import SHIPPED, faults, load, slugs
+from hub.settings.procedures import SHIPPED, load_procedures, procedure_faults, procedure_slugs
 from schemas.errors import ConfigError
 
 TOLERATED = """
@@ -34,11 +34,11 @@ processing = "Instruction"
 
 
 def test_the_shipped_procedures_have_no_fault() -> None:
-    assert faults(SHIPPED) == []
+    assert procedure_faults(SHIPPED) == []
 
 
 def test_the_procedures_of_the_scenes_and_of_hubee_are_shipped() -> None:
-    assert set(load()) == {
+    assert set(load_procedures()) == {
         "acte-naissance", "acte-mariage", "acte-deces", "acte-reconnaissance", "changement-adresse",
         "occupation-domaine-public", "recensement-citoyen", "depot-dossier-pacs", "je-change-de-coordonnees",
         "hebergement-tourisme", "certificat-deces", "formulaire-qf",
@@ -46,7 +46,7 @@ def test_the_procedures_of_the_scenes_and_of_hubee_are_shipped() -> None:
 
 
 def test_the_state_portal_acknowledges_what_comes_by_it_and_the_hub_does_not() -> None:
-    issuers = {procedure.acknowledgement for procedure in load().values() if procedure.hubee}
+    issuers = {procedure.acknowledgement for procedure in load_procedures().values() if procedure.hubee}
 
     assert issuers == {"portal", "none"}
 
@@ -55,11 +55,11 @@ def test_a_town_adds_a_procedure_and_replaces_a_shipped_one(tmp_path: Path) -> N
     for slug in ("banc", "acte-naissance"):
         (tmp_path / f"{slug}.toml").write_text(TOLERATED.format(slug=slug), encoding="utf-8")
 
-    catalogue = load(tmp_path)
+    catalogue = load_procedures(tmp_path)
 
     assert catalogue["banc"].silence == "acceptance"
     assert catalogue["acte-naissance"].label == "Installation d'un banc"
-    assert slugs(tmp_path) == set(catalogue)
+    assert procedure_slugs(tmp_path) == set(catalogue)
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,19 @@ def test_a_fault_of_a_procedure_is_found_at_its_key(
     assert before in text
     (tmp_path / "banc.toml").write_text(text.replace(before, after), encoding="utf-8")
 
-    found = {fault.key: fault for fault in faults(tmp_path)}
+    found = {fault.key: fault for fault in procedure_faults(tmp_path)}
 
     assert message in found[key].message
     assert found[key].file == str(tmp_path / "banc.toml")
     with pytest.raises(ConfigError):
-        load(tmp_path)
+        load_procedures(tmp_path)
 
 
 def test_every_faulty_file_is_listed(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.toml").write_text("", encoding="utf-8")
 
-    assert {Path(fault.file).name for fault in faults(tmp_path)} == {"a.toml", "b.toml"}
+    assert {Path(fault.file).name for fault in procedure_faults(tmp_path)} == {"a.toml", "b.toml"}
 
 
 # Days
@@ -117,4 +117,4 @@ def test_every_key_and_every_shipped_procedure_is_documented() -> None:
     guide, french = ((root / "docs" / page).read_text("utf-8") for page in ("procedures.md", "fr/demarches.md"))
 
     assert [key for key in keys if f"| `{key}` |" not in guide] == []
-    assert [slug for slug in load() if f"`{slug}`" not in french] == []
+    assert [slug for slug in load_procedures() if f"`{slug}`" not in french] == []

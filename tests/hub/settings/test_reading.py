@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hub.settings.model import Contact, HubSettings
-from hub.settings.reading import faults, load
+from hub.settings.reading import load_settings, settings_faults
 from schemas.errors import ConfigError
 from schemas.manifest import Consumed, Manifest
 from schemas.secret import Secret
@@ -138,11 +138,11 @@ def written(place: Path, text: str) -> Path:
 
 
 def read(place: Path, text: str) -> HubSettings:
-    return load(written(place, text), ENVIRON, MANIFESTS)
+    return load_settings(written(place, text), ENVIRON, MANIFESTS)
 
 
 def found(place: Path, text: str, environ: Mapping[str, str] = ENVIRON) -> dict[str, str]:
-    return {fault.key: fault.message for fault in faults(written(place, text), environ, MANIFESTS)}
+    return {fault.key: fault.message for fault in settings_faults(written(place, text), environ, MANIFESTS)}
 
 
 def with_line(table: str, line: str, text: str = FULL) -> str:
@@ -258,12 +258,12 @@ def test_every_fault_is_listed_at_once(place: Path) -> None:
 def test_each_fault_names_its_file(place: Path) -> None:
     path = written(place, "mode = 3")
 
-    assert {fault.file for fault in faults(path, {}, {})} == {str(path)}
+    assert {fault.file for fault in settings_faults(path, {}, {})} == {str(path)}
 
 
 def test_loading_a_faulty_file_stops_with_the_first_fault_and_the_number_of_others(place: Path) -> None:
     with pytest.raises(ConfigError, match="and 1 more") as stop:
-        load(written(place, 'databse = "x"'), {}, {})
+        load_settings(written(place, 'databse = "x"'), {}, {})
 
     assert stop.value.key == "databse"
 
@@ -277,7 +277,7 @@ def test_a_file_that_cannot_be_parsed_is_one_fault(place: Path, content: bytes |
     if content is not None:
         path.write_bytes(content)
 
-    [fault] = faults(path, {}, {})
+    [fault] = settings_faults(path, {}, {})
 
     assert message in fault.message
 
@@ -408,7 +408,7 @@ def test_procedures_of_the_town_are_known_and_checked(place: Path) -> None:
     assert found(place, text) == {}
 
     (folder / "autre.toml").write_text(shipped, "utf-8")
-    listed = faults(written(place, text), ENVIRON, MANIFESTS)
+    listed = settings_faults(written(place, text), ENVIRON, MANIFESTS)
     assert [(Path(fault.file).name, fault.key) for fault in listed] == [
         ("hub.toml", "procedures_dir"),
         ("autre.toml", "slug"),
@@ -422,7 +422,7 @@ def test_a_manifest_is_narrowed_and_never_widened(place: Path) -> None:
 
     text = FULL.replace('scope = "linked"', 'scope = "all"\nprocedures = ["acte-deces"]')
 
-    listed = faults(written(place, text), ENVIRON, {"library": Narrow(), "mail": Mail()})
+    listed = settings_faults(written(place, text), ENVIRON, {"library": Narrow(), "mail": Mail()})
 
     assert [fault.key for fault in listed] == [
         "connections.koha.consumes[0].scope",
