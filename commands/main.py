@@ -19,6 +19,7 @@ import typer
 from commands.develop import bench, connector_app, faults, schema_app
 from commands.journal import journal_app
 from commands.operate import client_app, connection_app, link_app, parked_app, request_app
+from commands.refused import refused_app
 from commands.register import register_app
 from commands.rights import citizen_app
 from commands.shared import (
@@ -131,10 +132,10 @@ def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
 
 
 for name, group, panel in (
-    ("connection", connection_app, OPERATE), ("parked", parked_app, OPERATE), ("request", request_app, OPERATE),
-    ("client", client_app, OPERATE), ("link", link_app, OPERATE), ("citizen", citizen_app, OPERATE),
-    ("journal", journal_app, OPERATE), ("register", register_app, OPERATE), ("connector", connector_app, DEVELOP),
-    ("schema", schema_app, DEVELOP),
+    ("connection", connection_app, OPERATE), ("parked", parked_app, OPERATE), ("refused", refused_app, OPERATE),
+    ("request", request_app, OPERATE), ("client", client_app, OPERATE), ("link", link_app, OPERATE),
+    ("citizen", citizen_app, OPERATE), ("journal", journal_app, OPERATE), ("register", register_app, OPERATE),
+    ("connector", connector_app, DEVELOP), ("schema", schema_app, DEVELOP),
 ):  # fmt: skip
     app.add_typer(group, name=name, rich_help_panel=panel)
 app.command(rich_help_panel=MEASURE)(faults)

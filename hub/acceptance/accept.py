@@ -135,8 +135,8 @@ class Acceptance:
             return InvalidMessage("this is not an event", code="not_an_event")
         try:
             self._authorise(origin, item)
-            self.registry.validate(item)
             check_form(item, self._limits_of(origin).event_bytes, read=read)
+            self.registry.validate(item)
             self._check_people(origin, item)
         except InvalidMessage as error:
             return error

@@ -151,6 +151,17 @@ class Deliveries:
             keep_refused(tx, member.name, member.tenant, refused)
             _log.error("returned events refused", connection=member.name, codes=sorted({e.code for _, e in refused}))
 
+    def submit_refused(self, tx: Transaction, connection: str, event: Event) -> InvalidMessage | None:
+        """Hand in again, as this connection, what the door refused before; why it is refused again, or None. Kept with
+        its new cause then."""
+        member = self._acceptance.directory.connections.get(connection)
+        if member is None:
+            raise InvalidMessage("no such connection in the settings", code="not_found")
+        (verdict,) = self._acceptance.accept(tx, self.origin(connection), [event])
+        if verdict.error is not None:
+            keep_refused(tx, connection, member.tenant, [(event, verdict.error)])
+        return verdict.error
+
     def skip(self, tx: Transaction, connection: str, seq: int, cause: str) -> bool:
         """Give a parked delivery up for an operator, and say so where its end was waited for. False when it is not
         parked."""

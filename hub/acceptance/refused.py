@@ -54,7 +54,7 @@ def keep_refused(
     _KEEP.send(tx.sql, [rows[row_id] for row_id in sorted(rows)])
 
 
-def groups(tx: Transaction, tenant: str | None = None) -> list[RefusedGroup]:
+def refused_groups(tx: Transaction, tenant: str | None = None) -> list[RefusedGroup]:
     """By connection, type and code, the most numerous first."""
     table = refused_events.c
     columns = (table.connection, table.type, table.code)
@@ -64,19 +64,19 @@ def groups(tx: Transaction, tenant: str | None = None) -> list[RefusedGroup]:
     return [RefusedGroup(*row) for row in tx.sql.execute(query.order_by(func.count().desc(), *columns))]
 
 
-def of_group(tx: Transaction, connection: str, code: str, limit: int = 100) -> list[Row[Any]]:
+def refused_of_group(tx: Transaction, connection: str, code: str, limit: int = 100) -> list[Row[Any]]:
     """The events that a connection brought and that were refused for one cause, the oldest first, without contents."""
     table = refused_events.c
     query = _described().where(table.connection == connection, table.code == code)
     return list(tx.sql.execute(query.order_by(table.at, table.id).limit(limit)))
 
 
-def one(tx: Transaction, row_id: str) -> Row[Any] | None:
+def find_refused(tx: Transaction, row_id: str) -> Row[Any] | None:
     """One of them, without its contents."""
     return tx.sql.execute(_described().where(refused_events.c.id == row_id)).first()
 
 
-def opened(tx: Transaction, row_id: str) -> Event:
+def refused_event(tx: Transaction, row_id: str) -> Event:
     """The event itself, to be handed in again. The row is there."""
     sealed = tx.sql.execute(select(refused_events.c.sealed).where(refused_events.c.id == row_id)).scalar_one()
     cipher = tx.ledger.cipher
@@ -84,16 +84,9 @@ def opened(tx: Transaction, row_id: str) -> Event:
     return Event.from_dict(orjson.loads(content))
 
 
-def drop(tx: Transaction, row_id: str) -> bool:
+def drop_refused(tx: Transaction, row_id: str) -> bool:
     """Give it up. False when there is no such event."""
     return bool(tx.sql.execute(delete(refused_events).where(refused_events.c.id == row_id)).rowcount)
-
-
-def forget_before(tx: Transaction, at: float, limit: int) -> int:
-    """Forget what was last brought before that moment, `limit` of them at most; how many."""
-    table = refused_events.c
-    old = select(table.id).where(table.last_at < at).limit(limit)
-    return int(tx.sql.execute(delete(refused_events).where(table.id.in_(old))).rowcount)
 
 
 def _described() -> Select[Any]:

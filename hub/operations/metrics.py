@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from bus.ledger import Ledger
 from hub.acceptance.inlet import STRANGERS
+from hub.acceptance.refused import refused_groups
 from hub.exchanges import corrections
 from hub.journal.sealing import unsealed_lines
 from hub.operations import reviews
@@ -73,6 +74,7 @@ class _Snapshot(Collector):
             strangers, untold = tx.counter(STRANGERS), corrections.standing(tx)
             asked = reviews.open_review_counts(tx)
             unsealed, waiting = unsealed_lines(tx)
+            refused = refused_groups(tx)
         deliveries = GaugeMetricFamily(
             "unefois_deliveries", "Deliveries without an end, or refused.", labels=["connection", "state"]
         )
@@ -99,6 +101,13 @@ class _Snapshot(Collector):
         for (tenant, kind), number in asked.items():
             open_reviews.add_metric([tenant, kind], number)
         yield open_reviews
+        kept = GaugeMetricFamily(
+            "unefois_refused_events", "Events that a connection brought and the door refused, kept for an operator.",
+            labels=["connection", "type", "code"],
+        )  # fmt: skip
+        for group in refused:
+            kept.add_metric([group.connection, group.type, group.code], group.number)
+        yield kept
         for name, told, value in (
             ("unefois_journal_unsealed", "Lines of the journal that wait for their seal.", unsealed),
             ("unefois_journal_unsealed_seconds", "Age of the oldest of them.", waiting),

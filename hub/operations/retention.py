@@ -46,6 +46,7 @@ from hub.storage.tables import (  # fmt: skip
     journal,
     journal_segments,
     person_keys,
+    refused_events,
     request_links,
     request_people,
     request_steps,
@@ -103,7 +104,7 @@ class Keeper:
             ("requests", self._requests()), ("events", self._events()), ("documents", self._documents()),
             ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
             ("journal", self._journal()),
-            ("evidence", self._evidence()),
+            ("evidence", self._evidence()), ("refused", self._refused()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
@@ -145,6 +146,10 @@ class Keeper:
         )
         for _ in self._delete(document_holders, ~kept):
             yield 0
+
+    def _refused(self) -> Iterator[int]:
+        before = self._ledger.now() - self._settings.refused_days * _DAY
+        yield from self._delete(refused_events, refused_events.c.last_at < before)
 
     # --- events, requests, people -------------------------------------------------------------------------------
 

@@ -92,6 +92,7 @@ class Retention:
     idle_requests_days: int = 730
     links_days: int = 730
     journal_days: int = 400
+    refused_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,107 @@
+"""`unefois refused …`: what connections brought and the door refused, kept sealed until it is handed in again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.shared import HUB_TOML, AsJson, Config, fail, journal_act, print_rows, with_hub
+from schemas.times import to_rfc3339
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+    from hub.wiring import Hub
+
+refused_app = typer.Typer(no_args_is_help=True, help="What connections brought and the door refused.")
+Id = Annotated[str, typer.Argument(metavar="ID", help="As `refused list CONNECTION CODE` shows it.")]
+
+
+@refused_app.command("list")
+def refused_list(
+    connection: Annotated[str, typer.Argument(help="Only of this connection, one by one; with CODE.")] = "",
+    code: Annotated[str, typer.Argument(help="Only those refused for this.")] = "",
+    tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
+    config: Config = HUB_TOML, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Refused events by connection, type and cause; or each of one connection and cause, a hundred at most."""
+    from hub.acceptance import refused
+
+    if bool(connection) != bool(code):
+        fail("give a connection and a code, or neither")
+
+    def act(hub: Hub) -> list[dict[str, Any]]:
+        with hub.ledger.reading() as tx:
+            if connection:
+                return [_described(row) for row in refused.refused_of_group(tx, connection, code)]
+            return [
+                {"connection": one.connection, "type": one.type, "code": one.code, "number": one.number,
+                 "oldest": to_rfc3339(one.oldest), "latest": to_rfc3339(one.latest)}
+                for one in refused.refused_groups(tx, tenant or None)
+            ]  # fmt: skip
+
+    print_rows(with_hub(config, act), as_json)
+
+
+@refused_app.command("show")
+def refused_show(refused_id: Id, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+    """One of them: who brought it, when, and why it was refused; never its contents."""
+    print_rows([with_hub(config, lambda hub: _described(_found(hub, refused_id)))], as_json, one=True)
+
+
+@refused_app.command("submit")
+def refused_submit(refused_id: Id, config: Config = HUB_TOML) -> None:
+    """Hand it in again, once the cause is mended. What is refused again stays, with its new cause."""
+    from hub.acceptance import refused
+
+    def act(hub: Hub) -> Any:
+        row = _found(hub, refused_id)
+        with hub.ledger.transaction() as tx:
+            error = hub.deliveries.submit_refused(tx, row.connection, refused.refused_event(tx, refused_id))
+            if error is None:
+                refused.drop_refused(tx, refused_id)
+            journal_act(
+                hub, tx, row.connection, "refused.submitted", refused=refused_id, code=error.code if error else ""
+            )
+            return error
+
+    error = with_hub(config, act)
+    if error is not None:
+        fail(f"refused again ({error.code}): {error.reason}")
+    typer.echo("Accepted.")
+
+
+@refused_app.command("drop")
+def refused_drop(
+    refused_id: Id,
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="Goes to the journal.")],
+    config: Config = HUB_TOML,
+) -> None:
+    """Give it up for good."""
+    from hub.acceptance import refused
+
+    def act(hub: Hub) -> None:
+        row = _found(hub, refused_id)
+        with hub.ledger.transaction() as tx:
+            refused.drop_refused(tx, refused_id)
+            journal_act(
+                hub, tx, row.connection, "refused.dropped", {"reason": reason}, refused=refused_id, code=row.code
+            )
+
+    with_hub(config, act)
+    typer.echo("Dropped.")
+
+
+def _found(hub: Hub, refused_id: str) -> Row[Any]:
+    from hub.acceptance import refused
+
+    with hub.ledger.reading() as tx:
+        return refused.find_refused(tx, refused_id) or fail("no such refused event")
+
+
+def _described(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id, "connection": row.connection, "type": row.type, "code": row.code, "pointer": row.pointer,
+        "reason": row.reason, "first": to_rfc3339(row.at), "last": to_rfc3339(row.last_at),
+    }  # fmt: skip

@@ -1,0 +1,191 @@
+"""The same wrong input gets the same code on each road: HTTP, AMQP, a package's own call, a poll, what a handler
+returns."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import structlog
+
+from bus.api import Incoming, Outcome, Outgoing, Queue
+from bus.embedded import EmbeddedBus
+from hub.acceptance.inlet import Inlet
+from hub.acceptance.poller import Poller
+from hub.acceptance.refused import refused_groups
+from hub.clients.origin import Origin
+from hub.operations.link_import import import_links
+from schemas.delivery import Delivery, Done, Inbound, Polled, Reply
+from schemas.event import BATCH, MAX_BATCH, Event
+from tests.gateway.conftest import TENANT, House, open_house  # noqa: F401
+from tests.support.town import HEADER, PORTAL, moved
+
+NAME = f"{TENANT}.famille"
+SOURCE = f"/{TENANT}/famille"
+TYPES = ("citizen.address-changed", "document.received", "request.status-changed")
+PAPER = {"id": "ab" * 32, "name": "a.pdf", "media_type": "application/pdf", "size": 1, "sha256": "ab" * 32}
+PEOPLE = (("portail", "u1"), ("famille", "F-1"))
+LINKS = HEADER + "".join(f"SORBIER;Blanche;female;1991-11-23;93001;{system};{native};\n" for system, native in PEOPLE)
+NATIVE = {"code": "X", "label": "Libellé"}
+
+
+def move(number: int, **more: Any) -> Event:
+    told = moved("u1", number)
+    return replace(told, source=SOURCE, id=f"wrong-{number}", data={**told.data, **more})
+
+
+def step(**request: Any) -> Event:
+    data = {"request": request, "status": "in_progress", "native": NATIVE}
+    return Event("request.status-changed", SOURCE, data, id="wrong-step")
+
+
+def paper() -> Event:
+    return Event("document.received", SOURCE, {"document": PAPER, "kind": "decision"}, id="wrong-paper")
+
+
+WRONG: list[tuple[str, Any]] = [
+    ("batch_too_long", [move(n) for n in range(MAX_BATCH + 1)]),
+    ("not_a_batch", {"events": []}),
+    ("not_a_batch", "a text"),
+    ("too_large", [move(1, household=[{"references": [{"system": "s", "id": "x" * 66_000}]}])]),
+    ("source_not_allowed", [replace(move(2), source=f"/{TENANT}/koha")]),
+    ("source_not_allowed", [replace(move(3), source=f"{SOURCE}-autre")]),
+    ("tenant_not_allowed", [replace(move(4), extensions={"tenant": "val-fleuri"})]),
+    ("type_not_allowed", [replace(move(5), type="delivery.parked")]),
+    ("schema_violation", [move(6, effective_on="bientôt")]),
+    ("unknown_schema", [replace(move(7), version=99)]),
+    ("nir_not_allowed", [move(8, citizen={"references": [{"system": "s", "id": "1850578006084"}]})]),
+    ("unknown_request", [step(references=[{"system": "s", "id": "nobody"}])]),
+    ("document_not_yours", [paper()]),
+]  # fmt: skip
+
+
+class Script:
+    """A connector whose package brings what the test says."""
+
+    def __init__(self, batch: Any) -> None:
+        self.batch = batch
+
+    def receive(self, inbound: Inbound) -> Reply:
+        return Reply(Polled(self.batch))
+
+    def refusal(self, error: Exception) -> None:
+        return None
+
+    def handle(self, delivery: Delivery) -> Done:
+        return Done("fait", events=self.batch)
+
+    def handle_many(self, deliveries: Sequence[Delivery]) -> list[Done]:
+        return [self.handle(delivery) for delivery in deliveries]
+
+    def close(self) -> None:
+        return None
+
+
+class Wire(EmbeddedBus):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[Outgoing] = []
+
+    def publish(self, items: Sequence[Outgoing]) -> list[Outcome]:
+        self.sent.extend(items)
+        return [Outcome(True) for _ in items]
+
+    def declare(self, queues: Sequence[Queue]) -> None:
+        return None
+
+
+def wire_form(batch: Any) -> bytes:
+    return orjson.dumps([event.to_dict() for event in batch] if isinstance(batch, list) else batch)
+
+
+def over_http(house: House, batch: Any) -> list[str]:
+    http = house.client("famille", types=TYPES)
+    return codes_of(http.post("/v1/events", content=wire_form(batch), headers={"content-type": BATCH}))
+
+
+def over_amqp(house: House, batch: Any) -> list[str]:
+    wire, origin = Wire(), Origin(NAME, TENANT, frozenset(TYPES), (SOURCE,))
+    inlet = Inlet(house.hub.ledger, wire, house.hub.acceptance, {"famille": origin}.get)
+    inlet.handle([Incoming(wire_form(batch), content_type=BATCH, user="famille")])
+    return [orjson.loads(item.body)["code"] for item in wire.sent]
+
+
+def by_the_packages_own_call(house: House, batch: Any) -> list[str]:
+    return codes_of(house.anonymous().post("/in/famille", content=b"{}"))
+
+
+def by_a_poll(house: House, batch: Any) -> list[str]:
+    origin = house.hub.deliveries.origin
+    poller = Poller(
+        NAME, house.hub.ledger, house.hub.acceptance, lambda: origin(NAME), lambda cursor: iter([Polled(batch)]),
+        owner="test", every=1,
+    )  # fmt: skip
+    with structlog.testing.capture_logs() as lines:
+        poller.once()
+    assert poller.refused == 1
+    return [line["code"] for line in lines if line["event"] == "polled event refused"]
+
+
+def from_a_handler(house: House, batch: Any) -> list[str]:
+    """Parked with the code where the connector made something invalid; kept where only the door could know."""
+    hub = house.hub
+    import_links(hub.ledger, hub.acceptance, TENANT, LINKS)
+    hub.acceptance.submit(hub.ledger, PORTAL, [moved("u1", 1)])
+    hub.start_relay()
+    hub.start_workers()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with hub.ledger.reading() as tx:
+            parked, kept = tx.troubles(tenant=TENANT, state="parked"), refused_groups(tx)
+            done = tx.counts().get(NAME, {}).get("delivered", 0)
+        if parked:
+            return re.findall(r"\(([a-z_]+)\)", parked[0]["cause"])
+        if done:
+            return [group.code for group in kept]
+        time.sleep(0.02)
+    raise AssertionError("the delivery did not end")
+
+
+def codes_of(answer: httpx.Response) -> list[str]:
+    body = answer.json()
+    if "verdicts" in body:
+        return [line["problem"]["code"] for line in body["verdicts"]]
+    return [body["code"]]
+
+
+ROADS: list[Callable[[House, Any], list[str]]] = [
+    over_http, over_amqp, by_the_packages_own_call, by_a_poll, from_a_handler,
+]  # fmt: skip
+
+
+@pytest.fixture
+def town(open_house: Any, tmp_path: Path) -> House:  # noqa: F811
+    folders = {"preset": "family", "drop_folder": str(tmp_path / "in"), "return_folder": str(tmp_path / "out")}
+    return open_house({"famille": {"connector": "filedrop", "settings": folders}})
+
+
+def scripted(house: House, batch: Any) -> None:
+    connection = house.hub.connections[NAME]
+    connection.manifest = replace(connection.manifest, receives=True, publishes=TYPES, poll_seconds=None)
+    connection._connector = Script(batch)  # type: ignore[assignment]
+    directory = house.hub.current.directory
+    directory.connections[NAME] = replace(directory.connections[NAME], publishes=TYPES)
+
+
+@pytest.mark.parametrize(("code", "batch"), WRONG, ids=[f"{place}-{code}" for place, (code, _) in enumerate(WRONG)])
+def test_the_same_wrong_input_gets_the_same_code_on_each_road(town: House, code: str, batch: Any) -> None:
+    scripted(town, batch)
+    before = town.stored()
+
+    found = {road.__name__: road(town, batch) for road in ROADS}
+
+    assert found == {road.__name__: [code] for road in ROADS}
+    assert town.stored() <= before + 2  # the event that was handled, and that it was parked
