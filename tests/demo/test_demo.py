@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -113,15 +114,17 @@ settings = {{ drop_folder = "{tmp_path}/drop", preset = "family" }}
 
 
 def _seconds(*arguments: str) -> float:
-    began = time.perf_counter()
+    """Of processor, which others on this machine do not lengthen much."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [*UNEFOIS, *arguments], cwd=ROOT, capture_output=True, check=True, env=os.environ | {"COLUMNS": "100"}
     )
-    return time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _answers(url: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             with urlopen(url, timeout=2) as answer:
