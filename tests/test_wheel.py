@@ -73,13 +73,13 @@ def test_the_wheel_holds_the_rooms_the_licence_and_nothing_else(wheel: Path) -> 
 
 def test_an_installed_hub_finds_its_schemas_connectors_and_procedures(elsewhere: Path, tmp_path: Path) -> None:
     script = """
-import hub, hub.settings
+import hub
 from pathlib import Path
 from connectors.sdk import find_manifests
-from hub import procedures
+from hub.settings import procedures, reading
 from schemas import registry
-assert find_manifests() and procedures.slugs(None)
-hub.settings.faults(Path("absent.toml"), {}, find_manifests())
+assert find_manifests() and procedures.procedure_slugs(None)
+reading.settings_faults(Path("absent.toml"), {}, find_manifests())
 print(hub.__file__)
 """
     assert str(elsewhere.parent) in run(str(elsewhere / "python"), "-c", script, cwd=tmp_path)
