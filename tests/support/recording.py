@@ -136,8 +136,8 @@ class RecordingHub:
     def observe(self, name: str) -> None:
         """Turn a connection to the mode `observe`."""
         old = self.acceptance.directory
-        members = [replace(m, mode="observe") if m.system == name else m for m in old.members.values()]
-        self.acceptance.current.directory = Directory(members, old.catalogue, old.tenants)
+        changed = [replace(one, mode="observe") if one.system == name else one for one in old.connections.values()]
+        self.acceptance.current.directory = Directory(changed, old.catalogue, old.tenants)
 
     def counts(self, name: str) -> dict[str, int]:
         with self.ledger.reading() as tx:
