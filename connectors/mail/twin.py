@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from typing import Any, Self
+from typing import Any
 
 from connectors.sdk.secret import Secret
+from connectors.sdk.twin import LoopbackTwin, QuietServer
 
 _LONGEST_LINE = 4096
 _HELD = 30.0
@@ -45,28 +46,24 @@ class TwinMessage:
         return {part.get_filename() or "": part.get_payload(decode=True) for part in parts}  # type: ignore[misc]
 
 
-class MailTwin:
+class MailTwin(LoopbackTwin):
     """`with MailTwin() as twin: twin.host, twin.port`; `messages` keeps what was taken.
 
     `login`: (user, password) wanted before MAIL. `tls`: a server context: STARTTLS is offered, or the conversation
     starts in TLS when `wrapped`. `misbehave` makes the next conversations go wrong.
     """
 
-    host = "127.0.0.1"
-
     def __init__(
         self, *, login: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None, wrapped: bool = False
     ) -> None:
+        super().__init__()
         self.messages: list[TwinMessage] = []
         self.commands: list[str] = []
         self.login = login
         self.tls = tls
         self.wrapped = wrapped
         self.lock = threading.Lock()
-        self.stopped = threading.Event()
         self._faults: list[tuple[str, str]] = []
-        self._server: socketserver.ThreadingTCPServer | None = None
-        self.port = 0
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a connection to this twin."""
@@ -91,42 +88,12 @@ class MailTwin:
             self._faults.remove(found)
             return found[1]
 
-    def start(self) -> Self:
-        """Listen; after a stop, on the same port, with the messages kept."""
-        if self._server is None:
-            self.stopped.clear()
-            self._server = _Server((self.host, self.port), _handler_of(self))
-            self.port = self._server.server_address[1]
-            serve = self._server.serve_forever
-            threading.Thread(target=serve, args=(0.02,), name="MailTwin", daemon=True).start()
-        return self
-
-    def stop(self) -> None:
-        """Close the port: connections are refused until `start`."""
-        server, self._server = self._server, None
-        if server is not None:
-            self.stopped.set()
-            server.shutdown()
-            server.server_close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def new_server(self) -> socketserver.TCPServer:
+        return QuietServer((self.host, self.port), _handler_of(self))
 
 
 class _Cut(Exception):
     """The conversation ends here."""
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no news."""
 
 
 def _handler_of(twin: MailTwin) -> type[socketserver.StreamRequestHandler]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import socket
+import socketserver
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -75,36 +76,26 @@ def route(method: str, path: str) -> Callable[[_F], _F]:
     return mark
 
 
-class HttpTwin:
-    """Subclass it and mark methods with `@route`; `with MyTwin() as twin: twin.url`.
+class LoopbackTwin:
+    """A server on a port of this machine. `with MyTwin() as twin`; `stop` and `start` play an outage on the same port,
+    with the state kept. Whoever waits inside a call waits on `stopped`."""
 
-    One call is answered at a time (`lock`), so plain attributes are a safe state. `calls` keeps (method, path) of
-    each call that arrived, misbehaving ones included.
-    """
+    host = "127.0.0.1"
 
     def __init__(self) -> None:
-        self.calls: list[tuple[str, str]] = []
-        self.lock = threading.RLock()
-        self._faults: list[_Fault] = []
-        self._routes = self._find_routes()
-        self._server: ThreadingHTTPServer | None = None
-        self._port = 0
-        self._stopped = threading.Event()
+        self.port = 0  # any free one, at the first start
+        self.stopped = threading.Event()
+        self._server: socketserver.TCPServer | None = None
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def port(self) -> int:
-        return self._port
+    def new_server(self) -> socketserver.TCPServer:
+        """A server bound to `host` and `port`."""
+        raise NotImplementedError
 
     def start(self) -> Self:
-        """Listen; after a stop, on the same port, with the state as it was."""
         if self._server is None:
-            self._stopped.clear()
-            self._server = _Server(("127.0.0.1", self._port), _handler_of(self))
-            self._port = self._server.server_address[1]
+            self.stopped.clear()
+            self._server = self.new_server()
+            self.port = self._server.server_address[1]
             serve = self._server.serve_forever
             threading.Thread(target=serve, args=(0.02,), name=type(self).__name__, daemon=True).start()
         return self
@@ -113,7 +104,7 @@ class HttpTwin:
         """Close the port: connections are refused until `start`."""
         server, self._server = self._server, None
         if server is not None:
-            self._stopped.set()
+            self.stopped.set()
             server.shutdown()
             server.server_close()
 
@@ -122,6 +113,39 @@ class HttpTwin:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class QuietServer(socketserver.ThreadingTCPServer):
+    """One thread for each connection; a client that went away is no news."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
+class HttpTwin(LoopbackTwin):
+    """Subclass it and mark methods with `@route`; `with MyTwin() as twin: twin.url`.
+
+    One call is answered at a time (`lock`), so plain attributes are a safe state. `calls` keeps (method, path) of
+    each call that arrived, misbehaving ones included.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, str]] = []
+        self.lock = threading.RLock()
+        self._faults: list[_Fault] = []
+        self._routes = self._find_routes()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def new_server(self) -> socketserver.TCPServer:
+        return QuietServer((self.host, self.port), _handler_of(self))
 
     def misbehave(self, kind: str, times: int = 1, *, on: str = "") -> None:
         """Make the next `times` calls go wrong, only those whose "METHOD path" contains `on` when given.
@@ -191,7 +215,7 @@ class HttpTwin:
             fault = self._take_fault(call)
             answer = self.answer(call) if fault in _WORKING else None
         if fault in ("timeout", "late"):
-            self._stopped.wait(_HELD)
+            self.stopped.wait(_HELD)
         if fault in ("timeout", "late", "drop", "lose_answer"):
             return None, True
         return answer or self._wrong(fault, call), fault == "half"
@@ -212,14 +236,6 @@ def basic(user: str, password: str | Secret) -> str:
 
     secret = password.reveal() if isinstance(password, Secret) else password
     return "Basic " + b64encode(f"{user}:{secret}".encode()).decode()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no news."""
 
 
 def _handler_of(twin: HttpTwin) -> type[BaseHTTPRequestHandler]:
