@@ -23,10 +23,10 @@ import pika.exceptions
 
 from bus.api import INLET, receipts_queue
 from connectors.sdk.http import HttpAnswer, HttpClient
-from connectors.sdk.secret import Secret
 from faults.package import PLAIN, POISON, UNWANTED
 from faults.town import BROKER_USER, CLIENT, EVENT_TYPE, TENANT, Town
 from schemas.errors import HubError
+from schemas.secret import Secret
 
 SUBJECTS = 200
 Move = tuple[str, int]

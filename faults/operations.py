@@ -7,11 +7,11 @@ from typing import Any
 
 from bus.tables import PARKED
 from connectors.sdk.http import HttpClient
-from connectors.sdk.secret import Secret
 from faults.books import Balance
 from faults.driver import Told, move_of
 from faults.package import POISON
 from faults.town import CLIENT, TENANT, Town
+from schemas.secret import Secret
 
 _METRIC = re.compile(r'^unefois_deliveries\{connection="([^"]+)",state="([^"]+)"\} ([0-9.e+]+)$', re.MULTILINE)
 

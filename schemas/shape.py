@@ -10,12 +10,11 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from schemas.checks import FORMATS
-from schemas.validators import check_schema
+from schemas.validators import check_schema, format_checker, reference_class
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -66,29 +65,8 @@ def schema_fault(schema: object) -> str | None:
     return f"not a JSON Schema 2020-12 ({fault})" if fault else None
 
 
-@cache
-def _validator_class() -> tuple[Any, Any]:
-    """jsonschema is imported when a file is checked: most commands never do."""
-    from jsonschema import Draft202012Validator, FormatChecker
-    from jsonschema.validators import extend
-
-    formats = FormatChecker(formats=())
-    for name, check in (*FORMATS.items(), ("uri", _is_uri)):
-        formats.checks(name)(lambda value, check=check: not isinstance(value, str) or check(value))
-    return extend(Draft202012Validator, {"pattern": _pattern}), formats
-
-
 def _validator(schema: Mapping[str, Any]) -> Any:
-    validator, formats = _validator_class()
-    return validator(schema, format_checker=formats)
-
-
-def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
-    """As ECMA-262 reads it: in Python `$` also matches before a last newline and `\\d` beyond ASCII."""
-    from jsonschema import ValidationError
-
-    if isinstance(value, str) and not re.search(re.sub(r"(?<!\\)\$(?=$|\))", r"\\Z", pattern), value, re.ASCII):
-        yield ValidationError("does not match the pattern")
+    return reference_class()(schema, format_checker=format_checker({**FORMATS, "uri": _is_uri}))
 
 
 def _is_uri(text: str) -> bool:

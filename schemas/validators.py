@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import jsonschema_rs
@@ -86,19 +86,28 @@ class SchemaSet:
         resources = [(uri, DRAFT202012.create_resource(_undated(schema))) for uri, schema in self.schemas.items()]
         return Registry().with_resources(resources).crawl()
 
-    @cached_property
-    def _reference_class(self) -> Any:
-        from jsonschema import Draft202012Validator, validators
-
-        return validators.extend(Draft202012Validator, {"pattern": _pattern})
-
     def _reference(self, uri: str) -> Any:
-        from jsonschema import FormatChecker
+        schema, checker = _undated(self.schemas[uri]), format_checker(FORMATS)
+        return reference_class()(schema, registry=self._references, format_checker=checker)
 
-        checker = FormatChecker(formats=())
-        for name, check in FORMATS.items():
-            checker.checks(name)(lambda value, check=check: not isinstance(value, str) or check(value))
-        return self._reference_class(_undated(self.schemas[uri]), registry=self._references, format_checker=checker)
+
+@cache
+def reference_class() -> Any:
+    """jsonschema's validator of draft 2020-12, with `pattern` as ECMA-262 reads it: in Python `$` also matches before a
+    last newline and `\\d` beyond ASCII."""
+    from jsonschema import Draft202012Validator, validators
+
+    return validators.extend(Draft202012Validator, {"pattern": _pattern})
+
+
+def format_checker(formats: Mapping[str, Callable[[str], bool]]) -> Any:
+    """jsonschema's checker of exactly these formats; what is no text passes."""
+    from jsonschema import FormatChecker
+
+    checker = FormatChecker(formats=())
+    for name, check in formats.items():
+        checker.checks(name)(lambda value, check=check: not isinstance(value, str) or check(value))
+    return checker
 
 
 def check_schema(schema: Schema) -> str | None:
@@ -151,7 +160,6 @@ def _without_closedness(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
-    """`pattern` as ECMA-262 reads it: in Python `$` also matches before a last newline and `\\d` beyond ASCII."""
     from jsonschema import ValidationError
 
     if isinstance(instance, str) and not re.search(re.sub(r"(?<!\\)\$(?=$|\))", r"\\Z", pattern), instance, re.ASCII):

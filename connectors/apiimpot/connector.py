@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 import uuid
 from collections.abc import Mapping
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 from connectors.apiimpot import mapping
 from connectors.apiimpot.client import ApiImpot, Asked
 from connectors.sdk import Connector, Probe
+from connectors.sdk.names import fold_name, same_birthdate
 from schemas.errors import HubError, Refused
 from schemas.exchange import Evidence, NotMatched, Question
 
@@ -76,16 +76,8 @@ def _check_person(data: Mapping[str, Any], identity: Mapping[str, Any] | None, *
     named = [one for one in mapping.declarants(data) if "family_name" in one and "birthdate" in one]
     if identity is None or not born or not named:
         return
-    name = _folded(identity["family_name"])
-    if not any((by_token or _folded(one["family_name"]) == name) and _agree(one["birthdate"], born) for one in named):
+    name = fold_name(identity["family_name"])
+    like = [one for one in named if by_token or fold_name(one["family_name"]) == name]
+    if not any(same_birthdate(one["birthdate"], born) for one in like):
         whose = "jeton FranceConnect" if by_token else "numéro fiscal"
         raise NotMatched(f"Ce {whose} est celui d'un autre foyer", native="other_person")
-
-
-def _agree(one: str, other: str) -> bool:
-    """Two dates of birth, as far as both are known."""
-    return one.startswith(other) or other.startswith(one)
-
-
-def _folded(text: str) -> str:
-    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if letter.isalnum()).casefold()

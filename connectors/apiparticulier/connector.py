@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from connectors.apiparticulier import mapping, operations
 from connectors.apiparticulier.client import ApiParticulier
 from connectors.apiparticulier.operations import Operation, identity_parameters
 from connectors.sdk import Connector, Probe
+from connectors.sdk.names import fold_name, same_birthdate
 from schemas.errors import HubError, Refused
 from schemas.exchange import Evidence, NotMatched, Question
 
@@ -197,7 +197,7 @@ def _check_person(data: Mapping[str, Any], identity: Mapping[str, Any] | None, *
         if stated:
             raise NotMatched("Rien ne montre que cet identifiant est celui de la personne", native="unverified")
         return
-    if _folded(told[0]) != _folded(identity["family_name"]) or not told[1].startswith(born):
+    if fold_name(told[0]) != fold_name(identity["family_name"]) or not told[1].startswith(born):
         raise NotMatched("Cet identifiant est celui d'une autre personne", native="other_person")
 
 
@@ -205,9 +205,5 @@ def _check_household(data: Mapping[str, Any], identity: Mapping[str, Any] | None
     """A token may be that of another citizen than the one of the question. Where an answer names the adults, one of
     them was born on the citizen's day; names are not compared, since a register may spell them its own way."""
     born, told = (identity or {}).get("birthdate"), mapping.birthdates(data)
-    if born and told and not any(one.startswith(born) or born.startswith(one) for one in told):
+    if born and told and not any(same_birthdate(one, born) for one in told):
         raise NotMatched("Le jeton FranceConnect est celui d'une autre personne", native="other_person")
-
-
-def _folded(text: str) -> str:
-    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if letter.isalnum()).casefold()

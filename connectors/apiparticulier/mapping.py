@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from schemas.checks import is_date
 from schemas.errors import TryLater
 from schemas.times import to_rfc3339
 
@@ -119,7 +120,7 @@ def _birthdate(text: str) -> str | None:
         return year if month == "00" else None
     if day == "00":
         return f"{year}-{month}"
-    return text if _is_date(text) else None
+    return text if is_date(text) else None
 
 
 def _address(data: Data, said: Said) -> Values:
@@ -346,14 +347,7 @@ def _text(data: Data, name: str, longest: int) -> str | None:
 def _date(data: Data, name: str) -> str | None:
     """A whole date of the calendar; one that does not exist is not told (a sandbox answer ends on a 31 June)."""
     text = _text(data, name, 40)
-    return text if text is not None and _is_date(text) else None
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
+    return text if text is not None and is_date(text) else None
 
 
 def _malformed(name: str) -> TryLater:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.hubee.workflow import OURS, Workflow
-from connectors.sdk.secret import Secret
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
 from connectors.sdk.xml import Element, add, new_root, write_xml
+from schemas.secret import Secret
 from schemas.times import to_rfc3339
 
 SIRET, BRANCH = "21930001100018", "93001"

@@ -9,9 +9,9 @@ from typing import Any
 
 from connectors.sdk.error_table import error_row
 from connectors.sdk.http import HttpClient, lost_answer
-from connectors.sdk.secret import Secret
 from connectors.sdk.soap import MAX_BYTES, NIL, SoapClient
 from schemas.errors import HubError, Refused, TryLater
+from schemas.secret import Secret
 
 _FOLDER = Path(__file__).parent
 _CONTRACT = _FOLDER / "contract"

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from connectors.sdk.secret import Secret
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
 from connectors.sdk.xml import Element, add, local_name, new_root, parse_xml, text_at, texts_at, validate_xsd, write_xml
 from schemas.errors import InvalidMessage
+from schemas.secret import Secret
 from schemas.times import to_rfc3339
 
 PATH = "/ws-iparapheur-no-mtom"

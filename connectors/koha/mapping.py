@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from schemas.checks import FORMATS
+from schemas.checks import is_date
 
 Patron = Mapping[str, Any]
 Layout = Literal["one-line", "split"]
@@ -64,7 +64,7 @@ def card_of(patron: Patron) -> dict[str, Any]:
     found = {
         "card_number": _short(patron.get("cardnumber"), 64),
         "category": _short(patron.get("category_id"), 100),
-        "expires_on": expiry if _is_date(expiry) else "",
+        "expires_on": expiry if is_date(expiry) else "",
     }
     said: dict[str, Any] = {name: text for name, text in found.items() if text}
     return said | ({"blocked": restricted} if isinstance(restricted, bool) else {})
@@ -99,10 +99,6 @@ def _short(value: object, longest: int) -> str:
     """A text as it is, or nothing: half a card number is another one."""
     text = _clean(value) if isinstance(value, str) else ""
     return text if len(text) <= longest and text.isprintable() else ""
-
-
-def _is_date(text: str) -> bool:
-    return FORMATS["date"](text)
 
 
 def _same(one: object, other: object) -> bool:

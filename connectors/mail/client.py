@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
-from connectors.sdk.secret import Secret
 from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLater, Unknown
+from schemas.secret import Secret
 
 _DENIED = frozenset({530, 534, 535, 538})  # RFC 4954: a login is missing or wrong
 _NOT_OURS = (OSError, smtplib.SMTPException, ValueError)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Any
 
-from connectors.sdk.secret import Secret
 from connectors.sdk.twin import LoopbackTwin, QuietServer
+from schemas.secret import Secret
 
 _LONGEST_LINE = 4096
 _HELD = 30.0

@@ -26,8 +26,8 @@ def filed(forms: Sequence[Mapping[str, Any]], slug: str) -> list[str]:
 def registration(setting: Mapping[str, Any], formdata: Mapping[str, Any]) -> dict[str, Any]:
     """What one form says, in the words of the evidence `canteen-registration`. What the settings do not name and what
     cannot be read is left out: a status under neither list says nothing."""
-    answers, names = _table(formdata.get("fields")), setting.get("fields", {})
-    status = _table(_table(formdata.get("workflow")).get("status")).get("id")
+    answers, names = json_object(formdata.get("fields")), setting.get("fields", {})
+    status = json_object(json_object(formdata.get("workflow")).get("status")).get("id")
     school = _text(answers.get(names.get("school")))
     found: dict[str, Any] = {
         "registered": _verdict(setting, str(status)),
@@ -61,5 +61,6 @@ def _text(value: object) -> str:
     return " ".join(value.split())[:_LONGEST] if isinstance(value, str) and value.isprintable() else ""
 
 
-def _table(value: object) -> Mapping[str, Any]:
+def json_object(value: object) -> Mapping[str, Any]:
+    """A JSON object as it is; an empty one for anything else."""
     return value if isinstance(value, Mapping) else {}

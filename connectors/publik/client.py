@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from connectors.publik.canteen import json_object
 from connectors.publik.signature import sign
 from connectors.sdk import Secret
 from connectors.sdk.http import HttpAnswer, HttpClient, segment
@@ -54,10 +55,7 @@ class PublikClient:
             "full": "on", "include-files-content": "off", "filter-start": since.strftime("%Y-%m-%d"),
             "order_by": "receipt_time", "limit": str(limit), "offset": str(offset),
         }  # fmt: skip
-        value = _data(self._call("GET", f"/api/forms/{segment(slug)}/list", params))
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise TryLater("Publik : une liste de demandes était attendue")
-        return value
+        return _forms_in(self._call("GET", f"/api/forms/{segment(slug)}/list", params))
 
     def forms_of(self, user: str, seconds: float) -> list[dict[str, Any]]:
         """The forms that an account filed, without their content. Raises NotMatched for an account unknown to the
@@ -65,10 +63,7 @@ class PublikClient:
         answer = self._call("GET", f"/api/users/{segment(user)}/forms", expect=(200, 404), seconds=seconds)
         if answer.status == 404:
             raise NotMatched("compte d'usager inconnu du portail", native="404")
-        value = _data(answer)
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise TryLater("Publik : une liste de demandes était attendue")
-        return value
+        return _forms_in(answer)
 
     def ping(self, slug: str) -> None:
         self._call("GET", f"/api/forms/{segment(slug)}/list", {"limit": "1"})
@@ -94,7 +89,7 @@ class PublikClient:
             return Refused("Publik ne connaît pas (ou plus) cette demande", native=str(status))
         except AccessDenied as error:
             return error
-        name = str(_table(_table(formdata.get("workflow")).get("status")).get("name") or "inconnu")[:80]
+        name = str(json_object(json_object(formdata.get("workflow")).get("status")).get("name") or "inconnu")[:80]
         return Refused(
             f"le déclencheur « {trigger} » n'existe pas, ou n'est pas permis, dans l'état actuel du workflow Publik "
             f"(« {name} »)",
@@ -123,8 +118,11 @@ def _data(answer: HttpAnswer) -> Any:
     return value["data"] if isinstance(value, dict) and "err" in value and "data" in value else value
 
 
-def _table(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _forms_in(answer: HttpAnswer) -> list[dict[str, Any]]:
+    value = _data(answer)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise TryLater("Publik : une liste de demandes était attendue")
+    return value
 
 
 def _failed(envelope: Mapping[str, Any]) -> bool:

@@ -7,10 +7,10 @@ A connector is a folder `connectors/<slug>/` with a `manifest.json` and a `conne
 from connectors.sdk.connector import Connector, Context
 from connectors.sdk.discovery import connector_class, find_manifests
 from connectors.sdk.links import reference_link
-from connectors.sdk.secret import Secret
 from connectors.sdk.statuses import Statuses, status_changed
 from schemas.delivery import Inbound, Probe, Reply
 from schemas.manifest import Consumed, Manifest
+from schemas.secret import Secret
 
 __all__ = [
     "Connector", "Consumed", "Context", "Inbound", "Manifest", "Probe", "Reply", "Secret", "Statuses",

@@ -24,8 +24,8 @@ from typing import Any, Protocol, TypeVar
 
 import asyncssh
 
-from connectors.sdk.secret import Secret
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, TryLater, Unknown
+from schemas.secret import Secret
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_NAMES = 10_000

@@ -18,8 +18,8 @@ import httpx
 import orjson
 
 from connectors.sdk.addresses import public_address
-from connectors.sdk.secret import Secret
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
+from schemas.secret import Secret
 
 MAX_BYTES = 16 * 1024 * 1024
 SUCCESS = range(200, 300)

@@ -12,7 +12,7 @@ from typing import Any
 import asyncssh
 
 from connectors.sdk.files import LoopThread
-from connectors.sdk.secret import Secret
+from schemas.secret import Secret
 
 _WAIT = 20.0
 

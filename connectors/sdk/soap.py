@@ -20,9 +20,9 @@ from zeep.transports import Transport
 from zeep.xsd.context import XmlParserContext
 
 from connectors.sdk.http import HttpAnswer, HttpClient, lost_answer
-from connectors.sdk.secret import Secret
 from connectors.sdk.xml import Element, XsdFault, local_name, namespace, parse_xml, text_at, validate_xsd
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater
+from schemas.secret import Secret
 
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from connectors.sdk.secret import Secret
+from schemas.secret import Secret
 
 _F = TypeVar("_F", bound=Callable[..., "TwinAnswer"])
 _WORKING = ("", "late", "lose_answer", "half")  # the faults of an answer whose work is done

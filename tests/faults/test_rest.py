@@ -14,13 +14,13 @@ from sqlalchemy import select, update
 
 from bus.tables import PARKED, WAITING, deliveries
 from connectors.sdk.http import HttpClient
-from connectors.sdk.secret import Secret
 from faults.books import Balance
 from faults.driver import Subjects, Told, move_of
 from faults.operations import Operator
 from faults.package import PLAIN
 from faults.rest import come_to_rest, moving
 from faults.town import CLIENT, TENANT, Town, embedded_town, until
+from schemas.secret import Secret
 
 pytestmark = [pytest.mark.slow]
 

@@ -15,11 +15,11 @@ from connectors import conformance
 from connectors.conformance import Case
 from connectors.etatcivil.connector import EtatCivil
 from connectors.etatcivil.twin import CivilStatusTwin
-from connectors.sdk.secret import Secret
 from schemas.delivery import Done
 from schemas.errors import AccessDenied, ConfigError, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.registry import Registry
+from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.etatcivil.requests import delivery, document, form, request
 from tests.support.context import context_for

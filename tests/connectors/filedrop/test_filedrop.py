@@ -13,11 +13,11 @@ from connectors import conformance
 from connectors.conformance import Case
 from connectors.filedrop.connector import FileDrop
 from connectors.filedrop.twin import PackageTwin
-from connectors.sdk.secret import Secret
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.registry import Registry
+from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.filedrop.events import REQUEST_ID, asked, moved, reached, value
 from tests.support.context import context_for

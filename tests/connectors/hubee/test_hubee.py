@@ -9,12 +9,12 @@ from connectors import conformance
 from connectors.hubee.client import HubEE
 from connectors.hubee.connector import HubEEConnector
 from connectors.hubee.twin import DAUGHTER, FATHER, File, HubEETwin, Person
-from connectors.sdk.secret import Secret
 from connectors.sdk.twin import TwinAnswer
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.registry import Registry
+from schemas.secret import Secret
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 

@@ -20,11 +20,11 @@ from connectors.iparapheur.connector import SignatureBook
 from connectors.iparapheur.mapping import dossier_id, fill, steps
 from connectors.iparapheur.twin import ParapheurTwin
 from connectors.sdk import Statuses, find_manifests
-from connectors.sdk.secret import Secret
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.registry import Registry
+from schemas.secret import Secret
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 

@@ -28,11 +28,11 @@ from connectors.mail.connector import Mail
 from connectors.mail.mapping import MAX_ATTACHED
 from connectors.mail.twin import MailTwin
 from connectors.sdk import find_manifests
-from connectors.sdk.secret import Secret
 from schemas.delivery import Delivery, Done, StoredDocument
 from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.registry import Registry
+from schemas.secret import Secret
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 

@@ -15,9 +15,9 @@ import asyncssh
 import pytest
 
 from connectors.sdk.files import Folder, LocalFolder, open_folder
-from connectors.sdk.secret import Secret
 from connectors.sdk.sftp_twin import SftpTwin
 from schemas.errors import AccessDenied, ConfigError, InvalidMessage, TryLater, Unknown
+from schemas.secret import Secret
 
 BIG = os.urandom(400_000)
 

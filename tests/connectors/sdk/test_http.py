@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from connectors.sdk.http import HttpClient, retry_after, segment
-from connectors.sdk.secret import Secret
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
+from schemas.secret import Secret
 
 SECRET = Secret("not-to-be-seen")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.secret import Secret
 from connectors.sdk.soap import NIL, SoapClient
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
 from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLater, Unknown
+from schemas.secret import Secret
 
 NS = "urn:guichet"
 ENTITY = "<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/hostname'>]>"
