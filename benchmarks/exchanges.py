@@ -108,7 +108,9 @@ class _Source:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
 
-    def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> SourcedEvidence:
+    def ask_sources(
+        self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None
+    ) -> SourcedEvidence:
         said = {"source": "Koha", "date": "2026-10-01", "quality": "authoritative"}
         values = {"card_number": "C-1001", "category": "Adulte", "expires_on": "2027-08-31", "blocked": False}
         evidence = Evidence(question.evidence, 1, {name: {"value": value, **said} for name, value in values.items()})
@@ -286,7 +288,7 @@ def _filled(hub: HubUnderTest, people: int) -> str:
         asked = []
         for identity in population(people * 2).people:
             with contextlib.suppress(AmbiguousIdentity):  # a twin
-                opened.exchanges.ask(portal, exchange_question(identity))
+                opened.exchanges.exchange(portal, exchange_question(identity))
                 asked.append(exchange_question(identity))
             if len(asked) == people:
                 break

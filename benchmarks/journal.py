@@ -54,11 +54,11 @@ def _measure(url: str, folder: Path, lines: int) -> dict[str, Any]:
                 with ledger.transaction() as tx:
                     journal.write(tx, *(_entry(next(numbers)) for _ in range(min(_TOGETHER, size - at))))
         with took("seal"):
-            sealer.step()
+            sealer.seal_pending()
     with ledger.transaction() as tx, took("single"):
         for _ in range(_SINGLE):
             journal.write(tx, _entry(next(numbers)))
-    sealer.step()
+    sealer.seal_pending()
     file = folder / "journal.jsonl"
     with file.open("wb") as out, took("export"):
         exported = export_journal(ledger, signer, out)

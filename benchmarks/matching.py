@@ -123,7 +123,7 @@ def _judge(tx: Transaction, people: People, told: Told, ids: dict[str, int], fig
     book.prefetch(TENANT, [person])
     exact = book.check(TENANT, person)
     assert book.identities is not None
-    placed = book.identities.place(TENANT, person)
+    placed = book.identities.match_newcomer(TENANT, person)
     linked = exact or placed.citizen_id
     figures.exact += exact is not None
     if linked is not None:

@@ -1,7 +1,8 @@
 """`python -m benchmarks.questions`: what it costs to ask a source, over RabbitMQ and in one process.
 
-The whole road of `Sources.ask`: the kill switch is read, the question sealed, put, answered by a handler that does
-nothing, opened, and the evidence held against its schema. Over RabbitMQ the answering side is a process of its own.
+The whole road of `Sources.ask_sources`: the kill switch is read, the question sealed, sent, answered by a handler
+that does nothing, opened, and the evidence held against its schema. Over RabbitMQ the answering side is a process
+of its own.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def answer(_: Question) -> Evidence:
 
 def sources(bus: Bus, ledger: Ledger) -> Sources:
     seal = None if bus.volatile else TransitSeal(KEY)
-    source = ConnectionSource(NAME, "town", "library", [Offer()], answer, hands=4)
+    source = ConnectionSource(NAME, "town", "library", [Offer()], answer, concurrency=4)
     return Sources(ledger, Registry.load(), Questions(bus, seal), [source], {})
 
 
@@ -133,7 +134,7 @@ def _ready(asking: Sources) -> None:
     until = time.monotonic() + 30
     while True:
         try:
-            asking.ask("town", QUESTION)
+            asking.ask_sources("town", QUESTION)
             return
         except SourceAway:
             if time.monotonic() > until:
@@ -143,7 +144,7 @@ def _ready(asking: Sources) -> None:
 
 def _ask(asking: Sources) -> float:
     began = time.perf_counter()
-    asking.ask("town", QUESTION)
+    asking.ask_sources("town", QUESTION)
     return time.perf_counter() - began
 
 

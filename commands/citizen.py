@@ -49,10 +49,12 @@ def citizen_reviews(
         return
     decider = justified(by, reason)
     if take or keep:
-        _with_reviews(config, lambda tx, reviews: (reviews.take if take else reviews.keep)(tx, review, decider))
+        _with_reviews(
+            config, lambda tx, reviews: (reviews.accept_value if take else reviews.keep_master)(tx, review, decider)
+        )
         typer.echo("Taken: it is on its way." if take else "Kept as it is.")
         return
-    print_json(_with_reviews(config, lambda tx, reviews: reviews.look(tx, review, decider)))
+    print_json(_with_reviews(config, lambda tx, reviews: reviews.read_review(tx, review, decider)))
 
 
 @citizen_app.command("merge")
@@ -67,7 +69,7 @@ def citizen_merge(
 
     def act(tx: Transaction, reviews: Reviews, hub: Hub) -> None:
         if not other:
-            reviews.same(tx, review, decider)
+            reviews.merge_reviewed(tx, review, decider)
         else:
             reviews.merge(
                 tx, tenant, _citizen_id(hub, tx, tenant, review), _citizen_id(hub, tx, tenant, other), decider
@@ -95,7 +97,7 @@ def citizen_distinct(
 ) -> None:  # fmt: skip
     """The two of a review are two people: it is not asked again."""
     decider = justified(by, reason)
-    _with_reviews(config, lambda tx, reviews: reviews.distinct(tx, review, decider))
+    _with_reviews(config, lambda tx, reviews: reviews.declare_distinct(tx, review, decider))
     typer.echo("Remembered as two people.")
 
 
@@ -144,7 +146,7 @@ def _listed(tx: Transaction, reviews: Reviews, tenant: str, *, merges: bool) -> 
         {"review": one.id, "tenant": one.tenant, "kind": one.kind, "from": one.origin,
          "at": _minute_text(one.opened_at), "score": one.facts.get("score", ""),
          "why": _why_not(one.facts) or one.field}
-        for one in reviews.waiting(tx, tenant=tenant or None)
+        for one in reviews.open_reviews(tx, tenant=tenant or None)
     ]  # fmt: skip
 
 

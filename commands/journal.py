@@ -32,7 +32,7 @@ def journal_export(
     scope = Scope(tenant or None, citizen or None, _seconds_of_day(since), _seconds_of_day(until))
 
     def act(hub: Hub) -> int:
-        hub.sealer.step()  # what was written until now, unless another process seals
+        hub.sealer.seal_pending()  # what was written until now, unless another process seals
         hub.sealer.give_back()
         with file.open("xb") as out:
             file.chmod(0o600)

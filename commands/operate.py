@@ -231,7 +231,7 @@ def client_show(
     def act(hub: Hub) -> tuple[list[dict[str, Any]], list[str]]:
         with hub.ledger.reading() as tx:
             found = [client for client in clients.list_clients(tx) if client_id in ("", client.id)]
-        granted = {client.id: hub.grants.of(client.id, client.tenant) for client in found}
+        granted = {client.id: hub.grants.of_client(client.id, client.tenant) for client in found}
         rows = [client.to_dict() | {"grants": grant_rows(granted[client.id])} for client in found]
         return rows, [line for grants in granted.values() for grant in grants for line in grant_lines(grant)]
 

@@ -37,14 +37,14 @@ def citizen_export(
 
     def act(hub: Hub) -> tuple[dict[str, Any], str]:
         rights = _rights(hub)
-        told = rights.export(tenant, _found(rights, tenant, reference, client, ref), justified(by, reason))
-        return told, person_page(told, hub.registry, hub.settings.retention)
+        export = rights.export(tenant, _found(rights, tenant, reference, client, ref), justified(by, reason))
+        return export, person_page(export, hub.registry, hub.settings.retention)
 
-    told, shown = with_hub(config, act)
+    export, page = with_hub(config, act)
     if out is None:
-        print_json(told)
+        print_json(export)
         return
-    _write(out, told, shown)
+    _write(out, export, page)
     typer.echo(f"Written to {out}: person.json, person.html. Hand them over, then delete them.")
 
 
@@ -70,13 +70,13 @@ def citizen_erase(
 
     done = with_hub(config, act)
     if isinstance(done, Erased):
-        said = {"gone": dict(done.gone), "told": done.told, "stays": list(done.stays)}
-        lines = ["Effacé.", *(f"  reste : {one}" for one in done.stays)]
+        outcome = {"gone": dict(done.deleted), "told": done.recipients_told, "stays": list(done.remaining)}
+        lines = ["Effacé.", *(f"  reste : {one}" for one in done.remaining)]
     else:
-        said = {"obstacles": done}
+        outcome = {"obstacles": done}
         lines = [f"  {one}" for one in done] or ["Rien ne s'oppose à l'effacement."]
         lines = (["L'effacement n'est pas possible :"] if done else []) + lines
-    print_json(said) if as_json else typer.echo("\n".join(lines))
+    print_json(outcome) if as_json else typer.echo("\n".join(lines))
     raise typer.Exit(1 if isinstance(done, list) and done else 0)
 
 
@@ -98,16 +98,16 @@ def _found(rights: Rights, tenant: str, reference: str, client: str, ref: str) -
     if bool(reference) == bool(client or ref) or (reference and not native) or bool(client) != bool(ref):
         fail("name the person by --reference SYSTEM:ID, or by --client and --ref")
     if reference:
-        return rights.find(tenant, reference=(system, native))
-    return rights.find(tenant, client=client, ref=ref)
+        return rights.find_citizen_id(tenant, reference=(system, native))
+    return rights.find_citizen_id(tenant, client=client, ref=ref)
 
 
-def _write(out: Path, told: dict[str, Any], shown: str) -> None:
+def _write(out: Path, export: dict[str, Any], page: str) -> None:
     """Readable for whoever runs the command alone."""
     import json
 
     out.mkdir(parents=True, mode=0o700)
-    for name, text in (("person.json", json.dumps(told, ensure_ascii=False, indent=2) + "\n"), ("person.html", shown)):
+    for name, text in (("person.json", json.dumps(export, ensure_ascii=False, indent=2) + "\n"), ("person.html", page)):
         path = out / name
         path.touch(mode=0o600)
         path.write_text(text, encoding="utf-8")

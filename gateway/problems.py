@@ -149,7 +149,7 @@ def problem_of(error: HubError) -> Problem:
     kind = next((code for known, code in _BY_KIND if isinstance(error, known)), "hub_error")
     code = error.code if error.code in CODES else kind
     more = {} if error.code in CODES else {"reason": error.code}
-    more |= getattr(error, "told", {})
+    more |= getattr(error, "problem_members", {})
     if isinstance(error, InvalidMessage):
         more |= {"rule": error.rule} if error.rule else {}
         return Problem(code, error.reason, error.pointer, more=more)

@@ -200,7 +200,7 @@ class Hub:
             manifest, routing = connection.manifest, self.acceptance.directory.connections[name]
             yield ConnectionSource(
                 name=name, tenant=routing.tenant, system=routing.system, answers=manifest.answers,
-                answer=connection.answer, hands=manifest.concurrency, mode=routing.mode,
+                answer=connection.answer, concurrency=manifest.concurrency, mode=routing.mode,
                 pilot_procedures=routing.pilot_procedures, pilot_citizens=routing.pilot_citizens, rate=connection.rate,
             )  # fmt: skip
 

@@ -45,7 +45,7 @@ async def ask(request: Request, caller: Asker) -> Response:
     services: Services = request.app.state.services
     _, question = await read_json(request, services.settings.limits.event_bytes)
     left = threading.Event()
-    answer = await _unless_left(request, left, lambda: services.exchanges.ask(caller.client, question, left=left))
+    answer = await _unless_left(request, left, lambda: services.exchanges.exchange(caller.client, question, left=left))
     return _json(answer)
 
 
@@ -62,7 +62,7 @@ async def collect(request: Request, exchange_id: str, caller: Asker) -> Response
     if not _ID.fullmatch(exchange_id):
         raise Problem("not_found")
     # No source is asked: it does not wait behind those who ask one.
-    return _json(await run_in_threadpool(services.exchanges.collect, caller.client, exchange_id))
+    return _json(await run_in_threadpool(services.exchanges.collect_answer, caller.client, exchange_id))
 
 
 @router.get(
@@ -76,7 +76,7 @@ def receipt(request: Request, exchange_id: str, caller: Reader) -> Response:
     sealed every few seconds: `try_later` until then."""
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
-        line = services.journal.line(tx, exchange_id) if _ID.fullmatch(exchange_id) else None
+        line = services.journal.find_line(tx, exchange_id) if _ID.fullmatch(exchange_id) else None
         if line is None or line.entry.kind != "exchange" or line.entry.actor != caller.origin.name:
             raise Problem("not_found")
         proof = services.journal.receipt(tx, exchange_id)

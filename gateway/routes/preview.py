@@ -34,7 +34,7 @@ def show(request: Request, token: str) -> Response:
     is the key, and lives fifteen minutes."""
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
-        preview = services.exchanges.previews.shown(tx, token)
+        preview = services.exchanges.previews.find_by_token(tx, token)
     return _page(request, services, preview)
 
 
@@ -53,7 +53,7 @@ async def decide(request: Request, token: str) -> Response:
 
 def _decided(request: Request, token: str, decision: str) -> Response:
     services: Services = request.app.state.services
-    preview = services.exchanges.decide(token, "used" if decision == "used" else "refused")
+    preview = services.exchanges.decide_preview(token, "used" if decision == "used" else "refused")
     return _page(request, services, preview)
 
 

@@ -200,10 +200,10 @@ class Identities:
             ids = orjson.loads(row.ids or "[]")
             if ids and len(ids) <= MOST:
                 found[row.block] = ids
-        self._read({citizen_id for ids in found.values() for citizen_id in ids})
+        self._read_identities({citizen_id for ids in found.values() for citizen_id in ids})
         self._meeting |= found
 
-    def place(self, tenant: str, person: Person) -> PersonMatch:
+    def match_newcomer(self, tenant: str, person: Person) -> PersonMatch:
         """Where somebody whom nobody linked, and whose very identity is not known, belongs."""
         self.prefetch(tenant, [person])
         form, meeting = self._form(tenant, person)
@@ -223,7 +223,7 @@ class Identities:
             return PersonMatch(links[0][0], links[0][1].score)
         return PersonMatch(doubts=tuple(one for one in ranked if one[1].verdict != "new")[:_ASKED])
 
-    def keep(self, citizen_id: str, tenant: str, person: Person, *, whole: str | None = None) -> None:
+    def add_identity(self, citizen_id: str, tenant: str, person: Person, *, whole: str | None = None) -> None:
         """This is the identity of a citizen, who belongs to `whole`: themselves, unless told."""
         form, meeting = self._form(tenant, person)
         if form is None:
@@ -232,20 +232,20 @@ class Identities:
         self._blocks += [{"block": block, "citizen_id": citizen_id} for block in meeting]
         self._known[citizen_id] = (form, whole or citizen_id)
         for reference in person.get("references", ()):
-            self._name(whole or citizen_id, reference["system"], reference["id"])
+            self._add_native_id(whole or citizen_id, reference["system"], reference["id"])
         for block in meeting:
             self._meeting.setdefault(block, []).append(citizen_id)
 
-    def joined(self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int) -> None:
+    def record_merge(self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int) -> None:
         """The hub linked somebody by itself: it can be taken back like any merge."""
         moved = orjson.dumps({"links": links, "score": score}).decode()
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": moved, "actor": "hub", "at": self._tx.now}
         self._merges.append(row)
 
-    def doubt(self, tenant: str, citizen_id: str, other_id: str, facts: Mapping[str, Any]) -> None:
+    def open_person_review(self, tenant: str, citizen_id: str, other_id: str, facts: Mapping[str, Any]) -> None:
         """An operator must say whether these two are one person, unless one did already."""
         first, second = sorted((citizen_id, other_id))
-        self._ask(tenant, "person", (first, second), facts, citizen_id=first, other_id=second)
+        self._open_review(tenant, "person", (first, second), facts, citizen_id=first, other_id=second)
 
     def doubt_value(
         self, tenant: str, citizen_id: str, field: str, said: Mapping[str, Any], facts: Mapping[str, Any]
@@ -253,7 +253,9 @@ class Identities:
         """An operator must say whether this value is to be taken, though who is master of the field says otherwise."""
         content = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(self._people.pepper + content).hexdigest()
-        review = self._ask(tenant, "value", (citizen_id, field, digest), facts, citizen_id=citizen_id, field=field)
+        review = self._open_review(
+            tenant, "value", (citizen_id, field, digest), facts, citizen_id=citizen_id, field=field
+        )
         self._values.append((review, (citizen_id, content, VALUE + review.encode())))
 
     def save(self) -> None:
@@ -272,7 +274,7 @@ class Identities:
         compared = compare(form, other, self._people.communes)
         natives = self._natives.get(whole, {})
         if any(r["id"] not in natives.get(r["system"], {r["id"]}) for r in person.get("references", ())):
-            return compared.and_also("identifier", "differ")  # their own system tells them apart
+            return compared.with_field("identifier", "differ")  # their own system tells them apart
         return compared
 
     def _form(self, tenant: str, person: Person) -> tuple[Form | None, tuple[str, ...]]:
@@ -285,7 +287,7 @@ class Identities:
             found = self._forms[id(person)] = (person, form, meeting)
         return found[1], found[2]
 
-    def _read(self, ids: set[str]) -> None:
+    def _read_identities(self, ids: set[str]) -> None:
         """The identities of these people, and what systems call them."""
         unread = sorted(ids - set(self._known))
         rows = _SEALED.run(self._tx.sql, ids=unread).all() if unread else []
@@ -296,12 +298,12 @@ class Identities:
                 self._known[row.id] = (form, row.merged_into or row.id)
         whole = sorted({owner for _, owner in self._known.values()} - set(self._natives))
         for row in _NAMED.run(self._tx.sql, ids=whole) if whole else ():
-            self._name(row.citizen_id, row.system, row.native_id)
+            self._add_native_id(row.citizen_id, row.system, row.native_id)
 
-    def _name(self, citizen_id: str, system: str, native_id: str) -> None:
+    def _add_native_id(self, citizen_id: str, system: str, native_id: str) -> None:
         self._natives.setdefault(citizen_id, {}).setdefault(system, set()).add(native_id)
 
-    def _ask(self, tenant: str, kind: str, about: Sequence[str], facts: Mapping[str, Any], **names: str) -> str:
+    def _open_review(self, tenant: str, kind: str, about: Sequence[str], facts: Mapping[str, Any], **names: str) -> str:
         review = review_id(tenant, kind, *about)
         self._asked.setdefault(review, {
             "id": review, "tenant": tenant, "kind": kind, "state": "open", "other_id": None, "field": None,

@@ -45,7 +45,7 @@ def find_citizen(
     if known is not None:
         return Found(known, "matched")
     assert book.identities is not None
-    placed = book.identities.place(tenant, person)
+    placed = book.identities.match_newcomer(tenant, person)
     if placed.citizen_id is not None:
         return Found(placed.citizen_id, "matched")
     return Found(None, "ambiguous" if placed.doubts else "new")
@@ -74,6 +74,6 @@ def _agreed(
         return Found(None, "ambiguous") if max(scores) < REVIEW else Found(citizen_id, "matched")
     # Nobody told the hub what this one is called: the identity must not be that of another whom it knows.
     assert book.identities is not None
-    placed = book.identities.place(tenant, {"identity": identity})
+    placed = book.identities.match_newcomer(tenant, {"identity": identity})
     others = {placed.citizen_id, *(other for other, _ in placed.doubts)} - {None, citizen_id}
     return Found(None, "ambiguous") if others else Found(citizen_id, "matched")

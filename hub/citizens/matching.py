@@ -67,10 +67,10 @@ class Comparison:
     def verdict(self) -> Verdict:
         return "link" if self.score >= LINK else "review" if self.score >= REVIEW else "new"
 
-    def and_also(self, name: str, level: str) -> Comparison:
+    def with_field(self, name: str, level: str) -> Comparison:
         return Comparison((*self.fields, Field(name, level)))
 
-    def explained(self) -> dict[str, Any]:
+    def explanation(self) -> dict[str, Any]:
         """Without personal data: it may stand in a journal."""
         return {
             "score": self.score,

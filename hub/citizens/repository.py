@@ -134,7 +134,7 @@ class Citizens:
                 self._links[(tenant, row.system, row.native_id)] = row.id
                 self._systems.setdefault(row.id, set()).add(row.system)
         if merged:
-            self._follow(tenant, merged)
+            self._follow_merges(tenant, merged)
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
         self._read_values({
@@ -150,7 +150,7 @@ class Citizens:
         InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
         pivot = self._pivot_of(person)
         known = self.check(tenant, person)
-        citizen = self._by_id[known] if known else self._meet(tenant, person, pivot)
+        citizen = self._by_id[known] if known else self._match_or_create(tenant, person, pivot)
         if citizen.id in self._long_unseen:
             self._seen.add(citizen.id)
         for reference in person.get("references", ()):
@@ -160,11 +160,11 @@ class Citizens:
             self._pivots[(tenant, pivot)] = citizen.id
             self._named.append(citizen)
             if self.identities is not None:
-                self.identities.keep(citizen.id, tenant, person)
-        named = [citizen, *self._twin(tenant, pivot, citizen)]
+                self.identities.add_identity(citizen.id, tenant, person)
+        named = [citizen, *self._twins(tenant, pivot, citizen)]
         if self.identities is not None:
             for twin in named[1:]:
-                self.identities.doubt(tenant, citizen.id, twin.id, {"score": 100, "fields": []})
+                self.identities.open_person_review(tenant, citizen.id, twin.id, {"score": 100, "fields": []})
         if person.get("confidential") or any(each.confidential for each in named):
             for each in named:
                 self._mark(each)
@@ -223,7 +223,7 @@ class Citizens:
         keys = ((tenant, r["system"], r["id"]) for r in person.get("references", ()))
         return {self._links[key] for key in keys if key in self._links}
 
-    def _twin(self, tenant: str, pivot: str | None, citizen: Citizen) -> list[Citizen]:
+    def _twins(self, tenant: str, pivot: str | None, citizen: Citizen) -> list[Citizen]:
         """Another citizen, known by the identity under which this one is named: a mark of one holds for both."""
         other = self._pivots.get((tenant, pivot)) if pivot is not None else None
         return [self._by_id[other]] if other is not None and other != citizen.id else []
@@ -295,28 +295,28 @@ class Citizens:
         """Those with an identity whom nobody linked, and whose very identity is not known."""
         return [person for person in people if "identity" in person and not self._known_as(tenant, person)]
 
-    def _meet(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
+    def _match_or_create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
         """Somebody new; unless they are surely one of those whose identity is like theirs."""
-        citizen = self._open(tenant, pivot)
+        citizen = self._create(tenant, pivot)
         if self.identities is None or pivot is None:
             return citizen
-        placed = self.identities.place(tenant, person)
+        placed = self.identities.match_newcomer(tenant, person)
         for other, compared in placed.doubts:
-            self.identities.doubt(tenant, citizen.id, other, compared.explained())
-        self.identities.keep(citizen.id, tenant, person, whole=placed.citizen_id)
+            self.identities.open_person_review(tenant, citizen.id, other, compared.explanation())
+        self.identities.add_identity(citizen.id, tenant, person, whole=placed.citizen_id)
         if placed.citizen_id is None:
             return citizen
-        self._read([placed.citizen_id])
+        self._read_citizens([placed.citizen_id])
         citizen.merged_into = placed.citizen_id
         self._pivots[(tenant, pivot)] = placed.citizen_id
         links = [(r["system"], r["id"]) for r in person.get("references", ())]
         new = [link for link in links if (tenant, *link) not in self._links]
-        self.identities.joined(tenant, citizen.id, placed.citizen_id, new, placed.score)
+        self.identities.record_merge(tenant, citizen.id, placed.citizen_id, new, placed.score)
         return self._by_id[placed.citizen_id]
 
-    def _follow(self, tenant: str, merged: Mapping[str, str]) -> None:
+    def _follow_merges(self, tenant: str, merged: Mapping[str, str]) -> None:
         """Whoever was merged into another is that other: for their identifiers, and for their pivot identity."""
-        self._read(merged.values())
+        self._read_citizens(merged.values())
         for key, citizen_id in self._links.items():
             self._links[key] = merged.get(citizen_id, citizen_id)
         for gone, kept in merged.items():
@@ -324,7 +324,7 @@ class Citizens:
             if pivot is not None:
                 self._pivots[(tenant, pivot)] = kept
 
-    def _read(self, ids: Iterable[str]) -> None:
+    def _read_citizens(self, ids: Iterable[str]) -> None:
         """Read these citizens, with their links, where that was not done."""
         unread = sorted(set(ids) - set(self._by_id))
         for row in self._tx.sql.execute(select(citizens).where(citizens.c.id.in_(unread))) if unread else ():
@@ -335,7 +335,7 @@ class Citizens:
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
             self._systems.setdefault(row.citizen_id, set()).add(row.system)
 
-    def _open(self, tenant: str, pivot: str | None) -> Citizen:
+    def _create(self, tenant: str, pivot: str | None) -> Citizen:
         citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
         self._new[citizen.id] = citizen
         self._admit(citizen)

@@ -47,7 +47,7 @@ class Client:
     def origin(self) -> Origin:
         return Origin(f"{self.tenant}.{self.id}", self.tenant, self.types, (f"/{self.tenant}/{self.id}",))
 
-    def knows(self, secret: str) -> bool:
+    def has_secret(self, secret: str) -> bool:
         """Whether this is the client's secret; takes the same time either way."""
         given = hash_secret(secret)
         return hmac.compare_digest(given, self.secret_hash or hash_secret(secrets.token_hex(8)))

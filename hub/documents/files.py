@@ -73,11 +73,11 @@ class DamagedDocument(HubError):
 class DocumentNames(Protocol):
     """Who remembers name, media type and kind of the stored documents (the hub's own tables).
 
-    `keep` is called once the bytes are durable, `forget` once they are gone."""
+    `record` is called once the bytes are durable, `remove` once they are gone."""
 
-    def keep(self, tenant: str, document: StoredDocument) -> None: ...
+    def record(self, tenant: str, document: StoredDocument) -> None: ...
 
-    def forget(self, tenant: str, document_id: str) -> None: ...
+    def remove(self, tenant: str, document_id: str) -> None: ...
 
 
 class DocumentStore:
@@ -117,7 +117,7 @@ class DocumentStore:
         """Delete a document; gone already is fine."""
         self._files.delete(_path_of(tenant, document_id))
         if self._names:
-            self._names.forget(tenant, document_id)
+            self._names.remove(tenant, document_id)
 
     def release(self, tenant: str, ids: Iterable[str], *, stored_before: datetime) -> int:
         """Delete those of `ids` that were not stored (again) since `stored_before`; returns how many. Those whose bytes
@@ -133,13 +133,13 @@ class DocumentStore:
         return released
 
     def _store(self, tenant: str, content: bytes, name: str, media_type: str, kind: str | None) -> StoredDocument:
-        self._admit(content, media_type, kind)
+        self._check_acceptable(content, media_type, kind)
         digest = hashlib.sha256(content).hexdigest()
         document = StoredDocument(digest, safe_name(name), media_type, len(content), digest, kind)
         # Written even when it is there: that mends a damaged copy and renews it before a release.
         self._files.write(_path_of(tenant, digest), self._sealed(tenant, digest, content))
         if self._names:
-            self._names.keep(tenant, document)
+            self._names.record(tenant, document)
         return document
 
     def _read(self, tenant: str, document_id: str) -> bytes:
@@ -149,7 +149,7 @@ class DocumentStore:
             raise DamagedDocument("the document does not have its digest any more")
         return content
 
-    def _admit(self, content: bytes, media_type: str, kind: str | None) -> None:
+    def _check_acceptable(self, content: bytes, media_type: str, kind: str | None) -> None:
         if kind in RESERVED_KINDS:
             raise InvalidMessage(
                 "a civil-status record is never kept here: it goes through COMEDEC", pointer="/kind",

@@ -27,7 +27,7 @@ class DocumentBook:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def keep(self, tenant: str, document: StoredDocument) -> None:
+    def record(self, tenant: str, document: StoredDocument) -> None:
         row = {
             "tenant": tenant, "id": document.id, "name": document.name, "media_type": document.media_type,
             "size": document.size, "kind": document.kind, "owner": tenant, "request_id": None,
@@ -36,7 +36,7 @@ class DocumentBook:
         with self._ledger.transaction() as tx:
             _STORE.run(tx.sql, [row])
 
-    def forget(self, tenant: str, document_id: str) -> None:
+    def remove(self, tenant: str, document_id: str) -> None:
         with self._ledger.transaction() as tx:
             for table, column in ((documents, documents.c.id), (document_holders, document_holders.c.document_id)):
                 tx.sql.execute(delete(table).where(table.c.tenant == tenant, column == document_id))

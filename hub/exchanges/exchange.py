@@ -59,13 +59,13 @@ class Withheld(HubError):
 
 
 class PreviewRequired(HubError):
-    """The person must see the evidence first, at `address`, and agree; then `Exchanges.collect` gives it."""
+    """The person must see the evidence first, at `address`, and agree; then `Exchanges.collect_answer` gives it."""
 
     code = "preview_required"
 
     def __init__(self, exchange: str, address: str) -> None:
         super().__init__("the person looks at the evidence at this address and decides; then collect the answer")
-        self.told = {"exchange": exchange} | ({"preview": address} if address else {})
+        self.problem_members = {"exchange": exchange} | ({"preview": address} if address else {})
 
 
 class RefusedByPerson(HubError):
@@ -99,7 +99,7 @@ class _Exchange:
 
     id: str
     client: Client
-    said: Mapping[str, Any]
+    question: Mapping[str, Any]
     tenant: str  # whose data
     procedure: str = ""
     request_id: str | None = None
@@ -114,20 +114,20 @@ class _Exchange:
 
     @property
     def evidence(self) -> str:
-        return str(self.said["evidence"])
+        return str(self.question["evidence"])
 
     @property
     def version(self) -> int:
-        return int(self.said.get("version", 1))
+        return int(self.question.get("version", 1))
 
     @property
     def asker(self) -> Mapping[str, Any]:
-        asker: Mapping[str, Any] = self.said["asker"]
+        asker: Mapping[str, Any] = self.question["asker"]
         return asker
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        parameters: Mapping[str, Any] = self.said.get("parameters", {})
+        parameters: Mapping[str, Any] = self.question.get("parameters", {})
         return parameters
 
 
@@ -166,58 +166,58 @@ class Exchanges:
     issuer: str
     _refusals: _Refusals = field(default_factory=_Refusals)
     _readers: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(_READERS))
-    _together: GroupCommit[tuple[_Exchange, Evidence]] = field(init=False)
+    _group_commit: GroupCommit[tuple[_Exchange, Evidence]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._together = GroupCommit(self.ledger, self._hand_over)
+        self._group_commit = GroupCommit(self.ledger, self._hand_over)
 
-    def ask(self, client: Client, said: Any, *, left: threading.Event | None = None) -> Answer:
-        """One exchange. `said` is the record `exchange-question`; `left` is set when nobody waits any more.
+    def exchange(self, client: Client, question: Any, *, left: threading.Event | None = None) -> Answer:
+        """One exchange. `question` is the record `exchange-question`; `left` is set when nobody waits any more.
 
         Raises InvalidMessage (the question is malformed), NotAllowed (the grant), UnknownGround, NotMatched,
         AmbiguousIdentity, Withheld, TryLater (a source is away). Each is in the journal first; when that cannot be
         written, BusUnavailable. A client to whom more than a hundred questions are refused in one minute gets
         NotAllowed `rate_exceeded` for the others; one line tells of them all."""
-        exchange = self._read(client, said)
+        exchange = self._checked_question(client, question)
         try:
-            return self._answered(exchange, left or threading.Event())
+            return self._obtain(exchange, left or threading.Event())
         except PreviewRequired:
             raise
         except KeyDestroyed:  # erased while the question was under way: the line is about nobody any more
             exchange.citizen_id = None
-            self._failed(exchange, NotMatched.code)
+            self._note_failure(exchange, NotMatched.code)
             raise NotMatched(_NOBODY) from None
         except (NotAllowed, InvalidMessage, UnknownGround) as error:
-            self._refused(exchange, error)
+            self._note_refusal(exchange, error)
             raise
         except HubError as error:
-            self._failed(exchange, error.code)
+            self._note_failure(exchange, error.code)
             raise
         except Exception:
-            self._failed(exchange, "internal_error")
+            self._note_failure(exchange, "internal_error")
             raise
 
-    def decide(self, token: str, decision: Decision) -> Preview | None:
+    def decide_preview(self, token: str, decision: Decision) -> Preview | None:
         """Write down what the person at this address decided; the first time counts. A no is in the journal at once.
         None when there is nothing to decide any more."""
         with self.ledger.transaction() as tx:
-            preview = self.previews.decide(tx, token, decision)
+            preview = self.previews.record_decision(tx, token, decision)
             client = find_client(tx, preview.client_id) if preview is not None else None
             if preview is None or client is None:
                 return None
             if preview.decision == "refused":
-                exchange = self._previewed(client, preview)
+                exchange = self._exchange_of(client, preview)
                 exchange.code = RefusedByPerson.code
-                self._note(tx, exchange)
+                self._write_journal(tx, exchange)
             return preview
 
-    def collect(self, client: Client, exchange_id: str) -> Answer:
+    def collect_answer(self, client: Client, exchange_id: str) -> Answer:
         """The answer of an exchange that the person was shown. Raises PreviewRequired until they decided,
         RefusedByPerson, or UnknownExchange when there is none, or no more; NotAllowed and Withheld where it would be
         refused today."""
         with self.ledger.transaction() as tx:
             try:
-                preview = self.previews.take(tx, client.id, exchange_id)
+                preview = self.previews.collect(tx, client.id, exchange_id)
             except StillOpen:
                 raise PreviewRequired(exchange_id, "") from None
             if preview is None:
@@ -225,14 +225,14 @@ class Exchanges:
             if preview.decision == "refused":
                 no: HubError | None = RefusedByPerson()  # whose line is there since they said so
             else:
-                exchange = self._previewed(client, preview)
-                no = self._no_more(tx, exchange)
+                exchange = self._exchange_of(client, preview)
+                no = self._refusal_today(tx, exchange)
                 exchange.code = no.code if no is not None else ""
                 evidence = Evidence(exchange.evidence, exchange.version, preview.body["values"])
                 if no is None:
                     self._hand_over(tx, [(exchange, evidence)])
                 else:
-                    self._note(tx, exchange)
+                    self._write_journal(tx, exchange)
         if no is not None:
             raise no
         return preview.body
@@ -244,40 +244,40 @@ class Exchanges:
     def labels(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """What the parts of an answer are called in French: `evidence`, `procedure`, and `fields` by name."""
         procedure = self.directory.catalogue.get(str(body["procedure"]))
-        said = self.registry.evidence(str(body["evidence"]), int(body["version"]))["x-unefois"]
+        marks = self.registry.evidence(str(body["evidence"]), int(body["version"]))["x-unefois"]
         return {
-            "evidence": said["label"],
-            "fields": said["fields"],
+            "evidence": marks["label"],
+            "fields": marks["fields"],
             "procedure": procedure.label if procedure else body["procedure"],
         }
 
     # --- steps --------------------------------------------------------------------------------------------------
 
-    def _read(self, client: Client, said: Any) -> _Exchange:
+    def _checked_question(self, client: Client, question: Any) -> _Exchange:
         schemas = self.registry.schema_set
-        if not schemas.accepts(QUESTION, said):
-            fault = schemas.fault(QUESTION, said)
+        if not schemas.accepts(QUESTION, question):
+            fault = schemas.fault(QUESTION, question)
             raise InvalidMessage(fault.sentence, pointer=fault.pointer, code="schema_violation", rule=fault.rule)
-        exchange = _Exchange(str(uuid.uuid4()), client, said, str(said.get("tenant", client.tenant)))
-        exchange.procedure, exchange.request_id = str(said.get("procedure", "")), said.get("request")
+        exchange = _Exchange(str(uuid.uuid4()), client, question, str(question.get("tenant", client.tenant)))
+        exchange.procedure, exchange.request_id = str(question.get("procedure", "")), question.get("request")
         return exchange
 
-    def _answered(self, exchange: _Exchange, left: threading.Event) -> Answer:
+    def _obtain(self, exchange: _Exchange, left: threading.Event) -> Answer:
         if exchange.request_id is not None:
             with self.ledger.reading() as tx:
                 self._justify(tx, exchange, exchange.request_id)
         if exchange.procedure not in self.directory.catalogue:
             raise InvalidMessage("this is not in the catalogue", pointer="/procedure", code="unknown_procedure")
         # The rate has its own transaction: inside of another, many questions would wait for each other in a circle.
-        self._allow(exchange, self.ledger.now())
+        self._apply_grant(exchange, self.ledger.now())
         with self._readers, self.ledger.reading() as tx:
-            self._who(tx, exchange)
-            held = self._stored(tx, exchange)
+            self._identify_citizen(tx, exchange)
+            held = self._find_stored(tx, exchange)
             began = 0 if held else tx.last_seq()
-            question, natives = (None, {}) if held else self._question(tx, exchange)
+            question, natives = (None, {}) if held else self._question_to_sources(tx, exchange)
         evidence, obtained_at = (held.evidence, held.at) if held else (None, 0.0)
         if question is not None:
-            answered = self._live(exchange, question, natives, left)
+            answered = self._ask_sources(exchange, question, natives, left)
             evidence, obtained_at, exchange.source = answered.evidence, answered.at, answered.connection
         assert evidence is not None
         evidence = _minimised(evidence, exchange.fields)
@@ -285,19 +285,19 @@ class Exchanges:
             raise CallerLeft
         if question is None and not exchange.previewed:
             answer = self._signed(exchange, evidence, obtained_at)
-            self._together.commit((exchange, evidence))
+            self._group_commit.commit((exchange, evidence))
             return answer
         with self.ledger.transaction() as tx:
             if question is not None:
-                self._still(tx, exchange, began)
+                self._check_again(tx, exchange, began)
             answer = self._signed(exchange, evidence, obtained_at)
-            self._keep(tx, exchange, evidence, obtained_at, fresh=question is not None)
+            self._store_evidence(tx, exchange, evidence, obtained_at, fresh=question is not None)
             if not exchange.previewed:
                 self._hand_over(tx, [(exchange, evidence)])
                 return answer
             exchange.code = PreviewRequired.code
-            self._note(tx, exchange, step="preview")
-            token = self.previews.keep(tx, self._preview(exchange, answer))
+            self._write_journal(tx, exchange, step="preview")
+            token = self.previews.store(tx, self._preview_of(exchange, answer))
         raise PreviewRequired(exchange.id, f"{self.issuer}/preview/{token}")
 
     def _justify(self, tx: Transaction, exchange: _Exchange, request_id: str) -> None:
@@ -309,8 +309,8 @@ class Exchanges:
             raise UnknownGround("the request is of another procedure")
         exchange.procedure = request.procedure
 
-    def _allow(self, exchange: _Exchange, now: float) -> None:
-        ask = _grant_query(exchange, exchange.said.get("fields", ()))
+    def _apply_grant(self, exchange: _Exchange, now: float) -> None:
+        ask = _grant_query(exchange, exchange.question.get("fields", ()))
         try:
             exchange.grant, exchange.granted, exchange.fields = self.grants.decide(ask, now)
         except NotAllowed as error:
@@ -323,20 +323,20 @@ class Exchanges:
         self.rates.check(exchange.grant, now)
         self.registry.check_parameters(exchange.evidence, exchange.version, exchange.parameters)
 
-    def _who(self, tx: Transaction, exchange: _Exchange) -> None:
-        said, client = exchange.said["citizen"], exchange.client
-        references = said.get("references", ())
+    def _identify_citizen(self, tx: Transaction, exchange: _Exchange) -> None:
+        citizen, client = exchange.question["citizen"], exchange.client
+        references = citizen.get("references", ())
         for place, reference in enumerate(references):
             if reference["system"] != client.id or self._names_a_system_of(exchange.tenant, client):
                 pointer = f"/citizen/references/{place}/system"
                 raise InvalidMessage(f"the system must be {client.id}", pointer=pointer, code="reference_not_yours")
         found = find_citizen(
-            tx, self.people, exchange.tenant, identity=said.get("identity"), references=references,
-            reference=said.get("reference"), client_id=client.id,
+            tx, self.people, exchange.tenant, identity=citizen.get("identity"), references=references,
+            reference=citizen.get("reference"), client_id=client.id,
         )  # fmt: skip
         if found.verdict == "ambiguous":
             raise AmbiguousIdentity("several people are known under this identity")
-        if found.citizen_id is None and "identity" not in said:
+        if found.citizen_id is None and "identity" not in citizen:
             raise NotMatched(_NOBODY)
         exchange.citizen_id = found.citizen_id
         if found.citizen_id is not None:
@@ -347,27 +347,27 @@ class Exchanges:
         members = self.directory.connections.values()
         return tenant != client.tenant and any((m.tenant, m.system) == (tenant, client.id) for m in members)
 
-    def _still(self, tx: Transaction, exchange: _Exchange, began: int) -> None:
+    def _check_again(self, tx: Transaction, exchange: _Exchange, began: int) -> None:
         """While the source was asked, somebody may have been marked, erased, merged, or become known; or a source told
         of a change, which finds no recipient yet, and what we got may be from before it."""
         tx.hold_door()  # what is being accepted is seen here, or sees us
-        told = (events.c.seq > began, events.c.type == "evidence.changed", events.c.tenant == exchange.tenant)
-        if tx.sql.execute(select(events.c.seq).where(*told).limit(1)).first() is not None:
+        changes = (events.c.seq > began, events.c.type == "evidence.changed", events.c.tenant == exchange.tenant)
+        if tx.sql.execute(select(events.c.seq).where(*changes).limit(1)).first() is not None:
             raise TryLater("a source changed something meanwhile: ask again", after=1.0)
         asked = exchange.citizen_id
-        self._who(tx, exchange)
+        self._identify_citizen(tx, exchange)
         if asked is not None and exchange.citizen_id != asked:
             exchange.citizen_id = asked
             raise TryLater("the hub learnt meanwhile who this is", after=1.0)
         if exchange.citizen_id is None:
-            exchange.citizen_id = self._meet(tx, exchange)
+            exchange.citizen_id = self._create_citizen(tx, exchange)
             self._must_not_be_confidential(tx, exchange.citizen_id)
 
     def _must_not_be_confidential(self, tx: Transaction, citizen_id: str) -> None:
         if self.people.is_confidential(tx, citizen_id):
             raise Withheld("this must be asked of the person")
 
-    def _stored(self, tx: Transaction, exchange: _Exchange) -> Held | None:
+    def _find_stored(self, tx: Transaction, exchange: _Exchange) -> Held | None:
         """A value that was obtained before and is still good enough for this grant and this procedure."""
         granted = exchange.granted
         assert granted is not None
@@ -375,23 +375,23 @@ class Exchanges:
         if exchange.citizen_id is None or not granted.max_age:
             return None
         oldest = tx.now - granted.max_age.total_seconds()
-        held = self.held.find(tx, exchange.citizen_id, self._place(exchange), since=oldest)
+        held = self.held.find(tx, exchange.citizen_id, self._storage_place(exchange), since=oldest)
         if held is None or not set(exchange.fields) <= set(held.fields):
             return None
         exchange.source, exchange.stored = held.connection, True
         return held
 
-    def _question(self, tx: Transaction, exchange: _Exchange) -> tuple[Question, Mapping[str, str]]:
+    def _question_to_sources(self, tx: Transaction, exchange: _Exchange) -> tuple[Question, Mapping[str, str]]:
         """What the sources are asked, and what each system calls the citizen."""
-        said = exchange.said["citizen"]
-        identity = said.get("identity")
+        citizen = exchange.question["citizen"]
+        identity = citizen.get("identity")
         natives: Mapping[str, str] = {}
         if exchange.citizen_id is not None:
-            if said.keys() - {"identity"}:  # named by a reference: their own identity is asked for, not one like it
+            if citizen.keys() - {"identity"}:  # named by a reference: their own identity is asked for, not one like it
                 kept = self.people.identity_of(tx, exchange.citizen_id)
                 identity = {**(identity or {}), **(kept or {})} or None
             natives = self.people.native_ids(tx, exchange.tenant, exchange.citizen_id)
-        token = exchange.said.get("france_connect_token")
+        token = exchange.question.get("france_connect_token")
         if token and identity is None:
             raise SourceNeeds(["identity"])  # what it brings could be of anybody
         return Question(
@@ -400,21 +400,21 @@ class Exchanges:
             token=Secret(token) if token else None,
         ), natives  # fmt: skip
 
-    def _live(
+    def _ask_sources(
         self, exchange: _Exchange, question: Question, natives: Mapping[str, str], left: threading.Event
     ) -> SourcedEvidence:
         try:
-            return self.sources.ask(exchange.tenant, question, natives, left=left)
+            return self.sources.ask_sources(exchange.tenant, question, natives, left=left)
         except SourceAway as error:
             if exchange.citizen_id is not None:
                 with self.ledger.reading() as tx:
-                    error.last = self.held.last_known(tx, exchange.citizen_id, self._place(exchange))
+                    error.last = self.held.last_known(tx, exchange.citizen_id, self._storage_place(exchange))
             raise
 
-    def _meet(self, tx: Transaction, exchange: _Exchange) -> str:
+    def _create_citizen(self, tx: Transaction, exchange: _Exchange) -> str:
         """Who was not known until now, known from now on: what was obtained about them must be shown to them."""
-        person = {name: exchange.said["citizen"][name] for name in ("identity", "references")
-                  if name in exchange.said["citizen"]}  # fmt: skip
+        person = {name: exchange.question["citizen"][name] for name in ("identity", "references")
+                  if name in exchange.question["citizen"]}  # fmt: skip
         people = self.acceptance.citizens(tx, f"{exchange.tenant}.{exchange.client.id}")
         people.prefetch(exchange.tenant, [person])
         citizen = people.resolve(exchange.tenant, person)
@@ -450,25 +450,28 @@ class Exchanges:
             "Vous pouvez demander l'accès à ces données et leur rectification."
         )
 
-    def _preview(self, exchange: _Exchange, answer: Answer) -> Preview:
+    def _preview_of(self, exchange: _Exchange, answer: Answer) -> Preview:
         assert exchange.grant is not None
         assert exchange.citizen_id is not None
         kept_of = ("evidence", "version", "asker", "explicit_request")
-        said = {name: exchange.said[name] for name in kept_of if name in exchange.said}
+        question = {name: exchange.question[name] for name in kept_of if name in exchange.question}
         kept = {
-            "id": exchange.id, "said": said, "tenant": exchange.tenant, "procedure": exchange.procedure,
+            "id": exchange.id, "said": question, "tenant": exchange.tenant, "procedure": exchange.procedure,
             "request_id": exchange.request_id, "fields": exchange.fields, "citizen_id": exchange.citizen_id,
             "source": exchange.source, "stored": exchange.stored,
         }  # fmt: skip
         return Preview(exchange.id, exchange.client.id, exchange.citizen_id, exchange.grant.id, kept, answer)
 
-    def _previewed(self, client: Client, preview: Preview) -> _Exchange:
+    def _exchange_of(self, client: Client, preview: Preview) -> _Exchange:
         """The exchange that waits for its collection."""
-        exchange = _Exchange(**preview.exchange, client=client)
-        exchange.grant = next((g for g in self.grants.of(client.id, client.tenant) if g.id == preview.grant), None)
+        kept = dict(preview.exchange)
+        exchange = _Exchange(question=kept.pop("said"), client=client, **kept)
+        exchange.grant = next(
+            (g for g in self.grants.of_client(client.id, client.tenant) if g.id == preview.grant), None
+        )
         return exchange
 
-    def _no_more(self, tx: Transaction, exchange: _Exchange) -> HubError | None:
+    def _refusal_today(self, tx: Transaction, exchange: _Exchange) -> HubError | None:
         """Why what the person agreed to may not be given any more."""
         ask = replace(_grant_query(exchange, exchange.fields), preview_shown=True)
         assert exchange.citizen_id is not None
@@ -479,33 +482,33 @@ class Exchanges:
             return error
         return None
 
-    def _refused(self, exchange: _Exchange, error: HubError) -> None:
+    def _note_refusal(self, exchange: _Exchange, error: HubError) -> None:
         now = self.ledger.now()
         number = self._refusals.count(exchange.client.id, now)
         if number <= _REFUSALS:
-            self._close(exchange, error.code, failed=False)
+            self._note_outcome(exchange, error.code, failed=False)
             return
         if number == _REFUSALS + 1:
-            self._close(exchange, "rate_exceeded", failed=False)
+            self._note_outcome(exchange, "rate_exceeded", failed=False)
         raise NotAllowed("rate_exceeded", after=60 - now % 60) from None
 
-    def _failed(self, exchange: _Exchange, code: str) -> None:
-        self._close(exchange, code, failed=True)
+    def _note_failure(self, exchange: _Exchange, code: str) -> None:
+        self._note_outcome(exchange, code, failed=True)
 
-    def _close(self, exchange: _Exchange, code: str, *, failed: bool) -> None:
+    def _note_outcome(self, exchange: _Exchange, code: str, *, failed: bool) -> None:
         """Write down that nothing left."""
         exchange.code = code
         try:
             with self.ledger.transaction() as tx:
-                self._note(tx, exchange, failed=failed)
+                self._write_journal(tx, exchange, failed=failed)
         except JournalConflict:
             return  # its line is there: only the word that it was committed got lost
         except KeyDestroyed:
             exchange.citizen_id = None
             with self.ledger.transaction() as tx:
-                self._note(tx, exchange, failed=failed)
+                self._write_journal(tx, exchange, failed=failed)
 
-    def _note(
+    def _write_journal(
         self, tx: Transaction, exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = ""
     ) -> None:
         """In the journal of all whom it concerns."""
@@ -517,7 +520,7 @@ class Exchanges:
         self.journal.write(tx, *chain.from_iterable(noted))
         _RECEIVE.run(tx.sql, [_recipient(exchange, tx.now) for exchange, _ in some])
 
-    def _keep(
+    def _store_evidence(
         self, tx: Transaction, exchange: _Exchange, evidence: Evidence, obtained_at: float, *, fresh: bool
     ) -> None:
         """Keep the value where the grant allows it, for as long as it does."""
@@ -526,13 +529,13 @@ class Exchanges:
         assert source is not None
         assert exchange.citizen_id is not None
         # Not every answer names its person: one that a citizen's own token brought must not be kept for another.
-        by_token = "france_connect_token" in exchange.said
+        by_token = "france_connect_token" in exchange.question
         if fresh and granted.max_age and not exchange.previewed and not by_token:
             held = Held(evidence, exchange.fields, source, obtained_at)
             until = obtained_at + granted.max_age.total_seconds()
-            self.held.keep(tx, exchange.citizen_id, self._place(exchange), held, until=until)
+            self.held.store(tx, exchange.citizen_id, self._storage_place(exchange), held, until=until)
 
-    def _place(self, exchange: _Exchange) -> str:
+    def _storage_place(self, exchange: _Exchange) -> str:
         """Where a stored value of this exchange lies: it never serves another grant, procedure or question."""
         assert exchange.grant is not None
         asked = [exchange.tenant, exchange.grant.id, exchange.procedure, exchange.evidence, exchange.version,
@@ -547,7 +550,7 @@ def _grant_query(exchange: _Exchange, fields: Sequence[str]) -> GrantQuery:
         client=exchange.client.id, tenant=exchange.client.tenant, of_tenant=exchange.tenant,
         evidence=exchange.evidence, version=exchange.version, fields=tuple(fields), procedure=exchange.procedure,
         asker=asker["role"], assurance=asker["assurance"],
-        explicit_request=bool(exchange.said.get("explicit_request", False)),
+        explicit_request=bool(exchange.question.get("explicit_request", False)),
     )  # fmt: skip
 
 

@@ -183,7 +183,7 @@ class NotAllowed(HubError):
         self.after = after
 
     @property
-    def told(self) -> dict[str, object]:
+    def problem_members(self) -> dict[str, object]:
         """What the caller may hear besides the code."""
         return {"fields": list(self.fields)} if self.fields else {}
 
@@ -201,7 +201,7 @@ class Grants:
         """The grants declared in `folder`; without one there are none. Raises ConfigError with the first fault."""
         reading = GrantParser(known)
         if folder is not None:
-            reading.read(folder)
+            reading.read_folder(folder)
         for fault in reading.faults:
             raise ConfigError(str(fault), key="grants_dir")
         return Grants(reading.grants)
@@ -209,7 +209,7 @@ class Grants:
     def all(self) -> list[Grant]:
         return [grant for grants in self._by_client.values() for grant in grants]
 
-    def of(self, client: str, tenant: str) -> list[Grant]:
+    def of_client(self, client: str, tenant: str) -> list[Grant]:
         """The grants of one client, past and future ones too."""
         return list(self._by_client.get((client, tenant), ()))
 
@@ -241,8 +241,8 @@ def _first_refusal(grant: Grant, granted: Granted, ask: GrantQuery, today: date)
     for depth, (code, covers) in enumerate(_RULES):
         if not covers(grant, granted, ask, today):
             lacking = tuple(dict.fromkeys(name for name in ask.fields if name not in granted.fields))
-            told = tuple(name for name in lacking if _FIELD.fullmatch(name)) if code == "field_not_granted" else ()
-            return NotAllowed(code, fields=told, grant=grant), depth
+            named = tuple(name for name in lacking if _FIELD.fullmatch(name)) if code == "field_not_granted" else ()
+            return NotAllowed(code, fields=named, grant=grant), depth
     return None, len(_RULES)
 
 
@@ -287,12 +287,14 @@ class Rates:
         with self._lock:
             last, left = self._left.get(grant.id, (minute, 0))
             if last != minute or not left:
-                left = self._take(grant, minute, max(grant.rate // 10, 1)) or self._take(grant, minute, 1) or _NONE
+                left = (
+                    self._reserve(grant, minute, max(grant.rate // 10, 1)) or self._reserve(grant, minute, 1) or _NONE
+                )
             self._left[grant.id] = (minute, left - 1 if left > 0 else left)
         if left == _NONE:
             raise NotAllowed("rate_exceeded", grant=grant, after=(minute + 1) * 60 - now)
 
-    def _take(self, grant: Grant, minute: int, wanted: int) -> int:
+    def _reserve(self, grant: Grant, minute: int, wanted: int) -> int:
         with self._ledger.transaction() as tx:
             found = tx.sql.execute(
                 _RESERVE, {"grant": grant.id, "minute": minute, "wanted": wanted, "rate": grant.rate}
@@ -383,7 +385,7 @@ def evidence_facts(schemas: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, 
 def grant_file_faults(folder: Path, known: GrantVocabulary) -> list[Fault]:
     """Every fault of the grants of a folder at once."""
     reading = GrantParser(known)
-    reading.read(folder)
+    reading.read_folder(folder)
     return reading.faults
 
 
@@ -440,23 +442,23 @@ class GrantParser:
         self.grants: list[Grant] = []
         self._files: dict[str, str] = {}
 
-    def read(self, folder: Path) -> None:
+    def read_folder(self, folder: Path) -> None:
         for path, raw in toml_files(folder):
             if isinstance(raw, Fault):
                 self.faults.append(raw)
             else:
-                self._file(str(path), _with_days_as_text(raw))
+                self._read_file(str(path), _with_days_as_text(raw))
 
-    def _file(self, file: str, raw: Mapping[str, Any]) -> None:
+    def _read_file(self, file: str, raw: Mapping[str, Any]) -> None:
         shape = shape_faults(json_schema(_SCHEMA), raw)
         self.faults += [Fault(file, fault.key, fault.message) for fault in shape]
         bad = {fault.path[1] if len(fault.path) > 1 else None for fault in shape}
         grants = raw.get("grants")
         for id, item in grants.items() if isinstance(grants, Mapping) and None not in bad else ():
             if id not in bad:
-                self._grant(file, id, item)
+                self._read_grant(file, id, item)
 
-    def _grant(self, file: str, id: str, raw: Mapping[str, Any]) -> None:
+    def _read_grant(self, file: str, id: str, raw: Mapping[str, Any]) -> None:
         found = list(_grant_contradictions(raw, self.known))
         if id in self._files:
             found.insert(0, ("", f"already declared in {Path(self._files[id]).name}"))

@@ -44,7 +44,7 @@ class Previews:
     def __init__(self, keys: PersonKeys) -> None:
         self._keys = keys
 
-    def keep(self, tx: Transaction, preview: Preview) -> str:
+    def store(self, tx: Transaction, preview: Preview) -> str:
         """Keep it for SECONDS; the token of its address, which only its digest is kept of."""
         token = secrets.token_urlsafe(32)
         tx.sql.execute(delete(exchange_previews).where(exchange_previews.c.until < tx.now))
@@ -56,20 +56,20 @@ class Previews:
         }])  # fmt: skip
         return token
 
-    def shown(self, tx: Transaction, token: str) -> Preview | None:
+    def find_by_token(self, tx: Transaction, token: str) -> Preview | None:
         """What the person of this address may see; None when it is over."""
         table = exchange_previews.c
         row = tx.sql.execute(select(exchange_previews).where(table.token == _digest(token), table.until > tx.now))
         return self._opened(tx, row.first())
 
-    def decide(self, tx: Transaction, token: str, decision: Decision) -> Preview | None:
+    def record_decision(self, tx: Transaction, token: str, decision: Decision) -> Preview | None:
         """Write down what the person decided; the first time counts. None when it is over."""
         table = exchange_previews.c
         mine = (table.token == _digest(token), table.until > tx.now, table.decision == "open")
         tx.sql.execute(update(exchange_previews).where(*mine).values(decision=decision))
-        return self.shown(tx, token)
+        return self.find_by_token(tx, token)
 
-    def take(self, tx: Transaction, client_id: str, exchange_id: str) -> Preview | None:
+    def collect(self, tx: Transaction, client_id: str, exchange_id: str) -> Preview | None:
         """Take away what the person decided on. None when the client has no such preview; raises StillOpen."""
         table = exchange_previews.c
         mine = (table.id == exchange_id, table.client_id == client_id, table.until > tx.now)

@@ -1,8 +1,8 @@
 """The sources of evidence: which connections are asked for it, in which order, and what becomes of their answers.
 
-`Sources.ask` is the asking side, `Sources.serve` the answering side in the process that holds the connector; between
-them goes the bus. A question with the citizen's own token never leaves the process that was given it. What passes is
-never stored, and no log line holds anything of it.
+`Sources.ask_sources` is the asking side, `Sources.serve` the answering side in the process that holds the connector;
+between them goes the bus. A question with the citizen's own token never leaves the process that was given it. What
+passes is never stored, and no log line holds anything of it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SourceAway(TryLater):
         self.last: float | None = None  # when the hub last obtained it, however long ago; seconds since 1970
 
     @property
-    def told(self) -> Mapping[str, Any]:
+    def problem_members(self) -> Mapping[str, Any]:
         known = [{"source": source, "code": code} for source, code in self.known]
         return ({"known": known} if known else {}) | ({"last_obtained_at": self.last} if self.last else {})
 
@@ -73,7 +73,7 @@ class SourceNeeds(HubError):
     def __init__(self, needs: Iterable[str]) -> None:
         self.needs = tuple(sorted(needs))
         super().__init__(f"the source must be given one of: {', '.join(self.needs)}")
-        self.told = {"needs": list(self.needs)}
+        self.problem_members = {"needs": list(self.needs)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class ConnectionSource:
     system: str
     answers: Sequence[Answered]
     answer: Callable[[Question], Evidence]
-    hands: int = 4
+    concurrency: int = 4
     mode: Mode = "live"
     pilot_procedures: tuple[str, ...] = ()
     pilot_citizens: tuple[tuple[str, str], ...] = ()
@@ -122,12 +122,12 @@ class _SourceState:
     """What this process knows of one source: whether it is away, and the questions that stay here."""
 
     breaker: Breaker
-    counter: Counter[Question, bytes]
-    pace: _Throttle
+    responder: Counter[Question, bytes]
+    throttle: _Throttle
     probing: bool = False  # one question finds out whether the source is back
     gate: threading.Lock = field(default_factory=threading.Lock)
 
-    def enter(self) -> bool:
+    def begin_question(self) -> bool:
         """Whether this question probes a source that was away. Raises TryLater while it rests, or another probes."""
         with self.gate:
             if not self.breaker.open:
@@ -137,7 +137,7 @@ class _SourceState:
             self.probing = True
             return True
 
-    def leave(self, outcome: HubError | None, *, probed: bool) -> None:
+    def end_question(self, outcome: HubError | None, *, probed: bool) -> None:
         with self.gate:
             self.probing = self.probing and not probed
         if isinstance(outcome, BusUnavailable | CallerLeft | AccessDenied) or _is_ours(outcome):
@@ -160,7 +160,7 @@ class _Throttle:
         self._next = 0.0
         self._gate = threading.Lock()
 
-    def turn(self, within: float) -> float:
+    def reserve_turn(self, within: float) -> float:
         """Seconds until one may call. Raises TryLater, and takes no turn, when that is too late."""
         with self._gate:
             now = self._clock()
@@ -193,13 +193,13 @@ class Sources:
         self._lines = {
             source.name: _SourceState(
                 Breaker(clock),
-                Counter(source.name, self._here(source), hands=source.hands),
+                Counter(source.name, self._local_responder(source), hands=source.concurrency),
                 _Throttle(source.rate, clock),
             )
             for source in self._sources.values()
         }
 
-    def ask(
+    def ask_sources(
         self, tenant: str, question: Question, natives: Mapping[str, str] | None = None, *,
         left: threading.Event | None = None,
     ) -> SourcedEvidence:  # fmt: skip
@@ -209,10 +209,10 @@ class Sources:
         Raises NoSource, SourceNeeds, CallerLeft, BusUnavailable (the database); else the most telling error: SourceAway
         when any is away, SourceFault, AuthorisationExpired, AmbiguousIdentity, Refused, NotMatched."""
         until = self._clock() + question.seconds
-        chosen = self._chosen(tenant, question, natives or {})
+        chosen = self._choose_sources(tenant, question, natives or {})
         if not chosen:
             raise NoSource
-        paused = self._paused()
+        paused = self._paused_connections()
         errors: dict[str, HubError] = {}
         lacking: set[str] = set()
         for source, offer in chosen:
@@ -226,15 +226,15 @@ class Sources:
                     raise CallerLeft
                 if source.name in paused:
                     raise _NotAsked("paused")
-                evidence = self._asked(source, replace(fitted, seconds=min(offer.seconds, until - began)), left)
+                evidence = self._ask_source(source, replace(fitted, seconds=min(offer.seconds, until - began)), left)
             except CallerLeft as error:
-                self._count(source, question, error, began)
+                self._count_question(source, question, error, began)
                 raise
             except HubError as error:
-                self._count(source, question, error, began)
+                self._count_question(source, question, error, began)
                 errors[source.name] = error
             else:
-                self._count(source, question, None, began)
+                self._count_question(source, question, None, began)
                 return SourcedEvidence(evidence, source.name, self._ledger.now())
         raise _most_telling(errors) if errors else SourceNeeds(lacking)
 
@@ -245,7 +245,7 @@ class Sources:
         def handle(body: bytes, seconds: float) -> bytes:
             return self._reply(source, _decode_question(body, seconds))
 
-        self._questions.answer(name, handle, stop=stop, hands=source.hands)
+        self._questions.answer(name, handle, stop=stop, hands=source.concurrency)
 
     def served(self) -> Sequence[str]:
         """The connections that questions may come to."""
@@ -257,11 +257,11 @@ class Sources:
 
     def close(self) -> None:
         for line in self._lines.values():
-            line.counter.close()
+            line.responder.close()
 
     # --- asking -------------------------------------------------------------------------------------------------
 
-    def _chosen(
+    def _choose_sources(
         self, tenant: str, question: Question, natives: Mapping[str, str]
     ) -> list[tuple[ConnectionSource, Answered]]:  # fmt: skip
         named = self._tenants[tenant].sources.get(question.evidence) if tenant in self._tenants else None
@@ -275,30 +275,30 @@ class Sources:
                 found.append((source, offer))
         return found
 
-    def _asked(self, source: ConnectionSource, question: Question, left: threading.Event | None) -> Evidence:
+    def _ask_source(self, source: ConnectionSource, question: Question, left: threading.Event | None) -> Evidence:
         if question.seconds < _LEAST:
             raise Unanswered("late")
         line = self._lines[source.name]
-        probes = line.enter()
+        probes = line.begin_question()
         outcome: HubError | None = None
         try:
-            return self._evidence(source, question, self._answer_to(source, line, question, left))
+            return self._checked_evidence(source, question, self._raw_answer(source, line, question, left))
         except HubError as error:
             outcome = error
             if isinstance(error, AccessDenied) and question.token is None:
                 self._pause(source.name)  # not for a citizen's token that is over: it says nothing of our own access
             raise
         finally:
-            line.leave(outcome, probed=probes)
+            line.end_question(outcome, probed=probes)
 
-    def _answer_to(
+    def _raw_answer(
         self, source: ConnectionSource, line: _SourceState, question: Question, left: threading.Event | None
     ) -> bytes:
         if question.token is not None:
-            return line.counter.ask(question, seconds=question.seconds, left=left)
+            return line.responder.ask(question, seconds=question.seconds, left=left)
         return self._questions.ask(source.name, _encode_question(question), seconds=question.seconds, left=left)
 
-    def _evidence(self, source: ConnectionSource, question: Question, answer: bytes) -> Evidence:
+    def _checked_evidence(self, source: ConnectionSource, question: Question, answer: bytes) -> Evidence:
         try:
             body = orjson.loads(answer)
             code, values = body.get("error"), body.get("values")
@@ -307,10 +307,10 @@ class Sources:
         if code is not None:
             raise _decode_error(code, body.get("after"), body.get("native"))
         evidence = Evidence(question.evidence, question.version, values)
-        self._check(source, question.fields, evidence)
+        self._check_evidence(source, question.fields, evidence)
         return evidence
 
-    def _paused(self) -> Mapping[str, str]:
+    def _paused_connections(self) -> Mapping[str, str]:
         with self._ledger.reading() as tx:
             return tx.paused()
 
@@ -319,13 +319,15 @@ class Sources:
         with self._ledger.transaction() as tx:
             tx.pause(name, _DENIED)
 
-    def _count(self, source: ConnectionSource, question: Question, error: HubError | None, began: float) -> None:
+    def _count_question(
+        self, source: ConnectionSource, question: Question, error: HubError | None, began: float
+    ) -> None:
         if self._metrics is not None:
             self._metrics.asked(source.name, question.evidence, _metric_outcome(error), self._clock() - began)
 
     # --- answering ----------------------------------------------------------------------------------------------
 
-    def _here(self, source: ConnectionSource) -> Callable[[Question, float], bytes]:
+    def _local_responder(self, source: ConnectionSource) -> Callable[[Question, float], bytes]:
         return lambda question, seconds: self._reply(source, replace(question, seconds=seconds))
 
     def _reply(self, source: ConnectionSource, question: Question) -> bytes:
@@ -334,20 +336,20 @@ class Sources:
         try:
             if offer is None:
                 raise SourceFault("the connection does not answer this")
-            evidence = source.answer(self._in_turn(source, question))
-            self._check(source, offer.fields, evidence, question)
+            evidence = source.answer(self._wait_for_rate(source, question))
+            self._check_evidence(source, offer.fields, evidence, question)
         except Exception as error:  # whatever a connector raises ends as a code
             return orjson.dumps(_encode_error(source.name, question.evidence, error))
         values = {name: value for name, value in evidence.values.items() if name in question.fields}
         return orjson.dumps({"values": values}, default=dict)
 
-    def _in_turn(self, source: ConnectionSource, question: Question) -> Question:
-        wait = self._lines[source.name].pace.turn(question.seconds)
+    def _wait_for_rate(self, source: ConnectionSource, question: Question) -> Question:
+        wait = self._lines[source.name].throttle.reserve_turn(question.seconds)
         if wait:
             time.sleep(wait)
         return replace(question, seconds=question.seconds - wait)
 
-    def _check(
+    def _check_evidence(
         self, source: ConnectionSource, fields: Sequence[str], evidence: Evidence, question: Question | None = None
     ) -> None:  # fmt: skip
         """Raises SourceFault for evidence that is not what was asked, has other fields, or breaks its schema."""
@@ -437,7 +439,7 @@ class Declined(Refused):
 
     def __init__(self, message: str, native: str) -> None:
         super().__init__(message, native=native)
-        self.told = {"reason": native}
+        self.problem_members = {"reason": native}
 
 
 _KINDS: Mapping[str, type[HubError]] = {kind.code: kind for kind in _WORDS}

@@ -52,7 +52,7 @@ class HeldEvidence:
         plain = self._keys.open_with(bytes(row.wrapped), (citizen_id, bytes(row.sealed), place.encode()))
         return _held(orjson.loads(plain))
 
-    def keep(self, tx: Transaction, citizen_id: str, place: str, held: Held, *, until: float) -> None:
+    def store(self, tx: Transaction, citizen_id: str, place: str, held: Held, *, until: float) -> None:
         """Keep it until then at most."""
         evidence = held.evidence
         plain = orjson.dumps({

@@ -92,7 +92,7 @@ class Journal:
         sealed = iter(self._keys.seal_many(tx, [_personal(entry) for entry in entries if entry.personal]))
         rows = [_content(entry) | {"sealed": next(sealed) if entry.personal else None, "at": now} for entry in entries]
         if len(_WRITE.run(tx.sql, rows)) < len(rows):
-            self._compare(tx, entries)
+            self._check_same(tx, entries)
 
     def of_citizen(
         self, tx: Transaction, tenant: str, citizen_id: str, since: float | None = None, until: float | None = None,
@@ -104,11 +104,13 @@ class Journal:
             query = query.where(journal.c.at >= since)
         if until is not None:
             query = query.where(journal.c.at < until)
-        return self._lines(tx, tx.sql.execute(query.order_by(journal.c.at.desc(), journal.c.id).limit(limit)).all())
+        return self._opened_lines(
+            tx, tx.sql.execute(query.order_by(journal.c.at.desc(), journal.c.id).limit(limit)).all()
+        )
 
-    def line(self, tx: Transaction, entry_id: str) -> Line | None:
+    def find_line(self, tx: Transaction, entry_id: str) -> Line | None:
         rows = tx.sql.execute(select(journal).where(journal.c.id == entry_id)).all()
-        return next(iter(self._lines(tx, rows)), None)
+        return next(iter(self._opened_lines(tx, rows)), None)
 
     def receipt(self, tx: Transaction, entry_id: str) -> dict[str, Any] | None:
         """What proves that a line is in the journal, to be checked by `verify.receipt_fault`: the line as it was
@@ -130,14 +132,14 @@ class Journal:
             "seal": seal_of(segment), "signature": segment.signature, "key": segment.key,
         }  # fmt: skip
 
-    def _lines(self, tx: Transaction, rows: Sequence[Row[Any]]) -> list[Line]:
+    def _opened_lines(self, tx: Transaction, rows: Sequence[Row[Any]]) -> list[Line]:
         sealed = [(_owner(row), bytes(row.sealed), _context(row.id)) for row in rows if row.sealed is not None]
         opened = iter(self._keys.open_many(tx, sealed))
         return [_line(row, {} if row.sealed is None else _json_or_none(next(opened))) for row in rows]
 
-    def _compare(self, tx: Transaction, entries: Sequence[Entry]) -> None:
+    def _check_same(self, tx: Transaction, entries: Sequence[Entry]) -> None:
         there = tx.sql.execute(select(journal).where(journal.c.id.in_([entry.id for entry in entries]))).all()
-        lines = {row.id: (row, line) for row, line in zip(there, self._lines(tx, there), strict=True)}
+        lines = {row.id: (row, line) for row, line in zip(there, self._opened_lines(tx, there), strict=True)}
         for entry in entries:
             row, line = lines[entry.id]
             same = all(getattr(row, name) == value for name, value in _content(entry).items())

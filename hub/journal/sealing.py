@@ -86,19 +86,19 @@ class Sealer:
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; then what was written until now is sealed once more."""
         while not stop.is_set():
-            self._try()
+            self._seal_or_wait()
             stop.wait(self._every)
-        self._try()
+        self._seal_or_wait()
         self.give_back()
 
-    def step(self) -> int:
+    def seal_pending(self) -> int:
         """Seal all that waits; how many lines. 0 also when another sealer is at work."""
-        if not self._lead():
+        if not self._hold_lease():
             return 0
         self._note_ends()
-        count = sealed = self._seal_some()
+        count = sealed = self._seal_segment()
         while sealed == _MOST:  # what came meanwhile has time until the next turn
-            sealed = self._seal_some()
+            sealed = self._seal_segment()
             count += sealed
         self._stamp_last()
         return count
@@ -113,9 +113,9 @@ class Sealer:
             except HubError as error:
                 _log.warning("lease not given back", error=type(error).__name__)
 
-    def _try(self) -> None:
+    def _seal_or_wait(self) -> None:
         try:
-            self.step()
+            self.seal_pending()
             with self._ledger.reading() as tx:
                 lines, seconds = unsealed_lines(tx)
             if seconds > OVERDUE:
@@ -124,7 +124,7 @@ class Sealer:
             self._token, self.active = None, False
             _log.warning("sealer waits", error=type(error).__name__)
 
-    def _lead(self) -> bool:
+    def _hold_lease(self) -> bool:
         with self._ledger.transaction() as tx:
             if self._token is not None:
                 tx.fence("journal", self._token, self._lease)
@@ -140,7 +140,7 @@ class Sealer:
 
     # --- seals --------------------------------------------------------------------------------------------------
 
-    def _seal_some(self) -> int:
+    def _seal_segment(self) -> int:
         """Make the next segment. The lines do not change, so that the long work is done before the transaction."""
         query = select(journal).where(_UNSEALED).order_by(journal.c.at, journal.c.id).limit(_MOST)
         with self._ledger.reading() as tx:
@@ -199,15 +199,15 @@ class Sealer:
             if tx.now < tx.counter(_NOTED) + self._ends_every:
                 return
             till = tx.counter(_NEXT)
-        if all(self._note_some(till) for _ in range(_PAGES)):
+        if all(self._note_ended_page(till) for _ in range(_PAGES)):
             return  # there is more: it goes on at the next turn, so that this process has time for others
-        all(self._note_late() for _ in range(_PAGES))
+        all(self._note_late_page() for _ in range(_PAGES))
         with self._ledger.transaction() as tx:
             self._fence(tx)
             _set_counter(tx, _NEXT, tx.last_seq())
             _set_counter(tx, _NOTED, int(tx.now))
 
-    def _note_some(self, till: int) -> bool:
+    def _note_ended_page(self, till: int) -> bool:
         """The next part of the events up to this one; whether there may be more."""
         with self._ledger.transaction() as tx:
             self._fence(tx)
@@ -227,7 +227,7 @@ class Sealer:
             _set_counter(tx, _MARK, to)
             return to < till
 
-    def _note_late(self) -> bool:
+    def _note_late_page(self) -> bool:
         """Some of what had no end before; whether there may be more."""
         late = journal_late.c
         with self._ledger.transaction() as tx:

@@ -218,7 +218,7 @@ class ExportVerifier:
         read = self._read_whole if self._header["whole"] else self._read_part
         self._read_end(read())
 
-    def _next(self) -> bytes:
+    def _next_row(self) -> bytes:
         """One row without its end. All but the last one are part of the digest."""
         self.row += 1
         raw = self._file.readline(_MOST)
@@ -226,7 +226,7 @@ class ExportVerifier:
             raise _ExportFault(f"row {self.row}: the file is cut off")
         return raw[:-1]
 
-    def _counted(self, raw: bytes) -> bytes:
+    def _digested(self, raw: bytes) -> bytes:
         self._digest.update(raw)
         self._digest.update(b"\n")
         return raw
@@ -238,7 +238,7 @@ class ExportVerifier:
         return found
 
     def _read_header(self) -> Mapping[str, Any]:
-        header = self._parsed(self._counted(self._next()))
+        header = self._parsed(self._digested(self._next_row()))
         if header["format"] != FORMAT:
             raise _ExportFault("row 1: not an export of a journal, or of another version")
         self._keys = header["keys"]
@@ -247,7 +247,7 @@ class ExportVerifier:
                 raise _ExportFault("row 1: a key does not bear its own name")
         return header
 
-    def _take_seal(self, row: Mapping[str, Any]) -> Seal:
+    def _check_seal(self, row: Mapping[str, Any]) -> Seal:
         seal: Seal = row["seal"]
         where = f"row {self.row}, segment {seal['segment']}"
         self._check_key(seal["kid"], where)
@@ -279,14 +279,14 @@ class ExportVerifier:
     def _read_whole(self) -> bytes:
         """All segments from the first; the row after the last of them."""
         while True:
-            raw = self._next()
+            raw = self._next_row()
             if raw.startswith(_LINE):
                 raise _ExportFault(f"row {self.row}: line {_number(raw)} is under no seal")
             row = self._parsed(raw)
             if "end" in row:
                 return raw
-            self._counted(raw)
-            seal = self._take_seal(row)
+            self._digested(raw)
+            seal = self._check_seal(row)
             if row.get("expired"):
                 self._check_expiry(seal)
             else:
@@ -305,7 +305,7 @@ class ExportVerifier:
             raw = readline(_MOST)
             self.row += 1
             if not raw.startswith(b'{"n":%d,' % number) or raw[-1:] != b"\n":
-                self._miss(raw, number, seal)
+                self._raise_missing(raw, number, seal)
             add(hashlib.sha256(b"\0" + raw[:-1]).digest())
             update(raw)
             number += 1
@@ -315,7 +315,7 @@ class ExportVerifier:
                 f"segment {seal['segment']}: a line between {seal['first']} and {last} is not the one that was sealed"
             )
 
-    def _miss(self, raw: bytes, number: int, seal: Seal) -> None:
+    def _raise_missing(self, raw: bytes, number: int, seal: Seal) -> None:
         self.lines += number - seal["first"]
         if not raw.endswith(b"\n"):
             raise _ExportFault(f"row {self.row}: the file is cut off")
@@ -328,24 +328,24 @@ class ExportVerifier:
         """Lines with their proofs, each behind its seal; the row after the last."""
         number = 0
         while True:
-            raw = self._next()
+            raw = self._next_row()
             if raw.startswith(_LINE):
-                number = self._take_line(self._counted(raw), number)
+                number = self._check_line(self._digested(raw), number)
                 continue
             row = self._parsed(raw)
             if "end" in row:
                 return raw
-            self._counted(raw)
-            self._take_seal(row)
+            self._digested(raw)
+            self._check_seal(row)
 
-    def _take_line(self, line: bytes, before: int) -> int:
+    def _check_line(self, line: bytes, before: int) -> int:
         seal = self._seal
         number = int(json.loads(line)["n"])
         if seal is None:
             raise _ExportFault(f"row {self.row}: line {number} is under no seal")
         if number <= before:
             raise _ExportFault(f"row {self.row}: line {number} stands behind line {before}")
-        proof = self._parsed(self._counted(self._next()))["proof"]
+        proof = self._parsed(self._digested(self._next_row()))["proof"]
         path = [bytes.fromhex(one) for one in proof]
         root = root_by(path, leaf_hash(line), number - seal["first"], seal["last"] - seal["first"] + 1)
         if root is None or root.hex() != seal["root"]:

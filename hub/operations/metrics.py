@@ -108,11 +108,11 @@ class _Snapshot(Collector):
         for group in refused:
             kept.add_metric([group.connection, group.type, group.code], group.number)
         yield kept
-        for name, told, value in (
+        for name, description, value in (
             ("unefois_journal_unsealed", "Lines of the journal that wait for their seal.", unsealed),
             ("unefois_journal_unsealed_seconds", "Age of the oldest of them.", waiting),
         ):
-            family = GaugeMetricFamily(name, told)
+            family = GaugeMetricFamily(name, description)
             family.add_metric([], value)
             yield family
         yield from self._of_this_process()

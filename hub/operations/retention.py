@@ -65,7 +65,7 @@ _NOTED = "documents-noted"  # the counter of the last event whose documents were
 
 
 class Keeper:
-    """`note` writes down which events name which document; `tidy` forgets what is past its time."""
+    """`note_document_uses` keeps which events name which document; `forget_expired` deletes what is past its time."""
 
     def __init__(self, ledger: Ledger, store: DocumentStore, settings: Retention) -> None:
         self._ledger, self._store, self._settings = ledger, store, settings
@@ -79,26 +79,26 @@ class Keeper:
             if not active():
                 continue
             try:
-                self.note()
+                self.note_document_uses()
                 if time.monotonic() >= due:
-                    self.tidy(stop)
+                    self.forget_expired(stop)
                     due = time.monotonic() + tidy_every
             except HubError as error:
                 _log.warning("retention put off", error=type(error).__name__)
 
-    def note(self) -> int:
+    def note_document_uses(self) -> int:
         """Look through what was accepted since the last time; how many events that was. Keep who was told of
         corrections: the deliveries that say so do not stay."""
         with self._ledger.transaction() as tx:
             settle(tx)
         seen = 0
-        while count := self._note_some():
+        while count := self._note_batch():
             seen += count
         return seen
 
-    def tidy(self, stop: threading.Event | None = None) -> dict[str, int]:
+    def forget_expired(self, stop: threading.Event | None = None) -> dict[str, int]:
         """Forget all that is past its time; what, and how many. Also ends when `stop` is set."""
-        self.note()
+        self.note_document_uses()
         forgotten: Counter[str] = Counter()
         for name, steps in (
             ("requests", self._requests()), ("events", self._events()), ("documents", self._documents()),
@@ -115,7 +115,7 @@ class Keeper:
 
     # --- documents ----------------------------------------------------------------------------------------------
 
-    def _note_some(self) -> int:
+    def _note_batch(self) -> int:
         with self._ledger.transaction() as tx:
             last = tx.counter(_NOTED)
             query = select(events.c.seq).where(events.c.seq > last).order_by(events.c.seq).limit(_BATCH)
@@ -135,8 +135,8 @@ class Keeper:
             document_uses.c.tenant == documents.c.tenant, document_uses.c.document_id == documents.c.id,
             deliveries.c.seq == document_uses.c.seq, or_(deliveries.c.state.in_(OPEN), deliveries.c.at >= before),
         )  # fmt: skip
-        for part in self._parts([documents.c.stored_at], old):
-            self.note()  # what was accepted a moment ago may name one
+        for part in self._key_ranges([documents.c.stored_at], old):
+            self.note_document_uses()  # what was accepted a moment ago may name one
             with self._ledger.reading() as tx:
                 over = tx.sql.execute(select(documents.c.tenant, documents.c.id).where(part, old, ~needed)).all()
             for tenant, document_id in over:
@@ -182,8 +182,8 @@ class Keeper:
             request_people.c.request_id,
             requests.c.id,
         )
-        for ids in self._found(requests.c.id, and_(over, ~unfinished)):
-            yield from self._forget(ids, and_(over, ~unfinished), everywhere)
+        for ids in self._matching_keys(requests.c.id, and_(over, ~unfinished)):
+            yield from self._delete_everywhere(ids, and_(over, ~unfinished), everywhere)
 
     def _citizens(self) -> Iterator[int]:
         """A person nobody spoke of for long is forgotten; one marked confidential stays: the mark protects."""
@@ -193,10 +193,12 @@ class Keeper:
         whole = citizens.c.merged_into.is_(None)
         unused = and_(citizens.c.seen_at < before, citizens.c.confidential == 0, ~asking, ~received, whole)
         ids: set[str] = set()
-        for some in self._found(citizens.c.id, unused):
+        for some in self._matching_keys(citizens.c.id, unused):
             ids.update(some)
             yield 0
-        for keys in self._found(events.c.seq, events.c.order_key.startswith("c:"), events.c.order_key) if ids else ():
+        for keys in (
+            self._matching_keys(events.c.seq, events.c.order_key.startswith("c:"), events.c.order_key) if ids else ()
+        ):
             ids.difference_update(key[2:] for key in keys)  # an event of long ago that is kept
             yield 0
         everywhere = (
@@ -204,12 +206,14 @@ class Keeper:
             citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id, citizen_reviews.c.other_id,
             citizen_merges.c.gone_id, citizens.c.id,
         )  # fmt: skip
-        yield from self._forget(sorted(ids), unused, everywhere)  # who was spoken of since then was seen since then
+        yield from self._delete_everywhere(
+            sorted(ids), unused, everywhere
+        )  # who was spoken of since then was seen since then
         kept = citizens.alias()
         gone = ~exists().where(kept.c.id == citizens.c.merged_into)
         alone = and_(citizens.c.merged_into.is_not(None), gone, ~received)
-        for members in self._found(citizens.c.id, alone):
-            yield from self._forget(members, alone, everywhere)
+        for members in self._matching_keys(citizens.c.id, alone):
+            yield from self._delete_everywhere(members, alone, everywhere)
 
     def _values(self) -> Iterator[int]:
         """What was delivered to whom is remembered for as long as it could come back as an echo."""
@@ -251,7 +255,9 @@ class Keeper:
 
     # --- by parts: no statement reads a whole table, and none keeps others waiting for long ---------------------
 
-    def _parts(self, key: Sequence[ColumnElement[Any]], *within: ColumnElement[bool]) -> Iterator[ColumnElement[bool]]:
+    def _key_ranges(
+        self, key: Sequence[ColumnElement[Any]], *within: ColumnElement[bool]
+    ) -> Iterator[ColumnElement[bool]]:
         """Conditions that divide a table, or what is `within` a part of it, by a key that has an index."""
         after: list[ColumnElement[bool]] = []
         while True:
@@ -264,11 +270,11 @@ class Keeper:
             yield and_(*after, tuple_(*key) <= tuple(end))
             after = [tuple_(*key) > tuple(end)]
 
-    def _found(
+    def _matching_keys(
         self, key: ColumnElement[Any], condition: ColumnElement[bool], what: ColumnElement[str] | None = None
     ) -> Iterator[list[str]]:
         """Part by part, the keys of the rows that meet a condition, or `what` else of them."""
-        for part in self._parts([key]):
+        for part in self._key_ranges([key]):
             with self._ledger.reading() as tx:
                 found = list(tx.sql.execute(select(key if what is None else what).where(part, condition)).scalars())
             yield found
@@ -279,7 +285,7 @@ class Keeper:
         """Delete the rows that meet a condition, by parts of the primary key or another; how many. Looking for them
         writes nothing and often needs the index alone, so that comes first."""
         key = key or list(table.primary_key)
-        for part in self._parts(key):
+        for part in self._key_ranges(key):
             with self._ledger.reading() as tx:
                 found = [tuple(row) for row in tx.sql.execute(select(*key).where(part, condition).order_by(*key))]
             for some in _batches(found):
@@ -289,7 +295,7 @@ class Keeper:
                 yield count
             yield 0
 
-    def _forget(
+    def _delete_everywhere(
         self, ids: Sequence[str], condition: ColumnElement[bool], everywhere: Sequence[Column[str]]
     ) -> Iterator[int]:
         """Delete, from their own table, which comes last, and the others, those that still meet the condition."""

@@ -79,7 +79,7 @@ class Reviews:
         self._acceptance, self._people, self._journal = acceptance, people, journal
         self._corrections = corrections
 
-    def waiting(self, tx: Transaction, *, tenant: str | None = None, limit: int = 100) -> list[Review]:
+    def open_reviews(self, tx: Transaction, *, tenant: str | None = None, limit: int = 100) -> list[Review]:
         """The open questions, oldest first."""
         query = select(citizen_reviews).where(citizen_reviews.c.state == "open")
         if tenant is not None:
@@ -98,32 +98,34 @@ class Reviews:
             for row in tx.sql.execute(query)
         ]
 
-    def look(self, tx: Transaction, review: str, by: Justification) -> dict[str, Any]:
+    def read_review(self, tx: Transaction, review: str, by: Justification) -> dict[str, Any]:
         """A question with the identities, references or values that it is about."""
-        row = self._row(tx, review)
-        self._note(tx, by, "review.read", "read", row.tenant, row.citizen_id, {"review": row.id, "kind": row.kind})
-        people = [self._shown(tx, row.tenant, one) for one in (row.citizen_id, row.other_id) if one is not None]
+        row = self._review_row(tx, review)
+        self._write_journal(
+            tx, by, "review.read", "read", row.tenant, row.citizen_id, {"review": row.id, "kind": row.kind}
+        )
+        people = [self._person_view(tx, row.tenant, one) for one in (row.citizen_id, row.other_id) if one is not None]
         return {"id": row.id, "kind": row.kind, "facts": orjson.loads(row.facts), "people": people} | (
-            {"said": said["data"]} if (said := self._said(tx, row)) else {}
+            {"said": said["data"]} if (said := self._held_value(tx, row)) else {}
         )
 
     # --- people -------------------------------------------------------------------------------------------------
 
-    def same(self, tx: Transaction, review: str, by: Justification) -> str:
+    def merge_reviewed(self, tx: Transaction, review: str, by: Justification) -> str:
         """The two of a review are one person. The citizen who stays: whom more systems know, or who was seen first."""
-        row = self._open(tx, review, "person")
-        pair = [self._whole(tx, row.citizen_id), self._whole(tx, row.other_id)]
+        row = self._open_review(tx, review, "person")
+        pair = [self._current_id(tx, row.citizen_id), self._current_id(tx, row.other_id)]
         if pair[0] == pair[1]:  # by way of a third
-            self._decide(tx, row.tenant, row.citizen_id, row.other_id, "same", by)
+            self._record_decision(tx, row.tenant, row.citizen_id, row.other_id, "same", by)
             return pair[0]
         kept, gone = sorted(pair, key=lambda one: (-len(self._links(tx, row.tenant, one)), one))
         return self.merge(tx, row.tenant, kept, gone, by)
 
-    def distinct(self, tx: Transaction, review: str, by: Justification) -> None:
+    def declare_distinct(self, tx: Transaction, review: str, by: Justification) -> None:
         """The two of a review are two people. It is not asked again, and nobody merges them by mistake."""
-        row = self._open(tx, review, "person")
-        self._decide(tx, row.tenant, row.citizen_id, row.other_id, "distinct", by)
-        self._note(tx, by, "citizen.distinct", "operator", row.tenant, row.citizen_id, {"review": row.id})
+        row = self._open_review(tx, review, "person")
+        self._record_decision(tx, row.tenant, row.citizen_id, row.other_id, "distinct", by)
+        self._write_journal(tx, by, "citizen.distinct", "operator", row.tenant, row.citizen_id, {"review": row.id})
 
     def merge(self, tx: Transaction, tenant: str, kept: str, gone: str, by: Justification) -> str:
         """From now on `gone` is `kept`: links, requests, values and pivot. The systems of either are told."""
@@ -140,9 +142,9 @@ class Reviews:
                "actor": by.actor, "at": tx.now}  # fmt: skip
         Insert(citizen_merges).run(tx.sql, [row])
         self._conceal(tx, tenant, (kept, gone))
-        self._decide(tx, tenant, kept, gone, "same", by)
-        self._note(tx, by, "citizen.merged", "operator", tenant, kept, {"other": gone})
-        self._tell(tx, tenant, "citizen.merged", self._links(tx, tenant, kept), links)
+        self._record_decision(tx, tenant, kept, gone, "same", by)
+        self._write_journal(tx, by, "citizen.merged", "operator", tenant, kept, {"other": gone})
+        self._publish_merge(tx, tenant, "citizen.merged", self._links(tx, tenant, kept), links)
         return kept
 
     def unmerge(self, tx: Transaction, gone: str, by: Justification) -> str:
@@ -153,7 +155,7 @@ class Reviews:
         row = tx.sql.execute(select(citizen_merges).where(citizen_merges.c.gone_id == gone)).first()
         if row is None:
             raise InvalidMessage("no such merge", code="not_merged")
-        tenant, kept, moved = row.tenant, self._whole(tx, row.kept_id), orjson.loads(row.moved)
+        tenant, kept, moved = row.tenant, self._current_id(tx, row.kept_id), orjson.loads(row.moved)
         held = self._links(tx, tenant, kept)
         back = [(system, native) for system, native in moved["links"] if (system, native) in held]
         self._move_links(tx, back, tenant, gone)
@@ -162,31 +164,31 @@ class Reviews:
         self._part_values(tx, moved.get("values", ()), kept)
         tx.sql.execute(delete(citizen_merges).where(citizen_merges.c.gone_id == gone))
         self._conceal(tx, tenant, (kept, gone))
-        self._decide(tx, tenant, kept, gone, "distinct", by)
-        self._note(tx, by, "citizen.unmerged", "operator", tenant, gone, {"other": kept})
-        self._correct(tx, tenant, kept, row, by)
+        self._record_decision(tx, tenant, kept, gone, "distinct", by)
+        self._write_journal(tx, by, "citizen.unmerged", "operator", tenant, gone, {"other": kept})
+        self._correct_exchanges(tx, tenant, kept, row, by)
         own, other = self._links(tx, tenant, gone), self._links(tx, tenant, kept)
-        self._tell(tx, tenant, "citizen.unmerged", own, other)
-        self._tell(tx, tenant, "citizen.unmerged", other, own)
+        self._publish_merge(tx, tenant, "citizen.unmerged", own, other)
+        self._publish_merge(tx, tenant, "citizen.unmerged", other, own)
         return gone
 
     # --- values -------------------------------------------------------------------------------------------------
 
-    def take(self, tx: Transaction, review: str, by: Justification) -> None:
+    def accept_value(self, tx: Transaction, review: str, by: Justification) -> None:
         """A value that was held is good: it goes to all who want it, the master of the field first among them."""
-        row = self._open(tx, review, "value")
-        said, who = self._said(tx, row), self._whole(tx, row.citizen_id)
+        row = self._open_review(tx, review, "value")
+        said, who = self._held_value(tx, row), self._current_id(tx, row.citizen_id)
         if said is None:
             raise InvalidMessage("this person was erased", code="erased")
-        person = self._record(tx, row.tenant, who)
+        person = self._citizen_record(tx, row.tenant, who)
         event = Event(type=said["type"], source=f"/{row.tenant}/hub", id=f"review-{row.id}",
                       data={"citizen": person, **said["data"]})  # fmt: skip
-        self._close(tx, row, "taken", by)
+        self._close_review(tx, row, "taken", by)
         self._accept(tx, row.tenant, event)
 
-    def keep(self, tx: Transaction, review: str, by: Justification) -> None:
+    def keep_master(self, tx: Transaction, review: str, by: Justification) -> None:
         """What the master said holds. The same value of the same day is not asked about again."""
-        self._close(tx, self._open(tx, review, "value"), "kept", by)
+        self._close_review(tx, self._open_review(tx, review, "value"), "kept", by)
 
     # --- parts --------------------------------------------------------------------------------------------------
 
@@ -205,7 +207,7 @@ class Reviews:
         if self._acceptance.directory.links_sectors(tenant, {"references": _references(links)}):
             raise InvalidMessage("these sectors are not linked here", code="sectors_not_linked")
 
-    def _correct(self, tx: Transaction, tenant: str, kept: str, merge: Row[Any], by: Justification) -> None:
+    def _correct_exchanges(self, tx: Transaction, tenant: str, kept: str, merge: Row[Any], by: Justification) -> None:
         """What clients obtained about the one while they were one may be the other's."""
         effective = datetime.fromtimestamp(tx.now, UTC).date().isoformat()
         name = f"unmerge {merge.gone_id} {merge.at}"
@@ -303,7 +305,9 @@ class Reviews:
         cases.save()
         withhold(tx, self._acceptance.directory, tenant, pair, cases.concealed)
 
-    def _decide(self, tx: Transaction, tenant: str, one: str, other: str, state: str, by: Justification) -> None:
+    def _record_decision(
+        self, tx: Transaction, tenant: str, one: str, other: str, state: str, by: Justification
+    ) -> None:
         first, second = sorted((one, other))
         _DECIDED.run(tx.sql, [{
             "id": review_id(tenant, "person", first, second), "tenant": tenant, "kind": "person", "state": state,
@@ -311,13 +315,13 @@ class Reviews:
             "origin": by.actor, "opened_at": tx.now, "decided_at": tx.now, "decided_by": by.actor,
         }])  # fmt: skip
 
-    def _close(self, tx: Transaction, row: Row[Any], state: str, by: Justification) -> None:
+    def _close_review(self, tx: Transaction, row: Row[Any], state: str, by: Justification) -> None:
         values = {"state": state, "decided_at": tx.now, "decided_by": by.actor, "sealed": None}
         tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
         facts = {"review": row.id, "field": row.field}
-        self._note(tx, by, f"value.{state}", "operator", row.tenant, row.citizen_id, facts)
+        self._write_journal(tx, by, f"value.{state}", "operator", row.tenant, row.citizen_id, facts)
 
-    def _row(self, tx: Transaction, review: str) -> Row[Any]:
+    def _review_row(self, tx: Transaction, review: str) -> Row[Any]:
         rows = tx.sql.execute(
             select(citizen_reviews).where(citizen_reviews.c.id.startswith(review, autoescape=True)).limit(2)
         ).all()
@@ -325,21 +329,21 @@ class Reviews:
             raise InvalidMessage("no such review", code="unknown_review")
         return rows[0]
 
-    def _open(self, tx: Transaction, review: str, kind: str) -> Row[Any]:
-        row = self._row(tx, review)
+    def _open_review(self, tx: Transaction, review: str, kind: str) -> Row[Any]:
+        row = self._review_row(tx, review)
         if row.kind != kind:
             raise InvalidMessage(f"this review is about a {row.kind}", code="another_kind")
         if row.state != "open":
             raise InvalidMessage("this was decided already", code="decided")
         return row
 
-    def _whole(self, tx: Transaction, citizen_id: str) -> str:
+    def _current_id(self, tx: Transaction, citizen_id: str) -> str:
         found = self._people.followed(tx, citizen_id)
         if found is None:
             raise InvalidMessage("this person is no longer known", code="unknown_citizen")
         return found
 
-    def _record(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
+    def _citizen_record(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
         if links := self._links(tx, tenant, citizen_id):
             return {"references": _references(links)}
         identity = self._people.identity_of(tx, citizen_id)
@@ -347,19 +351,19 @@ class Reviews:
             raise InvalidMessage("this person is no longer known", code="unknown_citizen")
         return {"identity": identity}
 
-    def _shown(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
+    def _person_view(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
         whole = self._people.followed(tx, citizen_id) or citizen_id
         identity = self._people.identities(tx, [citizen_id]).get(citizen_id)
         return {"identity": identity, "references": _references(self._links(tx, tenant, whole))}
 
-    def _said(self, tx: Transaction, row: Row[Any]) -> dict[str, Any] | None:
+    def _held_value(self, tx: Transaction, row: Row[Any]) -> dict[str, Any] | None:
         if row.sealed is None:
             return None
         plain = self._people.keys.open(tx, row.citizen_id, bytes(row.sealed), VALUE + row.id.encode())
         found: dict[str, Any] | None = orjson.loads(plain) if plain is not None else None
         return found
 
-    def _note(
+    def _write_journal(
         self,
         tx: Transaction,
         by: Justification,
@@ -374,7 +378,7 @@ class Reviews:
             personal={"reason": by.reason},
         ))  # fmt: skip
 
-    def _tell(self, tx: Transaction, tenant: str, kind: str, own: Links, other: Links) -> None:
+    def _publish_merge(self, tx: Transaction, tenant: str, kind: str, own: Links, other: Links) -> None:
         """Who knows the one by a reference of its own hears of it."""
         if own:
             data = {"citizen": {"references": _references(own)}, "other": {"references": _references(other)}}

@@ -37,8 +37,8 @@ _DECIDED = {
 }  # fmt: skip
 
 
-def person_page(told: Mapping[str, Any], registry: Registry, retention: Retention) -> str:
-    """`told`: what `Rights.export` gave. One HTML file that needs nothing else and runs no script."""
+def person_page(export: Mapping[str, Any], registry: Registry, retention: Retention) -> str:
+    """`export`: what `Rights.export` gave. One HTML file that needs nothing else and runs no script."""
 
     def evidence(kind: str) -> str:
         return registry.evidence(kind)["x-unefois"]["label"] if registry.evidence_versions(kind) else kind
@@ -50,33 +50,33 @@ def person_page(told: Mapping[str, Any], registry: Registry, retention: Retentio
         "status": lambda status: STATUS.get(status, status),
     }  # fmt: skip
     return environment.get_template("person.html").render(
-        told=told, sections=_SECTIONS, style=style_sheet(),
-        days={"events": retention.events_days, "requests": retention.requests_days}, **_rows(told, evidence),
+        export=export, sections=_SECTIONS, style=style_sheet(),
+        days={"events": retention.events_days, "requests": retention.requests_days}, **_rows(export, evidence),
     )  # fmt: skip
 
 
-def _rows(told: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]]:
+def _rows(export: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]]:
     return {
-        "links": [[one["system"], one["id"]] for one in told["links"]],
-        "merges": [[one["at"], one["gone"]] for one in told["merges"]],
+        "links": [[one["system"], one["id"]] for one in export["links"]],
+        "merges": [[one["at"], one["gone"]] for one in export["merges"]],
         "questions": [
             [one["opened_at"], _ASKED.get(one["kind"], one["kind"]), _DECIDED.get(one["state"], one["state"])]
-            for one in told["questions"]
+            for one in export["questions"]
         ],
         "documents": [
             [one["name"], one["kind"] or "non précisée", f"{one['size']} octets", one["stored_at"]]
-            for one in told["documents"]
+            for one in export["documents"]
         ],
-        "values": [_value(one) for one in told["values"]],
+        "values": [_value(one) for one in export["values"]],
         "recipients": [
             [one["at"], one["client"], evidence(one["evidence"]), [member_label(name) for name in one["fields"]],
              one["procedure"], one["kept_until"]]
-            for one in told["recipients"]
+            for one in export["recipients"]
         ],
         "corrections": [
             [one["effective"], one["change"], evidence(one["evidence"]), one["client"], one["told_at"] or "pas encore",
              one["acknowledged_at"] or "pas encore"]
-            for one in told["corrections"]
+            for one in export["corrections"]
         ],
     }  # fmt: skip
 

@@ -123,9 +123,9 @@ class MentioningEvents:
 class Erased:
     """What went, by kind; how many recipients are told; what stays and why, in French."""
 
-    gone: Mapping[str, int]
-    told: int
-    stays: tuple[str, ...]
+    deleted: Mapping[str, int]
+    recipients_told: int
+    remaining: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,9 @@ class Rights:
     def registry(self) -> Registry:
         return self.acceptance.registry
 
-    def find(self, tenant: str, *, reference: tuple[str, str] | None = None, client: str = "", ref: str = "") -> str:
+    def find_citizen_id(
+        self, tenant: str, *, reference: tuple[str, str] | None = None, client: str = "", ref: str = ""
+    ) -> str:
         """The citizen whom a system, or a client, calls so. Raises InvalidMessage `unknown_citizen`."""
         with self.ledger.reading() as tx:
             if reference is not None:
@@ -171,8 +173,8 @@ class Rights:
                 tenant, "read", "citizen.exported", by.actor, "answered", citizen_id=citizen_id,
                 personal={"reason": by.reason},
             ))  # fmt: skip
-        who = self._who(tenant, citizen_id)
-        spoken = self._spoken(who)
+        who = self._read_subject(tenant, citizen_id)
+        spoken = self._find_mentions(who)
         with self.ledger.reading() as tx:
             return {
                 "made_at": now_text(datetime.fromtimestamp(tx.now, UTC)), "tenant": tenant,
@@ -182,7 +184,7 @@ class Rights:
                 "values": self._values(tx, who), "questions": _questions(tx, who), "merges": _merges(tx, who),
                 "requests": self._requests(tx, who), "documents": self._documents(tx, who, spoken),
                 "events": self._events(tx, who, spoken), "acts": self._acts(tx, who),
-                "stored_evidence": self._stored(tx, who), "shown_evidence": _previews(tx, who),
+                "stored_evidence": self._stored_evidence(tx, who), "shown_evidence": _previews(tx, who),
                 "recipients": [self._recipient(tx, row) for row in corrections.received_by(tx, who.ids)],
                 "corrections": [_correction(row) for row in corrections.of_citizen(tx, who.ids)],
             }  # fmt: skip
@@ -201,16 +203,16 @@ class Rights:
     def _values(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         """What was said of each field and when, and who was told: the value itself is kept as a digest alone."""
         rows = tx.sql.execute(select(citizen_values).where(citizen_values.c.citizen_id.in_(who.ids)))
-        told = []
+        values = []
         for row in sorted(rows, key=lambda row: (row.field, row.digest)):
             holders: Mapping[str, Any] = orjson.loads(row.holders)
             if row.digest:
                 by = {self._label(tx, name): _at(_moment(at)) for name, at in holders.items()}
-                told.append({"field": row.field, "digest": row.digest, "delivered": by})
+                values.append({"field": row.field, "digest": row.digest, "delivered": by})
             else:
                 by = {self._label(tx, name): _at(_moment(said)) for name, said in holders.items() if name}
-                told.append({"field": row.field, "said": by})
-        return told
+                values.append({"field": row.field, "said": by})
+        return values
 
     def _requests(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         views = []
@@ -262,7 +264,7 @@ class Rights:
         ]  # fmt: skip
         return [transparency.describe_line(tx, self, line) for line in sorted(lines, key=lambda line: -line.at)]
 
-    def _stored(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
+    def _stored_evidence(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         return [
             {"type": held.evidence.type, "version": held.evidence.version, "from": self._label(tx, held.connection),
              "obtained_at": _at(held.at), "kept_until": _at(until),
@@ -290,23 +292,23 @@ class Rights:
 
     def obstacles(self, tenant: str, citizen_id: str) -> list[str]:
         """What stands against an erasure, in French; nothing is changed, nothing is written."""
-        who = self._who(tenant, citizen_id)
-        spoken = self._spoken(who)
+        who = self._read_subject(tenant, citizen_id)
+        spoken = self._find_mentions(who)
         with self.ledger.reading() as tx:
-            return self._against(tx, who, spoken)
+            return self._obstacles(tx, who, spoken)
 
     def erase(self, tenant: str, citizen_id: str, by: Justification) -> Erased:
         """Forget this person. Raises Refused, then only the refusal is kept, in the journal."""
-        who = self._who(tenant, citizen_id)
-        spoken = self._spoken(who)
+        who = self._read_subject(tenant, citizen_id)
+        spoken = self._find_mentions(who)
         try:
             with self.ledger.transaction() as tx:
                 tx.hold_door()
-                now = self._whole(tx, tenant, citizen_id)
+                now = self._subject(tx, tenant, citizen_id)
                 if now != who:  # something came in meanwhile
                     who, spoken = now, MentioningEvents()
-                self._look(tx, who, spoken)
-                if against := self._against(tx, who, spoken):
+                self._scan_events(tx, who, spoken)
+                if against := self._obstacles(tx, who, spoken):
                     raise ErasureRefused(against)
                 erased = self._erase(tx, who, spoken, by)
         except ErasureRefused as refused:
@@ -319,9 +321,9 @@ class Rights:
         orphans = spoken.documents - spoken.kept_documents
         before = datetime.fromtimestamp(self.ledger.now(), UTC)
         released = self.documents.release(tenant, sorted(orphans), stored_before=before)
-        return Erased({**erased.gone, "documents": released}, erased.told, erased.stays)
+        return Erased({**erased.deleted, "documents": released}, erased.recipients_told, erased.remaining)
 
-    def _against(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> list[str]:
+    def _obstacles(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> list[str]:
         found = []
         for request_id in sorted(who.requests):
             view = timeline.request_view(tx, self.directory, who.tenant, request_id)
@@ -342,10 +344,10 @@ class Rights:
 
     def _erase(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents, by: Justification) -> Erased:
         act = str(uuid.uuid4())
-        told = self.corrections.about(tx, who.tenant, who.ids, Change(
+        notices = self.corrections.about(tx, who.tenant, who.ids, Change(
             f"erase {act}", by.actor, "erased", "person", datetime.fromtimestamp(tx.now, UTC).date().isoformat(),
         ))  # fmt: skip
-        self.corrections.publish(tx, told, partial(self.acceptance.say, tx))
+        self.corrections.publish(tx, notices, partial(self.acceptance.say, tx))
         gone = Counter(self._forget_events(tx, spoken))
         gone["request_texts"] = self._empty_requests(tx, who)
         gone["recipients"] = _delete_rows(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))
@@ -355,9 +357,9 @@ class Rights:
         # Not under the key that was just destroyed: why somebody was erased stays, and must name nobody.
         self.journal.write(tx, Entry(
             who.tenant, "operator", "citizen.erased", by.actor, "erased", id=act,
-            facts={"citizens": list(who.ids), "told": len(told), "gone": dict(gone)}, personal={"reason": by.reason},
+            facts={"citizens": list(who.ids), "told": len(notices), "gone": dict(gone)}, personal={"reason": by.reason},
         ))  # fmt: skip
-        return Erased(dict(gone), len(told), self._stays(who, len(told), protected=protected))
+        return Erased(dict(gone), len(notices), self._what_remains(who, len(notices), protected=protected))
 
     def _forget_events(self, tx: Transaction, spoken: MentioningEvents) -> dict[str, int]:
         gone = Counter({"events": len(spoken.stored), "deliveries": 0})
@@ -407,17 +409,17 @@ class Rights:
             tx.sql.execute(insert(citizens), marks)
         return bool(marks)
 
-    def _stays(self, who: DataSubject, told: int, *, protected: bool) -> tuple[str, ...]:
+    def _what_remains(self, who: DataSubject, recipients: int, *, protected: bool) -> tuple[str, ...]:
         days, stays = self.retention.requests_days, [_JOURNAL, _DOOR, _ELSEWHERE, _BACKUPS]
         if who.requests:
             stays.insert(0, (
                 f"{len(who.requests)} demande(s) close(s), sans nom ni texte (RGPD art. 17.3.b : mission de service"
                 f" public) : démarche, état, dates, numéros de dossier, {days} jours après la clôture."
             ))  # fmt: skip
-        if told:
+        if recipients:
             stays.append(
-                f"{told} information(s) aux destinataires (RGPD art. 19), sous leurs propres références, jusqu'à leur"
-                " accusé ou la fin de leur conservation."
+                f"{recipients} information(s) aux destinataires (RGPD art. 19), sous leurs propres références, jusqu'à"
+                " leur accusé ou la fin de leur conservation."
             )  # fmt: skip
         if protected:
             stays.append("La marque de confidentialité, sur une empreinte à clé de l'identité : elle protège.")
@@ -425,11 +427,11 @@ class Rights:
 
     # --- who, and what is said of them ---------------------------------------------------------------------------
 
-    def _who(self, tenant: str, citizen_id: str) -> DataSubject:
+    def _read_subject(self, tenant: str, citizen_id: str) -> DataSubject:
         with self.ledger.reading() as tx:
-            return self._whole(tx, tenant, citizen_id)
+            return self._subject(tx, tenant, citizen_id)
 
-    def _whole(self, tx: Transaction, tenant: str, citizen_id: str) -> DataSubject:
+    def _subject(self, tx: Transaction, tenant: str, citizen_id: str) -> DataSubject:
         whole = self.people.followed(tx, citizen_id)
         if whole is None or self.people.tenant_of(tx, whole) != tenant:
             raise InvalidMessage("nobody of this tenant is known under this reference", code="unknown_citizen")
@@ -444,15 +446,17 @@ class Rights:
             tuple(known[one] for one in sorted(known)), frozenset(tx.sql.execute(cases).scalars()),
         )  # fmt: skip
 
-    def _spoken(self, who: DataSubject) -> MentioningEvents:
+    def _find_mentions(self, who: DataSubject) -> MentioningEvents:
         """Looks through all events of the tenant: whom one names stands nowhere but in its sealed content."""
         spoken = MentioningEvents()
         while True:
             with self.ledger.reading() as tx:
-                if not self._look(tx, who, spoken, _PART):
+                if not self._scan_events(tx, who, spoken, _PART):
                     return spoken
 
-    def _look(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents, limit: int | None = None) -> int:
+    def _scan_events(
+        self, tx: Transaction, who: DataSubject, spoken: MentioningEvents, limit: int | None = None
+    ) -> int:
         """Look at the events after those seen, so many at most; how many there were."""
         query = select(events.c.seq).where(events.c.seq > spoken.last, events.c.tenant == who.tenant)
         seqs = list(tx.sql.execute(query.order_by(events.c.seq).limit(limit)).scalars())

@@ -284,8 +284,7 @@ def timeline(tx: Transaction, request_id: str) -> list[dict[str, Any]]:
         {str(k): v for k, v in row._mapping.items() if v is not None and k not in ("id", "request_id")}
         for row in tx.sql.execute(select(request_steps).where(request_steps.c.request_id == request_id))
     ]
-    told = tx.events_of_request(request_id)
-    types = {stored.seq: stored.event.type for stored in told}
+    types = {stored.seq: stored.event.type for stored in tx.events_of_request(request_id)}
     for row in tx.deliveries_of(list(types)):
         step = {"at": row.at, "kind": "delivery", "connection": row.connection, "seq": row.seq,
                 "type": types[row.seq], "state": row.state, "cause": row.cause, "answer": row.answer}  # fmt: skip

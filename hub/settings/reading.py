@@ -54,7 +54,7 @@ def load_settings(path: Path, environ: Environ, manifests: Mapping[str, Manifest
     """Read `hub.toml`. Raises ConfigError with the first fault and the number of the others."""
     reading = _parse(path, environ, manifests)
     if reading.settings is None:
-        first, *others = reading.found()
+        first, *others = reading.faults()
         more = f" (and {len(others)} more; `unefois check` lists them)" if others else ""
         raise ConfigError(first.message + more, key=first.key or first.file)
     return reading.settings
@@ -62,7 +62,7 @@ def load_settings(path: Path, environ: Environ, manifests: Mapping[str, Manifest
 
 def settings_faults(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> list[Fault]:
     """Every fault of `hub.toml` at once, in the order of its keys."""
-    return _parse(path, environ, manifests).found()
+    return _parse(path, environ, manifests).faults()
 
 
 def readable_settings(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> HubSettings | None:
@@ -110,11 +110,11 @@ def _resolved_reference(schema: Mapping[str, Any], root: Mapping[str, Any]) -> M
 
 def _parse(path: Path, environ: Environ, manifests: Mapping[str, Manifest]) -> SettingsParser:
     reading = SettingsParser(path, environ, manifests)
-    raw = reading.parse()
+    raw = reading.read_toml()
     if raw is not None:
-        table = reading.well_formed(raw)
-        reading.partial = reading.build(table)
-        if not reading.by_key:
+        table = reading.without_malformed(raw)
+        reading.partial = reading.settings_of(table)
+        if not reading.message_by_key:
             reading.settings = reading.partial
     return reading
 
@@ -129,40 +129,42 @@ class SettingsParser:
         self.production = True
         self.plain_hosts: tuple[str, ...] = _LOOPBACK
         self.procedures: frozenset[str] = frozenset()
-        self.by_key: dict[str, str] = {}
-        self.elsewhere: list[Fault] = []
+        self.message_by_key: dict[str, str] = {}
+        self.procedure_faults: list[Fault] = []
         self.settings: HubSettings | None = None
         self.partial: HubSettings | None = None
 
-    def found(self) -> list[Fault]:
-        return [Fault(str(self.path), key, message) for key, message in self.by_key.items()] + self.elsewhere
+    def faults(self) -> list[Fault]:
+        return [
+            Fault(str(self.path), key, message) for key, message in self.message_by_key.items()
+        ] + self.procedure_faults
 
-    def fault(self, key: str, message: str) -> None:
-        self.by_key.setdefault(key, message)
+    def add_fault(self, key: str, message: str) -> None:
+        self.message_by_key.setdefault(key, message)
 
     # form
 
-    def parse(self) -> Table | None:
+    def read_toml(self) -> Table | None:
         try:
             return tomllib.loads(self.path.read_text(encoding="utf-8"))
         except tomllib.TOMLDecodeError as error:
-            self.fault("", f"not TOML: {error}")
+            self.add_fault("", f"not TOML: {error}")
         except UnicodeDecodeError:
-            self.fault("", "not UTF-8")
+            self.add_fault("", "not UTF-8")
         except OSError as error:
-            self.fault("", f"cannot be read ({error.strerror})")
+            self.add_fault("", f"cannot be read ({error.strerror})")
         return None
 
-    def well_formed(self, raw: Table) -> Table:
+    def without_malformed(self, raw: Table) -> Table:
         for found in shape_faults(json_schema(_SCHEMA), raw):
-            self.fault(found.key, found.message)
+            self.add_fault(found.key, found.message)
             _remove_value(raw, found.path)
         filled_in: Table = with_defaults(json_schema(_SCHEMA), raw)
         return filled_in
 
     # meaning
 
-    def build(self, table: Table) -> HubSettings:
+    def settings_of(self, table: Table) -> HubSettings:
         self.production = table["mode"] == "production"
         procedures_dir = self._procedures_dir(table)
         self.procedures = catalogue.procedure_slugs(procedures_dir)
@@ -202,7 +204,7 @@ class SettingsParser:
 
     def _tenant(self, slug: str, item: Table) -> Tenant:
         if "siret" in item and not is_siret(item["siret"]):
-            self.fault(f"tenants.{slug}.siret", "not a SIRET (its check digit is wrong)")
+            self.add_fault(f"tenants.{slug}.siret", "not a SIRET (its check digit is wrong)")
         contacts = {name: Contact(**{"service": "", "address": "", "phone": ""} | contact)
                     for name, contact in item.get("contacts", {}).items()}  # fmt: skip
         return Tenant(
@@ -217,7 +219,7 @@ class SettingsParser:
         named: set[str] = set()
         for place, group in enumerate(groups):
             for sector in sorted(named & set(group)):
-                self.fault(f"tenants.{slug}.link_sectors[{place}]", f'"{sector}" is in another group already')
+                self.add_fault(f"tenants.{slug}.link_sectors[{place}]", f'"{sector}" is in another group already')
             named |= set(group)
         return tuple(tuple(group) for group in groups)
 
@@ -225,25 +227,27 @@ class SettingsParser:
         url: str = table["database"]
         if url.startswith("sqlite:"):
             if "database_password" in table:
-                self.fault("database_password", "SQLite takes no password")
+                self.add_fault("database_password", "SQLite takes no password")
             name = url.removeprefix("sqlite:///")
             if name.startswith(":memory:"):
                 if self.production:
-                    self.fault("database", "a database in memory keeps nothing")
+                    self.add_fault("database", "a database in memory keeps nothing")
                 return url
             return f"sqlite:///{self.path.parent / name}"
         if self._reached_plainly(url) and not table.get("tls", {}).get("database", {}).get("ca"):
-            self.fault("tls.database.ca", "missing: outside this machine PostgreSQL is reached by TLS, or its host is in tls.plain_hosts")  # fmt: skip  # noqa: E501
+            self.add_fault("tls.database.ca", "missing: outside this machine PostgreSQL is reached by TLS, or its host is in tls.plain_hosts")  # fmt: skip  # noqa: E501
         return self._with_password(table, "database", url)
 
     def _bus(self, table: Table) -> str:
         url: str = table["bus"]
         if url == "embedded":
             if "bus_password" in table:
-                self.fault("bus_password", "the embedded bus takes no password")
+                self.add_fault("bus_password", "the embedded bus takes no password")
             return url
         if url.startswith("amqp:") and self._reached_plainly(url):
-            self.fault("bus", "outside this machine a broker is reached by amqps://, or its host is in tls.plain_hosts")
+            self.add_fault(
+                "bus", "outside this machine a broker is reached by amqps://, or its host is in tls.plain_hosts"
+            )
         return self._with_password(table, "bus", url)
 
     def _with_password(self, table: Table, key: str, url: str) -> str:
@@ -251,16 +255,16 @@ class SettingsParser:
             parts = urlsplit(url)
             written, _ = parts.password, _hosts(url)
         except ValueError:
-            self.fault(key, "not a valid address")
+            self.add_fault(key, "not a valid address")
             return url
         reference = table.get(f"{key}_password")
         if written and (self.production or reference is not None):
-            self.fault(key, f"holds a password; put it in {key}_password by reference")
+            self.add_fault(key, f"holds a password; put it in {key}_password by reference")
         if reference is None or written:
             return url
         secret = self._secret(reference, f"{key}_password")
         if parts.username is None:
-            self.fault(f"{key}_password", f"`{key}` names no user for this password")
+            self.add_fault(f"{key}_password", f"`{key}` names no user for this password")
             return url
         if secret is None:
             return url
@@ -269,20 +273,20 @@ class SettingsParser:
 
     def _documents(self, place: str) -> str:
         if place.startswith("memory:") and self.production:
-            self.fault("documents", "documents in memory are not kept")
+            self.add_fault("documents", "documents in memory are not kept")
         return place if "://" in place else str(self.path.parent / place)
 
     def _public_url(self, table: Table, listen: Table) -> str:
         host = f"[{listen['host']}]" if ":" in listen["host"] else listen["host"]
         url: str = table.get("public_url", f"http://{host}:{listen['port']}")
         if "public_url" in table and url.startswith("http:") and self._reached_plainly(url):
-            self.fault("public_url", "must be https:// outside this machine")
+            self.add_fault("public_url", "must be https:// outside this machine")
         return url.rstrip("/")
 
     def _encryption_key(self, table: Table) -> Secret | None:
         if "encryption_key" not in table:
             if self.production:
-                self.fault(
+                self.add_fault(
                     "encryption_key", "missing: 32 random bytes in base64, by reference (openssl rand -base64 32)"
                 )
             return None
@@ -294,9 +298,9 @@ class SettingsParser:
         except (binascii.Error, ValueError):
             raw = b""
         if len(raw) != 32:
-            self.fault("encryption_key", "must be 32 bytes in base64")
+            self.add_fault("encryption_key", "must be 32 bytes in base64")
         elif self.production and len(set(raw)) < 8:
-            self.fault("encryption_key", "a placeholder, not a random key")
+            self.add_fault("encryption_key", "a placeholder, not a random key")
         return secret
 
     def _tls(self, name: str, tls: Table) -> Tls:
@@ -304,7 +308,7 @@ class SettingsParser:
         for part, file in tls.get(name, {}).items():
             files[part] = self.path.parent / file
             if not files[part].is_file():
-                self.fault(f"tls.{name}.{part}", "no such file")
+                self.add_fault(f"tls.{name}.{part}", "no such file")
         return Tls(**files)
 
     def _procedures_dir(self, table: Table) -> Path | None:
@@ -312,11 +316,11 @@ class SettingsParser:
             return None
         folder: Path = self.path.parent / table["procedures_dir"]
         if not folder.is_dir():
-            self.fault("procedures_dir", "no such folder")
+            self.add_fault("procedures_dir", "no such folder")
             return None
-        self.elsewhere += catalogue.procedure_faults(folder)
-        if self.elsewhere:
-            self.fault("procedures_dir", "holds faulty files")
+        self.procedure_faults += catalogue.procedure_faults(folder)
+        if self.procedure_faults:
+            self.add_fault("procedures_dir", "holds faulty files")
         return folder
 
     def _folder(self, table: Table, key: str) -> Path | None:
@@ -324,7 +328,7 @@ class SettingsParser:
             return None
         folder: Path = self.path.parent / table[key]
         if not folder.is_dir():
-            self.fault(key, "no such folder")
+            self.add_fault(key, "no such folder")
         return folder
 
     def _communes_file(self, table: Table) -> Path | None:
@@ -334,33 +338,33 @@ class SettingsParser:
         try:
             communes.load_communes(file)
         except ConfigError as error:
-            self.fault("communes_file", error.reason)
+            self.add_fault("communes_file", error.reason)
         return file
 
     def _contacts(self, settings: HubSettings) -> None:
         """Where the hub sends acknowledgements, R112-5 wants each service's address and telephone on them."""
-        if any(fault.key == "procedures_dir" for fault in self.found()):
+        if any(fault.key == "procedures_dir" for fault in self.faults()):
             return
         mailing = {c.tenant for c in settings.connections.values() if self._sends_messages(c)}
         for procedure in catalogue.load_procedures(settings.procedures_dir).values():
             for slug in sorted(mailing & set(settings.tenants)):
                 if procedure.acknowledgement == "hub" and settings.tenants[slug].contact_for(procedure.service) is None:
                     key = f"tenants.{slug}.contacts.{procedure.service}"
-                    self.fault(key, f"missing: the hub acknowledges {procedure.slug} (or give contacts.default)")
+                    self.add_fault(key, f"missing: the hub acknowledges {procedure.slug} (or give contacts.default)")
 
     def _sources(self, tenant: Tenant, connections: Mapping[str, ConnectionSettings]) -> None:
         own = {name: connection for name, connection in connections.items() if connection.tenant == tenant.slug}
         for evidence, names in tenant.sources.items():
             key = f"tenants.{tenant.slug}.sources.{evidence}"
             if evidence not in evidence_types():
-                self.fault(key, f'unknown evidence "{evidence}"{nearest(evidence, evidence_types())}')
+                self.add_fault(key, f'unknown evidence "{evidence}"{nearest(evidence, evidence_types())}')
                 continue
             for position, name in enumerate(names):
                 manifest = self.manifests.get(own[name].connector) if name in own else None
                 if name not in own:
-                    self.fault(f"{key}[{position}]", f'no connection "{name}" of this tenant{nearest(name, own)}')
+                    self.add_fault(f"{key}[{position}]", f'no connection "{name}" of this tenant{nearest(name, own)}')
                 elif manifest is not None and all(answered.type != evidence for answered in manifest.answers):
-                    self.fault(f"{key}[{position}]", f"{manifest.id} does not answer it")
+                    self.add_fault(f"{key}[{position}]", f"{manifest.id} does not answer it")
 
     def _sends_messages(self, connection: ConnectionSettings) -> bool:
         manifest = self.manifests.get(connection.connector)
@@ -369,7 +373,7 @@ class SettingsParser:
     def _known_procedures(self, key: str, slugs: Iterable[str]) -> None:
         for slug in slugs:
             if slug not in self.procedures:
-                self.fault(key, f'unknown procedure "{slug}"{nearest(slug, self.procedures)}')
+                self.add_fault(key, f'unknown procedure "{slug}"{nearest(slug, self.procedures)}')
 
     # connections
 
@@ -378,11 +382,11 @@ class SettingsParser:
         connector, tenant = item.get("connector"), item.get("tenant")
         manifest = self.manifests.get(connector) if connector else None
         if connector and manifest is None:
-            self.fault(f"{key}.connector", f'unknown connector "{connector}"{nearest(connector, self.manifests)}')
+            self.add_fault(f"{key}.connector", f'unknown connector "{connector}"{nearest(connector, self.manifests)}')
         if tenant and tenant not in tenants:
-            self.fault(f"{key}.tenant", f'unknown tenant "{tenant}"{nearest(tenant, tenants)}')
+            self.add_fault(f"{key}.tenant", f'unknown tenant "{tenant}"{nearest(tenant, tenants)}')
         if item["mode"] == "pilot" and not (item["pilot_procedures"] or item["pilot_citizens"]):
-            self.fault(f"{key}.mode", "pilot sends nothing without pilot_procedures or pilot_citizens")
+            self.add_fault(f"{key}.mode", "pilot sends nothing without pilot_procedures or pilot_citizens")
         self._known_procedures(f"{key}.pilot_procedures", item["pilot_procedures"])
         self._known_procedures(f"{key}.procedures", item["procedures"])
         settings = self._connector_settings(f"{key}.settings", item.get("settings", {}), manifest)
@@ -417,10 +421,10 @@ class SettingsParser:
             _set_value(plain, place, secrets[place].reveal() if place in secrets else "")
         for found in shape_faults(schema, plain):
             if not any(found.path[: len(place)] == place for place in bad):
-                self.fault(f"{key}.{found.key}" if found.key else key, found.message)
+                self.add_fault(f"{key}.{found.key}" if found.key else key, found.message)
         for place, text in _text_values(table):
             if place not in secrets and text.startswith("http://") and self._reached_plainly(text):
-                self.fault(f"{key}.{dotted(place)}", "must be https://, or its host is in tls.plain_hosts")
+                self.add_fault(f"{key}.{dotted(place)}", "must be https://, or its host is in tls.plain_hosts")
         resolved: Table = with_defaults(schema, table)
         for place, secret in secrets.items():
             _set_value(resolved, place, secret)
@@ -429,7 +433,7 @@ class SettingsParser:
     def _secret_value(self, value: object, key: str) -> Secret | None:
         if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("env", value.get("file")), str):
             return self._secret(value, key)
-        self.fault(key, json_schema(_SCHEMA)["$defs"]["secret"]["message"])
+        self.add_fault(key, json_schema(_SCHEMA)["$defs"]["secret"]["message"])
         return None
 
     def _secret(self, reference: Mapping[str, str], key: str) -> Secret | None:
@@ -440,19 +444,19 @@ class SettingsParser:
         else:
             source, text = f"file {reference['file']}", self._secret_file(reference["file"], key)
         if not text:
-            self.fault(key, f"{source} is missing or empty")
+            self.add_fault(key, f"{source} is missing or empty")
             return None
         if self.production and _PLACEHOLDERS.fullmatch(text.strip()):
-            self.fault(key, f"{source} holds a placeholder, not a secret")
+            self.add_fault(key, f"{source} holds a placeholder, not a secret")
         return Secret(text)
 
     def _secret_file(self, file: str, key: str) -> str | None:
         try:
             return (self.path.parent / file).read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
-            self.fault(key, f"file {file} cannot be read ({error.strerror})")
+            self.add_fault(key, f"file {file} cannot be read ({error.strerror})")
         except UnicodeDecodeError:
-            self.fault(key, f"file {file} is not UTF-8 text")
+            self.add_fault(key, f"file {file} is not UTF-8 text")
         return None
 
     def _consumes(self, key: str, items: list[Table] | None, manifest: Manifest | None) -> tuple[Consumed, ...] | None:
@@ -463,7 +467,9 @@ class SettingsParser:
             granted = _manifest_entry(item, manifest)
             if granted is None:
                 known = [consumed.type for consumed in manifest.consumes]
-                self.fault(f"{key}[{position}].type", f"{manifest.id} does not read it{nearest(item['type'], known)}")
+                self.add_fault(
+                    f"{key}[{position}].type", f"{manifest.id} does not read it{nearest(item['type'], known)}"
+                )
                 continue
             narrowed.append(self._narrowed(f"{key}[{position}]", item, granted))
         return tuple(narrowed)
@@ -472,14 +478,14 @@ class SettingsParser:
         fields = tuple(item.get("fields", granted.fields))
         for pointer in fields:
             if not any(pointer == wide or pointer.startswith(wide + "/") for wide in granted.fields):
-                self.fault(f"{key}.fields", f"{pointer} is not among the fields of the manifest")
+                self.add_fault(f"{key}.fields", f"{pointer} is not among the fields of the manifest")
         scope = item.get("scope", granted.scope)
         if granted.scope not in ("all", scope):
-            self.fault(f"{key}.scope", f"wider than the manifest's ({granted.scope})")
+            self.add_fault(f"{key}.scope", f"wider than the manifest's ({granted.scope})")
         procedures = tuple(item["procedures"]) or granted.procedures
         self._known_procedures(f"{key}.procedures", procedures)
         if granted.procedures and not set(procedures) <= set(granted.procedures):
-            self.fault(f"{key}.procedures", "wider than the manifest's")
+            self.add_fault(f"{key}.procedures", "wider than the manifest's")
         return Consumed(granted.type, granted.version, fields, scope, procedures)
 
     def _distinct_systems(self, connections: Iterable[ConnectionSettings]) -> None:
@@ -487,7 +493,7 @@ class SettingsParser:
         for connection in connections:
             other = seen.setdefault((connection.tenant, connection.system), connection.name)
             if other != connection.name:
-                self.fault(f"connections.{connection.name}.system", f'"{connection.system}" is already connection {other} of this tenant')  # fmt: skip  # noqa: E501
+                self.add_fault(f"connections.{connection.name}.system", f'"{connection.system}" is already connection {other} of this tenant')  # fmt: skip  # noqa: E501
 
     def _reached_plainly(self, url: str) -> bool:
         """Whether, in production, this address leaves the machine for a host that nobody declared as closed."""

@@ -72,8 +72,10 @@ class During(Spring):
         super().__init__()
         self.happens = happens
 
-    def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> SourcedEvidence:
-        answered = super().ask(tenant, question, natives, left=left)
+    def ask_sources(
+        self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None
+    ) -> SourcedEvidence:
+        answered = super().ask_sources(tenant, question, natives, left=left)
         self.happens()
         return answered
 
@@ -473,7 +475,7 @@ def test_a_caller_who_left_before_the_answer_has_obtained_nothing(place: Place) 
         "asker": {"role": "beneficiary", "assurance": "eidas2"},
     }  # fmt: skip
     with pytest.raises(Exception, match="waits no more"):
-        hub.exchanges.ask(client, said, left=left)
+        hub.exchanges.exchange(client, said, left=left)
     assert [(line.act, line.outcome) for line in place.lines()] == [("exchange.failed", "caller_left")]
     assert place.rows(evidence_recipients) == place.rows(evidence_held) == []
 
@@ -500,7 +502,7 @@ def test_a_caller_who_hangs_up_is_no_fault_of_the_hub(place: Place) -> None:
     hung, go = threading.Event(), threading.Event()
 
     class Waiting(Spring):
-        def ask(self, *_: Any, left: Any = None, **__: Any) -> SourcedEvidence:
+        def ask_sources(self, *_: Any, left: Any = None, **__: Any) -> SourcedEvidence:
             go.set()
             assert left.wait(20)
             hung.set()
@@ -744,7 +746,7 @@ def test_nothing_of_the_road_is_in_logs_figures_or_refusals(opening: Opening) ->
     class Talking(Spring):
         """A source that says too much when it fails."""
 
-        def ask(self, *_: Any, **__: Any) -> SourcedEvidence:
+        def ask_sources(self, *_: Any, **__: Any) -> SourcedEvidence:
             raise KeyError(f"Corvisart {secret} 815")
 
     with structlog.testing.capture_logs() as logs:
@@ -822,7 +824,7 @@ def test_in_a_crowd_one_who_is_erased_takes_nothing_from_the_others(place: Place
     real = hub.exchanges._signed
 
     def signed(exchange: Any, *more: Any) -> Any:
-        if exchange.stored and exchange.said["citizen"]["identity"] == STRANGER:
+        if exchange.stored and exchange.question["citizen"]["identity"] == STRANGER:
             with hub.ledger.transaction() as tx:
                 hub.keys.destroy(tx, exchange.citizen_id)
         return real(exchange, *more)

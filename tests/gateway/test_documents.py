@@ -194,7 +194,7 @@ def test_once_it_is_noted_which_events_name_a_document_the_request_need_not_be_s
     signed = house.hub.documents.for_tenant(TENANT).store(PDF, name="arrêté.pdf", media_type="application/pdf")
     tell(house, {"request": {"id": request}, "status": "in_progress", "native": {"code": "SIGNE", "label": "Signé"},
                  "documents": [signed.to_data()]})  # fmt: skip
-    Keeper(house.hub.ledger, house.hub.documents, house.hub.settings.retention).note()
+    Keeper(house.hub.ledger, house.hub.documents, house.hub.settings.retention).note_document_uses()
 
     assert http.get(f"/v1/documents/{signed.id}").content == PDF
     problem(other.get(f"/v1/documents/{signed.id}"), 404, "unknown_document")

@@ -127,7 +127,9 @@ class Spring:
     tenants: list[str] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
 
-    def ask(self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None) -> SourcedEvidence:
+    def ask_sources(
+        self, tenant: str, question: Question, natives: Mapping[str, str], *, left: Any = None
+    ) -> SourcedEvidence:
         self.tenants.append(tenant)
         self.asked.append(question)
         self.meanwhile()

@@ -52,7 +52,7 @@ def scene(open_house: Open, tmp_path: Any) -> Scene:
     }).json()["id"]  # fmt: skip
     hook = owner.post("/v1/webhooks", json=HOOK).json()["id"]
     exchange = place.ask(owner).json()
-    house.hub.sealer.step()
+    house.hub.sealer.seal_pending()
     said = Event("evidence.changed", f"/{TENANT}/source", {
         "citizen": {"identity": PERSON}, "evidence": "family-quotient", "version": 1, "change": "corrected",
         "effective": "2026-11-01",

@@ -113,7 +113,7 @@ class Town:
 
     def asked(self) -> list[Any]:
         with self.ledger.reading() as tx:
-            return self.reviews.waiting(tx, tenant=TOWN)
+            return self.reviews.open_reviews(tx, tenant=TOWN)
 
     def find(self, identity: dict[str, Any] | None = None, **more: Any) -> Found:
         said = {"references": (), "reference": None, "client_id": "portail"} | more
@@ -281,7 +281,7 @@ def two(town: Town) -> str:
 def test_names_are_shown_for_a_reason_that_goes_to_the_journal(town: Town) -> None:
     review = two(town)
 
-    shown = town.do(town.reviews.look, review, BY)
+    shown = town.do(town.reviews.read_review, review, BY)
 
     assert {one["identity"]["family_name"] for one in shown["people"]} == {"Lœvenbruck"}
     with town.ledger.reading() as tx:
@@ -299,7 +299,7 @@ def test_nobody_looks_without_a_reason(reason: str) -> None:
 def test_two_people_who_are_not_the_same_are_never_asked_about_again(town: Town) -> None:
     review = two(town)
 
-    town.do(town.reviews.distinct, review, BY)
+    town.do(town.reviews.declare_distinct, review, BY)
     town.say("koha", person("koha", "K-1", birthdate="1991-11-24"))
 
     assert town.asked() == []
@@ -310,7 +310,7 @@ def test_two_people_who_are_not_the_same_are_never_asked_about_again(town: Town)
 def test_a_merge_moves_all_and_tells_the_systems_of_either(town: Town) -> None:
     review = two(town)
 
-    kept = town.do(town.reviews.same, review, BY)
+    kept = town.do(town.reviews.merge_reviewed, review, BY)
 
     assert town.who("koha", "K-1") == town.who("publik", "P-1") == kept
     ((seq, data),) = town.last("citizen.merged")
@@ -322,7 +322,7 @@ def test_a_merge_moves_all_and_tells_the_systems_of_either(town: Town) -> None:
 def test_a_merge_that_is_taken_back_leaves_two_people_as_they_were(town: Town) -> None:
     review = two(town)
     before = [town.who("publik", "P-1"), town.who("koha", "K-1")]
-    kept = town.do(town.reviews.same, review, BY)
+    kept = town.do(town.reviews.merge_reviewed, review, BY)
     (gone,) = set(before) - {kept}
 
     town.do(town.reviews.unmerge, gone, BY)
@@ -358,7 +358,7 @@ def test_a_question_that_others_have_answered_is_closed(town: Town) -> None:
 
     town.do(town.reviews.merge, TOWN, third, first, BY)
     town.do(town.reviews.merge, TOWN, third, second, BY)
-    town.do(town.reviews.same, review, BY)
+    town.do(town.reviews.merge_reviewed, review, BY)
 
     assert review not in {one.id for one in town.asked()}
 
@@ -436,7 +436,7 @@ def test_what_was_delivered_is_an_echo_after_a_merge_too(town: Town) -> None:
 def test_an_event_in_flight_finds_its_recipient_after_a_merge(town: Town) -> None:
     from hub.citizens.repository import identifiers_of
 
-    town.do(town.reviews.same, two(town), BY)
+    town.do(town.reviews.merge_reviewed, two(town), BY)
 
     with town.ledger.reading() as tx:
         gone = tx.sql.execute(select(citizens.c.id).where(citizens.c.merged_into.is_not(None))).scalar_one()
@@ -456,8 +456,8 @@ def test_who_is_forgotten_leaves_nothing_behind(town: Town) -> None:
 
     store = DocumentStore("memory://people", None, DocumentBook(town.ledger))
     keeper = Keeper(town.ledger, store, Retention(events_days=30, links_days=90))
-    keeper.tidy()
-    keeper.tidy()
+    keeper.forget_expired()
+    keeper.forget_expired()
 
     with town.ledger.reading() as tx:
         for table in (citizens, citizen_links, citizen_identities, citizen_blocks, citizen_reviews, citizen_merges):
@@ -536,7 +536,7 @@ def test_what_stands_against_the_master_is_held_and_asked_about(town: Town) -> N
     (review,) = town.asked()
     assert (review.kind, review.field) == ("value", "new_address")
     assert "Vieille" not in str(review)
-    assert "rue Vieille" in str(town.do(town.reviews.look, review.id, BY))
+    assert "rue Vieille" in str(town.do(town.reviews.read_review, review.id, BY))
 
 
 @pytest.mark.parametrize(
@@ -576,7 +576,7 @@ def test_a_held_value_that_is_taken_goes_to_all(town: Town) -> None:
     said = address("rue Vieille", "koha", date="2025-01-01")
     town.say("koha", person("koha", "K-1"), new_address=said)
 
-    town.do(town.reviews.take, town.asked()[0].id, BY)
+    town.do(town.reviews.accept_value, town.asked()[0].id, BY)
 
     seq, data = town.last("citizen.address-changed")[-1]
     assert data["new_address"] == said
@@ -589,7 +589,7 @@ def test_a_held_value_that_is_not_taken_is_not_asked_about_again(town: Town) -> 
     said = address("rue Vieille", "koha", date="2025-01-01")
     town.say("koha", person("koha", "K-1"), new_address=said)
 
-    town.do(town.reviews.keep, town.asked()[0].id, BY)
+    town.do(town.reviews.keep_master, town.asked()[0].id, BY)
     town.say("koha", person("koha", "K-1"), new_address=said)
 
     assert town.asked() == []
@@ -639,7 +639,7 @@ def test_references_follow_a_merge_and_what_is_known_with_them(town: Town) -> No
     review = two(town)
     references = [town.people.reference_of("portail", town.who(*link)) for link in (("publik", "P-1"), ("koha", "K-1"))]
 
-    kept = town.do(town.reviews.same, review, BY)
+    kept = town.do(town.reviews.merge_reviewed, review, BY)
 
     assert {town.find(reference=reference).citizen_id for reference in references} == {kept}
     with town.ledger.reading() as tx:

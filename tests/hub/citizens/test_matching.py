@@ -107,7 +107,7 @@ def test_a_thin_identity_is_not_matched() -> None:
 
 
 def test_an_explanation_says_nothing_of_the_person() -> None:
-    text = str(against(family_name="Loevenbrack", birthdate="1991-11-24").explained())
+    text = str(against(family_name="Loevenbrack", birthdate="1991-11-24").explanation())
 
     assert "close" in text
     assert "LOEVEN" not in text.upper()

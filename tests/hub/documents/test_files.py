@@ -378,11 +378,11 @@ def test_names_are_kept_after_the_bytes_and_forgotten_with_them(root: str) -> No
         def __init__(self) -> None:
             self.known: dict[tuple[str, str], StoredDocument] = {}
 
-        def keep(self, tenant: str, document: StoredDocument) -> None:
+        def record(self, tenant: str, document: StoredDocument) -> None:
             assert DocumentStore(root).for_tenant(tenant).read(document.id) == PDF
             self.known[tenant, document.id] = document
 
-        def forget(self, tenant: str, document_id: str) -> None:
+        def remove(self, tenant: str, document_id: str) -> None:
             del self.known[tenant, document_id]
 
     names = Names()

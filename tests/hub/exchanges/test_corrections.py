@@ -306,8 +306,8 @@ def test_stored_values_and_what_the_person_looks_at_go_in_the_same_commit(world:
     evidence = Evidence("family-quotient", 1, {"quotient": {"value": 680}})
     with world.ledger.transaction() as tx:
         held = Held(evidence, ("quotient",), CAF, tx.now)
-        world.held.keep(tx, maelle, "place", held, until=tx.now + DAY)
-        world.previews.keep(tx, Preview(str(uuid.uuid4()), "portail", maelle, "grant", {}, {"values": {}}))
+        world.held.store(tx, maelle, "place", held, until=tx.now + DAY)
+        world.previews.store(tx, Preview(str(uuid.uuid4()), "portail", maelle, "grant", {}, {"values": {}}))
 
     world.say(changed())
 
@@ -462,12 +462,12 @@ def test_the_keeper_remembers_who_was_told_and_forgets_all_of_it_in_its_time(wor
     world.obtained(maelle, "portail", days=200)
     with world.ledger.transaction() as tx:
         held = Held(Evidence("residence-address", 1, {}), ("address",), CAF, tx.now)
-        world.held.keep(tx, maelle, "place", held, until=tx.now + DAY)
+        world.held.store(tx, maelle, "place", held, until=tx.now + DAY)
     world.say(changed())
     world.end(f"{TOWN}.webhook-1", "delivered")
     world.later(120)
 
-    keeper.tidy()
+    keeper.forget_expired()
 
     assert world.count(deliveries) == 0
     (row,) = world.rows()
@@ -478,6 +478,6 @@ def test_the_keeper_remembers_who_was_told_and_forgets_all_of_it_in_its_time(wor
         assert world.held.last_known(tx, maelle, "place") is None
 
     world.later(81)
-    keeper.tidy()
+    keeper.forget_expired()
     assert world.rows() == []
     assert world.count(evidence_recipients) == 0

@@ -413,7 +413,7 @@ def found(folder: Path, *texts: str, known: GrantVocabulary = KNOWN) -> dict[str
 def test_a_file_is_read_into_its_grants(tmp_path: Path) -> None:
     assert found(tmp_path, WHOLE) == {}
 
-    (grant,) = Grants.load(tmp_path, KNOWN).of("portail", "saint-aubin")
+    (grant,) = Grants.load(tmp_path, KNOWN).of_client("portail", "saint-aubin")
     part = {"family-quotient": QUOTIENT}
     purpose = "Calculer le tarif de la cantine."
     assert grant == replace(GRANT, evidence=part, purpose=purpose, file=str(tmp_path / "0.toml"))

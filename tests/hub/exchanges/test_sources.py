@@ -141,7 +141,7 @@ class World:
 
     def ask(self, question: Question = QUESTION, *, tenant: str = TOWN, **more: Any) -> SourcedEvidence:
         made = self.asking or self.start()
-        return made.ask(tenant + self.suffix, question, more.pop("natives", None), **more)
+        return made.ask_sources(tenant + self.suffix, question, more.pop("natives", None), **more)
 
     def refused(self, kind: type[HubError], question: Question = QUESTION, **more: Any) -> Any:
         with pytest.raises(HubError) as raised:
@@ -296,7 +296,7 @@ def test_two_hundred_questions_at_once_are_answered_by_four_hands(world: World) 
             at_once[0] -= 1
         return card()
 
-    world.add("koha", Package(slowly), hands=4, offer=Offer(seconds=30))
+    world.add("koha", Package(slowly), concurrency=4, offer=Offer(seconds=30))
     world.start()
 
     with ThreadPoolExecutor(200) as askers:
@@ -369,7 +369,7 @@ def test_who_is_told_that_a_source_is_away_hears_what_the_others_said(town: Worl
 
     assert error.after == 30
     assert error.known == ((f"{TOWN}.a", "identity_not_matched"),)
-    assert error.told == {"known": [{"source": f"{TOWN}.a", "code": "identity_not_matched"}]}
+    assert error.problem_members == {"known": [{"source": f"{TOWN}.a", "code": "identity_not_matched"}]}
 
 
 # --- what it is told ---------------------------------------------------------------------------------------------
@@ -392,7 +392,7 @@ def test_a_source_that_cannot_know_the_citizen_is_not_asked(town: World) -> None
 
     error = town.refused(SourceNeeds, natives={"other": "O-1"})
 
-    assert error.told == {"needs": ["reference", "token"]}
+    assert error.problem_members == {"needs": ["reference", "token"]}
     assert package.asked == []
 
 
@@ -556,7 +556,7 @@ def test_all_sources_together_have_the_time_of_the_question(town: World) -> None
 def test_a_question_whose_caller_left_before_it_began_is_asked_of_nobody(world: World) -> None:
     go, left = threading.Event(), threading.Event()
     package = Package(after(go))
-    world.add("koha", package, hands=1)
+    world.add("koha", package, concurrency=1)
     world.start()
     with ThreadPoolExecutor(2) as some:
         first = some.submit(world.ask)
@@ -632,7 +632,7 @@ def test_a_source_that_has_no_use_for_a_token_does_not_get_it(world: World) -> N
 def test_a_question_with_a_token_has_the_same_deadline_and_bounds(town: World) -> None:
     go = threading.Event()
     package = Package(after(go))
-    town.add("koha", package, Offer(needs=("token",), seconds=0.3), hands=1)
+    town.add("koha", package, Offer(needs=("token",), seconds=0.3), concurrency=1)
     question = replace(QUESTION, token=Secret("fc-access-token"))
     town.start(serve=False)
     with ThreadPoolExecutor(3) as askers:
@@ -653,7 +653,7 @@ def test_who_has_another_key_neither_reads_nor_answers(ledger: Ledger) -> None:
     )
 
     with pytest.raises(SourceAway):
-        stranger.ask(TOWN, QUESTION)
+        stranger.ask_sources(TOWN, QUESTION)
 
     assert package.asked == []
     world.close()
@@ -772,7 +772,7 @@ def test_a_hub_answers_for_its_connections_where_its_workers_run(tmp_path: Path)
 
         def known() -> Any:
             try:
-                return sources.ask(TOWN, QUESTION).evidence.values["card_number"]["value"]
+                return sources.ask_sources(TOWN, QUESTION).evidence.values["card_number"]["value"]
             except SourceAway:
                 return None
 
@@ -792,13 +792,13 @@ def test_a_gateway_asks_the_process_whose_workers_run(amqp_url: str, tmp_path: P
     try:
         gateway.prepare()
         with pytest.raises(SourceAway):
-            gateway.sources.ask(TOWN, QUESTION)
+            gateway.sources.ask_sources(TOWN, QUESTION)
 
         worker.start_workers()
 
         def known() -> Any:
             try:
-                return gateway.sources.ask(TOWN, QUESTION).evidence.values["card_number"]["value"]
+                return gateway.sources.ask_sources(TOWN, QUESTION).evidence.values["card_number"]["value"]
             except SourceAway:
                 return None
 

@@ -77,7 +77,7 @@ class House:
             some = [entry(number * 1000 + place) for place in range(size)]
             self.at += 1
             self.write(*some)
-            self.sealer.step()
+            self.sealer.seal_pending()
             written_ += some
         return written_
 
@@ -191,7 +191,7 @@ def test_a_line_about_nobody_has_its_personal_part_too(house: House) -> None:
     house.write(refused)
 
     with house.ledger.reading() as tx:
-        line = house.journal.line(tx, refused.id)
+        line = house.journal.find_line(tx, refused.id)
     assert line is not None
     assert line.personal == {"agent": "é. dupont"}
 
@@ -229,7 +229,7 @@ def test_what_waits_for_its_seal_is_shown_as_a_debt(house: House) -> None:
 
     with house.ledger.reading() as tx:
         assert unsealed_lines(tx) == (2, 30.0)
-    assert house.sealer.step() == 2
+    assert house.sealer.seal_pending() == 2
     with house.ledger.reading() as tx:
         assert unsealed_lines(tx) == (0, 0.0)
 
@@ -239,7 +239,7 @@ def test_lines_written_before_a_crash_are_sealed_by_the_next_process(house: Hous
     house.write(entry(5))  # and the process is killed here: it gives no lease back
     house.expire()
 
-    assert house.another("two").step() == 1
+    assert house.another("two").seal_pending() == 1
     assert checked(house.exported()).lines == 3
 
 
@@ -248,10 +248,10 @@ def test_of_two_sealers_one_acts_and_the_other_takes_over(house: House) -> None:
     other = house.another("two")
     house.write(entry(5))
 
-    assert other.step() == 0
+    assert other.seal_pending() == 0
     house.sealer.give_back()
-    assert other.step() == 1
-    assert house.sealer.step() == 0
+    assert other.seal_pending() == 1
+    assert house.sealer.seal_pending() == 0
     assert checked(house.exported()).ok
 
 
@@ -262,12 +262,12 @@ def test_a_sealer_that_slept_through_its_lease_seals_nothing(house: House, monke
 
     def slow(*given: Any) -> dict[str, Any]:
         house.expire()
-        assert other.step() == 1
+        assert other.seal_pending() == 1
         return make(*given)
 
     monkeypatch.setattr(house.sealer, "_segment", slow)
     with pytest.raises(LeaseLost):
-        house.sealer.step()
+        house.sealer.seal_pending()
 
     report = checked(house.exported())
     assert (report.ok, report.lines, report.segments) == (True, 3, 2)
@@ -284,7 +284,7 @@ def test_many_sealers_and_writers_at_once_leave_one_chain(house: House, monkeypa
     def seal(owner: int) -> None:
         sealer = house.another(f"sealer {owner}")
         while not written_all.is_set():
-            sealer.step()
+            sealer.seal_pending()
             sealer.give_back()
 
     sealers = [threading.Thread(target=seal, args=(number,)) for number in range(2)]
@@ -296,7 +296,7 @@ def test_many_sealers_and_writers_at_once_leave_one_chain(house: House, monkeypa
     written_all.set()
     for thread in sealers:
         thread.join(60)
-    house.sealer.step()
+    house.sealer.seal_pending()
 
     report = checked(house.exported())
     assert (report.first_fault, report.lines) == (None, 90)
@@ -325,10 +325,10 @@ def test_a_sealer_killed_at_any_step_leaves_all_or_nothing(
             patched.setattr(house.sealer, "_stamp_last", die)
         house.sealer._ends_every = 1e12
         with pytest.raises(_Killed):
-            house.sealer.step()
+            house.sealer.seal_pending()
 
     house.expire()
-    house.another("two").step()
+    house.another("two").seal_pending()
     report = checked(house.exported())
     assert (report.ok, report.lines) == (True, 4)
     with house.ledger.reading() as tx:
@@ -338,7 +338,7 @@ def test_a_sealer_killed_at_any_step_leaves_all_or_nothing(
 def test_a_sealer_goes_on_after_an_outage(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.write(entry(1))
     stop, tried = threading.Event(), []
-    real = house.sealer.step
+    real = house.sealer.seal_pending
 
     def step() -> int:
         tried.append(1)
@@ -347,7 +347,7 @@ def test_a_sealer_goes_on_after_an_outage(house: House, monkeypatch: pytest.Monk
         stop.set()
         return real()
 
-    monkeypatch.setattr(house.sealer, "step", step)
+    monkeypatch.setattr(house.sealer, "seal_pending", step)
     house.sealer._every = 0.01
     house.sealer.run(stop)
 
@@ -606,11 +606,11 @@ def test_lines_past_their_time_go_and_their_seals_go_on_proving_the_rest(house: 
     house.fill(3)
     house.at += 30 * DAY
     house.write(entry(1))
-    house.sealer.step()
+    house.sealer.seal_pending()
     house.at += 380 * DAY
     store = DocumentStore(str(tmp_path / "documents"), None, DocumentBook(house.ledger))
 
-    gone = Keeper(house.ledger, store, Retention()).tidy()
+    gone = Keeper(house.ledger, store, Retention()).forget_expired()
 
     report = checked(house.exported())
     assert gone["journal"] == 3
@@ -657,7 +657,7 @@ def test_deliveries_that_ended_are_in_the_journal_by_tenant_once(house: House) -
 
     for _ in range(4):  # an event is looked at a period after it came, and once
         house.at += 400
-        house.sealer.step()
+        house.sealer.seal_pending()
 
     found = dict(_ends(house))
     assert len(_ends(house)) == 2
@@ -672,13 +672,13 @@ def test_a_delivery_that_ends_late_is_told_when_it_ended(house: House) -> None:
     _deliver(house, 1, "ville.koha", "parked")
     for _ in range(3):
         house.at += 400
-        house.sealer.step()
+        house.sealer.seal_pending()
     assert _ends(house) == []
 
     house.tamper(update(deliveries).values(state="skipped"))
     for _ in range(3):
         house.at += 400
-        house.sealer.step()
+        house.sealer.seal_pending()
 
     ((tenant, facts),) = _ends(house)
     assert (tenant, facts["ended"], facts["late"]) == ("ville", {"ville.koha": {"skipped": 1}}, True)
@@ -693,11 +693,11 @@ def test_no_end_is_lost_or_told_twice_where_there_are_many(house: House, monkeyp
     total = house.count(deliveries)
     for _ in range(2):
         house.at += 400
-        house.sealer.step()
+        house.sealer.seal_pending()
     house.tamper(update(deliveries).values(state="delivered"))
     for _ in range(3):
         house.at += 400
-        house.sealer.step()
+        house.sealer.seal_pending()
 
     told = sum(number for _, facts in _ends(house) for states in facts["ended"].values() for number in states.values())
     assert told == total

@@ -111,11 +111,11 @@ def test_an_event_goes_once_its_days_are_over_and_its_deliveries_have_ended(hub:
     hub.end(ended)
     hub.end(parked, state="parked")
     hub.days = 89
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
     assert hub.count(events) == 3
 
     hub.days = 91
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
 
     with hub.ledger.reading() as tx:
         left = {row.seq for row in tx.sql.execute(select(events.c.seq))}
@@ -126,13 +126,13 @@ def test_a_forgotten_event_is_still_known_at_the_door(hub: Hub) -> None:
     (seq,) = hub.accept(move(1, 1))
     hub.end(seq)
     hub.days = 399
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
     assert hub.count(events) == 0
 
     assert hub.hub.submit(move(1, 1))[0].outcome == "duplicate"
 
     hub.days = 402
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
     assert hub.count(door) == 0
 
 
@@ -141,17 +141,17 @@ def test_a_document_goes_a_set_time_after_its_last_delivery_has_ended(hub: Hub) 
     early, late = hub.accept(received(1, first, second), received(2, second))
     hub.end(early)
     hub.days = 31
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
     assert hub.stored() == {second.id}  # the second request still has to get it
     assert unused.id not in hub.stored()
 
     hub.end(late)
     hub.days = 60
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
     assert hub.stored() == {second.id}
 
     hub.days = 62
-    assert hub.keeper.tidy()["documents"] == 1
+    assert hub.keeper.forget_expired()["documents"] == 1
 
     assert hub.stored() == set()
     assert hub.count(documents) == 0
@@ -162,7 +162,7 @@ def test_a_document_that_is_stored_again_starts_anew(hub: Hub) -> None:
     hub.days = 31
     hub.document(b"one")
 
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
 
     assert hub.stored() == {document.id}
 
@@ -171,11 +171,11 @@ def test_who_stored_a_document_is_forgotten_with_it(hub: Hub) -> None:
     document = hub.document(b"one")
     record_holder(hub.ledger, TENANT, f"{TENANT}.portail", document)
 
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
     assert hub.count(document_holders) == 1
 
     hub.days = 31
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
     assert hub.count(document_holders) == 0
 
 
@@ -184,7 +184,7 @@ def test_a_document_whose_bytes_are_gone_is_forgotten(hub: Hub, tmp_path: Path) 
     (tmp_path / "documents" / TENANT / document.id[:2] / document.id).unlink()
     hub.days = 31
 
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
 
     assert hub.count(documents) == 0
 
@@ -193,8 +193,8 @@ def test_each_event_is_looked_through_once_for_documents(hub: Hub) -> None:
     document = hub.document(b"one")
     (seq,) = hub.accept(received(1, document))
 
-    assert hub.keeper.note() == 1
-    assert hub.keeper.note() == 0
+    assert hub.keeper.note_document_uses() == 1
+    assert hub.keeper.note_document_uses() == 0
 
     with hub.ledger.reading() as tx:
         assert [tuple(row) for row in tx.sql.execute(select(document_uses))] == [(TENANT, document.id, seq)]
@@ -204,11 +204,11 @@ def test_a_request_is_kept_with_its_history_until_its_time_after_closing_is_over
     opened, done = hub.accept(received(1)), hub.accept(closed(1))
     hub.end(*opened, *done)
     hub.days = 364
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
     assert (hub.count(requests), hub.count(events)) == (1, 2)
 
     hub.days = 366
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
 
     tables = (requests, request_links, request_steps, events)
     assert [hub.count(table) for table in tables] == [0, 0, 0, 0]
@@ -219,11 +219,11 @@ def test_a_request_that_nobody_closes_goes_long_after_its_last_step(hub: Hub) ->
     hub.days = 700
     hub.accept(replace(closed(1), data={**closed(1).data, "status": None}))
     hub.days = 731
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
     assert hub.count(requests) == 1
 
     hub.days = 1431
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
     assert hub.count(requests) == 0
 
 
@@ -232,7 +232,7 @@ def test_a_request_with_an_unfinished_delivery_is_never_forgotten(hub: Hub) -> N
     hub.end(*opened)
 
     hub.days = 3000
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
 
     assert hub.count(requests) == 1
 
@@ -242,7 +242,7 @@ def test_people_of_whom_nobody_speaks_are_forgotten_and_met_again_as_new(hub: Hu
     hub.days = 600
     hub.end(*hub.accept(move(2, 2)))
     hub.days = 731
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
 
     with hub.ledger.reading() as tx:
         assert {row.native_id for row in tx.sql.execute(select(citizen_links))} == {"u2"}
@@ -259,7 +259,7 @@ def test_people_with_a_request_or_a_mark_that_protects_them_are_kept(hub: Hub) -
         book.save()
 
     hub.days = 3000
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
 
     with hub.ledger.reading() as tx:
         assert {row.native_id for row in tx.sql.execute(select(citizen_links))} == {"asks", "hidden"}
@@ -269,7 +269,7 @@ def test_importing_a_link_again_keeps_it(hub: Hub) -> None:
     person = {"references": [{"system": "koha", "id": "42"}]}
     for day in (0, 700, 1400):
         hub.days = day
-        hub.keeper.tidy()
+        hub.keeper.forget_expired()
         with hub.ledger.transaction() as tx:
             book = Citizens(tx, b"test")
             book.prefetch(TENANT, [person])
@@ -278,7 +278,7 @@ def test_importing_a_link_again_keeps_it(hub: Hub) -> None:
 
     assert hub.count(citizens) == 1
     hub.days = 2131
-    assert hub.keeper.tidy()["citizens"] == 1
+    assert hub.keeper.forget_expired()["citizens"] == 1
 
 
 def test_what_was_delivered_is_remembered_only_while_it_could_echo(hub: Hub) -> None:
@@ -286,7 +286,7 @@ def test_what_was_delivered_is_remembered_only_while_it_could_echo(hub: Hub) -> 
     assert hub.count(citizen_values) == 2  # what is known now, and who was told it
 
     hub.days = 31
-    hub.keeper.tidy()
+    hub.keeper.forget_expired()
 
     with hub.ledger.reading() as tx:
         assert [row.digest for row in tx.sql.execute(select(citizen_values))] == [""]
@@ -302,7 +302,7 @@ def test_used_assertions_and_old_answers_go(hub: Hub) -> None:
         answers = [{"client_id": "a", "key": k, "digest": b"", "at": now - age} for k, age in (("o", DAY), ("n", 0))]
         tx.sql.execute(insert(idempotent_answers), answers)
 
-    assert hub.keeper.tidy() == {"answers": 2}
+    assert hub.keeper.forget_expired() == {"answers": 2}
 
     assert (hub.count(used_assertions), hub.count(idempotent_answers)) == (1, 1)
 
@@ -324,9 +324,9 @@ def test_what_does_not_fit_in_one_part_is_forgotten_all_the_same(
         tx.sql.execute(insert(idempotent_answers), answers)
 
     hub.days = 31
-    early = hub.keeper.tidy()
+    early = hub.keeper.forget_expired()
     hub.days = 800
-    late = hub.keeper.tidy()
+    late = hub.keeper.forget_expired()
 
     assert early == {"documents": 7, "values": 7, "answers": 7}
     assert late == {"requests": 7, "events": 21, "citizens": 7}
@@ -341,7 +341,7 @@ def test_of_many_documents_those_that_are_still_needed_stay(hub: Hub, monkeypatc
     hub.end(*seqs[4:])
     hub.days = 60
 
-    assert hub.keeper.tidy()["documents"] == 2
+    assert hub.keeper.forget_expired()["documents"] == 2
 
     assert hub.stored() == {paper.id for paper in papers[:4]}
 
@@ -351,7 +351,7 @@ def test_a_person_named_by_an_event_that_is_kept_is_kept(hub: Hub) -> None:
     hub.end(*hub.accept(move(2, 1)))
     hub.days = 3000
 
-    assert hub.keeper.tidy()["citizens"] == 1
+    assert hub.keeper.forget_expired()["citizens"] == 1
 
     with hub.ledger.reading() as tx:
         assert {row.native_id for row in tx.sql.execute(select(citizen_links))} == {"u1"}

@@ -84,7 +84,7 @@ class House(World):
             tx.sql.execute(update(deliveries).values(state="delivered"))
 
     def known_as(self, number: str) -> str:
-        return self.rights.find(TOWN, reference=("portail", number))
+        return self.rights.find_citizen_id(TOWN, reference=("portail", number))
 
     def document(self, content: bytes) -> StoredDocument:
         return self.store.for_tenant(TOWN).store(content, name="justificatif.txt", media_type="text/plain")
@@ -168,9 +168,9 @@ def lived(house: House) -> str:
     }  # fmt: skip
     with house.ledger.transaction() as tx:
         held = Held(Evidence("family-quotient", 1, values), ("quotient", "adults"), CAF, tx.now)
-        house.held.keep(tx, maelle, "place", held, until=tx.now + 30 * DAY)
+        house.held.store(tx, maelle, "place", held, until=tx.now + 30 * DAY)
         preview = Preview(str(uuid.uuid4()), "portail", maelle, "cantine", {}, {"values": values})
-        house.previews.keep(tx, preview)
+        house.previews.store(tx, preview)
         facts = {
             "evidence": "family-quotient", "version": 1, "fields": ["quotient"], "procedure": "changement-adresse",
             "role": "agent", "assurance": "eidas1", "ground": "L114-8 I",
@@ -259,16 +259,16 @@ def test_nobody_is_found_under_the_reference_of_another_tenant_or_of_another_cli
     maelle = lived(house)
     reference = house.people.reference_of("portail", maelle)
 
-    assert house.rights.find(TOWN, client="portail", ref=reference) == maelle
+    assert house.rights.find_citizen_id(TOWN, client="portail", ref=reference) == maelle
     for tenant, client, ref in (
         (ELSEWHERE, "portail", reference),
         (TOWN, "cantine", reference),
         (TOWN, "portail", "x"),
     ):
         with pytest.raises(InvalidMessage):
-            house.rights.find(tenant, client=client, ref=ref)
+            house.rights.find_citizen_id(tenant, client=client, ref=ref)
     with pytest.raises(InvalidMessage):
-        house.rights.find(ELSEWHERE, reference=("portail", "abonnement-1042"))
+        house.rights.find_citizen_id(ELSEWHERE, reference=("portail", "abonnement-1042"))
     with pytest.raises(InvalidMessage):
         house.rights.export(ELSEWHERE, maelle, OPERATOR)
 
@@ -317,19 +317,19 @@ def test_after_an_erasure_nothing_of_the_person_can_be_found_and_the_journal_sti
     house.ended()
     signer = Signer(None)
     sealer = Sealer(house.ledger, house.journal, signer, owner="here")
-    sealer.step()
+    sealer.seal_pending()
     assert all(word in house.everything() for word in ("corvisart", "odette", "abonnement-1042", "tilleuls"))
 
     erased = house.rights.erase(TOWN, maelle, OPERATOR)
 
     left = house.everything()
     assert [word for word in HERS if word in left] == []
-    assert erased.told == 1
-    assert erased.gone["events"] == 3
-    assert erased.gone["documents"] == 1
+    assert erased.recipients_told == 1
+    assert erased.deleted["events"] == 3
+    assert erased.deleted["documents"] == 1
     assert list(house.store.names(TOWN)) == []
-    assert any("journal" in one for one in erased.stays)
-    sealer.step()
+    assert any("journal" in one for one in erased.remaining)
+    sealer.seal_pending()
     with (tmp_path / "journal.jsonl").open("xb") as out:
         export_journal(house.ledger, signer, out, Scope())
     with (tmp_path / "journal.jsonl").open("rb") as exported:
@@ -338,7 +338,7 @@ def test_after_an_erasure_nothing_of_the_person_can_be_found_and_the_journal_sti
         lines = [row for row in tx.sql.execute(select(journal)) if row.act == "citizen.erased"]
         assert house.people.followed(tx, maelle) is None
         (told,) = tx.sql.execute(select(evidence_corrections)).all()
-        assert house.journal.line(tx, lines[0].id).personal == {"reason": OPERATOR.reason}  # type: ignore[union-attr]
+        assert house.journal.find_line(tx, lines[0].id).personal == {"reason": OPERATOR.reason}  # type: ignore[union-attr]
     assert (told.change, told.cause, told.client_id) == ("erased", "person", "portail")
 
 
@@ -384,7 +384,7 @@ def test_who_was_erased_and_comes_again_is_somebody_new(house: House) -> None:
 
     assert house.known_as("abonnement-1042") != maelle
     with pytest.raises(InvalidMessage):
-        house.rights.find(TOWN, client="portail", ref=house.people.reference_of("portail", maelle))
+        house.rights.find_citizen_id(TOWN, client="portail", ref=house.people.reference_of("portail", maelle))
 
 
 def test_a_mark_of_confidentiality_outlives_an_erasure_and_nothing_else_does(house: House) -> None:
@@ -392,7 +392,7 @@ def test_a_mark_of_confidentiality_outlives_an_erasure_and_nothing_else_does(hou
     house.ended()
     erased = house.rights.erase(TOWN, house.known_as("abonnement-1042"), OPERATOR)
 
-    assert any("confidentialité" in one for one in erased.stays)
+    assert any("confidentialité" in one for one in erased.remaining)
     assert [word for word in HERS if word in house.everything()] == []
     house.submit(moved(MAELLE, number=9))
     with house.ledger.reading() as tx:
@@ -412,5 +412,5 @@ def test_an_erasure_takes_all_that_was_merged_into_the_person(house: House) -> N
 
     erased = house.rights.erase(TOWN, maelle, OPERATOR)
 
-    assert erased.gone["citizens"] == 2
+    assert erased.deleted["citizens"] == 2
     assert "0012345" not in house.everything()
