@@ -15,7 +15,6 @@ from commands.shared import (
     Name,
     OfTenant,
     Seq,
-    at_text,
     fail,
     journal_act,
     journal_intent,
@@ -24,6 +23,7 @@ from commands.shared import (
     pause_or_resume,
     print_json,
     print_rows,
+    utc_text,
     with_hub,
 )
 
@@ -105,7 +105,7 @@ def parked_list(
         with hub.ledger.reading() as tx:
             rows = tx.troubles(tenant=tenant or None, state=state)
         keep = ("connection", "seq", "type", "cause", "attempts", "request_id")
-        return [{k: row[k] for k in keep} | {"since": at_text(row["at"])} for row in rows]
+        return [{k: row[k] for k in keep} | {"since": utc_text(row["at"])} for row in rows]
 
     print_rows(with_hub(config, act), as_json)
 
@@ -123,7 +123,7 @@ def parked_show(connection: Name, seq: Seq, config: Config = HUB_TOML, as_json: 
             row = rows[0]
             return {
                 "connection": connection, "seq": seq, "type": stored.event.type, "id": stored.event.id,
-                "state": row.state, "cause": row.cause, "attempts": row.attempts, "since": at_text(row.at),
+                "state": row.state, "cause": row.cause, "attempts": row.attempts, "since": utc_text(row.at),
                 "request": stored.request_id, "held_behind": tx.held_behind(connection, row.order_key),
             }  # fmt: skip
 

@@ -88,8 +88,9 @@ def _rights(hub: Hub) -> Rights:
     from hub.privacy.rights import Rights
 
     return Rights(
-        hub.ledger, hub.acceptance, hub.people, hub.journal, HeldEvidence(hub.keys), hub.documents,
-        hub.settings.retention, hub.corrections,
+        ledger=hub.ledger, acceptance=hub.acceptance, people=hub.people, journal=hub.journal,
+        held=HeldEvidence(hub.keys), documents=hub.documents, retention=hub.settings.retention,
+        corrections=hub.corrections,
     )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ def operator_name() -> str:
     return f"operator:{name}"[:128]
 
 
-def at_text(at: float) -> str:
+def utc_text(at: float) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

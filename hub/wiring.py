@@ -116,8 +116,9 @@ class Hub:
             self._sources(), settings.tenants, metrics=self.metrics,
         )  # fmt: skip
         self.exchanges = Exchanges(
-            self.ledger, self.registry, self.acceptance, self.grants, Rates(self.ledger), self.people, self.sources,
-            held, Previews(self.keys), self.journal, self.signer, settings.public_url,
+            ledger=self.ledger, registry=self.registry, acceptance=self.acceptance, grants=self.grants,
+            rates=Rates(self.ledger), people=self.people, sources=self.sources, held=held,
+            previews=Previews(self.keys), journal=self.journal, signer=self.signer, issuer=settings.public_url,
         )  # fmt: skip
         self.deliveries = Deliveries(self.acceptance, self._broker_users)
         self.batcher = AcceptanceGroupCommit(self.ledger, self.acceptance)

@@ -102,9 +102,10 @@ class Form:
             return None
         words = family.split()
         return Form(
-            "".join(words), _core_family_name(words), frozenset(words) - _PARTICLES,
-            fold_name(str(identity.get("preferred_name", ""))).replace(" ", ""), names, born,
-            str(identity.get("gender", "")), str(identity.get("birthplace", "")), str(identity.get("birthcountry", "")),
+            family="".join(words), bare=_core_family_name(words), parts=frozenset(words) - _PARTICLES,
+            in_use=fold_name(str(identity.get("preferred_name", ""))).replace(" ", ""), given=names, date=born,
+            gender=str(identity.get("gender", "")), place=str(identity.get("birthplace", "")),
+            country=str(identity.get("birthcountry", "")),
         )  # fmt: skip
 
 

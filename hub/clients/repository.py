@@ -124,6 +124,7 @@ def _client(row: Any) -> Client | None:
     if row is None:
         return None
     return Client(
-        row.id, row.tenant, row.label, frozenset(row.scopes.split()), frozenset(row.types.split()), row.secret_hash,
-        orjson.loads(row.jwks) if row.jwks else None, row.broker_user, bool(row.disabled),
+        id=row.id, tenant=row.tenant, label=row.label, scopes=frozenset(row.scopes.split()),
+        types=frozenset(row.types.split()), secret_hash=row.secret_hash,
+        jwks=orjson.loads(row.jwks) if row.jwks else None, broker_user=row.broker_user, disabled=bool(row.disabled),
     )  # fmt: skip

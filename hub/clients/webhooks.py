@@ -60,7 +60,9 @@ def new_key() -> str:
 def add(
     ledger: Ledger, key: Secret | None, *, tenant: str, client: str, url: str, types: Sequence[str], thin: bool
 ) -> Webhook:
-    hook = Webhook(str(uuid.uuid4()), tenant, client, url, tuple(types), (new_key(),), thin)
+    hook = Webhook(
+        id=str(uuid.uuid4()), tenant=tenant, client=client, url=url, types=tuple(types), keys=(new_key(),), thin=thin,
+    )  # fmt: skip
     with ledger.transaction() as tx:
         tx.sql.execute(insert(webhooks), [{
             "id": hook.id, "tenant": tenant, "client_id": client, "url": url, "types": " ".join(types),
@@ -115,9 +117,10 @@ def list_webhooks(
     with ledger.reading() as tx:
         rows = list(tx.sql.execute(query))
     return [
-        Webhook(r.id, r.tenant, r.client_id, r.url, tuple(r.types.split()), _opened(key, r.id, r.keys), bool(r.thin))
-        for r in rows
-    ]
+        Webhook(id=row.id, tenant=row.tenant, client=row.client_id, url=row.url, types=tuple(row.types.split()),
+                keys=_opened(key, row.id, row.keys), thin=bool(row.thin))
+        for row in rows
+    ]  # fmt: skip
 
 
 def change_count(ledger: Ledger) -> int:

@@ -11,7 +11,6 @@ import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
@@ -38,10 +37,10 @@ from hub.storage.group_commit import GroupCommit
 from hub.storage.person_keys import KeyDestroyed
 from hub.storage.tables import evidence_recipients
 from schemas.errors import HubError, InvalidMessage, TryLater
-from schemas.event import now_text
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
 from schemas.registry import Registry
 from schemas.secret import Secret
+from schemas.times import to_rfc3339
 
 QUESTION = "urn:unefois:record:exchange-question:v1"
 _TYP = "unefois-exchange+jwt"
@@ -430,7 +429,7 @@ class Exchanges:
             "evidence": exchange.evidence, "version": exchange.version,
             "citizen": self.people.reference_of(client.id, exchange.citizen_id),
             "values": evidence.values, "missing": sorted(set(exchange.fields) - set(evidence.values)),
-            "source": exchange.source, "obtained_at": _text(obtained_at), "stored": exchange.stored,
+            "source": exchange.source, "obtained_at": to_rfc3339(obtained_at), "stored": exchange.stored,
             "procedure": exchange.procedure, "request": exchange.request_id, "grant": grant.id,
             "ground": grant.ground, "article": grant.article, "information": self._information(exchange, evidence),
         }  # fmt: skip
@@ -602,7 +601,3 @@ def _fingerprint(evidence: Evidence) -> str:
     """Of what was handed over (implementing regulation EU 2022/1463 art. 17); sealed in the journal, for a short value
     is soon guessed from its digest."""
     return hashlib.sha256(orjson.dumps(evidence.values, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _text(at: float) -> str:
-    return now_text(datetime.fromtimestamp(at, UTC))

@@ -209,7 +209,7 @@ def _json_or_none(plain: bytes | None) -> Mapping[str, Any] | None:
 
 def _line(row: Row[Any], personal: Mapping[str, Any] | None) -> Line:
     entry = Entry(
-        row.tenant, row.kind, row.act, row.actor, row.outcome, row.id, row.citizen_id, orjson.loads(row.facts),
-        personal or {},
+        tenant=row.tenant, kind=row.kind, act=row.act, actor=row.actor, outcome=row.outcome, id=row.id,
+        citizen_id=row.citizen_id, facts=orjson.loads(row.facts), personal=personal or {},
     )  # fmt: skip
     return Line(entry, row.at, row.position, personal)

@@ -101,9 +101,8 @@ class Reviews:
     def read_review(self, tx: Transaction, review: str, by: Justification) -> dict[str, Any]:
         """A question with the identities, references or values that it is about."""
         row = self._review_row(tx, review)
-        self._write_journal(
-            tx, by, "review.read", "read", row.tenant, row.citizen_id, {"review": row.id, "kind": row.kind}
-        )
+        facts = {"review": row.id, "kind": row.kind}
+        self._write_journal(tx, by, "review.read", row.tenant, row.citizen_id, facts, kind="read")
         people = [self._person_view(tx, row.tenant, one) for one in (row.citizen_id, row.other_id) if one is not None]
         return {"id": row.id, "kind": row.kind, "facts": orjson.loads(row.facts), "people": people} | (
             {"said": said["data"]} if (said := self._held_value(tx, row)) else {}
@@ -125,7 +124,7 @@ class Reviews:
         """The two of a review are two people. It is not asked again, and nobody merges them by mistake."""
         row = self._open_review(tx, review, "person")
         self._record_decision(tx, row.tenant, row.citizen_id, row.other_id, "distinct", by)
-        self._write_journal(tx, by, "citizen.distinct", "operator", row.tenant, row.citizen_id, {"review": row.id})
+        self._write_journal(tx, by, "citizen.distinct", row.tenant, row.citizen_id, {"review": row.id})
 
     def merge(self, tx: Transaction, tenant: str, kept: str, gone: str, by: Justification) -> str:
         """From now on `gone` is `kept`: links, requests, values and pivot. The systems of either are told."""
@@ -143,7 +142,7 @@ class Reviews:
         Insert(citizen_merges).run(tx.sql, [row])
         self._conceal(tx, tenant, (kept, gone))
         self._record_decision(tx, tenant, kept, gone, "same", by)
-        self._write_journal(tx, by, "citizen.merged", "operator", tenant, kept, {"other": gone})
+        self._write_journal(tx, by, "citizen.merged", tenant, kept, {"other": gone})
         self._publish_merge(tx, tenant, "citizen.merged", self._links(tx, tenant, kept), links)
         return kept
 
@@ -165,7 +164,7 @@ class Reviews:
         tx.sql.execute(delete(citizen_merges).where(citizen_merges.c.gone_id == gone))
         self._conceal(tx, tenant, (kept, gone))
         self._record_decision(tx, tenant, kept, gone, "distinct", by)
-        self._write_journal(tx, by, "citizen.unmerged", "operator", tenant, gone, {"other": kept})
+        self._write_journal(tx, by, "citizen.unmerged", tenant, gone, {"other": kept})
         self._correct_exchanges(tx, tenant, kept, row, by)
         own, other = self._links(tx, tenant, gone), self._links(tx, tenant, kept)
         self._publish_merge(tx, tenant, "citizen.unmerged", own, other)
@@ -319,7 +318,7 @@ class Reviews:
         values = {"state": state, "decided_at": tx.now, "decided_by": by.actor, "sealed": None}
         tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
         facts = {"review": row.id, "field": row.field}
-        self._write_journal(tx, by, f"value.{state}", "operator", row.tenant, row.citizen_id, facts)
+        self._write_journal(tx, by, f"value.{state}", row.tenant, row.citizen_id, facts)
 
     def _review_row(self, tx: Transaction, review: str) -> Row[Any]:
         rows = tx.sql.execute(
@@ -364,15 +363,9 @@ class Reviews:
         return found
 
     def _write_journal(
-        self,
-        tx: Transaction,
-        by: Justification,
-        act: str,
-        kind: str,
-        tenant: str,
-        citizen_id: str,
-        facts: Mapping[str, Any],
-    ) -> None:
+        self, tx: Transaction, by: Justification, act: str, tenant: str, citizen_id: str, facts: Mapping[str, Any], *,
+        kind: str = "operator",
+    ) -> None:  # fmt: skip
         self._journal.write(tx, Entry(
             tenant=tenant, kind=kind, act=act, actor=by.actor, outcome="done", citizen_id=citizen_id, facts=facts,
             personal={"reason": by.reason},
@@ -403,5 +396,6 @@ def _references(links: Links) -> list[dict[str, str]]:
 
 def _review(row: Row[Any]) -> Review:
     return Review(
-        row.id, row.tenant, row.kind, row.state, row.field, row.origin, row.opened_at, orjson.loads(row.facts)
-    )
+        id=row.id, tenant=row.tenant, kind=row.kind, state=row.state, field=row.field, origin=row.origin,
+        opened_at=row.opened_at, facts=orjson.loads(row.facts),
+    )  # fmt: skip

@@ -52,9 +52,9 @@ from hub.storage.tables import (  # fmt: skip
     requests,
 )
 from schemas.errors import HubError, InvalidMessage
-from schemas.event import now_text
 from schemas.exchange import TOLD
 from schemas.registry import Registry
+from schemas.times import to_rfc3339
 
 MASKED = {"masked": "another person"}
 _DAY = 86_400.0
@@ -177,7 +177,7 @@ class Rights:
         spoken = self._find_mentions(who)
         with self.ledger.reading() as tx:
             return {
-                "made_at": now_text(datetime.fromtimestamp(tx.now, UTC)), "tenant": tenant,
+                "made_at": to_rfc3339(tx.now), "tenant": tenant,
                 "controller": self.directory.tenants[tenant].label if tenant in self.directory.tenants else tenant,
                 "person": self._person(tx, who),
                 "links": [{"system": system, "id": native} for system, native in sorted(who.links)],
@@ -196,8 +196,8 @@ class Rights:
         confidential = any(row.confidential for row in rows)
         return {
             "identity": identity, "identities": [one for one in who.identities if one != identity],
-            "ids": list(who.ids), "confidential": confidential, "last_seen": _at(seen),
-            "kept_until": None if confidential else _at(seen + self.retention.links_days * _DAY),
+            "ids": list(who.ids), "confidential": confidential, "last_seen": to_rfc3339(seen),
+            "kept_until": None if confidential else to_rfc3339(seen + self.retention.links_days * _DAY),
         }  # fmt: skip
 
     def _values(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
@@ -207,10 +207,10 @@ class Rights:
         for row in sorted(rows, key=lambda row: (row.field, row.digest)):
             holders: Mapping[str, Any] = orjson.loads(row.holders)
             if row.digest:
-                by = {self._label(tx, name): _at(_moment(at)) for name, at in holders.items()}
+                by = {self._label(tx, name): to_rfc3339(_moment(at)) for name, at in holders.items()}
                 values.append({"field": row.field, "digest": row.digest, "delivered": by})
             else:
-                by = {self._label(tx, name): _at(_moment(said)) for name, said in holders.items() if name}
+                by = {self._label(tx, name): to_rfc3339(_moment(said)) for name, said in holders.items() if name}
                 values.append({"field": row.field, "said": by})
         return values
 
@@ -222,7 +222,7 @@ class Rights:
                 continue
             row = tx.sql.execute(select(requests).where(requests.c.id == request_id)).one()
             days = self.retention.requests_days if row.final else self.retention.idle_requests_days
-            views.append({**view, "kept_until": _at(row.status_at + days * _DAY) if row.final else None})
+            views.append({**view, "kept_until": to_rfc3339(row.status_at + days * _DAY) if row.final else None})
         return sorted(views, key=lambda view: str(view["received_at"]))
 
     def _documents(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> list[dict[str, Any]]:
@@ -231,7 +231,7 @@ class Rights:
             query = select(documents).where(documents.c.tenant == who.tenant, documents.c.id.in_(some))
             found += [
                 {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size, "kind": row.kind,
-                 "stored_at": _at(row.stored_at)}
+                 "stored_at": to_rfc3339(row.stored_at)}
                 for row in tx.sql.execute(query)
             ]  # fmt: skip
         return found
@@ -247,12 +247,12 @@ class Rights:
             until = stored.accepted_at + self.retention.events_days * _DAY
             shown.append({
                 "seq": stored.seq, "type": stored.event.type, "from": self._label(tx, stored.origin),
-                "accepted_at": _at(stored.accepted_at), "request": stored.request_id,
-                "kept_until": _at(until) if stored.request_id is None else None,
+                "accepted_at": to_rfc3339(stored.accepted_at), "request": stored.request_id,
+                "kept_until": to_rfc3339(until) if stored.request_id is None else None,
                 "data": _masked(stored.event.data, who, mails),
                 "deliveries": [
                     {"to": self._label(tx, row.connection), "connection": row.connection, "state": row.state,
-                     "at": _at(row.at), "told": row.state == DELIVERED}
+                     "at": to_rfc3339(row.at), "told": row.state == DELIVERED}
                     for row in by_seq.get(stored.seq, ())
                 ],
             })  # fmt: skip
@@ -267,17 +267,17 @@ class Rights:
     def _stored_evidence(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         return [
             {"type": held.evidence.type, "version": held.evidence.version, "from": self._label(tx, held.connection),
-             "obtained_at": _at(held.at), "kept_until": _at(until),
+             "obtained_at": to_rfc3339(held.at), "kept_until": to_rfc3339(until),
              "values": _masked(held.evidence.values, who, set())}
             for held, until in self.held.of_citizen(tx, who.ids)
         ]  # fmt: skip
 
     def _recipient(self, tx: Transaction, row: Any) -> dict[str, Any]:
         return {
-            "exchange": row.exchange_id, "at": _at(row.at), "tenant": row.client_tenant,
+            "exchange": row.exchange_id, "at": to_rfc3339(row.at), "tenant": row.client_tenant,
             "client": self._label(tx, f"{row.client_tenant}.{row.client_id}"),
             "evidence": row.type, "fields": row.fields.split(),
-            "from": self._label(tx, row.connection), "procedure": row.procedure, "kept_until": _at(row.until),
+            "from": self._label(tx, row.connection), "procedure": row.procedure, "kept_until": to_rfc3339(row.until),
         }  # fmt: skip
 
     def _label(self, tx: Transaction, name: str) -> str:
@@ -528,8 +528,8 @@ def _questions(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
     either = or_(citizen_reviews.c.citizen_id.in_(who.ids), citizen_reviews.c.other_id.in_(who.ids))
     rows = tx.sql.execute(select(citizen_reviews).where(either).order_by(citizen_reviews.c.opened_at))
     return [
-        {"kind": row.kind, "state": row.state, "field": row.field, "opened_at": _at(row.opened_at),
-         "decided_at": _at(row.decided_at)}
+        {"kind": row.kind, "state": row.state, "field": row.field, "opened_at": to_rfc3339(row.opened_at),
+         "decided_at": _time_or_none(row.decided_at)}
         for row in rows
     ]  # fmt: skip
 
@@ -537,14 +537,14 @@ def _questions(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
 def _merges(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
     pair = or_(citizen_merges.c.gone_id.in_(who.ids), citizen_merges.c.kept_id.in_(who.ids))
     rows = tx.sql.execute(select(citizen_merges).where(pair).order_by(citizen_merges.c.at))
-    return [{"gone": row.gone_id, "kept": row.kept_id, "at": _at(row.at)} for row in rows]
+    return [{"gone": row.gone_id, "kept": row.kept_id, "at": to_rfc3339(row.at)} for row in rows]
 
 
 def _previews(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
     mine = exchange_previews.c.citizen_id.in_(who.ids)
     rows = tx.sql.execute(select(exchange_previews).where(mine, exchange_previews.c.until > tx.now))
     return [
-        {"exchange": row.id, "client": row.client_id, "decision": row.decision, "kept_until": _at(row.until)}
+        {"exchange": row.id, "client": row.client_id, "decision": row.decision, "kept_until": to_rfc3339(row.until)}
         for row in rows
     ]  # fmt: skip
 
@@ -552,8 +552,9 @@ def _previews(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
 def _correction(row: Any) -> dict[str, Any]:
     return {
         "change": row.change, "cause": row.cause, "evidence": row.type, "fields": row.fields.split(),
-        "client": row.client_id, "tenant": row.client_tenant, "effective": row.effective, "at": _at(row.at),
-        "told_at": _at(row.told_at), "acknowledged_at": _at(row.acknowledged_at), "kept_until": _at(row.until),
+        "client": row.client_id, "tenant": row.client_tenant, "effective": row.effective, "at": to_rfc3339(row.at),
+        "told_at": _time_or_none(row.told_at), "acknowledged_at": _time_or_none(row.acknowledged_at),
+        "kept_until": to_rfc3339(row.until),
     }  # fmt: skip
 
 
@@ -573,5 +574,5 @@ def _moment(said: Any) -> float:
     return float(said[1] if isinstance(said, list) else said)
 
 
-def _at(at: float | None) -> str | None:
-    return now_text(datetime.fromtimestamp(at, UTC)) if at is not None else None
+def _time_or_none(at: float | None) -> str | None:
+    return to_rfc3339(at) if at is not None else None

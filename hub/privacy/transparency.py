@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from bus.ledger import Transaction
@@ -13,8 +12,8 @@ from hub.clients.repository import Client, find_client
 from hub.exchanges.grants import GROUNDS
 from hub.journal.entries import Entry, Journal, Line
 from hub.routing.directory import Directory
-from schemas.event import now_text
 from schemas.registry import Registry
+from schemas.times import to_rfc3339
 
 _FOR = {
     "beneficiary": ("à votre demande", "at your request"),
@@ -94,8 +93,14 @@ def describe_line(tx: Transaction, known: TransparencySources, line: Line) -> di
         french, english = (
             _describe_exchange(known, entry, who) if entry.kind == "exchange" else _describe_other(known, entry, who)
         )
-    at = now_text(datetime.fromtimestamp(line.at, UTC))
-    return {"id": entry.id, "at": at, "act": entry.act, "outcome": entry.outcome, "fr": french, "en": english}
+    return {
+        "id": entry.id,
+        "at": to_rfc3339(line.at),
+        "act": entry.act,
+        "outcome": entry.outcome,
+        "fr": french,
+        "en": english,
+    }
 
 
 def _describe_exchange(known: TransparencySources, entry: Entry, who: str) -> tuple[str, str]:

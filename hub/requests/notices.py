@@ -69,7 +69,10 @@ def _decision(tx: Transaction, request: Request, event: Event, procedure: Proced
     subject = f"Décision sur votre demande n° {short_number(request.id)}"
     documents = event.data.get("documents")
     named = f"decision {event.source} {event.id}"
-    yield _message(request, "decision", named, to, subject, "\n\n".join(lines) + "\n", documents)
+    yield _message(
+        request, template="decision", named=named, to=to, subject=subject, text="\n\n".join(lines) + "\n",
+        documents=documents,
+    )  # fmt: skip
 
 
 def _email(record: Mapping[str, Any]) -> str | None:

@@ -133,8 +133,10 @@ class Requests:
         """A new request, received now. `people`: the citizens it is about, whom it is for first."""
         now = self._tx.now
         request = Request(
-            str(uuid.uuid4()), tenant, record["procedure"], "received", PHASES["received"], False, None, origin,
-            confidential, people[0] if people else None, record["submitted_at"], now, now,
+            id=str(uuid.uuid4()), tenant=tenant, procedure=record["procedure"], status="received",
+            phase=PHASES["received"], final=False, reason=None, intake=origin, confidential=confidential,
+            citizen_id=people[0] if people else None, submitted_at=record["submitted_at"], received_at=now,
+            status_at=now,
         )  # fmt: skip
         self._new.append(request)
         self._by_id[request.id] = request

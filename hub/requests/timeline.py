@@ -13,6 +13,7 @@ from hub.clients import repository as clients
 from hub.requests import repository as timelines
 from hub.requests.clocks import Incomplete, clocks
 from hub.routing.directory import Directory
+from schemas.times import to_rfc3339
 
 _PARIS = ZoneInfo("Europe/Paris")
 STATUS = {
@@ -51,7 +52,7 @@ def request_view(tx: Transaction, directory: Directory, tenant: str, request_id:
         "id": request.id, "procedure": request.procedure, "label": procedure.label if procedure else request.procedure,
         "status": request.status, "phase": request.phase, "final": request.final, "reason": request.reason,
         "intake": request.intake, "confidential": request.confidential, "submitted_at": request.submitted_at,
-        "received_at": _iso(request.received_at),
+        "received_at": to_rfc3339(request.received_at),
         "references": [{"system": s, "id": i} for s, i in timelines.references(tx, [request.id]).get(request.id, [])],
         "timeline": [_step_view(step, labels) for step in steps],
     }  # fmt: skip
@@ -98,7 +99,7 @@ def _missing(steps: Iterable[Mapping[str, Any]]) -> list[Incomplete]:
 
 
 def _step_view(step: Mapping[str, Any], label: Labels) -> dict[str, Any]:
-    return {**step, "at": _iso(step["at"]), "text": _sentence(step, label)}
+    return {**step, "at": to_rfc3339(step["at"]), "text": _sentence(step, label)}
 
 
 def _sentence(step: Mapping[str, Any], label: Labels) -> str:
@@ -128,10 +129,6 @@ def _sentence(step: Mapping[str, Any], label: Labels) -> str:
 
 def _paris_time(at: str) -> str:
     return datetime.fromisoformat(at).astimezone(_PARIS).strftime("%d/%m %H:%M:%S")
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _day(day: Any) -> str | None:

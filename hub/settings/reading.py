@@ -208,10 +208,11 @@ class SettingsParser:
         contacts = {name: Contact(**{"service": "", "address": "", "phone": ""} | contact)
                     for name, contact in item.get("contacts", {}).items()}  # fmt: skip
         return Tenant(
-            slug, item.get("label", ""), item.get("siret", ""), item.get("insee", ""),
-            MappingProxyType(item.get("roles", {})), MappingProxyType(contacts),
-            MappingProxyType(item.get("masters", {})), self._link_sectors(slug, item.get("link_sectors", [])),
-            MappingProxyType({evidence: tuple(names) for evidence, names in item.get("sources", {}).items()}),
+            slug=slug, label=item.get("label", ""), siret=item.get("siret", ""), insee=item.get("insee", ""),
+            roles=MappingProxyType(item.get("roles", {})), contacts=MappingProxyType(contacts),
+            masters=MappingProxyType(item.get("masters", {})),
+            link_sectors=self._link_sectors(slug, item.get("link_sectors", [])),
+            sources=MappingProxyType({evidence: tuple(names) for evidence, names in item.get("sources", {}).items()}),
         )  # fmt: skip
 
     def _link_sectors(self, slug: str, groups: list[list[str]]) -> tuple[tuple[str, ...], ...]:
