@@ -176,14 +176,14 @@ def test_the_page_of_commands_has_a_line_with_each_option_and_an_example_that_pa
 
 
 def test_times_are_shown_as_the_page_of_commands_says() -> None:
-    from commands.shared import at_text
+    from commands.shared import utc_text
     from hub.requests.timeline import timeline_lines
 
     step = {"at": "2026-07-01T08:00:00.000Z", "text": "Reçue"}
     view = {"label": "Terrasse", "id": "5d7f2c7e-5f0e", "status": "received", "timeline": [step]}
 
     assert timeline_lines(view)[1].split() == ["01/07", "10:00:00", "Reçue"]
-    assert at_text(0.0) == "1970-01-01T00:00:00+00:00"
+    assert utc_text(0.0) == "1970-01-01T00:00:00+00:00"
     assert "timeline of a request and the pages for a person are in Paris time" in pages()["docs/cli.md"]
 
 

@@ -391,7 +391,7 @@ def test_a_decision_with_many_documents_is_told(desk: Desk) -> None:
     record = {"name": "a.pdf", "media_type": "application/pdf", "size": 1, "sha256": "0" * 64}
     many = [{"id": f"d{n}", **record} for n in range(30)]
     for item in many:
-        DocumentBook(desk.ledger).keep(TOWN, StoredDocument(**item))
+        DocumentBook(desk.ledger).record(TOWN, StoredDocument(**item))
     desk.submit(status("granted", "7", by="parapheur", documents=many), by="parapheur")
 
     with desk.ledger.reading() as tx:
