@@ -10,8 +10,7 @@ from commands.shared import HUB_TOML, AsJson, Config, fail, journal_act, print_r
 from schemas.times import to_rfc3339
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
+    from hub.acceptance.refused import RefusedEvent
     from hub.wiring import Hub
 
 refused_app = typer.Typer(no_args_is_help=True, help="What connections brought and the door refused.")
@@ -93,14 +92,14 @@ def refused_drop(
     typer.echo("Dropped.")
 
 
-def _found(hub: Hub, refused_id: str) -> Row[Any]:
+def _found(hub: Hub, refused_id: str) -> RefusedEvent:
     from hub.acceptance import refused
 
     with hub.ledger.reading() as tx:
         return refused.find_refused(tx, refused_id) or fail("no such refused event")
 
 
-def _described(row: Row[Any]) -> dict[str, Any]:
+def _described(row: RefusedEvent) -> dict[str, Any]:
     return {
         "id": row.id, "connection": row.connection, "type": row.type, "code": row.code, "pointer": row.pointer,
         "reason": row.reason, "first": to_rfc3339(row.at), "last": to_rfc3339(row.last_at),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, Select, delete, func, select
+from sqlalchemy import delete, func, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert
@@ -20,6 +20,10 @@ from hub.storage.tables import refused_events
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
+_ROWS = refused_events.c
+_DESCRIBED = select(
+    *(_ROWS[name] for name in ("id", "connection", "type", "code", "pointer", "reason", "at", "last_at"))
+)
 _KEEP = Insert(
     refused_events,
     conflict="(id) DO UPDATE SET code = excluded.code, pointer = excluded.pointer, reason = excluded.reason, "
@@ -28,8 +32,24 @@ _KEEP = Insert(
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedEvent:
+    """One event, without its contents: who brought it, why it was refused, and when it was first and last brought, in
+    seconds since 1970."""
+
+    id: str
+    connection: str
+    type: str
+    code: str
+    pointer: str | None
+    reason: str
+    at: float
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedGroup:
-    """How many events of one type a connection brought that were refused for one cause; times in seconds since 1970."""
+    """How many events of one type a connection brought that were refused for one cause; `oldest` and `latest` in
+    seconds since 1970."""
 
     connection: str
     type: str
@@ -56,29 +76,27 @@ def keep_refused(
 
 def refused_groups(tx: Transaction, tenant: str | None = None) -> list[RefusedGroup]:
     """By connection, type and code, the most numerous first."""
-    table = refused_events.c
-    columns = (table.connection, table.type, table.code)
-    query = select(*columns, func.count(), func.min(table.at), func.max(table.last_at)).group_by(*columns)
+    columns = (_ROWS.connection, _ROWS.type, _ROWS.code)
+    query = select(*columns, func.count(), func.min(_ROWS.at), func.max(_ROWS.last_at)).group_by(*columns)
     if tenant is not None:
-        query = query.where(table.tenant == tenant)
+        query = query.where(_ROWS.tenant == tenant)
     return [RefusedGroup(*row) for row in tx.sql.execute(query.order_by(func.count().desc(), *columns))]
 
 
-def refused_of_group(tx: Transaction, connection: str, code: str, limit: int = 100) -> list[Row[Any]]:
-    """The events that a connection brought and that were refused for one cause, the oldest first, without contents."""
-    table = refused_events.c
-    query = _described().where(table.connection == connection, table.code == code)
-    return list(tx.sql.execute(query.order_by(table.at, table.id).limit(limit)))
+def refused_of_group(tx: Transaction, connection: str, code: str, limit: int = 100) -> list[RefusedEvent]:
+    """The events that a connection brought and that were refused for one cause, the oldest first."""
+    query = _DESCRIBED.where(_ROWS.connection == connection, _ROWS.code == code).order_by(_ROWS.at, _ROWS.id)
+    return [RefusedEvent(*row) for row in tx.sql.execute(query.limit(limit))]
 
 
-def find_refused(tx: Transaction, row_id: str) -> Row[Any] | None:
-    """One of them, without its contents."""
-    return tx.sql.execute(_described().where(refused_events.c.id == row_id)).first()
+def find_refused(tx: Transaction, row_id: str) -> RefusedEvent | None:
+    row = tx.sql.execute(_DESCRIBED.where(_ROWS.id == row_id)).first()
+    return RefusedEvent(*row) if row is not None else None
 
 
 def refused_event(tx: Transaction, row_id: str) -> Event:
     """The event itself, to be handed in again. The row is there."""
-    sealed = tx.sql.execute(select(refused_events.c.sealed).where(refused_events.c.id == row_id)).scalar_one()
+    sealed = tx.sql.execute(select(_ROWS.sealed).where(_ROWS.id == row_id)).scalar_one()
     cipher = tx.ledger.cipher
     content = cipher.decrypt(bytes(sealed), _context(row_id)) if cipher is not None else bytes(sealed)
     return Event.from_dict(orjson.loads(content))
@@ -86,15 +104,7 @@ def refused_event(tx: Transaction, row_id: str) -> Event:
 
 def drop_refused(tx: Transaction, row_id: str) -> bool:
     """Give it up. False when there is no such event."""
-    return bool(tx.sql.execute(delete(refused_events).where(refused_events.c.id == row_id)).rowcount)
-
-
-def _described() -> Select[Any]:
-    table = refused_events.c
-    return select(
-        table.id, table.tenant, table.connection, table.type, table.code, table.pointer, table.reason, table.at,
-        table.last_at,
-    )  # fmt: skip
+    return bool(tx.sql.execute(delete(refused_events).where(_ROWS.id == row_id)).rowcount)
 
 
 def _row_id(connection: str, event: Event) -> str:
