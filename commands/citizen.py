@@ -14,12 +14,12 @@ from commands.shared import (
     AsJson,
     By,
     Config,
-    OfTenant,
     Reason,
+    Tenant,
     fail,
     justified,
     print_json,
-    print_rows,
+    show_rows,
     with_hub,
 )
 
@@ -38,14 +38,14 @@ def citizen_reviews(
     take: Annotated[bool, typer.Option("--take", help="The value that was held is good: send it on.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="What the master said holds.")] = False,
     merges: Annotated[bool, typer.Option("--merges", help="List the merges that hold instead.")] = False,
-    tenant: OfTenant = "",
+    tenant: Tenant = "",
     reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """What waits for a decision, without names; one with names, for a reason; or decide about a value."""
     if take and keep:
         fail("--take or --keep, not both")
     if not review:
-        print_rows(_with_reviews(config, lambda tx, reviews: _listed(tx, reviews, tenant, merges=merges)), as_json)
+        show_rows(_with_reviews(config, lambda tx, reviews: _listed(tx, reviews, tenant, merges=merges)), as_json)
         return
     decider = justified(by, reason)
     if take or keep:
@@ -71,11 +71,9 @@ def citizen_merge(
         if not other:
             reviews.merge_reviewed(tx, review, decider)
         else:
-            reviews.merge(
-                tx, tenant, _citizen_id(hub, tx, tenant, review), _citizen_id(hub, tx, tenant, other), decider
-            )
+            reviews.merge(tx, tenant, _person_id(hub, tx, tenant, review), _person_id(hub, tx, tenant, other), decider)
 
-    _with_reviews_and_hub(config, act)
+    _in_hub(config, act)
     typer.echo("Merged.")
 
 
@@ -104,7 +102,7 @@ def citizen_distinct(
 # --- inside -------------------------------------------------------------------------------------------------------
 
 
-def _with_reviews_and_hub(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:
+def _in_hub(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:
     from hub.operations.reviews import Reviews
 
     def inside(hub: Hub) -> T:
@@ -116,10 +114,10 @@ def _with_reviews_and_hub(config: Path, act: Callable[[Transaction, Reviews, Hub
 
 
 def _with_reviews(config: Path, act: Callable[[Transaction, Reviews], T]) -> T:
-    return _with_reviews_and_hub(config, lambda tx, reviews, hub: act(tx, reviews))
+    return _in_hub(config, lambda tx, reviews, hub: act(tx, reviews))
 
 
-def _citizen_id(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
+def _person_id(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
     system, _, native = who.partition(":")
     if tenant not in hub.settings.tenants:
         fail(f"no tenant {tenant!r} in the settings: give --tenant")
@@ -133,19 +131,12 @@ def _citizen_id(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
 def _listed(tx: Transaction, reviews: Reviews, tenant: str, *, merges: bool) -> list[dict[str, Any]]:
     if merges:
         return [
-            {
-                "merge": one.id,
-                "tenant": one.tenant,
-                "by": one.actor,
-                "at": _minute_text(one.at),
-                "score": one.score or "",
-            }
+            {"merge": one.id, "tenant": one.tenant, "by": one.actor, "at": _minute(one.at), "score": one.score or ""}
             for one in reviews.merges(tx, tenant=tenant or None)
         ]
     return [
-        {"review": one.id, "tenant": one.tenant, "kind": one.kind, "from": one.origin,
-         "at": _minute_text(one.opened_at), "score": one.facts.get("score", ""),
-         "why": _why_not(one.facts) or one.field}
+        {"review": one.id, "tenant": one.tenant, "kind": one.kind, "from": one.origin, "at": _minute(one.opened_at),
+         "score": one.facts.get("score", ""), "why": _why_not(one.facts) or one.field}
         for one in reviews.open_reviews(tx, tenant=tenant or None)
     ]  # fmt: skip
 
@@ -156,5 +147,5 @@ def _why_not(facts: Any) -> str:
     return ", ".join(f"{one['field']}: {one['level']} (-{one['cost']})" for one in against if one["cost"])
 
 
-def _minute_text(seconds: float) -> str:
+def _minute(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -16,8 +16,8 @@ from commands.shared import (
     checkout_of,
     fail,
     print_json,
-    print_rows,
     replace_process,
+    show_rows,
     with_hub,
 )
 
@@ -37,7 +37,7 @@ def connector_list(as_json: AsJson = False) -> None:
 
     keep = ("domain", "protocol", "tier", "verified")
     found = [{"name": m.id} | {k: getattr(m, k) for k in keep} for m in find_manifests().values()]
-    print_rows(found, as_json)
+    show_rows(found, as_json)
 
 
 @connector_app.command("new")
@@ -128,7 +128,7 @@ def schema_list(as_json: AsJson = False) -> None:
     found = [{"kind": "event", **row} for row in registry.listing()]
     found += [{"kind": "evidence", "order": "", **row} for row in registry.evidence_listing()]
     keep = ("kind", "type", "version", "order", "title")
-    print_rows(found if as_json else [{k: row[k] for k in keep} for row in found], as_json)
+    show_rows(found if as_json else [{k: row[k] for k in keep} for row in found], as_json)
 
 
 @schema_app.command("diff")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.shared import HUB_TOML, AsJson, Config, OfTenant, fail, print_json, print_rows, with_hub
+from commands.shared import HUB_TOML, AsJson, Config, Tenant, fail, print_json, show_rows, with_hub
 
 if TYPE_CHECKING:
     from hub.wiring import Hub
@@ -20,7 +20,7 @@ Day = Annotated[str, typer.Option(metavar="DAY", help="As 2026-11-23, or with a 
 @journal_app.command("export")
 def journal_export(
     file: Annotated[Path, typer.Argument(help="Where to write; it must not be there.")],
-    tenant: OfTenant = "",
+    tenant: Tenant = "",
     since: Day = "",
     until: Day = "",
     citizen: Annotated[str, typer.Option(help="About this citizen only.")] = "",
@@ -85,7 +85,7 @@ def journal_status(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print_rows([found], False, one=True)
+        show_rows([found], False, one=True)
 
 
 def _seconds_of_day(day: str) -> float | None:

@@ -13,8 +13,8 @@ from commands.shared import (
     AsJson,
     Config,
     Name,
-    OfTenant,
     Seq,
+    Tenant,
     fail,
     journal_act,
     journal_intent,
@@ -22,7 +22,7 @@ from commands.shared import (
     known_tenant,
     pause_or_resume,
     print_json,
-    print_rows,
+    show_rows,
     utc_text,
     with_hub,
 )
@@ -58,7 +58,7 @@ def connection_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
             for name, found in sorted(hub.connections.items())
         ]
 
-    print_rows(with_hub(config, act), as_json)
+    show_rows(with_hub(config, act), as_json)
 
 
 @connection_app.command("pause")
@@ -94,7 +94,7 @@ def connection_retry(connection: Name, config: Config = HUB_TOML) -> None:
 @parked_app.command("list")
 def parked_list(
     config: Config = HUB_TOML, as_json: AsJson = False,
-    tenant: OfTenant = "",
+    tenant: Tenant = "",
     state: Annotated[str, typer.Option(help="parked, refused, waiting or held.")] = "parked",
 ) -> None:  # fmt: skip
     """Parked deliveries, or those in another state, oldest first; a hundred at most."""
@@ -107,7 +107,7 @@ def parked_list(
         keep = ("connection", "seq", "type", "cause", "attempts", "request_id")
         return [{k: row[k] for k in keep} | {"since": utc_text(row["at"])} for row in rows]
 
-    print_rows(with_hub(config, act), as_json)
+    show_rows(with_hub(config, act), as_json)
 
 
 @parked_app.command("show")
@@ -130,7 +130,7 @@ def parked_show(connection: Name, seq: Seq, config: Config = HUB_TOML, as_json: 
     found = with_hub(config, act)
     if found is None:
         fail("no such delivery")
-    print_rows([found], as_json, one=True)
+    show_rows([found], as_json, one=True)
 
 
 @parked_app.command("replay")
@@ -237,9 +237,9 @@ def client_show(
 
     rows, words = with_hub(config, act)
     if as_json:
-        print_rows(rows, as_json)
+        show_rows(rows, as_json)
         return
-    print_rows([row | {"grants": [grant["id"] for grant in row["grants"]]} for row in rows], as_json)
+    show_rows([row | {"grants": [grant["id"] for grant in row["grants"]]} for row in rows], as_json)
     if client_id and words:
         typer.echo("Grants\n\n" + "\n".join(words))
 

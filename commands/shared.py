@@ -20,7 +20,7 @@ RUN, OPERATE, DEVELOP, MEASURE = "Run the hub", "Operate it", "Plug packages in"
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", envvar="UNEFOIS_CONFIG")]
 AsJson = Annotated[bool, typer.Option("--json", help="Data for programs.")]
 Name = Annotated[str, typer.Argument(metavar="CONNECTION", help="Written tenant.name, as `connection list` shows it.")]
-OfTenant = Annotated[str, typer.Option("--tenant", help="Of this tenant only.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="Of this tenant only.")]
 Reason = Annotated[str, typer.Option(help="Goes to the journal; needed wherever somebody's data is shown or decided.")]
 By = Annotated[str, typer.Option("--by", help="Who decides; the login name by default.")]
 Seq = Annotated[int, typer.Argument(metavar="SEQ", help="Number of the event, as `parked list` shows it.")]
@@ -108,7 +108,7 @@ def utc_text(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def print_rows(rows: Iterable[Mapping[str, Any]], as_json: bool, *, one: bool = False) -> None:
+def show_rows(rows: Iterable[Mapping[str, Any]], as_json: bool, *, one: bool = False) -> None:
     rows = list(rows)
     if as_json:
         print_json(rows)

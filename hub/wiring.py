@@ -414,8 +414,8 @@ def _bus(settings: HubSettings) -> Bus:
     from bus.rabbitmq import RabbitBus  # pika is not loaded where no broker is used
 
     tls = settings.tls_bus
-    files = (str(tls.ca), _text(tls.cert), _text(tls.key)) if tls.ca else None
-    return RabbitBus(settings.bus, tls=files)
+    cert, key = (str(path) if path else None for path in (tls.cert, tls.key))
+    return RabbitBus(settings.bus, tls=(str(tls.ca), cert, key) if tls.ca else None)
 
 
 def _sealer(hub: Hub) -> Sealer:
@@ -432,7 +432,3 @@ def _manifest(connector: str, more: Path | None = None) -> Manifest:
         return find_manifests(more)[connector]
     except KeyError:
         raise ConfigError(f"no connector named {connector!r}", key="connections") from None
-
-
-def _text(path: Path | None) -> str | None:
-    return str(path) if path is not None else None

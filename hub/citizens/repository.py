@@ -188,7 +188,7 @@ class Citizens:
         """Whether a person who is only named along must be kept confidential; the mark of such a person is kept."""
         if person.get("confidential"):
             return self.resolve(tenant, person).confidential
-        ids, pivot = self._linked(tenant, person), self._pivot_of(person)
+        ids, pivot = self.linked(tenant, person), self._pivot_of(person)
         ids.add(self._pivots.get((tenant, pivot)) if pivot is not None else None)
         return any(self._by_id[found].confidential for found in ids if found is not None)
 
@@ -206,7 +206,8 @@ class Citizens:
 
     def linked(self, tenant: str, person: Person) -> set[str | None]:
         """Those who have the identifiers of a record."""
-        return self._linked(tenant, person)
+        keys = ((tenant, r["system"], r["id"]) for r in person.get("references", ()))
+        return {self._links[key] for key in keys if key in self._links}
 
     def named(self, tenant: str, person: Person) -> set[str | None]:
         """Who has the very identity of a record."""
@@ -216,12 +217,8 @@ class Citizens:
     def _known_as(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record; where nobody has, who has its identity."""
         pivot = self._pivot_of(person)
-        found = self._linked(tenant, person) or {self._pivots.get((tenant, pivot)) if pivot is not None else None}
+        found = self.linked(tenant, person) or {self._pivots.get((tenant, pivot)) if pivot is not None else None}
         return {citizen_id for citizen_id in found if citizen_id is not None}
-
-    def _linked(self, tenant: str, person: Person) -> set[str | None]:
-        keys = ((tenant, r["system"], r["id"]) for r in person.get("references", ()))
-        return {self._links[key] for key in keys if key in self._links}
 
     def _twins(self, tenant: str, pivot: str | None, citizen: Citizen) -> list[Citizen]:
         """Another citizen, known by the identity under which this one is named: a mark of one holds for both."""
@@ -384,10 +381,7 @@ class Citizens:
         names = [fold_name(name) for name in (identity["family_name"], *identity["given_names"])]
         if not all(names):
             return None  # signs in place of a name that nobody knows: others have the same
-        parts = [
-            *names,
-            *(str(identity.get(k, "")) for k in ("gender", "birthdate", "birthplace", "birthcountry")),
-        ]
+        parts = [*names, *(str(identity.get(k, "")) for k in ("gender", "birthdate", "birthplace", "birthcountry"))]
         if self._group is not None and (sectors := self._group(person)):
             parts.append(sectors)  # who is known in other sectors is not found
         return hmac.digest(self._pepper, "\x1f".join(parts).encode(), "sha256").hex()

@@ -184,16 +184,16 @@ class Exchanges:
             raise
         except KeyDestroyed:  # erased while the question was under way: the line is about nobody any more
             exchange.citizen_id = None
-            self._note_failure(exchange, NotMatched.code)
+            self._note_outcome(exchange, NotMatched.code, failed=True)
             raise NotMatched(_NOBODY) from None
         except (NotAllowed, InvalidMessage, UnknownGround) as error:
             self._note_refusal(exchange, error)
             raise
         except HubError as error:
-            self._note_failure(exchange, error.code)
+            self._note_outcome(exchange, error.code, failed=True)
             raise
         except Exception:
-            self._note_failure(exchange, "internal_error")
+            self._note_outcome(exchange, "internal_error", failed=True)
             raise
 
     def decide_preview(self, token: str, decision: Decision) -> Preview | None:
@@ -491,9 +491,6 @@ class Exchanges:
             self._note_outcome(exchange, "rate_exceeded", failed=False)
         raise NotAllowed("rate_exceeded", after=60 - now % 60) from None
 
-    def _note_failure(self, exchange: _Exchange, code: str) -> None:
-        self._note_outcome(exchange, code, failed=True)
-
     def _note_outcome(self, exchange: _Exchange, code: str, *, failed: bool) -> None:
         """Write down that nothing left."""
         exchange.code = code
@@ -511,11 +508,11 @@ class Exchanges:
         self, tx: Transaction, exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = ""
     ) -> None:
         """In the journal of all whom it concerns."""
-        self.journal.write(tx, *_journal_entries(exchange, fingerprint=fingerprint, failed=failed, step=step))
+        self.journal.write(tx, *_entries(exchange, fingerprint=fingerprint, failed=failed, step=step))
 
     def _hand_over(self, tx: Transaction, some: Sequence[tuple[_Exchange, Evidence]]) -> None:
         """Write down, of each, that it is answered and who receives it, by two statements for all."""
-        noted = [_journal_entries(exchange, fingerprint=_fingerprint(evidence)) for exchange, evidence in some]
+        noted = [_entries(exchange, fingerprint=_fingerprint(evidence)) for exchange, evidence in some]
         self.journal.write(tx, *chain.from_iterable(noted))
         _RECEIVE.run(tx.sql, [_recipient(exchange, tx.now) for exchange, _ in some])
 
@@ -553,9 +550,7 @@ def _grant_query(exchange: _Exchange, fields: Sequence[str]) -> GrantQuery:
     )  # fmt: skip
 
 
-def _journal_entries(
-    exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = ""
-) -> list[Entry]:
+def _entries(exchange: _Exchange, *, fingerprint: str = "", failed: bool = False, step: str = "") -> list[Entry]:
     """Of who asked, and of whose data it is when that is another and a grant leads there."""
     grant, client = exchange.grant, exchange.client
     act = "exchange.answered" if not exchange.code else "exchange.failed" if failed else "exchange.refused"

@@ -398,7 +398,7 @@ def grant_warnings(grants: Iterable[Grant], known: GrantVocabulary, today: date)
             continue
         for type, granted in grant.evidence.items():
             yield from (
-                _warning(grant, f"evidence.{type}{key}", said) for key, said in _authorisation_warnings(granted, today)
+                _warning(grant, f"evidence.{type}{key}", said) for key, said in _expiry_warnings(granted, today)
             )
             if (grant.of_tenant, type) not in known.sources:
                 yield _warning(grant, f"evidence.{type}", f"no connection of {grant.of_tenant} answers it")
@@ -419,7 +419,7 @@ def unknown_client_warnings(grants: Iterable[Grant], clients: Mapping[str, tuple
             yield _warning(grant, "client", "is disabled")
 
 
-def _authorisation_warnings(granted: Granted, today: date) -> Iterator[tuple[str, str]]:
+def _expiry_warnings(granted: Granted, today: date) -> Iterator[tuple[str, str]]:
     if granted.authorisation is None:
         return
     ends = granted.authorisation.expires

@@ -191,11 +191,7 @@ class Sources:
         self._tenants, self._metrics, self._clock = tenants, metrics, clock
         self._sources = {source.name: source for source in sources if source.answers}
         self._lines = {
-            source.name: _SourceState(
-                Breaker(clock),
-                Counter(source.name, self._local_responder(source), hands=source.concurrency),
-                _Throttle(source.rate, clock),
-            )
+            source.name: _SourceState(Breaker(clock), self._local_responder(source), _Throttle(source.rate, clock))
             for source in self._sources.values()
         }
 
@@ -327,8 +323,13 @@ class Sources:
 
     # --- answering ----------------------------------------------------------------------------------------------
 
-    def _local_responder(self, source: ConnectionSource) -> Callable[[Question, float], bytes]:
-        return lambda question, seconds: self._reply(source, replace(question, seconds=seconds))
+    def _local_responder(self, source: ConnectionSource) -> Counter[Question, bytes]:
+        """Answers the questions that do not leave this process."""
+
+        def reply(question: Question, seconds: float) -> bytes:
+            return self._reply(source, replace(question, seconds=seconds))
+
+        return Counter(source.name, reply, hands=source.concurrency)
 
     def _reply(self, source: ConnectionSource, question: Question) -> bytes:
         """What goes back: the values that were asked for, or a code; never the words of an error."""

@@ -17,7 +17,7 @@ from sqlalchemy import Row, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert
-from hub.journal.verify import InclusionProofs, leaf_hash
+from hub.journal.verify import Proofs, leaf_hash
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import journal, journal_segments
 from schemas.errors import HubError, InvalidMessage
@@ -126,7 +126,7 @@ class Journal:
         beside = select(journal.c.hash).where(journal.c.position.between(segment.first, segment.last))
         hashes = [bytes.fromhex(one) for one in tx.sql.execute(beside.order_by(journal.c.position)).scalars()]
         line = line_text(row, row.position)
-        path = InclusionProofs(hashes).of(row.position - segment.first)
+        path = Proofs(hashes).of(row.position - segment.first)
         return {
             "line": line.decode(), "hash": leaf_hash(line).hex(), "path": [one.hex() for one in path],
             "seal": seal_of(segment), "signature": segment.signature, "key": segment.key,

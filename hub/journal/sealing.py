@@ -29,8 +29,8 @@ from hub.journal.verify import (
     FORMAT,
     SEAL,
     START,
-    InclusionProofs,
     MerkleTree,
+    Proofs,
     canonical_json,
     key_text,
     leaf_hash,
@@ -216,7 +216,7 @@ class Sealer:
                 return False
             within = (deliveries.c.seq > after, deliveries.c.seq <= till)
             query = select(deliveries.c.seq, deliveries.c.connection, deliveries.c.state).where(*within)
-            rows, to = _complete_events(
+            rows, to = _whole_events(
                 tx.sql.execute(query.order_by(deliveries.c.seq, deliveries.c.connection).limit(_PAGE))
             )
             to = to or till
@@ -238,7 +238,7 @@ class Sealer:
                 journal_late.outerjoin(deliveries, mine)
             )
             query = query.where(late.seq > after, late.seq <= tx.counter(_MARK)).order_by(late.seq, late.connection)
-            rows, to = _complete_events(tx.sql.execute(query.limit(_PAGE)))
+            rows, to = _whole_events(tx.sql.execute(query.limit(_PAGE)))
             over = [row for row in rows if row.state is None or row.state in FINAL]
             for at in range(0, len(over), 500):
                 keys = [(row.seq, row.connection) for row in over[at : at + 500]]
@@ -254,7 +254,7 @@ def look_again(tx: Transaction, connection: str, seq: int) -> None:
     _LATE.run(tx.sql, [{"seq": seq, "connection": connection}])
 
 
-def _complete_events(found: Iterable[Row[Any]]) -> tuple[list[Row[Any]], int]:
+def _whole_events(found: Iterable[Row[Any]]) -> tuple[list[Row[Any]], int]:
     """Of a page, the rows of those events that are whole in it, and the last of these; 0 when that is the end."""
     rows = list(found)
     if len(rows) < _PAGE:
@@ -368,7 +368,7 @@ def _write_part(tx: Transaction, out: _ExportWriter, scope: Scope) -> None:
     wanted += [column.at >= scope.since] if scope.since is not None else []
     wanted += [column.at < scope.until] if scope.until is not None else []
     first = last = 0
-    paths = InclusionProofs([])
+    paths = Proofs([])
     for line in _paged(tx, journal, column.position, wanted):
         if line.position > last:
             query = select(journal_segments).where(journal_segments.c.last >= line.position)
@@ -376,7 +376,7 @@ def _write_part(tx: Transaction, out: _ExportWriter, scope: Scope) -> None:
             if segment is not None:  # else nobody sealed it: whoever verifies must see it
                 first, last = segment.first, segment.last
                 beside = select(column.hash).where(column.position.between(first, last)).order_by(column.position)
-                paths = InclusionProofs([bytes.fromhex(one or "") for one in tx.sql.execute(beside).scalars()])
+                paths = Proofs([bytes.fromhex(one or "") for one in tx.sql.execute(beside).scalars()])
                 out.seal(segment)
         out.write(line_text(line, line.position))
         out.write(canonical_json({"proof": [one.hex() for one in paths.of(line.position - first)]}))

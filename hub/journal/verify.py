@@ -73,7 +73,7 @@ class MerkleTree:
         return root
 
 
-class InclusionProofs:
+class Proofs:
     """All inclusion proofs of one tree."""
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
@@ -183,7 +183,7 @@ class Report:
         }  # fmt: skip
 
 
-class _ExportFault(Exception):
+class _Fault(Exception):
     pass
 
 
@@ -194,7 +194,7 @@ def verify_export(file: BinaryIO, trusted: Collection[str] = ()) -> Report:
     fault = None
     try:
         reading.run()
-    except _ExportFault as found:
+    except _Fault as found:
         fault = str(found)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         fault = f"row {reading.row}: not as an export is written"
@@ -223,7 +223,7 @@ class ExportVerifier:
         self.row += 1
         raw = self._file.readline(_MOST)
         if not raw.endswith(b"\n"):
-            raise _ExportFault(f"row {self.row}: the file is cut off")
+            raise _Fault(f"row {self.row}: the file is cut off")
         return raw[:-1]
 
     def _digested(self, raw: bytes) -> bytes:
@@ -234,17 +234,17 @@ class ExportVerifier:
     def _parsed(self, raw: bytes) -> dict[str, Any]:
         found = json.loads(raw)
         if not isinstance(found, dict) or canonical_json(found) != raw:
-            raise _ExportFault(f"row {self.row}: not as an export is written")
+            raise _Fault(f"row {self.row}: not as an export is written")
         return found
 
     def _read_header(self) -> Mapping[str, Any]:
         header = self._parsed(self._digested(self._next_row()))
         if header["format"] != FORMAT:
-            raise _ExportFault("row 1: not an export of a journal, or of another version")
+            raise _Fault("row 1: not an export of a journal, or of another version")
         self._keys = header["keys"]
         for kid, key in self._keys.items():
             if thumbprint(key) != kid:
-                raise _ExportFault("row 1: a key does not bear its own name")
+                raise _Fault("row 1: a key does not bear its own name")
         return header
 
     def _check_seal(self, row: Mapping[str, Any]) -> Seal:
@@ -252,28 +252,28 @@ class ExportVerifier:
         where = f"row {self.row}, segment {seal['segment']}"
         self._check_key(seal["kid"], where)
         if not signed_by(self._keys[seal["kid"]], SEAL, seal, row["signature"]):
-            raise _ExportFault(f"{where}: the seal is forged or changed")
+            raise _Fault(f"{where}: the seal is forged or changed")
         before = self._seal
         if before is not None and seal["segment"] <= before["segment"]:
-            raise _ExportFault(f"{where}: stands behind segment {before['segment']}")
+            raise _Fault(f"{where}: stands behind segment {before['segment']}")
         if before is not None and seal["segment"] == before["segment"] + 1:
             if seal["previous"] != self.head or seal["first"] != before["last"] + 1:
-                raise _ExportFault(f"{where}: does not follow the segment before it")
+                raise _Fault(f"{where}: does not follow the segment before it")
         elif before is not None and self._header["whole"]:
-            raise _ExportFault(f"{where}: segment {before['segment'] + 1} is missing")
+            raise _Fault(f"{where}: segment {before['segment'] + 1} is missing")
         start = (seal["segment"], seal["first"], seal["previous"]) == (1, 1, START)
         if before is None and self._header["whole"] and not start:
-            raise _ExportFault(f"{where}: the journal does not begin here")
+            raise _Fault(f"{where}: the journal does not begin here")
         if seal["last"] < seal["first"]:
-            raise _ExportFault(f"{where}: the seal is forged or changed")
+            raise _Fault(f"{where}: the seal is forged or changed")
         self._seal, self.head, self.seals = seal, seal_hash(seal), self.seals + 1
         if "time_stamp" in row and self.head not in row["time_stamp"]:
-            raise _ExportFault(f"{where}: its time stamp is of something else")
+            raise _Fault(f"{where}: its time stamp is of something else")
         return seal
 
     def _check_key(self, kid: str, where: str) -> None:
         if kid not in self._keys or (self._trusted and kid not in self._trusted):
-            raise _ExportFault(f"{where}: sealed by another key than the one that is trusted")
+            raise _Fault(f"{where}: sealed by another key than the one that is trusted")
         self.used.add(kid)
 
     def _read_whole(self) -> bytes:
@@ -281,7 +281,7 @@ class ExportVerifier:
         while True:
             raw = self._next_row()
             if raw.startswith(_LINE):
-                raise _ExportFault(f"row {self.row}: line {_number(raw)} is under no seal")
+                raise _Fault(f"row {self.row}: line {_number(raw)} is under no seal")
             row = self._parsed(raw)
             if "end" in row:
                 return raw
@@ -295,7 +295,7 @@ class ExportVerifier:
     def _check_expiry(self, seal: Seal) -> None:
         age = datetime.fromisoformat(self._header["made_at"]) - datetime.fromisoformat(seal["sealed_at"])
         if age < timedelta(days=FLOOR_DAYS):
-            raise _ExportFault(f"row {self.row}, segment {seal['segment']}: its lines went before their time")
+            raise _Fault(f"row {self.row}, segment {seal['segment']}: its lines went before their time")
 
     def _read_lines(self, seal: Seal) -> None:
         tree, update = MerkleTree(), self._digest.update
@@ -311,18 +311,16 @@ class ExportVerifier:
             number += 1
         self.lines += tree.size
         if tree.root().hex() != seal["root"]:
-            raise _ExportFault(
+            raise _Fault(
                 f"segment {seal['segment']}: a line between {seal['first']} and {last} is not the one that was sealed"
             )
 
     def _raise_missing(self, raw: bytes, number: int, seal: Seal) -> None:
         self.lines += number - seal["first"]
         if not raw.endswith(b"\n"):
-            raise _ExportFault(f"row {self.row}: the file is cut off")
+            raise _Fault(f"row {self.row}: the file is cut off")
         found = f"line {_number(raw)}" if raw.startswith(_LINE) else "something else"
-        raise _ExportFault(
-            f"row {self.row}, segment {seal['segment']}: line {number} is missing, {found} is in its place"
-        )
+        raise _Fault(f"row {self.row}, segment {seal['segment']}: line {number} is missing, {found} is in its place")
 
     def _read_part(self) -> bytes:
         """Lines with their proofs, each behind its seal; the row after the last."""
@@ -342,16 +340,14 @@ class ExportVerifier:
         seal = self._seal
         number = int(json.loads(line)["n"])
         if seal is None:
-            raise _ExportFault(f"row {self.row}: line {number} is under no seal")
+            raise _Fault(f"row {self.row}: line {number} is under no seal")
         if number <= before:
-            raise _ExportFault(f"row {self.row}: line {number} stands behind line {before}")
+            raise _Fault(f"row {self.row}: line {number} stands behind line {before}")
         proof = self._parsed(self._digested(self._next_row()))["proof"]
         path = [bytes.fromhex(one) for one in proof]
         root = root_by(path, leaf_hash(line), number - seal["first"], seal["last"] - seal["first"] + 1)
         if root is None or root.hex() != seal["root"]:
-            raise _ExportFault(
-                f"row {self.row - 1}, segment {seal['segment']}: line {number} is not the one that was sealed"
-            )
+            raise _Fault(f"row {self.row - 1}, segment {seal['segment']}: line {number} is not the one that was sealed")
         self.lines += 1
         return number
 
@@ -360,13 +356,13 @@ class ExportVerifier:
         end = row["end"]
         self._check_key(end["kid"], f"row {self.row}")
         if not signed_by(self._keys[end["kid"]], END, end, row["signature"]):
-            raise _ExportFault(f"row {self.row}: the end is forged or changed")
+            raise _Fault(f"row {self.row}: the end is forged or changed")
         if end["lines"] != self.lines or end["segments"] != self.seals:
-            raise _ExportFault(f"row {self.row}: {end['lines']} lines were exported, {self.lines} are here")
+            raise _Fault(f"row {self.row}: {end['lines']} lines were exported, {self.lines} are here")
         if end["digest"] != self._digest.hexdigest():
-            raise _ExportFault(f"row {self.row}: the file is not the one that was exported")
+            raise _Fault(f"row {self.row}: the file is not the one that was exported")
         if self._file.read(1):
-            raise _ExportFault(f"row {self.row + 1}: something stands behind the end")
+            raise _Fault(f"row {self.row + 1}: something stands behind the end")
 
 
 def _number(raw: bytes) -> str:

@@ -135,7 +135,7 @@ class Keeper:
             document_uses.c.tenant == documents.c.tenant, document_uses.c.document_id == documents.c.id,
             deliveries.c.seq == document_uses.c.seq, or_(deliveries.c.state.in_(OPEN), deliveries.c.at >= before),
         )  # fmt: skip
-        for part in self._key_ranges([documents.c.stored_at], old):
+        for part in self._ranges([documents.c.stored_at], old):
             self.note_document_uses()  # what was accepted a moment ago may name one
             with self._ledger.reading() as tx:
                 over = tx.sql.execute(select(documents.c.tenant, documents.c.id).where(part, old, ~needed)).all()
@@ -177,13 +177,10 @@ class Keeper:
             and_(requests.c.final == 1, requests.c.status_at < closed), and_(requests.c.received_at < idle, ~stirred)
         )
         everywhere = (
-            request_steps.c.request_id,
-            request_links.c.request_id,
-            request_people.c.request_id,
-            requests.c.id,
-        )
-        for ids in self._matching_keys(requests.c.id, and_(over, ~unfinished)):
-            yield from self._delete_everywhere(ids, and_(over, ~unfinished), everywhere)
+            request_steps.c.request_id, request_links.c.request_id, request_people.c.request_id, requests.c.id,
+        )  # fmt: skip
+        for ids in self._keys_where(requests.c.id, and_(over, ~unfinished)):
+            yield from self._forget_ids(ids, and_(over, ~unfinished), everywhere)
 
     def _citizens(self) -> Iterator[int]:
         """A person nobody spoke of for long is forgotten; one marked confidential stays: the mark protects."""
@@ -193,11 +190,11 @@ class Keeper:
         whole = citizens.c.merged_into.is_(None)
         unused = and_(citizens.c.seen_at < before, citizens.c.confidential == 0, ~asking, ~received, whole)
         ids: set[str] = set()
-        for some in self._matching_keys(citizens.c.id, unused):
+        for some in self._keys_where(citizens.c.id, unused):
             ids.update(some)
             yield 0
         for keys in (
-            self._matching_keys(events.c.seq, events.c.order_key.startswith("c:"), events.c.order_key) if ids else ()
+            self._keys_where(events.c.seq, events.c.order_key.startswith("c:"), events.c.order_key) if ids else ()
         ):
             ids.difference_update(key[2:] for key in keys)  # an event of long ago that is kept
             yield 0
@@ -206,14 +203,12 @@ class Keeper:
             citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id, citizen_reviews.c.other_id,
             citizen_merges.c.gone_id, citizens.c.id,
         )  # fmt: skip
-        yield from self._delete_everywhere(
-            sorted(ids), unused, everywhere
-        )  # who was spoken of since then was seen since then
+        yield from self._forget_ids(sorted(ids), unused, everywhere)  # who was spoken of since then was seen since then
         kept = citizens.alias()
         gone = ~exists().where(kept.c.id == citizens.c.merged_into)
         alone = and_(citizens.c.merged_into.is_not(None), gone, ~received)
-        for members in self._matching_keys(citizens.c.id, alone):
-            yield from self._delete_everywhere(members, alone, everywhere)
+        for members in self._keys_where(citizens.c.id, alone):
+            yield from self._forget_ids(members, alone, everywhere)
 
     def _values(self) -> Iterator[int]:
         """What was delivered to whom is remembered for as long as it could come back as an echo."""
@@ -255,9 +250,7 @@ class Keeper:
 
     # --- by parts: no statement reads a whole table, and none keeps others waiting for long ---------------------
 
-    def _key_ranges(
-        self, key: Sequence[ColumnElement[Any]], *within: ColumnElement[bool]
-    ) -> Iterator[ColumnElement[bool]]:
+    def _ranges(self, key: Sequence[ColumnElement[Any]], *within: ColumnElement[bool]) -> Iterator[ColumnElement[bool]]:
         """Conditions that divide a table, or what is `within` a part of it, by a key that has an index."""
         after: list[ColumnElement[bool]] = []
         while True:
@@ -270,11 +263,11 @@ class Keeper:
             yield and_(*after, tuple_(*key) <= tuple(end))
             after = [tuple_(*key) > tuple(end)]
 
-    def _matching_keys(
+    def _keys_where(
         self, key: ColumnElement[Any], condition: ColumnElement[bool], what: ColumnElement[str] | None = None
     ) -> Iterator[list[str]]:
         """Part by part, the keys of the rows that meet a condition, or `what` else of them."""
-        for part in self._key_ranges([key]):
+        for part in self._ranges([key]):
             with self._ledger.reading() as tx:
                 found = list(tx.sql.execute(select(key if what is None else what).where(part, condition)).scalars())
             yield found
@@ -285,7 +278,7 @@ class Keeper:
         """Delete the rows that meet a condition, by parts of the primary key or another; how many. Looking for them
         writes nothing and often needs the index alone, so that comes first."""
         key = key or list(table.primary_key)
-        for part in self._key_ranges(key):
+        for part in self._ranges(key):
             with self._ledger.reading() as tx:
                 found = [tuple(row) for row in tx.sql.execute(select(*key).where(part, condition).order_by(*key))]
             for some in _batches(found):
@@ -295,7 +288,7 @@ class Keeper:
                 yield count
             yield 0
 
-    def _delete_everywhere(
+    def _forget_ids(
         self, ids: Sequence[str], condition: ColumnElement[bool], everywhere: Sequence[Column[str]]
     ) -> Iterator[int]:
         """Delete, from their own table, which comes last, and the others, those that still meet the condition."""

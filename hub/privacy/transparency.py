@@ -42,7 +42,7 @@ _READ = ("a consulté vos données", "looked at your data")
 _ACT = ("est intervenu sur votre dossier", "acted on your file")
 
 
-class TransparencySources(Protocol):
+class ActSources(Protocol):
     """What the words are made of; `hub.services.Services` has it."""
 
     @property
@@ -65,7 +65,7 @@ class Period:
 
 
 def acts_page(
-    tx: Transaction, known: TransparencySources, client: Client, citizen_id: str, period: Period
+    tx: Transaction, known: ActSources, client: Client, citizen_id: str, period: Period
 ) -> dict[str, Any] | None:
     """The acts about this citizen in the client's tenant, newest first; the look itself is written to the journal.
     None when the citizen is not of this tenant. Which agent asked is not told: an agent's name is an agent's data."""
@@ -83,15 +83,15 @@ def acts_page(
     return {"items": [describe_line(tx, known, line) for line in lines]}
 
 
-def describe_line(tx: Transaction, known: TransparencySources, line: Line) -> dict[str, Any]:
+def describe_line(tx: Transaction, known: ActSources, line: Line) -> dict[str, Any]:
     """A line of the journal in plain words, without who acted within an administration."""
     entry = line.entry
     who = _actor_label(tx, known, entry.actor)
     if entry.kind == "correction":
-        french, english = _describe_correction(tx, known, entry, who)
+        french, english = _correction_text(tx, known, entry, who)
     else:
         french, english = (
-            _describe_exchange(known, entry, who) if entry.kind == "exchange" else _describe_other(known, entry, who)
+            _exchange_text(known, entry, who) if entry.kind == "exchange" else _other_text(known, entry, who)
         )
     return {
         "id": entry.id,
@@ -103,13 +103,13 @@ def describe_line(tx: Transaction, known: TransparencySources, line: Line) -> di
     }
 
 
-def _describe_exchange(known: TransparencySources, entry: Entry, who: str) -> tuple[str, str]:
+def _exchange_text(known: ActSources, entry: Entry, who: str) -> tuple[str, str]:
     facts: Mapping[str, Any] = entry.facts
     kind, version = str(facts["evidence"]), int(facts["version"])
     procedure = known.directory.catalogue.get(str(facts.get("procedure", "")))
     label = procedure.label if procedure else facts.get("procedure", "")
     by_french, by_english = _FOR[str(facts["role"])]
-    what_french, what_english = _evidence_labels(known.registry, kind, version, facts.get("fields", ()))
+    what_french, what_english = _labels(known.registry, kind, version, facts.get("fields", ()))
     if entry.act == "exchange.answered":
         ground = GROUNDS[facts["ground"]].text if facts.get("ground") in GROUNDS else facts.get("ground", "")
         return (
@@ -123,11 +123,9 @@ def _describe_exchange(known: TransparencySources, entry: Entry, who: str) -> tu
     )
 
 
-def _describe_correction(tx: Transaction, known: TransparencySources, entry: Entry, who: str) -> tuple[str, str]:
+def _correction_text(tx: Transaction, known: ActSources, entry: Entry, who: str) -> tuple[str, str]:
     facts = entry.facts
-    what_french, what_english = _evidence_labels(
-        known.registry, str(facts["evidence"]), int(facts["version"]), facts["fields"]
-    )
+    what_french, what_english = _labels(known.registry, str(facts["evidence"]), int(facts["version"]), facts["fields"])
     if entry.act == "correction.acknowledged":
         return (
             f"{who} a pris acte du changement : {what_french}.",
@@ -141,14 +139,14 @@ def _describe_correction(tx: Transaction, known: TransparencySources, entry: Ent
     )
 
 
-def _describe_other(known: TransparencySources, entry: Entry, who: str) -> tuple[str, str]:
+def _other_text(known: ActSources, entry: Entry, who: str) -> tuple[str, str]:
     french, english = _READ if entry.kind == "read" else _ACT
     operator = entry.actor.partition(".")[0] not in known.directory.tenants
     who_french, who_english = _OPERATOR if operator else (who, who)  # a name would be that of an agent
     return f"{who_french} {french}.", f"{who_english} {english}."
 
 
-def _evidence_labels(registry: Registry, kind: str, version: int, fields: Any) -> tuple[str, str]:
+def _labels(registry: Registry, kind: str, version: int, fields: Any) -> tuple[str, str]:
     """The evidence and its fields, in both languages; its bare name when the question named none that exists."""
     if version not in registry.evidence_versions(kind):
         return kind, kind
@@ -160,7 +158,7 @@ def _evidence_labels(registry: Registry, kind: str, version: int, fields: Any) -
     return f"{french} ({named})", f"{english} ({', '.join(name.replace('_', ' ') for name in fields)})"
 
 
-def _actor_label(tx: Transaction, known: TransparencySources, actor: str) -> str:
+def _actor_label(tx: Transaction, known: ActSources, actor: str) -> str:
     """The label of a client or connection; the name that stands in the journal for any other."""
     _, _, name = actor.partition(".")
     member = known.directory.connections.get(actor)

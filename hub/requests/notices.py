@@ -48,14 +48,8 @@ def _acknowledgement(request: Request, event: Event, procedure: Procedure, direc
 
 
 def _decision(tx: Transaction, request: Request, event: Event, procedure: Procedure) -> Iterator[Event]:
-    to = next(
-        (
-            _email(e.event.data["request"])
-            for e in tx.events_of_request(request.id)
-            if e.event.type == "request.received"
-        ),
-        None,
-    )
+    received = (e.event.data for e in tx.events_of_request(request.id) if e.event.type == "request.received")
+    to = next((_email(data["request"]) for data in received), None)
     if to is None:
         return
     word = _DECIDED[event.data["status"]]

@@ -30,18 +30,8 @@ PHASES = {
 
 _LINKS = ("tenant", "system", "native_id", "request_id")
 _STEP = (
-    "request_id",
-    "at",
-    "kind",
-    "origin",
-    "seq",
-    "status",
-    "phase",
-    "native_code",
-    "native_label",
-    "reason",
-    "mark",
-)
+    "request_id", "at", "kind", "origin", "seq", "status", "phase", "native_code", "native_label", "reason", "mark",
+)  # fmt: skip
 
 # A hub id is a claim until its tenant is checked here.
 _REQUESTS = {

@@ -139,7 +139,7 @@ class SettingsParser:
             Fault(str(self.path), key, message) for key, message in self.message_by_key.items()
         ] + self.procedure_faults
 
-    def add_fault(self, key: str, message: str) -> None:
+    def fault(self, key: str, message: str) -> None:
         self.message_by_key.setdefault(key, message)
 
     # form
@@ -148,16 +148,16 @@ class SettingsParser:
         try:
             return tomllib.loads(self.path.read_text(encoding="utf-8"))
         except tomllib.TOMLDecodeError as error:
-            self.add_fault("", f"not TOML: {error}")
+            self.fault("", f"not TOML: {error}")
         except UnicodeDecodeError:
-            self.add_fault("", "not UTF-8")
+            self.fault("", "not UTF-8")
         except OSError as error:
-            self.add_fault("", f"cannot be read ({error.strerror})")
+            self.fault("", f"cannot be read ({error.strerror})")
         return None
 
     def without_malformed(self, raw: Table) -> Table:
         for found in shape_faults(json_schema(_SCHEMA), raw):
-            self.add_fault(found.key, found.message)
+            self.fault(found.key, found.message)
             _remove_value(raw, found.path)
         filled_in: Table = with_defaults(json_schema(_SCHEMA), raw)
         return filled_in
@@ -204,7 +204,7 @@ class SettingsParser:
 
     def _tenant(self, slug: str, item: Table) -> Tenant:
         if "siret" in item and not is_siret(item["siret"]):
-            self.add_fault(f"tenants.{slug}.siret", "not a SIRET (its check digit is wrong)")
+            self.fault(f"tenants.{slug}.siret", "not a SIRET (its check digit is wrong)")
         contacts = {name: Contact(**{"service": "", "address": "", "phone": ""} | contact)
                     for name, contact in item.get("contacts", {}).items()}  # fmt: skip
         return Tenant(
@@ -220,7 +220,7 @@ class SettingsParser:
         named: set[str] = set()
         for place, group in enumerate(groups):
             for sector in sorted(named & set(group)):
-                self.add_fault(f"tenants.{slug}.link_sectors[{place}]", f'"{sector}" is in another group already')
+                self.fault(f"tenants.{slug}.link_sectors[{place}]", f'"{sector}" is in another group already')
             named |= set(group)
         return tuple(tuple(group) for group in groups)
 
@@ -228,27 +228,25 @@ class SettingsParser:
         url: str = table["database"]
         if url.startswith("sqlite:"):
             if "database_password" in table:
-                self.add_fault("database_password", "SQLite takes no password")
+                self.fault("database_password", "SQLite takes no password")
             name = url.removeprefix("sqlite:///")
             if name.startswith(":memory:"):
                 if self.production:
-                    self.add_fault("database", "a database in memory keeps nothing")
+                    self.fault("database", "a database in memory keeps nothing")
                 return url
             return f"sqlite:///{self.path.parent / name}"
         if self._reached_plainly(url) and not table.get("tls", {}).get("database", {}).get("ca"):
-            self.add_fault("tls.database.ca", "missing: outside this machine PostgreSQL is reached by TLS, or its host is in tls.plain_hosts")  # fmt: skip  # noqa: E501
+            self.fault("tls.database.ca", "missing: outside this machine PostgreSQL is reached by TLS, or its host is in tls.plain_hosts")  # fmt: skip  # noqa: E501
         return self._with_password(table, "database", url)
 
     def _bus(self, table: Table) -> str:
         url: str = table["bus"]
         if url == "embedded":
             if "bus_password" in table:
-                self.add_fault("bus_password", "the embedded bus takes no password")
+                self.fault("bus_password", "the embedded bus takes no password")
             return url
         if url.startswith("amqp:") and self._reached_plainly(url):
-            self.add_fault(
-                "bus", "outside this machine a broker is reached by amqps://, or its host is in tls.plain_hosts"
-            )
+            self.fault("bus", "outside this machine a broker is reached by amqps://, or its host is in tls.plain_hosts")
         return self._with_password(table, "bus", url)
 
     def _with_password(self, table: Table, key: str, url: str) -> str:
@@ -256,16 +254,16 @@ class SettingsParser:
             parts = urlsplit(url)
             written, _ = parts.password, _hosts(url)
         except ValueError:
-            self.add_fault(key, "not a valid address")
+            self.fault(key, "not a valid address")
             return url
         reference = table.get(f"{key}_password")
         if written and (self.production or reference is not None):
-            self.add_fault(key, f"holds a password; put it in {key}_password by reference")
+            self.fault(key, f"holds a password; put it in {key}_password by reference")
         if reference is None or written:
             return url
         secret = self._secret(reference, f"{key}_password")
         if parts.username is None:
-            self.add_fault(f"{key}_password", f"`{key}` names no user for this password")
+            self.fault(f"{key}_password", f"`{key}` names no user for this password")
             return url
         if secret is None:
             return url
@@ -274,20 +272,20 @@ class SettingsParser:
 
     def _documents(self, place: str) -> str:
         if place.startswith("memory:") and self.production:
-            self.add_fault("documents", "documents in memory are not kept")
+            self.fault("documents", "documents in memory are not kept")
         return place if "://" in place else str(self.path.parent / place)
 
     def _public_url(self, table: Table, listen: Table) -> str:
         host = f"[{listen['host']}]" if ":" in listen["host"] else listen["host"]
         url: str = table.get("public_url", f"http://{host}:{listen['port']}")
         if "public_url" in table and url.startswith("http:") and self._reached_plainly(url):
-            self.add_fault("public_url", "must be https:// outside this machine")
+            self.fault("public_url", "must be https:// outside this machine")
         return url.rstrip("/")
 
     def _encryption_key(self, table: Table) -> Secret | None:
         if "encryption_key" not in table:
             if self.production:
-                self.add_fault(
+                self.fault(
                     "encryption_key", "missing: 32 random bytes in base64, by reference (openssl rand -base64 32)"
                 )
             return None
@@ -299,9 +297,9 @@ class SettingsParser:
         except (binascii.Error, ValueError):
             raw = b""
         if len(raw) != 32:
-            self.add_fault("encryption_key", "must be 32 bytes in base64")
+            self.fault("encryption_key", "must be 32 bytes in base64")
         elif self.production and len(set(raw)) < 8:
-            self.add_fault("encryption_key", "a placeholder, not a random key")
+            self.fault("encryption_key", "a placeholder, not a random key")
         return secret
 
     def _tls(self, name: str, tls: Table) -> Tls:
@@ -309,7 +307,7 @@ class SettingsParser:
         for part, file in tls.get(name, {}).items():
             files[part] = self.path.parent / file
             if not files[part].is_file():
-                self.add_fault(f"tls.{name}.{part}", "no such file")
+                self.fault(f"tls.{name}.{part}", "no such file")
         return Tls(**files)
 
     def _procedures_dir(self, table: Table) -> Path | None:
@@ -317,11 +315,11 @@ class SettingsParser:
             return None
         folder: Path = self.path.parent / table["procedures_dir"]
         if not folder.is_dir():
-            self.add_fault("procedures_dir", "no such folder")
+            self.fault("procedures_dir", "no such folder")
             return None
         self.procedure_faults += catalogue.procedure_faults(folder)
         if self.procedure_faults:
-            self.add_fault("procedures_dir", "holds faulty files")
+            self.fault("procedures_dir", "holds faulty files")
         return folder
 
     def _folder(self, table: Table, key: str) -> Path | None:
@@ -329,7 +327,7 @@ class SettingsParser:
             return None
         folder: Path = self.path.parent / table[key]
         if not folder.is_dir():
-            self.add_fault(key, "no such folder")
+            self.fault(key, "no such folder")
         return folder
 
     def _communes_file(self, table: Table) -> Path | None:
@@ -339,7 +337,7 @@ class SettingsParser:
         try:
             communes.load_communes(file)
         except ConfigError as error:
-            self.add_fault("communes_file", error.reason)
+            self.fault("communes_file", error.reason)
         return file
 
     def _contacts(self, settings: HubSettings) -> None:
@@ -351,21 +349,21 @@ class SettingsParser:
             for slug in sorted(mailing & set(settings.tenants)):
                 if procedure.acknowledgement == "hub" and settings.tenants[slug].contact_for(procedure.service) is None:
                     key = f"tenants.{slug}.contacts.{procedure.service}"
-                    self.add_fault(key, f"missing: the hub acknowledges {procedure.slug} (or give contacts.default)")
+                    self.fault(key, f"missing: the hub acknowledges {procedure.slug} (or give contacts.default)")
 
     def _sources(self, tenant: Tenant, connections: Mapping[str, ConnectionSettings]) -> None:
         own = {name: connection for name, connection in connections.items() if connection.tenant == tenant.slug}
         for evidence, names in tenant.sources.items():
             key = f"tenants.{tenant.slug}.sources.{evidence}"
             if evidence not in evidence_types():
-                self.add_fault(key, f'unknown evidence "{evidence}"{nearest(evidence, evidence_types())}')
+                self.fault(key, f'unknown evidence "{evidence}"{nearest(evidence, evidence_types())}')
                 continue
             for position, name in enumerate(names):
                 manifest = self.manifests.get(own[name].connector) if name in own else None
                 if name not in own:
-                    self.add_fault(f"{key}[{position}]", f'no connection "{name}" of this tenant{nearest(name, own)}')
+                    self.fault(f"{key}[{position}]", f'no connection "{name}" of this tenant{nearest(name, own)}')
                 elif manifest is not None and all(answered.type != evidence for answered in manifest.answers):
-                    self.add_fault(f"{key}[{position}]", f"{manifest.id} does not answer it")
+                    self.fault(f"{key}[{position}]", f"{manifest.id} does not answer it")
 
     def _sends_messages(self, connection: ConnectionSettings) -> bool:
         manifest = self.manifests.get(connection.connector)
@@ -374,7 +372,7 @@ class SettingsParser:
     def _known_procedures(self, key: str, slugs: Iterable[str]) -> None:
         for slug in slugs:
             if slug not in self.procedures:
-                self.add_fault(key, f'unknown procedure "{slug}"{nearest(slug, self.procedures)}')
+                self.fault(key, f'unknown procedure "{slug}"{nearest(slug, self.procedures)}')
 
     # connections
 
@@ -383,11 +381,11 @@ class SettingsParser:
         connector, tenant = item.get("connector"), item.get("tenant")
         manifest = self.manifests.get(connector) if connector else None
         if connector and manifest is None:
-            self.add_fault(f"{key}.connector", f'unknown connector "{connector}"{nearest(connector, self.manifests)}')
+            self.fault(f"{key}.connector", f'unknown connector "{connector}"{nearest(connector, self.manifests)}')
         if tenant and tenant not in tenants:
-            self.add_fault(f"{key}.tenant", f'unknown tenant "{tenant}"{nearest(tenant, tenants)}')
+            self.fault(f"{key}.tenant", f'unknown tenant "{tenant}"{nearest(tenant, tenants)}')
         if item["mode"] == "pilot" and not (item["pilot_procedures"] or item["pilot_citizens"]):
-            self.add_fault(f"{key}.mode", "pilot sends nothing without pilot_procedures or pilot_citizens")
+            self.fault(f"{key}.mode", "pilot sends nothing without pilot_procedures or pilot_citizens")
         self._known_procedures(f"{key}.pilot_procedures", item["pilot_procedures"])
         self._known_procedures(f"{key}.procedures", item["procedures"])
         settings = self._connector_settings(f"{key}.settings", item.get("settings", {}), manifest)
@@ -422,10 +420,10 @@ class SettingsParser:
             _set_value(plain, place, secrets[place].reveal() if place in secrets else "")
         for found in shape_faults(schema, plain):
             if not any(found.path[: len(place)] == place for place in bad):
-                self.add_fault(f"{key}.{found.key}" if found.key else key, found.message)
+                self.fault(f"{key}.{found.key}" if found.key else key, found.message)
         for place, text in _text_values(table):
             if place not in secrets and text.startswith("http://") and self._reached_plainly(text):
-                self.add_fault(f"{key}.{dotted(place)}", "must be https://, or its host is in tls.plain_hosts")
+                self.fault(f"{key}.{dotted(place)}", "must be https://, or its host is in tls.plain_hosts")
         resolved: Table = with_defaults(schema, table)
         for place, secret in secrets.items():
             _set_value(resolved, place, secret)
@@ -434,7 +432,7 @@ class SettingsParser:
     def _secret_value(self, value: object, key: str) -> Secret | None:
         if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("env", value.get("file")), str):
             return self._secret(value, key)
-        self.add_fault(key, json_schema(_SCHEMA)["$defs"]["secret"]["message"])
+        self.fault(key, json_schema(_SCHEMA)["$defs"]["secret"]["message"])
         return None
 
     def _secret(self, reference: Mapping[str, str], key: str) -> Secret | None:
@@ -445,19 +443,19 @@ class SettingsParser:
         else:
             source, text = f"file {reference['file']}", self._secret_file(reference["file"], key)
         if not text:
-            self.add_fault(key, f"{source} is missing or empty")
+            self.fault(key, f"{source} is missing or empty")
             return None
         if self.production and _PLACEHOLDERS.fullmatch(text.strip()):
-            self.add_fault(key, f"{source} holds a placeholder, not a secret")
+            self.fault(key, f"{source} holds a placeholder, not a secret")
         return Secret(text)
 
     def _secret_file(self, file: str, key: str) -> str | None:
         try:
             return (self.path.parent / file).read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
-            self.add_fault(key, f"file {file} cannot be read ({error.strerror})")
+            self.fault(key, f"file {file} cannot be read ({error.strerror})")
         except UnicodeDecodeError:
-            self.add_fault(key, f"file {file} is not UTF-8 text")
+            self.fault(key, f"file {file} is not UTF-8 text")
         return None
 
     def _consumes(self, key: str, items: list[Table] | None, manifest: Manifest | None) -> tuple[Consumed, ...] | None:
@@ -468,9 +466,7 @@ class SettingsParser:
             granted = _manifest_entry(item, manifest)
             if granted is None:
                 known = [consumed.type for consumed in manifest.consumes]
-                self.add_fault(
-                    f"{key}[{position}].type", f"{manifest.id} does not read it{nearest(item['type'], known)}"
-                )
+                self.fault(f"{key}[{position}].type", f"{manifest.id} does not read it{nearest(item['type'], known)}")
                 continue
             narrowed.append(self._narrowed(f"{key}[{position}]", item, granted))
         return tuple(narrowed)
@@ -479,14 +475,14 @@ class SettingsParser:
         fields = tuple(item.get("fields", granted.fields))
         for pointer in fields:
             if not any(pointer == wide or pointer.startswith(wide + "/") for wide in granted.fields):
-                self.add_fault(f"{key}.fields", f"{pointer} is not among the fields of the manifest")
+                self.fault(f"{key}.fields", f"{pointer} is not among the fields of the manifest")
         scope = item.get("scope", granted.scope)
         if granted.scope not in ("all", scope):
-            self.add_fault(f"{key}.scope", f"wider than the manifest's ({granted.scope})")
+            self.fault(f"{key}.scope", f"wider than the manifest's ({granted.scope})")
         procedures = tuple(item["procedures"]) or granted.procedures
         self._known_procedures(f"{key}.procedures", procedures)
         if granted.procedures and not set(procedures) <= set(granted.procedures):
-            self.add_fault(f"{key}.procedures", "wider than the manifest's")
+            self.fault(f"{key}.procedures", "wider than the manifest's")
         return Consumed(granted.type, granted.version, fields, scope, procedures)
 
     def _distinct_systems(self, connections: Iterable[ConnectionSettings]) -> None:
@@ -494,7 +490,7 @@ class SettingsParser:
         for connection in connections:
             other = seen.setdefault((connection.tenant, connection.system), connection.name)
             if other != connection.name:
-                self.add_fault(f"connections.{connection.name}.system", f'"{connection.system}" is already connection {other} of this tenant')  # fmt: skip  # noqa: E501
+                self.fault(f"connections.{connection.name}.system", f'"{connection.system}" is already connection {other} of this tenant')  # fmt: skip  # noqa: E501
 
     def _reached_plainly(self, url: str) -> bool:
         """Whether, in production, this address leaves the machine for a host that nobody declared as closed."""

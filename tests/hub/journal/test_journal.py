@@ -27,8 +27,8 @@ from hub.journal.rfc3161 import Authority
 from hub.journal.sealing import Scope, Sealer, export_journal, journal_status, unsealed_lines
 from hub.journal.signing import Signer
 from hub.journal.verify import (
-    InclusionProofs,
     MerkleTree,
+    Proofs,
     Report,
     canonical_json,
     leaf_hash,
@@ -377,7 +377,7 @@ def test_the_tree_is_that_of_rfc_6962() -> None:
 def test_each_leaf_leads_to_the_root_and_no_other_does(size: int, data: st.DataObject) -> None:
     leaves = [leaf_hash(b"%d" % number) for number in range(size)]
     index, wrong = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, size - 1))
-    root, path = MerkleTree(leaves).root(), InclusionProofs(leaves).of(index)
+    root, path = MerkleTree(leaves).root(), Proofs(leaves).of(index)
 
     assert root_by(path, leaves[index], index, size) == root
     if wrong != index:
