@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.citizens.matching import LINK, REVIEW, Comparison, Form, blocking_keys, compare
-from hub.citizens.nir import looks_like_nir, refuse_nir
-from hub.settings.communes import Communes, load_communes, shipped_communes
-from schemas.errors import ConfigError, InvalidMessage
+from hub.settings.communes import Communes, shipped_communes
 
 BLANCHE: dict[str, Any] = {
     "family_name": "Lœvenbruck", "given_names": ["Blanche", "Marie"], "gender": "female", "birthdate": "1991-11-23",
@@ -142,89 +139,8 @@ def test_alike_identities_meet_in_a_block_and_other_scopes_never_do() -> None:
     assert not wanted & set(blocking_keys(form(), b"another", "saint-aubin"))
 
 
-# --- communes --------------------------------------------------------------------------------------------------------
-
-
-def test_a_birthplace_given_as_the_code_of_today_is_the_code_at_birth() -> None:
-    assert (
-        shipped_communes().compare("91182", "91228", "1974-05-02") == "moved"
-    )  # Courcouronnes, in Évry-Courcouronnes since 2019
-    assert shipped_communes().compare("93066", "75066", "1951") == "moved"  # Saint-Denis, in the Seine until 1968
-    assert shipped_communes().compare("2A004", "20004", "1962-01-01") == "moved"
-
-
-def test_nobody_was_born_in_a_commune_that_was_no_more() -> None:
-    assert shipped_communes().compare("91182", "91228", "2021-05-02") == "near"
-
-
-def test_two_communes_that_became_one_stay_two_birthplaces() -> None:
-    assert shipped_communes().compare("91182", "91000", "1974-05-02") == "near"
-    assert shipped_communes().compare("74011", "74093", "1974-05-02") == "near"
-
-
-def test_the_code_of_a_town_covers_its_districts() -> None:
-    assert shipped_communes().compare("75056", "75112", "1974-05-02") == "city"
-    assert shipped_communes().compare("75111", "75112", "1974-05-02") == "near"
-
-
-def test_the_official_file_is_read_and_several_movements_follow_each_other(tmp_path: Path) -> None:
-    file = tmp_path / "v_mvt_commune.csv"
-    file.write_text(
-        "MOD,DATE_EFF,TYPECOM_AV,COM_AV,TNCC_AV,NCC_AV,NCCENR_AV,LIBELLE_AV,"
-        "TYPECOM_AP,COM_AP,TNCC_AP,NCC_AP,NCCENR_AP,LIBELLE_AP\n"
-        "32,1973-01-01,COM,38901,0,UN,Un,Un,COM,38902,0,DEUX,Deux,Deux\n"
-        "32,2018-01-01,COM,38902,0,DEUX,Deux,Deux,COM,38903,0,TROIS,Trois,Trois\n"
-        "50,hier,COM,38903,0,TROIS,Trois,Trois,COM,38904,0,QUATRE,Quatre,Quatre\n",
-        encoding="utf-8",
-    )
-
-    communes = load_communes(file)
-
-    assert communes.compare("38903", "38901", "1960-02-03") == "moved"
-    assert communes.compare("38903", "38901", "1990-02-03") == "near"
-    assert communes.codes_since("38903", "1960") == frozenset()
-
-
-def test_a_file_that_holds_no_movements_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
-
-    with pytest.raises(ConfigError, match="DATE_EFF"):
-        load_communes(tmp_path / "x.csv")
-
-
 def test_a_match_follows_a_commune() -> None:
     old = form(birthplace="93059")
 
     assert compare(old, form(), shipped_communes()).score == 100
     assert compare(old, form(), Communes()).verdict == "review"
-
-
-# --- the NIR ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("text", ["1850578006084", "1 85 05 78 006 084 91", "nss:185057800608491", "2690299006123"])
-def test_a_number_that_reads_as_a_nir_is_seen(text: str) -> None:
-    assert looks_like_nir(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["abonnement-1042", "185057800608436", "C-1001", "9850578006084", "1859978006084", "18505780060841234",
-             "550e8400-e29b-41d4-a716-446655440000"],
-)  # fmt: skip
-def test_other_numbers_are_not(text: str) -> None:
-    assert not looks_like_nir(text)
-
-
-@pytest.mark.parametrize(
-    ("person", "pointer"),
-    [
-        ({"references": [{"system": "a", "id": "x"}, {"system": "b", "id": "1850578006084"}]}, "references/1/id"),
-        ({"identity": {"family_name": "Sorbier", "given_names": ["185057800608491"]}}, "identity/given_names"),
-    ],
-)  # fmt: skip
-def test_a_nir_is_refused_at_its_place_and_not_repeated(person: dict[str, Any], pointer: str) -> None:
-    with pytest.raises(InvalidMessage) as refused:
-        refuse_nir(person, "/data/citizen")
-
-    assert (refused.value.code, refused.value.pointer) == ("nir_not_allowed", f"/data/citizen/{pointer}")
-    assert "1850578006084" not in str(refused.value)
