@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.shared import HUB_TOML, AsJson, Config, fail, journal_act, print_rows, with_hub
+from commands.shared import HUB_TOML, AsJson, Config, fail, journal_act, show_rows, with_hub
 from schemas.times import to_rfc3339
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def refused_list(
                 for one in refused.refused_groups(tx, tenant or None)
             ]  # fmt: skip
 
-    print_rows(with_hub(config, act), as_json)
+    show_rows(with_hub(config, act), as_json)
 
 
 @refused_app.command("show")
 def refused_show(refused_id: Id, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """One of them: who brought it, when, and why it was refused; never its contents."""
-    print_rows([with_hub(config, lambda hub: _described(_found(hub, refused_id)))], as_json, one=True)
+    show_rows([with_hub(config, lambda hub: _described(_found(hub, refused_id)))], as_json, one=True)
 
 
 @refused_app.command("submit")
