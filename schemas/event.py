@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
@@ -14,7 +14,6 @@ from urllib.parse import unquote
 import orjson
 
 from schemas.errors import InvalidMessage
-from schemas.times import to_rfc3339
 
 MAX_EVENT_BYTES = 64 * 1024  # CloudEvents 1.0.2, "Size Limits"
 MAX_BATCH = 500
@@ -148,11 +147,6 @@ def version_of(event_type: str, dataschema: str | None) -> int:
             f"dataschema must be urn:unefois:{event_type}:v<number>", pointer="/dataschema", code="unknown_schema"
         )
     return int(match.group(2))
-
-
-def now_text(at: datetime | None = None) -> str:
-    """`to_rfc3339` under its old name, until the hub and the gateway call that."""
-    return to_rfc3339(at or datetime.now(UTC))
 
 
 def _text(body: Mapping[str, Any], name: str, *, required: bool = False) -> str | None:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -41,16 +40,13 @@ async def publish(request: Request, caller: Annotated[Caller, needs("events:writ
     return await _one(request, services, caller, kind)
 
 
-(route,) = (route for route in router.routes if isinstance(route, APIRoute))
-
-
 async def _one(request: Request, services: Services, caller: Caller, kind: str) -> Response:
     event = _read(request, kind, await read_body(request, services.settings.limits.event_bytes))
     (verdict,) = await accept(services, caller, [event])
     if verdict.error is not None:
         raise problem_of(verdict.error)
     status = 200 if verdict.outcome == "duplicate" else 202
-    body = {"tracking": tracking_of(request), **_said(event, verdict)}
+    body = {"tracking": tracking_of(request), **_verdict_members(event, verdict)}
     return Response(orjson.dumps(body), status, media_type="application/json")
 
 
@@ -58,7 +54,7 @@ async def _batch(request: Request, services: Services, caller: Caller) -> Respon
     body = await read_body(request, BATCH_BYTES)
     items = await run_in_threadpool(_items, body)
     verdicts = await accept(services, caller, items) if items else []
-    lines = [_said(item, verdict) for item, verdict in zip(items, verdicts, strict=True)]
+    lines = [_verdict_members(item, verdict) for item, verdict in zip(items, verdicts, strict=True)]
     answer = {"tracking": tracking_of(request), "verdicts": lines}
     return Response(orjson.dumps(answer), 200, media_type="application/json")
 
@@ -93,7 +89,7 @@ def _items(body: bytes) -> list[Submitted]:
     return Event.from_batch(decode_json(body))
 
 
-def _said(item: Submitted, verdict: Verdict) -> dict[str, Any]:
+def _verdict_members(item: Submitted, verdict: Verdict) -> dict[str, Any]:
     line: dict[str, Any] = {"outcome": verdict.outcome}
     if isinstance(item, Event):
         line |= {"source": item.source, "id": item.id}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ from hub.requests.repository import Requests
 from hub.requests.timeline import request_view
 from hub.services import Services
 from schemas.errors import InvalidMessage
-from schemas.event import Event, now_text
+from schemas.event import Event
+from schemas.times import to_rfc3339
 
 _MOST, _USUAL = 100, 20
 _ID = re.compile(r"[0-9a-f-]{36}")
@@ -63,7 +65,9 @@ class Submission:
     @property
     def event(self) -> Event:
         source = f"/{self.caller.tenant}/{self.caller.client.id}/requests"
-        return Event("request.received", source, {"request": self.record}, id=self.reference[1], time=now_text())
+        return Event(
+            "request.received", source, {"request": self.record}, id=self.reference[1], time=to_rfc3339(time.time())
+        )
 
 
 @router.post(

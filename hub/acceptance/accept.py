@@ -112,12 +112,12 @@ class Acceptance:
         for (event_type, outcome), number in Counter(map(self._counted, checked, verdicts)).items():
             self._count(origin.tenant, event_type, outcome, number)
         if batch.reading.said:
-            self.say(tx, origin.tenant, batch.reading.said)
+            self.say_as_hub(tx, origin.tenant, batch.reading.said)
         for act in batch.reading.afterwards:
             act()
         return verdicts
 
-    def say(self, tx: Transaction, tenant: str, events: Sequence[Event]) -> list[int]:
+    def say_as_hub(self, tx: Transaction, tenant: str, events: Sequence[Event]) -> list[int]:
         """Accept what the hub itself says in a tenant, however much that is; the numbers of what was not refused."""
         origin, most = Origin.hub(tenant), _WIDEST.batch_events
         parts = (events[start : start + most] for start in range(0, len(events), most))
@@ -174,7 +174,7 @@ class _Batch:
         self._tx, self._acceptance, self._origin = tx, acceptance, origin
         self.reading = Reading(
             tx, origin, acceptance.directory, acceptance.citizens(tx, origin.name),
-            lambda tenant, events: acceptance.say(tx, tenant, events),
+            lambda tenant, events: acceptance.say_as_hub(tx, tenant, events),
         )  # fmt: skip
 
     def run(self, checked: Sequence[Submitted]) -> list[Verdict]:

@@ -74,12 +74,14 @@ class Deliveries:
             keys = {stored.seq: (stored.order_key, stored.request_id)}
             known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
             references = self._references(tx, member, keys, known)
-            return with_recipient(self._seen(stored, member), member.system, references.get(stored.seq)).encode()
+            return with_recipient(
+                self._granted_view(stored, member), member.system, references.get(stored.seq)
+            ).encode()
         consumed = member.consumes.get(stored.event.type)
         key = (stored.seq, consumed.version if consumed else 0, consumed.fields if consumed else ())
         encoded = self._encoded.get(key)
         if encoded is None:  # the same fields for the next connection: encoded once
-            encoded = self._encoded[key] = self._seen(stored, member).encode()
+            encoded = self._encoded[key] = self._granted_view(stored, member).encode()
             if len(self._encoded) > _CACHE:
                 self._encoded.popitem(last=False)
         return encoded
@@ -96,7 +98,7 @@ class Deliveries:
     ) -> dict[int, Delivery]:  # fmt: skip
         member = self._member(connection)
         missing = tx.load([c.seq for c in claimed if c.seq not in views])
-        seen = {**views, **{seq: self._seen(stored, member) for seq, stored in missing.items()}}
+        seen = {**views, **{seq: self._granted_view(stored, member) for seq, stored in missing.items()}}
         keys = {c.seq: (c.order_key, _request_id(seen[c.seq])) for c in claimed}
         references = self._references(tx, member, keys, identifiers)
         live = self._live(tx, member, keys)
@@ -132,10 +134,10 @@ class Deliveries:
         self._accept_returned(tx, member, [item.done.events for item in ended if item.done is not None])
         parked = [self._parked(item, connection) for item in ended if item.finished.state == PARKED]
         if parked:
-            self._acceptance.say(tx, member.tenant, parked)
+            self._acceptance.say_as_hub(tx, member.tenant, parked)
         over = [item for item in ended if item.delivery.request_id and item.finished.state in FINAL]
         changes = [item.finished.seq for item in over if item.delivery.event.type.startswith("citizen.")]
-        self._tell(tx, member.tenant, changes)
+        self._announce_outcomes(tx, member.tenant, changes)
 
     def _accept_returned(self, tx: Transaction, member: ConnectionRouting, returned: Sequence[Sequence[Event]]) -> None:
         """Accept what handlers returned. Their calls are done, and to replay them would repeat them: what is refused is
@@ -169,7 +171,7 @@ class Deliveries:
             return False
         stored = tx.load([seq])[seq]
         if stored.request_id and stored.event.type.startswith("citizen."):
-            self._tell(tx, stored.tenant, [seq])
+            self._announce_outcomes(tx, stored.tenant, [seq])
         return True
 
     def replay(self, tx: Transaction, connection: str, seq: int) -> bool:
@@ -192,7 +194,7 @@ class Deliveries:
         procedure, intake = (request.procedure, request.intake) if request is not None else (None, None)
         return self._acceptance.directory.may_know(connection, procedure, intake)
 
-    def _seen(self, stored: StoredEvent, member: ConnectionRouting) -> Event:
+    def _granted_view(self, stored: StoredEvent, member: ConnectionRouting) -> Event:
         consumed = member.consumes.get(stored.event.type)
         fields = consumed.fields if consumed else ()
         tree = self._trees.get(fields)
@@ -206,12 +208,9 @@ class Deliveries:
         return replace(event, data=project(event.data, tree) if tree else {}, extensions=extensions)
 
     def _references(
-        self,
-        tx: Transaction,
-        member: ConnectionRouting,
-        keys: Mapping[int, tuple[str, str | None]],
+        self, tx: Transaction, member: ConnectionRouting, keys: Mapping[int, tuple[str, str | None]],
         identifiers: Identifiers,
-    ) -> dict[int, str]:
+    ) -> dict[int, str]:  # fmt: skip
         people = {seq: key[2:] for seq, (key, _) in keys.items() if key.startswith("c:")}
         cases = {seq: request for seq, (key, request) in keys.items() if request and seq not in people}
         by_case = timelines.references(tx, sorted(set(cases.values()))) if cases else {}
@@ -264,7 +263,7 @@ class Deliveries:
         systems = {system for _, system, _ in identifiers_of(tx, [citizen_id])} | {member.system}
         return not directory.links_sectors(member.tenant, {"references": [{"system": name} for name in systems]})
 
-    def _tell(self, tx: Transaction, tenant: str, seqs: Sequence[int]) -> None:
+    def _announce_outcomes(self, tx: Transaction, tenant: str, seqs: Sequence[int]) -> None:
         """Of changes that a request declared: once every connection has answered, say so to the portal that holds it.
 
         A step, never a decision: `transferred`, with how many took it; again when a replay changes that."""
@@ -275,11 +274,11 @@ class Deliveries:
         for row in tx.deliveries_of(seqs):
             by_seq.setdefault(row.seq, []).append(row)
         over = {seq: rows for seq, rows in by_seq.items() if all(row.state in FINAL for row in rows)}
-        told = [self._told(tx, stored, over[seq]) for seq, stored in tx.load(list(over)).items()]
+        told = [self._outcome_event(tx, stored, over[seq]) for seq, stored in tx.load(list(over)).items()]
         if told:
-            self._acceptance.say(tx, tenant, told)
+            self._acceptance.say_as_hub(tx, tenant, told)
 
-    def _told(self, tx: Transaction, stored: StoredEvent, rows: Sequence[Any]) -> Event:
+    def _outcome_event(self, tx: Transaction, stored: StoredEvent, rows: Sequence[Any]) -> Event:
         meant = [row for row in rows if not self._observed(row)]
         taken = [self._acceptance.directory.label(row.connection) for row in meant if row.state == DELIVERED]
         label = f"Transmise à {len(taken)} service(s) sur {len(meant)} : {', '.join(taken) or 'aucun'}"

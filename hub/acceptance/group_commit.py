@@ -67,7 +67,7 @@ class AcceptanceGroupCommit:
                 self._ensure_running()
                 self._arrivals.put(items)
         if closed:
-            _tell([(item, BusUnavailable("the hub stops")) for item in items])
+            _answer_callers([(item, BusUnavailable("the hub stops")) for item in items])
 
     def _ensure_running(self) -> None:
         if self._thread is None:
@@ -82,7 +82,7 @@ class AcceptanceGroupCommit:
             batch = self._next(waiting)
             began = time.monotonic()
             if batch:
-                _tell(self._commit(batch))
+                _answer_callers(self._commit(batch))
             callers, patience = len(batch), min((time.monotonic() - began) / 2, _PATIENCE)
 
     def _gather(self, waiting: deque[_Submission], callers: int, patience: float) -> bool:
@@ -153,20 +153,20 @@ class _Submission:
 _Settled = tuple[_Submission, list[Verdict] | Exception]
 
 
-def _tell(settled: Sequence[_Settled]) -> None:
+def _answer_callers(settled: Sequence[_Settled]) -> None:
     """Answer all callers; those of one loop by waking it once."""
     by_loop: dict[asyncio.AbstractEventLoop | None, list[_Settled]] = {}
     for one in settled:
         by_loop.setdefault(one[0].loop, []).append(one)
     for loop, some in by_loop.items():
         if loop is None:
-            _settle(some)
+            _answer_futures(some)
         else:
             with contextlib.suppress(RuntimeError):  # a loop that is closed: nobody waits there any more
-                loop.call_soon_threadsafe(_settle, some)
+                loop.call_soon_threadsafe(_answer_futures, some)
 
 
-def _settle(settled: Sequence[_Settled]) -> None:
+def _answer_futures(settled: Sequence[_Settled]) -> None:
     for item, outcome in settled:
         if item.future.done():  # given up by its caller
             continue

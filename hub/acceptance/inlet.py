@@ -50,7 +50,7 @@ class Inlet:
         if stop.is_set():
             return
         over = threading.Event()
-        keeper = threading.Thread(target=self._keep, args=(over,), name="inlet keeper", daemon=True)
+        keeper = threading.Thread(target=self._keep_queues, args=(over,), name="inlet keeper", daemon=True)
         keeper.start()
         try:
             self._bus.consume(INLET, self.handle, stop=stop)
@@ -141,7 +141,7 @@ class Inlet:
             _log.error("receipts dropped", count=len(items) - _OWED)
         self._full, self._owed = full, list(items[-_OWED:])
 
-    def _keep(self, over: threading.Event) -> None:
+    def _keep_queues(self, over: threading.Event) -> None:
         """Beside the reading: make again what somebody deleted, and send what is owed although nobody speaks."""
         while not over.wait(self._keep_every):
             self._declare(INLET, "inlet")

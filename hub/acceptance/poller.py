@@ -90,16 +90,16 @@ class Poller:
         for polled in self._poll(cursor):
             if stop is not None and stop.is_set():
                 break
-            taken, refused = self._take(polled, token, move=not blocked)
+            taken, refused = self._accept(polled, token, move=not blocked)
             accepted += taken
             blocked = blocked or refused > 0
         return accepted
 
-    def _take(self, polled: Polled, token: int, *, move: bool) -> tuple[int, int]:
+    def _accept(self, polled: Polled, token: int, *, move: bool) -> tuple[int, int]:
         """How many events were accepted, and how many refused."""
         if self._observe:
             checked = self._acceptance.check(self._origin(), polled.events)
-            self._tell([error for error in checked if isinstance(error, InvalidMessage)])
+            self._count_refused([error for error in checked if isinstance(error, InvalidMessage)])
             return 0, 0
 
         def fenced(tx: Transaction) -> None:
@@ -116,16 +116,16 @@ class Poller:
                 self._ledger, self._origin(), polled.events, before=fenced, after=move_cursor
             )
         except InvalidMessage as error:  # what it is as a whole
-            self._tell([error])
+            self._count_refused([error])
             return 0, 1
         refused = [verdict.error for verdict in verdicts if verdict.error is not None]
-        self._tell(refused)
+        self._count_refused(refused)
         if polled.acknowledge is not None and not refused:
             # What was refused stays in the package, and is seen again: it must not vanish unread.
             polled.acknowledge()
         return sum(v.outcome == "accepted" for v in verdicts), len(refused)
 
-    def _tell(self, faults: Sequence[InvalidMessage]) -> None:
+    def _count_refused(self, faults: Sequence[InvalidMessage]) -> None:
         self.refused += len(faults)
         self._not_taken += len(faults)
         for fault in faults:

@@ -86,15 +86,15 @@ def subject_key(event: Event, request: Request | None = None) -> str:
 class Reading:
     """What one batch of one origin reads and changes: citizens, requests and marks, read at once by `prefetch` and
     written at once by `save`. `said`: what the hub itself says because of it; `afterwards`: what is done in the same
-    commit once the events have their numbers. `say`: accepts what the hub itself says in a tenant, in the same commit,
-    and gives the numbers of what was not refused."""
+    commit once the events have their numbers. `say_as_hub` accepts what the hub itself says in a tenant, in the same
+    commit, and gives the numbers of what was not refused."""
 
     def __init__(
         self, tx: Transaction, origin: Origin, directory: Directory, citizens: Citizens,
         say: Callable[[str, Sequence[Event]], Sequence[int]],
     ) -> None:  # fmt: skip
         self.tx, self.origin, self.tenant, self.directory = tx, origin, origin.tenant, directory
-        self.requests, self.citizens, self.say = Requests(tx), citizens, say
+        self.requests, self.citizens, self.say_as_hub = Requests(tx), citizens, say
         self.said: list[Event] = []
         self.afterwards: list[Callable[[], None]] = []
         self._marked: set[str] = set()

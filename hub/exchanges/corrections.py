@@ -10,7 +10,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, exists, func, insert, select, update
@@ -22,8 +21,9 @@ from hub.exchanges.stored_evidence import HeldEvidence
 from hub.journal.entries import Entry, Journal
 from hub.storage.tables import evidence_corrections, evidence_recipients, exchange_previews
 from schemas.errors import HubError, InvalidMessage
-from schemas.event import Event, now_text
+from schemas.event import Event
 from schemas.registry import Registry
+from schemas.times import to_rfc3339
 
 _TOGETHER = 200  # exchanges that one event names
 _ROWS = evidence_corrections.c
@@ -134,12 +134,12 @@ class Corrections:
     def open_of(self, tx: Transaction, tenant: str, client_id: str, limit: int) -> list[dict[str, Any]]:
         """What this client was not told of yet, the oldest first."""
         query = self._of(tenant, client_id).where(*_OPEN, ~_delivered).order_by(_ROWS.at, _ROWS.id).limit(limit)
-        return [self.shown(tx, row) for row in tx.sql.execute(query).all()]
+        return [self.correction_view(tx, row) for row in tx.sql.execute(query).all()]
 
     def one_of(self, tx: Transaction, tenant: str, client_id: str, correction: str) -> dict[str, Any] | None:
         """One of this client, told of or not; None when it has no such correction."""
         row = tx.sql.execute(self._of(tenant, client_id).where(_ROWS.id == correction)).first()
-        return self.shown(tx, row) if row is not None else None
+        return self.correction_view(tx, row) if row is not None else None
 
     def acknowledge(self, tx: Transaction, tenant: str, client_id: str, correction: str) -> dict[str, Any] | None:
         """The client has taken note; the first time counts. None when it has no such correction."""
@@ -156,15 +156,15 @@ class Corrections:
             self._journal.write(tx, *_both(entry, tenant))
         return self.one_of(tx, tenant, client_id, correction)
 
-    def shown(self, tx: Transaction, row: Row[Any]) -> dict[str, Any]:
+    def correction_view(self, tx: Transaction, row: Row[Any]) -> dict[str, Any]:
         """A correction as its client may read it."""
         told_at = row.told_at
         if told_at is None:
             query = select(func.min(deliveries.c.at)).where(deliveries.c.seq == row.seq)
             told_at = tx.sql.execute(query.where(deliveries.c.state == DELIVERED)).scalar()
-        return self._said(row._mapping) | {
-            "change": row.change, "at": _text(row.at), "told_at": _text(told_at),
-            "acknowledged_at": _text(row.acknowledged_at),
+        return self._members(row._mapping) | {
+            "change": row.change, "at": _moment(row.at), "told_at": _moment(told_at),
+            "acknowledged_at": _moment(row.acknowledged_at),
         }  # fmt: skip
 
     def _of(self, tenant: str, client_id: str) -> Select[Any]:
@@ -191,7 +191,7 @@ class Corrections:
                 found.setdefault(key, []).append(row)
         yield from found.items()
 
-    def _said(self, row: Mapping[Any, Any]) -> dict[str, Any]:
+    def _members(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         return {
             "correction": row["id"], "client": row["client_id"],
             "reference": self._people.reference_of(row["client_id"], row["citizen_id"]), "evidence": row["type"],
@@ -201,7 +201,10 @@ class Corrections:
 
     def _event(self, row: Mapping[str, Any]) -> Event:
         return Event(
-            type=f"evidence.{row['change']}", source=f"/{row['client_tenant']}/hub", id=row["id"], data=self._said(row)
+            type=f"evidence.{row['change']}",
+            source=f"/{row['client_tenant']}/hub",
+            id=row["id"],
+            data=self._members(row),
         )
 
     def _write(self, tx: Transaction, change: Change, row: Mapping[str, Any]) -> None:
@@ -276,8 +279,8 @@ def _both(entry: Entry, client_tenant: str) -> Iterable[Entry]:
         )  # fmt: skip
 
 
-def _text(at: float | None) -> str | None:
-    return now_text(datetime.fromtimestamp(at, UTC)) if at is not None else None
+def _moment(at: float | None) -> str | None:
+    return to_rfc3339(at) if at is not None else None
 
 
 def _parts(rows: Sequence[Row[Any]]) -> Iterator[Sequence[Row[Any]]]:

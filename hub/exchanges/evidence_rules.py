@@ -32,7 +32,7 @@ class EvidenceChanged:
             known = found.citizen_id
         told = self._corrections.changed(tx, tenant, reading.origin.name, reading.directory.connections, event, known)
         if told:
-            reading.afterwards.append(lambda: self._corrections.publish(tx, told, reading.say))
+            reading.afterwards.append(lambda: self._corrections.publish(tx, told, reading.say_as_hub))
         return Understood(f"c:{known}" if known is not None else f"s:{event.id}"[:200])
 
 

@@ -212,7 +212,7 @@ class Reviews:
         name = f"unmerge {merge.gone_id} {merge.at}"
         change = Change(name, by.actor, "corrected", "identity", effective, since=merge.at)
         told = self._corrections.about(tx, tenant, [kept], change)
-        self._corrections.publish(tx, told, partial(self._acceptance.say, tx))
+        self._corrections.publish(tx, told, partial(self._acceptance.say_as_hub, tx))
 
     def _links(self, tx: Transaction, tenant: str, citizen_id: str) -> Links:
         columns = citizen_links.c.system, citizen_links.c.native_id

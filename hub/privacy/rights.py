@@ -347,7 +347,7 @@ class Rights:
         notices = self.corrections.about(tx, who.tenant, who.ids, Change(
             f"erase {act}", by.actor, "erased", "person", datetime.fromtimestamp(tx.now, UTC).date().isoformat(),
         ))  # fmt: skip
-        self.corrections.publish(tx, notices, partial(self.acceptance.say, tx))
+        self.corrections.publish(tx, notices, partial(self.acceptance.say_as_hub, tx))
         gone = Counter(self._forget_events(tx, spoken))
         gone["request_texts"] = self._empty_requests(tx, who)
         gone["recipients"] = _delete_rows(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))

@@ -162,14 +162,14 @@ class Torn(RecordingHub):
     """A hub over which one event cannot be shown: its body does not open, or no converter leads to the version."""
 
     def tear(self, *seqs: int) -> None:
-        seen = self.deliveries._seen
+        seen = self.deliveries._granted_view
 
         def see(stored, member):  # type: ignore[no-untyped-def]
             if stored.seq in seqs:
                 raise ConfigError("a stored event does not open with this key", key="encryption_key")
             return seen(stored, member)
 
-        self.deliveries._seen = see  # type: ignore[method-assign]
+        self.deliveries._granted_view = see  # type: ignore[method-assign]
 
 
 def test_an_event_that_cannot_be_shown_is_parked_alone_by_the_relay(ledger: Ledger) -> None:

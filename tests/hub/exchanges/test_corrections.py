@@ -417,7 +417,7 @@ def test_what_was_obtained_before_a_moment_is_left_out_where_the_moment_counts(w
     with world.ledger.transaction() as tx:
         change = Change("unmerge", f"{TOWN}.operator", "corrected", "identity", "2026-11-20", since=tx.now - DAY)
         told = world.corrections.about(tx, TOWN, [maelle], change)
-        world.corrections.publish(tx, told, lambda tenant, events: world.acceptance.say(tx, tenant, events))
+        world.corrections.publish(tx, told, lambda tenant, events: world.acceptance.say_as_hub(tx, tenant, events))
 
     assert set(world.receivers()) == {f"{TOWN}.webhook-1"}
 
