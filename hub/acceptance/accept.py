@@ -16,7 +16,7 @@ import orjson
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from bus.ledger import Entry, Ledger, Raced, Transaction
-from hub.acceptance.form import check_form
+from hub.acceptance.form import check_form, encode_within
 from hub.acceptance.mentions import people_named
 from hub.acceptance.rules import Reading, Rules, Understood
 from hub.citizens.identities import People
@@ -135,8 +135,9 @@ class Acceptance:
             return InvalidMessage("this is not an event", code="not_an_event")
         try:
             self._authorise(origin, item)
-            check_form(item, self._limits_of(origin).event_bytes, read=read)
+            encoded = encode_within(item, self._limits_of(origin).event_bytes)
             self.registry.validate(item)
+            check_form(item, encoded, read=read)
             self._check_people(origin, item)
         except InvalidMessage as error:
             return error

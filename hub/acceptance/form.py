@@ -11,15 +11,20 @@ from schemas.event import Event
 _TIME = 40  # characters of a time
 
 
-def check_form(event: Event, most_bytes: int, *, read: bool) -> None:
-    """Raises InvalidMessage: `not_json`, `too_large`, `not_an_event`, `schema_violation`. `read`: `Event` has just read
-    it from the wire, so its attributes are right."""
+def encode_within(event: Event, most_bytes: int) -> bytes:
+    """The event as JSON. Raises InvalidMessage: `not_json`, `too_large`."""
     try:
         encoded = event.encode()
     except TypeError:
         raise InvalidMessage("data must be JSON", pointer="/data", code="not_json") from None
     if len(encoded) > most_bytes:
         raise InvalidMessage(f"an event has at most {most_bytes} bytes", code="too_large")
+    return encoded
+
+
+def check_form(event: Event, encoded: bytes, *, read: bool) -> None:
+    """Raises InvalidMessage: `not_an_event`, `schema_violation`. `encoded`: the event as JSON. `read`: `Event` has just
+    read it from the wire, so its attributes are right."""
     if event.time is not None and len(event.time) > _TIME:
         raise InvalidMessage("time is too precise", pointer="/time", code="not_an_event")
     if not read:
