@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import select, text
 
 from bus.ledger import Ledger
@@ -32,7 +29,6 @@ from tests.support.acceptance import acceptance_of
 
 TOWN = "saint-aubin"
 BY = Justification("odile", "le guichet a vu les deux pièces d'identité")
-DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]
 TYPES = ("citizen.address-changed", "citizen.contact-changed", "citizen.merged", "citizen.unmerged")
 SECTORS = {"cantine": "school", "ccas": "social", "listes": "elections"}
 BLANCHE: dict[str, Any] = {
@@ -131,13 +127,3 @@ def two(town: Town) -> str:
     town.say("publik", person("publik", "P-1"))
     town.say("koha", person("koha", "K-1", birthdate="1991-11-24"))
     return str(town.asked()[0].id)
-
-
-def opened_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    if request.param == "sqlite":
-        made = Ledger(f"sqlite:///{tmp_path}/hub.db")
-    else:
-        made = Ledger(str(request.getfixturevalue("postgres").fresh_database()))
-    made.create()
-    yield made
-    made.close()

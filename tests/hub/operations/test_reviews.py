@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import orjson
 import pytest
 from sqlalchemy import func, select, text
@@ -27,12 +24,7 @@ from hub.storage.tables import (
 )
 from schemas.errors import InvalidMessage
 from schemas.event import Event
-from tests.hub.citizens.town import BY, DATABASES, TOWN, Town, address, opened_ledger, origin, person, two
-
-
-@pytest.fixture(params=DATABASES)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    yield from opened_ledger(request, tmp_path)
+from tests.hub.citizens.town import BY, TOWN, Town, address, origin, person, two
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,18 +15,7 @@ from hub.storage.person_keys import KeyDestroyed, PersonKeys
 from hub.storage.tables import person_keys
 from schemas.errors import ConfigError
 
-DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]
 KEYS = PersonKeys(bytes(32))
-
-
-@pytest.fixture(params=DATABASES)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/hub.db" if sqlite else request.getfixturevalue("postgres").fresh_database()
-    ledger = Ledger(url)
-    ledger.create()
-    yield ledger
-    ledger.close()
 
 
 def test_what_is_sealed_opens_again_and_is_not_readable_at_rest(ledger: Ledger) -> None:

@@ -1,0 +1,135 @@
+"""One status for all systems: what is applied, what is kept with its mark, and whose references these are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bus.ledger import Ledger
+from hub.requests.repository import (
+    Request,
+    Requests,
+    expand_request_id,
+    list_requests,
+    read,
+    references,
+    short_number,
+    timeline,
+)
+from schemas.errors import InvalidMessage
+
+TOWN, PORTAL, OFFICE = "saint-aubin", "saint-aubin.portail", "saint-aubin.etat-civil"
+
+
+def record(number: str = "D-1") -> dict[str, Any]:
+    named = [{"system": "portail", "id": number}]
+    return {"procedure": "acte-naissance", "submitted_at": "2026-11-02T08:00:00Z", "references": named}
+
+
+def opened(ledger: Ledger, *numbers: str, confidential: bool = False, people: tuple[str, ...] = ()) -> list[Request]:
+    with ledger.transaction() as tx:
+        book = Requests(tx)
+        made = [
+            book.open(TOWN, record(number), origin=PORTAL, people=people, confidential=confidential)
+            for number in numbers
+        ]
+        book.save()
+    return made
+
+
+def test_a_request_is_found_by_its_id_and_by_a_reference_within_its_tenant(ledger: Ledger) -> None:
+    (request,) = opened(ledger, "D-1")
+
+    with ledger.reading() as tx:
+        for tenant, known in ((TOWN, request.id), ("val-fleuri", None)):
+            book = Requests(tx)
+            book.prefetch(tenant, [("portail", "D-1")], [request.id])
+            for link in ({"id": request.id}, {"references": [{"system": "portail", "id": "D-1"}]}):
+                found = book.find(tenant, link)
+                assert (found and found.id) == known
+        assert read(tx, "val-fleuri", request.id) is None
+        assert references(tx, [request.id]) == {request.id: [("portail", "D-1")]}
+
+
+def test_a_reference_of_another_request_is_taken(ledger: Ledger) -> None:
+    first, second = opened(ledger, "D-1", "D-2")
+
+    with ledger.transaction() as tx:
+        book = Requests(tx)
+        book.prefetch(TOWN, [("portail", "D-1")], [first.id, second.id])
+        with pytest.raises(InvalidMessage) as refusal:
+            book.link(second, [{"system": "koha", "id": "K"}, {"system": "portail", "id": "D-1"}])
+        book.save()
+    assert refusal.value.code == "reference_taken"
+    with ledger.reading() as tx:
+        assert references(tx, [second.id]) == {second.id: [("portail", "D-2")]}
+
+
+@pytest.mark.parametrize(("data", "decides", "later", "mark"), [
+    ({"status": "granted"}, True, 1, None), ({"status": "granted"}, False, 1, "not_deciding"),
+    ({"status": "in_progress"}, False, 1, None), ({"status": "received"}, False, -1, "late"), ({}, True, 1, "unknown"),
+])  # fmt: skip
+def test_a_status_is_applied_or_says_why_not(
+    ledger: Ledger, data: dict[str, Any], decides: bool, later: int, mark: str | None
+) -> None:
+    (request,) = opened(ledger, "D-1")
+
+    with ledger.transaction() as tx:
+        book = Requests(tx)
+        book.prefetch(TOWN, [], [request.id])
+        known = book.find(TOWN, {"id": request.id})
+        assert known is not None
+        at = known.status_at + later
+        assert book.apply(known, data, origin=OFFICE, decides=decides, at=at) == mark
+        book.step(known, "status", origin=OFFICE, at=at, data=data, mark=mark)
+        book.save()
+    with ledger.reading() as tx:
+        stored = read(tx, TOWN, request.id)
+        assert stored is not None
+        assert stored.status == ("received" if mark else data["status"])
+        assert [step.get("mark") for step in timeline(tx, request.id)] == [mark]
+
+
+def test_a_final_status_is_not_contradicted_but_reopened_by_who_brought_the_request(ledger: Ledger) -> None:
+    (request,) = opened(ledger, "D-1")
+    with ledger.transaction() as tx:
+        book = Requests(tx)
+        at = request.status_at
+        assert book.apply(request, {"status": "withdrawn"}, origin=PORTAL, decides=False, at=at + 1) is None
+        again = {"status": "in_progress"}
+        assert book.apply(request, again, origin=OFFICE, decides=True, at=at + 2) == "contradictory"
+        assert book.apply(request, again, origin=OFFICE, decides=True, at=at) == "late"
+        assert book.apply(request, again | {"reopened": True}, origin=PORTAL, decides=False, at=at + 3) is None
+        assert (request.status, request.final, request.phase) == ("in_progress", False, "processing")
+
+
+def test_all_requests_of_who_is_confidential_become_so(ledger: Ledger) -> None:
+    first, second = opened(ledger, "D-1", people=("camille", "enfant"))[0], opened(ledger, "D-2", people=("odile",))[0]
+
+    with ledger.transaction() as tx:
+        book = Requests(tx)
+        book.conceal(["enfant"])
+        book.save()
+        assert book.concealed == {first.id}
+    with ledger.reading() as tx:
+        marks = {one.id: one.confidential for one in list_requests(tx, TOWN, intake=None, after=None, limit=9)}
+    assert marks == {first.id: True, second.id: False}
+
+
+def test_the_list_goes_on_after_a_position_and_is_that_of_one_intake(ledger: Ledger) -> None:
+    made = {one.id for one in opened(ledger, "D-1", "D-2", "D-3")}
+    with ledger.reading() as tx:
+        first = list_requests(tx, TOWN, intake=PORTAL, after=None, limit=2)
+        rest = list_requests(tx, TOWN, intake=PORTAL, after=(first[-1].received_at, first[-1].id), limit=2)
+        assert [len(first), len(rest)] == [2, 1]
+        assert {one.id for one in first + rest} == made
+        assert list_requests(tx, TOWN, intake=OFFICE, after=None, limit=2) == []
+
+
+def test_the_number_that_people_speak_of_is_enough(ledger: Ledger) -> None:
+    (request,) = opened(ledger, "D-1")
+    with ledger.reading() as tx:
+        assert expand_request_id(tx, TOWN, short_number(request.id)) == request.id
+        assert expand_request_id(tx, TOWN, request.id[:4]) == request.id[:4]
+        assert expand_request_id(tx, "val-fleuri", short_number(request.id)) == short_number(request.id)

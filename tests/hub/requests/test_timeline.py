@@ -1,0 +1,69 @@
+"""A request as people read it: every step has its sentence, and what was not applied says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bus.ledger import Ledger
+from hub.clients import repository as clients
+from hub.requests.repository import PHASES, Requests
+from hub.requests.timeline import STATUS, request_view, timeline_lines
+from hub.routing.directory import ConnectionRouting, Directory
+from hub.settings.model import Tenant
+from hub.settings.procedures import load_procedures
+
+TOWN, PORTAL, OFFICE = "saint-aubin", "saint-aubin.portail", "saint-aubin.etat-civil"
+DIRECTORY = Directory(
+    [ConnectionRouting(OFFICE, TOWN, "etat-civil", "État civil")], load_procedures(),
+    {TOWN: Tenant(TOWN, "Ville de Saint-Aubin", "21930001100018", "93001")},
+)  # fmt: skip
+
+
+def viewed(ledger: Ledger, *steps: dict[str, Any]) -> dict[str, Any]:
+    record = {"procedure": "occupation-domaine-public", "submitted_at": "2026-11-02T08:00:00Z",
+              "references": [{"system": "portail", "id": "D-1"}]}  # fmt: skip
+    with ledger.transaction() as tx:
+        book = Requests(tx)
+        request = book.open(TOWN, record, origin=PORTAL, people=[], confidential=False)
+        for step in steps:
+            book.step(request, step.pop("kind"), at=step.pop("at", tx.now), **step)
+        book.save()
+    with ledger.reading() as tx:
+        view = request_view(tx, DIRECTORY, TOWN, request.id)
+        assert request_view(tx, DIRECTORY, "val-fleuri", request.id) is None
+    assert view is not None
+    return view
+
+
+def test_every_status_has_a_word_and_a_phase() -> None:
+    assert set(STATUS) == set(PHASES)
+
+
+@pytest.mark.parametrize(("step", "sentence"), [
+    ({"kind": "received", "origin": PORTAL}, "Reçue par Portail de la ville"),
+    ({"kind": "status", "origin": OFFICE, "data": {"status": "granted", "native": {"label": "Signé"}}},
+     "État civil : accordée (« Signé »)"),
+    ({"kind": "status", "origin": OFFICE, "data": {"native": {"code": "X9"}}, "mark": "unknown", "reason": "visa"},
+     "État civil : état sans équivalent (« X9 »), motif : visa — état inconnu de la table, non appliqué"),
+    ({"kind": "withheld", "origin": OFFICE, "reason": "retenu"}, "Retenu"),
+    ({"kind": "echo", "origin": f"{TOWN}.hub"}, "Unefois répète ce que la plateforme lui a appris : rien n'est envoyé"),
+])  # fmt: skip
+def test_a_step_is_a_sentence(ledger: Ledger, step: dict[str, Any], sentence: str) -> None:
+    clients.add(ledger, client_id="portail", tenant=TOWN, label="Portail de la ville", scopes=[])
+
+    view = viewed(ledger, dict(step))
+
+    assert [one["text"] for one in view["timeline"]] == [sentence]
+    assert timeline_lines(view)[0].endswith(": reçue")
+
+
+def test_the_clock_stands_while_documents_are_missing(ledger: Ledger) -> None:
+    asked = {"kind": "status", "origin": OFFICE, "data": {"status": "incomplete"}}
+    brought = {"kind": "status", "origin": OFFICE, "data": {"status": "in_progress"}}
+
+    first, second = viewed(ledger, dict(asked)), viewed(ledger, dict(asked), dict(brought))
+
+    assert (first["clocks"]["suspended"], first["clocks"]["silence_on"]) == (True, None)
+    assert (second["clocks"]["suspended"], second["clocks"]["silence_on"] is None) == (False, False)
