@@ -186,13 +186,13 @@ class _Examination:
             self.fault(f"the case asks for {evidence_type} version {version}, which is not declared")
 
     def probe(self, connector: Connector) -> None:
-        found = self.quietly("probe", connector.probe)
+        found = self.without_error("probe", connector.probe)
         self.expect(found is None or found.ok, "probe: not ok while the package is up")
         if found is not None:
             self.heard.append(found.detail)
             self.expect(bool(found.detail), "probe: says nothing")
         with self.away():
-            found = self.quietly("probe during an outage", connector.probe)
+            found = self.without_error("probe during an outage", connector.probe)
         if found is not None and self.case.twin is not None:
             self.heard.append(found.detail)
             self.expect(not found.ok, "probe: ok while the package is down")
@@ -202,8 +202,8 @@ class _Examination:
     def pure(self, connector: Connector, delivery: Delivery) -> None:
         name, before, data = delivery.event.type, self.calls(), copy.deepcopy(dict(delivery.event.data))
         with self.away():
-            self.quietly(f"{name}: prepare during an outage", lambda: connector.prepare(delivery))
-        self.quietly(f"{name}: prepare", lambda: connector.prepare(delivery))
+            self.without_error(f"{name}: prepare during an outage", lambda: connector.prepare(delivery))
+        self.without_error(f"{name}: prepare", lambda: connector.prepare(delivery))
         self.expect(self.calls() == before, f"{name}: prepare called the package")
         self.expect(dict(delivery.event.data) == data, f"{name}: prepare changed the event")
 
@@ -221,19 +221,19 @@ class _Examination:
         """Handled once, then once more as after a crash before our commit."""
         name, safety = delivery.event.type, connector.context.manifest.idempotency
         if safety == "look-up-first":
-            early = self.quietly(f"{name}: look_up before", lambda: connector.look_up(delivery))
+            early = self.without_error(f"{name}: look_up before", lambda: connector.look_up(delivery))
             self.expect(early is None, f"{name}: look_up found an effect that was not made")
-        done = self.quietly(name, lambda: connector.handle(delivery))
+        done = self.without_error(name, lambda: connector.handle(delivery))
         if done is None:
             return
         self.outcome(connector, name, done)
         before = self.effects()
         repeated = replace(delivery, attempt=delivery.attempt + 1)
         if safety == "look-up-first":
-            again = self.quietly(f"{name}: look_up after", lambda: connector.look_up(repeated))
+            again = self.without_error(f"{name}: look_up after", lambda: connector.look_up(repeated))
             self.expect(again is not None, f"{name}: look_up did not find the effect")
         elif safety == "native-key":
-            again = self.quietly(f"{name}: a second time", lambda: connector.handle(repeated))
+            again = self.without_error(f"{name}: a second time", lambda: connector.handle(repeated))
         else:
             return
         if again is not None:
@@ -276,15 +276,15 @@ class _Examination:
         for polled in again:
             cursor = polled.cursor if polled.cursor is not None else cursor
             if polled.acknowledge is not None:
-                self.quietly("poll: acknowledge", polled.acknowledge)
+                self.without_error("poll: acknowledge", polled.acknowledge)
         known = {event.id for event in found}
         later = [event for polled in self.read(connector, "poll after the commit", cursor) for event in polled.events]
         self.expect(all(event.id in known for event in later), "poll: old news came back under another identifier")
 
     def receiving(self, connector: Connector) -> None:
         for inbound in self.case.inbound:
-            first = self.quietly("receive", partial(connector.receive, inbound))
-            again = self.quietly("receive again", partial(self.retried, connector, inbound))
+            first = self.without_error("receive", partial(connector.receive, inbound))
+            again = self.without_error("receive again", partial(self.retried, connector, inbound))
             if first is not None:
                 self.events(connector, "receive", first.polled.events)
             if first is not None and again is not None:
@@ -303,7 +303,7 @@ class _Examination:
             return None
 
     def read(self, connector: Connector, where: str, cursor: Mapping[str, Any] | None) -> list[Polled]:
-        return self.quietly(where, lambda: list(connector.poll(cursor))) or []
+        return self.without_error(where, lambda: list(connector.poll(cursor))) or []
 
     def same(self, where: str, first: Sequence[Event], again: Sequence[Event]) -> None:
         told, retold = {event.id: event for event in first}, {event.id: event for event in again}
@@ -322,13 +322,15 @@ class _Examination:
             except InvalidMessage as error:
                 self.fault(f"{where}: {event.type} is not valid at {error.pointer}: {error}")
             attributes = f"{event.id} {event.subject} {dict(event.extensions)}"
-            self.expect(not self.told_in(attributes), f"{where}: personal data in an attribute of {event.type}")
+            self.expect(
+                not self.holds_personal_data(attributes), f"{where}: personal data in an attribute of {event.type}"
+            )
 
     # What it is asked
 
     def answering(self, connector: Connector, asked: Asked) -> None:
         question, name = asked.question, f"answer {asked.question.evidence}"
-        self.note(question)
+        self.note_identity(question)
         before = self.effects()
         whole = self.evidence(connector, name, question)
         if whole is None:
@@ -363,7 +365,7 @@ class _Examination:
         )
 
     def evidence(self, connector: Connector, where: str, question: Question) -> Evidence | None:
-        found = self.quietly(where, lambda: connector.answer(question))
+        found = self.without_error(where, lambda: connector.answer(question))
         if not isinstance(found, Evidence):
             self.expect(found is None, f"{where}: answered something else than Evidence")
             return None
@@ -381,7 +383,7 @@ class _Examination:
     def unmatched(self, connector: Connector, asked: Asked) -> None:
         name = f"answer {asked.question.evidence}"
         if asked.stranger is not None:
-            self.note(asked.stranger)
+            self.note_identity(asked.stranger)
             self.raises(NotMatched, f"{name}: nobody of this identity", connector.answer, asked.stranger)
         bare = replace(asked.question, identity=None, reference=None, token=None)
         self.raises((NotMatched, Refused), f"{name}: nothing is known of the citizen", connector.answer, bare)
@@ -428,7 +430,7 @@ class _Examination:
         if mend is not None:
             mend()
 
-    def note(self, question: Question) -> None:
+    def note_identity(self, question: Question) -> None:
         """What a question says of a citizen must be in no log and no message."""
         if question.token is not None:
             self.secrets.add(question.token.reveal())
@@ -443,13 +445,13 @@ class _Examination:
         text = "\n".join(self.heard)
         for secret in self.secrets:
             self.expect(secret not in text, "a secret is in a log or a message")
-        if self.told_in(text):
+        if self.holds_personal_data(text):
             self.fault("personal data is in a log or a message")
 
-    def told_in(self, text: str) -> bool:
+    def holds_personal_data(self, text: str) -> bool:
         return any(word in text for word in (*self.case.personal, *self.names) if word)
 
-    def quietly(self, where: str, act: Callable[[], Any]) -> Any:
+    def without_error(self, where: str, act: Callable[[], Any]) -> Any:
         """What `act` returns; None, and a fault, when it raises."""
         try:
             return act()

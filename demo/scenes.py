@@ -78,14 +78,14 @@ def civil_record(world: World) -> Iterator[Step]:
     yield Step(
         "Le logiciel d'état civil reçoit un ZIP complet et valide", world.until(lambda: world.civil.effects == 1)
     )
-    told = world.until(lambda: world.hubee.told(case) == ["SI_RECEIVED"])
+    told = world.until(lambda: world.hubee.announced(case) == ["SI_RECEIVED"])
     yield Step("HubEE apprend SI_RECEIVED, par l'état du dossier et par un événement", told)
     yield Step("La notification est effacée une fois tout conservé", world.until(lambda: not world.hubee.notifications))
     reference = next(iter(world.civil.requests), "")
     world.civil.close(reference)
     world.hurry("etat-civil")
     yield Step("L'agent délivre l'acte ; son fichier de retour clôt la demande", True)
-    done = world.until(lambda: world.hubee.status(case) == "DONE" and world.hubee.told(case)[-1] == "DONE")
+    done = world.until(lambda: world.hubee.status(case) == "DONE" and world.hubee.announced(case)[-1] == "DONE")
     yield Step("HubEE apprend DONE, dans l'ordre de sa démarche", done)
     quiet = not world.mail.messages
     yield Step("La plateforme n'écrit pas à l'usager : le portail de l'État le fait", quiet)

@@ -92,7 +92,7 @@ def _queue(name: str | None = None) -> dict[str, Any]:
 
 
 def _operations(names: list[str]) -> dict[str, Any]:
-    def of(channel: str, messages: list[str]) -> dict[str, Any]:
+    def operation(channel: str, messages: list[str]) -> dict[str, Any]:
         return {
             "channel": {"$ref": f"#/channels/{channel}"},
             "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages],
@@ -103,14 +103,14 @@ def _operations(names: list[str]) -> dict[str, Any]:
             "action": "receive",
             "title": "Accept an event",
             "description": f"At most {MAX_EVENT_BYTES} bytes an event, {MAX_BATCH} events a batch.",
-            **of("inlet", [*names, "batch"]),
-            "reply": of("receipts", ["receipt"]),
+            **operation("inlet", [*names, "batch"]),
+            "reply": operation("receipts", ["receipt"]),
         },
         "deliverEvent": {
             "action": "send",
             "title": "Deliver an event",
             "description": "Data holds only the fields that were granted; a reader ignores those it does not know.",
-            **of("outlet", names),
+            **operation("outlet", names),
         },
     }
 

@@ -32,11 +32,11 @@ class Converters:
         if abs(target - origin) != 1 or step in self._steps:
             raise ValueError(f"{event_type}: one converter for each step, v{origin} to v{target} is not one")
 
-        def keep(convert: Convert) -> Convert:
+        def register_step(convert: Convert) -> Convert:
             self._steps[step] = convert
             return convert
 
-        return keep
+        return register_step
 
     def lead(self, event_type: str, origin: int, target: int) -> bool:
         """Whether every step from `origin` to `target` is there."""

@@ -78,16 +78,16 @@ class Event:
         if body.get("specversion") != "1.0":
             raise InvalidMessage('specversion must be "1.0"', pointer="/specversion", code="not_an_event")
         for name in ("id", "source", "type"):
-            _text(body, name, required=True)
+            _text_attribute(body, name, required=True)
         if not _URI_REFERENCE.fullmatch(body["source"]):
             raise InvalidMessage("source must be a URI-reference", pointer="/source", code="not_an_event")
-        subject = _text(body, "subject")
-        time = _text(body, "time")
+        subject = _text_attribute(body, "subject")
+        time = _text_attribute(body, "time")
         if time is not None:
             _check_time(time)
         if "data_base64" in body:
             raise InvalidMessage("data must be JSON, not data_base64", pointer="/data_base64", code="not_json")
-        content_type = _text(body, "datacontenttype")
+        content_type = _text_attribute(body, "datacontenttype")
         if content_type is not None and not _is_json(content_type):
             raise InvalidMessage("datacontenttype must be JSON", pointer="/datacontenttype", code="not_json")
         data = body.get("data")
@@ -104,7 +104,7 @@ class Event:
             id=body["id"],
             subject=subject,
             time=time,
-            version=version_of(event_type, _text(body, "dataschema")),
+            version=version_of(event_type, _text_attribute(body, "dataschema")),
             extensions=MappingProxyType(extensions) if extensions else _EMPTY,
         )
 
@@ -116,7 +116,7 @@ class Event:
             raise InvalidMessage("a batch is a JSON array of events", code="not_a_batch")
         if len(body) > MAX_BATCH:
             raise InvalidMessage(f"a batch holds at most {MAX_BATCH} events", code="batch_too_long")
-        return [_verdict(item) for item in body]
+        return [_read_item(item) for item in body]
 
     @staticmethod
     def from_http(headers: Mapping[str, str], body: bytes) -> Event:
@@ -149,7 +149,7 @@ def version_of(event_type: str, dataschema: str | None) -> int:
     return int(match.group(2))
 
 
-def _text(body: Mapping[str, Any], name: str, *, required: bool = False) -> str | None:
+def _text_attribute(body: Mapping[str, Any], name: str, *, required: bool = False) -> str | None:
     value = body.get(name)
     if value is None and not required:
         return None
@@ -183,7 +183,7 @@ def _is_clean(text: str) -> bool:
     return len(text) <= _MAX_TEXT and (text.isprintable() or _CONTROL.search(text) is None)
 
 
-def _verdict(item: object) -> Event | InvalidMessage:
+def _read_item(item: object) -> Event | InvalidMessage:
     try:
         return Event.from_dict(item)
     except InvalidMessage as fault:

@@ -277,7 +277,7 @@ class _Face:
 
     def _breaking(self, candidate: _Candidate) -> Any | None:
         """A whole document, accepted by the writer's schema and refused by the reader's."""
-        for inner in self.writing.of(candidate.writer):
+        for inner in self.writing.made_for(candidate.writer):
             if not self.reading.accepts(candidate.reader, inner):
                 document = self.writing.around(self.writer, candidate.at, inner)
                 if document is not None and not self.reading.accepts(self.reader, document):

@@ -96,7 +96,7 @@ class Samples:
     def facts(self, schema: AnySchema) -> Facts:
         found = Facts()
         for part in self._parts(schema, 0):
-            _add(found, part)
+            _add_part(found, part)
         return found
 
     def accepts(self, schema: AnySchema, document: object) -> bool:
@@ -105,7 +105,7 @@ class Samples:
             self._accepts[key] = self._set.compile(dict(schema) if isinstance(schema, Mapping) else schema).is_valid
         return self._accepts[key](document)
 
-    def of(self, schema: AnySchema, depth: int = 0) -> list[Any]:
+    def made_for(self, schema: AnySchema, depth: int = 0) -> list[Any]:
         """Documents that the schema accepts, the smallest first: its edges rather than its middle. May be empty."""
         key = f"{depth > _DEEPEST} {canonical(schema)}"
         if key not in self._known:
@@ -134,7 +134,7 @@ class Samples:
             least = int(self.facts(schema).bounds.get("minItems", 1))
             yield [copy.deepcopy(held) for _ in range(least)]
             return
-        for base in [document for document in self.of(schema) if isinstance(document, dict)] or [{}]:
+        for base in [document for document in self.made_for(schema) if isinstance(document, dict)] or [{}]:
             document = {**base, step: held}
             yield document
             for name in base.keys() - {step}:
@@ -161,7 +161,7 @@ class Samples:
         for _, branches in facts.choices:
             for branch in branches:
                 if self.facts(branch).types != TYPES or self.facts(branch).values is not None:
-                    yield from islice(self.of(branch, depth + 1), 12)
+                    yield from islice(self.made_for(branch, depth + 1), 12)
         for kind, make in self._makers.items():
             if kind in facts.types:
                 yield from make(facts, depth)
@@ -178,7 +178,9 @@ class Samples:
             yield {**least, **start}
         for base in [{**least, **start} for start in starts] or [least]:
             for name in optional:
-                yield from ({**base, name: value} for value in islice(self.of(facts.property(name), depth + 1), 1))
+                yield from (
+                    {**base, name: value} for value in islice(self.made_for(facts.property(name), depth + 1), 1)
+                )
         yield self._filled(facts, set(facts.properties), depth) or least
         if not facts.closed:
             yield {**least, "another": 1}
@@ -187,7 +189,7 @@ class Samples:
     def _filled(self, facts: Facts, names: set[str], depth: int) -> dict[str, Any] | None:
         body: dict[str, Any] = {}
         for name in sorted(names):
-            values = self.of(facts.property(name), depth + 1)
+            values = self.made_for(facts.property(name), depth + 1)
             if not values:
                 return None
             body[name] = values[0]
@@ -195,7 +197,7 @@ class Samples:
 
     def _arrays(self, facts: Facts, depth: int) -> Iterator[Any]:
         yield []
-        items = self.of(together(facts.items), depth + 1)
+        items = self.made_for(together(facts.items), depth + 1)
         for edge in _edges(facts, "minItems", "maxItems", near=(1, 2)):
             if items and edge <= 2000:
                 yield [copy.deepcopy(items[n % len(items)]) for n in range(edge)]
@@ -320,7 +322,7 @@ def _edges(facts: Facts, lower: str, upper: str, *, near: Sequence[int]) -> list
     return [edge for edge in dict.fromkeys(edges) if (low is None or edge >= low) and (high is None or edge <= high)]
 
 
-def _add(facts: Facts, part: Mapping[str, Any]) -> None:
+def _add_part(facts: Facts, part: Mapping[str, Any]) -> None:
     if "type" in part:
         facts.narrow_types(frozenset([part["type"]] if isinstance(part["type"], str) else part["type"]))
     if "enum" in part:

@@ -55,7 +55,7 @@ class ShapeFault:
 
 def shape_faults(schema: Mapping[str, Any], value: object) -> list[ShapeFault]:
     """Every fault of `value`, in the order of its keys. Empty when it is valid."""
-    found = {fault for error in _validator(schema).iter_errors(value) for fault in _said(error)}
+    found = {fault for error in _validator(schema).iter_errors(value) for fault in _faults_of(error)}
     return sorted(found, key=lambda fault: (tuple(map(str, fault.path)), fault.message))
 
 
@@ -91,7 +91,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f' (did you mean "{close[0]}"?)' if close else ""
 
 
-def _said(error: ValidationError) -> Iterator[ShapeFault]:
+def _faults_of(error: ValidationError) -> Iterator[ShapeFault]:
     path: Path = tuple(error.absolute_path)
     if "propertyNames" in error.absolute_schema_path:
         yield ShapeFault((*path, str(error.instance)), f"not a good name: {_sentence(error)}")
@@ -110,7 +110,7 @@ def _said(error: ValidationError) -> Iterator[ShapeFault]:
         for name in error.instance:
             if name not in known and not any(re.search(pattern, name) for pattern in patterns):
                 yield ShapeFault((*path, name), f"unknown key{nearest(name, known)}")
-    elif error.validator in ("anyOf", "oneOf", "allOf") and len(error.context or ()) and not _own(error):
+    elif error.validator in ("anyOf", "oneOf", "allOf") and len(error.context or ()) and not _own_message(error):
         yield from _nearest_branch(error)
     else:
         yield ShapeFault(path, _sentence(error))
@@ -123,17 +123,17 @@ def _nearest_branch(error: ValidationError) -> Iterator[ShapeFault]:
         branches.setdefault(inner.relative_schema_path[0], []).append(inner)
     best = max(branches.values(), key=lambda faults: (min(len(f.absolute_path) for f in faults), -len(faults)))
     for inner in best:
-        yield from _said(inner)
+        yield from _faults_of(inner)
 
 
-def _own(error: ValidationError) -> str | None:
+def _own_message(error: ValidationError) -> str | None:
     schema = error.schema
     own = schema.get("message") if isinstance(schema, Mapping) else None
     return own if isinstance(own, str) else None
 
 
 def _sentence(error: ValidationError) -> str:
-    own = _own(error)
+    own = _own_message(error)
     if own:
         return own
     rule, wanted = str(error.validator), error.validator_value

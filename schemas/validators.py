@@ -68,7 +68,7 @@ class SchemaSet:
         if error is None:  # the two disagree: stay refused, and say what the fast one says
             first = next(self.compile(self.schemas[uri]).iter_errors(document))
             return Fault(pointer(first.instance_path), first.kind.name, "the document breaks its schema here")
-        return _word(error)
+        return _worded(error)
 
     def open(self) -> SchemaSet:
         """The reader's face: the same set, without the closedness."""
@@ -166,7 +166,7 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
         yield ValidationError("does not match the pattern")
 
 
-def _word(error: Any) -> Fault:
+def _worded(error: Any) -> Fault:
     path = list(error.absolute_path)
     rule = str(error.validator)
     sentence, member = _SENTENCES.get(rule, _otherwise)(error)
@@ -200,7 +200,7 @@ def _alternative(error: Any) -> tuple[str, str | None]:
     names = [" and ".join(branch["required"]) for branch in error.validator_value if "required" in branch]
     if len(names) == len(error.validator_value):
         return f"must hold {'one' if error.validator == 'oneOf' else 'at least one'} of: {', '.join(names)}", None
-    here = [_word(fault).sentence for fault in error.context if len(fault.absolute_path) == len(error.absolute_path)]
+    here = [_worded(fault).sentence for fault in error.context if len(fault.absolute_path) == len(error.absolute_path)]
     return ", or ".join(dict.fromkeys(here)) or "fits none of the forms that the schema allows", None
 
 
@@ -208,7 +208,7 @@ def _otherwise(error: Any) -> tuple[str, str | None]:
     return f"breaks the rule {error.validator} of the schema", None
 
 
-def _said(sentence: str) -> Callable[[Any], tuple[str, str | None]]:
+def _with_limit(sentence: str) -> Callable[[Any], tuple[str, str | None]]:
     return lambda error: (sentence.format(error.validator_value), None)
 
 
@@ -227,17 +227,17 @@ _SENTENCES: Mapping[str, Callable[[Any], tuple[str, str | None]]] = {
     "additionalProperties": _unexpected,
     "type": _typed,
     "enum": _listed,
-    "const": _said("must be {}"),
-    "pattern": _said("must match the pattern {}"),
+    "const": _with_limit("must be {}"),
+    "pattern": _with_limit("must match the pattern {}"),
     "format": _formatted,
-    "minLength": _said("must have at least {} characters"),
-    "maxLength": _said("must have at most {} characters"),
-    "minimum": _said("must be at least {}"),
-    "maximum": _said("must be at most {}"),
-    "minItems": _said("must have at least {} items"),
-    "maxItems": _said("must have at most {} items"),
-    "minProperties": _said("must have at least {} properties"),
-    "maxProperties": _said("must have at most {} properties"),
+    "minLength": _with_limit("must have at least {} characters"),
+    "maxLength": _with_limit("must have at most {} characters"),
+    "minimum": _with_limit("must be at least {}"),
+    "maximum": _with_limit("must be at most {}"),
+    "minItems": _with_limit("must have at least {} items"),
+    "maxItems": _with_limit("must have at most {} items"),
+    "minProperties": _with_limit("must have at least {} properties"),
+    "maxProperties": _with_limit("must have at most {} properties"),
     "anyOf": _alternative,
     "oneOf": _alternative,
 }

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from connectors.filedrop.client import read_news, write
+from connectors.filedrop.client import read_news, write_rows
 from connectors.filedrop.layout import Site
 from connectors.koha.mapping import Layout, address_fields, address_of
 from connectors.publik.connector import Publik
@@ -62,7 +62,7 @@ def through_files(preset: str, **site: Any) -> Shape:
         layout, news = own.layouts["citizen.address-changed"], own.news
         assert news is not None
         view = {"new_address": {"value": address}, "recipient": {"reference": "F-7"}, "delivery": {"key": "k"}}
-        assert write(own, layout, [own.row(layout, view)])
+        assert write_rows(own, layout, [own.row(layout, view)])
         row = dict(zip(layout.names, own.row(layout, view), strict=True)) | {news.date: "02/03/2026"}
         names = [name for name in (news.reference, news.address, news.complement, news.postal_code, news.city) if name]
         cells = [[*names, news.date], [row[name] for name in [*names, news.date]]]

@@ -40,9 +40,9 @@ def declarants(data: Data) -> Iterator[dict[str, Any]]:
     """The one or two people of the return."""
     for number in ("1", "2"):
         told = {
-            "family_name": _text(data, f"nmNaiDec{number}", 100),
-            "preferred_name": _text(data, f"nmUsaDec{number}", 100),
-            "given_names": [name[:100] for name in (_text(data, f"prnmDec{number}", 400) or "").split()[:20]],
+            "family_name": _one_line(data, f"nmNaiDec{number}", 100),
+            "preferred_name": _one_line(data, f"nmUsaDec{number}", 100),
+            "given_names": [name[:100] for name in (_one_line(data, f"prnmDec{number}", 400) or "").split()[:20]],
             "birthdate": _birthdate(_table(data, f"dateNaisDec{number}") or {}),
         }
         if known := {name: value for name, value in told.items() if value}:
@@ -53,7 +53,7 @@ def _birthdate(parts: Data) -> str:
     """A part that is unknown is empty or 00, and what follows it is not told."""
     known: list[str] = []
     for name, digits, most in (("annee", 4, 2999), ("mois", 2, 12), ("jour", 2, 31)):
-        text = (_text(parts, name, 4) or "").zfill(digits)
+        text = (_one_line(parts, name, 4) or "").zfill(digits)
         if not re.fullmatch(f"[0-9]{{{digits}}}", text) or not 0 < int(text) <= most:
             break
         known.append(text)
@@ -63,15 +63,15 @@ def _birthdate(parts: Data) -> str:
 def _address(data: Data) -> dict[str, str] | None:
     """In its parts where they are given, else the one line taken apart at its postal code."""
     detail = _table(data, "aftDetail") or {}
-    postal_code = _text(detail, "getcodePostal", 12) or _text(detail, "codePostal", 12) or ""
+    postal_code = _one_line(detail, "getcodePostal", 12) or _one_line(detail, "codePostal", 12) or ""
     told = {
-        "street": _text(detail, "voie", 200),
-        "complement": _text(detail, "complementAdresse", 200),
+        "street": _one_line(detail, "voie", 200),
+        "complement": _one_line(detail, "complementAdresse", 200),
         "postal_code": postal_code if _POSTAL.fullmatch(postal_code) else "",
-        "city": _text(detail, "getcommune", 100) or _text(detail, "commune", 100),
+        "city": _one_line(detail, "getcommune", 100) or _one_line(detail, "commune", 100),
     }
     known = {name: value for name, value in told.items() if value}
-    return known or _line(_text(data, "aft", 400) or "") or None
+    return known or _line(_one_line(data, "aft", 400) or "") or None
 
 
 def _line(text: str) -> dict[str, str]:
@@ -109,7 +109,7 @@ def _integer(data: Data, name: str) -> int | None:
     return value
 
 
-def _text(data: Data, name: str, longest: int) -> str | None:
+def _one_line(data: Data, name: str, longest: int) -> str | None:
     value = data.get(name)
     if value is None:
         return None

@@ -55,7 +55,7 @@ class ApiParticulier:
             timeout=settings.get("timeout_seconds", 10), max_bytes=_MAX_BYTES,
         )  # fmt: skip
 
-    def ask(
+    def operation_data(
         self, operation: Operation, mode: str, params: Mapping[str, Any], *, seconds: float, token: Secret | None = None
     ) -> dict[str, Any]:
         """The `data` of the answer to one operation in one mode. Raises what `Connector.answer` may raise, and
@@ -66,7 +66,7 @@ class ApiParticulier:
         path, end, pause = f"{operation.path}/{mode}", self.clock() + seconds, _FIRST_PAUSE
         while True:
             try:
-                return self._once(path, mode, params, bearer, end - self.clock())
+                return self._call_once(path, mode, params, bearer, end - self.clock())
             except _InFlight as error:
                 if self.clock() + pause >= end:
                     raise TryLater(error.reason, after=2) from None
@@ -81,21 +81,23 @@ class ApiParticulier:
         path = "/v3/dss/quotient_familial/identite"
         return self._http.request("GET", path, params=params, headers=bearer, expect=_READ).status
 
-    def _once(self, path: str, mode: str, params: Mapping[str, Any], bearer: Secret, seconds: float) -> dict[str, Any]:
+    def _call_once(
+        self, path: str, mode: str, params: Mapping[str, Any], bearer: Secret, seconds: float
+    ) -> dict[str, Any]:
         if seconds <= 0:
             raise TryLater("API Particulier : le temps de la question est passé")
-        self._limiter.take(path)
+        self._limiter.count_call(path)
         answer = self._http.request(
             "GET", path, params={"recipient": self._recipient, **params}, expect=_READ, seconds=seconds,
             headers={"authorization": Secret(f"Bearer {bearer.reveal()}")},
         )  # fmt: skip
-        self._limiter.heed(path, answer.headers)
+        self._limiter.learn_limits(path, answer.headers)
         if answer.status == 200:
             return data_of(answer)
         fault = fault_of(answer)
         error = error_of(fault, mode, after=retry_after(answer.headers) or fault.retry_in)
         if answer.status == 429 and isinstance(error, TryLater):
-            self._limiter.closed(path, error.after or 0)
+            self._limiter.close_resource(path, error.after or 0)
         raise error
 
     def close(self) -> None:
@@ -125,13 +127,13 @@ def fault_of(answer: HttpAnswer) -> Fault:
         return Fault(answer.status)
     if not isinstance(code, str) or not _CODE.fullmatch(code) or not isinstance(title, str):
         return Fault(answer.status)
-    parameter, advised = _inside(error, "source", "parameter"), _inside(error, "meta", "retry_in")
+    parameter, advised = _nested_member(error, "source", "parameter"), _nested_member(error, "meta", "retry_in")
     named = parameter if isinstance(parameter, str) and _PARAMETER.fullmatch(parameter) else ""
     wait = min(float(advised), _LONGEST_ADVICE) if type(advised) in (int, float) and advised > 0 else None
     return Fault(answer.status, code, title, named, wait)
 
 
-def _inside(error: Mapping[str, Any], part: str, name: str) -> Any:
+def _nested_member(error: Mapping[str, Any], part: str, name: str) -> Any:
     found = error.get(part)
     return found.get(name) if isinstance(found, dict) else None
 

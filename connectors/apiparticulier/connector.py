@@ -122,17 +122,17 @@ class ApiParticulierConnector(Connector):
         unmatched: list[NotMatched] = []
         for part in parts:
             try:
-                values |= part.read(self._ask(part.operation, question, end), self.context.now())
+                values |= part.read(self._operation_data(part.operation, question, end), self.context.now())
             except NotMatched as error:
                 unmatched.append(error)
         if unmatched and len(unmatched) == len(parts):
             raise unmatched[0]
         return Evidence(question.evidence, 1, {name: value for name, value in values.items() if name in asked})
 
-    def _ask(self, operation: Operation, question: Question, end: float) -> dict[str, Any]:
+    def _operation_data(self, operation: Operation, question: Question, end: float) -> dict[str, Any]:
         way = self._way(operation, question)
         token = question.token if way.mode == "france_connect" else None
-        data = self.client.ask(operation, way.mode, way.params, seconds=end - time.monotonic(), token=token)
+        data = self.client.operation_data(operation, way.mode, way.params, seconds=end - time.monotonic(), token=token)
         if way.by_identifier:
             _check_person(data, question.identity, stated=way.stated)
         elif token is not None:
@@ -148,19 +148,19 @@ class ApiParticulierConnector(Connector):
             return _Way("identifiant", {"identifiant": identifier}, True, stated=question.reference is None)
         if "ine" in stated and operation in (operations.STUDENT, operations.SCHOLARSHIP):
             return _Way("ine", {"ine": stated["ine"]}, True, stated=True)
-        more = self._more(operation, question)
+        more = self._other_parameters(operation, question)
         if question.token is not None and operation.france_connect:
             return _Way("france_connect", more)
         return _Way("identite", identity_parameters(operation, question.identity) | more)
 
-    def _more(self, operation: Operation, question: Question) -> dict[str, Any]:
+    def _other_parameters(self, operation: Operation, question: Question) -> dict[str, Any]:
         """The parameters beyond the person."""
         if operation is operations.SCHOOL:
-            return self._school(question.parameters)
+            return self._school_parameters(question.parameters)
         month = question.parameters.get("month") if question.evidence == "family-quotient" else None
-        return _month(month, self.context.now()) if month is not None else {}
+        return _month_parameters(month, self.context.now()) if month is not None else {}
 
-    def _school(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+    def _school_parameters(self, stated: Mapping[str, Any]) -> dict[str, Any]:
         """Exactly one perimeter: the school that was named, else the departments, else the regions of the settings."""
         today = self.context.now().astimezone(mapping.PARIS)
         year = today.year if today.month >= 8 else today.year - 1
@@ -179,7 +179,7 @@ class ApiParticulierConnector(Connector):
             self.client.close()
 
 
-def _month(text: object, now: datetime) -> dict[str, int]:
+def _month_parameters(text: object, now: datetime) -> dict[str, int]:
     match = _MONTH.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise Refused("Le mois du quotient s'écrit AAAA-MM", native="month_malformed")

@@ -33,7 +33,7 @@ class Limiter:
         self._windows: dict[str, _Window] = {}
         self._lock = threading.Lock()
 
-    def take(self, resource: str) -> None:
+    def count_call(self, resource: str) -> None:
         """Count one call that is about to be made. Raises TryLater, with the seconds to wait, when it would pass the
         limit; nothing is counted then."""
         with self._lock:
@@ -47,7 +47,7 @@ class Limiter:
                 raise TryLater("API Particulier : la limite d'appels par minute est atteinte", after=round(wait, 1))
             window.made.append(now)
 
-    def heed(self, resource: str, headers: Mapping[str, str]) -> None:
+    def learn_limits(self, resource: str, headers: Mapping[str, str]) -> None:
         """Learn from the headers of an answer. What makes no sense is passed over."""
         limit, left = _number(headers, "ratelimit-limit"), _number(headers, "ratelimit-remaining")
         with self._lock:
@@ -57,7 +57,7 @@ class Limiter:
             if left == 0:
                 self._close(window, _number(headers, "ratelimit-reset"))
 
-    def closed(self, resource: str, seconds: float) -> None:
+    def close_resource(self, resource: str, seconds: float) -> None:
         """The other side said that we ask too much: ask nothing of this resource for so long."""
         with self._lock:
             window = self._windows.setdefault(resource, _Window())

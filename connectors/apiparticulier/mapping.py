@@ -78,7 +78,7 @@ def residence_address(data: Data, at: datetime) -> Values:
 
 
 def _scheme(data: Data) -> str | None:
-    scheme = _text(_table(data, "quotient_familial") or {}, "fournisseur", 20)
+    scheme = _one_line(_table(data, "quotient_familial") or {}, "fournisseur", 20)
     if scheme not in (None, "CNAF", "MSA"):
         raise _malformed("fournisseur")
     return scheme
@@ -98,13 +98,13 @@ def _members(people: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for person in people:
         if not isinstance(person, Mapping):
             raise _malformed("a person of the family")
-        names = (_text(person, "prenoms", 400) or "").split()
+        names = (_one_line(person, "prenoms", 400) or "").split()
         told = {
-            "family_name": _text(person, "nom_naissance", 100),
-            "preferred_name": _text(person, "nom_usage", 100),
+            "family_name": _one_line(person, "nom_naissance", 100),
+            "preferred_name": _one_line(person, "nom_usage", 100),
             "given_names": [name[:100] for name in names[:20]],
-            "gender": _GENDERS.get(_text(person, "sexe", 1) or ""),
-            "birthdate": _birthdate(_text(person, "date_naissance", 10) or ""),
+            "gender": _GENDERS.get(_one_line(person, "sexe", 1) or ""),
+            "birthdate": _birthdate(_one_line(person, "date_naissance", 10) or ""),
         }
         if known := {name: value for name, value in told.items() if value}:
             yield known
@@ -127,16 +127,16 @@ def _address(data: Data, said: Said) -> Values:
     """As the family declared it: it may be out of date. The name on the letter box is left out, it may be that of
     another person than the citizen."""
     stated = _table(data, "adresse") or {}
-    place = _POSTAL.fullmatch(_text(stated, "code_postal_ville", 120) or "")
-    postal_code, city = place.groups() if place else (None, _text(stated, "code_postal_ville", 100))
-    parts = [_text(stated, f"complement_information{name}", 90) for name in ("", "_geographique")]
-    parts.append(_text(stated, "lieu_dit", 90))
+    place = _POSTAL.fullmatch(_one_line(stated, "code_postal_ville", 120) or "")
+    postal_code, city = place.groups() if place else (None, _one_line(stated, "code_postal_ville", 100))
+    parts = [_one_line(stated, f"complement_information{name}", 90) for name in ("", "_geographique")]
+    parts.append(_one_line(stated, "lieu_dit", 90))
     told = {
-        "street": _text(stated, "numero_libelle_voie", 200),
+        "street": _one_line(stated, "numero_libelle_voie", 200),
         "complement": ", ".join(part for part in parts if part)[:200],
         "postal_code": postal_code,
         "city": (city or "")[:100],
-        "country_name": _text(stated, "pays", 100),
+        "country_name": _one_line(stated, "pays", 100),
     }
     known = {name: value for name, value in told.items() if value}
     return {"address": said.value(known, quality="declared")} if known.keys() - {"country_name"} else {}
@@ -160,7 +160,7 @@ def entitlement(name: str) -> Callable[[Data, datetime], Values]:
 
 
 def disabled_child(data: Data, at: datetime) -> Values:
-    status = _text(data, "status", 40)
+    status = _one_line(data, "status", 40)
     if status is not None and status not in (*_ROLES, "non_beneficiaire"):
         raise _malformed("status")
     entitled = None if status is None else status in _ROLES
@@ -174,7 +174,7 @@ def _right(name: str, told: Mapping[str, Any], at: datetime) -> Values:
 
 
 def complementary_health(data: Data, at: datetime) -> Values:
-    return _told(
+    return _values(
         Said(at, "RNCPS"),
         {
             "entitled": _boolean(data, "est_beneficiaire"),
@@ -206,9 +206,9 @@ def student_status(data: Data, at: datetime) -> Values:
         "period_to": ends,
         "institution": _institution(_table(best, "etablissement_etudes") or {}, "nom", "uai"),
         "city": _commune(best),
-        "kind": _text(_table(best, "regime_formation") or {}, "libelle", 200),
+        "kind": _one_line(_table(best, "regime_formation") or {}, "libelle", 200),
     }
-    return _told(said, told, until=ends)
+    return _values(said, told, until=ends)
 
 
 def _rank(admission: Data, today: str) -> tuple[bool, bool, str, str]:
@@ -217,7 +217,7 @@ def _rank(admission: Data, today: str) -> tuple[bool, bool, str, str]:
 
 
 def _commune(admission: Data) -> dict[str, str] | None:
-    code = _text(admission, "code_cog_insee_commune", 5) or ""
+    code = _one_line(admission, "code_cog_insee_commune", 5) or ""
     return {"insee_code": code} if _COMMUNE.fullmatch(code) else None
 
 
@@ -226,21 +226,21 @@ def scholarship(data: Data, at: datetime) -> Values:
     status = _table(data, "statut_boursier")
     level, period = _table(data, "echelon_bourse") or {}, _table(data, "periode_versement_bourse") or {}
     place = _table(data, "etablissement_etudes") or {}
-    provisional, city = _boolean(level, "echelon_bourse_regionale_provisoire"), _text(place, "nom_commune", 100)
+    provisional, city = _boolean(level, "echelon_bourse_regionale_provisoire"), _one_line(place, "nom_commune", 100)
     told = {
         "holder": _boolean(data if status is None else status, "est_boursier"),
-        "level": _text(level, "echelon", 20),
+        "level": _one_line(level, "echelon", 20),
         "period_from": _date(period, "date_rentree"),
         "period_months": _integer(period, "duree", _MOST_MONTHS),
         "institution": _institution(place, "nom_etablissement"),
         "city": {"name": city} if city else None,
         "final": None if provisional is None else not provisional,
     }
-    return _told(Said(at, "CNOUS"), told)
+    return _values(Said(at, "CNOUS"), told)
 
 
 def school_registration(data: Data, at: datetime) -> Values:
-    match = _SCHOOL_YEAR.fullmatch(_text(data, "annee_scolaire", 9) or "")
+    match = _SCHOOL_YEAR.fullmatch(_one_line(data, "annee_scolaire", 9) or "")
     first = int(match[1]) if match else None
     year = f"{first}-{first + 1}" if first else None
     school = _table(data, "etablissement") or {}
@@ -248,10 +248,10 @@ def school_registration(data: Data, at: datetime) -> Values:
         "enrolled": _boolean(data, "est_scolarise"),
         "school_year": year,
         "school": _institution(school, "nom", "code_uai"),
-        "level": _text(_table(data, "module_elementaire_formation") or {}, "libelle", 200),
+        "level": _one_line(_table(data, "module_elementaire_formation") or {}, "libelle", 200),
         "scholarship_holder": _pupil_scholarship(data, first, at.astimezone(PARIS).date()),
     }
-    return _told(Said(at, "MEN"), told, until=f"{first + 1}-08-31" if first else None)
+    return _values(Said(at, "MEN"), told, until=f"{first + 1}-08-31" if first else None)
 
 
 def _pupil_scholarship(data: Data, first: int | None, today: date) -> bool | None:
@@ -264,7 +264,7 @@ def _pupil_scholarship(data: Data, first: int | None, today: date) -> bool | Non
 def job_seeker_status(data: Data, at: datetime) -> Values:
     registration = _table(data, "inscription") or {}
     category = _table(registration, "categorie") or {}
-    label, code = _text(category, "libelle", 190), _integer(category, "code")
+    label, code = _one_line(category, "libelle", 190), _integer(category, "code")
     begins, ends = _date(registration, "date_debut"), _date(registration, "date_fin")
     today = at.astimezone(PARIS).date().isoformat()
     told = {
@@ -273,13 +273,13 @@ def job_seeker_status(data: Data, at: datetime) -> Values:
         "registered_on": begins,
         "ended_on": ends,
     }
-    return _told(Said(at, "France Travail"), told)
+    return _values(Said(at, "France Travail"), told)
 
 
 def named(data: Data) -> tuple[str, str] | None:
     """The birth name and the date of birth of whom an answer is about; None when the answer does not tell."""
     identity = _table(data, "identite") or {}
-    name = _text(identity, "nom_naissance", 200) or _text(identity, "nom", 200)
+    name = _one_line(identity, "nom_naissance", 200) or _one_line(identity, "nom", 200)
     born = _date(identity, "date_naissance")
     return (name, born) if name and born else None
 
@@ -287,17 +287,17 @@ def named(data: Data) -> tuple[str, str] | None:
 # Reading, strictly
 
 
-def _told(said: Said, told: Mapping[str, Any], *, until: str | None = None) -> Values:
+def _values(said: Said, told: Mapping[str, Any], *, until: str | None = None) -> Values:
     return {name: said.value(value, until=until) for name, value in told.items() if value is not None}
 
 
 def _institution(place: Data, name: str, uai: str = "") -> dict[str, str] | None:
-    code = (_text(place, uai, 8) or "").upper() if uai else ""
-    known = {"name": _text(place, name, 200) or "", "uai": code if _UAI.fullmatch(code) else ""}
+    code = (_one_line(place, uai, 8) or "").upper() if uai else ""
+    known = {"name": _one_line(place, name, 200) or "", "uai": code if _UAI.fullmatch(code) else ""}
     return {part: value for part, value in known.items() if value} or None
 
 
-def _of(kind: type[_T], data: Data, name: str) -> _T | None:
+def _typed(kind: type[_T], data: Data, name: str) -> _T | None:
     """What stands under `name`, None when nothing does."""
     value = data.get(name)
     if value is None:
@@ -308,7 +308,7 @@ def _of(kind: type[_T], data: Data, name: str) -> _T | None:
 
 
 def _boolean(data: Data, name: str) -> bool | None:
-    return _of(bool, data, name)
+    return _typed(bool, data, name)
 
 
 def _integer(data: Data, name: str, most: int = 9999) -> int | None:
@@ -320,25 +320,25 @@ def _integer(data: Data, name: str, most: int = 9999) -> int | None:
 
 def _number(data: Data, name: str, most: int) -> float | int | None:
     """Never below zero; a sum or a date beyond all measure is none."""
-    value = _of(int, data, name) if isinstance(data.get(name), int) else _of(float, data, name)
+    value = _typed(int, data, name) if isinstance(data.get(name), int) else _typed(float, data, name)
     if value is not None and not 0 <= value <= most:
         raise _malformed(name)
     return value
 
 
 def _table(data: Data, name: str) -> dict[str, Any] | None:
-    return _of(dict, data, name)
+    return _typed(dict, data, name)
 
 
 def _list(data: Data, name: str, most: int = _MOST_PEOPLE) -> list[Any] | None:
-    found = _of(list, data, name)
+    found = _typed(list, data, name)
     if found is not None and len(found) > most:
         raise _malformed(name)
     return found
 
 
-def _text(data: Data, name: str, longest: int) -> str | None:
-    value = _of(str, data, name)
+def _one_line(data: Data, name: str, longest: int) -> str | None:
+    value = _typed(str, data, name)
     if value is None:
         return None
     return " ".join(_UNSAYABLE.sub(" ", value).split())[:longest].strip() or None
@@ -346,7 +346,7 @@ def _text(data: Data, name: str, longest: int) -> str | None:
 
 def _date(data: Data, name: str) -> str | None:
     """A whole date of the calendar; one that does not exist is not told (a sandbox answer ends on a 31 June)."""
-    text = _text(data, name, 40)
+    text = _one_line(data, name, 40)
     return text if text is not None and is_date(text) else None
 
 

@@ -123,7 +123,7 @@ class _Login:
 
 class ApiParticulierTwin(HttpTwin):
     """`log_in` gives a FranceConnect token that lives 60 s by the twin's clock. `scopes`: those of our own token
-    ("*" for all). `say` makes the next calls answer with a code of its errors. `asked` keeps the query of each call.
+    ("*" for all). `answer_error` makes the next calls answer with a code of its errors. `asked` keeps each query.
     `samples`: a folder of the official fictitious answers, served for the very parameters that they name."""
 
     def __init__(
@@ -154,14 +154,14 @@ class ApiParticulierTwin(HttpTwin):
             self._logins[token] = _Login(known, self.now() + TOKEN_LIFE, frozenset(scopes))
         return Secret(token)
 
-    def say(self, code: str, times: int = 1, *, on: str = "", title: str = "") -> None:
+    def answer_error(self, code: str, times: int = 1, *, on: str = "", title: str = "") -> None:
         """Let the next `times` calls whose path holds `on` answer with one of `codes`."""
         with self.lock:
             self._errors += [(on, code, title)] * times
 
     @staticmethod
     def codes() -> Sequence[str]:
-        """What `say` takes."""
+        """What `answer_error` takes."""
         return tuple(_SAID)
 
     @route("GET", "/{path:rest}")

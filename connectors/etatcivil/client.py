@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from connectors.sdk.files import Folder, put_away, ready, set_aside
+from connectors.sdk.files import Folder, complete_files, put_away, set_aside
 from schemas.errors import InvalidMessage
 
 MAX_RETURN_BYTES = 8 * 1024
@@ -52,7 +52,7 @@ class ReturnFolder:
         self._statuses = frozenset(statuses)
 
     def names(self) -> list[str]:
-        return ready(self._folder)
+        return complete_files(self._folder)
 
     def read(self, name: str) -> ReturnFile:
         """Raises InvalidMessage, with the reason in French, when it is not exactly one return. What is not a return
@@ -72,10 +72,10 @@ class ReturnFolder:
         if row["statut"] not in self._statuses:
             raise InvalidMessage(f"Statut inconnu ; attendu : {', '.join(sorted(self._statuses))}.", code="statut")
         return ReturnFile(
-            name, row["reference"], row["statut"], _moment(row["date"]), row["motif"].strip(), _digest(content)
+            name, row["reference"], row["statut"], _checked_date(row["date"]), row["motif"].strip(), _digest(content)
         )
 
-    def done(self, file: ReturnFile) -> None:
+    def put_away(self, file: ReturnFile) -> None:
         put_away(self._folder, file.name, file.digest)
 
     def refuse(self, name: str, why: str) -> None:
@@ -103,7 +103,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _moment(text: str) -> str:
+def _checked_date(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:

@@ -12,7 +12,7 @@ from typing import Any
 from connectors.etatcivil.client import ReturnFile, ReturnFolder, pack
 from connectors.etatcivil.mapping import attachment_names, identifier, is_ours, request_file
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
-from connectors.sdk.files import MAX_FILE_BYTES, open_folders, unopened
+from connectors.sdk.files import MAX_FILE_BYTES, open_folders, unopened_files
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused
@@ -75,7 +75,7 @@ class EtatCivil(Connector):
         while batch := list(islice(found, _TOGETHER)):
             yield Polled([self._returned(file) for file in batch], acknowledge=partial(self._put_away, batch))
         if closed:
-            raise unopened(len(closed))
+            raise unopened_files(len(closed))
 
     def close(self) -> None:
         for folder in (self._out, self._back):
@@ -97,7 +97,7 @@ class EtatCivil(Connector):
     def _put_away(self, files: Sequence[ReturnFile]) -> None:
         for file in files:
             if self._returns is not None:
-                self._returns.done(file)
+                self._returns.put_away(file)
 
     def _dropped(self, delivery: Delivery, name: str) -> Event:
         more = {"new_references": [{"system": self.context.system, "id": name}]}

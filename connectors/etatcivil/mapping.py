@@ -28,14 +28,14 @@ def identifier(request: Mapping[str, Any], seal: str) -> str:
     raw = f"{first['system']}-{first['id']}"
     plain = re.sub(r"[^A-Za-z0-9-]+", "-", raw).strip("-")
     if plain != raw or len(plain) > 60:
-        plain = f"{plain[:48].strip('-')}-{_code(raw, 8)}"
-    return f"{plain}-{_code(f'{seal} {plain}', 4)}"
+        plain = f"{plain[:48].strip('-')}-{_hash_code(raw, 8)}"
+    return f"{plain}-{_hash_code(f'{seal} {plain}', 4)}"
 
 
 def is_ours(name: str, seal: str) -> bool:
     """Whether `identifier` made this name with this seal. Catches typing errors and other towns' files."""
     plain, _, code = name.rpartition("-")
-    return bool(plain) and code == _code(f"{seal} {plain}", 4)
+    return bool(plain) and code == _hash_code(f"{seal} {plain}", 4)
 
 
 def request_file(request: Mapping[str, Any], name: str, encoding: str) -> bytes:
@@ -48,14 +48,14 @@ def request_file(request: Mapping[str, Any], name: str, encoding: str) -> bytes:
 
 def attachment_names(documents: Sequence[Mapping[str, Any]]) -> list[str]:
     """A safe, distinct name for each attachment in the ZIP: plain ASCII, no folder, no hidden file."""
-    return [f"pj-{number:02d}-{_plain(document['name'])}" for number, document in enumerate(documents, start=1)]
+    return [f"pj-{number:02d}-{_ascii_name(document['name'])}" for number, document in enumerate(documents, start=1)]
 
 
-def _code(text: str, length: int) -> str:
+def _hash_code(text: str, length: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def _plain(name: str) -> str:
+def _ascii_name(name: str) -> str:
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     stem, dot, suffix = re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_name).strip("._-").rpartition(".")
     stem, suffix = (stem, suffix) if dot else (suffix, "")
@@ -63,7 +63,7 @@ def _plain(name: str) -> str:
 
 
 def _request(request: Mapping[str, Any], name: str) -> Element:
-    form = _mapping(request.get("form"), "form")
+    form = _table(request.get("form"), "form")
     kind = _kind(request["procedure"], form)
     root = new_root("demandeEtatCivil")
     root.set("version", "1.0")
@@ -73,7 +73,7 @@ def _request(request: Mapping[str, Any], name: str) -> Element:
     add(root, "nbExemplaire", str(_copies(form)))
     add(root, "dateDemande", request["submitted_at"].upper())
     _event(root, request, form, kind)
-    _optional(root, "motif", _text(form, "motive"))
+    _optional(root, "motif", _form_text(form, "motive"))
     _optional(root, "origine", _ORIGINS.get(request.get("intake", "")))
     return root
 
@@ -81,7 +81,7 @@ def _request(request: Mapping[str, Any], name: str) -> Element:
 def _kind(procedure: str, form: Mapping[str, Any]) -> str:
     kind = _one_of(form, "event_kind", tuple(EVENT_OF.values()))
     if EVENT_OF.get(procedure, kind) != kind:
-        raise _unsaid("event_kind", "contredit la démarche")
+        raise _refusal("event_kind", "contredit la démarche")
     return kind
 
 
@@ -90,7 +90,7 @@ def _requester(root: Element, request: Mapping[str, Any], form: Mapping[str, Any
     itself = _is_holder(request)
     usual = "Organisme" if "organisation" in person else "La personne concernée" if itself else "Non précisée"
     element = add(root, "demandeur")
-    add(element, "qualiteDemandeur", _text(form, "requester_capacity") or usual)
+    add(element, "qualiteDemandeur", _form_text(form, "requester_capacity") or usual)
     individual = add(element, "individu")
     if "organisation" in person:
         add(add(individual, "noms"), "nomDeFamille", person["organisation"]["name"])
@@ -98,7 +98,7 @@ def _requester(root: Element, request: Mapping[str, Any], form: Mapping[str, Any
         return
     citizen = person.get("citizen", {})
     identity = _identity(citizen, "du demandeur")
-    _names(individual, identity)
+    _add_names(individual, identity)
     _optional(individual, "genre", {"male": "M", "female": "Mme"}.get(identity.get("gender", "")))
     _address(individual, citizen.get("address"), citizen.get("email"), citizen.get("phone"))
 
@@ -116,38 +116,38 @@ def _born(citizen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _event(root: Element, request: Mapping[str, Any], form: Mapping[str, Any], kind: str) -> None:
-    place = _mapping(form.get("event_place"), "event_place")
-    city = _text(place, "city")
+    place = _table(form.get("event_place"), "event_place")
+    city = _form_text(place, "city")
     if not city:
-        raise _unsaid("event_place/city", "manque")
+        raise _refusal("event_place/city", "manque")
     element = add(root, "evenement")
     people = request.get("beneficiaries") or [request["requester"].get("citizen", {})]
     _individual(element, "interesse", _identity(people[0], "du titulaire de l'acte"), form, place)
     if kind == "MAR" and (spouse := _spouse(people, form)):
         _individual(element, "conjoint", spouse, {}, place)
     add(element, "natureEvenement", kind)
-    recognition = _mapping(form.get("recognition"), "recognition") if kind == "REC" else {}
+    recognition = _table(form.get("recognition"), "recognition") if kind == "REC" else {}
     if kind == "REC":
         add(element, "typeInteresse", _SUBJECTS[_one_of(recognition, "subject", tuple(_SUBJECTS))])
     dates = add(element, "dateEvenement")
-    first, last = _span(_text(form, "event_date") or "")
+    first, last = _span(_form_text(form, "event_date") or "")
     add(dates, "dateDebut", first)
     _optional(dates, "dateFin", last)
     add(add(element, "lieuEvenement"), "ville", city)
-    add(element, "natureReconnaissance", _text(recognition, "kind") or "")
+    add(element, "natureReconnaissance", _form_text(recognition, "kind") or "")
 
 
 def _spouse(people: Sequence[Mapping[str, Any]], form: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if len(people) > 1:
         return _identity(people[1], "du conjoint")
-    return _named(form["spouse"], "spouse") if form.get("spouse") else None
+    return _form_person(form["spouse"], "spouse") if form.get("spouse") else None
 
 
 def _individual(
     parent: Element, tag: str, identity: Mapping[str, Any], form: Mapping[str, Any], place: Mapping[str, Any]
 ) -> None:
     element = add(parent, tag)
-    _names(element, identity)
+    _add_names(element, identity)
     _optional(element, "sexe", {"male": "M", "female": "F"}.get(identity.get("gender", "")))
     _parents(element, form)
     if birthdate := identity.get("birthdate"):
@@ -162,14 +162,14 @@ def _individual(
 def _parents(element: Element, form: Mapping[str, Any]) -> None:
     parents = form.get("parents") or []
     if not isinstance(parents, list):
-        raise _unsaid("parents", "n'est pas une liste")
-    by_role = {_one_of(_mapping(p, "parents"), "role", tuple(_PARENTS)): _named(p, "parents") for p in parents}
+        raise _refusal("parents", "n'est pas une liste")
+    by_role = {_one_of(_table(p, "parents"), "role", tuple(_PARENTS)): _form_person(p, "parents") for p in parents}
     for role, tag in _PARENTS.items():
         if role in by_role:
-            _names(add(element, tag), by_role[role])
+            _add_names(add(element, tag), by_role[role])
 
 
-def _names(element: Element, identity: Mapping[str, Any]) -> None:
+def _add_names(element: Element, identity: Mapping[str, Any]) -> None:
     names = add(element, "noms")
     add(names, "nomDeFamille", identity["family_name"])
     _optional(names, "nomUsage", identity.get("preferred_name"))
@@ -206,41 +206,45 @@ def _identity(citizen: Mapping[str, Any], whose: str) -> Mapping[str, Any]:
     return dict(identity)
 
 
-def _named(value: object, key: str) -> Mapping[str, Any]:
+def _form_person(value: object, key: str) -> Mapping[str, Any]:
     """A person of the form: a name at least. Answers of a form are free, so their types are checked here."""
-    person = _mapping(value, key)
+    person = _table(value, key)
     given = person.get("given_names") or []
-    if not _text(person, "family_name") or not isinstance(given, list) or not all(isinstance(n, str) for n in given):
-        raise _unsaid(key, "ne nomme pas la personne")
+    if (
+        not _form_text(person, "family_name")
+        or not isinstance(given, list)
+        or not all(isinstance(n, str) for n in given)
+    ):
+        raise _refusal(key, "ne nomme pas la personne")
     for name in ("preferred_name", "gender", "birthdate"):
-        _text(person, name)
+        _form_text(person, name)
     return person
 
 
-def _mapping(value: object, key: str) -> Mapping[str, Any]:
+def _table(value: object, key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise _unsaid(key, "manque")
+        raise _refusal(key, "manque")
     return value
 
 
-def _text(form: Mapping[str, Any], key: str) -> str | None:
+def _form_text(form: Mapping[str, Any], key: str) -> str | None:
     value = form.get(key)
     if value is not None and (not isinstance(value, str) or len(value) > 2000):
-        raise _unsaid(key, "n'est pas un texte")
+        raise _refusal(key, "n'est pas un texte")
     return (value or "").strip() or None
 
 
 def _one_of(form: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> str:
-    value = _text(form, key)
+    value = _form_text(form, key)
     if value not in allowed:
-        raise _unsaid(key, f"doit être l'un de {', '.join(allowed)}")
+        raise _refusal(key, f"doit être l'un de {', '.join(allowed)}")
     return value
 
 
 def _copies(form: Mapping[str, Any]) -> int:
     copies = form.get("copies", 1)
     if not isinstance(copies, int) or isinstance(copies, bool) or not 1 <= copies <= 99:
-        raise _unsaid("copies", "doit être un nombre de 1 à 99")
+        raise _refusal("copies", "doit être un nombre de 1 à 99")
     return copies
 
 
@@ -257,8 +261,8 @@ def _span(partial: str, key: str = "event_date") -> tuple[str, str | None]:
         last_day = calendar.monthrange(first.year, month or 12)[1]
         return first.isoformat(), date(first.year, month or 12, last_day).isoformat()
     except ValueError:
-        raise _unsaid(key, "doit être une date AAAA, AAAA-MM ou AAAA-MM-JJ") from None
+        raise _refusal(key, "doit être une date AAAA, AAAA-MM ou AAAA-MM-JJ") from None
 
 
-def _unsaid(key: str, why: str) -> Refused:
+def _refusal(key: str, why: str) -> Refused:
     return Refused(f"Le formulaire ne permet pas de former la demande : {key} {why}.", native=key)

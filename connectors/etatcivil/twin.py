@@ -42,7 +42,7 @@ class CivilStatusTwin(FolderTwin):
     def collect(self) -> list[str]:
         """Take every ZIP that lies in the drop folder; the identifiers of those taken now."""
         with self.taking:
-            return [name for path in sorted(self.drop.glob("*.zip")) if (name := self._take(path))]
+            return [name for path in sorted(self.drop.glob("*.zip")) if (name := self._collect_file(path))]
 
     def start_work(self, reference: str) -> None:
         self.answer(reference, "EN_COURS")
@@ -62,9 +62,9 @@ class CivilStatusTwin(FolderTwin):
         row = f"{reference};{status};{date};{quoted}"
         self.leave(f"retour-{reference}.csv", f"reference;statut;date;motif\r\n{row}\r\n")
 
-    def _take(self, path: Path) -> str | None:
+    def _collect_file(self, path: Path) -> str | None:
         try:
-            name, request, attachments = _open(path)
+            name, request, attachments = _read_archive(path)
         except (InvalidMessage, zipfile.BadZipFile) as error:
             self.rejected.append((path.name, str(error)))
             path.rename(path.with_suffix(".refuse"))
@@ -77,7 +77,7 @@ class CivilStatusTwin(FolderTwin):
         return name
 
 
-def _open(path: Path) -> tuple[str, Element, dict[str, bytes]]:
+def _read_archive(path: Path) -> tuple[str, Element, dict[str, bytes]]:
     with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
         members = archive.namelist()
         if any("/" in name or "\\" in name or name.startswith(".") for name in members):

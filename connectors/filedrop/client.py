@@ -53,14 +53,15 @@ class Reading:
     faults: list[str] = field(default_factory=list)
 
 
-def write(site: Site, layout: Layout, rows: Sequence[Sequence[str]]) -> bytes:
+def write_rows(site: Site, layout: Layout, rows: Sequence[Sequence[str]]) -> bytes:
     """The whole file. Cells were already made fit for the encoding by `Site.row`."""
     return _write_xml(site, layout, rows) if site.format == "xml" else _write_csv(site, layout, rows)
 
 
 def _write_csv(site: Site, layout: Layout, rows: Sequence[Sequence[str]]) -> bytes:
     written = [
-        [_neutral(site, column.format, cell) for column, cell in zip(layout.columns, row, strict=True)] for row in rows
+        [_without_formula(site, column.format, cell) for column, cell in zip(layout.columns, row, strict=True)]
+        for row in rows
     ]
     # The csv module leaves a lone CR or LF bare when it is not the line end of the file.
     multi_line = any("\n" in cell or "\r" in cell for row in written for cell in row)
@@ -75,7 +76,7 @@ def _write_csv(site: Site, layout: Layout, rows: Sequence[Sequence[str]]) -> byt
     return buffer.getvalue().encode(site.encoding)
 
 
-def _neutral(site: Site, format: str, cell: str) -> str:
+def _without_formula(site: Site, format: str, cell: str) -> str:
     risky = site.neutralise and format != "number" and cell[:1] in ("=", "+", "-", "@", "\t", "\r")
     return f"'{cell}" if risky else cell
 

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from connectors.filedrop.client import MAX_BYTES, Answer, Move, Reading, read_answers, read_news, write
+from connectors.filedrop.client import MAX_BYTES, Answer, Move, Reading, read_answers, read_news, write_rows
 from connectors.filedrop.layout import Layout, Site
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
-from connectors.sdk.files import Folder, explain, open_folders, put_away, ready, set_aside, unopened
+from connectors.sdk.files import Folder, complete_files, open_folders, put_away, set_aside, unopened_files, write_reason
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused
@@ -53,7 +53,7 @@ class FileDrop(Connector):
     def probe(self) -> Probe:
         try:
             waiting = len(self._out.names())
-            returns = len(ready(self._back)) if self._back else 0
+            returns = len(complete_files(self._back)) if self._back else 0
         except HubError as error:
             return Probe(False, f"Dossiers d'échange inaccessibles : {error.reason}")
         return Probe(True, f"{waiting} fichier(s) à collecter, {returns} fichier(s) à lire.")
@@ -80,7 +80,7 @@ class FileDrop(Connector):
                 rows[place] = self.prepare(delivery)
             except HubError as error:
                 outcomes[place] = error
-        for places in self._together(rows):
+        for places in self._by_file(rows):
             outcomes |= self._drop_together(deliveries, rows, places)
         return [outcomes[place] for place in range(len(deliveries))]
 
@@ -89,10 +89,10 @@ class FileDrop(Connector):
         if self._back is None:
             return
         closed = 0
-        for name in ready(self._back):
+        for name in complete_files(self._back):
             try:
-                reading = self._read(self._back, name)
-                events = [*self._moves(reading), *self._answered(reading)]
+                reading = self._read_return(self._back, name)
+                events = [*self._address_events(reading), *self._answer_events(reading)]
             except AccessDenied:
                 closed += 1
                 continue
@@ -103,17 +103,17 @@ class FileDrop(Connector):
                 set_aside(self._back, name, "\n".join(reading.faults))
                 continue
             if reading.faults:
-                explain(self._back, name, "\n".join(reading.faults))
-            yield from _in_parts(events, partial(put_away, self._back, name, reading.digest))
+                write_reason(self._back, name, "\n".join(reading.faults))
+            yield from _in_batches(events, partial(put_away, self._back, name, reading.digest))
         if closed:
-            raise unopened(closed)
+            raise unopened_files(closed)
 
     def close(self) -> None:
         for folder in (self._out, self._back):
             if folder is not None:
                 folder.close()
 
-    def _together(self, rows: Mapping[int, Row]) -> list[list[int]]:
+    def _by_file(self, rows: Mapping[int, Row]) -> list[list[int]]:
         if self._alone:
             return [[place] for place in rows]
         by_type: dict[str, list[int]] = {}
@@ -133,34 +133,34 @@ class FileDrop(Connector):
 
     def _drop(self, event_type: str, rows: Sequence[Row], *, again: bool) -> None:
         layout = self.site.layouts[event_type]
-        content = write(self.site, layout, [row.cells for row in rows])
-        self._out.put(self._name(layout, rows, again=again), content)
+        content = write_rows(self.site, layout, [row.cells for row in rows])
+        self._out.put(self._file_name(layout, rows, again=again), content)
 
-    def _name(self, layout: Layout, rows: Sequence[Row], *, again: bool) -> str:
+    def _file_name(self, layout: Layout, rows: Sequence[Row], *, again: bool) -> str:
         digest = hashlib.sha256("\n".join(row.key for row in rows).encode()).hexdigest()[:12]
         end = f"-{digest}-{len(rows)}.{self.site.format}"
         if again:
             for name in self._out.names():
                 if name.startswith(f"{layout.prefix}-") and name.endswith(end):
                     return name
-        return f"{layout.prefix}-{self._moment():%Y%m%dT%H%M%S%fZ}{end}"
+        return f"{layout.prefix}-{self._next_moment():%Y%m%dT%H%M%S%fZ}{end}"
 
-    def _moment(self) -> datetime:
+    def _next_moment(self) -> datetime:
         with self._naming:
             self._last = max(self.context.now().astimezone(UTC), self._last + timedelta(microseconds=1))
             return self._last
 
     def _written_key(self, delivery: Delivery) -> str:
         body = f"{delivery.key}~{delivery.request_id or ''}"
-        return f"{body}~{self._code(body)}"
+        return f"{body}~{self._key_code(body)}"
 
-    def _code(self, body: str) -> str:
+    def _key_code(self, body: str) -> str:
         return hashlib.sha256(f"{self._seal} {body}".encode()).hexdigest()[:6]
 
     def _request_of(self, key: str) -> str | None:
         """The request that a row was about. Raises InvalidMessage for a key that we never wrote."""
         match = _WRITTEN.fullmatch(key)
-        if match is None or match.group(3) != self._code(f"{match.group(1)}~{match.group(2)}"):
+        if match is None or match.group(3) != self._key_code(f"{match.group(1)}~{match.group(2)}"):
             raise InvalidMessage("cette clé n'est celle d'aucun envoi")
         return match.group(2) or None
 
@@ -170,7 +170,7 @@ class FileDrop(Connector):
         dropped = self._status(request_link(delivery), _DROPPED, "", f"{row.key}:{_DROPPED}")
         return Done("Déposé pour le logiciel", events=[dropped])
 
-    def _read(self, folder: Folder, name: str) -> Reading:
+    def _read_return(self, folder: Folder, name: str) -> Reading:
         news = self.site.news
         is_news = news is not None and name.startswith(news.prefix)
         if not name.lower().endswith(".csv") or not (is_news or name.startswith(self._answers_prefix)):
@@ -183,28 +183,28 @@ class FileDrop(Connector):
             return read_news(self.site, news, name, content)
         return read_answers(self.site, name, content)
 
-    def _moves(self, reading: Reading) -> Iterator[Event]:
+    def _address_events(self, reading: Reading) -> Iterator[Event]:
         for move in reading.moves:
-            yield self.event("citizen.address-changed", self._moved(move), id=f"{reading.digest}:{move.line}")
+            yield self.event("citizen.address-changed", self._address_change(move), id=f"{reading.digest}:{move.line}")
 
-    def _moved(self, move: Move) -> dict[str, Any]:
+    def _address_change(self, move: Move) -> dict[str, Any]:
         value = {"value": move.address, "source": self.context.system, "date": move.date, "quality": "declared"}
         return {
             "citizen": reference_link(self.context.system, move.reference),
             "new_address": value, "effective_on": move.date,
         }  # fmt: skip
 
-    def _answered(self, reading: Reading) -> Iterator[Event]:
+    def _answer_events(self, reading: Reading) -> Iterator[Event]:
         for answer in reading.answers:
             try:
-                event = self._answer(reading, answer)
+                event = self._answer_event(reading, answer)
             except InvalidMessage as error:
                 reading.faults.append(f"ligne {answer.line} : {error.reason}")
                 continue
             if event is not None:
                 yield event
 
-    def _answer(self, reading: Reading, answer: Answer) -> Event | None:
+    def _answer_event(self, reading: Reading, answer: Answer) -> Event | None:
         """None when the row concerned no request and the package only confirms: there is nobody to tell."""
         if self.statuses.canonical(answer.result) is None or answer.result == _DROPPED:
             raise InvalidMessage("ce résultat n'est pas convenu")
@@ -220,7 +220,7 @@ class FileDrop(Connector):
         return self.event("request.status-changed", data, id=id)
 
 
-def _in_parts(events: Sequence[Event], acknowledge: Any) -> Iterator[Polled]:
+def _in_batches(events: Sequence[Event], acknowledge: Any) -> Iterator[Polled]:
     """At most a batch at a time; the file is put away once its last part is committed."""
     parts = [events[at : at + MAX_BATCH] for at in range(0, len(events), MAX_BATCH)] or [[]]
     for part in parts[:-1]:

@@ -125,13 +125,13 @@ class Site:
     def _written(self, column: Column, view: Mapping[str, Any]) -> str:
         if column.constant is not None:
             return column.constant
-        texts = [self._formatted(column, found(view, pointer)) for pointer in column.sources]
+        texts = [self._formatted(column, value_at(view, pointer)) for pointer in column.sources]
         text = " ".join(part for part in texts if part)
-        more = self._formatted(column, found(view, column.then)) if column.then else ""
+        more = self._formatted(column, value_at(view, column.then)) if column.then else ""
         return ", ".join(part for part in (text, more) if part)
 
     def _formatted(self, column: Column, value: object) -> str:
-        text = _text(column, value)
+        text = _cell_text(column, value)
         if not text:
             return ""
         if column.format == "date":
@@ -181,7 +181,7 @@ class Site:
                 raise ConfigError(f"{name} cannot name an XML element", key="layouts")
 
 
-def found(view: Any, pointer: str) -> Any:
+def value_at(view: Any, pointer: str) -> Any:
     """What a JSON pointer leads to; None when it leads nowhere."""
     for step in pointer.split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")
@@ -217,7 +217,7 @@ def _column(raw: Mapping[str, Any]) -> Column:
     return Column(sources=(sources,) if isinstance(sources, str) else tuple(sources), **rest)
 
 
-def _text(column: Column, value: object) -> str:
+def _cell_text(column: Column, value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -227,7 +227,7 @@ def _text(column: Column, value: object) -> str:
     if isinstance(value, int | float | Decimal):
         return str(value)
     if isinstance(value, Sequence) and all(isinstance(item, str | int | float) for item in value):
-        return " ".join(_text(column, item) for item in value)
+        return " ".join(_cell_text(column, item) for item in value)
     raise _refused(column, "n'est pas une valeur simple")
 
 

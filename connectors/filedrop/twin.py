@@ -57,7 +57,7 @@ class PackageTwin(FolderTwin):
         before = self.effects
         with self.taking:
             for path in sorted(p for p in self.drop.iterdir() if not p.name.startswith(".") and p.suffix != ".refuse"):
-                self._take(path)
+                self._read_dropped(path)
         return self.effects - before
 
     def tell_move(
@@ -93,7 +93,7 @@ class PackageTwin(FolderTwin):
         csv.writer(buffer, delimiter=self._site.separator, lineterminator=self._site.line_end).writerows(rows)
         return buffer.getvalue()
 
-    def _take(self, path: Path) -> None:
+    def _read_dropped(self, path: Path) -> None:
         try:
             layout = next((v for v in self._site.layouts.values() if path.name.startswith(f"{v.prefix}-")), None)
             if layout is None:
@@ -104,11 +104,11 @@ class PackageTwin(FolderTwin):
             path.rename(path.with_suffix(".refuse"))
             return
         path.unlink()
-        keys = [self._apply(layout, row) for row in rows]
+        keys = [self._apply_row(layout, row) for row in rows]
         if self.answering and keys:
             self.answer_all([(key, "ENREGISTRE", "") for key in keys])
 
-    def _apply(self, layout: Layout, row: dict[str, str]) -> str:
+    def _apply_row(self, layout: Layout, row: dict[str, str]) -> str:
         key = row[next(column.name for column in layout.columns if column.sources == (KEY,))]
         if key in self._known:
             self.repeated += 1

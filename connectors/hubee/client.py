@@ -72,7 +72,7 @@ class Case:
     attachments: tuple[Attachment, ...]
     steps: tuple[Step, ...] = field(default=())
 
-    def told(self, status: str, message: str | None = None) -> bool:
+    def has_status_event(self, status: str, message: str | None = None) -> bool:
         """Whether an event has told `status` (with `message`, when given) since the case was last (re)opened."""
         return any(s.after == status and message in (None, s.message) for s in self._since_opening())
 
@@ -111,13 +111,13 @@ class HubEE:
     def delete_notification(self, notification_id: str) -> None:
         answer = self._http.request("DELETE", f"notifications/{segment(notification_id)}", expect=(*SUCCESS, 404))
         if answer.status != 404:
-            _done(answer)
+            _check_done(answer)
 
     def case(self, case_id: str) -> Case:
-        return _case(_object(self._http.request("GET", f"cases/{segment(case_id)}")))
+        return _case(_checked_object(self._http.request("GET", f"cases/{segment(case_id)}")))
 
     def step(self, case_id: str, event_id: str) -> Step:
-        return _step(_object(self._http.request("GET", f"cases/{segment(case_id)}/events/{segment(event_id)}")))
+        return _step(_checked_object(self._http.request("GET", f"cases/{segment(case_id)}/events/{segment(event_id)}")))
 
     def download(self, case_id: str, attachment: Attachment, event_id: str | None = None) -> tuple[bytes, bool]:
         """The bytes of an attachment, and whether HubEE gave a digest for them. InvalidMessage when they are not
@@ -134,16 +134,16 @@ class HubEE:
         return answer.body, bool(digest)
 
     def set_status(self, case_id: str, status: str) -> None:
-        _done(self._http.request("PATCH", f"cases/{segment(case_id)}", json={"status": status}))
+        _check_done(self._http.request("PATCH", f"cases/{segment(case_id)}", json={"status": status}))
 
-    def tell_status(self, case_id: str, status: str, *, before: str | None, message: str | None) -> None:
+    def post_status_event(self, case_id: str, status: str, *, before: str | None, message: str | None) -> None:
         """The event that makes HubEE notify the online service. The PATCH alone tells nobody."""
         body = _event_body(status, before=before, message=message)
-        _object(self._http.request("POST", f"cases/{segment(case_id)}/events", json=body))
+        _checked_object(self._http.request("POST", f"cases/{segment(case_id)}/events", json=body))
 
     def mark_read(self, case_id: str, event_id: str) -> None:
         path = f"cases/{segment(case_id)}/events/{segment(event_id)}"
-        _done(self._http.request("PATCH", path, json={"status": "RECEIVED"}, safe=True))
+        _check_done(self._http.request("PATCH", path, json={"status": "RECEIVED"}, safe=True))
 
     def close(self) -> None:
         self._http.close()
@@ -166,14 +166,14 @@ def _checked(answer: HttpAnswer) -> Any:
     return body
 
 
-def _object(answer: HttpAnswer) -> dict[str, Any]:
+def _checked_object(answer: HttpAnswer) -> dict[str, Any]:
     body = _checked(answer)
     if not isinstance(body, dict):
         raise lost_answer("HubEE: a JSON object was due", answer.safe)
     return body
 
 
-def _done(answer: HttpAnswer) -> None:
+def _check_done(answer: HttpAnswer) -> None:
     """204 says that it was done; another success comes from something that stands before HubEE."""
     if answer.status != 204:
         _checked(answer)
@@ -203,8 +203,8 @@ def _check_digest(content: bytes, digest: str) -> None:
 def _notification(body: Any) -> Notification:
     body = body if isinstance(body, Mapping) else {}
     return Notification(
-        _name(body, "id", ""), _name(body, "processCode", ""), _organisation(body.get("recipient")),
-        _name(body, "caseId", ""), _name(body, "eventId", "") or None,
+        _word_in(body, "id", ""), _word_in(body, "processCode", ""), _organisation(body.get("recipient")),
+        _word_in(body, "caseId", ""), _word_in(body, "eventId", "") or None,
     )  # fmt: skip
 
 
@@ -212,9 +212,10 @@ def _case(body: dict[str, Any]) -> Case:
     applicant = _mapping(body.get("applicant") or {})
     steps = [_step(item) for item in _list(body, "events")]
     return Case(
-        _name(body, "id"), _text(body, "externalId", ""), _name(body, "processCode"), _name(body, "status"),
-        _organisation(body.get("recipient")), _said(body, "createDateTime") or _said(body, "transmissionDateTime"),
-        _text(applicant, "firstName", ""), _text(applicant, "lastName", ""), _text(applicant, "email", "") or None,
+        _word_in(body, "id"), _text_in(body, "externalId", ""), _word_in(body, "processCode"), _word_in(body, "status"),
+        _organisation(body.get("recipient")),
+        _text_or_none(body, "createDateTime") or _text_or_none(body, "transmissionDateTime"),
+        _text_in(applicant, "firstName", ""), _text_in(applicant, "lastName", ""), _text_or_none(applicant, "email"),
         _attachments(body), tuple(sorted(steps, key=lambda step: step.created or "")),
     )  # fmt: skip
 
@@ -222,9 +223,10 @@ def _case(body: dict[str, Any]) -> Case:
 def _step(body: Any) -> Step:
     body = _mapping(body)
     return Step(
-        _name(body, "id"), _name(body, "actionType", ""), _name(body, "status", ""),
-        _organisation(body.get("transmitter")), _said(body, "message"), _name(body, "caseCurrentStatus", "") or None,
-        _name(body, "caseNewStatus", "") or None, _said(body, "createDateTime"), _attachments(body),
+        _word_in(body, "id"), _word_in(body, "actionType", ""), _word_in(body, "status", ""),
+        _organisation(body.get("transmitter")), _text_or_none(body, "message"),
+        _word_in(body, "caseCurrentStatus", "") or None, _word_in(body, "caseNewStatus", "") or None,
+        _text_or_none(body, "createDateTime"), _attachments(body),
     )  # fmt: skip
 
 
@@ -235,8 +237,8 @@ def _attachments(body: Mapping[str, Any]) -> tuple[Attachment, ...]:
 def _attachment(body: Mapping[str, Any]) -> Attachment:
     size = body.get("size")
     return Attachment(
-        _name(body, "id"), _name(body, "status", ""), _text(body, "fileName", ""), _text(body, "type", ""),
-        size if isinstance(size, int) else 0, _text(body, "mimeType", ""),
+        _word_in(body, "id"), _word_in(body, "status", ""), _text_in(body, "fileName", ""), _text_in(body, "type", ""),
+        size if isinstance(size, int) else 0, _text_in(body, "mimeType", ""),
     )  # fmt: skip
 
 
@@ -260,17 +262,17 @@ def _list(body: Mapping[str, Any], key: str) -> list[Any]:
     return value
 
 
-def _name(body: Mapping[str, Any], key: str, default: str | None = None) -> str:
+def _word_in(body: Mapping[str, Any], key: str, default: str | None = None) -> str:
     """An identifier or a word of HubEE's: what is none is as if absent, and never repeated in a message."""
     value = body.get(key)
-    return _text(body if isinstance(value, str) and _NAME.fullmatch(value) else {}, key, default)
+    return _text_in(body if isinstance(value, str) and _NAME.fullmatch(value) else {}, key, default)
 
 
-def _said(body: Mapping[str, Any], key: str) -> str | None:
-    return _text(body, key, "") or None
+def _text_or_none(body: Mapping[str, Any], key: str) -> str | None:
+    return _text_in(body, key, "") or None
 
 
-def _text(body: Mapping[str, Any], key: str, default: str | None = None) -> str:
+def _text_in(body: Mapping[str, Any], key: str, default: str | None = None) -> str:
     value = body.get(key)
     if isinstance(value, str) and value:
         return value

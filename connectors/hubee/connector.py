@@ -55,7 +55,7 @@ class HubEEConnector(Connector):
         seen: dict[str, bool] = {}  # id -> still at HubEE
         faults: list[tuple[str, HubError]] = []
         for notification in self._waiting(seen):
-            polled = self._attempt(notification, seen, faults)
+            polled = self._read_or_note(notification, seen, faults)
             if polled is not None:
                 yield polled
         if faults:
@@ -79,37 +79,37 @@ class HubEEConnector(Connector):
             return Done(f"HubEE est déjà plus loin : {case.status}")
         if path is None:
             raise Refused(f"HubEE ne permet pas de passer de {case.status} à {prepared.status}", native=case.status)
-        self._finish(case, prepared)
+        self._announce_missing(case, prepared)
         before = case.status
         for status in path:
-            self._tell(prepared, status, before)
+            self._announce_status(prepared, status, before)
             before = status
-        return _told(prepared.status)
+        return _informed(prepared.status)
 
     def look_up(self, delivery: Delivery) -> Done | None:
         notice = self.prepare(delivery)
         if notice.status is None:
             return Done(_UNSAID)
         case = self.client.case(notice.case_id)
-        done = case.status == notice.status and case.told(notice.status, notice.message)
-        return _told(notice.status) if done else None
+        done = case.status == notice.status and case.has_status_event(notice.status, notice.message)
+        return _informed(notice.status) if done else None
 
     def close(self) -> None:
         self.client.close()
 
-    def _finish(self, case: Case, notice: Notice) -> None:
+    def _announce_missing(self, case: Case, notice: Notice) -> None:
         """Tell the status that the case has, when it was set without its event or without this message."""
         message = notice.message if case.status == notice.status else None
-        if case.status in OURS - {"SENT"} and not case.told(case.status, message):
-            self.client.tell_status(case.id, case.status, before=None, message=message)
+        if case.status in OURS - {"SENT"} and not case.has_status_event(case.status, message):
+            self.client.post_status_event(case.id, case.status, before=None, message=message)
 
-    def _tell(self, notice: Notice, status: str, before: str) -> None:
+    def _announce_status(self, notice: Notice, status: str, before: str) -> None:
         message = notice.message if status == notice.status else None
         try:
             self.client.set_status(notice.case_id, status)
         except Refused as error:
             raise Refused(f"HubEE refuse le passage de {before} à {status}", native=error.native) from None
-        self.client.tell_status(notice.case_id, status, before=before, message=message)
+        self.client.post_status_event(notice.case_id, status, before=before, message=message)
 
     def _waiting(self, seen: dict[str, bool]) -> Iterator[Notification]:
         """Each notification once, until a page brings fewer than 25 new ones. There is no cursor: what was seen and
@@ -122,12 +122,12 @@ class HubEEConnector(Connector):
             seen.update((notification.id, True) for notification in new)
             yield from new
 
-    def _attempt(
+    def _read_or_note(
         self, notification: Notification, seen: dict[str, bool], faults: list[tuple[str, HubError]]
     ) -> Polled | None:
         """Take a notification, or note its fault so that the others are taken."""
         try:
-            return self._take(notification, seen)
+            return self._read_notification(notification, seen)
         except AccessDenied:
             raise
         except HubError as error:
@@ -136,7 +136,7 @@ class HubEEConnector(Connector):
                 self.client.notifications(1)  # is it this case, or HubEE as a whole? then it raises
             return None
 
-    def _take(self, notification: Notification, seen: dict[str, bool]) -> Polled | None:
+    def _read_notification(self, notification: Notification, seen: dict[str, bool]) -> Polled | None:
         """What a notification brings; None while it is not ready."""
         if notification.process not in ("", self.client.process):
             return None
@@ -176,7 +176,7 @@ class HubEEConnector(Connector):
             case, forms, system=self.context.system, procedures=self.settings.get("procedure_map", {})
         )
         stored = [(self._store(item, content), verified) for item, content, verified in fetched]
-        refused = [mapping.kind(item.kind) or "?" for item in case.attachments if item.status != "RECEIVED"]
+        refused = [mapping.document_kind(item.kind) or "?" for item in case.attachments if item.status != "RECEIVED"]
         request = mapping.with_documents(request, stored, refused)
         return [self._event("request.received", {"request": request}, f"case-{case.id}", case.id, case.created)]
 
@@ -219,7 +219,7 @@ class HubEEConnector(Connector):
     def _store(self, item: Attachment, content: bytes) -> StoredDocument:
         return self.context.documents.store(
             content, name=file_name(re.sub(r"[/\\]", "_", item.name)), media_type=media_type(item.media_type),
-            kind=mapping.kind(item.kind),
+            kind=mapping.document_kind(item.kind),
         )  # fmt: skip
 
     def _event(self, event_type: str, data: dict[str, Any], event_id: str, case_id: str, at: str | None) -> Event:
@@ -246,7 +246,7 @@ def _message(reason: Any) -> str | None:
     return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
 
 
-def _told(status: str) -> Done:
+def _informed(status: str) -> Done:
     return Done(f"HubEE informé : {status}")
 
 

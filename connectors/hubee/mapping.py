@@ -62,10 +62,10 @@ def read_forms(contents: Iterable[bytes]) -> list[Element]:
 def request(case: Case, forms: Sequence[Element], *, system: str, procedures: Mapping[str, str]) -> dict[str, Any]:
     """The record `request`, before its documents. `procedures` completes PROCEDURES. Raises InvalidMessage when nobody
     asks, when a civil-record request has no form, or for what the catalogue does not hold."""
-    kind, requester, beneficiaries, form = _read(case, forms)
+    kind, requester, beneficiaries, form = _read_case(case, forms)
     references = [{"system": system, "id": case.id}]
     if case.external_id:
-        references.append({"system": f"{system}.osl", "id": _clean(case.external_id)})
+        references.append({"system": f"{system}.osl", "id": _one_line(case.external_id)})
     body: dict[str, Any] = {
         "references": references,
         "procedure": _procedure(case.process, kind, procedures),
@@ -91,8 +91,8 @@ def with_documents(
     return {**request, **({"documents": documents} if documents else {}), **({"form": form} if form else {})}
 
 
-def kind(text: str) -> str | None:
-    return _clean(text)[:100] or None
+def document_kind(text: str) -> str | None:
+    return _one_line(text)[:100] or None
 
 
 def instant(text: str | None) -> str:
@@ -134,7 +134,7 @@ def _known(parts: Sequence[str]) -> Iterator[int]:
 Read = tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
 
 
-def _read(case: Case, forms: Sequence[Element]) -> Read:
+def _read_case(case: Case, forms: Sequence[Element]) -> Read:
     """Kind of record, requester, beneficiaries, form."""
     for form in forms:
         root = local_name(form).lower()
@@ -142,30 +142,30 @@ def _read(case: Case, forms: Sequence[Element]) -> Read:
             return _civil_record(case, asked)
         if root in _PEOPLE:
             people = [_person(person) for tag in _PEOPLE[root] for person in _children(form, tag)]
-            return ("", *_for(case, people), {})
+            return ("", *_asked_for(case, people), {})
     if case.process == "EtatCivil":
         raise InvalidMessage("a civil-record request without its XML form", code="form_missing")
     return "", _applicant(case), [], {}
 
 
 def _civil_record(case: Case, asked: Element) -> Read:
-    kind = _fold(_first(asked, "TypeActe/Code") or _first(asked, "TypeActe/Libelle") or "")
+    kind = _folded(_text_at(asked, "TypeActe/Code") or _text_at(asked, "TypeActe/Libelle") or "")
     record = next((code for word, code in _RECORDS.items() if word in kind), None)
     asker = _child(asked, "Demandeur")
-    capacity = None if asker is None else _first(asker, "QualiteDemandeur/Libelle")
+    capacity = None if asker is None else _text_at(asker, "QualiteDemandeur/Libelle")
     holders = [_person(holder, asked) for tag in ("Titulaire", "Conjoint") for holder in _children(asked, tag)]
     people = [holder for holder in holders if holder]
     requester = _requester(case, asker)
-    if asker is not None and _fold(_first(asker, "QualiteDemandeur/Code") or "") == "PERSONNECONCERNEE" and people:
+    if asker is not None and _folded(_text_at(asker, "QualiteDemandeur/Code") or "") == "PERSONNECONCERNEE" and people:
         requester, people = _same_person(requester, people)
     place = _place(asked)
     form = {
         "event_kind": record,
         "document_kind": _excerpt(asked),
-        "event_date": calendar_date(_first(asked, "DateActe")),
+        "event_date": calendar_date(_text_at(asked, "DateActe")),
         "event_place": place,
-        "copies": _copies(_first(asked, "NombreExemplaires")),
-        "motive": _first(asked, "MotifDemande/Commentaire") or _first(asked, "MotifDemande/Libelle"),
+        "copies": _copies(_text_at(asked, "NombreExemplaires")),
+        "motive": _text_at(asked, "MotifDemande/Commentaire") or _text_at(asked, "MotifDemande/Libelle"),
         "requester_capacity": capacity,
         "parents": _parents(asked),
     }
@@ -189,33 +189,33 @@ def _same_person(
         return requester, people
     name = asking.get("preferred_name") or asking["family_name"]
     names = (held["family_name"], held.get("preferred_name", ""))
-    identity = held if _fold(name) in map(_fold, names) else {"preferred_name": name, **held}
+    identity = held if _folded(name) in map(_folded, names) else {"preferred_name": name, **held}
     return requester | {"identity": identity}, people if len(people) > 1 else []
 
 
 def _holder_who_asks(asking: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The holder who shares first names with the asker. Between two: the likest, all first names before the first one,
     gender before the name, which may be the other's; None when they are as like."""
-    given = {_fold(name) for name in asking["given_names"]}
-    found = [one for one in held if given & {_fold(name) for name in one["given_names"]}]
+    given = {_folded(name) for name in asking["given_names"]}
+    found = [one for one in held if given & {_folded(name) for name in one["given_names"]}]
     likeness = [_likeness(asking, one) for one in found]
     best = max(likeness, default=())
     return found[likeness.index(best)] if likeness.count(best) == 1 else None
 
 
 def _likeness(asking: Mapping[str, Any], held: Mapping[str, Any]) -> tuple[bool, ...]:
-    mine, theirs = ([_fold(name) for name in one["given_names"]] for one in (asking, held))
+    mine, theirs = ([_folded(name) for name in one["given_names"]] for one in (asking, held))
     gender = asking.get("gender")
-    names = (_fold(asking["family_name"]), _fold(asking.get("preferred_name", "")))
+    names = (_folded(asking["family_name"]), _folded(asking.get("preferred_name", "")))
     return (
         mine == theirs,
         mine[0] == theirs[0],
         gender == held.get("gender", gender),
-        _fold(held["family_name"]) in names,
+        _folded(held["family_name"]) in names,
     )
 
 
-def _for(case: Case, people: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _asked_for(case: Case, people: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The applicant asks for these people; who asks for themselves alone is told once."""
     people = [person for person in people if person]
     applicant = _applicant(case)
@@ -225,13 +225,14 @@ def _for(case: Case, people: list[dict[str, Any]]) -> tuple[dict[str, Any], list
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return _fold(one["family_name"]) in (_fold(other["family_name"]), _fold(other.get("preferred_name", ""))) and _fold(
-        one["given_names"][0]
-    ) == _fold(other["given_names"][0])
+    return _folded(one["family_name"]) in (
+        _folded(other["family_name"]),
+        _folded(other.get("preferred_name", "")),
+    ) and _folded(one["given_names"][0]) == _folded(other["given_names"][0])
 
 
 def _applicant(case: Case) -> dict[str, Any]:
-    family, given = _clean(case.last_name), _names(case.first_name)
+    family, given = _one_line(case.last_name), _split_names(case.first_name)
     if not family or not given:
         raise InvalidMessage("a case whose applicant has no name", code="nobody_asks")
     return {"identity": {"family_name": family, "given_names": given}} | _email(case.email)
@@ -239,46 +240,48 @@ def _applicant(case: Case) -> dict[str, Any]:
 
 def _person(element: Element, asked: Element | None = None) -> dict[str, Any]:
     """The record `citizen`, or {} when there is no name and first name."""
-    use = _first(element, "NomUsage")
-    family = _first(element, "NomNaissance") or _first(element, "NomFamille") or _first(element, "Nom") or use
-    given = _names(_first(element, "Prenoms") or _first(element, "Prenom") or _first(element, "PrenomUsuel") or "")
+    use = _text_at(element, "NomUsage")
+    family = _text_at(element, "NomNaissance") or _text_at(element, "NomFamille") or _text_at(element, "Nom") or use
+    given = _split_names(
+        _text_at(element, "Prenoms") or _text_at(element, "Prenom") or _text_at(element, "PrenomUsuel") or ""
+    )
     if not family or not given:
         return {}
     identity: dict[str, Any] = {"family_name": family, "given_names": given}
-    name = use or (_first(element, "Nom") if _first(element, "NomNaissance") else None)
-    identity |= {"preferred_name": name} if name and _fold(name) != _fold(family) else {}
-    identity |= _some("gender", _gender(element)) | _some("birthdate", _birthdate(element))
-    identity |= _some("birthplace", _birthplace(element, asked))
+    name = use or (_text_at(element, "Nom") if _text_at(element, "NomNaissance") else None)
+    identity |= {"preferred_name": name} if name and _folded(name) != _folded(family) else {}
+    identity |= _given("gender", _gender(element)) | _given("birthdate", _birthdate(element))
+    identity |= _given("birthplace", _birthplace(element, asked))
     address = _address(element)
     return {"identity": identity} | _contacts(element) | ({"address": address} if address else {})
 
 
 def _gender(element: Element) -> str | None:
-    words = (_fold(_first(element, tag) or "") for tag in ("Sexe", "Civilite"))
+    words = (_folded(_text_at(element, tag) or "") for tag in ("Sexe", "Civilite"))
     return next((_GENDERS[word] for word in words if word in _GENDERS), None)
 
 
 def _birthdate(element: Element) -> str | None:
-    whole = calendar_date(_first(element, "DateDeNaissance") or _first(element, "DateNaissance"))
-    parts = [_first(element, tag) or "" for tag in ("anneeNaissance", "moisNaissance", "jourNaissance")]
+    whole = calendar_date(_text_at(element, "DateDeNaissance") or _text_at(element, "DateNaissance"))
+    parts = [_text_at(element, tag) or "" for tag in ("anneeNaissance", "moisNaissance", "jourNaissance")]
     return whole or (calendar_date("-".join(parts)) if parts[0] else None)
 
 
 def _birthplace(element: Element, asked: Element | None) -> str | None:
     """The code that is said; else that of the town of the record, when the person was born there."""
-    code = _first(element, "CodeINSEENaissance") or _first(element, "LieuNaissance/codeInsee")
+    code = _text_at(element, "CodeINSEENaissance") or _text_at(element, "LieuNaissance/codeInsee")
     if code is None and asked is not None:
-        born, town = _first(element, "LieuDeNaissance"), _first(asked, "LieuActe/Ville")
-        code = _first(asked, "LieuActe/CodeINSEE") if born and town and _fold(born) == _fold(town) else None
+        born, town = _text_at(element, "LieuDeNaissance"), _text_at(asked, "LieuActe/Ville")
+        code = _text_at(asked, "LieuActe/CodeINSEE") if born and town and _folded(born) == _folded(town) else None
     return code if code and _INSEE.fullmatch(code) else None
 
 
 def _contacts(element: Element) -> dict[str, str]:
-    found = _email(_first(element, "Courriel") or _first(element, "adresseElectronique")) | _phone(
-        _first(element, "Telephone")
+    found = _email(_text_at(element, "Courriel") or _text_at(element, "adresseElectronique")) | _phone(
+        _text_at(element, "Telephone")
     )
     for contact in _children(element, "MethodeContact"):
-        uri, channel = _first(contact, "URI"), _fold(_first(contact, "CanalCode") or "")
+        uri, channel = _text_at(contact, "URI"), _folded(_text_at(contact, "CanalCode") or "")
         found = (_email(uri) if channel == "EMAIL" else _phone(uri) if channel == "TEL" else {}) | found
     return found
 
@@ -287,38 +290,38 @@ def _address(element: Element) -> dict[str, str]:
     """A French address; one abroad stays in the form, for want of a country code."""
     tags = ("AdresseFrancaise", "AdresseResidence", "AdresseDomicile", "adressePostale")
     for place in (place for tag in tags for place in _children(element, tag)):
-        code, city = _first(place, "CodePostal"), _first(place, "Ville") or _first(place, "Localite")
-        if _fold(_first(place, "Pays") or "") not in _FRANCE:
+        code, city = _text_at(place, "CodePostal"), _text_at(place, "Ville") or _text_at(place, "Localite")
+        if _folded(_text_at(place, "Pays") or "") not in _FRANCE:
             continue
         if code and city and code.isascii() and code.isdigit() and len(code) == 5:
-            insee = _first(place, "CodeINSEE")
+            insee = _text_at(place, "CodeINSEE")
             return (
                 {"postal_code": code, "city": city[:100]}
                 | _street(place)
-                | _some("complement", (_first(place, "Complement") or "")[:200])
-                | _some("insee_code", insee if insee and _INSEE.fullmatch(insee) else None)
+                | _given("complement", (_text_at(place, "Complement") or "")[:200])
+                | _given("insee_code", insee if insee and _INSEE.fullmatch(insee) else None)
             )
     return {}
 
 
 def _street(place: Element) -> dict[str, str]:
-    number = " ".join(part for part in (_first(place, "NumeroVoie"), _first(place, "Extension")) if part)
-    street = " ".join(part for part in (_first(place, "TypeVoie"), _first(place, "NomVoie")) if part)
-    whole = _first(place, "Voie") or _first(place, "NumeroLibelleVoie") or ""
+    number = " ".join(part for part in (_text_at(place, "NumeroVoie"), _text_at(place, "Extension")) if part)
+    street = " ".join(part for part in (_text_at(place, "TypeVoie"), _text_at(place, "NomVoie")) if part)
+    whole = _text_at(place, "Voie") or _text_at(place, "NumeroLibelleVoie") or ""
     if not street and (match := _STREET.fullmatch(whole)):
         number, street = match.groups()
-    return _some("house_number", number[:20]) | _some("street", (street or whole)[:200])
+    return _given("house_number", number[:20]) | _given("street", (street or whole)[:200])
 
 
 def _place(asked: Element) -> dict[str, str]:
-    city, code = _first(asked, "LieuActe/Ville"), _first(asked, "LieuActe/CodeINSEE")
+    city, code = _text_at(asked, "LieuActe/Ville"), _text_at(asked, "LieuActe/CodeINSEE")
     if not city:
         return {}
-    return {"city": city} | _some("insee_code", code if code and _INSEE.fullmatch(code) else None)
+    return {"city": city} | _given("insee_code", code if code and _INSEE.fullmatch(code) else None)
 
 
 def _excerpt(asked: Element) -> str | None:
-    words = _fold(_first(asked, "NatureActe/Code") or "") + _fold(_first(asked, "NatureActe/Libelle") or "")
+    words = _folded(_text_at(asked, "NatureActe/Code") or "") + _folded(_text_at(asked, "NatureActe/Libelle") or "")
     return next((code for word, code in _EXCERPTS if word in words), None)
 
 
@@ -349,8 +352,8 @@ def _procedure(process: str, kind: str, procedures: Mapping[str, str]) -> str:
     return slug
 
 
-def _names(text: str) -> list[str]:
-    return [name[:100] for name in re.split(r"[\s,;]+", _clean(text)) if name][:20]
+def _split_names(text: str) -> list[str]:
+    return [name[:100] for name in re.split(r"[\s,;]+", _one_line(text)) if name][:20]
 
 
 def _email(text: str | None) -> dict[str, str]:
@@ -361,15 +364,15 @@ def _phone(text: str | None) -> dict[str, str]:
     return {"phone": text} if text and _PHONE.fullmatch(text) else {}
 
 
-def _some(key: str, value: str | None) -> dict[str, str]:
+def _given(key: str, value: str | None) -> dict[str, str]:
     return {key: value} if value else {}
 
 
-def _first(element: Element, path: str) -> str | None:
+def _text_at(element: Element, path: str) -> str | None:
     """The first text at a path that is not empty; None when there is none."""
     head, _, rest = path.partition("/")
     for child in _children(element, head):
-        text = _first(child, rest) if rest else _clean(child.text or "")
+        text = _text_at(child, rest) if rest else _one_line(child.text or "")
         if text:
             return text
     return None
@@ -383,11 +386,11 @@ def _children(element: Element, tag: str) -> list[Element]:
     return [child for child in element if local_name(child).lower() == tag.lower()]
 
 
-def _clean(text: str) -> str:
+def _one_line(text: str) -> str:
     return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
 
 
-def _fold(text: str) -> str:
+def _folded(text: str) -> str:
     """Letters and digits alone, without accents, in capitals: to compare."""
     plain = unicodedata.normalize("NFKD", text)
     return "".join(letter for letter in plain if letter.isalnum()).upper()

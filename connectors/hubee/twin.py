@@ -75,8 +75,8 @@ class _Case:
 class HubEETwin(HttpTwin):
     """HubEE as one subscription sees it, and the online service behind it.
 
-    What the town did: `told(case)` lists the statuses that the online service was notified of, `status(case)` is the
-    one that the case has. `largest_page` bounds a page of notifications whatever is asked.
+    What the town did: `announced(case)` lists the statuses that the online service was notified of, `status(case)` is
+    the one that the case has. `largest_page` bounds a page of notifications whatever is asked.
     """
 
     def __init__(self, process: str = "EtatCivil", *, largest_page: int | None = None) -> None:
@@ -134,7 +134,7 @@ class HubEETwin(HttpTwin):
         names = {"first_name": requester.given, "last_name": requester.name, "email": requester.email or None}
         return self.add_case(files, **(names | case))
 
-    def say(
+    def add_event(
         self, case_id: str, action: str = "SENDING_MESSAGE", *, status: str | None = None, message: str | None = None,
         files: list[File] | None = None, event_status: str = "SENT", tell_before: bool = True,
     ) -> str:  # fmt: skip
@@ -153,10 +153,12 @@ class HubEETwin(HttpTwin):
 
     def reopen(self, case_id: str, message: str | None = None, *, tell_before: bool = True) -> str:
         """The online service takes the case up again, whatever its status."""
-        return self.say(case_id, "STATUS_UPDATE", status="HUBEE_NOTIFIED", message=message, tell_before=tell_before)
+        return self.add_event(
+            case_id, "STATUS_UPDATE", status="HUBEE_NOTIFIED", message=message, tell_before=tell_before
+        )
 
     def close_case(self, case_id: str) -> str:
-        return self.say(case_id, "STATUS_UPDATE", status="CLOSED")
+        return self.add_event(case_id, "STATUS_UPDATE", status="CLOSED")
 
     def make_ready(self, case_id: str) -> None:
         for file in self._cases[case_id].files:
@@ -173,7 +175,7 @@ class HubEETwin(HttpTwin):
     def status(self, case_id: str) -> str:
         return str(self._cases[case_id].body["status"])
 
-    def told(self, case_id: str) -> list[str]:
+    def announced(self, case_id: str) -> list[str]:
         """The statuses that the town notified to the online service, in order."""
         return [str(event["caseNewStatus"]) for event in self._by_town(case_id)]
 

@@ -102,7 +102,10 @@ class Parapheur:
             Status="", **({"NombreDossiers": limit} if limit else {}),
         )  # fmt: skip
         lines = (answer or {}).get("LogDossier") or []
-        return [Found(_text(line["nom"]), _text(line["status"]), _text(line["timestamp"])) for line in lines]
+        return [
+            Found(_stripped_text(line["nom"]), _stripped_text(line["status"]), _stripped_text(line["timestamp"]))
+            for line in lines
+        ]
 
     def history(self, dossier_id: str) -> list[LogLine]:
         """The log of a dossier; empty when the parapheur refuses to know it."""
@@ -113,7 +116,12 @@ class Parapheur:
         if refusal is not None:
             raise refusal
         lines = answer.get("LogDossier") or []
-        return [LogLine(_text(line["timestamp"]), _text(line["status"]), _text(line["annotation"])) for line in lines]
+        return [
+            LogLine(
+                _stripped_text(line["timestamp"]), _stripped_text(line["status"]), _stripped_text(line["annotation"])
+            )
+            for line in lines
+        ]
 
     def fetch(self, dossier_id: str) -> Signed:
         """The signed document. Raises TryLater when the answer holds none."""
@@ -139,12 +147,12 @@ class Parapheur:
 def _refusal(operation: str, answer: Any, *, safe: bool) -> HubError | None:
     """None for OK. The parapheur's own message may name people: only what `errors.csv` knows of it is repeated."""
     said = (answer or {}).get("MessageRetour") or {}
-    code = _text(said.get("codeRetour"))
+    code = _stripped_text(said.get("codeRetour"))
     if code == "OK":
         return None
     if code != "KO":
         return lost_answer(f"{operation}: the answer says neither OK nor KO", safe)
-    row = error_row(_FOLDER / "errors.csv", message=_text(said.get("message")).casefold())
+    row = error_row(_FOLDER / "errors.csv", message=_stripped_text(said.get("message")).casefold())
     if row is None:
         return Refused(f"{operation}: le parapheur a répondu KO", native="KO")
     return row.error(f"{operation}: {row.meaning}", native="KO")
@@ -157,5 +165,5 @@ def _document(value: Any) -> tuple[bytes | None, str | None]:
     return (content if isinstance(content, bytes) and content else None), value.get("contentType")
 
 
-def _text(value: Any) -> str:
+def _stripped_text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""

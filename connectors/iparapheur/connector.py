@@ -67,7 +67,7 @@ class SignatureBook(Connector):
         failure: HubError | None = None
         for dossier_id in sorted(found.keys() | followed.keys()):
             try:
-                polled = self._read(dossier_id, found.get(dossier_id), followed)
+                polled = self._read_dossier(dossier_id, found.get(dossier_id), followed)
             except AccessDenied:
                 raise
             except HubError as error:
@@ -81,14 +81,14 @@ class SignatureBook(Connector):
     def close(self) -> None:
         self.parapheur.close()
 
-    def _read(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled | None:
+    def _read_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled | None:
         known = followed.get(dossier_id)
         mark = f"{found.status} {found.timestamp}" if found else ""
         if known and (mark == known["mark"] or (not found and known["over"])):
-            return self._settled(dossier_id, found, followed)
+            return self._finished_dossier(dossier_id, found, followed)
         steps = mapping.steps(self.parapheur.history(dossier_id), self.statuses)
         if not steps:
-            return self._vanished(dossier_id, found, followed)
+            return self._missing_dossier(dossier_id, found, followed)
         told = set(known["seen"]) if known else set()
         news = [step for step in steps if _short(step.key) not in told]
         events = [event for step in news for event in self._events(dossier_id, step)]
@@ -101,7 +101,7 @@ class SignatureBook(Connector):
         }
         return Polled(events, _cursor(followed), self._archiving(dossier_id) if found and last.decides else None)
 
-    def _settled(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled | None:
+    def _finished_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled | None:
         """Nothing new: forget a finished dossier that has left the parapheur, archive a granted one that has not."""
         if found is None:
             del followed[dossier_id]
@@ -109,7 +109,7 @@ class SignatureBook(Connector):
         archiving = self._archiving(dossier_id) if followed[dossier_id]["granted"] else None
         return Polled((), _cursor(followed), archiving) if archiving else None
 
-    def _vanished(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled:
+    def _missing_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled:
         """A dossier that nobody finished is gone: said when it stays so, applied to nothing."""
         if found is not None:
             raise TryLater("GetHistoDossier: no log for a dossier that the search shows")

@@ -101,14 +101,14 @@ def act(delivery: Delivery, settings: Mapping[str, Any], today: date) -> Act:
 def fill(template: str, facts: Mapping[str, Any]) -> str:
     """Replace `{{ a.b | c.d | "text" }}` by the first of these that says something. What comes from outside is put on
     one line, so that it cannot become a heading or an article. Raises Refused naming the answer that is missing."""
-    return _PLACEHOLDER.sub(lambda match: _first(match.group(1), facts), template)
+    return _PLACEHOLDER.sub(lambda match: _first_answer(match.group(1), facts), template)
 
 
 def steps(lines: Sequence[LogLine], statuses: Statuses) -> list[Step]:
     """The log, oldest first. `Archive` grants only what was signed or sealed since the last rejection."""
     found: list[Step] = []
     signed = rejected = False
-    for key, line in _named(_in_order(lines)):
+    for key, line in _keyed_lines(_in_order(lines)):
         row = statuses.canonical(line.status)
         canonical = row.canonical if row else ""
         signed = (signed and canonical != "rejected") or line.status in _SIGNED
@@ -140,7 +140,7 @@ def _in_order(lines: Sequence[LogLine]) -> list[LogLine]:
     return [line for _, line in sorted(dated, key=lambda item: item[0])]
 
 
-def _named(lines: Sequence[LogLine]) -> Iterator[tuple[str, LogLine]]:
+def _keyed_lines(lines: Sequence[LogLine]) -> Iterator[tuple[str, LogLine]]:
     """A line is named by its status and time, and its rank among lines that share both."""
     count: dict[tuple[str, str], int] = {}
     for line in lines:
@@ -166,7 +166,7 @@ def _facts(request: Mapping[str, Any], settings: Mapping[str, Any], today: date)
             "procedure": request["procedure"],
             "submitted_on": request["submitted_at"][:10],
         },
-        "requester": {"name": _name(request.get("requester", {}))},
+        "requester": {"name": _person_name(request.get("requester", {}))},
         "form": request.get("form", {}),
         "town": settings["town"],
         "signatory": settings.get("signatory", "Le maire"),
@@ -174,7 +174,7 @@ def _facts(request: Mapping[str, Any], settings: Mapping[str, Any], today: date)
     }
 
 
-def _name(person: Mapping[str, Any]) -> str:
+def _person_name(person: Mapping[str, Any]) -> str:
     if "organisation" in person:
         return str(person["organisation"].get("name", ""))
     identity = person.get("citizen", {}).get("identity", {})
@@ -182,29 +182,29 @@ def _name(person: Mapping[str, Any]) -> str:
     return " ".join(part for part in [*identity.get("given_names", [])[:1], family.upper()] if part)
 
 
-def _first(expression: str, facts: Mapping[str, Any]) -> str:
+def _first_answer(expression: str, facts: Mapping[str, Any]) -> str:
     choices = [choice.strip() for choice in expression.split("|")]
     for choice in choices:
-        text = choice[1:-1] if choice.startswith('"') else _said(_at(facts, choice))
+        text = choice[1:-1] if choice.startswith('"') else _written_out(_fact_at(facts, choice))
         if text:
             return text
     raise Refused(f"l'acte a besoin de « {choices[0]} », que la demande ne donne pas", native="missing")
 
 
-def _at(facts: Mapping[str, Any], path: str) -> Any:
+def _fact_at(facts: Mapping[str, Any], path: str) -> Any:
     value: Any = facts
     for step in path.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
     return value
 
 
-def _said(value: Any) -> str:
+def _written_out(value: Any) -> str:
     if isinstance(value, bool):
         return "oui" if value else "non"
     if isinstance(value, Mapping):
-        return " ".join(text for item in value.values() if (text := _said(item)))
+        return " ".join(text for item in value.values() if (text := _written_out(item)))
     if isinstance(value, list):
-        return ", ".join(text for item in value if (text := _said(item)))
+        return ", ".join(text for item in value if (text := _written_out(item)))
     return "" if value is None else _french_date(_one_line(str(value)))
 
 

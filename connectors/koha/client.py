@@ -30,25 +30,27 @@ class KohaClient:
     def patrons_with_card(self, card: str, seconds: float | None = None) -> list[dict[str, Any]]:
         """Those who bear exactly this card number: one, none, or several when the library has a mess to mend.
         `seconds`: what is left for the call."""
-        found = self._list({"q": _json({"cardnumber": card}), "_per_page": "5"}, seconds)
+        found = self._patron_list({"q": _compact_json({"cardnumber": card}), "_per_page": "5"}, seconds)
         return [patron for patron in found if str(patron.get("cardnumber", "")).casefold() == card.casefold()]
 
     def patron(self, patron_id: int) -> dict[str, Any]:
-        return _object(self._http.request("GET", f"/patrons/{segment(str(patron_id))}"))
+        return _patron_of(self._http.request("GET", f"/patrons/{segment(str(patron_id))}"))
 
     def replace(self, patron_id: int, patron: Patron) -> dict[str, Any]:
         """Write the whole patron. Raises Refused with Koha's code when it does not take the record."""
         try:
-            return _object(self._http.request("PUT", f"/patrons/{segment(str(patron_id))}", json=dict(patron)))
+            return _patron_of(self._http.request("PUT", f"/patrons/{segment(str(patron_id))}", json=dict(patron)))
         except Refused as error:
             raise Refused(f"Koha n'accepte pas cette fiche (code {error.native})", native=error.native) from None
 
     def changed_since(self, since: datetime) -> Iterator[list[dict[str, Any]]]:
         """Patrons written at `since` or later, a page at a time; the last page is short."""
-        query = _json({"me.updated_on": {">=": since.isoformat(timespec="seconds")}})
+        query = _compact_json({"me.updated_on": {">=": since.isoformat(timespec="seconds")}})
         page = 1
         while True:
-            found = self._list({"q": query, "_order_by": "+me.updated_on", "_page": str(page), "_per_page": str(_PAGE)})
+            found = self._patron_list(
+                {"q": query, "_order_by": "+me.updated_on", "_page": str(page), "_per_page": str(_PAGE)}
+            )
             yield found
             if len(found) < _PAGE:
                 return
@@ -56,9 +58,9 @@ class KohaClient:
 
     def ping(self) -> None:
         """Ask for nobody: it tells whether we may read patrons, and shows none."""
-        self._list({"q": _json({"cardnumber": ""}), "_per_page": "1"})
+        self._patron_list({"q": _compact_json({"cardnumber": ""}), "_per_page": "1"})
 
-    def _list(self, params: Mapping[str, str], seconds: float | None = None) -> list[dict[str, Any]]:
+    def _patron_list(self, params: Mapping[str, str], seconds: float | None = None) -> list[dict[str, Any]]:
         answer = self._http.request("GET", "/patrons", params=params, expect=(*SUCCESS, 404), seconds=seconds)
         if answer.status == 404:  # nobody found is an empty list: it is not this library's interface
             raise AccessDenied("Koha : l'interface des fiches n'est pas à cette adresse")
@@ -71,9 +73,9 @@ class KohaClient:
         self._http.close()
 
 
-def _object(answer: HttpAnswer) -> dict[str, Any]:
+def _patron_of(answer: HttpAnswer) -> dict[str, Any]:
     return answer.json_object()
 
 
-def _json(value: Mapping[str, Any]) -> str:
+def _compact_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -73,11 +73,11 @@ class Koha(Connector):
         patron = self._bearer_of(prepared.card)
         wrote = False
         for _ in range(_TRIES + 1):
-            if mapping.already(patron, prepared.fields):
+            if mapping.has_values(patron, prepared.fields):
                 return Done(_SAID[prepared.what][wrote])
             again = self.client.patron(patron["patron_id"])
             if _unchanged(patron, again):
-                self.client.replace(patron["patron_id"], mapping.changed(patron, prepared.fields))
+                self.client.replace(patron["patron_id"], mapping.with_values(patron, prepared.fields))
                 wrote, again = True, self.client.patron(patron["patron_id"])
             patron = again
         raise TryLater("la fiche est en cours de modification à la bibliothèque", after=60)
@@ -109,15 +109,15 @@ class Koha(Connector):
         mark, settled = PollCursor.from_dict(cursor), now - _SETTLED
         written: dict[str, datetime] = {}
         for page in self.client.changed_since(mark.horizon):
-            fresh = [(at, one) for at, one in _dated(page) if at <= settled and mark.is_news(_number(one), at)]
-            written |= {_number(patron): at for at, patron in fresh}
-            events = [event for at, patron in fresh for event in self._news(at, patron)]
+            fresh = [(at, one) for at, one in _dated(page) if at <= settled and mark.is_news(_patron_number(one), at)]
+            written |= {_patron_number(patron): at for at, patron in fresh}
+            events = [event for at, patron in fresh for event in self._address_events(at, patron)]
             if events:
                 yield Polled(events, cursor)
         if written:
             yield Polled((), mark.after(written).to_dict())
 
-    def _news(self, at: datetime, patron: Mapping[str, Any]) -> Sequence[Event]:
+    def _address_events(self, at: datetime, patron: Mapping[str, Any]) -> Sequence[Event]:
         """None for a record without card, or whose address cannot be said in full."""
         address, card = mapping.address_of(patron), patron.get("cardnumber")
         if address is None or not card:
@@ -155,7 +155,7 @@ class Koha(Connector):
             self.client.close()
 
 
-def _number(patron: Mapping[str, Any]) -> str:
+def _patron_number(patron: Mapping[str, Any]) -> str:
     return str(patron.get("patron_id"))
 
 

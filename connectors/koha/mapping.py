@@ -43,14 +43,14 @@ def contact_fields(data: Mapping[str, Any], phone_property: str) -> dict[str, st
     return {names[name]: data[name]["value"] for name in names if name in data}
 
 
-def already(patron: Patron, fields: Mapping[str, str | None]) -> bool:
+def has_values(patron: Patron, fields: Mapping[str, str | None]) -> bool:
     """Whether the patron already has these values; Koha writes an empty property as null or as ""."""
     return all(
         (_same_country if name == "country" else _same)(patron.get(name), value) for name, value in fields.items()
     )
 
 
-def changed(patron: Patron, fields: Mapping[str, str | None]) -> dict[str, Any]:
+def with_values(patron: Patron, fields: Mapping[str, str | None]) -> dict[str, Any]:
     """The whole patron to write back: as it was read, but for `fields` and for what Koha computes. A property that
     this Koha does not know is not brought in just to be emptied."""
     known = {name: value for name, value in fields.items() if value is not None or name in patron}
@@ -60,7 +60,7 @@ def changed(patron: Patron, fields: Mapping[str, str | None]) -> dict[str, Any]:
 def card_of(patron: Patron) -> dict[str, Any]:
     """The card in the words of the evidence `library-card`, as far as the record tells; blanks and what cannot be read
     are left out."""
-    expiry, restricted = _clean(patron.get("expiry_date")), patron.get("restricted")
+    expiry, restricted = _one_line(patron.get("expiry_date")), patron.get("restricted")
     found = {
         "card_number": _short(patron.get("cardnumber"), 64),
         "category": _short(patron.get("category_id"), 100),
@@ -73,7 +73,7 @@ def card_of(patron: Patron) -> dict[str, Any]:
 def address_of(patron: Patron) -> dict[str, Any] | None:
     """The patron's address in the hub's words; None when it has no town, or a country we cannot name."""
     names = ("street_number", "street_type", "address", "address2", "postal_code", "city", "country")
-    text = {name: _clean(patron.get(name)) for name in names}
+    text = {name: _one_line(patron.get(name)) for name in names}
     country = text["country"].upper()
     if not text["city"] or not _POSTAL_CODE.fullmatch(text["postal_code"]):
         return None
@@ -91,20 +91,20 @@ def address_of(patron: Patron) -> dict[str, Any] | None:
     return {name: value for name, value in said.items() if value}
 
 
-def _clean(value: object) -> str:
+def _one_line(value: object) -> str:
     return " ".join(str(value or "").split())
 
 
 def _short(value: object, longest: int) -> str:
     """A text as it is, or nothing: half a card number is another one."""
-    text = _clean(value) if isinstance(value, str) else ""
+    text = _one_line(value) if isinstance(value, str) else ""
     return text if len(text) <= longest and text.isprintable() else ""
 
 
 def _same(one: object, other: object) -> bool:
-    return _clean(one).casefold() == _clean(other).casefold()
+    return _one_line(one).casefold() == _one_line(other).casefold()
 
 
 def _same_country(one: object, other: object) -> bool:
-    home = [_clean(value).upper() in _HOME for value in (one, other)]
+    home = [_one_line(value).upper() in _HOME for value in (one, other)]
     return all(home) or _same(one, other)

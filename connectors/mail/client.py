@@ -50,17 +50,17 @@ class Server:
     def greet(self) -> None:
         """Connect, secure, log in, leave. Raises as `send` does before the message."""
         with self._connected() as smtp:
-            _step(smtp.noop, "NOOP")
+            _smtp_command(smtp.noop, "NOOP")
 
     def send(self, message: EmailMessage, sender: str, recipient: str) -> None:
         """Hand one message over. Raises TryLater before the text is sent, Unknown when its answer never came, Refused
         when the server said no for good, AccessDenied when it does not let us in."""
         content = message.as_bytes()
         with self._connected() as smtp:
-            _step(lambda: smtp.mail(sender, _options(smtp, content)), "MAIL")
-            _step(lambda: smtp.rcpt(recipient), "RCPT")
-            _step(lambda: smtp.docmd("DATA"), "DATA", wanted=354)
-            _hand_over(smtp, content)
+            _smtp_command(lambda: smtp.mail(sender, _options(smtp, content)), "MAIL")
+            _smtp_command(lambda: smtp.rcpt(recipient), "RCPT")
+            _smtp_command(lambda: smtp.docmd("DATA"), "DATA", wanted=354)
+            _send_content(smtp, content)
 
     def _connected(self) -> _Conversation:
         return _Conversation(self)
@@ -77,7 +77,7 @@ class _Conversation:
         server = self._server
         try:
             self._smtp = smtp = self._connect()
-            _step(smtp.ehlo, "EHLO")
+            _smtp_command(smtp.ehlo, "EHLO")
             if server.security == "starttls":
                 self._secure(smtp)
             if server.user is not None and server.password is not None:
@@ -103,13 +103,13 @@ class _Conversation:
                 return smtplib.SMTP_SSL(server.host, server.port, timeout=server.timeout, context=self._context())
             return smtplib.SMTP(server.host, server.port, timeout=server.timeout)
         except smtplib.SMTPConnectError as error:
-            raise _said(error.smtp_code, "connect") from None
+            raise _reply_error(error.smtp_code, "connect") from None
 
     def _secure(self, smtp: smtplib.SMTP) -> None:
         if not smtp.has_extn("starttls"):
             raise TryLater("the mail server offers no STARTTLS: nothing is sent in clear")
-        _step(lambda: smtp.starttls(context=self._context()), "STARTTLS")
-        _step(smtp.ehlo, "EHLO")
+        _smtp_command(lambda: smtp.starttls(context=self._context()), "STARTTLS")
+        _smtp_command(smtp.ehlo, "EHLO")
 
     def _log_in(self, smtp: smtplib.SMTP, user: str, password: Secret) -> None:
         """By one mechanism only: smtplib's `login` tries the next one after a refusal, which servers punish."""
@@ -140,7 +140,7 @@ class _Conversation:
             smtp.close()
 
 
-def _step(command: Any, name: str, *, wanted: int = 250) -> None:
+def _smtp_command(command: Any, name: str, *, wanted: int = 250) -> None:
     """One command before the text of the message: whatever breaks here, nothing was sent."""
     try:
         code, _ = command()
@@ -149,13 +149,13 @@ def _step(command: Any, name: str, *, wanted: int = 250) -> None:
     except _NOT_OURS as error:
         raise TryLater(f"{name}: the conversation broke ({type(error).__name__})") from None
     if code != wanted and not (wanted == 250 and 200 <= code < 300):
-        raise _said(code, name)
+        raise _reply_error(code, name)
 
 
-def _hand_over(smtp: smtplib.SMTP, content: bytes) -> None:
+def _send_content(smtp: smtplib.SMTP, content: bytes) -> None:
     """The text, then its end. smtplib's own `data` does not tell which of the two broke."""
     try:
-        smtp.send(_stuffed(content))
+        smtp.send(_dot_stuffed(content))
     except _NOT_OURS as error:
         raise TryLater(f"the message was cut before its end ({type(error).__name__})") from None
     try:
@@ -164,16 +164,18 @@ def _hand_over(smtp: smtplib.SMTP, content: bytes) -> None:
     except _NOT_OURS as error:
         raise Unknown(f"no answer to the message ({type(error).__name__})") from None
     if not 200 <= code < 300:
-        raise _said(code, "message") if 400 <= code < 600 else Unknown("the answer to the message makes no sense")
+        raise (
+            _reply_error(code, "message") if 400 <= code < 600 else Unknown("the answer to the message makes no sense")
+        )
 
 
-def _stuffed(content: bytes) -> bytes:
+def _dot_stuffed(content: bytes) -> bytes:
     """RFC 5321 4.5.2: CR LF at each end, a period doubled at the start of a line."""
     lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
     return b"".join((b"." + line if line.startswith(b".") else line) + b"\r\n" for line in lines)
 
 
-def _said(code: int, step: str) -> HubError:
+def _reply_error(code: int, step: str) -> HubError:
     """What a reply means; its text is left out, since servers repeat addresses in it."""
     told = f"the mail server answered {code} at {step}"
     if code in _DENIED or (

@@ -119,14 +119,14 @@ class _Conversation(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         try:
-            self._act("connect", lambda: self._say("220 jumeau ESMTP"))
+            self._run_step("connect", lambda: self._reply("220 jumeau ESMTP"))
             while True:
                 self._command()
         except (_Cut, OSError):
             return
 
     def _command(self) -> None:
-        line = self._line()
+        line = self._read_line()
         verb, _, rest = line.partition(" ")
         verb = verb.upper()
         self.twin.commands.append(verb)
@@ -135,17 +135,17 @@ class _Conversation(socketserver.StreamRequestHandler):
             "MAIL": self._mail, "RCPT": self._rcpt, "DATA": self._data,
         }  # fmt: skip
         if verb == "QUIT":
-            self._say("221 au revoir")
+            self._reply("221 au revoir")
             raise _Cut
         if verb in ("NOOP", "RSET"):
             self.sender, self.recipients = (None, []) if verb == "RSET" else (self.sender, self.recipients)
-            self._say("250 OK")
+            self._reply("250 OK")
         elif verb in known:
-            self._act(verb, lambda: known[verb](rest))
+            self._run_step(verb, lambda: known[verb](rest))
         else:
-            self._say("502 commande inconnue")
+            self._reply("502 commande inconnue")
 
-    def _act(self, step: str, work: Callable[[], None]) -> None:
+    def _run_step(self, step: str, work: Callable[[], None]) -> None:
         how = self.twin.fault(step)
         if how:
             self._misbehave(how)
@@ -158,7 +158,7 @@ class _Conversation(socketserver.StreamRequestHandler):
         if how == "slow":
             self.twin.stopped.wait(_HELD)
             raise _Cut
-        self._say("\x00\xff n'importe quoi" if how == "garbage" else f"{how} jumeau")
+        self._reply("\x00\xff n'importe quoi" if how == "garbage" else f"{how} jumeau")
         if how == "421":
             raise _Cut
 
@@ -169,13 +169,13 @@ class _Conversation(socketserver.StreamRequestHandler):
         if self.twin.login:
             offers.append("AUTH PLAIN")
         for offer in offers[:-1]:
-            self._say(f"250-{offer}")
-        self._say(f"250 {offers[-1]}")
+            self._reply(f"250-{offer}")
+        self._reply(f"250 {offers[-1]}")
 
     def _starttls(self, rest: str) -> None:
         if self.twin.tls is None or self.secured:
-            return self._say("503 pas ici")
-        self._say("220 allons-y")
+            return self._reply("503 pas ici")
+        self._reply("220 allons-y")
         self.request = self.connection = self.twin.tls.wrap_socket(self.request, server_side=True)
         self.rfile = self.connection.makefile("rb", self.rbufsize)
         self.wfile = socketserver._SocketWriter(self.connection)  # type: ignore[attr-defined]
@@ -185,36 +185,36 @@ class _Conversation(socketserver.StreamRequestHandler):
     def _auth(self, rest: str) -> None:
         mechanism, _, answer = rest.partition(" ")
         if mechanism.upper() != "PLAIN":
-            return self._say("504 PLAIN seulement")
+            return self._reply("504 PLAIN seulement")
         if not answer:
-            self._say("334 ")
-            answer = self._line()
+            self._reply("334 ")
+            answer = self._read_line()
         try:
             _, user, password = base64.b64decode(answer, validate=True).decode().split("\0")
         except (binascii.Error, ValueError):
-            return self._say("501 illisible")
+            return self._reply("501 illisible")
         self.known = (user, password) == self.twin.login
-        return self._say("235 bienvenue" if self.known else "535 identifiants refusés")
+        return self._reply("235 bienvenue" if self.known else "535 identifiants refusés")
 
     def _mail(self, rest: str) -> None:
         if self.twin.login and not self.known:
-            return self._say("530 identification requise")
+            return self._reply("530 identification requise")
         self.sender, self.recipients = _address(rest), []
-        return self._say("250 OK")
+        return self._reply("250 OK")
 
     def _rcpt(self, rest: str) -> None:
         if self.sender is None:
-            return self._say("503 MAIL d'abord")
+            return self._reply("503 MAIL d'abord")
         self.recipients.append(_address(rest))
-        return self._say("250 OK")
+        return self._reply("250 OK")
 
     def _data(self, rest: str) -> None:
         if self.sender is None or not self.recipients:
-            return self._say("503 RCPT d'abord")
-        self._say("354 continuez")
+            return self._reply("503 RCPT d'abord")
+        self._reply("354 continuez")
         if self.twin.fault("text") == "drop":
             raise _Cut
-        raw = self._text()
+        raw = self._read_content()
         how = self.twin.fault("end")
         if how in ("", "lose"):
             with self.twin.lock:
@@ -224,9 +224,9 @@ class _Conversation(socketserver.StreamRequestHandler):
         if how:
             return self._misbehave(how)
         self.sender, self.recipients = None, []
-        return self._say("250 reçu")
+        return self._reply("250 reçu")
 
-    def _text(self) -> bytes:
+    def _read_content(self) -> bytes:
         lines = []
         while (line := self.rfile.readline()) != b".\r\n":
             if not line:
@@ -234,13 +234,13 @@ class _Conversation(socketserver.StreamRequestHandler):
             lines.append(line[1:] if line.startswith(b".") else line)
         return b"".join(lines)
 
-    def _line(self) -> str:
+    def _read_line(self) -> str:
         line = self.rfile.readline(_LONGEST_LINE)
         if not line:
             raise _Cut
         return line.decode("utf-8", "replace").strip()
 
-    def _say(self, text: str) -> None:
+    def _reply(self, text: str) -> None:
         self.wfile.write(text.encode("latin-1", "replace") + b"\r\n")
 
 

@@ -28,10 +28,10 @@ def registration(setting: Mapping[str, Any], formdata: Mapping[str, Any]) -> dic
     cannot be read is left out: a status under neither list says nothing."""
     answers, names = json_object(formdata.get("fields")), setting.get("fields", {})
     status = json_object(json_object(formdata.get("workflow")).get("status")).get("id")
-    school = _text(answers.get(names.get("school")))
+    school = _short_text(answers.get(names.get("school")))
     found: dict[str, Any] = {
         "registered": _verdict(setting, str(status)),
-        "school_year": _year(_text(answers.get(names.get("school_year")))),
+        "school_year": _year(_short_text(answers.get(names.get("school_year")))),
         "school": {"name": school} if school else None,
         "days": _days(answers.get(names.get("days"))),
     }
@@ -57,7 +57,7 @@ def _days(value: object) -> list[str] | None:
     return known if known and None not in days else None
 
 
-def _text(value: object) -> str:
+def _short_text(value: object) -> str:
     return " ".join(value.split())[:_LONGEST] if isinstance(value, str) and value.isprintable() else ""
 
 

@@ -35,7 +35,7 @@ class PublikClient:
     def formdata(self, slug: str, number: str, seconds: float | None = None) -> dict[str, Any]:
         """One form with its files and its workflow. Raises Refused (404) when the portal does not know it. `seconds`:
         what is left for the call."""
-        value = _data(self._call("GET", f"/api/forms/{segment(slug)}/{segment(number)}/", seconds=seconds))
+        value = _content_of(self._call("GET", f"/api/forms/{segment(slug)}/{segment(number)}/", seconds=seconds))
         if not isinstance(value, dict):
             raise TryLater("Publik : une demande était attendue")
         return value
@@ -110,7 +110,7 @@ class PublikClient:
         self._http.close()
 
 
-def _data(answer: HttpAnswer) -> Any:
+def _content_of(answer: HttpAnswer) -> Any:
     """What a read brought: bare, or in the envelope. An error inside a 200 did nothing: it is asked again later."""
     value = answer.json()
     if isinstance(value, dict) and _failed(value):
@@ -119,7 +119,7 @@ def _data(answer: HttpAnswer) -> Any:
 
 
 def _forms_in(answer: HttpAnswer) -> list[dict[str, Any]]:
-    value = _data(answer)
+    value = _content_of(answer)
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise TryLater("Publik : une liste de demandes était attendue")
     return value

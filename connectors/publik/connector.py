@@ -116,8 +116,8 @@ class Publik(Connector):
         mark = PollCursor.from_dict(state.setdefault(slug, PollCursor(self._first_day()).to_dict()), _OVERLAP)
         received: dict[str, datetime] = {}
         for page in self._pages(slug, mark.horizon):
-            fresh = [(at, item) for at, item in self._dated(slug, page) if mark.is_news(_number(item), at)]
-            received |= {_number(item): at for at, item in fresh}
+            fresh = [(at, item) for at, item in self._dated(slug, page) if mark.is_news(_form_number(item), at)]
+            received |= {_form_number(item): at for at, item in fresh}
             events = [event for _, item in fresh for event in self._caught_up(slug, item)]
             last = len(page) < _PAGE
             if last and received:
@@ -145,14 +145,14 @@ class Publik(Connector):
 
     def _caught_up(self, slug: str, item: Mapping[str, Any]) -> Sequence[Event]:
         try:
-            whole = self.client.formdata(slug, _number(item)) if mapping.lacks_content(item) else item
+            whole = self.client.formdata(slug, _form_number(item)) if mapping.lacks_content(item) else item
             return self._events(slug, whole)
         except (InvalidMessage, Refused) as error:
             self._passed_over(slug, item, error)
             return ()
 
     def _passed_over(self, slug: str, item: Mapping[str, Any], error: HubError) -> None:
-        _log.warning("publik: form %s/%s passed over: %s", slug, _number(item)[:40], error.code)
+        _log.warning("publik: form %s/%s passed over: %s", slug, _form_number(item)[:40], error.code)
 
     def _events(self, slug: str, formdata: Mapping[str, Any]) -> list[Event]:
         """Mapped first, stored second: what is refused leaves nothing behind."""
@@ -258,7 +258,7 @@ class Publik(Connector):
     def look_up(self, delivery: Delivery) -> Done | None:
         """Whether the workflow keeps our key: the body of a trigger becomes workflow data."""
         slug, number = mapping.split_reference(delivery.reference or "")
-        if mapping.holds(self.client.workflow_data(slug, number), _KEY, delivery.key):
+        if mapping.holds_value(self.client.workflow_data(slug, number), _KEY, delivery.key):
             return Done("Publik avait bien été informé.")
         return None
 
@@ -267,5 +267,5 @@ class Publik(Connector):
             self.client.close()
 
 
-def _number(item: Mapping[str, Any]) -> str:
+def _form_number(item: Mapping[str, Any]) -> str:
     return str(item.get("id"))

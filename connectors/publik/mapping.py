@@ -71,13 +71,13 @@ def split_reference(reference: str) -> tuple[str, str]:
     return slug, number
 
 
-def holds(data: object, name: str, value: str) -> bool:
+def holds_value(data: object, name: str, value: str) -> bool:
     """Whether `name` is `value` in workflow data: at the top, or in the content kept of one trigger."""
     if not isinstance(data, Mapping):
         return False
     return any(
         ((key == name or key.endswith(f"_content_{name}")) and item == value)
-        or (key.endswith("_content") and holds(item, name, value))
+        or (key.endswith("_content") and holds_value(item, name, value))
         for key, item in data.items()
     )
 
@@ -239,7 +239,7 @@ def _assemble(fields: Mapping[str, str | list[str]], answers: Answers, pointer: 
             continue
         for path in [paths] if isinstance(paths, str) else paths:
             steps = path.strip("/").split("/")
-            _put(tree, steps, _convert(steps, raw, f"{pointer}/{name}"))
+            _put_answer(tree, steps, _convert(steps, raw, f"{pointer}/{name}"))
     return tree
 
 
@@ -251,7 +251,7 @@ def _answer(answers: Answers, name: str) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def _put(tree: dict[str, Any], steps: Sequence[str], value: Any) -> None:
+def _put_answer(tree: dict[str, Any], steps: Sequence[str], value: Any) -> None:
     for step in steps[:-1]:
         tree = tree.setdefault(step, {})
     tree[steps[-1]] = value
@@ -266,7 +266,7 @@ def _convert(steps: Sequence[str], raw: Any, pointer: str) -> Any:
         raise InvalidMessage("une réponse simple était attendue", pointer=pointer, code="not_a_text")
     text = " ".join(_CONTROL.sub(" ", str(raw)).split())
     if steps[-1] in ("birthdate", "effective_on"):
-        return _date(text, pointer, partial=steps[-1] == "birthdate")
+        return _calendar_date(text, pointer, partial=steps[-1] == "birthdate")
     if steps[-1] == "given_names":
         return [name for name in re.split(r"[,\s]+", text) if name]
     if steps[-1] == "gender":
@@ -274,7 +274,7 @@ def _convert(steps: Sequence[str], raw: Any, pointer: str) -> Any:
     return text.upper() if steps[-1] in ("country", "insee_code", "birthplace") else text
 
 
-def _date(text: str, pointer: str, *, partial: bool) -> str:
+def _calendar_date(text: str, pointer: str, *, partial: bool) -> str:
     french = _FRENCH_DATE.fullmatch(text)
     iso = "-".join(reversed(french.groups())) if french else text
     if partial and _PARTIAL_DATE.fullmatch(iso):

@@ -30,14 +30,14 @@ def find_manifests(more: Path | None = None) -> Mapping[str, Manifest]:
 
 def connector_class(manifest: Manifest) -> type[Connector]:
     """Import the connector's code and return its one subclass of `Connector`."""
-    module = _code(manifest.folder)
+    module = _connector_module(manifest.folder)
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Connector) and value.__module__ == module.__name__:
             return value
     raise ValueError(f"{manifest.id}: connector.py holds no Connector")
 
 
-def _code(folder: Path) -> ModuleType:
+def _connector_module(folder: Path) -> ModuleType:
     """The module `connector` of a folder; one from elsewhere becomes a package of its own and imports its neighbours
     as `from . import mapping`."""
     if folder.parent == ROOT:

@@ -92,7 +92,7 @@ DONE, ERRORS = "traites", "erreurs"
 _STILL_WRITTEN = (".tmp", ".part", ".filepart", ".crdownload")
 
 
-def ready(folder: Folder) -> list[str]:
+def complete_files(folder: Folder) -> list[str]:
     """The files of a return folder that are whole: those under the usual temporary names of copying tools wait."""
     return [name for name in folder.names() if not name.lower().endswith(_STILL_WRITTEN)]
 
@@ -106,16 +106,16 @@ def put_away(folder: Folder, name: str, digest: str) -> None:
 
 def set_aside(folder: Folder, name: str, why: str) -> None:
     """Move a file that cannot be used to `erreurs`, with a text file that says why."""
-    explain(folder, name, why)
+    write_reason(folder, name, why)
     folder.move(name, f"{ERRORS}/{name}")
 
 
-def explain(folder: Folder, name: str, why: str) -> None:
+def write_reason(folder: Folder, name: str, why: str) -> None:
     """Write, in `erreurs`, why a file or some of its lines were not used."""
     folder.put(f"{ERRORS}/{name[:100]}.motif.txt", f"{why}\n".encode())
 
 
-def unopened(count: int) -> TryLater:
+def unopened_files(count: int) -> TryLater:
     """What to raise for files whose rights keep us out: a person must act, and the others need not wait for it."""
     return TryLater(f"{count} fichier(s) de retour que les droits ne laissent pas ouvrir")
 
@@ -332,7 +332,7 @@ class SftpFolder:
 
     async def _put(self, sftp: asyncssh.SFTPClient, step: _Step, name: str, content: bytes) -> None:
         await self._make_parent(sftp, name)
-        temporary = self._at(_temporary(name))
+        temporary = self._remote_path(_temporary(name))
         try:
             async with await asyncio.wait_for(sftp.open(temporary, "wb"), self._timeout) as file:
                 await file.write(content)
@@ -343,7 +343,7 @@ class SftpFolder:
                 raise TryLater("the server kept only part of the file")
             await self._delete_stale(sftp, temporary.rpartition("/")[0], float(written.mtime or 0))
             step.renaming = True
-            await _replace(sftp, temporary, self._at(name))
+            await _replace(sftp, temporary, self._remote_path(name))
         except (asyncssh.SFTPError, TryLater):
             with contextlib.suppress(asyncssh.Error, OSError):
                 await sftp.remove(temporary)
@@ -368,7 +368,7 @@ class SftpFolder:
         return sorted(found)[:MAX_NAMES]
 
     async def _read(self, sftp: asyncssh.SFTPClient, name: str, max_bytes: int) -> bytes:
-        file = await asyncio.wait_for(sftp.open(self._at(name), "rb"), self._timeout)
+        file = await asyncio.wait_for(sftp.open(self._remote_path(name), "rb"), self._timeout)
         async with file:
             size = (await asyncio.wait_for(file.stat(), self._timeout)).size or 0
             _check_size(size, max_bytes)
@@ -380,21 +380,21 @@ class SftpFolder:
         await self._make_parent(sftp, new_name)
         step.renaming = True
         try:
-            await _replace(sftp, self._at(name), self._at(new_name))
+            await _replace(sftp, self._remote_path(name), self._remote_path(new_name))
         except asyncssh.SFTPNoSuchFile:
-            if not await sftp.exists(self._at(new_name)):
+            if not await sftp.exists(self._remote_path(new_name)):
                 raise
 
     async def _delete(self, sftp: asyncssh.SFTPClient, name: str) -> None:
         with contextlib.suppress(asyncssh.SFTPNoSuchFile):
-            await sftp.remove(self._at(name))
+            await sftp.remove(self._remote_path(name))
 
     async def _make_parent(self, sftp: asyncssh.SFTPClient, name: str) -> None:
         parent, _, _last = name.rpartition("/")
-        if parent and not await sftp.isdir(self._at(parent)):
-            await sftp.mkdir(self._at(parent))
+        if parent and not await sftp.isdir(self._remote_path(parent)):
+            await sftp.mkdir(self._remote_path(parent))
 
-    def _at(self, name: str) -> str:
+    def _remote_path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
 
     def _run(self, work: Callable[[asyncssh.SFTPClient, _Step], Awaitable[_T]], size: int = 0) -> _T:
@@ -489,19 +489,19 @@ async def _sftp_errors(step: _Step) -> AsyncIterator[None]:
     except asyncssh.SFTPPermissionDenied:
         raise AccessDenied("the SFTP server refuses this folder or file") from None
     except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
-        raise _cut(step, "the SFTP connection was lost") from None
+        raise _connection_cut(step, "the SFTP connection was lost") from None
     except asyncssh.SFTPError as error:
         raise TryLater(f"the SFTP server could not do it (code {error.code})") from None
     except asyncssh.Error as error:
-        raise _cut(step, f"the SFTP connection failed (code {error.code})") from None
+        raise _connection_cut(step, f"the SFTP connection failed (code {error.code})") from None
     except TimeoutError:
-        raise _cut(step, "the SFTP server did not answer in time") from None
+        raise _connection_cut(step, "the SFTP server did not answer in time") from None
     except OSError as error:
         reason = errno.errorcode.get(error.errno or 0, "unreachable")
-        raise _cut(step, f"the SFTP server cannot be reached ({reason})") from None
+        raise _connection_cut(step, f"the SFTP server cannot be reached ({reason})") from None
 
 
-def _cut(step: _Step, message: str) -> HubError:
+def _connection_cut(step: _Step, message: str) -> HubError:
     step.cut = True
     return Unknown(f"{message} during a rename") if step.renaming else TryLater(message)
 

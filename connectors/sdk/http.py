@@ -77,7 +77,7 @@ class HttpClient:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError("the address must start with http:// or https:// and name a server")
-        _quiet()
+        _quiet_loggers()
         self.base_url = base_url.rstrip("/")
         self.host = parts.netloc.rpartition("@")[2]
         self._timeout = timeout
@@ -137,14 +137,14 @@ class HttpClient:
         answer = self._exchange(request, again, time.monotonic() + longest)
         if answer.status in expect:
             return answer
-        raise _verdict(answer, f"{method.upper()} {self.host}")
+        raise _status_error(answer, f"{method.upper()} {self.host}")
 
     def _exchange(self, request: httpx.Request, safe: bool, deadline: float) -> HttpAnswer:
         where = f"{request.method} {self.host}"
         try:
             response = self._client.send(request, stream=True)
             try:
-                body = self._read(response, where, safe, deadline)
+                body = self._read_body(response, where, safe, deadline)
             finally:
                 response.close()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol):
@@ -156,7 +156,7 @@ class HttpClient:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return HttpAnswer(response.status_code, headers, body, safe, self.host)
 
-    def _read(self, response: httpx.Response, where: str, safe: bool, deadline: float) -> bytes:
+    def _read_body(self, response: httpx.Response, where: str, safe: bool, deadline: float) -> bytes:
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
@@ -197,20 +197,20 @@ class OAuthClient(HttpClient):
     ) -> HttpAnswer:  # fmt: skip
         """As the plain client; `seconds` bounds the call together with those for its token."""
         end = None if seconds is None else time.monotonic() + seconds
-        token = self._bearer(refused=None, seconds=_left(end))
+        token = self._bearer(refused=None, seconds=_time_left(end))
         try:
-            return super().request(method, path, headers=_bearing(headers, token), seconds=_left(end), **options)
+            return super().request(method, path, headers=_bearing(headers, token), seconds=_time_left(end), **options)
         except _NotAuthenticated:  # a 401 did nothing, whatever the method
-            renewed = self._bearer(refused=token, seconds=_left(end))
-            return super().request(method, path, headers=_bearing(headers, renewed), seconds=_left(end), **options)
+            renewed = self._bearer(refused=token, seconds=_time_left(end))
+            return super().request(method, path, headers=_bearing(headers, renewed), seconds=_time_left(end), **options)
 
     def _bearer(self, *, refused: Secret | None, seconds: float | None) -> Secret:
         with self._lock:
             if not self._token.reveal() or self._token == refused or time.monotonic() >= self._expires:
-                self._token, self._expires = self._ask(seconds)
+                self._token, self._expires = self._request_token(seconds)
             return self._token
 
-    def _ask(self, seconds: float | None) -> tuple[Secret, float]:
+    def _request_token(self, seconds: float | None) -> tuple[Secret, float]:
         form = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
         if self._form_credentials:
             form |= {"client_id": self._form_credentials[0], "client_secret": self._form_credentials[1].reveal()}
@@ -245,14 +245,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text), _LONGEST_WAIT)
-    at = _date(text)
+    at = _http_date(text)
     if at is None:
         return None
-    now = _date(headers.get("date", "")) or datetime.now(UTC)
+    now = _http_date(headers.get("date", "")) or datetime.now(UTC)
     return min(max((at - now).total_seconds(), 0.0), _LONGEST_WAIT)
 
 
-def _date(text: str) -> datetime | None:
+def _http_date(text: str) -> datetime | None:
     try:
         at = parsedate_to_datetime(text)
     except ValueError:
@@ -260,7 +260,7 @@ def _date(text: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _verdict(answer: HttpAnswer, where: str) -> HubError:
+def _status_error(answer: HttpAnswer, where: str) -> HubError:
     status, what = answer.status, f"{where}: answered {answer.status}"
     if status == 401:
         return _NotAuthenticated(what)
@@ -281,7 +281,7 @@ def lost_answer(message: str, safe: bool) -> HubError:
     return TryLater(message) if safe else Unknown(message)
 
 
-def _left(end: float | None) -> float | None:
+def _time_left(end: float | None) -> float | None:
     return None if end is None else end - time.monotonic()
 
 
@@ -308,7 +308,7 @@ def _usual_trust() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _quiet() -> None:
+def _quiet_loggers() -> None:
     """httpx logs whole addresses and httpcore headers: neither belongs in a log."""
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)

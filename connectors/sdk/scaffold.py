@@ -29,14 +29,14 @@ def write_connector(slug: str, folder: Path, answers: str = "") -> list[Path]:
     Raises ConfigError for a slug that cannot be a module, for a type that does not exist, for a folder that is not
     there and for anything that exists already: nothing is overwritten, and nothing half-written is left."""
     code, tests = folder / slug, folder.parent / "tests" / "connectors" / slug
-    _check(slug, folder, code, tests)
-    words = {"slug": slug, "Class": "".join(part.title() for part in slug.split("_")), "name": _name(slug)}
-    words |= _parts(answers, words)
+    _check_free(slug, folder, code, tests)
+    words = {"slug": slug, "Class": "".join(part.title() for part in slug.split("_")), "name": _display_name(slug)}
+    words |= _answer_parts(answers, words)
     try:
         with tempfile.TemporaryDirectory(prefix=".connector-", dir=folder.parent) as drafts:
             draft = Path(drafts)
-            _fill(draft / "package", words)
-            _fill(draft / "tests", words)
+            _fill_templates(draft / "package", words)
+            _fill_templates(draft / "tests", words)
             tests.parent.mkdir(parents=True, exist_ok=True)
             (draft / "package").rename(code)
             try:
@@ -49,7 +49,7 @@ def write_connector(slug: str, folder: Path, answers: str = "") -> list[Path]:
     return sorted(path for place in (code, tests) for path in place.iterdir())
 
 
-def _check(slug: str, folder: Path, code: Path, tests: Path) -> None:
+def _check_free(slug: str, folder: Path, code: Path, tests: Path) -> None:
     if not _SLUG.fullmatch(slug) or keyword.iskeyword(slug):
         raise ConfigError("a connector is named by lower-case letters, digits and underscores", key=slug)
     if not folder.is_dir():
@@ -59,7 +59,7 @@ def _check(slug: str, folder: Path, code: Path, tests: Path) -> None:
             raise ConfigError(f"{taken} is there already", key=slug)
 
 
-def _parts(answers: str, words: Mapping[str, str]) -> dict[str, str]:
+def _answer_parts(answers: str, words: Mapping[str, str]) -> dict[str, str]:
     """What the templates say of answers: nothing, when none are wanted."""
     parts = {path.stem: path.read_text(encoding="utf-8") for path in (_TEMPLATES / "answers").glob("*.txt")}
     if not answers:
@@ -72,11 +72,11 @@ def _parts(answers: str, words: Mapping[str, str]) -> dict[str, str]:
     return {name: Template(text).substitute(own).removesuffix("\n") for name, text in parts.items()}
 
 
-def _name(slug: str) -> str:
+def _display_name(slug: str) -> str:
     return slug.replace("_", " ").capitalize()
 
 
-def _fill(place: Path, words: Mapping[str, str]) -> None:
+def _fill_templates(place: Path, words: Mapping[str, str]) -> None:
     place.mkdir()
     for template in sorted((_TEMPLATES / place.name).glob("*.txt")):
         name, text = template.name.removesuffix(".txt"), template.read_text(encoding="utf-8")

@@ -61,11 +61,11 @@ class SoapClient:
         client = self._built()
         binding = client.service._binding
         with self._building:  # zeep completes its types while it writes
-            request, headers = self._write(client, binding, operation, values, named)
+            request, headers = self._write_request(client, binding, operation, values, named)
         answer = self._http.request("POST", "", content=request, headers=headers, expect=(200, 404, 500), safe=safe)
         if answer.status == 404:  # a refusal is said in SOAP; this is a server whose application is not (yet) there
             raise TryLater(f"{operation}: no such service at this address")
-        return self._read(client, binding.get(operation), operation, answer, safe)
+        return self._read_answer(client, binding.get(operation), operation, answer, safe)
 
     def close(self) -> None:
         self._http.close()
@@ -76,7 +76,7 @@ class SoapClient:
                 self._client = _read_contract(self._wsdl_path.resolve())
             return self._client
 
-    def _write(
+    def _write_request(
         self, client: zeep.Client, binding: Any, operation: str, values: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[bytes, dict[str, str]]:
         try:
@@ -94,10 +94,10 @@ class SoapClient:
             return []
         return validate_xsd(deepcopy(body[0]), self._schema)
 
-    def _read(self, client: zeep.Client, operation: Any, name: str, answer: HttpAnswer, safe: bool) -> Any:
-        content = _answered(answer, name, safe)
+    def _read_answer(self, client: zeep.Client, operation: Any, name: str, answer: HttpAnswer, safe: bool) -> Any:
+        content = _body_content(answer, name, safe)
         if local_name(content) == "Fault":
-            raise _fault(content, name, safe)
+            raise _fault_error(content, name, safe)
         expected = operation.output.body.qname
         if answer.status != 200 or etree.QName(content) != expected:
             raise lost_answer(f"{name}: another message came than {expected.localname}", safe)
@@ -105,7 +105,7 @@ class SoapClient:
             value = operation.output.body.parse(content, client.wsdl.types, context=_context(client))
         except (ZeepError, ValueError, TypeError, AttributeError, LookupError) as error:
             raise lost_answer(f"{name}: the answer does not have its shape ({type(error).__name__})", safe) from None
-        return _plain(serialize_object(value, dict))  # type: ignore[no-untyped-call]
+        return _without_unplaced(serialize_object(value, dict))  # type: ignore[no-untyped-call]
 
 
 def _read_contract(path: Path) -> zeep.Client:
@@ -133,7 +133,7 @@ class _LocalFiles(Transport):
         return path.read_bytes()
 
 
-def _answered(answer: HttpAnswer, name: str, safe: bool) -> Element:
+def _body_content(answer: HttpAnswer, name: str, safe: bool) -> Element:
     """The one element in the body of the envelope."""
     try:
         body = _body(parse_xml(answer.body, max_bytes=MAX_BYTES, large_text=True))
@@ -151,7 +151,7 @@ def _body(envelope: Element) -> Element | None:
     return envelope.find(f"{{{soap}}}Body")
 
 
-def _fault(fault: Element, name: str, safe: bool) -> HubError:
+def _fault_error(fault: Element, name: str, safe: bool) -> HubError:
     """The fault's text is left out: servers put values into it."""
     soap = {"s": namespace(fault)}
     codes = (text_at(fault, path, soap) for path in ("s:Code/s:Subcode/s:Value", "s:Code/s:Value", "faultcode"))
@@ -168,8 +168,8 @@ def _context(client: zeep.Client) -> XmlParserContext:
     return XmlParserContext(settings=client.settings)  # type: ignore[no-untyped-call]
 
 
-def _plain(value: Any) -> Any:
+def _without_unplaced(value: Any) -> Any:
     """Without what zeep could not place."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if key != "_raw_elements"}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+        return {key: _without_unplaced(item) for key, item in value.items() if key != "_raw_elements"}
+    return [_without_unplaced(item) for item in value] if isinstance(value, list) else value

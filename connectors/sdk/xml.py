@@ -68,7 +68,7 @@ def validate_xsd(document: Element, xsd_path: Path) -> list[XsdFault]:
         if schema.validate(document):
             return []
         entries = [(entry.path, entry.type_name, entry.line) for entry in schema.error_log]  # type: ignore[attr-defined]
-    return [XsdFault(_readable(document, path), _rule(name), line) for path, name, line in entries]
+    return [XsdFault(_named_path(document, path), _rule(name), line) for path, name, line in entries]
 
 
 def local_name(element: Element) -> str:
@@ -84,12 +84,12 @@ def namespace(element: Element) -> str:
 def text_at(element: Element, path: str, namespaces: Mapping[str, str] | None = None) -> str | None:
     """The trimmed text of the first element at `path` (ElementPath: "a/b", "p:a/p:b"); None when absent or empty."""
     found = element.find(path, dict(namespaces or {}))
-    return None if found is None else _text(found) or None
+    return None if found is None else _trimmed_text(found) or None
 
 
 def texts_at(element: Element, path: str, namespaces: Mapping[str, str] | None = None) -> list[str]:
     """The trimmed texts of all elements at `path`, empty ones included."""
-    return [_text(found) for found in element.findall(path, dict(namespaces or {}))]
+    return [_trimmed_text(found) for found in element.findall(path, dict(namespaces or {}))]
 
 
 def new_root(tag: str, namespaces: Mapping[str | None, str] | None = None) -> Element:
@@ -118,7 +118,7 @@ def write_xml(root: Element, *, encoding: str = "UTF-8", pretty: bool = False) -
     return f"<?xml version='1.0' encoding='{encoding}'?>\n{text}".encode(encoding, "xmlcharrefreplace")
 
 
-def _text(element: Element) -> str:
+def _trimmed_text(element: Element) -> str:
     return "".join(str(part) for part in element.itertext()).strip()
 
 
@@ -164,7 +164,7 @@ def _rule(type_name: str) -> str:
     return type_name.removeprefix("SCHEMAV_").removeprefix("CVC_").lower().replace("_", " ")
 
 
-def _readable(document: Element, path: str | None) -> str:
+def _named_path(document: Element, path: str | None) -> str:
     """`/*/*[2]` of libxml2, said with the names of the elements."""
     prefixes = {name: uri for element in document.iter() for name, uri in element.nsmap.items() if name}
     try:

@@ -101,10 +101,10 @@ class Webhook(Connector):
 
 def message_id(key: str) -> str:
     """The same for every attempt; the standard allows no dot."""
-    return f"msg_{hashlib.sha256(key.encode()).hexdigest()[:40]}" if "." in key or not _plain(key) else key
+    return f"msg_{hashlib.sha256(key.encode()).hexdigest()[:40]}" if "." in key or not _fits_a_header(key) else key
 
 
-def _plain(key: str) -> bool:
+def _fits_a_header(key: str) -> bool:
     return key.isascii() and key.isprintable() and " " not in key
 
 

@@ -45,9 +45,9 @@ class Key:
     def sign(self, content: bytes) -> str:
         """One item of `webhook-signature`."""
         if self.kind == _SECRET:
-            return "v1," + _text(hmac.digest(self.value, content, hashlib.sha256))
+            return "v1," + _base64(hmac.digest(self.value, content, hashlib.sha256))
         if self.kind == _PRIVATE:
-            return "v1a," + _text(Ed25519PrivateKey.from_private_bytes(self.value).sign(content))
+            return "v1a," + _base64(Ed25519PrivateKey.from_private_bytes(self.value).sign(content))
         raise ConfigError("a public key cannot sign")
 
     def fits(self, version: str, signature: bytes, content: bytes) -> bool:
@@ -112,5 +112,5 @@ def _content(id: str, stamp: str, body: bytes) -> bytes:
     return f"{id}.{stamp}.".encode() + body
 
 
-def _text(value: bytes) -> str:
+def _base64(value: bytes) -> str:
     return base64.b64encode(value).decode()

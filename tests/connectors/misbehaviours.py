@@ -141,7 +141,7 @@ def hubee_tell(on: str) -> Callable[[ExitStack], Stage]:
         data = {"request": link, "status": "transferred", "native": {"code": "DEPOSEE", "label": "Déposée"}}
         delivery = Delivery(Event("request.status-changed", "/saint-aubin/etatcivil", data), "d-1", case)
         connector = HubEEConnector(context_for("hubee", twin.settings()))
-        return over_http(twin, connector, on, delivery, lambda: len(twin.told(case)))
+        return over_http(twin, connector, on, delivery, lambda: len(twin.announced(case)))
 
     return make
 

@@ -63,7 +63,7 @@ def hubee_polls(twin: HubEETwin) -> Trial:
     twin.start()
     case = twin.add_civil_record_request()
     connector = HubEEConnector(context_for("hubee", twin.settings()))
-    twin.say(case, message="Pièce jointe", files=[File("a.pdf", "justificatif", "application/pdf", b"%PDF")])
+    twin.add_event(case, message="Pièce jointe", files=[File("a.pdf", "justificatif", "application/pdf", b"%PDF")])
     twin.reopen(case, "La date était fausse", tell_before=False)
     return Trial(twin, connector, lambda: polled(connector))
 

@@ -323,13 +323,13 @@ def test_the_errors_of_our_twin_are_those_of_the_description() -> None:
     path = "/v3/dss/quotient_familial/identite"
     with ApiParticulierTwin(now=lambda: NOON) as twin:
         for code in twin.codes():
-            twin.say(code)
+            twin.answer_error(code)
         identity = twin.person("corvisart")["identity"]
         connector = connect(twin, NOON)
         connector.client.pause = lambda seconds: None
         for _ in twin.codes():
             try:
-                connector.client.ask(
+                connector.client.operation_data(
                     PARTS["family-quotient"][0].operation,
                     "identite",
                     identity_parameters(PARTS["family-quotient"][0].operation, identity),

@@ -147,7 +147,7 @@ def test_every_call_and_answer_keeps_to_the_contract() -> None:
         tell("transferred")
         tell("rejected", "Aucun acte à ce nom")
         twin.reopen(case_id, "Voici la bonne date")
-        twin.say(case_id, "ATTACH_DEPOSIT", files=[File("a.pdf", "Piece", "application/pdf", b"%PDF")])
+        twin.add_event(case_id, "ATTACH_DEPOSIT", files=[File("a.pdf", "Piece", "application/pdf", b"%PDF")])
         poll()
         tell("fulfilled")
         twin.add_civil_record_request(digest="absent")

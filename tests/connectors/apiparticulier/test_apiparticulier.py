@@ -261,16 +261,16 @@ def test_only_the_operations_of_the_asked_fields_are_called(twin: ApiParticulier
 
 def test_a_part_that_is_away_makes_the_whole_answer_later(twin: ApiParticulierTwin) -> None:
     connector = connect(twin)
-    twin.say("37001", on="prime_activite")
+    twin.answer_error("37001", on="prime_activite")
     with pytest.raises(TryLater):
         connector.answer(question(twin, "corvisart", "solidarity-allowances"))
 
-    twin.say("37001", on="prime_activite")
+    twin.answer_error("37001", on="prime_activite")
     assert ask(connector, question(twin, "corvisart", "solidarity-allowances", "rsa")) == {"rsa": {"entitled": False}}
 
 
 def test_a_part_that_knows_nobody_is_absent_unless_nobody_is_known_anywhere(twin: ApiParticulierTwin) -> None:
-    twin.say("35003", on="revenu_solidarite_active")
+    twin.answer_error("35003", on="revenu_solidarite_active")
     values = ask(connect(twin), question(twin, "corvisart", "solidarity-allowances"))
 
     assert set(values) == {"activity_bonus", "family_support"}
@@ -489,20 +489,20 @@ def test_the_meaning_of_each_not_found_is_kept(twin: ApiParticulierTwin) -> None
      ("37002", TryLater), ("37003", NotMatched), ("37008", TryLater), ("37999", TryLater), ("00501", TryLater)],
 )  # fmt: skip
 def test_each_code_becomes_what_happens_next(twin: ApiParticulierTwin, code: str, kind: type[HubError]) -> None:
-    twin.say(code)
+    twin.answer_error(code)
     with pytest.raises(HubError) as caught:
         connect(twin).answer(question(twin, "corvisart", "family-quotient"))
     assert type(caught.value) is kind
 
 
 def test_the_same_code_may_say_that_the_source_failed(twin: ApiParticulierTwin) -> None:
-    twin.say("35003", title="Erreur inattendue")
+    twin.answer_error("35003", title="Erreur inattendue")
     with pytest.raises(TryLater):
         connect(twin).answer(question(twin, "corvisart", "family-quotient"))
 
 
 def test_a_network_error_says_when_to_come_back(twin: ApiParticulierTwin) -> None:
-    twin.say("00501")
+    twin.answer_error("00501")
     with pytest.raises(TryLater) as caught:
         connect(twin).answer(question(twin, "corvisart", "family-quotient"))
     assert caught.value.after == 10
@@ -558,7 +558,7 @@ def test_every_line_of_the_table_says_something_that_the_hub_knows() -> None:
 
 
 def test_a_question_in_flight_is_asked_again_until_it_is_answered(twin: ApiParticulierTwin) -> None:
-    twin.say("00015", times=2)
+    twin.answer_error("00015", times=2)
     waited: list[float] = []
     connector = connect(twin)
     connector.client.pause = waited.append
@@ -568,7 +568,7 @@ def test_a_question_in_flight_is_asked_again_until_it_is_answered(twin: ApiParti
 
 
 def test_a_question_that_stays_in_flight_is_given_up_within_its_time(twin: ApiParticulierTwin) -> None:
-    twin.say("00015", times=40)
+    twin.answer_error("00015", times=40)
     connector, now = connect(twin), [0.0]
     connector.client.clock = lambda: now[0]
     connector.client.pause = lambda seconds: now.__setitem__(0, now[0] + seconds)
@@ -636,11 +636,11 @@ def test_calls_stay_below_the_announced_limit(twin: ApiParticulierTwin, clock: C
 def test_headers_that_make_no_sense_change_nothing() -> None:
     limiter = Limiter(lambda: NOON, 50)
     for text in ("", "-1", "beaucoup", "9" * 40, "٣"):
-        limiter.heed("/r", {"ratelimit-limit": text, "ratelimit-remaining": text, "ratelimit-reset": text})
-    limiter.take("/r")
-    limiter.heed("/r", {"ratelimit-limit": "50", "ratelimit-remaining": "0", "ratelimit-reset": "99999999999"})
+        limiter.learn_limits("/r", {"ratelimit-limit": text, "ratelimit-remaining": text, "ratelimit-reset": text})
+    limiter.count_call("/r")
+    limiter.learn_limits("/r", {"ratelimit-limit": "50", "ratelimit-remaining": "0", "ratelimit-reset": "99999999999"})
     with pytest.raises(TryLater) as caught:
-        limiter.take("/r")
+        limiter.count_call("/r")
     assert caught.value.after == 60, "a clock that differs from ours closes for a minute at most"
 
 
@@ -655,7 +655,7 @@ def test_nothing_personal_and_no_token_is_in_a_log_or_an_error(
     ask(connector, question(twin, "corvisart", "family-quotient", token=token))
     said = []
     for code in ("00203", "35003", "00366", "37999", "00101"):
-        twin.say(code)
+        twin.answer_error(code)
         with pytest.raises(HubError) as caught:
             connector.answer(question(twin, "corvisart", "family-quotient"))
         said.append(f"{caught.value!r} {caught.value.__cause__!r}")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as run
 from hypothesis import strategies as st
 
-from connectors.filedrop.client import write
+from connectors.filedrop.client import write_rows
 from connectors.filedrop.layout import Site
 from connectors.sdk.xml import parse_xml, texts_at
 from schemas.errors import ConfigError, Refused
@@ -34,7 +34,9 @@ def written(value: Any, **settings: Any) -> str:
     """The line of one value in the file, after the key."""
     chosen = site({"name": "C", "from": "/v", **settings.pop("column", {})}, header=False, **settings)
     row = chosen.row(chosen.layouts[KIND], {"delivery": {"key": "k"}, "v": value})
-    return write(chosen, chosen.layouts[KIND], [row]).decode(chosen.encoding).removeprefix("k;").removeprefix('"k";')
+    return (
+        write_rows(chosen, chosen.layouts[KIND], [row]).decode(chosen.encoding).removeprefix("k;").removeprefix('"k";')
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_separators_quotes_and_line_ends_are_quoted() -> None:
 
 def test_quoting_line_end_header_and_byte_order_mark_follow_the_site() -> None:
     chosen = site(quoting="all", line_end="lf", encoding="utf-8-sig", separator=",")
-    assert write(chosen, chosen.layouts[KIND], [("k",)]) == b'\xef\xbb\xbf"Cle"\n"k"\n'
+    assert write_rows(chosen, chosen.layouts[KIND], [("k",)]) == b'\xef\xbb\xbf"Cle"\n"k"\n'
 
 
 def test_several_pointers_make_one_cell() -> None:
@@ -167,7 +169,7 @@ def test_any_text_is_read_back_by_a_strict_reader(
     )  # fmt: skip
     layout = chosen.layouts[KIND]
     rows = [chosen.row(layout, {"delivery": {"key": "k"}, "v": value}) for value in values]
-    text = write(chosen, layout, rows).decode(encoding)
+    text = write_rows(chosen, layout, rows).decode(encoding)
     back = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     assert back == [["Cle", "C"], *([*row] for row in rows)]
 
@@ -183,5 +185,5 @@ def test_any_text_is_read_back_from_xml_or_refused(values: list[str], encoding: 
             rows.append(chosen.row(layout, {"delivery": {"key": "k"}, "v": value}))
         except Refused:
             continue
-    root = parse_xml(write(chosen, layout, rows))
+    root = parse_xml(write_rows(chosen, layout, rows))
     assert texts_at(root, "echange/C") == [row[1].strip() for row in rows]

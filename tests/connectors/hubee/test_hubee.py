@@ -88,7 +88,7 @@ def test_hubee_keeps_the_promises_of_a_connector(twin: HubEETwin) -> None:
             connect=lambda: connector_of(twin),
             twin=twin,
             deliveries=[says(first, "transferred"), says(first, "rejected", "Aucun acte"), says(second, "fulfilled")],
-            effects=lambda: [twin.told(first), twin.told(second)],
+            effects=lambda: [twin.announced(first), twin.announced(second)],
             refused=says("00000000-0000-4000-8000-000000000000", "transferred"),
             deny=lambda: twin.misbehave("403"),
             news=lambda: [twin.add_civil_record_request(), twin.reopen(second, "La date était fausse")],
@@ -356,7 +356,7 @@ def test_a_reopened_case_is_told_everything_again(twin: HubEETwin, hubee: HubEEC
     hubee.handle(says(case_id, "fulfilled"))
     twin.reopen(case_id)
     hubee.handle(says(case_id, "fulfilled"))
-    assert twin.told(case_id) == ["SI_RECEIVED", "DONE", "SI_RECEIVED", "DONE"]
+    assert twin.announced(case_id) == ["SI_RECEIVED", "DONE", "SI_RECEIVED", "DONE"]
 
 
 def test_documents_that_the_online_service_adds_come_in(
@@ -365,7 +365,7 @@ def test_documents_that_the_online_service_adds_come_in(
     case_id = twin.add_civil_record_request()
     read(hubee)
     file = File("livret.pdf", "LivretFamille", "application/pdf", b"%PDF livret")
-    event_id = twin.say(case_id, "ATTACH_DEPOSIT", message="Voici le livret", files=[file])
+    event_id = twin.add_event(case_id, "ATTACH_DEPOSIT", message="Voici le livret", files=[file])
 
     document, message = read(hubee)
 
@@ -381,8 +381,8 @@ def test_a_deposit_that_is_not_finished_waits(twin: HubEETwin, hubee: HubEEConne
     case_id = twin.add_civil_record_request()
     read(hubee)
     file = File("livret.pdf", "LivretFamille", "application/pdf", b"", "PENDING")
-    twin.say(case_id, "ATTACH_DEPOSIT", files=[file])
-    twin.say(case_id, "ATTACH_DEPOSIT", event_status="IN_PROGRESS")
+    twin.add_event(case_id, "ATTACH_DEPOSIT", files=[file])
+    twin.add_event(case_id, "ATTACH_DEPOSIT", event_status="IN_PROGRESS")
     assert read(hubee) == []
     assert len(twin.notifications) == 2
 
@@ -396,19 +396,19 @@ def test_a_receipt_is_told_by_status_and_event(twin: HubEETwin, hubee: HubEEConn
     done = hubee.handle(says(case_id, "transferred"))
 
     assert done == Done("HubEE informé : SI_RECEIVED")
-    assert (twin.status(case_id), twin.told(case_id)) == ("SI_RECEIVED", ["SI_RECEIVED"])
+    assert (twin.status(case_id), twin.announced(case_id)) == ("SI_RECEIVED", ["SI_RECEIVED"])
 
 
 def test_a_decision_goes_through_the_steps_that_the_workflow_asks(twin: HubEETwin, hubee: HubEEConnector) -> None:
     case_id = twin.add_civil_record_request()
     assert hubee.handle(says(case_id, "fulfilled")) == Done("HubEE informé : DONE")
-    assert twin.told(case_id) == ["SI_RECEIVED", "DONE"]
+    assert twin.announced(case_id) == ["SI_RECEIVED", "DONE"]
 
 
 def test_a_refusal_carries_its_reason_to_the_citizen(twin: HubEETwin, hubee: HubEEConnector) -> None:
     case_id = twin.add_civil_record_request()
     hubee.handle(says(case_id, "rejected", "Aucun acte à ce nom " + "x" * 1200))
-    assert twin.told(case_id) == ["SI_RECEIVED", "REFUSED"]
+    assert twin.announced(case_id) == ["SI_RECEIVED", "REFUSED"]
     [message] = twin.messages(case_id)
     assert message.startswith("Aucun acte à ce nom")
     assert len(message) == 1000
@@ -419,7 +419,7 @@ def test_the_same_status_twice_is_told_once(twin: HubEETwin, hubee: HubEEConnect
     delivery = says(case_id, "transferred")
     assert hubee.handle(delivery) == hubee.handle(delivery) == hubee.look_up(delivery)
     hubee.handle(says(case_id, "in_progress"))
-    assert twin.told(case_id) == ["SI_RECEIVED"]
+    assert twin.announced(case_id) == ["SI_RECEIVED"]
 
 
 def test_a_second_demand_for_missing_papers_is_told_with_its_own_words() -> None:
@@ -428,7 +428,7 @@ def test_a_second_demand_for_missing_papers_is_told_with_its_own_words() -> None
         case_id = twin.add_case([])
         hubee.handle(says(case_id, "incomplete", "Il manque le livret"))
         hubee.handle(says(case_id, "incomplete", "La photographie est illisible"))
-        assert twin.told(case_id) == ["ADD_AWAITING", "ADD_AWAITING"]
+        assert twin.announced(case_id) == ["ADD_AWAITING", "ADD_AWAITING"]
         assert twin.messages(case_id) == ["Il manque le livret", "La photographie est illisible"]
 
 
@@ -438,11 +438,11 @@ def test_a_stop_between_status_and_event_leaves_the_event_alone(twin: HubEETwin,
     twin.misbehave("timeout", on="/events")
     with pytest.raises(Unknown):
         hubee.handle(delivery)
-    assert (twin.status(case_id), twin.told(case_id)) == ("SI_RECEIVED", [])
+    assert (twin.status(case_id), twin.announced(case_id)) == ("SI_RECEIVED", [])
 
     assert hubee.look_up(delivery) is None
     assert hubee.handle(delivery) == Done("HubEE informé : SI_RECEIVED")
-    assert twin.told(case_id) == ["SI_RECEIVED"]
+    assert twin.announced(case_id) == ["SI_RECEIVED"]
     assert [path for method, path in twin.calls if method == "PATCH"] == [f"/teledossiers/v1/cases/{case_id}"]
 
 
@@ -461,7 +461,7 @@ def test_a_status_without_a_word_is_not_told(twin: HubEETwin, hubee: HubEEConnec
         delivery = says(case_id, status)
         assert hubee.handle(delivery).answer.startswith("Rien à dire à HubEE")
         assert hubee.look_up(delivery) == hubee.handle(delivery)
-    assert (twin.told(case_id), twin.calls) == ([], [])
+    assert (twin.announced(case_id), twin.calls) == ([], [])
 
 
 def test_a_late_step_does_not_take_the_case_back(twin: HubEETwin, hubee: HubEEConnector) -> None:
@@ -470,7 +470,7 @@ def test_a_late_step_does_not_take_the_case_back(twin: HubEETwin, hubee: HubEECo
     assert hubee.handle(says(case_id, "in_progress")) == Done("HubEE est déjà plus loin : DONE")
     with pytest.raises(Refused, match="de DONE à REFUSED"):
         hubee.handle(says(case_id, "rejected"))
-    assert twin.told(case_id) == ["SI_RECEIVED", "DONE"]
+    assert twin.announced(case_id) == ["SI_RECEIVED", "DONE"]
 
 
 def test_a_death_certificate_is_taken_up_then_done() -> None:
@@ -481,7 +481,7 @@ def test_a_death_certificate_is_taken_up_then_done() -> None:
         assert event.data["request"]["procedure"] == "certificat-deces"
         assert "beneficiaries" not in event.data["request"]
         hubee.handle(says(case_id, "fulfilled"))
-        assert twin.told(case_id) == ["IN_PROGRESS", "DONE"]
+        assert twin.announced(case_id) == ["IN_PROGRESS", "DONE"]
         with pytest.raises(Refused):
             hubee.handle(says(case_id, "rejected"))
 
@@ -541,7 +541,7 @@ def test_a_telling_that_may_have_happened_is_unknown(twin: HubEETwin, hubee: Hub
         hubee.handle(delivery)
     if hubee.look_up(delivery) is None:
         hubee.handle(delivery)
-    assert twin.told(case_id) == ["SI_RECEIVED"]
+    assert twin.announced(case_id) == ["SI_RECEIVED"]
 
 
 def test_a_busy_hubee_says_when_to_come_back(twin: HubEETwin, hubee: HubEEConnector) -> None:
@@ -563,7 +563,7 @@ def test_a_success_that_holds_an_error_is_no_success(
     with pytest.raises(error) as caught:
         hubee.handle(says(case_id, "transferred"))
     assert "MERCŒUR" not in str(caught.value)
-    assert twin.told(case_id) == []
+    assert twin.announced(case_id) == []
 
 
 def test_a_refused_step_is_final(twin: HubEETwin, hubee: HubEEConnector) -> None:

@@ -11,7 +11,7 @@ import pytest
 from connectors import conformance
 from connectors.conformance import Asked, Case
 from connectors.koha.connector import Koha
-from connectors.koha.mapping import address_fields, address_of, already, card_of
+from connectors.koha.mapping import address_fields, address_of, card_of, has_values
 from connectors.koha.twin import KohaTwin
 from connectors.sdk import Secret
 from schemas.delivery import Delivery
@@ -222,8 +222,8 @@ def test_an_address_that_differs_by_spaces_case_or_home_country_is_the_same() ->
         "city": "Saint-Aubin",
         "country": "France",
     }
-    assert already(patron | {"address2": "Bâtiment C"}, address_fields(NEW, "one-line"))
-    assert not already(patron | {"address2": "Bâtiment C", "country": "BE"}, address_fields(NEW, "one-line"))
+    assert has_values(patron | {"address2": "Bâtiment C"}, address_fields(NEW, "one-line"))
+    assert not has_values(patron | {"address2": "Bâtiment C", "country": "BE"}, address_fields(NEW, "one-line"))
 
 
 def test_a_write_whose_answer_was_lost_is_found_done_at_the_next_try() -> None:

@@ -542,16 +542,16 @@ def test_a_trigger_that_was_made_is_found_again_by_its_key() -> None:
 
 
 def test_the_key_is_found_in_each_place_where_a_portal_may_keep_it() -> None:
-    from connectors.publik.mapping import holds
+    from connectors.publik.mapping import holds_value
 
     kept = [
         {"unefois_key": "k"},
         {"form_trigger_x_content_unefois_key": "k"},
         {"form_trigger_x_content": {"unefois_key": "k"}},
     ]
-    assert all(holds(data, "unefois_key", "k") for data in kept)
-    assert not any(holds(data, "unefois_key", "autre") for data in kept)
-    assert not holds(None, "unefois_key", "k")
+    assert all(holds_value(data, "unefois_key", "k") for data in kept)
+    assert not any(holds_value(data, "unefois_key", "autre") for data in kept)
+    assert not holds_value(None, "unefois_key", "k")
 
 
 def test_a_status_without_canonical_word_says_nothing_to_the_portal() -> None:
