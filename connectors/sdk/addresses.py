@@ -1,4 +1,4 @@
-"""Which addresses a call to an outside party may reach: public ones alone."""
+"""Which IP addresses a call to an outside party may reach: public ones alone (OWASP: server-side request forgery)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from schemas.errors import AccessDenied, TryLater
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# not marked by every version of Python that we run on
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address inside an IPv6 one
+# Special-purpose ranges (IANA, RFC 6890) that `is_global` does not know in every version of Python that we run on.
 _INSIDE = tuple(
     ipaddress.ip_network(text)
     for text in ("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "fec0::/10", "64:ff9b:1::/48", "::/96")
@@ -18,7 +18,7 @@ _INSIDE = tuple(
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Every address of a name. Raises TryLater when it has none now."""
+    """Every IP address of a host name, as text. Raises TryLater when the name servers give none now."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -27,8 +27,8 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def public_address(host: str, port: int) -> str:
-    """One address of `host`, to connect to without asking again. Raises AccessDenied when any of its addresses is
-    inside (private, loopback, link-local, metadata, multicast, reserved): a name that mixes them is a trap."""
+    """One IP address of `host`. Connect to it without resolving the name again: a second answer may be another (DNS
+    rebinding). Raises AccessDenied when any of the addresses is not public, TryLater as `resolve`."""
     addresses = resolve(host, port)
     if not addresses or not all(is_public(text) for text in addresses):
         raise AccessDenied(f"{host}: the name leads to an address that is not public")
@@ -36,7 +36,8 @@ def public_address(host: str, port: int) -> str:
 
 
 def is_public(text: str) -> bool:
-    """Whether an address is one of the Internet's, also when an IPv4 address hides in an IPv6 one."""
+    """Whether an address is reachable on the Internet: not private, loopback, link-local (cloud metadata among them),
+    multicast or reserved. An IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64) is judged too."""
     try:
         address: Address = ipaddress.ip_address(text)
     except ValueError:

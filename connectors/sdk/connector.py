@@ -41,9 +41,11 @@ class Connector:
     """The code that speaks one package's wire format.
 
     Override what the package can do: `poll`, `receive`, `prepare` + `send`, `look_up`, `answer`, `probe`. Methods may
-    be called from several threads (at most `concurrency` of the manifest), never twice at once for one order key. They
-    raise: `TryLater` (surely nothing happened), `Unknown` (cannot tell), `Refused` (final no), `AccessDenied` (pause
-    me).
+    be called from several threads (at most `concurrency` of the manifest), never twice at once for one order key.
+
+    They raise (`schemas/errors.py`): `TryLater`, the call surely had no effect and is made again; `Unknown`, it may
+    have had its effect, which is looked up or left to a person; `Refused`, the package said no for good;
+    `AccessDenied`, it does not let us in, and the connection is paused until a person acts.
     """
 
     def __init__(self, context: Context) -> None:
@@ -61,15 +63,18 @@ class Connector:
         return iter(())
 
     def receive(self, inbound: Inbound) -> Reply:
-        """Read a webhook call. Check its authenticity first; raise AccessDenied or InvalidMessage."""
+        """Read an HTTP call that the package made to `/in/{connection}`. Raises AccessDenied when it does not prove who
+        it is (check that first), InvalidMessage when it cannot be read."""
         raise InvalidMessage("this connection takes no incoming call", code="not_receiving")
 
     def refusal(self, error: HubError) -> tuple[int, Mapping[str, Any]] | None:
-        """The package's own way to be told no by `/in/{connection}`; None means RFC 9457."""
+        """How the package wants an error of `receive` answered: HTTP status and JSON body. None: problem details, RFC
+        9457."""
         return None
 
     def prepare(self, delivery: Delivery) -> Any:
-        """Map the event to what would be sent; pure. Raises Refused when the event cannot be said to the package."""
+        """What `send` is to send for this event. Calls nobody: it also runs in mode `observe`. Raises Refused when the
+        package cannot take such an event."""
         raise NotImplementedError
 
     def send(self, delivery: Delivery, prepared: Any) -> Done:
@@ -91,7 +96,8 @@ class Connector:
         return outcomes
 
     def look_up(self, delivery: Delivery) -> Done | None:
-        """Was this delivery's effect made? Its outcome if so, None if surely not. Needed for `look-up-first`."""
+        """Ask the package whether an earlier attempt of this delivery had its effect: its outcome if so, None if surely
+        not. Needed for the idempotency `look-up-first`, before each new attempt."""
         return None
 
     def answer(self, question: Question) -> Evidence:

@@ -93,30 +93,33 @@ _STILL_WRITTEN = (".tmp", ".part", ".filepart", ".crdownload")
 
 
 def complete_files(folder: Folder) -> list[str]:
-    """The files of a return folder that are whole: those under the usual temporary names of copying tools wait."""
+    """The files of a return folder, sorted, without those that a copying tool still writes (`.tmp`, `.part`,
+    `.filepart`, `.crdownload`) and renames at the end."""
     return [name for name in folder.names() if not name.lower().endswith(_STILL_WRITTEN)]
 
 
 def put_away(folder: Folder, name: str, digest: str) -> None:
-    """Move a file that was read and committed to `traites`, beside earlier ones of the same name."""
+    """Move a file that was read and committed into the sub-folder `traites`. `digest` goes into its new name, so that
+    an earlier file of the same name is not replaced."""
     stem, dot, suffix = name.rpartition(".")
     kept = f"{stem}.{digest}.{suffix}" if dot else f"{name}.{digest}"
     folder.move(name, f"{DONE}/{kept}")
 
 
 def set_aside(folder: Folder, name: str, why: str) -> None:
-    """Move a file that cannot be used to `erreurs`, with a text file that says why."""
+    """Move a file that cannot be used into the sub-folder `erreurs`, with a text file that says `why`, in French."""
     write_reason(folder, name, why)
     folder.move(name, f"{ERRORS}/{name}")
 
 
 def write_reason(folder: Folder, name: str, why: str) -> None:
-    """Write, in `erreurs`, why a file or some of its lines were not used."""
+    """Write `erreurs/<name>.motif.txt`: why a file, or some of its lines, were not used."""
     folder.put(f"{ERRORS}/{name[:100]}.motif.txt", f"{why}\n".encode())
 
 
 def unopened_files(count: int) -> TryLater:
-    """What to raise for files whose rights keep us out: a person must act, and the others need not wait for it."""
+    """What `poll` raises, once the others are read, for files whose permissions keep us out. TryLater and not
+    AccessDenied, which would pause the connection: the others go on while a person mends the permissions."""
     return TryLater(f"{count} fichier(s) de retour que les droits ne laissent pas ouvrir")
 
 
@@ -147,8 +150,8 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
 class _Sweep:
-    """When stale temporary files are looked for, folder by folder. Times are those of the folder's own clock, read off
-    a file just written, since a share's clock may be wrong."""
+    """When stale temporary files are looked for, folder by folder. Times are seconds of the folder's own clock (the
+    date of a file just written there), since the clock of a share may differ from ours."""
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
@@ -271,7 +274,8 @@ def _sync_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def _local_errors() -> Iterator[None]:
-    """Every local operation here can be repeated with the same end, so an error of the system is TryLater."""
+    """Errors of the operating system as those of the hub: every local operation can be repeated with the same result,
+    so all but missing permissions (AccessDenied) are TryLater."""
     try:
         yield
     except PermissionError:
@@ -430,7 +434,8 @@ class SftpFolder:
 
 
 class _Step:
-    """How far an operation went: a cut before the rename changed nothing, a cut during it leaves us not knowing."""
+    """How far an operation went when its connection was cut: before the final rename nothing changed (TryLater), during
+    it the file may be there or not (Unknown)."""
 
     renaming = False
     cut = False

@@ -31,7 +31,8 @@ _SHORTEST = 0.001  # a time-out of nothing would mean none at all
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An answer that was expected. Header names in lower case. `safe`: whether the call could be made again."""
+    """An answer whose status was among the expected ones. Header names in lower case. `safe`: making the call again is
+    harmless, which decides the error for a body that makes no sense. `host`: for messages, never the whole address."""
 
     status: int
     headers: Mapping[str, str]
@@ -230,7 +231,7 @@ class OAuthClient(HttpClient):
 
 
 class _NotAuthenticated(AccessDenied):
-    """401: the caller is not known (any more)."""
+    """401: the token is not accepted (any more); `OAuthClient` renews it once."""
 
 
 def segment(value: str) -> str:
@@ -241,7 +242,8 @@ def segment(value: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by `Retry-After` (RFC 9110: seconds or a date, read against the server's own `Date`)."""
+    """Seconds to wait by `Retry-After` (RFC 9110 §10.2.3: seconds or a date, compared with the server's own `Date`), at
+    most a day; None when there is no such header, or an unreadable one."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text), _LONGEST_WAIT)

@@ -152,7 +152,7 @@ def _body(envelope: Element) -> Element | None:
 
 
 def _fault_error(fault: Element, name: str, safe: bool) -> HubError:
-    """The fault's text is left out: servers put values into it."""
+    """The error for a SOAP fault (1.1 §4.4, 1.2 §5.4), by its code. Its text may quote values: left out."""
     soap = {"s": namespace(fault)}
     codes = (text_at(fault, path, soap) for path in ("s:Code/s:Subcode/s:Value", "s:Code/s:Value", "faultcode"))
     parts = [part for code in codes if code for part in code.rpartition(":")[2].split(".")]
@@ -169,7 +169,7 @@ def _context(client: zeep.Client) -> XmlParserContext:
 
 
 def _without_unplaced(value: Any) -> Any:
-    """Without what zeep could not place."""
+    """A parsed value without `_raw_elements`, where zeep keeps elements that the contract does not know."""
     if isinstance(value, dict):
         return {key: _without_unplaced(item) for key, item in value.items() if key != "_raw_elements"}
     return [_without_unplaced(item) for item in value] if isinstance(value, list) else value

@@ -51,7 +51,8 @@ class Statuses:
 
     @staticmethod
     def load(path: Path) -> Statuses:
-        """Columns: procedure,native,canonical,phase,label,direction. Raises ValueError on an unknown word."""
+        """A CSV file, its columns named as the members of `StatusRow`. Raises ValueError for an unknown canonical
+        status or direction."""
         with path.open(encoding="utf-8", newline="") as file:
             rows = [StatusRow(**row) for row in csv.DictReader(file)]
         for row in rows:

@@ -176,11 +176,12 @@ class HttpTwin(LoopbackTwin):
         return TwinAnswer(404, {"error": "not found"})
 
     def title(self, call: TwinCall) -> str:
-        """What `on` of `misbehave` is looked for in. Override where one path serves many calls."""
+        """The text in which `misbehave` looks for `on`. Override where one path serves many operations (SOAP)."""
         return f"{call.method} {call.path}"
 
     def error_inside(self, call: TwinCall) -> TwinAnswer:
-        """How the package says in a success that it failed, having done nothing. Override for its own words."""
+        """The answer of the fault "inside": a success (200) whose body says that nothing was done. Override with the
+        package's own body."""
         return TwinAnswer(200, {"error": "internal error"})
 
     def answer(self, call: TwinCall) -> TwinAnswer:
@@ -209,7 +210,7 @@ class HttpTwin(LoopbackTwin):
         return ""
 
     def _serve(self, call: TwinCall) -> tuple[TwinAnswer | None, bool]:
-        """The answer and whether it is cut; None cuts the connection."""
+        """The answer (None: the connection is closed without one) and whether only half of its body is sent."""
         with self.lock:
             self.calls.append((call.method, call.path))
             fault = self._take_fault(call)

@@ -165,7 +165,7 @@ def _rule(type_name: str) -> str:
 
 
 def _named_path(document: Element, path: str | None) -> str:
-    """`/*/*[2]` of libxml2, said with the names of the elements."""
+    """The place of a fault with the names of the elements (`/demande/individu[2]`): libxml2 gives `/*/*[2]`."""
     prefixes = {name: uri for element in document.iter() for name, uri in element.nsmap.items() if name}
     try:
         found = document.getroottree().xpath(path or "/*", namespaces=prefixes)
