@@ -4,6 +4,7 @@ The schemas of its own are in `openapi_schemas.json`; the records of `schemas/re
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from schemas.event import BATCH, STRUCTURED
 
 Json = dict[str, Any]
 
-SCHEMAS: Json = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-NEW_WEBHOOK: Json = SCHEMAS["NewWebhook"]
+
+@cache
+def own_schemas() -> Json:
+    """By name, the schemas of `openapi_schemas.json`."""
+    found: Json = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    return found
 
 
 def schema_of(name: str) -> Json:
@@ -44,7 +49,16 @@ def request_body(media: str, schema: Json, description: str = "", **more: Any) -
     return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
-_EVENT: Json = SCHEMAS["Event"]["examples"][0]
+_EVENT: Json = {
+    "specversion": "1.0", "id": "portail-2026-000481", "source": "/saint-aubin/portail", "type": "request.received",
+    "data": {
+        "request": {
+            "references": [{"system": "portail", "id": "2026-000481"}], "procedure": "occupation-domaine-public",
+            "submitted_at": "2026-03-02T09:14:05Z", "intake": "online",
+            "requester": {"organisation": {"name": "Café des Tilleuls", "siret": "99999000500012"}},
+        }
+    },
+}  # fmt: skip
 _SUBMITTED = {name: value for name, value in _EVENT["data"]["request"].items() if name != "references"}
 _BYTES: Json = {"type": "string", "format": "binary"}
 _FORM: Json = {

@@ -208,11 +208,9 @@ def _likeness(asking: Mapping[str, Any], held: Mapping[str, Any]) -> tuple[bool,
     gender = asking.get("gender")
     names = (_folded(asking["family_name"]), _folded(asking.get("preferred_name", "")))
     return (
-        mine == theirs,
-        mine[0] == theirs[0],
-        gender == held.get("gender", gender),
+        mine == theirs, mine[0] == theirs[0], gender == held.get("gender", gender),
         _folded(held["family_name"]) in names,
-    )
+    )  # fmt: skip
 
 
 def _asked_for(case: Case, people: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from gateway.access import Caller, needs
 from gateway.bodies import read_json
-from gateway.openapi_schemas import NEW_WEBHOOK, json_response, problem_responses, request_body, schema_of
+from gateway.openapi_schemas import json_response, own_schemas, problem_responses, request_body, schema_of
 from gateway.problems import Problem
 from hub.clients import webhooks
 from hub.clients.webhooks import Webhook
@@ -100,7 +100,7 @@ def _make_webhook(services: Services, caller: Caller, wanted: Any) -> Response:
 
 
 def _check_wanted(services: Services, wanted: Any) -> None:
-    for fault in shape_faults(NEW_WEBHOOK, wanted):
+    for fault in shape_faults(own_schemas()["NewWebhook"], wanted):
         raise Problem("schema_violation", fault.message, "".join(f"/{part}" for part in fault.path))
     for place, event_type in enumerate(wanted["types"]):
         if event_type not in services.webhook_types:

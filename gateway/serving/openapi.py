@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from gateway.openapi_schemas import SCHEMAS
+from gateway.openapi_schemas import own_schemas
 from gateway.routes import inbound
 from hub.services import Services
 from schemas.registry import Registry, definition_of, embedded
@@ -39,7 +39,7 @@ def document(app: FastAPI, services: Services) -> dict[str, Any]:
         servers=[{"url": services.settings.public_url}],
     )  # fmt: skip
     schemas = made.setdefault("components", {}).setdefault("schemas", {})
-    schemas |= SCHEMAS | shared(services.acceptance.registry)
+    schemas |= own_schemas() | shared(services.acceptance.registry)
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     made["paths"] |= inbound.DESCRIBED

@@ -34,10 +34,8 @@ def _canonical(value: Any) -> Any:
         # Packages cut an address in their own ways, and drop the keys that say the place more precisely.
         line = " ".join(str(value.get(k) or "") for k in ("house_number", "street", "complement"))
         return [
-            _fold_place(line),
-            _fold_place(str(value["postal_code"])).replace(" ", ""),
-            _fold_place(str(value["city"])),
-        ]
+            _fold_place(line), _fold_place(str(value["postal_code"])).replace(" ", ""), _fold_place(str(value["city"])),
+        ]  # fmt: skip
     if isinstance(value, Mapping):
         return {k: _canonical(v) for k, v in value.items() if v not in ("", None)}
     return _fold_text(value) if isinstance(value, str) else value

@@ -201,11 +201,9 @@ class Corrections:
 
     def _event(self, row: Mapping[str, Any]) -> Event:
         return Event(
-            type=f"evidence.{row['change']}",
-            source=f"/{row['client_tenant']}/hub",
-            id=row["id"],
+            type=f"evidence.{row['change']}", source=f"/{row['client_tenant']}/hub", id=row["id"],
             data=self._members(row),
-        )
+        )  # fmt: skip
 
     def _write(self, tx: Transaction, change: Change, row: Mapping[str, Any]) -> None:
         entry = Entry(

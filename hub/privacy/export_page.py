@@ -85,7 +85,5 @@ def _value(one: Mapping[str, Any]) -> list[Any]:
     if "said" in one:
         return [member_label(one["field"]), "dernière valeur connue (empreinte)", one["said"] or "personne"]
     return [
-        member_label(one["field"]),
-        f"valeur remise (empreinte {one['digest'][:12]}…)",
-        one["delivered"] or "personne",
-    ]
+        member_label(one["field"]), f"valeur remise (empreinte {one['digest'][:12]}…)", one["delivered"] or "personne",
+    ]  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hub.exchanges.grants import GROUNDS, Grant, Granted
+from hub.privacy.labels import labels
 from hub.privacy.pages import page_environment, style_sheet
 from hub.requests.letters import french_date
 from hub.settings.model import ConnectionSettings, HubSettings, Tenant
@@ -24,57 +25,13 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 
 OPEN = "À compléter par le responsable de traitement"
-_EVENTS = {
-    "citizen.address-changed": "Changement d'adresse d'un usager",
-    "citizen.contact-changed": "Changement de coordonnées d'un usager",
-    "citizen.merged": "Deux fiches d'usager réunies",
-    "citizen.unmerged": "Réunion de deux fiches annulée",
-    "delivery.parked": "Remise mise en attente d'un opérateur",
-    "document.received": "Document reçu",
-    "evidence.changed": "Donnée modifiée à sa source",
-    "evidence.corrected": "Justificatif corrigé à sa source",
-    "evidence.erased": "Justificatif effacé à sa source",
-    "message.requested": "Message à envoyer",
-    "request.received": "Demande reçue",
-    "request.status-changed": "Avancement d'une demande",
-}
-_WORDS = {
-    "address": "adresse", "beneficiaries": "bénéficiaires", "cause": "cause", "change": "changement",
-    "citizen": "usager", "client": "client", "connection": "raccordement", "copies": "nombre de copies",
-    "correction": "correction", "document": "document", "document_kind": "type de document", "documents": "documents",
-    "effective": "date d'effet", "effective_on": "date d'effet", "email": "courriel",
-    "event_date": "date de l'événement", "event_kind": "nature de l'acte", "event_place": "lieu de l'événement",
-    "evidence": "justificatif", "exchanges": "échanges", "family_name": "nom de naissance", "fields": "champs",
-    "form": "formulaire", "given_names": "prénoms", "household": "foyer", "identity": "identité", "intake": "origine",
-    "kind": "nature", "motive": "motif", "name": "nom", "native": "état dans le logiciel",
-    "new_address": "nouvelle adresse", "new_references": "nouvelles références", "old_address": "ancienne adresse",
-    "organisation": "organisme", "other": "autre usager", "parents": "parents", "phase": "phase", "phone": "téléphone",
-    "preferred_name": "nom d'usage", "procedure": "démarche", "reason": "motif", "recognition": "reconnaissance",
-    "reference": "référence", "references": "références", "reopened": "réouverture", "request": "demande",
-    "requester": "demandeur", "requester_capacity": "qualité du demandeur", "sequence": "numéro", "spouse": "conjoint",
-    "status": "état", "subject": "objet", "submitted_at": "date de dépôt", "template": "modèle", "text": "texte",
-    "to": "destinataire", "type": "type", "value": "valeur", "version": "version",
-}  # fmt: skip
-_SCOPES = {
-    "all": "tous les usagers et toutes les demandes de la collectivité",
-    "held": "les demandes arrivées par ce raccordement",
-    "linked": "les usagers et les demandes connus dans ce logiciel",
-}
-_MODES = {"observe": "observation (rien n'est envoyé)", "pilot": "pilote (périmètre restreint)", "live": "en service"}
-_ASKERS = {"beneficiary": "l'usager concerné", "representative": "son représentant", "agent": "un agent"}
-_LEVELS = {
-    "declared": "identité vérifiée par l'agent", "eidas1": "eIDAS faible ou supérieur",
-    "eidas2": "eIDAS substantiel ou supérieur", "eidas3": "eIDAS élevé",
-}  # fmt: skip
-_KEPT = {
-    "events_days": "Événements et remises, après leur acceptation",
-    "documents_days": "Documents en transit, après leur dernière remise",
-    "requests_days": "Demandes et leur historique, après leur clôture",
-    "idle_requests_days": "Demandes qu'aucun système n'a closes, après leur dernière étape",
-    "links_days": "Liens entre les identifiants d'un usager, après le dernier événement",
-    "journal_days": "Lignes du journal, après leur scellement",
-}
 Json = dict[str, Any]
+
+
+def _words(purpose: str) -> dict[str, str]:
+    """The French words of the registers for one purpose, by identifier."""
+    found: dict[str, str] = labels()["registers"][purpose]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +183,7 @@ def connection_sheet(declared: Declared, connection: ConnectionSettings) -> Json
             ("Logiciel", f"{manifest.name} ({manifest.vendor})"),
             ("Protocole", manifest.protocol),
             ("Adresses", ", ".join(_addresses(connection.settings)) or "aucune adresse réseau dans les réglages"),
-            ("Mode", _MODES[connection.mode]),
+            ("Mode", _words("modes")[connection.mode]),
             ("Vérifié auprès de l'éditeur", _day(manifest.verified) if manifest.verified else "pas encore"),
         ],
         "flows": [
@@ -272,9 +229,9 @@ def _sent(declared: Declared, connection: ConnectionSettings) -> Iterator[Json]:
     for item in manifest.consumes if override is None else override:
         slugs = connection.procedures or item.procedures
         yield {
-            "direction": "Le hub envoie", "what": _EVENTS.get(item.type, item.type),
+            "direction": "Le hub envoie", "what": _words("events").get(item.type, item.type),
             "code": f"{item.type} v{item.version}", "data": [_pointer(pointer) for pointer in item.fields],
-            "conditions": [_SCOPES[item.scope]],
+            "conditions": [_words("scopes")[item.scope]],
             "why": ", ".join(_procedures(declared, slugs)) or "toutes les démarches",
         }  # fmt: skip
 
@@ -283,7 +240,7 @@ def _received(declared: Declared, manifest: Manifest) -> Iterator[Json]:
     for event_type in manifest.publishes:
         schema = declared.registry.schema(event_type, declared.registry.versions(event_type)[-1])
         yield {
-            "direction": "Le hub reçoit", "what": _EVENTS.get(event_type, event_type), "code": event_type,
+            "direction": "Le hub reçoit", "what": _words("events").get(event_type, event_type), "code": event_type,
             "data": [_pointer(name) for name in schema["properties"]],
             "conditions": ["validé à l'entrée, refusé sinon"], "why": "démarches portées par ce logiciel",
         }  # fmt: skip
@@ -358,8 +315,8 @@ def _authorisations(declared: Declared, grant: Grant) -> Iterator[Json]:
 
 
 def _conditions(grant: Grant) -> list[str]:
-    askers = [_ASKERS[name] for name in _ASKERS if name in grant.askers]
-    found = [f"demandé par {' ou '.join(askers)}", _LEVELS[grant.assurance]]
+    askers = [word for name, word in _words("askers").items() if name in grant.askers]
+    found = [f"demandé par {' ou '.join(askers)}", _words("levels")[grant.assurance]]
     if grant.explicit_request:
         found.append("demande explicite de la personne")
     if grant.preview:
@@ -389,7 +346,7 @@ def _security(settings: HubSettings) -> list[str]:
 
 def _retention(declared: Declared) -> list[Json]:
     kept = declared.settings.retention
-    return [{"what": said, "days": getattr(kept, key)} for key, said in _KEPT.items()]
+    return [{"what": said, "days": getattr(kept, key)} for key, said in _words("kept").items()]
 
 
 def _procedures(declared: Declared, slugs: Sequence[str]) -> list[str]:
@@ -417,7 +374,7 @@ def _field_labels(declared: Declared, evidence: str, version: int, names: Sequen
 
 def _pointer(pointer: str) -> str:
     parts = [part for part in pointer.strip("/").split("/") if part != "value"]
-    return " › ".join(_WORDS.get(part, part.replace("_", " ")) for part in parts)
+    return " › ".join(_words("members").get(part, part.replace("_", " ")) for part in parts)
 
 
 def _addresses(value: object) -> list[str]:

@@ -94,13 +94,9 @@ def describe_line(tx: Transaction, known: ActSources, line: Line) -> dict[str, A
             _exchange_text(known, entry, who) if entry.kind == "exchange" else _other_text(known, entry, who)
         )
     return {
-        "id": entry.id,
-        "at": to_rfc3339(line.at),
-        "act": entry.act,
-        "outcome": entry.outcome,
-        "fr": french,
+        "id": entry.id, "at": to_rfc3339(line.at), "act": entry.act, "outcome": entry.outcome, "fr": french,
         "en": english,
-    }
+    }  # fmt: skip
 
 
 def _exchange_text(known: ActSources, entry: Entry, who: str) -> tuple[str, str]:

@@ -71,14 +71,10 @@ def clocks(
     electronic = intake == "online" and procedure.acknowledgement != "none"
     silence_on, suspended = _silence(procedure, received_on, competent_on, incomplete_periods, today)
     return Clocks(
-        received_on=received_on,
-        registration_due=registration_due(received_on) if electronic else None,
-        receipt_due=receipt_due(competent_on) if electronic else None,
-        silence=procedure.silence,
-        silence_on=silence_on,
-        suspended=suspended,
-        passed=silence_on is not None and today > silence_on,
-    )
+        received_on=received_on, registration_due=registration_due(received_on) if electronic else None,
+        receipt_due=receipt_due(competent_on) if electronic else None, silence=procedure.silence, silence_on=silence_on,
+        suspended=suspended, passed=silence_on is not None and today > silence_on,
+    )  # fmt: skip
 
 
 def registration_due(received_on: date) -> date:

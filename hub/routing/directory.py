@@ -56,11 +56,9 @@ class Directory:
     """Immutable; a changed set of connections is a new directory."""
 
     def __init__(
-        self,
-        connections: Iterable[ConnectionRouting],
-        catalogue: Mapping[str, Procedure],
+        self, connections: Iterable[ConnectionRouting], catalogue: Mapping[str, Procedure],
         tenants: Mapping[str, Tenant],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.connections = {one.name: one for one in connections}
         self.catalogue = catalogue
         self.tenants = tenants

@@ -18,11 +18,9 @@ from connectors.sdk.discovery import find_manifests
 from hub.clients import repository as clients
 from hub.exchanges.grants import Grants, grant_vocabulary
 from hub.privacy.registers import (
-    _EVENTS,
-    _KEPT,
-    _WORDS,
     OPEN,
     Declared,
+    _words,
     connection_sheet,
     controller_register,
     write_registers,
@@ -275,9 +273,9 @@ def test_every_event_and_every_time_of_keeping_has_french_words() -> None:
     for manifest in find_manifests().values():
         named |= {part for item in manifest.consumes for pointer in item.fields for part in pointer[1:].split("/")}
 
-    assert set(registry.types()) <= set(_EVENTS)
-    assert sorted(named - set(_WORDS)) == []
-    assert set(Retention.__dataclass_fields__) == set(_KEPT)
+    assert set(registry.types()) <= set(_words("events"))
+    assert sorted(named - set(_words("members"))) == []
+    assert set(Retention.__dataclass_fields__) == set(_words("kept"))
 
 
 # --- commands -----------------------------------------------------------------------------------------------------
