@@ -41,8 +41,8 @@ _ASKED = 3  # the likest, of whom an operator is asked
 _IDENTITY = b"identity:"
 VALUE = b"review:"
 Grouping = Callable[[str, str], Callable[[Person], str] | None]
-"""Of a tenant and who speaks: what says of a person the sectors, named together, among which they may be matched. None
-where the tenant declares no sectors."""
+"""(tenant, origin) -> a function from a person record to the name of the sectors among which that person may be
+matched; None where the tenant declares no sectors. `Directory.grouping` is one."""
 
 _CANDIDATES = {
     dialect: Statement(f"""
@@ -73,7 +73,8 @@ _MERGE = Insert(citizen_merges, conflict="DO NOTHING")
 
 @dataclass(frozen=True, slots=True)
 class PersonMatch:
-    """Where somebody new belongs: with `citizen_id`; or nowhere for certain, and perhaps with those in `doubts`."""
+    """What matching found for a person whom no link and no pivot identity names. `citizen_id`: the one citizen at or
+    above LINK, with that score; else None, and `doubts` are the likest at or above REVIEW, the likest first."""
 
     citizen_id: str | None = None
     score: int = 0
@@ -165,7 +166,7 @@ class People:
 
 
 def _seal_each(tx: Transaction, keys: PersonKeys, items: Sequence[Item]) -> list[bytes | None]:
-    """Sealed for each person; None for who was erased: nothing is kept of them, and the others are not held up."""
+    """Each item encrypted under the key of its person, in order; None for a person whose key was destroyed."""
     try:
         return [*keys.seal_many(tx, items)]
     except KeyDestroyed:
@@ -173,8 +174,8 @@ def _seal_each(tx: Transaction, keys: PersonKeys, items: Sequence[Item]) -> list
 
 
 class Identities:
-    """Of one unit of work: the people like those whom it meets for the first time, read at once by `prefetch`; what is
-    to be kept of the new ones, and asked about them, written at once by `save`."""
+    """The matching of one transaction. `prefetch` reads all candidates for its new people by one statement; identities,
+    blocking keys, reviews and merges are collected and written by `save`."""
 
     def __init__(self, tx: Transaction, people: People, origin: str) -> None:
         self._tx, self._people, self._origin = tx, people, origin
@@ -204,7 +205,7 @@ class Identities:
         self._meeting |= found
 
     def match_newcomer(self, tenant: str, person: Person) -> PersonMatch:
-        """Where somebody whom nobody linked, and whose very identity is not known, belongs."""
+        """Compare a person whom no link and no pivot identity names with the candidates under their blocking keys."""
         self.prefetch(tenant, [person])
         form, meeting = self._form(tenant, person)
         if form is None:
@@ -224,7 +225,8 @@ class Identities:
         return PersonMatch(doubts=tuple(one for one in ranked if one[1].verdict != "new")[:_ASKED])
 
     def add_identity(self, citizen_id: str, tenant: str, person: Person, *, whole: str | None = None) -> None:
-        """This is the identity of a citizen, who belongs to `whole`: themselves, unless told."""
+        """Keep the identity of `citizen_id`, and find it for who comes later in this transaction. `whole`: the citizen
+        into whom they were merged; None for themselves."""
         form, meeting = self._form(tenant, person)
         if form is None:
             return
@@ -237,7 +239,7 @@ class Identities:
             self._meeting.setdefault(block, []).append(citizen_id)
 
     def record_merge(self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int) -> None:
-        """The hub linked somebody by itself: it can be taken back like any merge."""
+        """Keep a merge that matching made without an operator, with the links that moved: `unmerge` undoes it."""
         moved = orjson.dumps({"links": links, "score": score}).decode()
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": moved, "actor": "hub", "at": self._tx.now}
         self._merges.append(row)

@@ -134,8 +134,8 @@ def blocking_keys(form: Form, pepper: bytes, scope: str) -> Iterator[str]:
 
 
 def phonetic_form(name: str) -> str:
-    """A name without what is written in two ways: doubled letters, `h`, `y` for `i`, `ph` for `f`. An `e` at the end
-    stays: it tells Michèle from Michel."""
+    """A folded name without what is spelled in two ways: doubled letters, `h`, `y` for `i`, `ph` for `f`. An `e` at the
+    end stays: it tells Michèle from Michel."""
     for written, heard in _SOUNDS:
         name = name.replace(written, heard)
     return _DOUBLED.sub(r"\1", name)
@@ -209,6 +209,7 @@ def _compare_genders(one: str, other: str) -> str:
 
 
 def _nearly_same(one: str, other: str) -> bool:
-    """One slip of the hand; two in a long name."""
+    """Whether the restricted Damerau-Levenshtein distance is 1 at most, or 2 between names of nine letters or more;
+    never for names of fewer than four."""
     length = min(len(one), len(other))
     return length >= 4 and OSA.distance(one, other, score_cutoff=2) <= (2 if length >= 9 else 1)

@@ -77,7 +77,7 @@ class Citizen:
     merged_into: str | None = None
 
 
-Rank = tuple[int, float]  # how well a value is known (`QUALITIES`), and of when it is
+Rank = tuple[int, float]  # what a value is worth: its index in `QUALITIES`, then its date in seconds since 1970
 QUALITIES = ("declared", "verified", "authoritative")
 Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 
@@ -221,7 +221,7 @@ class Citizens:
         return {citizen_id for citizen_id in found if citizen_id is not None}
 
     def _twins(self, tenant: str, pivot: str | None, citizen: Citizen) -> list[Citizen]:
-        """Another citizen, known by the identity under which this one is named: a mark of one holds for both."""
+        """The other citizen with this pivot identity, if any: linked to another identifier, and so not merged."""
         other = self._pivots.get((tenant, pivot)) if pivot is not None else None
         return [self._by_id[other]] if other is not None and other != citizen.id else []
 
@@ -247,7 +247,8 @@ class Citizens:
         return bool(digest == own and own_at > since and dated <= known_at)
 
     def yields(self, citizen: Citizen, field: str, rank: Rank, *, master: str) -> bool:
-        """Whether what is known of a field was said by its master and is worth at least what another says now."""
+        """Whether another's value of this `rank` must wait for an operator: the known one is the master's and of at
+        least the same rank."""
         known = self._holders(citizen.id, field, _NOW).get(_NOW, ())
         return len(known) > 2 and known[2] == master and tuple(known[3:]) >= rank
 
@@ -255,8 +256,8 @@ class Citizens:
         self, citizen: Citizen, field: str, value: Any, *, by: str, told: Sequence[str], system: str = "",
         rank: Rank = (0, 0.0),
     ) -> None:  # fmt: skip
-        """This is now the value, as `by` says; `told` are the connections it goes to. `system` and `rank`: whose value
-        it is, and what it is worth."""
+        """Note the value now known of a field. `by`: the origin that published it; `told`: the connections that it is
+        delivered to, from which it would be an echo; `system`, `rank`: whose value it is and what it is worth."""
         digest, now = self._digest(value), self._tx.now
         said = self._holders(citizen.id, field, _NOW)
         said[_NOW] = (digest, now, system, *rank)

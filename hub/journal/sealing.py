@@ -250,7 +250,7 @@ class Sealer:
 
 
 def look_again(tx: Transaction, connection: str, seq: int) -> None:
-    """This delivery had an end and may have another: it is noted again."""
+    """A delivery that had ended was started again (replayed): its next end is written to the journal too."""
     _LATE.run(tx.sql, [{"seq": seq, "connection": connection}])
 
 

@@ -34,7 +34,8 @@ class ConnectionRouting:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What routing needs to know of one event."""
+    """What routing needs to know of one event. `origin` and `intake` are `tenant.name`; `intake` is who brought the
+    request, None where the event is about none."""
 
     tenant: str
     type: str
@@ -48,6 +49,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Route:
+    """The connections (`tenant.name`) that get an event, and those from which a `confidential` mark keeps it."""
+
     to: tuple[str, ...]
     withheld: tuple[str, ...] = ()
 
@@ -74,8 +77,9 @@ class Directory:
                 self._sectors[member.tenant][member.system] = tenants[member.tenant].linked_with(member.sector)
 
     def grouping(self, tenant: str, origin: str) -> Callable[[Mapping[str, Any]], str] | None:
-        """What says of a person the sectors among which they may be matched: those of the systems that call them so,
-        else those of who speaks. None where every system is of the general sector."""
+        """A function from a person record to the sectors among which that person may be matched, as one name
+        (`school+social`): those of the system of its first known reference, else those of the origin. None where every
+        system of the tenant is of the general sector."""
         systems = self._sectors.get(tenant)
         if systems is None:
             return None

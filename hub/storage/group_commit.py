@@ -1,7 +1,7 @@
-"""Commits in company: what several threads write at the same moment is one transaction.
+"""Group commit: what several threads write at the same moment is one transaction.
 
-Nobody waits for company. Who comes while nothing is being committed commits at once, alone; what comes meanwhile is the
-next commit, made by the first of those who wait.
+No thread waits for others to come. A call while nothing is being committed commits at once, alone; calls during a
+commit form the next one, which the thread that has waited longest makes for all.
 """
 
 from __future__ import annotations
