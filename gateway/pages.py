@@ -15,7 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
-from gateway.problems import CODES
+from gateway.problems import codes
 from hub.privacy import labels
 
 _FOLDER = Path(__file__).with_name("templates")
@@ -43,7 +43,7 @@ class DocsPage:
         environment.filters |= {"prose": _prose, "pretty": _pretty, "kind": _kind, "anchor": _anchor}
         return environment.get_template("docs.html").render(
             style=self._style, info=document["info"], sections=_sections(document),
-            schemas=document["components"]["schemas"], codes=CODES,
+            schemas=document["components"]["schemas"], codes=codes(),
             scopes=document["components"]["securitySchemes"]["client"]["flows"]["clientCredentials"]["scopes"],
         )  # fmt: skip
 

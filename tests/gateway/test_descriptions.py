@@ -14,7 +14,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from gateway.access import PUBLIC
-from gateway.problems import CODES
+from gateway.problems import codes
 from tests.gateway.conftest import House, event, post, problem, record
 from tests.gateway.test_requests import asked, submit
 
@@ -178,7 +178,7 @@ def test_the_page_for_people_stands_alone_and_all_its_links_lead_somewhere(
         assert link.removeprefix("#") in page.places if link.startswith("#") else http.get(link).is_success, link
     for place in operations(openapi):
         assert f"<code>{place.split(' ')[1]}</code>" in answer.text
-    for name in [*openapi["components"]["schemas"], *CODES]:
+    for name in [*openapi["components"]["schemas"], *codes()]:
         assert f"<code>{name}</code>" in answer.text
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.problems import CODES, problem_of
+from gateway.problems import codes, problem_of
 from schemas import errors
 from schemas.errors import HubError
 
@@ -22,7 +22,7 @@ def explained() -> dict[str, int]:
 
 
 def test_every_code_is_explained_with_its_status() -> None:
-    assert explained() == {code: status for code, (status, _) in CODES.items()}
+    assert explained() == {code: status for code, (status, _) in codes().items()}
 
 
 def test_every_code_that_the_hub_gives_to_a_caller_is_known() -> None:
@@ -33,7 +33,7 @@ def test_every_code_that_the_hub_gives_to_a_caller_is_known() -> None:
             text = path.read_text(encoding="utf-8")
             for code in re.findall(r'(?:\bcode=|Problem\(\s*)"([a-z_]+)"', text):
                 found[code] = str(path.relative_to(ROOT))
-    unknown = {code: path for code, path in found.items() if code not in CODES}
+    unknown = {code: path for code, path in found.items() if code not in codes()}
     assert set(unknown.values()) == BY_HAND
 
 
@@ -50,7 +50,7 @@ def test_every_kind_of_error_is_a_problem(kind: type[HubError]) -> None:
         return
     found = problem_of(kind("une phrase"))
 
-    assert found.code in CODES
+    assert found.code in codes()
     assert found.status >= 400
     if found.status >= 500:
         assert "une phrase" not in str(found.body())
