@@ -1,136 +1,59 @@
-"""The AsyncAPI 3.0 description of what passes over the broker, made from the registry."""
+"""The AsyncAPI 3.0 description of what passes over the broker: what is the same for all event types in `asyncapi.json`,
+the rest made from the registry."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from schemas.event import BATCH, MAX_BATCH, MAX_EVENT_BYTES, STRUCTURED, Event
+from schemas.event import MAX_BATCH, Event
 from schemas.registry import Registry, definition_of, embedded
 from schemas.validators import opened, rewritten
 
 # Our schemas are of 2020-12, where `$ref` has neighbours and objects are closed by `unevaluatedProperties`.
 DIALECT = "application/schema+json;version=draft-2020-12"
-INLET = "unefois.in"
-OUTLET = "unefois.out.{tenant}.{connection}"
-RECEIPTS = "unefois.receipts.{user}"
 RECEIPT = "urn:unefois:record:receipt:v1"
-
-_DESCRIPTION = f"""
-Packages publish CloudEvents to `{INLET}`, each as its own broker user, and find a receipt for each of them in the queue
-of that user. They read what they are granted from their own queue. A published message is safe once the broker has
-confirmed it; it is accepted or refused by its receipt. The pair `source` and `id` names an event for ever: publish it
-again, unchanged, when in doubt. Events of one subject arrive in their order, and now and then twice.
-""".strip()
 
 
 def asyncapi(registry: Registry, server_host: str | None = None, version: str = "1") -> dict[str, Any]:
     """The document served at `/asyncapi.json`. `server_host`: `host:port` of the broker, None to name no server."""
+    document: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    document["info"]["version"] = version
     lines = registry.listing()
     names = [f"{line['type']}.v{line['version']}" for line in lines]
-    document: dict[str, Any] = {
-        "asyncapi": "3.0.0",
-        "id": "urn:unefois:broker",
-        "info": {"title": "Unefois: events over the broker", "version": version, "description": _DESCRIPTION},
-        "defaultContentType": STRUCTURED,
-        "channels": _channels(names),
-        "operations": _operations(names),
-        "components": {
-            "schemas": _schemas(registry),
-            "messages": _messages(registry, lines),
-            "securitySchemes": {
-                "user": {"type": "userPassword", "description": "Each package has its own broker user."},
-                "certificate": {"type": "X509", "description": "A client certificate, where the town asks for one."},
-            },
-        },
-    }
-    if server_host:
-        schemes = ("user", "certificate")
-        document["servers"] = {
-            "broker": {
-                "host": server_host,
-                "protocol": "amqps",
-                "protocolVersion": "0-9-1",
-                "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in schemes],
-            }
+    passing = {
+        "inlet": {name: name for name in [*names, "batch"]}, "receipts": {"receipt": "receipt"},
+        "outlet": {name: f"view.{name}" for name in names},
+    }  # fmt: skip
+    for channel, messages in passing.items():
+        document["channels"][channel]["messages"] = {
+            name: {"$ref": f"#/components/messages/{message}"} for name, message in messages.items()
         }
+    accept, deliver = document["operations"]["acceptEvent"], document["operations"]["deliverEvent"]
+    accept |= _through("inlet", passing) | {"reply": _through("receipts", passing)}
+    deliver |= _through("outlet", passing)
+    components = document["components"]
+    components["messages"] |= _messages(registry, lines)
+    receipts = registry.schema_set.schemas[RECEIPT]["examples"]
+    components["messages"]["receipt"]["examples"] = [{"payload": example} for example in receipts]
+    components["schemas"] = _schemas(registry, components["schemas"])
+    if server_host:
+        security = [{"$ref": f"#/components/securitySchemes/{name}"} for name in ("user", "certificate")]
+        broker = {"host": server_host, "protocol": "amqps", "protocolVersion": "0-9-1", "security": security}
+        document["servers"] = {"broker": broker}
     return document
 
 
-def _channels(names: list[str]) -> dict[str, Any]:
-    published = {name: {"$ref": f"#/components/messages/{name}"} for name in names}
-    delivered = {name: {"$ref": f"#/components/messages/view.{name}"} for name in names}
+def _through(channel: str, passing: dict[str, dict[str, str]]) -> dict[str, Any]:
     return {
-        "inlet": {
-            "address": INLET,
-            "title": "What packages tell",
-            "messages": published | {"batch": {"$ref": "#/components/messages/batch"}},
-            "bindings": _queue(INLET),
-        },
-        "receipts": {
-            "address": RECEIPTS,
-            "title": "What became of it",
-            "parameters": {"user": {"description": "The broker user that published; a receipt goes nowhere else."}},
-            "messages": {"receipt": {"$ref": "#/components/messages/receipt"}},
-            "bindings": _queue(),
-        },
-        "outlet": {
-            "address": OUTLET,
-            "title": "What a package is told",
-            "parameters": {
-                "tenant": {"description": "The town, CCAS or other body."},
-                "connection": {"description": "The package, as that body named its connection."},
-            },
-            "messages": delivered,
-            "bindings": _queue(),
-        },
-    }
-
-
-def _queue(name: str | None = None) -> dict[str, Any]:
-    queue = {"durable": True, "exclusive": False, "autoDelete": False} | ({"name": name} if name else {})
-    return {"amqp": {"is": "queue", "queue": queue, "bindingVersion": "0.3.0"}}
-
-
-def _operations(names: list[str]) -> dict[str, Any]:
-    def operation(channel: str, messages: list[str]) -> dict[str, Any]:
-        return {
-            "channel": {"$ref": f"#/channels/{channel}"},
-            "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages],
-        }
-
-    return {
-        "acceptEvent": {
-            "action": "receive",
-            "title": "Accept an event",
-            "description": f"At most {MAX_EVENT_BYTES} bytes an event, {MAX_BATCH} events a batch.",
-            **operation("inlet", [*names, "batch"]),
-            "reply": operation("receipts", ["receipt"]),
-        },
-        "deliverEvent": {
-            "action": "send",
-            "title": "Deliver an event",
-            "description": "Data holds only the fields that were granted; a reader ignores those it does not know.",
-            **operation("outlet", names),
-        },
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in passing[channel]],
     }
 
 
 def _messages(registry: Registry, lines: list[dict[str, Any]]) -> dict[str, Any]:
-    messages: dict[str, Any] = {
-        "receipt": {
-            "name": "receipt",
-            "title": "Receipt",
-            "contentType": "application/json",
-            "payload": _link("receipt.v1"),
-            "examples": [{"payload": example} for example in registry.schema_set.schemas[RECEIPT]["examples"]],
-        },
-        "batch": {
-            "name": "batch",
-            "title": "Several events; each has its own receipt",
-            "contentType": BATCH,
-            "payload": _link("batch"),
-        },
-    }
+    messages: dict[str, Any] = {}
     for line in lines:
         name = f"{line['type']}.v{line['version']}"
         examples = registry.schema(line["type"], line["version"])["examples"]
@@ -152,8 +75,8 @@ def _inside(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}/schema"}
 
 
-def _schemas(registry: Registry) -> dict[str, Any]:
-    bodies: dict[str, Any] = {"envelope": _envelope()}
+def _schemas(registry: Registry, own: dict[str, Any]) -> dict[str, Any]:
+    bodies: dict[str, Any] = {name: one["schema"] for name, one in own.items()}
     for uri, schema in registry.schema_set.schemas.items():
         if uri.startswith("urn:unefois:evidence:"):  # asked for and answered at once, never told
             continue
@@ -185,28 +108,6 @@ def _without_demands(part: dict[str, Any]) -> dict[str, Any]:
         for keyword, value in part.items()
         if keyword not in ("required", "examples")
         and not (keyword in ("anyOf", "oneOf") and all(branch == {} for branch in value))
-    }
-
-
-def _envelope() -> dict[str, Any]:
-    line = {"type": "string", "minLength": 1, "maxLength": 512}
-    return {
-        "title": "CloudEvent 1.0.2, structured JSON",
-        "type": "object",
-        "required": ["specversion", "id", "source", "type", "data"],
-        "properties": {
-            "specversion": {"const": "1.0"},
-            "id": line,
-            "source": line | {"format": "uri-reference", "description": "Unique together with id, for ever."},
-            "type": line,
-            "subject": line,
-            "time": line | {"format": "date-time"},
-            "dataschema": line | {"description": "Absent means version 1."},
-            "datacontenttype": {"const": "application/json"},
-            "data": {"type": "object"},
-        },
-        "propertyNames": {"pattern": "^[a-z0-9]{1,40}$"},
-        "additionalProperties": {"type": ["string", "boolean", "integer"]},
     }
 
 
