@@ -667,7 +667,7 @@ from bus.ledger import Ledger
 from bus.questions import Questions
 from bus.rabbitmq import RabbitBus
 from hub.storage.cipher import TransitSeal
-from hub.exchanges.sources import Source, Sources
+from hub.exchanges.sources import ConnectionSource, Sources
 from schemas.registry import Registry
 from tests.hub.exchanges.test_sources import Offer, card
 url, database, name = sys.argv[1:]
@@ -676,7 +676,7 @@ def answer(question):
         print("asked", flush=True)
         threading.Event().wait(60)
     return card("from afar")
-source = Source(name, name.partition(".")[0], "koha", [Offer(seconds=30)], answer)
+source = ConnectionSource(name, name.partition(".")[0], "koha", [Offer(seconds=30)], answer)
 made = Sources(Ledger(database), Registry.load(), Questions(RabbitBus(url), TransitSeal(b"k" * 32)), [source], {})
 made.serve(name, threading.Event())
 """
