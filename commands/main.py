@@ -22,17 +22,7 @@ from commands.operate import client_app, connection_app, link_app, parked_app, r
 from commands.refused import refused_app
 from commands.register import register_app
 from commands.rights import citizen_app
-from commands.shared import (
-    DEVELOP,
-    HUB_TOML,
-    MEASURE,
-    OPERATE,
-    RUN,
-    AsJson,
-    Config,
-    print_json,
-    replace_process,
-)
+from commands.shared import DEVELOP, HUB_TOML, MEASURE, OPERATE, RUN, AsJson, Config, print_json, replace_process
 
 app = typer.Typer(
     name="unefois", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,

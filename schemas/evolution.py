@@ -26,16 +26,7 @@ from schemas.converters import CONVERTERS, Converters
 from schemas.errors import HubError
 from schemas.event import Event
 from schemas.registry import Registry, read_folder
-from schemas.samples import (
-    LOWER,
-    UPPER,
-    AnySchema,
-    Facts,
-    Samples,
-    Step,
-    canonical,
-    together,
-)
+from schemas.samples import LOWER, UPPER, AnySchema, Facts, Samples, Step, canonical, together
 from schemas.validators import Schema, check_schema, rewritten
 
 CURRENT = Path(__file__).resolve().parent

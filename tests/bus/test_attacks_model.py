@@ -13,17 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 
 from bus.ledger import Ask, Claimed, Finished, Ledger, Transaction
-from bus.tables import (
-    DELIVERED,
-    EXPECTED,
-    FINAL,
-    PARKED,
-    RECEIVED,
-    REFUSED,
-    SKIPPED,
-    WAITING,
-    deliveries,
-)  # fmt: skip
+from bus.tables import DELIVERED, EXPECTED, FINAL, PARKED, RECEIVED, REFUSED, SKIPPED, WAITING, deliveries  # fmt: skip
 from tests.support.recording import TENANT
 from tests.support.servers import Postgres
 

@@ -11,9 +11,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from commands.main import app
-from hub.journal.verify import (
-    main,
-)
+from hub.journal.verify import main
 from hub.settings.reading import settings_faults
 from hub.storage.tables import journal, requests
 from schemas.event import Event

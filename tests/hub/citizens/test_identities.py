@@ -11,13 +11,7 @@ from sqlalchemy import func, select
 from bus.ledger import Ledger
 from hub.acceptance.deliveries import Deliveries
 from hub.citizens.identities import citizen_of, reference_of
-from hub.storage.tables import (
-    citizen_blocks,
-    citizen_identities,
-    citizen_links,
-    citizen_reviews,
-    citizens,
-)
+from hub.storage.tables import citizen_blocks, citizen_identities, citizen_links, citizen_reviews, citizens
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from tests.hub.citizens.town import BY, TOWN, Town, origin, person, value

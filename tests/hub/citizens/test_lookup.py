@@ -5,9 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from hub.citizens.lookup import Found
-from hub.storage.tables import (
-    citizens,
-)
+from hub.storage.tables import citizens
 from tests.hub.citizens.town import BLANCHE, BY, TOWN, Town, person, two
 
 

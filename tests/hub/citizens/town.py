@@ -19,9 +19,7 @@ from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
 from hub.settings.model import Tenant
 from hub.storage.person_keys import PersonKeys
-from hub.storage.tables import (
-    citizen_links,
-)
+from hub.storage.tables import citizen_links
 from schemas.event import Event
 from schemas.manifest import Consumed
 from schemas.registry import Registry

@@ -14,10 +14,7 @@ from bus.ledger import Ledger
 from hub.journal.entries import Entry, Journal
 from hub.journal.sealing import Scope, Sealer, export_journal
 from hub.journal.signing import Signer
-from hub.journal.verify import (
-    Report,
-    verify_export,
-)
+from hub.journal.verify import Report, verify_export
 from hub.storage.person_keys import PersonKeys
 from schemas.secret import Secret
 

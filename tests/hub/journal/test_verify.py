@@ -16,15 +16,7 @@ from sqlalchemy import delete, insert, text, update
 
 from hub.journal.sealing import Scope, Sealer, export_journal
 from hub.journal.signing import Signer
-from hub.journal.verify import (
-    MerkleTree,
-    Proofs,
-    canonical_json,
-    leaf_hash,
-    receipt_fault,
-    root_by,
-    trusted_keys,
-)
+from hub.journal.verify import MerkleTree, Proofs, canonical_json, leaf_hash, receipt_fault, root_by, trusted_keys
 from hub.storage.tables import journal, journal_segments
 from tests.hub.journal.house import SIGNER, STRANGER, House, checked, entry
 

@@ -17,14 +17,7 @@ from commands.main import app
 from connectors.sdk.discovery import find_manifests
 from hub.clients import repository as clients
 from hub.exchanges.grants import Grants, grant_vocabulary
-from hub.privacy.registers import (
-    OPEN,
-    Declared,
-    _words,
-    connection_sheet,
-    controller_register,
-    write_registers,
-)
+from hub.privacy.registers import OPEN, Declared, _words, connection_sheet, controller_register, write_registers
 from hub.settings import procedures
 from hub.settings.model import HubSettings, Retention
 from hub.settings.reading import load_settings, readable_settings
