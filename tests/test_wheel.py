@@ -94,6 +94,21 @@ def test_the_installed_command_answers_away_from_the_sources(elsewhere: Path, tm
     assert "request.received" in run(command, "schema", "list", "--json", cwd=tmp_path)
 
 
+def test_the_installed_demonstration_plays(elsewhere: Path, tmp_path: Path) -> None:
+    report = json.loads(run(str(elsewhere / "unefois"), "demo", "--exit", "--json", cwd=tmp_path))
+
+    assert [scene["ok"] for scene in report["scenes"]] == [True] * 5
+
+
+@pytest.mark.parametrize("command", ["faults", "bench"])
+def test_what_is_not_in_the_package_says_so_in_one_line(elsewhere: Path, tmp_path: Path, command: str) -> None:
+    done = subprocess.run([elsewhere / "unefois", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("is not part of the package: run this in a checkout of the sources\n")
+    assert done.stderr.count("\n") == 1
+
+
 def run(*command: str, cwd: Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, f"{command[:3]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
