@@ -36,7 +36,8 @@ class Delivery:
 class Done:
     """The package took the delivery. `answer` is one short sentence for the timeline, in French, without
     personal data; `reference` the identifier that the package gave, kept as a link to what the event is
-    about; `events` are accepted in the same commit as this outcome."""
+    about; `events` (500 at most) are accepted in the same commit as this outcome. An invalid one parks the delivery; one
+    that the door refuses is kept for an operator, since the call is done."""
 
     answer: str = ""
     reference: str | None = None
@@ -45,7 +46,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """Events read from a package. They are accepted in one commit together with `cursor`; `acknowledge` is
+    """Events read from a package, 500 at most. They are accepted in one commit together with `cursor`; `acknowledge` is
     called after that commit (so a crash between the two reads the same again: the door knows them)."""
 
     events: Sequence[Event] = ()

@@ -144,8 +144,8 @@ class Acceptance:
         return item
 
     def _limits_of(self, origin: Origin) -> Limits:
-        """A town may set lower limits to others; what the hub itself says is held to those of CloudEvents alone."""
-        return _WIDEST if origin.internal else self.limits
+        """A town may set lower limits to those who call; the hub and its connections are held to the widest."""
+        return _WIDEST if origin.internal or origin.connection else self.limits
 
     def _check_people(self, origin: Origin, event: Event) -> None:
         for pointer, person in people_named(event):
