@@ -36,8 +36,8 @@ class Delivery:
 class Done:
     """The package took the delivery. `answer` is one short sentence for the timeline, in French, without
     personal data; `reference` the identifier that the package gave, kept as a link to what the event is
-    about; `events` (500 at most) are accepted in the same commit as this outcome. An invalid one parks the delivery; one
-    that the door refuses is kept for an operator, since the call is done."""
+    about; `events` (500 at most) are accepted in the same commit as this outcome. An invalid one parks the
+    delivery; one that the door refuses is kept for an operator, since the call is done."""
 
     answer: str = ""
     reference: str | None = None
