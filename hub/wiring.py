@@ -228,7 +228,7 @@ class Hub:
             context = Context(
                 tenant=routing.tenant, connection=routing.name.partition(".")[2], system=routing.system,
                 settings=settings, documents=self.documents.for_tenant(routing.tenant), manifest=manifest,
-                tenant_siret=tenant.siret, tenant_insee=tenant.insee,
+                tenant_siret=tenant.siret, tenant_insee=tenant.insee, answer_secret=self._answer_secret(routing.name),
             )  # fmt: skip
             return connector_class(manifest)(context)
 
@@ -236,6 +236,10 @@ class Hub:
             name=routing.name, tenant=routing.tenant, system=routing.system, manifest=manifest, settings=settings,
             configured=configured, make=make,
         )  # fmt: skip
+
+    def _answer_secret(self, connection: str) -> bytes:
+        key = self.settings.encryption_key
+        return derive_key(key, f"unefois answers {connection}") if key else _DEVELOPMENT_MASTER
 
     # --- running ------------------------------------------------------------------------------------------------
 

@@ -17,13 +17,14 @@ from schemas.errors import InvalidMessage
 
 MAX_RETURN_BYTES = 8 * 1024
 RETURN_COLUMNS = ("reference", "statut", "date", "motif")
-_RETURN_NAME = re.compile(r"retour-([A-Za-z0-9-]{1,80})\.csv")
+_RETURN_NAME = re.compile(r"retour-([A-Za-z0-9 -]{1,100})\.csv")  # spaces: people copy references
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a ZIP made again is the same to the byte
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnFile:
-    """What an agent said of one request. `digest` tells two returns about one request apart."""
+    """What an agent said of one request. `reference` is as they wrote it; `digest` tells two returns about one request
+    apart."""
 
     name: str
     reference: str
@@ -67,7 +68,7 @@ class ReturnFolder:
                 f"Ce n'est pas un fichier de {MAX_RETURN_BYTES} octets au plus.", code="taille"
             ) from None
         row = self._row(content)
-        if row["reference"] != match.group(1):
+        if row["reference"].strip() != match.group(1).strip():
             raise InvalidMessage("La référence n'est pas celle du nom du fichier.", code="reference")
         if row["statut"] not in self._statuses:
             raise InvalidMessage(f"Statut inconnu ; attendu : {', '.join(sorted(self._statuses))}.", code="statut")

@@ -4,14 +4,15 @@ passes; a record never does."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from connectors.etatcivil.client import ReturnFile, ReturnFolder, pack
-from connectors.etatcivil.mapping import attachment_names, identifier, is_ours, request_file
+from connectors.etatcivil.mapping import attachment_names, identifier, is_old_name, reference_of, request_file
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
+from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.files import MAX_FILE_BYTES, open_folders, unopened_files
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
@@ -37,7 +38,7 @@ class EtatCivil(Connector):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._seal = f"{context.tenant} {context.system}"
+        self._keys = AnswerKeys(context, "-")
         self._out, self._back = open_folders(self.settings)
         natives = [row.native for row in self.statuses.rows if row.native != _DROPPED]
         encoding = self.settings.get("return_encoding", "utf-8")
@@ -56,7 +57,7 @@ class EtatCivil(Connector):
         documents = request.get("documents", ())
         if sum(document["size"] for document in documents) > MAX_FILE_BYTES // 2:
             raise Refused("Les pièces jointes sont trop lourdes pour le dépôt d'état civil.", native="taille")
-        name = identifier(request, self._seal)
+        name = identifier(request, self._keys)
         content = request_file(request, name, self.settings.get("encoding", "UTF-8"))
         ids = [document["id"] for document in documents]
         return Drop(name, content, dict(zip(attachment_names(documents), ids, strict=True)))
@@ -86,13 +87,25 @@ class EtatCivil(Connector):
         for name in returns.names():
             try:
                 file = returns.read(name)
-                if not is_ours(file.reference, self._seal):
-                    raise InvalidMessage("Aucune demande déposée ne porte cette référence.", code="reference")
-                yield file
+                yield replace(file, reference=self._dropped_name(file.reference))
             except AccessDenied:
                 closed.append(name)
             except InvalidMessage as error:
                 returns.refuse(name, error.reason)
+
+    def _dropped_name(self, reference: str) -> str:
+        """The name under which the request was dropped here. One of the old form is taken only while the connection
+        says so (`old_keys_until`); the hub then still knows it only where it was dropped by this connection."""
+        if is_old_name(reference, f"{self.context.tenant} {self.context.system}"):
+            if self._keys.takes_old_form():
+                return reference
+            raise InvalidMessage("Cette référence est de l'ancienne forme, qui n'est plus acceptée.", code="reference")
+        try:
+            return reference_of(reference, self._keys)
+        except InvalidMessage as error:
+            more = " : elle est mal recopiée, ou d'ailleurs" if error.code == "key_mistyped" else ""
+            why = f"Aucune demande déposée ne porte cette référence{more}."
+            raise InvalidMessage(why, code="reference") from None
 
     def _put_away(self, files: Sequence[ReturnFile]) -> None:
         for file in files:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.xml import Element, add, new_root, write_xml
 from schemas.errors import InvalidMessage, Refused
 
@@ -21,21 +22,37 @@ _PARENTS = {"father": "pere", "mother": "mere"}
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
 
-def identifier(request: Mapping[str, Any], seal: str) -> str:
-    """The name of this request in the package: the same for the same request, readable by the agent who follows it,
-    and ending with a code drawn from `seal` by which `is_ours` knows it again in a return file."""
+def identifier(request: Mapping[str, Any], keys: AnswerKeys) -> str:
+    """The name of this request in the package: the same for the same request, another for any other, readable by the
+    agent who follows it, and ending with a code by which `reference_of` knows it again in a return file.
+
+    A reference that cannot be written as it stands, or whose system does not end at the first hyphen, is told apart by
+    a tag; `~` keeps such a name from being the name of a reference that merely looks like it."""
     first = request["references"][0]
     raw = f"{first['system']}-{first['id']}"
     plain = re.sub(r"[^A-Za-z0-9-]+", "-", raw).strip("-")
-    if plain != raw or len(plain) > 60:
-        plain = f"{plain[:48].strip('-')}-{_hash_code(raw, 8)}"
-    return f"{plain}-{_hash_code(f'{seal} {plain}', 4)}"
+    if plain == raw and len(plain) <= 60 and "-" not in first["system"]:
+        return keys.write(plain)
+    tag = keys.tag(f"{first['system']}\0{first['id']}")
+    tagged = f"{plain[:48].strip('-')}-{tag}"
+    return keys.write(f"~{tagged}").removeprefix("~")
 
 
-def is_ours(name: str, seal: str) -> bool:
-    """Whether `identifier` made this name with this seal. Catches typing errors and other towns' files."""
+def reference_of(typed: str, keys: AnswerKeys) -> str:
+    """The name that `identifier` gave, out of what an agent typed. Raises InvalidMessage, in French, when it gave no
+    such name: typing errors, other towns' and other connections' files, names that somebody made up."""
+    try:
+        return keys.write(keys.read(typed))
+    except InvalidMessage as error:
+        if error.code == "key_mistyped":
+            raise
+    return keys.write(keys.read(f"~{typed.strip()}")).removeprefix("~")
+
+
+def is_old_name(name: str, seal: str) -> bool:
+    """Whether this has the form of the names given before: their code is drawn from what anybody knows."""
     plain, _, code = name.rpartition("-")
-    return bool(plain) and code == _hash_code(f"{seal} {plain}", 4)
+    return bool(plain) and code == hashlib.sha256(f"{seal} {plain}".encode()).hexdigest()[:4]
 
 
 def request_file(request: Mapping[str, Any], name: str, encoding: str) -> bytes:
@@ -49,10 +66,6 @@ def request_file(request: Mapping[str, Any], name: str, encoding: str) -> bytes:
 def attachment_names(documents: Sequence[Mapping[str, Any]]) -> list[str]:
     """A safe, distinct name for each attachment in the ZIP: plain ASCII, no folder, no hidden file."""
     return [f"pj-{number:02d}-{_ascii_name(document['name'])}" for number, document in enumerate(documents, start=1)]
-
-
-def _hash_code(text: str, length: int) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def _ascii_name(name: str) -> str:

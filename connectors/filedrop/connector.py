@@ -14,6 +14,7 @@ from typing import Any
 from connectors.filedrop.client import MAX_BYTES, Answer, Move, Reading, read_answers, read_news, write_rows
 from connectors.filedrop.layout import Layout, Site
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
+from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.files import Folder, complete_files, open_folders, put_away, set_aside, unopened_files, write_reason
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
@@ -21,7 +22,7 @@ from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused
 from schemas.event import MAX_BATCH, Event
 
 _DROPPED = "DEPOSE"
-_WRITTEN = re.compile(r"([A-Za-z0-9._-]{1,160})~([0-9A-Za-z-]{0,40})~([0-9a-f]{6})")
+_OLD_KEY = re.compile(r"([A-Za-z0-9._-]{1,160}~([0-9A-Za-z-]{0,40}))~([0-9a-f]{6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Row:
 
 
 class FileDrop(Connector):
-    """Every row carries its exchange key, made from `delivery.key`: the package knows a row that it has read before.
+    """Every row carries its exchange key, made from `delivery.key`: the package knows a row that it has read before,
+    and we know an answer to a row that we wrote (`AnswerKeys`): no answer is about a request that was never here.
 
     Files are named so that their alphabetical order is the order in which they were dropped, even when the package
     collects late; a retry writes over the file of the first attempt while it still lies there.
@@ -45,7 +47,7 @@ class FileDrop(Connector):
         self.site = Site.of(self.settings)
         self._answers_prefix = self.settings.get("answers_prefix", "reponses-")
         self._alone = self.settings.get("files", "batch") == "event"
-        self._seal = f"{context.tenant} {context.system}"
+        self._keys = AnswerKeys(context, "~")
         self._out, self._back = open_folders(self.settings)
         self._naming = threading.Lock()
         self._last = datetime.min.replace(tzinfo=UTC)
@@ -63,7 +65,7 @@ class FileDrop(Connector):
         layout = self.site.layouts.get(event.type)
         if layout is None:
             raise Refused("Ce raccordement n'a pas de colonnes pour cet événement.", native="colonnes")
-        key = self._written_key(delivery)
+        key = self._keys.write(f"{delivery.key}~{delivery.request_id or ''}")
         # Named over the event's own members: a producer must not choose what the row says about itself.
         own = {"recipient": {"reference": delivery.reference}, "delivery": {"key": key, "type": event.type}}
         return Row(event.type, key, self.site.row(layout, {**event.data, **own}))
@@ -150,24 +152,25 @@ class FileDrop(Connector):
             self._last = max(self.context.now().astimezone(UTC), self._last + timedelta(microseconds=1))
             return self._last
 
-    def _written_key(self, delivery: Delivery) -> str:
-        body = f"{delivery.key}~{delivery.request_id or ''}"
-        return f"{body}~{self._key_code(body)}"
-
-    def _key_code(self, body: str) -> str:
-        return hashlib.sha256(f"{self._seal} {body}".encode()).hexdigest()[:6]
-
     def _request_of(self, key: str) -> str | None:
-        """The request that a row was about. Raises InvalidMessage for a key that we never wrote."""
-        match = _WRITTEN.fullmatch(key)
-        if match is None or match.group(3) != self._key_code(f"{match.group(1)}~{match.group(2)}"):
-            raise InvalidMessage("cette clé n'est celle d'aucun envoi")
-        return match.group(2) or None
+        """The request that a row was about. Raises InvalidMessage for a key that we never wrote. A key of the old form
+        is taken only while the connection says so (`old_keys_until`)."""
+        if old := self._old_key(key):
+            if not self._keys.takes_old_form():
+                raise InvalidMessage("cette clé est de l'ancienne forme, qui n'est plus acceptée")
+            return old.group(2) or None
+        return self._keys.read(key).rpartition("~")[2] or None
+
+    def _old_key(self, key: str) -> re.Match[str] | None:
+        match = _OLD_KEY.fullmatch(key)
+        known = f"{self.context.tenant} {self.context.system} {match.group(1)}" if match else ""
+        return match if match and match.group(3) == hashlib.sha256(known.encode()).hexdigest()[:6] else None
 
     def _done(self, delivery: Delivery, row: Row) -> Done:
         if row.event_type != "request.received":
             return Done("Déposé pour le logiciel")
-        dropped = self._status(request_link(delivery), _DROPPED, "", f"{row.key}:{_DROPPED}")
+        # Named after the delivery, not the row: whoever hears of the event must not learn the row's key.
+        dropped = self._status(request_link(delivery), _DROPPED, "", f"{delivery.key}:{_DROPPED}")
         return Done("Déposé pour le logiciel", events=[dropped])
 
     def _read_return(self, folder: Folder, name: str) -> Reading:

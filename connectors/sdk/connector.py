@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +24,9 @@ def _utc_now() -> datetime:
 class Context:
     """All that the hub gives to a connector of one connection. `settings` were validated against the manifest;
     those marked `"secret": true` are `Secret`. `system` is the name under which identifiers of this package are
-    linked (`system-reference.system`). `now` is the clock: use it, never `datetime.now()`."""
+    linked (`system-reference.system`). `answer_secret` is known to this hub and
+    made for this connection alone: `AnswerKeys` draws from it, so only a hub that runs needs to give one. `now` is the
+    clock: use it, never `datetime.now()`."""
 
     tenant: str
     connection: str
@@ -34,6 +36,7 @@ class Context:
     manifest: Manifest
     tenant_siret: str = ""
     tenant_insee: str = ""
+    answer_secret: bytes = field(default=b"", repr=False)
     now: Callable[[], datetime] = _utc_now
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from connectors.etatcivil.mapping import attachment_names, identifier, request_file
 from connectors.etatcivil.twin import XSD
+from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.xml import parse_xml, validate_xsd
 from tests.connectors.etatcivil.requests import PARENTS, form, request
+from tests.support.context import context_for
 
 CONTRACTS = Path(os.environ.get("UNEFOIS_CONTRACTS") or Path(__file__).resolve().parents[3] / "shared" / "contracts")
 FOLDER = CONTRACTS / "etat-civil"
@@ -30,7 +32,7 @@ if not FOLDER.is_dir():
 )
 def test_what_we_write_is_valid_under_the_layout(kind: str, document_kind: str, encoding: str) -> None:
     body = request(kind, form(kind, document_kind=document_kind, parents=PARENTS))
-    name = identifier(body, "seal")
+    name = identifier(body, AnswerKeys(context_for("etatcivil", {}), "-"))
     assert validate_xsd(parse_xml(request_file(body, name, encoding)), LAYOUT) == []
 
 

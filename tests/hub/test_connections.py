@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from connectors.filedrop.connector import FileDrop
+from hub.wiring import Hub
+from schemas.secret import Secret
 from tests.support.town import TENANT, Town, moved
 
 
@@ -48,4 +53,25 @@ def test_a_pilot_sends_for_the_named_people_only(folder: Path) -> None:
 
         assert [row["Famille_Identifiant"] for row in town.dropped("famille")] == ["F-1"]
     finally:
+        town.close()
+
+
+def answer_secret(hub: Hub, name: str) -> bytes:
+    connector = hub.connections[f"{TENANT}.{name}"].connector
+    assert isinstance(connector, FileDrop)
+    return connector.context.answer_secret
+
+
+def test_each_connection_has_a_secret_for_its_answer_keys_that_comes_from_the_key_of_the_hub(folder: Path) -> None:
+    town = Town(folder, {"famille": {}, "ecole": {}})
+    keys = [Secret(base64.b64encode(bytes([n]) * 32).decode()) for n in (1, 2)]
+    hubs = [town.hub, *(Hub(replace(town.hub.settings, encryption_key=key)) for key in (*keys, keys[0]))]
+    try:
+        secrets = [[answer_secret(hub, name) for name in ("famille", "ecole")] for hub in hubs]
+        assert secrets[1] == secrets[3]
+        assert len({secret for of_hub in secrets[1:3] for secret in of_hub}) == 4
+        assert all(len(secret) == 32 for of_hub in secrets for secret in of_hub)
+    finally:
+        for hub in hubs[1:]:
+            hub.close()
         town.close()

@@ -11,6 +11,7 @@ from schemas.delivery import Documents
 from tests.support.documents import MemoryDocuments
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+ANSWER_SECRET = b"the secret of a test's answer keys"
 
 
 def context_for(
@@ -23,5 +24,6 @@ def context_for(
     """Secrets in `settings` must already be `Secret`."""
     return Context(
         tenant="saint-aubin", connection=slug, system=slug, settings=settings, manifest=find_manifests()[slug],
-        documents=documents or MemoryDocuments(), tenant_siret="21930001100018", tenant_insee="93001", now=now,
+        documents=documents or MemoryDocuments(), tenant_siret="21930001100018", tenant_insee="93001",
+        answer_secret=ANSWER_SECRET, now=now,
     )  # fmt: skip

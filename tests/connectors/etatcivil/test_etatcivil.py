@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +313,75 @@ def test_a_reference_that_we_never_dropped_is_set_aside(office: CivilStatusTwin,
     assert polled(connector) == []
     why = office.returns / "erreurs" / "retour-hubee-inconnue-0000.csv.motif.txt"
     assert "Aucune demande" in why.read_text()
+
+
+def why_refused(office: CivilStatusTwin, reference: str) -> str:
+    return (office.returns / "erreurs" / f"retour-{reference}.csv.motif.txt").read_text()
+
+
+def old_name(plain: str, whose: str = "saint-aubin etatcivil") -> str:
+    """The form used before: anybody who knows these facts makes one."""
+    return f"{plain}-{hashlib.sha256(f'{whose} {plain}'.encode()).hexdigest()[:4]}"
+
+
+@pytest.mark.parametrize("forge", ["code-of-another", "no-code", "made-up", "old"])
+def test_nobody_makes_a_reference_out_of_what_is_known(
+    office: CivilStatusTwin, connector: EtatCivil, forge: str
+) -> None:
+    true = dropped(connector).reference or ""
+    plain, code = true[:-18], true[-17:]
+    forged = {
+        "code-of-another": f"hubee-2026-1-{code}", "no-code": plain, "made-up": f"{plain}-00000-00000-00000",
+        "old": old_name(plain),
+    }[forge]  # fmt: skip
+    office.close(forged)
+    assert polled(connector) == []
+    assert why_refused(office, forged)
+
+
+@pytest.mark.parametrize("other", [{"connection": "mairie-2"}, {"tenant": "autre-ville"}, {"answer_secret": b"x" * 32}])
+def test_a_reference_of_another_connection_town_or_hub_is_refused(
+    office: CivilStatusTwin, connector: EtatCivil, other: dict[str, Any]
+) -> None:
+    context = replace(context_for("etatcivil", office.connection_settings()), **other)
+    theirs = EtatCivil(context).prepare(delivery(request())).name
+    office.close(theirs)
+    assert polled(connector) == []
+    assert "Aucune demande" in why_refused(office, theirs)
+
+
+def test_a_reference_that_an_agent_typed_is_known(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    true = dropped(connector).reference or ""
+    for status, typed in (("EN_COURS", true.lower()), ("TRAITEE", f"{true[:-18]} {true[-17:].replace('-', ' ')}")):
+        office.answer(typed, status)
+    found = {event.data["native"]["code"]: event.data["request"] for event in polled(connector)}
+    link = {"references": [{"system": "etatcivil", "id": true}]}
+    assert found == {"EN_COURS": link, "TRAITEE": link}
+
+
+def test_a_wrong_letter_is_said_to_be_one(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    true = dropped(connector).reference or ""
+    typed = f"{true[:-1]}{'Z' if true[-1] != 'Z' else 'Y'}"
+    office.close(typed)
+    assert polled(connector) == []
+    assert "mal recopiée" in why_refused(office, typed)
+
+
+@pytest.mark.parametrize(("until", "taken"), [(None, 0), ("2026-03-01", 0), ("2026-03-02", 1), ("2026-12-31", 1)])
+def test_a_reference_of_the_old_form_is_taken_until_the_day_set(
+    office: CivilStatusTwin, until: str | None, taken: int
+) -> None:
+    settings = office.connection_settings() | ({"old_keys_until": until} if until else {})
+    connector = EtatCivil(context_for("etatcivil", settings))
+    ours, theirs = old_name("hubee-2026-000481"), old_name("hubee-2026-000482", "autre-ville etatcivil")
+    office.close(ours)
+    office.close(theirs)
+    events = polled(connector)
+    assert [event.data["request"]["references"][0]["id"] for event in events] == [ours] * taken
+    assert "Aucune demande" in why_refused(office, theirs)
+    if not taken:
+        assert "ancienne forme" in why_refused(office, ours)
+    connector.close()
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.etatcivil.mapping import attachment_names, identifier, is_ours, request_file
+from connectors.etatcivil.mapping import attachment_names, identifier, is_old_name, reference_of, request_file
 from connectors.etatcivil.twin import XSD
+from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.files import check_name
 from connectors.sdk.xml import Element, parse_xml, text_at, validate_xsd
-from schemas.errors import Refused
+from schemas.errors import InvalidMessage, Refused
 from tests.connectors.etatcivil.requests import HOLDER, PARENTS, REQUESTER, form, request
+from tests.support.context import context_for
+
+KEYS = AnswerKeys(context_for("etatcivil", {}), "-")
 
 
 def written(body: dict[str, Any], encoding: str = "UTF-8") -> Element:
@@ -142,24 +146,48 @@ def test_a_recognition_without_its_subject_is_refused() -> None:
         request_file(request("REC", form("REC", recognition=None)), "HUBEE-1-abcd", "UTF-8")
 
 
+def named(system: str, id: str) -> str:
+    return identifier({"references": [{"system": system, "id": id}]}, KEYS)
+
+
 def test_the_identifier_is_stable_and_known_again() -> None:
-    name = identifier(request(), "saint-aubin etatcivil")
-    assert name == identifier(request(), "saint-aubin etatcivil")
+    name = identifier(request(), KEYS)
+    assert name == identifier(request(), KEYS)
     assert name.startswith("hubee-0d5c1f7e-58c2-4f5b-9a53-2f7a5f6d9e10-")
-    assert is_ours(name, "saint-aubin etatcivil")
-    assert not is_ours(name, "another-town etatcivil")
-    assert not is_ours(name.replace("0d5c", "0d5d"), "saint-aubin etatcivil")
+    assert reference_of(name, KEYS) == name
+    with pytest.raises(InvalidMessage):
+        reference_of(name.replace("0d5c", "0d5d"), KEYS)
+
+
+@pytest.mark.parametrize("system", ["hubee", "portail-famille"])
+def test_a_name_is_known_however_an_agent_copies_it(system: str) -> None:
+    name = named(system, "2026-000481")
+    for typed in (name.lower(), name.upper(), name.replace("-", " - "), f" {name[:-6]} {name[-5:]}"):
+        assert reference_of(typed, KEYS) == name
 
 
 @given(st.text(min_size=1, max_size=200), st.text(min_size=1, max_size=200))
 @settings(max_examples=200, deadline=None)
 def test_any_reference_makes_a_safe_name_and_two_references_two_names(one: str, two: str) -> None:
-    names = [identifier({"references": [{"system": "guichet", "id": id}]}, "s") for id in (one, two)]
+    names = [named("guichet", id) for id in (one, two)]
     for name in names:
         assert check_name(f"{name}.zip")
         assert len(name) <= 80
-        assert is_ours(name, "s")
+        assert reference_of(name, KEYS) == name
     assert (names[0] == names[1]) == (one == two)
+
+
+def test_no_system_makes_the_name_of_another_s_request() -> None:
+    assert named("portail-famille", "1") != named("portail", "famille-1")
+    tagged = named("guichet", "n° 12")
+    lookalike = named("guichet", tagged[: -len("-XXXXX-XXXXX-XXXXX")].removeprefix("guichet-"))
+    assert lookalike != tagged
+    assert {reference_of(name, KEYS) for name in (lookalike, tagged)} == {lookalike, tagged}
+
+
+def test_a_name_of_the_old_form_is_known_as_such() -> None:
+    assert is_old_name("hubee-2026-000481-76d4", "saint-aubin etatcivil")
+    assert not is_old_name("hubee-2026-000481-76d4", "another-town etatcivil")
 
 
 @given(st.lists(st.text(min_size=1, max_size=255), max_size=5))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -432,6 +434,68 @@ def test_an_answer_to_a_key_that_we_never_wrote_is_refused(package: PackageTwin,
     name = package.answer(key, "REFUSE")
     assert polled(local(package)) == []
     assert "ligne 2" in set_aside(package, name)
+
+
+def old_key(delivery: Delivery, *, request: str = REQUEST_ID, whose: str = "saint-aubin filedrop") -> str:
+    """The form used before: anybody who knows these facts makes one."""
+    body = f"{delivery.key}~{request}"
+    return f"{body}~{hashlib.sha256(f'{whose} {body}'.encode()).hexdigest()[:6]}"
+
+
+def test_nobody_makes_a_key_out_of_what_is_known(package: PackageTwin, connector: FileDrop) -> None:
+    true = connector.prepare(asked(2)).key
+    body, _, code = true.rpartition("~")
+    other = "0197a1c2-5b7e-7cc0-9d1f-3a5be0c6d202"
+    wrong = f"{true[:-1]}{'Z' if true[-1] != 'Z' else 'Y'}"
+    forged = [
+        old_key(asked(2)), old_key(asked(2), request=other), body, f"any~{other}~{code}", f"any~{REQUEST_ID}~{code}",
+        true.replace(REQUEST_ID, other), f"{body}~00000-00000-00000", f"{true}~{code}", wrong,
+    ]  # fmt: skip
+    name = package.answer_all([(key, "TRAITE", "") for key in forged])
+    assert polled(connector) == []
+    assert len(set_aside(package, name).splitlines()) == len(forged)
+
+
+@pytest.mark.parametrize("other", [{"connection": "ecole"}, {"tenant": "autre-ville"}, {"answer_secret": b"x" * 32}])
+def test_a_key_of_another_connection_town_or_hub_is_refused(package: PackageTwin, other: dict[str, Any]) -> None:
+    context = context_for("filedrop", package.local_settings())
+    theirs = FileDrop(replace(context, **other)).prepare(asked(2)).key
+    name = package.answer(theirs, "TRAITE")
+    assert polled(FileDrop(context)) == []
+    assert "aucun envoi" in set_aside(package, name)
+
+
+def test_a_key_that_somebody_typed_is_known(package: PackageTwin, connector: FileDrop) -> None:
+    true = connector.prepare(asked(2)).key
+    package.answer(true.lower().replace("-", " - "), "TRAITE")
+    package.answer(true.upper(), "EN_COURS")
+    assert [event.data["request"] for event in polled(connector)] == [{"id": REQUEST_ID}] * 2
+
+
+def test_a_wrong_letter_is_said_to_be_one(package: PackageTwin, connector: FileDrop) -> None:
+    true = connector.prepare(asked(2)).key
+    name = package.answer(f"{true[:-1]}{'Z' if true[-1] != 'Z' else 'Y'}", "TRAITE")
+    assert polled(connector) == []
+    assert "ligne 2 : la clé est mal recopiée" in set_aside(package, name)
+
+
+@pytest.mark.parametrize(("until", "taken"), [(None, 0), ("2026-03-01", 0), ("2026-03-02", 1), ("2026-12-31", 1)])
+def test_a_key_of_the_old_form_is_taken_until_the_day_set(package: PackageTwin, until: str | None, taken: int) -> None:
+    settings = package.local_settings() | ({"old_keys_until": until} if until else {})
+    assert shape_faults(context_for("filedrop", {}).manifest.settings, settings) == []
+    connector = FileDrop(context_for("filedrop", settings))
+    name = package.answer(old_key(asked(2)), "TRAITE")
+    theirs = package.answer(old_key(asked(2), whose="saint-aubin autre"), "TRAITE")
+    assert len(polled(connector)) == taken
+    assert "du hub" in set_aside(package, theirs)
+    if not taken:
+        assert "ancienne forme" in set_aside(package, name)
+
+
+def test_what_is_told_of_a_drop_does_not_hold_its_key(package: PackageTwin, connector: FileDrop) -> None:
+    done = connector.handle(asked(2))
+    code = connector.prepare(asked(2)).key.rpartition("~")[2]
+    assert code not in str(done)
 
 
 def test_a_result_outside_the_convention_is_refused(package: PackageTwin) -> None:
