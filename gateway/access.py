@@ -30,7 +30,7 @@ _CACHE_SIZE = 10_000
 
 SCOPES = {
     "events:write": "Publish events.",
-    "requests:read": "Read the requests that the client brought.",
+    "requests:read": "Read the requests that the client brought, and the catalogue of procedures.",
     "requests:write": "Submit requests.",
     "documents:read": "Read documents that the client stored or that concern its requests.",
     "documents:write": "Store documents.",

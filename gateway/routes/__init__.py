@@ -13,6 +13,7 @@ from gateway.routes import (
     inbound,
     oauth,
     preview,
+    procedures,
     requests,
     webhooks,
 )
@@ -23,6 +24,7 @@ ROUTERS = tuple(
         oauth,
         events,
         requests,
+        procedures,
         exchanges,
         corrections,
         citizens,

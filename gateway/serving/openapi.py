@@ -24,6 +24,7 @@ TAGS = [
     {"name": "access", "description": "Tokens for programs."},
     {"name": "events", "description": "Tell the hub what happened: CloudEvents 1.0."},
     {"name": "requests", "description": "Submit a request and follow it."},
+    {"name": "procedures", "description": "What may be asked for here: documents, channels, delays, silence."},
     {"name": "documents", "description": "Store a document before the event that names it; read those you may."},
     {"name": "exchanges", "description": "Ask for evidence instead of asking the citizen; see who obtained what."},
     {"name": "webhooks", "description": "Be called when something happens (Standard Webhooks)."},

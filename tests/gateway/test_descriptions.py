@@ -98,6 +98,7 @@ def test_the_answers_are_as_described(house: House, openapi: dict[str, Any]) -> 
         ("Request", view),
         ("Timeline", http.get(f"/v1/requests/{view['id']}/timeline").json()),
         ("Requests", http.get("/v1/requests").json()),
+        ("Procedures", http.get("/v1/procedures").json()),
         ("Requests", http.get("/v1/requests", params={"limit": 1}).json()),
         ("document.v1", http.post("/v1/documents", content=b"a;b", headers={"content-type": "text/csv"}).json()),
         ("WebhookWithKey", http.post("/v1/webhooks", json=hook).json()),

@@ -28,6 +28,11 @@ OWN = {
     "POST /v1/events", "POST /v1/requests", "GET /v1/requests", "POST /v1/documents", "POST /v1/webhooks",
     "GET /v1/webhooks", "GET /metrics", "GET /v1/corrections", "POST /v1/exchanges",
 }  # fmt: skip
+# The catalogue: the same for every client of a tenant that may read, and for nobody else.
+SHARED: Mapping[str, Call] = {
+    "GET /v1/procedures": lambda http: http.get("/v1/procedures"),
+    "GET /v1/procedures/{procedure_id}": lambda http: http.get("/v1/procedures/occupation-domaine-public"),
+}
 
 
 @dataclass
@@ -113,6 +118,17 @@ def test_nobody_but_its_owner_gets_anything(scene: Scene, kind: str) -> None:
         assert status in expected, f"{name} by {kind}: {status}"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_catalogue_is_for_every_client_that_may_read_and_for_nobody_else(scene: Scene, kind: str) -> None:
+    http = stranger(scene, kind)
+    for name, call in SHARED.items():
+        answer, of_owner = call(http), call(scene.owner)
+        if kind == "another client":
+            assert answer.json() == of_owner.json(), name
+        else:
+            assert answer.status_code == {"another tenant": 200, "no scope": 403}.get(kind, 401), f"{name} by {kind}"
+
+
 def test_a_token_of_one_tenant_with_the_name_of_another_is_no_token(scene: Scene) -> None:
     house = scene.place.house
     app: Any = house.serving._server.config.app
@@ -136,7 +152,7 @@ def test_every_guarded_endpoint_is_in_the_matrix(scene: Scene) -> None:
         f"{method} {route.path}" for route in app.routes if isinstance(route, APIRoute) and route.path not in PUBLIC
         for method in route.methods or ()
     }  # fmt: skip
-    assert there - set(scene.calls) - OWN == set()
+    assert there - set(scene.calls) - set(SHARED) - OWN == set()
 
 
 def test_a_client_speaks_only_for_its_own_tenant_and_source(scene: Scene) -> None:
