@@ -18,6 +18,7 @@ from fastapi.security import OAuth2, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from gateway.parameters import check_parameters
 from gateway.problems import Problem
 from gateway.tokens import Tokens
 from hub.clients import repository as clients
@@ -132,7 +133,9 @@ class Access:
 async def _guard(security: SecurityScopes, request: Request, _token: str | None = Security(_SCHEME)) -> Caller:
     access: Access = request.app.state.access
     (scope,) = security.scopes
-    return await access.caller(request, scope)
+    caller = await access.caller(request, scope)
+    check_parameters(request, request.scope["route"])
+    return caller
 
 
 def needs(scope: str) -> Any:

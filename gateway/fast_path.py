@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access import Access, scope_of
+from gateway.parameters import check_parameters
 from gateway.problems import REFUSALS, refusal_response
 
 PATHS = ("/v1/events", "/v1/exchanges")
@@ -42,12 +43,14 @@ class FastRoute:
     def __init__(self, access: Access, declared: APIRoute) -> None:
         scope = scope_of(declared)
         assert scope is not None
-        self._access, self._scope, self._endpoint = access, scope, declared.endpoint
+        self._access, self._scope, self._declared, self._endpoint = access, scope, declared, declared.endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            answer: Response = await self._endpoint(request, await self._access.caller(request, self._scope))
+            caller = await self._access.caller(request, self._scope)
+            check_parameters(request, self._declared)
+            answer: Response = await self._endpoint(request, caller)
         except REFUSALS as error:
             answer = refusal_response(request, error)
         await answer(scope, receive, send)

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Header, Query
@@ -28,15 +28,20 @@ from hub.clients import idempotency
 from hub.clients.idempotency import Answer
 from hub.documents import access
 from hub.requests import repository as timelines
-from hub.requests.repository import Requests
+from hub.requests.repository import RequestFilter, Requests
 from hub.requests.timeline import request_view
 from hub.services import Services
 from schemas.errors import InvalidMessage
 from schemas.event import Event
-from schemas.times import to_rfc3339
+from schemas.times import from_rfc3339, to_rfc3339
 
 _MOST, _USUAL = 100, 20
 _ID = re.compile(r"[0-9a-f-]{36}")
+_NOBODY = str(uuid.UUID(int=0))
+StatusWord = Literal[
+    "received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected", "inadmissible",
+    "fulfilled", "closed", "withdrawn",
+]  # fmt: skip
 
 router = APIRouter(tags=["requests"])
 Reader = Annotated[Caller, needs("requests:read")]
@@ -103,12 +108,29 @@ def listing(
     request: Request, caller: Reader,
     limit: Annotated[int, Query(ge=1, le=_MOST)] = _USUAL,
     cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
+    status: Annotated[list[StatusWord] | None, Query(description="In one of these states; repeat.")] = None,
+    citizen: Annotated[
+        str | None,
+        Query(min_length=1, max_length=64, description="Of this person, by the reference that an exchange gave you."),
+    ] = None,
+    updated_since: Annotated[
+        str | None,
+        Query(max_length=35, description="RFC 3339: what the hub received, or learned a new status of, from then on."),
+    ] = None,
 ) -> Response:  # fmt: skip
-    """The requests that this client brought. Follow `next` until it is null; keep the last cursor to see later ones."""
+    """The requests that this client brought. Follow `next`, with the same filters, until it is null; keep the last
+    cursor to see later ones. A `citizen` whom the hub does not know under this reference of yours has none."""
     services: Services = request.app.state.services
     after = _position_of(cursor) if cursor is not None else None
+    only = RequestFilter(
+        frozenset(status) if status is not None else None,
+        _citizen_of(services, caller, citizen),
+        _instant_of(updated_since),
+    )
     with services.ledger.reading() as tx:
-        found = timelines.list_requests(tx, caller.tenant, intake=caller.origin.name, after=after, limit=limit + 1)
+        found = timelines.list_requests(
+            tx, caller.tenant, intake=caller.origin.name, after=after, limit=limit + 1, only=only
+        )
         links = timelines.references(tx, [item.id for item in found])
     items = [_request_line(services, item, links.get(item.id, [])) for item in found[:limit]]
     last = found[limit - 1] if len(found) > limit else None
@@ -136,6 +158,20 @@ def timeline(request: Request, request_id: str, caller: Reader) -> Response:
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
         return _json({"items": _own_request(tx, services, caller, request_id)["timeline"]})
+
+
+def _citizen_of(services: Services, caller: Caller, reference: str | None) -> str | None:
+    """Whom the client calls so; for a reference that is none of its own somebody who is nobody, so that the answer is
+    that of a person without requests, made by the same statements."""
+    return None if reference is None else services.people.citizen_of(caller.client.id, reference) or _NOBODY
+
+
+def _instant_of(text: str | None) -> float | None:
+    try:
+        return from_rfc3339(text) if text is not None else None
+    except ValueError:
+        detail = "updated_since: an RFC 3339 instant with its offset, as 2026-03-02T09:14:05Z (a + is written %2B)"
+        raise Problem("bad_parameter", detail, more={"in": "query"}) from None
 
 
 def _own_request(tx: Transaction, services: Services, caller: Caller, request_id: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from gateway.openapi_schemas import own_schemas
+from gateway.openapi_schemas import own_schemas, problem_responses
 from gateway.routes import inbound
 from hub.services import Services
 from schemas.registry import Registry, definition_of, embedded
@@ -47,6 +47,8 @@ def document(app: FastAPI, services: Services) -> dict[str, Any]:
     for operations in made["paths"].values():
         for operation in operations.values():
             operation.get("responses", {}).pop("422", None) if _is_fastapis_422(operation) else None
+            if "security" in operation:  # every guarded call refuses a parameter that it does not know
+                operation["responses"].setdefault("400", problem_responses(400)[400])
     return made
 
 

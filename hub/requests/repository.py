@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement, around_found
-from hub.storage.tables import request_links, request_people, request_steps, requests
+from hub.storage.tables import citizens, request_links, request_people, request_steps, requests
 from schemas.errors import InvalidMessage
 
 DECISIONS = frozenset({"granted", "rejected", "inadmissible"})
@@ -244,11 +244,45 @@ def short_number(request_id: str) -> str:
     return request_id.split("-")[0].upper()
 
 
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests a list holds; None leaves none out. `citizen`: those of this person, under every id that was
+    merged into one. `updated_since`: those of which the hub learned since (or then) that they were received, or a
+    status that it applied, whenever that happened where it was said: a package that tells late is not missed."""
+
+    statuses: frozenset[str] | None = None
+    citizen: str | None = None
+    updated_since: float | None = None
+
+    def clauses(self) -> list[ColumnElement[bool]]:
+        made: list[ColumnElement[bool]] = []
+        if self.statuses is not None:
+            made.append(requests.c.status.in_(sorted(self.statuses)))
+        if self.citizen is not None:
+            made.append(requests.c.id.in_(_requests_of_person(self.citizen)))
+        if self.updated_since is not None:
+            since = self.updated_since
+            news = select(request_steps.c.id).where(
+                request_steps.c.request_id == requests.c.id, request_steps.c.at >= since,
+                request_steps.c.kind.in_(("received", "status")), request_steps.c.mark.is_(None),
+            )  # fmt: skip
+            made.append(or_(requests.c.received_at >= since, news.exists()))
+        return made
+
+
+def _requests_of_person(citizen_id: str) -> Select[Any]:
+    known = citizens.alias()
+    whole = select(func.coalesce(known.c.merged_into, known.c.id)).where(known.c.id == citizen_id).scalar_subquery()
+    ids = select(citizens.c.id).where(or_(citizens.c.id == whole, citizens.c.merged_into == whole))
+    return select(request_people.c.request_id).where(request_people.c.citizen_id.in_(ids))
+
+
 def list_requests(
-    tx: Transaction, tenant: str, *, intake: str | None, after: tuple[float, str] | None, limit: int
-) -> list[Request]:
+    tx: Transaction, tenant: str, *, intake: str | None, after: tuple[float, str] | None, limit: int,
+    only: RequestFilter = RequestFilter(),
+) -> list[Request]:  # fmt: skip
     """Requests of a tenant, oldest first, after a position; only those that `intake` brought unless it is None."""
-    query = select(requests).where(requests.c.tenant == tenant)
+    query = select(requests).where(requests.c.tenant == tenant, *only.clauses())
     if intake is not None:
         query = query.where(requests.c.intake == intake)
     if after is not None:

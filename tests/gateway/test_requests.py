@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import uuid
+from typing import Any, get_args
 
 import httpx
 import pytest
+from sqlalchemy import event as hooks
 
+from gateway.routes.requests import StatusWord
 from hub.clients.origin import Origin
+from hub.requests.repository import PHASES
 from schemas.event import Event
+from schemas.times import to_rfc3339
 from tests.gateway.conftest import OTHER, TENANT, House, event, post, problem, record
+from tests.gateway.test_exchanges import PERSON, Place, place
 
+__all__ = ["place"]
 PDF = b"%PDF-1.4 un plan"
 
 
@@ -225,3 +232,127 @@ def test_documents_named_about_a_request_are_in_its_view(house: House) -> None:
 
     assert view["documents"] == [stored]
     assert stored["sha256"] == hashlib.sha256(PDF).hexdigest()
+
+
+# What the list leaves out
+
+
+def listed(http: httpx.Client, **params: Any) -> list[str]:
+    answer = http.get("/v1/requests", params=params)
+    assert answer.status_code == 200, answer.text
+    return [item["references"][0]["id"] for item in answer.json()["items"]]
+
+
+def said(number: int, status: str, **more: Any) -> dict[str, Any]:
+    """A word of a package about one of the portal's requests."""
+    return {
+        "request": {"references": [{"system": "portail", "id": f"2026-{number}"}]}, "status": status,
+        "native": {"code": "A", "label": "A"}, **more,
+    }  # fmt: skip
+
+
+def test_the_states_of_the_filter_are_the_canonical_ones() -> None:
+    assert set(get_args(StatusWord)) == set(PHASES)
+
+
+def test_the_list_is_that_of_the_states_that_are_asked_for(house: House) -> None:
+    http = house.client()
+    for number in range(3):
+        submit(http, record(number))
+    tell(house, said(1, "in_progress"), 1)
+    tell(house, said(2, "withdrawn"), 2)
+
+    assert listed(http, status="in_progress") == ["2026-1"]
+    assert listed(http, status=["received", "withdrawn"]) == ["2026-0", "2026-2"]
+    assert listed(http, status="granted") == []
+    assert listed(house.client("guichet"), status="in_progress") == []
+
+
+def test_pages_of_a_filtered_list_skip_and_repeat_nothing(house: House) -> None:
+    http = house.client()
+    for number in range(7):
+        submit(http, record(number))
+    for number in (1, 2, 4, 6):
+        tell(house, said(number, "in_progress"), number)
+
+    pages: list[list[str]] = []
+    params: dict[str, Any] = {"limit": 2, "status": "in_progress"}
+    while True:
+        page = http.get("/v1/requests", params=params).json()
+        pages.append([item["references"][0]["id"] for item in page["items"]])
+        if page["next"] is None:
+            break
+        params["cursor"] = page["next"]
+    assert pages == [["2026-1", "2026-2"], ["2026-4", "2026-6"]]
+
+
+def test_what_was_received_or_changed_since_is_listed_however_late_it_was_told(house: House) -> None:
+    http = house.client()
+    for number in range(3):
+        submit(http, record(number))
+    house.clock.ahead += 300
+    since = to_rfc3339(house.clock())
+    assert listed(http, updated_since=since) == []
+
+    origin = Origin(f"{TENANT}.parapheur", TENANT, frozenset({"*"}), (f"/{TENANT}/parapheur",), connection=True)
+    before = to_rfc3339(house.clock() - 150)  # it happened before, and is told now
+    event = Event("request.status-changed", f"/{TENANT}/parapheur", said(1, "in_progress"), id="tard", time=before)
+    assert house.hub.acceptance.submit(house.hub.ledger, origin, [event])[0].ok
+    submit(http, record(3))
+    tell(house, said(0, "granted"))  # it does not decide: the status stays
+
+    assert listed(http, updated_since=since) == ["2026-1", "2026-3"]
+    assert listed(http, updated_since=since, status="received") == ["2026-3"]
+    assert listed(http, updated_since="2020-01-01T01:00:00+01:00") == ["2026-0", "2026-1", "2026-2", "2026-3"]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["updated_since=hier", "updated_since=2026-03-02", "updated_since=2026-03-02T09:14:05",
+              "updated_since=2026-03-02T09:14:05+01:00", "status=encours", "status=", "citizen=", "citizen=" + "x" * 65,
+              "status=received&status=x", "updated_since="],
+)  # fmt: skip
+def test_a_filter_that_says_nothing_is_refused_by_its_name(house: House, wrong: str) -> None:
+    body = problem(house.client().get(f"/v1/requests?{wrong}"), 400, "bad_parameter")
+
+    assert body["detail"].startswith(wrong.partition("=")[0])
+    assert body["in"] == "query"
+
+
+def of_person(number: int) -> dict[str, Any]:
+    return record(number, requester={"citizen": {"identity": PERSON}})
+
+
+def test_a_portal_lists_the_requests_of_a_citizen_by_its_own_reference(place: Place) -> None:
+    http = place.house.client()
+    submit(http, of_person(1))
+    submit(http, record(2))
+    submit(http, record(3, requester={"citizen": {"identity": PERSON | {"birthdate": "1990-01-01"}}}))
+    submit(http, of_person(4))
+    reference = place.ask(http).json()["citizen"]
+
+    assert listed(http, citizen=reference) == ["2026-1", "2026-4"]
+    assert listed(http, citizen=reference, status="granted") == []
+
+
+def test_an_unknown_and_a_foreign_reference_of_a_citizen_are_an_empty_list_by_the_same_statements(place: Place) -> None:
+    http, other = place.house.client(), place.house.client("voisine")
+    submit(http, of_person(1))
+    foreign = place.house.hub.people.reference_of("voisine", _citizen(place, http))
+    nobody = place.house.hub.people.reference_of("portail", str(uuid.uuid4()))
+    statements: list[str] = []
+    hooks.listen(place.house.hub.ledger.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+
+    ran = []
+    for client, reference in ((http, foreign), (http, nobody), (http, "inconnue"), (http, "é"), (other, foreign)):
+        client.get("/v1/requests")  # its token is known from here on
+        statements.clear()
+        assert listed(client, citizen=reference) == []
+        ran.append(list(statements))
+    assert ran[0]
+    assert all(one == ran[0] for one in ran)
+
+
+def _citizen(place: Place, http: httpx.Client) -> str:
+    found = place.house.hub.people.citizen_of("portail", place.ask(http).json()["citizen"])
+    assert found is not None
+    return found

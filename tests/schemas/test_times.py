@@ -3,8 +3,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from schemas.checks import is_date_time
-from schemas.times import to_rfc3339
+from schemas.times import from_rfc3339, to_rfc3339
 
 
 def test_a_moment_is_written_in_utc_whatever_its_zone() -> None:
@@ -18,3 +20,21 @@ def test_a_moment_is_written_in_utc_whatever_its_zone() -> None:
 def test_seconds_may_be_a_whole_number() -> None:
     assert to_rfc3339(0) == "1970-01-01T00:00:00.000Z"
     assert is_date_time(to_rfc3339(0))
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-03-02T09:14:05.120Z", "2026-03-02t09:14:05.12z", "2026-03-02T10:14:05.120+01:00",
+             "2026-03-02T09:14:05.120000999-00:00"],
+)  # fmt: skip
+def test_an_instant_is_read_in_whatever_zone_it_is_said(text: str) -> None:
+    assert to_rfc3339(from_rfc3339(text)) == "2026-03-02T09:14:05.120Z"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hier", "2026-03-02", "2026-03-02T09:14:05", "2026-03-02 09:14:05Z", "20260302T091405Z", "2026-W10-1",
+             "2026-02-30T09:14:05Z", "2026-03-02T24:14:05Z", "2026-03-02T09:14:05 01:00", "２026-03-02T09:14:05Z",
+             "0000-01-01T00:00:00Z", "2026-03-02T09:14:05Z\n", "1772442845"],
+)  # fmt: skip
+def test_what_is_no_instant_with_its_offset_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        from_rfc3339(text)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from bus.ledger import Ledger
 from hub.requests.repository import (
     Request,
+    RequestFilter,
     Requests,
     expand_request_id,
     list_requests,
@@ -17,6 +19,7 @@ from hub.requests.repository import (
     short_number,
     timeline,
 )
+from hub.storage.tables import citizens
 from schemas.errors import InvalidMessage
 
 TOWN, PORTAL, OFFICE = "saint-aubin", "saint-aubin.portail", "saint-aubin.etat-civil"
@@ -125,6 +128,48 @@ def test_the_list_goes_on_after_a_position_and_is_that_of_one_intake(ledger: Led
         assert [len(first), len(rest)] == [2, 1]
         assert {one.id for one in first + rest} == made
         assert list_requests(tx, TOWN, intake=OFFICE, after=None, limit=2) == []
+
+
+def test_pages_with_a_filter_hold_each_request_once_and_no_other(ledger: Ledger) -> None:
+    made = opened(ledger, *(f"D-{number}" for number in range(9)))
+    going_on = {request.id for request in made[::2]}
+    with ledger.transaction() as tx:
+        book = Requests(tx)
+        book.prefetch(TOWN, [], going_on)
+        for request_id in going_on:
+            request = book.find(TOWN, {"id": request_id})
+            assert request is not None
+            assert book.apply(request, {"status": "in_progress"}, origin=OFFICE, decides=False, at=tx.now) is None
+        book.save()
+    only, after, pages = RequestFilter(statuses=frozenset({"in_progress"})), None, []
+    with ledger.reading() as tx:
+        while page := list_requests(tx, TOWN, intake=PORTAL, after=after, limit=2, only=only):
+            pages.append([request.id for request in page])
+            after = (page[-1].received_at, page[-1].id)
+
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert sorted(one for page in pages for one in page) == sorted(going_on)
+
+
+def test_the_requests_of_a_person_are_those_of_all_who_were_merged_into_them(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        now = {"tenant": TOWN, "confidential": 0}
+        columns = {column.name for column in citizens.c}
+        rows = [{"id": "kept", "merged_into": None}, {"id": "gone", "merged_into": "kept"},
+                {"id": "other", "merged_into": None}]  # fmt: skip
+        needed = {c.name: 0.0 for c in citizens.c if not c.nullable and not c.primary_key and c.name not in now}
+        tx.sql.execute(
+            insert(citizens), [{**needed, **{k: v for k, v in now.items() if k in columns}, **r} for r in rows]
+        )
+    (first,) = opened(ledger, "D-1", people=("gone",))
+    (second,) = opened(ledger, "D-2", people=("kept", "other"))
+    opened(ledger, "D-3", people=("other",))
+    with ledger.reading() as tx:
+        for asked, found in (("kept", {first.id, second.id}), ("gone", {first.id, second.id}), ("nobody", set())):
+            only = RequestFilter(citizen=asked)
+            assert {r.id for r in list_requests(tx, TOWN, intake=PORTAL, after=None, limit=9, only=only)} == found, (
+                asked
+            )
 
 
 def test_the_number_that_people_speak_of_is_enough(ledger: Ledger) -> None:
