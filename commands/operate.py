@@ -28,6 +28,7 @@ from commands.shared import (
 )
 
 if TYPE_CHECKING:
+    from bus.ledger import Transaction
     from hub.wiring import Hub
 
 
@@ -167,14 +168,18 @@ def parked_skip(
 
 
 @request_app.command("show")
-def request_show(tenant: str, request_id: str, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+def request_show(
+    tenant: str,
+    named: Annotated[str, typer.Argument(metavar="REQUEST", help="The hub's number, or SYSTEM:ID.")],
+    config: Config = HUB_TOML, as_json: AsJson = False,
+) -> None:  # fmt: skip
     """A request's status, legal clocks and timeline. Its first eight characters, as people see them, are enough."""
-    from hub.requests.repository import expand_request_id, read
+    from hub.requests.repository import read
     from hub.requests.timeline import request_view, timeline_lines
 
     def act(hub: Hub) -> Any:
         with hub.ledger.transaction() as tx:
-            whole = expand_request_id(tx, tenant, request_id)
+            whole = _request_named(tx, tenant, named)
             request = read(tx, tenant, whole)
             if request is not None:
                 journal_act(hub, tx, tenant, "request.shown", citizen_id=request.citizen_id, request=whole)
@@ -187,6 +192,14 @@ def request_show(tenant: str, request_id: str, config: Config = HUB_TOML, as_jso
         print_json(found)
     else:
         typer.echo("\n".join(timeline_lines(found)))
+
+
+def _request_named(tx: Transaction, tenant: str, named: str) -> str:
+    """The id of the request that an operator names; what was typed when there is none. No id of the hub has a colon."""
+    from hub.requests.repository import expand_request_id, id_of_reference
+
+    system, colon, native = named.partition(":")
+    return (id_of_reference(tx, tenant, (system, native)) or named) if colon else expand_request_id(tx, tenant, named)
 
 
 @client_app.command("add")

@@ -239,6 +239,15 @@ def expand_request_id(tx: Transaction, tenant: str, start: str) -> str:
     return found[0] if len(found) == 1 and len(start) >= 8 else start
 
 
+def id_of_reference(tx: Transaction, tenant: str, reference: Reference) -> str | None:
+    """The id of the request that a system calls so in this tenant; None when there is none."""
+    system, native = reference
+    query = select(request_links.c.request_id).where(
+        request_links.c.tenant == tenant, request_links.c.system == system, request_links.c.native_id == native
+    )
+    return tx.sql.execute(query).scalar_one_or_none()
+
+
 def short_number(request_id: str) -> str:
     """The number under which people speak of a request: the first eight characters of its id."""
     return request_id.split("-")[0].upper()

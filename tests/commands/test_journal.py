@@ -66,19 +66,25 @@ def test_what_operators_do_is_in_the_journal_with_their_name(town: Town) -> None
     ]  # fmt: skip
 
 
-def test_who_looks_at_a_request_is_in_the_journal(town: Town) -> None:
+def a_request(town: Town, number: str = "1") -> str:
+    """The hub's number of a request that the portal calls `number`."""
     town.link(("SORBIER", "famille", "F-1"), ("SORBIER", "portail", "u1"))
     record = {
-        "references": [{"system": "portail", "id": "1"}], "procedure": "acte-naissance", "intake": "online",
+        "references": [{"system": "portail", "id": number}], "procedure": "acte-naissance", "intake": "online",
         "submitted_at": "2026-11-02T09:00:00Z",
         "requester": {"citizen": {"references": [{"system": "portail", "id": "u1"}]}},
     }  # fmt: skip
-    event = Event(type="request.received", source=f"/{TENANT}/portail", id="r1", data={"request": record})
+    event = Event(type="request.received", source=f"/{TENANT}/portail", id=f"r{number}", data={"request": record})
     (verdict,) = town.submit(event)
+    assert verdict.outcome == "accepted"
+    return str(verdict.request_id)
+
+
+def test_who_looks_at_a_request_is_in_the_journal(town: Town) -> None:
+    a_request(town)
     with town.hub.ledger.reading() as tx:
         (found,) = tx.sql.execute(select(requests)).all()
 
-    assert verdict.outcome == "accepted"
     assert typed(town, "request", "show", TENANT, found.id)[0] == 0
     assert typed(town, "request", "show", TENANT, "unknown-request")[0] == 2
 
@@ -87,6 +93,32 @@ def test_who_looks_at_a_request_is_in_the_journal(town: Town) -> None:
     assert (line.act, line.citizen_id, json.loads(line.facts)) == (
         "request.shown", found.citizen_id, {"request": found.id},
     )  # fmt: skip
+
+
+def test_a_request_is_shown_by_the_number_that_another_system_gave_it(town: Town) -> None:
+    request, other = a_request(town, "2026:00-1"), a_request(town, "2026:00-2")
+
+    code, said = typed(town, "request", "show", TENANT, "portail:2026:00-1", "--json")
+    assert (code, json.loads(said)["id"]) == (0, request)
+    assert json.loads(typed(town, "request", "show", TENANT, f"{other[:8]}", "--json")[1])["id"] == other
+    with town.hub.ledger.reading() as tx:
+        read = [json.loads(row.facts) for row in tx.sql.execute(select(journal)) if row.kind == "read"]
+    assert read == [{"request": request}, {"request": other}]
+
+
+@pytest.mark.parametrize(
+    ("tenant", "named"),
+    [(TENANT, "portail:2026-9"), (TENANT, "famille:2026-1"), (TENANT, "portail:"), (TENANT, ":2026-1"),
+     (TENANT, "portail:2026-%"), (TENANT, "portail"), ("val-fleuri", "portail:2026-1")],
+)  # fmt: skip
+def test_a_number_that_no_system_gave_here_is_no_request_and_no_look(town: Town, tenant: str, named: str) -> None:
+    a_request(town, "2026-1")
+
+    by_hub = typed(town, "request", "show", tenant, "00000000")
+    assert typed(town, "request", "show", tenant, named) == by_hub
+    assert by_hub[0] == 2
+    with town.hub.ledger.reading() as tx:
+        assert not [row for row in tx.sql.execute(select(journal)) if row.kind == "read"]
 
 
 def test_an_export_is_verified_by_the_command_and_a_change_is_found(town: Town) -> None:
