@@ -41,18 +41,23 @@ class RequestReceived:
 
 
 class StatusChanged:
-    """A step of a request: applied, or kept with the reason why it was not."""
+    """A step of a request: applied, or kept with the reason why it was not. No status is told twice."""
 
     def understand(self, event: Event, reading: Reading) -> Understood:
         request = reading.request_of(event.data["request"])
         if request is None:
             raise InvalidMessage("no such request", pointer="/data/request", code="unknown_request")
+        repeated = reading.requests.repeats(request, event.data, origin=reading.origin.name)
         reading.requests.link(request, event.data.get("new_references", ()))
         # Nothing happened in the future: a clock that is wrong must not make all that follows late.
         at = min(timelines.seconds(event.time, reading.tx.now), reading.tx.now)
         before, origin = request.status, reading.origin.name
         decides = reading.directory.decides(origin, request.procedure)
-        mark = reading.requests.apply(request, event.data, origin=origin, decides=decides, at=at)
+        mark = (
+            "repeated"
+            if repeated
+            else reading.requests.apply(request, event.data, origin=origin, decides=decides, at=at)
+        )
         understood = Understood(f"r:{request.id}", request=request)
         reading.step(understood, "status", data=event.data, mark=mark)
         if mark is None:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement, around_found
+from bus.tables import events
 from hub.storage.tables import citizens, request_links, request_people, request_steps, requests
 from schemas.errors import InvalidMessage
 
@@ -32,6 +33,9 @@ _LINKS = ("tenant", "system", "native_id", "request_id")
 _STEP = (
     "request_id", "at", "kind", "origin", "seq", "status", "phase", "native_code", "native_label", "reason", "mark",
 )  # fmt: skip
+
+_SAID = ("received", "status")  # kinds of steps that somebody outside said
+_WORDS = frozenset({"request", "status", "native", "phase", "reason", "new_references"})  # what a status step keeps
 
 # A hub id is a claim until its tenant is checked here.
 _REQUESTS = {
@@ -183,6 +187,33 @@ class Requests:
             self._changed.add(request.id)
         return mark
 
+    def repeats(self, request: Request, data: Mapping[str, Any], *, origin: str) -> bool:
+        """Whether these are the last words about this request, by the same origin, with nothing new in them and nothing
+        said by anybody else since: what must be done again after an answer of the portal is no repetition."""
+        if data.get("status") != request.status or self._brings_more(request, data):
+            return False
+        here = [step for step in self._steps if step["request_id"] == request.id and step["kind"] in _SAID]
+        if here:
+            return _same_words(here[-1], data, origin)
+        query = (
+            select(request_steps).where(request_steps.c.request_id == request.id, request_steps.c.kind.in_(_SAID))
+            .order_by(request_steps.c.at.desc(), request_steps.c.id.desc()).limit(1)
+        )  # fmt: skip
+        last = self._tx.sql.execute(query).first()
+        return last is not None and _same_words(last._mapping, data, origin) and self._silent_since(request, last)
+
+    def _brings_more(self, request: Request, data: Mapping[str, Any]) -> bool:
+        links = ((request.tenant, one["system"], one["id"]) for one in data.get("new_references", ()))
+        more = any(value for name, value in data.items() if name not in _WORDS)
+        return more or any(self._links.get(link) != request.id for link in links)
+
+    def _silent_since(self, request: Request, step: Any) -> bool:
+        """Whether nobody else has said anything of the request since: the hub's own letters do not count. False when
+        it cannot be known, because the events are no longer kept."""
+        query = select(events.c.seq, events.c.origin).where(events.c.request_id == request.id, events.c.seq >= step.seq)
+        found = {row.seq: row.origin for row in self._tx.sql.execute(query)}
+        return step.seq in found and set(found.values()) <= {step.origin, f"{request.tenant}.hub"}
+
     def step(self, request: Request, kind: str, *, origin: str, at: float, data: Mapping[str, Any] | None = None,
              mark: str | None = None, reason: str | None = None) -> dict[str, Any]:  # fmt: skip
         """Add a line to the timeline. `seq` may be set on the result until `save`."""
@@ -325,6 +356,14 @@ def timeline(tx: Transaction, request_id: str) -> list[dict[str, Any]]:
                 "type": types[row.seq], "state": row.state, "cause": row.cause, "answer": row.answer}  # fmt: skip
         steps.append({k: v for k, v in step.items() if v is not None})
     return sorted(steps, key=lambda step: (step["at"], step.get("seq") or 0))
+
+
+def _same_words(step: Mapping[Any, Any], data: Mapping[str, Any], origin: str) -> bool:
+    if step["origin"] != origin or step["mark"] not in (None, "repeated"):
+        return False
+    native = data.get("native", {})
+    said = (data.get("status"), data.get("phase"), native.get("code"), native.get("label"), data.get("reason"))
+    return said == (step["status"], step["phase"], step["native_code"], step["native_label"], step["reason"])
 
 
 def seconds(text: str | None, default: float) -> float:

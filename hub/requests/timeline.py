@@ -36,6 +36,7 @@ _TYPES = {
 }  # fmt: skip
 _MARKS = {
     "late": "arrivé trop tard, non appliqué", "contradictory": "contredit l'état connu, non appliqué",
+    "repeated": "déjà dit, rien n'est envoyé",
     "not_deciding": "ce système ne décide pas, non appliqué", "unknown": "état inconnu de la table, non appliqué",
 }  # fmt: skip
 

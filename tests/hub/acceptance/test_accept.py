@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from bus.ledger import Ledger
 from hub.acceptance.accept import Verdict
 from hub.clients.origin import Origin
+from hub.documents.files import DocumentStore
+from hub.documents.repository import DocumentBook
 from hub.requests.repository import read, references, timeline
 from hub.requests.timeline import request_view, timeline_lines
 from hub.routing.directory import ConnectionRouting, Directory
@@ -150,6 +153,97 @@ def test_a_late_or_contradictory_step_is_kept_marked_and_not_applied(desk: Desk)
 
     assert desk.status(request) == "fulfilled"
     assert [s.get("mark") for s in desk.steps(request)] == [None, None, "late", "contradictory"]
+
+
+TERRACE = "occupation-domaine-public"
+SHOP = {"organisation": {"name": "Café des Halles", "siret": "21930001100018", "email": "cafe@courriel.example"}}
+
+
+def decided(word: str = "granted", event_id: str = "g1", **more: Any) -> Event:
+    return status(word, "7", by="parapheur", event_id=event_id, **more)
+
+
+def letters(desk: Desk, request: str | None) -> list[str]:
+    with desk.ledger.reading() as tx:
+        found = [s.event for s in tx.events_of_request(request or "") if s.event.type == "message.requested"]
+    return [event.data["template"] for event in found]
+
+
+@pytest.mark.parametrize("word", ["granted", "rejected", "incomplete", "in_progress"])
+def test_a_status_that_is_said_again_is_told_to_nobody_and_written_to_nobody(desk: Desk, word: str) -> None:
+    request = desk.submit(received("7", TERRACE, requester=SHOP))[0].request_id
+    first = desk.submit(decided(word, reason="Vu."), by="parapheur")[0]
+    written = letters(desk, request)
+
+    again = [desk.submit(decided(word, f"g{n}", reason="Vu."), by="parapheur")[0] for n in (2, 3)]
+
+    assert desk.to(first) == ["portail"]
+    assert [desk.to(verdict) for verdict in again] == [[], []]
+    assert letters(desk, request) == written
+    assert [s.get("mark") for s in desk.steps(request)] == [None, None, "repeated", "repeated"]
+    assert desk.status(request) == word
+
+
+def test_a_status_that_is_said_again_in_the_same_batch_is_told_once(desk: Desk) -> None:
+    request = desk.submit(received("7", TERRACE, requester=SHOP))[0].request_id
+
+    told = desk.submit(decided(), decided(event_id="g2"), by="parapheur")
+
+    assert [desk.to(verdict) for verdict in told] == [["portail"], []]
+    assert letters(desk, request) == ["acknowledgement", "decision"]
+
+
+def test_a_reference_that_is_known_already_is_no_news(desk: Desk) -> None:
+    desk.submit(received("7", TERRACE))
+    own = {"new_references": [{"system": "parapheur", "id": "P-7"}]}
+
+    told = [desk.submit(decided(event_id=f"g{n}", **own), by="parapheur")[0] for n in (1, 2)]
+
+    assert [desk.to(verdict) for verdict in told] == [["portail"], []]
+
+
+def plan(desk: Desk, folder: Path) -> dict[str, Any]:
+    """The record of a document that is stored."""
+    store = DocumentStore(str(folder / "documents"), None, DocumentBook(desk.ledger))
+    return store.for_tenant(TOWN).store(b"%PDF-1.7", name="plan.pdf", media_type="application/pdf").to_data()
+
+
+@pytest.mark.parametrize(
+    "news", [{"reason": "Autre motif."}, {"native": {"code": "Y", "label": "Au visa"}}, {"phase": "processing"},
+             {"new_references": [{"system": "parapheur", "id": "P-8"}]}, {"documents": []}],
+    ids=lambda news: next(iter(news)),
+)  # fmt: skip
+def test_the_same_status_with_something_new_is_told(desk: Desk, tmp_path: Path, news: dict[str, Any]) -> None:
+    request = desk.submit(received("7", TERRACE, requester=SHOP))[0].request_id
+    desk.submit(decided(), by="parapheur")
+    news = {"documents": [plan(desk, tmp_path)]} if "documents" in news else news
+
+    assert desk.to(desk.submit(decided(event_id="g2", **news), by="parapheur")[0]) == ["portail"]
+    assert letters(desk, request) == ["acknowledgement", "decision"]  # the letter says the decision, once
+
+
+def test_documents_asked_for_again_after_the_portal_answered_are_asked_for_again(desk: Desk, tmp_path: Path) -> None:
+    request = desk.submit(received("7", TERRACE))[0].request_id
+    desk.submit(decided("incomplete", "i1", reason="Un plan."), by="parapheur")
+    data = {"request": {"id": request}, "document": plan(desk, tmp_path), "kind": "plan"}
+    answer = Event(type="document.received", source=f"/{TOWN}/portail", id="d1", data=data)
+    assert desk.submit(answer)[0].ok
+
+    again = desk.submit(decided("incomplete", "i2", reason="Un plan."), by="parapheur")[0]
+
+    assert desk.to(again) == ["portail"]
+    assert desk.steps(request)[-1].get("mark") is None
+
+
+def test_the_same_status_by_another_system_or_after_a_reopening_is_told(desk: Desk) -> None:
+    request = desk.submit(received("7", TERRACE, requester=SHOP))[0].request_id
+    desk.submit(status("in_progress", "7", by="koha", event_id="k"), by="koha")
+    assert desk.to(desk.submit(decided("in_progress", "p"), by="parapheur")[0]) == ["portail"]
+    desk.submit(decided("rejected", "g1"), by="parapheur")
+    desk.submit(status("received", "7", by="portail", event_id="r", reopened=True))
+
+    assert desk.to(desk.submit(decided("rejected", "g2"), by="parapheur")[0]) == ["portail"]
+    assert letters(desk, request) == ["acknowledgement", "decision", "decision"]
 
 
 def test_the_portal_that_holds_a_request_may_reopen_it_and_nobody_else(desk: Desk) -> None:
