@@ -272,7 +272,7 @@ def test_commits_that_fail_now_and_then_lose_disorder_and_double_nothing(watched
         with watched.reading() as tx:
             accepted = tx.accepted()
         for name in packages:
-            hub.settled(name, "delivered", accepted)
+            hub.settled(name, "delivered", accepted, timeout=60.0)  # leases that seem lost are waited for
     finally:
         hub.stop()
 
