@@ -132,6 +132,8 @@ class People:
     def members(self, tx: Transaction, citizen_id: str) -> list[str]:
         """Every id under which things are kept about this person: their own, and those merged into it."""
         whole = self.followed(tx, citizen_id)
+        if whole is None:  # nobody: compared with NULL, everybody who was never merged would be them
+            return []
         query = select(citizens.c.id).where(or_(citizens.c.id == whole, citizens.c.merged_into == whole))
         return sorted(tx.sql.execute(query).scalars())
 

@@ -205,3 +205,14 @@ def test_who_was_erased_is_compared_with_nobody(town: Town) -> None:
     assert town.who("koha", "K-1") != who
     with town.ledger.reading() as tx:
         assert town.people.identity_of(tx, who) is None
+
+
+def test_an_id_that_nobody_has_any_more_is_nobody_and_not_everybody(town: Town) -> None:
+    """Compared with NULL, `merged_into` gave all who were never merged, of all tenants."""
+    town.say("publik", person("publik", "P-1"))
+    gone = "00000000-0000-4000-8000-000000000000"
+
+    with town.ledger.reading() as tx:
+        assert town.people.members(tx, gone) == []
+        assert town.people.identity_of(tx, gone) is None
+        assert town.people.native_ids(tx, TOWN, gone) == {}
