@@ -106,7 +106,6 @@ class Acceptance:
 
     def admit(self, tx: Transaction, origin: Origin, checked: Sequence[Submitted]) -> list[Verdict]:
         """The rules that need the database. `checked` came from `check` of the same origin."""
-        checked = access.check(tx, origin, checked)
         batch = _Batch(tx, self, origin)
         verdicts = batch.run(checked)
         for (event_type, outcome), number in Counter(map(self._counted, checked, verdicts)).items():
@@ -199,6 +198,8 @@ class _Batch:
                     _again(here[key], digest)
                     copies[place] = here[key][1]
                 else:
+                    # Not of what is known already: its documents may have been forgotten since.
+                    access.check_named(self._tx, self._origin, item)
                     rule = self._acceptance.rules.rule_of(item.type)
                     found[place] = rule.understand(item, self.reading)
                     here[key] = (digest, place)

@@ -5,7 +5,7 @@ A document that only the client itself named is not a proof: else knowing a dige
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bus.ledger import Transaction
@@ -13,7 +13,7 @@ from hub.clients.origin import Origin
 from hub.documents.repository import find_document, held_document, requests_naming
 from hub.requests import repository as timelines
 from schemas.errors import InvalidMessage
-from schemas.event import Event, Submitted
+from schemas.event import Event
 
 Record = Mapping[str, Any]
 
@@ -32,9 +32,15 @@ def of_request(tx: Transaction, request_id: str) -> list[tuple[str, Record]]:
     return list(found.values())
 
 
-def check(tx: Transaction, origin: Origin, items: Sequence[Submitted]) -> list[Submitted]:
-    """The items, those refused that name a document which the origin may not read."""
-    return list(items) if origin.internal else [_checked(tx, origin, item) for item in items]
+def check_named(tx: Transaction, origin: Origin, event: Event) -> None:
+    """Raises InvalidMessage `document_not_yours` for an event that names a document which its origin may not read."""
+    if origin.internal:
+        return
+    link = event.data.get("request")
+    about = link.get("id") if isinstance(link, Mapping) else None
+    for document_id, pointer in named(event).items():
+        if not _may_name(tx, origin, document_id, about):
+            raise InvalidMessage("store this document first", pointer=pointer, code="document_not_yours")
 
 
 def readable(tx: Transaction, origin: Origin, document_id: str, request_id: str | None = None) -> Record | None:
@@ -49,17 +55,6 @@ def readable(tx: Transaction, origin: Origin, document_id: str, request_id: str 
                 if record["id"] == document_id and teller != origin.name:
                     return record
     return None
-
-
-def _checked(tx: Transaction, origin: Origin, item: Submitted) -> Submitted:
-    if isinstance(item, InvalidMessage):
-        return item
-    link = item.data.get("request")
-    about = link.get("id") if isinstance(link, Mapping) else None
-    for document_id, pointer in named(item).items():
-        if not _may_name(tx, origin, document_id, about):
-            return InvalidMessage("store this document first", pointer=pointer, code="document_not_yours")
-    return item
 
 
 def _may_name(tx: Transaction, origin: Origin, document_id: str, about: str | None) -> bool:

@@ -17,6 +17,7 @@ from hub.requests.timeline import request_view, timeline_lines
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
 from hub.settings.model import Contact, Tenant
+from schemas.delivery import StoredDocument
 from schemas.event import Event
 from schemas.manifest import Consumed
 from tests.support.acceptance import acceptance_of
@@ -413,3 +414,15 @@ def test_a_name_is_the_same_however_its_letters_are_joined(desk: Desk, spelling:
     verdict = desk.submit(again.with_data({**again.data, "citizen": who(spelling)}))[0]
 
     assert desk.to(verdict) == ["koha"]
+
+
+def test_an_event_that_comes_again_is_a_duplicate_although_its_document_is_forgotten(desk: Desk) -> None:
+    """A poll that reads the same thing again must not stand still for it."""
+    book, paper = DocumentBook(desk.ledger), {"id": "d", "name": "a.pdf", "media_type": "application/pdf", "size": 1}
+    book.record(TOWN, StoredDocument(**paper, sha256="0" * 64))
+    event = received("1", documents=[{**paper, "sha256": "0" * 64}])
+    assert desk.submit(event)[0].outcome == "accepted"
+    book.remove(TOWN, "d")
+
+    assert desk.submit(event)[0].outcome == "duplicate"
+    assert desk.submit(received("2", documents=[{**paper, "sha256": "0" * 64}]))[0].error is not None
