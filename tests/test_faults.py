@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import pika
 import pytest
+from sqlalchemy import text
 
 from bus.api import Queue, connection_queue, receipts_queue
 from bus.embedded import EmbeddedBus
@@ -68,13 +69,28 @@ def test_a_killed_relay_loses_nothing(town: Town) -> None:
     town.start("relay")
 
 
+def put_to_sleep(town: Town, pid: int) -> None:
+    """Between two transactions: whoever is stopped inside one keeps its row of the leases locked, and its spare waits
+    for the database as long as it sleeps."""
+    idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND now() - state_change > '1 s'"
+    for _ in range(20):
+        town.signal(pid, signal.SIGSTOP)
+        time.sleep(1.5)
+        with town.hub.ledger.reading() as tx:
+            if not tx.sql.execute(text(idle)).scalar_one():
+                return
+        town.signal(pid, signal.SIGCONT)
+        time.sleep(0.05)
+    raise AssertionError("it was inside a transaction each time")
+
+
 def test_a_worker_that_sleeps_through_its_lease_does_no_harm_when_it_wakes(town: Town) -> None:
     before = town.delivered()
     stream = town.stream(20)
     town.moving(before)
 
     sleeper = town.owner(f"worker:{TENANT}.famille")
-    town.signal(sleeper, signal.SIGSTOP)
+    put_to_sleep(town, sleeper)
     until(lambda: town.owner(f"worker:{TENANT}.famille") != sleeper)
     again = town.stream(10)
     time.sleep(1)
