@@ -10,6 +10,7 @@ from commands.shared import HUB_TOML, AsJson, Config, fail, journal_act, show_ro
 from schemas.times import to_rfc3339
 
 if TYPE_CHECKING:
+    from bus.ledger import Transaction
     from hub.acceptance.refused import RefusedEvent
     from hub.wiring import Hub
 
@@ -46,7 +47,12 @@ def refused_list(
 @refused_app.command("show")
 def refused_show(refused_id: Id, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """One of them: who brought it, when, and why it was refused; never its contents."""
-    show_rows([with_hub(config, lambda hub: _described(_found(hub, refused_id)))], as_json, one=True)
+
+    def act(hub: Hub) -> dict[str, Any]:
+        with hub.ledger.reading() as tx:
+            return _described(_found(tx, refused_id))
+
+    show_rows([with_hub(config, act)], as_json, one=True)
 
 
 @refused_app.command("submit")
@@ -55,8 +61,8 @@ def refused_submit(refused_id: Id, config: Config = HUB_TOML) -> None:
     from hub.acceptance import refused
 
     def act(hub: Hub) -> Any:
-        row = _found(hub, refused_id)
         with hub.ledger.transaction() as tx:
+            row = _found(tx, refused_id)
             error = hub.deliveries.submit_refused(tx, row.connection, refused.refused_event(tx, refused_id))
             if error is None:
                 refused.drop_refused(tx, refused_id)
@@ -81,8 +87,8 @@ def refused_drop(
     from hub.acceptance import refused
 
     def act(hub: Hub) -> None:
-        row = _found(hub, refused_id)
         with hub.ledger.transaction() as tx:
+            row = _found(tx, refused_id)
             refused.drop_refused(tx, refused_id)
             journal_act(
                 hub, tx, row.connection, "refused.dropped", {"reason": reason}, refused=refused_id, code=row.code
@@ -92,11 +98,10 @@ def refused_drop(
     typer.echo("Dropped.")
 
 
-def _found(hub: Hub, refused_id: str) -> RefusedEvent:
-    from hub.acceptance import refused
+def _found(tx: Transaction, refused_id: str) -> RefusedEvent:
+    from hub.acceptance.refused import find_refused
 
-    with hub.ledger.reading() as tx:
-        return refused.find_refused(tx, refused_id) or fail("no such refused event")
+    return find_refused(tx, refused_id) or fail("no such refused event")
 
 
 def _described(row: RefusedEvent) -> dict[str, Any]:
