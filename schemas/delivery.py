@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,6 +31,12 @@ class Delivery:
     attempt: int = 1
     request_id: str | None = None
     live: bool = True
+
+
+def delivery_key(connection: str, event: Event) -> str:
+    """The idempotency key of a delivery: from what names the event for ever, so that it outlives even a database that
+    was restored and numbers its events again."""
+    return hashlib.sha256(f"{connection}\0{event.source}\0{event.id}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

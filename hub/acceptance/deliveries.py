@@ -26,7 +26,7 @@ from hub.routing.directory import ConnectionRouting
 from hub.routing.views import Tree, project, tree_of
 from hub.storage.tables import citizen_links, citizens, requests
 from schemas.converters import convert
-from schemas.delivery import Delivery
+from schemas.delivery import Delivery, delivery_key
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -305,12 +305,6 @@ class Deliveries:
 
     def _member(self, connection: str) -> ConnectionRouting:
         return self._acceptance.directory.connections[connection]
-
-
-def delivery_key(connection: str, event: Event) -> str:
-    """The idempotency key of a delivery: from what names the event for ever, so that it outlives even a database that
-    was restored and numbers its events again."""
-    return hashlib.sha256(f"{connection}\0{event.source}\0{event.id}".encode()).hexdigest()[:32]
 
 
 def with_recipient(event: Event, system: str, reference: str | None) -> Event:

@@ -6,7 +6,6 @@ What a handler returns comes here: its delivery is done, and to replay it would 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from sqlalchemy import delete, func, select
 from bus.ledger import Transaction
 from bus.sql import Insert
 from hub.storage.tables import refused_events
+from schemas.delivery import delivery_key
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -65,7 +65,7 @@ def keep_refused(
     """Keep these events of a connection with what the door said of each. The same event again is one row."""
     rows: dict[str, dict[str, Any]] = {}
     for event, error in refused:
-        row_id = _row_id(connection, event)
+        row_id = delivery_key(connection, event)
         rows[row_id] = {
             "id": row_id, "tenant": tenant, "connection": connection, "type": event.type, "code": error.code,
             "pointer": error.pointer, "reason": error.reason, "sealed": _sealed(tx, row_id, event), "at": tx.now,
@@ -105,10 +105,6 @@ def refused_event(tx: Transaction, row_id: str) -> Event:
 def drop_refused(tx: Transaction, row_id: str) -> bool:
     """Give it up. False when there is no such event."""
     return bool(tx.sql.execute(delete(refused_events).where(_ROWS.id == row_id)).rowcount)
-
-
-def _row_id(connection: str, event: Event) -> str:
-    return hashlib.sha256(f"{connection}\0{event.source}\0{event.id}".encode()).hexdigest()[:32]
 
 
 def _sealed(tx: Transaction, row_id: str, event: Event) -> bytes:
