@@ -210,6 +210,9 @@ def client_add(
     publish: Annotated[list[str] | None, typer.Option(help="Event type it may publish; repeat.")] = None,
     jwks: Annotated[Path | None, typer.Option(help="Public keys, for private_key_jwt instead of a secret.")] = None,
     broker_user: Annotated[str, typer.Option(help="Its user name on the broker.")] = "",
+    speaks_for: Annotated[
+        list[str] | None, typer.Option(help="System beside its own id whose identifiers it may bind; repeat.")
+    ] = None,
     config: Config = HUB_TOML,
 ) -> None:  # fmt: skip
     """Add a program that may call the hub. Its secret is shown once."""
@@ -222,10 +225,12 @@ def client_add(
         if client_id == "hub" or f"{tenant}.{client_id}" in hub.connections:
             fail(f"{client_id!r} is the name of a connection or of the hub itself")
         keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
-        journal_intent(hub, tenant, "client.added", client=client_id, scopes=scope, types=list(publish or ()))
+        journal_intent(hub, tenant, "client.added", client=client_id, scopes=scope, types=list(publish or ()),
+                       speaks_for=list(speaks_for or ()))  # fmt: skip
         return clients.add(
             hub.ledger, client_id=client_id, tenant=tenant, label=label or client_id, scopes=scope,
             types=publish or (), jwks=keys, broker_user=broker_user or None,
+            speaks_for=speaks_for or (),
         )  # fmt: skip
 
     secret = with_hub(config, act)

@@ -64,3 +64,29 @@ def _steps(origin: int, target: int) -> list[tuple[int, int]]:
 CONVERTERS = Converters()
 converter = CONVERTERS.register
 convert = CONVERTERS.convert
+
+
+# The steps. What a version says for the first time, an older one leaves out.
+
+_CHANNELS_OF_V1 = {"email": "online", "authority": "mail", "unstated": "online"}
+_NEW_IN_STATUS_V2 = frozenset({"expected_of_citizen", "documents_until", "transcribes"})
+
+
+@converter("request.received", 1, 2)
+@converter("request.status-changed", 1, 2)
+def _same(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return data
+
+
+@converter("request.received", 2, 1)
+def _request_received_v1(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A channel that version 1 does not know is told as the nearest: electronic mail is online (CRPA, art. L112-8)."""
+    record = {name: value for name, value in data["request"].items() if name != "received"}
+    for name in record.keys() & {"intake", "reply"}:
+        record[name] = _CHANNELS_OF_V1.get(record[name], record[name])
+    return {**data, "request": record}
+
+
+@converter("request.status-changed", 2, 1)
+def _status_changed_v1(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in data.items() if name not in _NEW_IN_STATUS_V2}

@@ -45,6 +45,8 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
+    """`name_spaces`: second numberings that the package keeps; `osl` is the system `<system>.osl` beside `<system>`."""
+
     id: str
     name: str
     vendor: str
@@ -65,6 +67,7 @@ class Manifest:
     owners: tuple[str, ...]
     folder: Path
     answers: tuple[Answered, ...] = ()
+    name_spaces: tuple[str, ...] = ()
 
     @staticmethod
     def load(path: Path) -> Manifest:
@@ -80,6 +83,7 @@ class Manifest:
                 outside=raw.get("outside", False),
                 settings=raw["settings"], owners=tuple(raw["owners"]), folder=path.parent,
                 answers=tuple(_answered(item) for item in raw.get("answers", ())),
+                name_spaces=tuple(raw.get("name_spaces", ())),
             )  # fmt: skip
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path.parent.name}/manifest.json: {error!r}") from error

@@ -65,7 +65,7 @@ class Deliveries:
         member = self._member(connection)
         return Origin(
             connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",),
-            connection=True,
+            connection=True, system=member.system, others=member.speaks_for,
         )  # fmt: skip
 
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Origin:
     """Who speaks. `name` is `tenant.connection` or `tenant.client`. `types`: the event types it may publish, `*` for
     all; `sources`: prefixes that its events' `source` must be under; `internal`: the hub itself, which alone may speak
-    of its own operation; `connection`: a connection of the hub, whose connector keeps documents for its tenant."""
+    of its own operation; `connection`: a connection of the hub, whose connector keeps documents for its tenant.
+    `system`: its own name space of identifiers; `others`: those for which its declaration says that it speaks, too."""
 
     name: str
     tenant: str
@@ -17,6 +18,13 @@ class Origin:
     sources: tuple[str, ...]
     internal: bool = False
     connection: bool = False
+    system: str = ""
+    others: frozenset[str] = frozenset()
+
+    def speaks_for(self, system: str) -> bool:
+        """Whether it may bind an identifier of this system. By any other it may find, and no more (design, promise
+        10)."""
+        return self.internal or system == self.system or system in self.others
 
     @staticmethod
     def hub(tenant: str) -> Origin:

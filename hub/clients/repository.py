@@ -23,6 +23,7 @@ from hub.storage.tables import clients
 from schemas.errors import ConfigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+_SYSTEM = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 SCOPES = (
     "events:write", "requests:read", "requests:write", "documents:read", "documents:write", "webhooks:write",
     "exchanges:write", "exchanges:read", "citizens:read", "metrics:read",
@@ -42,10 +43,14 @@ class Client:
     jwks: dict[str, Any] | None = None
     broker_user: str | None = None
     disabled: bool = False
+    speaks_for: frozenset[str] = frozenset()
 
     @property
     def origin(self) -> Origin:
-        return Origin(f"{self.tenant}.{self.id}", self.tenant, self.types, (f"/{self.tenant}/{self.id}",))
+        return Origin(
+            f"{self.tenant}.{self.id}", self.tenant, self.types, (f"/{self.tenant}/{self.id}",), system=self.id,
+            others=self.speaks_for,
+        )  # fmt: skip
 
     def has_secret(self, secret: str) -> bool:
         """Whether this is the client's secret; takes the same time either way."""
@@ -55,7 +60,8 @@ class Client:
     def to_dict(self) -> dict[str, Any]:
         return {
             "id": self.id, "tenant": self.tenant, "label": self.label, "scopes": sorted(self.scopes),
-            "types": sorted(self.types), "broker_user": self.broker_user, "disabled": self.disabled,
+            "types": sorted(self.types), "speaks_for": [self.id, *sorted(self.speaks_for)],
+            "broker_user": self.broker_user, "disabled": self.disabled,
             "authentication": "private_key_jwt" if self.jwks else "client_secret",
         }  # fmt: skip
 
@@ -67,9 +73,10 @@ def hash_secret(secret: str) -> str:
 
 def add(
     ledger: Ledger, *, client_id: str, tenant: str, label: str, scopes: Sequence[str], types: Sequence[str] = (),
-    jwks: dict[str, Any] | None = None, broker_user: str | None = None,
+    jwks: dict[str, Any] | None = None, broker_user: str | None = None, speaks_for: Sequence[str] = (),
 ) -> str | None:  # fmt: skip
-    """Add a client; its new secret, shown this once, or None when it signs with its own key.
+    """Add a client; its new secret, shown this once, or None when it signs with its own key. `speaks_for`: systems
+    beside its own (its id) whose identifiers it may bind.
 
     ConfigError when a scope is unknown, or the name is taken or not one that a source can be made of."""
     if not _NAME.fullmatch(client_id) or client_id == "hub" or client_id.startswith("webhook-"):
@@ -77,10 +84,13 @@ def add(
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
         raise ConfigError(f"unknown scope: {', '.join(unknown)} (known: {', '.join(SCOPES)})", key="scopes")
+    if bad := sorted(one for one in speaks_for if not _SYSTEM.fullmatch(one)):
+        raise ConfigError(f"no name of a system: {bad[0]}", key="speaks_for")
     secret = None if jwks else secrets.token_urlsafe(32)
     row = {
         "id": client_id, "tenant": tenant, "label": label, "secret_hash": hash_secret(secret) if secret else None,
         "jwks": orjson.dumps(jwks).decode() if jwks else None, "scopes": " ".join(scopes), "types": " ".join(types),
+        "speaks_for": " ".join(sorted(speaks_for)),
         "broker_user": broker_user, "created_at": ledger.now(), "disabled": 0,
     }  # fmt: skip
     with ledger.transaction() as tx:
@@ -127,4 +137,5 @@ def _client(row: Any) -> Client | None:
         id=row.id, tenant=row.tenant, label=row.label, scopes=frozenset(row.scopes.split()),
         types=frozenset(row.types.split()), secret_hash=row.secret_hash,
         jwks=orjson.loads(row.jwks) if row.jwks else None, broker_user=row.broker_user, disabled=bool(row.disabled),
+        speaks_for=frozenset((row.speaks_for or "").split()),
     )  # fmt: skip

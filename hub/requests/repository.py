@@ -65,7 +65,8 @@ _TELL = Insert(request_steps, _STEP)
 
 @dataclass(slots=True)
 class Request:
-    """A request as it stands. `intake` is the connection or client that brought it and hears of each status."""
+    """A request as it stands. `intake` is the connection or client that brought it and hears of each status. `spoken`:
+    the last word of the deciding system, and when; no word since the request was taken up again."""
 
     id: str
     tenant: str
@@ -80,6 +81,8 @@ class Request:
     submitted_at: str
     received_at: float
     status_at: float
+    spoken: str | None = None
+    spoken_at: float | None = None
 
 
 Reference = tuple[str, str]  # system, native id

@@ -15,7 +15,8 @@ from schemas.manifest import Consumed
 class ConnectionRouting:
     """One connection as the hub sees it. `name` is `tenant.connection`. `procedures`: empty means any.
 
-    `holds`: other names under which requests it brought are recorded (a webhook acts for its client)."""
+    `holds`: other names under which requests it brought are recorded (a webhook acts for its client). `speaks_for`:
+    systems beside its own whose identifiers it may bind."""
 
     name: str
     tenant: str
@@ -30,6 +31,7 @@ class ConnectionRouting:
     pilot_procedures: tuple[str, ...] = ()
     pilot_citizens: tuple[tuple[str, str], ...] = ()
     sector: str = GENERAL
+    speaks_for: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

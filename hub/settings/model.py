@@ -72,6 +72,7 @@ class ConnectionSettings:
     poll_seconds: float | None = None
     label: str | None = None
     sector: str = GENERAL
+    speaks_for: frozenset[str] = frozenset()
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 

@@ -400,6 +400,7 @@ class SettingsParser:
             poll_seconds=item.get("poll_seconds"),
             label=item.get("label"),
             sector=item.get("sector", GENERAL),
+            speaks_for=_speaks_for(item, name, manifest),
             settings=MappingProxyType(settings),
         )  # fmt: skip
 
@@ -581,6 +582,11 @@ def _set_value(table: Any, place: Place, value: object) -> None:
     for part in place[:-1]:
         table = table[part]
     table[place[-1]] = value
+
+
+def _speaks_for(item: Table, name: str, manifest: Manifest | None) -> frozenset[str]:
+    own = item.get("system", name)
+    return frozenset(item["speaks_for"]) | {f"{own}.{one}" for one in (manifest.name_spaces if manifest else ())}
 
 
 def _remove_value(table: Any, place: Place) -> None:

@@ -21,6 +21,8 @@ requests = Table(
     Column("submitted_at", String(40), nullable=False),
     Column("received_at", Double, nullable=False),
     Column("status_at", Double, nullable=False),
+    Column("spoken", String(24)),  # the last word of the deciding system; None since the request was taken up again
+    Column("spoken_at", Double),
     Index("requests_list", "tenant", "received_at", "id"),
 )  # fmt: skip
 
@@ -57,6 +59,31 @@ request_steps = Table(
     Column("reason", Text),
     Column("mark", String(24)),
     Index("request_steps_request", "request_id", "at", "id"),
+)  # fmt: skip
+
+# Identifiers that somebody who does not speak for their system put beside a request or a person: they bind nothing
+# until that system or an operator confirms them. `subject` is an order key (`r:` a request, `c:` a citizen).
+unproved_references = Table(
+    "unproved_references", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("subject", String(48), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("native_id", Text, primary_key=True),
+    Column("origin", String(128), nullable=False),
+    Column("mark", SmallInteger, nullable=False),  # whether it would keep somebody confidential: the same day
+    Column("at", Double, nullable=False),
+    Index("unproved_references_age", "tenant", "at"),
+)  # fmt: skip
+
+# Events on which somebody must act, and that went to nobody who treats the request.
+unread_events = Table(
+    "unread_events", metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("tenant", String(64), nullable=False),
+    Column("request_id", String(36), nullable=False),
+    Column("type", String(128), nullable=False),
+    Column("at", Double, nullable=False),
+    Index("unread_events_request", "request_id"),
 )  # fmt: skip
 
 citizens = Table(
@@ -136,6 +163,7 @@ clients = Table(
     Column("jwks", Text),
     Column("scopes", Text, nullable=False),
     Column("types", Text, nullable=False),  # event types it may publish, separated by spaces
+    Column("speaks_for", Text),  # systems beside its own, separated by spaces
     Column("broker_user", String(64), unique=True),
     Column("created_at", Double, nullable=False),
     Column("disabled", SmallInteger, nullable=False),

@@ -85,8 +85,8 @@ def test_every_example_is_what_its_message_says(message: str) -> None:
 @pytest.mark.parametrize("line", REGISTRY.listing(), ids=lambda line: line["type"])
 def test_a_published_event_is_closed_and_a_delivered_one_open(line: dict[str, Any]) -> None:
     name = f"{line['type']}.v{line['version']}"
-    data = copy.deepcopy(REGISTRY.schema(line["type"])["examples"][0])
-    event = Event(type=line["type"], source="/valbruyere/publik", data=data).to_dict()
+    data = copy.deepcopy(REGISTRY.schema(line["type"], line["version"])["examples"][0])
+    event = Event(type=line["type"], version=line["version"], source="/valbruyere/publik", data=data).to_dict()
 
     assert payload(name).is_valid(event)
     assert payload("batch").is_valid([event])

@@ -232,7 +232,7 @@ def test_an_unknown_name_is_shown_only_when_it_looks_like_one() -> None:
     ("event_type", "version", "code", "pointer"),
     [
         ("request.exploded", 1, "unknown_type", "/type"),
-        ("request.received", 2, "unknown_schema", "/dataschema"),
+        ("request.received", 3, "unknown_schema", "/dataschema"),
     ],
 )
 def test_an_unknown_type_or_version_is_refused(event_type: str, version: int, code: str, pointer: str) -> None:
@@ -413,7 +413,9 @@ def test_an_unknown_schema_cannot_be_served() -> None:
 def test_the_listing_has_one_line_for_each_version() -> None:
     lines = REGISTRY.listing()
 
-    assert [line["type"] for line in lines] == list(REGISTRY.types())
+    assert [(line["type"], line["version"]) for line in lines] == [
+        (event_type, version) for event_type in REGISTRY.types() for version in REGISTRY.versions(event_type)
+    ]
     assert lines[0]["path"] == "/schemas/events/citizen.address-changed.v1.json"
     assert json.dumps(lines)
 

@@ -37,6 +37,7 @@ class Reads:
 class Library:
     id: str = "library"
     consumes: tuple[Reads, ...] = (Reads(),)
+    name_spaces: tuple[str, ...] = ("cards",)
     settings: Mapping[str, Any] = field(
         default_factory=lambda: {
             "type": "object",
@@ -67,6 +68,7 @@ class Library:
 class Mail:
     id: str = "mail"
     consumes: tuple[Reads, ...] = (Reads("message.requested", 1, ("/to",)),)
+    name_spaces: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
 
 
