@@ -19,11 +19,13 @@ from bus.ledger import Entry, Ledger, Raced, Transaction
 from hub.acceptance.form import check_form, encode_within
 from hub.acceptance.mentions import people_named
 from hub.acceptance.rules import Reading, Rules, Understood
+from hub.acceptance.statements import Statement, statement_of
 from hub.citizens.identities import People
 from hub.citizens.nir import refuse_nir
 from hub.citizens.repository import Citizens
 from hub.clients.origin import Origin
 from hub.documents import access
+from hub.requests.repository import Request, note_unread
 from hub.routing.directory import CurrentDirectory, Directory
 from hub.settings.model import Limits
 from schemas.errors import InvalidMessage
@@ -179,9 +181,11 @@ class _Batch:
 
     def run(self, checked: Sequence[Submitted]) -> list[Verdict]:
         self._tx.hold_door()
-        events = [e for e in checked if isinstance(e, Event)]
-        asked = self._tx.ask_known(map(self._key, events))
-        self.reading.prefetch(events)  # for those that are known, too: they are few, and one round trip is saved
+        asked = self._tx.ask_known(self._key(e) for e in checked if isinstance(e, Event))
+        stated = {place: self._stated(e) for place, e in enumerate(checked) if isinstance(e, Event)}
+        self.reading.prefetch(
+            [one for one in stated.values() if isinstance(one, Statement)]
+        )  # for those that are known, too: they are few, and one round trip is saved
         known = asked()
         verdicts: dict[int, Verdict] = {}
         here: dict[tuple[str, str, str], tuple[bytes, int]] = {}  # those that pass now, each with its place
@@ -200,8 +204,7 @@ class _Batch:
                 else:
                     # Not of what is known already: its documents may have been forgotten since.
                     access.check_named(self._tx, self._origin, item)
-                    rule = self._acceptance.rules.rule_of(item.type)
-                    found[place] = rule.understand(item, self.reading)
+                    found[place] = self._understood(item, stated[place])
                     here[key] = (digest, place)
             except InvalidMessage as error:
                 verdicts[place] = Verdict("refused", error=error)
@@ -209,6 +212,19 @@ class _Batch:
         verdicts |= {place: replace(verdicts[first], outcome="duplicate") for place, first in copies.items()}
         self.reading.save()
         return [verdicts[place] for place in range(len(checked))]
+
+    def _stated(self, event: Event) -> Statement | InvalidMessage:
+        try:
+            return statement_of(self._origin, event)
+        except InvalidMessage as error:
+            return error
+
+    def _understood(self, event: Event, stated: Statement | InvalidMessage) -> Understood:
+        if isinstance(stated, InvalidMessage):
+            raise stated
+        understood = self._acceptance.rules.rule_of(event.type).understand(stated.event, self.reading)
+        self.reading.claim(understood, stated)
+        return understood
 
     def _append(
         self, checked: Sequence[Submitted], found: Mapping[int, Understood], digests: Mapping[int, bytes]
@@ -222,13 +238,17 @@ class _Batch:
                 self._origin.name, it.route.to, self._acceptance.registry.supersedes(event.type),
             ))  # fmt: skip
         verdicts: dict[int, Verdict] = {}
-        for (place, it), seq in zip(found.items(), self._tx.append(entries), strict=True):
+        unread: list[tuple[int, str, Request]] = []
+        for (place, it), seq, entry in zip(found.items(), self._tx.append(entries), entries, strict=True):
             if seq is None:
                 raise Raced("this source and id passed the door just now")
             for step in it.steps:
                 step["seq"] = seq
+            if it.unread and it.request is not None:
+                unread.append((seq, entry.event.type, it.request))
             request_id = it.request.id if it.request else None
             verdicts[place] = Verdict("echo" if it.echo else "accepted", seq, request_id, review=it.review)
+        note_unread(self._tx, unread)
         return verdicts
 
     def _key(self, event: Event) -> tuple[str, str, str]:

@@ -25,6 +25,10 @@ class CitizenChanged:
         reading.heed_marks()
         understood = Understood(f"c:{citizen.id}", request=reading.request_of(event.data.get("request")))
         values = values_of(event)
+        if reading.is_named_by_others_alone(person):
+            understood.review = tuple(sorted(values))
+            reading.step(understood, "held")
+            return understood
         echoes = {name for name in values if _is_echo(reading, citizen, event, name)}
         if values and len(echoes) == len(values):
             understood.echo = True
@@ -35,6 +39,7 @@ class CitizenChanged:
         if values and len(echoes | held) == len(values):
             reading.step(understood, "held")
             return understood
+        understood.event = event
         if kept_back := echoes | held:  # beside a news an echo is no news either
             news = {name: value for name, value in event.data.items() if name not in kept_back}
             understood.event = event.with_data(news)

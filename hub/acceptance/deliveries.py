@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from bus.api import receipts_queue
 from bus.ledger import Claimed, StoredEvent, Transaction
-from bus.tables import DELIVERED, FINAL, PARKED
+from bus.tables import DELIVERED, FINAL, PARKED, REFUSED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import keep_refused
@@ -32,6 +32,10 @@ from schemas.event import Event
 
 _log = structlog.get_logger()
 _CACHE = 4000
+_REFUSED = {
+    "request.received": "la demande", "request.status-changed": "la demande rouverte",
+    "document.received": "le document",
+}  # fmt: skip
 _UNDER_WAY = ("incomplete", "in_progress", "awaiting_payment")
 OBSERVED = "Observation : préparé, rien n'est sorti"
 
@@ -135,6 +139,7 @@ class Deliveries:
         parked = [self._parked(item, connection) for item in ended if item.finished.state == PARKED]
         if parked:
             self._acceptance.say_as_hub(tx, member.tenant, parked)
+        self._announce_refusals(tx, member, [item for item in ended if item.finished.state == REFUSED])
         over = [item for item in ended if item.delivery.request_id and item.finished.state in FINAL]
         changes = [item.finished.seq for item in over if item.delivery.event.type.startswith("citizen.")]
         self._announce_outcomes(tx, member.tenant, changes)
@@ -262,6 +267,30 @@ class Deliveries:
             return True
         systems = {system for _, system, _ in identifiers_of(tx, [citizen_id])} | {member.system}
         return not directory.links_sectors(member.tenant, {"references": [{"system": name} for name in systems]})
+
+    def _announce_refusals(self, tx: Transaction, member: ConnectionRouting, refused: Sequence[Ended]) -> None:
+        """A package that will not take a request, or what was sent for one, says a step with its reason: the portal is
+        told, and where nobody else has it, somebody must act."""
+        told = []
+        for item in refused:
+            request_id, what = item.delivery.request_id, _REFUSED.get(item.delivery.event.type)
+            request = timelines.read(tx, member.tenant, request_id) if request_id and what else None
+            if request is None or self._acceptance.directory.holds(member.name, request.intake):
+                continue
+            seq, reason = item.finished.seq, (item.finished.cause or "sans motif")[:2000]
+            others = [row for row in tx.deliveries_of([seq]) if row.connection != member.name and row.state != REFUSED]
+            if not self._acceptance.directory.is_treated([row.connection for row in others], request.intake):
+                timelines.note_unread(tx, [(seq, item.delivery.event.type, request)])
+            told.append(Event(
+                type="request.status-changed", source=f"/{member.tenant}/hub",
+                id=f"refused-{hashlib.sha256(f'{member.name} {seq} {reason}'.encode()).hexdigest()[:32]}",
+                data={
+                    "request": {"id": request.id}, "status": None, "reason": reason,
+                    "native": {"code": "refused", "label": f"{member.label} ne prend pas {what}"[:300]},
+                },
+            ))  # fmt: skip
+        if told:
+            self._acceptance.say_as_hub(tx, member.tenant, told)
 
     def _announce_outcomes(self, tx: Transaction, tenant: str, seqs: Sequence[int]) -> None:
         """Of changes that a request declared: once every connection has answered, say so to the portal that holds it.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from hub.acceptance.mentions import people_of
 from hub.acceptance.rules import Reading, Understood
 from hub.requests import repository as timelines
+from hub.requests.authority import objection, speaker_of, takes_up_again
 from hub.requests.notices import notices
+from hub.requests.repository import Request
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -24,9 +29,12 @@ class RequestReceived:
         request = requests.find(tenant, record)
         if request is not None:
             requests.check_links(request, record["references"])
+            if not reading.holds(request):
+                return self._told_by_another(request, record, reading)
         known = [citizens.resolve(tenant, person) for person in people]
         ids = list(dict.fromkeys(citizen.id for citizen in known))
         confidential = any(citizen.confidential for citizen in known)
+        fresh = request is None
         if request is None:
             request = requests.open(tenant, record, origin=reading.origin.name, people=ids, confidential=confidential)
         else:
@@ -35,33 +43,52 @@ class RequestReceived:
         reading.heed_marks({one.id for one in known if one.confidential and not request.confidential})
         understood = Understood(f"r:{request.id}", request=request)
         reading.step(understood, "received")
-        reading.route(understood, event)
+        reading.route(understood, event, acts=fresh)
         reading.said.extend(notices(reading.tx, request, event, reading.directory))
+        return understood
+
+    def _told_by_another(self, request: Request, record: Mapping[str, Any], reading: Reading) -> Understood:
+        """Who was sent a request may say that it came in there, under its own number: it brings nobody and nothing."""
+        reading.requests.link(request, record["references"])
+        understood = Understood(f"r:{request.id}", request=request)
+        reading.step(understood, "received")
         return understood
 
 
 class StatusChanged:
-    """A step of a request: applied, or kept with the reason why it was not. No status is told twice."""
+    """A step of a request: applied, or kept with the reason why it was not. No status is told twice; a refusal inside a
+    package is told to the portal as the step that it is."""
 
     def understand(self, event: Event, reading: Reading) -> Understood:
         request = reading.request_of(event.data["request"])
         if request is None:
             raise InvalidMessage("no such request", pointer="/data/request", code="unknown_request")
-        repeated = reading.requests.repeats(request, event.data, origin=reading.origin.name)
-        reading.requests.link(request, event.data.get("new_references", ()))
+        origin, requests, data = reading.origin, reading.requests, event.data
+        repeated = requests.repeats(request, data, origin=origin.name)
+        requests.link(request, data.get("new_references", ()))
         # Nothing happened in the future: a clock that is wrong must not make all that follows late.
         at = min(timelines.seconds(event.time, reading.tx.now), reading.tx.now)
-        before, origin = request.status, reading.origin.name
-        decides = reading.directory.decides(origin, request.procedure)
-        mark = (
-            "repeated"
-            if repeated
-            else reading.requests.apply(request, event.data, origin=origin, decides=decides, at=at)
-        )
-        understood = Understood(f"r:{request.id}", request=request)
-        reading.step(understood, "status", data=event.data, mark=mark)
+        before, speaker = request.status, speaker_of(reading.directory, origin, request, data)
+        mark = "repeated" if repeated else objection(request, data, speaker, at=at)
+        reopens = takes_up_again(request, data, speaker) and not speaker.decides
         if mark is None:
-            reading.route(understood, event)
+            requests.apply(request, data, decides=speaker.decides, reopens=reopens, at=at)
+        understood = Understood(f"r:{request.id}", request=request)
+        reading.step(understood, "status", data=data, mark=mark)
+        if mark is None:
+            reading.route(understood, event, acts=reopens)
             if request.status != before:
                 reading.said.extend(notices(reading.tx, request, event, reading.directory))
+        elif mark in _STEPS and data.get("reason"):
+            understood.event = event.with_data(_as_step(data, request))
+            reading.route(understood, understood.event)
         return understood
+
+
+_STEPS = ("step", "not_deciding")  # told to the portal where they have a reason
+
+
+def _as_step(data: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
+    """What the portal is told of words that change nothing: how its request stands, and who said what."""
+    kept = {name: value for name, value in data.items() if name != "reopened"}
+    return {**kept, "status": request.status, **({"phase": request.phase} if request.phase else {})}

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from bus.ledger import Transaction
 from hub.acceptance.mentions import citizen_of, household_of, people_of, request_record, values_of
+from hub.acceptance.statements import Claim, Reference, Statement, keep_unproved
 from hub.citizens.repository import Citizen, Citizens
 from hub.clients.origin import Origin
 from hub.requests import repository as timelines
@@ -28,7 +29,8 @@ _NOBODY = Route(())
 @dataclass(slots=True)
 class Understood:
     """What a rule makes of one event. `order_key`: design, promise 3. `event`: what of it is spread, when that is not
-    all of it. `echo`: it says what is known already. `review`: values that wait for an operator."""
+    all of it. `echo`: it says what is known already. `review`: values that wait for an operator. `unread`: somebody
+    must act on it, and nobody who treats the request gets it."""
 
     order_key: str
     route: Route = _NOBODY
@@ -37,6 +39,7 @@ class Understood:
     echo: bool = False
     event: Event | None = None
     review: tuple[str, ...] = ()
+    unread: bool = False
 
 
 class Rule(Protocol):
@@ -70,10 +73,11 @@ class AnyEvent:
         request = reading.request_of(link)
         if link and request is None:
             raise InvalidMessage("no such request", pointer="/data/request", code="unknown_request")
+        acts = request is not None and reading.holds(request)
         marked = person is not None and reading.citizens.is_marked(reading.tenant, person)
         reading.heed_marks()
         understood = Understood(subject_key(event, request), request=request)
-        reading.route(understood, event, marked=marked)
+        reading.route(understood, event, marked=marked, acts=acts)
         return understood
 
 
@@ -98,16 +102,21 @@ class Reading:
         self.said: list[Event] = []
         self.afterwards: list[Callable[[], None]] = []
         self._marked: set[str] = set()
+        self._parties = directory.parties(origin)
+        self._claims: list[Claim] = []
+        # By the record of a person (which `prefetch` was given, and keeps), what else was said of whom it is.
+        self._of_others: dict[int, tuple[Mapping[str, Any], Sequence[Reference]]] = {}
         self._routes: dict[Facts, Route] = {}
 
-    def prefetch(self, events: Sequence[Event]) -> None:
-        """Read all that these events name, in a few statements."""
+    def prefetch(self, stated: Sequence[Statement]) -> None:
+        """Read all that these statements name, in a few statements of the database."""
+        events = [one.event for one in stated]
         links = [link for event in events if (link := event.data.get("request"))]
         references = {(r["system"], r["id"]) for link in links for r in link.get("references", ())}
         references |= {(r["system"], r["id"]) for e in events for r in e.data.get("new_references", ())}
         ids = {link["id"] for link in links if "id" in link}
         if references or ids:
-            self.requests.prefetch(self.tenant, references, ids)
+            self.requests.prefetch(self.tenant, references, ids, self._parties)
         about = [(event, citizen) for event in events if (citizen := citizen_of(event)) is not None]
         household = [person for event in events for person in household_of(event)]
         people = [citizen for _, citizen in about]
@@ -117,10 +126,42 @@ class Reading:
         if people or along:
             said = [(citizen, name, value) for event, citizen in about for name, value in values_of(event).items()]
             self.citizens.prefetch(self.tenant, people, said, along)
+        self._of_others |= {id(person): (person, others) for one in stated for person, others in one.of_people}
 
     def request_of(self, link: Mapping[str, Any] | None) -> Request | None:
-        """The request that a record `request-link` names; None when it names none, or one that is not known."""
-        return self.requests.find(self.tenant, link) if link else None
+        """The request that a record `request-link` names; None when it names none, or one that is not there for this
+        origin: only its intake, those it was sent to, those who have an identifier of it and who decides may speak of
+        it."""
+        return self.requests.find(self.tenant, link, self._is_party) if link else None
+
+    def _is_party(self, request: Request) -> bool:
+        origin, systems = self.origin, self.requests.systems(request)
+        return (
+            origin.internal or self.holds(request) or self.requests.was_sent(request)
+            or any(map(origin.speaks_for, systems)) or self.directory.decides(origin.name, request.procedure)
+        )  # fmt: skip
+
+    def holds(self, request: Request) -> bool:
+        """Whether the origin brought this request, or acts for who did."""
+        return self.directory.holds(self.origin.name, request.intake)
+
+    def is_named_by_others_alone(self, person: Mapping[str, Any]) -> bool:
+        """Whether the origin names this person by nothing but identifiers of systems for which it does not speak."""
+        alone = id(person) in self._of_others and "references" not in person
+        return alone and not self.citizens.is_identified(person)
+
+    def identifiers_of_others(self, person: Mapping[str, Any]) -> Sequence[Reference]:
+        """Identifiers by which this person may be found, and no more."""
+        return self._of_others[id(person)][1] if id(person) in self._of_others else ()
+
+    def claim(self, understood: Understood, stated: Statement) -> None:
+        """Keep what the statement says of identifiers of others."""
+        if stated.of_request:
+            self._claims.append((understood.order_key, stated.of_request, False))
+        for person, references in stated.of_people:
+            known = self.citizens.check(self.tenant, person)
+            subject = f"c:{known}" if known else understood.order_key
+            self._claims.append((subject, references, bool(person.get("confidential"))))
 
     def heed_marks(self, also: Collection[str] = ()) -> None:
         """What concerns a citizen who was just marked is confidential from here on. `also`: marked before, and now
@@ -132,10 +173,11 @@ class Reading:
 
     def route(
         self, understood: Understood, event: Event, *, citizen: Citizen | None = None, marked: bool = False,
-        alone: str | None = None,
+        alone: str | None = None, acts: bool = False,
     ) -> None:  # fmt: skip
         """Who gets the event. `citizen`: whom it is about, for connections that ask for those they know; `marked`:
-        somebody in it is confidential; `alone`: the one client or connection that may get it."""
+        somebody in it is confidential; `alone`: the one client or connection that may get it; `acts`: somebody must act
+        on it. Noted, when nobody who treats the request gets it."""
         request = understood.request
         if citizen is not None:
             systems = self.citizens.systems(citizen)
@@ -145,11 +187,12 @@ class Reading:
         facts = Facts(
             tenant=self.tenant, type=event.type, origin=self.origin.name,
             procedure=request.procedure if request else None, intake=request.intake if request else None,
-            systems=systems, confidential=marked or bool(request and request.confidential), alone=alone,
+            systems=systems, confidential=marked or bool(request and request.confidential), alone=alone, acts=acts,
         )  # fmt: skip
         if facts not in self._routes:
             self._routes[facts] = self.directory.route(facts)
         understood.route = self._routes[facts]
+        understood.unread = acts and not self.directory.is_treated(understood.route.to, facts.intake)
         if understood.route.withheld and request is not None:
             names = ", ".join(self.directory.label(name) for name in understood.route.withheld)
             reason = f"dossier confidentiel : rien n'est transmis à {names}"
@@ -169,6 +212,8 @@ class Reading:
     def save(self) -> None:
         self.requests.save()
         self.citizens.save()
+        if self._claims:
+            keep_unproved(self.tx, self.origin, self._claims)
         withhold(self.tx, self.directory, self.tenant, self._marked, self.requests.concealed)
 
 

@@ -184,6 +184,10 @@ class Citizens:
             who = found.pop() if found else object()
             new |= dict.fromkeys([*keys, pivot] if pivot is not None else keys, who)
 
+    def is_identified(self, person: Person) -> bool:
+        """Whether the identity of a record is full enough to match on."""
+        return self._pivot_of(person) is not None
+
     def is_marked(self, tenant: str, person: Person) -> bool:
         """Whether a person who is only named along must be kept confidential; the mark of such a person is kept."""
         if person.get("confidential"):

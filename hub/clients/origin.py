@@ -10,7 +10,8 @@ class Origin:
     """Who speaks. `name` is `tenant.connection` or `tenant.client`. `types`: the event types it may publish, `*` for
     all; `sources`: prefixes that its events' `source` must be under; `internal`: the hub itself, which alone may speak
     of its own operation; `connection`: a connection of the hub, whose connector keeps documents for its tenant.
-    `system`: its own name space of identifiers; `others`: those for which its declaration says that it speaks, too."""
+    `system`: its own name space of identifiers, named as it is itself unless told otherwise; `others`: those for which
+    its declaration says that it speaks, too."""
 
     name: str
     tenant: str
@@ -24,7 +25,8 @@ class Origin:
     def speaks_for(self, system: str) -> bool:
         """Whether it may bind an identifier of this system. By any other it may find, and no more (design, promise
         10)."""
-        return self.internal or system == self.system or system in self.others
+        own = self.system or self.name.partition(".")[2]
+        return self.internal or system == own or system in self.others
 
     @staticmethod
     def hub(tenant: str) -> Origin:

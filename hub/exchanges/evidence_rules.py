@@ -22,11 +22,12 @@ class EvidenceChanged:
         reading.heed_marks()
         known = reading.citizens.check(tenant, person)
         if known is None:
+            others = reading.identifiers_of_others(person)
             found = find_citizen(
-                tx, self._people, tenant, identity=person.get("identity"), references=person.get("references", ()),
-                reference=None, client_id="",
+                tx, self._people, tenant, identity=person.get("identity"),
+                references=[*person.get("references", ()), *others], reference=None, client_id="",
             )  # fmt: skip
-            if found.verdict == "ambiguous":
+            if found.verdict == "ambiguous" and not others:
                 message = "it is not sure who this is: give the identifier of a system that the hub knows"
                 raise InvalidMessage(message, pointer="/data/citizen", code="ambiguous_citizen")
             known = found.citizen_id

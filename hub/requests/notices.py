@@ -30,7 +30,7 @@ def notices(tx: Transaction, request: Request, event: Event, directory: Director
         return
     if event.type == "request.received":
         yield from _acknowledgement(request, event, procedure, directory)
-    elif event.data.get("status") in DECISIONS:
+    elif event.data.get("status") in DECISIONS and "transcribes" not in event.data:
         yield from _decision(tx, request, event, procedure)
 
 

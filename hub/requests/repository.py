@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,12 +13,12 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement, around_found
 from bus.tables import events
-from hub.storage.tables import citizens, request_links, request_people, request_steps, requests
+from hub.storage.tables import citizens, request_links, request_people, request_steps, requests, unread_events
 from schemas.errors import InvalidMessage
 
 DECISIONS = frozenset({"granted", "rejected", "inadmissible"})
 FINAL = frozenset({"rejected", "inadmissible", "fulfilled", "closed", "withdrawn"})
-_RANK = {
+RANK = {
     "received": 0, "transferred": 1, "incomplete": 2, "in_progress": 2, "awaiting_payment": 2,
     "granted": 3, "rejected": 3, "inadmissible": 3, "fulfilled": 4, "closed": 4, "withdrawn": 4,
 }  # fmt: skip
@@ -45,7 +45,10 @@ _REQUESTS = {
                 AND native_id = named.native_id) AS id FROM {{named(system text, native_id text)}}
             UNION SELECT claimed.id FROM {{claimed(id text)}}
         )
-        SELECT requests.*, links.system, links.native_id FROM found {around} WHERE requests.tenant = :tenant
+        SELECT requests.*, links.system, links.native_id, EXISTS (
+            SELECT 1 FROM events JOIN deliveries ON deliveries.seq = events.seq WHERE events.request_id = requests.id
+            AND deliveries.connection {{parties:text}} AND deliveries.state <> 'skipped'
+        ) AS sent FROM found {around} WHERE requests.tenant = :tenant
     """)  # noqa: S608 (the text is our own)
     for dialect, around in around_found("requests", "request_links", "request_id").items()
 }
@@ -53,13 +56,15 @@ _REQUESTS_OF = Statement("SELECT DISTINCT request_id FROM request_people WHERE c
 _OPEN = Insert(requests)
 _CHANGE = Statement("""
     UPDATE requests SET status = news.status, phase = news.phase, final = news.final, reason = news.reason,
-        status_at = news.status_at
-    FROM {news(id text, status text, phase text, final smallint, reason text, status_at float8)}
+        status_at = news.status_at, spoken = news.spoken, spoken_at = news.spoken_at
+    FROM {news(id text, status text, phase text, final smallint, reason text, status_at float8, spoken text,
+        spoken_at float8)}
     WHERE requests.id = news.id
 """)
 _CONCEAL = Statement("UPDATE requests SET confidential = 1 WHERE id {ids:text}")
 _LINK = Insert(request_links, conflict="DO NOTHING")
 _INVOLVE = Insert(request_people, conflict="DO NOTHING")
+_UNREAD = Insert(unread_events, conflict="DO NOTHING")
 _TELL = Insert(request_steps, _STEP)
 
 
@@ -96,6 +101,7 @@ class Requests:
         self._by_id: dict[str, Request] = {}
         self._links: dict[tuple[str, str, str], str] = {}
         self._systems: dict[str, set[str]] = {}
+        self._sent: set[str] = set()
         self._new: list[Request] = []
         self._changed: set[str] = set()
         self._new_links: list[dict[str, str]] = []
@@ -103,26 +109,36 @@ class Requests:
         self.concealed: set[str] = set()  # requests that a mark made confidential
         self._steps: list[dict[str, Any]] = []
 
-    def prefetch(self, tenant: str, references: Iterable[Reference], ids: Iterable[str]) -> None:
+    def prefetch(
+        self, tenant: str, references: Iterable[Reference], ids: Iterable[str], parties: Collection[str] = ()
+    ) -> None:
+        """Read these requests. `parties`: connections of which it is asked whether a request was sent to them."""
         named, claimed = sorted(set(references)), [(request_id,) for request_id in sorted(set(ids))]
         statement = _REQUESTS[self._tx.sql.dialect.name]
-        for row in statement.run(self._tx.sql, tenant=tenant, named=named, claimed=claimed).all():
+        for row in statement.run(
+            self._tx.sql, tenant=tenant, named=named, claimed=claimed, parties=sorted(parties)
+        ).all():
+            if row.sent:
+                self._sent.add(row.id)
             if row.id not in self._by_id:
                 self._by_id[row.id] = _request(row._mapping)
             if row.system is not None:
                 self._links[(tenant, row.system, row.native_id)] = row.id
                 self._systems.setdefault(row.id, set()).add(row.system)
 
-    def find(self, tenant: str, link: Mapping[str, Any]) -> Request | None:
-        """The request that a `request-link` or a `request` record names; None when unknown in this tenant."""
-        known = self._by_id.get(str(link.get("id", "")))
-        if known is not None and known.tenant == tenant:
-            return known
-        for reference in link.get("references", ()):
-            found = self._links.get((tenant, reference["system"], reference["id"]))
-            if found is not None:
-                return self._by_id.get(found)
-        return None
+    def find(
+        self, tenant: str, link: Mapping[str, Any], known_to: Callable[[Request], bool] = lambda request: True
+    ) -> Request | None:
+        """The request that a `request-link` or a `request` record names, of those that `known_to` lets be known; None
+        when there is none."""
+        named = [str(link.get("id", ""))]
+        named += [self._links.get((tenant, one["system"], one["id"]), "") for one in link.get("references", ())]
+        found = (self._by_id.get(request_id) for request_id in named)
+        return next((one for one in found if one is not None and one.tenant == tenant and known_to(one)), None)
+
+    def was_sent(self, request: Request) -> bool:
+        """Whether something of this request went to one of the parties that `prefetch` was given."""
+        return request.id in self._sent
 
     def open(
         self, tenant: str, record: Mapping[str, Any], *, origin: str, people: Sequence[str], confidential: bool
@@ -177,18 +193,17 @@ class Requests:
         for request_id in found & set(self._by_id):
             self._by_id[request_id].confidential = True
 
-    def apply(self, request: Request, data: Mapping[str, Any], *, origin: str, decides: bool, at: float) -> str | None:
-        """Apply a status to a request, or say why not: `unknown`, `not_deciding`, `late`, `contradictory`. The step is
-        kept in every case (`step`)."""
-        mark = self._objection(request, data, origin=origin, decides=decides, at=at)
-        if mark is None:
-            status = data["status"]
-            request.status, request.status_at = status, at
-            request.phase = data.get("phase") or PHASES[status]
-            request.final = status in FINAL
-            request.reason = data.get("reason")
-            self._changed.add(request.id)
-        return mark
+    def apply(self, request: Request, data: Mapping[str, Any], *, decides: bool, reopens: bool, at: float) -> None:
+        """Set the status of a request. `decides`: the deciding system says so; `reopens`: somebody else took it up
+        again, and what the deciding system says next is news, even in its last words."""
+        status = data["status"]
+        request.status, request.status_at = status, at
+        request.phase = data.get("phase") or PHASES[status]
+        request.final = status in FINAL
+        request.reason = data.get("reason")
+        if decides or reopens:
+            request.spoken, request.spoken_at = status if decides else None, at
+        self._changed.add(request.id)
 
     def repeats(self, request: Request, data: Mapping[str, Any], *, origin: str) -> bool:
         """Whether these are the last words about this request, by the same origin, with nothing new in them and nothing
@@ -234,7 +249,9 @@ class Requests:
         sql, fresh = self._tx.sql, {request.id for request in self._new}
         _OPEN.send(sql, [_row(request) for request in self._new])
         if changed := [self._by_id[request_id] for request_id in sorted(self._changed - fresh)]:
-            _CHANGE.send(sql, news=[(r.id, r.status, r.phase, int(r.final), r.reason, r.status_at) for r in changed])
+            _CHANGE.send(sql, news=[
+                (r.id, r.status, r.phase, int(r.final), r.reason, r.status_at, r.spoken, r.spoken_at) for r in changed
+            ])  # fmt: skip
         _LINK.send(sql, self._new_links)
         people = [{"request_id": r, "citizen_id": c} for r, ids in self._new_people.items() for c in sorted(ids)]
         _INVOLVE.send(sql, people)
@@ -242,27 +259,18 @@ class Requests:
             _CONCEAL.send(sql, ids=concealed)
         _TELL.send(sql, self._steps)
 
-    def _objection(
-        self, request: Request, data: Mapping[str, Any], *, origin: str, decides: bool, at: float
-    ) -> str | None:
-        status = data.get("status")
-        if status is None:
-            return "unknown"
-        if status in DECISIONS and not decides:
-            return "not_deciding"
-        if data.get("reopened") and origin == request.intake:
-            return None if at >= request.status_at else "late"
-        if request.final or _RANK[status] < _RANK[request.status]:
-            # An older fact that arrives late is not a contradiction; both are shown, neither is applied.
-            return "late" if at < request.status_at else "contradictory"
-        if _RANK[status] == _RANK[request.status] and at < request.status_at:
-            return "late"
-        return None
-
 
 def read(tx: Transaction, tenant: str, request_id: str) -> Request | None:
     row = tx.sql.execute(select(requests).where(requests.c.id == request_id, requests.c.tenant == tenant)).first()
     return _request(row._mapping) if row else None
+
+
+def note_unread(tx: Transaction, unread: Iterable[tuple[int, str, Request]]) -> None:
+    """Events (number, type, request) on which somebody must act, and that nobody who treats the request gets."""
+    _UNREAD.send(tx.sql, [
+        {"seq": seq, "tenant": request.tenant, "request_id": request.id, "type": event_type, "at": tx.now}
+        for seq, event_type, request in unread
+    ])  # fmt: skip
 
 
 def expand_request_id(tx: Transaction, tenant: str, start: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hub.clients.origin import Origin
 from hub.settings.model import GENERAL, Mode, Tenant
 from hub.settings.procedures import Procedure
 from schemas.manifest import Consumed
@@ -47,6 +48,7 @@ class Facts:
     systems: frozenset[str] = frozenset()  # those that have an identifier for what the event is about
     confidential: bool = False
     alone: str | None = None  # the one client or connection that may get it, whatever others ask for
+    acts: bool = False  # whoever treats the request must act on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,10 @@ class Directory:
         self.catalogue = catalogue
         self.tenants = tenants
         self._sectors: dict[str, dict[str, str]] = {}  # by tenant that has any: of each system, what it is linked with
+        self._of_tenant: dict[str, list[ConnectionRouting]] = {}
         self._by_type: dict[tuple[str, str], list[ConnectionRouting]] = {}
         for member in self.connections.values():
+            self._of_tenant.setdefault(member.tenant, []).append(member)
             for event_type in member.consumes:
                 self._by_type.setdefault((member.tenant, event_type), []).append(member)
             if member.sector != GENERAL and member.tenant in tenants:
@@ -129,10 +133,37 @@ class Directory:
             return False
         return self.tenants[member.tenant].system_for(entry.deciding_system) in (member.system, member.name)
 
+    def words_of(self, origin: str, procedure: str | None) -> frozenset[str]:
+        """The words of a status that the procedure gives to this connection's system, though it does not decide."""
+        member = self.connections.get(origin)
+        entry = self.catalogue.get(procedure) if procedure else None
+        if member is None or entry is None or not entry.also_says:
+            return frozenset()
+        tenant, own = self.tenants[member.tenant], (member.system, member.name)
+        return frozenset(
+            word for word, roles in entry.also_says.items() if any(tenant.system_for(r) in own for r in roles)
+        )
+
+    def holds(self, origin: str, intake: str | None) -> bool:
+        """Whether this is who brought the request, or acts for them."""
+        member = self.connections.get(origin)
+        return origin == intake or (member is not None and _holds(member, intake))
+
+    def parties(self, origin: Origin) -> list[str]:
+        """The connections by which an origin is reached: its own, and those of the systems for which it speaks."""
+        members = self._of_tenant.get(origin.tenant, ())
+        return [m.name for m in members if m.name == origin.name or origin.speaks_for(m.system)]
+
     def may_know(self, name: str, procedure: str | None, intake: str | None) -> bool:
         """Whether a connection gets what is confidential: the deciding service, and who holds the request."""
         member = self.connections.get(name)
         return member is not None and (self.decides(name, procedure) or _holds(member, intake))
+
+    def is_treated(self, to: Iterable[str], intake: str | None) -> bool:
+        """Whether one of these connections may act on what concerns a request: it does not only observe, and is not
+        who brought it."""
+        members = (self.connections[name] for name in to if name in self.connections)
+        return any(m.mode != "observe" and not _holds(m, intake) for m in members)
 
     def asks_for_links(self, tenant: str, event_type: str) -> bool:
         """Whether some connection wants this type only where its system has an identifier."""
@@ -156,6 +187,8 @@ class Directory:
             return _holds(member, facts.alone)
         if consumed.scope == "held":
             return _holds(member, facts.intake)
+        if consumed.scope == "acts":
+            return facts.acts and self.decides(member.name, facts.procedure)
         return consumed.scope != "linked" or member.system in facts.systems
 
 

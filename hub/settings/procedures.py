@@ -6,7 +6,7 @@ A procedure is a TOML file of `catalogue/` or of the town's own folder; its keys
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -32,7 +32,8 @@ class AskedDocument:
 @dataclass(frozen=True, slots=True)
 class Procedure:
     """`delay`: ISO 8601 duration, None where the law gives none. `deciding_system`: a system or a role, see
-    `Tenant.system_for`. `hubee`: process code, None when HubEE does not carry it."""
+    `Tenant.system_for`. `hubee`: process code, None when HubEE does not carry it. `also_says`: by word of a
+    status, the systems or roles that may set it beside the deciding one."""
 
     slug: str
     label: str
@@ -49,6 +50,7 @@ class Procedure:
     silence_source: str | None
     appeals: str | None
     phases: Mapping[str, str]
+    also_says: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +125,5 @@ def _procedure(raw: Mapping[str, Any]) -> Procedure:
         documents=tuple(AskedDocument(**item) for item in raw.get("documents", ())),
         silence=silence["rule"], silence_text=silence["text"], silence_source=silence.get("source"),
         appeals=raw.get("appeals"), phases=MappingProxyType(dict(raw["phases"])),
+        also_says=MappingProxyType({word: tuple(roles) for word, roles in raw.get("also_says", {}).items()}),
     )  # fmt: skip

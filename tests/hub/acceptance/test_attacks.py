@@ -52,6 +52,7 @@ def with_members(desk: Desk, *changes: Any) -> Desk:
 
 
 def test_a_refused_request_leaves_no_citizen_and_no_link(desk: Desk) -> None:
+    desk.speaks_for = frozenset({"koha", "accueil"})
     desk.submit(moved(references=[{"system": "koha", "id": "C-1"}]))
     before = count(desk.ledger, citizens), count(desk.ledger, citizen_links)
     child = {"references": [{"system": "portail", "id": "P-9"}]}
@@ -66,6 +67,7 @@ def test_a_refused_request_leaves_no_citizen_and_no_link(desk: Desk) -> None:
 
 
 def test_a_refused_status_leaves_no_reference(desk: Desk) -> None:
+    desk.speaks_for = frozenset({"portail"})
     desk.submit(received("1"), received("2"))
     known = count(desk.ledger, request_links)
     links = [{"system": "etat-civil", "id": "new"}, {"system": "portail", "id": "2"}]
@@ -193,6 +195,7 @@ def test_a_mark_set_later_keeps_the_requests_that_were_open(desk: Desk, at_once:
 
 
 def test_what_was_still_on_its_way_when_the_mark_came_is_withheld(desk: Desk) -> None:
+    desk.speaks_for = frozenset({"koha", "accueil"})
     before = desk.submit(moved(references=LINKED))[0]
     assert desk.to(before) == ["accueil", "koha"]
 
@@ -203,6 +206,7 @@ def test_what_was_still_on_its_way_when_the_mark_came_is_withheld(desk: Desk) ->
 
 
 def test_a_mark_read_from_a_file_stops_what_is_on_its_way(desk: Desk) -> None:
+    desk.speaks_for = frozenset({"koha", "accueil"})
     before = desk.submit(moved(references=LINKED))[0]
     head = "family_name;given_names;gender;birthdate;birthplace;system;id;confidential\n"
 
@@ -276,6 +280,7 @@ def test_text_that_no_database_takes_is_refused(desk: Desk) -> None:
 
 
 def test_a_correlation_of_the_senders_own_is_not_taken_for_ours(desk: Desk) -> None:
+    desk.speaks_for = frozenset({"koha", "accueil"})
     from hub.acceptance.deliveries import Deliveries as Door
 
     request = desk.submit(received())[0].request_id
@@ -295,6 +300,7 @@ def test_a_correlation_of_the_senders_own_is_not_taken_for_ours(desk: Desk) -> N
 
 def test_a_connection_linked_to_a_request_reads_its_steps(desk: Desk) -> None:
     """`linked` is for requests too: those that have an identifier in this system."""
+    desk.speaks_for = frozenset({"parapheur"})
     linked = consumes("request.status-changed", scope="linked")
     with_members(desk, replace(desk.directory.connections[f"{TOWN}.parapheur"], consumes=linked, procedures=()))
     desk.submit(received("1"), received("2"))
@@ -310,6 +316,7 @@ def test_a_connection_linked_to_a_request_reads_its_steps(desk: Desk) -> None:
 
 
 def test_new_identifiers_of_a_request_sent_again_are_kept(desk: Desk) -> None:
+    desk.speaks_for = frozenset({"etat-civil"})
     request = desk.submit(received("1"))[0].request_id or ""
     again = received("1", references=[{"system": "portail", "id": "1"}, {"system": "etat-civil", "id": "E-1"}])
     desk.submit(Event(type=again.type, source=again.source, id="again", data=again.data))
@@ -332,6 +339,7 @@ def test_references_of_two_requests_are_refused(desk: Desk) -> None:
 
 
 def test_a_person_may_move_back_within_the_month(desk: Desk) -> None:
+    desk.speaks_for = frozenset({"koha", "accueil"})
     away, back = house(moved(references=LINKED), "7", "away"), house(moved(references=LINKED), "1", "back")
     first = house(moved(references=LINKED), "1", "first")
 
@@ -341,6 +349,7 @@ def test_a_person_may_move_back_within_the_month(desk: Desk) -> None:
 
 
 def test_what_a_portal_repeats_after_another_spoke_is_no_news(desk: Desk) -> None:
+    desk.speaks_for = frozenset({"koha", "accueil"})
     here, there = house(moved(references=LINKED), "1", "a"), house(moved(references=LINKED), "2", "b", by="accueil")
     desk.submit(here)
     desk.submit(there, by="accueil")
@@ -349,6 +358,7 @@ def test_what_a_portal_repeats_after_another_spoke_is_no_news(desk: Desk) -> Non
 
 
 def test_an_echo_beside_a_news_is_not_spread(desk: Desk) -> None:
+    desk.speaks_for = frozenset({"koha", "accueil"})
     with_members(
         desk,
         replace(

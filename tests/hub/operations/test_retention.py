@@ -102,7 +102,7 @@ def received(number: int, *documents: StoredDocument, citizen: str = "u1") -> Ev
 
 def closed(number: int) -> Event:
     link = {"references": [{"system": "portail", "id": f"D{number}"}]}
-    data = {"request": link, "status": "closed", "native": {"code": "F", "label": "Fermé"}}
+    data = {"request": link, "status": "withdrawn", "native": {"code": "F", "label": "Fermé"}}
     return Event(type="request.status-changed", source=f"/{TENANT}/portail", id=f"closed-{number}", data=data)
 
 

@@ -74,8 +74,8 @@ class House(World):
             self.directory._by_type.setdefault((TOWN, name), []).append(self.directory.connections[CAF])
         return self
 
-    def submit(self, *events: Event) -> list[int]:
-        verdicts = self.acceptance.submit(self.ledger, PORTAL, events)
+    def submit(self, *events: Event, origin: Origin = PORTAL) -> list[int]:
+        verdicts = self.acceptance.submit(self.ledger, origin, events)
         assert all(verdict.ok for verdict in verdicts), verdicts
         return [verdict.seq for verdict in verdicts if verdict.seq is not None]
 
@@ -136,7 +136,7 @@ def asked(
 
 def closed(number: int, reason: str = "") -> Event:
     link = {"references": [{"system": "portail", "id": f"D{number}"}]}
-    data = {"request": link, "status": "closed", "native": {"code": "F", "label": "Fermé"}}
+    data = {"request": link, "status": "withdrawn", "native": {"code": "F", "label": "Fermé"}}
     more = {"reason": reason} if reason else {}
     return Event(type="request.status-changed", source=f"/{TOWN}/portail", id=f"closed-{number}", data={**data, **more})
 
@@ -191,7 +191,7 @@ def test_an_export_holds_what_the_hub_knows_about_the_person_with_sources_and_da
 
     assert told["person"]["identity"] == IDENTITY
     assert told["links"] == [{"system": "portail", "id": "abonnement-1042"}]
-    assert [view["status"] for view in told["requests"]] == ["closed"]
+    assert [view["status"] for view in told["requests"]] == ["withdrawn"]
     assert [document["name"] for document in told["documents"]] == ["justificatif.txt"]
     assert [event["type"] for event in told["events"]] == [
         "request.received", "citizen.address-changed", "request.status-changed",
@@ -355,7 +355,7 @@ def test_the_shell_of_a_closed_request_is_still_read_after_an_erasure(house: Hou
     with house.ledger.reading() as tx:
         view = request_view(tx, house.directory, TOWN, case)
     assert view is not None
-    assert (view["status"], view["reason"]) == ("closed", None)
+    assert (view["status"], view["reason"]) == ("withdrawn", None)
     assert view["references"] == [{"system": "portail", "id": "D1"}]
     assert len(view["timeline"]) == 3
 
@@ -402,7 +402,7 @@ def test_a_mark_of_confidentiality_outlives_an_erasure_and_nothing_else_does(hou
 def test_an_erasure_takes_all_that_was_merged_into_the_person(house: House) -> None:
     maelle = lived(house)
     twice = {"references": [{"system": "koha", "id": "0012345"}]}
-    house.submit(moved(twice, number=4))
+    house.submit(moved(twice, number=4), origin=replace(PORTAL, others=frozenset({"koha"})))
     with house.ledger.transaction() as tx:
         gone = find_citizen(
             tx, house.people, TOWN, identity=None, references=twice["references"], reference=None, client_id=""

@@ -17,7 +17,6 @@ from hub.requests.repository import (
     read,
     references,
     short_number,
-    timeline,
 )
 from hub.storage.tables import citizens
 from schemas.errors import InvalidMessage
@@ -69,13 +68,7 @@ def test_a_reference_of_another_request_is_taken(ledger: Ledger) -> None:
         assert references(tx, [second.id]) == {second.id: [("portail", "D-2")]}
 
 
-@pytest.mark.parametrize(("data", "decides", "later", "mark"), [
-    ({"status": "granted"}, True, 1, None), ({"status": "granted"}, False, 1, "not_deciding"),
-    ({"status": "in_progress"}, False, 1, None), ({"status": "received"}, False, -1, "late"), ({}, True, 1, "unknown"),
-])  # fmt: skip
-def test_a_status_is_applied_or_says_why_not(
-    ledger: Ledger, data: dict[str, Any], decides: bool, later: int, mark: str | None
-) -> None:
+def test_a_status_is_applied_with_what_the_deciding_system_said_last(ledger: Ledger) -> None:
     (request,) = opened(ledger, "D-1")
 
     with ledger.transaction() as tx:
@@ -83,28 +76,16 @@ def test_a_status_is_applied_or_says_why_not(
         book.prefetch(TOWN, [], [request.id])
         known = book.find(TOWN, {"id": request.id})
         assert known is not None
-        at = known.status_at + later
-        assert book.apply(known, data, origin=OFFICE, decides=decides, at=at) == mark
-        book.step(known, "status", origin=OFFICE, at=at, data=data, mark=mark)
+        book.apply(known, {"status": "granted"}, decides=True, reopens=False, at=known.status_at + 1)
         book.save()
-    with ledger.reading() as tx:
+    with ledger.transaction() as tx:
         stored = read(tx, TOWN, request.id)
         assert stored is not None
-        assert stored.status == ("received" if mark else data["status"])
-        assert [step.get("mark") for step in timeline(tx, request.id)] == [mark]
-
-
-def test_a_final_status_is_not_contradicted_but_reopened_by_who_brought_the_request(ledger: Ledger) -> None:
-    (request,) = opened(ledger, "D-1")
-    with ledger.transaction() as tx:
+        assert (stored.status, stored.spoken, stored.spoken_at) == ("granted", "granted", request.status_at + 1)
         book = Requests(tx)
-        at = request.status_at
-        assert book.apply(request, {"status": "withdrawn"}, origin=PORTAL, decides=False, at=at + 1) is None
-        again = {"status": "in_progress"}
-        assert book.apply(request, again, origin=OFFICE, decides=True, at=at + 2) == "contradictory"
-        assert book.apply(request, again, origin=OFFICE, decides=True, at=at) == "late"
-        assert book.apply(request, again | {"reopened": True}, origin=PORTAL, decides=False, at=at + 3) is None
-        assert (request.status, request.final, request.phase) == ("in_progress", False, "processing")
+        book.prefetch(TOWN, [], [request.id])
+        book.apply(stored, {"status": "in_progress"}, decides=False, reopens=True, at=stored.status_at + 1)
+    assert (stored.status, stored.spoken, stored.final) == ("in_progress", None, False)
 
 
 def test_all_requests_of_who_is_confidential_become_so(ledger: Ledger) -> None:
@@ -139,7 +120,7 @@ def test_pages_with_a_filter_hold_each_request_once_and_no_other(ledger: Ledger)
         for request_id in going_on:
             request = book.find(TOWN, {"id": request_id})
             assert request is not None
-            assert book.apply(request, {"status": "in_progress"}, origin=OFFICE, decides=False, at=tx.now) is None
+            book.apply(request, {"status": "in_progress"}, decides=False, reopens=False, at=tx.now)
         book.save()
     only, after, pages = RequestFilter(statuses=frozenset({"in_progress"})), None, []
     with ledger.reading() as tx:
