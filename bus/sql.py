@@ -111,15 +111,16 @@ def _postgresql_rows(name: str, columns: str) -> str:
     return f"unnest({arrays}) AS {name}({', '.join(column for column, _ in pairs)})"
 
 
-def around_found(table: str, links: str, key: str) -> dict[str, str]:
-    """By dialect, what joins `found.id` with its row of `table` and all its `links`, whose column `key` names it.
+def around_found(table: str, links: str, key: str, *, of: str = "id") -> dict[str, str]:
+    """By dialect, what joins `found.id` with its row of `table`, and with all the `links` whose column `key` names
+    `found.<of>`.
 
     Each is looked up by itself, by an index: a plan for the join of a list with a table that was small when the plan
     was made goes on reading the whole table."""
     return {
-        "sqlite": f"JOIN {table} ON {table}.id = found.id LEFT JOIN {links} AS links ON links.{key} = found.id",
+        "sqlite": f"JOIN {table} ON {table}.id = found.id LEFT JOIN {links} AS links ON links.{key} = found.{of}",
         "postgresql": f"CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {table}.id = found.id LIMIT 1) AS {table}"  # noqa: S608
-        f" LEFT JOIN LATERAL (SELECT * FROM {links} WHERE {key} = found.id OFFSET 0) AS links ON true",
+        f" LEFT JOIN LATERAL (SELECT * FROM {links} WHERE {key} = found.{of} OFFSET 0) AS links ON true",
     }
 
 

@@ -18,9 +18,10 @@ import typer
 
 from commands.develop import bench, connector_app, faults, schema_app
 from commands.journal import journal_app
-from commands.operate import client_app, connection_app, link_app, parked_app, request_app
+from commands.operate import client_app, connection_app, link_app, parked_app
 from commands.refused import refused_app
 from commands.register import register_app
+from commands.requests import request_app
 from commands.rights import citizen_app
 from commands.shared import DEVELOP, HUB_TOML, MEASURE, OPERATE, RUN, AsJson, Config, print_json, replace_process
 

@@ -1,4 +1,4 @@
-"""Operate the hub: connections, parked deliveries, requests, clients, links."""
+"""Operate the hub: connections, parked deliveries, clients, links."""
 
 from __future__ import annotations
 
@@ -28,14 +28,10 @@ from commands.shared import (
 )
 
 if TYPE_CHECKING:
-    from bus.ledger import Transaction
     from hub.wiring import Hub
 
 
 parked_app = typer.Typer(no_args_is_help=True, help="Deliveries that wait for an operator.")
-
-
-request_app = typer.Typer(no_args_is_help=True, help="Requests and their timelines.")
 
 
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may call the hub.")
@@ -165,41 +161,6 @@ def parked_skip(
     if not with_hub(config, act):
         fail("this delivery is not parked")
     typer.echo("Skipped; its followers go on.")
-
-
-@request_app.command("show")
-def request_show(
-    tenant: str,
-    named: Annotated[str, typer.Argument(metavar="REQUEST", help="The hub's number, or SYSTEM:ID.")],
-    config: Config = HUB_TOML, as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """A request's status, legal clocks and timeline. Its first eight characters, as people see them, are enough."""
-    from hub.requests.repository import read
-    from hub.requests.timeline import request_view, timeline_lines
-
-    def act(hub: Hub) -> Any:
-        with hub.ledger.transaction() as tx:
-            whole = _request_named(tx, tenant, named)
-            request = read(tx, tenant, whole)
-            if request is not None:
-                journal_act(hub, tx, tenant, "request.shown", citizen_id=request.citizen_id, request=whole)
-            return request_view(tx, hub.acceptance.directory, tenant, whole)
-
-    found = with_hub(config, act)
-    if found is None:
-        fail("no such request in this tenant")
-    if as_json:
-        print_json(found)
-    else:
-        typer.echo("\n".join(timeline_lines(found)))
-
-
-def _request_named(tx: Transaction, tenant: str, named: str) -> str:
-    """The id of the request that an operator names; what was typed when there is none. No id of the hub has a colon."""
-    from hub.requests.repository import expand_request_id, id_of_reference
-
-    system, colon, native = named.partition(":")
-    return (id_of_reference(tx, tenant, (system, native)) or named) if colon else expand_request_id(tx, tenant, named)
 
 
 @client_app.command("add")

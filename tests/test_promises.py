@@ -306,7 +306,7 @@ def test_an_echo_is_silent(make: Make) -> None:
     hub = make({"famille": Package(), "koha": Package()})
     hub.submit(move(1, 5))
     hub.settled("koha", "delivered", 1)
-    koha = Origin(f"{TENANT}.koha", TENANT, frozenset({"*"}), (f"/{TENANT}/koha",))
+    koha = Origin(f"{TENANT}.koha", TENANT, frozenset({"*"}), (f"/{TENANT}/koha",), others=frozenset({"portail"}))
     echo = move(1, 5, event_id="k1", source=f"/{TENANT}/koha")
     news = move(1, 6, event_id="k2", source=f"/{TENANT}/koha")
 

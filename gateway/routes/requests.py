@@ -227,7 +227,7 @@ def _earlier_response(services: Services, submission: Submission) -> Response | 
         request = _request_named(tx, submission)
         event = submission.event
         taken = request is not None and not tx.known([(caller.tenant, event.source, event.id)])
-    if request is not None and (taken or request.intake != caller.origin.name):
+    if request is not None and (taken or caller.origin.name not in request.intakes):
         raise Problem("reference_taken", pointer="/references/0/id")
     return None
 

@@ -196,8 +196,8 @@ class Deliveries:
         marked = stored.order_key.startswith("c:") and bool(tx.sql.execute(query).scalar())
         if not marked and not (request is not None and request.confidential):
             return True
-        procedure, intake = (request.procedure, request.intake) if request is not None else (None, None)
-        return self._acceptance.directory.may_know(connection, procedure, intake)
+        procedure, intakes = (request.procedure, request.intakes) if request is not None else (None, ())
+        return self._acceptance.directory.may_know(connection, procedure, intakes)
 
     def _granted_view(self, stored: StoredEvent, member: ConnectionRouting) -> Event:
         consumed = member.consumes.get(stored.event.type)
@@ -275,11 +275,11 @@ class Deliveries:
         for item in refused:
             request_id, what = item.delivery.request_id, _REFUSED.get(item.delivery.event.type)
             request = timelines.read(tx, member.tenant, request_id) if request_id and what else None
-            if request is None or self._acceptance.directory.holds(member.name, request.intake):
+            if request is None or self._acceptance.directory.holds(member.name, request.intakes):
                 continue
             seq, reason = item.finished.seq, (item.finished.cause or "sans motif")[:2000]
             others = [row for row in tx.deliveries_of([seq]) if row.connection != member.name and row.state != REFUSED]
-            if not self._acceptance.directory.is_treated([row.connection for row in others], request.intake):
+            if not self._acceptance.directory.is_treated([row.connection for row in others], request.intakes):
                 timelines.note_unread(tx, [(seq, item.delivery.event.type, request)])
             told.append(Event(
                 type="request.status-changed", source=f"/{member.tenant}/hub",

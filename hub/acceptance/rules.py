@@ -143,7 +143,7 @@ class Reading:
 
     def holds(self, request: Request) -> bool:
         """Whether the origin brought this request, or acts for who did."""
-        return self.directory.holds(self.origin.name, request.intake)
+        return self.directory.holds(self.origin.name, request.intakes)
 
     def is_named_by_others_alone(self, person: Mapping[str, Any]) -> bool:
         """Whether the origin names this person by nothing but identifiers of systems for which it does not speak."""
@@ -186,13 +186,13 @@ class Reading:
             systems = self.requests.systems(request) if linked and request is not None else frozenset()
         facts = Facts(
             tenant=self.tenant, type=event.type, origin=self.origin.name,
-            procedure=request.procedure if request else None, intake=request.intake if request else None,
+            procedure=request.procedure if request else None, intakes=request.intakes if request else (),
             systems=systems, confidential=marked or bool(request and request.confidential), alone=alone, acts=acts,
         )  # fmt: skip
         if facts not in self._routes:
             self._routes[facts] = self.directory.route(facts)
         understood.route = self._routes[facts]
-        understood.unread = acts and not self.directory.is_treated(understood.route.to, facts.intake)
+        understood.unread = acts and not self.directory.is_treated(understood.route.to, facts.intakes)
         if understood.route.withheld and request is not None:
             names = ", ".join(self.directory.label(name) for name in understood.route.withheld)
             reason = f"dossier confidentiel : rien n'est transmis à {names}"
@@ -227,7 +227,7 @@ def withhold(
     withheld = []
     for connection, seq, request_id in tx.on_their_way(connections, {f"c:{one}" for one in citizens}, requests):
         request = timelines.read(tx, tenant, request_id) if request_id else None
-        procedure, intake = (request.procedure, request.intake) if request else (None, None)
-        if not directory.may_know(connection, procedure, intake):
+        procedure, intakes = (request.procedure, request.intakes) if request else (None, ())
+        if not directory.may_know(connection, procedure, intakes):
             withheld.append((connection, seq))
     tx.withhold(withheld, "dossier confidentiel : rien n'est transmis")

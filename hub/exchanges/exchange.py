@@ -302,7 +302,7 @@ class Exchanges:
     def _justify(self, tx: Transaction, exchange: _Exchange, request_id: str) -> None:
         """The request that the client names must be its own, and gives the procedure."""
         request = timelines.read(tx, exchange.client.tenant, request_id)
-        if request is None or request.intake != exchange.client.origin.name:
+        if request is None or exchange.client.origin.name not in request.intakes:
             raise UnknownGround("there is no such request of yours")
         if exchange.procedure not in ("", request.procedure):
             raise UnknownGround("the request is of another procedure")

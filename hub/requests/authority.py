@@ -34,7 +34,7 @@ class Speaker:
 def speaker_of(directory: Directory, origin: Origin, request: Request, data: Mapping[str, Any]) -> Speaker:
     return Speaker(
         decides=directory.decides(origin.name, request.procedure) or (origin.internal and "transcribes" in data),
-        holds=directory.holds(origin.name, request.intake), internal=origin.internal,
+        holds=directory.holds(origin.name, request.intakes), internal=origin.internal,
         may_set=directory.words_of(origin.name, request.procedure),
     )  # fmt: skip
 
@@ -57,8 +57,8 @@ def takes_up_again(request: Request, data: Mapping[str, Any], speaker: Speaker) 
     or an operator."""
     if not data.get("reopened"):
         return False
-    over = request.final or request.status in DECISIONS
-    return speaker.decides or (over and (speaker.holds or speaker.internal) and data["status"] in _UNDER_WAY)
+    others = request.is_over and (speaker.holds or speaker.internal) and data["status"] in _UNDER_WAY
+    return speaker.decides or others
 
 
 def _of_deciding(request: Request, status: str, at: float) -> str | None:

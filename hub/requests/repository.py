@@ -40,27 +40,47 @@ _WORDS = frozenset({"request", "status", "native", "phase", "reason", "new_refer
 # A hub id is a claim until its tenant is checked here.
 _REQUESTS = {
     dialect: Statement(f"""
-        WITH found AS (
+        WITH named_ids AS (
             SELECT (SELECT request_id FROM request_links WHERE tenant = :tenant AND system = named.system
                 AND native_id = named.native_id) AS id FROM {{named(system text, native_id text)}}
             UNION SELECT claimed.id FROM {{claimed(id text)}}
+        ), found AS (
+            SELECT named_ids.id AS named,
+                COALESCE((SELECT joined_into FROM requests WHERE requests.id = named_ids.id), named_ids.id) AS id
+            FROM named_ids
         )
-        SELECT requests.*, links.system, links.native_id, EXISTS (
-            SELECT 1 FROM events JOIN deliveries ON deliveries.seq = events.seq WHERE events.request_id = requests.id
-            AND deliveries.connection {{parties:text}} AND deliveries.state <> 'skipped'
+        SELECT requests.*, found.named, links.system, links.native_id, EXISTS (
+            SELECT 1 FROM events JOIN deliveries ON deliveries.seq = events.seq
+            WHERE events.request_id IN (found.named, requests.id) AND deliveries.state <> 'skipped'
+                AND deliveries.connection {{parties:text}}
         ) AS sent FROM found {around} WHERE requests.tenant = :tenant
     """)  # noqa: S608 (the text is our own)
-    for dialect, around in around_found("requests", "request_links", "request_id").items()
+    for dialect, around in around_found("requests", "request_links", "request_id", of="named").items()
 }
 _REQUESTS_OF = Statement("SELECT DISTINCT request_id FROM request_people WHERE citizen_id {ids:text}")
+_LINKS_OF_EACH = Statement("""
+    WITH asked AS (SELECT id, COALESCE(joined_into, id) AS whole FROM requests WHERE id {ids:text})
+    SELECT members.id, links.system, links.native_id FROM (
+        SELECT asked.id, asked.whole AS member FROM asked
+        UNION SELECT asked.id, joined.id FROM asked JOIN requests AS joined ON joined.joined_into = asked.whole
+    ) AS members JOIN request_links AS links ON links.request_id = members.member
+    ORDER BY links.system, links.native_id
+""")
+_LINKS_OF_JOINED = Statement("""
+    SELECT members.whole AS id, links.system FROM (
+        SELECT id, id AS whole FROM requests WHERE id {ids:text}
+        UNION SELECT id, joined_into FROM requests WHERE joined_into {ids:text}
+    ) AS members JOIN request_links AS links ON links.request_id = members.id
+""")
 _OPEN = Insert(requests)
-_CHANGE = Statement("""
+_CHANGED = """
     UPDATE requests SET status = news.status, phase = news.phase, final = news.final, reason = news.reason,
         status_at = news.status_at, spoken = news.spoken, spoken_at = news.spoken_at
-    FROM {news(id text, status text, phase text, final smallint, reason text, status_at float8, spoken text,
-        spoken_at float8)}
-    WHERE requests.id = news.id
-""")
+    FROM {{news(id text, status text, phase text, final smallint, reason text, status_at float8, spoken text,
+        spoken_at float8)}}
+    WHERE requests.{key} = news.id
+"""
+_CHANGE, _CHANGE_JOINED = (Statement(_CHANGED.format(key=key)) for key in ("id", "joined_into"))
 _CONCEAL = Statement("UPDATE requests SET confidential = 1 WHERE id {ids:text}")
 _LINK = Insert(request_links, conflict="DO NOTHING")
 _INVOLVE = Insert(request_people, conflict="DO NOTHING")
@@ -88,6 +108,18 @@ class Request:
     status_at: float
     spoken: str | None = None
     spoken_at: float | None = None
+    joined_into: str | None = None
+    other_intakes: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens to it unless it is taken up again: it is closed, or decided."""
+        return self.final or self.status in DECISIONS
+
+    @property
+    def intakes(self) -> tuple[str, ...]:
+        """Who brought it, and who brought those that an operator joined into it."""
+        return (self.intake, *(self.other_intakes or "").split())
 
 
 Reference = tuple[str, str]  # system, native id
@@ -101,6 +133,7 @@ class Requests:
         self._by_id: dict[str, Request] = {}
         self._links: dict[tuple[str, str, str], str] = {}
         self._systems: dict[str, set[str]] = {}
+        self._joined: dict[str, str] = {}
         self._sent: set[str] = set()
         self._new: list[Request] = []
         self._changed: set[str] = set()
@@ -115,15 +148,20 @@ class Requests:
         """Read these requests. `parties`: connections of which it is asked whether a request was sent to them."""
         named, claimed = sorted(set(references)), [(request_id,) for request_id in sorted(set(ids))]
         statement = _REQUESTS[self._tx.sql.dialect.name]
-        for row in statement.run(
-            self._tx.sql, tenant=tenant, named=named, claimed=claimed, parties=sorted(parties)
-        ).all():
+        values = {"tenant": tenant, "named": named, "claimed": claimed, "parties": sorted(parties)}
+        found = statement.run(self._tx.sql, **values).all()
+        for row in found:
             if row.sent:
                 self._sent.add(row.id)
             if row.id not in self._by_id:
                 self._by_id[row.id] = _request(row._mapping)
+            if row.named != row.id:
+                self._joined[row.named] = row.id
             if row.system is not None:
                 self._links[(tenant, row.system, row.native_id)] = row.id
+                self._systems.setdefault(row.id, set()).add(row.system)
+        if joined := sorted({row.id for row in found if row.other_intakes is not None}):
+            for row in _LINKS_OF_JOINED.run(self._tx.sql, ids=joined).all():
                 self._systems.setdefault(row.id, set()).add(row.system)
 
     def find(
@@ -131,7 +169,8 @@ class Requests:
     ) -> Request | None:
         """The request that a `request-link` or a `request` record names, of those that `known_to` lets be known; None
         when there is none."""
-        named = [str(link.get("id", ""))]
+        claimed = str(link.get("id", ""))
+        named = [self._joined.get(claimed, claimed)]
         named += [self._links.get((tenant, one["system"], one["id"]), "") for one in link.get("references", ())]
         found = (self._by_id.get(request_id) for request_id in named)
         return next((one for one in found if one is not None and one.tenant == tenant and known_to(one)), None)
@@ -249,9 +288,9 @@ class Requests:
         sql, fresh = self._tx.sql, {request.id for request in self._new}
         _OPEN.send(sql, [_row(request) for request in self._new])
         if changed := [self._by_id[request_id] for request_id in sorted(self._changed - fresh)]:
-            _CHANGE.send(sql, news=[
-                (r.id, r.status, r.phase, int(r.final), r.reason, r.status_at, r.spoken, r.spoken_at) for r in changed
-            ])  # fmt: skip
+            _CHANGE.send(sql, news=[_news(request) for request in changed])
+            if joined := [_news(request) for request in changed if request.other_intakes is not None]:
+                _CHANGE_JOINED.send(sql, news=joined)
         _LINK.send(sql, self._new_links)
         people = [{"request_id": r, "citizen_id": c} for r, ids in self._new_people.items() for c in sorted(ids)]
         _INVOLVE.send(sql, people)
@@ -271,6 +310,13 @@ def note_unread(tx: Transaction, unread: Iterable[tuple[int, str, Request]]) -> 
         {"seq": seq, "tenant": request.tenant, "request_id": request.id, "type": event_type, "at": tx.now}
         for seq, event_type, request in unread
     ])  # fmt: skip
+
+
+def joined_with(tx: Transaction, request_id: str) -> list[str]:
+    """The ids of a request and of all that are the same one since an operator joined them; the one that stays first."""
+    joined = select(requests.c.joined_into).where(requests.c.id == request_id)
+    whole = tx.sql.execute(joined).scalar_one_or_none() or request_id
+    return [whole, *sorted(tx.sql.execute(select(requests.c.id).where(requests.c.joined_into == whole)).scalars())]
 
 
 def expand_request_id(tx: Transaction, tenant: str, start: str) -> str:
@@ -346,22 +392,22 @@ def list_requests(
 
 
 def references(tx: Transaction, request_ids: Sequence[str]) -> dict[str, list[Reference]]:
-    """Each request's identifiers in all systems."""
+    """Each request's identifiers in all systems, with those of the requests that were joined with it."""
     found: dict[str, list[Reference]] = {}
-    query = select(request_links).order_by(request_links.c.system, request_links.c.native_id)
     for some in parts(request_ids):
-        for row in tx.sql.execute(query.where(request_links.c.request_id.in_(some))):
-            found.setdefault(row.request_id, []).append((row.system, row.native_id))
+        for row in _LINKS_OF_EACH.run(tx.sql, ids=list(some)):
+            found.setdefault(row.id, []).append((row.system, row.native_id))
     return found
 
 
 def timeline(tx: Transaction, request_id: str) -> list[dict[str, Any]]:
     """All that happened to a request, in order: what each system said, and who was told, when, what it answered."""
+    ids = joined_with(tx, request_id)
     steps = [
         {str(k): v for k, v in row._mapping.items() if v is not None and k not in ("id", "request_id")}
-        for row in tx.sql.execute(select(request_steps).where(request_steps.c.request_id == request_id))
+        for row in tx.sql.execute(select(request_steps).where(request_steps.c.request_id.in_(ids)))
     ]
-    types = {stored.seq: stored.event.type for stored in tx.events_of_request(request_id)}
+    types = {stored.seq: stored.event.type for one in ids for stored in tx.events_of_request(one)}
     for row in tx.deliveries_of(list(types)):
         step = {"at": row.at, "kind": "delivery", "connection": row.connection, "seq": row.seq,
                 "type": types[row.seq], "state": row.state, "cause": row.cause, "answer": row.answer}  # fmt: skip
@@ -388,6 +434,13 @@ def seconds(text: str | None, default: float) -> float:
 def _request(row: Mapping[Any, Any]) -> Request:
     values = {name: row[name] for name in Request.__slots__}
     return Request(**(values | {"final": bool(values["final"]), "confidential": bool(values["confidential"])}))
+
+
+def _news(request: Request) -> tuple[Any, ...]:
+    return (
+        request.id, request.status, request.phase, int(request.final), request.reason, request.status_at,
+        request.spoken, request.spoken_at,
+    )  # fmt: skip
 
 
 def _row(request: Request) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,14 +37,14 @@ class ConnectionRouting:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What routing needs to know of one event. `origin` and `intake` are `tenant.name`; `intake` is who brought the
-    request, None where the event is about none."""
+    """What routing needs to know of one event. `origin` and `intake` are `tenant.name`; `intakes` are who brought the
+    request, none where the event is about none."""
 
     tenant: str
     type: str
     origin: str
     procedure: str | None = None
-    intake: str | None = None
+    intakes: tuple[str, ...] = ()
     systems: frozenset[str] = frozenset()  # those that have an identifier for what the event is about
     confidential: bool = False
     alone: str | None = None  # the one client or connection that may get it, whatever others ask for
@@ -122,7 +122,7 @@ class Directory:
         wanted = [m for m in self._by_type.get((facts.tenant, facts.type), ()) if self._wants(m, facts)]
         if not facts.confidential:
             return Route(tuple(m.name for m in wanted))
-        kept = [m for m in wanted if self.may_know(m.name, facts.procedure, facts.intake)]
+        kept = [m for m in wanted if self.may_know(m.name, facts.procedure, facts.intakes)]
         return Route(tuple(m.name for m in kept), tuple(m.name for m in wanted if m not in kept))
 
     def decides(self, origin: str, procedure: str | None) -> bool:
@@ -144,26 +144,26 @@ class Directory:
             word for word, roles in entry.also_says.items() if any(tenant.system_for(r) in own for r in roles)
         )
 
-    def holds(self, origin: str, intake: str | None) -> bool:
+    def holds(self, origin: str, intakes: Collection[str]) -> bool:
         """Whether this is who brought the request, or acts for them."""
         member = self.connections.get(origin)
-        return origin == intake or (member is not None and _holds(member, intake))
+        return origin in intakes or (member is not None and _holds(member, intakes))
 
     def parties(self, origin: Origin) -> list[str]:
         """The connections by which an origin is reached: its own, and those of the systems for which it speaks."""
         members = self._of_tenant.get(origin.tenant, ())
         return [m.name for m in members if m.name == origin.name or origin.speaks_for(m.system)]
 
-    def may_know(self, name: str, procedure: str | None, intake: str | None) -> bool:
+    def may_know(self, name: str, procedure: str | None, intakes: Collection[str]) -> bool:
         """Whether a connection gets what is confidential: the deciding service, and who holds the request."""
         member = self.connections.get(name)
-        return member is not None and (self.decides(name, procedure) or _holds(member, intake))
+        return member is not None and (self.decides(name, procedure) or _holds(member, intakes))
 
-    def is_treated(self, to: Iterable[str], intake: str | None) -> bool:
+    def is_treated(self, to: Iterable[str], intakes: Collection[str]) -> bool:
         """Whether one of these connections may act on what concerns a request: it does not only observe, and is not
         who brought it."""
         members = (self.connections[name] for name in to if name in self.connections)
-        return any(m.mode != "observe" and not _holds(m, intake) for m in members)
+        return any(m.mode != "observe" and not _holds(m, intakes) for m in members)
 
     def asks_for_links(self, tenant: str, event_type: str) -> bool:
         """Whether some connection wants this type only where its system has an identifier."""
@@ -184,16 +184,16 @@ class Directory:
             if allowed and facts.procedure is not None and facts.procedure not in allowed:
                 return False
         if facts.alone is not None:
-            return _holds(member, facts.alone)
+            return _holds(member, (facts.alone,))
         if consumed.scope == "held":
-            return _holds(member, facts.intake)
+            return _holds(member, facts.intakes)
         if consumed.scope == "acts":
             return facts.acts and self.decides(member.name, facts.procedure)
         return consumed.scope != "linked" or member.system in facts.systems
 
 
-def _holds(member: ConnectionRouting, intake: str | None) -> bool:
-    return intake is not None and intake in (member.name, *member.holds)
+def _holds(member: ConnectionRouting, intakes: Collection[str]) -> bool:
+    return any(name in intakes for name in (member.name, *member.holds))
 
 
 class CurrentDirectory:

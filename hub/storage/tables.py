@@ -23,7 +23,23 @@ requests = Table(
     Column("status_at", Double, nullable=False),
     Column("spoken", String(24)),  # the last word of the deciding system; None since the request was taken up again
     Column("spoken_at", Double),
+    Column("joined_into", String(36)),  # the request that this one is, since an operator said so
+    Column("other_intakes", Text),  # who brought those that were joined into this one, separated by spaces
+    Index("requests_joined", "joined_into", postgresql_where=text("joined_into IS NOT NULL"),
+          sqlite_where=text("joined_into IS NOT NULL")),
     Index("requests_list", "tenant", "received_at", "id"),
+)  # fmt: skip
+
+# What an operator joined, so that it can be parted: how the request stood, and whom it brought to the other.
+request_joins = Table(
+    "request_joins", metadata,
+    Column("gone_id", String(36), primary_key=True),
+    Column("kept_id", String(36), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("at", Double, nullable=False),
+    Index("request_joins_kept", "kept_id"),
 )  # fmt: skip
 
 request_links = Table(

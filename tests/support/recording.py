@@ -77,7 +77,8 @@ class Package:
 
 
 class RecordingHub:
-    """Members are `{name: (Package, consumes)}`; each consumes `citizen.address-changed` in full unless told."""
+    """Members are `{name: (Package, consumes)}`; each consumes `citizen.address-changed` in full unless told, and knows
+    people by the identifiers of the portal."""
 
     def __init__(
         self, ledger: Ledger, bus: Bus, packages: Mapping[str, Package], *,
@@ -93,7 +94,7 @@ class RecordingHub:
         members = [
             ConnectionRouting(
                 f"{TENANT}.{name}", TENANT, name, name, {c.type: c for c in (consumes or {}).get(name, default)},
-                   outside=name in outside, publishes=("*",))
+                   outside=name in outside, publishes=("*",), speaks_for=frozenset({"portail"}))
             for name in packages
         ]  # fmt: skip
         directory = Directory(members, procedures.load_procedures(), tenants)

@@ -16,6 +16,20 @@ def upgrade() -> None:
     op.add_column("clients", sa.Column("speaks_for", sa.Text(), nullable=True))
     op.add_column("requests", sa.Column("spoken", sa.String(length=24), nullable=True))
     op.add_column("requests", sa.Column("spoken_at", sa.Double(), nullable=True))
+    op.add_column("requests", sa.Column("joined_into", sa.String(length=36), nullable=True))
+    op.add_column("requests", sa.Column("other_intakes", sa.Text(), nullable=True))
+    joined = sa.text("joined_into IS NOT NULL")
+    op.create_index(
+        "requests_joined", "requests", ["joined_into"], unique=False, postgresql_where=joined, sqlite_where=joined
+    )
+    op.create_table(
+        "request_joins", sa.Column("gone_id", sa.String(length=36), nullable=False),
+        sa.Column("kept_id", sa.String(length=36), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False), sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False), sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("gone_id"),
+    )  # fmt: skip
+    op.create_index("request_joins_kept", "request_joins", ["kept_id"], unique=False)
     op.create_table(
         "unproved_references", sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("subject", sa.String(length=48), nullable=False),
