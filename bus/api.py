@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 QueueKind = Literal["connection", "inlet", "outside", "receipts"]
 
 INLET = "unefois.in"
+DEAD_LETTERS = "unefois.dead"  # the queue of what a broker gave up on; `depth` tells how much that is
 
 
 def connection_queue(connection: str) -> str:

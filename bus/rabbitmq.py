@@ -43,6 +43,7 @@ from pika.exceptions import (
 )
 
 from bus.api import (
+    DEAD_LETTERS,
     INLET,
     BatchHandler,
     Depth,
@@ -68,7 +69,6 @@ from bus.questions import (
 )
 from schemas.errors import AccessDenied, BusUnavailable, ConfigError, HubError, TopologyMismatch, TryLater
 
-DEAD = "unefois.dead"
 _DELIVERY_LIMIT = 20
 _KEEP_FOR_EVER = 1_000_000  # 4.0 and later would drop what was looked at 20 times in the dead-letter queue
 _ONE_READER: frozenset[QueueKind] = frozenset({"connection", "inlet"})
@@ -455,7 +455,7 @@ def _arguments(kind: QueueKind) -> dict[str, Any]:
     arguments = {
         "x-queue-type": "quorum",
         "x-delivery-limit": _DELIVERY_LIMIT,
-        "x-dead-letter-exchange": DEAD,
+        "x-dead-letter-exchange": DEAD_LETTERS,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
@@ -463,9 +463,9 @@ def _arguments(kind: QueueKind) -> dict[str, Any]:
 
 
 def _declare_dead(desk: _Desk) -> None:
-    desk.declare_exchange(DEAD)
-    desk.declare_queue(DEAD, {"x-queue-type": "quorum", "x-delivery-limit": _KEEP_FOR_EVER})
-    desk.bind(DEAD, DEAD)
+    desk.declare_exchange(DEAD_LETTERS)
+    desk.declare_queue(DEAD_LETTERS, {"x-queue-type": "quorum", "x-delivery-limit": _KEEP_FOR_EVER})
+    desk.bind(DEAD_LETTERS, DEAD_LETTERS)
 
 
 class _Desk(_Line):

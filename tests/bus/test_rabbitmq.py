@@ -14,8 +14,8 @@ import pytest
 import structlog
 
 from bus import rabbitmq as module
-from bus.api import INLET, Incoming, Outcome, Outgoing, Queue, QueueKind, outside_queue, receipts_queue
-from bus.rabbitmq import DEAD, RabbitBus
+from bus.api import DEAD_LETTERS, INLET, Incoming, Outcome, Outgoing, Queue, QueueKind, outside_queue, receipts_queue
+from bus.rabbitmq import RabbitBus
 from schemas.errors import AccessDenied, BusUnavailable, ConfigError, TopologyMismatch, TryLater
 from tests.support.proxy_server import Proxy
 from tests.support.reading import Reading, eventually
@@ -372,7 +372,7 @@ def test_all_kinds_of_queues_are_declared_and_the_inlet_has_its_exchange(bus: Ra
 
     for queue in queues:
         bus.depth(queue.name)
-    bus.depth(DEAD)
+    bus.depth(DEAD_LETTERS)
 
 
 def test_only_one_of_two_readers_of_a_connection_is_active(make_bus: MakeBus, bus: RabbitBus, queue: str) -> None:
@@ -437,8 +437,8 @@ def test_a_queue_that_does_not_answer_is_left_alone_and_its_neighbours_go_on(
 
 
 def dead_bodies(bus: RabbitBus) -> list[bytes]:
-    with Reading(bus, DEAD) as reading:
-        eventually(lambda: bus.depth(DEAD).ready == 0)
+    with Reading(bus, DEAD_LETTERS) as reading:
+        eventually(lambda: bus.depth(DEAD_LETTERS).ready == 0)
     return reading.bodies()
 
 
@@ -457,7 +457,7 @@ def test_a_poisonous_message_ends_in_the_dead_letter_queue_and_its_neighbours_do
     publish_all(bus, items)
     with Reading(bus, queue, handle) as reading:
         reading.until(99)
-        eventually(lambda: bus.depth(DEAD).ready)
+        eventually(lambda: bus.depth(DEAD_LETTERS).ready)
 
     assert sorted(map(int, reading.ids())) == [number for number in range(100) if number != 50]
     assert tries.count(1) == 21
@@ -478,7 +478,7 @@ def test_a_long_outage_of_the_database_does_not_use_up_returns(bus: RabbitBus, q
 
     assert reading.ids() == [str(number) for number in range(20)]
     assert not any("x-delivery-count" in message.headers for message in reading.received)
-    assert bus.depth(DEAD).ready == 0
+    assert bus.depth(DEAD_LETTERS).ready == 0
 
 
 @pytest.mark.slow
