@@ -24,6 +24,7 @@ from commands.register import register_app
 from commands.requests import request_app
 from commands.rights import citizen_app
 from commands.shared import DEVELOP, HUB_TOML, MEASURE, OPERATE, RUN, AsJson, Config, print_json, replace_process
+from commands.trouble import trouble_app
 
 app = typer.Typer(
     name="unefois", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -123,6 +124,7 @@ def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
 
 
 for name, group, panel in (
+    ("trouble", trouble_app, OPERATE),
     ("connection", connection_app, OPERATE), ("parked", parked_app, OPERATE), ("refused", refused_app, OPERATE),
     ("request", request_app, OPERATE), ("client", client_app, OPERATE), ("link", link_app, OPERATE),
     ("citizen", citizen_app, OPERATE), ("journal", journal_app, OPERATE), ("register", register_app, OPERATE),

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from bus.api import Bus
+from bus.api import DEAD_LETTERS, Bus
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.questions import Questions
@@ -51,6 +51,7 @@ from hub.journal.signing import Signer
 from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
 from hub.operations.retention import Keeper
+from hub.operations.trouble import Troubles
 from hub.routing.directory import ConnectionRouting, CurrentDirectory, Directory
 from hub.services import Services
 from hub.settings import communes, procedures
@@ -60,7 +61,7 @@ from hub.storage.cipher import BodyCipher, TransitSeal, derive_key
 from hub.storage.migrations import upgrade
 from hub.storage.person_keys import PersonKeys
 from schemas.delivery import Connector
-from schemas.errors import ConfigError, HubError
+from schemas.errors import BusUnavailable, ConfigError, HubError, TopologyMismatch
 from schemas.exchange import CHANGED, TOLD
 from schemas.registry import Registry
 
@@ -121,6 +122,7 @@ class Hub:
             previews=Previews(self.keys), journal=self.journal, signer=self.signer, issuer=settings.public_url,
         )  # fmt: skip
         self.deliveries = Deliveries(self.acceptance, self._broker_users)
+        self.troubles = Troubles(self.ledger, self.acceptance, self._dead_letters)
         self.batcher = AcceptanceGroupCommit(self.ledger, self.acceptance)
         self.relay = Relay(self.ledger, self.bus, self.deliveries, owner=self.owner)
         self.inlet = Inlet(self.ledger, self.bus, self.acceptance, self.origin_of_broker_user)
@@ -248,6 +250,7 @@ class Hub:
         self._thread("relay", self.relay.run)
         keeper = Keeper(self.ledger, self.documents, self.settings.retention)
         self._thread("retention", lambda stop: keeper.run(stop, lambda: self.relay.active))
+        self._thread("trouble", lambda stop: self.troubles.run(stop, lambda: self.relay.active))
         self._thread("journal", self.sealer.run)
         self._watch_once()
 
@@ -368,6 +371,17 @@ class Hub:
     def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:
             return clients.broker_users(tx)
+
+    def _dead_letters(self) -> int | None:
+        """How many messages the broker gave up on; None when it cannot be asked now."""
+        if self.bus.volatile:
+            return 0
+        try:
+            return self.bus.depth(DEAD_LETTERS).ready
+        except TopologyMismatch:  # nothing was declared yet
+            return 0
+        except BusUnavailable:
+            return None
 
     def _thread(self, name: str, run: Callable[[threading.Event], Any], end: threading.Event | None = None) -> None:
         stop = end or self._stop

@@ -16,7 +16,7 @@ from hub.acceptance.inlet import STRANGERS
 from hub.acceptance.refused import refused_groups
 from hub.exchanges import corrections
 from hub.journal.sealing import unsealed_lines
-from hub.operations import reviews
+from hub.operations import reviews, trouble
 
 
 class Metrics:
@@ -75,6 +75,7 @@ class _Snapshot(Collector):
             asked = reviews.open_review_counts(tx)
             unsealed, waiting = unsealed_lines(tx)
             refused = refused_groups(tx)
+            troubles = trouble.open_trouble_counts(tx)
         deliveries = GaugeMetricFamily(
             "unefois_deliveries", "Deliveries without an end, or refused.", labels=["connection", "state"]
         )
@@ -108,6 +109,14 @@ class _Snapshot(Collector):
         for group in refused:
             kept.add_metric([group.connection, group.type, group.code], group.number)
         yield kept
+        for name, description, which in (
+            ("unefois_trouble", "Troubles that are open: each wants somebody.", 0),
+            ("unefois_trouble_items", "Deliveries, requests and questions that they hold.", 1),
+        ):
+            family = GaugeMetricFamily(name, description, labels=["tenant", "kind"])
+            for (tenant, kind), numbers in troubles.items():
+                family.add_metric([tenant, kind], numbers[which])
+            yield family
         for name, description, value in (
             ("unefois_journal_unsealed", "Lines of the journal that wait for their seal.", unsealed),
             ("unefois_journal_unsealed_seconds", "Age of the oldest of them.", waiting),

@@ -75,6 +75,8 @@ request_steps = Table(
     Column("reason", Text),
     Column("mark", String(24)),
     Index("request_steps_request", "request_id", "at", "id"),
+    Index("request_steps_question", "request_id", postgresql_where=text("mark = 'question'"),
+          sqlite_where=text("mark = 'question'")),
 )  # fmt: skip
 
 # Identifiers that somebody who does not speak for their system put beside a request or a person: they bind nothing
@@ -89,6 +91,7 @@ unproved_references = Table(
     Column("mark", SmallInteger, nullable=False),  # whether it would keep somebody confidential: the same day
     Column("at", Double, nullable=False),
     Index("unproved_references_age", "tenant", "at"),
+    Index("unproved_references_subject", "subject"),
 )  # fmt: skip
 
 # Events on which somebody must act, and that went to nobody who treats the request.
@@ -100,6 +103,7 @@ unread_events = Table(
     Column("type", String(128), nullable=False),
     Column("at", Double, nullable=False),
     Index("unread_events_request", "request_id"),
+    Index("unread_events_age", "tenant", "at"),
 )  # fmt: skip
 
 citizens = Table(
@@ -387,6 +391,26 @@ citizen_merges = Table(
     Column("actor", String(128), nullable=False),
     Column("at", Double, nullable=False),
     Index("citizen_merges_kept", "kept_id"),
+)  # fmt: skip
+
+# What needs somebody, one row for all that has one cause. The id is made of tenant, kind, what it is about and cause:
+# the same trouble has the same one when it comes back. `tenant` is empty for what concerns whoever runs the hub.
+troubles = Table(
+    "troubles", metadata,
+    Column("id", String(16), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("about", String(128), nullable=False),  # a connection or client, a procedure, a queue
+    Column("cause", Text, nullable=False),  # in French, without personal data
+    Column("urgent", SmallInteger, nullable=False),  # the same day
+    Column("number", Integer, nullable=False),
+    Column("since", Double, nullable=False),  # of the oldest that is there now
+    Column("last_at", Double, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("closed_at", Double),
+    Index("troubles_open", "tenant", "kind", postgresql_where=text("closed_at IS NULL"),
+          sqlite_where=text("closed_at IS NULL")),
+    Index("troubles_closed", "closed_at"),
 )  # fmt: skip
 
 # Questions of each grant in its last minute, over all processes.
