@@ -214,7 +214,7 @@ class Hub:
             if hook.tenant not in self.settings.tenants:
                 continue
             name = f"{hook.tenant}.webhook-{hook.id}"
-            consumes = {c.type: c for c in manifest.consumes if c.type in hook.types}
+            consumes = {c.type: c for c in manifest.consumes if c.type in hook.allowed_types}
             held = (f"{hook.tenant}.{hook.client}",)
             routing = ConnectionRouting(
                 name=name, tenant=hook.tenant, system=name, label=f"Webhook de {hook.client}", consumes=consumes,

@@ -89,6 +89,10 @@ def rotate(request: Request, webhook_id: str, caller: Owner) -> Response:
 
 def _make_webhook(services: Services, caller: Caller, wanted: Any) -> Response:
     _check_wanted(services, wanted)
+    for place, event_type in enumerate(wanted["types"]):
+        scope = webhooks.SCOPES_OF_TYPES.get(event_type)
+        if scope is not None and scope not in caller.client.scopes:
+            raise Problem("scope_missing", f"{event_type} needs {scope}", f"/types/{place}")
     if len(_own_webhooks(services, caller)) >= MOST:
         raise Problem("too_many_webhooks", f"at most {MOST}")
     hook = webhooks.add(

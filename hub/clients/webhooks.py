@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from bus.ledger import Ledger, Transaction
 from bus.tables import counters
@@ -20,12 +20,15 @@ from hub.storage.tables import clients, webhooks
 from schemas.secret import Secret
 
 _VERSION = "webhooks"
+# What tells how the hub does, and not of the client's own requests, wants the right to read its figures.
+SCOPES_OF_TYPES: Mapping[str, str] = {"trouble.changed": "metrics:read"}
 _KEYS_KEPT = 2  # the new key and the one before: receivers change over while both sign
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """`keys`: signing secrets as Standard Webhooks write them (`whsec_…`), newest first."""
+    """`keys`: signing secrets as Standard Webhooks write them (`whsec_…`), newest first. `types`: what its client asked
+    for; `allowed_types`: what of it that client may hear."""
 
     id: str
     tenant: str
@@ -34,6 +37,11 @@ class Webhook:
     types: tuple[str, ...]
     keys: tuple[str, ...]
     thin: bool
+    scopes: frozenset[str] = frozenset()  # of its client
+
+    @property
+    def allowed_types(self) -> tuple[str, ...]:
+        return tuple(one for one in self.types if SCOPES_OF_TYPES.get(one) in (None, *self.scopes))
 
     @property
     def connection(self) -> str:
@@ -108,8 +116,9 @@ def abandon_orphans(ledger: Ledger) -> None:
 def list_webhooks(
     ledger: Ledger, key: Secret | None, *, tenant: str | None = None, client: str | None = None
 ) -> list[Webhook]:
-    disabled = select(clients.c.id).where(clients.c.disabled == 1)
-    query = select(webhooks).where(webhooks.c.client_id.not_in(disabled)).order_by(webhooks.c.created_at)
+    owner = webhooks.outerjoin(clients, clients.c.id == webhooks.c.client_id)
+    query = select(webhooks, clients.c.scopes).select_from(owner).where(func.coalesce(clients.c.disabled, 0) == 0)
+    query = query.order_by(webhooks.c.created_at)
     if tenant is not None:
         query = query.where(webhooks.c.tenant == tenant)
     if client is not None:
@@ -118,7 +127,7 @@ def list_webhooks(
         rows = list(tx.sql.execute(query))
     return [
         Webhook(id=row.id, tenant=row.tenant, client=row.client_id, url=row.url, types=tuple(row.types.split()),
-                keys=_opened(key, row.id, row.keys), thin=bool(row.thin))
+                keys=_opened(key, row.id, row.keys), thin=bool(row.thin), scopes=frozenset((row.scopes or "").split()))
         for row in rows
     ]  # fmt: skip
 

@@ -14,14 +14,15 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from gateway.routes.webhooks import MOST
-from hub.storage.tables import webhooks
-from tests.gateway.conftest import OTHER, House, Open, problem
+from hub.clients.webhooks import add
+from hub.storage.tables import citizen_reviews, webhooks
+from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
 from tests.gateway.test_requests import asked, submit, tell
 
-HOOK = {"url": "https://portail.example/hooks/unefois", "types": ["request.status-changed"]}
+HOOK: dict[str, Any] = {"url": "https://portail.example/hooks/unefois", "types": ["request.status-changed"]}
 
 
 def make(http: httpx.Client, **more: Any) -> httpx.Response:
@@ -107,6 +108,36 @@ def test_a_wrong_webhook_is_refused(house: House, change: dict[str, Any], code: 
     http = house.client()
     assert problem(make(http, **change), 422, code)["pointer"] == pointer
     assert http.get("/v1/webhooks").json() == {"items": []}
+
+
+def test_a_client_hears_of_trouble_only_with_the_right_to_read_the_figures(house: House) -> None:
+    wanted = {"types": ["request.status-changed", "trouble.changed"]}
+    plain = house.client("guichet", scopes=("webhooks:write",))
+
+    assert problem(make(plain, **wanted), 403, "scope_missing")["pointer"] == "/types/1"
+    assert make(house.client("astreinte", scopes=("webhooks:write", "metrics:read")), **wanted).status_code == 201
+
+
+def test_trouble_goes_to_the_webhooks_of_its_tenant_that_may_hear_of_it(house: House) -> None:
+    told = ["trouble.changed"]
+    made = make(house.client("astreinte", scopes=("webhooks:write", "metrics:read")), types=told).json()["id"]
+    make(house.client("voisin", tenant=OTHER), types=told)
+    hub = house.hub
+    # Before the rule, or by another way than this one.
+    house.client("guichet", scopes=("webhooks:write",))
+    add(
+        hub.ledger, hub.settings.encryption_key, tenant=TENANT, client="guichet", url=HOOK["url"], types=told, thin=True
+    )
+    hub.reload()
+    with hub.ledger.transaction() as tx:
+        review = {"id": "r", "tenant": TENANT, "kind": "person", "state": "open", "citizen_id": "c", "facts": "{}",
+                  "origin": f"{TENANT}.portail", "opened_at": tx.now}  # fmt: skip
+        tx.sql.execute(insert(citizen_reviews), [review])
+
+    hub.troubles.look_now()
+
+    with hub.ledger.reading() as tx:
+        assert tx.counts() == {f"{TENANT}.webhook-{made}": {"expected": 1}}
 
 
 def test_loopback_is_for_development_only(open_house: Open, house: House, monkeypatch: pytest.MonkeyPatch) -> None:

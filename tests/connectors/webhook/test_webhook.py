@@ -99,6 +99,19 @@ def test_a_thin_message_holds_identifiers_alone() -> None:
     assert "accusé réception" in done.answer
 
 
+def test_trouble_is_named_by_its_own_identifier_kind_and_state() -> None:
+    data = {"id": "5f3a9c0d1b7e4a26", "kind": "parked", "about": "saint-aubin.koha", "cause": "issue inconnue",
+            "urgent": False, "count": 3, "state": "opened", "since": "2026-03-02T09:14:05Z"}  # fmt: skip
+    thin = {"trouble_id": "5f3a9c0d1b7e4a26", "kind": "parked", "state": "opened"}
+    with subscriber() as twin:
+        for number, whole in enumerate((False, True)):
+            connector = webhook(twin, types=["trouble.changed"], thin=not whole)
+            connector.handle(told(data, kind="trouble.changed", key=f"remise-{number}", request=None))
+
+    assert twin.messages["remise-0"]["data"] == thin
+    assert twin.messages["remise-1"]["data"] == {**data, **thin}
+
+
 def test_a_full_message_holds_the_granted_fields() -> None:
     with subscriber() as twin:
         webhook(twin, thin=False).handle(told())
