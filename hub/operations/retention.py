@@ -51,6 +51,9 @@ from hub.storage.tables import (  # fmt: skip
     request_people,
     request_steps,
     requests,
+    troubles,
+    unproved_references,
+    unread_events,
     used_assertions,
 )
 from schemas.errors import HubError
@@ -150,6 +153,7 @@ class Keeper:
     def _refused(self) -> Iterator[int]:
         before = self._ledger.now() - self._settings.refused_days * _DAY
         yield from self._delete(refused_events, refused_events.c.last_at < before)
+        yield from self._delete(troubles, troubles.c.closed_at < before)
 
     # --- events, requests, people -------------------------------------------------------------------------------
 
@@ -177,10 +181,11 @@ class Keeper:
             and_(requests.c.final == 1, requests.c.status_at < closed), and_(requests.c.received_at < idle, ~stirred)
         )
         everywhere = (
-            request_steps.c.request_id, request_links.c.request_id, request_people.c.request_id, requests.c.id,
+            request_steps.c.request_id, request_links.c.request_id, request_people.c.request_id,
+            unread_events.c.request_id, requests.c.id,
         )  # fmt: skip
         for ids in self._keys_where(requests.c.id, and_(over, ~unfinished)):
-            yield from self._forget_ids(ids, and_(over, ~unfinished), everywhere)
+            yield from self._forget_ids(ids, and_(over, ~unfinished), everywhere, subject="r:")
 
     def _citizens(self) -> Iterator[int]:
         """A person nobody spoke of for long is forgotten; one marked confidential stays: the mark protects."""
@@ -203,12 +208,13 @@ class Keeper:
             citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id, citizen_reviews.c.other_id,
             citizen_merges.c.gone_id, citizens.c.id,
         )  # fmt: skip
-        yield from self._forget_ids(sorted(ids), unused, everywhere)  # who was spoken of since then was seen since then
+        # Who was spoken of since then was seen since then.
+        yield from self._forget_ids(sorted(ids), unused, everywhere, subject="c:")
         kept = citizens.alias()
         gone = ~exists().where(kept.c.id == citizens.c.merged_into)
         alone = and_(citizens.c.merged_into.is_not(None), gone, ~received)
         for members in self._keys_where(citizens.c.id, alone):
-            yield from self._forget_ids(members, alone, everywhere)
+            yield from self._forget_ids(members, alone, everywhere, subject="c:")
 
     def _values(self) -> Iterator[int]:
         """What was delivered to whom is remembered for as long as it could come back as an echo."""
@@ -289,9 +295,10 @@ class Keeper:
             yield 0
 
     def _forget_ids(
-        self, ids: Sequence[str], condition: ColumnElement[bool], everywhere: Sequence[Column[str]]
+        self, ids: Sequence[str], condition: ColumnElement[bool], everywhere: Sequence[Column[str]], *, subject: str
     ) -> Iterator[int]:
-        """Delete, from their own table, which comes last, and the others, those that still meet the condition."""
+        """Delete, from their own table, which comes last, and the others, those that still meet the condition; and what
+        was claimed of them, where they are called as `subject` and their id."""
         own = everywhere[-1]
         for some in _batches(ids):
             with self._ledger.transaction() as tx:
@@ -300,6 +307,8 @@ class Keeper:
                 gone = list(tx.sql.execute(query).scalars())
                 for column in everywhere if gone else ():
                     tx.sql.execute(delete(column.table).where(column.in_(gone)))
+                claimed = unproved_references.c.subject.in_([f"{subject}{one}" for one in gone])
+                tx.sql.execute(delete(unproved_references).where(claimed))
             yield len(gone)
 
 

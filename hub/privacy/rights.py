@@ -50,6 +50,8 @@ from hub.storage.tables import (  # fmt: skip
     request_people,
     request_steps,
     requests,
+    unproved_references,
+    unread_events,
 )
 from schemas.errors import HubError, InvalidMessage
 from schemas.exchange import TOLD
@@ -366,6 +368,7 @@ class Rights:
         for some in parts([stored.seq for stored in spoken.stored]):
             gone["deliveries"] += _delete_rows(tx, deliveries, deliveries.c.seq.in_(some))
             _delete_rows(tx, document_uses, document_uses.c.seq.in_(some))
+            _delete_rows(tx, unread_events, unread_events.c.seq.in_(some))
             _delete_rows(tx, events, events.c.seq.in_(some))
         return dict(gone)
 
@@ -393,6 +396,10 @@ class Rights:
         rows = tx.sql.execute(select(citizens).where(citizens.c.id.in_(who.ids))).all()
         for table in (citizen_values, citizen_links, citizen_identities, citizen_blocks):
             gone[str(table.name)] = _delete_rows(tx, table, table.c.citizen_id.in_(who.ids))
+        subjects = [f"c:{one}" for one in who.ids] + [f"r:{one}" for one in sorted(who.requests)]
+        gone["unproved_references"] = sum(
+            _delete_rows(tx, unproved_references, unproved_references.c.subject.in_(some)) for some in parts(subjects)
+        )
         either = or_(citizen_reviews.c.citizen_id.in_(who.ids), citizen_reviews.c.other_id.in_(who.ids))
         gone["citizen_reviews"] = _delete_rows(tx, citizen_reviews, either)
         pair = or_(citizen_merges.c.gone_id.in_(who.ids), citizen_merges.c.kept_id.in_(who.ids))

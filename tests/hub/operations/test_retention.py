@@ -32,6 +32,9 @@ from hub.storage.tables import (
     request_links,
     request_steps,
     requests,
+    troubles,
+    unproved_references,
+    unread_events,
     used_assertions,
 )
 from schemas.delivery import StoredDocument
@@ -355,6 +358,54 @@ def test_a_person_named_by_an_event_that_is_kept_is_kept(hub: Hub) -> None:
 
     with hub.ledger.reading() as tx:
         assert {row.native_id for row in tx.sql.execute(select(citizen_links))} == {"u1"}
+
+
+def test_what_was_claimed_and_went_unread_goes_with_its_request_and_with_its_person(hub: Hub) -> None:
+    (seq,) = hub.accept(received(1))
+    hub.accept(closed(1), move(9, 1))
+    hub.end(*range(1, 4))
+    with hub.ledger.transaction() as tx:
+        (case,) = tx.sql.execute(select(requests.c.id)).scalars()
+        (person,) = tx.sql.execute(
+            select(citizen_links.c.citizen_id).where(citizen_links.c.native_id == "u9")
+        ).scalars()
+        claims = [(f"r:{case}", "1"), (f"c:{person}", "2"), ("r:another", "3"), (f"c:{case}", "4")]
+        tx.sql.execute(insert(unproved_references), [
+            {"tenant": TENANT, "subject": subject, "system": "koha", "native_id": native, "origin": NAME, "mark": 0,
+             "at": tx.now}
+            for subject, native in claims
+        ])  # fmt: skip
+        tx.sql.execute(insert(unread_events), [
+            {"seq": seq, "tenant": TENANT, "request_id": case, "type": "request.received", "at": tx.now}
+        ])  # fmt: skip
+    hub.days = 364
+    hub.keeper.forget_expired()
+    assert (hub.count(unproved_references), hub.count(unread_events)) == (4, 1)
+
+    hub.days = 366
+    hub.keeper.forget_expired()
+    assert (hub.count(requests), hub.count(unproved_references), hub.count(unread_events)) == (0, 3, 0)
+
+    hub.days = 731
+    hub.keeper.forget_expired()
+    assert hub.count(unproved_references) == 2
+
+
+def test_a_trouble_goes_after_its_days_once_it_is_closed(hub: Hub) -> None:
+    with hub.ledger.transaction() as tx:
+        tx.sql.execute(insert(troubles), [
+            {"id": name, "tenant": TENANT, "kind": "parked", "about": NAME, "cause": "", "urgent": 0, "number": 1,
+             "since": tx.now, "last_at": tx.now, "opened_at": tx.now, "closed_at": at}
+            for name, at in (("open", None), ("closed", tx.now))
+        ])  # fmt: skip
+    hub.days = 29
+    hub.keeper.forget_expired()
+    assert hub.count(troubles) == 2
+
+    hub.days = 31
+    hub.keeper.forget_expired()
+
+    assert hub.count(troubles) == 1
 
 
 def test_only_the_active_process_forgets(hub: Hub) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from bus.ledger import Ledger
-from bus.tables import deliveries, metadata
+from bus.tables import deliveries, events, metadata
 from hub.citizens.lookup import find_citizen
 from hub.clients.origin import Origin
 from hub.documents.files import DocumentStore
@@ -28,7 +28,16 @@ from hub.journal.verify import verify_export
 from hub.privacy.rights import MASKED, ErasureRefused, Rights
 from hub.requests.timeline import request_view
 from hub.settings.model import Retention
-from hub.storage.tables import citizens, evidence_corrections, idempotent_answers, journal, request_steps, requests
+from hub.storage.tables import (  # fmt: skip
+    citizens,
+    evidence_corrections,
+    idempotent_answers,
+    journal,
+    request_steps,
+    requests,
+    unproved_references,
+    unread_events,
+)
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
 from schemas.event import Event
@@ -340,6 +349,28 @@ def test_after_an_erasure_nothing_of_the_person_can_be_found_and_the_journal_sti
         (told,) = tx.sql.execute(select(evidence_corrections)).all()
         assert house.journal.find_line(tx, lines[0].id).personal == {"reason": OPERATOR.reason}  # type: ignore[union-attr]
     assert (told.change, told.cause, told.client_id) == ("erased", "person", "portail")
+
+
+def test_what_was_claimed_of_the_person_and_their_requests_goes_with_them(house: House) -> None:
+    maelle = lived(house)
+    house.ended()
+    with house.ledger.transaction() as tx:
+        (case,) = tx.sql.execute(select(requests.c.id)).scalars()
+        (seq, *_) = tx.sql.execute(select(events.c.seq).where(events.c.request_id == case)).scalars()
+        tx.sql.execute(insert(unproved_references), [
+            {"tenant": TOWN, "subject": subject, "system": "koha", "native_id": "1", "origin": CAF, "mark": 1,
+             "at": 0.0}
+            for subject in (f"c:{maelle}", f"r:{case}", "c:another")
+        ])  # fmt: skip
+        unread = {"seq": seq, "tenant": TOWN, "request_id": case, "type": "request.received", "at": 0.0}
+        tx.sql.execute(insert(unread_events), [unread])
+
+    erased = house.rights.erase(TOWN, maelle, OPERATOR)
+
+    assert erased.deleted["unproved_references"] == 2
+    with house.ledger.reading() as tx:
+        assert list(tx.sql.execute(select(unproved_references.c.subject)).scalars()) == ["c:another"]
+        assert list(tx.sql.execute(select(unread_events.c.seq))) == []
 
 
 def test_the_shell_of_a_closed_request_is_still_read_after_an_erasure(house: House) -> None:
