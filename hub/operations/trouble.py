@@ -372,6 +372,7 @@ class Troubles:
         """Open, change and close what the list holds, and tell what was opened and closed. One look at a time. `dead`:
         how many messages the broker gave up on; None leaves what is known of them as it is."""
         tx.count_up(_LOOKS)  # whoever looks at the same moment waits for this row
+        changed: dict[str, list[Event]] = {}
         for scope in self._scopes(tx):
             _forget_settled(tx, scope.tenant)
             present: dict[str, tuple[str, _Found]] = {}
@@ -381,11 +382,12 @@ class Troubles:
                 present |= {one: (name, group) for one, group in found.items()}
                 if not whole:
                     unsure.add(name)
-            changed = _write(tx, scope.tenant, present, unsure)
-            if changed:
-                self._acceptance.say_as_hub(tx, scope.tenant, changed)
+            changed[scope.tenant] = _write(tx, scope.tenant, present, unsure)
         if dead is not None:
             _write(tx, "", _dead_letters(tx, dead), frozenset())
+        for tenant, said in changed.items():  # last, for it keeps others from the door
+            if said:
+                self._acceptance.say_as_hub(tx, tenant, said)
 
     def items(self, tx: Transaction, trouble: Trouble, limit: int = 100) -> list[Item]:
         """What a trouble is made of now, oldest first."""
