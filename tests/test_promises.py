@@ -459,3 +459,51 @@ def test_a_paused_outside_package_gets_nothing_more_and_an_observing_one_nothing
     hub.submit(move(1, 2))
     hub.settled("externe", "delivered", 2)
     assert hub.bus.depth(outside_queue(name)).ready == 1
+
+
+PIRATE = Origin(f"{TENANT}.pirate", TENANT, frozenset({"*"}), (f"/{TENANT}/pirate",))
+NATIVE = {"code": "X", "label": "Libellé"}
+
+
+def _request(by: str, number: str, *others: str) -> Event:
+    references = [{"system": by, "id": number}, *({"system": "portail", "id": other} for other in others)]
+    record = {
+        "references": references, "procedure": "acte-naissance", "submitted_at": "2026-11-02T09:00:00Z",
+        "intake": "online", "requester": {"citizen": {"references": [{"system": by, "id": "u1"}]}},
+    }  # fmt: skip
+    return Event("request.received", f"/{TENANT}/{by}", {"request": record}, id=f"{by}-{number}")
+
+
+def _step(by: str, word: str, number: str) -> Event:
+    link = {"references": [{"system": "portail", "id": number}]}
+    data = {"request": link, "status": word, "native": NATIVE, "reason": "https://ailleurs.example"}
+    return Event("request.status-changed", f"/{TENANT}/{by}", data, id=f"{by}-{word}-{number}")
+
+
+def test_rights_are_on_the_subject_and_not_on_the_type(make: Make) -> None:
+    """Promise 10: who may publish a type may not for that open, close, mark or move what is another's."""
+    told = Consumed("request.status-changed", 1, ("/request", "/status", "/reason"), "held")
+    moves = Consumed("citizen.address-changed", 1, ("/new_address", "/effective_on"), "all")
+    hub = make({"portail": Package(), "famille": Package()}, consumes={"portail": (told,), "famille": (moves,)})
+    (mine,) = hub.submit(_request("portail", "2026-50"))
+    (known,) = hub.submit(move(1, 1))
+
+    squat = hub.submit(_request("pirate", "x1", "2026-51"), origin=PIRATE)[0]
+    steps = hub.submit(
+        *(_step("pirate", word, number) for word in ("closed", "granted", "in_progress")
+          for number in ("2026-50", "2026-99")),
+        origin=PIRATE,
+    )  # fmt: skip
+    moved = move(1, 66, event_id="vol", source=f"/{TENANT}/pirate")
+    marked = {**moved.data, "citizen": {**moved.data["citizen"], "confidential": True}}
+    held = hub.submit(moved, Event(moved.type, moved.source, marked, id="marque"), origin=PIRATE)
+
+    assert {verdict.error.code if verdict.error else "" for verdict in steps} == {"unknown_request"}
+    assert [verdict.review for verdict in held] == [("new_address",), ("new_address",)]
+    (own,) = hub.submit(_request("portail", "2026-51"))
+    assert own.ok
+    assert own.request_id not in (squat.request_id, mine.request_id)
+    assert hub.submit(_step("portail", "withdrawn", "2026-50"), move(1, 2))[1].outcome == "accepted"
+    hub.settled("famille", "delivered", 2)  # the mark kept nothing, and the false address went to nobody
+    assert [house(delivery) for delivery in hub.packages["famille"].order] == [1, 2]
+    assert known.ok

@@ -22,6 +22,7 @@ from hub.acceptance.poller import Poller
 from hub.acceptance.refused import refused_groups
 from hub.clients.origin import Origin
 from hub.operations.link_import import import_links
+from hub.requests.repository import read
 from schemas.delivery import Delivery, Done, Inbound, Polled, Reply
 from schemas.event import BATCH, MAX_BATCH, Event
 from tests.gateway.conftest import TENANT, House, open_house  # noqa: F401
@@ -169,7 +170,8 @@ ROADS: list[Callable[[House, Any], list[str]]] = [
 @pytest.fixture
 def town(open_house: Any, tmp_path: Path) -> House:  # noqa: F811
     folders = {"preset": "family", "drop_folder": str(tmp_path / "in"), "return_folder": str(tmp_path / "out")}
-    return open_house({"famille": {"connector": "filedrop", "settings": folders}})
+    family = {"connector": "filedrop", "settings": folders, "procedures": ["formulaire-qf"]}
+    return open_house({"famille": family})
 
 
 def scripted(house: House, batch: Any) -> None:
@@ -189,3 +191,28 @@ def test_the_same_wrong_input_gets_the_same_code_on_each_road(town: House, code:
 
     assert found == {road.__name__: [code] for road in ROADS}
     assert town.stored() <= before + 2  # the event that was handled, and that it was parked
+
+
+def birth_certificate(number: str) -> Event:
+    record = {"references": [{"system": "portail", "id": number}], "procedure": "acte-naissance",
+              "submitted_at": "2026-11-02T09:00:00Z", "intake": "mail",
+              "requester": {"citizen": {"references": [{"system": "portail", "id": "u9"}]}}}  # fmt: skip
+    return Event("request.received", f"/{TENANT}/portail", {"request": record}, id=number)
+
+
+@pytest.mark.parametrize("word", ["closed", "granted", "withdrawn"])
+@pytest.mark.parametrize("number", ["2026-50", "2026-51"], ids=["another's", "nobody's"])
+def test_on_no_road_is_the_request_of_another_there(town: House, word: str, number: str) -> None:
+    hub = town.hub
+    (verdict,) = hub.acceptance.submit(hub.ledger, PORTAL, [birth_certificate("2026-50")])
+    batch = [step(references=[{"system": "portail", "id": number}])]
+    batch = [batch[0].with_data({**batch[0].data, "status": word, "reason": "https://ailleurs.example"})]
+    scripted(town, batch)
+
+    found = {road.__name__: road(town, batch) for road in ROADS}
+
+    assert found == {road.__name__: ["unknown_request"] for road in ROADS}
+    with hub.ledger.reading() as tx:
+        request = read(tx, TENANT, verdict.request_id or "")
+    assert request is not None
+    assert (request.status, request.reason) == ("received", None)

@@ -269,7 +269,8 @@ def _without_particulars(cause: str) -> str:
 
 def _claim_remedies(tenant: str, item: Item) -> tuple[str, ...]:
     if item.request_id is not None:
-        return (f"unefois request show {tenant} {item.request_id}",)
+        shown = f"unefois request show {tenant} {item.request_id}"
+        return (shown, f'unefois request join {tenant} {item.request_id} {item.name} --reason "…"')
     return (f"unefois link import {tenant} liens.csv",)
 
 
@@ -280,7 +281,9 @@ def _review_remedies(*decisions: str) -> Callable[[str, Item], tuple[str, ...]]:
 
 
 def _request_remedies(tenant: str, item: Item) -> tuple[str, ...]:
-    return (f"unefois request show {tenant} {item.request_id}",)
+    request = f"{tenant} {item.request_id}"
+    decided = '--status granted --decided-by "…" --decided-on 2026-03-20'
+    return (f"unefois request show {request}", f"unefois request record {request} {decided}")
 
 
 KINDS: Mapping[str, Kind] = {

@@ -17,7 +17,10 @@ from hub.wiring import Hub, open_hub
 from schemas.event import Event
 
 TENANT = "saint-aubin"
-PORTAL = Origin(f"{TENANT}.portail", TENANT, frozenset({"*"}), (f"/{TENANT}/portail",))
+# A portal that keeps the numbers of the families, too.
+PORTAL = Origin(
+    f"{TENANT}.portail", TENANT, frozenset({"*"}), (f"/{TENANT}/portail",), others=frozenset({"famille"})
+)  # fmt: skip
 HEADER = "family_name;given_names;gender;birthdate;birthplace;system;id;confidential\n"
 
 
