@@ -194,7 +194,7 @@ class World:
         self.secret = clients.add(
             self.hub.ledger, client_id="portail-etat", tenant=TENANT, label="Portail de démonstration",
             scopes=["events:write", "requests:read", "requests:write", "documents:read", "documents:write"],
-            types=["citizen.address-changed"],
+            types=["citizen.address-changed"], speaks_for=["portail"],
         )  # fmt: skip
         # The portal of the families has a grant; the curious one has none.
         self.askers = {name: self._asker(name, label) for name, label in ASKERS.items()}

@@ -256,7 +256,7 @@ def _town(stack: ExitStack, den: Den, seed: int, *, database: str, bus: str) -> 
     )  # fmt: skip
     clients.add(
         hub.ledger, client_id=BROKER_USER, tenant=TENANT, label="Cantine", scopes=["events:write"], types=[EVENT_TYPE],
-        broker_user=BROKER_USER,
+        broker_user=BROKER_USER, speaks_for=[CLIENT],
     )  # fmt: skip
     if secret is None:
         raise ConfigError("the client of the campaign has no secret")

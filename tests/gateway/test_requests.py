@@ -33,9 +33,16 @@ def submit(http: httpx.Client, body: Any, **headers: str) -> httpx.Response:
     return http.post("/v1/requests", json=body, headers={n.replace("_", "-"): v for n, v in headers.items()})
 
 
+def speaker(name: str) -> Origin:
+    return Origin(
+        f"{TENANT}.{name}", TENANT, frozenset({"*"}), (f"/{TENANT}/{name}",), connection=True,
+        others=frozenset({"portail", "guichet"}),
+    )  # fmt: skip
+
+
 def tell(house: House, data: dict[str, Any], number: int = 1, name: str = "parapheur") -> None:
-    """Another system says something about a request."""
-    origin = Origin(f"{TENANT}.{name}", TENANT, frozenset({"*"}), (f"/{TENANT}/{name}",), connection=True)
+    """Another system, which keeps the numbers of both portals, says something about a request."""
+    origin = speaker(name)
     said = Event("request.status-changed", f"/{TENANT}/{name}", data, id=f"dit-{number}")
     (verdict,) = house.hub.acceptance.submit(house.hub.ledger, origin, [said])
     assert verdict.ok, verdict
@@ -294,7 +301,7 @@ def test_what_was_received_or_changed_since_is_listed_however_late_it_was_told(h
     since = to_rfc3339(house.clock())
     assert listed(http, updated_since=since) == []
 
-    origin = Origin(f"{TENANT}.parapheur", TENANT, frozenset({"*"}), (f"/{TENANT}/parapheur",), connection=True)
+    origin = speaker("parapheur")
     before = to_rfc3339(house.clock() - 150)  # it happened before, and is told now
     event = Event("request.status-changed", f"/{TENANT}/parapheur", said(1, "in_progress"), id="tard", time=before)
     assert house.hub.acceptance.submit(house.hub.ledger, origin, [event])[0].ok
