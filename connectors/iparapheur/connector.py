@@ -1,4 +1,4 @@
-"""The signature book: requests go in as acts to sign, come out signed or rejected."""
+"""The signature book: requests go in as acts to sign, come out signed or refused on the way."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class SignatureBook(Connector):
     def _read_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled | None:
         known = followed.get(dossier_id)
         mark = f"{found.status} {found.timestamp}" if found else ""
-        if known and (mark == known["mark"] or (not found and known["over"])):
+        if known and (mark == known["mark"] if found else known["over"]):
             return self._finished_dossier(dossier_id, found, followed)
         steps = mapping.steps(self.parapheur.history(dossier_id), self.statuses)
         if not steps:
@@ -96,7 +96,7 @@ class SignatureBook(Connector):
         followed[dossier_id] = {
             "mark": mark,
             "seen": [_short(step.key) for step in steps],
-            "over": last.canonical == "rejected" or last.line.status == mapping.END,
+            "over": last.line.status == mapping.END,
             "granted": last.decides,
         }
         return Polled(events, _cursor(followed), self._archiving(dossier_id) if found and last.decides else None)

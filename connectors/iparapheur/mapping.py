@@ -22,6 +22,7 @@ from schemas.errors import Refused
 
 END = "Archive"  # the log's word for "circuit over, may be archived"
 _SIGNED = frozenset({"Signe", "CachetOK"})
+_REFUSED = frozenset({"RejetVisa", "RejetSignataire", "RejetCachet"})  # the sender may take the dossier up again
 _TEMPLATES = Path(__file__).parent / "templates"
 _PARIS = ZoneInfo("Europe/Paris")
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
@@ -60,13 +61,19 @@ class Step:
         return self.canonical == "granted"
 
     @property
+    def refused(self) -> bool:
+        """Whether somebody in the circuit said no: a step of the circuit, never a decision on the request."""
+        return self.line.status in _REFUSED
+
+    @property
     def time(self) -> str | None:
         at = instant(self.line.timestamp)
         return at.isoformat(timespec="milliseconds") if at else None
 
     def data(self, system: str, dossier_id: str, documents: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-        """The data of `request.status-changed`."""
-        reason = self.line.annotation[:2000] if self.canonical == "rejected" else ""
+        """The data of `request.status-changed`. A refusal has a reason even when nobody typed one."""
+        label = self.row.label if self.row else ""
+        reason = (self.line.annotation or label)[:2000] if self.refused else ""
         link = reference_link(system, dossier_id)
         return status_changed(
             link, self.line.status, self.row, reason=reason, documents=list(documents), reopened=self.reopened
@@ -105,17 +112,18 @@ def fill(template: str, facts: Mapping[str, Any]) -> str:
 
 
 def steps(lines: Sequence[LogLine], statuses: Statuses) -> list[Step]:
-    """The log, oldest first. `Archive` grants only what was signed or sealed since the last rejection."""
+    """The log, oldest first. `Archive` grants only what was signed or sealed since the last refusal. The first line that
+    moves a refused dossier on is `reopened`."""
     found: list[Step] = []
-    signed = rejected = False
+    signed = refused = False
     for key, line in _keyed_lines(_in_order(lines)):
         row = statuses.canonical(line.status)
-        canonical = row.canonical if row else ""
-        signed = (signed and canonical != "rejected") or line.status in _SIGNED
-        if row and canonical == "granted" and not signed:
-            row, canonical = replace(row, canonical=""), ""
-        found.append(Step(key, line, row, rejected and canonical == "in_progress"))
-        rejected = canonical == "rejected" or (rejected and not canonical)
+        signed = (signed and line.status not in _REFUSED) or line.status in _SIGNED
+        if row and row.canonical == "granted" and not signed:
+            row = replace(row, canonical="")
+        moves = bool(row and row.canonical)
+        found.append(Step(key, line, row, refused and moves))
+        refused = line.status in _REFUSED or (refused and not moves)
     return found
 
 

@@ -370,15 +370,51 @@ def test_a_dossier_that_the_parapheur_keeps_is_left_to_a_person(book: Book, capl
 
 
 @pytest.mark.parametrize(("moves", "native"), [(0, "RejetVisa"), (2, "RejetSignataire")])
-def test_a_rejection_carries_its_reason(book: Book, moves: int, native: str) -> None:
+def test_a_refusal_in_the_circuit_is_a_step_with_its_reason(book: Book, moves: int, native: str) -> None:
     dossier = book.deposited()
     for _ in range(moves):
         book.twin.advance(dossier)
     book.twin.reject(dossier, "La terrasse gêne le passage.")
-    rejected = book.poll()[-1].data
-    assert (rejected["status"], rejected["native"]["code"]) == ("rejected", native)
-    assert rejected["reason"] == "La terrasse gêne le passage."
+    refused = book.poll()[-1].data
+    assert (refused["status"], refused["native"]["code"]) == (None, native)
+    assert refused["reason"] == "La terrasse gêne le passage."
     assert book.poll() == []
+
+
+def test_a_refusal_that_nobody_explained_is_told_in_the_words_of_the_parapheur(book: Book) -> None:
+    dossier = book.deposited()
+    book.twin.reject(dossier, "")
+    assert book.poll()[-1].data["reason"] == "Rejeté lors du visa"
+
+
+def test_a_dossier_refused_and_resumed_again_and_again_is_signed_in_the_end(book: Book) -> None:
+    dossier = book.deposited()
+    told = book.poll()
+    book.twin.dossiers[dossier].subtype = "Autre"  # the search leaves it out
+    for reason in ("À revoir.", "À revoir.", "Plan manquant."):
+        book.twin.reject(dossier, reason)
+        told += book.poll()
+        told += book.poll()
+        book.twin.resume(dossier)
+        told += book.poll()
+    book.twin.finish(dossier)
+    told += book.poll()
+    steps = [event.data for event in told if event.type == "request.status-changed"]
+    assert [step["reason"] for step in steps if "reason" in step] == ["À revoir.", "À revoir.", "Plan manquant."]
+    assert not {"rejected", "closed"} & {step["status"] for step in steps}
+    assert sum(step.get("reopened", False) for step in steps) == 3
+    assert steps[-1]["status"] == "granted"
+    assert len({event.id for event in told}) == len(told)
+
+
+def test_a_refused_dossier_that_is_gone_is_told_and_followed_no_more(book: Book) -> None:
+    dossier = book.deposited()
+    book.twin.reject(dossier, "À revoir.")
+    book.poll()
+    book.twin.remove(dossier)
+    [gone] = [event for _ in range(5) for event in book.poll()]
+    assert (gone.data["status"], gone.data["native"]["code"]) == (None, "absent")
+    assert book.cursor == {"dossiers": {}}
 
 
 def test_a_rejected_dossier_that_is_taken_up_again_is_marked_reopened(book: Book) -> None:
@@ -477,7 +513,7 @@ def log(*statuses: str) -> list[LogLine]:
         (("Signe", "RejetSignataire", "NonLu", "Archive"), None),
         (("NonLu", "RejetMailSecPastell"), None),
         (("NonLu", "Inconnu"), None),
-        (("NonLu", "RejetCachet"), "rejected"),
+        (("NonLu", "RejetCachet"), None),
     ],
 )
 def test_only_a_signed_circuit_grants(statuses: tuple[str, ...], last: str | None) -> None:
