@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import re
 import zipfile
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from connectors.sdk.files import Folder, complete_files, put_away, set_aside
+from connectors.sdk.files import Folder, LeftFile, complete_files, put_away, read_left, set_aside
 from schemas.errors import InvalidMessage
 
 MAX_RETURN_BYTES = 8 * 1024
@@ -23,15 +22,14 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # a ZIP made again is the same to the byte
 
 @dataclass(frozen=True, slots=True)
 class ReturnFile:
-    """What an agent said of one request. `reference` is as they wrote it; `digest` tells two returns about one request
-    apart."""
+    """What an agent said of one request. `reference` is as they wrote it; the mark of `file` tells two returns about
+    one request apart."""
 
-    name: str
+    file: LeftFile
     reference: str
     status: str
     date: str
     reason: str
-    digest: str
 
 
 def pack(name: str, request: bytes, attachments: Mapping[str, bytes]) -> bytes:
@@ -62,22 +60,20 @@ class ReturnFolder:
         if match is None:
             raise InvalidMessage("Seul retour-<référence>.csv est lu : aucune pièce jointe.", code="nom")
         try:
-            content = self._folder.read(name, MAX_RETURN_BYTES)
+            file = read_left(self._folder, name, MAX_RETURN_BYTES)
         except InvalidMessage:
             raise InvalidMessage(
                 f"Ce n'est pas un fichier de {MAX_RETURN_BYTES} octets au plus.", code="taille"
             ) from None
-        row = self._row(content)
+        row = self._row(file.content)
         if row["reference"].strip() != match.group(1).strip():
             raise InvalidMessage("La référence n'est pas celle du nom du fichier.", code="reference")
         if row["statut"] not in self._statuses:
             raise InvalidMessage(f"Statut inconnu ; attendu : {', '.join(sorted(self._statuses))}.", code="statut")
-        return ReturnFile(
-            name, row["reference"], row["statut"], _checked_date(row["date"]), row["motif"].strip(), _digest(content)
-        )
+        return ReturnFile(file, row["reference"], row["statut"], _checked_date(row["date"]), row["motif"].strip())
 
     def put_away(self, file: ReturnFile) -> None:
-        put_away(self._folder, file.name, file.digest)
+        put_away(self._folder, file.file)
 
     def refuse(self, name: str, why: str) -> None:
         set_aside(self._folder, name, why)
@@ -98,10 +94,6 @@ class ReturnFolder:
         if any(ord(c) < 32 and c not in "\r\n\t" for cell in rows[1] for c in cell) or len(rows[1][3]) > 2000:
             raise InvalidMessage("Le motif est trop long ou contient des caractères de contrôle.", code="motif")
         return dict(zip(RETURN_COLUMNS, rows[1], strict=True))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _checked_date(text: str) -> str:

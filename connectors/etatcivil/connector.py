@@ -21,6 +21,7 @@ from schemas.event import Event
 
 _TOGETHER = 100
 _DROPPED = "DEPOSEE"
+_REFUSED = "REFUSEE"  # the package could not use what we dropped: no decision on the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,11 @@ class EtatCivil(Connector):
 
     def _returned(self, file: ReturnFile) -> Event:
         link = reference_link(self.context.system, file.reference)
-        return self._status(link, file.status, f"{file.reference}:{file.digest}", reason=file.reason)
+        return self._status(link, file.status, f"{file.reference}:{file.file.mark}", reason=file.reason)
 
     def _status(self, link: Mapping[str, Any], native: str, id: str, **more: Any) -> Event:
-        data = status_changed(link, native, self.statuses.canonical(native), **more)
+        row = self.statuses.canonical(native)
+        if native == _REFUSED and row is not None:
+            more = {**more, "reason": more.get("reason") or row.label}
+        data = status_changed(link, native, row, **more)
         return self.event("request.status-changed", data, id=id)

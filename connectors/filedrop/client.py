@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from connectors.filedrop.layout import Layout, News, Site
+from connectors.sdk.files import LeftFile
 from connectors.sdk.xml import add, new_root, write_xml
 from schemas.errors import InvalidMessage
 
@@ -46,8 +46,7 @@ class Answer:
 class Reading:
     """A file as read: its good lines, and for each bad line its number and the rule it breaks, never its content."""
 
-    name: str
-    digest: str
+    file: LeftFile
     moves: list[Move] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -90,12 +89,14 @@ def _write_xml(site: Site, layout: Layout, rows: Sequence[Sequence[str]]) -> byt
     return write_xml(root, encoding=_XML_ENCODINGS[site.encoding], pretty=True)
 
 
-def read_news(site: Site, news: News, name: str, content: bytes) -> Reading:
+def read_news(site: Site, news: News, file: LeftFile) -> Reading:
     """A file of the package's own changes: any columns in any order, of which only those named are looked at.
     Raises InvalidMessage when nothing of it can be read; a bad line is a fault of its own."""
     wanted = [news.reference, news.address, news.postal_code, news.city, news.date]
-    reading = Reading(name, _digest(name, content))
-    for line, row in _rows(site, content, [*wanted, *([news.complement] if news.complement else [])], reading.faults):
+    reading = Reading(file)
+    for line, row in _rows(
+        site, file.content, [*wanted, *([news.complement] if news.complement else [])], reading.faults
+    ):
         try:
             reading.moves.append(_move(site, news, line, row))
         except InvalidMessage as error:
@@ -103,10 +104,10 @@ def read_news(site: Site, news: News, name: str, content: bytes) -> Reading:
     return reading
 
 
-def read_answers(site: Site, name: str, content: bytes) -> Reading:
+def read_answers(site: Site, file: LeftFile) -> Reading:
     """A return file, three columns: `cle;resultat;motif`. Raises InvalidMessage as `read_news`."""
-    reading = Reading(name, _digest(name, content))
-    for line, row in _rows(site, content, list(ANSWER_COLUMNS), reading.faults):
+    reading = Reading(file)
+    for line, row in _rows(site, file.content, list(ANSWER_COLUMNS), reading.faults):
         reading.answers.append(Answer(line, row["cle"], row["resultat"], row["motif"]))
     return reading
 
@@ -172,7 +173,3 @@ def _street(text: str, complement: str | None) -> dict[str, str]:
         street, _, complement = street.partition(", ")
     parts = {"house_number": number, "street": street.strip(), "complement": complement.strip()}
     return {name: part for name, part in parts.items() if part}
-
-
-def _digest(name: str, content: bytes) -> str:
-    return hashlib.sha256(name.encode() + b"\0" + content).hexdigest()[:16]

@@ -15,13 +15,23 @@ from connectors.filedrop.client import MAX_BYTES, Answer, Move, Reading, read_an
 from connectors.filedrop.layout import Layout, Site
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from connectors.sdk.answer_key import AnswerKeys
-from connectors.sdk.files import Folder, complete_files, open_folders, put_away, set_aside, unopened_files, write_reason
+from connectors.sdk.files import (
+    Folder,
+    complete_files,
+    open_folders,
+    put_away,
+    read_left,
+    set_aside,
+    unopened_files,
+    write_reason,
+)
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused
 from schemas.event import MAX_BATCH, Event
 
 _DROPPED = "DEPOSE"
+_REFUSED = "REFUSE"  # the package could not use what we dropped: no decision on the request
 _OLD_KEY = re.compile(r"([A-Za-z0-9._-]{1,160}~([0-9A-Za-z-]{0,40}))~([0-9a-f]{6})")
 
 
@@ -106,7 +116,7 @@ class FileDrop(Connector):
                 continue
             if reading.faults:
                 write_reason(self._back, name, "\n".join(reading.faults))
-            yield from _in_batches(events, partial(put_away, self._back, name, reading.digest))
+            yield from _in_batches(events, partial(put_away, self._back, reading.file))
         if closed:
             raise unopened_files(closed)
 
@@ -179,16 +189,18 @@ class FileDrop(Connector):
         if not name.lower().endswith(".csv") or not (is_news or name.startswith(self._answers_prefix)):
             raise InvalidMessage("Ce nom de fichier n'est pas convenu.", code="nom")
         try:
-            content = folder.read(name, MAX_BYTES)
+            file = read_left(folder, name, MAX_BYTES)
         except InvalidMessage:
             raise InvalidMessage(f"Ce n'est pas un fichier de {MAX_BYTES} octets au plus.", code="taille") from None
         if news is not None and is_news:
-            return read_news(self.site, news, name, content)
-        return read_answers(self.site, name, content)
+            return read_news(self.site, news, file)
+        return read_answers(self.site, file)
 
     def _address_events(self, reading: Reading) -> Iterator[Event]:
         for move in reading.moves:
-            yield self.event("citizen.address-changed", self._address_change(move), id=f"{reading.digest}:{move.line}")
+            yield self.event(
+                "citizen.address-changed", self._address_change(move), id=f"{reading.file.mark}:{move.line}"
+            )
 
     def _address_change(self, move: Move) -> dict[str, Any]:
         value = {"value": move.address, "source": self.context.system, "date": move.date, "quality": "declared"}
@@ -216,10 +228,13 @@ class FileDrop(Connector):
             raise InvalidMessage(f"{answer.result} pour un envoi sans demande : à traiter par le service")
         if request is None:
             return None
-        return self._status({"id": request}, answer.result, answer.reason, f"{reading.digest}:{answer.line}")
+        return self._status({"id": request}, answer.result, answer.reason, f"{reading.file.mark}:{answer.line}")
 
     def _status(self, link: Mapping[str, Any], native: str, reason: str, id: str) -> Event:
-        data = status_changed(link, native, self.statuses.canonical(native), reason=reason)
+        row = self.statuses.canonical(native)
+        if native == _REFUSED and row is not None:
+            reason = reason or row.label
+        data = status_changed(link, native, row, reason=reason)
         return self.event("request.status-changed", data, id=id)
 
 

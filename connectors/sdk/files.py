@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import hashlib
 import logging
 import os
 import re
@@ -19,6 +20,8 @@ import secrets
 import stat
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -52,7 +55,12 @@ class Folder(Protocol):
         """Write the whole file under `name`, replacing a file of that name. Never leaves part of it under `name`."""
 
     def names(self) -> list[str]:
-        """The plain files of the folder itself, sorted. Hidden and unsafe names, links and sub-folders are left out."""
+        """The plain files of the folder itself, in the order in which they were written; by name within one instant.
+        Hidden and unsafe names, links and sub-folders are left out."""
+
+    def modified(self, name: str) -> int | None:
+        """When the file was written, by the folder's own clock (nanoseconds; SFTP knows whole seconds); None when there
+        is no such file."""
 
     def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         """The content. Raises InvalidMessage (code `too_large`) above `max_bytes`."""
@@ -93,17 +101,46 @@ _STILL_WRITTEN = (".tmp", ".part", ".filepart", ".crdownload")
 
 
 def complete_files(folder: Folder) -> list[str]:
-    """The files of a return folder, sorted, without those that a copying tool still writes (`.tmp`, `.part`,
+    """The files of a return folder, oldest first, without those that a copying tool still writes (`.tmp`, `.part`,
     `.filepart`, `.crdownload`) and renames at the end."""
     return [name for name in folder.names() if not name.lower().endswith(_STILL_WRITTEN)]
 
 
-def put_away(folder: Folder, name: str, digest: str) -> None:
-    """Move a file that was read and committed into the sub-folder `traites`. `digest` goes into its new name, so that
-    an earlier file of the same name is not replaced."""
+@dataclass(frozen=True, slots=True)
+class LeftFile:
+    """A file that a package left. `mark` names this very file: the same as long as it is not put away, another for a
+    later one, though its name and content be the same."""
+
+    name: str
+    content: bytes
+    mark: str
+    written: int
+
+
+def read_left(folder: Folder, name: str, max_bytes: int = MAX_FILE_BYTES) -> LeftFile:
+    """Read a file of a return folder. Raises what `Folder.read` raises.
+
+    The mark is drawn from name, content, time of writing and how many such files were put away before: a time alone
+    stays the same in a copy that keeps it, and within one second."""
+    written = folder.modified(name) or 0
+    content = folder.read(name, max_bytes)
+    digest = hashlib.sha256(f"{name}\0{written}\0".encode() + content).hexdigest()[:16]
+    marks = (digest if number == 1 else f"{digest}-{number}" for number in count(1))
+    mark = next(mark for mark in marks if folder.modified(_kept_name(name, mark)) is None)
+    return LeftFile(name, content, mark, written)
+
+
+def put_away(folder: Folder, file: LeftFile) -> None:
+    """Move a file that was read and committed into the sub-folder `traites`, its mark in its new name. One that was
+    written anew since it was read stays, for the next poll."""
+    if folder.modified(file.name) in (None, file.written):
+        folder.move(file.name, _kept_name(file.name, file.mark))
+
+
+def _kept_name(name: str, mark: str) -> str:
     stem, dot, suffix = name.rpartition(".")
-    kept = f"{stem}.{digest}.{suffix}" if dot else f"{name}.{digest}"
-    folder.move(name, f"{DONE}/{kept}")
+    stem, suffix = (stem, f".{suffix}"[:20]) if dot else (suffix, "")
+    return f"{DONE}/{stem.encode()[:120].decode(errors='ignore')}.{mark}{suffix}"
 
 
 def set_aside(folder: Folder, name: str, why: str) -> None:
@@ -168,6 +205,14 @@ def _is_stale(name: str, modified: float, now: float) -> bool:
     return _TEMPORARY.fullmatch(name) is not None and modified < now - _STALE
 
 
+def _in_order(found: list[tuple[int, str]]) -> list[str]:
+    return [name for _, name in sorted(found)[:MAX_NAMES]]
+
+
+def _written(attributes: asyncssh.SFTPAttrs) -> int:
+    return int(attributes.mtime or 0) * 10**9 + int(attributes.mtime_ns or 0)
+
+
 def _needed(settings: Mapping[str, Any], key: str) -> Any:
     if not settings.get(key):
         raise ConfigError("needed when host is set", key=key)
@@ -202,8 +247,19 @@ class LocalFolder:
 
     def names(self) -> list[str]:
         with _local_errors(), os.scandir(self._root) as entries:
-            found = [entry.name for entry in entries if _is_plain(entry.name) and entry.is_file(follow_symlinks=False)]
-        return sorted(found)[:MAX_NAMES]
+            found = [
+                (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
+                for entry in entries
+                if _is_plain(entry.name) and entry.is_file(follow_symlinks=False)
+            ]
+        return _in_order(found)
+
+    def modified(self, name: str) -> int | None:
+        with _local_errors():
+            try:
+                return os.stat(self._existing_root() / check_name(name), follow_symlinks=False).st_mtime_ns
+            except FileNotFoundError:
+                return None
 
     def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         with _local_errors():
@@ -245,10 +301,13 @@ class LocalFolder:
                 if entry.is_file(follow_symlinks=False) and _is_stale(entry.name, entry.stat().st_mtime, now):
                     os.unlink(entry.path)
 
-    def _inside(self, name: str) -> Path:
-        path = self._root / check_name(name)
+    def _existing_root(self) -> Path:
         if not self._root.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "no such folder")
+            raise NotADirectoryError(errno.ENOTDIR, "no such folder")
+        return self._root
+
+    def _inside(self, name: str) -> Path:
+        path = self._existing_root() / check_name(name)
         if path.parent != self._root:
             path.parent.mkdir(exist_ok=True)
             if path.parent.is_symlink():
@@ -317,6 +376,10 @@ class SftpFolder:
     def names(self) -> list[str]:
         return self._run(lambda sftp, step: self._names(sftp))
 
+    def modified(self, name: str) -> int | None:
+        check_name(name)
+        return self._run(lambda sftp, step: self._modified(sftp, name))
+
     def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         check_name(name)
         return self._run(lambda sftp, step: self._read(sftp, name, max_bytes), max_bytes)
@@ -364,12 +427,18 @@ class SftpFolder:
                     await sftp.remove(f"{parent}/{name}")
 
     async def _names(self, sftp: asyncssh.SFTPClient) -> list[str]:
-        found: list[str] = []
+        found: list[tuple[int, str]] = []
         async for entry in sftp.scandir(self._root):
             name, mode = str(entry.filename), entry.attrs.permissions
             if _is_plain(name) and (stat.S_ISREG(mode) if mode else entry.attrs.type == asyncssh.FILEXFER_TYPE_REGULAR):
-                found.append(name)
-        return sorted(found)[:MAX_NAMES]
+                found.append((_written(entry.attrs), name))
+        return _in_order(found)
+
+    async def _modified(self, sftp: asyncssh.SFTPClient, name: str) -> int | None:
+        try:
+            return _written(await sftp.lstat(self._remote_path(name)))
+        except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+            return None
 
     async def _read(self, sftp: asyncssh.SFTPClient, name: str, max_bytes: int) -> bytes:
         file = await asyncio.wait_for(sftp.open(self._remote_path(name), "rb"), self._timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -269,6 +270,73 @@ def test_a_return_read_again_before_its_acknowledgement_is_the_same_event(
     assert first == again
     assert len(first) == 1
     assert [event.id for event in polled(connector)] == first
+
+
+@pytest.fixture(params=["sftp", "local"])
+def either(request: pytest.FixtureRequest, office: CivilStatusTwin) -> Iterator[EtatCivil]:
+    """The same folders over SFTP and as paths of this machine."""
+    settings = office.connection_settings() if request.param == "sftp" else office.local_settings()
+    connector = EtatCivil(context_for("etatcivil", settings))
+    yield connector
+    connector.close()
+
+
+def words(events: list[Event]) -> list[str]:
+    return [event.data["native"]["code"] for event in events]
+
+
+def test_the_same_return_after_a_reopening_is_a_new_fact(office: CivilStatusTwin, either: EtatCivil) -> None:
+    reference = dropped(either).reference or ""
+    told: list[Event] = []
+    for _ in range(3):  # word for word, within one second
+        office.close(reference)
+        polled(either, told)
+    assert words(told) == ["TRAITEE"] * 3
+    assert len({event.id for event in told}) == 3
+
+
+def test_a_return_that_was_committed_before_a_crash_stays_the_same(office: CivilStatusTwin, either: EtatCivil) -> None:
+    reference = dropped(either).reference or ""
+    office.close(reference)
+    before = polled(either)
+    office.close(reference)
+    crashed = [event for batch in either.poll(None) for event in batch.events]
+    after = polled(either)
+    assert [event.id for event in crashed] == [event.id for event in after] != [event.id for event in before]
+
+
+@pytest.mark.parametrize("typed", ["TRAITEE", "REJETEE"])
+def test_a_word_typed_by_mistake_is_corrected_by_a_new_fact_and_may_be_said_again(
+    office: CivilStatusTwin, either: EtatCivil, typed: str
+) -> None:
+    reference = dropped(either).reference or ""
+    told: list[Event] = []
+    for word in (typed, "EN_COURS", typed):
+        office.answer(reference, word)
+        polled(either, told)
+    assert words(told) == [typed, "EN_COURS", typed]
+    assert len({event.id for event in told}) == 3
+    assert [event.time for event in told] == sorted(event.time for event in told)
+
+
+def test_two_returns_about_one_request_are_told_in_the_order_written(
+    office: CivilStatusTwin, either: EtatCivil
+) -> None:
+    reference = dropped(either).reference or ""
+    office.answer(reference.lower(), "REJETEE")  # another spelling, so another file; and later by its name
+    os.utime(office.returns / f"retour-{reference.lower()}.csv", (1_760_000_000, 1_760_000_000))
+    office.answer(reference, "EN_COURS")
+    assert words(polled(either)) == ["REJETEE", "EN_COURS"]
+
+
+def test_a_request_that_the_package_cannot_take_is_a_step_with_its_reason(
+    office: CivilStatusTwin, connector: EtatCivil
+) -> None:
+    reference = dropped(connector).reference or ""
+    office.answer(reference, "REFUSEE", "Fichier illisible")
+    office.answer(reference.lower(), "REFUSEE")
+    told = [(event.data["status"], event.data["reason"]) for event in polled(connector)]
+    assert sorted(told) == [(None, "Fichier illisible"), (None, "Refusée par le logiciel d'état civil")]
 
 
 HEADER = "reference;statut;date;motif\r\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -406,6 +406,37 @@ def test_the_answer_of_the_package_reaches_the_request(package: PackageTwin, con
     assert (refused.data["status"], refused.data["reason"]) == (None, "Famille close")
     assert refused.data["native"] == {"code": "REFUSE", "label": "Refusé par le logiciel"}
     assert (treated.data["status"], treated.data["phase"]) == ("fulfilled", "delivery")
+
+
+def test_a_refusal_that_nobody_explained_has_a_reason_all_the_same(package: PackageTwin) -> None:
+    connector = local(package)
+    connector.handle(asked(2))
+    package.collect()
+    [(_, row)] = package.applied
+    package.answer(row["Cle_Echange"], "REFUSE")
+    [refused] = polled(connector)
+    assert (refused.data["status"], refused.data["reason"]) == (None, "Refusé par le logiciel")
+
+
+@pytest.mark.parametrize("way", [opened, local])
+@pytest.mark.parametrize("typed", ["REJETE", "TRAITE", "REFUSE"])
+def test_an_answer_typed_by_mistake_is_corrected_and_may_be_given_again(
+    package: PackageTwin, way: Callable[[PackageTwin], FileDrop], typed: str
+) -> None:
+    connector = way(package)
+    connector.handle(asked(2))
+    package.collect()
+    [(_, row)] = package.applied
+    told: list[Event] = []
+    for word in (typed, "EN_COURS", typed, typed):  # each in a file of the same name, within one second
+        package.leave("reponses-jour.csv", f"cle;resultat;motif\r\n{row['Cle_Echange']};{word};\r\n")
+        crashed = [event.id for batch in connector.poll(None) for event in batch.events]
+        polled(connector, told)
+        assert crashed == [told[-1].id]
+    connector.close()
+    assert [event.data["native"]["code"] for event in told] == [typed, "EN_COURS", typed, typed]
+    assert len({event.id for event in told}) == 4
+    assert [event.time for event in told] == sorted(event.time for event in told)
 
 
 def test_a_package_answers_each_file_by_itself() -> None:

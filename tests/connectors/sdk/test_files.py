@@ -14,7 +14,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from connectors.sdk.files import Folder, LocalFolder, open_folder
+from connectors.sdk.files import DONE, Folder, LeftFile, LocalFolder, complete_files, open_folder, put_away, read_left
 from connectors.sdk.sftp_twin import SftpTwin
 from schemas.errors import AccessDenied, ConfigError, InvalidMessage, TryLater, Unknown
 from schemas.secret import Secret
@@ -70,6 +70,82 @@ def test_a_file_moves_to_a_sub_folder_and_moving_again_is_no_error(place: tuple[
     folder.move("a.csv", "traites/a.csv")
     assert folder.names() == []
     assert (real / "traites" / "a.csv").read_bytes() == b"x"
+
+
+def left(
+    real: Path, content: str = "cle;resultat;motif", name: str = "r.csv", at: float | None = 1_760_000_000.0
+) -> None:
+    """A package leaves a file, as one that keeps the times of what it copies."""
+    (real / name).write_text(content)
+    if at is not None:
+        os.utime(real / name, (at, at))
+
+
+def taken(folder: Folder, name: str = "r.csv") -> LeftFile:
+    file = read_left(folder, name)
+    put_away(folder, file)
+    return file
+
+
+def test_a_file_read_again_before_it_is_put_away_is_the_same(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    left(real)
+    first, again = read_left(folder, "r.csv"), read_left(folder, "r.csv")
+    assert first == again
+
+
+def test_a_later_file_of_the_same_name_content_and_time_is_another(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    marks = []
+    for _ in range(3):
+        left(real)
+        marks.append(taken(folder).mark)
+    assert len(set(marks)) == 3
+    assert len(list((real / DONE).iterdir())) == 3
+
+
+def test_a_later_file_is_another_though_somebody_tidied_the_earlier_ones_away(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    left(real)
+    first = taken(folder)
+    for path in (real / DONE).iterdir():
+        path.unlink()
+    left(real, at=1_760_000_060.0)
+    assert taken(folder).mark != first.mark
+
+
+def test_a_file_written_anew_since_it_was_read_is_not_put_away_unread(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    left(real, "cle;EN_COURS")
+    read = read_left(folder, "r.csv")
+    left(real, "cle;TRAITE", at=1_760_000_060.0)
+    put_away(folder, read)
+    assert taken(folder).content == b"cle;TRAITE"
+    assert folder.names() == []
+
+
+def test_a_file_is_put_away_once_however_often_it_is_asked(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    left(real)
+    file = taken(folder)
+    put_away(folder, file)
+    assert [path.name for path in (real / DONE).iterdir()] == [f"r.{file.mark}.csv"]
+
+
+def test_a_file_of_a_very_long_name_can_be_put_away(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    name = "é" * 95 + ".csv"
+    left(real, name=name)
+    taken(folder, name)
+    assert folder.names() == []
+
+
+def test_returns_are_read_in_the_order_in_which_they_were_written(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    left(real, name="z.csv", at=1_760_000_000.0)
+    left(real, name="b.csv", at=1_760_000_060.0)
+    left(real, name="a.csv", at=1_760_000_060.0)
+    assert complete_files(folder) == ["z.csv", "a.csv", "b.csv"]
 
 
 def test_moving_what_never_was_is_an_error(place: tuple[Folder, Path]) -> None:
