@@ -16,9 +16,10 @@ class Consumed:
     """One event type that the connector reads.
 
     `fields`: JSON pointers into `data`; nothing else is delivered. `scope`: `all`, `held` (requests that came in by
-    this connection), `linked` (citizens or requests with an identifier in this system), `acts` (what this system must
-    act on: it decides, and somebody else took the request up again or sent a document). `procedures`: only requests
-    of these procedures; empty means any; a connection's own `procedures` setting narrows it further.
+    this connection), `linked` (citizens or requests with an identifier in this system), `acts` (only what this system
+    must act on: it decides the procedure, and somebody else reopened the request or sent a document for it).
+    `procedures`: only requests of these procedures; empty means any; a connection's own `procedures` setting narrows
+    it further.
     """
 
     type: str

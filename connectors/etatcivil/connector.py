@@ -1,5 +1,5 @@
-"""Requests for civil-status records: dropped for the package, followed by return files. Only the state of a request
-passes; a record never does."""
+"""Requests for civil-status records: dropped for the package, followed by return files; and what comes after them, for
+the office to act on. Only the state of a request passes; a record never does."""
 
 from __future__ import annotations
 
@@ -10,38 +10,51 @@ from itertools import islice
 from typing import Any
 
 from connectors.etatcivil.client import ReturnFile, ReturnFolder, pack
-from connectors.etatcivil.mapping import attachment_names, identifier, is_old_name, reference_of, request_file
+from connectors.etatcivil.mapping import (
+    follow_up_file,
+    follow_up_name,
+    identifier,
+    is_old_name,
+    reference_of,
+    request_file,
+)
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from connectors.sdk.answer_key import AnswerKeys
+from connectors.sdk.documents import attachment_names
 from connectors.sdk.files import MAX_FILE_BYTES, open_folders, unopened_files
+from connectors.sdk.follow_up import REQUEST_RECEIVED, read_follow_up
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused
 from schemas.event import Event
 
 _TOGETHER = 100
-_DROPPED = "DEPOSEE"
+_DROPPED, _FOLLOWED = "DEPOSEE", "SUITE_DEPOSEE"
 _REFUSED = "REFUSEE"  # the package could not use what we dropped: no decision on the request
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A request ready to be dropped: its name in the package, its XML, and for each attachment its document."""
+    """A request, or what comes after one, ready to be dropped: its name in the package, its XML, for each attachment
+    its document, and the word and the link under which its drop is told."""
 
     name: str
     request: bytes
     attachments: Mapping[str, str]
+    told: str
+    link: Mapping[str, Any]
 
 
 class EtatCivil(Connector):
     """A request is one ZIP named after it: dropping it again replaces the same file, and the package knows a
-    request it has already collected by its `identifiant`."""
+    request it has already collected by its `identifiant`. What comes after it is a ZIP of its own, named after its
+    delivery: a return by that name is about the same request."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._keys = AnswerKeys(context, "-")
         self._out, self._back = open_folders(self.settings)
-        natives = [row.native for row in self.statuses.rows if row.native != _DROPPED]
+        natives = [row.native for row in self.statuses.rows if row.native not in (_DROPPED, _FOLLOWED)]
         encoding = self.settings.get("return_encoding", "utf-8")
         self._returns = ReturnFolder(self._back, encoding, natives) if self._back else None
 
@@ -54,19 +67,22 @@ class EtatCivil(Connector):
         return Probe(True, f"{waiting} demande(s) à collecter, {returns} retour(s) à lire.")
 
     def prepare(self, delivery: Delivery) -> Drop:
-        request = delivery.event.data["request"]
-        documents = request.get("documents", ())
-        if sum(document["size"] for document in documents) > MAX_FILE_BYTES // 2:
-            raise Refused("Les pièces jointes sont trop lourdes pour le dépôt d'état civil.", native="taille")
-        name = identifier(request, self._keys)
-        content = request_file(request, name, self.settings.get("encoding", "UTF-8"))
-        ids = [document["id"] for document in documents]
-        return Drop(name, content, dict(zip(attachment_names(documents), ids, strict=True)))
+        encoding = self.settings.get("encoding", "UTF-8")
+        if delivery.event.type == REQUEST_RECEIVED:
+            request = delivery.event.data["request"]
+            name = identifier(request, self._keys)
+            attached = _attached(request.get("documents", ()))
+            return Drop(name, request_file(request, name, encoding), attached, _DROPPED, request_link(delivery))
+        follow_up = read_follow_up(delivery)
+        name = follow_up_name(follow_up, delivery.key, self._keys)
+        content = follow_up_file(follow_up, name, delivery.reference, encoding)
+        told = _DROPPED if follow_up.kind == "reopened" else _FOLLOWED
+        return Drop(name, content, _attached(follow_up.documents), told, follow_up.link)
 
     def send(self, delivery: Delivery, prepared: Drop) -> Done:
         attachments = {name: self.context.documents.read(id) for name, id in prepared.attachments.items()}
         self._out.put(f"{prepared.name}.zip", pack(prepared.name, prepared.request, attachments))
-        return Done("Déposé dans le logiciel d'état civil", prepared.name, [self._dropped(delivery, prepared.name)])
+        return Done("Déposé dans le logiciel d'état civil", prepared.name, [self._dropped(prepared)])
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """A file that we may not open stays where it is, and is told once the others are read."""
@@ -113,9 +129,9 @@ class EtatCivil(Connector):
             if self._returns is not None:
                 self._returns.put_away(file)
 
-    def _dropped(self, delivery: Delivery, name: str) -> Event:
-        more = {"new_references": [{"system": self.context.system, "id": name}]}
-        return self._status(request_link(delivery), _DROPPED, f"{name}:{_DROPPED}", **more)
+    def _dropped(self, drop: Drop) -> Event:
+        more = {"new_references": [{"system": self.context.system, "id": drop.name}]}
+        return self._status(drop.link, drop.told, f"{drop.name}:{drop.told}", **more)
 
     def _returned(self, file: ReturnFile) -> Event:
         link = reference_link(self.context.system, file.reference)
@@ -127,3 +143,9 @@ class EtatCivil(Connector):
             more = {**more, "reason": more.get("reason") or row.label}
         data = status_changed(link, native, row, **more)
         return self.event("request.status-changed", data, id=id)
+
+
+def _attached(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    if sum(document["size"] for document in documents) > MAX_FILE_BYTES // 2:
+        raise Refused("Les pièces jointes sont trop lourdes pour le dépôt d'état civil.", native="taille")
+    return dict(zip(attachment_names(documents), (document["id"] for document in documents), strict=True))

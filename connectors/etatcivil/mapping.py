@@ -1,16 +1,17 @@
-"""`request.received` as the request file of the civil-status package. Pure."""
+"""Requests, and what comes after them, as files of the civil-status package. Pure."""
 
 from __future__ import annotations
 
 import calendar
 import hashlib
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from connectors.sdk.answer_key import AnswerKeys
+from connectors.sdk.documents import attachment_names
+from connectors.sdk.follow_up import FollowUp
 from connectors.sdk.xml import Element, add, new_root, write_xml
 from schemas.errors import InvalidMessage, Refused
 
@@ -38,9 +39,16 @@ def identifier(request: Mapping[str, Any], keys: AnswerKeys) -> str:
     return keys.write(f"~{tagged}").removeprefix("~")
 
 
+def follow_up_name(follow_up: FollowUp, delivery_key: str, keys: AnswerKeys) -> str:
+    """The name of what comes after a request: one for each delivery, so that a return says which round it closes."""
+    plain = re.sub(r"[^a-z0-9-]+", "-", "-".join(follow_up.numbers[0]).lower())[:36].strip("-")
+    return keys.write(f"~{plain}-suite-{keys.tag(delivery_key)}").removeprefix("~")
+
+
 def reference_of(typed: str, keys: AnswerKeys) -> str:
-    """The name that `identifier` gave, out of what an agent typed. Raises InvalidMessage, in French, when it gave no
-    such name: typing errors, other towns' and other connections' files, names that somebody made up."""
+    """The name that `identifier` or `follow_up_name` gave, out of what an agent typed. Raises InvalidMessage, in
+    French, when neither gave such a name: typing errors, other towns' and other connections' files, names that somebody
+    made up."""
     try:
         return keys.write(keys.read(typed))
     except InvalidMessage as error:
@@ -57,22 +65,36 @@ def is_old_name(name: str, seal: str) -> bool:
 
 def request_file(request: Mapping[str, Any], name: str, encoding: str) -> bytes:
     """The XML of the request. Raises Refused, in French, when the layout cannot say it."""
+    return _encoded(lambda: _request(request, name), encoding)
+
+
+def follow_up_file(follow_up: FollowUp, name: str, request_name: str | None, encoding: str) -> bytes:
+    """The XML of what comes after a request. `request_name`: under which the request was dropped, None when it never
+    was. Raises Refused as `request_file`."""
+    return _encoded(lambda: _follow_up(follow_up, name, request_name), encoding)
+
+
+def _encoded(make: Callable[[], Element], encoding: str) -> bytes:
     try:
-        return write_xml(_request(request, name), encoding=encoding)
+        return write_xml(make(), encoding=encoding)
     except InvalidMessage:
         raise Refused("La demande contient des caractères que le fichier XML ne peut porter.", native="texte") from None
 
 
-def attachment_names(documents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A safe, distinct name for each attachment in the ZIP: plain ASCII, no folder, no hidden file."""
-    return [f"pj-{number:02d}-{_ascii_name(document['name'])}" for number, document in enumerate(documents, start=1)]
-
-
-def _ascii_name(name: str) -> str:
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    stem, dot, suffix = re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_name).strip("._-").rpartition(".")
-    stem, suffix = (stem, suffix) if dot else (suffix, "")
-    return f"{stem[:80].strip('._-') or 'document'}{'.' + suffix[:10] if suffix else ''}"
+def _follow_up(follow_up: FollowUp, name: str, request_name: str | None) -> Element:
+    root = new_root("suiteDemandeEtatCivil")
+    root.set("version", "1.0")
+    add(root, "identifiant", name)
+    _optional(root, "demande", request_name)
+    for system, number in follow_up.numbers:
+        add(root, "numero", number, systeme=system)
+    add(root, "objet", follow_up.label)
+    add(root, "date", follow_up.at.upper())
+    _optional(root, "libelle", follow_up.said.strip())
+    _optional(root, "motif", follow_up.reason.strip())
+    for piece in attachment_names(follow_up.documents):
+        add(root, "piece", piece)
+    return root
 
 
 def _request(request: Mapping[str, Any], name: str) -> Element:

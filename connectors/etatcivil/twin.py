@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from connectors.sdk.folder_twin import FolderTwin
-from connectors.sdk.xml import Element, parse_xml, text_at, validate_xsd
+from connectors.sdk.xml import Element, local_name, parse_xml, text_at, validate_xsd
 from schemas.errors import InvalidMessage
 
-XSD = Path(__file__).parent / "contract" / "demande.xsd"
+_CONTRACT = Path(__file__).parent / "contract"
+XSD = _CONTRACT / "demande.xsd"
+FOLLOW_UP_XSD = _CONTRACT / "suite.xsd"
 
 
 @dataclass
@@ -28,16 +30,18 @@ class Collected:
 
 @dataclass
 class CivilStatusTwin(FolderTwin):
-    """`collect()` takes the requests that were dropped; those it cannot use are in `rejected`."""
+    """`collect()` takes the requests that were dropped, and in `follow_ups` what came after them; those it cannot use
+    are in `rejected`."""
 
     collecting: bool = False
     requests: dict[str, Collected] = field(default_factory=dict)
+    follow_ups: dict[str, Collected] = field(default_factory=dict)
     rejected: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def effects(self) -> int:
-        """Requests in the package, each once however often its file came."""
-        return len(self.requests)
+        """Requests in the package and what came after them, each once however often its file came."""
+        return len(self.requests) + len(self.follow_ups)
 
     def collect(self) -> list[str]:
         """Take every ZIP that lies in the drop folder; the identifiers of those taken now."""
@@ -70,10 +74,11 @@ class CivilStatusTwin(FolderTwin):
             path.rename(path.with_suffix(".refuse"))
             return None
         path.unlink()
-        if name in self.requests:
-            self.requests[name].drops += 1
+        held = self.follow_ups if local_name(request) == "suiteDemandeEtatCivil" else self.requests
+        if name in held:
+            held[name].drops += 1
         else:
-            self.requests[name] = Collected(request, attachments)
+            held[name] = Collected(request, attachments)
         return name
 
 
@@ -86,7 +91,8 @@ def _read_archive(path: Path) -> tuple[str, Element, dict[str, bytes]]:
             raise InvalidMessage("the request file is not in the archive once")
         contents = {name: archive.read(name) for name in members}
     request = parse_xml(contents.pop(f"{path.stem}.xml"))
-    if faults := validate_xsd(request, XSD):
+    follows = local_name(request) == "suiteDemandeEtatCivil"
+    if faults := validate_xsd(request, FOLLOW_UP_XSD if follows else XSD):
         raise InvalidMessage(str(faults[0]))
     if text_at(request, "identifiant") != path.stem:
         raise InvalidMessage("the archive is not named after its request")

@@ -6,7 +6,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,7 +15,9 @@ from connectors.filedrop.client import MAX_BYTES, Answer, Move, Reading, read_an
 from connectors.filedrop.layout import Layout, Site
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from connectors.sdk.answer_key import AnswerKeys
+from connectors.sdk.documents import attachment_names
 from connectors.sdk.files import (
+    MAX_FILE_BYTES,
     Folder,
     complete_files,
     open_folders,
@@ -25,23 +27,32 @@ from connectors.sdk.files import (
     unopened_files,
     write_reason,
 )
+from connectors.sdk.follow_up import REQUEST_RECEIVED, FollowUp, read_follow_up
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused
 from schemas.event import MAX_BATCH, Event
 
-_DROPPED = "DEPOSE"
+_DROPPED, _FOLLOWED = "DEPOSE", "SUITE_DEPOSEE"
+_OURS = (_DROPPED, _FOLLOWED)  # our own words, which no package may say
 _REFUSED = "REFUSE"  # the package could not use what we dropped: no decision on the request
+_FOLLOW_UPS = ("request.status-changed", "document.received")
+_PIECES = "pieces"  # sub-folder of the drop folder
 _OLD_KEY = re.compile(r"([A-Za-z0-9._-]{1,160}~([0-9A-Za-z-]{0,40}))~([0-9a-f]{6})")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One event ready to be written. `key` is its exchange key as the package sees it."""
+    """One event ready to be written. `key` is its exchange key as the package sees it. `files`: name in the drop folder
+    and document of each file that goes with it. `told`, `link`: the word that says of which request it was dropped; ""
+    when it is of none."""
 
     event_type: str
     key: str
     cells: tuple[str, ...]
+    told: str = ""
+    link: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 class FileDrop(Connector):
@@ -77,8 +88,15 @@ class FileDrop(Connector):
             raise Refused("Ce raccordement n'a pas de colonnes pour cet événement.", native="colonnes")
         key = self._keys.write(f"{delivery.key}~{delivery.request_id or ''}")
         # Named over the event's own members: a producer must not choose what the row says about itself.
-        own = {"recipient": {"reference": delivery.reference}, "delivery": {"key": key, "type": event.type}}
-        return Row(event.type, key, self.site.row(layout, {**event.data, **own}))
+        own: dict[str, Any] = {
+            "recipient": {"reference": delivery.reference}, "delivery": {"key": key, "type": event.type}
+        }  # fmt: skip
+        if event.type in _FOLLOW_UPS:
+            return self._follow_up(layout, delivery, key, own)
+        cells = self.site.row(layout, {**event.data, **own})
+        if event.type != REQUEST_RECEIVED:
+            return Row(event.type, key, cells)
+        return Row(event.type, key, cells, _DROPPED, request_link(delivery))
 
     def send(self, delivery: Delivery, prepared: Row) -> Done:
         self._drop(prepared.event_type, [prepared], again=delivery.attempt > 1)
@@ -128,10 +146,23 @@ class FileDrop(Connector):
     def _by_file(self, rows: Mapping[int, Row]) -> list[list[int]]:
         if self._alone:
             return [[place] for place in rows]
+        alone = [[place] for place, row in rows.items() if row.files]
         by_type: dict[str, list[int]] = {}
         for place, row in rows.items():
-            by_type.setdefault(row.event_type, []).append(place)
-        return list(by_type.values())
+            if not row.files:
+                by_type.setdefault(row.event_type, []).append(place)
+        return [*by_type.values(), *alone]
+
+    def _follow_up(self, layout: Layout, delivery: Delivery, key: str, own: Mapping[str, Any]) -> Row:
+        follow_up = read_follow_up(delivery)
+        files = _files(follow_up, key) if layout.carries_files else {}
+        facts = {
+            "what": follow_up.label, "numbers": [number for _, number in follow_up.numbers], "at": follow_up.at,
+            "said": follow_up.said, "reason": follow_up.reason, "files": list(files),
+        }  # fmt: skip
+        cells = self.site.row(layout, {**delivery.event.data, **own, "follow_up": facts})
+        told = _DROPPED if follow_up.kind == "reopened" else _FOLLOWED
+        return Row(delivery.event.type, key, cells, told, follow_up.link, files)
 
     def _drop_together(
         self, deliveries: Sequence[Delivery], rows: Mapping[int, Row], places: Sequence[int]
@@ -145,6 +176,9 @@ class FileDrop(Connector):
 
     def _drop(self, event_type: str, rows: Sequence[Row], *, again: bool) -> None:
         layout = self.site.layouts[event_type]
+        for row in rows:  # before the row that names them
+            for name, document in row.files.items():
+                self._out.put(name, self.context.documents.read(document))
         content = write_rows(self.site, layout, [row.cells for row in rows])
         self._out.put(self._file_name(layout, rows, again=again), content)
 
@@ -177,10 +211,10 @@ class FileDrop(Connector):
         return match if match and match.group(3) == hashlib.sha256(known.encode()).hexdigest()[:6] else None
 
     def _done(self, delivery: Delivery, row: Row) -> Done:
-        if row.event_type != "request.received":
+        if not row.told:
             return Done("Déposé pour le logiciel")
         # Named after the delivery, not the row: whoever hears of the event must not learn the row's key.
-        dropped = self._status(request_link(delivery), _DROPPED, "", f"{delivery.key}:{_DROPPED}")
+        dropped = self._status(row.link, row.told, "", f"{delivery.key}:{row.told}")
         return Done("Déposé pour le logiciel", events=[dropped])
 
     def _read_return(self, folder: Folder, name: str) -> Reading:
@@ -221,7 +255,7 @@ class FileDrop(Connector):
 
     def _answer_event(self, reading: Reading, answer: Answer) -> Event | None:
         """None when the row concerned no request and the package only confirms: there is nobody to tell."""
-        if self.statuses.canonical(answer.result) is None or answer.result == _DROPPED:
+        if self.statuses.canonical(answer.result) is None or answer.result in _OURS:
             raise InvalidMessage("ce résultat n'est pas convenu")
         request = self._request_of(answer.key)
         if request is None and answer.result != "ENREGISTRE":
@@ -236,6 +270,16 @@ class FileDrop(Connector):
             reason = reason or row.label
         data = status_changed(link, native, row, reason=reason)
         return self.event("request.status-changed", data, id=id)
+
+
+def _files(follow_up: FollowUp, key: str) -> dict[str, str]:
+    if sum(document["size"] for document in follow_up.documents) > MAX_FILE_BYTES // 2:
+        raise Refused("Les pièces jointes sont trop lourdes pour le dépôt de fichiers.", native="taille")
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    names = attachment_names(follow_up.documents)
+    return {
+        f"{_PIECES}/{digest}-{name}": document["id"] for name, document in zip(names, follow_up.documents, strict=True)
+    }
 
 
 def _in_batches(events: Sequence[Event], acknowledge: Any) -> Iterator[Polled]:

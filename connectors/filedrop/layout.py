@@ -15,6 +15,7 @@ from typing import Any
 from schemas.errors import ConfigError, Refused
 
 KEY = "/delivery/key"
+FILES = "/follow_up/files"
 _DATES = {"JJ/MM/AAAA": "%d/%m/%Y", "AAAA-MM-JJ": "%Y-%m-%d", "AAAAMMJJ": "%Y%m%d"}
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt].*)?")
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -49,6 +50,10 @@ class Layout:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @property
+    def carries_files(self) -> bool:
+        return any(FILES in column.sources for column in self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class Site:
     def of(settings: Mapping[str, Any]) -> Site:
         """Raises ConfigError when columns repeat, none carries the exchange key, or XML cannot name them."""
         preset = _preset(settings.get("preset"))
-        raw = {**preset.get("layouts", {}), **settings.get("layouts", {})}
+        raw = {**_preset("every")["layouts"], **preset.get("layouts", {}), **settings.get("layouts", {})}
         layouts = {event_type: _layout(event_type, layout) for event_type, layout in raw.items()}
         news = settings.get("news") or preset.get("news")
         site = Site(

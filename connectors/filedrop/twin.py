@@ -56,7 +56,7 @@ class PackageTwin(FolderTwin):
         """Read every file that lies in the drop folder; how many rows were new."""
         before = self.effects
         with self.taking:
-            for path in sorted(p for p in self.drop.iterdir() if not p.name.startswith(".") and p.suffix != ".refuse"):
+            for path in sorted(p for p in self.drop.iterdir() if _is_dropped(p)):
                 self._read_dropped(path)
         return self.effects - before
 
@@ -134,3 +134,7 @@ class PackageTwin(FolderTwin):
             raise InvalidMessage("the columns are not those agreed upon")
         for line in lines:
             yield dict(zip(header, line, strict=True))
+
+
+def _is_dropped(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and path.suffix != ".refuse"

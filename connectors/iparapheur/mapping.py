@@ -112,8 +112,8 @@ def fill(template: str, facts: Mapping[str, Any]) -> str:
 
 
 def steps(lines: Sequence[LogLine], statuses: Statuses) -> list[Step]:
-    """The log, oldest first. `Archive` grants only what was signed or sealed since the last refusal. The first line that
-    moves a refused dossier on is `reopened`."""
+    """The log, oldest first. `Archive` grants only what was signed or sealed since the last refusal. The first line
+    that moves a refused dossier on is `reopened`."""
     found: list[Step] = []
     signed = refused = False
     for key, line in _keyed_lines(_in_order(lines)):

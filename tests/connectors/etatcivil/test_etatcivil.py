@@ -25,6 +25,7 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.etatcivil.requests import delivery, document, form, request
+from tests.connectors.follow_ups import REQUEST_ID, document_came, message_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 
@@ -76,7 +77,7 @@ def reject_all(office: CivilStatusTwin) -> None:
 
 def taken(office: CivilStatusTwin) -> list[str]:
     office.collect()
-    return sorted(office.requests)
+    return sorted([*office.requests, *office.follow_ups])
 
 
 @pytest.mark.parametrize("answer", ["refuses", "denies"])
@@ -88,7 +89,13 @@ def test_it_keeps_the_promises_of_a_connector(office: CivilStatusTwin, documents
         Case(
             connect=lambda: opened(office, documents),
             twin=office,
-            deliveries=[delivery(birth), delivery(marriage, "d-2")],
+            deliveries=[
+                delivery(birth),
+                delivery(marriage, "d-2"),
+                reopened(),
+                message_came(),
+                document_came(b"%PDF identity"),
+            ],
             effects=lambda: taken(office),
             calls=lambda: office.sftp.logins,
             refused=delivery(request(answers=form(copies=400)), "d-3") if answer == "refuses" else None,
@@ -337,6 +344,61 @@ def test_a_request_that_the_package_cannot_take_is_a_step_with_its_reason(
     office.answer(reference.lower(), "REFUSEE")
     told = [(event.data["status"], event.data["reason"]) for event in polled(connector)]
     assert sorted(told) == [(None, "Fichier illisible"), (None, "Refusée par le logiciel d'état civil")]
+
+
+def test_a_reopened_request_is_a_new_deposit_whose_return_is_a_new_fact(
+    office: CivilStatusTwin, connector: EtatCivil
+) -> None:
+    first = dropped(connector).reference or ""
+    office.collect()
+    names = []
+    for key in ("s-1", "s-2"):  # reopened twice
+        done = connector.handle(reopened(key, reference=first))
+        [told] = done.events
+        REGISTRY.validate(told)
+        assert told.data["status"] == "transferred"
+        assert told.data["new_references"] == [{"system": "etatcivil", "id": done.reference}]
+        names.append(done.reference or "")
+    assert office.collect() == sorted(names)
+    assert len({first, *names}) == 3
+    deposit = office.follow_ups[names[0]]
+    assert deposit.text("demande") == first
+    assert deposit.text("objet") == "Demande reprise"
+    assert deposit.text("motif") == "La copie reçue est illisible."
+    assert [number.text for number in deposit.request.findall("numero")] == ["0d5c1f7e", "A-2026-1"]
+    for name in names:
+        office.close(name)
+    told_by_office = polled(connector)
+    assert words(told_by_office) == ["TRAITEE", "TRAITEE"]
+    named = [event.data["request"]["references"][0]["id"] for event in told_by_office]
+    assert sorted(named) == sorted(names)
+
+
+def test_a_document_that_came_later_is_deposited_with_its_content(
+    office: CivilStatusTwin, connector: EtatCivil, documents: MemoryDocuments
+) -> None:
+    documents.store(b"%PDF identity", name="x", media_type="application/pdf")
+    done = connector.handle(document_came(b"%PDF identity"))
+    assert office.collect() == [done.reference]
+    deposit = office.follow_ups[done.reference or ""]
+    assert deposit.attachments == {"pj-01-Piece_d_identite.pdf": b"%PDF identity"}
+    assert (deposit.text("objet"), deposit.text("piece")) == ("Pièce reçue", "pj-01-Piece_d_identite.pdf")
+    assert (done.events[0].data["status"], done.events[0].data["request"]["id"]) == (None, REQUEST_ID)
+
+
+def test_a_follow_up_that_is_typed_in_capitals_is_known(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    name = connector.handle(reopened(request={"id": REQUEST_ID})).reference or ""
+    office.close(name.upper())
+    [event] = polled(connector)
+    assert event.data["request"]["references"][0]["id"] == name
+
+
+def test_a_document_that_is_too_heavy_or_of_no_request_is_refused(connector: EtatCivil) -> None:
+    heavy = document_came(b"x")
+    heavy.event.data["document"]["size"] = 60 * 1024 * 1024
+    for refused in (heavy, document_came(b"x", request={}, request_id=None)):
+        with pytest.raises(Refused):
+            connector.handle(refused)
 
 
 HEADER = "reference;statut;date;motif\r\n"

@@ -22,7 +22,9 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.filedrop.events import REQUEST_ID, asked, moved, reached, value
+from tests.connectors.follow_ups import document_came, message_came, reopened
 from tests.support.context import context_for
+from tests.support.documents import MemoryDocuments
 
 REGISTRY = Registry.load()
 
@@ -40,12 +42,18 @@ def connector(package: PackageTwin) -> Iterator[FileDrop]:
     connector.close()
 
 
-def opened(package: PackageTwin, **changes: Any) -> FileDrop:
-    return FileDrop(context_for("filedrop", package.connection_settings(**changes)))
+def opened(package: PackageTwin, documents: MemoryDocuments | None = None, **changes: Any) -> FileDrop:
+    return FileDrop(context_for("filedrop", package.connection_settings(**changes), documents=documents))
 
 
-def local(package: PackageTwin, **changes: Any) -> FileDrop:
-    return FileDrop(context_for("filedrop", package.local_settings(**changes)))
+def local(package: PackageTwin, documents: MemoryDocuments | None = None, **changes: Any) -> FileDrop:
+    return FileDrop(context_for("filedrop", package.local_settings(**changes), documents=documents))
+
+
+def holding(content: bytes) -> MemoryDocuments:
+    documents = MemoryDocuments()
+    documents.store(content, name="x", media_type="application/pdf")
+    return documents
 
 
 def polled(connector: FileDrop, into: list[Event] | None = None) -> list[Event]:
@@ -79,15 +87,17 @@ def held(package: PackageTwin) -> list[tuple[str, dict[str, str]]]:
 
 @pytest.mark.parametrize("files", ["batch", "event"])
 def test_it_keeps_the_promises_of_a_connector(package: PackageTwin, files: str) -> None:
+    documents = holding(b"%PDF identity")
+
     def news() -> None:
         package.tell_move("F-7", "4 chemin du Vieux Lavoir", "38999", "Valbruyère")
         package.answer_all([(row["Cle_Echange"], "REFUSE", "Famille close") for _, row in package.applied])
 
     conformance.check(
         Case(
-            connect=lambda: opened(package, files=files),
+            connect=lambda: opened(package, documents, files=files),
             twin=package,
-            deliveries=[moved(1), reached_by_email(2), asked(3)],
+            deliveries=[moved(1), reached_by_email(2), asked(3), reopened(), document_came(b"%PDF identity")],
             effects=lambda: held(package),
             calls=lambda: package.sftp.logins,
             refused=moved(4, family=None) if files == "batch" else None,
@@ -437,6 +447,62 @@ def test_an_answer_typed_by_mistake_is_corrected_and_may_be_given_again(
     assert [event.data["native"]["code"] for event in told] == [typed, "EN_COURS", typed, typed]
     assert len({event.id for event in told}) == 4
     assert [event.time for event in told] == sorted(event.time for event in told)
+
+
+@pytest.mark.parametrize("site", [{}, {"format": "xml"}, {"layouts": {}}, {"encoding": "cp1252"}])
+def test_a_reopened_request_and_a_message_are_rows_to_act_on(site: dict[str, Any]) -> None:
+    with PackageTwin(site=site) as package:
+        connector = opened(package)
+        outcomes = connector.handle_many([reopened(), message_came()])
+        assert all_done(outcomes)
+        package.collect()
+        again, message = [row for _, row in package.applied]
+        assert again["Demande_Identifiant"] == "0d5c1f7e A-2026-1"
+        assert (again["Objet"], again["Motif"]) == ("Demande reprise", "La copie reçue est illisible.")
+        assert (message["Objet"], message["Libelle"]) == ("Message au service", "Message du service en ligne")
+        assert [done.events[0].data["status"] for done in outcomes if isinstance(done, Done)] == ["transferred", None]
+        package.answer_all([(again["Cle_Echange"], "TRAITE", ""), (message["Cle_Echange"], "EN_COURS", "")])
+        assert [event.data["request"]["id"] for event in polled(connector)] == [REQUEST_ID] * 2
+        connector.close()
+
+
+def test_a_document_is_dropped_beside_the_row_that_names_it(package: PackageTwin) -> None:
+    connector = local(package, holding(b"%PDF identity"))
+    done = connector.handle(document_came(b"%PDF identity"))
+    package.collect()
+    [(_, row)] = package.applied
+    assert row["Objet"] == "Pièce reçue"
+    assert (package.drop / row["Fichiers"]).read_bytes() == b"%PDF identity"
+    REGISTRY.validate(done.events[0])
+
+
+def test_a_document_that_cannot_be_dropped_holds_nobody_back(package: PackageTwin) -> None:
+    connector = local(package, holding(b"%PDF identity"))
+    heavy = document_came(b"x", "p-2")
+    heavy.event.data["document"]["size"] = 60 * 1024 * 1024
+    good, refused, other = connector.handle_many([document_came(b"%PDF identity"), heavy, asked(3)])
+    assert isinstance(good, Done)
+    assert isinstance(other, Done)
+    assert isinstance(refused, Refused)
+
+
+def test_a_site_whose_columns_hold_no_files_gets_the_row_alone(package: PackageTwin) -> None:
+    columns = [{"name": "CLE", "from": "/delivery/key"}, {"name": "QUOI", "from": "/follow_up/what", "required": True}]
+    connector = local(package, layouts={"document.received": {"prefix": "pieces-recues", "columns": columns}})
+    connector.handle(document_came(b"%PDF identity"))
+    [path] = package.drop.iterdir()
+    assert path.name.startswith("pieces-recues-")
+    assert "Pièce reçue" in path.read_text()
+
+
+def test_our_own_words_are_no_answer(package: PackageTwin) -> None:
+    connector = local(package)
+    connector.handle(reopened())
+    package.collect()
+    [(_, row)] = package.applied
+    name = package.answer(row["Cle_Echange"], "SUITE_DEPOSEE")
+    assert polled(connector) == []
+    assert "n'est pas convenu" in set_aside(package, name)
 
 
 def test_a_package_answers_each_file_by_itself() -> None:
