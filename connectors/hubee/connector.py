@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from connectors.hubee import mapping
@@ -75,7 +76,8 @@ class HubEEConnector(Connector):
             return Done(_UNSAID)
         case = self.client.case(prepared.case_id)
         path = self._workflow.path(case.status, prepared.status)
-        if path is None and self._workflow.path(prepared.status, case.status):
+        passed = self._workflow.path(prepared.status, case.status) or case.has_status_event(prepared.status)
+        if path is None and passed:
             return Done(f"HubEE est déjà plus loin : {case.status}")
         if path is None:
             raise Refused(f"HubEE ne permet pas de passer de {case.status} à {prepared.status}", native=case.status)
@@ -209,11 +211,12 @@ class HubEEConnector(Connector):
         return self._event("request.status-changed", data, f"event-{step.id}", case_id, step.created)
 
     def _before(self, case_id: str, step: Step) -> str | None:
-        """The status that an event left: its own word, else that of the events before it."""
+        """The status that an event left: its own word, else that of the events before it, in HubEE's order where
+        several are of one second."""
         if step.before:
             return step.before
-        earlier = self.client.case(case_id).steps
-        known = [other.after for other in earlier if other.after and (other.created or "") < (step.created or "")]
+        earlier = takewhile(lambda other: other.id != step.id, self.client.case(case_id).steps)
+        known = [other.after for other in earlier if other.after]
         return known[-1] if known else None
 
     def _store(self, item: Attachment, content: bytes) -> StoredDocument:

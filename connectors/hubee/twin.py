@@ -89,6 +89,7 @@ class HubEETwin(HttpTwin):
         self.tokens: set[str] = set()
         self._cases: dict[str, _Case] = {}
         self._clock = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+        self.pace = timedelta(seconds=1)  # between two things that happen; none: all in one second
 
     def settings(self) -> dict[str, Any]:
         """The settings of a connection to this twin."""
@@ -328,7 +329,7 @@ class HubEETwin(HttpTwin):
         })  # fmt: skip
 
     def _tick(self) -> str:
-        self._clock += timedelta(seconds=1)
+        self._clock += self.pace
         return to_rfc3339(self._clock)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -349,6 +350,66 @@ def test_a_reopening_is_known_even_when_hubee_does_not_say_from_where(twin: HubE
     twin.reopen(case_id, tell_before=False)
     [event] = read(hubee)
     assert event.data["reopened"] is True
+
+
+def test_a_reopening_within_the_second_of_the_decision_is_one(twin: HubEETwin, hubee: HubEEConnector) -> None:
+    twin.pace = timedelta(0)
+    case_id = twin.add_civil_record_request()
+    read(hubee)
+    hubee.handle(says(case_id, "fulfilled"))
+    twin.reopen(case_id, tell_before=False)
+    [event] = read(hubee)
+    assert event.data["reopened"] is True
+
+
+@pytest.mark.parametrize("first", ["reopened", "document"])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_case_reopened_twice_with_missing_documents_is_told_each_time(
+    twin: HubEETwin, hubee: HubEEConnector, first: str, together: bool
+) -> None:
+    def deposit() -> object:
+        file = File("livret.pdf", "LivretFamille", "application/pdf", b"%PDF livret")
+        return twin.add_event(case_id, "ATTACH_DEPOSIT", files=[file])
+
+    case_id = twin.add_civil_record_request()
+    read(hubee)
+    told: list[Event] = []
+    for _ in range(2):
+        hubee.handle(says(case_id, "fulfilled"))
+        acts = [lambda: twin.reopen(case_id, "La copie est illisible"), deposit]
+        for act in acts if first == "reopened" else acts[::-1]:
+            act()
+            told += [] if together else read(hubee)
+        told += read(hubee)
+    kinds = ["request.status-changed", "document.received"]
+    assert [event.type for event in told] == (kinds if first == "reopened" else kinds[::-1]) * 2
+    assert [event.data["reopened"] for event in told if event.type == kinds[0]] == [True, True]
+    assert len({event.id for event in told}) == 4
+    assert twin.announced(case_id) == ["SI_RECEIVED", "DONE"] * 2
+
+
+@pytest.mark.parametrize("status", ["received", "in_progress", "fulfilled", "rejected"])
+def test_a_step_told_with_the_present_status_changes_nothing_and_leaves_its_reason(
+    twin: HubEETwin, hubee: HubEEConnector, status: str
+) -> None:
+    case_id = twin.add_civil_record_request()
+    hubee.handle(says(case_id, status))
+    before = (twin.status(case_id), [method for method, _ in twin.calls].count("PATCH"))
+    hubee.handle(says(case_id, status, "Fichier illisible"))
+    hubee.handle(says(case_id, status, "Fichier illisible"))
+    assert (twin.status(case_id), [method for method, _ in twin.calls].count("PATCH")) == before
+    assert twin.messages(case_id) == ["Fichier illisible"]
+
+
+def test_a_step_told_of_a_case_that_the_online_service_has_closed_is_no_trouble(
+    twin: HubEETwin, hubee: HubEEConnector
+) -> None:
+    case_id = twin.add_civil_record_request()
+    hubee.handle(says(case_id, "fulfilled"))
+    twin.close_case(case_id)
+    assert hubee.handle(says(case_id, "fulfilled", "Fichier illisible")) == Done("HubEE est déjà plus loin : CLOSED")
+    with pytest.raises(Refused, match="de CLOSED à REFUSED"):
+        hubee.handle(says(case_id, "rejected"))
 
 
 def test_a_reopened_case_is_told_everything_again(twin: HubEETwin, hubee: HubEEConnector) -> None:
