@@ -1,12 +1,16 @@
-"""A connection at work: its connector, made when first needed, and how the worker calls it."""
+"""A connection at work: its connector, made when first needed, and how the worker calls it. What only IT staff can use
+of its errors is logged here, in one place; the sentence itself goes on to timelines."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+
+import structlog
 
 from hub.acceptance.deliveries import OBSERVED
 from hub.settings.model import ConnectionSettings
@@ -14,6 +18,8 @@ from schemas.delivery import Connector, Delivery, Done, Polled, Safety
 from schemas.errors import HubError
 from schemas.exchange import Evidence, Question
 from schemas.manifest import Manifest
+
+_log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -45,11 +51,27 @@ class Connection:
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """What is new in the package since `cursor`; its connector is made when first polled."""
-        return self.connector.poll(cursor)
+        with self.logging_details():
+            yield from self.connector.poll(cursor)
 
     def answer(self, question: Question) -> Evidence:
         """The package's answer to a live question; its connector is made when first asked."""
-        return self.connector.answer(question)
+        with self.logging_details():
+            return self.connector.answer(question)
+
+    def log_detail(self, error: object) -> None:
+        """Log what an error of the connector says to IT staff alone."""
+        if isinstance(error, HubError) and error.detail:
+            _log.warning("error of the package", connection=self.name, code=error.code, detail=error.detail)
+
+    @contextlib.contextmanager
+    def logging_details(self) -> Iterator[None]:
+        """Log the detail of an error that goes through."""
+        try:
+            yield
+        except HubError as error:
+            self.log_detail(error)
+            raise
 
     def renew(self, other: Connection) -> None:
         """Take other settings: the next call is made with them. What is under way ends with the old ones."""
@@ -73,13 +95,21 @@ class ConnectorHandler:
         )
 
     def handle_many(self, deliveries: Sequence[Delivery]) -> Sequence[Done | HubError]:
+        with self._connection.logging_details():
+            outcomes = self._outcomes(deliveries)
+        for outcome in outcomes:
+            self._connection.log_detail(outcome)
+        return outcomes
+
+    def look_up(self, delivery: Delivery) -> Done | None:
+        with self._connection.logging_details():
+            return self._connection.connector.look_up(delivery) if delivery.live else None
+
+    def _outcomes(self, deliveries: Sequence[Delivery]) -> Sequence[Done | HubError]:
         connector = self._connection.connector
         if len(deliveries) > 1 and all(d.live for d in deliveries):
             return connector.handle_many(deliveries)
         return [_outcome(connector, delivery) for delivery in deliveries]
-
-    def look_up(self, delivery: Delivery) -> Done | None:
-        return self._connection.connector.look_up(delivery) if delivery.live else None
 
 
 def _outcome(connector: Connector, delivery: Delivery) -> Done | HubError:

@@ -9,7 +9,9 @@
     ├── Unknown            we cannot tell whether the call had its effect; look up, or park
     └── BusUnavailable     the relay waits; nothing is lost
 
-Messages never hold personal data or secrets: they are logged, shown in the console and sent in answers.
+Messages never hold personal data or secrets: they are logged, shown in the console and sent in answers. What a
+connector raises lands on the timeline of a request: one plain sentence in French, without host, port, address or class
+of an exception. What only IT staff can use of it is `detail`, which is logged and shown nowhere.
 """
 
 from __future__ import annotations
@@ -19,6 +21,11 @@ class HubError(Exception):
     """Root of all errors that the hub raises on purpose."""
 
     code = "hub_error"
+    detail = ""
+
+    def __init__(self, *args: object, detail: str = "") -> None:
+        super().__init__(*args)
+        self.detail = detail
 
     @property
     def reason(self) -> str:
@@ -40,8 +47,10 @@ class InvalidMessage(HubError):
 
     code = "invalid_message"
 
-    def __init__(self, message: str, *, pointer: str = "", code: str = "invalid_message", rule: str = "") -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, pointer: str = "", code: str = "invalid_message", rule: str = "", detail: str = ""
+    ) -> None:
+        super().__init__(message, detail=detail)
         self.pointer = pointer
         self.code = code
         self.rule = rule
@@ -52,8 +61,8 @@ class TryLater(HubError):
 
     code = "try_later"
 
-    def __init__(self, message: str, *, after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, after: float | None = None, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
         self.after = after
 
 
@@ -62,8 +71,8 @@ class Refused(HubError):
 
     code = "refused"
 
-    def __init__(self, message: str, *, native: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, native: str = "", detail: str = "") -> None:
+        super().__init__(message, detail=detail)
         self.native = native
 
 

@@ -58,8 +58,8 @@ class NotMatched(HubError):
 
     code = "identity_not_matched"
 
-    def __init__(self, message: str, *, native: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, native: str = "", detail: str = "") -> None:
+        super().__init__(message, detail=detail)
         self.native = native
 
 

@@ -58,6 +58,7 @@ class ApiImpot:
         self._teleservice = settings.get("teleservice", "")
         plain = HttpClient(
             settings["base_url"], timeout=settings.get("timeout_seconds", 10), max_bytes=_MAX_BYTES,
+            service="la DGFiP",
         )  # fmt: skip
         self._http = plain.with_client_credentials(
             settings["token_url"], settings["client_id"], settings["client_secret"], " ".join(sorted(self.scopes))

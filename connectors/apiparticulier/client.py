@@ -53,6 +53,7 @@ class ApiParticulier:
         self._http = HttpClient(
             settings["base_url"], headers={"accept": "application/json"},
             timeout=settings.get("timeout_seconds", 10), max_bytes=_MAX_BYTES,
+            service="API Particulier",
         )  # fmt: skip
 
     def operation_data(

@@ -20,6 +20,14 @@ DOCUMENT_KINDS = ("CPI", "EXTAF", "EXTSF", "EXTPL")
 _ORIGINS = {"online": "internet", "desk": "guichet", "mail": "courrier"}
 _SUBJECTS = {"recognised": "reconnu", "author": "auteur"}
 _PARENTS = {"father": "pere", "mother": "mere"}
+_IN_FRENCH = {
+    "form": "le formulaire", "event_kind": "le type d'acte", "document_kind": "la nature du document",
+    "event_date": "la date de l'événement", "event_place": "le lieu de l'événement",
+    "event_place/city": "la ville de l'événement", "city": "la ville de l'événement",
+    "copies": "le nombre d'exemplaires", "motive": "le motif", "requester_capacity": "la qualité du demandeur", "parents": "la filiation",
+    "spouse": "le conjoint", "recognition": "la reconnaissance", "subject": "l'auteur ou l'objet de la reconnaissance",
+    "role": "la filiation", "kind": "la nature de la reconnaissance", "birthdate": "la date de naissance",
+}  # fmt: skip
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
 
@@ -272,7 +280,7 @@ def _form_text(form: Mapping[str, Any], key: str) -> str | None:
 def _one_of(form: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> str:
     value = _form_text(form, key)
     if value not in allowed:
-        raise _refusal(key, f"doit être l'un de {', '.join(allowed)}")
+        raise _refusal(key, "n'est pas l'une des réponses attendues")
     return value
 
 
@@ -300,4 +308,5 @@ def _span(partial: str, key: str = "event_date") -> tuple[str, str | None]:
 
 
 def _refusal(key: str, why: str) -> Refused:
-    return Refused(f"Le formulaire ne permet pas de former la demande : {key} {why}.", native=key)
+    said = f"Le formulaire ne permet pas de former la demande : {_IN_FRENCH.get(key, 'une réponse')} {why}."
+    return Refused(said, native=key)

@@ -91,7 +91,7 @@ class HubEE:
         partner = {wire: settings[ours] for ours, wire in _PARTNER.items() if settings.get(ours)}
         base = HttpClient(
             settings.get("api_url", API).rstrip("/") + f"/{_BASE}", headers=partner, timeout=self.timeout,
-            max_bytes=LARGEST + 1024,
+            max_bytes=LARGEST + 1024, service="HubEE",
         )  # fmt: skip
         self._http: OAuthClient = base.with_client_credentials(
             settings.get("token_url", TOKENS), settings["client_id"], settings["client_secret"], "SI"
@@ -105,7 +105,7 @@ class HubEE:
         answer = self._http.request("GET", "notifications", params=params)
         body = _checked(answer)
         if not isinstance(body, list):
-            raise TryLater("HubEE: a list of notifications was due")
+            raise TryLater("HubEE n'a pas renvoyé de liste de notifications")
         return [_notification(item) for item in body]
 
     def delete_notification(self, notification_id: str) -> None:
@@ -123,14 +123,14 @@ class HubEE:
         """The bytes of an attachment, and whether HubEE gave a digest for them. InvalidMessage when they are not
         what HubEE says they are, or larger than the hub takes."""
         if attachment.size > LARGEST:
-            raise InvalidMessage("an attachment is larger than 10 MiB", code="document_too_large")
+            raise InvalidMessage("une pièce jointe dépasse 10 Mio", code="document_too_large")
         owner = f"cases/{segment(case_id)}" + (f"/events/{segment(event_id)}" if event_id else "")
         answer = self._http.request("GET", f"{owner}/attachments/{segment(attachment.id)}")
         digest = answer.headers.get("digest", "").strip()
         if digest:
             _check_digest(answer.body, digest)
         elif len(answer.body) != attachment.size:
-            raise InvalidMessage("an attachment without digest has not its announced size", code="size_mismatch")
+            raise InvalidMessage("une pièce jointe sans empreinte n'a pas la taille annoncée", code="size_mismatch")
         return answer.body, bool(digest)
 
     def set_status(self, case_id: str, status: str) -> None:
@@ -169,7 +169,7 @@ def _checked(answer: HttpAnswer) -> Any:
 def _checked_object(answer: HttpAnswer) -> dict[str, Any]:
     body = _checked(answer)
     if not isinstance(body, dict):
-        raise lost_answer("HubEE: a JSON object was due", answer.safe)
+        raise lost_answer("HubEE a renvoyé des données qui n'ont pas la forme attendue", answer.safe)
     return body
 
 
@@ -177,13 +177,13 @@ def _check_done(answer: HttpAnswer) -> None:
     """204 says that it was done; another success comes from something that stands before HubEE."""
     if answer.status != 204:
         _checked(answer)
-        raise lost_answer(f"HubEE: answered {answer.status} where 204 was due", answer.safe)
+        raise lost_answer("HubEE a répondu autrement qu'attendu", answer.safe, detail=f"{answer.status}, 204 was due")
 
 
 def _fault(errors: Any, safe: bool) -> HubError:
     first = errors[0] if isinstance(errors, list) and isinstance(errors[0], dict) else {}
     code = str(first.get("code", ""))[:10]
-    what = f"HubEE: a success that holds an error ({code or 'no code'})"
+    what = f"HubEE a répondu par une erreur ({code or 'sans code'})"
     if code in ("401", "403"):
         return AccessDenied(what)
     if code == "429":
@@ -197,7 +197,7 @@ def _check_digest(content: bytes, digest: str) -> None:
     named = digest.split("=", 1)[1] if digest.lower().startswith("sha-256=") else digest
     actual = base64.b64encode(hashlib.sha256(content).digest()).decode()
     if not hmac.compare_digest(named.encode(), actual.encode()):
-        raise InvalidMessage("an attachment does not match its digest", code="digest_mismatch")
+        raise InvalidMessage("une pièce jointe n'a pas l'empreinte annoncée", code="digest_mismatch")
 
 
 def _notification(body: Any) -> Notification:
@@ -251,14 +251,14 @@ def _organisation(body: Any) -> str:
 
 def _mapping(body: Any) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
-        raise InvalidMessage("HubEE: an object was due", code="not_hubee")
+        raise InvalidMessage("HubEE a renvoyé des données qui n'ont pas la forme attendue", code="not_hubee")
     return body
 
 
 def _list(body: Mapping[str, Any], key: str) -> list[Any]:
     value = body.get(key) or []
     if not isinstance(value, list):
-        raise InvalidMessage(f"HubEE: {key} is no list", code="not_hubee", pointer=f"/{key}")
+        raise InvalidMessage(f"HubEE : {key} n'est pas une liste", code="not_hubee", pointer=f"/{key}")
     return value
 
 
@@ -277,5 +277,5 @@ def _text_in(body: Mapping[str, Any], key: str, default: str | None = None) -> s
     if isinstance(value, str) and value:
         return value
     if default is None:
-        raise InvalidMessage(f"HubEE: {key} is missing", code="not_hubee", pointer=f"/{key}")
+        raise InvalidMessage(f"HubEE : {key} manque", code="not_hubee", pointer=f"/{key}")
     return default

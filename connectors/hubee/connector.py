@@ -143,9 +143,9 @@ class HubEEConnector(Connector):
         if notification.process not in ("", self.client.process):
             return None
         if not (notification.id and notification.process and notification.case_id):
-            raise InvalidMessage("a notification that lacks an identifier", code="not_hubee")
+            raise InvalidMessage("une notification sans identifiant", code="not_hubee")
         if notification.recipient not in ("", self._us):
-            raise InvalidMessage("a notification that is not for this organisation", code="not_ours")
+            raise InvalidMessage("une notification pour une autre collectivité", code="not_ours")
         if notification.event_id is None:
             events = self._new_case(notification.case_id)
             mark = None
@@ -168,7 +168,7 @@ class HubEEConnector(Connector):
     def _new_case(self, case_id: str) -> list[Event] | None:
         case = self.client.case(case_id)
         if case.process != self.client.process or case.recipient != self._us:
-            raise InvalidMessage("a case that is not for this organisation", code="not_ours")
+            raise InvalidMessage("un dossier pour une autre collectivité", code="not_ours")
         if not _ready(case.attachments):
             return None
         fetched = [(item, *self.client.download(case.id, item)) for item in _received(case.attachments)]
@@ -255,8 +255,8 @@ def _informed(status: str) -> Done:
 
 def _summary(faults: list[tuple[str, HubError]]) -> HubError:
     """One error for all: cases by their HubEE identifiers, causes by their codes, nothing personal."""
-    what = "; ".join(f"{case_id or 'no case'}: {error}" for case_id, error in faults[:5])
-    message = f"HubEE keeps {len(faults)} notification(s) that could not be taken: {what}"
+    what = " ; ".join(f"{case_id or 'sans dossier'} : {error}" for case_id, error in faults[:5])
+    message = f"HubEE garde {len(faults)} notification(s) qui n'ont pas pu être prises : {what}"
     if all(isinstance(error, TryLater) for _, error in faults):
         wishes = [error.after for _, error in faults if isinstance(error, TryLater) and error.after is not None]
         return TryLater(message, after=max(wishes, default=None))

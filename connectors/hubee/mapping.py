@@ -101,7 +101,7 @@ def instant(text: str | None) -> str:
     try:
         at = datetime.fromisoformat(text or "")
     except ValueError:
-        raise InvalidMessage("HubEE: a case without a date", code="not_hubee") from None
+        raise InvalidMessage("HubEE : un dossier sans date", code="not_hubee") from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -144,7 +144,7 @@ def _read_case(case: Case, forms: Sequence[Element]) -> Read:
             people = [_person(person) for tag in _PEOPLE[root] for person in _children(form, tag)]
             return ("", *_asked_for(case, people), {})
     if case.process == "EtatCivil":
-        raise InvalidMessage("a civil-record request without its XML form", code="form_missing")
+        raise InvalidMessage("une demande d'acte sans son formulaire XML", code="form_missing")
     return "", _applicant(case), [], {}
 
 
@@ -232,7 +232,7 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _applicant(case: Case) -> dict[str, Any]:
     family, given = _one_line(case.last_name), _split_names(case.first_name)
     if not family or not given:
-        raise InvalidMessage("a case whose applicant has no name", code="nobody_asks")
+        raise InvalidMessage("un dossier dont le demandeur n'a pas de nom", code="nobody_asks")
     return {"identity": {"family_name": family, "given_names": given}} | _email(case.email)
 
 
@@ -346,7 +346,7 @@ def _procedure(process: str, kind: str, procedures: Mapping[str, str]) -> str:
     known = PROCEDURES | dict(procedures)
     slug = known.get(f"{process}/{kind}") or known.get(process)
     if slug is None:
-        raise InvalidMessage("no procedure of the catalogue for this HubEE process", code="procedure_unknown")
+        raise InvalidMessage("aucune démarche du catalogue pour cette démarche HubEE", code="procedure_unknown")
     return slug
 
 

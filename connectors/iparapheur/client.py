@@ -54,7 +54,7 @@ class Parapheur:
         password: Secret = settings["password"]
         http = HttpClient(
             settings["url"], auth=(settings["user"], password), timeout=settings.get("timeout_seconds", 20),
-            max_bytes=MAX_BYTES, ca_file=settings.get("ca_file"),
+            max_bytes=MAX_BYTES, ca_file=settings.get("ca_file"), service="le parapheur",
         )  # fmt: skip
         self._soap = SoapClient(
             _CONTRACT / "parapheur.wsdl", settings["url"], schema=_CONTRACT / "parapheur.xsd", http=http
@@ -132,7 +132,7 @@ class Parapheur:
         content, kind = _document(answer.get("DocPrincipal"))
         signature, signature_kind = _document(answer.get("SignatureDocPrincipal"))
         if not content:
-            raise TryLater("GetDossier: the answer holds no document")
+            raise TryLater("le parapheur a répondu sans le document", detail="GetDossier")
         return Signed(content, kind, answer.get("NomDocPrincipal"), signature, signature_kind)
 
     def archive(self, dossier_id: str, *, erase: bool) -> None:
@@ -151,11 +151,11 @@ def _refusal(operation: str, answer: Any, *, safe: bool) -> HubError | None:
     if code == "OK":
         return None
     if code != "KO":
-        return lost_answer(f"{operation}: the answer says neither OK nor KO", safe)
+        return lost_answer("le parapheur ne dit ni oui ni non", safe, detail=f"{operation}: neither OK nor KO")
     row = error_row(_FOLDER / "errors.csv", message=_stripped_text(said.get("message")).casefold())
     if row is None:
-        return Refused(f"{operation}: le parapheur a répondu KO", native="KO")
-    return row.error(f"{operation}: {row.meaning}", native="KO")
+        return Refused("le parapheur refuse la demande", native="KO", detail=operation)
+    return row.error(row.meaning, native="KO", detail=operation)
 
 
 def _document(value: Any) -> tuple[bytes | None, str | None]:

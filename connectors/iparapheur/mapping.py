@@ -25,6 +25,7 @@ _SIGNED = frozenset({"Signe", "CachetOK"})
 _REFUSED = frozenset({"RejetVisa", "RejetSignataire", "RejetCachet"})  # the sender may take the dossier up again
 _TEMPLATES = Path(__file__).parent / "templates"
 _PARIS = ZoneInfo("Europe/Paris")
+_FACTS = {"requester.name": "le nom du demandeur", "town": "le nom de la collectivité"}
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
 _MONTHS = (
     "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
@@ -196,7 +197,9 @@ def _first_answer(expression: str, facts: Mapping[str, Any]) -> str:
         text = choice[1:-1] if choice.startswith('"') else _written_out(_fact_at(facts, choice))
         if text:
             return text
-    raise Refused(f"l'acte a besoin de « {choices[0]} », que la demande ne donne pas", native="missing")
+    missing = _FACTS.get(choices[0], f"« {choices[0].removeprefix('form.')} »")
+    said = f"l'acte a besoin d'une réponse que la demande ne donne pas : {missing}"
+    raise Refused(said, native="missing", detail=choices[0])
 
 
 def _fact_at(facts: Mapping[str, Any], path: str) -> Any:

@@ -22,9 +22,9 @@ class KohaClient:
         name, secret = settings["client_id"], settings["client_secret"]
         headers = {"accept": "application/json"}
         if settings.get("authentication", "oauth") == "basic":
-            self._http = HttpClient(base, headers=headers, timeout=timeout, auth=(name, secret))
+            self._http = HttpClient(base, headers=headers, timeout=timeout, auth=(name, secret), service="Koha")
         else:
-            plain = HttpClient(base, headers=headers, timeout=timeout)
+            plain = HttpClient(base, headers=headers, timeout=timeout, service="Koha")
             self._http = plain.with_client_credentials(f"{base}/oauth/token", name, secret, in_form=True)
 
     def patrons_with_card(self, card: str, seconds: float | None = None) -> list[dict[str, Any]]:

@@ -18,6 +18,9 @@ from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLate
 from schemas.secret import Secret
 
 _DENIED = frozenset({530, 534, 535, 538})  # RFC 4954: a login is missing or wrong
+_PUTS_OFF = "le serveur de messagerie demande d'attendre"
+_CUT = "le serveur de messagerie a coupé la conversation avant la fin du message"
+_UNANSWERED = "le serveur de messagerie n'a pas dit s'il a pris le message"
 _NOT_OURS = (OSError, smtplib.SMTPException, ValueError)
 
 
@@ -87,10 +90,11 @@ class _Conversation:
             raise
         except ssl.SSLError as error:
             self._leave()
-            raise TryLater(f"TLS: {error.reason or 'refused'}") from None
+            said = "la connexion sécurisée au serveur de messagerie échoue"
+            raise TryLater(said, detail=f"TLS: {error.reason}") from None
         except _NOT_OURS as error:
             self._leave()
-            raise TryLater(f"no connection to the mail server ({type(error).__name__})") from None
+            raise TryLater("le serveur de messagerie n'est pas joignable", detail=type(error).__name__) from None
         return smtp
 
     def __exit__(self, *_: object) -> None:
@@ -107,7 +111,7 @@ class _Conversation:
 
     def _secure(self, smtp: smtplib.SMTP) -> None:
         if not smtp.has_extn("starttls"):
-            raise TryLater("the mail server offers no STARTTLS: nothing is sent in clear")
+            raise TryLater("le serveur de messagerie n'offre pas STARTTLS : rien n'est envoyé en clair")
         _smtp_command(lambda: smtp.starttls(context=self._context()), "STARTTLS")
         _smtp_command(smtp.ehlo, "EHLO")
 
@@ -117,13 +121,15 @@ class _Conversation:
         ways: dict[str, Any] = {"PLAIN": smtp.auth_plain, "LOGIN": smtp.auth_login, "CRAM-MD5": smtp.auth_cram_md5}
         name = next((name for name in ways if name in offered), None)
         if name is None:
-            raise AccessDenied("the mail server offers no login that we know")
+            raise AccessDenied("le serveur de messagerie n'offre aucune connexion que nous connaissions")
         smtp.user, smtp.password = user, password.reveal()
         try:
             smtp.auth(name, ways[name])
         except smtplib.SMTPAuthenticationError as error:
-            told = f"the mail server answered {error.smtp_code} at AUTH"
-            raise (AccessDenied(told) if error.smtp_code >= 500 else TryLater(told)) from None
+            detail = f"AUTH: {error.smtp_code}"
+            if error.smtp_code >= 500:
+                raise AccessDenied("le serveur de messagerie refuse nos identifiants", detail=detail) from None
+            raise TryLater(_PUTS_OFF, detail=detail) from None
 
     def _context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self._server.ca_file)
@@ -147,7 +153,7 @@ def _smtp_command(command: Any, name: str, *, wanted: int = 250) -> None:
     except smtplib.SMTPResponseException as error:
         code = error.smtp_code
     except _NOT_OURS as error:
-        raise TryLater(f"{name}: the conversation broke ({type(error).__name__})") from None
+        raise TryLater(_CUT, detail=f"{name}: {type(error).__name__}") from None
     if code != wanted and not (wanted == 250 and 200 <= code < 300):
         raise _reply_error(code, name)
 
@@ -157,16 +163,14 @@ def _send_content(smtp: smtplib.SMTP, content: bytes) -> None:
     try:
         smtp.send(_dot_stuffed(content))
     except _NOT_OURS as error:
-        raise TryLater(f"the message was cut before its end ({type(error).__name__})") from None
+        raise TryLater(_CUT, detail=f"text: {type(error).__name__}") from None
     try:
         smtp.send(b".\r\n")
         code, _ = smtp.getreply()
     except _NOT_OURS as error:
-        raise Unknown(f"no answer to the message ({type(error).__name__})") from None
+        raise Unknown(_UNANSWERED, detail=f"end: {type(error).__name__}") from None
     if not 200 <= code < 300:
-        raise (
-            _reply_error(code, "message") if 400 <= code < 600 else Unknown("the answer to the message makes no sense")
-        )
+        raise _reply_error(code, "message") if 400 <= code < 600 else Unknown(_UNANSWERED, detail=f"end: {code}")
 
 
 def _dot_stuffed(content: bytes) -> bytes:
@@ -177,14 +181,14 @@ def _dot_stuffed(content: bytes) -> bytes:
 
 def _reply_error(code: int, step: str) -> HubError:
     """What a reply means; its text is left out, since servers repeat addresses in it."""
-    told = f"the mail server answered {code} at {step}"
+    detail = f"{step}: {code}"
     if code in _DENIED or (
         step == "MAIL" and code >= 500 and code != 552
     ):  # our sender is not welcome: not one message
-        return AccessDenied(told)
+        return AccessDenied("le serveur de messagerie ne nous laisse pas envoyer", detail=detail)
     if code >= 500 and step in ("MAIL", "RCPT", "DATA", "message"):
-        return Refused(told, native=str(code))
-    return TryLater(told)
+        return Refused(f"le serveur de messagerie refuse ce message (code {code})", native=str(code), detail=detail)
+    return TryLater(_PUTS_OFF, detail=detail)
 
 
 def _options(smtp: smtplib.SMTP, content: bytes) -> list[str]:

@@ -58,8 +58,8 @@ def letter(delivery: Delivery, sender: str) -> Letter:
         raise Refused("les pièces jointes dépassent 10 Mio", native="too-large")
     digest = hashlib.sha256(delivery.key.encode()).hexdigest()[:32]
     return Letter(
-        to=_address(to["email"]), to_name=_header(to.get("name", ""), "/to/name"),
-        subject=_header(data["subject"], "/subject"), text=data["text"],
+        to=_address(to["email"]), to_name=_header(to.get("name", ""), "le nom du destinataire"),
+        subject=_header(data["subject"], "l'objet du message"), text=data["text"],
         message_id=f"<{digest}@{sender.rpartition('@')[2]}>", attached=attached,
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ def _header(text: str, field: str) -> str:
 
 
 def _attached(document: Mapping[str, Any]) -> Attached:
-    name = _header(document["name"], "/documents/name").replace("/", "_").replace("\\", "_")
+    name = _header(document["name"], "le nom d'une pièce jointe").replace("/", "_").replace("\\", "_")
     media = media_type(document["media_type"].lower())
     if media.startswith(("multipart/", "message/")):
         media = media_type(None)

@@ -30,6 +30,7 @@ class PublikClient:
         self._http = HttpClient(
             settings["base_url"], headers={"accept": "application/json"}, timeout=settings.get("timeout_seconds", 20),
             auth=None if self._signs else (self._id, self._secret), max_bytes=_MAX_ANSWER,
+            service="Publik",
         )  # fmt: skip
 
     def formdata(self, slug: str, number: str, seconds: float | None = None) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def _content_of(answer: HttpAnswer) -> Any:
     """What a read brought: bare, or in the envelope. An error inside a 200 did nothing: it is asked again later."""
     value = answer.json()
     if isinstance(value, dict) and _failed(value):
-        raise TryLater(f"Publik a répondu par une erreur ({_class_of(value)})")
+        raise TryLater("Publik a répondu par une erreur", detail=_class_of(value))
     return value["data"] if isinstance(value, dict) and "err" in value and "data" in value else value
 
 

@@ -22,7 +22,7 @@ def resolve(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise TryLater(f"{host}: the name has no address") from None
+        raise TryLater("le nom du serveur est introuvable", detail=f"{host}: the name has no address") from None
     return [str(item[4][0]) for item in found]
 
 
@@ -31,7 +31,8 @@ def public_address(host: str, port: int) -> str:
     rebinding). Raises AccessDenied when any of the addresses is not public, TryLater as `resolve`."""
     addresses = resolve(host, port)
     if not addresses or not all(is_public(text) for text in addresses):
-        raise AccessDenied(f"{host}: the name leads to an address that is not public")
+        said = "le nom du serveur mène à une adresse qui n'est pas publique"
+        raise AccessDenied(said, detail=f"{host}: the name leads to an address that is not public")
     return addresses[0]
 
 

@@ -24,21 +24,21 @@ class ErrorRow:
     def fits(self, facts: Mapping[str, str]) -> bool:
         return all(fnmatchcase(facts[name], pattern) for name, pattern in self.patterns.items())
 
-    def error(self, message: str, *, native: str = "", after: float | None = None) -> HubError:
+    def error(self, message: str, *, native: str = "", after: float | None = None, detail: str = "") -> HubError:
         """The error that `becomes` names; a word of the connector's own is TryLater. `native`: the vendor's code.
-        `after`: seconds, for TryLater."""
+        `after`: seconds, for TryLater. `detail`: for the log."""
         match self.becomes:
             case "no-record" | "not-matched":
-                return NotMatched(message, native=native)
+                return NotMatched(message, native=native, detail=detail)
             case "ambiguous":
-                return AmbiguousIdentity(message)
+                return AmbiguousIdentity(message, detail=detail)
             case "expired":
-                return AuthorisationExpired(message)
+                return AuthorisationExpired(message, detail=detail)
             case "denied":
-                return AccessDenied(message)
+                return AccessDenied(message, detail=detail)
             case "refused":
-                return Refused(message, native=native)
-        return TryLater(message, after=after)
+                return Refused(message, native=native, detail=detail)
+        return TryLater(message, after=after, detail=detail)
 
 
 @cache

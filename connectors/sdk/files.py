@@ -164,7 +164,7 @@ def check_name(name: str) -> str:
     """`name` when it stays inside its folder and is visible there; else InvalidMessage."""
     parts = name.split("/")
     if len(parts) > 2 or not all(_is_plain(part) for part in parts):
-        raise InvalidMessage("a file name must be plain, visible and inside its folder", code="bad_name")
+        raise InvalidMessage("ce nom de fichier n'est pas admis", code="bad_name")
     return name
 
 
@@ -183,6 +183,11 @@ def _temporary(name: str) -> str:
     return f"{folder}/{hidden}" if folder else hidden
 
 
+_UNUSABLE = {
+    "ENOENT": "le dossier d'échange est introuvable", "ENOTDIR": "le dossier d'échange est introuvable",
+    "ENOSPC": "le dossier d'échange est plein", "EDQUOT": "le dossier d'échange est plein",
+    "EROFS": "le dossier d'échange est en lecture seule",
+}  # fmt: skip
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
@@ -221,7 +226,7 @@ def _needed(settings: Mapping[str, Any], key: str) -> Any:
 
 def _check_size(size: int, limit: int) -> None:
     if size > limit:
-        raise InvalidMessage(f"a file is larger than {limit} bytes", code="too_large")
+        raise InvalidMessage(f"un fichier dépasse {limit} octets", code="too_large")
 
 
 class LocalFolder:
@@ -267,7 +272,7 @@ class LocalFolder:
             descriptor = os.open(self._inside(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise InvalidMessage("not a plain file", code="bad_name")
+                    raise InvalidMessage("ce n'est pas un fichier ordinaire", code="bad_name")
                 content = file.read(max_bytes + 1)
         _check_size(len(content), max_bytes)
         return content
@@ -311,7 +316,7 @@ class LocalFolder:
         if path.parent != self._root:
             path.parent.mkdir(exist_ok=True)
             if path.parent.is_symlink():
-                raise InvalidMessage("a sub-folder must not be a link", code="bad_name")
+                raise InvalidMessage("un sous-dossier ne doit pas être un lien", code="bad_name")
         return path
 
 
@@ -338,12 +343,12 @@ def _local_errors() -> Iterator[None]:
     try:
         yield
     except PermissionError:
-        raise AccessDenied("the folder does not let us in") from None
+        raise AccessDenied("les droits du dossier d'échange ne nous laissent pas entrer") from None
     except OSError as error:
         reason = errno.errorcode.get(error.errno or 0, "error")
         if error.errno == errno.ELOOP:
-            raise InvalidMessage("not a plain file", code="bad_name") from None
-        raise TryLater(f"the folder cannot be used ({reason})") from None
+            raise InvalidMessage("ce n'est pas un fichier ordinaire", code="bad_name") from None
+        raise TryLater(_UNUSABLE.get(reason, "le dossier d'échange est inutilisable"), detail=reason) from None
 
 
 class SftpFolder:
@@ -407,7 +412,7 @@ class SftpFolder:
                     await file.fsync()
             written = await sftp.stat(temporary)
             if written.size != len(content):
-                raise TryLater("the server kept only part of the file")
+                raise TryLater("le serveur d'échange n'a gardé qu'une partie du fichier")
             await self._delete_stale(sftp, temporary.rpartition("/")[0], float(written.mtime or 0))
             step.renaming = True
             await _replace(sftp, temporary, self._remote_path(name))
@@ -555,29 +560,34 @@ async def _sftp_errors(step: _Step) -> AsyncIterator[None]:
     except HubError:
         raise
     except asyncssh.HostKeyNotVerifiable:
-        raise AccessDenied("the SFTP server does not show the expected host key") from None
+        raise AccessDenied("le serveur d'échange ne présente pas la clé attendue", detail="host key") from None
     except asyncssh.KeyExchangeFailed:
-        raise AccessDenied("the SFTP server offers neither the expected host key nor a safe algorithm") from None
+        said = "le serveur d'échange n'offre ni la clé attendue ni une connexion sûre"
+        raise AccessDenied(said, detail="key exchange") from None
     except (asyncssh.PermissionDenied, asyncssh.IllegalUserName):
-        raise AccessDenied("the SFTP server refuses this user") from None
+        raise AccessDenied("le serveur d'échange refuse notre compte") from None
     except asyncssh.SFTPPermissionDenied:
-        raise AccessDenied("the SFTP server refuses this folder or file") from None
+        raise AccessDenied("le serveur d'échange nous refuse ce dossier ou ce fichier") from None
     except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
-        raise _connection_cut(step, "the SFTP connection was lost") from None
+        raise _connection_cut(step, "le serveur d'échange a coupé la connexion") from None
     except asyncssh.SFTPError as error:
-        raise TryLater(f"the SFTP server could not do it (code {error.code})") from None
+        said = "le serveur d'échange n'a pas pu écrire ou lire le fichier"
+        raise TryLater(said, detail=f"SFTP code {error.code}") from None
     except asyncssh.Error as error:
-        raise _connection_cut(step, f"the SFTP connection failed (code {error.code})") from None
+        said = "la connexion au serveur d'échange échoue"
+        raise _connection_cut(step, said, detail=f"SSH code {error.code}") from None
     except TimeoutError:
-        raise _connection_cut(step, "the SFTP server did not answer in time") from None
+        raise _connection_cut(step, "le serveur d'échange ne répond pas (délai dépassé)") from None
     except OSError as error:
         reason = errno.errorcode.get(error.errno or 0, "unreachable")
-        raise _connection_cut(step, f"the SFTP server cannot be reached ({reason})") from None
+        raise _connection_cut(step, "le serveur d'échange n'est pas joignable", detail=reason) from None
 
 
-def _connection_cut(step: _Step, message: str) -> HubError:
+def _connection_cut(step: _Step, message: str, *, detail: str = "") -> HubError:
     step.cut = True
-    return Unknown(f"{message} during a rename") if step.renaming else TryLater(message)
+    if step.renaming:
+        return Unknown(f"{message}, pendant que le fichier prenait son nom", detail=detail)
+    return TryLater(message, detail=detail)
 
 
 class LoopThread:
@@ -596,7 +606,7 @@ class LoopThread:
             return future.result(timeout)
         except TimeoutError:
             future.cancel()
-            raise TryLater("the operation did not end in time") from None
+            raise TryLater("le serveur d'échange ne répond pas (délai dépassé)") from None
 
     def close(self) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 import threading
 import time
@@ -22,6 +23,7 @@ from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, 
 from schemas.secret import Secret
 
 MAX_BYTES = 16 * 1024 * 1024
+ANY_SERVICE = "le logiciel"
 SUCCESS = range(200, 300)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _SLOWEST = 10  # a whole answer may take this many time-outs; httpx bounds only each read
@@ -32,33 +34,37 @@ _SHORTEST = 0.001  # a time-out of nothing would mean none at all
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """An answer whose status was among the expected ones. Header names in lower case. `safe`: making the call again is
-    harmless, which decides the error for a body that makes no sense. `host`: for messages, never the whole address."""
+    harmless, which decides the error for a body that makes no sense. `host`: for the log, never the whole address.
+    `service`: as messages call who answered."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     safe: bool = True
     host: str = ""
+    service: str = ANY_SERVICE
 
     def json(self) -> Any:
         """The body as JSON. Raises TryLater or Unknown (see HttpClient) when it is something else."""
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError:
-            kind = "HTML" if self.body.lstrip()[:1] == b"<" else "something else"
-            raise lost_answer(f"{self.host}: JSON was due, {kind} came", self.safe) from None
+            what = "une page web" if self.body.lstrip()[:1] == b"<" else "autre chose"
+            said = f"{self.service} a renvoyé {what} au lieu de données"
+            raise lost_answer(said, self.safe, detail=f"{self.host}: JSON was due") from None
 
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object; anything else raises as `json` does."""
         value = self.json()
         if not isinstance(value, dict):
-            raise lost_answer(f"{self.host}: a JSON object was due", self.safe)
+            said = f"{self.service} a renvoyé des données qui n'ont pas la forme attendue"
+            raise lost_answer(said, self.safe, detail=f"{self.host}: a JSON object was due")
         return value
 
 
 class HttpClient:
     """Calls one server. Thread-safe. Follows no redirect, reads no proxy or password from the environment, and never
-    puts an address beyond the host, a header or a body into a message.
+    puts an address, a header or a body into a message; the host goes into the error's `detail`, for the log.
 
     Raises, for what came instead of an expected status:
     - nothing was sent (refused, no route, TLS, name): TryLater;
@@ -72,15 +78,18 @@ class HttpClient:
         self, base_url: str, *, headers: Mapping[str, str | Secret] | None = None,
         auth: tuple[str, Secret] | None = None, timeout: float = 10.0, max_bytes: int = MAX_BYTES,
         ca_file: str | None = None, transport: httpx.BaseTransport | None = None, pin_public: bool = False,
+        service: str = ANY_SERVICE,
     ) -> None:  # fmt: skip
-        """`pin_public`: resolve the host before each call, refuse (AccessDenied) one with an address inside, and
-        connect to the very address that was checked; TLS and `Host` keep the name."""
+        """`service`: who is called, in French, as messages begin ("Koha", "l'abonné"). `pin_public`: resolve the host
+        before each call, refuse (AccessDenied) one with an address inside, and connect to the very address that was
+        checked; TLS and `Host` keep the name."""
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError("the address must start with http:// or https:// and name a server")
         _quiet_loggers()
         self.base_url = base_url.rstrip("/")
         self.host = parts.netloc.rpartition("@")[2]
+        self.service = service
         self._timeout = timeout
         self._max_bytes = max_bytes
         self._ca_file = ca_file
@@ -102,11 +111,11 @@ class HttpClient:
         credentials = (client_id, client_secret)
         token = HttpClient(
             token_url, auth=None if in_form else credentials, timeout=self._timeout, max_bytes=1024 * 1024,
-            ca_file=self._ca_file, transport=self._transport,
+            ca_file=self._ca_file, transport=self._transport, service=self.service,
         )  # fmt: skip
         return OAuthClient(
             self.base_url, headers=self._headers, timeout=self._timeout, max_bytes=self._max_bytes,
-            ca_file=self._ca_file, transport=self._transport, token=token, scope=scope,
+            ca_file=self._ca_file, transport=self._transport, token=token, scope=scope, service=self.service,
             form_credentials=credentials if in_form else None,
         )  # fmt: skip
 
@@ -138,7 +147,7 @@ class HttpClient:
         answer = self._exchange(request, again, time.monotonic() + longest)
         if answer.status in expect:
             return answer
-        raise _status_error(answer, f"{method.upper()} {self.host}")
+        raise _status_error(answer, detail=f"{method.upper()} {self.host}: {answer.status}")
 
     def _exchange(self, request: httpx.Request, safe: bool, deadline: float) -> HttpAnswer:
         where = f"{request.method} {self.host}"
@@ -148,23 +157,28 @@ class HttpClient:
                 body = self._read_body(response, where, safe, deadline)
             finally:
                 response.close()
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol):
-            raise TryLater(f"{where}: no connection") from None
-        except httpx.TimeoutException:
-            raise lost_answer(f"{where}: no answer in time", safe) from None
-        except (httpx.HTTPError, httpx.StreamError):
-            raise lost_answer(f"{where}: the exchange was cut", safe) from None
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+            said, detail = f"{self.service} n'est pas joignable ({_why(error)})", f"{where}: {_named(error)} ({error})"
+            raise TryLater(said, detail=detail) from None
+        except httpx.TimeoutException as error:
+            said = f"{self.service} ne répond pas (délai dépassé)"
+            raise lost_answer(said, safe, detail=f"{where}: {_named(error)}") from None
+        except (httpx.HTTPError, httpx.StreamError) as error:  # whose text may quote a header
+            said = f"{self.service} a coupé l'échange avant la fin"
+            raise lost_answer(said, safe, detail=f"{where}: {_named(error)}") from None
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return HttpAnswer(response.status_code, headers, body, safe, self.host)
+        return HttpAnswer(response.status_code, headers, body, safe, self.host, self.service)
 
     def _read_body(self, response: httpx.Response, where: str, safe: bool, deadline: float) -> bytes:
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > self._max_bytes:
-                raise lost_answer(f"{where}: the answer is larger than {self._max_bytes} bytes", safe)
+                said = f"{self.service} a renvoyé une réponse trop volumineuse"
+                raise lost_answer(said, safe, detail=f"{where}: more than {self._max_bytes} bytes")
             if time.monotonic() > deadline:
-                raise lost_answer(f"{where}: the answer does not end", safe)
+                said = f"{self.service} ne termine pas sa réponse (délai dépassé)"
+                raise lost_answer(said, safe, detail=f"{where}: the answer does not end")
         return bytes(body)
 
     def close(self) -> None:
@@ -219,10 +233,12 @@ class OAuthClient(HttpClient):
         try:
             body = self._tokens.request("POST", "", form=form, safe=True, seconds=seconds).json_object()
         except Refused as error:
-            raise AccessDenied(f"{self._tokens.host}: no token ({error.native})") from None
+            said = f"{self.service} ne nous délivre pas de jeton d'accès : identifiants à vérifier"
+            raise AccessDenied(said, detail=f"{self._tokens.host}: {error.native}") from None
         token, lifetime = body.get("access_token"), body.get("expires_in", 300)
         if not isinstance(token, str) or not token or not isinstance(lifetime, int | float):
-            raise TryLater(f"{self._tokens.host}: the answer holds no token")
+            said = f"{self.service} a répondu sans jeton d'accès"
+            raise TryLater(said, detail=f"{self._tokens.host}: no access_token")
         return Secret(token), asked + max(lifetime - 30, lifetime / 2)
 
     def close(self) -> None:
@@ -262,25 +278,44 @@ def _http_date(text: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _status_error(answer: HttpAnswer, where: str) -> HubError:
-    status, what = answer.status, f"{where}: answered {answer.status}"
+def _status_error(answer: HttpAnswer, *, detail: str = "") -> HubError:
+    """What an answer that is no success means (see `HttpClient`)."""
+    status, who = answer.status, answer.service
     if status == 401:
-        return _NotAuthenticated(what)
+        return _NotAuthenticated(f"{who} refuse nos identifiants", detail=detail)
     if status in (403, 407):
-        return AccessDenied(what)
+        return AccessDenied(f"{who} nous refuse l'accès", detail=detail)
     if status in (408, 429, 503):
-        return TryLater(what, after=retry_after(answer.headers))
+        return TryLater(f"{who} demande d'attendre", after=retry_after(answer.headers), detail=detail)
     if 400 <= status < 500:
-        return Refused(what, native=str(status))
+        return Refused(f"{who} refuse la demande (code {status})", native=str(status), detail=detail)
     if 300 <= status < 400 and (answer.safe or status in (307, 308)):
-        return AccessDenied(f"{what}: it sends us elsewhere, the address is to be checked")
-    return lost_answer(what, answer.safe)  # a 302 or 303 to a POST may follow its effect
+        return AccessDenied(f"{who} nous renvoie ailleurs : l'adresse réglée est à vérifier", detail=detail)
+    # A 302 or 303 to a POST may follow its effect.
+    return lost_answer(f"{who} a répondu par une erreur (code {status})", answer.safe, detail=detail)
 
 
-def lost_answer(message: str, safe: bool) -> HubError:
+def lost_answer(message: str, safe: bool, *, detail: str = "") -> HubError:
     """For a call whose answer did not come, or makes no sense: TryLater when making the call again is harmless
     (`safe`), else Unknown."""
-    return TryLater(message) if safe else Unknown(message)
+    return TryLater(message, detail=detail) if safe else Unknown(message, detail=detail)
+
+
+def _why(error: BaseException | None) -> str:
+    """Why there is no connection, as far as one can see."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return "la connexion sécurisée échoue"
+        if isinstance(error, socket.gaierror):
+            return "son nom est introuvable"
+        if isinstance(error, TimeoutError | httpx.TimeoutException):
+            return "délai dépassé"
+        error = error.__cause__ or error.__context__
+    return "pas de connexion"
+
+
+def _named(error: Exception) -> str:
+    return type(error).__name__
 
 
 def _time_left(end: float | None) -> float | None:

@@ -29,6 +29,8 @@ SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
 NIL = zeep.xsd.Nil  # an element that must be there and says nothing: xsi:nil
 MAX_BYTES = 32 * 1024 * 1024
 
+_NOT_ALLOWED = "la demande ne peut pas être dite au logiciel : une valeur n'est pas admise"
+_NO_MESSAGE = " a renvoyé une réponse illisible"
 _OURS = frozenset({"Client", "Sender", "VersionMismatch", "MustUnderstand"})
 _ACCESS = frozenset({"FailedAuthentication", "InvalidSecurity", "InvalidSecurityToken", "AccessDenied"})
 
@@ -64,7 +66,8 @@ class SoapClient:
             request, headers = self._write_request(client, binding, operation, values, named)
         answer = self._http.request("POST", "", content=request, headers=headers, expect=(200, 404, 500), safe=safe)
         if answer.status == 404:  # a refusal is said in SOAP; this is a server whose application is not (yet) there
-            raise TryLater(f"{operation}: no such service at this address")
+            said = f"{answer.service} n'est pas, ou pas encore, à l'adresse réglée"
+            raise TryLater(said, detail=f"{operation}: 404")
         return self._read_answer(client, binding.get(operation), operation, answer, safe)
 
     def close(self) -> None:
@@ -82,10 +85,10 @@ class SoapClient:
         try:
             envelope, headers = binding._create(operation, values, named, client=client, options={"address": ""})
         except (ZeepError, ValueError) as error:
-            raise Refused(f"{operation}: the contract does not allow this request ({type(error).__name__})") from None
+            raise Refused(_NOT_ALLOWED, detail=f"{operation}: {type(error).__name__}") from None
         faults = self._faults(envelope)
         if faults:
-            raise Refused(f"{operation}: the contract does not allow {faults[0].path} ({faults[0].rule})")
+            raise Refused(_NOT_ALLOWED, detail=f"{operation}: {faults[0].path} ({faults[0].rule})")
         return etree.tostring(envelope, xml_declaration=True, encoding="UTF-8"), dict(headers)
 
     def _faults(self, envelope: Element) -> list[XsdFault]:
@@ -97,14 +100,16 @@ class SoapClient:
     def _read_answer(self, client: zeep.Client, operation: Any, name: str, answer: HttpAnswer, safe: bool) -> Any:
         content = _body_content(answer, name, safe)
         if local_name(content) == "Fault":
-            raise _fault_error(content, name, safe)
+            raise _fault_error(content, name, answer)
         expected = operation.output.body.qname
         if answer.status != 200 or etree.QName(content) != expected:
-            raise lost_answer(f"{name}: another message came than {expected.localname}", safe)
+            said = f"{answer.service} a renvoyé un autre message qu'attendu"
+            raise lost_answer(said, safe, detail=f"{name}: {expected.localname} was due")
         try:
             value = operation.output.body.parse(content, client.wsdl.types, context=_context(client))
         except (ZeepError, ValueError, TypeError, AttributeError, LookupError) as error:
-            raise lost_answer(f"{name}: the answer does not have its shape ({type(error).__name__})", safe) from None
+            said = f"{answer.service} a renvoyé un message qui n'a pas la forme attendue"
+            raise lost_answer(said, safe, detail=f"{name}: {type(error).__name__}") from None
         return _without_unplaced(serialize_object(value, dict))  # type: ignore[no-untyped-call]
 
 
@@ -138,9 +143,9 @@ def _body_content(answer: HttpAnswer, name: str, safe: bool) -> Element:
     try:
         body = _body(parse_xml(answer.body, max_bytes=MAX_BYTES, large_text=True))
     except InvalidMessage as error:
-        raise lost_answer(f"{name}: answered {answer.status}, {error}", safe) from None
+        raise lost_answer(f"{answer.service}{_NO_MESSAGE}", safe, detail=f"{name}: {answer.status}, {error}") from None
     if body is None or len(body) != 1:
-        raise lost_answer(f"{name}: answered {answer.status} with something that is no SOAP message", safe)
+        raise lost_answer(f"{answer.service}{_NO_MESSAGE}", safe, detail=f"{name}: {answer.status}, no SOAP message")
     return body[0]
 
 
@@ -151,17 +156,18 @@ def _body(envelope: Element) -> Element | None:
     return envelope.find(f"{{{soap}}}Body")
 
 
-def _fault_error(fault: Element, name: str, safe: bool) -> HubError:
+def _fault_error(fault: Element, name: str, answer: HttpAnswer) -> HubError:
     """The error for a SOAP fault (1.1 §4.4, 1.2 §5.4), by its code. Its text may quote values: left out."""
     soap = {"s": namespace(fault)}
     codes = (text_at(fault, path, soap) for path in ("s:Code/s:Subcode/s:Value", "s:Code/s:Value", "faultcode"))
     parts = [part for code in codes if code for part in code.rpartition(":")[2].split(".")]
     native = parts[0] if parts else ""
+    detail = f"{name}: fault {native or 'without a code'}"
     if _ACCESS.intersection(parts):
-        return AccessDenied(f"{name}: fault {native}")
+        return AccessDenied(f"{answer.service} refuse nos identifiants", detail=detail)
     if _OURS.intersection(parts):
-        return Refused(f"{name}: fault {native}", native=native)
-    return lost_answer(f"{name}: fault {native or 'without a code'}", safe)
+        return Refused(f"{answer.service} refuse la demande", native=native, detail=detail)
+    return lost_answer(f"{answer.service} a répondu par une erreur", answer.safe, detail=detail)
 
 
 def _context(client: zeep.Client) -> XmlParserContext:

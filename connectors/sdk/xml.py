@@ -46,16 +46,18 @@ def parse_xml(
     Raises InvalidMessage (`not_xml`, `xml_too_large`, `xml_too_deep`, `xml_dtd`), which never echoes the content.
     """
     if len(content) > max_bytes:
-        raise InvalidMessage(f"XML of more than {max_bytes} bytes", code="xml_too_large")
+        raise InvalidMessage(f"le XML dépasse {max_bytes} octets", code="xml_too_large")
     if large_text and b"<!DOCTYPE" in content:  # the parser's own limits on entities are off for large texts
-        raise InvalidMessage("a document type declaration is not accepted", code="xml_dtd")
+        raise InvalidMessage("une déclaration de type de document n'est pas admise", code="xml_dtd")
     try:
         root = etree.fromstring(content, _safe_parser(large_text))
     except (etree.XMLSyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
-        raise InvalidMessage(f"not XML (line {line})" if line else "not XML", code="not_xml") from None
+        raise InvalidMessage(
+            f"le XML est illisible (ligne {line})" if line else "le XML est illisible", code="not_xml"
+        ) from None
     if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]
-        raise InvalidMessage("a document type declaration is not accepted", code="xml_dtd")
+        raise InvalidMessage("une déclaration de type de document n'est pas admise", code="xml_dtd")
     _check_depth(root, max_depth)
     return root
 
@@ -107,7 +109,7 @@ def add(parent: Element, tag: str, text: str | None = None, **attributes: str) -
         for key, value in attributes.items():
             child.set(key, value)
     except ValueError:
-        raise InvalidMessage(f"{tag}: characters that XML does not allow", code="not_xml_text") from None
+        raise InvalidMessage("le texte contient des caractères que XML n'admet pas", code="not_xml_text") from None
     return child
 
 
@@ -135,7 +137,7 @@ def _check_depth(root: Element, max_depth: int) -> None:
         level = [child for element in level for child in element]
         if not level:
             return
-    raise InvalidMessage(f"XML nested more than {max_depth} deep", code="xml_too_deep")
+    raise InvalidMessage(f"le XML est imbriqué sur plus de {max_depth} niveaux", code="xml_too_deep")
 
 
 class _LocalOnly(etree.Resolver):

@@ -39,7 +39,7 @@ class Webhook(Connector):
         self._keys = [Key.read(text) for text in self.settings["signing_keys"]]
         self._http = HttpClient(
             f"{parts.scheme}://{parts.netloc}", headers={"user-agent": "unefois-webhook"},
-            timeout=self.settings.get("timeout_seconds", 20), max_bytes=_MAX_ANSWER,
+            timeout=self.settings.get("timeout_seconds", 20), max_bytes=_MAX_ANSWER, service="l'abonné",
             pin_public=not self._may_stay_inside(parts),
         )  # fmt: skip
 

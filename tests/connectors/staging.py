@@ -11,11 +11,12 @@ from connectors.sdk import Connector
 from connectors.sdk.sftp_twin import SftpTwin
 from connectors.sdk.twin import HttpTwin
 from schemas.delivery import Delivery
-from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
+from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.exchange import Question
 from schemas.registry import Registry
 from tests.support.documents import MemoryDocuments
+from tests.support.sentences import unfit_for_a_timeline
 
 REGISTRY = Registry.load()
 TIMEOUT = 0.5
@@ -90,8 +91,13 @@ def outcome_of(act: Callable[[], object]) -> HubError | None:
     try:
         act()
     except HubError as error:
-        return error
-    return None
+        caught = error
+    else:
+        return None
+    # What makes no sense is answered to who sent it, or kept for an operator: it stands on no timeline.
+    unfit = None if isinstance(caught, InvalidMessage) else unfit_for_a_timeline(str(caught))
+    assert unfit is None, f"not a sentence for a timeline: {caught}"
+    return caught
 
 
 def said(error: HubError | None) -> str:

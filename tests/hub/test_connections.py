@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.filedrop.connector import FileDrop
+from connectors.sdk import find_manifests
+from hub.connections import Connection, ConnectorHandler
 from hub.wiring import Hub
+from schemas.delivery import Delivery, Done, Polled
+from schemas.errors import HubError, TryLater
+from schemas.event import Event
 from schemas.secret import Secret
 from tests.support.town import TENANT, Town, moved
 
@@ -75,3 +83,40 @@ def test_each_connection_has_a_secret_for_its_answer_keys_that_comes_from_the_ke
         for hub in hubs[1:]:
             hub.close()
         town.close()
+
+
+class Broken:
+    """A connector whose package is away, as far as `handle`, `poll` and `answer` go."""
+
+    error = TryLater("le logiciel n'est pas joignable", detail="GET bibliotheque.ville:8443: ConnectError")
+
+    def handle(self, delivery: Delivery) -> Done:
+        raise self.error
+
+    def handle_many(self, deliveries: Sequence[Delivery]) -> list[HubError]:
+        return [self.error for _ in deliveries]
+
+    def poll(self, cursor: object) -> Iterator[Polled]:
+        raise self.error
+        yield
+
+    def look_up(self, delivery: Delivery) -> Done | None:
+        raise self.error
+
+    def answer(self, question: object) -> object:
+        raise self.error
+
+
+def test_what_only_it_staff_can_use_of_an_error_is_logged_and_stays_out_of_its_sentence() -> None:
+    connection = Connection(
+        f"{TENANT}.koha", TENANT, "koha", find_manifests()["koha"], {}, None, lambda: cast(Any, Broken())
+    )
+    handler, delivery = ConnectorHandler(connection), Delivery(Event("x", "/s", {}, id="e-1"), "d-1")
+    with capture_logs() as lines:
+        outcomes = [*handler.handle_many([delivery]), *handler.handle_many([delivery, delivery])]
+        for act in (lambda: list(connection.poll(None)), lambda: handler.look_up(delivery)):
+            with pytest.raises(TryLater):
+                act()
+    assert [str(outcome) for outcome in outcomes] == ["le logiciel n'est pas joignable"] * 3
+    assert [line["detail"] for line in lines] == ["GET bibliotheque.ville:8443: ConnectError"] * 5
+    assert {line["connection"] for line in lines} == {f"{TENANT}.koha"}

@@ -596,7 +596,7 @@ def test_a_question_whose_time_is_over_is_not_asked(twin: ApiParticulierTwin) ->
 
 def test_too_large_an_answer_is_not_read(twin: ApiParticulierTwin) -> None:
     twin.person("corvisart")["answers"]["/v3/dss/quotient_familial"]["adresse"]["pays"] = "X" * 600_000
-    with pytest.raises(TryLater, match="larger"):
+    with pytest.raises(TryLater, match="trop volumineuse"):
         connect(twin).answer(question(twin, "corvisart", "family-quotient"))
 
 

@@ -18,6 +18,7 @@ from connectors.sdk.xml import Element, parse_xml, text_at, validate_xsd
 from schemas.errors import InvalidMessage, Refused
 from tests.connectors.etatcivil.requests import HOLDER, PARENTS, REQUESTER, form, request
 from tests.support.context import context_for
+from tests.support.sentences import unfit_for_a_timeline
 
 KEYS = AnswerKeys(context_for("etatcivil", {}), "-")
 
@@ -125,6 +126,8 @@ def test_an_answer_that_the_layout_cannot_say_is_refused_by_its_name(changes: di
         request_file(request(answers=form(**changes)), "HUBEE-1-abcd", "UTF-8")
     assert caught.value.native == native
     assert "Paul" not in caught.value.reason
+    assert unfit_for_a_timeline(caught.value.reason) is None
+    assert native == "texte" or native not in caught.value.reason
 
 
 @pytest.mark.parametrize(

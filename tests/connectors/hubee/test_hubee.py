@@ -234,7 +234,7 @@ def test_an_attachment_that_does_not_match_its_digest_is_never_published(
     assert [event.subject for event in events] == [good]
     assert isinstance(error, InvalidMessage)
     assert bad in str(error)
-    assert "digest" in str(error)
+    assert "empreinte" in str(error)
     assert [item["caseId"] for item in twin.notifications] == [bad]
     assert len(documents.contents) == 2
 
@@ -268,7 +268,7 @@ def test_a_civil_record_request_without_its_form_is_kept_by_hubee(twin: HubEETwi
 def test_an_attachment_over_ten_mebibytes_is_not_downloaded(twin: HubEETwin, hubee: HubEEConnector) -> None:
     twin.add_case([File("big.pdf", "Piece", "application/pdf", bytes(10 * 1024 * 1024 + 1))])
     _, error = read_until_fault(hubee)
-    assert "10 MiB" in str(error)
+    assert "10 Mio" in str(error)
     assert not any("/attachments/" in path for _, path in twin.calls)
 
 

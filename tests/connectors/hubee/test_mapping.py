@@ -112,7 +112,7 @@ def test_no_text_breaks_the_reading_of_a_date(text: str) -> None:
 
 
 def test_nobody_asks_is_refused() -> None:
-    with pytest.raises(InvalidMessage, match="no name"):
+    with pytest.raises(InvalidMessage, match="pas de nom"):
         mapping.request(case(last=""), [], system="hubee", procedures={})
 
 

@@ -195,9 +195,9 @@ def test_an_answer_of_the_form_cannot_write_an_article(book: Book) -> None:
 
 
 def test_an_answer_that_the_act_needs_is_asked_for_by_name(book: Book) -> None:
-    with pytest.raises(Refused, match=r"form\.lieu") as caught:
+    with pytest.raises(Refused, match="« lieu »") as caught:
         book.connector.prepare(delivery(form={"du": "2026-05-01"}))
-    assert caught.value.native == "missing"
+    assert (caught.value.native, caught.value.detail) == ("missing", "form.lieu")
 
 
 def test_a_name_keeps_its_french_letters_and_loses_the_others_marks(book: Book) -> None:

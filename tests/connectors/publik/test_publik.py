@@ -431,8 +431,9 @@ def test_a_portal_that_is_away_is_asked_again_later(fault: str) -> None:
 def test_an_error_inside_a_200_is_no_list() -> None:
     with PublikTwin(now=NOON) as twin:
         twin.err()
-        with pytest.raises(TryLater, match="Erreur du portail"):
+        with pytest.raises(TryLater, match="répondu par une erreur") as caught:
             list(connector(twin).poll(None))
+        assert caught.value.detail == "Erreur du portail"
 
 
 def test_a_wrong_password_pauses_the_connection() -> None:

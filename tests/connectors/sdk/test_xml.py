@@ -155,7 +155,7 @@ def test_a_breach_of_the_schema_names_the_element_and_not_its_value(tmp_path: Pa
 
 
 def test_text_that_no_xml_may_hold_is_refused() -> None:
-    with pytest.raises(InvalidMessage, match="characters"):
+    with pytest.raises(InvalidMessage, match="caractères"):
         add(new_root("a"), "b", "x\x00y")
 
 

@@ -270,7 +270,7 @@ def test_a_name_that_leads_inside_is_not_called(address: str, monkeypatch: pytes
     monkeypatch.setattr("connectors.sdk.addresses.resolve", lambda host, port: ["93.184.215.14", address])
     connector = Webhook(context_for("webhook", settings("https://abonne.example/hook", allow_insecure=False)))
 
-    with pytest.raises(AccessDenied, match="not public"):
+    with pytest.raises(AccessDenied, match="n'est pas publique"):
         connector.handle(told())
     assert not connector.probe().ok
 
@@ -298,7 +298,7 @@ def test_a_name_without_address_is_tried_later(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("socket.getaddrinfo", nowhere)
     connector = Webhook(context_for("webhook", settings("https://abonne.example/hook", allow_insecure=False)))
-    with pytest.raises(TryLater, match="no address"):
+    with pytest.raises(TryLater, match="introuvable"):
         connector.handle(told())
 
 
