@@ -24,9 +24,10 @@ _IN_FRENCH = {
     "form": "le formulaire", "event_kind": "le type d'acte", "document_kind": "la nature du document",
     "event_date": "la date de l'événement", "event_place": "le lieu de l'événement",
     "event_place/city": "la ville de l'événement", "city": "la ville de l'événement",
-    "copies": "le nombre d'exemplaires", "motive": "le motif", "requester_capacity": "la qualité du demandeur", "parents": "la filiation",
-    "spouse": "le conjoint", "recognition": "la reconnaissance", "subject": "l'auteur ou l'objet de la reconnaissance",
-    "role": "la filiation", "kind": "la nature de la reconnaissance", "birthdate": "la date de naissance",
+    "copies": "le nombre d'exemplaires", "motive": "le motif", "requester_capacity": "la qualité du demandeur",
+    "parents": "la filiation", "role": "la filiation", "spouse": "le conjoint", "recognition": "la reconnaissance",
+    "subject": "l'auteur ou l'objet de la reconnaissance", "kind": "la nature de la reconnaissance",
+    "birthdate": "la date de naissance",
 }  # fmt: skip
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 

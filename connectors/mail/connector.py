@@ -1,4 +1,4 @@
-"""Messages to people: acknowledgements and decisions, one recipient each."""
+"""Messages to people: acknowledgements and decisions, one recipient each; to an office, what it must act on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from schemas.errors import AccessDenied, HubError, Refused
 
 
 class Mail(Connector):
-    """Sends `message.requested` by SMTP. SMTP knows no key of ours: a message whose answer was lost is not sent again
-    by itself (`Unknown`), a person decides; its Message-ID tells them what to look for in the server's log."""
+    """Sends `message.requested` by SMTP, and what an office must act on to the address set for it. SMTP knows no key of
+    ours: a message whose answer was lost is not sent again by itself (`Unknown`), a person decides; its Message-ID
+    tells them what to look for in the server's log."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -33,7 +34,9 @@ class Mail(Connector):
         return Probe(True, "Le serveur de messagerie répond et nous laisse entrer.")
 
     def prepare(self, delivery: Delivery) -> Letter:
-        return mapping.letter(delivery, self.settings["sender"])
+        if delivery.event.type == "message.requested":
+            return mapping.letter(delivery, self.settings["sender"])
+        return mapping.office_letter(delivery, self.settings["sender"], self.settings.get("office"))
 
     def send(self, delivery: Delivery, prepared: Letter) -> Done:
         contents = self._contents(prepared.attached)

@@ -1,4 +1,4 @@
-"""From `message.requested` to one e-mail message. Pure."""
+"""From `message.requested`, or what an office must act on, to one e-mail message. Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from connectors.sdk.documents import media_type
+from connectors.sdk.follow_up import FollowUp, read_follow_up
 from schemas.delivery import Delivery
 from schemas.errors import Refused
 
@@ -53,15 +54,49 @@ def letter(delivery: Delivery, sender: str) -> Letter:
     Refused for what cannot be a header, for more than one recipient, and for too large documents."""
     data = delivery.event.data
     to = data["to"]
-    attached = tuple(_attached(document) for document in data.get("documents", ()))
-    if sum(document.size for document in attached) > MAX_ATTACHED:
-        raise Refused("les pièces jointes dépassent 10 Mio", native="too-large")
-    digest = hashlib.sha256(delivery.key.encode()).hexdigest()[:32]
     return Letter(
         to=_address(to["email"]), to_name=_header(to.get("name", ""), "le nom du destinataire"),
         subject=_header(data["subject"], "l'objet du message"), text=data["text"],
-        message_id=f"<{digest}@{sender.rpartition('@')[2]}>", attached=attached,
+        message_id=_message_id(delivery, sender), attached=_all_attached(data.get("documents", ())),
     )  # fmt: skip
+
+
+def office_letter(delivery: Delivery, sender: str, office: str | None) -> Letter:
+    """What the office that decides must act on. Raises Refused when no address of it is set, and as `letter`."""
+    if not office:
+        raise Refused("Aucune adresse de service n'est réglée pour ce raccordement.", native="office")
+    follow_up = read_follow_up(delivery)
+    numbers = ", ".join(_one_line(number) for _, number in follow_up.numbers)
+    return Letter(
+        to=_address(office), to_name="", subject=f"{follow_up.label} : {numbers}"[:200], text=_told(follow_up),
+        message_id=_message_id(delivery, sender), attached=_all_attached(follow_up.documents),
+    )  # fmt: skip
+
+
+def _told(follow_up: FollowUp) -> str:
+    numbers = [f"- {_one_line(number)} ({system})" for system, number in follow_up.numbers]
+    parts = [
+        f"{follow_up.label}, le {follow_up.at[:10]}.", "\n".join(["Numéros de la demande :", *numbers]),
+        follow_up.said.strip(), follow_up.reason.strip() and f"Motif :\n{follow_up.reason.strip()}",
+        "Une suite est attendue de votre service. Répondre à ce message ne la donne pas.",
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _one_line(text: str) -> str:
+    return _CONTROL.sub(" ", text).strip()
+
+
+def _message_id(delivery: Delivery, sender: str) -> str:
+    digest = hashlib.sha256(delivery.key.encode()).hexdigest()[:32]
+    return f"<{digest}@{sender.rpartition('@')[2]}>"
+
+
+def _all_attached(documents: Sequence[Mapping[str, Any]]) -> tuple[Attached, ...]:
+    attached = tuple(_attached(document) for document in documents)
+    if sum(document.size for document in attached) > MAX_ATTACHED:
+        raise Refused("les pièces jointes dépassent 10 Mio", native="too-large")
+    return attached
 
 
 def message(

@@ -33,6 +33,7 @@ from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLate
 from schemas.event import Event
 from schemas.registry import Registry
 from schemas.secret import Secret
+from tests.connectors.follow_ups import document_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 
@@ -92,16 +93,20 @@ def test_it_keeps_the_promises_of_a_connector() -> None:
     with MailTwin(login=("unefois", "s3cret-smtp")) as twin:
         conformance.check(
             conformance.Case(
-                connect=lambda: mail(twin, documents),
+                connect=lambda: mail(twin, documents, office="etat-civil@ville.example"),
                 twin=twin,
-                deliveries=[delivery("d-1"), delivery("d-2", template="decision", documents=[decision])],
+                deliveries=[
+                    delivery("d-1"),
+                    reopened(),
+                    delivery("d-2", template="decision", documents=[decision]),
+                ],
                 calls=lambda: len(twin.commands),
                 refuse=lambda: twin.misbehave("RCPT", "550"),
                 deny=lambda: twin.misbehave("AUTH", "535"),
                 personal=["Corvisart", "corvisart", "Maëlle", "n° 77 a été reçue", "Décision.pdf"],
             )
         )
-        assert len(twin.messages) == 2
+        assert len(twin.messages) == 3
 
 
 # what is sent
@@ -421,3 +426,30 @@ def test_a_real_server_takes_our_messages(certificate: Path) -> None:
     text, attachment = message.get_payload()
     assert text.get_payload(decode=True).decode().replace("\r\n", "\n").strip() == MESSAGE["text"]
     assert attachment.get_payload(decode=True) == b"%PDF" * 500_000
+
+
+def test_an_office_is_told_what_it_must_act_on(twin: MailTwin) -> None:
+    documents = MemoryDocuments()
+    documents.store(b"%PDF identity", name="x", media_type="application/pdf")
+    connector = mail(twin, documents, office="etat-civil@ville.example")
+    for delivery_ in (reopened(), document_came(b"%PDF identity")):
+        connector.handle(delivery_)
+    again, document = twin.messages
+    assert again.recipients == document.recipients == ("etat-civil@ville.example",)
+    assert again.message["Subject"] == "Demande reprise : 0d5c1f7e, A-2026-1"
+    assert "La copie reçue est illisible." in again.text
+    assert "- A-2026-1 (hubee.osl)" in again.text
+    assert document.message["Subject"] == "Pièce reçue : 0d5c1f7e, A-2026-1"
+    assert document.attachments == {"Pièce d'identité.pdf": b"%PDF identity"}
+
+
+def test_without_an_address_of_the_office_it_is_refused(twin: MailTwin) -> None:
+    with pytest.raises(Refused, match="Aucune adresse de service"):
+        mail(twin).handle(reopened())
+
+
+def test_a_number_cannot_slip_a_header_in(twin: MailTwin) -> None:
+    link = {"references": [{"system": "portail", "id": "1\r\nBcc: a@ville.example"}]}
+    mail(twin, office="etat-civil@ville.example").handle(reopened(request=link))
+    [sent] = twin.messages
+    assert "Bcc" not in sent.message
