@@ -29,7 +29,7 @@ from hub.clients.idempotency import Answer
 from hub.documents import access
 from hub.requests import repository as timelines
 from hub.requests.repository import RequestFilter, Requests
-from hub.requests.timeline import request_view
+from hub.requests.timeline import Viewer, request_view
 from hub.services import Services
 from schemas.errors import InvalidMessage
 from schemas.event import Event
@@ -142,8 +142,8 @@ def listing(
     responses={200: json_response("Request", "The request as it stands."), **problem_responses(401, 403, 404)},
 )  # fmt: skip
 def read(request: Request, request_id: str, caller: Reader) -> Response:
-    """Status, legal clocks, identifiers in all systems, documents, and the timeline: what each system said, who was
-    told, when, and what it answered."""
+    """Status, legal clocks, identifiers in the systems that work on it, documents, and the timeline: what each system
+    said and when, and what your own webhooks were given. Deliveries to others are nobody's affair but the hub's."""
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
         return _json(_own_request(tx, services, caller, request_id))
@@ -179,7 +179,8 @@ def _own_request(tx: Transaction, services: Services, caller: Caller, request_id
     request = timelines.read(tx, caller.tenant, request_id) if _ID.fullmatch(request_id) else None
     if request is None or request.intake != caller.origin.name:
         raise Problem("not_found")
-    seen = request_view(tx, services.acceptance.directory, caller.tenant, request_id)
+    viewer = Viewer("portal", caller.origin.name)
+    seen = request_view(tx, services.acceptance.directory, caller.tenant, request_id, viewer)
     assert seen is not None
     seen["documents"] = [dict(document) for _, document in access.of_request(tx, request_id)]
     return seen

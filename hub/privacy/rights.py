@@ -219,7 +219,7 @@ class Rights:
     def _requests(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         views = []
         for request_id in sorted(who.requests):
-            view = timeline.request_view(tx, self.directory, who.tenant, request_id)
+            view = timeline.request_view(tx, self.directory, who.tenant, request_id, timeline.PERSON)
             if view is None:
                 continue
             row = tx.sql.execute(select(requests).where(requests.c.id == request_id)).one()

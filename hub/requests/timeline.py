@@ -1,11 +1,15 @@
-"""A request as people read it: status, legal clocks, and one line per thing that happened, in French."""
+"""A request as people read it: status, legal clocks, and one line per thing that happened, in French.
+
+One view, cut to its reader (`Viewer`): what the hub's own people see, and what may leave to a portal and its citizens.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from bus.ledger import Transaction
@@ -39,24 +43,47 @@ _MARKS = {
     "repeated": "déjà dit, rien n'est envoyé",
     "not_deciding": "ce système ne décide pas, non appliqué", "unknown": "état inconnu de la table, non appliqué",
 }  # fmt: skip
+_TOLD_TO_PORTALS = frozenset({"received", "status", "change", "held"})  # another's echo would tell that it was told
+_COUNTED = re.compile(r"\d+/\d+")  # how many connections took a change: the hub's own word
+_TRANSMITTED = "Transmise aux services concernés"
 
 
-def request_view(tx: Transaction, directory: Directory, tenant: str, request_id: str) -> dict[str, Any] | None:
-    """All that the hub may show of a request; None when this tenant has no such request."""
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who reads a request. An `operator` sees all. The `person`, in the export of their file, sees who received what
+    and the mark that protects them, without what machines said of failures. A `portal`, for itself or for the person
+    who is signed in there, never sees deliveries to others, nor anything that is so because somebody is confidential:
+    two requests that differ in the mark alone read the same. `name`: `tenant.client` of the portal, whose own
+    connections it may see."""
+
+    kind: Literal["operator", "person", "portal"]
+    name: str = ""
+
+
+OPERATOR, PERSON = Viewer("operator"), Viewer("person")
+
+
+def request_view(
+    tx: Transaction, directory: Directory, tenant: str, request_id: str, viewer: Viewer = OPERATOR
+) -> dict[str, Any] | None:
+    """What this reader may see of a request; None when this tenant has no such request."""
     request = timelines.read(tx, tenant, request_id)
     if request is None:
         return None
     procedure = directory.catalogue.get(request.procedure)
     steps = timelines.timeline(tx, request.id)
+    shown = [_shown_step(step, directory, tenant, viewer) for step in steps if _is_shown(step, directory, viewer)]
     labels = _labels(tx, directory, tenant)
     view: dict[str, Any] = {
         "id": request.id, "procedure": request.procedure, "label": procedure.label if procedure else request.procedure,
         "status": request.status, "phase": request.phase, "final": request.final, "reason": request.reason,
-        "intake": request.intake, "confidential": request.confidential, "submitted_at": request.submitted_at,
+        "intake": request.intake, "submitted_at": request.submitted_at,
         "received_at": to_rfc3339(request.received_at),
-        "references": [{"system": s, "id": i} for s, i in timelines.references(tx, [request.id]).get(request.id, [])],
-        "timeline": [_step_view(step, labels) for step in steps],
+        "references": _references(tx, directory, request, shown, viewer),
+        "timeline": [{**step, "at": to_rfc3339(step["at"]), "text": _sentence(step, labels)} for step in shown],
     }  # fmt: skip
+    if viewer.kind != "portal":
+        view["confidential"] = request.confidential
     if procedure is not None:
         received = datetime.fromtimestamp(request.received_at, UTC)
         now = datetime.fromtimestamp(tx.now, UTC)
@@ -67,6 +94,52 @@ def request_view(tx: Transaction, directory: Directory, tenant: str, request_id:
             "passed": due.passed,
         }  # fmt: skip
     return view
+
+
+def _is_shown(step: Mapping[str, Any], directory: Directory, viewer: Viewer) -> bool:
+    if viewer.kind != "portal":
+        return True
+    if step["kind"] == "delivery":
+        member = directory.connections.get(step["connection"])
+        return member is not None and viewer.name in (member.name, *member.holds)
+    return step["kind"] in _TOLD_TO_PORTALS or (step["kind"] == "echo" and step["origin"] == viewer.name)
+
+
+def _shown_step(step: Mapping[str, Any], directory: Directory, tenant: str, viewer: Viewer) -> dict[str, Any]:
+    """The step without what is for operators: words of machines, and how many connections took a change."""
+    if viewer.kind == "operator":
+        return dict(step)
+    hidden = {"cause", "answer"} if step["kind"] == "delivery" else set()
+    if viewer.kind == "portal" and step["kind"] != "status":
+        hidden |= {"reason"}
+    shown = {name: value for name, value in step.items() if name not in hidden}
+    counted = step.get("origin") == f"{tenant}.hub" and _COUNTED.fullmatch(step.get("native_code", ""))
+    if viewer.kind == "portal" and counted:
+        shown |= {"native_code": "transmitted", "native_label": _TRANSMITTED}
+    return shown
+
+
+def _references(
+    tx: Transaction, directory: Directory, request: timelines.Request, shown: Iterable[Mapping[str, Any]],
+    viewer: Viewer,
+) -> list[dict[str, str]]:  # fmt: skip
+    """The identifiers of the request. To a portal one of a system that has only received it would tell of a delivery:
+    it sees those of whoever brought it, decides, or has said something of it."""
+    found = timelines.references(tx, [request.id]).get(request.id, [])
+    if viewer.kind == "portal":
+        spoke = {request.intake, *(step["origin"] for step in shown if "origin" in step)}
+        spoke |= {name for name in directory.connections if directory.decides(name, request.procedure)} | {viewer.name}
+        known = set().union(*(_systems(tx, directory, name) for name in spoke))
+        found = [(system, native) for system, native in found if system in known]
+    return [{"system": system, "id": native} for system, native in found]
+
+
+def _systems(tx: Transaction, directory: Directory, name: str) -> frozenset[str]:
+    """The systems for which a client or connection speaks."""
+    member = directory.connections.get(name)
+    client = clients.find_client(tx, name.partition(".")[2]) if member is None else None
+    others = member.speaks_for if member is not None else client.speaks_for if client is not None else frozenset()
+    return others | {directory.system_of(name)}
 
 
 def timeline_lines(view: Mapping[str, Any]) -> list[str]:
@@ -99,14 +172,10 @@ def _missing(steps: Iterable[Mapping[str, Any]]) -> list[Incomplete]:
     return periods
 
 
-def _step_view(step: Mapping[str, Any], label: Labels) -> dict[str, Any]:
-    return {**step, "at": to_rfc3339(step["at"]), "text": _sentence(step, label)}
-
-
 def _sentence(step: Mapping[str, Any], label: Labels) -> str:
     kind = step["kind"]
     if kind == "delivery":
-        what = _TYPES.get(step["type"], step["type"])
+        what = _TYPES.get(step["type"], "une information")
         text = f"{label(step['connection'])} {_STATES[step['state']].format(what)}"
         detail = step.get("answer") if step["state"] in ("delivered", "skipped") else step.get("cause")
         return f"{text} — {detail}" if detail else text

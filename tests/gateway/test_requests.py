@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
+from pathlib import Path
 from typing import Any, get_args
 
 import httpx
 import pytest
 from sqlalchemy import event as hooks
+from sqlalchemy import select, update
 
 from gateway.routes.requests import StatusWord
 from hub.clients.origin import Origin
+from hub.operations.link_import import import_links
 from hub.requests.repository import PHASES
+from hub.requests.timeline import request_view
+from hub.storage.tables import citizens, requests
 from schemas.event import Event
 from schemas.times import to_rfc3339
-from tests.gateway.conftest import OTHER, TENANT, House, event, post, problem, record
+from tests.gateway.conftest import OTHER, TENANT, House, Open, event, post, problem, record
 from tests.gateway.test_exchanges import PERSON, Place, place
+from tests.support.town import HEADER
 
 __all__ = ["place"]
 PDF = b"%PDF-1.4 un plan"
@@ -363,3 +370,99 @@ def _citizen(place: Place, http: httpx.Client) -> str:
     found = place.house.hub.people.citizen_of("portail", place.ask(http).json()["citizen"])
     assert found is not None
     return found
+
+
+# What the intake may know
+
+
+FAMILY = {"tenant": TENANT, "mode": "live", "connector": "filedrop", "consumes": [{"type": "citizen.address-changed"}]}
+
+
+def folders(place: Path, name: str) -> dict[str, Any]:
+    for part in ("in", "out"):
+        (place / name / part).mkdir(parents=True)
+    drop = {"drop_folder": str(place / name / "in"), "return_folder": str(place / name / "out"), "preset": "family"}
+    return {**FAMILY, "settings": drop}
+
+
+def linked(house: House, person: str, *, confidential: bool) -> None:
+    """Somebody whom the portal and two packages know."""
+    mark = "1" if confidential else ""
+    rows = [f"{person};Prénom;female;1980-01-01;93001;{system};{person};{mark}\n"
+            for system in ("portail", "famille", "bibliotheque")]  # fmt: skip
+    import_links(house.hub.ledger, house.hub.acceptance, TENANT, HEADER + "".join(rows))
+
+
+def moving(person: str, number: int) -> list[dict[str, Any]]:
+    """A request of somebody who moves, and what follows from it."""
+    citizen = {"references": [{"system": "portail", "id": person}]}
+    asks = event(number)
+    asks["data"]["request"] |= {"procedure": "changement-adresse", "requester": {"citizen": citizen}}
+    address = {"house_number": "3", "street": "rue des Lilas", "postal_code": "93001", "city": "Saint-Aubin"}
+    moves = {
+        **asks, "id": f"demenage-{number}", "type": "citizen.address-changed",
+        "data": {
+            "citizen": citizen, "request": {"references": asks["data"]["request"]["references"]},
+            "new_address": {"value": address, "source": "portail", "date": "2026-11-02", "quality": "declared"},
+        },
+    }  # fmt: skip
+    return [asks, moves]
+
+
+def neutral(view: Any) -> str:
+    """What is read, without what names this request or this moment."""
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d{2}-\d{2}(T[0-9:.]+Z)?|2026-\d+|webhook-\S+", "…", str(view))
+    return re.sub(r"'seq': \d+", "'seq': …", text)
+
+
+def test_a_threatened_person_and_another_read_the_same_to_the_intake(open_house: Open, tmp_path: Path) -> None:
+    house = open_house({name: folders(tmp_path, name) for name in ("famille", "bibliotheque")})
+    http = house.client()
+    linked(house, "menacee", confidential=True)
+    linked(house, "autre", confidential=False)
+    verdicts = [post(http, moving(person, n)).json()["verdicts"] for n, person in enumerate(("menacee", "autre"))]
+    for one, two in zip(*verdicts, strict=True):
+        assert one["outcome"] == "accepted", one
+        assert one.keys() == two.keys()
+    threatened, other = (item["id"] for item in http.get("/v1/requests").json()["items"])
+
+    with house.hub.ledger.reading() as tx:
+        whole = [request_view(tx, house.hub.acceptance.directory, TENANT, one) for one in (threatened, other)]
+    kinds = [sorted(step["kind"] for step in view["timeline"]) for view in whole if view is not None]
+    assert kinds == [["change", "received", "withheld"], ["change", "delivery", "delivery", "received"]]
+    for path in ("", "/timeline"):
+        one, two = (http.get(f"/v1/requests/{request}{path}").json() for request in (threatened, other))
+        assert one.keys() == two.keys()
+        assert neutral(one) == neutral(two)
+        assert "famille" not in str(two)
+        assert "confiden" not in str(one)
+    one, two = http.get("/v1/requests").json()["items"]
+    assert (one.keys(), neutral(one)) == (two.keys(), neutral(two))
+
+
+def test_the_answer_to_a_submission_says_nothing_of_a_mark(house: House) -> None:
+    http = house.client()
+    person: dict[str, Any] = {"requester": {"citizen": {"references": [{"system": "portail", "id": "P-1"}]}}}
+    before = submit(http, record(1, **person)).json()
+    with house.hub.ledger.transaction() as tx:
+        tx.sql.execute(update(citizens).values(confidential=1))
+    after = submit(http, record(2, **person)).json()
+
+    with house.hub.ledger.reading() as tx:
+        assert tx.sql.execute(select(requests.c.confidential).where(requests.c.id == after["id"])).scalar() == 1
+    assert before.keys() == after.keys()
+    assert neutral(before) == neutral(after)
+
+
+def test_the_intake_sees_what_its_own_webhook_was_given(house: House) -> None:
+    http = house.client()
+    hook = {"url": "https://portail.example/hooks", "types": ["request.status-changed"]}
+    http.post("/v1/webhooks", json=hook)
+    house.client("guichet").post("/v1/webhooks", json=hook)
+    request = submit(http, asked()).json()["id"]
+    tell(house, {"request": {"id": request}, "status": "in_progress", "native": {"code": "A", "label": "A"}})
+
+    steps = http.get(f"/v1/requests/{request}").json()["timeline"]
+    (given,) = (step for step in steps if step["kind"] == "delivery")
+    assert given["text"] == "Webhook de portail va recevoir le nouvel état"
+    assert not given.keys() & {"cause", "answer"}

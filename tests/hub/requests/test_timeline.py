@@ -9,7 +9,7 @@ import pytest
 from bus.ledger import Ledger
 from hub.clients import repository as clients
 from hub.requests.repository import PHASES, Requests
-from hub.requests.timeline import STATUS, request_view, timeline_lines
+from hub.requests.timeline import OPERATOR, PERSON, STATUS, Viewer, request_view, timeline_lines
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings.model import Tenant
 from hub.settings.procedures import load_procedures
@@ -21,17 +21,20 @@ DIRECTORY = Directory(
 )  # fmt: skip
 
 
-def viewed(ledger: Ledger, *steps: dict[str, Any]) -> dict[str, Any]:
+def viewed(
+    ledger: Ledger, *steps: dict[str, Any], viewer: Viewer = OPERATOR, confidential: bool = False, **links: str
+) -> dict[str, Any]:  # fmt: skip
     record = {"procedure": "occupation-domaine-public", "submitted_at": "2026-11-02T08:00:00Z",
               "references": [{"system": "portail", "id": "D-1"}]}  # fmt: skip
     with ledger.transaction() as tx:
         book = Requests(tx)
-        request = book.open(TOWN, record, origin=PORTAL, people=[], confidential=False)
+        request = book.open(TOWN, record, origin=PORTAL, people=[], confidential=confidential)
+        book.link(request, [{"system": system, "id": native} for system, native in links.items()])
         for step in steps:
             book.step(request, step.pop("kind"), at=step.pop("at", tx.now), **step)
         book.save()
     with ledger.reading() as tx:
-        view = request_view(tx, DIRECTORY, TOWN, request.id)
+        view = request_view(tx, DIRECTORY, TOWN, request.id, viewer)
         assert request_view(tx, DIRECTORY, "val-fleuri", request.id) is None
     assert view is not None
     return view
@@ -67,3 +70,38 @@ def test_the_clock_stands_while_documents_are_missing(ledger: Ledger) -> None:
 
     assert (first["clocks"]["suspended"], first["clocks"]["silence_on"]) == (True, None)
     assert (second["clocks"]["suspended"], second["clocks"]["silence_on"] is None) == (False, False)
+
+
+WITHHELD = {"kind": "withheld", "origin": OFFICE, "reason": "dossier confidentiel : rien n'est transmis à Koha"}
+COUNT = {"status": "transferred", "native": {"code": "0/0", "label": "Transmise à 0 service(s) sur 0"}}
+COUNTED = {"kind": "status", "origin": f"{TOWN}.hub", "data": COUNT}
+ECHO = {"kind": "echo", "origin": f"{TOWN}.koha"}
+
+
+def test_a_portal_is_not_told_what_a_mark_or_a_delivery_made(ledger: Ledger) -> None:
+    portal = Viewer("portal", PORTAL)
+
+    view = viewed(ledger, dict(WITHHELD), dict(COUNTED), dict(ECHO), viewer=portal, confidential=True, koha="K-1")
+
+    assert "confidential" not in view
+    assert view["references"] == [{"system": "portail", "id": "D-1"}]
+    (step,) = view["timeline"]
+    assert (step["native_code"], step["native_label"]) == ("transmitted", "Transmise aux services concernés")
+    assert "service(s)" not in str(view)
+
+
+def test_a_portal_sees_the_number_of_whoever_said_something(ledger: Ledger) -> None:
+    said = {"kind": "status", "origin": f"{TOWN}.koha", "data": {"status": "in_progress", "native": {"label": "Lu"}}}
+
+    view = viewed(ledger, said, viewer=Viewer("portal", PORTAL), koha="K-1", parapheur="P-1")
+
+    assert view["references"] == [{"system": "koha", "id": "K-1"}, {"system": "portail", "id": "D-1"}]
+
+
+@pytest.mark.parametrize("viewer", [OPERATOR, PERSON])
+def test_the_operator_and_the_person_see_the_mark_and_what_it_stopped(ledger: Ledger, viewer: Viewer) -> None:
+    view = viewed(ledger, dict(WITHHELD), dict(COUNTED), viewer=viewer, confidential=True, koha="K-1")
+
+    assert view["confidential"] is True
+    assert [step["kind"] for step in view["timeline"]] == ["withheld", "status"]
+    assert {"system": "koha", "id": "K-1"} in view["references"]
