@@ -40,8 +40,8 @@ Reader = Annotated[Caller, needs("exchanges:read")]
 )  # fmt: skip
 async def ask(request: Request, caller: Asker) -> Response:
     """The body is the record `exchange-question`. What you may obtain, for what and on which legal ground is in your
-    grant: see `unefois client show`. `identity_not_matched` says that nobody was found, never that somebody is not
-    entitled. Tell the person what `information` says."""
+    grant: see `unefois client show`. `identity_not_matched` says that nothing can be had this way, never that somebody
+    is not entitled. Tell the person what `information` says."""
     services: Services = request.app.state.services
     _, question = await read_json(request, services.settings.limits.event_bytes)
     left = threading.Event()

@@ -48,11 +48,13 @@ _RECEIVE = Insert(evidence_recipients)
 _SECONDS = 20.0  # for the sources of one exchange
 _READERS = 8  # exchanges that read at once; more would open a session of the database each, for a moment
 _REFUSALS = 100  # lines that the refused questions of one client may make in a minute
-_NOBODY = "nobody is known under this identity; this says nothing of any entitlement"
+_NOTHING = "nothing can be had about this person this way: ask them to bring it; this says nothing of any entitlement"
+_NOT_WAITING = "no exchange of yours waits under this id"
 
 
 class Withheld(HubError):
-    """The person is marked confidential: their evidence is asked of themselves."""
+    """The person is marked confidential: their evidence is asked of themselves. For the journal alone: who asks is told
+    what is told of anybody whom no source knows, or of an exchange that is over."""
 
     code = "evidence_withheld"
 
@@ -107,6 +109,7 @@ class _Exchange:
     granted: Granted | None = None
     fields: tuple[str, ...] = ()
     citizen_id: str | None = None
+    confidential: bool = False
     source: str | None = None
     stored: bool = False
     code: str = ""
@@ -173,10 +176,10 @@ class Exchanges:
     def exchange(self, client: Client, question: Any, *, left: threading.Event | None = None) -> Answer:
         """One exchange. `question` is the record `exchange-question`; `left` is set when nobody waits any more.
 
-        Raises InvalidMessage (the question is malformed), NotAllowed (the grant), UnknownGround, NotMatched,
-        AmbiguousIdentity, Withheld, TryLater (a source is away). Each is in the journal first; when that cannot be
-        written, BusUnavailable. A client to whom more than a hundred questions are refused in one minute gets
-        NotAllowed `rate_exceeded` for the others; one line tells of them all."""
+        Raises InvalidMessage (the question is malformed), NotAllowed (the grant), UnknownGround, NotMatched (of
+        a person marked confidential, too), AmbiguousIdentity, TryLater (a source is away). Each is in the journal
+        first; when that cannot be written, BusUnavailable. A client to whom more than a hundred questions are refused
+        in one minute gets NotAllowed `rate_exceeded` for the others; one line tells of them all."""
         exchange = self._checked_question(client, question)
         try:
             return self._obtain(exchange, left or threading.Event())
@@ -185,12 +188,16 @@ class Exchanges:
         except KeyDestroyed:  # erased while the question was under way: the line is about nobody any more
             exchange.citizen_id = None
             self._note_outcome(exchange, NotMatched.code, failed=True)
-            raise NotMatched(_NOBODY) from None
+            raise NotMatched(_NOTHING) from None
         except (NotAllowed, InvalidMessage, UnknownGround) as error:
             self._note_refusal(exchange, error)
             raise
+        except (NotMatched, Withheld) as error:
+            self._note_outcome(exchange, Withheld.code if exchange.confidential else error.code, failed=True)
+            raise NotMatched(_NOTHING) from None
         except HubError as error:
-            self._note_outcome(exchange, error.code, failed=True)
+            withheld = exchange.confidential and isinstance(error, SourceAway)
+            self._note_outcome(exchange, Withheld.code if withheld else error.code, failed=True)
             raise
         except Exception:
             self._note_outcome(exchange, "internal_error", failed=True)
@@ -212,15 +219,15 @@ class Exchanges:
 
     def collect_answer(self, client: Client, exchange_id: str) -> Answer:
         """The answer of an exchange that the person was shown. Raises PreviewRequired until they decided,
-        RefusedByPerson, or UnknownExchange when there is none, or no more; NotAllowed and Withheld where it would be
-        refused today."""
+        RefusedByPerson, or UnknownExchange when there is none, or no more, or the person has been marked confidential
+        since; NotAllowed where it would be refused today."""
         with self.ledger.transaction() as tx:
             try:
                 preview = self.previews.collect(tx, client.id, exchange_id)
             except StillOpen:
                 raise PreviewRequired(exchange_id, "") from None
             if preview is None:
-                raise UnknownExchange("no exchange of yours waits under this id")
+                raise UnknownExchange(_NOT_WAITING)
             if preview.decision == "refused":
                 no: HubError | None = RefusedByPerson()  # whose line is there since they said so
             else:
@@ -232,6 +239,8 @@ class Exchanges:
                     self._hand_over(tx, [(exchange, evidence)])
                 else:
                     self._write_journal(tx, exchange)
+        if isinstance(no, Withheld):
+            raise UnknownExchange(_NOT_WAITING)
         if no is not None:
             raise no
         return preview.body
@@ -272,6 +281,8 @@ class Exchanges:
         with self._readers, self.ledger.reading() as tx:
             self._identify_citizen(tx, exchange)
             held = self._find_stored(tx, exchange)
+            if exchange.confidential:
+                held, exchange.source, exchange.stored = None, None, False
             began = 0 if held else tx.last_seq()
             question, natives = (None, {}) if held else self._question_to_sources(tx, exchange)
         evidence, obtained_at = (held.evidence, held.at) if held else (None, 0.0)
@@ -336,10 +347,10 @@ class Exchanges:
         if found.verdict == "ambiguous":
             raise AmbiguousIdentity("several people are known under this identity")
         if found.citizen_id is None and "identity" not in citizen:
-            raise NotMatched(_NOBODY)
+            raise NotMatched(_NOTHING)
         exchange.citizen_id = found.citizen_id
         if found.citizen_id is not None:
-            self._must_not_be_confidential(tx, found.citizen_id)
+            exchange.confidential = self.people.is_confidential(tx, found.citizen_id)
 
     def _names_a_system_of(self, tenant: str, client: Client) -> bool:
         """Whether the references of a client of one tenant would read as those of a package of another."""
@@ -360,7 +371,9 @@ class Exchanges:
             raise TryLater("the hub learnt meanwhile who this is", after=1.0)
         if exchange.citizen_id is None:
             exchange.citizen_id = self._create_citizen(tx, exchange)
-            self._must_not_be_confidential(tx, exchange.citizen_id)
+            exchange.confidential = self.people.is_confidential(tx, exchange.citizen_id)
+        if exchange.confidential:
+            raise Withheld("this must be asked of the person")
 
     def _must_not_be_confidential(self, tx: Transaction, citizen_id: str) -> None:
         if self.people.is_confidential(tx, citizen_id):
@@ -402,7 +415,11 @@ class Exchanges:
     def _ask_sources(
         self, exchange: _Exchange, question: Question, natives: Mapping[str, str], left: threading.Event
     ) -> SourcedEvidence:
+        """Raises what the sources raise. Of a person who is confidential they are not asked: it reads as if they knew
+        nobody."""
         try:
+            if exchange.confidential:
+                raise self.sources.unmatched(exchange.tenant, question, natives)
             return self.sources.ask_sources(exchange.tenant, question, natives, left=left)
         except SourceAway as error:
             if exchange.citizen_id is not None:

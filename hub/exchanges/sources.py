@@ -234,6 +234,17 @@ class Sources:
                 return SourcedEvidence(evidence, source.name, self._ledger.now())
         raise _most_telling(errors) if errors else SourceNeeds(lacking)
 
+    def unmatched(self, tenant: str, question: Question, natives: Mapping[str, str]) -> HubError:
+        """What `ask_sources` would raise if every source that can be asked now knew nobody; none is asked."""
+        chosen = self._choose_sources(tenant, question, natives)
+        if not chosen:
+            return NoSource()
+        paused = self._paused_connections()
+        fitted = [s for s, offer in chosen if _question_for(question, offer, natives.get(s.system)) is not None]
+        if not fitted:
+            return SourceNeeds({need for _, offer in chosen for need in offer.needs})
+        return _most_telling({source.name: self._reason_unasked(source, paused) for source in fitted})
+
     def serve(self, name: str, stop: threading.Event) -> None:
         """Answer the questions to one connection that come over the bus, until `stop` is set."""
         source = self._sources[name]
@@ -309,6 +320,12 @@ class Sources:
     def _paused_connections(self) -> Mapping[str, str]:
         with self._ledger.reading() as tx:
             return tx.paused()
+
+    def _reason_unasked(self, source: ConnectionSource, paused: Mapping[str, str]) -> HubError:
+        if source.name in paused:
+            return _NotAsked("paused")
+        resting = self._lines[source.name].breaker.resting
+        return _NotAsked("resting", after=resting) if resting else NotMatched("")
 
     def _pause(self, name: str) -> None:
         _log.error("connection paused", connection=name, cause=AccessDenied.code)

@@ -1,17 +1,22 @@
-"""Who obtained what about a citizen, in words that the citizen may read (RGPD art. 15; CRPA L114-8 and L114-9)."""
+"""Who obtained what about a citizen, in words that the citizen may read (RGPD art. 15; CRPA L114-8 and L114-9).
+
+A page that a portal shows passes through that portal: it holds nothing that is so because the person is protected.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from bus.ledger import Transaction
 from hub.citizens.identities import People
 from hub.clients.repository import Client, find_client
+from hub.exchanges.exchange import Withheld
 from hub.exchanges.grants import GROUNDS
 from hub.journal.entries import Entry, Journal, Line
 from hub.routing.directory import Directory
+from schemas.exchange import NotMatched
 from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
@@ -21,7 +26,10 @@ _FOR = {
     "agent": ("par un agent", "by an agent"),
 }
 _NOT = {
-    "identity_not_matched": ("la source ne vous a pas reconnu", "the source did not recognise you"),
+    "identity_not_matched": (
+        "ce justificatif vous est demandé directement",
+        "you are asked for this evidence yourself",
+    ),
     "identity_ambiguous": ("plusieurs personnes correspondent", "several people match"),
     "source_away": ("la source ne répondait pas", "the source did not answer"),
     "try_later": ("la source ne répondait pas", "the source did not answer"),
@@ -32,7 +40,7 @@ _NOT = {
     "caller_left": ("la demande a été interrompue", "the question was given up"),
     "refused_by_person": ("vous avez refusé", "you refused"),
     "preview_required": ("votre accord était attendu", "your agreement was awaited"),
-    "evidence_withheld": ("vos données sont protégées", "your data are protected"),
+    Withheld.code: ("vos données sont protégées", "your data are protected"),
 }
 _OTHERWISE = ("l'habilitation ne le permet pas", "the grant does not allow it")
 _FAILED = ("la demande n'a pas abouti", "the request came to nothing")
@@ -80,7 +88,14 @@ def acts_page(
         tenant=client.tenant, kind="read", act="exchanges.shown", actor=client.origin.name, outcome="answered",
         citizen_id=citizen_id, facts={"lines": len(lines)},
     ))  # fmt: skip
-    return {"items": [describe_line(tx, known, line) for line in lines]}
+    return {"items": [describe_line(tx, known, replace(line, entry=_neutral(line.entry))) for line in lines]}
+
+
+def _neutral(entry: Entry) -> Entry:
+    """The entry as a portal may read it: what operators did, and why evidence was withheld, could tell of a mark."""
+    if entry.kind == "operator":
+        return replace(entry, act="operator.acted", outcome="done")
+    return replace(entry, outcome=NotMatched.code) if entry.outcome == Withheld.code else entry
 
 
 def describe_line(tx: Transaction, known: ActSources, line: Line) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 import structlog
 from joserfc import jws
 from joserfc.jwk import OKPKey
+from sqlalchemy import event as hooks
 from sqlalchemy import select
 
+from gateway.problems import codes
 from hub.clients.origin import Origin
 from hub.exchanges.sources import SourceAway, SourcedEvidence
 from hub.storage.tables import citizens, evidence_held, evidence_recipients, journal
@@ -136,6 +139,9 @@ class Spring:
         if self.fault is not None:
             raise self.fault
         return SourcedEvidence(Evidence(question.evidence, 1, KNOWN[question.evidence]), f"{tenant}.source", OBTAINED)
+
+    def unmatched(self, tenant: str, question: Question, natives: Mapping[str, str]) -> HubError:
+        return NotMatched("")
 
 
 @dataclass
@@ -372,13 +378,55 @@ def test_another_client_cannot_collect_nor_a_late_one(place: Place) -> None:
     assert code(place.house.client().post(f"/v1/exchanges/{answer['exchange']}")) == "not_found"
 
 
-def test_a_confidential_person_is_asked_themselves(place: Place) -> None:
+@pytest.mark.parametrize("evidence", ["family-quotient", "library-card", "student-status"])
+@pytest.mark.parametrize("by_reference", [True, False])
+def test_who_asks_cannot_tell_a_protected_person_from_one_whom_no_source_knows(
+    place: Place, evidence: str, by_reference: bool
+) -> None:
     client = place.house.client()
-    place.ask(client)
+    known = {name: place.ask(client, citizen={"identity": who}).json()["citizen"]
+             for name, who in (("protected", PERSON), ("ordinary", STRANGER))}  # fmt: skip
     with place.house.hub.ledger.transaction() as tx:
-        tx.sql.execute(citizens.update().values(confidential=1))
-    answer = place.ask(client)
-    assert (answer.status_code, code(answer)) == (403, "evidence_withheld")
+        marked = place.house.hub.people.citizen_of("portail", known["protected"])
+        tx.sql.execute(citizens.update().where(citizens.c.id == marked).values(confidential=1))
+    place.ask(client, evidence, citizen={"reference": "inconnue"}, explicit_request=True)  # takes questions of the rate
+    place.spring.fault, place.spring.asked[:] = NotMatched("nobody", native="37003"), []
+    answers, statements = [], []
+    for name, who in (("protected", PERSON), ("ordinary", STRANGER)):
+        citizen: dict[str, Any] = {"reference": known[name]} if by_reference else {"identity": who}
+        with counted(place) as seen:
+            answers.append(place.ask(client, evidence, citizen=citizen, explicit_request=True))
+        statements.append(seen)
+
+    protected, ordinary = (raw(answer) for answer in answers)
+    assert protected == ordinary
+    assert answers[0].headers.keys() == answers[1].headers.keys()
+    assert statements[0] == statements[1]
+    assert len(place.spring.asked) == 1  # of the protected one nobody was asked
+    assert [line.outcome for line in place.lines()][-2:] == ["evidence_withheld", "identity_not_matched"]
+    assert "evidence_withheld" not in codes()
+    pages = [client.get(f"/v1/citizens/{reference}/exchanges").json()["items"] for reference in known.values()]
+    one, two = ([(i["act"], i["outcome"], i["fr"], i["en"]) for i in items] for items in pages)
+    assert one == two
+
+
+def raw(answer: httpx.Response) -> tuple[int, str]:
+    """The answer byte by byte, without the number of the call."""
+    return answer.status_code, answer.text.replace(answer.headers["tracking-id"], "…")
+
+
+@contextmanager
+def counted(place: Place) -> Iterator[list[str]]:
+    """The statements that the database was given."""
+    seen: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        seen.append(statement)
+
+    engine = place.house.hub.ledger.engine
+    hooks.listen(engine, "before_cursor_execute", note)
+    yield seen
+    hooks.remove(engine, "before_cursor_execute", note)
 
 
 def test_a_citizen_sees_who_asked_in_plain_words(place: Place) -> None:

@@ -372,6 +372,23 @@ def test_who_is_told_that_a_source_is_away_hears_what_the_others_said(town: Worl
     assert error.problem_members == {"known": [{"source": f"{TOWN}.a", "code": "identity_not_matched"}]}
 
 
+@pytest.mark.parametrize("case", ["nobody answers this", "needs another name", "none knows", "one is paused"])
+def test_what_reads_as_nobody_known_is_what_asking_gives_and_asks_nobody(town: World, case: str) -> None:
+    packages = [Package(NotMatched("")), Package(NotMatched(""))]
+    for number, package in enumerate(packages if case != "nobody answers this" else ()):
+        town.add(f"s{number}", package, Offer(needs=("reference",)) if case == "needs another name" else None)
+    sources = town.start()
+    if case == "one is paused":
+        with town.ledger.transaction() as tx:
+            tx.pause(f"{TOWN}.s1", "un opérateur")
+
+    unasked = sources.unmatched(TOWN, QUESTION, {})
+
+    assert [package.asked for package in packages] == [[], []]
+    asked = town.refused(type(unasked))
+    assert str(getattr(unasked, "problem_members", "")) == str(getattr(asked, "problem_members", ""))
+
+
 # --- what it is told ---------------------------------------------------------------------------------------------
 
 

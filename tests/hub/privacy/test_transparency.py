@@ -10,7 +10,7 @@ from bus.ledger import Ledger
 from hub.citizens.identities import People
 from hub.clients import repository as clients
 from hub.journal.entries import Entry, Journal
-from hub.privacy.transparency import Period, acts_page
+from hub.privacy.transparency import Period, acts_page, describe_line
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings.model import Tenant
 from hub.settings.procedures import load_procedures
@@ -70,7 +70,7 @@ def test_an_act_is_said_in_plain_words(ledger: Ledger, entry: Entry, french: str
 
 
 def test_each_look_is_in_the_journal_and_the_newest_act_comes_first(ledger: Ledger) -> None:
-    made = [Entry(TOWN, "operator", f"citizen.{act}", "operator:x", "done", citizen_id=WHO) for act in ("a", "b", "c")]
+    made = [Entry(TOWN, "read", f"citizen.{act}", "operator:x", "done", citizen_id=WHO) for act in ("a", "b", "c")]
 
     items = acts(ledger, *made, limit=2)
 
@@ -78,3 +78,21 @@ def test_each_look_is_in_the_journal_and_the_newest_act_comes_first(ledger: Ledg
     with ledger.reading() as tx:
         newest = Sources.journal.of_citizen(tx, TOWN, WHO)[0].entry
     assert (newest.act, newest.actor, newest.facts) == ("exchanges.shown", f"{TOWN}.portail", {"lines": 2})
+
+
+def test_a_page_that_a_portal_shows_betrays_no_protection(ledger: Ledger) -> None:
+    def failed(outcome: str) -> Entry:
+        actor = f"{TOWN}.portail"
+        return Entry(TOWN, "exchange", "exchange.failed", actor, outcome, citizen_id=WHO, facts=FACTS)
+
+    mark = Entry(TOWN, "operator", "citizen.marked", "operator:x", "confidential", citizen_id=WHO)
+    merge = Entry(TOWN, "operator", "citizen.merged", "operator:x", "done", citizen_id=WHO)
+
+    said = acts(ledger, failed("evidence_withheld"), failed("identity_not_matched"), mark, merge)
+
+    alike = [tuple(item[name] for name in ("act", "outcome", "fr", "en")) for item in said]
+    assert len(set(alike)) == 2
+    with ledger.reading() as tx:
+        lines = Sources.journal.of_citizen(tx, TOWN, WHO)
+        whole = [describe_line(tx, Sources(), line)["fr"] for line in lines]
+    assert any("vos données sont protégées" in text for text in whole)
