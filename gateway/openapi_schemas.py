@@ -59,7 +59,17 @@ _EVENT: Json = {
         }
     },
 }  # fmt: skip
-_SUBMITTED = {name: value for name, value in _EVENT["data"]["request"].items() if name != "references"}
+_SUBMITTED: Json = {
+    "procedure": "changement-adresse", "submitted_at": "2026-03-02T09:14:05Z", "intake": "online",
+    "requester": {
+        "citizen": {
+            "identity": {
+                "family_name": "Corvisart", "given_names": ["Maëlle", "Odette"], "gender": "female",
+                "birthdate": "1987-03-09", "birthplace": "2A004", "birthcountry": "99100",
+            }
+        }
+    },
+}  # fmt: skip
 _BYTES: Json = {"type": "string", "format": "binary"}
 _FORM: Json = {
     "type": "object", "required": ["file"], "properties": {"file": _BYTES, "kind": {"type": "string"}},

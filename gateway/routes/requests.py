@@ -28,6 +28,7 @@ from hub.clients import idempotency
 from hub.clients.idempotency import Answer
 from hub.documents import access
 from hub.requests import repository as timelines
+from hub.requests.catalogue import check_online
 from hub.requests.repository import RequestFilter, Requests
 from hub.requests.timeline import Viewer, request_view
 from hub.services import Services
@@ -86,7 +87,8 @@ class Submission:
 async def submit(request: Request, caller: Writer, idempotency_key: Key = None) -> Response:
     """The body is the record `request`. Leave `references` out and the hub makes one; if you give some, their
     `system` is your client id, and the first names the request: the same reference is the same request. Documents that
-    it names are stored first (`/v1/documents`)."""
+    it names are stored first (`/v1/documents`). On the channel `online` it keeps to the catalogue (`/v1/procedures`):
+    offered online, with the documents that are required and the form as it is described."""
     services: Services = request.app.state.services
     body, record = await read_json(request, services.settings.limits.event_bytes)
     submission = _submission(caller, record, body, idempotency_key)
@@ -226,11 +228,21 @@ def _earlier_response(services: Services, submission: Submission) -> Response | 
             return _replayed_response(known, submission)
     with services.ledger.reading() as tx:
         request = _request_named(tx, submission)
+        if request is None:
+            _hold_to_catalogue(services, submission.record)
         event = submission.event
         taken = request is not None and not tx.known([(caller.tenant, event.source, event.id)])
     if request is not None and (taken or caller.origin.name not in request.intakes):
         raise Problem("reference_taken", pointer="/references/0/id")
     return None
+
+
+def _hold_to_catalogue(services: Services, record: Mapping[str, Any]) -> None:
+    """What is being filed online is asked for whole. By any other channel, and by any other road, it was filed already:
+    it is received and dated, and what is missing is asked for."""
+    procedure = services.acceptance.directory.catalogue.get(record["procedure"])
+    if procedure is not None and record["intake"] == "online":
+        check_online(procedure, record)
 
 
 def _response(services: Services, submission: Submission, verdict: Verdict) -> Response:

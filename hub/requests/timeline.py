@@ -15,8 +15,10 @@ from zoneinfo import ZoneInfo
 from bus.ledger import Transaction
 from hub.clients import repository as clients
 from hub.requests import repository as timelines
+from hub.requests.catalogue import brought_kinds, missing_documents
 from hub.requests.clocks import Incomplete, clocks
 from hub.routing.directory import Directory
+from hub.settings.procedures import Procedure
 from schemas.times import to_rfc3339
 
 _PARIS = ZoneInfo("Europe/Paris")
@@ -44,6 +46,7 @@ _MARKS = {
     "not_deciding": "ce système ne décide pas, non appliqué", "unknown": "état inconnu de la table, non appliqué",
 }  # fmt: skip
 _TOLD_TO_PORTALS = frozenset({"received", "status", "change", "held"})  # another's echo would tell that it was told
+_UNDECIDED = frozenset({"received", "transferred", "incomplete", "in_progress", "awaiting_payment"})
 _COUNTED = re.compile(r"\d+/\d+")  # how many connections took a change: the hub's own word
 _TRANSMITTED = "Transmise aux services concernés"
 
@@ -84,16 +87,28 @@ def request_view(
     }  # fmt: skip
     if viewer.kind != "portal":
         view["confidential"] = request.confidential
+    view["missing_documents"] = _missing_documents(tx, procedure, request)
     if procedure is not None:
         received = datetime.fromtimestamp(request.received_at, UTC)
         now = datetime.fromtimestamp(tx.now, UTC)
-        due = clocks(procedure, received, incomplete_periods=_missing(steps), now=now)
+        due = clocks(procedure, received, incomplete_periods=_incomplete_periods(steps), now=now)
         view["clocks"] = {
             "registration_due": _day(due.registration_due), "receipt_due": _day(due.receipt_due),
             "silence": due.silence, "silence_on": _day(due.silence_on), "suspended": due.suspended,
             "passed": due.passed,
         }  # fmt: skip
     return view
+
+
+def _missing_documents(
+    tx: Transaction, procedure: Procedure | None, request: timelines.Request
+) -> list[dict[str, str]]:  # fmt: skip
+    """What is still to be asked for, as long as nothing is decided: the request itself is received and dated."""
+    required = procedure is not None and any(document.required for document in procedure.documents)
+    if procedure is None or not required or request.status not in _UNDECIDED:
+        return []
+    brought = brought_kinds(stored.event for stored in tx.events_of_request(request.id))
+    return [{"kind": one.kind, "label": one.label} for one in missing_documents(procedure, brought)]
 
 
 def _is_shown(step: Mapping[str, Any], directory: Directory, viewer: Viewer) -> bool:
@@ -145,7 +160,9 @@ def _systems(tx: Transaction, directory: Directory, name: str) -> frozenset[str]
 def timeline_lines(view: Mapping[str, Any]) -> list[str]:
     """The view as text, in Paris time."""
     head = f"{view['label']} — demande {timelines.short_number(view['id'])} : {STATUS[view['status']]}"
-    return [head, *(f"  {_paris_time(step['at'])}  {step['text']}" for step in view["timeline"])]
+    missing = ", ".join(one["label"] for one in view.get("missing_documents", ()))
+    asked = [f"  Pièces à demander : {missing}"] if missing else []
+    return [head, *asked, *(f"  {_paris_time(step['at'])}  {step['text']}" for step in view["timeline"])]
 
 
 Labels = Callable[[str], str]
@@ -157,7 +174,7 @@ def _labels(tx: Transaction, directory: Directory, tenant: str) -> Labels:
     return lambda name: "Unefois" if name == f"{tenant}.hub" else callers.get(name) or directory.label(name)
 
 
-def _missing(steps: Iterable[Mapping[str, Any]]) -> list[Incomplete]:
+def _incomplete_periods(steps: Iterable[Mapping[str, Any]]) -> list[Incomplete]:
     """When documents were asked for and when the request went on, from the statuses that were applied."""
     periods: list[Incomplete] = []
     for step in steps:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from hub.settings.fault import Fault
 from hub.settings.files import json_schema, toml_files
 from schemas.errors import ConfigError
-from schemas.shape import shape_faults
+from schemas.shape import schema_fault, shape_faults
 
 SHIPPED = Path(__file__).with_name("catalogue")
 _SCHEMA = Path(__file__).with_name("procedure.schema.json")
@@ -33,7 +33,8 @@ class AskedDocument:
 class Procedure:
     """`delay`: ISO 8601 duration, None where the law gives none. `deciding_system`: a system or a role, see
     `Tenant.system_for`. `hubee`: process code, None when HubEE does not carry it. `also_says`: by word of a
-    status, the systems or roles that may set it beside the deciding one."""
+    status, the systems or roles that may set it beside the deciding one. `form`: JSON Schema of the form of its
+    requests, None when nothing is said of it."""
 
     slug: str
     label: str
@@ -51,6 +52,7 @@ class Procedure:
     appeals: str | None
     phases: Mapping[str, str]
     also_says: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    form: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,21 @@ def _contradictions(raw: Mapping[str, Any], name: str) -> Iterator[tuple[str, st
         yield "delay", f"missing: silence means {rule} at the end of a delay"
     if rule != "none" and "source" not in raw["silence"]:
         yield "silence.source", f"missing: which text says that silence means {rule}"
+    if "form" in raw and (fault := schema_fault(raw["form"])):
+        yield "form", fault
+    for reference in _references(raw.get("form")):
+        if not reference.startswith("#"):
+            yield "form", "a $ref must lead into the form itself (#/$defs/…)"
     if rule == "rejection" and "appeals" not in raw:
         yield "appeals", "missing: R112-5 wants the ways and delays of appeal where silence means rejection"
+
+
+def _references(schema: Any) -> Iterator[str]:
+    parts = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
+    if isinstance(schema, Mapping):
+        yield from (str(schema[name]) for name in ("$ref", "$dynamicRef") if name in schema)
+    for part in parts:
+        yield from _references(part)
 
 
 def _procedure(raw: Mapping[str, Any]) -> Procedure:
@@ -126,4 +141,5 @@ def _procedure(raw: Mapping[str, Any]) -> Procedure:
         silence=silence["rule"], silence_text=silence["text"], silence_source=silence.get("source"),
         appeals=raw.get("appeals"), phases=MappingProxyType(dict(raw["phases"])),
         also_says=MappingProxyType({word: tuple(roles) for word, roles in raw.get("also_says", {}).items()}),
+        form=raw.get("form"),
     )  # fmt: skip

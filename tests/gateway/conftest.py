@@ -128,10 +128,10 @@ def house(open_house: Open) -> House:
 
 
 def record(number: int | str = 1, *, system: str = "portail", **more: Any) -> dict[str, Any]:
-    """A request of an invented café."""
+    """A request of an invented café, filed at the counter."""
     return {
         "references": [{"system": system, "id": f"2026-{number}"}], "procedure": "occupation-domaine-public",
-        "submitted_at": "2026-03-02T09:14:05Z", "intake": "online",
+        "submitted_at": "2026-03-02T09:14:05Z", "intake": "desk",
         "requester": {"organisation": {"name": "Café des Tilleuls", "siret": "99999000500012"}}, **more,
     }  # fmt: skip
 

@@ -17,7 +17,8 @@ from gateway.routes.requests import StatusWord
 from hub.clients.origin import Origin
 from hub.operations.link_import import import_links
 from hub.requests.repository import PHASES
-from hub.requests.timeline import request_view
+from hub.requests.timeline import request_view, timeline_lines
+from hub.settings.procedures import SHIPPED
 from hub.storage.tables import citizens, requests
 from schemas.event import Event
 from schemas.times import to_rfc3339
@@ -246,6 +247,127 @@ def test_documents_named_about_a_request_are_in_its_view(house: House) -> None:
 
     assert view["documents"] == [stored]
     assert stored["sha256"] == hashlib.sha256(PDF).hexdigest()
+
+
+# What a portal files online
+
+
+def online(**more: Any) -> dict[str, Any]:
+    return asked(intake="online", **more)
+
+
+def stored(http: httpx.Client, kind: str) -> Any:
+    headers = {"content-type": "application/pdf"}
+    return http.post("/v1/documents", params={"kind": kind}, content=PDF, headers=headers).json()
+
+
+def test_a_request_filed_online_brings_the_documents_that_its_procedure_requires(house: House) -> None:
+    http = house.client()
+    body = problem(submit(http, online()), 422, "documents_missing")
+    assert body["pointer"] == "/documents"
+    assert body["missing"] == [{"kind": "site-plan", "label": "Plan de situation de l'emprise"}]
+    problem(submit(http, online(documents=[stored(http, "insurance-proof")])), 422, "documents_missing")
+    assert house.stored() == 0
+
+    answer = submit(http, online(documents=[stored(http, "site-plan")]))
+    assert (answer.status_code, answer.json()["missing_documents"]) == (201, [])
+
+
+@pytest.mark.parametrize("channel", ["desk", "mail", "phone"])
+def test_what_was_filed_otherwise_is_received_and_shows_what_must_be_asked_for(house: House, channel: str) -> None:
+    http = house.client()
+    view = submit(http, asked(intake=channel)).json()
+
+    assert view["status"] == "received"
+    assert view["missing_documents"] == [{"kind": "site-plan", "label": "Plan de situation de l'emprise"}]
+    with house.hub.ledger.reading() as tx:
+        whole = request_view(tx, house.hub.acceptance.directory, TENANT, view["id"])
+    assert whole is not None
+    assert whole["missing_documents"] == view["missing_documents"]
+    assert timeline_lines(whole)[1] == "  Pièces à demander : Plan de situation de l'emprise"
+
+
+def test_an_event_says_what_was_filed_and_is_not_refused_for_what_is_missing(house: House) -> None:
+    http = house.client()
+    filed = event(1)
+    filed["data"]["request"]["intake"] = "online"
+    request = post(http, filed).json()["request"]
+    assert http.get(f"/v1/requests/{request}").json()["missing_documents"]
+
+    plan = stored(http, "site-plan")
+    brought = {"document": plan, "kind": "site-plan", "request": {"id": request}}
+    assert post(http, filed | {"id": "plan", "type": "document.received", "data": brought}).status_code == 202
+    assert http.get(f"/v1/requests/{request}").json()["missing_documents"] == []
+
+
+def test_nothing_is_to_be_asked_for_once_something_is_decided(house: House) -> None:
+    http = house.client()
+    request = submit(http, asked()).json()["id"]
+    tell(house, {"request": {"id": request}, "status": "closed", "native": {"code": "A", "label": "A"}})
+    assert http.get(f"/v1/requests/{request}").json()["missing_documents"] == []
+
+
+FORM = """
+[form]
+type = "object"
+required = ["surface_m2"]
+additionalProperties = false
+[form.properties.surface_m2]
+type = "number"
+exclusiveMinimum = 0
+[form.properties."a/b"]
+type = "array"
+items = { type = "string" }
+"""
+
+
+@pytest.fixture
+def strict(open_house: Open, tmp_path: Path) -> House:
+    """A town whose terraces ask for a form, and whose declarations are made at the counter."""
+    folder = tmp_path / "procedures"
+    folder.mkdir()
+    for slug, change in (("occupation-domaine-public", ("[silence]", FORM + "[silence]")),
+                         ("changement-adresse", ('channels = ["online", ', "channels = ["))):  # fmt: skip
+        text = (SHIPPED / f"{slug}.toml").read_text(encoding="utf-8").replace(*change)
+        (folder / f"{slug}.toml").write_text(text, encoding="utf-8")
+    return open_house(procedures_dir=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("form", "pointer"),
+    [
+        (None, "/form/surface_m2"), ({"surface_m2": "quatorze"}, "/form/surface_m2"),
+        ({"surface_m2": 0}, "/form/surface_m2"), ({"surface_m2": 1, "a/b": ["x", 2]}, "/form/a~1b/1"),
+        ({"surface_m2": 1, "autre": 2}, "/form/autre"),
+    ],
+)  # fmt: skip
+def test_the_form_of_a_request_filed_online_is_held_to_its_procedure(
+    strict: House, form: dict[str, Any] | None, pointer: str
+) -> None:
+    http = strict.client()
+    body = online(documents=[stored(http, "site-plan")]) | ({"form": form} if form else {})
+    assert problem(submit(http, body), 422, "schema_violation")["pointer"] == pointer
+    assert submit(http, body | {"intake": "desk"}).status_code == 201
+    assert submit(http, body | {"form": {"surface_m2": 14.5}}).status_code == 201
+    assert http.get("/v1/procedures/occupation-domaine-public").json()["form"]["required"] == ["surface_m2"]
+
+
+def test_a_procedure_that_is_not_offered_online_is_not_filed_online(strict: House) -> None:
+    http = strict.client()
+    body = online(procedure="changement-adresse")
+    assert problem(submit(http, body), 422, "channel_not_offered")["pointer"] == "/intake"
+    assert submit(http, body | {"intake": "desk"}).status_code == 201
+
+
+def test_what_was_filed_before_the_catalogue_asked_for_more_is_answered_as_before(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = house.client()
+    body = record(7, procedure="changement-adresse", intake="online")
+    first = submit(http, body).json()["id"]
+    monkeypatch.setattr("gateway.routes.requests.check_online", _stopped)
+    again = submit(http, body)
+    assert (again.status_code, again.json()["id"]) == (200, first)
 
 
 # What the list leaves out

@@ -78,6 +78,14 @@ def test_a_town_adds_a_procedure_and_replaces_a_shipped_one(tmp_path: Path) -> N
         ('"hub"', '"mairie"', "acknowledgement", "must be one of"),
         ("[phases]", "[phase]", "phases", "missing"),
         ("[silence]", "[silence", "", "not TOML"),
+        ("[silence]", '[form]\ntype = "array"\n[silence]', "form.type", "must be"),
+        ("[silence]", '[form]\ntype = "object"\nrequired = "x"\n[silence]', "form", "not a JSON Schema"),
+        (
+            "[silence]",
+            '[form]\ntype = "object"\nallOf = [{ "$ref" = "https://x.example/a" }]\n[silence]',
+            "form",
+            "$ref",
+        ),
     ],
 )
 def test_a_fault_of_a_procedure_is_found_at_its_key(
