@@ -30,7 +30,7 @@ from hub.documents import access
 from hub.requests import repository as timelines
 from hub.requests.catalogue import check_online
 from hub.requests.repository import RequestFilter, Requests
-from hub.requests.timeline import Viewer, request_view
+from hub.requests.timeline import Viewer, request_view, shown_references
 from hub.services import Services
 from schemas.errors import InvalidMessage
 from schemas.event import Event
@@ -133,8 +133,9 @@ def listing(
         found = timelines.list_requests(
             tx, caller.tenant, intake=caller.origin.name, after=after, limit=limit + 1, only=only
         )
-        links = timelines.references(tx, [item.id for item in found])
-    items = [_request_line(services, item, links.get(item.id, [])) for item in found[:limit]]
+        viewer = Viewer("portal", caller.origin.name)
+        links = shown_references(tx, services.acceptance.directory, found[:limit], viewer)
+    items = [request_line(services, item, links.get(item.id, [])) for item in found[:limit]]
     last = found[limit - 1] if len(found) > limit else None
     return _json({"items": items, "next": _cursor_after(last.received_at, last.id) if last else None})
 
@@ -289,12 +290,12 @@ def _request_named(tx: Transaction, submission: Submission) -> timelines.Request
     return book.find(submission.caller.tenant, {"references": [{"system": system, "id": native}]})
 
 
-def _request_line(services: Services, request: timelines.Request, links: list[timelines.Reference]) -> dict[str, Any]:
+def request_line(services: Services, request: timelines.Request, links: list[dict[str, str]]) -> dict[str, Any]:
     procedure = services.acceptance.directory.catalogue.get(request.procedure)
     return {
         "id": request.id, "procedure": request.procedure, "label": procedure.label if procedure else request.procedure,
         "status": request.status, "phase": request.phase, "final": request.final,
-        "submitted_at": request.submitted_at, "references": [{"system": s, "id": i} for s, i in links],
+        "submitted_at": request.submitted_at, "references": links,
     }  # fmt: skip
 
 

@@ -6,19 +6,22 @@ One view, cut to its reader (`Viewer`): what the hub's own people see, and what 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from bus.ledger import Transaction
+from sqlalchemy import select
+
+from bus.ledger import Transaction, parts
 from hub.clients import repository as clients
 from hub.requests import repository as timelines
 from hub.requests.catalogue import brought_kinds, missing_documents
 from hub.requests.clocks import Incomplete, clocks
 from hub.routing.directory import Directory
 from hub.settings.procedures import Procedure
+from hub.storage.tables import request_steps
 from schemas.times import to_rfc3339
 
 _PARIS = ZoneInfo("Europe/Paris")
@@ -82,7 +85,7 @@ def request_view(
         "status": request.status, "phase": request.phase, "final": request.final, "reason": request.reason,
         "intake": request.intake, "submitted_at": request.submitted_at,
         "received_at": to_rfc3339(request.received_at),
-        "references": _references(tx, directory, request, shown, viewer),
+        "references": shown_references(tx, directory, [request], viewer).get(request.id, []),
         "timeline": [{**step, "at": to_rfc3339(step["at"]), "text": _sentence(step, labels)} for step in shown],
     }  # fmt: skip
     if viewer.kind != "portal":
@@ -134,19 +137,39 @@ def _shown_step(step: Mapping[str, Any], directory: Directory, tenant: str, view
     return shown
 
 
-def _references(
-    tx: Transaction, directory: Directory, request: timelines.Request, shown: Iterable[Mapping[str, Any]],
-    viewer: Viewer,
-) -> list[dict[str, str]]:  # fmt: skip
-    """The identifiers of the request. To a portal one of a system that has only received it would tell of a delivery:
+def shown_references(
+    tx: Transaction, directory: Directory, requests: Sequence[timelines.Request], viewer: Viewer
+) -> dict[str, list[dict[str, str]]]:  # fmt: skip
+    """The identifiers of each request. To a portal one of a system that has only received it would tell of a delivery:
     it sees those of whoever brought it, decides, or has said something of it."""
-    found = timelines.references(tx, [request.id]).get(request.id, [])
+    found = timelines.references(tx, [request.id for request in requests])
     if viewer.kind == "portal":
-        spoke = {request.intake, *(step["origin"] for step in shown if "origin" in step)}
-        spoke |= {name for name in directory.connections if directory.decides(name, request.procedure)} | {viewer.name}
-        known = set().union(*(_systems(tx, directory, name) for name in spoke))
-        found = [(system, native) for system, native in found if system in known]
-    return [{"system": system, "id": native} for system, native in found]
+        spoke = _speakers(tx, [request.id for request in requests])
+        systems = {name: _systems(tx, directory, name) for name in _named(directory, requests, spoke, viewer)}
+        for request in requests:
+            names = {request.intake, viewer.name, *spoke.get(request.id, ())}
+            names |= {name for name in directory.connections if directory.decides(name, request.procedure)}
+            known = {system for name in names for system in systems[name]}
+            found[request.id] = [(s, native) for s, native in found.get(request.id, ()) if s in known]
+    return {one: [{"system": s, "id": native} for s, native in links] for one, links in found.items()}
+
+
+def _speakers(tx: Transaction, request_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Who said something of each request."""
+    found: dict[str, set[str]] = {}
+    query = select(request_steps.c.request_id, request_steps.c.origin).distinct()
+    for some in parts(request_ids):
+        said = (request_steps.c.request_id.in_(some), request_steps.c.kind.in_(sorted(_TOLD_TO_PORTALS)))
+        for row in tx.sql.execute(query.where(*said)):
+            found.setdefault(row.request_id, set()).add(row.origin)
+    return found
+
+
+def _named(
+    directory: Directory, requests: Iterable[timelines.Request], spoke: Mapping[str, set[str]], viewer: Viewer
+) -> set[str]:  # fmt: skip
+    deciding = {n for n in directory.connections for r in requests if directory.decides(n, r.procedure)}
+    return {viewer.name, *(request.intake for request in requests), *deciding}.union(*spoke.values())
 
 
 def _systems(tx: Transaction, directory: Directory, name: str) -> frozenset[str]:
