@@ -82,6 +82,7 @@ def grant_rows(grants: list[Grant]) -> list[dict[str, Any]]:
             "procedures": list(grant.procedures), "askers": sorted(grant.askers), "assurance": grant.assurance,
             "explicit_request": grant.explicit_request, "preview": grant.preview, "rate": grant.rate,
             "retention_days": grant.retention_days, "compatible_with": grant.compatible_with,
+            "account": grant.account,
             "evidence": {name: _evidence(granted) for name, granted in grant.evidence.items()},
         }
         for grant in grants
@@ -99,10 +100,14 @@ def grant_lines(grant: Grant) -> Iterator[str]:
         yield f"  of {grant.of_tenant}{between}: {granted.type} ({', '.join(granted.fields)}); {age}{under}"
         if granted.sensitive:
             yield f"  sensitive: {granted.sensitive}"
-    yield f"  for {', '.join(grant.procedures)}; asked by {' or '.join(sorted(grant.askers))}, from {grant.assurance}"
+    if grant.account:
+        yield f"  of {grant.of_tenant}: a signed-in person's own requests of all channels, to read and to complete"
+    slugs, askers = ", ".join(grant.procedures) or "all procedures", " or ".join(sorted(grant.askers))
+    yield f"  for {slugs}; asked by {askers}, from {grant.assurance}"
     wants = [name for name, on in (("explicit request", grant.explicit_request), ("preview", grant.preview)) if on]
     yield f"  ground {grant.ground}, RGPD {grant.article}{''.join(f'; {want} first' for want in wants)}"
-    yield f"  from {grant.starts} to {grant.ends}, {grant.rate} a minute; kept {grant.retention_days} days"
+    kept = "shown, not kept" if grant.account else f"kept {grant.retention_days} days"
+    yield f"  from {grant.starts} to {grant.ends}, {grant.rate} a minute; {kept}"
 
 
 def _evidence(granted: Granted) -> dict[str, Any]:

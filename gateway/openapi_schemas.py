@@ -111,6 +111,19 @@ REQUEST_BODY = request_body(
     "64 KiB at most.",
     example=_SUBMITTED,
 )
+COMPLETION_BODY = request_body(
+    "application/json",
+    {
+        "type": "object",
+        "required": ["document"],
+        "additionalProperties": False,
+        "properties": {
+            "document": schema_of("document.v1"),
+            "kind": {"type": "string", "description": "As the catalogue names it; that of the document when absent."},
+        },
+    },
+    "A document that you stored before.",
+)
 DOCUMENT_BODY: Json = {
     "requestBody": {
         "required": True,

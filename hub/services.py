@@ -20,6 +20,7 @@ from hub.exchanges.sources import Sources
 from hub.journal.entries import Journal
 from hub.journal.signing import Signer
 from hub.operations.metrics import Metrics
+from hub.privacy.account import Accounts
 from hub.settings.model import HubSettings
 from hub.storage.person_keys import PersonKeys
 from schemas.delivery import Connector
@@ -43,6 +44,7 @@ class Services:
     sources: Sources
     people: People
     exchanges: Exchanges
+    accounts: Accounts
     reload: Callable[[], None] = lambda: None
     """Read the connections again: a webhook was added or removed."""
     status: Callable[[], Mapping[str, Any]] = dict

@@ -52,6 +52,7 @@ from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
 from hub.operations.retention import Keeper
 from hub.operations.trouble import Troubles
+from hub.privacy.account import Accounts
 from hub.routing.directory import ConnectionRouting, CurrentDirectory, Directory
 from hub.services import Services
 from hub.settings import communes, procedures
@@ -150,7 +151,8 @@ class Hub:
             deliveries=self.deliveries, corrections=self.corrections, documents=self.documents,
             batcher=self.batcher, receiver=self.receiver,
             keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
-            exchanges=self.exchanges, reload=self.reload, status=self.status, metrics=self.metrics,
+            exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
+            metrics=self.metrics,
             webhook_types=tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
         )  # fmt: skip
 

@@ -36,8 +36,8 @@ from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.times import from_rfc3339, to_rfc3339
 
-_MOST, _USUAL = 100, 20
-_ID = re.compile(r"[0-9a-f-]{36}")
+MOST, USUAL = 100, 20
+ID = re.compile(r"[0-9a-f-]{36}")
 _NOBODY = str(uuid.UUID(int=0))
 StatusWord = Literal[
     "received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected", "inadmissible",
@@ -108,7 +108,7 @@ async def submit(request: Request, caller: Writer, idempotency_key: Key = None) 
 )  # fmt: skip
 def listing(
     request: Request, caller: Reader,
-    limit: Annotated[int, Query(ge=1, le=_MOST)] = _USUAL,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = USUAL,
     cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
     status: Annotated[list[StatusWord] | None, Query(description="In one of these states; repeat.")] = None,
     citizen: Annotated[
@@ -123,11 +123,11 @@ def listing(
     """The requests that this client brought. Follow `next`, with the same filters, until it is null; keep the last
     cursor to see later ones. A `citizen` whom the hub does not know under this reference of yours has none."""
     services: Services = request.app.state.services
-    after = _position_of(cursor) if cursor is not None else None
+    after = position_of(cursor) if cursor is not None else None
     only = RequestFilter(
         frozenset(status) if status is not None else None,
         _citizen_of(services, caller, citizen),
-        _instant_of(updated_since),
+        instant_of(updated_since),
     )
     with services.ledger.reading() as tx:
         found = timelines.list_requests(
@@ -137,7 +137,7 @@ def listing(
         links = shown_references(tx, services.acceptance.directory, found[:limit], viewer)
     items = [request_line(services, item, links.get(item.id, [])) for item in found[:limit]]
     last = found[limit - 1] if len(found) > limit else None
-    return _json({"items": items, "next": _cursor_after(last.received_at, last.id) if last else None})
+    return _json({"items": items, "next": cursor_after(last.received_at, last.id) if last else None})
 
 
 @router.get(
@@ -169,7 +169,7 @@ def _citizen_of(services: Services, caller: Caller, reference: str | None) -> st
     return None if reference is None else services.people.citizen_of(caller.client.id, reference) or _NOBODY
 
 
-def _instant_of(text: str | None) -> float | None:
+def instant_of(text: str | None) -> float | None:
     try:
         return from_rfc3339(text) if text is not None else None
     except ValueError:
@@ -179,7 +179,7 @@ def _instant_of(text: str | None) -> float | None:
 
 def _own_request(tx: Transaction, services: Services, caller: Caller, request_id: str) -> dict[str, Any]:
     """All that this client may see of a request. Raises Problem not_found for any that is not its own."""
-    request = timelines.read(tx, caller.tenant, request_id) if _ID.fullmatch(request_id) else None
+    request = timelines.read(tx, caller.tenant, request_id) if ID.fullmatch(request_id) else None
     if request is None or request.intake != caller.origin.name:
         raise Problem("not_found")
     viewer = Viewer("portal", caller.origin.name)
@@ -299,14 +299,14 @@ def request_line(services: Services, request: timelines.Request, links: list[dic
     }  # fmt: skip
 
 
-def _cursor_after(at: float, request_id: str) -> str:
+def cursor_after(at: float, request_id: str) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([at, request_id])).decode().rstrip("=")
 
 
-def _position_of(cursor: str) -> tuple[float, str]:
+def position_of(cursor: str) -> tuple[float, str]:
     try:
         at, request_id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if _ID.fullmatch(request_id):
+        if ID.fullmatch(request_id):
             return float(at), request_id
         raise ValueError
     except (ValueError, TypeError):

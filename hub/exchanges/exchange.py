@@ -47,8 +47,8 @@ _TYP = "unefois-exchange+jwt"
 _RECEIVE = Insert(evidence_recipients)
 _SECONDS = 20.0  # for the sources of one exchange
 _READERS = 8  # exchanges that read at once; more would open a session of the database each, for a moment
-_REFUSALS = 100  # lines that the refused questions of one client may make in a minute
-_NOTHING = "nothing can be had about this person this way: ask them to bring it; this says nothing of any entitlement"
+MOST_REFUSALS = 100  # lines that the refused questions of one client may make in a minute
+NOTHING = "nothing can be had about this person this way: ask them to bring it; this says nothing of any entitlement"
 _NOT_WAITING = "no exchange of yours waits under this id"
 
 
@@ -133,7 +133,7 @@ class _Exchange:
         return parameters
 
 
-class _Refusals:
+class Refusals:
     """Counts what is refused to each client, in this process: what needs no grant must not fill the journal."""
 
     def __init__(self) -> None:
@@ -166,7 +166,7 @@ class Exchanges:
     journal: Journal
     signer: Signer
     issuer: str
-    _refusals: _Refusals = field(default_factory=_Refusals)
+    refusals: Refusals = field(default_factory=Refusals)
     _readers: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(_READERS))
     _group_commit: GroupCommit[tuple[_Exchange, Evidence]] = field(init=False)
 
@@ -188,13 +188,13 @@ class Exchanges:
         except KeyDestroyed:  # erased while the question was under way: the line is about nobody any more
             exchange.citizen_id = None
             self._note_outcome(exchange, NotMatched.code, failed=True)
-            raise NotMatched(_NOTHING) from None
+            raise NotMatched(NOTHING) from None
         except (NotAllowed, InvalidMessage, UnknownGround) as error:
             self._note_refusal(exchange, error)
             raise
         except (NotMatched, Withheld) as error:
             self._note_outcome(exchange, Withheld.code if exchange.confidential else error.code, failed=True)
-            raise NotMatched(_NOTHING) from None
+            raise NotMatched(NOTHING) from None
         except HubError as error:
             withheld = exchange.confidential and isinstance(error, SourceAway)
             self._note_outcome(exchange, Withheld.code if withheld else error.code, failed=True)
@@ -347,7 +347,7 @@ class Exchanges:
         if found.verdict == "ambiguous":
             raise AmbiguousIdentity("several people are known under this identity")
         if found.citizen_id is None and "identity" not in citizen:
-            raise NotMatched(_NOTHING)
+            raise NotMatched(NOTHING)
         exchange.citizen_id = found.citizen_id
         if found.citizen_id is not None:
             exchange.confidential = self.people.is_confidential(tx, found.citizen_id)
@@ -500,11 +500,11 @@ class Exchanges:
 
     def _note_refusal(self, exchange: _Exchange, error: HubError) -> None:
         now = self.ledger.now()
-        number = self._refusals.count(exchange.client.id, now)
-        if number <= _REFUSALS:
+        number = self.refusals.count(exchange.client.id, now)
+        if number <= MOST_REFUSALS:
             self._note_outcome(exchange, error.code, failed=False)
             return
-        if number == _REFUSALS + 1:
+        if number == MOST_REFUSALS + 1:
             self._note_outcome(exchange, "rate_exceeded", failed=False)
         raise NotAllowed("rate_exceeded", after=60 - now % 60) from None
 

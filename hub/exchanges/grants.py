@@ -45,12 +45,14 @@ _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 @dataclass(frozen=True, slots=True)
 class Ground:
     """A text that lets data pass. `explicit_request`, `preview`: whether it asks for them; `same_controller`: whether
-    it is for what stays inside one tenant. `label`: for people, in French: the text, a colon, what it is for."""
+    it is for what stays inside one tenant; `account`: whether it is for showing a person their own requests. `label`:
+    for people, in French: the text, a colon, what it is for."""
 
     explicit_request: bool
     preview: bool
     same_controller: bool
     label: str
+    account: bool = False
 
     @property
     def text(self) -> str:
@@ -75,6 +77,11 @@ GROUNDS: Mapping[str, Ground] = MappingProxyType(
         "RGPD 5.1.b": Ground(
             False, False, True,
             "RGPD, article 5, paragraphe 1, b : réutilisation par le même responsable de traitement, pour une finalité compatible",  # noqa: E501
+        ),
+        "RGPD 15": Ground(
+            False, False, True,
+            "RGPD, article 15 : la personne connectée à son compte voit où en sont ses propres demandes",
+            account=True,
         ),
     }
 )  # fmt: skip
@@ -110,8 +117,8 @@ class Grant:
     `ends`, in Paris. `purpose`: a French sentence. `ground`: of `GROUNDS`. `article`: of the RGPD. `assurance`: the
     lowest of `LEVELS` that is enough. `rate`: questions per minute. `retention_days`: how long the client keeps what it
     got, and so how long it is told of corrections. `evidence` by type. `compatible_with`: why a reuse inside one
-    controller is compatible with what the data were collected for; None where nothing is reused. `file`: where it is
-    declared."""
+    controller is compatible with what the data were collected for; None where nothing is reused. `account`: it gives no
+    evidence, but the signed-in person's own requests; then `procedures` is empty: all. `file`: where it is declared."""
 
     id: str
     client: str
@@ -131,6 +138,7 @@ class Grant:
     retention_days: int
     evidence: Mapping[str, Granted]
     compatible_with: str | None = None
+    account: bool = False
     file: str = ""
 
 
@@ -233,6 +241,26 @@ class Grants:
                 return grant, granted, fields
             if depth > came:
                 nearest_miss, came = miss, depth
+        raise nearest_miss
+
+    def decide_account(self, client: str, tenant: str, *, asker: str, assurance: str, now: float) -> Grant:
+        """The grant by which this client shows a signed-in person their own requests. Pure; knows no rate.
+
+        Raises NotAllowed, with the codes of `decide`."""
+        today = datetime.fromtimestamp(now, UTC).astimezone(_PARIS).date()
+        ask = GrantQuery(client, tenant, tenant, "", 0, "", asker, assurance)
+        nearest_miss, came = NotAllowed("no_grant"), -1
+        for grant in self._by_client.get((client, tenant), ()):
+            if not grant.account or not grant.starts <= today <= grant.ends:
+                continue
+            if asker not in grant.askers:
+                miss, depth = "asker_not_covered", 0
+            elif not _assured(grant, ask):
+                miss, depth = "assurance_too_low", 1
+            else:
+                return grant
+            if depth > came:
+                nearest_miss, came = NotAllowed(miss, grant=grant), depth
         raise nearest_miss
 
 
@@ -472,7 +500,10 @@ def _grant_contradictions(raw: Mapping[str, Any], known: GrantVocabulary) -> Ite
     for key in ("tenant", "of_tenant"):
         if key in raw and raw[key] not in known.tenants:
             yield key, f'unknown tenant "{raw[key]}"{nearest(raw[key], known.tenants)}'
-    for slug in raw["procedures"]:
+    for key in ("evidence", "procedures", "retention_days", "of_tenant") if "account" in raw else ():
+        if key in raw:
+            yield key, "not for an account, which shows a person all of their own requests and nothing else"
+    for slug in raw.get("procedures", ()):
         if slug not in known.procedures:
             yield "procedures", f'unknown procedure "{slug}"{nearest(slug, known.procedures)}'
     if raw["ends"] < raw["starts"]:
@@ -480,7 +511,7 @@ def _grant_contradictions(raw: Mapping[str, Any], known: GrantVocabulary) -> Ite
     if raw["assurance"] == "declared" and set(raw["askers"]) != {"agent"}:
         yield "assurance", "declared is for agents alone: an unverified account never unlocks evidence"
     yield from _ground_contradictions(raw)
-    for type, item in raw["evidence"].items():
+    for type, item in raw.get("evidence", {}).items():
         for key, message in _evidence_contradictions(type, item, raw, known):
             yield f"evidence.{type}.{key}".rstrip("."), message
 
@@ -492,9 +523,11 @@ def _ground_contradictions(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, f"the ground {raw['ground']} {'asks for it' if asked else 'knows none'}: leave it out"
     if ground.same_controller and not inside:
         yield "ground", "is for a reuse inside one tenant: between tenants a text must let the data pass"
-    if ground.same_controller and "compatible_with" not in raw:
+    if ground.account != ("account" in raw):
+        yield "ground", "the account of a person is shown on the ground RGPD 15, and nothing else is"
+    if ground.same_controller and not ground.account and "compatible_with" not in raw:
         yield "compatible_with", "missing: say why the reuse is compatible with what the data were collected for"
-    if "compatible_with" in raw and not inside:
+    if "compatible_with" in raw and (ground.account or not inside):
         yield "compatible_with", "is for a reuse inside one tenant"
 
 
@@ -529,16 +562,17 @@ def _grant_of(file: str, id: str, raw: Mapping[str, Any], known: GrantVocabulary
     return Grant(
         id=id, client=raw["client"], tenant=raw["tenant"], of_tenant=of_tenant, purpose=raw["purpose"],
         ground=raw["ground"], article=raw["article"], starts=date.fromisoformat(raw["starts"]),
-        ends=date.fromisoformat(raw["ends"]), procedures=tuple(raw["procedures"]), askers=frozenset(raw["askers"]),
-        assurance=raw["assurance"], explicit_request=ground.explicit_request, preview=ground.preview, rate=raw["rate"],
-        retention_days=raw["retention_days"],
+        ends=date.fromisoformat(raw["ends"]), procedures=tuple(raw.get("procedures", ())),
+        askers=frozenset(raw["askers"]), assurance=raw["assurance"],
+        explicit_request=ground.explicit_request, preview=ground.preview, rate=raw["rate"],
+        retention_days=raw.get("retention_days", 0),
         evidence=MappingProxyType(
             {
                 type: replace(_granted(type, item), state=known.is_state(of_tenant, type))
-                for type, item in raw["evidence"].items()
+                for type, item in raw.get("evidence", {}).items()
             }
         ),
-        compatible_with=raw.get("compatible_with"), file=file,
+        compatible_with=raw.get("compatible_with"), account=raw.get("account", False), file=file,
     )  # fmt: skip
 
 

@@ -137,7 +137,8 @@ def _exchanges(declared: Declared, tenant: str) -> Iterator[Json]:
     for grant in declared.touching(tenant):
         view = _grant(declared, grant)
         yield {
-            "name": f"Justificatifs obtenus par {grant.client} ({view['receiver']})",
+            "name": f"{'Compte usager affiché' if grant.account else 'Justificatifs obtenus'} par {grant.client}"
+            f" ({view['receiver']})",
             "purpose": grant.purpose, "ground": view["ground"], "article": view["article"],
             "compatible_with": grant.compatible_with,
             "people": "Usagers concernés par les démarches citées, et leur foyer",
@@ -149,7 +150,7 @@ def _exchanges(declared: Declared, tenant: str) -> Iterator[Json]:
                 + (f", autre responsable que {view['giver']}" if view["between_controllers"] else "")
             ],
             "procedures": view["procedures"],
-            "retention": f"{grant.retention_days} jours chez le destinataire",
+            "retention": f"{view['retention']} chez le destinataire",
             "authorisations": view["authorisations"],
         }  # fmt: skip
 
@@ -282,11 +283,21 @@ def _grant(declared: Declared, grant: Grant) -> Json:
         "purpose": grant.purpose, "ground": GROUNDS[grant.ground].label, "article": f"RGPD, article {grant.article}",
         "compatible_with": grant.compatible_with, "starts": _day(grant.starts), "ends": _day(grant.ends),
         "in_force": grant.starts <= declared.today <= grant.ends,
-        "procedures": _procedures(declared, grant.procedures), "conditions": _conditions(grant), "rate": grant.rate,
+        "procedures": ["toutes les démarches"] if grant.account else _procedures(declared, grant.procedures),
+        "conditions": _conditions(grant), "rate": grant.rate,
         "retention_days": grant.retention_days,
-        "evidence": [_evidence(declared, grant, granted) for granted in grant.evidence.values()],
+        "retention": "le temps de l'affichage" if grant.account else f"{grant.retention_days} jours",
+        "evidence": [_evidence(declared, grant, granted) for granted in grant.evidence.values()]
+        + ([_ACCOUNT] if grant.account else []),
         "authorisations": list(_authorisations(declared, grant)),
     }  # fmt: skip
+
+
+_ACCOUNT: Json = {
+    "what": "Compte usager : les demandes de la personne connectée, tous canaux", "code": "account",
+    "data": ["démarche", "état et motif", "échéances", "étapes", "nom des pièces"], "sensitive": None,
+    "stored": "non : lu à chaque affichage", "sources": ["Le hub"],
+}  # fmt: skip
 
 
 def _evidence(declared: Declared, grant: Grant, granted: Granted) -> Json:

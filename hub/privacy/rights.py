@@ -439,19 +439,7 @@ class Rights:
             return self._subject(tx, tenant, citizen_id)
 
     def _subject(self, tx: Transaction, tenant: str, citizen_id: str) -> DataSubject:
-        whole = self.people.followed(tx, citizen_id)
-        if whole is None or self.people.tenant_of(tx, whole) != tenant:
-            raise InvalidMessage("nobody of this tenant is known under this reference", code="unknown_citizen")
-        ids = (whole, *(one for one in self.people.members(tx, whole) if one != whole))
-        links = select(citizen_links.c.system, citizen_links.c.native_id).where(
-            citizen_links.c.tenant == tenant, citizen_links.c.citizen_id.in_(ids)
-        )
-        cases = select(request_people.c.request_id).where(request_people.c.citizen_id.in_(ids))
-        known = self.people.identities(tx, ids)
-        return DataSubject(
-            tenant, ids, frozenset((row.system, row.native_id) for row in tx.sql.execute(links)),
-            tuple(known[one] for one in sorted(known)), frozenset(tx.sql.execute(cases).scalars()),
-        )  # fmt: skip
+        return data_subject(tx, self.people, tenant, citizen_id)
 
     def _find_mentions(self, who: DataSubject) -> MentioningEvents:
         """Looks through all events of the tenant: whom one names stands nowhere but in its sealed content."""
@@ -477,6 +465,23 @@ class Rights:
         spoken.last = seqs[-1] if seqs else spoken.last
         spoken.stored.sort(key=lambda stored: stored.seq)
         return len(seqs)
+
+
+def data_subject(tx: Transaction, people: People, tenant: str, citizen_id: str) -> DataSubject:
+    """Who this is in a tenant, under all that was merged into them. Raises InvalidMessage `unknown_citizen`."""
+    whole = people.followed(tx, citizen_id)
+    if whole is None or people.tenant_of(tx, whole) != tenant:
+        raise InvalidMessage("nobody of this tenant is known under this reference", code="unknown_citizen")
+    ids = (whole, *(one for one in people.members(tx, whole) if one != whole))
+    links = select(citizen_links.c.system, citizen_links.c.native_id).where(
+        citizen_links.c.tenant == tenant, citizen_links.c.citizen_id.in_(ids)
+    )
+    cases = select(request_people.c.request_id).where(request_people.c.citizen_id.in_(ids))
+    known = people.identities(tx, ids)
+    return DataSubject(
+        tenant, ids, frozenset((row.system, row.native_id) for row in tx.sql.execute(links)),
+        tuple(known[one] for one in sorted(known)), frozenset(tx.sql.execute(cases).scalars()),
+    )  # fmt: skip
 
 
 def _is_about(stored: StoredEvent, who: DataSubject) -> bool:

@@ -15,6 +15,7 @@ from hub.clients.repository import Client, find_client
 from hub.exchanges.exchange import Withheld
 from hub.exchanges.grants import GROUNDS
 from hub.journal.entries import Entry, Journal, Line
+from hub.requests.repository import short_number
 from hub.routing.directory import Directory
 from schemas.exchange import NotMatched
 from schemas.registry import Registry
@@ -48,6 +49,20 @@ _CHANGES = {"corrected": ("corrigé", "corrected"), "erased": ("effacé", "erase
 _OPERATOR = ("Un opérateur de la plateforme", "An operator of the hub")
 _READ = ("a consulté vos données", "looked at your data")
 _ACT = ("est intervenu sur votre dossier", "acted on your file")
+
+_ACCOUNT = {
+    "requests.shown": ("a montré {1} la liste de vos demandes", "showed {1} the list of your requests"),
+    "request.shown": ("a montré {1} votre demande n° {0}", "showed {1} your request no. {0}"),
+    "request.completed": (
+        "a ajouté {1} une pièce à votre demande n° {0}",
+        "added {1} a document to your request no. {0}",
+    ),
+    "not_found": ("a cherché {1} une demande qui n'est pas à votre nom", "looked {1} for a request that is not yours"),
+}
+_SIGNED_IN = {
+    "beneficiary": ("dans votre compte", "in your account"),
+    "representative": ("dans le compte de votre représentant", "in the account of your representative"),
+}
 
 
 class ActSources(Protocol):
@@ -151,10 +166,20 @@ def _correction_text(tx: Transaction, known: ActSources, entry: Entry, who: str)
 
 
 def _other_text(known: ActSources, entry: Entry, who: str) -> tuple[str, str]:
-    french, english = _READ if entry.kind == "read" else _ACT
+    french, english = _account_text(entry) or (_READ if entry.kind == "read" else _ACT)
     operator = entry.actor.partition(".")[0] not in known.directory.tenants
     who_french, who_english = _OPERATOR if operator else (who, who)  # a name would be that of an agent
     return f"{who_french} {french}.", f"{who_english} {english}."
+
+
+def _account_text(entry: Entry) -> tuple[str, str] | None:
+    """What a portal did in the person's account."""
+    words = _ACCOUNT.get(entry.act if entry.outcome == "answered" else entry.outcome)
+    if words is None or entry.act not in _ACCOUNT:
+        return None
+    number = short_number(str(entry.facts.get("request", "")))
+    where_french, where_english = _SIGNED_IN[str(entry.facts["role"])]
+    return words[0].format(number, where_french), words[1].format(number, where_english)
 
 
 def _labels(registry: Registry, kind: str, version: int, fields: Any) -> tuple[str, str]:

@@ -60,10 +60,11 @@ class Viewer:
     and the mark that protects them, without what machines said of failures. A `portal`, for itself or for the person
     who is signed in there, never sees deliveries to others, nor anything that is so because somebody is confidential:
     two requests that differ in the mark alone read the same. `name`: `tenant.client` of the portal, whose own
-    connections it may see."""
+    connections it may see; without `reasons` it sees no words that were written to somebody else."""
 
     kind: Literal["operator", "person", "portal"]
     name: str = ""
+    reasons: bool = True
 
 
 OPERATOR, PERSON = Viewer("operator"), Viewer("person")
@@ -82,9 +83,9 @@ def request_view(
     labels = _labels(tx, directory, tenant)
     view: dict[str, Any] = {
         "id": request.id, "procedure": request.procedure, "label": procedure.label if procedure else request.procedure,
-        "status": request.status, "phase": request.phase, "final": request.final, "reason": request.reason,
-        "intake": request.intake, "submitted_at": request.submitted_at,
-        "received_at": to_rfc3339(request.received_at),
+        "status": request.status, "phase": request.phase, "final": request.final,
+        "reason": request.reason if viewer.reasons else None, "intake": request.intake,
+        "submitted_at": request.submitted_at, "received_at": to_rfc3339(request.received_at),
         "references": shown_references(tx, directory, [request], viewer).get(request.id, []),
         "timeline": [{**step, "at": to_rfc3339(step["at"]), "text": _sentence(step, labels)} for step in shown],
     }  # fmt: skip
@@ -128,7 +129,7 @@ def _shown_step(step: Mapping[str, Any], directory: Directory, tenant: str, view
     if viewer.kind == "operator":
         return dict(step)
     hidden = {"cause", "answer"} if step["kind"] == "delivery" else set()
-    if viewer.kind == "portal" and step["kind"] != "status":
+    if viewer.kind == "portal" and (step["kind"] != "status" or not viewer.reasons):
         hidden |= {"reason"}
     shown = {name: value for name, value in step.items() if name not in hidden}
     counted = step.get("origin") == f"{tenant}.hub" and _COUNTED.fullmatch(step.get("native_code", ""))

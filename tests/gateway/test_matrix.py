@@ -18,6 +18,7 @@ from hub.clients import repository as clients
 from hub.clients.origin import Origin
 from schemas.event import Event
 from tests.gateway.conftest import OTHER, TENANT, Open, event, post, record
+from tests.gateway.test_account import ACCOUNT
 from tests.gateway.test_exchanges import GRANTS, PERSON, Place, Spring
 from tests.gateway.test_webhooks import HOOK
 
@@ -40,21 +41,23 @@ class Scene:
     place: Place
     owner: httpx.Client
     calls: Mapping[str, Call]
+    granted: Mapping[str, Call]  # by a grant, which no other client has
 
 
 @pytest.fixture
 def scene(open_house: Open, tmp_path: Any) -> Scene:
     folder = tmp_path / "grants"
     folder.mkdir()
-    (folder / "town.toml").write_text(GRANTS, encoding="utf-8")
+    (folder / "town.toml").write_text(GRANTS + ACCOUNT, encoding="utf-8")
     house = open_house(grants_dir=str(folder))
     place = Place(house, Spring())
     house.hub.exchanges.sources = place.spring  # type: ignore[assignment]
     owner = house.client()
     request = owner.post("/v1/requests", json=record(7)).json()["id"]
-    document = owner.post("/v1/documents", content=b"%PDF-1.7 plan", headers={
+    stored = owner.post("/v1/documents", content=b"%PDF-1.7 plan", headers={
         "content-type": "application/pdf", "content-disposition": 'attachment; filename="plan.pdf"',
-    }).json()["id"]  # fmt: skip
+    }).json()  # fmt: skip
+    document = stored["id"]
     hook = owner.post("/v1/webhooks", json=HOOK).json()["id"]
     exchange = place.ask(owner).json()
     house.hub.sealer.seal_pending()
@@ -85,7 +88,17 @@ def scene(open_house: Open, tmp_path: Any) -> Scene:
         "POST /v1/webhooks/{webhook_id}/rotate": lambda http: http.post(f"/v1/webhooks/{hook}/rotate"),
         "DELETE /v1/webhooks/{webhook_id}": lambda http: http.delete(f"/v1/webhooks/{hook}"),
     }  # fmt: skip
-    return Scene(place, owner, calls)
+    own = owner.post("/v1/requests", json=record(8, requester={"citizen": {"identity": PERSON}})).json()["id"]
+    account, level = f"/v1/citizens/{exchange['citizen']}/requests", {"assurance": "eidas2"}
+    brought = {"document": stored, "kind": "plan"}
+    granted: dict[str, Call] = {
+        "GET /v1/citizens/{reference}/requests": lambda http: http.get(account, params=level),
+        "GET /v1/citizens/{reference}/requests/{request_id}": lambda http: http.get(f"{account}/{own}", params=level),
+        "POST /v1/citizens/{reference}/requests/{request_id}/documents": lambda http: http.post(
+            f"{account}/{own}/documents", params=level, json=brought
+        ),
+    }  # fmt: skip
+    return Scene(place, owner, calls, granted)
 
 
 def stranger(scene: Scene, kind: str) -> httpx.Client:
@@ -116,6 +129,11 @@ def test_nobody_but_its_owner_gets_anything(scene: Scene, kind: str) -> None:
         status = call(http).status_code
         expected = {"another client": {404}, "another tenant": {404}, "no scope": {403}}.get(kind, {401})
         assert status in expected, f"{name} by {kind}: {status}"
+    for name, call in scene.granted.items():
+        answer = call(http)
+        status = 403 if kind in ("another client", "another tenant", "no scope") else 401
+        assert answer.status_code == status, f"{name} by {kind}"
+        assert kind not in ("another client", "another tenant") or answer.json()["code"] == "no_grant", name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -142,7 +160,7 @@ def test_the_owner_gets_it_all_and_nothing_of_the_owners_was_touched(scene: Scen
     for kind in KINDS:
         for call in scene.calls.values():
             call(stranger(scene, kind)) if kind != "disabled" else None
-    for name, call in scene.calls.items():
+    for name, call in {**scene.calls, **scene.granted}.items():
         assert call(scene.owner).is_success, name
 
 
@@ -152,7 +170,7 @@ def test_every_guarded_endpoint_is_in_the_matrix(scene: Scene) -> None:
         f"{method} {route.path}" for route in app.routes if isinstance(route, APIRoute) and route.path not in PUBLIC
         for method in route.methods or ()
     }  # fmt: skip
-    assert there - set(scene.calls) - set(SHARED) - OWN == set()
+    assert there - set(scene.calls) - set(scene.granted) - set(SHARED) - OWN == set()
 
 
 def test_a_client_speaks_only_for_its_own_tenant_and_source(scene: Scene) -> None:

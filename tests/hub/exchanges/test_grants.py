@@ -628,3 +628,77 @@ def test_the_sources_of_a_tenant_are_read_from_its_connections(tmp_path: Path) -
 
     assert facts.is_state("saint-aubin", "family-quotient")
     assert facts.is_state("saint-aubin", "residence-address")
+
+
+# --- the account --------------------------------------------------------------------------------------------------
+
+ACCOUNT = """
+[grants.compte]
+client = "portail"
+tenant = "saint-aubin"
+account = true
+purpose = "Montrer ses demandes à la personne connectée."
+ground = "RGPD 15"
+article = "6.1.e"
+starts = 2026-09-01
+ends = 2027-08-31
+askers = ["beneficiary"]
+assurance = "eidas2"
+rate = 60
+"""
+
+
+def test_a_grant_for_the_account_gives_no_evidence_and_names_no_procedure(tmp_path: Path) -> None:
+    assert found(tmp_path, ACCOUNT) == {}
+    grants = Grants.load(tmp_path, KNOWN)
+    (grant,) = grants.all()
+
+    assert (grant.account, grant.procedures, dict(grant.evidence), grant.retention_days) == (True, (), {}, 0)
+    assert refused(ASK, grants=grants).code == "no_grant"
+    who: dict[str, Any] = {"asker": "beneficiary", "assurance": "eidas2", "now": NOW}
+    assert grants.decide_account("portail", "saint-aubin", **who) == grant
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"client": "autre"}, "no_grant"), ({"tenant": "ccas"}, "no_grant"),
+        ({"now": noon(date(2027, 9, 1))}, "no_grant"),
+        ({"asker": "representative"}, "asker_not_covered"), ({"asker": "agent"}, "asker_not_covered"),
+        ({"assurance": "eidas1"}, "assurance_too_low"), ({"assurance": "declared"}, "assurance_too_low"),
+        ({"assurance": "EIDAS3"}, "assurance_too_low"),
+    ],
+)  # fmt: skip
+def test_the_account_is_refused_by_the_codes_of_an_exchange(tmp_path: Path, change: dict[str, Any], code: str) -> None:
+    found(tmp_path, ACCOUNT)
+    asked: dict[str, Any] = {
+        "client": "portail",
+        "tenant": "saint-aubin",
+        "asker": "beneficiary",
+        "assurance": "eidas2",
+        "now": NOW,
+    }
+
+    with pytest.raises(NotAllowed) as caught:
+        Grants.load(tmp_path, KNOWN).decide_account(**asked | change)
+
+    assert caught.value.code == code
+    with pytest.raises(NotAllowed, match="no grant"):
+        GRANTS.decide_account(**asked)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("account = true", "account = false", "account"), ("account = true\n", "", "procedures"),
+        ("RGPD 15", "L114-8 I", "ground"), ('["beneficiary"]', '["agent"]', "askers[0]"),
+        ('"eidas2"', '"declared"', "assurance"), ("rate = 60", 'rate = 60\nprocedures = ["cantine"]', "procedures"),
+        ("rate = 60", 'rate = 60\ncompatible_with = "x"', "compatible_with"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_grant_for_the_account_is_said_at_its_key(tmp_path: Path, old: str, new: str, key: str) -> None:
+    assert f"0.toml grants.compte.{key}" in found(tmp_path, ACCOUNT.replace(old, new))
+
+
+def test_the_ground_of_the_account_opens_no_evidence(tmp_path: Path) -> None:
+    assert "0.toml grants.cantine.ground" in found(tmp_path, WHOLE.replace("L114-8 I", "RGPD 15"))

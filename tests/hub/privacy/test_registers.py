@@ -17,12 +17,21 @@ from commands.main import app
 from connectors.sdk.discovery import find_manifests
 from hub.clients import repository as clients
 from hub.exchanges.grants import Grants, grant_vocabulary
-from hub.privacy.registers import OPEN, Declared, _words, connection_sheet, controller_register, write_registers
+from hub.privacy.registers import (
+    OPEN,
+    Declared,
+    _words,
+    client_sheet,
+    connection_sheet,
+    controller_register,
+    write_registers,
+)
 from hub.settings import procedures
 from hub.settings.model import HubSettings, Retention
 from hub.settings.reading import load_settings, readable_settings
 from hub.storage.migrations.upgrade import upgrade
 from schemas.registry import Registry
+from tests.gateway.test_account import ACCOUNT
 
 SECRET = "zorglub-8731-xy"  # a made-up one
 HUB = """
@@ -238,6 +247,18 @@ def test_a_sheet_names_the_fields_that_some_grant_lets_through_and_no_others(fol
     (flow,) = sheet["flows"]
     assert (flow["direction"], flow["data"]) == ("Le hub interroge", ["Quotient familial", "Mois du quotient"])
     assert [grant["id"] for grant in sheet["grants"]] == ["cantine"]
+
+
+def test_a_grant_for_the_account_is_in_the_register_and_on_the_sheet_of_its_client(folder: Path) -> None:
+    (folder / "habilitations" / "compte.toml").write_text(ACCOUNT, encoding="utf-8")
+
+    register = str(controller_register(declared(folder), "saint-aubin"))
+    sheet = client_sheet(declared(folder), "saint-aubin", "portail")
+
+    assert "Compte usager affiché par portail" in register
+    assert "le temps de l'affichage chez le destinataire" in register
+    (flow,) = (flow for flow in sheet["flows"] if flow["code"] == "account")
+    assert flow["why"] == "toutes les démarches"
 
 
 def test_a_sheet_says_what_the_hub_sends_and_receives(folder: Path) -> None:
