@@ -79,10 +79,10 @@ class Webhook(Connector):
         base = self.settings.get("public_url", "").rstrip("/")
         link = f"{base}/v1/{kind}/{quote(name, safe='')}" if base and name else None
         said = {"request_id": request, "document_id": document, "correction_id": correction, "link": link}
-        status = {"status": data["status"]} if "status" in data else {}
         if delivery.event.type == "trouble.changed":  # names nobody, and is nowhere to be read
             return {"trouble_id": data["id"], "kind": data["kind"], "state": data["state"]}
-        return {key: value for key, value in said.items() if value} | status
+        told = {name: data[name] for name in ("status", "recipient") if name in data}
+        return {key: value for key, value in said.items() if value} | told
 
     def send(self, delivery: Delivery, prepared: Message) -> Done:
         """One signed attempt. Any answer but 2xx is a failure to try again, 410 the wish to hear no more."""

@@ -78,9 +78,8 @@ class Deliveries:
             keys = {stored.seq: (stored.order_key, stored.request_id)}
             known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
             references = self._references(tx, member, keys, known)
-            return with_recipient(
-                self._granted_view(stored, member), member.system, references.get(stored.seq)
-            ).encode()
+            view = self._granted_view(stored, member)
+            return with_recipient(view, self._reading_system(member), references.get(stored.seq)).encode()
         consumed = member.consumes.get(stored.event.type)
         key = (stored.seq, consumed.version if consumed else 0, consumed.fields if consumed else ())
         encoded = self._encoded.get(key)
@@ -108,7 +107,7 @@ class Deliveries:
         live = self._live(tx, member, keys)
         return {
             c.seq: Delivery(
-                event=with_recipient(seen[c.seq], member.system, references.get(c.seq)),
+                event=with_recipient(seen[c.seq], self._reading_system(member), references.get(c.seq)),
                 key=delivery_key(connection, seen[c.seq]),
                 reference=references.get(c.seq),
                 attempt=c.attempt,
@@ -219,15 +218,20 @@ class Deliveries:
         people = {seq: key[2:] for seq, (key, _) in keys.items() if key.startswith("c:")}
         cases = {seq: request for seq, (key, request) in keys.items() if request and seq not in people}
         by_case = timelines.references(tx, sorted(set(cases.values()))) if cases else {}
+        own = self._reading_system(member)
         found = {
             seq: native for seq, citizen in people.items()
-            if (native := identifiers.get((member.tenant, member.system, citizen))) is not None
+            if (native := identifiers.get((member.tenant, own, citizen))) is not None
         }  # fmt: skip
         for seq, request in cases.items():
-            mine = [native for system, native in by_case.get(request, ()) if system == member.system]
+            mine = [native for system, native in by_case.get(request, ()) if system == own]
             if mine:
                 found[seq] = mine[0]
         return found
+
+    def _reading_system(self, member: ConnectionRouting) -> str:
+        """The system whose identifiers its reader knows: a webhook's is that of the client for which it acts."""
+        return self._acceptance.directory.system_of(member.holds[0]) if member.holds else member.system
 
     def _live(self, tx: Transaction, member: ConnectionRouting, keys: Mapping[int, tuple[str, str | None]]) -> set[int]:
         """Which deliveries are really sent: all in `live`, none in `observe`, the named ones in `pilot`."""
@@ -337,7 +341,7 @@ class Deliveries:
 
 
 def with_recipient(event: Event, system: str, reference: str | None) -> Event:
-    """The event as a connection reads it: with the identifier that its own system gives to the matter."""
+    """The event as a connection reads it: with the identifier that the system of its reader gives to the matter."""
     if reference is None:
         return event
     return event.with_data({**event.data, "recipient": {"system": system, "reference": reference}})

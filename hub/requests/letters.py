@@ -18,7 +18,8 @@ _MONTHS = (
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What the acknowledgement says of one request. `reference`: the number under which the person can ask about it.
+    """What the acknowledgement says of one request. `reference`: the number under which the person can ask about it;
+    `filed_as`: that of whoever brought it, None when it gave none that people use.
     `missing`: labels of the documents that are missing, to be given by `missing_due`."""
 
     reference: str
@@ -28,6 +29,7 @@ class RequestFacts:
     transferred_at: datetime | None = None
     missing: tuple[str, ...] = ()
     missing_due: date | None = None
+    filed_as: str | None = None
 
 
 def acknowledgement_text(procedure: Procedure, facts: RequestFacts) -> tuple[str, str]:
@@ -38,7 +40,7 @@ def acknowledgement_text(procedure: Procedure, facts: RequestFacts) -> tuple[str
     opening = f"Votre demande « {procedure.label} » a été reçue le {received} par {facts.tenant}."
     parts = [
         "Bonjour,",
-        f"{opening} Elle porte le numéro {facts.reference}.",
+        f"{opening} Elle porte le numéro {facts.reference}{filed_text(facts.filed_as)}.",
         _contact_text(facts.contact),
         *_missing_text(procedure, facts),
         _silence_text(procedure, facts),
@@ -47,6 +49,11 @@ def acknowledgement_text(procedure: Procedure, facts: RequestFacts) -> tuple[str
         parts.append(f"Voies et délais de recours : {procedure.appeals}")
     parts.append("Conservez ce message : il tient lieu d'accusé de réception.")
     return f"Accusé de réception de votre demande n° {facts.reference}", "\n\n".join(parts) + "\n"
+
+
+def filed_text(reference: str | None) -> str:
+    """The number that whoever brought the request gave it, to be read after the hub's own."""
+    return f" (référence de dépôt : {reference})" if reference else ""
 
 
 def french_date(day: date) -> str:

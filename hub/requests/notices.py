@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bus.ledger import Transaction
-from hub.requests.letters import RequestFacts, acknowledgement_text
+from hub.requests.letters import RequestFacts, acknowledgement_text, filed_text
 from hub.requests.repository import DECISIONS, Request, short_number
 from hub.settings.procedures import Procedure
 from schemas.event import Event
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hub.routing.directory import Directory
 
 _ENCLOSED = 20  # documents that a message may carry
+_MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DECIDED = {"granted": "acceptée", "rejected": "rejetée", "inadmissible": "déclarée irrecevable"}
 
 
@@ -31,7 +33,7 @@ def notices(tx: Transaction, request: Request, event: Event, directory: Director
     if event.type == "request.received":
         yield from _acknowledgement(request, event, procedure, directory)
     elif event.data.get("status") in DECISIONS and "transcribes" not in event.data:
-        yield from _decision(tx, request, event, procedure)
+        yield from _decision(tx, request, event, procedure, directory)
 
 
 def _acknowledgement(request: Request, event: Event, procedure: Procedure, directory: Directory) -> Iterator[Event]:
@@ -42,18 +44,23 @@ def _acknowledgement(request: Request, event: Event, procedure: Procedure, direc
     facts = RequestFacts(
         reference=short_number(request.id), received_at=datetime.fromtimestamp(request.received_at, UTC),
         tenant=directory.tenants[request.tenant].label, contact=contact,
+        filed_as=_filed_as(request, event.data["request"], directory),
     )  # fmt: skip
     subject, text = acknowledgement_text(procedure, facts)
     yield _message(request, "acknowledgement", "acknowledgement", to, subject, text)
 
 
-def _decision(tx: Transaction, request: Request, event: Event, procedure: Procedure) -> Iterator[Event]:
+def _decision(
+    tx: Transaction, request: Request, event: Event, procedure: Procedure, directory: Directory
+) -> Iterator[Event]:  # fmt: skip
     received = (e.event.data for e in tx.events_of_request(request.id) if e.event.type == "request.received")
-    to = next((_email(data["request"]) for data in received), None)
-    if to is None:
+    record = next((data["request"] for data in received), None)
+    to = _email(record) if record is not None else None
+    if record is None or to is None:
         return
+    number = f"{short_number(request.id)}{filed_text(_filed_as(request, record, directory))}"
     word = _DECIDED[event.data["status"]]
-    lines = ["Bonjour,", f"Votre demande « {procedure.label} » n° {short_number(request.id)} a été {word}."]
+    lines = ["Bonjour,", f"Votre demande « {procedure.label} » n° {number} a été {word}."]
     if reason := event.data.get("reason"):
         lines.append(f"Motif : {reason}")
     if event.data.get("documents"):
@@ -67,6 +74,13 @@ def _decision(tx: Transaction, request: Request, event: Event, procedure: Proced
         request, template="decision", named=named, to=to, subject=subject, text="\n\n".join(lines) + "\n",
         documents=documents,
     )  # fmt: skip
+
+
+def _filed_as(request: Request, record: Mapping[str, Any], directory: Directory) -> str | None:
+    """What whoever brought the request calls it; not what the hub itself made where a client gave no number."""
+    system = directory.system_of(request.intake)
+    given = (one["id"] for one in record.get("references", ()) if one["system"] == system)
+    return next((one for one in given if not _MADE.fullmatch(one)), None)
 
 
 def _email(record: Mapping[str, Any]) -> str | None:

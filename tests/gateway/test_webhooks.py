@@ -17,9 +17,11 @@ import pytest
 from sqlalchemy import insert, select
 
 from gateway.routes.webhooks import MOST
+from hub.clients.origin import Origin
 from hub.clients.webhooks import add
 from hub.storage.tables import citizen_reviews, webhooks
-from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
+from schemas.event import Event
+from tests.gateway.conftest import OTHER, TENANT, House, Open, problem, record
 from tests.gateway.test_requests import asked, submit, tell
 
 HOOK: dict[str, Any] = {"url": "https://portail.example/hooks/unefois", "types": ["request.status-changed"]}
@@ -207,6 +209,30 @@ def test_a_status_reaches_the_subscriber_signed(house: House, subscriber: Subscr
     digest = hmac.new(base64.b64decode(key.removeprefix("whsec_")), signed, hashlib.sha256).digest()
     assert f"v1,{base64.b64encode(digest).decode()}" in headers["webhook-signature"].split()
     assert request in orjson.dumps(orjson.loads(body)).decode()
+
+
+@pytest.mark.parametrize("thin", [True, False])
+def test_a_message_carries_the_number_that_its_client_gave_the_request(
+    house: House, subscriber: Subscriber, thin: bool
+) -> None:
+    http = house.client()
+    make(http, url=subscriber.url, types=["request.status-changed", "document.received"], thin=thin)
+    house.hub.start_relay()
+    house.hub.start_workers()
+    request = submit(http, record(43)).json()["id"]
+    tell(house, {"request": {"id": request}, "status": "in_progress", "native": {"code": "A", "label": "A"}})
+    letter = {"id": "x", "name": "a.pdf", "media_type": "application/pdf", "size": 1, "sha256": "0" * 64}
+    said = Event("document.received", f"/{TENANT}/hub", {"document": letter, "kind": "x", "request": {"id": request}})
+    assert house.hub.acceptance.submit(house.hub.ledger, Origin.hub(TENANT), [said])[0].ok
+
+    deadline = time.monotonic() + 20
+    while len(subscriber.calls) < 2:
+        assert time.monotonic() < deadline, "the subscriber was not called"
+        time.sleep(0.02)
+    for _, body in subscriber.calls:
+        told = orjson.loads(body)["data"]
+        assert told["recipient"] == {"system": "portail", "reference": "2026-43"}
+        assert told["request_id"] == request
 
 
 def test_a_subscriber_hears_only_of_the_requests_that_its_client_brought(house: House, subscriber: Subscriber) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bus.ledger import Ledger
+from bus.ledger import Entry, Ledger
 from hub.requests.notices import notices
 from hub.requests.repository import Requests
 from hub.routing.directory import Directory
@@ -21,16 +21,20 @@ CATALOGUE = load_procedures()
 SLUG = next(slug for slug, procedure in CATALOGUE.items() if procedure.acknowledgement == "hub")
 
 
-def written(ledger: Ledger, email: str | None = "a@ville.example", *, issuer: Any = "hub", contact: bool = True) -> Any:
+def written(ledger: Ledger, email: str | None = "a@ville.example", *, issuer: Any = "hub", contact: bool = True,
+            number: str = "D-1", decided: bool = False) -> Any:  # fmt: skip
     citizen = {"references": [{"system": "portail", "id": "P-1"}]} | ({"email": email} if email else {})
     record = {"procedure": SLUG, "submitted_at": "2026-11-02T08:00:00Z", "requester": {"citizen": citizen},
-              "references": [{"system": "portail", "id": "D-1"}]}  # fmt: skip
+              "references": [{"system": "portail", "id": number}]}  # fmt: skip
     contacts = {"default": CONTACT} if contact else {}
     town = Tenant(TOWN, "Ville de Saint-Aubin", "21930001100018", "93001", contacts=contacts)
     directory = Directory([], {SLUG: replace(CATALOGUE[SLUG], acknowledgement=issuer)}, {TOWN: town})
     event = Event("request.received", f"/{TOWN}/portail", {"request": record})
     with ledger.transaction() as tx:
         request = Requests(tx).open(TOWN, record, origin=PORTAL, people=[], confidential=False)
+        if decided:
+            tx.append([Entry(TOWN, event, b"", f"r:{request.id}", request.id, PORTAL, (), False)])
+            event = Event("request.status-changed", f"/{TOWN}/metier", {"status": "rejected"})
         return [list(notices(tx, request, event, directory)) for _ in range(2)]
 
 
@@ -41,6 +45,17 @@ def test_the_receipt_is_one_message_however_often_it_is_made(ledger: Ledger) -> 
     assert first.data["to"] == {"email": "a@ville.example"}
     assert CATALOGUE[SLUG].label in first.data["text"]
     assert CONTACT.phone in first.data["text"]
+    assert "(référence de dépôt : D-1)" in first.data["text"]
+
+
+def test_a_number_that_the_hub_made_for_a_client_is_not_read_by_people(ledger: Ledger) -> None:
+    (first,), _ = written(ledger, number="3f0c8b1a-1111-4222-8333-444455556666")
+    assert "référence de dépôt" not in first.data["text"]
+
+
+def test_a_decision_carries_the_number_under_which_it_was_filed(ledger: Ledger) -> None:
+    (first,), _ = written(ledger, decided=True)
+    assert "(référence de dépôt : D-1) a été rejetée" in first.data["text"]
 
 
 @pytest.mark.parametrize("case", [{"email": None}, {"issuer": "portal"}, {"issuer": "none"}, {"contact": False}])
