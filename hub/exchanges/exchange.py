@@ -529,6 +529,8 @@ class Exchanges:
 
     def _hand_over(self, tx: Transaction, some: Sequence[tuple[_Exchange, Evidence]]) -> None:
         """Write down, of each, that it is answered and who receives it, by two statements for all."""
+        for exchange, evidence in some:  # of what was granted, what there was: no more was obtained
+            exchange.fields = tuple(name for name in exchange.fields if name in evidence.values)
         noted = [_entries(exchange, fingerprint=_fingerprint(evidence)) for exchange, evidence in some]
         self.journal.write(tx, *chain.from_iterable(noted))
         _RECEIVE.run(tx.sql, [_recipient(exchange, tx.now) for exchange, _ in some])

@@ -20,6 +20,7 @@ _SECTIONS = (
 _EVENTS = {
     "citizen.address-changed": "Changement d’adresse", "citizen.contact-changed": "Changement de coordonnées",
     "citizen.merged": "Réunion de deux fiches", "citizen.unmerged": "Réunion de fiches annulée",
+    "delivery.parked": "Remise en attente d’un opérateur",
     "document.received": "Document reçu", "evidence.changed": "Donnée modifiée à sa source",
     "message.requested": "Message à vous envoyer", "request.received": "Demande reçue",
     "request.status-changed": "Avancement d’une demande",
@@ -46,7 +47,7 @@ def person_page(export: Mapping[str, Any], registry: Registry, retention: Retent
     environment = page_environment()
     environment.filters |= {
         "word": member_label, "plain": display_text, "evidence": evidence,
-        "event": lambda kind: _EVENTS.get(kind, kind), "state": lambda state: _STATES.get(state, state),
+        "event": lambda kind: _EVENTS.get(kind, "Information"), "state": lambda state: _STATES.get(state, "à remettre"),
         "status": lambda status: STATUS.get(status, status),
     }  # fmt: skip
     return environment.get_template("person.html").render(
@@ -64,13 +65,13 @@ def _rows(export: Mapping[str, Any], evidence: Any) -> dict[str, list[list[Any]]
             for one in export["questions"]
         ],
         "documents": [
-            [one["name"], one["kind"] or "non précisée", f"{one['size']} octets", one["stored_at"]]
+            [one["name"], one["kind_label"] or "non précisée", f"{one['size']} octets", one["stored_at"]]
             for one in export["documents"]
         ],
         "values": [_value(one) for one in export["values"]],
         "recipients": [
             [one["at"], one["client"], evidence(one["evidence"]), [member_label(name) for name in one["fields"]],
-             one["procedure"], one["kept_until"]]
+             one["procedure_label"] or "retirée du catalogue", one["kept_until"]]
             for one in export["recipients"]
         ],
         "corrections": [

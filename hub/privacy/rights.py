@@ -228,11 +228,13 @@ class Rights:
         return sorted(views, key=lambda view: str(view["received_at"]))
 
     def _documents(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> list[dict[str, Any]]:
-        found = []
+        asked = (document for procedure in self.directory.catalogue.values() for document in procedure.documents)
+        kinds, found = {document.kind: document.label for document in asked}, []
         for some in parts(sorted(spoken.documents)):
             query = select(documents).where(documents.c.tenant == who.tenant, documents.c.id.in_(some))
             found += [
                 {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size, "kind": row.kind,
+                 "kind_label": kinds.get(row.kind),
                  "stored_at": to_rfc3339(row.stored_at)}
                 for row in tx.sql.execute(query)
             ]  # fmt: skip
@@ -251,7 +253,7 @@ class Rights:
                 "seq": stored.seq, "type": stored.event.type, "from": self._label(tx, stored.origin),
                 "accepted_at": to_rfc3339(stored.accepted_at), "request": stored.request_id,
                 "kept_until": to_rfc3339(until) if stored.request_id is None else None,
-                "data": _masked(stored.event.data, who, mails),
+                "data": _masked(self._readable(stored), who, mails),
                 "deliveries": [
                     {"to": self._label(tx, row.connection), "connection": row.connection, "state": row.state,
                      "at": to_rfc3339(row.at), "told": row.state == DELIVERED}
@@ -259,6 +261,11 @@ class Rights:
                 ],
             })  # fmt: skip
         return shown
+
+    def _readable(self, stored: StoredEvent) -> Mapping[str, Any]:
+        """The data without what a machine said of a failure: that is for operators, and says nothing of the person."""
+        said = self.registry.category(stored.event.type) == "operation"
+        return {name: value for name, value in stored.event.data.items() if not (said and name == "cause")}
 
     def _acts(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         lines = [
@@ -275,11 +282,13 @@ class Rights:
         ]  # fmt: skip
 
     def _recipient(self, tx: Transaction, row: Any) -> dict[str, Any]:
+        procedure = self.directory.catalogue.get(row.procedure)
         return {
             "exchange": row.exchange_id, "at": to_rfc3339(row.at), "tenant": row.client_tenant,
             "client": self._label(tx, f"{row.client_tenant}.{row.client_id}"),
             "evidence": row.type, "fields": row.fields.split(),
             "from": self._label(tx, row.connection), "procedure": row.procedure, "kept_until": to_rfc3339(row.until),
+            "procedure_label": procedure.label if procedure is not None else None,
         }  # fmt: skip
 
     def _label(self, tx: Transaction, name: str) -> str:

@@ -48,6 +48,10 @@ _FAILED = ("la demande n'a pas abouti", "the request came to nothing")
 _CHANGES = {"corrected": ("corrigé", "corrected"), "erased": ("effacé", "erased")}
 _OPERATOR = ("Un opérateur de la plateforme", "An operator of the hub")
 _READ = ("a consulté vos données", "looked at your data")
+_NOTHING = ("la source n'avait aucune de ces données", "the source had none of these data")
+_NO_PROCEDURE = ("inconnue", "unknown")
+_NO_EVIDENCE = ("un justificatif inconnu", "an unknown kind of evidence")
+_SOMEBODY = ("Un autre service", "Another service")
 _ACT = ("est intervenu sur votre dossier", "acted on your file")
 
 _ACCOUNT = {
@@ -116,60 +120,58 @@ def _neutral(entry: Entry) -> Entry:
 def describe_line(tx: Transaction, known: ActSources, line: Line) -> dict[str, Any]:
     """A line of the journal in plain words, without who acted within an administration."""
     entry = line.entry
-    who = _actor_label(tx, known, entry.actor)
+    who = _actor_labels(tx, known, entry.actor)
     if entry.kind == "correction":
         french, english = _correction_text(tx, known, entry, who)
+    elif entry.kind == "exchange":
+        french, english = _exchange_text(known, entry, who)
     else:
-        french, english = (
-            _exchange_text(known, entry, who) if entry.kind == "exchange" else _other_text(known, entry, who)
-        )
+        words = _account_text(entry) or (_READ if entry.kind == "read" else _ACT)
+        french, english = (f"{name} {said}." for name, said in zip(who, words, strict=True))
     return {
         "id": entry.id, "at": to_rfc3339(line.at), "act": entry.act, "outcome": entry.outcome, "fr": french,
         "en": english,
     }  # fmt: skip
 
 
-def _exchange_text(known: ActSources, entry: Entry, who: str) -> tuple[str, str]:
+def _exchange_text(known: ActSources, entry: Entry, who: tuple[str, str]) -> tuple[str, str]:
     facts: Mapping[str, Any] = entry.facts
     kind, version = str(facts["evidence"]), int(facts["version"])
     procedure = known.directory.catalogue.get(str(facts.get("procedure", "")))
-    label = procedure.label if procedure else facts.get("procedure", "")
+    label, label_english = (procedure.label,) * 2 if procedure else _NO_PROCEDURE
     by_french, by_english = _FOR[str(facts["role"])]
     what_french, what_english = _labels(known.registry, kind, version, facts.get("fields", ()))
-    if entry.act == "exchange.answered":
-        ground = GROUNDS[facts["ground"]].text if facts.get("ground") in GROUNDS else facts.get("ground", "")
+    if entry.act == "exchange.answered" and facts.get("fields"):
+        ground = GROUNDS[facts["ground"]].text if facts.get("ground") in GROUNDS else "non indiqué"
         return (
-            f"{who} a obtenu {by_french} : {what_french}, pour la démarche « {label} » (fondement : {ground}).",
-            f"{who} obtained {by_english}: {what_english}, for the procedure “{label}” (ground: {ground}).",
+            f"{who[0]} a obtenu {by_french} : {what_french}, pour la démarche « {label} » (fondement : {ground}).",
+            f"{who[1]} obtained {by_english}: {what_english}, for the procedure “{label_english}” (ground: {ground}).",
         )
-    why_french, why_english = _NOT.get(entry.outcome, _FAILED if entry.act == "exchange.failed" else _OTHERWISE)
+    nothing = _NOTHING if entry.act == "exchange.answered" else None
+    why_french, why_english = nothing or _NOT.get(
+        entry.outcome, _FAILED if entry.act == "exchange.failed" else _OTHERWISE
+    )
+    asked = f"{who[1]} asked {by_english}: {what_english}, for the procedure “{label_english}”"
     return (
-        f"{who} a demandé {by_french} : {what_french}, pour la démarche « {label} » ; sans suite : {why_french}.",
-        f"{who} asked {by_english}: {what_english}, for the procedure “{label}”, and obtained nothing: {why_english}.",
+        f"{who[0]} a demandé {by_french} : {what_french}, pour la démarche « {label} » ; sans suite : {why_french}.",
+        f"{asked}, and obtained nothing: {why_english}.",
     )
 
 
-def _correction_text(tx: Transaction, known: ActSources, entry: Entry, who: str) -> tuple[str, str]:
+def _correction_text(tx: Transaction, known: ActSources, entry: Entry, who: tuple[str, str]) -> tuple[str, str]:
     facts = entry.facts
     what_french, what_english = _labels(known.registry, str(facts["evidence"]), int(facts["version"]), facts["fields"])
     if entry.act == "correction.acknowledged":
         return (
-            f"{who} a pris acte du changement : {what_french}.",
-            f"{who} has taken note of the change: {what_english}.",
+            f"{who[0]} a pris acte du changement : {what_french}.",
+            f"{who[1]} has taken note of the change: {what_english}.",
         )
-    client = _actor_label(tx, known, str(facts["client"]))
+    client = _actor_labels(tx, known, str(facts["client"]))
     changed_french, changed_english = _CHANGES[str(facts["change"])]
     return (
-        f"{client}, qui avait obtenu : {what_french}, est informé que c'est {changed_french}.",
-        f"{client}, who had obtained: {what_english}, is told that it was {changed_english}.",
+        f"{client[0]}, qui avait obtenu : {what_french}, est informé que c'est {changed_french}.",
+        f"{client[1]}, who had obtained: {what_english}, is told that it was {changed_english}.",
     )
-
-
-def _other_text(known: ActSources, entry: Entry, who: str) -> tuple[str, str]:
-    french, english = _account_text(entry) or (_READ if entry.kind == "read" else _ACT)
-    operator = entry.actor.partition(".")[0] not in known.directory.tenants
-    who_french, who_english = _OPERATOR if operator else (who, who)  # a name would be that of an agent
-    return f"{who_french} {french}.", f"{who_english} {english}."
 
 
 def _account_text(entry: Entry) -> tuple[str, str] | None:
@@ -183,20 +185,25 @@ def _account_text(entry: Entry) -> tuple[str, str] | None:
 
 
 def _labels(registry: Registry, kind: str, version: int, fields: Any) -> tuple[str, str]:
-    """The evidence and its fields, in both languages; its bare name when the question named none that exists."""
+    """The evidence and its fields, in both languages. What a question named and is not known is its own word, not ours:
+    it is not repeated."""
     if version not in registry.evidence_versions(kind):
-        return kind, kind
+        return _NO_EVIDENCE
     schema = registry.evidence(kind, version)
     french, english, labels = schema["x-unefois"]["label"], schema["title"], schema["x-unefois"]["fields"]
-    if not fields:
+    known = [name for name in fields if name in labels]
+    if not known:
         return french, english
-    named = ", ".join(labels.get(name, name) for name in fields)
-    return f"{french} ({named})", f"{english} ({', '.join(name.replace('_', ' ') for name in fields)})"
+    named = ", ".join(labels[name] for name in known)
+    return f"{french} ({named})", f"{english} ({', '.join(name.replace('_', ' ') for name in known)})"
 
 
-def _actor_label(tx: Transaction, known: ActSources, actor: str) -> str:
-    """The label of a client or connection; the name that stands in the journal for any other."""
-    _, _, name = actor.partition(".")
+def _actor_labels(tx: Transaction, known: ActSources, actor: str) -> tuple[str, str]:
+    """What a client, connection or operator is called, in both languages; an operator's name is an agent's data."""
+    tenant, _, name = actor.partition(".")
+    if tenant not in known.directory.tenants:
+        return _OPERATOR
     member = known.directory.connections.get(actor)
     client = find_client(tx, name) if name else None
-    return member.label if member else client.label if client else name or actor
+    label = member.label if member else client.label if client else None
+    return (label, label) if label else _SOMEBODY

@@ -87,7 +87,7 @@ def request_view(
         "reason": request.reason if viewer.reasons else None, "intake": request.intake,
         "submitted_at": request.submitted_at, "received_at": to_rfc3339(request.received_at),
         "references": shown_references(tx, directory, [request], viewer).get(request.id, []),
-        "timeline": [{**step, "at": to_rfc3339(step["at"]), "text": _sentence(step, labels)} for step in shown],
+        "timeline": [{**step, "at": to_rfc3339(step["at"]), "text": _sentence(step, labels, viewer)} for step in shown],
     }  # fmt: skip
     if viewer.kind != "portal":
         view["confidential"] = request.confidential
@@ -213,7 +213,7 @@ def _incomplete_periods(steps: Iterable[Mapping[str, Any]]) -> list[Incomplete]:
     return periods
 
 
-def _sentence(step: Mapping[str, Any], label: Labels) -> str:
+def _sentence(step: Mapping[str, Any], label: Labels, viewer: Viewer) -> str:
     kind = step["kind"]
     if kind == "delivery":
         what = _TYPES.get(step["type"], "une information")
@@ -224,8 +224,10 @@ def _sentence(step: Mapping[str, Any], label: Labels) -> str:
     if kind == "received":
         return f"Reçue par {origin}"
     if kind == "status":
-        said = step.get("native_label") or step.get("native_code") or ""
-        text = f"{origin} : {STATUS.get(step.get('status', ''), 'état sans équivalent')} (« {said} »)"
+        code = step.get("native_code") if viewer.kind == "operator" else None  # a word of machines
+        said = step.get("native_label") or code
+        text = f"{origin} : {STATUS.get(step.get('status', ''), 'état sans équivalent')}"
+        text += f" (« {said} »)" if said else ""
         text += f", motif : {step['reason']}" if step.get("reason") else ""
         return f"{text} — {_MARKS[step['mark']]}" if step.get("mark") else text
     if kind == "echo":

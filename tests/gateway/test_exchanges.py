@@ -442,6 +442,20 @@ def test_a_citizen_sees_who_asked_in_plain_words(place: Place) -> None:
     assert len([line for line in said if "a obtenu" in line]) == 1
 
 
+def test_a_citizen_reads_of_the_fields_that_were_obtained_and_of_no_other(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = place.house.client()
+    monkeypatch.setitem(KNOWN, "family-quotient", {"month": value("2026-10")})
+    body = place.ask(client).json()
+    assert (list(body["values"]), body["missing"]) == (["month"], ["children_count", "quotient"])
+
+    (item,) = client.get(f"/v1/citizens/{body['citizen']}/exchanges").json()["items"]
+    assert "(Mois du quotient)" in item["fr"]
+    assert json.loads(place.lines()[0].facts)["fields"] == ["month"]
+    assert place.rows(evidence_recipients)[0].fields == "month"
+
+
 def test_the_page_of_a_citizen_is_not_there_for_another_client(place: Place) -> None:
     reference = place.ask(place.house.client()).json()["citizen"]
     assert place.house.client("curieux").get(f"/v1/citizens/{reference}/exchanges").status_code == 404

@@ -28,6 +28,15 @@ def test_every_part_of_a_value_of_evidence_has_a_french_name(kind: str) -> None:
     assert sorted(name for name in parts - SAME if member_label(name) == name.replace("_", " ")) == []
 
 
+@pytest.mark.parametrize("kind", REGISTRY.types())
+def test_every_part_of_an_event_has_a_french_name(kind: str) -> None:
+    same = SAME | {"cause", "code", "correction", "type"}
+    for version in REGISTRY.versions(kind):
+        uri = REGISTRY.schema(kind, version)["$id"]
+        parts = {name for one in {uri, *REGISTRY.reached(uri)} for name in names(REGISTRY.schema_set.schemas[one])}
+        assert sorted(name for name in parts - same if member_label(name) == name.replace("_", " ")) == []
+
+
 @pytest.mark.parametrize(("value", "read"), [
     ("2026-10-01", "01/10/2026"), ("2026-11-18T10:26:40Z", "18/11/2026 à 11 h 26"), ("declared", "déclarée"),
     (None, "non renseigné"), (815, "815"), ("C-1001", "C-1001"),

@@ -25,6 +25,7 @@ from hub.journal.entries import Entry, Justification
 from hub.journal.sealing import Scope, Sealer, export_journal
 from hub.journal.signing import Signer
 from hub.journal.verify import verify_export
+from hub.privacy.export_page import person_page
 from hub.privacy.rights import MASKED, ErasureRefused, Rights
 from hub.requests.timeline import request_view
 from hub.settings.model import Retention
@@ -212,6 +213,25 @@ def test_an_export_holds_what_the_hub_knows_about_the_person_with_sources_and_da
     assert any(value["field"] == "new_address" and "said" in value for value in told["values"])
     assert told["shown_evidence"][0]["decision"] == "open"
     assert orjson.dumps(told)
+
+
+def test_an_export_and_its_page_hold_no_words_of_machines(house: House) -> None:
+    maelle = lived(house)
+    with house.ledger.transaction() as tx:
+        (case,) = tx.sql.execute(select(requests.c.id)).scalars()
+        failed = "ConnectError: refused by caf.intra:8443"
+        data = {"connection": CAF, "sequence": 1, "type": "request.received", "cause": failed, "request": {"id": case}}
+        assert house.acceptance.say_as_hub(tx, TOWN, [Event("delivery.parked", f"/{TOWN}/hub", data)])
+        tx.sql.execute(update(deliveries).values(state="parked", cause=failed))
+
+    told = house.rights.export(TOWN, maelle, OPERATOR)
+    page = person_page(told, house.acceptance.registry, Retention())
+
+    assert "delivery.parked" in {event["type"] for event in told["events"]}
+    for text in (str(told), page):
+        assert "caf.intra" not in text
+        assert "ConnectError" not in text
+    assert "delivery.parked" not in page.replace("request.received", "")
 
 
 def test_an_export_says_nothing_of_anybody_else_nor_of_agents(house: House) -> None:

@@ -69,6 +69,30 @@ def test_an_act_is_said_in_plain_words(ledger: Ledger, entry: Entry, french: str
     assert "dominique" not in str(item)
 
 
+@pytest.mark.parametrize(("entry", "french"), [
+    (Entry(TOWN, "exchange", "exchange.answered", f"{TOWN}.portail", "answered", citizen_id=WHO,
+           facts=FACTS | {"fields": []}), "sans suite : la source n'avait aucune de ces données"),
+    (Entry(TOWN, "exchange", "exchange.refused", f"{TOWN}.portail", "no_grant", citizen_id=WHO,
+           facts=FACTS | {"evidence": "bank-account", "fields": ["iban"], "procedure": "http-10-0-0-1"}),
+     "Portail a demandé par un agent : un justificatif inconnu, pour la démarche « inconnue »"),
+    (Entry(TOWN, "exchange", "exchange.refused", f"{TOWN}.portail", "field_not_granted", citizen_id=WHO,
+           facts=FACTS | {"fields": ["quotient", "secret_field"]}), "Quotient familial (Quotient familial)"),
+    (Entry(TOWN, "correction", "correction.noted", "operator:dominique", "noted", citizen_id=WHO,
+           facts=FACTS | {"client": f"{TOWN}.parti", "change": "erased"}), "Un autre service, qui avait obtenu"),
+    (Entry(TOWN, "correction", "correction.acknowledged", "operator:dominique", "noted", citizen_id=WHO, facts=FACTS),
+     "Un opérateur de la plateforme a pris acte"),
+    (Entry(TOWN, "read", "document.read", f"{TOWN}.host-10-0-0-1", "answered", citizen_id=WHO),
+     "Un autre service a consulté vos données."),
+])  # fmt: skip
+def test_the_words_are_the_hubs_own_and_no_name_of_a_machine_or_an_agent(
+    ledger: Ledger, entry: Entry, french: str
+) -> None:
+    (item,) = acts(ledger, entry)
+    assert french in item["fr"]
+    for text in ("dominique", "10-0-0-1", "secret_field", "iban", "bank-account", "parti"):
+        assert text not in item["fr"] + item["en"]
+
+
 def test_each_look_is_in_the_journal_and_the_newest_act_comes_first(ledger: Ledger) -> None:
     made = [Entry(TOWN, "read", f"citizen.{act}", "operator:x", "done", citizen_id=WHO) for act in ("a", "b", "c")]
 

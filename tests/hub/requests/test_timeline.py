@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from bus.ledger import Ledger
+from bus.ledger import Entry, Ledger
+from bus.tables import deliveries
 from hub.clients import repository as clients
 from hub.requests.repository import PHASES, Requests
 from hub.requests.timeline import OPERATOR, PERSON, STATUS, Viewer, request_view, timeline_lines
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings.model import Tenant
 from hub.settings.procedures import load_procedures
+from schemas.event import Event
 
 TOWN, PORTAL, OFFICE = "saint-aubin", "saint-aubin.portail", "saint-aubin.etat-civil"
 DIRECTORY = Directory(
@@ -96,6 +98,33 @@ def test_a_portal_sees_the_number_of_whoever_said_something(ledger: Ledger) -> N
     view = viewed(ledger, said, viewer=Viewer("portal", PORTAL), koha="K-1", parapheur="P-1")
 
     assert view["references"] == [{"system": "koha", "id": "K-1"}, {"system": "portail", "id": "D-1"}]
+
+
+def test_the_person_reads_no_words_of_machines(ledger: Ledger) -> None:
+    said = {"kind": "status", "origin": OFFICE, "data": {"status": "in_progress", "native": {"code": "SI_RECEIVED"}}}
+    whole, shown = (viewed(ledger, dict(said), viewer=viewer) for viewer in (OPERATOR, PERSON))
+    assert whole["timeline"][0]["text"] == "État civil : en cours (« SI_RECEIVED »)"
+    assert shown["timeline"][0]["text"] == "État civil : en cours"
+
+
+def test_the_person_reads_who_received_what_without_what_went_wrong_inside(ledger: Ledger) -> None:
+    record = {"procedure": "occupation-domaine-public", "submitted_at": "2026-11-02T08:00:00Z",
+              "references": [{"system": "portail", "id": "D-2"}]}  # fmt: skip
+    with ledger.transaction() as tx:
+        book = Requests(tx)
+        request = book.open(TOWN, record, origin=PORTAL, people=[], confidential=False)
+        book.save()
+        event = Event("request.received", f"/{TOWN}/portail", {"request": record})
+        (seq,) = tx.append([Entry(TOWN, event, b"", f"r:{request.id}", request.id, PORTAL, [OFFICE], False)])
+        row = {"state": "parked", "cause": "ConnectError: [Errno 111] refused by etat-civil.intra:8443"}
+        tx.sql.execute(deliveries.update().where(deliveries.c.seq == seq).values(row))
+    with ledger.reading() as tx:
+        texts = [
+            view["timeline"][0]["text"] for viewer in (OPERATOR, PERSON)
+            if (view := request_view(tx, DIRECTORY, TOWN, request.id, viewer)) is not None
+        ]  # fmt: skip
+    assert "etat-civil.intra:8443" in texts[0]
+    assert texts[1] == "État civil n'a pas reçu la demande : un opérateur doit agir"
 
 
 @pytest.mark.parametrize("viewer", [OPERATOR, PERSON])
