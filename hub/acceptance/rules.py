@@ -73,7 +73,7 @@ class AnyEvent:
         request = reading.request_of(link)
         if link and request is None:
             raise InvalidMessage("no such request", pointer="/data/request", code="unknown_request")
-        acts = request is not None and reading.holds(request)
+        acts = request is not None and (reading.origin.by_grant or reading.holds(request))
         marked = person is not None and reading.citizens.is_marked(reading.tenant, person)
         reading.heed_marks()
         understood = Understood(subject_key(event, request), request=request)
@@ -137,7 +137,7 @@ class Reading:
     def _is_party(self, request: Request) -> bool:
         origin, systems = self.origin, self.requests.systems(request)
         return (
-            origin.internal or self.holds(request) or self.requests.was_sent(request)
+            origin.internal or origin.by_grant or self.holds(request) or self.requests.was_sent(request)
             or any(map(origin.speaks_for, systems)) or self.directory.decides(origin.name, request.procedure)
         )  # fmt: skip
 

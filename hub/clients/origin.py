@@ -11,7 +11,8 @@ class Origin:
     all; `sources`: prefixes that its events' `source` must be under; `internal`: the hub itself, which alone may speak
     of its own operation; `connection`: a connection of the hub, whose connector keeps documents for its tenant.
     `system`: its own name space of identifiers, named as it is itself unless told otherwise; `others`: those for which
-    its declaration says that it speaks, too."""
+    its declaration says that it speaks, too; `by_grant`: it speaks for a signed-in person of the request, by a grant
+    that was looked at before."""
 
     name: str
     tenant: str
@@ -21,6 +22,7 @@ class Origin:
     connection: bool = False
     system: str = ""
     others: frozenset[str] = frozenset()
+    by_grant: bool = False
 
     def speaks_for(self, system: str) -> bool:
         """Whether it may bind an identifier of this system. By any other it may find, and no more (design, promise

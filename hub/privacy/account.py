@@ -209,7 +209,7 @@ def _document_event(origin: Origin, request_id: str, document: Mapping[str, Any]
 def _of_grant(origin: Origin) -> Origin:
     """Who speaks, with standing for any request by the grant: for this event alone, after all that it names was held
     against the portal's own rights."""
-    return replace(origin, types=frozenset({COMPLETES}), internal=True)
+    return replace(origin, types=frozenset({COMPLETES}), by_grant=True)
 
 
 def _asked(tx: Transaction, person: DataSubject, request_id: str) -> bool:

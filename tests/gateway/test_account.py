@@ -15,7 +15,7 @@ from sqlalchemy import select
 from hub.clients.origin import Origin
 from hub.journal.entries import Justification
 from hub.operations.reviews import Reviews
-from hub.storage.tables import citizens, journal, requests
+from hub.storage.tables import citizens, journal, requests, unread_events
 from schemas.event import Event
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem, record
 from tests.gateway.test_exchanges import PERSON, STRANGER
@@ -274,6 +274,8 @@ def test_a_request_begun_at_the_counter_is_completed_online(town: Town) -> None:
     assert answers[0].json()["missing_documents"] == []
     with town.house.hub.ledger.reading() as tx:
         came = [s for s in tx.events_of_request(request) if s.event.type == "document.received"]
+        unread = tx.sql.execute(select(unread_events.c.seq)).scalars().all()
+    assert came[0].seq in unread  # no package of this town treats the request: an operator is told
     assert [(s.origin, s.event.data["kind"]) for s in came] == [(f"{TENANT}.portail", "site-plan")]
     said = town.portal.get(f"/v1/citizens/{me}/exchanges").json()["items"][0]["fr"]
     assert said == f"portail a ajouté dans votre compte une pièce à votre demande n° {request[:8].upper()}."
