@@ -283,7 +283,8 @@ def test_the_settings_of_the_readme_make_a_hub_that_delivers(tmp_path: Path, mon
         hub.start_workers()
         portal = Origin(f"{TENANT}.portail", TENANT, frozenset({"*"}), (f"/{TENANT}/portail",))
         event = move(1, 12)
-        citizen = {"references": [{"system": "famille", "id": "F-0042"}]}
+        who = {"family_name": "MARCHETTI", "given_names": ["Odile"], "gender": "female", "birthdate": "1984-03-02"}
+        citizen = {"identity": {**who, "birthplace": "93001"}}
         (verdict,) = hub.acceptance.submit(hub.ledger, portal, [event.with_data({**event.data, "citizen": citizen})])
         deadline = time.monotonic() + 20
         while not (files := list(drop.glob("*.csv"))):

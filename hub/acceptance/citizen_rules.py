@@ -7,6 +7,7 @@ from typing import Any
 from hub.acceptance.mentions import citizen_of, household_of, values_of
 from hub.acceptance.rules import AnyEvent, Reading, Understood
 from hub.citizens.repository import QUALITIES, Citizen, Rank
+from hub.requests.notices import transmitted
 from hub.requests.repository import seconds
 from schemas.event import Event
 
@@ -45,6 +46,10 @@ class CitizenChanged:
             understood.event = event.with_data(news)
         reading.route(understood, event, citizen=citizen, marked=citizen.confidential or any(marked))
         reading.step(understood, "change")
+        if understood.request is not None and understood.route.withheld and not understood.route.to:
+            # Nobody will answer: the portal hears what it would hear of anybody's change.
+            said = transmitted(understood.request, f"{event.source} {event.id}", taken=True)
+            reading.said.append(said)
         for name in values.keys() - kept_back:
             worth: dict[str, Any] = {}
             if reading.directory.master_of(tenant, name) is not None:

@@ -21,6 +21,7 @@ from hub.citizens.repository import ask_identifiers, identifiers_of, link_citize
 from hub.clients.origin import Origin
 from hub.journal.sealing import look_again
 from hub.requests import repository as timelines
+from hub.requests.notices import transmitted
 from hub.requests.repository import Requests
 from hub.routing.directory import ConnectionRouting
 from hub.routing.views import Tree, project, tree_of
@@ -36,7 +37,6 @@ _REFUSED = {
     "request.received": "la demande", "request.status-changed": "la demande rouverte",
     "document.received": "le document",
 }  # fmt: skip
-_UNDER_WAY = ("incomplete", "in_progress", "awaiting_payment")
 OBSERVED = "Observation : préparé, rien n'est sorti"
 
 
@@ -299,7 +299,7 @@ class Deliveries:
     def _announce_outcomes(self, tx: Transaction, tenant: str, seqs: Sequence[int]) -> None:
         """Of changes that a request declared: once every connection has answered, say so to the portal that holds it.
 
-        A step, never a decision: `transferred`, with how many took it; again when a replay changes that."""
+        A step, never a decision: `transferred`, or that nobody took it; again when a replay changes that."""
         if not seqs:
             return
         tx.hold_door()  # two connections may end at the same moment: one looks after the other
@@ -312,17 +312,10 @@ class Deliveries:
             self._acceptance.say_as_hub(tx, tenant, told)
 
     def _outcome_event(self, tx: Transaction, stored: StoredEvent, rows: Sequence[Any]) -> Event:
-        meant = [row for row in rows if not self._observed(row)]
-        taken = [self._acceptance.directory.label(row.connection) for row in meant if row.state == DELIVERED]
-        label = f"Transmise à {len(taken)} service(s) sur {len(meant)} : {', '.join(taken) or 'aucun'}"
+        taken = any(row.state == DELIVERED and not self._observed(row) for row in rows)
         request = timelines.read(tx, stored.tenant, stored.request_id or "")
-        status = request.status if request is not None and request.status in _UNDER_WAY else "transferred"
-        if not taken and status == "transferred":
-            status = "received"
-        data = {"request": {"id": stored.request_id}, "status": status,
-                "native": {"code": f"{len(taken)}/{len(meant)}", "label": label[:200]}}  # fmt: skip
-        event_id = f"told-{stored.seq}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
-        return Event(type="request.status-changed", source=f"/{stored.tenant}/hub", data=data, id=event_id)
+        assert request is not None
+        return transmitted(request, f"{stored.event.source} {stored.event.id}", taken=taken)
 
     def _observed(self, row: Any) -> bool:
         member = self._acceptance.directory.connections.get(row.connection)

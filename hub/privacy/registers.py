@@ -103,13 +103,19 @@ def processor_register(declared: Declared) -> Json:
                     *(["échange de justificatifs"] if declared.touching(slug) else []),
                     "tenue du journal des échanges et des accès",
                 ],
-                "connections": [_label(declared, c) for c in declared.connections(slug)],
+                "connections": [_spoken(declared, c) for c in declared.connections(slug)],
                 "clients": declared.clients(slug),
             }
             for slug, tenant in sorted(declared.settings.tenants.items())
         ],
         "transfers": _TRANSFERS, "security": _security(declared.settings), "retention": _retention(declared),
     }  # fmt: skip
+
+
+def _spoken(declared: Declared, connection: ConnectionSettings) -> str:
+    """What a connection is called, with the systems beside its own whose identifiers it may bind."""
+    others = ", ".join(sorted(connection.speaks_for))
+    return _label(declared, connection) + (f" (parle aussi pour {others})" if others else "")
 
 
 _TRANSFERS = "Aucun transfert hors de l'Union européenne n'est déclaré dans le hub ; à confirmer pour chaque éditeur"
@@ -184,6 +190,7 @@ def connection_sheet(declared: Declared, connection: ConnectionSettings) -> Json
             ("Logiciel", f"{manifest.name} ({manifest.vendor})"),
             ("Protocole", manifest.protocol),
             ("Adresses", ", ".join(_addresses(connection.settings)) or "aucune adresse réseau dans les réglages"),
+            ("Parle pour les numéros de", ", ".join([connection.system, *sorted(connection.speaks_for)])),
             ("Mode", _words("modes")[connection.mode]),
             ("Vérifié auprès de l'éditeur", _day(manifest.verified) if manifest.verified else "pas encore"),
         ],

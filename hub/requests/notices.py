@@ -17,6 +17,7 @@ from schemas.event import Event
 if TYPE_CHECKING:
     from hub.routing.directory import Directory
 
+_UNDER_WAY = ("incomplete", "in_progress", "awaiting_payment")
 _ENCLOSED = 20  # documents that a message may carry
 _MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DECIDED = {"granted": "acceptée", "rejected": "rejetée", "inadmissible": "déclarée irrecevable"}
@@ -34,6 +35,21 @@ def notices(tx: Transaction, request: Request, event: Event, directory: Director
         yield from _acknowledgement(request, event, procedure, directory)
     elif event.data.get("status") in DECISIONS and "transcribes" not in event.data:
         yield from _decision(tx, request, event, procedure, directory)
+
+
+def transmitted(request: Request, change: str, *, taken: bool) -> Event:
+    """What the portal hears of a change that its request declared, once all who may know it have answered: never how
+    many or who, which would tell from whom it was withheld. `change` names it."""
+    status = request.status if request.status in _UNDER_WAY else "transferred"
+    if not taken and status == "transferred":
+        status = "received"
+    label = "Transmise aux services concernés" if taken else "Aucun service n'a pu la prendre"
+    code = "transmitted" if taken else "not_transmitted"
+    return Event(
+        type="request.status-changed", source=f"/{request.tenant}/hub",
+        data={"request": {"id": request.id}, "status": status, "native": {"code": code, "label": label}},
+        id=str(uuid.uuid5(uuid.UUID(request.id), f"{code} {change}")),
+    )  # fmt: skip
 
 
 def _acknowledgement(request: Request, event: Event, procedure: Procedure, directory: Directory) -> Iterator[Event]:

@@ -5,7 +5,6 @@ One view, cut to its reader (`Viewer`): what the hub's own people see, and what 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -50,8 +49,6 @@ _MARKS = {
 }  # fmt: skip
 _TOLD_TO_PORTALS = frozenset({"received", "status", "change", "held"})  # another's echo would tell that it was told
 _UNDECIDED = frozenset({"received", "transferred", "incomplete", "in_progress", "awaiting_payment"})
-_COUNTED = re.compile(r"\d+/\d+")  # how many connections took a change: the hub's own word
-_TRANSMITTED = "Transmise aux services concernés"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ def request_view(
         return None
     procedure = directory.catalogue.get(request.procedure)
     steps = timelines.timeline(tx, request.id)
-    shown = [_shown_step(step, directory, tenant, viewer) for step in steps if _is_shown(step, directory, viewer)]
+    shown = [_shown_step(step, viewer) for step in steps if _is_shown(step, directory, viewer)]
     labels = _labels(tx, directory, tenant)
     view: dict[str, Any] = {
         "id": request.id, "procedure": request.procedure, "label": procedure.label if procedure else request.procedure,
@@ -124,18 +121,14 @@ def _is_shown(step: Mapping[str, Any], directory: Directory, viewer: Viewer) -> 
     return step["kind"] in _TOLD_TO_PORTALS or (step["kind"] == "echo" and step["origin"] == viewer.name)
 
 
-def _shown_step(step: Mapping[str, Any], directory: Directory, tenant: str, viewer: Viewer) -> dict[str, Any]:
-    """The step without what is for operators: words of machines, and how many connections took a change."""
+def _shown_step(step: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """The step without what is for operators: words of machines."""
     if viewer.kind == "operator":
         return dict(step)
     hidden = {"cause", "answer"} if step["kind"] == "delivery" else set()
     if viewer.kind == "portal" and (step["kind"] != "status" or not viewer.reasons):
         hidden |= {"reason"}
-    shown = {name: value for name, value in step.items() if name not in hidden}
-    counted = step.get("origin") == f"{tenant}.hub" and _COUNTED.fullmatch(step.get("native_code", ""))
-    if viewer.kind == "portal" and counted:
-        shown |= {"native_code": "transmitted", "native_label": _TRANSMITTED}
-    return shown
+    return {name: value for name, value in step.items() if name not in hidden}
 
 
 def shown_references(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 import uuid
 from pathlib import Path
 from typing import Any, get_args
@@ -303,7 +304,8 @@ def test_an_event_says_what_was_filed_and_is_not_refused_for_what_is_missing(hou
 def test_nothing_is_to_be_asked_for_once_something_is_decided(house: House) -> None:
     http = house.client()
     request = submit(http, asked()).json()["id"]
-    tell(house, {"request": {"id": request}, "status": "closed", "native": {"code": "A", "label": "A"}})
+    tell(house, {"request": {"id": request}, "status": "withdrawn",
+                 "native": {"code": "A", "label": "A"}}, name="portail")  # fmt: skip
     assert http.get(f"/v1/requests/{request}").json()["missing_documents"] == []
 
 
@@ -547,6 +549,12 @@ def test_a_threatened_person_and_another_read_the_same_to_the_intake(open_house:
         assert one["outcome"] == "accepted", one
         assert one.keys() == two.keys()
     threatened, other = (item["id"] for item in http.get("/v1/requests").json()["items"])
+    house.hub.start_relay()
+    house.hub.start_workers()
+    deadline = time.monotonic() + 30
+    while http.get(f"/v1/requests/{other}").json()["status"] != "transferred":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
     with house.hub.ledger.transaction() as tx:  # a package that was given the request has called it something
         link = {"tenant": TENANT, "system": "famille", "native_id": "F-1", "request_id": other}
@@ -554,7 +562,9 @@ def test_a_threatened_person_and_another_read_the_same_to_the_intake(open_house:
     with house.hub.ledger.reading() as tx:
         whole = [request_view(tx, house.hub.acceptance.directory, TENANT, one) for one in (threatened, other)]
     kinds = [sorted(step["kind"] for step in view["timeline"]) for view in whole if view is not None]
-    assert kinds == [["change", "received", "withheld"], ["change", "delivery", "delivery", "received"]]
+    assert kinds == [
+        ["change", "received", "status", "withheld"], ["change", "delivery", "delivery", "received", "status"],
+    ]  # fmt: skip
     for path in ("", "/timeline"):
         one, two = (http.get(f"/v1/requests/{request}{path}").json() for request in (threatened, other))
         assert one.keys() == two.keys()

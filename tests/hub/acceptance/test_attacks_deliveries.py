@@ -65,20 +65,32 @@ def test_a_change_that_nobody_took_is_not_called_transferred(make: Make) -> None
 
     hub.submit(declared(hub))
 
-    assert told(hub, 1) == [("received", "Transmise à 0 service(s) sur 1 : aucun")]
+    assert told(hub, 1) == [("received", "Aucun service n'a pu la prendre")]
 
 
 def test_a_change_that_is_taken_after_a_replay_is_told_again(make: Make) -> None:
     package = Package(act=refuse)
-    hub = make(famille=package, koha=Package())
+    hub = make(famille=package)
     hub.submit(declared(hub))
-    assert told(hub, 1) == [("transferred", "Transmise à 1 service(s) sur 2 : koha")]
+    assert told(hub, 1) == [("received", "Aucun service n'a pu la prendre")]
 
     package.act = lambda delivery: None
     with hub.ledger.transaction() as tx:
         assert tx.replay(f"{TENANT}.famille", 2)
 
-    assert told(hub, 2)[1] == ("transferred", "Transmise à 2 service(s) sur 2 : famille, koha")
+    assert told(hub, 2)[1] == ("transferred", "Transmise aux services concernés")
+
+
+def test_the_portal_hears_the_same_of_a_change_that_a_mark_keeps_from_everybody(make: Make) -> None:
+    """The neighbour of a timeline without deliveries: what is told when they end."""
+    hub = make(famille=Package(), koha=Package())
+    event = declared(hub)
+    citizen = {**event.data["citizen"], "confidential": True}
+
+    hub.submit(event.with_data({**event.data, "citizen": citizen}))
+
+    assert told(hub, 1) == [("transferred", "Transmise aux services concernés")]
+    assert hub.packages["famille"].calls == hub.packages["koha"].calls == []
 
 
 def test_a_refusal_is_not_replayed_once_a_mark_has_come(make: Make) -> None:
@@ -104,7 +116,7 @@ def test_a_change_whose_last_delivery_an_operator_skips_is_told(make: Make) -> N
     with hub.ledger.transaction() as tx:
         assert hub.deliveries.skip(tx, f"{TENANT}.famille", 2, "abandonné")
 
-    assert told(hub, 1) == [("transferred", "Transmise à 1 service(s) sur 2 : koha")]
+    assert told(hub, 1) == [("transferred", "Transmise aux services concernés")]
 
 
 def test_who_only_observes_is_not_counted_among_those_who_took_it(make: Make) -> None:
@@ -112,7 +124,7 @@ def test_who_only_observes_is_not_counted_among_those_who_took_it(make: Make) ->
 
     hub.submit(declared(hub))
 
-    assert told(hub, 1) == [("transferred", "Transmise à 1 service(s) sur 1 : koha")]
+    assert told(hub, 1) == [("transferred", "Transmise aux services concernés")]
 
 
 def test_a_request_under_way_stays_so_when_all_were_told(make: Make) -> None:
@@ -124,7 +136,7 @@ def test_a_request_under_way_stays_so_when_all_were_told(make: Make) -> None:
 
     hub.submit(event)
 
-    assert told(hub, 1) == [("in_progress", "Transmise à 1 service(s) sur 1 : koha")]
+    assert told(hub, 1) == [("in_progress", "Transmise aux services concernés")]
 
 
 def test_a_reference_that_is_another_requests_stops_nobody(make: Make) -> None:

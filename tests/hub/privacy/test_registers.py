@@ -266,6 +266,7 @@ def test_a_sheet_says_what_the_hub_sends_and_receives(folder: Path) -> None:
 
     assert {flow["direction"] for flow in sheet["flows"]} == {"Le hub envoie", "Le hub reçoit"}
     assert ("Mode", "observation (rien n'est envoyé)") in sheet["parties"]
+    assert dict(sheet["parties"])["Parle pour les numéros de"]
     for flow in sheet["flows"]:
         assert flow["data"]
         assert not re.search("[a-z]_[a-z]", " ".join(flow["data"]))

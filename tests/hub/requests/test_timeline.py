@@ -75,21 +75,17 @@ def test_the_clock_stands_while_documents_are_missing(ledger: Ledger) -> None:
 
 
 WITHHELD = {"kind": "withheld", "origin": OFFICE, "reason": "dossier confidentiel : rien n'est transmis à Koha"}
-COUNT = {"status": "transferred", "native": {"code": "0/0", "label": "Transmise à 0 service(s) sur 0"}}
-COUNTED = {"kind": "status", "origin": f"{TOWN}.hub", "data": COUNT}
 ECHO = {"kind": "echo", "origin": f"{TOWN}.koha"}
 
 
 def test_a_portal_is_not_told_what_a_mark_or_a_delivery_made(ledger: Ledger) -> None:
     portal = Viewer("portal", PORTAL)
 
-    view = viewed(ledger, dict(WITHHELD), dict(COUNTED), dict(ECHO), viewer=portal, confidential=True, koha="K-1")
+    view = viewed(ledger, dict(WITHHELD), dict(ECHO), viewer=portal, confidential=True, koha="K-1")
 
     assert "confidential" not in view
     assert view["references"] == [{"system": "portail", "id": "D-1"}]
-    (step,) = view["timeline"]
-    assert (step["native_code"], step["native_label"]) == ("transmitted", "Transmise aux services concernés")
-    assert "service(s)" not in str(view)
+    assert view["timeline"] == []
 
 
 def test_a_portal_sees_the_number_of_whoever_said_something(ledger: Ledger) -> None:
@@ -129,8 +125,8 @@ def test_the_person_reads_who_received_what_without_what_went_wrong_inside(ledge
 
 @pytest.mark.parametrize("viewer", [OPERATOR, PERSON])
 def test_the_operator_and_the_person_see_the_mark_and_what_it_stopped(ledger: Ledger, viewer: Viewer) -> None:
-    view = viewed(ledger, dict(WITHHELD), dict(COUNTED), viewer=viewer, confidential=True, koha="K-1")
+    view = viewed(ledger, dict(WITHHELD), viewer=viewer, confidential=True, koha="K-1")
 
     assert view["confidential"] is True
-    assert [step["kind"] for step in view["timeline"]] == ["withheld", "status"]
+    assert [step["kind"] for step in view["timeline"]] == ["withheld"]
     assert {"system": "koha", "id": "K-1"} in view["references"]
