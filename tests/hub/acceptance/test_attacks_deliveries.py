@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from hub.acceptance.deliveries import OBSERVED
 from hub.routing.directory import Directory
 from hub.routing.views import project, tree_of
+from hub.storage.tables import unread_events
 from schemas.delivery import Delivery, Done
 from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event
 from schemas.manifest import Consumed
 from tests.support.recording import TENANT, Package, RecordingHub, move
 
-STATUS = {"portail": (Consumed("request.status-changed", 1, ("/status", "/native"), "held"),)}
+STATUS = {"portail": (Consumed("request.status-changed", 1, ("/status", "/native", "/reason"), "held"),)}
 Make = Callable[..., RecordingHub]
 
 
@@ -29,8 +31,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
     ledger.create()
     hubs: list[RecordingHub] = []
 
-    def build(**packages: Package) -> RecordingHub:
-        hub = RecordingHub(ledger, EmbeddedBus(), {"portail": Package(), **packages}, consumes=STATUS)
+    def build(consumes: Mapping[str, Sequence[Consumed]] | None = None, **packages: Package) -> RecordingHub:
+        reads = {**STATUS, **(consumes or {})}
+        hub = RecordingHub(ledger, EmbeddedBus(), {"portail": Package(), **packages}, consumes=reads)
         hubs.append(hub)
         hub.start()
         return hub
@@ -91,6 +94,42 @@ def test_the_portal_hears_the_same_of_a_change_that_a_mark_keeps_from_everybody(
 
     assert told(hub, 1) == [("transferred", "Transmise aux services concernés")]
     assert hub.packages["famille"].calls == hub.packages["koha"].calls == []
+
+
+def _asked() -> Event:
+    record = {"references": [{"system": "portail", "id": "1"}], "procedure": "occupation-domaine-public",
+              "submitted_at": "2026-11-02T09:00:00Z", "intake": "mail",
+              "requester": {"organisation": {"name": "Café des Halles", "siret": "21930001100018"}}}  # fmt: skip
+    return Event("request.received", f"/{TENANT}/portail", {"request": record}, id="r1")
+
+
+def _unread(hub: RecordingHub) -> list[int]:
+    with hub.ledger.reading() as tx:
+        return list(tx.sql.execute(select(unread_events.c.seq)).scalars())
+
+
+def test_a_package_that_will_not_take_a_request_says_so_to_the_portal(make: Make) -> None:
+    reads = Consumed("request.received", 1, ("/request",))
+    hub = make(consumes={"famille": (reads,)}, famille=Package(act=refuse))
+
+    (verdict,) = hub.submit(_asked())
+
+    hub.settled("portail", "delivered", 1)
+    (told_of,) = hub.packages["portail"].order
+    assert (told_of.event.data["status"], told_of.event.data["reason"]) == ("received", "carte inconnue")
+    assert told_of.event.data["native"]["label"] == "famille ne prend pas la demande"
+    assert _unread(hub) == [verdict.seq]
+
+
+def test_a_request_that_another_package_took_needs_nobody(make: Make) -> None:
+    reads = Consumed("request.received", 1, ("/request",))
+    hub = make(consumes={"famille": (reads,), "koha": (reads,)}, famille=Package(act=refuse), koha=Package())
+
+    hub.submit(_asked())
+
+    hub.settled("portail", "delivered", 1)
+    hub.settled("koha", "delivered", 1)
+    assert _unread(hub) == []
 
 
 def test_a_refusal_is_not_replayed_once_a_mark_has_come(make: Make) -> None:

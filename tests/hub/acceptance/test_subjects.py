@@ -15,6 +15,7 @@ from sqlalchemy import select
 from bus.ledger import Ledger
 from hub.acceptance.accept import Verdict
 from hub.citizens.identities import People
+from hub.citizens.lookup import find_citizen
 from hub.clients.origin import Origin
 from hub.requests.repository import read, references, timeline
 from hub.routing.directory import CurrentDirectory, Directory
@@ -359,6 +360,21 @@ def test_an_own_link_beside_a_foreign_identifier_is_bound_when_the_identity_agre
     with town.ledger.reading() as tx:
         links = {(one.system, one.native_id): one.citizen_id for one in tx.sql.execute(select(citizen_links))}
     assert links[("koha", "C-1")] == links[(BY, "u-1")]
+
+
+def test_a_question_by_an_own_link_beside_a_foreign_card_is_not_about_its_holder(town: Desk) -> None:
+    """In an exchange such a link gave the family quotient of whoever holds the card."""
+    people = town.acceptance.people
+    assert people is not None
+    say(town, _of_person("request", _named("C-1", own="vol-1"), "a"), CLIENT)
+
+    with town.ledger.reading() as tx:
+        found = [
+            find_citizen(tx, people, TOWN, identity=None, references=[reference], reference=None, client_id=BY)
+            for reference in ({"system": "koha", "id": "C-1"}, {"system": BY, "id": "vol-1"})
+        ]
+    assert [one.verdict for one in found] == ["matched", "matched"]
+    assert found[0].citizen_id != found[1].citizen_id
 
 
 def test_a_value_that_only_a_foreign_identifier_names_flows_to_nobody(town: Desk) -> None:
