@@ -16,6 +16,7 @@ from connectors.filedrop.layout import Site
 from connectors.koha.mapping import Layout, address_fields, address_of
 from connectors.publik.connector import Publik
 from connectors.sdk import Secret
+from connectors.sdk.files import LeftFile
 from hub.citizens.names import value_digest
 from schemas.errors import Refused
 from schemas.registry import Registry
@@ -67,7 +68,7 @@ def through_files(preset: str, **site: Any) -> Shape:
         names = [name for name in (news.reference, news.address, news.complement, news.postal_code, news.city) if name]
         cells = [[*names, news.date], [row[name] for name in [*names, news.date]]]
         text = "\r\n".join(own.separator.join(f'"{cell}"' for cell in line) for line in cells)
-        reading = read_news(own, news, "nouvelles-1.csv", text.encode(own.encoding))
+        reading = read_news(own, news, LeftFile("nouvelles-1.csv", text.encode(own.encoding), "marque", 0))
         assert reading.faults == []
         return reading.moves[0].address
 

@@ -179,7 +179,7 @@ def package(town: Town, rabbitmq: Rabbit) -> Iterator[Publisher]:
     name = f"agenda{uuid.uuid4().hex[:6]}"
     clients.add(
         town.hub.ledger, client_id=name, tenant=TENANT, label="Agenda", scopes=["events:write"],
-        types=["citizen.address-changed"], broker_user=name,
+        types=["citizen.address-changed"], broker_user=name, speaks_for=["portail"],
     )  # fmt: skip
     url = rabbitmq.add_user(name, write="^unefois\\.in$", read=f"^unefois\\.receipts\\.{name}$")
     town.hub.bus.declare([Queue("unefois.in", "inlet"), Queue(receipts_queue(name), "receipts")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from bus.worker import _number
 from schemas.errors import BusUnavailable
 from schemas.event import Event
 from tests.support.fleet import until
-from tests.support.recording import TENANT, Package, RecordingHub, move
+from tests.support.recording import PORTAL, TENANT, Package, RecordingHub, move
 
 NAME = f"{TENANT}.famille"
 KEEP = Insert(cursors)
@@ -303,7 +304,7 @@ def test_of_much_that_arrives_together_each_names_the_citizen_as_the_recipient_d
     moves = [move(citizen, 1) for citizen in range(200)]
     for citizen, moved in enumerate(moves):
         moved.data["citizen"]["references"].append({"system": "famille", "id": f"f{citizen}"})
-    hub.submit(*moves)
+    hub.submit(*moves, origin=replace(PORTAL, others=frozenset({"famille"})))
     hub.start()
     try:
         hub.settled("famille", "delivered", 200)
