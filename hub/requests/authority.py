@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hub.clients.origin import Origin
 from hub.requests.repository import DECISIONS, FINAL, RANK, Request
@@ -16,6 +16,7 @@ from hub.requests.repository import DECISIONS, FINAL, RANK, Request
 if TYPE_CHECKING:
     from hub.routing.directory import Directory
 
+Mark = Literal["step", "unknown", "not_deciding", "late", "contradictory", "repeated", "question"]
 _UNDER_WAY = frozenset({"received", "transferred", "in_progress"})
 _BY_NAME = frozenset({"closed", "fulfilled", "awaiting_payment"})  # also of whoever the procedure names for them
 
@@ -39,7 +40,7 @@ def speaker_of(directory: Directory, origin: Origin, request: Request, data: Map
     )  # fmt: skip
 
 
-def objection(request: Request, data: Mapping[str, Any], speaker: Speaker, *, at: float) -> str | None:
+def objection(request: Request, data: Mapping[str, Any], speaker: Speaker, *, at: float) -> Mark | None:
     """Why this status is kept as a step and not applied: `step` (no canonical word, with a reason),
     `unknown` (neither), `not_deciding` (not theirs to
     say), `late`, `contradictory`, `repeated`, `question` (a decision on what was withdrawn: a person must say). None
@@ -61,7 +62,7 @@ def takes_up_again(request: Request, data: Mapping[str, Any], speaker: Speaker) 
     return speaker.decides or others
 
 
-def _of_deciding(request: Request, status: str, at: float) -> str | None:
+def _of_deciding(request: Request, status: str, at: float) -> Mark | None:
     """Among its own words the time counts: a newer one corrects even a final one."""
     if request.spoken_at is not None and at < request.spoken_at:
         return "late"
@@ -74,7 +75,7 @@ def _of_deciding(request: Request, status: str, at: float) -> str | None:
     return None
 
 
-def _of_others(request: Request, status: str, speaker: Speaker, at: float) -> str | None:
+def _of_others(request: Request, status: str, speaker: Speaker, at: float) -> Mark | None:
     allowed = {*speaker.may_set, *({"withdrawn"} if speaker.holds else ())}
     if status in DECISIONS or status == "incomplete" or (status in {*_BY_NAME, "withdrawn"} and status not in allowed):
         return "not_deciding"

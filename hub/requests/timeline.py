@@ -46,6 +46,7 @@ _MARKS = {
     "late": "arrivé trop tard, non appliqué", "contradictory": "contredit l'état connu, non appliqué",
     "repeated": "déjà dit, rien n'est envoyé",
     "not_deciding": "ce système ne décide pas, non appliqué", "unknown": "état inconnu de la table, non appliqué",
+    "step": "étape : l'état ne change pas", "question": "la demande était retirée : un agent doit trancher",
 }  # fmt: skip
 _TOLD_TO_PORTALS = frozenset({"received", "status", "change", "held"})  # another's echo would tell that it was told
 _UNDECIDED = frozenset({"received", "transferred", "incomplete", "in_progress", "awaiting_payment"})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from bus.ledger import Entry, Ledger
 from bus.tables import deliveries
 from hub.clients import repository as clients
+from hub.requests.authority import Mark
 from hub.requests.repository import PHASES, Requests
 from hub.requests.timeline import OPERATOR, PERSON, STATUS, Viewer, request_view, timeline_lines
 from hub.routing.directory import ConnectionRouting, Directory
@@ -121,6 +122,17 @@ def test_the_person_reads_who_received_what_without_what_went_wrong_inside(ledge
         ]  # fmt: skip
     assert "etat-civil.intra:8443" in texts[0]
     assert texts[1] == "État civil n'a pas reçu la demande : un opérateur doit agir"
+
+
+@pytest.mark.parametrize("mark", get_args(Mark))
+@pytest.mark.parametrize("viewer", [OPERATOR, PERSON, Viewer("portal", PORTAL)])
+def test_every_mark_of_a_step_is_said_in_french(ledger: Ledger, mark: str, viewer: Viewer) -> None:
+    """A step whose mark has no words would hide the whole request."""
+    step = {"kind": "status", "origin": OFFICE, "data": {"native": {"code": "R", "label": "Visa refusé"}}, "mark": mark}
+
+    (shown,) = viewed(ledger, step, viewer=viewer)["timeline"]
+
+    assert shown["text"].startswith("État civil : état sans équivalent (« Visa refusé ») — ")
 
 
 @pytest.mark.parametrize("viewer", [OPERATOR, PERSON])
