@@ -11,14 +11,14 @@ import orjson
 from sqlalchemy import delete, insert, select, update
 
 from bus.ledger import Transaction
-from hub.requests.repository import Reference, Request, joined_with, read
+from hub.requests.repository import Reference, Request, read
 from hub.storage.tables import request_joins, request_links, request_people, requests
 from schemas.errors import InvalidMessage
 
 _STANDS = ("status", "phase", "final", "reason", "status_at", "spoken", "spoken_at")
 
 
-def join(tx: Transaction, tenant: str, kept_id: str, gone_id: str, *, actor: str) -> Request:
+def join(tx: Transaction, tenant: str, kept_id: str, gone_id: str, *, actor: str) -> None:
     """`gone_id` is `kept_id` from now on. Raises InvalidMessage: `unknown_request`; `not_joined`, with what stands
     against it."""
     kept, gone = _whole(tx, tenant, kept_id), _known(tx, tenant, gone_id)
@@ -29,9 +29,7 @@ def join(tx: Transaction, tenant: str, kept_id: str, gone_id: str, *, actor: str
     if kept.procedure != gone.procedure:
         raise _refusal("they are of two procedures")
     mine, theirs = _people(tx, kept.id), _people(tx, gone.id)
-    state = {name: getattr(gone, name) for name in _STANDS} | {
-        "people": sorted(theirs - mine), "confidential": kept.confidential,
-    }  # fmt: skip
+    state = {name: getattr(gone, name) for name in _STANDS} | {"people": sorted(theirs - mine)}
     tx.sql.execute(insert(request_joins), [{
         "gone_id": gone.id, "kept_id": kept.id, "tenant": tenant, "state": orjson.dumps(state).decode(),
         "actor": actor, "at": tx.now,
@@ -48,10 +46,9 @@ def join(tx: Transaction, tenant: str, kept_id: str, gone_id: str, *, actor: str
             confidential=int(kept.confidential or gone.confidential),
         )
     )  # fmt: skip
-    return _known(tx, tenant, kept.id)
 
 
-def part(tx: Transaction, tenant: str, gone_id: str, references: Sequence[Reference] = ()) -> Request:
+def part(tx: Transaction, tenant: str, gone_id: str, references: Sequence[Reference] = ()) -> None:
     """Take a join back: the request stands again as it stood. `references`: identifiers that it takes along, of those
     which the one that stayed was given since. Raises InvalidMessage: `unknown_request`, `not_joined`."""
     gone = _known(tx, tenant, gone_id)
@@ -68,11 +65,7 @@ def part(tx: Transaction, tenant: str, gone_id: str, references: Sequence[Refere
     tx.sql.execute(delete(request_people).where(request_people.c.request_id == kept.id, of_gone))
     others = (kept.other_intakes or "").split()
     others.remove(gone.intake)
-    rest = joined_with(tx, kept.id)[1:]
-    tx.sql.execute(
-        update(requests).where(requests.c.id == kept.id).values(other_intakes=" ".join(others) if rest else None)
-    )
-    return _known(tx, tenant, gone.id)
+    tx.sql.execute(update(requests).where(requests.c.id == kept.id).values(other_intakes=" ".join(others) or None))
 
 
 def _move_reference(tx: Transaction, kept: Request, gone: Request, system: str, native: str) -> None:

@@ -66,12 +66,6 @@ _LINKS_OF_EACH = Statement("""
     ) AS members JOIN request_links AS links ON links.request_id = members.member
     ORDER BY links.system, links.native_id
 """)
-_LINKS_OF_JOINED = Statement("""
-    SELECT members.whole AS id, links.system FROM (
-        SELECT id, id AS whole FROM requests WHERE id {ids:text}
-        UNION SELECT id, joined_into FROM requests WHERE joined_into {ids:text}
-    ) AS members JOIN request_links AS links ON links.request_id = members.id
-""")
 _OPEN = Insert(requests)
 _CHANGED = """
     UPDATE requests SET status = news.status, phase = news.phase, final = news.final, reason = news.reason,
@@ -161,7 +155,7 @@ class Requests:
                 self._links[(tenant, row.system, row.native_id)] = row.id
                 self._systems.setdefault(row.id, set()).add(row.system)
         if joined := sorted({row.id for row in found if row.other_intakes is not None}):
-            for row in _LINKS_OF_JOINED.run(self._tx.sql, ids=joined).all():
+            for row in _LINKS_OF_EACH.run(self._tx.sql, ids=joined).all():
                 self._systems.setdefault(row.id, set()).add(row.system)
 
     def find(
