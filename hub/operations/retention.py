@@ -47,6 +47,7 @@ from hub.storage.tables import (  # fmt: skip
     journal_segments,
     person_keys,
     refused_events,
+    request_joins,
     request_links,
     request_people,
     request_steps,
@@ -182,7 +183,7 @@ class Keeper:
         )
         everywhere = (
             request_steps.c.request_id, request_links.c.request_id, request_people.c.request_id,
-            unread_events.c.request_id, requests.c.id,
+            unread_events.c.request_id, request_joins.c.gone_id, requests.c.id,
         )  # fmt: skip
         for ids in self._keys_where(requests.c.id, and_(over, ~unfinished)):
             yield from self._forget_ids(ids, and_(over, ~unfinished), everywhere, subject="r:")

@@ -20,6 +20,8 @@ from hub.documents.files import DocumentStore
 from hub.documents.repository import DocumentBook, record_holder
 from hub.operations import retention
 from hub.operations.retention import Keeper
+from hub.requests.joining import join
+from hub.requests.repository import id_of_reference
 from hub.settings.model import Retention
 from hub.storage.tables import (
     citizen_links,
@@ -29,7 +31,9 @@ from hub.storage.tables import (
     document_uses,
     documents,
     idempotent_answers,
+    request_joins,
     request_links,
+    request_people,
     request_steps,
     requests,
     troubles,
@@ -215,6 +219,20 @@ def test_a_request_is_kept_with_its_history_until_its_time_after_closing_is_over
 
     tables = (requests, request_links, request_steps, events)
     assert [hub.count(table) for table in tables] == [0, 0, 0, 0]
+
+
+def test_requests_that_were_joined_go_together_with_what_was_noted_of_it(hub: Hub) -> None:
+    opened = hub.accept(received(1), received(2))
+    with hub.ledger.transaction() as tx:
+        first, second = (id_of_reference(tx, TENANT, ("portail", f"D{number}")) or "" for number in (1, 2))
+        join(tx, TENANT, first, second, actor="operator:dominique")
+    hub.end(*opened, *hub.accept(closed(2)))
+
+    hub.days = 366
+    hub.keeper.forget_expired()
+
+    tables = (requests, request_joins, request_links, request_people, request_steps, events)
+    assert [hub.count(table) for table in tables] == [0] * 6
 
 
 def test_a_request_that_nobody_closes_goes_long_after_its_last_step(hub: Hub) -> None:
