@@ -79,6 +79,5 @@ def brought_kinds(events: Iterable[Event]) -> set[str]:
 
 def _decision(directory: Directory, tenant: str, procedure: Procedure) -> Mapping[str, str | None]:
     """The role that decides, and the system that plays it here: None where no connection of the tenant does."""
-    deciding = {m.system for m in directory.connections.values()
-                if m.tenant == tenant and directory.decides(m.name, procedure.slug)}  # fmt: skip
+    deciding = [member.system for member in directory.deciders(tenant, procedure.slug)]
     return {"role": procedure.deciding_system, "system": min(deciding, default=None)}

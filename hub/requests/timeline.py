@@ -140,13 +140,16 @@ def shown_references(
     found = timelines.references(tx, [request.id for request in requests])
     if viewer.kind == "portal":
         spoke = _speakers(tx, [request.id for request in requests])
-        systems = {name: _systems(tx, directory, name) for name in _named(directory, requests, spoke, viewer)}
-        for request in requests:
-            names = {request.intake, viewer.name, *spoke.get(request.id, ())}
-            names |= {name for name in directory.connections if directory.decides(name, request.procedure)}
+        named = {r.id: {r.intake, viewer.name, *spoke.get(r.id, ()), *_deciding(directory, r)} for r in requests}
+        systems = {name: _systems(tx, directory, name) for name in set().union(*named.values())}
+        for request_id, names in named.items():
             known = {system for name in names for system in systems[name]}
-            found[request.id] = [(s, native) for s, native in found.get(request.id, ()) if s in known]
+            found[request_id] = [(s, native) for s, native in found.get(request_id, ()) if s in known]
     return {one: [{"system": s, "id": native} for s, native in links] for one, links in found.items()}
+
+
+def _deciding(directory: Directory, request: timelines.Request) -> list[str]:
+    return [member.name for member in directory.deciders(request.tenant, request.procedure)]
 
 
 def _speakers(tx: Transaction, request_ids: Sequence[str]) -> dict[str, set[str]]:
@@ -158,13 +161,6 @@ def _speakers(tx: Transaction, request_ids: Sequence[str]) -> dict[str, set[str]
         for row in tx.sql.execute(query.where(*said)):
             found.setdefault(row.request_id, set()).add(row.origin)
     return found
-
-
-def _named(
-    directory: Directory, requests: Iterable[timelines.Request], spoke: Mapping[str, set[str]], viewer: Viewer
-) -> set[str]:  # fmt: skip
-    deciding = {n for n in directory.connections for r in requests if directory.decides(n, r.procedure)}
-    return {viewer.name, *(request.intake for request in requests), *deciding}.union(*spoke.values())
 
 
 def _systems(tx: Transaction, directory: Directory, name: str) -> frozenset[str]:

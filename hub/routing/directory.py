@@ -37,7 +37,7 @@ class ConnectionRouting:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What routing needs to know of one event. `origin` and `intake` are `tenant.name`; `intakes` are who brought the
+    """What routing needs to know of one event. `origin` and `intakes` are `tenant.name`; `intakes` are who brought the
     request, none where the event is about none."""
 
     tenant: str
@@ -132,6 +132,10 @@ class Directory:
         if member is None or entry is None:
             return False
         return self.tenants[member.tenant].system_for(entry.deciding_system) in (member.system, member.name)
+
+    def deciders(self, tenant: str, procedure: str) -> list[ConnectionRouting]:
+        """The connections of a tenant that decide a procedure."""
+        return [m for m in self._of_tenant.get(tenant, ()) if self.decides(m.name, procedure)]
 
     def words_of(self, origin: str, procedure: str | None) -> frozenset[str]:
         """The words of a status that the procedure gives to this connection's system, though it does not decide."""

@@ -18,9 +18,12 @@ from hub.settings.procedures import load_procedures
 from schemas.event import Event
 
 TOWN, PORTAL, OFFICE = "saint-aubin", "saint-aubin.portail", "saint-aubin.etat-civil"
+OTHER = "val-fleuri"  # where a system of the same name as one of ours decides
 DIRECTORY = Directory(
-    [ConnectionRouting(OFFICE, TOWN, "etat-civil", "État civil")], load_procedures(),
-    {TOWN: Tenant(TOWN, "Ville de Saint-Aubin", "21930001100018", "93001")},
+    [ConnectionRouting(OFFICE, TOWN, "etat-civil", "État civil"),
+     ConnectionRouting(f"{OTHER}.koha", OTHER, "koha", "Koha")], load_procedures(),
+    {TOWN: Tenant(TOWN, "Ville de Saint-Aubin", "21930001100018", "93001"),
+     OTHER: Tenant(OTHER, "Ville de Val-Fleuri", "21930002900010", "93002", {"signature-book": "koha"})},
 )  # fmt: skip
 
 
@@ -38,7 +41,7 @@ def viewed(
         book.save()
     with ledger.reading() as tx:
         view = request_view(tx, DIRECTORY, TOWN, request.id, viewer)
-        assert request_view(tx, DIRECTORY, "val-fleuri", request.id) is None
+        assert request_view(tx, DIRECTORY, OTHER, request.id) is None
     assert view is not None
     return view
 
