@@ -21,6 +21,7 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
+    Table,
     case,
     delete,
     exists,
@@ -145,6 +146,16 @@ def _items(
     return select(*(_column(value).label(label) for label, value in columns.items()))
 
 
+def _of_requests(table: Table, **columns: Any) -> Select[Any]:
+    """As `_items`, of a table of events that names a request in each row: by the procedure."""
+    row = table.c
+    found = _items(
+        about=requests.c.procedure, at=row.at, seq=row.seq, request_id=row.request_id,
+        citizen_id=requests.c.citizen_id, **columns,
+    )  # fmt: skip
+    return found.select_from(table.join(requests, requests.c.id == row.request_id))
+
+
 def _column(value: Any) -> ColumnElement[Any]:
     return value if isinstance(value, ColumnElement) else null() if value is None else literal(value)
 
@@ -207,11 +218,7 @@ def _refused(scope: _Scope) -> Iterator[Select[Any]]:
 def _unread(scope: _Scope) -> Iterator[Select[Any]]:
     """Those of requests that are not over, and of which the deciding system has said nothing since."""
     row = unread_events.c
-    found = _items(
-        about=requests.c.procedure, detail=row.type, at=row.at, seq=row.seq, request_id=row.request_id,
-        citizen_id=requests.c.citizen_id,
-    )  # fmt: skip
-    found = found.select_from(unread_events.join(requests, requests.c.id == row.request_id))
+    found = _of_requests(unread_events, detail=row.type)
     yield found.where(row.tenant == scope.tenant, requests.c.final == 0, ~_answered()).order_by(row.at)
 
 
@@ -236,11 +243,7 @@ def _parked(scope: _Scope) -> Iterator[Select[Any]]:
 def _late_decisions(scope: _Scope) -> Iterator[Select[Any]]:
     """Decisions on requests that were withdrawn before, and still are."""
     row = request_steps.c
-    found = _items(
-        about=requests.c.procedure, at=row.at, seq=row.seq, connection=row.origin, request_id=row.request_id,
-        citizen_id=requests.c.citizen_id,
-    )  # fmt: skip
-    found = found.select_from(request_steps.join(requests, requests.c.id == row.request_id))
+    found = _of_requests(request_steps, connection=row.origin)
     mine = (text("request_steps.mark = 'question'"), requests.c.tenant == scope.tenant)
     yield found.where(*mine, requests.c.status == "withdrawn").order_by(row.request_id)
 
