@@ -104,10 +104,10 @@ class Deliveries:
         seen = {**views, **{seq: self._granted_view(stored, member) for seq, stored in missing.items()}}
         keys = {c.seq: (c.order_key, _request_id(seen[c.seq])) for c in claimed}
         references = self._references(tx, member, keys, identifiers)
-        live = self._live(tx, member, keys)
+        live, reader = self._live(tx, member, keys), self._reading_system(member)
         return {
             c.seq: Delivery(
-                event=with_recipient(seen[c.seq], self._reading_system(member), references.get(c.seq)),
+                event=with_recipient(seen[c.seq], reader, references.get(c.seq)),
                 key=delivery_key(connection, seen[c.seq]),
                 reference=references.get(c.seq),
                 attempt=c.attempt,
