@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -47,7 +47,7 @@ _TYP = "unefois-exchange+jwt"
 _RECEIVE = Insert(evidence_recipients)
 _SECONDS = 20.0  # for the sources of one exchange
 _READERS = 8  # exchanges that read at once; more would open a session of the database each, for a moment
-MOST_REFUSALS = 100  # lines that the refused questions of one client may make in a minute
+_MOST_REFUSALS = 100  # lines that the refused questions of one client may make in a minute
 NOTHING = "nothing can be had about this person this way: ask them to bring it; this says nothing of any entitlement"
 _NOT_WAITING = "no exchange of yours waits under this id"
 
@@ -140,7 +140,18 @@ class Refusals:
         self._counted: dict[str, tuple[int, int]] = {}  # by client: the minute, and how many
         self._lock = threading.Lock()
 
-    def count(self, client_id: str, now: float) -> int:
+    def note(self, client_id: str, error: HubError, now: float, write: Callable[[str], None]) -> None:
+        """Have a refusal written down by its code. Raises NotAllowed `rate_exceeded` beyond a hundred in one minute:
+        one line tells of all that follow."""
+        number = self._count(client_id, now)
+        if number <= _MOST_REFUSALS:
+            write(error.code)
+            return
+        if number == _MOST_REFUSALS + 1:
+            write("rate_exceeded")
+        raise NotAllowed("rate_exceeded", after=60 - now % 60) from None
+
+    def _count(self, client_id: str, now: float) -> int:
         """The how manieth of this minute this one is."""
         minute = int(now // 60)
         with self._lock:
@@ -499,14 +510,10 @@ class Exchanges:
         return None
 
     def _note_refusal(self, exchange: _Exchange, error: HubError) -> None:
-        now = self.ledger.now()
-        number = self.refusals.count(exchange.client.id, now)
-        if number <= MOST_REFUSALS:
-            self._note_outcome(exchange, error.code, failed=False)
-            return
-        if number == MOST_REFUSALS + 1:
-            self._note_outcome(exchange, "rate_exceeded", failed=False)
-        raise NotAllowed("rate_exceeded", after=60 - now % 60) from None
+        def write(code: str) -> None:
+            self._note_outcome(exchange, code, failed=False)
+
+        self.refusals.note(exchange.client.id, error, self.ledger.now(), write)
 
     def _note_outcome(self, exchange: _Exchange, code: str, *, failed: bool) -> None:
         """Write down that nothing left."""

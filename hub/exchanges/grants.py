@@ -228,7 +228,7 @@ class Grants:
         Raises NotAllowed when none covers it: `no_grant` when no grant in force names this client, tenants, evidence
         and version; otherwise the error of the grant that came nearest."""
         today = datetime.fromtimestamp(now, UTC).astimezone(_PARIS).date()
-        nearest_miss, came = NotAllowed("no_grant"), -1
+        misses: list[tuple[NotAllowed, int]] = []
         for grant in self._by_client.get((ask.client, ask.tenant), ()):
             granted = grant.evidence.get(ask.evidence)
             if granted is None or granted.version != ask.version or grant.of_tenant != ask.of_tenant:
@@ -239,9 +239,8 @@ class Grants:
             if miss is None:
                 fields = tuple(name for name in granted.fields if not ask.fields or name in ask.fields)
                 return grant, granted, fields
-            if depth > came:
-                nearest_miss, came = miss, depth
-        raise nearest_miss
+            misses.append((miss, depth))
+        raise _nearest(misses)
 
     def decide_account(self, client: str, tenant: str, *, asker: str, assurance: str, now: float) -> Grant:
         """The grant by which this client shows a signed-in person their own requests. Pure; knows no rate.
@@ -249,19 +248,22 @@ class Grants:
         Raises NotAllowed, with the codes of `decide`."""
         today = datetime.fromtimestamp(now, UTC).astimezone(_PARIS).date()
         ask = GrantQuery(client, tenant, tenant, "", 0, "", asker, assurance)
-        nearest_miss, came = NotAllowed("no_grant"), -1
+        misses: list[tuple[NotAllowed, int]] = []
         for grant in self._by_client.get((client, tenant), ()):
             if not grant.account or not grant.starts <= today <= grant.ends:
                 continue
             if asker not in grant.askers:
-                miss, depth = "asker_not_covered", 0
+                misses.append((NotAllowed("asker_not_covered", grant=grant), 0))
             elif not _assured(grant, ask):
-                miss, depth = "assurance_too_low", 1
+                misses.append((NotAllowed("assurance_too_low", grant=grant), 1))
             else:
                 return grant
-            if depth > came:
-                nearest_miss, came = NotAllowed(miss, grant=grant), depth
-        raise nearest_miss
+        raise _nearest(misses)
+
+
+def _nearest(misses: Iterable[tuple[NotAllowed, int]]) -> NotAllowed:
+    """The refusal of the grant that came nearest, the first of several."""
+    return max(misses, key=lambda miss: miss[1], default=(NotAllowed("no_grant"), 0))[0]
 
 
 def _first_refusal(grant: Grant, granted: Granted, ask: GrantQuery, today: date) -> tuple[NotAllowed | None, int]:

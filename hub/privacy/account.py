@@ -18,7 +18,7 @@ from bus.ledger import Transaction
 from hub.clients.origin import Origin
 from hub.clients.repository import Client
 from hub.documents import access
-from hub.exchanges.exchange import MOST_REFUSALS, NOTHING, Exchanges, Withheld
+from hub.exchanges.exchange import NOTHING, Exchanges, Withheld
 from hub.exchanges.grants import Grant, NotAllowed
 from hub.journal.entries import Entry
 from hub.privacy.rights import DataSubject, data_subject
@@ -131,13 +131,13 @@ class Accounts:
             )
             exchanges.rates.check(grant, now)
         except NotAllowed as error:
-            number = exchanges.refusals.count(client.id, now)
-            if number <= MOST_REFUSALS + 1:
-                code = error.code if number <= MOST_REFUSALS else "rate_exceeded"
+            refused = error.grant
+
+            def write(code: str) -> None:
                 with exchanges.ledger.transaction() as tx:
-                    self._note(tx, who, error.grant, act, None, code)
-            if number > MOST_REFUSALS:
-                raise NotAllowed("rate_exceeded", after=60 - now % 60) from None
+                    self._note(tx, who, refused, act, None, code)
+
+            exchanges.refusals.note(client.id, error, now, write)
             raise
         return grant
 
