@@ -6,7 +6,8 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, cast
 
 from benchmarks import figures, report
 from benchmarks.cases import CASES, Measured, Run
@@ -14,13 +15,15 @@ from benchmarks.exchanges import exchanges, journal_verified
 from benchmarks.page import page
 from benchmarks.processes import ROOT, CaseFailed
 from benchmarks.profiling import py_spy
+from benchmarks.refusals import refusals
 from benchmarks.scaling.study import measured as scaling
-from benchmarks.services import servers
+from benchmarks.services import Servers, servers
 from tests.support.servers import ServiceUnavailable
 
 PAGE = ROOT / "docs" / "performance.md"
 FIGURES = ("latency", "memory")
-FULL = ("backlog", "connections", "rows", "subjects", "exchanges", "journal")
+FULL = ("backlog", "connections", "rows", "subjects", "exchanges", "journal", "refusals")
+_ALONE = {"refusals"}  # needs no server
 
 
 def main(argv: Sequence[str]) -> int:
@@ -83,7 +86,7 @@ def _run(options: argparse.Namespace) -> report.Result:
     last: dict[str, Measured] = {}
     errors: dict[str, str] = {}
     found: dict[str, Any] = {}
-    with servers() as running:
+    with servers() if set(chosen) - _ALONE else nullcontext(cast(Servers, None)) as running:
         run = Run(running, options.seconds, profile=options.profile)
         for number in range(1, options.rounds + 1):
             for name in rounds:
@@ -125,6 +128,7 @@ def _figures(run: Run, options: argparse.Namespace) -> dict[str, Callable[[], An
         "subjects": lambda: figures.growth_subjects(run, deliveries, int(1_000_000 * scale)),
         "exchanges": lambda: exchanges(run, options.rounds),
         "journal": lambda: journal_verified(max(int(1_000_000 * scale), 1000)),
+        "refusals": lambda: refusals(options.rounds),
     }
 
 

@@ -51,6 +51,7 @@ make bench                                                      # all cases, thr
 make bench ARGS="--only http_pipeline,raw_pika --seconds 8"
 make bench ARGS="--only http_pipeline --rounds 1 --profile"     # functions and statements that take the time
 make bench ARGS="--only exchanges,journal"                      # once only
+make bench ARGS="--only refusals"                               # a refusal against an acceptance; no servers
 make bench ARGS="--full --report"                               # also backlog, growth, exchanges; writes this page
 ```
 """
@@ -180,7 +181,17 @@ def _journal(found: Recorded) -> str:
     )
 
 
+def _refusals(found: Recorded) -> str:
+    refused, accepted = found["worst_refusal"], found["worst_acceptance"]
+    return (
+        "## A refusal\n\nThe dearest documents that a search found under all shared schemas, up to an event's size:"
+        f" to refuse one took {refused['ms']:g} ms (`{refused['schema']}`, {refused['bytes']:,} bytes),"
+        f" to accept one {accepted['ms']:g} ms (`{accepted['schema']}`, {accepted['bytes']:,} bytes):"
+        f" {found['ratio']:g} times as much (asked: less than {found['limit']:g}). `unefois bench --only refusals`.\n"
+    )
+
+
 _PARTS = {
     "latency": _latency, "memory": _memory, "backlog": _backlog, "growth": _growth, "exchanges": _exchanges,
-    "journal": _journal,
+    "journal": _journal, "refusals": _refusals,
 }  # fmt: skip

@@ -78,7 +78,7 @@ class Registry:
         uri = self._uris.get((event.type, event.version))
         if uri is None:
             raise self._unknown(event)
-        _check_document(self._set, uri, event.data, "/data")
+        check_document(self._set, uri, event.data, "/data")
 
     def schema(self, event_type: str, version: int = 1) -> Schema:
         """The schema of `data` as it is written in its file. KeyError when unknown."""
@@ -139,12 +139,12 @@ class Registry:
         (`/values/quotient/value`) and the sentence holds nothing of it.
         """
         uri = self.evidence(evidence.type, evidence.version)["$id"]
-        _check_document(self._set, uri, evidence.values, "/values")
+        check_document(self._set, uri, evidence.values, "/values")
 
     def check_parameters(self, evidence_type: str, version: int, parameters: Mapping[str, Any]) -> None:
         """Check the parameters of a question about this evidence. Raises InvalidMessage as `validate_evidence`."""
         uri = self.evidence(evidence_type, version)["$id"]
-        _check_document(self._parameters, uri, parameters, "/parameters")
+        check_document(self._parameters, uri, parameters, "/parameters")
 
     def evidence_listing(self) -> list[dict[str, Any]]:
         """One line for each version of each evidence type, for `unefois schema list` and the documentation."""
@@ -284,7 +284,7 @@ def _relink(link: Callable[[str], str]) -> Callable[[dict[str, Any]], dict[str, 
     return lambda part: part | {"$ref": link(definition_of(part["$ref"]))} if "$ref" in part else part
 
 
-def _check_document(schemas: SchemaSet, uri: str, document: object, place: str) -> None:
+def check_document(schemas: SchemaSet, uri: str, document: object, place: str) -> None:
     """InvalidMessage, with a pointer below `place`, unless the schema accepts the document."""
     try:
         # Four levels are kept for the envelopes around it: what passes here can always be written again.

@@ -1,7 +1,8 @@
 """A closed set of schemas with its two validators. Only this file imports jsonschema, referencing and jsonschema-rs.
 
 jsonschema-rs answers yes or no on the hot path. jsonschema is the reference: it is asked only after a no, to say where
-and why; it is imported then, because most processes never need it.
+and why; it is imported then, because most processes never need it. It is a hundred times slower, so what it is asked is
+bounded: what can be counted is told without it, and it looks for the first errors only.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
 
 from schemas.checks import FORMATS
+from schemas.counts import Counts, Excess
 
 Schema = dict[str, Any]
 
@@ -23,6 +26,8 @@ ONE = frozenset({"items", "contains", "not", "if", "then", "else", "propertyName
                  "unevaluatedProperties", "unevaluatedItems", "contentSchema"})  # fmt: skip
 LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
+
+WORDED = 50  # errors that are looked at to find the one that is told
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
@@ -61,13 +66,16 @@ class SchemaSet:
         return bool(self._reference(uri).is_valid(document))
 
     def fault(self, uri: str, document: object) -> Fault:
-        """Word the refusal of a document that `accepts` refused."""
+        """Word the refusal of a document that `accepts` refused: what there is too much of, or else the best of the
+        first WORDED errors. The work is bounded by what the schema may hold, not by what the document holds."""
         from jsonschema.exceptions import best_match
 
-        error = best_match(self._reference(uri).iter_errors(document))
-        if error is None:  # the two disagree: stay refused, and say what the fast one says
-            first = next(self.compile(self.schemas[uri]).iter_errors(document))
-            return Fault(pointer(first.instance_path), first.kind.name, "the document breaks its schema here")
+        excess = self._counts.excess(uri, document)
+        if excess is not None:
+            return _counted(excess)
+        error = best_match(islice(self._reference(uri, self._wording).iter_errors(document), WORDED))
+        if error is None:  # the two disagree: stay refused
+            return Fault("", "schema", "the document breaks its schema")
         return _worded(error)
 
     def open(self) -> SchemaSet:
@@ -79,16 +87,56 @@ class SchemaSet:
         return jsonschema_rs.Registry([(uri, schema) for uri, schema in self.schemas.items()])
 
     @cached_property
+    def _counts(self) -> Counts:
+        return Counts(self.schemas)
+
+    @cached_property
+    def _undated(self) -> dict[str, Schema]:
+        return {uri: _undated(schema) for uri, schema in self.schemas.items()}
+
+    @cached_property
     def _references(self) -> Any:
         from referencing import Registry
         from referencing.jsonschema import DRAFT202012
 
-        resources = [(uri, DRAFT202012.create_resource(_undated(schema))) for uri, schema in self.schemas.items()]
+        resources = [(uri, DRAFT202012.create_resource(schema)) for uri, schema in self._undated.items()]
         return Registry().with_resources(resources).crawl()
 
-    def _reference(self, uri: str) -> Any:
-        schema, checker = _undated(self.schemas[uri]), format_checker(FORMATS)
-        return reference_class()(schema, registry=self._references, format_checker=checker)
+    @cached_property
+    def _wording(self) -> Any:
+        """The reference's class, except that it passes over each record that the fast validator accepts: what is left
+        for it are the ways that lead to a fault."""
+        from jsonschema import Draft202012Validator, ValidationError, validators
+
+        follow = Draft202012Validator.VALIDATORS["$ref"]
+
+        def unless_sound(validator: Any, uri: str, instance: Any, schema: Any) -> Iterator[Any]:
+            if not self._surely_accepts(uri, instance):
+                yield from follow(validator, uri, instance, schema)
+
+        closed = Draft202012Validator.VALIDATORS["unevaluatedProperties"]
+
+        def closed_by_name(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+            known = self._counts.names(schema)
+            unknown = [name for name in instance if name not in known] if isinstance(instance, dict) else []
+            if value is False and unknown:
+                yield ValidationError(unknown[0])
+            elif value is not False or self._counts.chooses(schema):
+                yield from closed(validator, value, instance, schema)
+
+        return validators.extend(
+            reference_class(), {"$ref": unless_sound, "unevaluatedProperties": closed_by_name, **_WORDLESS}
+        )
+
+    def _surely_accepts(self, uri: str, document: object) -> bool:
+        try:
+            return uri in self.schemas and self.accepts(uri, document)
+        except ValueError:
+            return False
+
+    def _reference(self, uri: str, form: Any = None) -> Any:
+        checker = format_checker(FORMATS)
+        return (form or reference_class())(self._undated[uri], registry=self._references, format_checker=checker)
 
 
 @cache
@@ -166,6 +214,53 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
         yield ValidationError("does not match the pattern")
 
 
+def _type(validator: Any, types: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if not any(validator.is_type(instance, one) for one in ([types] if isinstance(types, str) else types)):
+        yield ValidationError("is not of the type")
+
+
+def _enum(validator: Any, values: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import Draft202012Validator, ValidationError
+
+    if isinstance(instance, dict | list) and not any(isinstance(one, dict | list) for one in values):
+        yield ValidationError("is none of the values")
+    else:
+        yield from Draft202012Validator.VALIDATORS["enum"](validator, values, instance, schema)
+
+
+def _any_of(validator: Any, branches: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    found: list[Any] = []
+    for place, branch in enumerate(branches):
+        here = list(islice(validator.descend(instance, branch, schema_path=place), WORDED))
+        if not here:
+            return
+        found += here
+    yield ValidationError("fits none of the schemas", context=found)
+
+
+def _one_of(validator: Any, branches: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import Draft202012Validator
+
+    none = list(_any_of(validator, branches, instance, schema))
+    rest = () if none else Draft202012Validator.VALIDATORS["oneOf"](validator, branches, instance, schema)
+    yield from none or rest
+
+
+# jsonschema writes the whole value into the message of each error; these write nothing, for no message of it is shown.
+_WORDLESS = {"type": _type, "enum": _enum, "anyOf": _any_of, "oneOf": _one_of}
+
+
+def _counted(excess: Excess) -> Fault:
+    if excess.rule in _UNEXPECTED:
+        sentence, member = _unknown_member(excess.unknown)
+        return Fault(pointer([*excess.path, member] if member else excess.path), excess.rule, sentence)
+    return Fault(pointer(excess.path), excess.rule, _AT_MOST[excess.rule].format(excess.most))
+
+
 def _worded(error: Any) -> Fault:
     path = list(error.absolute_path)
     rule = str(error.validator)
@@ -179,11 +274,17 @@ def _missing(error: Any) -> tuple[str, str | None]:
 
 
 def _unexpected(error: Any) -> tuple[str, str | None]:
+    if error.message in error.instance:
+        return _unknown_member(error.message)
     known = error.schema.get("properties", {})
-    names = [name for name in error.instance if name not in known]
+    return _unknown_member(next((name for name in error.instance if name not in known), ""))
+
+
+def _unknown_member(name: str) -> tuple[str, str | None]:
     # A key may hold personal data as well as a value: only what looks like a name of a property is shown.
-    name = names[0] if names and _PLAIN_NAME.fullmatch(names[0]) else None
-    return "the schema has no such property" if name else "a property here is not in the schema", name
+    if _PLAIN_NAME.fullmatch(name):
+        return "the schema has no such property", name
+    return "a property here is not in the schema", None
 
 
 def _formatted(error: Any) -> tuple[str, str | None]:
@@ -221,10 +322,12 @@ def _listed(error: Any) -> tuple[str, str | None]:
     return "must be one of: " + ", ".join(str(value) for value in error.validator_value), None
 
 
+_UNEXPECTED = ("unevaluatedProperties", "additionalProperties")
+_AT_MOST = {"maxItems": "must have at most {} items", "maxProperties": "must have at most {} properties"}
 _SENTENCES: Mapping[str, Callable[[Any], tuple[str, str | None]]] = {
     "required": _missing,
-    "unevaluatedProperties": _unexpected,
-    "additionalProperties": _unexpected,
+    **dict.fromkeys(_UNEXPECTED, _unexpected),
+    **{rule: _with_limit(sentence) for rule, sentence in _AT_MOST.items()},
     "type": _typed,
     "enum": _listed,
     "const": _with_limit("must be {}"),
@@ -235,9 +338,7 @@ _SENTENCES: Mapping[str, Callable[[Any], tuple[str, str | None]]] = {
     "minimum": _with_limit("must be at least {}"),
     "maximum": _with_limit("must be at most {}"),
     "minItems": _with_limit("must have at least {} items"),
-    "maxItems": _with_limit("must have at most {} items"),
     "minProperties": _with_limit("must have at least {} properties"),
-    "maxProperties": _with_limit("must have at most {} properties"),
     "anyOf": _alternative,
     "oneOf": _alternative,
 }
