@@ -92,7 +92,7 @@ EVENTS_RESPONSES: dict[int | str, Json] = {
         "description": "One event that the hub already had; or a batch, with a verdict for each item.",
         "content": {"application/json": {"schema": {"anyOf": [schema_of("Accepted"), schema_of("Verdicts")]}}},
     },
-    **problem_responses(400, 401, 403, 408, 409, 413, 415, 422),
+    **problem_responses(400, 401, 403, 408, 409, 413, 415, 422, 429),
 }
 TOKEN_BODY = request_body("application/x-www-form-urlencoded", schema_of("TokenRequest"))
 TOKEN_RESPONSES: dict[int | str, Json] = {

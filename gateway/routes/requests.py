@@ -22,7 +22,7 @@ from gateway.access import Caller, needs
 from gateway.bodies import read_json
 from gateway.openapi_schemas import REQUEST_BODY, json_response, problem_responses
 from gateway.problems import Problem, problem_of
-from gateway.routes.events import accept
+from gateway.routes.events import checked, commit
 from hub.acceptance.accept import Verdict
 from hub.clients import idempotency
 from hub.clients.idempotency import Answer
@@ -81,7 +81,7 @@ class Submission:
     responses={
         201: json_response("Request", "Committed.", headers={"Location": {"schema": {"type": "string"}}}),
         200: json_response("Request", "Submitted before, with the same reference and content."),
-        **problem_responses(400, 401, 403, 408, 409, 413, 415, 422),
+        **problem_responses(400, 401, 403, 408, 409, 413, 415, 422, 429),
     },
 )  # fmt: skip
 async def submit(request: Request, caller: Writer, idempotency_key: Key = None) -> Response:
@@ -92,13 +92,13 @@ async def submit(request: Request, caller: Writer, idempotency_key: Key = None) 
     services: Services = request.app.state.services
     body, record = await read_json(request, services.settings.limits.event_bytes)
     submission = _submission(caller, record, body, idempotency_key)
-    (checked,) = services.acceptance.check(caller.origin, [submission.event])
-    if isinstance(checked, InvalidMessage):
-        raise _problem_in_record(checked, submission)
+    found = await checked(request, services, caller, submission.event, len(body))
+    if isinstance(found[0], InvalidMessage):
+        raise _problem_in_record(found[0], submission)
     replayed = await run_in_threadpool(_earlier_response, services, submission)
     if replayed is not None:
         return replayed
-    (verdict,) = await accept(services, caller, [submission.event])
+    (verdict,) = await commit(services, caller, found)
     return await run_in_threadpool(_response, services, submission, verdict)
 
 

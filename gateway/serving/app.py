@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from gateway import problems
 from gateway.access import Access, guard_all
 from gateway.bodies import Budget
+from gateway.checking import Checking
 from gateway.fast_path import FastPathApp, fast_routes
 from gateway.middleware import CallMiddleware
 from gateway.pages import DocsPage, PreviewPage
@@ -35,6 +36,7 @@ def create_app(services: Services, *, fast: bool = True) -> FastAPI:
     app.state.docs_page = DocsPage(lambda: app.openapi())
     app.state.preview_page = PreviewPage()
     app.state.budget = Budget()
+    app.state.checking = Checking()
     app.state.pushing = inbound.limiter()
     app.state.exchanging = exchanges.limiter()
     for router in ROUTERS:

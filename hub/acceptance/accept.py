@@ -34,6 +34,7 @@ from schemas.registry import Registry
 
 Outcome = Literal["accepted", "duplicate", "echo", "refused"]
 _WIDEST = Limits()
+WORDED = 20  # breaches of a schema that are told in words in one batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,20 @@ class Acceptance:
         """As `submit`, in the commit of `tx`."""
         return self.admit(tx, origin, self.check(origin, batch))
 
-    def check(self, origin: Origin, batch: object, *, read: bool = False) -> list[Submitted]:
+    def check(self, origin: Origin, batch: object, *, read: bool = False, words: int = WORDED) -> list[Submitted]:
         """The rules that need no database: size of the batch; of each event size, source, type, schema. `read`: `Event`
-        has just read them from the wire. Raises InvalidMessage `not_a_batch` or `batch_too_long`."""
+        has just read them from the wire. `words`: so many breaches of a schema are told in words, the others by their
+        code and `/data`. Raises InvalidMessage `not_a_batch` or `batch_too_long`."""
         if not isinstance(batch, list | tuple):
             raise InvalidMessage("a batch is a list of events", code="not_a_batch")
         most = self._limits_of(origin).batch_events
         if len(batch) > most:
             raise InvalidMessage(f"a batch holds at most {most} events", code="batch_too_long")
-        return [self._checked(origin, item, read) for item in batch]
+        checked: list[Submitted] = []
+        for item in batch:
+            checked.append(self._checked(origin, item, read, words > 0))
+            words -= is_breach(checked[-1])
+        return checked
 
     def admit(self, tx: Transaction, origin: Origin, checked: Sequence[Submitted]) -> list[Verdict]:
         """The rules that need the database. `checked` came from `check` of the same origin."""
@@ -129,7 +135,7 @@ class Acceptance:
         """The citizens, for one unit of work. `origin`: who speaks."""
         return Citizens(tx, self._pepper, self.people, origin)
 
-    def _checked(self, origin: Origin, item: object, read: bool) -> Submitted:
+    def _checked(self, origin: Origin, item: object, read: bool, words: bool) -> Submitted:
         if isinstance(item, InvalidMessage):
             return item
         if not isinstance(item, Event):
@@ -137,7 +143,7 @@ class Acceptance:
         try:
             self._authorise(origin, item)
             encoded = encode_within(item, self._limits_of(origin).event_bytes)
-            self.registry.validate(item)
+            self.registry.validate(item, words=words)
             check_form(item, encoded, read=read)
             self._check_people(origin, item)
         except InvalidMessage as error:
@@ -253,6 +259,11 @@ class _Batch:
 
     def _key(self, event: Event) -> tuple[str, str, str]:
         return (self._origin.tenant, event.source, event.id)
+
+
+def is_breach(checked: Submitted) -> bool:
+    """Whether this was refused for its schema."""
+    return isinstance(checked, InvalidMessage) and checked.code == "schema_violation"
 
 
 def looking_again() -> Retrying:
