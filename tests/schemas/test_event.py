@@ -179,3 +179,27 @@ def test_an_event_cannot_be_changed_and_encodes_read_only_data() -> None:
 
 def test_the_size_limit_is_the_one_that_every_intermediary_must_forward() -> None:
     assert MAX_EVENT_BYTES == 65536
+
+
+@pytest.mark.parametrize("said", ["2016-12-31T23:59:60Z", "2016-12-31t23:59:60z", "2017-01-01T00:59:60+01:00"])
+def test_a_leap_second_is_taken_in_either_case_and_kept_in_one_form(said: str) -> None:
+    event = Event.from_dict(changed(time=said))
+
+    assert event.time == "2016-12-31T23:59:59.999999Z"
+    assert Event.from_dict(event.to_dict()) == event
+
+
+@pytest.mark.parametrize(
+    "source", ["/town/a/../b", "/town/a/%2e%2e", "/town/a/%2E./b", "/town/./a", "/town/a/..", "../town", "/town/a/..?b",
+               "/town/a%2f..%2fb", ".."],
+)  # fmt: skip
+def test_a_source_with_dot_segments_is_refused(source: str) -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        Event.from_dict(changed(source=source))
+
+    assert (refused.value.pointer, refused.value.code) == ("/source", "not_an_event")
+
+
+@pytest.mark.parametrize("source", ["/town/a.b", "/town/...", "/town/.well-known/a", "/town/a..b", "urn:town:a.b"])
+def test_a_dot_inside_a_segment_of_a_source_is_taken(source: str) -> None:
+    assert Event.from_dict(changed(source=source)).source == source

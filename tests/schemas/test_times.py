@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from schemas.checks import is_date_time
-from schemas.times import from_rfc3339, to_rfc3339
+from schemas.times import from_rfc3339, one_form, to_rfc3339
 
 
 def test_a_moment_is_written_in_utc_whatever_its_zone() -> None:
@@ -38,3 +38,29 @@ def test_an_instant_is_read_in_whatever_zone_it_is_said(text: str) -> None:
 def test_what_is_no_instant_with_its_offset_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         from_rfc3339(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("2026-03-02T09:14:05Z", "2026-03-02T09:14:05Z"),
+        ("2026-03-02t09:14:05.1200z", "2026-03-02T09:14:05.1200Z"),
+        ("2026-03-02T10:14:05.120000999+01:00", "2026-03-02T09:14:05.120000999Z"),
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.999999Z"),
+        ("1990-12-31t15:59:60.25-08:00", "1990-12-31T23:59:59.999999Z"),
+        ("2015-07-01T01:59:60+02:00", "2015-06-30T23:59:59.999999Z"),
+    ],
+)
+def test_every_spelling_of_an_instant_is_kept_in_one_form(said: str, kept: str) -> None:
+    assert one_form(said) == kept
+    assert one_form(kept) == kept
+    assert from_rfc3339(kept) == pytest.approx(from_rfc3339(said), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text", ["2016-12-31T23:58:60Z", "2016-12-30T23:59:60Z", "2016-12-31T23:59:61Z", "2016-12-31T23:59:60+01:00",
+             "2016-12-31T23:59:60", "9999-12-31T23:59:60Z", "0001-01-01T00:00:00+01:00"],
+)  # fmt: skip
+def test_a_leap_second_is_at_the_end_of_a_month_of_universal_time_and_nowhere_else(text: str) -> None:
+    with pytest.raises(ValueError):
+        one_form(text)
