@@ -73,7 +73,7 @@ class CallMiddleware:
         if not self._log.is_enabled_for(level):
             return
         path = _SECRET.sub("…", scope["path"][:200])
-        line: dict[str, Any] = {"method": scope["method"], "path": path, "status": status,
+        line: dict[str, Any] = {"method": scope.get("asked", scope["method"]), "path": path, "status": status,
                                 "ms": round(seconds * 1000, 1), "tracking": tracking}  # fmt: skip
         for name in ("client_id", "connection", "problem"):
             if scope.get(name):

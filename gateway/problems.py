@@ -123,7 +123,10 @@ def _problem_from(error: Exception) -> Problem:
         return _problem_of_parameter(error)
     assert isinstance(error, HTTPException)
     code = _OF_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
-    return Problem(code, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if (allowed := headers.get("Allow", "").split(", ")) and "GET" in allowed and "HEAD" not in allowed:
+        headers["Allow"] = ", ".join([*allowed, "HEAD"])
+    return Problem(code, headers=headers)
 
 
 def _problem_of_parameter(error: RequestValidationError) -> Problem:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Scope
 
 from gateway import problems
 from gateway.access import Access, guard_all
 from gateway.bodies import Budget
 from gateway.checking import Checking
 from gateway.fast_path import FastPathApp, fast_routes
+from gateway.heads import HeadMiddleware
 from gateway.middleware import CallMiddleware
 from gateway.pages import DocsPage, PreviewPage
 from gateway.routes import ROUTERS, exchanges, inbound
@@ -44,9 +49,15 @@ def create_app(services: Services, *, fast: bool = True) -> FastAPI:
     problems.install(app)
     tls = services.settings.public_url.startswith("https://")
     app.add_middleware(CallMiddleware, budget=app.state.budget, tls=tls)
+    app.add_middleware(HeadMiddleware, answered=_answers_heads(app))
     if fast:
         shortcuts = fast_routes(app, app.state.access)
         app.fast = {path: CallMiddleware(route, app.state.budget, tls) for path, route in shortcuts.items()}
     guard_all(app)
     app.openapi = cache(lambda: openapi.document(app, services))  # type: ignore[method-assign]
     return app
+
+
+def _answers_heads(app: FastAPI) -> Callable[[Scope], bool]:
+    own = [route for route in app.routes if isinstance(route, APIRoute) and "HEAD" in (route.methods or ())]
+    return lambda scope: any(route.matches(scope)[0] is Match.FULL for route in own)
