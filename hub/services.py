@@ -52,5 +52,7 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     webhook_types: tuple[str, ...] = ()
     """The event types that a webhook may ask for."""
+    callable_address: Callable[[str], bool] = lambda url: True
+    """Whether the client that calls webhooks can read an address at all."""
     grants: Grants = field(default_factory=Grants)
     """What clients may obtain about citizens."""

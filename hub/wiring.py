@@ -154,6 +154,7 @@ class Hub:
             exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
             metrics=self.metrics,
             webhook_types=tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
+            callable_address=_is_callable,
         )  # fmt: skip
 
     # --- connections --------------------------------------------------------------------------------------------
@@ -446,6 +447,14 @@ def _sealer(hub: Hub) -> Sealer:
         hub.ledger, hub.journal, hub.signer, owner=hub.owner, every=how.seal_seconds, stamp=stamp,
         stamp_every=how.timestamp_minutes * 60.0,
     )  # fmt: skip
+
+
+def _is_callable(address: str) -> bool:
+    from connectors.sdk.http import (
+        is_callable,
+    )  # a gateway calls nobody else: it loads the client with the first webhook
+
+    return is_callable(address)
 
 
 def _manifest(connector: str, more: Path | None = None) -> Manifest:

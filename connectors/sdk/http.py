@@ -250,6 +250,15 @@ class _NotAuthenticated(AccessDenied):
     """401: the token is not accepted (any more); `OAuthClient` renews it once."""
 
 
+def is_callable(url: str) -> bool:
+    """Whether a call to this address could be made: what httpx, or the look-up of its name, cannot read is refused."""
+    try:
+        httpx.Request("POST", url).url.raw_host.decode("ascii").encode("idna")
+    except (httpx.InvalidURL, ValueError):  # IDNA errors are of the second kind
+        return False
+    return True
+
+
 def segment(value: str) -> str:
     """One path segment, quoted: what comes from outside cannot step to another resource."""
     if value in ("", ".", ".."):

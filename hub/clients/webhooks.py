@@ -17,9 +17,11 @@ from bus.tables import counters
 from hub.settings.model import HubSettings
 from hub.storage.cipher import BodyCipher
 from hub.storage.tables import clients, webhooks
+from schemas.errors import InvalidMessage
 from schemas.secret import Secret
 
 _VERSION = "webhooks"
+MOST = 20  # of one client
 # What tells how the hub does, and not of the client's own requests, wants the right to read its figures.
 SCOPES_OF_TYPES: Mapping[str, str] = {"trouble.changed": "metrics:read"}
 _KEYS_KEPT = 2  # the new key and the one before: receivers change over while both sign
@@ -68,10 +70,15 @@ def new_key() -> str:
 def add(
     ledger: Ledger, key: Secret | None, *, tenant: str, client: str, url: str, types: Sequence[str], thin: bool
 ) -> Webhook:
+    """Raises InvalidMessage `too_many_webhooks`, also to those who make theirs at the same moment."""
     hook = Webhook(
         id=str(uuid.uuid4()), tenant=tenant, client=client, url=url, types=tuple(types), keys=(new_key(),), thin=thin,
     )  # fmt: skip
     with ledger.transaction() as tx:
+        tx.sql.execute(select(clients.c.id).where(clients.c.id == client).with_for_update())  # one after the other
+        mine = select(func.count()).select_from(webhooks).where(webhooks.c.client_id == client)
+        if tx.sql.execute(mine).scalar_one() >= MOST:
+            raise InvalidMessage(f"at most {MOST}", code="too_many_webhooks")
         tx.sql.execute(insert(webhooks), [{
             "id": hook.id, "tenant": tenant, "client_id": client, "url": url, "types": " ".join(types),
             "keys": _sealed(key, hook.id, hook.keys), "thin": int(thin), "created_at": tx.now,

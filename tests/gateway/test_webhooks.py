@@ -8,6 +8,7 @@ import hmac
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,9 +17,8 @@ import orjson
 import pytest
 from sqlalchemy import insert, select
 
-from gateway.routes.webhooks import MOST
 from hub.clients.origin import Origin
-from hub.clients.webhooks import add
+from hub.clients.webhooks import MOST, add
 from hub.storage.tables import citizen_reviews, webhooks
 from schemas.event import Event
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem, record
@@ -246,3 +246,28 @@ def test_a_subscriber_hears_only_of_the_requests_that_its_client_brought(house: 
     with house.hub.ledger.reading() as tx:
         (counts,) = (states for name, states in tx.counts().items() if ".webhook-" in name)
     assert counts == {"expected": 1}
+
+
+@pytest.mark.parametrize("both", ["sqlite", "postgresql"])
+def test_a_client_that_makes_sixty_at_once_gets_as_many_as_it_may_have(
+    open_house: Open, request: pytest.FixtureRequest, both: str
+) -> None:
+    more = {} if both == "sqlite" else {"database": request.getfixturevalue("postgres").fresh_database()}
+    house = open_house(**more)
+    http, other = house.client(), house.client("autre")
+
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda _: make(http).status_code, range(60)))
+
+    assert sorted(answers) == [201] * MOST + [422] * (60 - MOST)
+    assert len(http.get("/v1/webhooks").json()["items"]) == MOST
+    assert make(other).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "url", ["https://portail.example/\x7f", "https://xn--a.example/", "https://\u2603.example/", "https://a\u200b.example/",
+            "https://portail..example/", "https://" + "a" * 64 + ".example/", "https://10.0.0.1./",
+            "https://db.internal./"],
+)  # fmt: skip
+def test_an_address_that_nobody_could_call_is_refused_at_the_door(house: House, url: str) -> None:
+    assert problem(make(house.client(), url=url), 422, "url_refused")["pointer"] == "/url"
