@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from gateway.access import Caller, needs
 from gateway.bodies import read_body
-from gateway.multipart import File, one_file
+from gateway.multipart import File, file_name, one_file
 from gateway.openapi_schemas import DOCUMENT_ANSWER, DOCUMENT_BODY, json_response, problem_responses
 from gateway.problems import Problem
 from hub.documents import access
@@ -114,7 +114,7 @@ def _file_of_body(request: Request, body: bytes) -> File:
     disposition = Message()
     disposition["content-disposition"] = request.headers.get("content-disposition", "attachment")
     media_type = request.headers.get("content-type", "application/octet-stream")
-    return File(disposition.get_filename() or "document", media_type, body)
+    return File(file_name(disposition) or "document", media_type, body)
 
 
 def _check_digest(request: Request, body: bytes) -> None:

@@ -42,7 +42,8 @@ MEDIA_TYPES = frozenset(
         "text/plain", "text/xml",
     }
 )  # fmt: skip
-RESERVED_KINDS = frozenset({"civil-status-record"})
+RESERVED_KINDS = frozenset({"civil-status-record"})  # however they are spelt
+_NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 _PLAIN, _SEALED = b"UNEFOIS0", b"UNEFOIS1"
 _KEY_ID, _NONCE = 8, 12
@@ -150,7 +151,7 @@ class DocumentStore:
         return content
 
     def _check_acceptable(self, content: bytes, media_type: str, kind: str | None) -> None:
-        if kind in RESERVED_KINDS:
+        if kind is not None and _NO_SLUG.sub("-", kind.casefold()).strip("-") in RESERVED_KINDS:
             raise InvalidMessage(
                 "a civil-status record is never kept here: it goes through COMEDEC", pointer="/kind",
                 code="reserved_document", rule="civil-status-record",

@@ -13,8 +13,10 @@ from sqlalchemy import select
 from hub.documents import repository as documents
 from hub.operations.retention import Keeper
 from hub.storage.tables import journal
+from schemas.errors import InvalidMessage
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
 from tests.gateway.test_requests import asked, submit, tell
+from tests.support.servers import Postgres
 
 PDF = b"%PDF-1.4\r\n--plan\r\n de la terrasse\r\n"
 TYPE = {"content-type": "application/pdf"}
@@ -233,3 +235,54 @@ def test_the_hub_says_no_when_it_holds_too_much_at_once(open_house: Open) -> Non
     app.state.budget._left = 1000
     assert store(house.client()).status_code == 201
     assert app.state.budget._left == 1000
+
+
+def form(*parts: tuple[str, bytes], boundary: bytes = b"limite") -> bytes:
+    """A form of these parts (`Content-Disposition` and content) and one file."""
+    file = ('form-data; name="file"; filename="a.pdf"', PDF)
+    lines = [b"--" + boundary + f"\r\nContent-Disposition: {said}\r\n".encode()
+             + (b"Content-Type: application/pdf\r\n" if content is PDF else b"") + b"\r\n" + content + b"\r\n"
+             for said, content in (*parts, file)]  # fmt: skip
+    return b"".join(lines) + b"--" + boundary + b"--\r\n"
+
+
+BOUNDED = {"content-type": "multipart/form-data; boundary=limite"}
+KINDS = [b"Civil-Status-Record", b"a\x00b", b"x" * 3000, "état".encode(), b"a--b", b"\xff\xfe", b"a b", b"-a"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_that_is_no_slug_is_refused(house: House, kind: bytes) -> None:
+    answer = house.client().post("/v1/documents", content=form(('form-data; name="kind"', kind)), headers=BOUNDED)
+
+    assert problem(answer, 422, "kind_refused")["pointer"] == "/kind"
+
+
+def test_strange_forms_are_refused_the_same_on_postgresql(postgres: Postgres, open_house: Open) -> None:
+    http = open_house(database=postgres.fresh_database()).client()
+
+    for kind in KINDS:
+        answer = http.post("/v1/documents", content=form(('form-data; name="kind"', kind)), headers=BOUNDED)
+        problem(answer, 422, "kind_refused")
+    for head in ("form-data; filename*=utf-8''%00%01a.pdf", 'form-data; filename="a\x00b.pdf"'):
+        body = form().replace(b'form-data; name="file"; filename="a.pdf"', head.encode())
+        assert http.post("/v1/documents", content=body, headers=BOUNDED).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "said", ["boundary*=utf-8''limit%C3%A9", "boundary*=klingon''limite%ff", 'boundary="limit\u00e9"', 'boundary="a{b"',
+             "boundary=" + "x" * 71, "boundary*0*=utf-8''%e9; boundary*1=b"],
+)  # fmt: skip
+def test_a_boundary_that_is_none_is_refused(house: House, said: str) -> None:
+    headers = {b"content-type": f"multipart/form-data; {said}".encode("latin-1")}
+
+    problem(house.client().post("/v1/documents", content=form(), headers=headers), 422, "bad_form")
+
+
+@pytest.mark.parametrize(
+    "kind", ["Civil-Status-Record", "civil_status record", " CIVIL-STATUS-RECORD", "civil-status-record."]
+)
+def test_a_reserved_kind_is_reserved_however_a_connector_spells_it(house: House, kind: str) -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        house.hub.documents.for_tenant(TENANT).store(PDF, name="a.pdf", media_type="application/pdf", kind=kind)
+
+    assert refused.value.code == "reserved_document"
