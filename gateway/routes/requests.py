@@ -7,8 +7,9 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -146,21 +147,60 @@ def listing(
 )  # fmt: skip
 def read(request: Request, request_id: str, caller: Reader) -> Response:
     """Status, legal clocks, identifiers in the systems that work on it, documents, and the timeline: what each system
-    said and when, and what your own webhooks were given. Deliveries to others are nobody's affair but the hub's."""
+    said and when, and what your own webhooks were given: the newest 100 lines. Deliveries to
+    others are nobody's affair but the hub's."""
     services: Services = request.app.state.services
     with services.ledger.reading() as tx:
-        return _json(_own_request(tx, services, caller, request_id))
+        return _json(_shortened(_own_request(tx, services, caller, request_id)))
 
 
 @router.get(
     "/v1/requests/{request_id}/timeline", summary="Read the timeline of a request", response_model=None,
-    responses={200: json_response("Timeline", "All that happened, in order."), **problem_responses(401, 403, 404)},
+    responses={200: json_response("Timeline", "A page, oldest first."), **problem_responses(400, 401, 403, 404)},
 )  # fmt: skip
-def timeline(request: Request, request_id: str, caller: Reader) -> Response:
-    """One line for each thing that happened, with a sentence in French that a citizen may read."""
+def timeline(
+    request: Request, request_id: str, caller: Reader,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = MOST,
+    after: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
+) -> Response:  # fmt: skip
+    """One line for each thing that happened, with a sentence in French that a citizen may read. Follow `next` until it
+    is null. A delivery that has moved on since is read again, at its new time."""
     services: Services = request.app.state.services
+    start = _line_of(after) if after is not None else ("", 0)
     with services.ledger.reading() as tx:
-        return _json({"items": _own_request(tx, services, caller, request_id)["timeline"]})
+        lines = _own_request(tx, services, caller, request_id)["timeline"]
+    numbered = [((line["at"], place), line) for place, line in _numbered(lines)]
+    left = [(key, line) for key, line in numbered if key > start]
+    page = left[:limit]
+    return _json({
+        "items": [line for _, line in page], "next": _line_cursor(page[-1][0]) if len(left) > limit else None,
+    })  # fmt: skip
+
+
+def _shortened(view: dict[str, Any]) -> dict[str, Any]:
+    lines = view["timeline"]
+    return {**view, "timeline": lines[-MOST:], "earlier_lines": max(len(lines) - MOST, 0)}
+
+
+def _numbered(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Each line with its place among those of the same moment, from 1."""
+    for _, same in groupby(lines, key=lambda line: line["at"]):
+        yield from enumerate(same, 1)
+
+
+def _line_cursor(key: tuple[str, int]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
+
+
+def _line_of(cursor: str) -> tuple[str, int]:
+    try:
+        at, place = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        from_rfc3339(at)
+        if type(place) is int:
+            return at, place
+        raise ValueError
+    except (ValueError, TypeError):
+        raise Problem("bad_cursor") from None
 
 
 def _citizen_of(services: Services, caller: Caller, reference: str | None) -> str | None:
@@ -256,7 +296,7 @@ def _response(services: Services, submission: Submission, verdict: Verdict) -> R
         assert request_id is not None
         view = _own_request(tx, services, submission.caller, request_id)
     again = verdict.outcome == "duplicate" and submission.key is None
-    body = orjson.dumps(view)
+    body = orjson.dumps(_shortened(view))
     if submission.key is not None:
         kept = idempotency.store_answer(
             services.ledger, submission.caller.client.id, submission.key, Answer(submission.digest, 201, body)

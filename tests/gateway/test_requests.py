@@ -602,3 +602,40 @@ def test_the_intake_sees_what_its_own_webhook_was_given(house: House) -> None:
     (given,) = (step for step in steps if step["kind"] == "delivery")
     assert given["text"] == "Webhook de portail va recevoir le nouvel état"
     assert not given.keys() & {"cause", "answer"}
+
+
+def words_on(reference: dict[str, str], status: str, number: int) -> dict[str, Any]:
+    native = {"code": f"c{number}", "label": f"étape {number}"}
+    return {"request": {"references": [reference]}, "status": status, "native": native}
+
+
+def test_a_long_timeline_is_read_by_pages_and_shown_by_its_newest_lines(house: House) -> None:
+    http = house.client()
+    view = submit(http, asked()).json()
+    own = view["references"][0]
+    for number in range(1, 131):
+        tell(house, words_on(own, "in_progress", number), number)
+
+    seen: list[dict[str, Any]] = []
+    after: dict[str, str] = {}
+    while True:
+        page = http.get(f"/v1/requests/{view['id']}/timeline", params={"limit": 50, **after}).json()
+        assert len(page["items"]) <= 50
+        seen += page["items"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    shown = http.get(f"/v1/requests/{view['id']}").json()
+
+    assert [line.get("native_code") for line in seen if line["kind"] == "status"] == [f"c{n}" for n in range(1, 131)]
+    assert shown["timeline"] == seen[-100:]
+    assert shown["earlier_lines"] == len(seen) - 100
+    assert view["earlier_lines"] == 0
+
+
+@pytest.mark.parametrize("after", ["x", "", "bnVsbA", "WzEsMl0", "WyIyMDI2IiwxXQ"])
+def test_a_place_in_a_timeline_that_no_page_gave_is_refused(house: House, after: str) -> None:
+    http = house.client()
+    view = submit(http, asked()).json()
+
+    problem(http.get(f"/v1/requests/{view['id']}/timeline", params={"after": after}), 400, "bad_cursor")
