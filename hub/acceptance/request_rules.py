@@ -57,7 +57,8 @@ class RequestReceived:
 
 class StatusChanged:
     """A step of a request: applied, or kept with the reason why it was not. No status is told twice; a refusal inside a
-    package is told to the portal as the step that it is."""
+    package is told to the portal as the step that it is. Of what changes nothing an origin may say so much of one
+    request: then repetitions leave no line any more, and all else is refused."""
 
     def understand(self, event: Event, reading: Reading) -> Understood:
         request = reading.request_of(event.data["request"])
@@ -65,11 +66,16 @@ class StatusChanged:
             raise InvalidMessage("no such request", pointer="/data/request", code="unknown_request")
         origin, requests, data = reading.origin, reading.requests, event.data
         repeated = requests.repeats(request, data, origin=origin.name)
-        requests.link(request, data.get("new_references", ()))
         # Nothing happened in the future: a clock that is wrong must not make all that follows late.
         at = min(timelines.seconds(event.time, reading.tx.now), reading.tx.now)
         before, speaker = request.status, speaker_of(reading.directory, origin, request, data)
         mark = "repeated" if repeated else objection(request, data, speaker, at=at)
+        if mark is not None and requests.is_full(request, origin=origin.name):
+            if not repeated:
+                message = "you have said too much of this request that changes nothing"
+                raise InvalidMessage(message, pointer="/data/request", code="too_many_steps")
+            return Understood(f"r:{request.id}", request=request)
+        requests.link(request, data.get("new_references", ()))
         reopens = takes_up_again(request, data, speaker) and not speaker.decides
         if mark is None:
             requests.apply(request, data, decides=speaker.decides, reopens=reopens, at=at)

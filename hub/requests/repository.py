@@ -34,6 +34,7 @@ _STEP = (
     "request_id", "at", "kind", "origin", "seq", "status", "phase", "native_code", "native_label", "reason", "mark",
 )  # fmt: skip
 
+MOST_UNAPPLIED = 500  # lines of one origin, of one request, that changed nothing
 _SAID = ("received", "status")  # kinds of steps that somebody outside said
 _WORDS = frozenset({"request", "status", "native", "phase", "reason", "new_references"})  # what a status step keeps
 
@@ -252,6 +253,14 @@ class Requests:
         )  # fmt: skip
         last = self._tx.sql.execute(query).first()
         return last is not None and _same_words(last._mapping, data, origin) and self._silent_since(request, last)
+
+    def is_full(self, request: Request, *, origin: str) -> bool:
+        """Whether this origin has said as much as it may of a request that changed nothing."""
+        told = request_steps.c.request_id == request.id, request_steps.c.origin == origin
+        lines = select(request_steps.c.id).where(*told, request_steps.c.mark.is_not(None)).limit(MOST_UNAPPLIED)
+        kept = self._tx.sql.execute(select(func.count()).select_from(lines.subquery())).scalar_one()
+        here = [step for step in self._steps if (step["request_id"], step["origin"]) == (request.id, origin)]
+        return kept + sum(step["mark"] is not None for step in here) >= MOST_UNAPPLIED
 
     def _brings_more(self, request: Request, data: Mapping[str, Any]) -> bool:
         links = ((request.tenant, one["system"], one["id"]) for one in data.get("new_references", ()))

@@ -17,6 +17,7 @@ from sqlalchemy import select, update
 from gateway.routes.requests import StatusWord
 from hub.clients.origin import Origin
 from hub.operations.link_import import import_links
+from hub.requests import repository
 from hub.requests.repository import PHASES
 from hub.requests.timeline import request_view, timeline_lines
 from hub.settings.procedures import SHIPPED
@@ -639,3 +640,27 @@ def test_a_place_in_a_timeline_that_no_page_gave_is_refused(house: House, after:
     view = submit(http, asked()).json()
 
     problem(http.get(f"/v1/requests/{view['id']}/timeline", params={"after": after}), 400, "bad_cursor")
+
+
+def test_an_origin_says_so_much_that_changes_nothing_and_no_more(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr(repository, "MOST_UNAPPLIED", 3)
+    http = house.client()
+    view = submit(http, asked()).json()
+    own = view["references"][0]
+
+    def verdict(data: dict[str, Any], number: int, name: str = "parapheur") -> str:
+        event = Event("request.status-changed", f"/{TENANT}/{name}", data, id=f"dit-{number}")
+        (found,) = house.hub.acceptance.submit(house.hub.ledger, speaker(name), [event])
+        return found.error.code if found.error else found.outcome
+
+    applied = [verdict(words_on(own, "in_progress", 1), n) for n in range(1, 9)]
+    refused = [verdict(words_on(own, "granted", n), n) for n in range(20, 23)]
+    other = verdict(words_on(own, "granted", 9), 30, "autre")
+    lines = http.get(f"/v1/requests/{view['id']}").json()["timeline"]
+
+    assert applied == ["accepted"] * 8
+    assert [line.get("mark") for line in lines if line.get("native_code") == "c1"] == [None, *["repeated"] * 3]
+    assert refused == ["too_many_steps"] * 3
+    assert other == "accepted"
