@@ -64,6 +64,7 @@ HIDDEN_IN = {
     ],
     "fastapi": ["gateway/"],
     "fsspec": ["hub/documents/files.py"],
+    "httpcore": ["connectors/sdk/http.py"],
     "httpx": ["connectors/sdk/http.py", "demo/"],
     "jinja2": ["gateway/pages.py", "hub/privacy/pages.py"],
     "joserfc": ["gateway/tokens.py", "hub/journal/signing.py"],

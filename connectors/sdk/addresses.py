@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 
+from connectors.sdk.deadline import look_up
 from schemas.errors import AccessDenied, TryLater
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -20,10 +20,9 @@ _INSIDE = tuple(
 def resolve(host: str, port: int) -> list[str]:
     """Every IP address of a host name, as text. Raises TryLater when the name servers give none now."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return look_up(host, port)
     except (OSError, UnicodeError):
         raise TryLater("le nom du serveur est introuvable", detail=f"{host}: the name has no address") from None
-    return [str(item[4][0]) for item in found]
 
 
 def public_address(host: str, port: int) -> str:

@@ -1,4 +1,4 @@
-"""HTTP for connectors: one client, one reading of what went wrong. The only file that imports httpx."""
+"""HTTP for connectors: one client, one reading of what went wrong. The only file that imports httpx and httpcore."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,10 +15,12 @@ from functools import cache
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
+import httpcore
 import httpx
 import orjson
 
 from connectors.sdk.addresses import public_address
+from connectors.sdk.deadline import Deadline, current, look_up, within
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.secret import Secret
 
@@ -26,9 +28,8 @@ MAX_BYTES = 16 * 1024 * 1024
 ANY_SERVICE = "le logiciel"
 SUCCESS = range(200, 300)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-_SLOWEST = 10  # a whole answer may take this many time-outs; httpx bounds only each read
 _LONGEST_WAIT = 86_400.0
-_SHORTEST = 0.001  # a time-out of nothing would mean none at all
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,13 @@ class HttpAnswer:
 class HttpClient:
     """Calls one server. Thread-safe. Follows no redirect, reads no proxy or password from the environment, and never
     puts an address, a header or a body into a message; the host goes into the error's `detail`, for the log.
+    `timeout` is for the whole call, from the name of the server to the last byte of its answer and with what it needs
+    of tokens; time in which a large body really flows is not counted (see `Deadline`).
 
     Raises, for what came instead of an expected status:
-    - nothing was sent (refused, no route, TLS, name): TryLater;
-    - time-out or cut after sending, 5xx, too large, not what was due: TryLater when the call is `safe`, else Unknown;
+    - nothing was sent (refused, no route, TLS, name, the deadline before that): TryLater;
+    - time-out, deadline or cut after sending, 5xx, too large, not what was due: TryLater when the call is `safe`, else
+      Unknown;
     - 401, 403, 407, and a redirect that surely did nothing: AccessDenied;
     - 408, 429, 503: TryLater, with the server's own Retry-After;
     - another 4xx: Refused, `native` = the status. To read a refusal's body, put its status in `expect`.
@@ -97,9 +101,10 @@ class HttpClient:
         self._pin_public = pin_public
         self._headers = {"accept-encoding": "identity"} | {k: _reveal(v) for k, v in (headers or {}).items()}
         self._auth = httpx.BasicAuth(auth[0], auth[1].reveal()) if auth else None
+        trust = ssl.create_default_context(cafile=ca_file) if ca_file else _usual_trust()
         self._client = httpx.Client(
-            headers=self._headers, auth=self._auth, timeout=timeout, transport=transport, trust_env=False,
-            follow_redirects=False, verify=ssl.create_default_context(cafile=ca_file) if ca_file else _usual_trust(),
+            headers=self._headers, auth=self._auth, timeout=timeout, trust_env=False, follow_redirects=False,
+            transport=transport or _transport(trust),
         )  # fmt: skip
 
     def with_client_credentials(
@@ -128,7 +133,7 @@ class HttpClient:
         """Make one call. `path` is joined to the base address: build it with `segment` for what comes from outside.
         `safe` says that making the call twice is harmless; by default the method decides (GET, HEAD, PUT, DELETE).
         `files`: field -> (name, bytes, media type), sent as a multipart form together with `form`. `seconds`: what is
-        left for this call when that is less than the client's own time-outs."""
+        left for this call when that is less than the client's own time-out."""
         again = method.upper() in _SAFE_METHODS if safe is None else safe
         own = {name: _reveal(value) for name, value in (headers or {}).items()}
         if json is not None:
@@ -137,49 +142,52 @@ class HttpClient:
             method, f"{self.base_url}/{path.lstrip('/')}" if path else self.base_url,
             params=params, content=content, data=form, files=files, headers=own,
         )  # fmt: skip
-        if self._pin_public:
-            _pin(request)
-        longest = self._timeout * _SLOWEST
-        if seconds is not None:
-            longest = min(longest, seconds)
-            bound = max(min(self._timeout, seconds), _SHORTEST)
-            request.extensions = dict(request.extensions) | {"timeout": httpx.Timeout(bound).as_dict()}
-        answer = self._exchange(request, again, time.monotonic() + longest)
+        with within(self._timeout, hard=seconds) as deadline:
+            if self._pin_public:
+                _pin(request)
+            bound = httpx.Timeout(deadline.bound(self._timeout)).as_dict()
+            request.extensions = dict(request.extensions) | {"timeout": bound}
+            deadline.sent = False
+            answer = self._exchange(request, again, deadline)
         if answer.status in expect:
             return answer
         raise _status_error(answer, detail=f"{method.upper()} {self.host}: {answer.status}")
 
-    def _exchange(self, request: httpx.Request, safe: bool, deadline: float) -> HttpAnswer:
+    def _exchange(self, request: httpx.Request, safe: bool, deadline: Deadline) -> HttpAnswer:
         where = f"{request.method} {self.host}"
         try:
             response = self._client.send(request, stream=True)
             try:
-                body = self._read_body(response, where, safe, deadline)
+                body = self._read_body(response, where, safe)
             finally:
                 response.close()
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
-            said, detail = f"{self.service} n'est pas joignable ({_why(error)})", f"{where}: {_named(error)} ({error})"
-            raise TryLater(said, detail=detail) from None
-        except httpx.TimeoutException as error:
-            said = f"{self.service} ne répond pas (délai dépassé)"
-            raise lost_answer(said, safe, detail=f"{where}: {_named(error)}") from None
+            if deadline.cut:  # a body without a length ends where we cut it
+                raise httpx.ReadTimeout("cut at the deadline")
         except (httpx.HTTPError, httpx.StreamError) as error:  # whose text may quote a header
-            said = f"{self.service} a coupé l'échange avant la fin"
-            raise lost_answer(said, safe, detail=f"{where}: {_named(error)}") from None
+            raise self._broken(error, where, safe, deadline) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
         return HttpAnswer(response.status_code, headers, body, safe, self.host, self.service)
 
-    def _read_body(self, response: httpx.Response, where: str, safe: bool, deadline: float) -> bytes:
+    def _read_body(self, response: httpx.Response, where: str, safe: bool) -> bytes:
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > self._max_bytes:
                 said = f"{self.service} a renvoyé une réponse trop volumineuse"
                 raise lost_answer(said, safe, detail=f"{where}: more than {self._max_bytes} bytes")
-            if time.monotonic() > deadline:
-                said = f"{self.service} ne termine pas sa réponse (délai dépassé)"
-                raise lost_answer(said, safe, detail=f"{where}: the answer does not end")
         return bytes(body)
+
+    def _broken(self, error: Exception, where: str, safe: bool, deadline: Deadline) -> HubError:
+        """What a call that gave no whole answer means: whether it was sent decides, then whether it was late."""
+        late = f": the whole exchange took longer than {self._timeout:g} s" if deadline.passed else ""
+        if isinstance(error, _NOT_SENT):
+            why = "délai dépassé" if late else _why(error)
+            said = f"{self.service} n'est pas joignable ({why})"
+            return TryLater(said, detail=f"{where}: {_named(error)} ({error}){late}")
+        if late or isinstance(error, httpx.TimeoutException):
+            said = f"{self.service} ne répond pas (délai dépassé)"
+            return lost_answer(said, safe or bool(late and not deadline.sent), detail=f"{where}: {_named(error)}{late}")
+        return lost_answer(f"{self.service} a coupé l'échange avant la fin", safe, detail=f"{where}: {_named(error)}")
 
     def close(self) -> None:
         self._client.close()
@@ -210,28 +218,32 @@ class OAuthClient(HttpClient):
         self, method: str, path: str, *, headers: Mapping[str, str | Secret] | None = None,
         seconds: float | None = None, **options: Any,
     ) -> HttpAnswer:  # fmt: skip
-        """As the plain client; `seconds` bounds the call together with those for its token."""
-        end = None if seconds is None else time.monotonic() + seconds
-        token = self._bearer(refused=None, seconds=_time_left(end))
+        """As the plain client; one deadline bounds the call together with those for its token."""
+        with within(self._timeout, hard=seconds) as deadline:
+            token = self._bearer(deadline, refused=None)
+            try:
+                return super().request(method, path, headers=_bearing(headers, token), **options)
+            except _NotAuthenticated:  # a 401 did nothing, whatever the method
+                renewed = self._bearer(deadline, refused=token)
+                return super().request(method, path, headers=_bearing(headers, renewed), **options)
+
+    def _bearer(self, deadline: Deadline, *, refused: Secret | None) -> Secret:
+        if not self._lock.acquire(timeout=deadline.left()):  # another call asks for the token
+            raise TryLater(f"{self.service} ne nous délivre pas de jeton d'accès (délai dépassé)")
         try:
-            return super().request(method, path, headers=_bearing(headers, token), seconds=_time_left(end), **options)
-        except _NotAuthenticated:  # a 401 did nothing, whatever the method
-            renewed = self._bearer(refused=token, seconds=_time_left(end))
-            return super().request(method, path, headers=_bearing(headers, renewed), seconds=_time_left(end), **options)
-
-    def _bearer(self, *, refused: Secret | None, seconds: float | None) -> Secret:
-        with self._lock:
             if not self._token.reveal() or self._token == refused or time.monotonic() >= self._expires:
-                self._token, self._expires = self._request_token(seconds)
+                self._token, self._expires = self._request_token()
             return self._token
+        finally:
+            self._lock.release()
 
-    def _request_token(self, seconds: float | None) -> tuple[Secret, float]:
+    def _request_token(self) -> tuple[Secret, float]:
         form = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
         if self._form_credentials:
             form |= {"client_id": self._form_credentials[0], "client_secret": self._form_credentials[1].reveal()}
         asked = time.monotonic()
         try:
-            body = self._tokens.request("POST", "", form=form, safe=True, seconds=seconds).json_object()
+            body = self._tokens.request("POST", "", form=form, safe=True).json_object()
         except Refused as error:
             said = f"{self.service} ne nous délivre pas de jeton d'accès : identifiants à vérifier"
             raise AccessDenied(said, detail=f"{self._tokens.host}: {error.native}") from None
@@ -244,6 +256,90 @@ class OAuthClient(HttpClient):
     def close(self) -> None:
         self._tokens.close()
         super().close()
+
+
+class _Backend(httpcore.SyncBackend):
+    """Connects within the deadline of the thread that calls, and keeps what it connected within those of the calls
+    that use it later."""
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:  # fmt: skip
+        try:
+            addresses = look_up(host, port)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(str(error)) from error
+        failure: Exception = httpcore.ConnectError("the name has no address")
+        for address in addresses:
+            try:
+                made = super().connect_tcp(address, port, _bound(timeout), local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+                continue
+            return _Stream(made)
+        raise failure
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection that the deadline of each call over it may shut down."""
+
+    def __init__(self, inner: httpcore.NetworkStream, *, guarded: Deadline | None = None) -> None:
+        self._inner = inner
+        self._guarded = guarded
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        deadline, began = self._guard(), time.monotonic()
+        data = self._inner.read(max_bytes, _bound(timeout))
+        if deadline is not None:
+            deadline.moved(len(data), time.monotonic() - began)
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        deadline, began = self._guard(), time.monotonic()
+        if deadline is not None:
+            if deadline.passed:  # not one byte: this call surely had no effect
+                raise httpcore.WriteTimeout("the deadline has passed")
+            deadline.sent = True
+        self._inner.write(buffer, _bound(timeout))
+        if deadline is not None:
+            deadline.moved(len(buffer), time.monotonic() - began)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        guarded = self._guard()
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _bound(timeout)), guarded=guarded)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+    def _guard(self) -> Deadline | None:
+        deadline = current()
+        if deadline is not None and deadline is not self._guarded:
+            deadline.guard(self._inner.get_extra_info("socket"))
+            self._guarded = deadline
+        return deadline
+
+
+def _bound(timeout: float | None) -> float | None:
+    deadline = current()
+    return timeout if deadline is None else deadline.bound(timeout)
+
+
+def _transport(trust: ssl.SSLContext) -> httpx.HTTPTransport:
+    """httpx's own, over connections that a deadline may shut down: httpx has no setting for that."""
+    transport = httpx.HTTPTransport(verify=trust, trust_env=False)
+    transport._pool = httpcore.ConnectionPool(
+        ssl_context=trust, max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0,
+        network_backend=_Backend(),
+    )  # fmt: skip
+    return transport
 
 
 class _NotAuthenticated(AccessDenied):
@@ -325,10 +421,6 @@ def _why(error: BaseException | None) -> str:
 
 def _named(error: Exception) -> str:
     return type(error).__name__
-
-
-def _time_left(end: float | None) -> float | None:
-    return None if end is None else end - time.monotonic()
 
 
 def _reveal(value: str | Secret) -> str:
