@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import smtplib
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
+from connectors.sdk.deadline import Deadline, connect, current
 from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLater, Unknown
 from schemas.secret import Secret
 
@@ -21,12 +23,14 @@ _DENIED = frozenset({530, 534, 535, 538})  # RFC 4954: a login is missing or wro
 _PUTS_OFF = "le serveur de messagerie demande d'attendre"
 _CUT = "le serveur de messagerie a coupé la conversation avant la fin du message"
 _UNANSWERED = "le serveur de messagerie n'a pas dit s'il a pris le message"
+_LATE = "le serveur de messagerie ne répond pas (délai dépassé)"
 _NOT_OURS = (OSError, smtplib.SMTPException, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An outgoing mail server, as the settings of the connection name it."""
+    """An outgoing mail server, as the settings of the connection name it. `timeout`: for the conversation until the end
+    of the text, and once more for the answer to that; time in which a large text really flows is not counted."""
 
     host: str
     port: int
@@ -52,18 +56,18 @@ class Server:
 
     def greet(self) -> None:
         """Connect, secure, log in, leave. Raises as `send` does before the message."""
-        with self._connected() as smtp:
+        with Deadline(2 * self.timeout), self._connected() as smtp:
             _smtp_command(smtp.noop, "NOOP")
 
     def send(self, message: EmailMessage, sender: str, recipient: str) -> None:
         """Hand one message over. Raises TryLater before the text is sent, Unknown when its answer never came, Refused
         when the server said no for good, AccessDenied when it does not let us in."""
         content = message.as_bytes()
-        with self._connected() as smtp:
+        with Deadline(2 * self.timeout) as deadline, self._connected() as smtp:
             _smtp_command(lambda: smtp.mail(sender, _options(smtp, content)), "MAIL")
             _smtp_command(lambda: smtp.rcpt(recipient), "RCPT")
             _smtp_command(lambda: smtp.docmd("DATA"), "DATA", wanted=354)
-            _send_content(smtp, content)
+            _send_content(smtp, content, deadline, self.timeout)
 
     def _connected(self) -> _Conversation:
         return _Conversation(self)
@@ -94,7 +98,8 @@ class _Conversation:
             raise TryLater(said, detail=f"TLS: {error.reason}") from None
         except _NOT_OURS as error:
             self._leave()
-            raise TryLater("le serveur de messagerie n'est pas joignable", detail=type(error).__name__) from None
+            said = _LATE if _late() else "le serveur de messagerie n'est pas joignable"
+            raise TryLater(said, detail=f"{type(error).__name__}{_late()}") from None
         return smtp
 
     def __exit__(self, *_: object) -> None:
@@ -103,9 +108,7 @@ class _Conversation:
     def _connect(self) -> smtplib.SMTP:
         server = self._server
         try:
-            if server.security == "tls":
-                return smtplib.SMTP_SSL(server.host, server.port, timeout=server.timeout, context=self._context())
-            return smtplib.SMTP(server.host, server.port, timeout=server.timeout)
+            return _Smtp(server, self._context() if server.security == "tls" else None)
         except smtplib.SMTPConnectError as error:
             raise _reply_error(error.smtp_code, "connect") from None
 
@@ -146,6 +149,41 @@ class _Conversation:
             smtp.close()
 
 
+class _Smtp(smtplib.SMTP):
+    """smtplib's conversation over a connection that the deadline of this thread may shut down."""
+
+    def __init__(self, server: Server, context: ssl.SSLContext | None) -> None:
+        self._tls = context
+        # A name is given: smtplib would ask the name servers for ours, beyond every time-out.
+        super().__init__(server.host, server.port, local_hostname="localhost", timeout=server.timeout)
+
+    def getreply(self) -> tuple[int, bytes]:
+        reply = super().getreply()
+        if _late():  # smtplib takes half a line for a reply: "2" of "221" would be success
+            raise smtplib.SMTPServerDisconnected("cut at the deadline")
+        return reply
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        made = connect(host, port, timeout)
+        self.local_hostname = _own_name(made)
+        if self._tls is None:
+            return made
+        try:
+            return self._tls.wrap_socket(made, server_hostname=host)
+        except BaseException:
+            made.close()
+            raise
+
+
+def _own_name(connection: socket.socket) -> str:
+    """How we greet (RFC 5321 4.1.4): the name of this machine when it is a full one, else its address."""
+    name = socket.gethostname()
+    if "." in name:
+        return name
+    address = str(connection.getsockname()[0])
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
 def _smtp_command(command: Any, name: str, *, wanted: int = 250) -> None:
     """One command before the text of the message: whatever breaks here, nothing was sent."""
     try:
@@ -153,24 +191,31 @@ def _smtp_command(command: Any, name: str, *, wanted: int = 250) -> None:
     except smtplib.SMTPResponseException as error:
         code = error.smtp_code
     except _NOT_OURS as error:
-        raise TryLater(_CUT, detail=f"{name}: {type(error).__name__}") from None
+        raise TryLater(_LATE if _late() else _CUT, detail=f"{name}: {type(error).__name__}{_late()}") from None
     if code != wanted and not (wanted == 250 and 200 <= code < 300):
         raise _reply_error(code, name)
 
 
-def _send_content(smtp: smtplib.SMTP, content: bytes) -> None:
+def _send_content(smtp: smtplib.SMTP, content: bytes, deadline: Deadline, timeout: float) -> None:
     """The text, then its end. smtplib's own `data` does not tell which of the two broke."""
     try:
-        smtp.send(_dot_stuffed(content))
+        deadline.send(smtp.send, _dot_stuffed(content))
     except _NOT_OURS as error:
         raise TryLater(_CUT, detail=f"text: {type(error).__name__}") from None
+    if deadline.left() < timeout:  # until its end goes out the message is not sent
+        raise TryLater(_LATE, detail="text: too little time is left for the answer")
     try:
         smtp.send(b".\r\n")
         code, _ = smtp.getreply()
     except _NOT_OURS as error:
-        raise Unknown(_UNANSWERED, detail=f"end: {type(error).__name__}") from None
+        raise Unknown(_UNANSWERED, detail=f"end: {type(error).__name__}{_late()}") from None
     if not 200 <= code < 300:
         raise _reply_error(code, "message") if 400 <= code < 600 else Unknown(_UNANSWERED, detail=f"end: {code}")
+
+
+def _late() -> str:
+    deadline = current()
+    return ", the deadline has passed" if deadline is not None and deadline.passed else ""
 
 
 def _dot_stuffed(content: bytes) -> bytes:

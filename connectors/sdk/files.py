@@ -19,6 +19,7 @@ import re
 import secrets
 import stat
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -27,12 +28,14 @@ from typing import Any, Protocol, TypeVar
 
 import asyncssh
 
+from connectors.sdk.deadline import Deadline
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, TryLater, Unknown
 from schemas.secret import Secret
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_NAMES = 10_000
-_SLOWEST = 50_000  # bytes a second below which a transfer is given up
+_PIECE = 256 * 1024  # bytes of a transfer, after each of which it is looked whether data flows
+_NET = 12  # time-outs after which an operation is given up that no deadline ended
 _STALE = 3600.0  # seconds after which a temporary file has lost its writer; also the pause between two looks for them
 _HOST_KEY_KINDS = (
     "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256",
@@ -355,7 +358,8 @@ class SftpFolder:
     """A folder on an SFTP account. One connection, opened at first use and again after it was lost.
 
     `host_key` is the server's public key ("ssh-ed25519 AAAA…", one or more lines) and is always checked: no key, no
-    connection. The user's own SSH configuration, agent and keys are never read.
+    connection. The user's own SSH configuration, agent and keys are never read. `timeout` is for a whole operation,
+    the connection included; time in which a large file really flows is not counted (see `Deadline`).
     """
 
     def __init__(
@@ -376,7 +380,7 @@ class SftpFolder:
     def put(self, name: str, content: bytes) -> None:
         check_name(name)
         _check_size(len(content), MAX_FILE_BYTES)
-        self._run(lambda sftp, step: self._put(sftp, step, name, content), len(content))
+        self._run(lambda sftp, step: self._put(sftp, step, name, content))
 
     def names(self) -> list[str]:
         return self._run(lambda sftp, step: self._names(sftp))
@@ -387,7 +391,7 @@ class SftpFolder:
 
     def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         check_name(name)
-        return self._run(lambda sftp, step: self._read(sftp, name, max_bytes), max_bytes)
+        return self._run(lambda sftp, step: self._read(sftp, step, name, max_bytes))
 
     def move(self, name: str, new_name: str) -> None:
         check_name(name), check_name(new_name)
@@ -406,8 +410,10 @@ class SftpFolder:
         await self._make_parent(sftp, name)
         temporary = self._remote_path(_temporary(name))
         try:
-            async with await asyncio.wait_for(sftp.open(temporary, "wb"), self._timeout) as file:
-                await file.write(content)
+            async with await sftp.open(temporary, "wb") as file:
+                for start in range(0, len(content), _PIECE):
+                    piece = content[start : start + _PIECE]
+                    await step.moving(file.write(piece, start), len(piece))
                 with contextlib.suppress(asyncssh.SFTPOpUnsupported):
                     await file.fsync()
             written = await sftp.stat(temporary)
@@ -445,12 +451,16 @@ class SftpFolder:
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
             return None
 
-    async def _read(self, sftp: asyncssh.SFTPClient, name: str, max_bytes: int) -> bytes:
-        file = await asyncio.wait_for(sftp.open(self._remote_path(name), "rb"), self._timeout)
-        async with file:
-            size = (await asyncio.wait_for(file.stat(), self._timeout)).size or 0
-            _check_size(size, max_bytes)
-            content: Any = await asyncio.wait_for(file.read(max_bytes + 1), self._timeout + size / _SLOWEST)
+    async def _read(self, sftp: asyncssh.SFTPClient, step: _Step, name: str, max_bytes: int) -> bytes:
+        content = bytearray()
+        async with await sftp.open(self._remote_path(name), "rb") as file:
+            _check_size((await file.stat()).size or 0, max_bytes)
+            while len(content) <= max_bytes:
+                wanted = min(_PIECE, max_bytes + 1 - len(content))
+                piece: Any = await step.moving(file.read(wanted, len(content)), wanted)
+                if not piece:
+                    break
+                content += piece
         _check_size(len(content), max_bytes)
         return bytes(content)
 
@@ -475,21 +485,34 @@ class SftpFolder:
     def _remote_path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
 
-    def _run(self, work: Callable[[asyncssh.SFTPClient, _Step], Awaitable[_T]], size: int = 0) -> _T:
-        deadline = self._timeout + size / _SLOWEST
-        step = _Step()
-        return self._thread.run(self._guarded(work, step, deadline), deadline * 2 + 5)
+    def _run(self, work: Callable[[asyncssh.SFTPClient, _Step], Awaitable[_T]]) -> _T:
+        with Deadline(self._timeout) as deadline:
+            return self._thread.run(self._guarded(work, _Step(deadline)), _NET * self._timeout)
 
-    async def _guarded(
-        self, work: Callable[[asyncssh.SFTPClient, _Step], Awaitable[_T]], step: _Step, deadline: float
-    ) -> _T:
+    async def _guarded(self, work: Callable[[asyncssh.SFTPClient, _Step], Awaitable[_T]], step: _Step) -> _T:
         try:
-            async with _sftp_errors(step):
-                sftp = await asyncio.wait_for(self._connected(), self._timeout)
-                return await asyncio.wait_for(work(sftp, step), deadline)
+            async with _sftp_errors(step), asyncio.timeout(None) as limit:
+                step.deadline.at_end(self._ending(limit))
+                return await work(await self._connected(), step)
         finally:
             if step.cut:
                 await self._disconnect()
+
+    def _ending(self, limit: asyncio.Timeout) -> Callable[[], None]:
+        """What ends, from another thread, the work that this time-out of ours is around."""
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            with contextlib.suppress(RuntimeError):  # the work ended meanwhile
+                limit.reschedule(loop.time())
+                if self._connection is not None:  # a file that is being closed would wait for an answer again
+                    loop.call_soon(self._connection.abort)
+
+        def cut() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop ended meanwhile
+                loop.call_soon_threadsafe(end)
+
+        return cut
 
     async def _connected(self) -> asyncssh.SFTPClient:
         self._opening = self._opening or asyncio.Lock()
@@ -511,8 +534,17 @@ class _Step:
     """How far an operation went when its connection was cut: before the final rename nothing changed (TryLater), during
     it the file may be there or not (Unknown)."""
 
-    renaming = False
-    cut = False
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self.renaming = False
+        self.cut = False
+
+    async def moving(self, transfer: Awaitable[_T], size: int) -> _T:
+        """Wait for some bytes of a file: time in which they flow is not counted."""
+        began = time.monotonic()
+        moved = await transfer
+        self.deadline.moved(size, time.monotonic() - began)
+        return moved
 
 
 async def _replace(sftp: asyncssh.SFTPClient, source: str, target: str) -> None:
@@ -585,6 +617,8 @@ async def _sftp_errors(step: _Step) -> AsyncIterator[None]:
 
 def _connection_cut(step: _Step, message: str, *, detail: str = "") -> HubError:
     step.cut = True
+    if step.deadline.passed:
+        message, detail = "le serveur d'échange ne répond pas (délai dépassé)", "the deadline of the operation passed"
     if step.renaming:
         return Unknown(f"{message}, pendant que le fichier prenait son nom", detail=detail)
     return TryLater(message, detail=detail)

@@ -20,7 +20,7 @@ import httpx
 import orjson
 
 from connectors.sdk.addresses import public_address
-from connectors.sdk.deadline import Deadline, current, look_up, within
+from connectors.sdk.deadline import LITTLE_BUFFERED, Deadline, current, look_up, within
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.secret import Secret
 
@@ -272,10 +272,11 @@ class _Backend(httpcore.SyncBackend):
             raise httpcore.ConnectTimeout(str(error)) from error
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
+        options = [*(socket_options or ()), LITTLE_BUFFERED]
         failure: Exception = httpcore.ConnectError("the name has no address")
         for address in addresses:
             try:
-                made = super().connect_tcp(address, port, _bound(timeout), local_address, socket_options)
+                made = super().connect_tcp(address, port, _bound(timeout), local_address, options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
                 continue
@@ -298,14 +299,14 @@ class _Stream(httpcore.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        deadline, began = self._guard(), time.monotonic()
-        if deadline is not None:
-            if deadline.passed:  # not one byte: this call surely had no effect
-                raise httpcore.WriteTimeout("the deadline has passed")
-            deadline.sent = True
-        self._inner.write(buffer, _bound(timeout))
-        if deadline is not None:
-            deadline.moved(len(buffer), time.monotonic() - began)
+        deadline = self._guard()
+        if deadline is None:
+            self._inner.write(buffer, timeout)
+            return
+        if deadline.passed:  # not one byte: this call surely had no effect
+            raise httpcore.WriteTimeout("the deadline has passed")
+        deadline.sent = True
+        deadline.send(lambda piece: self._inner.write(piece, deadline.bound(timeout)), buffer)
 
     def close(self) -> None:
         self._inner.close()

@@ -36,6 +36,7 @@ from schemas.secret import Secret
 from tests.connectors.follow_ups import document_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
+from tests.support.dribble import Stopwatch, dribbling
 
 MESSAGE = json.loads((Path(__file__).parent / "fixtures" / "message.json").read_text(encoding="utf-8"))
 
@@ -453,3 +454,43 @@ def test_a_number_cannot_slip_a_header_in(twin: MailTwin) -> None:
     mail(twin, office="etat-civil@ville.example").handle(reopened(request=link))
     [sent] = twin.messages
     assert "Bcc" not in sent.message
+
+
+@pytest.mark.parametrize(
+    ("at_once", "slowly", "security"),
+    [
+        (b"", b"220-welcome\r\n", "none"),
+        (b"", b"220 mail", "none"),
+        (b"220 mail\r\n250-mail\r\n", b"250-X\r\n", "none"),
+        (b"220 mail\r\n250 STARTTLS\r\n220 go\r\n", b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xfb", "starttls"),
+        (b"", b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xfb", "tls"),
+    ],
+)
+def test_a_server_that_speaks_byte_by_byte_is_given_up_and_nothing_was_sent(
+    twin: MailTwin, at_once: bytes, slowly: bytes, security: str
+) -> None:
+    with dribbling(slowly, at_once=at_once, listen_first=False) as port:
+        connector = Mail(context_for("mail", twin.settings(timeout_seconds=0.25, port=port, security=security)))
+        with Stopwatch() as took, pytest.raises(TryLater):
+            connector.handle(delivery())
+    assert took.seconds < 1.5
+
+
+def test_an_answer_to_the_text_that_comes_byte_by_byte_leaves_the_outcome_unknown(twin: MailTwin) -> None:
+    replies = b"220 mail\r\n250 mail\r\n250 ok\r\n250 ok\r\n354 go\r\n"
+    with dribbling(b"2", at_once=replies, listen_first=False) as port:
+        connector = Mail(context_for("mail", twin.settings(timeout_seconds=0.25, port=port, security="none")))
+        with Stopwatch() as took, pytest.raises(Unknown):
+            connector.handle(delivery())
+    assert took.seconds < 1.5
+
+
+def test_greeting_a_server_asks_no_name_server_for_our_own_name(
+    twin: MailTwin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: object) -> str:
+        raise AssertionError("the name servers were asked")
+
+    monkeypatch.setattr(socket, "getfqdn", asked)
+    monkeypatch.setattr(socket, "gethostbyname", asked)
+    assert isinstance(mail(twin).handle(delivery()), Done)

@@ -152,6 +152,28 @@ def test_a_large_answer_that_flows_may_take_longer_and_the_next_call_has_its_own
         assert client.request("GET", "/nowhere", expect=(404,)).status == 404
 
 
+def test_a_large_document_may_be_taken_slowly_as_long_as_it_flows() -> None:
+    size, taken = 6_000_000, 0
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+
+        def take() -> None:
+            nonlocal taken
+            caller, _ = slow.accept()
+            with caller:
+                while taken < size:
+                    taken += len(caller.recv(200_000))
+                    time.sleep(0.02)
+                caller.sendall(OPENED + b"Content-Length: 0\r\n\r\n")
+
+        taking = threading.Thread(target=take, daemon=True)
+        taking.start()
+        with HttpClient(f"http://127.0.0.1:{slow.getsockname()[1]}", timeout=LONGEST) as client, Stopwatch() as took:
+            assert client.request("POST", "/", content=bytes(size)).status == 200
+        taking.join(10)
+    assert took.seconds > LONGEST
+
+
 def test_data_prolongs_an_exchange_to_ten_times_its_time_at_most() -> None:
     with Deadline(0.1) as deadline:
         deadline.moved(10**9, 60)

@@ -18,6 +18,7 @@ from connectors.sdk.files import DONE, Folder, LeftFile, LocalFolder, complete_f
 from connectors.sdk.sftp_twin import SftpTwin
 from schemas.errors import AccessDenied, ConfigError, InvalidMessage, TryLater, Unknown
 from schemas.secret import Secret
+from tests.support.dribble import Stopwatch, dribbling
 
 BIG = os.urandom(400_000)
 
@@ -420,3 +421,31 @@ def test_missing_or_unreadable_settings_name_their_key(changes: dict[str, object
     with pytest.raises(ConfigError) as caught:
         open_folder(settings, "/")
     assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("at_once", "slowly"),
+    [
+        (b"", b"SSH-2.0-OpenSSH_9.2 "),
+        (b"", b"a word before the banner\r\n"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n" + bytes([0, 0, 0x10, 0, 4, 20]), b"\0"),
+    ],
+)
+def test_a_server_that_greets_byte_by_byte_is_given_up(twin: SftpTwin, at_once: bytes, slowly: bytes) -> None:
+    with dribbling(slowly, at_once=at_once, listen_first=False) as port:
+        folder = open_folder(twin.settings(port=port, timeout=0.4), "/depot")
+        with Stopwatch() as took, pytest.raises(TryLater, match="ne répond pas"):
+            folder.put("a.csv", b"x")
+        folder.close()
+    assert took.seconds < 1.5
+
+
+def test_a_server_that_falls_silent_in_the_middle_of_a_file_is_given_up(twin: SftpTwin) -> None:
+    folder = open_folder(twin.settings(timeout=0.5), "/depot")
+    folder.put("a.csv", b"x")
+    twin.misbehave("slow")
+    with Stopwatch() as took, pytest.raises(TryLater, match="ne répond pas"):
+        folder.read("a.csv")
+    assert took.seconds < 2.5
+    assert folder.read("a.csv") == b"x"  # over a new connection
+    folder.close()
