@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import os
 import re
 import secrets
@@ -19,7 +20,9 @@ import yaml
 from commands.main import app
 from connectors.sdk import find_manifests
 from gateway.routes import health
+from gateway.serving import server
 from hub.settings.reading import settings_faults
+from hub.wiring import Hub
 
 ROOT = Path(__file__).parents[1]
 HUB_SERVICES = ("gateway", "relay", "worker")
@@ -116,6 +119,17 @@ def test_broker_and_database_are_services_that_nobody_outside_reaches(
         assert "ports" not in service
         assert "healthcheck" in service
     assert compose["networks"]["inside"]["internal"] is True
+
+
+def test_every_service_has_longer_to_stop_than_it_needs(compose: dict[str, Any]) -> None:
+    grace = {name: int(service["stop_grace_period"].removesuffix("s")) for name, service in compose["services"].items()}
+    longest = inspect.signature(Hub.stop).parameters["timeout"].default
+
+    assert set(grace) == {*HUB_SERVICES, *IMAGE_VARIABLES}
+    assert grace["worker"] > longest
+    assert grace["relay"] > longest
+    assert grace["gateway"] > longest + server._STOP_SECONDS
+    assert min(grace.values()) >= 30
 
 
 def test_every_image_and_volume_is_pinned_or_declared(compose: dict[str, Any], dockerfile: list[list[str]]) -> None:
