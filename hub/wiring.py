@@ -22,6 +22,8 @@ from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Context, Manifest, connector_class, find_manifests
+from connectors.sdk import deadline as deadlines
+from connectors.sdk.http import HttpClient
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import CitizenChanged
 from hub.acceptance.deliveries import Deliveries
@@ -69,6 +71,7 @@ from schemas.registry import Registry
 _log = structlog.get_logger()
 _LOOK = 5.0  # seconds between two looks at what runs
 _SWEEP = 30.0  # seconds after which every process has heard of a webhook that was removed
+_PATIENCE = 10.0  # seconds that what is under way with an outside system has to end by itself when we stop
 _STILL = 30.0  # seconds without a turn after which a worker is taken for stuck
 _DEVELOPMENT_PEPPER = b"unefois development pepper, no secret"
 _DEVELOPMENT_MASTER = b"unefois development key of keys."  # 32 bytes, no secret
@@ -269,7 +272,8 @@ class Hub:
             self._thread("inlet", self.inlet.run)
 
     def stop(self, timeout: float = 30.0) -> None:
-        """Stop what was started and wait for it."""
+        """Stop what was started and wait for it, `timeout` seconds for all of it. What is still under way with an
+        outside system after ten of them is cut: it ends as one that met its deadline."""
         self._stop.set()
         for end in self._ends.values():
             end.set()
@@ -278,8 +282,13 @@ class Hub:
             poller.hurry()
         for worker in self.workers.values():
             worker.poke()
-        for thread in self._threads:
-            thread.join(timeout)
+        until = time.monotonic() + timeout
+        _join(self._threads, min(until, time.monotonic() + _PATIENCE))
+        if any(thread.is_alive() for thread in self._threads):
+            _log.warning("exchanges cut by the stop")
+        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < until:
+            deadlines.end_all()  # those too that began meanwhile
+            _join(self._threads, min(until, time.monotonic() + 0.2))
 
     def close(self) -> None:
         self.stop()
@@ -404,6 +413,11 @@ class Hub:
         thread.start()
 
 
+def _join(threads: Sequence[threading.Thread], until: float) -> None:
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+
+
 def rules_of(registry: Registry, corrections: Corrections, people: People) -> Rules:
     """What each event type means. A new type is named here only where it means more than its order says."""
     told = RecipientTold()
@@ -442,7 +456,7 @@ def _bus(settings: HubSettings) -> Bus:
 
 def _sealer(hub: Hub) -> Sealer:
     how = hub.settings.journal
-    stamp = Authority(how.timestamp_url).stamp if how.timestamp_url else None
+    stamp = time_stamping(how.timestamp_url).stamp if how.timestamp_url else None
     return Sealer(
         hub.ledger, hub.journal, hub.signer, owner=hub.owner, every=how.seal_seconds, stamp=stamp,
         stamp_every=how.timestamp_minutes * 60.0,
@@ -455,6 +469,12 @@ def _is_callable(address: str) -> bool:
     )  # a gateway calls nobody else: it loads the client with the first webhook
 
     return is_callable(address)
+
+
+def time_stamping(url: str, timeout: float = 10.0) -> Authority:
+    """The authority at `url`, asked over the kit's HTTP: one deadline for the whole exchange."""
+    http = HttpClient(url, timeout=timeout, max_bytes=64 * 1024, service="l'autorité d'horodatage")
+    return Authority(lambda body, headers: http.request("POST", "", content=body, headers=headers, safe=True).body)
 
 
 def _manifest(connector: str, more: Path | None = None) -> Manifest:

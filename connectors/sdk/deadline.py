@@ -49,6 +49,11 @@ class Deadline:
     def passed(self) -> bool:
         return self.cut or time.monotonic() >= self.end
 
+    @property
+    def why(self) -> str:
+        """For the log: why it is over."""
+        return "the whole exchange took too long" if time.monotonic() >= self.end else "cut by the stop of the process"
+
     def left(self) -> float:
         """Seconds, at least a little: libraries take nothing for no limit."""
         return max(self.end - time.monotonic(), _SHORTEST)

@@ -179,7 +179,7 @@ class HttpClient:
 
     def _broken(self, error: Exception, where: str, safe: bool, deadline: Deadline) -> HubError:
         """What a call that gave no whole answer means: whether it was sent decides, then whether it was late."""
-        late = f": the whole exchange took longer than {self._timeout:g} s" if deadline.passed else ""
+        late = f": {deadline.why}" if deadline.passed else ""
         if isinstance(error, _NOT_SENT):
             why = "délai dépassé" if late else _why(error)
             said = f"{self.service} n'est pas joignable ({why})"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import secrets
-import urllib.request
+from collections.abc import Callable, Mapping
 
-from schemas.errors import TryLater
+from schemas.errors import HubError, TryLater
 
-_SECONDS = 10.0
-_MOST = 64 * 1024  # bytes of an answer
 _VERSION = bytes.fromhex("020101")
 _SHA256 = bytes.fromhex("300d06096086480165030402010500")
 _CERTIFICATE_TOO = bytes.fromhex("0101ff")
@@ -19,8 +16,10 @@ class Authority:
     """A time stamping authority. Its signature is checked with its certificate by whoever needs the proof:
     `openssl ts -verify -digest HASH -in TOKEN -token_in -CAfile CA`."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, post: Callable[[bytes, Mapping[str, str]], bytes]) -> None:
+        """`post` hands a body with its headers to the authority and gives the answer's; it raises HubError when there
+        is none within a deadline."""
+        self._post = post
 
     def stamp(self, digest: bytes) -> bytes:
         """The token (DER) for this SHA-256. Raises TryLater when there is none, or it is of something else."""
@@ -28,12 +27,10 @@ class Authority:
         nonce = bytes([nonce[0] & 0x7F | 0x40]) + nonce[1:]  # a positive number without a leading zero
         asked = _VERSION + _der(0x30, _SHA256 + _der(0x04, digest)) + _der(0x02, nonce) + _CERTIFICATE_TOO
         headers = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
-        request = urllib.request.Request(self._url, _der(0x30, asked), headers)  # noqa: S310 (http or https: a setting)
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-                body = answer.read(_MOST)
-        except (OSError, http.client.HTTPException) as error:
-            raise TryLater(f"the time stamping authority is away ({type(error).__name__})") from None
+            body = self._post(_der(0x30, asked), headers)
+        except HubError as error:
+            raise TryLater(f"the time stamping authority is away ({error.code})", detail=error.detail) from None
         return _token(body, digest, nonce)
 
 

@@ -8,9 +8,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from hub.journal.rfc3161 import Authority
+from hub.wiring import time_stamping
 from schemas.errors import TryLater
 from tests.hub.journal.house import House, checked
+from tests.support.dribble import Stopwatch, dribbling
 
 
 class _Tsa(BaseHTTPRequestHandler):
@@ -41,7 +42,7 @@ def tsa() -> Iterator[str]:
 
 
 def test_a_seal_is_stamped_and_the_stamp_goes_with_it(house: House, tsa: str) -> None:
-    house.sealer = house.another("one", stamp=Authority(tsa).stamp)
+    house.sealer = house.another("one", stamp=time_stamping(tsa).stamp)
     house.fill(2, 2)
 
     raw = house.exported()
@@ -59,10 +60,17 @@ def test_a_stamp_of_something_else_is_found(house: House, tsa: str) -> None:
 
 def test_no_stamp_keeps_no_seal_from_being_made(house: House, tsa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Tsa, "status", b"\2")
-    house.sealer = house.another("one", stamp=Authority(tsa).stamp)
+    house.sealer = house.another("one", stamp=time_stamping(tsa).stamp)
     house.fill(2)
 
     report = checked(house.exported())
     assert (report.ok, report.lines) == (True, 2)
     with pytest.raises(TryLater):
-        Authority("http://127.0.0.1:1/").stamp(bytes(32))
+        time_stamping("http://127.0.0.1:1/").stamp(bytes(32))
+
+
+@pytest.mark.parametrize("at_once", [b"", b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\n\r\n0"])
+def test_an_authority_that_answers_byte_by_byte_is_given_up(at_once: bytes) -> None:
+    with dribbling(b"0", at_once=at_once) as port, Stopwatch() as took, pytest.raises(TryLater, match="away"):
+        time_stamping(f"http://127.0.0.1:{port}/", timeout=0.4).stamp(bytes(32))
+    assert took.seconds < 1
