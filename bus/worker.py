@@ -892,9 +892,9 @@ class Worker:
         return Ended(delivery, replace(base, cause=_printable(reason), doubt=doubt))
 
     def _uncertain(self, base: Finished, claimed: Claimed, error: Unknown) -> Finished:
+        self.breaker.failed(None)
         if self._safety.idempotency == "none":
             return replace(base, cause=_printable(f"issue inconnue : {error.reason}"))
-        self.breaker.failed(None)
         if self._safety.idempotency == "native-key":
             return self._later(base, claimed, error.reason, None, doubt=False)
         return self._later(base, claimed, error.reason, self._safety.settling.total_seconds(), doubt=True)

@@ -11,7 +11,7 @@ import pytest
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from schemas.delivery import Delivery, Done
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, Unknown
 from tests.support.recording import TENANT, Package, RecordingHub, move
 
 NAME = f"{TENANT}.famille"
@@ -195,5 +195,21 @@ def test_an_event_that_cannot_be_shown_is_parked_alone_by_the_worker(ledger: Led
     hub.start(relay=False)
     try:
         assert hub.settled("famille", "delivered", 4) == {"delivered": 4, "parked": 1}
+    finally:
+        hub.stop()
+
+
+def test_a_package_that_answers_nothing_is_left_alone_even_where_each_doubt_is_parked(ledger: Ledger) -> None:
+    def act(delivery: Delivery) -> Done | None:
+        raise Unknown("pas de réponse")
+
+    hub = hub_of(ledger, Package(idempotency="none", act=act, concurrency=1))
+    hub.submit(*(move(citizen, 1) for citizen in range(50)))
+    hub.start()
+    try:
+        hub.settled("famille", "parked", 3)
+        time.sleep(0.3)
+        assert hub.workers["famille"].breaker.open
+        assert hub.settled("famille", "parked", 3)["parked"] < 10
     finally:
         hub.stop()
