@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
 import threading
 import time
@@ -1114,6 +1116,10 @@ def _engine(url: str, tls: Tls | None) -> Engine:
         url, pool_size=20, max_overflow=40, connect_args={"timeout": 30}, hide_parameters=True
     )  # fmt: skip
 
+    @event.listens_for(engine, "do_connect")
+    def _private(*_: object) -> None:
+        _make_private(engine.url.database)
+
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, below
@@ -1126,6 +1132,15 @@ def _engine(url: str, tls: Tls | None) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _make_private(path: str | None) -> None:
+    """Make the file of a new database readable by its owner alone; SQLite gives those beside it (-wal, -shm) the same
+    permissions. One that is there keeps its own."""
+    if not path or path == ":memory:" or path.startswith("file:"):
+        return
+    with contextlib.suppress(OSError):  # it is there; any other trouble is SQLite's to tell
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _make_sure_of_what_rested(engine: Engine) -> None:
