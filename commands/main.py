@@ -66,15 +66,15 @@ def demo(
 
 
 @app.command(rich_help_panel=RUN)
-def serve(config: Config = HUB_TOML) -> None:
+def serve(config: Config = HUB_TOML, metrics_port: MetricsPort = 0) -> None:
     """Gateway, relay and workers in one process."""
-    _run(config, relay=True, workers=True, gateway=True)
+    _run(config, relay=True, workers=True, gateway=True, metrics_port=metrics_port)
 
 
 @app.command(rich_help_panel=RUN)
-def gateway(config: Config = HUB_TOML) -> None:
+def gateway(config: Config = HUB_TOML, metrics_port: MetricsPort = 0) -> None:
     """The way in alone: HTTP, and the AMQP inlet."""
-    _run(config, gateway=True)
+    _run(config, gateway=True, metrics_port=metrics_port)
 
 
 @app.command(rich_help_panel=RUN)

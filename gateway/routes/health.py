@@ -82,7 +82,8 @@ _FIGURES: Json = {
 @router.get("/metrics", summary="Figures for Prometheus", response_model=None,
             responses={200: _FIGURES, **problem_responses(401, 403)})  # fmt: skip
 def figures(request: Request, caller: Annotated[Caller, needs("metrics:read")]) -> Response:
-    """Events, deliveries by connection and state, ages, pauses. No label says anything about a person."""
+    """Events, deliveries by connection and state, ages, pauses, of the client's own tenant; and what belongs to none.
+    No label says anything about a person."""
     services: Services = request.app.state.services
-    text = services.metrics.render(services.ledger, services.status())
+    text = services.metrics.render(services.ledger, services.status(), tenant=caller.tenant)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bus.ledger import Ledger
@@ -17,6 +17,7 @@ from hub.acceptance.refused import refused_groups
 from hub.exchanges import corrections
 from hub.journal.sealing import unsealed_lines
 from hub.operations import reviews, trouble
+from hub.operations.logs import lines_dropped
 
 
 class Metrics:
@@ -56,11 +57,34 @@ class Metrics:
         labels = {"tenant": tenant, "type": event_type, "outcome": outcome}
         return self._registry.get_sample_value("unefois_events_total", labels) or 0.0
 
-    def render(self, ledger: Ledger, status: Mapping[str, Any]) -> bytes:
-        """The text format of Prometheus."""
+    def render(self, ledger: Ledger, status: Mapping[str, Any], *, tenant: str | None = None) -> bytes:
+        """The text format of Prometheus. `tenant`: without what carries the name of another tenant, or of a connection
+        of one; None: everything, for who runs the hub."""
         shown = CollectorRegistry()  # of this call alone: several may ask at once
         shown.register(_Snapshot(ledger, status))
-        return generate_latest(self._registry) + generate_latest(shown)
+        registries: tuple[Collector, ...] = (self._registry, shown)  # a registry collects, too
+        if tenant is not None:
+            registries = tuple(_OfTenant(registry, tenant) for registry in registries)
+        return b"".join(map(generate_latest, registries))
+
+
+class _OfTenant(Collector):
+    """What a client of one tenant may see."""
+
+    def __init__(self, whole: Collector, tenant: str) -> None:
+        self._whole, self._tenant = whole, tenant
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._whole.collect():
+            seen = [sample for sample in family.samples if self._may_see(sample.labels)]
+            if seen:
+                shown = Metric(family.name, family.documentation, family.type, family.unit)
+                shown.samples = seen
+                yield shown
+
+    def _may_see(self, labels: Mapping[str, str]) -> bool:
+        owner = labels.get("tenant", self._tenant)
+        return owner == self._tenant and labels.get("connection", f"{owner}.").startswith(f"{self._tenant}.")
 
 
 class _Snapshot(Collector):
@@ -68,7 +92,7 @@ class _Snapshot(Collector):
         self._ledger = ledger
         self._status = status
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         with self._ledger.reading() as tx:
             counts, paused, oldest = tx.standing(), tx.paused(), tx.oldest_open()
             strangers, untold = tx.counter(STRANGERS), corrections.standing(tx)
@@ -126,7 +150,7 @@ class _Snapshot(Collector):
             yield family
         yield from self._of_this_process()
 
-    def _of_this_process(self) -> Iterator[GaugeMetricFamily]:
+    def _of_this_process(self) -> Iterator[Metric]:
         status = self._status
         active = {name: int(held) for name, held in status.get("workers", {}).items()}
         yield _by_connection("unefois_worker_active", "1 where this process holds the lease.", active)
@@ -139,8 +163,11 @@ class _Snapshot(Collector):
         relay = GaugeMetricFamily("unefois_relay_active", "1 in the process whose relay is active.")
         relay.add_metric([], int(status.get("relay", False)))
         yield relay
+        lost = CounterMetricFamily("unefois_log_lines_dropped", "Lines of this process's log that nobody took.")
+        lost.add_metric([], lines_dropped())
+        yield lost
 
-    def describe(self) -> list[GaugeMetricFamily]:
+    def describe(self) -> list[Metric]:
         return []
 
 

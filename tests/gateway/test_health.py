@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from schemas.errors import BusUnavailable
-from tests.gateway.conftest import House, event, post, problem
+from tests.gateway.conftest import OTHER, TENANT, House, Open, event, post, problem
 
 
 def test_a_process_that_answers_is_alive(house: House) -> None:
@@ -60,3 +60,31 @@ def test_the_figures_count_what_was_accepted(house: House) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     counted = [line for line in answer.text.splitlines() if line.startswith("unefois_events_total{")]
     assert any('outcome="accepted"' in line and line.endswith(" 1.0") for line in counted)
+
+
+def test_a_client_sees_the_figures_of_its_own_tenant_and_the_operator_those_of_all(open_house: Open) -> None:
+    house = open_house()
+    portals = {TENANT: "portail", OTHER: "guichet"}
+    for tenant, portal in portals.items():
+        answer = post(house.client(portal, tenant=tenant), event(tenant=tenant, client=portal))
+        assert answer.status_code < 300, answer.text
+    counting = house.hub.metrics
+    for name in (f"{TENANT}.koha", f"{OTHER}.koha", f"{TENANT}-annexe.koha"):
+        counting.ended(name, "delivered")
+        counting.asked(name, "library-card", "answered", 0.2)
+    with house.hub.ledger.transaction() as tx:
+        tx.pause(f"{OTHER}.koha", "essai")
+
+    seen = {tenant: house.client(portal, tenant=tenant).get("/metrics").text for tenant, portal in portals.items()}
+    whole = counting.render(house.hub.ledger, house.hub.status()).decode()
+
+    for tenant, other in ((TENANT, OTHER), (OTHER, TENANT)):
+        assert f'tenant="{tenant}"' in seen[tenant]
+        assert f'unefois_deliveries_ended_total{{connection="{tenant}.koha",state="delivered"}} 1.0' in seen[tenant]
+        assert f'unefois_question_seconds_bucket{{connection="{tenant}.koha",le="0.25"}} 1.0' in seen[tenant]
+        assert other not in seen[tenant].replace(f"{tenant}.", "")
+        assert "unefois_log_lines_dropped_total 0.0" in seen[tenant]
+        assert tenant in whole
+    assert "annexe" not in seen[TENANT]
+    assert f'unefois_connection_paused{{connection="{OTHER}.koha"}} 1.0' in seen[OTHER]
+    assert "annexe" in whole
