@@ -1,8 +1,7 @@
-"""Operate the hub: connections, parked deliveries, clients, links."""
+"""Operate the hub: connections, parked deliveries, links."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +20,6 @@ from commands.shared import (
     known_connection,
     known_tenant,
     pause_or_resume,
-    print_json,
     show_rows,
     utc_text,
     with_hub,
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
 
 
 parked_app = typer.Typer(no_args_is_help=True, help="Deliveries that wait for an operator.")
-
-
-client_app = typer.Typer(no_args_is_help=True, help="Programs that may call the hub.")
 
 
 link_app = typer.Typer(no_args_is_help=True, help="Which identifiers, in which systems, are the same citizen.")
@@ -161,83 +156,6 @@ def parked_skip(
     if not with_hub(config, act):
         fail("this delivery is not parked")
     typer.echo("Skipped; its followers go on.")
-
-
-@client_app.command("add")
-def client_add(
-    tenant: str, client_id: str,
-    scope: Annotated[list[str], typer.Option(help="What it may do over HTTP; repeat.")],
-    label: Annotated[str, typer.Option(help="Name shown to people.")] = "",
-    publish: Annotated[list[str] | None, typer.Option(help="Event type it may publish; repeat.")] = None,
-    jwks: Annotated[Path | None, typer.Option(help="Public keys, for private_key_jwt instead of a secret.")] = None,
-    broker_user: Annotated[str, typer.Option(help="Its user name on the broker.")] = "",
-    speaks_for: Annotated[
-        list[str] | None, typer.Option(help="System beside its own id whose identifiers it may bind; repeat.")
-    ] = None,
-    config: Config = HUB_TOML,
-) -> None:  # fmt: skip
-    """Add a program that may call the hub. Its secret is shown once."""
-    from hub.clients import repository as clients
-
-    def act(hub: Hub) -> str | None:
-        known_tenant(hub, tenant)
-        if unknown := sorted(set(publish or ()) - set(hub.registry.types())):
-            fail(f"no event type {unknown[0]!r} (see `unefois schema list`)")
-        if client_id == "hub" or f"{tenant}.{client_id}" in hub.connections:
-            fail(f"{client_id!r} is the name of a connection or of the hub itself")
-        keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
-        journal_intent(hub, tenant, "client.added", client=client_id, scopes=scope, types=list(publish or ()),
-                       speaks_for=list(speaks_for or ()))  # fmt: skip
-        return clients.add(
-            hub.ledger, client_id=client_id, tenant=tenant, label=label or client_id, scopes=scope,
-            types=publish or (), jwks=keys, broker_user=broker_user or None,
-            speaks_for=speaks_for or (),
-        )  # fmt: skip
-
-    secret = with_hub(config, act)
-    print_json({"client_id": client_id, "client_secret": secret} if secret else {"client_id": client_id})
-
-
-@client_app.command("show")
-def client_show(
-    client_id: Annotated[str, typer.Argument(help="All clients by default.")] = "",
-    config: Config = HUB_TOML, as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """What clients may do, and the grants under which they obtain evidence."""
-    from commands.register import grant_lines, grant_rows
-    from hub.clients import repository as clients
-
-    def act(hub: Hub) -> tuple[list[dict[str, Any]], list[str]]:
-        with hub.ledger.reading() as tx:
-            found = [client for client in clients.list_clients(tx) if client_id in ("", client.id)]
-        granted = {client.id: hub.grants.of_client(client.id, client.tenant) for client in found}
-        rows = [client.to_dict() | {"grants": grant_rows(granted[client.id])} for client in found]
-        return rows, [line for grants in granted.values() for grant in grants for line in grant_lines(grant)]
-
-    rows, words = with_hub(config, act)
-    if as_json:
-        show_rows(rows, as_json)
-        return
-    show_rows([row | {"grants": [grant["id"] for grant in row["grants"]]} for row in rows], as_json)
-    if client_id and words:
-        typer.echo("Grants\n\n" + "\n".join(words))
-
-
-@client_app.command("disable")
-def client_disable(client_id: str, config: Config = HUB_TOML) -> None:
-    """Take a client's rights away, at once for new calls."""
-    from hub.clients import repository as clients
-
-    def act(hub: Hub) -> bool:
-        with hub.ledger.reading() as tx:
-            known = [c for c in clients.list_clients(tx) if c.id == client_id]
-        for client in known:
-            journal_intent(hub, client.tenant, "client.disabled", client=client_id)
-        return clients.disable(hub.ledger, client_id)
-
-    if not with_hub(config, act):
-        fail("no such client")
-    typer.echo("Disabled.")
 
 
 @link_app.command("import")

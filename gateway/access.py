@@ -122,6 +122,8 @@ class Access:
             client = clients.find_client(tx, claims.client_id)
         if client is None or client.disabled or client.tenant != claims.tenant:
             raise _unauthorised("client_disabled", "invalid_token")
+        if claims.issued + 1 <= client.tokens_from:  # `iat` is in whole seconds
+            raise _unauthorised("token_expired", "invalid_token")
         # A scope taken from the client is gone from its tokens too.
         caller = Caller(client, claims.scopes & client.scopes)
         if len(self._known) >= _CACHE_SIZE:

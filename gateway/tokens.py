@@ -32,6 +32,7 @@ class Claims:
     tenant: str
     scopes: frozenset[str]
     expires: float
+    issued: float
 
 
 class Tokens:
@@ -60,7 +61,9 @@ class Tokens:
             if found.header.get("typ") != _TYPE or claims["iss"] != self._issuer or claims["aud"] != self._issuer:
                 return None
             scopes = frozenset(claims["scope"].split())
-            return Claims(claims["client_id"], claims["tenant"], scopes, float(claims["exp"]))
+            return Claims(
+                claims["client_id"], claims["tenant"], scopes, float(claims["exp"]), float(claims["iat"])
+            )  # fmt: skip
         except (JoseError, KeyError, ValueError, TypeError):
             return None
 

@@ -130,7 +130,7 @@ def _fault(services: Services, client: Client | None, claim: Claim, now: float) 
     """Why the client is not believed; None when it is. The log says it, the answer does not."""
     if claim.secret is not None:
         # The comparison is made for unknown clients too: the time taken says nothing.
-        known = (client or _NOBODY).has_secret(claim.secret)
+        known = (client or _NOBODY).has_secret(claim.secret, now)
         return None if known and client is not None and not client.disabled else "unknown, disabled, or wrong secret"
     if client is None or client.disabled or client.jwks is None or claim.assertion is None:
         return "unknown, disabled, or without keys"

@@ -83,7 +83,7 @@ def add(
             "id": hook.id, "tenant": tenant, "client_id": client, "url": url, "types": " ".join(types),
             "keys": _sealed(key, hook.id, hook.keys), "thin": int(thin), "created_at": tx.now,
         }])  # fmt: skip
-        _count_change(tx)
+        count_change(tx)
     return hook
 
 
@@ -93,7 +93,7 @@ def rotate(ledger: Ledger, key: Secret | None, hook: Webhook) -> str:
     with ledger.transaction() as tx:
         sealed = _sealed(key, hook.id, keys)
         tx.sql.execute(update(webhooks).where(webhooks.c.id == hook.id).values(keys=sealed))
-        _count_change(tx)
+        count_change(tx)
     return keys[0]
 
 
@@ -101,14 +101,14 @@ def remove(ledger: Ledger, hook: Webhook) -> None:
     with ledger.transaction() as tx:
         tx.sql.execute(delete(webhooks).where(webhooks.c.id == hook.id))
         tx.abandon(hook.connection, "webhook supprimé par son client")
-        _count_change(tx)
+        count_change(tx)
 
 
 def abandon_webhooks(tx: Transaction, client: str) -> None:
     """The webhooks of a client that was disabled hear nothing more, not even what was on its way."""
     for row in tx.sql.execute(select(webhooks).where(webhooks.c.client_id == client)):
         tx.abandon(f"{row.tenant}.webhook-{row.id}", "client désactivé")
-    _count_change(tx)
+    count_change(tx)
 
 
 def abandon_orphans(ledger: Ledger) -> None:
@@ -145,7 +145,8 @@ def change_count(ledger: Ledger) -> int:
         return int(tx.sql.execute(select(counters.c.value).where(counters.c.name == _VERSION)).scalar() or 0)
 
 
-def _count_change(tx: Transaction) -> None:
+def count_change(tx: Transaction) -> None:
+    """Make every process read its connections again."""
     tx.count_up(_VERSION)
 
 

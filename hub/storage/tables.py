@@ -187,6 +187,9 @@ clients = Table(
     Column("broker_user", String(64), unique=True),
     Column("created_at", Double, nullable=False),
     Column("disabled", SmallInteger, nullable=False),
+    Column("old_secret_hash", Text),  # of the secret before the last rotation, taken until then
+    Column("old_secret_until", Double),
+    Column("tokens_from", Double),  # tokens issued before are refused
 )  # fmt: skip
 
 # Assertions (RFC 7523 `jti`) already used, until they expire.

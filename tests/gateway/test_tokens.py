@@ -291,3 +291,48 @@ def test_gateways_of_one_hub_take_each_others_tokens(open_house: Open) -> None:
     token = ask(first, {}, auth=("portail", secret)).json()["access_token"]
 
     assert second.anonymous().get("/v1/requests", headers={"authorization": f"Bearer {token}"}).status_code == 200
+
+
+def test_a_token_from_before_a_rotation_that_keeps_nothing_is_refused_and_a_new_one_is_taken(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.access.CACHE_SECONDS", 0.0)
+    http = house.client()
+    assert post(http, event()).status_code == 202
+    house.clock.ahead += 2
+
+    with house.hub.ledger.transaction() as tx:
+        client = clients.find_client(tx, "portail")
+        assert client is not None
+        secret = clients.rotate(tx, client) or ""
+
+    problem(post(http, event(2)), 401, "token_expired")
+    assert ask(house, {}, auth=("portail", secret)).status_code == 200
+
+
+def test_a_rotation_that_keeps_the_old_secret_leaves_its_tokens_their_ten_minutes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.access.CACHE_SECONDS", 0.0)
+    http = house.client()
+    house.clock.ahead += 2
+    with house.hub.ledger.transaction() as tx:
+        client = clients.find_client(tx, "portail")
+        assert client is not None
+        clients.rotate(tx, client, keep_seconds=60)
+
+    assert post(http, event()).status_code == 202
+
+
+def test_a_token_from_before_a_client_was_disabled_does_not_come_back_with_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.access.CACHE_SECONDS", 0.0)
+    http = house.client()
+    assert post(http, event()).status_code == 202
+    house.clock.ahead += 2
+    clients.disable(house.hub.ledger, "portail")
+    with house.hub.ledger.transaction() as tx:
+        clients.enable(tx, "portail")
+
+    problem(post(http, event(2)), 401, "token_expired")

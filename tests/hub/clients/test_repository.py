@@ -28,7 +28,7 @@ def test_a_client_has_its_secret_and_the_hub_has_a_digest(ledger: Ledger) -> Non
         client = clients.find_client(tx, "portail")
         assert secret not in str(tx.sql.execute(select(table)).all())
     assert client is not None
-    assert (client.has_secret(secret), client.has_secret(secret + "x")) == (True, False)
+    assert (client.has_secret(secret, 0.0), client.has_secret(secret + "x", 0.0)) == (True, False)
     assert (client.origin.name, client.origin.sources) == (f"{TOWN}.portail", (f"/{TOWN}/portail",))
     assert client.origin.types == {"request.received"}
 
@@ -38,7 +38,7 @@ def test_a_client_that_signs_has_no_secret(ledger: Ledger) -> None:
     with ledger.reading() as tx:
         client = clients.find_client(tx, "portail")
     assert client is not None
-    assert not client.has_secret("")
+    assert not client.has_secret("", 0.0)
 
 
 @pytest.mark.parametrize("name", ["hub", "webhook-1", "Portail", "a.b", "", "a" * 42])
