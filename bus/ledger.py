@@ -435,6 +435,10 @@ class Transaction:
         rows = self.sql.execute(select(switches).where(switches.c.paused == 1))
         return {row.connection: row.cause or "" for row in rows}
 
+    def resumed(self) -> dict[str, float]:
+        """When each connection was last resumed, of those that are not paused now."""
+        return {row.connection: row.at for row in self.sql.execute(select(switches).where(switches.c.paused == 0))}
+
     def cursor(self, connection: str) -> Mapping[str, Any] | None:
         row = self.sql.execute(select(cursors.c.cursor).where(cursors.c.connection == connection)).scalar()
         return orjson.loads(row) if row else None

@@ -201,7 +201,8 @@ class Worker:
 
     Its thread waits for the lease and holds it while `team` takes its turns; its lanes call the package. `rate`:
     deliveries per second at most, or None. `clock` is monotonic; the ledger's clock decides on due times. `count` is
-    told, once it is committed, how many deliveries of a connection came to which end.
+    told, once it is committed, how many deliveries of a connection came to which end. `resumed` is called before the
+    first delivery after a pause; it must not wait.
     """
 
     def __init__(
@@ -209,6 +210,7 @@ class Worker:
         rate: float | None = None, patience: float = PATIENCE, lease: float = _LEASE,
         clock: Callable[[], float] = time.monotonic,
         count: Callable[[str, str, int], None] = lambda connection, state, number: None,
+        resumed: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self.connection = connection
         self.breaker = Breaker(clock)
@@ -217,7 +219,7 @@ class Worker:
         self._ledger, self._bus, self._handler, self._desk, self._team = ledger, bus, handler, desk, team
         # Each worker has a name of its own: one that replaces a sluggish one must wait for its lease to end.
         self._owner = f"{owner}.{next(_numbers)}"
-        self._count = count
+        self._count, self._resumed = count, resumed
         self._patience, self._clock, self.lease = patience, clock, lease
         self._pace = _Pace(rate, clock)
         safety = handler.safety
@@ -318,6 +320,7 @@ class Worker:
         receiver.start()
         self._crew = _Crew(self._safety.concurrency, f"lane {self.connection}")
         self._token, self._failure, self._poked, self._unsure = token, None, True, False
+        self._resumed()  # perhaps it was, while another led or nobody
         self._team.join(self)
         try:
             while not stop.is_set():
@@ -426,6 +429,8 @@ class Worker:
     def settle(self, tx: Transaction, turn: Turn, *, paused: bool, begun: Started) -> Ask | None:
         """After the outcomes were written: what they bring. What this worker wants to start now, beside what was begun
         already."""
+        if self._paused and not paused:
+            self._resumed()
         self._paused = paused
         mine = [(seq, key) for one in turn.arrived for seq, key in one.keys.items() if (self.connection, seq) in begun]
         if paused and mine:

@@ -177,7 +177,8 @@ def client_grant(
                 speaks_for=(speaks_for or (), no_speaks_for or ()),
             )  # fmt: skip
             if changed:
-                journal_act(hub, tx, client.tenant, "client.granted", client=client_id, **changed)
+                facts: dict[str, Any] = dict(changed)
+                journal_act(hub, tx, client.tenant, "client.granted", client=client_id, **facts)
         return changed
 
     changed = with_hub(config, act)

@@ -25,7 +25,8 @@ _log = structlog.get_logger()
 @dataclass(slots=True)
 class Connection:
     """One connection with its connector. `name` is `tenant.connection`; `configured` is None for a webhook, which no
-    settings file names."""
+    settings file names. `look` calls `renew` where the connection was resumed since the settings were read: what a
+    package is called with after a resume is what the settings say then."""
 
     name: str
     tenant: str
@@ -34,11 +35,19 @@ class Connection:
     settings: Mapping[str, Any]
     configured: ConnectionSettings | None
     make: Callable[[], Connector]
+    look: Callable[[], None] = lambda: None
     _connector: Connector | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _looking: threading.Lock = field(default_factory=threading.Lock)
+    _perhaps_old: bool = False
 
     @property
     def connector(self) -> Connector:
+        if self._perhaps_old:
+            with self._looking:  # nobody calls with the old settings while another reads the new ones
+                if self._perhaps_old:
+                    self.look()
+                    self._perhaps_old = False
         with self._lock:
             if self._connector is None:
                 self._connector = self.make()
@@ -49,13 +58,19 @@ class Connection:
         """Calls a second; None for no limit."""
         return self.configured.rate if self.configured is not None else None
 
+    def note_resumed(self) -> None:
+        """Look at the settings before the next call."""
+        self._perhaps_old = True
+
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """What is new in the package since `cursor`; its connector is made when first polled."""
+        self.note_resumed()
         with self.logging_details():
             yield from self.connector.poll(cursor)
 
     def answer(self, question: Question) -> Evidence:
         """The package's answer to a live question; its connector is made when first asked."""
+        self.note_resumed()
         with self.logging_details():
             return self.connector.answer(question)
 

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,16 @@ _DEVELOPMENT_MASTER = b"unefois development key of keys."  # 32 bytes, no secret
 
 
 class Hub:
-    """A hub built from its settings. Nothing runs until `start_*` is called; `close` gives everything back."""
+    """A hub built from its settings. Nothing runs until `start_*` is called; `close` gives everything back.
+    `read_again` reads them anew, for connections that are resumed."""
 
-    def __init__(self, settings: HubSettings, *, now: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, settings: HubSettings, *, now: Callable[[], float] | None = None,
+        read_again: Callable[[], HubSettings] | None = None,
+    ) -> None:  # fmt: skip
         self.settings = settings
+        self._read_again = read_again
+        self._resumed: dict[str, float] = {}  # when each connection was resumed, as far as its settings know
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.registry = Registry.load()
         self.metrics = Metrics()
@@ -141,11 +148,14 @@ class Hub:
         self._hooks_read = 0
         self._stop = threading.Event()
         self._reloading = threading.Lock()
+        self._renewing = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     def prepare(self) -> None:
         """Bring the database to its newest form and record new subscriptions."""
         upgrade.upgrade(self.ledger)
+        with self.ledger.reading() as tx:
+            self._resumed = tx.resumed()
         self.reload()
 
     def services(self) -> Services:
@@ -173,6 +183,37 @@ class Hub:
                 self._end_worker(name)
             if self._working:
                 self._start_connections()
+
+    def renew_resumed(self) -> None:
+        """Read the settings of those connections again that were resumed since: their package may have new secrets.
+        Where the file is wrong that is logged, and the old ones stay."""
+        with self._renewing:
+            with self.ledger.reading() as tx:
+                resumed = tx.resumed()
+            fresh = [name for name, at in resumed.items() if self._resumed.get(name) != at]
+            mine = [name for name in fresh if name in self.connections and self.connections[name].configured]
+            if mine and self._read_again is not None:
+                try:
+                    self._renew(mine, self._read_again())
+                except HubError as error:
+                    _log.error("settings not read again", connections=mine, key=getattr(error, "key", ""))
+            self._resumed = resumed
+
+    def _renew(self, names: Sequence[str], settings: HubSettings) -> None:
+        known = dict(self.settings.connections)
+        for name in names:
+            connection = self.connections[name]
+            assert connection.configured is not None
+            old = known[connection.configured.name]
+            new = settings.connections.get(old.name)
+            if new is None or (new.connector, new.tenant) != (old.connector, old.tenant):
+                _log.warning("a restart is needed", connection=name)
+                continue
+            # Its package's settings alone: who gets what changes in all processes at once, by a restart.
+            known[old.name] = item = replace(old, settings=new.settings)
+            routing = self.acceptance.directory.connections[name]
+            connection.renew(self._connection(routing, connection.manifest, item.settings, item))
+        self.settings = replace(self.settings, connections=known)
 
     def receiver(self, name: str) -> Connector | None:
         found = self.connections.get(name)
@@ -243,7 +284,7 @@ class Hub:
 
         return Connection(
             name=routing.name, tenant=routing.tenant, system=routing.system, manifest=manifest, settings=settings,
-            configured=configured, make=make,
+            configured=configured, make=make, look=self.renew_resumed,
         )  # fmt: skip
 
     def _answer_secret(self, connection: str) -> bytes:
@@ -332,7 +373,7 @@ class Hub:
     def _start_worker(self, name: str, connection: Connection) -> None:
         worker = Worker(
             name, self.ledger, self.bus, ConnectorHandler(connection), self.deliveries, self.team, owner=self.owner,
-            rate=connection.rate, count=self.metrics.ended,
+            rate=connection.rate, count=self.metrics.ended, resumed=connection.note_resumed,
         )  # fmt: skip
         self.workers[name] = worker
         end = self._ends[name] = threading.Event()
@@ -364,6 +405,7 @@ class Hub:
                 if time.monotonic() > sweep_at:
                     webhooks.abandon_orphans(self.ledger)
                     sweep_at = float("inf")
+                self.renew_resumed()
                 self._replace_stale()
             except HubError as error:
                 _log.warning("watch waits", error=type(error).__name__)
@@ -433,7 +475,12 @@ def rules_of(registry: Registry, corrections: Corrections, people: People) -> Ru
 
 def open_hub(path: Path, environ: Mapping[str, str] | None = None, *, now: Callable[[], float] | None = None) -> Hub:
     """Read the settings file and build the hub. Raises ConfigError with the first fault."""
-    return Hub(load_settings(path, environ if environ is not None else os.environ, installed(path)), now=now)
+    from_where = environ if environ is not None else os.environ
+
+    def read() -> HubSettings:
+        return load_settings(path, from_where, installed(path))
+
+    return Hub(read(), now=now, read_again=read)
 
 
 def installed(path: Path) -> Mapping[str, Manifest]:

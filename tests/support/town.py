@@ -27,12 +27,14 @@ HEADER = "family_name;given_names;gender;birthdate;birthplace;system;id;confiden
 class Town:
     """`connections` by name, as in hub.toml; those without a connector are file drops of the family preset."""
 
-    def __init__(self, folder: Path, connections: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path, connections: Mapping[str, Mapping[str, Any]], **more: Any) -> None:
+        """`more`: settings of the hub that are not the usual ones."""
         self.folder = folder
         settings = {
             "mode": "development", "database": "sqlite:///hub.db", "bus": "embedded", "documents": "documents",
             "tenants": {TENANT: {"label": "Ville de Saint-Aubin", "siret": "21930001100018", "insee": "93001"}},
-            "connections": {name: self._connection(name, dict(more)) for name, more in connections.items()},
+            "connections": {name: self._connection(name, dict(own)) for name, own in connections.items()},
+            **more,
         }  # fmt: skip
         path = folder / "hub.toml"
         path.write_text(toml(settings, folder), encoding="utf-8")
