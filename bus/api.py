@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 QueueKind = Literal["connection", "inlet", "outside", "receipts"]
@@ -68,7 +68,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One message received. `user` is the sender's name as the broker verified it, None where it could not."""
+    """One message received. `user` is the sender's name as the broker verified it, None where it could not.
+    `oversize`: the size of a body that was larger than its reader takes; nothing of it is kept, `body` is empty."""
 
     body: bytes
     id: str = ""
@@ -76,7 +77,25 @@ class Incoming:
     headers: Mapping[str, object] = field(default_factory=dict)
     user: str | None = None
     redelivered: bool = False
+    oversize: int = 0
 
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a reader keeps in memory: `largest` of one body (of a larger one only its size), `bytes` of all that it
+    holds before it fetches no more. None: as many as come."""
+
+    largest: int | None = None
+    bytes: int | None = None
+
+    def fitting(self, message: Incoming) -> Incoming:
+        """The message, without a body that is too large."""
+        if self.largest is None or len(message.body) <= self.largest:
+            return message
+        return replace(message, body=b"", oversize=len(message.body))
+
+
+UNBOUNDED = Room()
 
 BatchHandler = Callable[[Sequence[Incoming]], None]
 # A question and the seconds that are left for it; its answer.
@@ -106,10 +125,13 @@ class Bus(Protocol):
         queue keep their order. May be called from several threads."""
         ...
 
-    def consume(self, queue: str, handle: BatchHandler, *, stop: threading.Event, prefetch: int = 500) -> None:
+    def consume(
+        self, queue: str, handle: BatchHandler, *, stop: threading.Event, prefetch: int = 500,
+        room: Room = UNBOUNDED,
+    ) -> None:  # fmt: skip
         """Hand over batches until `stop` is set; acknowledge a batch after `handle` returned. If it raises, all of the
         batch come back, after a pause. A lost connection, a cancelled consumer, a queue deleted and declared again
-        are mended here; the call returns only when `stop` is set."""
+        are mended here; the call returns only when `stop` is set. Not much more than `room` is held at once."""
         ...
 
     def ask(self, connection: str, question: bytes, *, seconds: float, left: threading.Event | None = None) -> bytes:

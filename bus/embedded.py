@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
-from bus.api import BatchHandler, Depth, Incoming, Outcome, Outgoing, QuestionHandler, Queue
+from bus.api import UNBOUNDED, BatchHandler, Depth, Incoming, Outcome, Outgoing, QuestionHandler, Queue, Room
 from bus.questions import OPEN, Counter, Unanswered, check_size, sized
 from schemas.errors import BusUnavailable, TopologyMismatch
 
@@ -41,11 +42,14 @@ class EmbeddedBus:
             self._lock.notify_all()
         return outcomes
 
-    def consume(self, queue: str, handle: BatchHandler, *, stop: threading.Event, prefetch: int = 500) -> None:
+    def consume(
+        self, queue: str, handle: BatchHandler, *, stop: threading.Event, prefetch: int = 500,
+        room: Room = UNBOUNDED,
+    ) -> None:  # fmt: skip
         self._readers[queue] += 1
         try:
             while not stop.is_set():
-                batch = self._take(queue, prefetch, stop)
+                batch = self._take(queue, prefetch, stop, room)
                 if batch and not self._handled(queue, handle, batch):
                     stop.wait(_PAUSE)
         finally:
@@ -107,21 +111,26 @@ class EmbeddedBus:
         waiting.append(Incoming(item.body, item.id, item.content_type, dict(item.headers)))
         return Outcome(True)
 
-    def _take(self, queue: str, prefetch: int, stop: threading.Event) -> list[Incoming]:
+    def _take(self, queue: str, prefetch: int, stop: threading.Event, room: Room) -> list[Incoming]:
         with self._lock:
             waiting = self._queues.setdefault(queue, deque())
             if not waiting:
                 self._lock.wait(_PAUSE)
             if stop.is_set():
                 return []
-            return [waiting.popleft() for _ in range(min(prefetch, len(waiting)))]
+            taken: list[Incoming] = []
+            held = 0
+            while waiting and len(taken) < prefetch and (room.bytes is None or held <= room.bytes):
+                taken.append(room.fitting(waiting.popleft()))
+                held += len(taken[-1].body)
+            return taken
 
     def _handled(self, queue: str, handle: BatchHandler, batch: list[Incoming]) -> bool:
         try:
             handle(batch)
         except Exception as error:  # the batch comes back, whatever went wrong
             _log.warning("batch returned", queue=queue, error=type(error).__name__)
-            back = [Incoming(m.body, m.id, m.content_type, m.headers, m.user, True) for m in batch]
+            back = [replace(message, redelivered=True) for message in batch]
             with self._lock:
                 self._queues[queue].extendleft(reversed(back))
             return False

@@ -45,6 +45,7 @@ from pika.exceptions import (
 from bus.api import (
     DEAD_LETTERS,
     INLET,
+    UNBOUNDED,
     BatchHandler,
     Depth,
     Incoming,
@@ -53,6 +54,7 @@ from bus.api import (
     QuestionHandler,
     Queue,
     QueueKind,
+    Room,
     questions_queue,
 )
 from bus.questions import (
@@ -79,6 +81,7 @@ _STILL_THERE = 1.0  # seconds between two looks whether anybody answers what was
 _LONGEST_QUESTION = 300.0  # seconds
 _FIRST_PAUSE = 0.2
 _GLANCE = 0.25  # how often a waiting reader looks at its stop event
+_GLANCE_WHILE_FULL = 4.0  # seconds; shorter than the heartbeat
 _CLOSED = "the bus is closed"
 _MUTE = "the queue does not answer"
 _LONGEST_MUTE = 30.0  # seconds between two attempts at a queue that does not answer
@@ -142,8 +145,11 @@ class RabbitBus:
             return [Outcome(False, error.reason) for _ in items]
         return publisher.publish(items)
 
-    def consume(self, queue: str, handle: BatchHandler, *, stop: threading.Event, prefetch: int = 500) -> None:
-        with self._open_line(lambda: _Reader(self._server, queue, prefetch, self._deaf_after)) as reader:
+    def consume(
+        self, queue: str, handle: BatchHandler, *, stop: threading.Event, prefetch: int = 500,
+        room: Room = UNBOUNDED,
+    ) -> None:  # fmt: skip
+        with self._open_line(lambda: _Reader(self._server, queue, prefetch, room, self._deaf_after)) as reader:
             shift = _Shift(queue, handle, stop, self._server.longest_pause)
             while not (stop.is_set() or reader.over):
                 batch = reader.take(_GLANCE)
@@ -281,12 +287,46 @@ def _tls_context(tls: Tls | None) -> ssl.SSLContext:
 # --- a line ------------------------------------------------------------------------------------------------------
 
 
+class _Loop(IOLoop):  # type: ignore[misc]
+    """pika's loop, which can leave what the broker sends on the wire for a while: AMQP itself counts messages, not
+    bytes. The heartbeats of ours go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wanted: dict[int, int] = {}
+        self._paused = False
+
+    def add_handler(self, fd: int, handler: Any, events: int) -> None:
+        self._wanted[fd] = events
+        super().add_handler(fd, handler, self._masked(events))
+
+    def update_handler(self, fd: int, events: int) -> None:
+        self._wanted[fd] = events
+        super().update_handler(fd, self._masked(events))
+
+    def remove_handler(self, fd: int) -> None:
+        self._wanted.pop(fd, None)
+        super().remove_handler(fd)
+
+    def pause_reading(self, paused: bool) -> bool:
+        """Whether that changed anything."""
+        if paused == self._paused:
+            return False
+        self._paused = paused
+        for fd, events in self._wanted.items():
+            super().update_handler(fd, self._masked(events))
+        return True
+
+    def _masked(self, events: int) -> int:
+        return events & ~self.READ if self._paused else events
+
+
 class _Line:
     """A connection that is made again, with a growing pause, until the line is closed."""
 
     def __init__(self, server: _Server, purpose: str) -> None:
         self._server, self._purpose = server, purpose
-        self._loop = IOLoop()
+        self._loop = _Loop()
         self._connection: Any = None
         self._ready = False
         self._waiting: deque[tuple[Callable[[], None], Callable[[str], None]]] = deque()
@@ -830,8 +870,11 @@ class _Batch:
 class _Reader(_Line):
     """Consumes one queue for one thread, which takes what has arrived whenever it is free for more."""
 
-    def __init__(self, server: _Server, queue: str, prefetch: int, deaf_after: float) -> None:
+    def __init__(self, server: _Server, queue: str, prefetch: int, room: Room, deaf_after: float) -> None:
         super().__init__(server, f"reader of {queue}")
+        self._room = room
+        self._sizes: deque[tuple[int, int]] = deque()  # (delivery tag, bytes) of what is not settled
+        self._held = 0
         self._queue, self._prefetch, self._deaf_after = queue, prefetch, deaf_after
         self._channel: Any = None
         self._channel_failures = 0
@@ -860,6 +903,9 @@ class _Reader(_Line):
         if not self.reads(channel):
             return
         self._settled, self._heard = tag, time.monotonic()
+        while self._sizes and self._sizes[0][0] <= tag:
+            self._held -= self._sizes.popleft()[1]
+        self._keep_room()
         if done:
             channel.basic_ack(tag, multiple=True)
         else:
@@ -867,6 +913,9 @@ class _Reader(_Line):
 
     def lost(self, cause: str) -> None:
         self._burst = []
+        self._sizes.clear()
+        self._held = 0
+        self._loop.pause_reading(False)
         with self._arrival:
             self._channel, self._arrived = None, []
 
@@ -916,7 +965,18 @@ class _Reader(_Line):
             properties.user_id,
             method.redelivered,
         )
-        self._burst.append(_Arrived(method.delivery_tag, message))
+        self._burst.append(_Arrived(method.delivery_tag, self._room.fitting(message)))
+        if self._room.bytes is not None:
+            size = len(self._burst[-1].message.body)
+            self._sizes.append((method.delivery_tag, size))
+            self._held += size
+            self._keep_room()
+
+    def _keep_room(self) -> None:
+        full = self._room.bytes is not None and self._held > self._room.bytes
+        changed = self._loop.pause_reading(full)
+        if changed and full:  # pika gives up a connection over which nothing comes: let heartbeats in now and then
+            self._loop.call_later(_GLANCE_WHILE_FULL, lambda: self._loop.pause_reading(False))
 
     def _hand_over(self) -> None:
         burst, self._burst = self._burst, []

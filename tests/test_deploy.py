@@ -23,6 +23,7 @@ from gateway.routes import health
 from gateway.serving import server
 from hub.settings.reading import settings_faults
 from hub.wiring import Hub
+from schemas.event import MAX_BATCH_BYTES
 
 ROOT = Path(__file__).parents[1]
 HUB_SERVICES = ("gateway", "relay", "worker")
@@ -130,6 +131,17 @@ def test_every_service_has_longer_to_stop_than_it_needs(compose: dict[str, Any])
     assert grace["relay"] > longest
     assert grace["gateway"] > longest + server._STOP_SECONDS
     assert min(grace.values()) >= 30
+
+
+def test_the_broker_has_the_limits_that_the_page_explains(compose: dict[str, Any]) -> None:
+    lines = [line for line in text("deploy/rabbitmq.conf").splitlines() if line and not line.startswith("#")]
+    given = dict(line.split(" = ") for line in lines)
+    table = text("docs/amqp.md").partition("## Limits of the broker")[2].partition("\n## ")[0]
+    explained = dict(re.findall(r"^\| `([a-z_.]+)` \| (\w[\w.]*) \|", table, re.MULTILINE))
+
+    assert given == explained
+    assert MAX_BATCH_BYTES < int(given["max_message_size"]) < MAX_BATCH_BYTES + 10_000
+    assert any(volume.startswith("./deploy/rabbitmq.conf:") for volume in compose["services"]["rabbitmq"]["volumes"])
 
 
 def test_every_image_and_volume_is_pinned_or_declared(compose: dict[str, Any], dockerfile: list[list[str]]) -> None:

@@ -17,9 +17,9 @@ from gateway.problems import Problem, problem_of, tracking_of
 from hub.acceptance.accept import Verdict, is_breach
 from hub.services import Services
 from schemas.errors import TryLater
-from schemas.event import BATCH, STRUCTURED, Event, Submitted, decode_json
+from schemas.event import BATCH, MAX_BATCH_BYTES, STRUCTURED, Event, Submitted, decode_batch, decode_json
 
-BATCH_BYTES = 8 * 1024 * 1024
+BATCH_BYTES = MAX_BATCH_BYTES
 COMMIT_SECONDS = 30.0
 _SMALL_BYTES = 16 * 1024  # what the loop checks itself: a good event of this size takes it a fraction of a millisecond
 
@@ -55,7 +55,7 @@ async def _batch(request: Request, services: Services, caller: Caller) -> Respon
     body = await read_body(request, BATCH_BYTES)
 
     def read() -> tuple[list[Submitted], list[Submitted]]:
-        items = Event.from_batch(decode_json(body))
+        items = decode_batch(body)
         return items, services.acceptance.check(caller.origin, items, read=True)
 
     items, found = await request.app.state.checking.run(request, caller.client.id, read)

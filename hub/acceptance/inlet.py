@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import orjson
 import structlog
 
-from bus.api import INLET, Bus, Incoming, Outcome, Outgoing, Queue, QueueKind, receipts_queue
+from bus.api import INLET, Bus, Incoming, Outcome, Outgoing, Queue, QueueKind, Room, receipts_queue
 from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance, Verdict
 from hub.clients.origin import Origin
 from schemas.errors import BusUnavailable, HubError, InvalidMessage
-from schemas.event import BATCH, STRUCTURED, Event, Submitted, decode_json
+from schemas.event import BATCH, MAX_BATCH_BYTES, STRUCTURED, Event, Submitted, decode_batch, decode_json
 
 _log = structlog.get_logger()
+_TURN_BYTES = 1024 * 1024  # of one user before others have their turn
+_ROOM = Room(largest=MAX_BATCH_BYTES, bytes=64 * 1024 * 1024)
 _COMMIT = 1000  # events in one commit: a prefetched burst of batches may hold many more
 _OWED = 5000  # receipts that are kept for queues that do not take them
 _KEEP_EVERY = 5.0  # seconds after which the inlet is declared, and what is owed sent, again
@@ -26,7 +29,10 @@ STRANGERS = "inlet-strangers"  # the counter of messages that were dropped becau
 
 class Inlet:
     """Reads the inlet. `origin_of` gives the rights of a broker user, None when the hub does not know it: the name is
-    the one that the broker verified, never one that a message claims. Messages of strangers are dropped and counted."""
+    the one that the broker verified, never one that a message claims. Messages of strangers are dropped and counted.
+
+    Memory and time are bounded before anything is parsed: what is too large is refused unread, no more than _ROOM is
+    held, and users have turns, so that the backlog of one does not hold another's event."""
 
     def __init__(
         self, ledger: Ledger, bus: Bus, acceptance: Acceptance, origin_of: Callable[[str], Origin | None], *,
@@ -53,7 +59,7 @@ class Inlet:
         keeper = threading.Thread(target=self._keep_queues, args=(over,), name="inlet keeper", daemon=True)
         keeper.start()
         try:
-            self._bus.consume(INLET, self.handle, stop=stop)
+            self._bus.consume(INLET, self.handle, stop=stop, room=_ROOM)
         finally:
             over.set()
             keeper.join(5)
@@ -62,25 +68,30 @@ class Inlet:
         """Accept a batch, then send the receipts. If it raises, all of the batch come back; the door knows them."""
         origins = {user: self._origin_of(user) for user in {m.user for m in messages if m.user is not None}}
         known = {user: origin for user, origin in origins.items() if origin is not None}
-        items = [
-            _Item(m.user, item, checked)
-            for m in messages
-            if m.user is not None and m.user in known
-            for item, checked in self._checked(known[m.user], m)
-        ]
         strangers = sum(message.user not in known for message in messages)
         if strangers:
             _log.error("messages from unknown senders dropped", count=strangers)
-        for start in range(0, len(items), _COMMIT):
-            self._accept_whole(items[start : start + _COMMIT], known)
+        items: list[_Item] = []
+        size = 0
+        for user, message in _in_turns([(m.user, m) for m in messages if m.user is not None and m.user in known]):
+            items += [_Item(user, item, checked) for item, checked in self._checked(known[user], message)]
+            size += len(message.body)
+            if size >= _TURN_BYTES or len(items) >= _COMMIT:
+                self._accept_in_parts(items, known)
+                items, size = [], 0
+        self._accept_in_parts(items, known)
         if strangers:
             with self._ledger.transaction() as tx:
                 tx.count_up(STRANGERS, strangers)
 
+    def _accept_in_parts(self, items: Sequence[_Item], known: Mapping[str, Origin]) -> None:
+        for start in range(0, len(items), _COMMIT):
+            self._accept_whole(items[start : start + _COMMIT], known)
+
     def _checked(self, origin: Origin, message: Incoming) -> Iterator[tuple[Submitted, Submitted]]:
         """Each event of a message, as it was read and as it was checked; one refusal for a message that is no batch."""
         try:
-            items = _events(message)
+            items = _events(message, self._acceptance.limits.event_bytes)
             yield from zip(items, self._acceptance.check(origin, items, read=True), strict=True)
         except InvalidMessage as error:
             yield error, error
@@ -181,12 +192,32 @@ class _Item:
     checked: Submitted
 
 
-def _events(message: Incoming) -> list[Submitted]:
+def _in_turns(messages: Sequence[tuple[str, Incoming]]) -> Iterator[tuple[str, Incoming]]:
+    """All messages, those of one user in their order; after _TURN_BYTES the next user has its turn."""
+    waiting: dict[str, deque[Incoming]] = {}
+    for user, message in messages:
+        waiting.setdefault(user, deque()).append(message)
+    while waiting:
+        for user, mine in list(waiting.items()):
+            size = 0
+            while mine and size < _TURN_BYTES:
+                size += len(mine[0].body)
+                yield user, mine.popleft()
+            if not mine:
+                del waiting[user]
+
+
+def _events(message: Incoming, most: int) -> list[Submitted]:
+    if message.oversize:
+        raise InvalidMessage(f"a message takes at most {MAX_BATCH_BYTES} bytes", code="too_large")
     media = message.content_type.split(";")[0].strip().lower()
-    if media not in (STRUCTURED, BATCH):
+    if media == BATCH:
+        return decode_batch(message.body)
+    if media != STRUCTURED:
         raise InvalidMessage(f"content-type must be {STRUCTURED} or {BATCH}", code="unsupported_media_type")
-    body = decode_json(message.body)
-    return Event.from_batch(body if media == BATCH else [body])
+    if len(message.body) > most:
+        raise InvalidMessage(f"an event takes at most {most} bytes", code="too_large")
+    return Event.from_batch([decode_json(message.body)])
 
 
 def _receipt(item: _Item, verdict: Verdict) -> Outgoing:

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from bus.api import Incoming, Outcome, Outgoing, connection_queue, outside_queue
+from bus.api import Incoming, Outcome, Outgoing, Room, connection_queue, outside_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ask, LeaseLost, Ledger, Transaction
 from bus.relay import Relay
@@ -721,8 +721,8 @@ class Wild(EmbeddedBus):
         self.old: dict[str, list[Incoming]] = {}
         self.calm = False
 
-    def _take(self, queue: str, prefetch: int, stop: threading.Event) -> list[Incoming]:
-        batch = super()._take(queue, prefetch, stop)
+    def _take(self, queue: str, prefetch: int, stop: threading.Event, room: Room) -> list[Incoming]:
+        batch = super()._take(queue, prefetch, stop, room)
         if self.calm or not batch:
             return batch
         old = self.old.setdefault(queue, [])

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bus.api import Bus, Incoming, Outgoing, Queue
+from bus.api import Bus, Incoming, Outgoing, Queue, Room
 from bus.embedded import EmbeddedBus
 from bus.rabbitmq import RabbitBus
 from schemas.errors import BusUnavailable, TopologyMismatch, TryLater
@@ -242,3 +242,34 @@ def test_a_closed_bus_takes_nothing_and_says_so(bus: Bus, queue: str) -> None:
     assert "closed" in outcome.cause
     with pytest.raises(BusUnavailable):
         bus.ask("town.library", b"anybody?", seconds=1)
+
+
+# --- room ---------------------------------------------------------------------------------------------------------
+
+
+def test_of_a_body_that_is_too_large_a_reader_keeps_the_size_alone(bus: Bus, queue: str) -> None:
+    assert all_taken(bus, [Outgoing(queue, b"x" * 1001), Outgoing(queue, b"y" * 1000)])
+
+    with Reading(bus, queue, room=Room(largest=1000)) as reading:
+        large, fitting = reading.until(2)
+
+    assert (large.body, large.oversize) == (b"", 1001)
+    assert (len(fitting.body), fitting.oversize) == (1000, 0)
+
+
+def test_a_reader_holds_no_more_than_its_room_and_misses_nothing(bus: Bus, queue: str) -> None:
+    size, room = 100_000, 400_000
+    go = threading.Event()
+
+    def wait(_: Sequence[Incoming]) -> None:
+        go.wait(0.3)
+
+    assert all_taken(bus, [Outgoing(queue, b"x" * size, str(number)) for number in range(60)])
+    with Reading(bus, queue, wait, room=Room(bytes=room)) as reading:
+        eventually(lambda: len(reading.batches) >= 2)
+        go.set()
+        reading.until(60)
+
+    # What one look at the wire brings may come on top.
+    assert max(reading.batches) * size <= room + 4 * size
+    assert sorted(map(int, reading.ids())) == list(range(60))

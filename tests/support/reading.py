@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from bus.api import BatchHandler, Bus, Incoming
+from bus.api import UNBOUNDED, BatchHandler, Bus, Incoming, Room
 
 
 def eventually(true: Callable[[], object], *, within: float = 15.0) -> None:
@@ -20,10 +20,12 @@ def eventually(true: Callable[[], object], *, within: float = 15.0) -> None:
 class Reading:
     """Reads `queue` in a thread until the end of the `with` block; `handle`, where given, is called before noting."""
 
-    def __init__(self, bus: Bus, queue: str, handle: BatchHandler | None = None, *, prefetch: int = 500) -> None:
+    def __init__(self, bus: Bus, queue: str, handle: BatchHandler | None = None, *, prefetch: int = 500,
+                 room: Room = UNBOUNDED) -> None:  # fmt: skip
         self.received: list[Incoming] = []
         self.batches: list[int] = []
         self._bus, self._queue, self._handle, self._prefetch = bus, queue, handle, prefetch
+        self._room = room
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
 
@@ -50,7 +52,7 @@ class Reading:
         return list(self.received)
 
     def _read(self) -> None:
-        self._bus.consume(self._queue, self._note, stop=self._stop, prefetch=self._prefetch)
+        self._bus.consume(self._queue, self._note, stop=self._stop, prefetch=self._prefetch, room=self._room)
 
     def _note(self, batch: Sequence[Incoming]) -> None:
         if self._handle is not None:

@@ -24,7 +24,7 @@ from hub.acceptance.inlet import Inlet
 from hub.clients.origin import Origin
 from hub.operations.metrics import Metrics
 from schemas.errors import BusUnavailable, HubError, TopologyMismatch
-from schemas.event import STRUCTURED, Submitted
+from schemas.event import BATCH, STRUCTURED, Submitted
 from tests.support.reading import eventually
 from tests.support.recording import PORTAL, TENANT, Package, RecordingHub, move
 
@@ -230,6 +230,97 @@ def stumbling(hub: RecordingHub, monkeypatch: pytest.MonkeyPatch) -> None:
         return admit(self, tx, origin, checked)
 
     monkeypatch.setattr(Acceptance, "admit", stumble)
+
+
+# --- sizes and turns ----------------------------------------------------------------------------------------------
+
+
+def empty_objects(size: int) -> bytes:
+    return b"[" + b"{}," * (size // 3) + b"{}]"
+
+
+def batch(user: str, body: bytes) -> Incoming:
+    return Incoming(body, content_type=BATCH, user=user)
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        Incoming(b"", content_type=BATCH, user="a", oversize=14 * 2**20),
+        batch("a", empty_objects(14 * 2**20)),
+        batch("a", empty_objects(7 * 2**20)),
+        batch("a", b"[" + b"[],1," * 2**20 + b"1]"),
+        Incoming(b" " * (64 * 1024 + 1), content_type=STRUCTURED, user="a"),
+    ],
+    ids=["unread", "too many bytes", "too many values", "too many small values", "too large an event"],
+)
+def test_what_is_too_large_is_refused_before_it_is_parsed(
+    hub: RecordingHub, monkeypatch: pytest.MonkeyPatch, large: Incoming
+) -> None:
+    bus = EmbeddedBus()
+    monkeypatch.setattr("orjson.loads", lambda _: pytest.fail("it was parsed"))
+    Inlet(hub.ledger, bus, hub.acceptance, origin_of).handle([large])
+    monkeypatch.undo()
+
+    (receipt,) = bus._queues[receipts_queue("a")]
+    assert orjson.loads(receipt.body)["code"] == "too_large"
+
+
+def test_the_backlog_of_one_user_does_not_hold_the_event_of_another(hub: RecordingHub) -> None:
+    order: list[str] = []
+
+    class Noting(EmbeddedBus):
+        def publish(self, items: Sequence[Outgoing]) -> list[Outcome]:
+            order.extend(item.queue.rpartition(".")[2] for item in items)
+            return super().publish(items)
+
+    wrong = orjson.dumps([{"specversion": "1.0", "filling": "x" * 2_000_000}])
+    Inlet(hub.ledger, Noting(), hub.acceptance, origin_of).handle(
+        [*(batch("greedy", wrong) for _ in range(10)), message("modest", 1), message("modest", 2)]
+    )
+
+    assert order.count("greedy") == 10
+    assert order[:3].count("greedy") == 1
+
+
+@pytest.mark.broker
+def test_large_messages_do_not_hold_the_inlet_and_each_has_its_receipt(hub: RecordingHub, amqp_url: str) -> None:
+    def count(verdict: str) -> int:
+        while (found := channel.basic_get(receipts_queue(user), auto_ack=True))[0] is not None:
+            given.append(orjson.loads(found[2]))
+        return sum(verdict in (one["verdict"], one.get("code")) for one in given)
+
+    login = pika.URLParameters(amqp_url)
+    user = login.credentials.username
+    given: list[dict[str, Any]] = []
+    event = move(1, 1, source=f"/{TENANT}/{user}")
+    large = empty_objects(14 * 2**20)
+    with (
+        closing(RabbitBus(amqp_url, longest_pause=0.1)) as bus,
+        reading(Inlet(hub.ledger, bus, hub.acceptance, origin_of)),
+        pika.BlockingConnection(login) as connection,
+    ):
+        eventually(lambda: INLET in Noticed(bus))
+        bus.declare([Queue(receipts_queue(user), "receipts")])
+        channel = connection.channel()
+        channel.queue_purge(receipts_queue(user))
+        for body, media in [*[(large, BATCH)] * 8, (event.encode(), STRUCTURED)]:
+            channel.basic_publish(INLET, "", body, pika.BasicProperties(user_id=user, content_type=media))
+        eventually(lambda: count("accepted") == 1)
+        eventually(lambda: count("too_large") == 8)
+
+
+class Noticed:
+    """Whether a queue has its reader."""
+
+    def __init__(self, bus: RabbitBus) -> None:
+        self._bus = bus
+
+    def __contains__(self, queue: str) -> bool:
+        try:
+            return bool(self._bus.depth(queue).consumers)
+        except HubError:
+            return False
 
 
 # --- many calls, one commit ---------------------------------------------------------------------------------------
