@@ -97,6 +97,20 @@ class Room:
 
 UNBOUNDED = Room()
 
+
+class Seal(Protocol):
+    """Keeps what crosses a broker secret and whole. `context` is authenticated; `open` raises InvalidMessage."""
+
+    def seal(self, plain: bytes, context: bytes) -> bytes: ...
+
+    def open(self, sealed: bytes, context: bytes) -> bytes: ...
+
+
+def delivery_context(connection: str, ledger: str) -> bytes:
+    """Where a sealed message of deliveries opens: at the worker of this connection, on this ledger."""
+    return b"\0".join((b"delivery", connection.encode(), ledger.encode()))
+
+
 BatchHandler = Callable[[Sequence[Incoming]], None]
 # A question and the seconds that are left for it; its answer.
 QuestionHandler = Callable[[bytes, float], bytes]

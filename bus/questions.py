@@ -13,11 +13,11 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import structlog
 
-from bus.api import Bus, QuestionHandler
+from bus.api import Bus, QuestionHandler, Seal
 from schemas.errors import HubError, InvalidMessage, TryLater
 
 LARGEST_QUESTION = 64 * 1024
@@ -59,14 +59,6 @@ class CallerLeft(HubError):
 
     def __init__(self) -> None:
         super().__init__("who asked waits no more")
-
-
-class Seal(Protocol):
-    """Keeps what crosses a broker secret and whole. `context` is authenticated; `open` raises InvalidMessage."""
-
-    def seal(self, plain: bytes, context: bytes) -> bytes: ...
-
-    def open(self, sealed: bytes, context: bytes) -> bytes: ...
 
 
 class Questions:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import orjson
 import structlog
 
-from bus.api import Bus, Outgoing, Queue, connection_queue, outside_queue
+from bus.api import Bus, Outgoing, Queue, Seal, connection_queue, delivery_context, outside_queue
 from bus.ledger import DatabaseFault, LeaseLost, Ledger, StoredEvent, Transaction
 from schemas.errors import AccessDenied, BusUnavailable, ConfigError, TopologyMismatch
 
@@ -26,6 +26,7 @@ _PER_MESSAGE = 20  # events in one message to our own worker: a broker pays per 
 _LEASE = 10.0
 _GLANCE = 0.25  # seconds between two looks at a ledger that told of nothing
 _KEEP_EVERY = 0.5  # seconds between two notes of how far was sent
+_SEALED = "application/octet-stream"
 _STRUCTURED = "application/cloudevents+json; charset=utf-8"
 
 
@@ -55,14 +56,16 @@ class Views(Protocol):
 
 
 class Relay:
-    """`resend_after`: seconds after which something sent and not received is sent again."""
+    """`resend_after`: seconds after which something sent and not received is sent again. `seal`: for messages to our
+    own workers; a package that reads a queue of its own cannot open one."""
 
     def __init__(
-        self, ledger: Ledger, bus: Bus, views: Views, *, owner: str, resend_after: float = 30.0, tidy_every: float = 5.0
-    ) -> None:
+        self, ledger: Ledger, bus: Bus, views: Views, *, owner: str, resend_after: float = 30.0,
+        tidy_every: float = 5.0, seal: Seal | None = None,
+    ) -> None:  # fmt: skip
         self._ledger = ledger
         self._bus = bus
-        self._views = views
+        self._views, self._seal = views, seal
         self._owner = owner
         self._resend_after = resend_after
         self._tidy_every = tidy_every
@@ -111,7 +114,7 @@ class Relay:
         failed = self._set_aside(unseen)
         inner = [row for row in viewed if not self._views.outside(row[0])]
         outer = [row for row in viewed if self._views.outside(row[0]) and row[0] not in observing]
-        failed += self._send(_packed(inner, _keys(stored)))
+        failed += self._send_inside(inner, stored)
         self._out([(c, seq) for c, seq, _ in viewed if c in observing])
         for round_ in _rounds(outer, lambda seq: stored[seq].order_key):
             away = {c for c, _ in failed}  # not `_stuck`: what was stuck before is tried again, and may go on now
@@ -265,7 +268,7 @@ class Relay:
         _log.warning("sent again", connection=connection, count=len(seqs))
         with self._ledger.reading() as tx:
             stored, viewed, _ = self._viewed(tx, [(connection, seq) for seq in seqs], {})
-        self._send(_packed(viewed, _keys(stored)))
+        self._send_inside(viewed, stored)
         self._again[connection] = (now, seqs[-1])
 
     def _declare(self, connection: str) -> bool:
@@ -300,6 +303,13 @@ class Relay:
         for connection in {c for c, _, _ in messages} - set(failed):
             self._stuck.pop(connection, None)
         return left
+
+    def _send_inside(self, rows: Sequence[Row], stored: Mapping[int, StoredEvent]) -> list[tuple[str, int]]:
+        packed, seal = _packed(rows, _keys(stored)), self._seal
+        if seal is None:
+            return self._send(packed)
+        context = {c: delivery_context(c, self._identity) for c, _, _ in packed}
+        return self._send([(c, seqs, seal.seal(body, context[c])) for c, seqs, body in packed], _SEALED)
 
     def _send_outside(self, rows: Sequence[Row]) -> list[tuple[str, int]]:
         failed = self._send(_single(rows), _STRUCTURED)

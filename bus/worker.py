@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import orjson
 import structlog
 
-from bus.api import Bus, Incoming, connection_queue
+from bus.api import Bus, Incoming, Seal, connection_queue, delivery_context
 from bus.ledger import Ask, Claimed, DatabaseFault, Finished, LeaseLost, Ledger, Started, Taken, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED, RECEIVED, REFUSED, WAITING
 from schemas.delivery import Delivery, Done, Safety
@@ -202,7 +202,7 @@ class Worker:
     Its thread waits for the lease and holds it while `team` takes its turns; its lanes call the package. `rate`:
     deliveries per second at most, or None. `clock` is monotonic; the ledger's clock decides on due times. `count` is
     told, once it is committed, how many deliveries of a connection came to which end. `resumed` is called before the
-    first delivery after a pause; it must not wait.
+    first delivery after a pause; it must not wait. `seal`: that of the relay; nothing else is read.
     """
 
     def __init__(
@@ -210,13 +210,14 @@ class Worker:
         rate: float | None = None, patience: float = PATIENCE, lease: float = _LEASE,
         clock: Callable[[], float] = time.monotonic,
         count: Callable[[str, str, int], None] = lambda connection, state, number: None,
-        resumed: Callable[[], None] = lambda: None,
+        resumed: Callable[[], None] = lambda: None, seal: Seal | None = None,
     ) -> None:  # fmt: skip
         self.connection = connection
         self.breaker = Breaker(clock)
         self.beat = clock()
         self.active = False
         self._ledger, self._bus, self._handler, self._desk, self._team = ledger, bus, handler, desk, team
+        self._seal = seal
         # Each worker has a name of its own: one that replaces a sluggish one must wait for its lease to end.
         self._owner = f"{owner}.{next(_numbers)}"
         self._count, self._resumed = count, resumed
@@ -704,10 +705,10 @@ class Worker:
                 _log.error("message of another ledger dropped", connection=self.connection)
                 continue
             try:
-                items = orjson.loads(message.body)
+                items = orjson.loads(self._opened(message.body))
                 keys = {int(item["seq"]): str(item["key"]) for item in items}
                 seqs = {int(item["seq"]): item["event"] for item in items}
-            except (ValueError, KeyError, TypeError) as error:
+            except (InvalidMessage, ValueError, KeyError, TypeError) as error:
                 # Not from our relay, or damaged: what it stood for is unreceived and will be sent again.
                 _log.error("unreadable message dropped", connection=self.connection, error=type(error).__name__)
                 continue
@@ -725,6 +726,11 @@ class Worker:
             arrival.settled.wait()
         if not all(arrival.received for arrival in arrivals):
             raise BusUnavailable("this worker ends")
+
+    def _opened(self, body: bytes) -> bytes:
+        if self._seal is None:
+            return body
+        return self._seal.open(body, delivery_context(self.connection, self._identity))
 
     def _settle(self, arrived: Sequence[_Arrival], *, received: bool) -> None:
         for one in arrived:

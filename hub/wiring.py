@@ -122,9 +122,8 @@ class Hub:
             self.registry, self.current, rules_of(self.registry, self.corrections, self.people), pepper=pepper,
             limits=settings.limits, people=self.people, count=self.metrics.accepted,
         )  # fmt: skip
-        transit = derive_key(key, "unefois live questions") if key else _DEVELOPMENT_MASTER
         self.sources = Sources(
-            self.ledger, self.registry, Questions(self.bus, None if self.bus.volatile else TransitSeal(transit)),
+            self.ledger, self.registry, Questions(self.bus, self._seal("live questions")),
             self._sources(), settings.tenants, metrics=self.metrics,
         )  # fmt: skip
         self.exchanges = Exchanges(
@@ -135,7 +134,8 @@ class Hub:
         self.deliveries = Deliveries(self.acceptance, self._broker_users)
         self.troubles = Troubles(self.ledger, self.acceptance, self._dead_letters)
         self.batcher = AcceptanceGroupCommit(self.ledger, self.acceptance)
-        self.relay = Relay(self.ledger, self.bus, self.deliveries, owner=self.owner)
+        self._delivery_seal = self._seal("deliveries")
+        self.relay = Relay(self.ledger, self.bus, self.deliveries, owner=self.owner, seal=self._delivery_seal)
         self.inlet = Inlet(self.ledger, self.bus, self.acceptance, self.origin_of_broker_user)
         self.team = Team(self.ledger)
         self.workers: dict[str, Worker] = {}
@@ -370,10 +370,17 @@ class Hub:
                 self._answering.add(name)
                 self._thread(f"answers {name}", partial(self.sources.serve, name))
 
+    def _seal(self, what: str) -> TransitSeal | None:
+        """For what crosses a broker."""
+        if self.bus.volatile:
+            return None
+        key = self.settings.encryption_key
+        return TransitSeal(derive_key(key, f"unefois {what}") if key else _DEVELOPMENT_MASTER)
+
     def _start_worker(self, name: str, connection: Connection) -> None:
         worker = Worker(
             name, self.ledger, self.bus, ConnectorHandler(connection), self.deliveries, self.team, owner=self.owner,
-            rate=connection.rate, count=self.metrics.ended, resumed=connection.note_resumed,
+            rate=connection.rate, count=self.metrics.ended, resumed=connection.note_resumed, seal=self._delivery_seal,
         )  # fmt: skip
         self.workers[name] = worker
         end = self._ends[name] = threading.Event()

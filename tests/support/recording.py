@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from bus.api import Bus
+from bus.api import Bus, Seal
 from bus.ledger import Ledger
 from bus.relay import Relay
 from bus.team import Team
@@ -83,7 +83,7 @@ class RecordingHub:
     def __init__(
         self, ledger: Ledger, bus: Bus, packages: Mapping[str, Package], *,
         consumes: Mapping[str, Sequence[Consumed]] | None = None,
-        outside: Sequence[str] = (), resend_after: float = 1.0, lease: float = 2.0,
+        outside: Sequence[str] = (), resend_after: float = 1.0, lease: float = 2.0, seal: Seal | None = None,
     ) -> None:  # fmt: skip
         self.ledger, self.bus, self.packages = ledger, bus, packages
         contact = Contact(
@@ -102,10 +102,15 @@ class RecordingHub:
         self.deliveries = Deliveries(self.acceptance)
         with ledger.transaction() as tx:
             tx.subscribe(directory.subscriptions())
-        self.relay = Relay(ledger, bus, self.deliveries, owner="relay-1", resend_after=resend_after, tidy_every=0.5)
+        self.relay = Relay(
+            ledger, bus, self.deliveries, owner="relay-1", resend_after=resend_after, tidy_every=0.5, seal=seal
+        )
         team = Team(ledger)
         self.workers = {
-            name: Worker(f"{TENANT}.{name}", ledger, bus, package, self.deliveries, team, owner="worker-1", lease=lease)
+            name: Worker(
+                f"{TENANT}.{name}", ledger, bus, package, self.deliveries, team, owner="worker-1", lease=lease,
+                seal=seal,
+            )
             for name, package in packages.items() if name not in outside
         }  # fmt: skip
         self.stop_event = threading.Event()
