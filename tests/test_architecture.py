@@ -51,6 +51,7 @@ KNOWS_EVERYTHING = re.compile(r"hub/wiring\.py|(commands|demo|faults)/.*")
 # Each outside library and the files or folders that hide it.
 HIDDEN_IN = {
     "anyio": ["gateway/"],
+    "holidays": ["hub/requests/public_holidays.py"],
     "alembic": ["hub/storage/migrations/"],
     "asyncssh": ["connectors/sdk/files.py", "connectors/sdk/sftp_twin.py"],
     "cryptography": [

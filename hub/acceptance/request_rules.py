@@ -10,6 +10,7 @@ from hub.acceptance.rules import Reading, Understood
 from hub.requests import repository as timelines
 from hub.requests.authority import objection, speaker_of, takes_up_again
 from hub.requests.notices import notices
+from hub.requests.reception import reception_of
 from hub.requests.repository import Request
 from schemas.errors import InvalidMessage
 from schemas.event import Event
@@ -25,6 +26,7 @@ class RequestReceived:
                 "no such procedure in the catalogue", pointer="/data/request/procedure", code="unknown_procedure"
             )
         tenant, people = reading.tenant, people_of(record)
+        reception = reception_of(record, now=reading.tx.now, zone=reading.directory.tenants[tenant].zone)
         citizens.check_together(tenant, people)
         request = requests.find(tenant, record)
         if request is not None:
@@ -36,7 +38,14 @@ class RequestReceived:
         confidential = any(citizen.confidential for citizen in known)
         fresh = request is None
         if request is None:
-            request = requests.open(tenant, record, origin=reading.origin.name, people=ids, confidential=confidential)
+            request = requests.open(
+                tenant,
+                record,
+                origin=reading.origin.name,
+                people=ids,
+                confidential=confidential,
+                reception=reception,
+            )
         else:
             requests.link(request, record["references"])
             requests.involve(request, ids)

@@ -11,12 +11,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
-from functools import cache
 from zoneinfo import ZoneInfo
 
+from hub.requests.public_holidays import public_holidays
 from hub.settings.procedures import Procedure, Silence
 
 _DURATION = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?")
+_ELECTRONIC = ("online", "email")  # L112-8: by a teleservice or by electronic mail
 _RECEIPT_DAYS = 10  # decree 2016-1411, circular of 10 April 2017
 
 
@@ -24,7 +25,8 @@ _RECEIPT_DAYS = 10  # decree 2016-1411, circular of 10 April 2017
 class Incomplete:
     """Documents that the law requires were asked for on a day, to be given by another (L114-5).
 
-    `due_on` None: no date was set, so the suspension lasts until they come. `received_on` None: not yet received."""
+    `due_on`: the date that the deciding system fixed, else that of the procedure's own rule. None: neither, and
+    nothing is suspended, since nothing says for how long. `received_on` None: not yet received."""
 
     asked_on: date
     due_on: date | None = None
@@ -58,29 +60,31 @@ def clocks(
     now: datetime,
     intake: str = "online",
     zone: tzinfo | None = None,
+    region: str = "national",
 ) -> Clocks:
     """The legal dates of a request. Pure: the same arguments give the same dates.
 
     `transferred_at`: when the competent authority got it, if another one was seized first. L114-3: an implicit
     rejection runs from the authority first seized, an implicit acceptance from the competent one. Days are those of
-    `zone` (Paris when None). The two receipts are due for electronic submissions only (L112-11).
+    `zone` (Paris when None); `region` adds its public holidays to the national ones. The two receipts are due for
+    electronic submissions only (L112-11).
     """
     zone = zone or ZoneInfo("Europe/Paris")
     received_on, today = received_at.astimezone(zone).date(), now.astimezone(zone).date()
     competent_on = transferred_at.astimezone(zone).date() if transferred_at else received_on
-    electronic = intake == "online" and procedure.acknowledgement != "none"
+    electronic = intake in _ELECTRONIC and procedure.acknowledgement != "none"
     silence_on, suspended = _silence(procedure, received_on, competent_on, incomplete_periods, today)
     return Clocks(
-        received_on=received_on, registration_due=registration_due(received_on) if electronic else None,
+        received_on=received_on, registration_due=registration_due(received_on, region) if electronic else None,
         receipt_due=receipt_due(competent_on) if electronic else None, silence=procedure.silence, silence_on=silence_on,
         suspended=suspended, passed=silence_on is not None and today > silence_on,
     )  # fmt: skip
 
 
-def registration_due(received_on: date) -> date:
+def registration_due(received_on: date, region: str = "national") -> date:
     """R112-11-1 and next: the registration receipt (accusé d'enregistrement électronique) is sent at once or, where
     that cannot be, within one working day."""
-    return next_working_day(received_on)
+    return next_working_day(received_on, region)
 
 
 def receipt_due(competent_on: date) -> date:
@@ -89,15 +93,13 @@ def receipt_due(competent_on: date) -> date:
     return competent_on + timedelta(days=_RECEIPT_DAYS)
 
 
-def rejection_on(received_on: date, delay: str, periods: Sequence[Incomplete] = ()) -> date | None:
+def rejection_on(received_on: date, delay: str, periods: Sequence[Incomplete] = ()) -> date:
     """L114-5: the delay of an implicit rejection is suspended while the person is given time to bring documents;
-    bringing them sooner ends the suspension. None while no end of the suspension is known. L231-4: two months."""
+    bringing them sooner ends the suspension. L231-4: two months."""
     end = add_duration(received_on, delay)
     for start, stop in _suspensions(periods):
         if start > end:
             break
-        if stop is None:
-            return None
         end += stop - start
     return end
 
@@ -125,19 +127,21 @@ def _silence(
         end = acceptance_on(competent_on, procedure.delay, periods)
         return end, end is None
     end = rejection_on(received_on, procedure.delay, periods)
-    suspended = any(start <= today and (stop is None or today < stop) for start, stop in _suspensions(periods))
-    return end, suspended and (end is None or today <= end)
+    suspended = any(start <= today < stop for start, stop in _suspensions(periods))
+    return end, suspended and today <= end
 
 
-def _suspensions(periods: Sequence[Incomplete]) -> list[tuple[date, date | None]]:
-    """Stretches during which a clock stands, earliest first, without overlap. None: no end is known."""
-    merged: list[tuple[date, date | None]] = []
+def _suspensions(periods: Sequence[Incomplete]) -> list[tuple[date, date]]:
+    """Stretches during which a clock stands, earliest first, without overlap."""
+    merged: list[tuple[date, date]] = []
     for period in sorted(periods, key=lambda period: period.asked_on):
+        if period.due_on is None:
+            continue
         ends = [day for day in (period.due_on, period.received_on) if day is not None]
-        stop = max(min(ends), period.asked_on) if ends else None
-        if merged and (merged[-1][1] is None or period.asked_on <= merged[-1][1]):
+        stop = max(min(ends), period.asked_on)
+        if merged and period.asked_on <= merged[-1][1]:
             start, last = merged.pop()
-            merged.append((start, None if last is None or stop is None else max(last, stop)))
+            merged.append((start, max(last, stop)))
         else:
             merged.append((period.asked_on, stop))
     return merged
@@ -155,28 +159,9 @@ def add_duration(day: date, duration: str) -> date:
     return date(year, month + 1, min(day.day, last)) + timedelta(weeks=weeks, days=days)
 
 
-def next_working_day(day: date) -> date:
+def next_working_day(day: date, region: str = "national") -> date:
     """The first day after `day` that is neither Saturday, Sunday nor a public holiday."""
     day += timedelta(days=1)
-    while day.weekday() >= 5 or day in public_holidays(day.year):
+    while day.weekday() >= 5 or day in public_holidays(day.year, region):
         day += timedelta(days=1)
     return day
-
-
-@cache
-def public_holidays(year: int) -> frozenset[date]:
-    """The eleven national ones (code du travail L3133-1). Alsace-Moselle and overseas days are not among them: a
-    clock that ignores them falls earlier, never later."""
-    easter = _easter(year)
-    fixed = ((1, 1), (5, 1), (5, 8), (7, 14), (8, 15), (11, 1), (11, 11), (12, 25))
-    moving = (1, 39, 50)  # Easter Monday, Ascension, Whit Monday
-    return frozenset([date(year, *day) for day in fixed] + [easter + timedelta(days=days) for days in moving])
-
-
-def _easter(year: int) -> date:
-    """Gregorian Easter Sunday (Meeus, Jones and Butcher)."""
-    a, b, c = year % 19, year // 100, year % 100
-    d = (19 * a + b - b // 4 - (b - (b + 8) // 25 + 1) // 3 + 15) % 30
-    e = (32 + 2 * (b % 4) + 2 * (c // 4) - d - c % 4) % 7
-    month, day = divmod(d + e - 7 * ((a + 11 * d + 22 * e) // 451) + 114, 31)
-    return date(year, month, day + 1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from hub.requests.clocks import clocks
 from hub.settings.procedures import Contact, Procedure
 
+_PARIS = ZoneInfo("Europe/Paris")
 _MONTHS = (
     "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
     "décembre",
@@ -19,7 +20,8 @@ _MONTHS = (
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
     """What the acknowledgement says of one request. `reference`: the number under which the person can ask about it;
-    `filed_as`: that of whoever brought it, None when it gave none that people use.
+    `filed_as`: that of whoever brought it, None when it gave none that people use. `received_at`: by the authority
+    first seized; `transferred_at`: by the competent one, where that is another day. `zone`: that of the town.
     `missing`: labels of the documents that are missing, to be given by `missing_due`."""
 
     reference: str
@@ -30,14 +32,17 @@ class RequestFacts:
     missing: tuple[str, ...] = ()
     missing_due: date | None = None
     filed_as: str | None = None
+    zone: tzinfo = _PARIS
 
 
 def acknowledgement_text(procedure: Procedure, facts: RequestFacts) -> tuple[str, str]:
     """Subject and body, in French, of the acknowledgement of receipt: what R112-5 and R112-11-1 ask for (date of
     receipt, service in charge and its contacts, missing documents, what silence means and from when, with the
     attestation of L232-3 or the ways and delays of appeal). The declared issuer alone sends it, once."""
-    received = french_date(facts.received_at.astimezone(ZoneInfo("Europe/Paris")).date())
-    opening = f"Votre demande « {procedure.label} » a été reçue le {received} par {facts.tenant}."
+    first, competent = (at.astimezone(facts.zone).date() for at in (facts.received_at, _competent_at(facts)))
+    opening = f"Votre demande « {procedure.label} » a été reçue le {french_date(competent)} par {facts.tenant}."
+    if first != competent:
+        opening += f" La première administration saisie l'avait reçue le {french_date(first)}."
     parts = [
         "Bonjour,",
         f"{opening} Elle porte le numéro {facts.reference}{filed_text(facts.filed_as)}.",
@@ -49,6 +54,10 @@ def acknowledgement_text(procedure: Procedure, facts: RequestFacts) -> tuple[str
         parts.append(f"Voies et délais de recours : {procedure.appeals}")
     parts.append("Conservez ce message : il tient lieu d'accusé de réception.")
     return f"Accusé de réception de votre demande n° {facts.reference}", "\n\n".join(parts) + "\n"
+
+
+def _competent_at(facts: RequestFacts) -> datetime:
+    return facts.transferred_at or facts.received_at
 
 
 def filed_text(reference: str | None) -> str:
@@ -80,7 +89,9 @@ def _missing_text(procedure: Procedure, facts: RequestFacts) -> Iterator[str]:
 
 
 def _silence_text(procedure: Procedure, facts: RequestFacts) -> str:
-    clock = clocks(procedure, facts.received_at, transferred_at=facts.transferred_at, now=facts.received_at)
+    clock = clocks(
+        procedure, facts.received_at, transferred_at=facts.transferred_at, now=facts.received_at, zone=facts.zone
+    )  # fmt: skip
     if clock.silence == "none" or clock.silence_on is None:
         return procedure.silence_text
     day, source = french_date(clock.silence_on), procedure.silence_source

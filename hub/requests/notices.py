@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bus.ledger import Transaction
 from hub.requests.letters import RequestFacts, acknowledgement_text, filed_text
+from hub.requests.reception import instant_of
 from hub.requests.repository import DECISIONS, Request, short_number
 from hub.settings.procedures import Procedure
 from schemas.event import Event
@@ -57,9 +57,10 @@ def _acknowledgement(request: Request, event: Event, procedure: Procedure, direc
     contact = directory.tenants[request.tenant].contact_for(procedure.service)
     if to is None or contact is None:
         return
+    town, reception = directory.tenants[request.tenant], request.reception
     facts = RequestFacts(
-        reference=short_number(request.id), received_at=datetime.fromtimestamp(request.received_at, UTC),
-        tenant=directory.tenants[request.tenant].label, contact=contact,
+        reference=short_number(request.id), received_at=instant_of(reception.first, town.zone),
+        transferred_at=instant_of(reception.competent, town.zone), zone=town.zone, tenant=town.label, contact=contact,
         filed_as=_filed_as(request, event.data["request"], directory),
     )  # fmt: skip
     subject, text = acknowledgement_text(procedure, facts)

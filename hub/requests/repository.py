@@ -13,8 +13,10 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement, around_found
 from bus.tables import events
+from hub.requests.reception import Reception
 from hub.storage.tables import citizens, request_links, request_people, request_steps, requests, unread_events
 from schemas.errors import InvalidMessage
+from schemas.times import to_rfc3339
 
 DECISIONS = frozenset({"granted", "rejected", "inadmissible"})
 FINAL = frozenset({"rejected", "inadmissible", "fulfilled", "closed", "withdrawn"})
@@ -32,6 +34,7 @@ PHASES = {
 _LINKS = ("tenant", "system", "native_id", "request_id")
 _STEP = (
     "request_id", "at", "kind", "origin", "seq", "status", "phase", "native_code", "native_label", "reason", "mark",
+    "until",
 )  # fmt: skip
 
 MOST_UNAPPLIED = 500  # lines of one origin, of one request, that changed nothing
@@ -86,7 +89,8 @@ _TELL = Insert(request_steps, _STEP)
 @dataclass(slots=True)
 class Request:
     """A request as it stands. `intake` is the connection or client that brought it and hears of each status. `spoken`:
-    the last word of the deciding system, and when; no word since the request was taken up again."""
+    the last word of the deciding system, and when; no word since the request was taken up again. `first_received`,
+    `competent_received`: `hub.requests.reception`, None in requests from before the hub knew them."""
 
     id: str
     tenant: str
@@ -103,8 +107,16 @@ class Request:
     status_at: float
     spoken: str | None = None
     spoken_at: float | None = None
+    first_received: str | None = None
+    competent_received: str | None = None
     joined_into: str | None = None
     other_intakes: str | None = None
+
+    @property
+    def reception(self) -> Reception:
+        """When it reached the administration; of a request from before the hub knew that, when it reached the hub."""
+        first = self.first_received or to_rfc3339(self.received_at)
+        return Reception(first, self.competent_received or first)
 
     @property
     def is_over(self) -> bool:
@@ -175,15 +187,17 @@ class Requests:
         return request.id in self._sent
 
     def open(
-        self, tenant: str, record: Mapping[str, Any], *, origin: str, people: Sequence[str], confidential: bool
-    ) -> Request:
-        """A new request, received now. `people`: the citizens it is about, whom it is for first."""
+        self, tenant: str, record: Mapping[str, Any], *, origin: str, people: Sequence[str], confidential: bool,
+        reception: Reception | None = None,
+    ) -> Request:  # fmt: skip
+        """A new request, which the hub knows from now on. `people`: the citizens it is about, whom it is for first."""
         now = self._tx.now
         request = Request(
             id=str(uuid.uuid4()), tenant=tenant, procedure=record["procedure"], status="received",
             phase=PHASES["received"], final=False, reason=None, intake=origin, confidential=confidential,
             citizen_id=people[0] if people else None, submitted_at=record["submitted_at"], received_at=now,
-            status_at=now,
+            status_at=now, first_received=reception.first if reception else None,
+            competent_received=reception.competent if reception else None,
         )  # fmt: skip
         self._new.append(request)
         self._by_id[request.id] = request
@@ -283,6 +297,7 @@ class Requests:
             "request_id": request.id, "at": at, "kind": kind, "origin": origin, "seq": None,
             "status": data.get("status"), "phase": data.get("phase"), "native_code": native.get("code"),
             "native_label": native.get("label"), "reason": reason or data.get("reason"), "mark": mark,
+            "until": data.get("documents_until"),
         }  # fmt: skip
         self._steps.append(row)
         return row

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -17,13 +17,14 @@ from bus.ledger import Transaction, parts
 from hub.clients import repository as clients
 from hub.requests import repository as timelines
 from hub.requests.catalogue import brought_kinds, missing_documents
-from hub.requests.clocks import Incomplete, clocks
+from hub.requests.clocks import Clocks, Incomplete, add_duration, clocks
+from hub.requests.reception import instant_of
 from hub.routing.directory import Directory
+from hub.settings.model import Tenant
 from hub.settings.procedures import Procedure
 from hub.storage.tables import request_steps
 from schemas.times import to_rfc3339
 
-_PARIS = ZoneInfo("Europe/Paris")
 STATUS = {
     "received": "reçue", "transferred": "transmise au service", "incomplete": "incomplète", "in_progress": "en cours",
     "awaiting_payment": "en attente de paiement", "granted": "accordée", "rejected": "rejetée",
@@ -84,6 +85,8 @@ def request_view(
         "status": request.status, "phase": request.phase, "final": request.final,
         "reason": request.reason if viewer.reasons else None, "intake": request.intake,
         "submitted_at": request.submitted_at, "received_at": to_rfc3339(request.received_at),
+        "received": {"first": request.reception.first, "competent": request.reception.competent},
+        "timezone": directory.tenants[tenant].zone.key,
         "references": shown_references(tx, directory, [request], viewer).get(request.id, []),
         "timeline": [{**step, "at": to_rfc3339(step["at"]), "text": _sentence(step, labels, viewer)} for step in shown],
     }  # fmt: skip
@@ -91,9 +94,7 @@ def request_view(
         view["confidential"] = request.confidential
     view["missing_documents"] = _missing_documents(tx, procedure, request)
     if procedure is not None:
-        received = datetime.fromtimestamp(request.received_at, UTC)
-        now = datetime.fromtimestamp(tx.now, UTC)
-        due = clocks(procedure, received, incomplete_periods=_incomplete_periods(steps), now=now)
+        due = _clocks(tx, directory.tenants[tenant], procedure, request, steps)
         view["clocks"] = {
             "registration_due": _day(due.registration_due), "receipt_due": _day(due.receipt_due),
             "silence": due.silence, "silence_on": _day(due.silence_on), "suspended": due.suspended,
@@ -172,11 +173,12 @@ def _systems(tx: Transaction, directory: Directory, name: str) -> frozenset[str]
 
 
 def timeline_lines(view: Mapping[str, Any]) -> list[str]:
-    """The view as text, in Paris time."""
+    """The view as text, in the time of the town."""
+    zone = ZoneInfo(view["timezone"])
     head = f"{view['label']} — demande {timelines.short_number(view['id'])} : {STATUS[view['status']]}"
     missing = ", ".join(one["label"] for one in view.get("missing_documents", ()))
     asked = [f"  Pièces à demander : {missing}"] if missing else []
-    return [head, *asked, *(f"  {_paris_time(step['at'])}  {step['text']}" for step in view["timeline"])]
+    return [head, *asked, *(f"  {_local_time(step['at'], zone)}  {step['text']}" for step in view["timeline"])]
 
 
 Labels = Callable[[str], str]
@@ -188,19 +190,44 @@ def _labels(tx: Transaction, directory: Directory, tenant: str) -> Labels:
     return lambda name: "Unefois" if name == f"{tenant}.hub" else callers.get(name) or directory.label(name)
 
 
-def _incomplete_periods(steps: Iterable[Mapping[str, Any]]) -> list[Incomplete]:
-    """When documents were asked for and when the request went on, from the statuses that were applied."""
+def _clocks(
+    tx: Transaction, town: Tenant, procedure: Procedure, request: timelines.Request, steps: Iterable[Mapping[str, Any]]
+) -> Clocks:
+    """The legal dates, from those that the intake stated and from when the deciding system asked for documents."""
+    known = request.reception
+    received = [stored.event.data["request"] for stored in tx.events_of_request(request.id) if _is_reception(stored)]
+    return clocks(
+        procedure, instant_of(known.first, town.zone), transferred_at=instant_of(known.competent, town.zone),
+        incomplete_periods=_incomplete_periods(steps, procedure, town.zone), now=datetime.fromtimestamp(tx.now, UTC),
+        intake=received[0].get("intake", "online") if received else "online", zone=town.zone, region=town.holidays_region,
+    )  # fmt: skip
+
+
+def _is_reception(stored: Any) -> bool:
+    return bool(stored.event.type == "request.received")
+
+
+def _incomplete_periods(steps: Iterable[Mapping[str, Any]], procedure: Procedure, zone: tzinfo) -> list[Incomplete]:
+    """When documents were asked for and when the request went on, from what the deciding system said."""
     periods: list[Incomplete] = []
     for step in steps:
         if step["kind"] != "status" or step.get("mark"):
             continue
-        day = datetime.fromtimestamp(step["at"], _PARIS).date()
+        day = datetime.fromtimestamp(step["at"], zone).date()
         waiting = bool(periods) and periods[-1].received_on is None
         if step["status"] == "incomplete" and not waiting:
-            periods.append(Incomplete(day))
+            periods.append(Incomplete(day, _due_on(step, procedure, day)))
+        elif step["status"] == "incomplete" and step.get("until"):
+            periods[-1] = replace(periods[-1], due_on=date.fromisoformat(step["until"]))
         elif step["status"] != "incomplete" and waiting:
             periods[-1] = replace(periods[-1], received_on=day)
     return periods
+
+
+def _due_on(step: Mapping[str, Any], procedure: Procedure, asked_on: date) -> date | None:
+    if step.get("until"):
+        return date.fromisoformat(step["until"])
+    return add_duration(asked_on, procedure.documents_delay) if procedure.documents_delay else None
 
 
 def _sentence(step: Mapping[str, Any], label: Labels, viewer: Viewer) -> str:
@@ -230,8 +257,8 @@ def _sentence(step: Mapping[str, Any], label: Labels, viewer: Viewer) -> str:
     return f"{origin} annonce un changement"
 
 
-def _paris_time(at: str) -> str:
-    return datetime.fromisoformat(at).astimezone(_PARIS).strftime("%d/%m %H:%M:%S")
+def _local_time(at: str, zone: tzinfo) -> str:
+    return datetime.fromisoformat(at).astimezone(zone).strftime("%d/%m %H:%M:%S")
 
 
 def _day(day: Any) -> str | None:

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from hub.settings.fault import Fault as Fault
 from hub.settings.procedures import Contact as Contact
+from hub.settings.territory import territory_of
 from schemas.manifest import Consumed
 from schemas.secret import Secret
 
@@ -26,7 +28,8 @@ Place = tuple[str | int, ...]
 class Tenant:
     """A legal person served by the hub. `roles`: role named by a procedure → system. `contacts`: by service slug.
     `masters`: field → the system that has authority over it. `link_sectors`: sectors that know a person as the same.
-    `sources`: evidence type → the connections that are asked, in this order; without it all that answer it, by name."""
+    `sources`: evidence type → the connections that are asked, in this order; without it all that answer it, by name.
+    `timezone`, `holidays`: None for those of the INSEE code."""
 
     slug: str
     label: str
@@ -37,6 +40,18 @@ class Tenant:
     masters: Mapping[str, str] = field(default_factory=dict)
     link_sectors: tuple[tuple[str, ...], ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    timezone: str | None = None
+    holidays: str | None = None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone in which the days of the law are counted here."""
+        return ZoneInfo(self.timezone or territory_of(self.insee)[0])
+
+    @property
+    def holidays_region(self) -> str:
+        """Which public holidays there are here beside the national ones (`hub.requests.public_holidays`)."""
+        return self.holidays or territory_of(self.insee)[1]
 
     def linked_with(self, sector: str) -> str:
         """The sectors whose systems may know a person of this sector as the same, in one name; the general sector by

@@ -34,7 +34,8 @@ class Procedure:
     """`delay`: ISO 8601 duration, None where the law gives none. `deciding_system`: a system or a role, see
     `Tenant.system_for`. `hubee`: process code, None when HubEE does not carry it. `also_says`: by word of a
     status, the systems or roles that may set it beside the deciding one. `form`: JSON Schema of the form of its
-    requests, None when nothing is said of it."""
+    requests, None when nothing is said of it. `documents_delay`: how long the person has for missing documents where
+    the deciding system fixed no date, None where no rule says so."""
 
     slug: str
     label: str
@@ -53,6 +54,7 @@ class Procedure:
     phases: Mapping[str, str]
     also_says: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     form: Mapping[str, Any] | None = None
+    documents_delay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +143,5 @@ def _procedure(raw: Mapping[str, Any]) -> Procedure:
         silence=silence["rule"], silence_text=silence["text"], silence_source=silence.get("source"),
         appeals=raw.get("appeals"), phases=MappingProxyType(dict(raw["phases"])),
         also_says=MappingProxyType({word: tuple(roles) for word, roles in raw.get("also_says", {}).items()}),
-        form=raw.get("form"),
+        form=raw.get("form"), documents_delay=raw.get("documents_delay"),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
+from zoneinfo import available_timezones
 
 from hub.settings import communes
 from hub.settings import procedures as catalogue
@@ -213,7 +214,14 @@ class SettingsParser:
             masters=MappingProxyType(item.get("masters", {})),
             link_sectors=self._link_sectors(slug, item.get("link_sectors", [])),
             sources=MappingProxyType({evidence: tuple(names) for evidence, names in item.get("sources", {}).items()}),
+            timezone=self._timezone(slug, item.get("timezone")), holidays=item.get("holidays"),
         )  # fmt: skip
+
+    def _timezone(self, slug: str, name: str | None) -> str | None:
+        if name is not None and name not in available_timezones():
+            self.fault(f"tenants.{slug}.timezone", f"no such time zone{nearest(name, available_timezones())}")
+            return None
+        return name
 
     def _link_sectors(self, slug: str, groups: list[list[str]]) -> tuple[tuple[str, ...], ...]:
         """A sector stands in one group: who is known in two sectors is one person in both, so groups do not overlap."""

@@ -23,6 +23,8 @@ requests = Table(
     Column("status_at", Double, nullable=False),
     Column("spoken", String(24)),  # the last word of the deciding system; None since the request was taken up again
     Column("spoken_at", Double),
+    Column("first_received", String(40)),  # RFC 3339, or a day: by the authority first seized, as the intake states it
+    Column("competent_received", String(40)),  # by the competent one
     Column("joined_into", String(36)),  # the request that this one is, since an operator said so
     Column("other_intakes", Text),  # who brought those that were joined into this one, separated by spaces
     Index("requests_joined", "joined_into", postgresql_where=text("joined_into IS NOT NULL"),
@@ -74,6 +76,7 @@ request_steps = Table(
     Column("native_label", Text),
     Column("reason", Text),
     Column("mark", String(24)),
+    Column("until", String(10)),  # the day that the deciding system fixed for missing documents
     Index("request_steps_request", "request_id", "at", "id"),
     Index("request_steps_question", "request_id", postgresql_where=text("mark = 'question'"),
           sqlite_where=text("mark = 'question'")),

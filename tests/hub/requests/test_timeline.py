@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any, get_args
 
 import pytest
@@ -56,6 +57,10 @@ def test_every_status_has_a_word_and_a_phase() -> None:
      "État civil : accordée (« Signé »)"),
     ({"kind": "status", "origin": OFFICE, "data": {"native": {"code": "X9"}}, "mark": "unknown", "reason": "visa"},
      "État civil : état sans équivalent (« X9 »), motif : visa — état inconnu de la table, non appliqué"),
+    ({"kind": "status", "origin": OFFICE, "data": {"native": {"code": "X9"}}, "mark": "step", "reason": "visa"},
+     "État civil : état sans équivalent (« X9 »), motif : visa — étape : l'état ne change pas"),
+    ({"kind": "status", "origin": OFFICE, "data": {"status": "granted", "native": {"label": "Signé"}},
+      "mark": "question"}, "État civil : accordée (« Signé ») — la demande était retirée : un agent doit trancher"),
     ({"kind": "withheld", "origin": OFFICE, "reason": "retenu"}, "Retenu"),
     ({"kind": "echo", "origin": f"{TOWN}.hub"}, "Unefois répète ce que la plateforme lui a appris : rien n'est envoyé"),
 ])  # fmt: skip
@@ -69,13 +74,21 @@ def test_a_step_is_a_sentence(ledger: Ledger, step: dict[str, Any], sentence: st
 
 
 def test_the_clock_stands_while_documents_are_missing(ledger: Ledger) -> None:
-    asked = {"kind": "status", "origin": OFFICE, "data": {"status": "incomplete"}}
+    """Until the date that the deciding system fixed; without one nothing stands, since nothing says for how long."""
+    until = date.today() + timedelta(days=40)  # noqa: DTZ011 (the request is opened now)
+    asked = {"kind": "status", "origin": OFFICE, "data": {"status": "incomplete", "documents_until": str(until)}}
+    undated = {"kind": "status", "origin": OFFICE, "data": {"status": "incomplete"}}
+    library = {"kind": "status", "origin": OFFICE, "data": asked["data"], "mark": "not_deciding"}
     brought = {"kind": "status", "origin": OFFICE, "data": {"status": "in_progress"}}
 
-    first, second = viewed(ledger, dict(asked)), viewed(ledger, dict(asked), dict(brought))
+    plain, first, second, third, fourth = (
+        viewed(ledger, *map(dict, steps))["clocks"]
+        for steps in ((), (asked,), (undated,), (library,), (asked, brought))
+    )
 
-    assert (first["clocks"]["suspended"], first["clocks"]["silence_on"]) == (True, None)
-    assert (second["clocks"]["suspended"], second["clocks"]["silence_on"] is None) == (False, False)
+    assert (first["suspended"], first["silence_on"] > plain["silence_on"]) == (True, True)
+    for clock in (second, third, fourth):
+        assert (clock["suspended"], clock["silence_on"]) == (False, plain["silence_on"])
 
 
 WITHHELD = {"kind": "withheld", "origin": OFFICE, "reason": "dossier confidentiel : rien n'est transmis à Koha"}
