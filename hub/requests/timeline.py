@@ -199,7 +199,8 @@ def _clocks(
     return clocks(
         procedure, instant_of(known.first, town.zone), transferred_at=instant_of(known.competent, town.zone),
         incomplete_periods=_incomplete_periods(steps, procedure, town.zone), now=datetime.fromtimestamp(tx.now, UTC),
-        intake=received[0].get("intake", "online") if received else "online", zone=town.zone, region=town.holidays_region,
+        intake=received[0].get("intake", "online") if received else "online", zone=town.zone,
+        region=town.holidays_region,
     )  # fmt: skip
 
 

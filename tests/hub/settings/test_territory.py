@@ -12,7 +12,8 @@ from hub.settings.territory import _BY_CODE, territory_of
 
 
 @pytest.mark.parametrize(("insee", "zone", "region"), [
-    ("93001", "Europe/Paris", "national"), ("2A004", "Europe/Paris", "national"), ("97105", "America/Guadeloupe", "guadeloupe"),
+    ("93001", "Europe/Paris", "national"), ("2A004", "Europe/Paris", "national"),
+    ("97105", "America/Guadeloupe", "guadeloupe"),
     ("97411", "Indian/Reunion", "reunion"), ("67482", "Europe/Paris", "alsace-moselle"),
     ("57463", "Europe/Paris", "alsace-moselle"), ("98735", "Pacific/Tahiti", "polynesie-francaise"),
 ])  # fmt: skip
