@@ -182,9 +182,10 @@ def test_times_are_shown_as_the_page_of_commands_says() -> None:
     step = {"at": "2026-07-01T08:00:00.000Z", "text": "Reçue"}
     view = {"label": "Terrasse", "id": "5d7f2c7e-5f0e", "status": "received", "timeline": [step]}
 
-    assert timeline_lines(view)[1].split() == ["01/07", "10:00:00", "Reçue"]
+    for zone, hour in (("Europe/Paris", "10:00:00"), ("America/Guadeloupe", "04:00:00")):
+        assert timeline_lines(view | {"timezone": zone})[1].split() == ["01/07", hour, "Reçue"]
     assert utc_text(0.0) == "1970-01-01T00:00:00+00:00"
-    assert "timeline of a request and the pages for a person are in Paris time" in pages()["docs/cli.md"]
+    assert "timeline of a request and the pages for a person are in the time of the town" in pages()["docs/cli.md"]
 
 
 # --- the pages for those who operate a hub -----------------------------------------------------------------------

@@ -89,7 +89,7 @@ class StatusChanged:
         if mark is None:
             requests.apply(request, data, decides=speaker.decides, reopens=reopens, at=at)
         understood = Understood(f"r:{request.id}", request=request)
-        reading.step(understood, "status", data=data, mark=mark)
+        reading.step(understood, "status", data=data, mark=mark, said_at=at)
         if mark is None:
             reading.route(understood, event, acts=reopens)
             if request.status != before:

@@ -201,12 +201,13 @@ class Reading:
             )
 
     def step(self, understood: Understood, kind: str, *, data: Mapping[str, Any] | None = None,
-             mark: str | None = None) -> None:  # fmt: skip
+             mark: str | None = None, said_at: float | None = None) -> None:  # fmt: skip
         """A line of the request's timeline, where the event concerns one."""
         if understood.request is not None:
             step = self.requests.step(
-                understood.request, kind, origin=self.origin.name, at=self.tx.now, data=data, mark=mark
-            )
+                understood.request, kind, origin=self.origin.name, at=self.tx.now, data=data, mark=mark,
+                said_at=said_at,
+            )  # fmt: skip
             understood.steps.append(step)
 
     def save(self) -> None:

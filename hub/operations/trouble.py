@@ -109,11 +109,13 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """Where to look: one tenant, and the names of the systems that it knows."""
+    """Where to look: one tenant, and the names of the systems that it knows. `dateless`: the procedures in which a
+    request for documents without a date suspends nothing."""
 
     tx: Transaction
     tenant: str
     systems: frozenset[str]
+    dateless: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,24 @@ def _late_decisions(scope: _Scope) -> Iterator[Select[Any]]:
     yield found.where(*mine, requests.c.status == "withdrawn").order_by(row.request_id)
 
 
+_IS_INCOMPLETE = text("requests.spoken = 'incomplete'")  # for its partial index, as above
+
+
+def _undated(scope: _Scope) -> Iterator[Select[Any]]:
+    """Requests whose deciding system asked for documents last, and fixed no date each time since its other words."""
+    row, asked, other = requests.c, request_steps.alias(), request_steps.alias()
+    mine = (asked.c.request_id == row.id, asked.c.mark.is_(None), asked.c.status == "incomplete")
+    since = exists().where(
+        other.c.request_id == row.id, other.c.id > asked.c.id, other.c.mark.is_(None), other.c.status != "incomplete",
+        other.c.origin == asked.c.origin,
+    )  # fmt: skip
+    dated = exists().where(*mine, asked.c.until.is_not(None), ~since.correlate(requests, asked))
+    found = _items(about=row.procedure, at=row.spoken_at, request_id=row.id, citizen_id=row.citizen_id)
+    found = found.where(row.tenant == scope.tenant, _IS_INCOMPLETE, row.procedure.in_(sorted(scope.dateless)))
+    found = found.where(row.final == 0, row.joined_into.is_(None), ~dated.correlate(requests))
+    yield found.order_by(row.spoken_at)
+
+
 def _connections(scope: _Scope, column: ColumnElement[str], *condition: Any) -> Iterator[str]:
     """The connections of a tenant that a column names, from one to the next by its index: also those that are in the
     settings no more, and so that one with many rows hides none of the others."""
@@ -318,6 +338,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "decision-after-withdrawal": Kind(
         _late_decisions, lambda *_: "décision reçue pour une demande déjà retirée", _request_remedies
+    ),
+    "undated-documents": Kind(
+        _undated, lambda *_: "pièces demandées sans date limite : le délai au terme duquel le silence vaut rejet court",
+        lambda tenant, item: (f"unefois request show {tenant} {item.request_id}",),
     ),
 }  # fmt: skip
 # Of no tenant and of no table: the broker is asked how many there are.
@@ -412,7 +436,9 @@ class Troubles:
         for client in list_clients(tx):
             if client.tenant == tenant:
                 systems |= {client.id, *client.speaks_for}
-        return _Scope(tx, tenant, frozenset(systems))
+        catalogue = self._acceptance.directory.catalogue.values()
+        dateless = frozenset(one.slug for one in catalogue if one.wants_documents_date)
+        return _Scope(tx, tenant, frozenset(systems), dateless)
 
 
 def list_troubles(tx: Transaction, tenant: str | None = None) -> list[Trouble]:

@@ -34,7 +34,7 @@ PHASES = {
 _LINKS = ("tenant", "system", "native_id", "request_id")
 _STEP = (
     "request_id", "at", "kind", "origin", "seq", "status", "phase", "native_code", "native_label", "reason", "mark",
-    "until",
+    "said_at", "until",
 )  # fmt: skip
 
 MOST_UNAPPLIED = 500  # lines of one origin, of one request, that changed nothing
@@ -289,15 +289,17 @@ class Requests:
         return step.seq in found and set(found.values()) <= {step.origin, f"{request.tenant}.hub"}
 
     def step(self, request: Request, kind: str, *, origin: str, at: float, data: Mapping[str, Any] | None = None,
-             mark: str | None = None, reason: str | None = None) -> dict[str, Any]:  # fmt: skip
-        """Add a line to the timeline. `seq` may be set on the result until `save`."""
+             mark: str | None = None, reason: str | None = None,
+             said_at: float | None = None) -> dict[str, Any]:  # fmt: skip
+        """Add a line to the timeline. `said_at`: when, by whoever said it. `seq` may be set on the result until
+        `save`."""
         data = data or {}
         native = data.get("native", {})
         row = {
             "request_id": request.id, "at": at, "kind": kind, "origin": origin, "seq": None,
             "status": data.get("status"), "phase": data.get("phase"), "native_code": native.get("code"),
             "native_label": native.get("label"), "reason": reason or data.get("reason"), "mark": mark,
-            "until": data.get("documents_until"),
+            "said_at": said_at, "until": data.get("documents_until"),
         }  # fmt: skip
         self._steps.append(row)
         return row

@@ -5,7 +5,7 @@ One view, cut to its reader (`Viewer`): what the hub's own people see, and what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any, Literal
@@ -94,7 +94,8 @@ def request_view(
         view["confidential"] = request.confidential
     view["missing_documents"] = _missing_documents(tx, procedure, request)
     if procedure is not None:
-        due = _clocks(tx, directory.tenants[tenant], procedure, request, steps)
+        deciding = (*_deciding(directory, request), f"{tenant}.hub")
+        due = _clocks(tx, directory.tenants[tenant], procedure, request, steps, deciding)
         view["clocks"] = {
             "registration_due": _day(due.registration_due), "receipt_due": _day(due.receipt_due),
             "silence": due.silence, "silence_on": _day(due.silence_on), "suspended": due.suspended,
@@ -125,9 +126,9 @@ def _is_shown(step: Mapping[str, Any], directory: Directory, viewer: Viewer) -> 
 
 def _shown_step(step: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
     """The step without what is for operators: words of machines."""
-    if viewer.kind == "operator":
-        return dict(step)
-    hidden = {"cause", "answer"} if step["kind"] == "delivery" else set()
+    hidden = {"said_at"}
+    if step["kind"] == "delivery" and viewer.kind != "operator":
+        hidden |= {"cause", "answer"}
     if viewer.kind == "portal" and (step["kind"] != "status" or not viewer.reasons):
         hidden |= {"reason"}
     return {name: value for name, value in step.items() if name not in hidden}
@@ -191,14 +192,16 @@ def _labels(tx: Transaction, directory: Directory, tenant: str) -> Labels:
 
 
 def _clocks(
-    tx: Transaction, town: Tenant, procedure: Procedure, request: timelines.Request, steps: Iterable[Mapping[str, Any]]
-) -> Clocks:
+    tx: Transaction, town: Tenant, procedure: Procedure, request: timelines.Request,
+    steps: Iterable[Mapping[str, Any]], deciding: Collection[str],
+) -> Clocks:  # fmt: skip
     """The legal dates, from those that the intake stated and from when the deciding system asked for documents."""
     known = request.reception
     received = [stored.event.data["request"] for stored in tx.events_of_request(request.id) if _is_reception(stored)]
     return clocks(
         procedure, instant_of(known.first, town.zone), transferred_at=instant_of(known.competent, town.zone),
-        incomplete_periods=_incomplete_periods(steps, procedure, town.zone), now=datetime.fromtimestamp(tx.now, UTC),
+        incomplete_periods=_incomplete_periods(steps, procedure, town.zone, deciding),
+        now=datetime.fromtimestamp(tx.now, UTC),
         intake=received[0].get("intake", "online") if received else "online", zone=town.zone,
         region=town.holidays_region,
     )  # fmt: skip
@@ -208,21 +211,30 @@ def _is_reception(stored: Any) -> bool:
     return bool(stored.event.type == "request.received")
 
 
-def _incomplete_periods(steps: Iterable[Mapping[str, Any]], procedure: Procedure, zone: tzinfo) -> list[Incomplete]:
-    """When documents were asked for and when the request went on, from what the deciding system said."""
+def _incomplete_periods(
+    steps: Iterable[Mapping[str, Any]], procedure: Procedure, zone: tzinfo, deciding: Collection[str]
+) -> list[Incomplete]:  # fmt: skip
+    """When documents were asked for and when the request went on, from what the deciding system said, on the days on
+    which it said it. Whoever asked and whoever decides now (`deciding`) may go on; the words of others end nothing."""
     periods: list[Incomplete] = []
-    for step in steps:
-        if step["kind"] != "status" or step.get("mark"):
-            continue
-        day = datetime.fromtimestamp(step["at"], zone).date()
+    askers = set(deciding)
+    applied = [step for step in steps if step["kind"] == "status" and not step.get("mark")]
+    for step in sorted(applied, key=_said_at):
+        day = datetime.fromtimestamp(_said_at(step), zone).date()
         waiting = bool(periods) and periods[-1].received_on is None
-        if step["status"] == "incomplete" and not waiting:
-            periods.append(Incomplete(day, _due_on(step, procedure, day)))
-        elif step["status"] == "incomplete" and step.get("until"):
-            periods[-1] = replace(periods[-1], due_on=date.fromisoformat(step["until"]))
-        elif step["status"] != "incomplete" and waiting:
+        if step["status"] == "incomplete":
+            askers.add(step["origin"])
+            if not waiting:
+                periods.append(Incomplete(day, _due_on(step, procedure, day)))
+            elif step.get("until"):
+                periods[-1] = replace(periods[-1], due_on=date.fromisoformat(step["until"]))
+        elif waiting and step["origin"] in askers:
             periods[-1] = replace(periods[-1], received_on=day)
     return periods
+
+
+def _said_at(step: Mapping[str, Any]) -> float:
+    return float(step.get("said_at", step["at"]))
 
 
 def _due_on(step: Mapping[str, Any], procedure: Procedure, asked_on: date) -> date | None:

@@ -56,6 +56,11 @@ class Procedure:
     form: Mapping[str, Any] | None = None
     documents_delay: str | None = None
 
+    @property
+    def wants_documents_date(self) -> bool:
+        """Whether a request for documents suspends nothing unless it fixes a date (L114-5)."""
+        return self.silence == "rejection" and self.documents_delay is None
+
 
 @dataclass(frozen=True, slots=True)
 class Contact:

@@ -30,6 +30,8 @@ requests = Table(
     Index("requests_joined", "joined_into", postgresql_where=text("joined_into IS NOT NULL"),
           sqlite_where=text("joined_into IS NOT NULL")),
     Index("requests_list", "tenant", "received_at", "id"),
+    Index("requests_incomplete", "tenant", "spoken_at", postgresql_where=text("spoken = 'incomplete'"),
+          sqlite_where=text("spoken = 'incomplete'")),
 )  # fmt: skip
 
 # What an operator joined, so that it can be parted: how the request stood, and whom it brought to the other.
@@ -76,6 +78,7 @@ request_steps = Table(
     Column("native_label", Text),
     Column("reason", Text),
     Column("mark", String(24)),
+    Column("said_at", Double),  # when, by whoever said it; None where it gave no time of its own
     Column("until", String(10)),  # the day that the deciding system fixed for missing documents
     Index("request_steps_request", "request_id", "at", "id"),
     Index("request_steps_question", "request_id", postgresql_where=text("mark = 'question'"),

@@ -39,6 +39,7 @@ from tests.support.acceptance import acceptance_of
 TOWN, CCAS = "saint-aubin", "val-fleuri"
 KOHA, ACT = f"{TOWN}.koha", f"{TOWN}.etat-civil"
 SORBIER = "SORBIER"
+TERRACE = {"procedure": "occupation-domaine-public", "spoken": "incomplete", "spoken_at": 1_790_000_000.0}
 
 
 class Clock:
@@ -128,6 +129,12 @@ class Watched:
         self.put(request_steps, request_id=request_id, at=self.clock.at, kind="status", origin=ACT, seq=7,
                  status="granted", mark=mark)  # fmt: skip
 
+    def asked(self, request_id: str, status: str = "incomplete", until: str | None = None, **more: Any) -> None:
+        """A word of the deciding system: it is the last one unless it is marked."""
+        values = {"origin": ACT, "seq": 7, "mark": None} | more
+        self.put(request_steps, request_id=request_id, at=self.clock.at, kind="status", status=status, until=until,
+                 **values)  # fmt: skip
+
     def everything(self, tenant: str, start: int) -> None:
         """One of each kind."""
         request = self.request(start, tenant)
@@ -138,6 +145,7 @@ class Watched:
         self.unread(start, request, tenant=tenant)
         self.park(start, "issue inconnue après un arrêt", f"{tenant}.koha")
         self.decision(self.request(start + 1, tenant, status="withdrawn", final=1))
+        self.asked(self.request(start + 2, tenant, **TERRACE))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
@@ -313,6 +321,62 @@ def test_a_decision_after_a_withdrawal_waits_until_the_request_is_no_more_withdr
     assert (found.kind, found.about, found.number) == ("decision-after-withdrawal", "changement-adresse", 1)
     hub.change(requests, requests.c.id == withdrawn, status="granted")
     assert hub.look() == []
+
+
+def test_documents_asked_for_without_a_date_wait_for_one(hub: Watched) -> None:
+    """The delay of an implicit rejection is suspended until a date (CRPA L114-5): without one nobody has said until
+    when."""
+    first, second = hub.request(1, **TERRACE), hub.request(2, **TERRACE)
+    hub.asked(first)
+    hub.asked(second)
+
+    (found,) = hub.look()
+    assert (found.kind, found.about, found.number) == ("undated-documents", "occupation-domaine-public", 2)
+    assert {item.request_id for item in hub.items(found)} == {first, second}
+
+    hub.asked(first, until="2026-12-15")
+    hub.change(requests, requests.c.id == second, spoken="in_progress")
+    assert hub.look() == []
+
+
+def test_a_date_of_an_earlier_request_for_documents_is_not_that_of_the_next(hub: Watched) -> None:
+    mine = hub.request(1, **TERRACE)
+    hub.asked(mine, until="2026-12-15")
+    assert hub.look() == []
+    hub.asked(mine)  # said again, the date stands
+    hub.asked(mine, "in_progress", origin=KOHA)  # no word of who decides
+    assert hub.look() == []
+
+    hub.asked(mine, "in_progress")
+    hub.asked(mine)
+
+    assert [one.number for one in hub.look()] == [1]
+
+
+def test_only_a_date_of_who_decides_counts(hub: Watched) -> None:
+    mine = hub.request(1, **TERRACE)
+    hub.asked(mine)
+    hub.asked(mine, until="2026-12-15", origin=KOHA, mark="not_deciding")
+
+    assert [one.kind for one in hub.look()] == ["undated-documents"]
+
+
+def test_documents_without_a_date_are_no_trouble_where_they_suspend_nothing_or_the_procedure_has_a_delay(
+    hub: Watched,
+) -> None:
+    directory = hub.troubles._acceptance.current
+    terrace = directory.directory.catalogue["occupation-domaine-public"]
+    dated = {"occupation-domaine-public": replace(terrace, documents_delay="P1M")}
+    acceptance = acceptance_of(Directory([], directory.directory.catalogue | dated, directory.directory.tenants))
+    hub.asked(hub.request(1, **(TERRACE | {"procedure": "changement-adresse"})))
+    hub.asked(hub.request(2, **(TERRACE | {"final": 1})))
+    assert hub.look() == []
+
+    hub.asked(hub.request(3, **TERRACE))
+    assert len(hub.look()) == 1
+    Troubles(hub.ledger, acceptance).look_now()
+    with hub.ledger.reading() as tx:
+        assert list_troubles(tx) == []
 
 
 def test_dead_letters_are_the_trouble_of_whoever_runs_the_hub(hub: Watched) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
@@ -89,6 +89,56 @@ def test_the_clock_stands_while_documents_are_missing(ledger: Ledger) -> None:
     assert (first["suspended"], first["silence_on"] > plain["silence_on"]) == (True, True)
     for clock in (second, third, fourth):
         assert (clock["suspended"], clock["silence_on"]) == (False, plain["silence_on"])
+
+
+def test_a_late_poll_moves_no_suspension(ledger: Ledger) -> None:
+    """The day on which documents were asked for is that of who asked, not that on which the hub heard of it."""
+    today = date.today()  # noqa: DTZ011 (the request is opened now)
+    until, told = str(today + timedelta(days=20)), datetime.now(UTC).timestamp()
+    days = [told - 10 * 86_400, told]
+    asked = [{"kind": "status", "origin": OFFICE, "said_at": day,
+              "data": {"status": "incomplete", "documents_until": until}} for day in days]  # fmt: skip
+
+    early, late = (viewed(ledger, dict(step))["clocks"]["silence_on"] for step in asked)
+
+    assert date.fromisoformat(early) - date.fromisoformat(late) == timedelta(days=10)
+
+
+def test_a_step_of_another_package_does_not_say_that_the_documents_came(ledger: Ledger) -> None:
+    until = str(date.today() + timedelta(days=40))  # noqa: DTZ011
+    asked = {"kind": "status", "origin": OFFICE, "data": {"status": "incomplete", "documents_until": until}}
+    goes_on = {"kind": "status", "data": {"status": "in_progress"}}
+
+    alone, library, office, hub = (
+        viewed(ledger, *map(dict, steps))["clocks"]["suspended"]
+        for steps in (
+            (asked,),
+            (asked, goes_on | {"origin": f"{TOWN}.koha"}),
+            (asked, goes_on | {"origin": OFFICE}),
+            (asked, goes_on | {"origin": f"{TOWN}.hub"}),
+        )
+    )
+
+    assert (alone, library, office, hub) == (True, True, False, False)
+
+
+def test_a_date_that_follows_is_that_of_the_suspension(ledger: Ledger) -> None:
+    """Asked for without a date, then with one: it stands from the day of the request for documents."""
+    first = {"kind": "status", "origin": OFFICE, "data": {"status": "incomplete"}}
+    until = str(date.today() + timedelta(days=9))  # noqa: DTZ011
+    then = first | {"data": {"status": "incomplete", "documents_until": until}}
+
+    once, twice = viewed(ledger, dict(then)), viewed(ledger, dict(first), dict(then))
+
+    assert once["clocks"] == twice["clocks"]
+
+
+def test_the_view_shows_both_dates_and_the_zone_in_which_days_are_counted(ledger: Ledger) -> None:
+    view = viewed(ledger)
+
+    assert view["timezone"] == "Europe/Paris"
+    assert view["received"] == {"first": view["received_at"], "competent": view["received_at"]}
+    assert all("said_at" not in step for step in viewed(ledger, {"kind": "received", "origin": PORTAL})["timeline"])
 
 
 WITHHELD = {"kind": "withheld", "origin": OFFICE, "reason": "dossier confidentiel : rien n'est transmis à Koha"}
