@@ -7,17 +7,21 @@ from functools import cache
 
 import holidays
 
-# Region, as in the settings of a tenant, to the subdivision of the library. Alsace-Moselle: code du travail, art.
-# L3134-13; overseas: the same code, art. L3422-2, and the days that the territory keeps.
-_SUBDIVISIONS = {
-    "national": None, "alsace-moselle": "57", "guadeloupe": "GP", "martinique": "MQ", "guyane": "973", "reunion": "RE",
-    "mayotte": "YT", "saint-barthelemy": "BL", "saint-martin": "MF", "wallis-et-futuna": "WF",
-    "polynesie-francaise": "PF", "nouvelle-caledonie": "NC",
+# The abolition of slavery: code du travail, art. L3422-2. The library adds days of custom to it (mid-Lent), which the
+# code does not know, and another day in Saint-Martin.
+_ABOLITION = {
+    "guadeloupe": (5, 27), "martinique": (5, 22), "guyane": (6, 10), "reunion": (12, 20), "mayotte": (4, 27),
+    "saint-barthelemy": (10, 9), "saint-martin": (5, 27),
 }  # fmt: skip
-REGIONS = tuple(_SUBDIVISIONS)
+# Alsace-Moselle: the same code, art. L3134-13; the others have a labour law of their own.
+_SUBDIVISIONS = {
+    "alsace-moselle": "57", "wallis-et-futuna": "WF", "polynesie-francaise": "PF", "nouvelle-caledonie": "NC",
+}  # fmt: skip
+REGIONS = ("national", *_ABOLITION, *_SUBDIVISIONS)
 
 
 @cache
 def public_holidays(year: int, region: str = "national") -> frozenset[date]:
     """The public holidays of a year in one of `REGIONS`."""
-    return frozenset(holidays.country_holidays("FR", subdiv=_SUBDIVISIONS[region], years=year))
+    found = frozenset(holidays.country_holidays("FR", subdiv=_SUBDIVISIONS.get(region), years=year))
+    return found | ({date(year, *_ABOLITION[region])} if region in _ABOLITION else frozenset())

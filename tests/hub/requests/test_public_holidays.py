@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
+
 from hub.requests.clocks import next_working_day, registration_due
 from hub.requests.public_holidays import REGIONS, public_holidays
 
@@ -21,11 +23,19 @@ def test_alsace_and_moselle_keep_good_friday_and_saint_stephens_day() -> None:
     assert next_working_day(date(2026, 4, 2), "alsace-moselle") == date(2026, 4, 7)
 
 
-def test_overseas_keeps_the_day_of_the_abolition_of_slavery() -> None:
-    for region, day in (("guadeloupe", (5, 27)), ("martinique", (5, 22)), ("guyane", (6, 10)), ("reunion", (12, 20)),
-                        ("mayotte", (4, 27))):  # fmt: skip
-        assert date(2026, *day) in public_holidays(2026, region)
+@pytest.mark.parametrize(("region", "day"), [
+    ("guadeloupe", (5, 27)), ("martinique", (5, 22)), ("guyane", (6, 10)), ("reunion", (12, 20)), ("mayotte", (4, 27)),
+    ("saint-barthelemy", (10, 9)), ("saint-martin", (5, 27)),
+])  # fmt: skip
+def test_overseas_keeps_the_day_of_the_abolition_of_slavery_and_no_day_of_custom(
+    region: str, day: tuple[int, int]
+) -> None:
+    assert public_holidays(2026, region) - public_holidays(2026) == {date(2026, *day)}
+
+
+def test_a_day_of_a_region_is_no_working_day_there_alone() -> None:
     assert registration_due(date(2026, 5, 21), "martinique") == date(2026, 5, 26)
+    assert registration_due(date(2026, 5, 21), "guadeloupe") == date(2026, 5, 22)
 
 
 def test_every_region_has_the_national_days() -> None:
