@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 
@@ -192,7 +191,7 @@ def once_only(world: World) -> Iterator[Step]:
         answer = portal.post("/v1/exchanges", json=_question(family["identity"]))
         got = answer.json() if answer.status_code == 200 else {}
         values = {name: value["value"] for name, value in got.get("values", {}).items()}
-        exact = values == {"quotient": 742, "month": f"{_today():%Y-%m}", "children_count": 2}
+        exact = values == {"quotient": 742, "month": f"{_today(world):%Y-%m}", "children_count": 2}
         why = "" if got else reason_of_answer(answer.status_code, answer.content)
         yield Step(
             "La plateforme l'obtient de l'API Particulier (jumeau) : quotient, mois, nombre d'enfants", exact, why
@@ -235,8 +234,8 @@ def _question(identity: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _today() -> date:
-    return datetime.now(ZoneInfo("Europe/Paris")).date()
+def _today(world: World) -> date:
+    return datetime.now(world.hub.settings.tenants[TENANT].zone).date()
 
 
 def _portal(world: World, name: str) -> httpx.Client:

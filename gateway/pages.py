@@ -61,7 +61,9 @@ class PreviewPage:
 
     def html(self, body: Json | None, labels: Json, decision: str) -> str:
         """`body` None: there is nothing to see any more. `labels`: see `Exchanges.labels`."""
-        return self._template.render(style=self._style, body=body, labels=labels, decision=decision)
+        return self._template.render(
+            style=self._style, body=body, labels=labels, decision=decision, zone=labels.get("zone")
+        )  # fmt: skip
 
 
 def _environment() -> Environment:

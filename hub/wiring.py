@@ -279,6 +279,7 @@ class Hub:
                 tenant=routing.tenant, connection=routing.name.partition(".")[2], system=routing.system,
                 settings=settings, documents=self.documents.for_tenant(routing.tenant), manifest=manifest,
                 tenant_siret=tenant.siret, tenant_insee=tenant.insee, answer_secret=self._answer_secret(routing.name),
+                zone=tenant.zone,
             )  # fmt: skip
             return connector_class(manifest)(context)
 

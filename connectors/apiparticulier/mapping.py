@@ -20,6 +20,7 @@ from schemas.times import to_rfc3339
 Data = Mapping[str, Any]
 Values = dict[str, dict[str, Any]]
 _T = TypeVar("_T")
+# The days and months of the API are those of the State's services, wherever the town is: not of the tenant's zone.
 PARIS = ZoneInfo("Europe/Paris")
 _CNAF_MSA = "CNAF/MSA"
 _GENDERS = {"F": "female", "M": "male"}

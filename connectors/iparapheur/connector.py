@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from connectors.iparapheur import mapping
 from connectors.iparapheur.client import Found, Parapheur
@@ -86,7 +85,7 @@ class SignatureBook(Connector):
         mark = f"{found.status} {found.timestamp}" if found else ""
         if known and (mark == known["mark"] if found else known["over"]):
             return self._finished_dossier(dossier_id, found, followed)
-        steps = mapping.steps(self.parapheur.history(dossier_id), self.statuses)
+        steps = mapping.steps(self.parapheur.history(dossier_id), self.statuses, self.context.zone)
         if not steps:
             return self._missing_dossier(dossier_id, found, followed)
         told = set(known["seen"]) if known else set()
@@ -166,7 +165,7 @@ class SignatureBook(Connector):
         return archive
 
     def _today(self) -> date:
-        return self.context.now().astimezone(ZoneInfo("Europe/Paris")).date()
+        return self.context.now().astimezone(self.context.zone).date()
 
 
 def _deposited(dossier_id: str, *, already: bool) -> Done:

@@ -7,10 +7,9 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from connectors.iparapheur.client import LogLine
 from connectors.iparapheur.pdf import write_pdf
@@ -24,7 +23,6 @@ END = "Archive"  # the log's word for "circuit over, may be archived"
 _SIGNED = frozenset({"Signe", "CachetOK"})
 _REFUSED = frozenset({"RejetVisa", "RejetSignataire", "RejetCachet"})  # the sender may take the dossier up again
 _TEMPLATES = Path(__file__).parent / "templates"
-_PARIS = ZoneInfo("Europe/Paris")
 _FACTS = {"requester.name": "le nom du demandeur", "town": "le nom de la collectivité"}
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
 _MONTHS = (
@@ -46,10 +44,12 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a dossier's log as the hub tells it. `key` names the line among all of its dossier."""
+    """One line of a dossier's log as the hub tells it. `key` names the line among all of its dossier; `at`: its time,
+    None when it cannot be read."""
 
     key: str
     line: LogLine
+    at: datetime | None
     row: StatusRow | None
     reopened: bool
 
@@ -68,8 +68,7 @@ class Step:
 
     @property
     def time(self) -> str | None:
-        at = instant(self.line.timestamp)
-        return at.isoformat(timespec="milliseconds") if at else None
+        return self.at.isoformat(timespec="milliseconds") if self.at else None
 
     def data(self, system: str, dossier_id: str, documents: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """The data of `request.status-changed`. A refusal has a reason even when nobody typed one."""
@@ -112,29 +111,31 @@ def fill(template: str, facts: Mapping[str, Any]) -> str:
     return _PLACEHOLDER.sub(lambda match: _first_answer(match.group(1), facts), template)
 
 
-def steps(lines: Sequence[LogLine], statuses: Statuses) -> list[Step]:
-    """The log, oldest first. `Archive` grants only what was signed or sealed since the last refusal. The first line
-    that moves a refused dossier on is `reopened`."""
+def steps(lines: Sequence[LogLine], statuses: Statuses, zone: tzinfo) -> list[Step]:
+    """The log, oldest first; times without an offset are those of `zone`. `Archive` grants only what was signed or
+    sealed since the last refusal. The first line that moves a refused dossier on is `reopened`."""
     found: list[Step] = []
     signed = refused = False
-    for key, line in _keyed_lines(_in_order(lines)):
+    dated = _in_order(lines, zone)
+    for (key, line), (at, _) in zip(_keyed_lines([line for _, line in dated]), dated, strict=True):
         row = statuses.canonical(line.status)
         signed = (signed and line.status not in _REFUSED) or line.status in _SIGNED
         if row and row.canonical == "granted" and not signed:
             row = replace(row, canonical="")
         moves = bool(row and row.canonical)
-        found.append(Step(key, line, row, refused and moves))
+        found.append(Step(key, line, at, row, refused and moves))
         refused = line.status in _REFUSED or (refused and not moves)
     return found
 
 
-def instant(text: str) -> datetime | None:
-    """A time-stamp of the log; one without offset is the server's, in France. None when it is no ISO 8601."""
+def instant(text: str, zone: tzinfo) -> datetime | None:
+    """A time-stamp of the log; one without offset is the town's, where the server stands, and in the hour that comes
+    twice the first of the two. None when it is no ISO 8601."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return at if at.tzinfo else at.replace(tzinfo=_PARIS)
+    return at if at.tzinfo else at.replace(tzinfo=zone)
 
 
 def document_type(content: bytes, said: str | None) -> str:
@@ -142,11 +143,39 @@ def document_type(content: bytes, said: str | None) -> str:
     return "application/pdf" if content.startswith(b"%PDF") else media_type(said)
 
 
-def _in_order(lines: Sequence[LogLine]) -> list[LogLine]:
-    dated = [(at, line) for line in lines if (at := instant(line.timestamp))]
-    if len(dated) < len(lines):
-        return list(lines)
-    return [line for _, line in sorted(dated, key=lambda item: item[0])]
+_Dated = tuple[datetime | None, LogLine]
+
+
+def _in_order(lines: Sequence[LogLine], zone: tzinfo) -> list[_Dated]:
+    """Oldest first, where all times can be read; else as given."""
+    dated = [(instant(line.timestamp, zone), line) for line in lines]
+    known = [(at, line) for at, line in dated if at]
+    if len(known) < len(lines):
+        return dated
+    if known and _is_backwards(known[0][0], known[-1][0]):
+        known.reverse()
+    return [*sorted(_told_apart(known), key=lambda item: item[0].astimezone(UTC))]
+
+
+def _is_backwards(first: datetime, last: datetime) -> bool:
+    """Whether a log is given newest first. In the hour that comes twice nothing shows it: then it is oldest first."""
+    return first.astimezone(UTC) > last.astimezone(UTC) and not (_comes_twice(first) and _comes_twice(last))
+
+
+def _told_apart(dated: Sequence[tuple[datetime, LogLine]]) -> Iterator[tuple[datetime, LogLine]]:
+    """A line that reads earlier than the one before it, in the hour that comes twice, was written the second time."""
+    latest: datetime | None = None
+    for at, line in dated:
+        if latest and at.astimezone(UTC) < latest and _comes_twice(at):
+            at = at.replace(fold=1)
+        latest = max(latest or at.astimezone(UTC), at.astimezone(UTC))
+        yield at, line
+
+
+def _comes_twice(at: datetime) -> bool:
+    """When the clocks go back: it has two offsets. One that never was, when they go forward, does not."""
+    first, second = at.replace(fold=0).utcoffset(), at.replace(fold=1).utcoffset()
+    return first is not None and second is not None and first > second
 
 
 def _keyed_lines(lines: Sequence[LogLine]) -> Iterator[tuple[str, LogLine]]:

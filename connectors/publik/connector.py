@@ -52,7 +52,7 @@ class Publik(Connector):
         super().__init__(context)
         settings = context.settings
         self._forms: Mapping[str, Any] = settings["forms"]
-        self._zone = ZoneInfo(settings.get("timezone", "Europe/Paris"))
+        self._zone = ZoneInfo(settings["timezone"]) if "timezone" in settings else context.zone
         self._signatures = SignatureCheck(settings["incoming_id"], settings["incoming_secret"])
 
     @cached_property
@@ -115,13 +115,16 @@ class Publik(Connector):
         first = slug not in state
         mark = PollCursor.from_dict(state.setdefault(slug, PollCursor(self._first_day()).to_dict()), _OVERLAP)
         received: dict[str, datetime] = {}
+        reached = mark.since
         for page in self._pages(slug, mark.horizon):
-            fresh = [(at, item) for at, item in self._dated(slug, page) if mark.is_news(_form_number(item), at)]
-            received |= {_form_number(item): at for at, item in fresh}
+            # An hour that comes twice: told by its second reading and reached by its first, so that nothing is missed.
+            fresh = [(at, item) for at, item in self._dated(slug, page) if mark.is_news(_form_number(item), at.latest)]
+            received |= {_form_number(item): at.latest for at, item in fresh}
+            reached = max([reached, *(at.earliest for at, _ in fresh)])
             events = [event for _, item in fresh for event in self._caught_up(slug, item)]
             last = len(page) < _PAGE
             if last and received:
-                state[slug] = mark.after(received).to_dict()
+                state[slug] = mark.after(received, reached).to_dict()
             if events or (last and (received or first)):
                 yield Polled(events, dict(state))
 
@@ -136,10 +139,12 @@ class Publik(Connector):
     def _first_day(self) -> datetime:
         return self.context.now() - timedelta(days=self.settings.get("catch_up_days", 1))
 
-    def _dated(self, slug: str, page: Sequence[Mapping[str, Any]]) -> Iterator[tuple[datetime, Mapping[str, Any]]]:
+    def _dated(
+        self, slug: str, page: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[mapping.Readings, Mapping[str, Any]]]:
         for item in page:
             try:
-                yield mapping.instant(item.get("receipt_time"), self._zone, "/receipt_time"), item
+                yield mapping.readings(item.get("receipt_time"), self._zone, "/receipt_time"), item
             except InvalidMessage as error:
                 self._passed_over(slug, item, error)
 

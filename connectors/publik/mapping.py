@@ -7,9 +7,8 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from connectors.sdk.documents import file_name, media_type
 from connectors.sdk.links import reference_link
@@ -82,13 +81,26 @@ def holds_value(data: object, name: str, value: str) -> bool:
     )
 
 
-def instant(text: object, zone: ZoneInfo, pointer: str) -> datetime:
-    """Publik writes local times without an offset."""
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """A local time in the hour that comes twice, when the clocks go back, may be either; any other is both."""
+
+    earliest: datetime
+    latest: datetime
+
+
+def instant(text: object, zone: tzinfo, pointer: str) -> datetime:
+    """Publik writes local times without an offset: one that comes twice is the first."""
+    return readings(text, zone, pointer).earliest
+
+
+def readings(text: object, zone: tzinfo, pointer: str) -> Readings:
     try:
         at = datetime.fromisoformat(str(text))
     except ValueError:
         raise InvalidMessage("date illisible", pointer=pointer, code="bad_date") from None
-    return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+    both = [(at if at.tzinfo else at.replace(tzinfo=zone, fold=fold)).astimezone(UTC) for fold in (0, 1)]
+    return Readings(min(both), max(both))
 
 
 def lacks_content(formdata: Mapping[str, Any]) -> bool:
@@ -97,7 +109,7 @@ def lacks_content(formdata: Mapping[str, Any]) -> bool:
 
 
 def read_form(
-    slug: str, setting: Mapping[str, Any], formdata: Mapping[str, Any], *, system: str, source: str, zone: ZoneInfo
+    slug: str, setting: Mapping[str, Any], formdata: Mapping[str, Any], *, system: str, source: str, zone: tzinfo
 ) -> Form:
     """Map one formdata. Raises InvalidMessage with a pointer into the formdata; never quotes a value."""
     answers = formdata.get("fields")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from connectors.sdk.statuses import Statuses
 from schemas.delivery import Delivery, Documents, Done, Inbound, Polled, Probe, Reply
@@ -14,6 +15,8 @@ from schemas.event import Event
 from schemas.exchange import Evidence, Question
 from schemas.manifest import Manifest
 from schemas.times import to_rfc3339
+
+_PARIS = ZoneInfo("Europe/Paris")
 
 
 def _utc_now() -> datetime:
@@ -25,8 +28,8 @@ class Context:
     """All that the hub gives to a connector of one connection. `settings` were validated against the manifest;
     those marked `"secret": true` are `Secret`. `system` is the name under which identifiers of this package are
     linked (`system-reference.system`). `answer_secret` is known to this hub and
-    made for this connection alone: `AnswerKeys` draws from it, so only a hub that runs needs to give one. `now` is the
-    clock: use it, never `datetime.now()`."""
+    made for this connection alone: `AnswerKeys` draws from it, so only a hub that runs needs to give one. `zone`: where
+    the days of the tenant are counted. `now` is the clock: use it, never `datetime.now()`."""
 
     tenant: str
     connection: str
@@ -37,6 +40,7 @@ class Context:
     tenant_siret: str = ""
     tenant_insee: str = ""
     answer_secret: bytes = field(default=b"", repr=False)
+    zone: tzinfo = _PARIS
     now: Callable[[], datetime] = _utc_now
 
 

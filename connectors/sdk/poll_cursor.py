@@ -34,9 +34,10 @@ class PollCursor:
         """Whether the entry of this identifier, with this date, was not told yet."""
         return at >= self.horizon and self.seen.get(entry) != at.isoformat()
 
-    def after(self, told: Mapping[str, datetime]) -> PollCursor:
-        """The cursor once the entries `told` (identifier to date) are committed too."""
-        since = max(self.since, *told.values())
+    def after(self, told: Mapping[str, datetime], reached: datetime | None = None) -> PollCursor:
+        """The cursor once the entries `told` (identifier to date) are committed too. `reached`: how far the list was
+        read for sure, where its dates may mean two instants; without it, to the latest of them."""
+        since = reached or max(self.since, *told.values())
         known = {**self.seen, **{entry: at.isoformat() for entry, at in told.items()}}
         edge = since - self.overlap
         return PollCursor(since, {e: at for e, at in known.items() if datetime.fromisoformat(at) >= edge}, self.overlap)

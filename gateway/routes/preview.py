@@ -59,7 +59,7 @@ def _decided(request: Request, token: str, decision: str) -> Response:
 
 def _page(request: Request, services: Services, preview: Preview | None) -> Response:
     page: PreviewPage = request.app.state.preview_page
-    labels = services.exchanges.labels(preview.body) if preview else {}
+    labels = services.exchanges.labels(preview) if preview else {}
     html = page.html(preview.body if preview else None, labels, preview.decision if preview else "")
     headers = {"content-security-policy": page.policy}
     return Response(html, 200 if preview else 404, headers, "text/html; charset=utf-8")

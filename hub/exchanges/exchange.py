@@ -260,14 +260,17 @@ class Exchanges:
     def directory(self) -> Directory:
         return self.acceptance.directory
 
-    def labels(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What the parts of an answer are called in French: `evidence`, `procedure`, and `fields` by name."""
+    def labels(self, preview: Preview) -> dict[str, Any]:
+        """What the parts of an answer are called in French: `evidence`, `procedure`, and `fields` by name; `zone`: of
+        the town whose citizen sees it."""
+        body = preview.body
         procedure = self.directory.catalogue.get(str(body["procedure"]))
         marks = self.registry.evidence(str(body["evidence"]), int(body["version"]))["x-unefois"]
         return {
             "evidence": marks["label"],
             "fields": marks["fields"],
             "procedure": procedure.label if procedure else body["procedure"],
+            "zone": self.directory.tenants[preview.exchange["tenant"]].zone,
         }
 
     # --- steps --------------------------------------------------------------------------------------------------

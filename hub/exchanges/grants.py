@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -114,11 +114,12 @@ class Granted:
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What one client of `tenant` may obtain about citizens of `of_tenant`, from the first day `starts` to the last day
-    `ends`, in Paris. `purpose`: a French sentence. `ground`: of `GROUNDS`. `article`: of the RGPD. `assurance`: the
-    lowest of `LEVELS` that is enough. `rate`: questions per minute. `retention_days`: how long the client keeps what it
-    got, and so how long it is told of corrections. `evidence` by type. `compatible_with`: why a reuse inside one
-    controller is compatible with what the data were collected for; None where nothing is reused. `account`: it gives no
-    evidence, but the signed-in person's own requests; then `procedures` is empty: all. `file`: where it is declared."""
+    `ends`, in the `zone` of `of_tenant`. `purpose`: a French sentence. `ground`: of `GROUNDS`. `article`: of the RGPD.
+    `assurance`: the lowest of `LEVELS` that is enough. `rate`: questions per minute. `retention_days`: how long the
+    client keeps what it got, and so how long it is told of corrections. `evidence` by type. `compatible_with`: why a
+    reuse inside one controller is compatible with what the data were collected for; None where nothing is reused.
+    `account`: it gives no evidence, but the signed-in person's own requests; then `procedures` is empty: all. `file`:
+    where it is declared."""
 
     id: str
     client: str
@@ -140,6 +141,11 @@ class Grant:
     compatible_with: str | None = None
     account: bool = False
     file: str = ""
+    zone: tzinfo = _PARIS
+
+    def day_of(self, now: float) -> date:
+        """The day there at `now` (seconds since the epoch)."""
+        return datetime.fromtimestamp(now, self.zone).date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +233,12 @@ class Grants:
 
         Raises NotAllowed when none covers it: `no_grant` when no grant in force names this client, tenants, evidence
         and version; otherwise the error of the grant that came nearest."""
-        today = datetime.fromtimestamp(now, UTC).astimezone(_PARIS).date()
         misses: list[tuple[NotAllowed, int]] = []
         for grant in self._by_client.get((ask.client, ask.tenant), ()):
             granted = grant.evidence.get(ask.evidence)
             if granted is None or granted.version != ask.version or grant.of_tenant != ask.of_tenant:
                 continue
+            today = grant.day_of(now)
             if not grant.starts <= today <= grant.ends:
                 continue
             miss, depth = _first_refusal(grant, granted, ask, today)
@@ -246,11 +252,10 @@ class Grants:
         """The grant by which this client shows a signed-in person their own requests. Pure; knows no rate.
 
         Raises NotAllowed, with the codes of `decide`."""
-        today = datetime.fromtimestamp(now, UTC).astimezone(_PARIS).date()
         ask = GrantQuery(client, tenant, tenant, "", 0, "", asker, assurance)
         misses: list[tuple[NotAllowed, int]] = []
         for grant in self._by_client.get((client, tenant), ()):
-            if not grant.account or not grant.starts <= today <= grant.ends:
+            if not grant.account or not grant.starts <= grant.day_of(now) <= grant.ends:
                 continue
             if asker not in grant.askers:
                 misses.append((NotAllowed("asker_not_covered", grant=grant), 0))
@@ -364,12 +369,13 @@ class EvidenceFacts:
 @dataclass(frozen=True, slots=True)
 class GrantVocabulary:
     """What a grant may name. `evidence` by type and version. `sources`: by tenant and evidence type, the domains of the
-    connectors of the connections that answer it there."""
+    connectors of the connections that answer it there. `zones`: by tenant, where its days are counted."""
 
     tenants: Collection[str] = ()
     procedures: Collection[str] = ()
     evidence: Mapping[tuple[str, int], EvidenceFacts] = field(default_factory=dict)
     sources: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    zones: Mapping[str, tzinfo] = field(default_factory=dict)
 
     def is_state(self, tenant: str, evidence: str) -> bool:
         """Whether a State API answers it there. Its answers need an authorisation and are not kept for another use.
@@ -393,7 +399,8 @@ def grant_vocabulary(
         for answer in manifest.answers:
             key = connection.tenant, answer.type
             sources[key] = sources.get(key, frozenset()) | {manifest.domain}
-    return GrantVocabulary(frozenset(settings.tenants), frozenset(procedures), evidence_facts(schemas), sources)
+    zones = {slug: tenant.zone for slug, tenant in settings.tenants.items()}
+    return GrantVocabulary(frozenset(settings.tenants), frozenset(procedures), evidence_facts(schemas), sources, zones)
 
 
 def evidence_facts(schemas: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, int], EvidenceFacts]:
@@ -575,6 +582,7 @@ def _grant_of(file: str, id: str, raw: Mapping[str, Any], known: GrantVocabulary
             }
         ),
         compatible_with=raw.get("compatible_with"), account=raw.get("account", False), file=file,
+        zone=known.zones.get(of_tenant, _PARIS),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hub.privacy.labels import display_text, member_label
 from hub.privacy.pages import page_environment, style_sheet
@@ -44,9 +45,10 @@ def person_page(export: Mapping[str, Any], registry: Registry, retention: Retent
     def evidence(kind: str) -> str:
         return registry.evidence(kind)["x-unefois"]["label"] if registry.evidence_versions(kind) else kind
 
+    zone = ZoneInfo(export["timezone"])
     environment = page_environment()
     environment.filters |= {
-        "word": member_label, "plain": display_text, "evidence": evidence,
+        "word": member_label, "plain": lambda value: display_text(value, zone), "evidence": evidence,
         "event": lambda kind: _EVENTS.get(kind, "Information"), "state": lambda state: _STATES.get(state, "à remettre"),
         "status": lambda status: STATUS.get(status, status),
     }  # fmt: skip

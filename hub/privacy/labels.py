@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
-_PARIS = ZoneInfo("Europe/Paris")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\S*")
 _DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 
@@ -27,13 +25,13 @@ def member_label(name: object) -> str:
     return str(labels()["members"].get(str(name), str(name).replace("_", " ")))
 
 
-def display_text(value: Any) -> str:
-    """Dates as people write them, in Paris time; the words of schemas in French."""
+def display_text(value: Any, zone: tzinfo) -> str:
+    """Dates as people write them, in the time of their town; the words of schemas in French."""
     if value is None:
         return "non renseigné"
     text = str(value)
     if _MOMENT.fullmatch(text):
-        return datetime.fromisoformat(text).astimezone(_PARIS).strftime("%d/%m/%Y à %H h %M")
+        return datetime.fromisoformat(text).astimezone(zone).strftime("%d/%m/%Y à %H h %M")
     if day := _DAY.fullmatch(text):
         return f"{day[3]}/{day[2]}/{day[1]}"
     return str(labels()["values"].get(text, text))

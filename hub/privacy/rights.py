@@ -177,10 +177,11 @@ class Rights:
             ))  # fmt: skip
         who = self._read_subject(tenant, citizen_id)
         spoken = self._find_mentions(who)
+        town = self.directory.tenants.get(tenant)
         with self.ledger.reading() as tx:
             return {
                 "made_at": to_rfc3339(tx.now), "tenant": tenant,
-                "controller": self.directory.tenants[tenant].label if tenant in self.directory.tenants else tenant,
+                "controller": town.label if town else tenant, "timezone": town.zone.key if town else "Europe/Paris",
                 "person": self._person(tx, who),
                 "links": [{"system": system, "id": native} for system, native in sorted(who.links)],
                 "values": self._values(tx, who), "questions": _questions(tx, who), "merges": _merges(tx, who),

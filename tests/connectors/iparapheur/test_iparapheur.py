@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -25,7 +26,7 @@ from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.registry import Registry
 from schemas.secret import Secret
-from tests.support.context import context_for
+from tests.support.context import PARIS, context_for
 from tests.support.documents import MemoryDocuments
 
 REQUEST = json.loads((Path(__file__).parent / "fixtures" / "request.json").read_text(encoding="utf-8"))
@@ -518,22 +519,52 @@ def log(*statuses: str) -> list[LogLine]:
 )
 def test_only_a_signed_circuit_grants(statuses: tuple[str, ...], last: str | None) -> None:
     known = Statuses.load(find_manifests()["iparapheur"].folder / "statuses.csv")
-    assert steps(log(*statuses), known)[-1].canonical == last
+    assert steps(log(*statuses), known, PARIS)[-1].canonical == last
 
 
 def test_a_log_in_any_order_is_told_oldest_first() -> None:
     known = Statuses.load(find_manifests()["iparapheur"].folder / "statuses.csv")
     lines = log("NonLu", "Signe", "Archive")
-    assert [step.line.status for step in steps(lines[::-1], known)] == ["NonLu", "Signe", "Archive"]
-    assert [step.key for step in steps(lines[::-1], known)] == [step.key for step in steps(lines, known)]
+    assert [step.line.status for step in steps(lines[::-1], known, PARIS)] == ["NonLu", "Signe", "Archive"]
+    assert [step.key for step in steps(lines[::-1], known, PARIS)] == [step.key for step in steps(lines, known, PARIS)]
 
 
 def test_a_time_stamp_of_unknown_form_keeps_the_order_given() -> None:
     known = Statuses.load(find_manifests()["iparapheur"].folder / "statuses.csv")
     lines = [LogLine("lundi", "NonLu"), LogLine("02/03/2026", "Signe")]
-    told = steps(lines, known)
+    told = steps(lines, known, PARIS)
     assert [step.line.status for step in told] == ["NonLu", "Signe"]
     assert [step.time for step in told] == [None, None]
+
+
+AUTUMN = [("02:50", "NonLu"), ("02:10", "Signe"), ("02:20", "Archive")]  # the clocks went back after the first
+
+
+@pytest.mark.parametrize("around", [
+    [], [("01:40", "Vise")], [("03:05", "Archive")], [("01:40", "Vise"), ("03:05", "Archive")],
+])  # fmt: skip
+def test_a_log_in_the_hour_that_comes_twice_keeps_its_order(around: list[tuple[str, str]]) -> None:
+    known = Statuses.load(find_manifests()["iparapheur"].folder / "statuses.csv")
+    written = [one for one in around if one[0] < "02"] + AUTUMN + [one for one in around if one[0] > "03"]
+    lines = [LogLine(f"2026-10-25T{hour}:00", status) for hour, status in written]
+
+    told = steps(lines, known, PARIS)
+
+    assert [step.line for step in told] == lines
+    times = [datetime.fromisoformat(step.time or "") for step in told]
+    assert times == sorted(times)
+    assert (times[-1] if not around or around[-1][0] < "02" else times[-2]).hour == 2
+    if around:
+        assert [step.line for step in steps(lines[::-1], known, PARIS)] == lines
+
+
+def test_a_log_without_an_hour_that_comes_twice_is_read_as_before() -> None:
+    """Guadeloupe keeps its clocks; in March an hour is left out, and no line is of a second one."""
+    known = Statuses.load(find_manifests()["iparapheur"].folder / "statuses.csv")
+    for day, zone in (("2026-10-25", ZoneInfo("America/Guadeloupe")), ("2026-03-29", PARIS)):
+        lines = [LogLine(f"{day}T{hour}:00", status) for hour, status in (("02:10", "NonLu"), ("02:50", "Signe"))]
+        told = steps(lines[::-1], known, zone)
+        assert [step.line.status for step in told] == ["NonLu", "Signe"]
 
 
 def test_nobody_is_named_in_logs_or_refusals(book: Book, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from connectors import conformance
 from connectors.conformance import Asked, Case
+from connectors.publik import mapping
+from connectors.publik.connector import Publik
 from connectors.publik.mapping import MAX_FILE
 from connectors.publik.signature import sign
 from connectors.publik.twin import PublikTwin, file_field
@@ -35,7 +38,7 @@ from tests.connectors.publik.scene import (
     settings,
     status,
 )
-from tests.support.context import NOON, context_for
+from tests.support.context import NOON, PARIS, context_for
 from tests.support.documents import MemoryDocuments
 
 REGISTRY = Registry.load()
@@ -391,6 +394,45 @@ def test_the_pull_goes_on_from_its_cursor() -> None:
     assert [event.subject for page in first for event in page.events] == ["inscription/1"]
     assert again == []
     assert [event.subject for page in second for event in page.events] == ["inscription/2", "inscription/3"]
+
+
+def test_no_form_of_the_hour_that_comes_twice_is_missed() -> None:
+    """02:50, then 02:10 once the clocks went back on 25 October; then 02:55, of the second time as well."""
+    autumn = datetime(2026, 10, 25, 1, 15, tzinfo=UTC)
+    fields = {"nom": "Benzerti", "prenom": "Ilyès"}
+    with PublikTwin(now=autumn) as twin:
+        publik = Publik(context_for("publik", settings(twin.url), now=lambda: autumn))
+        cursor, told = None, []
+        for hour in ("02:50", "02:10", "02:55", "03:20"):
+            twin.submit("inscription", fields, received=f"2026-10-25T{hour}:00")
+            for page in publik.poll(cursor):
+                told += [event.subject for event in page.events]
+                cursor = page.cursor
+
+        assert told == [f"inscription/{number}" for number in (1, 2, 3, 4)]
+        assert list(publik.poll(cursor)) == []
+
+
+def test_a_form_that_gives_its_offset_is_dated_by_it() -> None:
+    """Whatever the hour: nothing has to be guessed."""
+    first, second = (
+        mapping.readings(f"2026-10-25T02:10:00{offset}", PARIS, "/receipt_time") for offset in ("+02:00", "+01:00")
+    )
+
+    assert first.earliest == first.latest == datetime(2026, 10, 25, 0, 10, tzinfo=UTC)
+    assert second.earliest == second.latest == datetime(2026, 10, 25, 1, 10, tzinfo=UTC)
+
+
+def test_a_portal_of_guadeloupe_is_read_in_its_own_time() -> None:
+    """Without a setting the zone is that of the town; its hours come once."""
+    form = {"id": "9", "receipt_time": "2025-12-31T21:00:00", "fields": {"nom": "Benzerti", "prenom": "Ilyès"}}
+
+    times = []
+    for more in ({}, {"timezone": "Indian/Reunion"}):
+        publik = Publik(context_for("publik", settings(**more), zone=ZoneInfo("America/Guadeloupe")))
+        times += [event.time for event in publik._events("inscription", form)]
+
+    assert times == ["2026-01-01T01:00:00Z", "2025-12-31T17:00:00Z"]
 
 
 def test_the_pull_reads_a_long_list_page_by_page_and_moves_its_cursor_last() -> None:

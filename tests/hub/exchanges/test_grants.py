@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import assume, given, settings
@@ -124,6 +125,15 @@ def test_each_rule_of_a_grant_says_no_by_its_own_code(change: dict[str, Any], co
 )
 def test_a_field_that_is_not_granted_refuses_the_whole_ask(name: str) -> None:
     assert refused(replace(ASK, fields=("quotient", name))).code == "field_not_granted"
+
+
+def test_the_first_day_of_a_grant_begins_where_the_town_is() -> None:
+    """At midnight in Paris it is still the day before in Guadeloupe, and in the morning already in Nouméa."""
+    begins = datetime(2026, 8, 31, 22, tzinfo=UTC).timestamp()  # midnight of 1 September in Paris
+    for zone, hours in (("America/Guadeloupe", 6), ("Pacific/Noumea", -9)):
+        grants = Grants([replace(GRANT, zone=ZoneInfo(zone))])
+        assert refused(ASK, now=begins + hours * 3600 - 1, grants=grants).code == "no_grant"
+        assert grants.decide(ASK, begins + hours * 3600)[0].zone == ZoneInfo(zone)
 
 
 def test_the_refusal_names_the_fields_and_echoes_nothing_else() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -42,4 +43,8 @@ def test_every_part_of_an_event_has_a_french_name(kind: str) -> None:
     (None, "non renseigné"), (815, "815"), ("C-1001", "C-1001"),
 ])  # fmt: skip
 def test_values_are_written_as_people_write_them(value: Any, read: str) -> None:
-    assert display_text(value) == read
+    assert display_text(value, ZoneInfo("Europe/Paris")) == read
+
+
+def test_times_are_those_of_the_town() -> None:
+    assert display_text("2026-01-01T01:00:00Z", ZoneInfo("America/Guadeloupe")) == "31/12/2025 à 21 h 00"
