@@ -41,7 +41,7 @@ def test_the_procedures_of_the_scenes_and_of_hubee_are_shipped() -> None:
     assert set(load_procedures()) == {
         "acte-naissance", "acte-mariage", "acte-deces", "acte-reconnaissance", "changement-adresse",
         "occupation-domaine-public", "recensement-citoyen", "depot-dossier-pacs", "je-change-de-coordonnees",
-        "hebergement-tourisme", "certificat-deces", "formulaire-qf",
+        "hebergement-tourisme", "certificat-deces", "formulaire-qf", "declaration-prealable",
     }  # fmt: skip
 
 
