@@ -3,6 +3,7 @@ returns."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +23,8 @@ from hub.acceptance.poller import Poller
 from hub.acceptance.refused import refused_groups
 from hub.clients.origin import Origin
 from hub.operations.link_import import import_links
-from hub.requests.repository import read
+from hub.requests.repository import list_requests, read
+from hub.requests.timeline import request_view
 from schemas.delivery import Delivery, Done, Inbound, Polled, Reply
 from schemas.event import BATCH, MAX_BATCH, Event
 from tests.gateway.conftest import TENANT, House, open_house  # noqa: F401
@@ -30,7 +32,7 @@ from tests.support.town import HEADER, PORTAL, moved
 
 NAME = f"{TENANT}.famille"
 SOURCE = f"/{TENANT}/famille"
-TYPES = ("citizen.address-changed", "document.received", "request.status-changed")
+TYPES = ("citizen.address-changed", "document.received", "request.received", "request.status-changed")
 PAPER = {"id": "ab" * 32, "name": "a.pdf", "media_type": "application/pdf", "size": 1, "sha256": "ab" * 32}
 PEOPLE = (("portail", "u1"), ("famille", "F-1"))
 LINKS = HEADER + "".join(f"SORBIER;Blanche;female;1991-11-23;93001;{system};{native};\n" for system, native in PEOPLE)
@@ -51,6 +53,16 @@ def paper() -> Event:
     return Event("document.received", SOURCE, {"document": PAPER, "kind": "decision"}, id="wrong-paper")
 
 
+def letter(number: str = "L-1", **received: str) -> Event:
+    """Submitted on 1 June, whenever it is told."""
+    record = {"references": [{"system": "famille", "id": number}], "procedure": "occupation-domaine-public",
+              "submitted_at": "2026-06-01T08:00:00Z", "intake": "mail", "requester": {"citizen": {
+                  "references": [{"system": "famille", "id": "F-9"}]}}}  # fmt: skip
+    if received:
+        record["received"] = received
+    return Event("request.received", SOURCE, {"request": record}, id=f"letter-{number}", version=2)
+
+
 WRONG: list[tuple[str, Any]] = [
     ("batch_too_long", [move(n) for n in range(MAX_BATCH + 1)]),
     ("not_a_batch", {"events": []}),
@@ -65,6 +77,8 @@ WRONG: list[tuple[str, Any]] = [
     ("nir_not_allowed", [move(8, citizen={"references": [{"system": "s", "id": "1850578006084"}]})]),
     ("unknown_request", [step(references=[{"system": "s", "id": "nobody"}])]),
     ("document_not_yours", [paper()]),
+    ("bad_reception", [letter(first="2062-06-01")]),
+    ("bad_reception", [letter(first="2026-05-28", competent="2026-05-27")]),
 ]  # fmt: skip
 
 
@@ -216,3 +230,26 @@ def test_on_no_road_is_the_request_of_another_there(town: House, word: str, numb
         request = read(tx, TENANT, verdict.request_id or "")
     assert request is not None
     assert (request.status, request.reason) == ("received", None)
+
+
+@pytest.mark.parametrize("received", [{}, {"first": "2026-05-28"}, {"first": "2026-05-28", "competent": "2026-06-03"}])
+@pytest.mark.parametrize("road", [over_http, over_amqp, by_the_packages_own_call, by_a_poll])
+def test_on_each_road_a_request_is_dated_as_its_intake_states(
+    town: House, road: Callable[[House, Any], Any], received: dict[str, str]
+) -> None:
+    """However late the hub hears of it."""
+    batch = [letter(**received)]
+    scripted(town, batch)
+
+    with contextlib.suppress(KeyError, AssertionError):  # a road reads the codes of refusals, and there are none
+        road(town, batch)
+
+    hub = town.hub
+    with hub.ledger.reading() as tx:
+        (found,) = list_requests(tx, TENANT, intake=NAME, after=None, limit=9)
+        view = request_view(tx, hub.current.directory, TENANT, found.id)
+    assert view is not None
+    first = received.get("first", "2026-06-01T08:00:00.000Z")
+    assert view["received"] == {"first": first, "competent": received.get("competent", first)}
+    assert view["clocks"]["silence_on"] == ("2026-07-28" if received else "2026-08-01")
+    assert view["received_at"] > view["received"]["first"]
