@@ -105,7 +105,7 @@ EXCHANGE_BODY = request_body("application/json", schema_of("exchange-question.v1
 REQUEST_BODY = request_body(
     "application/json",
     {
-        "allOf": [schema_of("request.v1")],
+        "allOf": [schema_of("request.v2")],
         "description": "The record `request`; here `references` may be left out.",
     },
     "64 KiB at most.",

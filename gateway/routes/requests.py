@@ -57,6 +57,9 @@ Key = Annotated[
 ]  # fmt: skip
 
 
+_VERSION = 2  # of `request.received`: it states both receptions
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A request on its way in. `reference` is its identifier in the client's own system, given or made; its event is
@@ -73,8 +76,9 @@ class Submission:
     def event(self) -> Event:
         source = f"/{self.caller.tenant}/{self.caller.client.id}/requests"
         return Event(
-            "request.received", source, {"request": self.record}, id=self.reference[1], time=to_rfc3339(time.time())
-        )
+            "request.received", source, {"request": self.record}, id=self.reference[1], version=_VERSION,
+            time=to_rfc3339(time.time()),
+        )  # fmt: skip
 
 
 @router.post(

@@ -76,6 +76,20 @@ def test_a_submitted_request_has_an_identifier_a_place_and_a_timeline(house: Hou
     assert house.stored() >= 1
 
 
+def test_a_letter_keyed_in_afterwards_is_dated_as_the_portal_states(house: House) -> None:
+    http = house.client()
+    stated = {"first": "2026-02-26", "competent": "2026-03-02"}
+
+    letter = submit(http, asked(received=stated, intake="mail")).json()
+    refused = submit(http, asked(received={"first": "2062-02-26"}, intake="mail"))
+
+    assert (letter["received"], letter["timezone"]) == (stated, "Europe/Paris")
+    assert letter["clocks"]["silence_on"] == "2026-04-26"
+    assert letter["clocks"]["receipt_due"] is None
+    assert (refused.status_code, refused.json()["code"]) == (422, "bad_reception")
+    assert refused.json()["pointer"] == "/received/first"
+
+
 def test_what_other_systems_say_is_on_the_timeline(house: House) -> None:
     http = house.client()
     request = submit(http, asked()).json()["id"]
