@@ -25,11 +25,23 @@ Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class FranceConnect:
+    """How people of a tenant sign in. `acr`: the least level that is taken; `algorithm`: the only one."""
+
+    issuer: str
+    client_id: str
+    client_secret: Secret
+    acr: str = "eidas1"
+    algorithm: str = "ES256"
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """A legal person served by the hub. `roles`: role named by a procedure → system. `contacts`: by service slug.
     `masters`: field → the system that has authority over it. `link_sectors`: sectors that know a person as the same.
     `sources`: evidence type → the connections that are asked, in this order; without it all that answer it, by name.
-    `timezone`, `holidays`: None for those of the INSEE code."""
+    `timezone`, `holidays`: None for those of the INSEE code. `franceconnect`: None means that nobody signs in before a
+    preview."""
 
     slug: str
     label: str
@@ -42,6 +54,7 @@ class Tenant:
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     timezone: str | None = None
     holidays: str | None = None
+    franceconnect: FranceConnect | None = None
 
     @property
     def zone(self) -> ZoneInfo:

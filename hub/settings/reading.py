@@ -26,6 +26,7 @@ from hub.settings.model import (
     GENERAL,
     ConnectionSettings,
     Environ,
+    FranceConnect,
     HubSettings,
     JournalSettings,
     Limits,
@@ -43,6 +44,7 @@ from schemas.secret import Secret
 from schemas.shape import dotted, nearest, shape_faults
 
 _SCHEMA = Path(__file__).with_name("hub.schema.json")
+_HMAC_BYTES = 32
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PLACEHOLDERS = re.compile(
     r"(change[-_ ]?me|a[-_ ]changer|replace[-_ ]?me|secret|pass(word|wd)?|mot[-_ ]?de[-_ ]?passe|todo|x{3,}|test|admin|"
@@ -215,6 +217,7 @@ class SettingsParser:
             link_sectors=self._link_sectors(slug, item.get("link_sectors", [])),
             sources=MappingProxyType({evidence: tuple(names) for evidence, names in item.get("sources", {}).items()}),
             timezone=self._timezone(slug, item.get("timezone")), holidays=item.get("holidays"),
+            franceconnect=self._franceconnect(f"tenants.{slug}.franceconnect", item.get("franceconnect")),
         )  # fmt: skip
 
     def _timezone(self, slug: str, name: str | None) -> str | None:
@@ -222,6 +225,19 @@ class SettingsParser:
             self.fault(f"tenants.{slug}.timezone", f"no such time zone{nearest(name, available_timezones())}")
             return None
         return name
+
+    def _franceconnect(self, key: str, item: Table | None) -> FranceConnect | None:
+        if item is None or not {"issuer", "client_id", "client_secret"} <= item.keys():
+            return None
+        issuer: str = item["issuer"]
+        if issuer.startswith("http:") and self._reached_plainly(issuer):
+            self.fault(f"{key}.issuer", "must be https://, or its host is in tls.plain_hosts")
+        secret = self._secret(item["client_secret"], f"{key}.client_secret")
+        if secret is None:
+            return None
+        if item["algorithm"] == "HS256" and len(secret.reveal().encode()) < _HMAC_BYTES:
+            self.fault(f"{key}.client_secret", f"too short to sign with: HS256 wants {_HMAC_BYTES} bytes")
+        return FranceConnect(issuer, item["client_id"], secret, item["acr"], item["algorithm"])
 
     def _link_sectors(self, slug: str, groups: list[list[str]]) -> tuple[tuple[str, ...], ...]:
         """A sector stands in one group: who is known in two sectors is one person in both, so groups do not overlap."""

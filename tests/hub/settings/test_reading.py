@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hub.settings.model import Contact, HubSettings
+from hub.settings.model import Contact, FranceConnect, HubSettings
 from hub.settings.reading import load_settings, settings_faults
 from schemas.errors import ConfigError
 from schemas.manifest import Consumed, Manifest
@@ -20,7 +20,7 @@ from schemas.secret import Secret
 
 PASSWORD = "Tr0ub4dor&3/x"  # a made-up one
 KEY = base64.b64encode(bytes(range(32))).decode()
-ENVIRON = {"KEY": KEY, "DB": PASSWORD, "MQ": PASSWORD, "LIB": PASSWORD}
+ENVIRON = {"KEY": KEY, "DB": PASSWORD, "MQ": PASSWORD, "LIB": PASSWORD, "FC": PASSWORD}
 SHIPPED = Path(__file__).resolve().parents[3] / "hub" / "settings" / "hub.schema.json"
 
 
@@ -100,6 +100,11 @@ siret = "21930001100018"
 insee = "93001"
 roles = { civil-status = "etatcivil" }
 
+[tenants.saint-aubin.franceconnect]
+issuer = "https://fc.example/api/v2"
+client_id = "saint-aubin"
+client_secret = { env = "FC" }
+
 [tenants.saint-aubin.contacts.default]
 service = "Accueil"
 address = "1 place de la Mairie, 93001 Saint-Aubin"
@@ -168,6 +173,7 @@ def test_a_full_file_is_read(place: Path) -> None:
     assert (tenant.siret, tenant.insee) == ("21930001100018", "93001")
     assert tenant.system_for("civil-status") == "etatcivil"
     assert tenant.system_for("library") == "library"
+    assert tenant.franceconnect == FranceConnect("https://fc.example/api/v2", "saint-aubin", Secret(PASSWORD))
     assert tenant.contact_for("voirie") == Contact(
         "Accueil", "1 place de la Mairie, 93001 Saint-Aubin", "01 00 00 00 00"
     )
@@ -308,6 +314,14 @@ def test_a_file_that_cannot_be_parsed_is_one_fault(place: Path, content: bytes |
         ('ca = "ca.pem"', 'ca = "ca.pem"\ncert = "ca.pem"', "tls.database.key", "missing: cert needs it"),
         ("https://hub.", "http://hub.", "public_url", "https://"),
         ('"https://koha', '"http://koha', "connections.koha.settings.url", "https://"),
+        ("https://fc.", "http://fc.", "tenants.saint-aubin.franceconnect.issuer", "https://"),
+        ('{ env = "FC" }', f'"{PASSWORD}"', "tenants.saint-aubin.franceconnect.client_secret", "by reference"),
+        ('{ env = "FC" }', '{ env = "NONE" }', "tenants.saint-aubin.franceconnect.client_secret", "missing or empty"),
+        ('{ env = "FC" }', '{ env = "FC" }\nalgorithm = "HS256"', "tenants.saint-aubin.franceconnect.client_secret",
+         "too short"),
+        ('{ env = "FC" }', '{ env = "FC" }\nalgorithm = "none"', "tenants.saint-aubin.franceconnect.algorithm",
+         "one of"),
+        ('client_id = "saint-aubin"', "", "tenants.saint-aubin.franceconnect.client_id", "missing"),
         ("rate = 2.5", "rate = 0", "connections.koha.rate", "more than 0"),
         ("rate = 2.5", "rat = 2.5", "connections.koha.rat", 'did you mean "rate"'),
         ("timeout", "timeout", "", ""),
