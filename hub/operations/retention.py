@@ -46,6 +46,7 @@ from hub.storage.tables import (  # fmt: skip
     journal,
     journal_segments,
     person_keys,
+    preview_sign_ins,
     refused_events,
     request_joins,
     request_links,
@@ -226,7 +227,7 @@ class Keeper:
         """Each row says until when it is kept: a value as the grant allows, recipients and corrections for as long as
         the client may keep what it obtained."""
         now = self._ledger.now()
-        for table in (evidence_held, exchange_previews, evidence_recipients, evidence_corrections):
+        for table in (evidence_held, exchange_previews, preview_sign_ins, evidence_recipients, evidence_corrections):
             yield from self._delete(table, table.c.until < now)
 
     def _answers(self) -> Iterator[int]:

@@ -307,6 +307,17 @@ exchange_previews = Table(
     Column("sealed", LargeBinary, nullable=False),  # under the key of the person
     Column("decision", String(8), nullable=False),  # open, used, refused
     Column("until", Double, nullable=False),
+    Column("level", String(16)),  # how surely who decided was signed in; NULL when by the address alone
+)  # fmt: skip
+
+# People who sign in to look at a preview. `id`: digest of the secret that the browser has in a cookie.
+preview_sign_ins = Table(
+    "preview_sign_ins", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("preview_id", String(36), nullable=False, index=True),
+    Column("level", String(16)),  # NULL until they are back from FranceConnect
+    Column("sealed", LargeBinary),  # the proof that ends the session there, under the key of the person
+    Column("until", Double, nullable=False),
 )  # fmt: skip
 
 # What was done: each line is written in the transaction of what it tells, and never changed. The sealer gives it its
