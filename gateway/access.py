@@ -47,7 +47,8 @@ SCOPES = {
 # person alone was given; keys are there for all who verify.
 PUBLIC = frozenset({
     "/healthz", "/readyz", "/oauth/token", "/openapi.json", "/asyncapi.json", "/docs", "/schemas",
-    "/schemas/{name:path}", "/in/{where:path}", "/preview/{token}", "/.well-known/jwks.json",
+    "/schemas/{name:path}", "/in/{where:path}", "/preview/{token}", "/preview/{token}/sign-in",
+    "/franceconnect/signed-in", "/franceconnect/signed-out", "/.well-known/jwks.json",
 })  # fmt: skip
 
 _SCHEME = OAuth2(

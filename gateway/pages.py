@@ -59,10 +59,15 @@ class PreviewPage:
         environment.filters |= {"word": labels.member_label, "plain": labels.display_text}
         self._template = environment.get_template("preview.html")
 
-    def html(self, body: Json | None, labels: Json, decision: str) -> str:
-        """`body` None: there is nothing to see any more. `labels`: see `Exchanges.labels`."""
+    def html(
+        self, kind: str, *, body: Json | None = None, labels: Json | None = None, decision: str = "",
+        link: str | None = None, leave: bool = False, check: str = "",
+    ) -> str:  # fmt: skip
+        """`kind`: "gone", "sign-in", "failed", "other" (person), "signed-out" or "shown"; the last has a `body`.
+        `labels`: see `Exchanges.labels`. `link`: where the page leads on; `leave`: at once. `check`: see the form."""
         return self._template.render(
-            style=self._style, body=body, labels=labels, decision=decision, zone=labels.get("zone")
+            style=self._style, kind=kind, body=body, labels=labels or {}, decision=decision, link=link, leave=leave,
+            check=check, zone=(labels or {}).get("zone"),
         )  # fmt: skip
 
 

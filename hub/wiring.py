@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,9 +43,11 @@ from hub.documents.files import DocumentStore
 from hub.exchanges.corrections import Corrections
 from hub.exchanges.evidence_rules import EvidenceChanged, RecipientTold
 from hub.exchanges.exchange import Exchanges
+from hub.exchanges.franceconnect import Call, Calls, FranceConnect
 from hub.exchanges.grants import Grants, Rates
 from hub.exchanges.grants import grant_vocabulary as known_to_grants
 from hub.exchanges.previews import Previews
+from hub.exchanges.sign_ins import SignIns
 from hub.exchanges.sources import ConnectionSource, Sources
 from hub.exchanges.stored_evidence import HeldEvidence
 from hub.journal.entries import Journal
@@ -68,6 +71,7 @@ from schemas.delivery import Connector
 from schemas.errors import BusUnavailable, ConfigError, HubError, TopologyMismatch
 from schemas.exchange import CHANGED, TOLD
 from schemas.registry import Registry
+from schemas.secret import Secret
 
 _log = structlog.get_logger()
 _LOOK = 5.0  # seconds between two looks at what runs
@@ -126,10 +130,13 @@ class Hub:
             self.ledger, self.registry, Questions(self.bus, self._seal("live questions")),
             self._sources(), settings.tenants, metrics=self.metrics,
         )  # fmt: skip
+        previews = Previews(self.keys)
+        providers = _franceconnect(settings, self.registry)
         self.exchanges = Exchanges(
             ledger=self.ledger, registry=self.registry, acceptance=self.acceptance, grants=self.grants,
             rates=Rates(self.ledger), people=self.people, sources=self.sources, held=held,
-            previews=Previews(self.keys), journal=self.journal, signer=self.signer, issuer=settings.public_url,
+            previews=previews, journal=self.journal, signer=self.signer, issuer=settings.public_url,
+            sign_ins=SignIns(self.ledger, previews, self.people, self.keys, providers),
         )  # fmt: skip
         self.deliveries = Deliveries(self.acceptance, self._broker_users)
         self.troubles = Troubles(self.ledger, self.acceptance, self._dead_letters)
@@ -530,6 +537,36 @@ def time_stamping(url: str, timeout: float = 10.0) -> Authority:
     """The authority at `url`, asked over the kit's HTTP: one deadline for the whole exchange."""
     http = HttpClient(url, timeout=timeout, max_bytes=64 * 1024, service="l'autorité d'horodatage")
     return Authority(lambda body, headers: http.request("POST", "", content=body, headers=headers, safe=True).body)
+
+
+def franceconnect_calls(timeout: float = 10.0) -> Calls:
+    """Calls over the kit's HTTP: one deadline for all that one sign-in asks."""
+
+    def call(
+        method: str, url: str, *, form: Mapping[str, str] | None = None, token: Secret | None = None
+    ) -> bytes:  # fmt: skip
+        headers = {"authorization": Secret(f"Bearer {token.reveal()}")} if token is not None else {}
+        with HttpClient(url, timeout=timeout, max_bytes=256 * 1024, service="FranceConnect") as http:
+            return http.request(method, "", form=form, headers=headers).body
+
+    @contextmanager
+    def together() -> Iterator[Call]:
+        with deadlines.within(timeout):
+            yield call
+
+    return together
+
+
+def _franceconnect(settings: HubSettings, registry: Registry) -> dict[str, FranceConnect]:
+    """By tenant, where its people sign in."""
+    back = f"{settings.public_url}/franceconnect"
+    return {
+        slug: FranceConnect(
+            tenant.franceconnect, franceconnect_calls(), registry, signed_in=f"{back}/signed-in",
+            signed_out=f"{back}/signed-out",
+        )
+        for slug, tenant in settings.tenants.items() if tenant.franceconnect is not None
+    }  # fmt: skip
 
 
 def _manifest(connector: str, more: Path | None = None) -> Manifest:

@@ -68,7 +68,7 @@ HIDDEN_IN = {
     "httpcore": ["connectors/sdk/http.py"],
     "httpx": ["connectors/sdk/http.py", "demo/"],
     "jinja2": ["gateway/pages.py", "hub/privacy/pages.py"],
-    "joserfc": ["gateway/tokens.py", "hub/journal/signing.py"],
+    "joserfc": ["gateway/tokens.py", "hub/exchanges/franceconnect.py", "hub/journal/signing.py"],
     "jsonschema": ["schemas/"],
     "jsonschema_rs": ["schemas/validators.py"],
     "lxml": ["connectors/sdk/xml.py", "connectors/sdk/soap.py"],

@@ -27,6 +27,7 @@ from hub.citizens.lookup import find_citizen
 from hub.clients.repository import Client, find_client
 from hub.exchanges.grants import GROUNDS, Grant, Granted, GrantQuery, Grants, NotAllowed, Rates
 from hub.exchanges.previews import Decision, Preview, Previews, StillOpen
+from hub.exchanges.sign_ins import SignIns, Visitor
 from hub.exchanges.sources import SourceAway, SourcedEvidence, SourceNeeds, Sources
 from hub.exchanges.stored_evidence import Held, HeldEvidence
 from hub.journal.entries import Entry, Journal, JournalConflict
@@ -48,6 +49,8 @@ _RECEIVE = Insert(evidence_recipients)
 _SECONDS = 20.0  # for the sources of one exchange
 _READERS = 8  # exchanges that read at once; more would open a session of the database each, for a moment
 _MOST_REFUSALS = 100  # lines that the refused questions of one client may make in a minute
+AT_ADDRESS = "decided at an address that the client held"
+SIGNED_IN = "decided by the person, signed in by FranceConnect ({level})"
 NOTHING = "nothing can be had about this person this way: ask them to bring it; this says nothing of any entitlement"
 _NOT_WAITING = "no exchange of yours waits under this id"
 
@@ -113,6 +116,7 @@ class _Exchange:
     source: str | None = None
     stored: bool = False
     code: str = ""
+    decided: str = ""  # how the decision of the person was taken, for the journal
 
     @property
     def evidence(self) -> str:
@@ -174,6 +178,7 @@ class Exchanges:
     sources: Sources
     held: HeldEvidence
     previews: Previews
+    sign_ins: SignIns
     journal: Journal
     signer: Signer
     issuer: str
@@ -214,19 +219,29 @@ class Exchanges:
             self._note_outcome(exchange, "internal_error", failed=True)
             raise
 
-    def decide_preview(self, token: str, decision: Decision) -> Preview | None:
-        """Write down what the person at this address decided; the first time counts. A no is in the journal at once.
-        None when there is nothing to decide any more."""
+    def look_at_preview(self, token: str, secret: str | None) -> Visitor | None:
+        """What whoever is at this address, with this secret of a sign-in, may see. None when it is over."""
+        with self.ledger.reading() as tx:
+            return self.sign_ins.visitor(tx, token, secret)
+
+    def decide_preview(self, token: str, decision: Decision, secret: str | None = None) -> Visitor | None:
+        """Write down what the person at this address decided, if they may; the first time counts. A no is in the
+        journal at once. None when there is nothing to decide any more."""
         with self.ledger.transaction() as tx:
-            preview = self.previews.record_decision(tx, token, decision)
-            client = find_client(tx, preview.client_id) if preview is not None else None
+            visitor = self.sign_ins.visitor(tx, token, secret)
+            if visitor is None or visitor.preview is None:
+                return visitor
+            preview = self.previews.record_decision(tx, token, decision, visitor.level)
+            client = find_client(tx, visitor.preview.client_id)
             if preview is None or client is None:
                 return None
+            if secret is not None:
+                self.sign_ins.close(tx, preview, secret)
             if preview.decision == "refused":
                 exchange = self._exchange_of(client, preview)
                 exchange.code = RefusedByPerson.code
                 self._write_journal(tx, exchange)
-            return preview
+            return replace(visitor, preview=preview)
 
     def collect_answer(self, client: Client, exchange_id: str) -> Answer:
         """The answer of an exchange that the person was shown. Raises PreviewRequired until they decided,
@@ -496,6 +511,7 @@ class Exchanges:
         """The exchange that waits for its collection."""
         kept = dict(preview.exchange)
         exchange = _Exchange(question=kept.pop("said"), client=client, **kept)
+        exchange.decided = SIGNED_IN.format(level=preview.level) if preview.level else AT_ADDRESS
         exchange.grant = next(
             (g for g in self.grants.of_client(client.id, client.tenant) if g.id == preview.grant), None
         )
@@ -589,7 +605,7 @@ def _entries(exchange: _Exchange, *, fingerprint: str = "", failed: bool = False
         "stored": exchange.stored, "role": exchange.asker["role"], "assurance": exchange.asker["assurance"],
         "grant": grant.id if grant else None, "ground": grant.ground if grant else None,
         "article": grant.article if grant else None, "code": exchange.code or None,
-        "of": exchange.tenant if exchange.tenant != client.tenant else None,
+        "of": exchange.tenant if exchange.tenant != client.tenant else None, "decided": exchange.decided or None,
     }  # fmt: skip
     personal = {"agent": exchange.asker.get("agent"), "fingerprint": fingerprint or None}
     entry = Entry(

@@ -25,7 +25,8 @@ Decision = Literal["open", "used", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """`exchange`: what its collection needs to know of it; `body`: the answer, with its signature."""
+    """`exchange`: what its collection needs to know of it; `body`: the answer, with its signature.
+    `level`: that of the person who signed in and decided; None when whoever held the address did."""
 
     id: str
     client_id: str
@@ -34,6 +35,7 @@ class Preview:
     exchange: Mapping[str, Any]
     body: Mapping[str, Any]
     decision: Decision = "open"
+    level: str | None = None
 
 
 class StillOpen(Exception):
@@ -51,7 +53,7 @@ class Previews:
         plain = orjson.dumps({"exchange": preview.exchange, "body": preview.body})
         sealed = self._keys.seal(tx, preview.citizen_id, plain, preview.id.encode())
         tx.sql.execute(insert(exchange_previews), [{
-            "id": preview.id, "token": _digest(token), "client_id": preview.client_id, "grant_id": preview.grant,
+            "id": preview.id, "token": digest(token), "client_id": preview.client_id, "grant_id": preview.grant,
             "citizen_id": preview.citizen_id, "sealed": sealed, "decision": "open", "until": tx.now + SECONDS,
         }])  # fmt: skip
         return token
@@ -59,14 +61,17 @@ class Previews:
     def find_by_token(self, tx: Transaction, token: str) -> Preview | None:
         """What the person of this address may see; None when it is over."""
         table = exchange_previews.c
-        row = tx.sql.execute(select(exchange_previews).where(table.token == _digest(token), table.until > tx.now))
+        row = tx.sql.execute(select(exchange_previews).where(table.token == digest(token), table.until > tx.now))
         return self._opened(tx, row.first())
 
-    def record_decision(self, tx: Transaction, token: str, decision: Decision) -> Preview | None:
-        """Write down what the person decided; the first time counts. None when it is over."""
+    def record_decision(
+        self, tx: Transaction, token: str, decision: Decision, level: str | None = None
+    ) -> Preview | None:
+        """Write down what the person decided, and how surely they are known; the first time counts. None when it is
+        over."""
         table = exchange_previews.c
-        mine = (table.token == _digest(token), table.until > tx.now, table.decision == "open")
-        tx.sql.execute(update(exchange_previews).where(*mine).values(decision=decision))
+        mine = (table.token == digest(token), table.until > tx.now, table.decision == "open")
+        tx.sql.execute(update(exchange_previews).where(*mine).values(decision=decision, level=level))
         return self.find_by_token(tx, token)
 
     def collect(self, tx: Transaction, client_id: str, exchange_id: str) -> Preview | None:
@@ -90,8 +95,9 @@ class Previews:
             return None
         kept = orjson.loads(plain)
         preview = Preview(row.id, row.client_id, row.citizen_id, row.grant_id, kept["exchange"], kept["body"])
-        return replace(preview, decision=row.decision)
+        return replace(preview, decision=row.decision, level=row.level)
 
 
-def _digest(token: str) -> str:
+def digest(token: str) -> str:
+    """What is kept of a secret that opens something."""
     return hashlib.sha256(token.encode()).hexdigest()
