@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ _SCOPE = "openid given_name family_name birthdate gender birthplace birthcountry
 _WHOLE = ("family_name", "given_names", "birthdate", "gender", "birthcountry")
 _FRANCE = "99100"
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
+_UNKNOWN_PARTS = re.compile("(-00){1,2}$")
 _FRESH = 3600.0  # seconds for which what FranceConnect says of itself is believed
 _SELDOM = 60.0  # seconds between two looks for a key that it did not have
 _LEEWAY = 60.0  # seconds by which clocks may differ
@@ -256,11 +258,11 @@ class FranceConnect:
         try:
             found = {
                 "family_name": person["family_name"], "given_names": person["given_name"].split(),
-                "gender": person["gender"], "birthdate": person["birthdate"].replace("-00", ""),
+                "gender": person["gender"], "birthdate": _UNKNOWN_PARTS.sub("", person["birthdate"]),
                 "birthplace": person.get("birthplace"), "birthcountry": person["birthcountry"],
                 "preferred_name": person.get("preferred_username"),
             }  # fmt: skip
-        except (KeyError, AttributeError):
+        except (KeyError, AttributeError, TypeError):
             raise SignInFailed("no_identity") from None
         identity = {name: part for name, part in found.items() if part}
         whole = all(name in identity for name in _WHOLE)
