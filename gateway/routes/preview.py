@@ -81,6 +81,8 @@ def sign_in(request: Request, token: str) -> Response:
     address, secret = begun
     answer = RedirectResponse(address, 303)
     _set_cookie(request, answer, _under_way(derived(secret, "state")), f"{secret}.{token}")
+    if _cookie(request, _opened(token)):  # whoever signs in now may be another than who did before
+        _delete_cookie(request, answer, _opened(token))
     return answer
 
 
@@ -92,8 +94,7 @@ def sign_in(request: Request, token: str) -> Response:
     },
 )  # fmt: skip
 def signed_in(
-    request: Request, state: str = "", code: str | None = None, error: str | None = None, iss: str | None = None,
-    error_description: str | None = None,
+    request: Request, state: str = "", code: str | None = None, error: str | None = None, iss: str | None = None
 ) -> Response:  # fmt: skip
     """Where FranceConnect sends people back: register this address there. It leads on to the preview."""
     services: Services = request.app.state.services
@@ -110,7 +111,7 @@ def signed_in(
         _log.info("preview not opened", reason="other_person")
         answer = _html(request, "other", 403, link=other.sign_out)
     if token:
-        answer.delete_cookie(_name(request, _under_way(state)), **_attributes(request))
+        _delete_cookie(request, answer, _under_way(state))
     return answer
 
 
@@ -186,6 +187,10 @@ def _cookie(request: Request, name: str) -> str | None:
 
 def _set_cookie(request: Request, answer: Response, name: str, value: str) -> None:
     answer.set_cookie(_name(request, name), value, max_age=int(SECONDS), **_attributes(request))
+
+
+def _delete_cookie(request: Request, answer: Response, name: str) -> None:
+    answer.delete_cookie(_name(request, name), **_attributes(request))
 
 
 def _name(request: Request, name: str) -> str:

@@ -566,7 +566,8 @@ def _previews(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
     mine = exchange_previews.c.citizen_id.in_(who.ids)
     rows = tx.sql.execute(select(exchange_previews).where(mine, exchange_previews.c.until > tx.now))
     return [
-        {"exchange": row.id, "client": row.client_id, "decision": row.decision, "kept_until": to_rfc3339(row.until)}
+        {"exchange": row.id, "client": row.client_id, "decision": row.decision, "level": row.level,
+         "kept_until": to_rfc3339(row.until)}
         for row in rows
     ]  # fmt: skip
 

@@ -366,6 +366,15 @@ def test_two_people_in_turn_in_one_browser_see_each_their_own(place: Place, twin
     assert browser.sign_in(first).status_code == 403
 
 
+def test_who_signs_in_where_another_is_signed_in_ends_what_that_one_saw(place: Place, twin: FranceConnectTwin) -> None:
+    _, path = preview(place)
+    browser = Browser(place)
+    browser.sign_in(path)
+    twin.person = dict(ILYES)
+    assert browser.sign_in(path).status_code == 403
+    assert shows_nothing(browser.open(path))
+
+
 def test_who_signed_in_before_is_not_taken_for_who_sits_there_now(place: Place, twin: FranceConnectTwin) -> None:
     """A session that FranceConnect still holds from another."""
     _, path = preview(place)
