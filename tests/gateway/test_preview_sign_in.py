@@ -16,15 +16,19 @@ import pytest
 import structlog
 from sqlalchemy import update
 
+from gateway.serving.app import create_app
+from gateway.serving.server import serve_in_thread
 from hub.exchanges.exchange import AT_ADDRESS, SIGNED_IN
 from hub.exchanges.previews import digest
 from hub.storage.tables import citizens, exchange_previews, preview_sign_ins
+from hub.wiring import Hub
 from schemas.secret import Secret
 from tests.gateway.conftest import OTHER, PUBLIC_URL, TENANT, Open
 from tests.gateway.test_exchanges import GRANTS, PERSON, STRANGER, Place, Spring, code
 from tests.support.franceconnect import CLIENT, ILYES, MAELLE, SECRET, FranceConnectTwin
 
 VALUES = "Université des Marais"
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)]
 LABEL = "Ville de Saint-Aubin"
 
 
@@ -313,7 +317,12 @@ def test_a_way_back_is_gone_once(place: Place) -> None:
     assert browser.open(back).status_code == 400
 
 
-def test_of_two_that_come_back_at_once_one_signs_in(place: Place) -> None:
+@pytest.mark.parametrize("database", DATABASES)
+def test_of_two_that_come_back_at_once_one_signs_in(
+    opening: Callable[..., Place], database: str, request: pytest.FixtureRequest
+) -> None:
+    more = {"database": request.getfixturevalue("postgres").fresh_database()} if database == "postgresql" else {}
+    place = opening(**more)
     _, path = preview(place)
     browser = Browser(place)
     back = browser.meet(browser.go(path)).removeprefix(PUBLIC_URL)
@@ -326,6 +335,22 @@ def test_of_two_that_come_back_at_once_one_signs_in(place: Place) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert sorted(pool.map(come, range(6))) == [303, *[400] * 5]
+
+
+def test_who_began_at_one_gateway_ends_and_decides_at_another(place: Place) -> None:
+    exchange, path = preview(place)
+    browser = Browser(place)
+    back = browser.meet(browser.go(path))
+    second = Hub(place.house.hub.settings)
+    serving = serve_in_thread(create_app(second.services()))
+    try:
+        browser.http.base_url = httpx.URL(serving.url)
+        assert VALUES in browser.open(browser.open(back).headers["location"]).text
+        assert "Vous avez accepté" in browser.decide(path).text
+    finally:
+        serving.stop()
+        second.close()
+    assert place.house.client().post(f"/v1/exchanges/{exchange}").status_code == 200
 
 
 def test_two_previews_in_two_tabs_are_not_mixed(place: Place, twin: FranceConnectTwin) -> None:
