@@ -13,8 +13,8 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet, OctKey
 
-from hub.settings.model import HubSettings
 from hub.storage.cipher import derive_key
+from schemas.secret import Secret
 
 TOKEN_SECONDS = 600
 ASSERTION_SECONDS = 300
@@ -36,14 +36,13 @@ class Claims:
 
 
 class Tokens:
-    """Signs and reads the hub's own tokens. All gateways of one hub share the key, which comes from `encryption_key`;
+    """Signs and reads the hub's own tokens. All gateways of one hub share the key, which comes from the root key;
     without one (development) it is random and lasts as long as the process."""
 
-    def __init__(self, settings: HubSettings) -> None:
-        key = settings.encryption_key
-        raw = derive_key(key, "unefois access tokens") if key else secrets.token_bytes(32)
+    def __init__(self, root_key: Secret | None, issuer: str) -> None:
+        raw = derive_key(root_key, "unefois access tokens") if root_key else secrets.token_bytes(32)
         self._key = OctKey.import_key(raw)
-        self._issuer = settings.public_url
+        self._issuer = issuer
 
     def issue(self, client_id: str, tenant: str, scopes: Collection[str], now: float) -> str:
         claims = {

@@ -24,11 +24,14 @@ from hub.privacy.account import Accounts
 from hub.settings.model import HubSettings
 from hub.storage.person_keys import PersonKeys
 from schemas.delivery import Connector
+from schemas.secret import Secret
 
 
 @dataclass(slots=True)
 class Services:
     settings: HubSettings
+    root_key: Secret | None
+    """From which all keys are derived; None in a development without one."""
     ledger: Ledger
     bus: Bus
     acceptance: Acceptance

@@ -66,7 +66,8 @@ from hub.settings.model import ConnectionSettings, HubSettings
 from hub.settings.reading import connectors_dir, load_settings
 from hub.storage.cipher import BodyCipher, TransitSeal, derive_key
 from hub.storage.migrations import upgrade
-from hub.storage.person_keys import PersonKeys
+from hub.storage.person_keys import PURPOSE, PersonKeys
+from hub.storage.root_key import open_root_key
 from schemas.delivery import Connector
 from schemas.errors import BusUnavailable, ConfigError, HubError, TopologyMismatch
 from schemas.exchange import CHANGED, TOLD
@@ -83,8 +84,8 @@ _DEVELOPMENT_MASTER = b"unefois development key of keys."  # 32 bytes, no secret
 
 
 class Hub:
-    """A hub built from its settings. Nothing runs until `start_*` is called; `close` gives everything back.
-    `read_again` reads them anew, for connections that are resumed."""
+    """A hub built from its settings. That brings its database to the newest form and opens its root key; nothing runs
+    until `start_*` is called, and `close` gives everything back. `read_again` reads them anew, for connections that are resumed."""
 
     def __init__(
         self, settings: HubSettings, *, now: Callable[[], float] | None = None,
@@ -96,12 +97,11 @@ class Hub:
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.registry = Registry.load()
         self.metrics = Metrics()
-        key = settings.encryption_key
         clock = {"now": now} if now else {}
-        self.ledger = Ledger(
-            settings.database, cipher=BodyCipher(key) if key else None, tls=settings.tls_database, **clock
-        )
-        self.keys = PersonKeys(derive_key(key, "unefois person keys") if key else _DEVELOPMENT_MASTER)
+        self.ledger = Ledger(settings.database, tls=settings.tls_database, **clock)
+        self.root_key = key = _root_key(self.ledger, settings)
+        self.ledger.cipher = BodyCipher(key) if key else None
+        self.keys = PersonKeys(derive_key(key, PURPOSE) if key else _DEVELOPMENT_MASTER)
         self.signer = Signer(key)
         self.journal = Journal(self.keys)
         self.sealer = _sealer(self)
@@ -159,15 +159,14 @@ class Hub:
         self._threads: list[threading.Thread] = []
 
     def prepare(self) -> None:
-        """Bring the database to its newest form and record new subscriptions."""
-        upgrade.upgrade(self.ledger)
+        """Record new subscriptions."""
         with self.ledger.reading() as tx:
             self._resumed = tx.resumed()
         self.reload()
 
     def services(self) -> Services:
         return Services(
-            settings=self.settings, ledger=self.ledger, bus=self.bus, acceptance=self.acceptance,
+            settings=self.settings, root_key=self.root_key, ledger=self.ledger, bus=self.bus, acceptance=self.acceptance,
             deliveries=self.deliveries, corrections=self.corrections, documents=self.documents,
             batcher=self.batcher, receiver=self.receiver,
             keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
@@ -183,7 +182,7 @@ class Hub:
         """Read the connections again, those of the settings file and the webhooks; start what is new."""
         with self._reloading:  # calls that make webhooks come at once
             self._hooks_read = webhooks.change_count(self.ledger)
-            self.current.directory = self._directory(webhooks.list_webhooks(self.ledger, self.settings.encryption_key))
+            self.current.directory = self._directory(webhooks.list_webhooks(self.ledger, self.root_key))
             with self.ledger.transaction() as tx:
                 tx.subscribe(self.acceptance.directory.subscriptions())
             for name in set(self.workers) - set(self.connections):
@@ -296,7 +295,7 @@ class Hub:
         )  # fmt: skip
 
     def _answer_secret(self, connection: str) -> bytes:
-        key = self.settings.encryption_key
+        key = self.root_key
         return derive_key(key, f"unefois answers {connection}") if key else _DEVELOPMENT_MASTER
 
     # --- running ------------------------------------------------------------------------------------------------
@@ -382,7 +381,7 @@ class Hub:
         """For what crosses a broker."""
         if self.bus.volatile:
             return None
-        key = self.settings.encryption_key
+        key = self.root_key
         return TransitSeal(derive_key(key, f"unefois {what}") if key else _DEVELOPMENT_MASTER)
 
     def _start_worker(self, name: str, connection: Connection) -> None:
@@ -490,12 +489,23 @@ def rules_of(registry: Registry, corrections: Corrections, people: People) -> Ru
 
 def open_hub(path: Path, environ: Mapping[str, str] | None = None, *, now: Callable[[], float] | None = None) -> Hub:
     """Read the settings file and build the hub. Raises ConfigError with the first fault."""
-    from_where = environ if environ is not None else os.environ
 
     def read() -> HubSettings:
-        return load_settings(path, from_where, installed(path))
+        return _read_settings(path, environ)
 
     return Hub(read(), now=now, read_again=read)
+
+
+def settings_and_ledger(path: Path, environ: Mapping[str, str] | None = None) -> tuple[HubSettings, Ledger]:
+    """For who looks at the database although it may not open as a hub; it is brought to its newest form."""
+    settings = _read_settings(path, environ)
+    ledger = Ledger(settings.database, tls=settings.tls_database)
+    upgrade.upgrade(ledger)
+    return settings, ledger
+
+
+def _read_settings(path: Path, environ: Mapping[str, str] | None) -> HubSettings:
+    return load_settings(path, environ if environ is not None else os.environ, installed(path))
 
 
 def installed(path: Path) -> Mapping[str, Manifest]:
@@ -504,6 +514,15 @@ def installed(path: Path) -> Mapping[str, Manifest]:
         return find_manifests(connectors_dir(path))
     except ValueError as error:
         raise ConfigError(str(error), key="connectors_dir") from error
+
+
+def _root_key(ledger: Ledger, settings: HubSettings) -> Secret | None:
+    try:
+        upgrade.upgrade(ledger)
+        return open_root_key(ledger, settings.encryption_key, settings.next_encryption_key)
+    except HubError:
+        ledger.close()
+        raise
 
 
 def _bus(settings: HubSettings) -> Bus:

@@ -58,6 +58,7 @@ HIDDEN_IN = {
         "hub/storage/cipher.py",
         "hub/documents/files.py",
         "hub/storage/person_keys.py",
+        "hub/storage/root_key.py",
         "hub/citizens/identities.py",
         "hub/journal/signing.py",
         "hub/journal/verify.py",

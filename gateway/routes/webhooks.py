@@ -81,7 +81,7 @@ def rotate(request: Request, webhook_id: str, caller: Owner) -> Response:
     """The key before goes on signing beside the new one until the next rotation: change over without a gap."""
     services: Services = request.app.state.services
     hook = _own_webhook(services, caller, webhook_id)
-    key = webhooks.rotate(services.ledger, services.settings.encryption_key, hook)
+    key = webhooks.rotate(services.ledger, services.root_key, hook)
     services.reload()
     return _json({**hook.to_dict(), "key": key})
 
@@ -93,7 +93,7 @@ def _make_webhook(services: Services, caller: Caller, wanted: Any) -> Response:
         if scope is not None and scope not in caller.client.scopes:
             raise Problem("scope_missing", f"{event_type} needs {scope}", f"/types/{place}")
     hook = webhooks.add(
-        services.ledger, services.settings.encryption_key, tenant=caller.tenant, client=caller.client.id,
+        services.ledger, services.root_key, tenant=caller.tenant, client=caller.client.id,
         url=wanted["url"], types=wanted["types"], thin=wanted.get("thin", True),
     )  # fmt: skip
     services.reload()
@@ -135,7 +135,7 @@ def _is_outside(host: str) -> bool:
 
 
 def _own_webhooks(services: Services, caller: Caller) -> list[Webhook]:
-    key = services.settings.encryption_key
+    key = services.root_key
     return webhooks.list_webhooks(services.ledger, key, tenant=caller.tenant, client=caller.client.id)
 
 

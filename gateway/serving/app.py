@@ -34,7 +34,7 @@ def create_app(services: Services, *, fast: bool = True) -> FastAPI:
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, strict_content_type=True,
     )  # fmt: skip
     app.state.services = services
-    app.state.tokens = Tokens(services.settings)
+    app.state.tokens = Tokens(services.root_key, services.settings.public_url)
     app.state.access = Access(services, app.state.tokens)
     app.state.attempts = Attempts()
     app.state.readiness = Readiness(services)

@@ -186,7 +186,7 @@ class DocumentStore:
             raise DamagedDocument("the stored file is cut or is not ours")
         key_id, nonce, sealed = rest[:_KEY_ID], rest[_KEY_ID : _KEY_ID + _NONCE], rest[_KEY_ID + _NONCE :]
         if self._key is None or key_id != _key_id(self._key):
-            raise DamagedDocument("the document is sealed with another encryption_key")
+            raise DamagedDocument("the document is sealed with the key of another hub")
         try:
             opener = AESGCM(_tenant_key(self._key, tenant))
             return opener.decrypt(nonce, sealed, _associated_data(magic + key_id, tenant, digest))

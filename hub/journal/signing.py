@@ -21,11 +21,11 @@ warnings.filterwarnings("ignore", category=SecurityWarning, message="EdDSA")
 
 
 class Signer:
-    """Signs for the hub. The key comes from `encryption_key`, so that all processes of a hub share it; without one
+    """Signs for the hub. The key comes from the root key, so that all processes of a hub share it; without one
     (development) it is a fixed key that everybody knows."""
 
-    def __init__(self, settings_key: Secret | None) -> None:
-        seed = derive_key(settings_key, "unefois signature") if settings_key else _DEVELOPMENT_SEED
+    def __init__(self, root_key: Secret | None) -> None:
+        seed = derive_key(root_key, "unefois signature") if root_key else _DEVELOPMENT_SEED
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         self._jwk = OKPKey.import_key(pem)

@@ -166,3 +166,4 @@ class HubSettings:
     connectors_dir: Path | None = None
     communes_file: Path | None = None
     grants_dir: Path | None = None
+    next_encryption_key: Secret | None = None

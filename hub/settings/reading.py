@@ -182,6 +182,7 @@ class SettingsParser:
             documents=self._documents(table["documents"]),
             public_url=self._public_url(table, listen),
             encryption_key=self._encryption_key(table),
+            next_encryption_key=self._next_encryption_key(table),
             host=listen["host"],
             port=listen["port"],
             log_level=table["log_level"],
@@ -313,7 +314,18 @@ class SettingsParser:
                     "encryption_key", "missing: 32 random bytes in base64, by reference (openssl rand -base64 32)"
                 )
             return None
-        secret = self._secret(table["encryption_key"], "encryption_key")
+        return self._aes_key(table["encryption_key"], "encryption_key")
+
+    def _next_encryption_key(self, table: Table) -> Secret | None:
+        if "next_encryption_key" not in table:
+            return None
+        if "encryption_key" not in table:
+            self.fault("next_encryption_key", "there is no encryption_key that it could follow")
+            return None
+        return self._aes_key(table["next_encryption_key"], "next_encryption_key")
+
+    def _aes_key(self, reference: Mapping[str, str], key: str) -> Secret | None:
+        secret = self._secret(reference, key)
         if secret is None:
             return None
         try:
@@ -321,9 +333,9 @@ class SettingsParser:
         except (binascii.Error, ValueError):
             raw = b""
         if len(raw) != 32:
-            self.fault("encryption_key", "must be 32 bytes in base64")
+            self.fault(key, "must be 32 bytes in base64")
         elif self.production and len(set(raw)) < 8:
-            self.fault("encryption_key", "a placeholder, not a random key")
+            self.fault(key, "a placeholder, not a random key")
         return secret
 
     def _tls(self, name: str, tls: Table) -> Tls:

@@ -1,4 +1,4 @@
-"""Event bodies at rest, and questions in transit: AES-256-GCM under keys derived from `encryption_key`."""
+"""Event bodies at rest, and questions in transit: AES-256-GCM under keys derived from the root key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NONCE = 12  # bytes, random: NIST SP 800-38D, 8.2.2
 
 
 def derive_key(key: Secret, purpose: str) -> bytes:
-    """32 bytes for one purpose out of the hub's one key (HKDF, RFC 5869)."""
+    """32 bytes for one purpose out of the hub's root key (HKDF, RFC 5869)."""
     return HKDF(SHA256(), 32, None, purpose.encode()).derive(base64.b64decode(key.reveal()))
 
 

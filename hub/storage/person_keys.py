@@ -1,7 +1,7 @@
 """A key for each person: what is sealed under it can be read for as long as the key exists, and never again after.
 
 Erasing somebody where rows must stay (the journal, a backup) is to destroy their key. The keys stand in `person_keys`,
-each wrapped under one key that is derived from `encryption_key`.
+each wrapped under one key that is derived from the root key.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hub.storage.cipher import decrypt_bytes, encrypt_bytes
 from hub.storage.tables import person_keys
 from schemas.errors import ConfigError, HubError
 
+PURPOSE = "unefois person keys"  # of the key that wraps them
 _NONCE = 12
 _WRAPPED = b"person-key:"  # with the citizen's id: a wrapped key that is moved to another row does not open
 
@@ -79,6 +80,10 @@ class PersonKeys:
         """As `open`, by a caller who read `person_keys.wrapped` of the person together with what was sealed."""
         citizen_id, sealed, context = item
         return _decrypt(self._unwrap(citizen_id, wrapped), sealed, context)
+
+    def check(self, citizen_id: str, wrapped: bytes) -> None:
+        """Raises ConfigError when this key of a person does not open."""
+        self._unwrap(citizen_id, wrapped)
 
     def destroy(self, tx: Transaction, citizen_id: str) -> bool:
         """Make all that was sealed for this person unreadable for ever, and refuse to seal more. False when it was so

@@ -236,6 +236,16 @@ person_keys = Table(
     Column("at", Double, nullable=False),
 )  # fmt: skip
 
+# One row, `id` 1: the root key, wrapped under `encryption_key`; `wrapped_by` is that key's name. All NULL in a database
+# from before: its root key is the `encryption_key` of then, to be wrapped when it is opened.
+root_keys = Table(
+    "root_keys", metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary),
+    Column("wrapped_by", String(16)),
+    Column("at", Double),
+)  # fmt: skip
+
 # Values that a grant allows to keep for a while. `place`: digest of tenant, grant, procedure and question.
 evidence_held = Table(
     "evidence_held", metadata,

@@ -128,7 +128,7 @@ def test_trouble_goes_to_the_webhooks_of_its_tenant_that_may_hear_of_it(house: H
     # Before the rule, or by another way than this one.
     house.client("guichet", scopes=("webhooks:write",))
     add(
-        hub.ledger, hub.settings.encryption_key, tenant=TENANT, client="guichet", url=HOOK["url"], types=told, thin=True
+        hub.ledger, hub.root_key, tenant=TENANT, client="guichet", url=HOOK["url"], types=told, thin=True
     )
     hub.reload()
     with hub.ledger.transaction() as tx:

@@ -70,10 +70,12 @@ def answer_secret(hub: Hub, name: str) -> bytes:
     return connector.context.answer_secret
 
 
-def test_each_connection_has_a_secret_for_its_answer_keys_that_comes_from_the_key_of_the_hub(folder: Path) -> None:
+def test_each_connection_has_a_secret_for_its_answer_keys_that_comes_from_the_root_key_of_the_hub(folder: Path) -> None:
     town = Town(folder, {"famille": {}, "ecole": {}})
-    keys = [Secret(base64.b64encode(bytes([n]) * 32).decode()) for n in (1, 2)]
-    hubs = [town.hub, *(Hub(replace(town.hub.settings, encryption_key=key)) for key in (*keys, keys[0]))]
+    key = Secret(base64.b64encode(bytes(32)).decode())
+    databases = [f"sqlite:///{folder}/{name}.db" for name in ("one", "two", "one")]
+    own = [replace(town.hub.settings, encryption_key=key, database=database) for database in databases]
+    hubs = [town.hub, *(Hub(settings) for settings in own)]
     try:
         secrets = [[answer_secret(hub, name) for name in ("famille", "ecole")] for hub in hubs]
         assert secrets[1] == secrets[3]

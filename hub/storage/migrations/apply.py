@@ -21,8 +21,10 @@ from schemas.errors import ConfigError
 def apply(connection: Connection) -> None:
     """Run the missing steps in the transaction that `connection` has open. ConfigError when the database went through a
     step that this program does not know."""
+    config = _config(connection)
+    config.attributes["in_use"] = MigrationContext.configure(connection).get_current_revision() is not None
     try:
-        command.upgrade(_config(connection), "head")
+        command.upgrade(config, "head")
     except CommandError as error:
         raise ConfigError(
             f"the database was upgraded by a newer version of Unefois ({error})", key="database"

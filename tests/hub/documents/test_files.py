@@ -138,7 +138,7 @@ def test_the_wrong_key_opens_nothing_and_says_so(root: str, key: Secret | None) 
         DocumentStore(root, KEY).for_tenant("saint-aubin").store(PDF, name="plan.pdf", media_type="application/pdf")
     )
 
-    with pytest.raises(DamagedDocument, match="another encryption_key"):
+    with pytest.raises(DamagedDocument, match="another hub"):
         DocumentStore(root, key).for_tenant("saint-aubin").read(document.id)
 
 
