@@ -129,7 +129,8 @@ for name, group, panel in (
     ("trouble", trouble_app, OPERATE),
     ("connection", connection_app, OPERATE), ("parked", parked_app, OPERATE), ("refused", refused_app, OPERATE),
     ("request", request_app, OPERATE), ("client", client_app, OPERATE), ("link", link_app, OPERATE),
-    ("citizen", citizen_app, OPERATE), ("journal", journal_app, OPERATE), ("register", register_app, OPERATE), ("key", key_app, OPERATE),
+    ("citizen", citizen_app, OPERATE), ("journal", journal_app, OPERATE), ("register", register_app, OPERATE),
+    ("key", key_app, OPERATE),
     ("connector", connector_app, DEVELOP), ("schema", schema_app, DEVELOP),
 ):  # fmt: skip
     app.add_typer(group, name=name, rich_help_panel=panel)

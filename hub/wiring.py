@@ -85,7 +85,8 @@ _DEVELOPMENT_MASTER = b"unefois development key of keys."  # 32 bytes, no secret
 
 class Hub:
     """A hub built from its settings. That brings its database to the newest form and opens its root key; nothing runs
-    until `start_*` is called, and `close` gives everything back. `read_again` reads them anew, for connections that are resumed."""
+    until `start_*` is called, and `close` gives everything back. `read_again` reads the settings anew, for connections
+    that are resumed."""
 
     def __init__(
         self, settings: HubSettings, *, now: Callable[[], float] | None = None,
@@ -97,8 +98,7 @@ class Hub:
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.registry = Registry.load()
         self.metrics = Metrics()
-        clock = {"now": now} if now else {}
-        self.ledger = Ledger(settings.database, tls=settings.tls_database, **clock)
+        self.ledger = Ledger(settings.database, tls=settings.tls_database, now=now or time.time)
         self.root_key = key = _root_key(self.ledger, settings)
         self.ledger.cipher = BodyCipher(key) if key else None
         self.keys = PersonKeys(derive_key(key, PURPOSE) if key else _DEVELOPMENT_MASTER)
@@ -166,9 +166,9 @@ class Hub:
 
     def services(self) -> Services:
         return Services(
-            settings=self.settings, root_key=self.root_key, ledger=self.ledger, bus=self.bus, acceptance=self.acceptance,
-            deliveries=self.deliveries, corrections=self.corrections, documents=self.documents,
-            batcher=self.batcher, receiver=self.receiver,
+            settings=self.settings, root_key=self.root_key, ledger=self.ledger, bus=self.bus,
+            acceptance=self.acceptance, deliveries=self.deliveries, corrections=self.corrections,
+            documents=self.documents, batcher=self.batcher, receiver=self.receiver,
             keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
             exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
             metrics=self.metrics,

@@ -127,9 +127,7 @@ def test_trouble_goes_to_the_webhooks_of_its_tenant_that_may_hear_of_it(house: H
     hub = house.hub
     # Before the rule, or by another way than this one.
     house.client("guichet", scopes=("webhooks:write",))
-    add(
-        hub.ledger, hub.root_key, tenant=TENANT, client="guichet", url=HOOK["url"], types=told, thin=True
-    )
+    add(hub.ledger, hub.root_key, tenant=TENANT, client="guichet", url=HOOK["url"], types=told, thin=True)
     hub.reload()
     with hub.ledger.transaction() as tx:
         review = {"id": "r", "tenant": TENANT, "kind": "person", "state": "open", "citizen_id": "c", "facts": "{}",
