@@ -37,6 +37,7 @@ from hub.acceptance.rules import Rules
 from hub.citizens.identities import People
 from hub.clients import repository as clients
 from hub.clients import webhooks
+from hub.clients.idempotency import use_nonce
 from hub.connections import Connection, ConnectorHandler
 from hub.documents import repository as documents
 from hub.documents.files import DocumentStore
@@ -285,7 +286,7 @@ class Hub:
                 tenant=routing.tenant, connection=routing.name.partition(".")[2], system=routing.system,
                 settings=settings, documents=self.documents.for_tenant(routing.tenant), manifest=manifest,
                 tenant_siret=tenant.siret, tenant_insee=tenant.insee, answer_secret=self._answer_secret(routing.name),
-                zone=tenant.zone,
+                zone=tenant.zone, first_use=partial(use_nonce, self.ledger, routing.name),
             )  # fmt: skip
             return connector_class(manifest)(context)
 

@@ -22,7 +22,7 @@ from connectors.publik.signature import SignatureCheck
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply
 from connectors.sdk.poll_cursor import PollCursor
 from schemas.delivery import Delivery, Done, Polled
-from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
+from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event, decode_json
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
 from schemas.times import to_rfc3339
@@ -31,7 +31,7 @@ _PAGE = 50
 _OVERLAP = timedelta(minutes=10)  # a form may appear in the list a little after its own date
 _KEY = "unefois_key"
 _FEW = 10  # forms of one person that a question reads, the newest
-_REFUSALS = {InvalidMessage: 400, AccessDenied: 403, Refused: 422, TryLater: 503}
+_REFUSALS = {InvalidMessage: 400, AccessDenied: 403, Refused: 422, TryLater: 503, BusUnavailable: 503}
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +53,7 @@ class Publik(Connector):
         settings = context.settings
         self._forms: Mapping[str, Any] = settings["forms"]
         self._zone = ZoneInfo(settings["timezone"]) if "timezone" in settings else context.zone
-        self._signatures = SignatureCheck(settings["incoming_id"], settings["incoming_secret"])
+        self._signatures = SignatureCheck(settings["incoming_id"], settings["incoming_secret"], context.first_use)
 
     @cached_property
     def client(self) -> PublikClient:

@@ -1,4 +1,4 @@
-"""Publik's signed query string: HMAC-SHA256 over the query, a timestamp and a nonce. Pure, but for the nonces kept."""
+"""Publik's signed query string: HMAC-SHA256 over the query, a timestamp and a nonce."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import base64
 import binascii
 import hashlib
 import hmac
-import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, quote, urlencode
 
 from connectors.sdk import Secret
+from connectors.sdk.first_use import FirstUse
 from schemas.errors import AccessDenied
 
-TOLERANCE = 30.0  # seconds, both ways
+TOLERANCE = timedelta(seconds=30)  # both ways
+MOST_NONCE = 128  # characters
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _MARK = "&signature="
 
@@ -27,57 +28,51 @@ def sign(params: Mapping[str, str], *, orig: str, key: Secret, now: datetime, no
 
 
 class SignatureCheck:
-    """Checks signed query strings of one caller. A nonce is good once, as long as its timestamp is.
+    """Checks signed query strings of one caller. A nonce is good once, as long as its timestamp is: `first_use`
+    remembers it, once the signature is proved. The path and the body are not signed: TLS is what keeps them."""
 
-    The nonces are remembered by this object alone. The path and the body are not signed: TLS is what keeps them.
-    """
-
-    def __init__(self, orig: str, key: Secret) -> None:
-        self._orig = orig
-        self._key = key
-        self._seen: dict[str, float] = {}
-        self._lock = threading.Lock()
+    def __init__(self, orig: str, key: Secret, first_use: FirstUse) -> None:
+        self._orig, self._key, self._first_use = orig, key, first_use
 
     def check(self, query_string: str, now: datetime) -> None:
-        """Raises AccessDenied, without a word on which part of a secret was wrong."""
+        """Raises AccessDenied, without a word on which part of a secret was wrong; what `first_use` raises, too."""
         signed, mark, _ = query_string.partition(_MARK)
         pairs = parse_qsl(query_string, keep_blank_values=True)
         values = dict(pairs)
         if not mark or len(values) != len(pairs):
             raise AccessDenied("appel non signé, ou paramètre répété")
-        if values.get("algo") != "sha256":
+        proved = dict(parse_qsl(signed, keep_blank_values=True))  # what follows the signature, anybody may have added
+        if proved.get("algo") != "sha256":
             raise AccessDenied("algorithme de signature inconnu : sha256 est attendu")
-        if not self._is_ours(signed, values):
+        if not self._is_ours(signed, proved.get("orig", ""), values["signature"]):
             raise AccessDenied("signature invalide")
-        if abs(now.timestamp() - _stamp(values)) > TOLERANCE:
+        stamp = _stamp(proved)
+        if abs(now - stamp) > TOLERANCE:
             raise AccessDenied("horodatage hors tolérance : vérifier l'horloge des serveurs")
-        self._use(values.get("nonce", ""), now.timestamp())
+        self._use(proved.get("nonce", ""), stamp + TOLERANCE)
 
-    def _is_ours(self, signed: str, values: Mapping[str, str]) -> bool:
+    def _is_ours(self, signed: str, orig: str, signature: str) -> bool:
         try:
-            given = base64.b64decode(values["signature"], validate=True)
+            given = base64.b64decode(signature, validate=True)
         except (binascii.Error, ValueError):
             return False
-        same_caller = hmac.compare_digest(values.get("orig", "").encode(), self._orig.encode())
+        same_caller = hmac.compare_digest(orig.encode(), self._orig.encode())
         return hmac.compare_digest(given, _digest(signed, self._key)) and same_caller
 
-    def _use(self, nonce: str, now: float) -> None:
-        if not nonce:
-            raise AccessDenied("appel signé sans nonce")
-        with self._lock:
-            # a stamp may lie one tolerance ahead, so its nonce matters for two
-            self._seen = {known: at for known, at in self._seen.items() if now - at <= 2 * TOLERANCE}
-            if nonce in self._seen:
-                raise AccessDenied("appel déjà reçu (nonce rejoué)")
-            self._seen[nonce] = now
+    def _use(self, nonce: str, until: datetime) -> None:
+        if not 0 < len(nonce) <= MOST_NONCE:
+            raise AccessDenied(f"appel signé sans nonce, ou d'un nonce de plus de {MOST_NONCE} caractères")
+        # Not by connection: no path is signed, and what was sent to one is not taken at another that has the same key.
+        if not self._first_use(_digest(f"nonce\0{self._orig}\0{nonce}", self._key), until):
+            raise AccessDenied("appel déjà reçu (nonce rejoué)")
 
 
 def _digest(text: str, key: Secret) -> bytes:
     return hmac.digest(key.reveal().encode(), text.encode(), hashlib.sha256)
 
 
-def _stamp(values: Mapping[str, str]) -> float:
+def _stamp(values: Mapping[str, str]) -> datetime:
     try:
-        return datetime.strptime(values.get("timestamp", ""), _STAMP).replace(tzinfo=UTC).timestamp()
+        return datetime.strptime(values.get("timestamp", ""), _STAMP).replace(tzinfo=UTC)
     except ValueError:
         raise AccessDenied("horodatage illisible") from None

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.publik.signature import SignatureCheck, sign
 from connectors.sdk import Secret
+from connectors.sdk.first_use import in_this_process
 from connectors.sdk.http import HttpAnswer, HttpClient
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
 from schemas.errors import AccessDenied
@@ -72,7 +73,7 @@ class PublikTwin(HttpTwin):
         self.workflow = dict(workflow or plain_workflow())
         self.now = now
         self._id, self._secret, self._signed = client_id, Secret(client_secret), signed
-        self._check = SignatureCheck(client_id, self._secret)
+        self._check = SignatureCheck(client_id, self._secret, in_this_process())
         self._errs = 0
 
     def submit(

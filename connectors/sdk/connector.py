@@ -8,6 +8,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connectors.sdk.first_use import FirstUse, in_this_process
 from connectors.sdk.statuses import Statuses
 from schemas.delivery import Delivery, Documents, Done, Inbound, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage
@@ -29,7 +30,8 @@ class Context:
     those marked `"secret": true` are `Secret`. `system` is the name under which identifiers of this package are
     linked (`system-reference.system`). `answer_secret` is known to this hub and
     made for this connection alone: `AnswerKeys` draws from it, so only a hub that runs needs to give one. `zone`: where
-    the days of the tenant are counted. `now` is the clock: use it, never `datetime.now()`."""
+    the days of the tenant are counted. `first_use` says whether something that may be used once comes for the first
+    time, to any process of the hub. `now` is the clock: use it, never `datetime.now()`."""
 
     tenant: str
     connection: str
@@ -42,6 +44,7 @@ class Context:
     answer_secret: bytes = field(default=b"", repr=False)
     zone: tzinfo = _PARIS
     now: Callable[[], datetime] = _utc_now
+    first_use: FirstUse = field(default_factory=in_this_process)
 
 
 class Connector:

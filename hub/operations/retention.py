@@ -20,7 +20,7 @@ from bus.ledger import Ledger, StoredEvent
 from bus.sql import Insert
 from bus.tables import OPEN, deliveries, events
 from hub.citizens.repository import ECHO_DAYS
-from hub.clients.idempotency import KEPT_SECONDS
+from hub.clients.idempotency import KEPT_SECONDS, forget_nonces
 from hub.documents.files import DocumentStore
 from hub.documents.repository import document_ids
 from hub.exchanges.corrections import settle
@@ -85,6 +85,8 @@ class Keeper:
                 continue
             try:
                 self.note_document_uses()
+                with self._ledger.transaction() as tx:
+                    forget_nonces(tx)  # often: a busy portal brings thousands in an hour
                 if time.monotonic() >= due:
                     self.forget_expired(stop)
                     due = time.monotonic() + tidy_every

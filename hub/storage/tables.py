@@ -216,6 +216,16 @@ idempotent_answers = Table(
     Column("at", Double, nullable=False),
 )  # fmt: skip
 
+# What signed calls to `/in/{connection}` may use once, as a digest, whichever connection it came by.
+used_nonces = Table(
+    "used_nonces", metadata,
+    Column("mark", LargeBinary(32), primary_key=True),
+    Column("connection", String(128), nullable=False),
+    Column("until", Double, nullable=False),
+    Index("used_nonces_connection", "connection"),
+    Index("used_nonces_until", "until"),
+)  # fmt: skip
+
 webhooks = Table(
     "webhooks", metadata,
     Column("id", String(36), primary_key=True),

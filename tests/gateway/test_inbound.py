@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
-from datetime import UTC, datetime
+import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
 from connectors.sdk import Inbound, Reply
 from gateway.routes.inbound import MOST_BYTES
+from hub.storage.tables import used_nonces
 from hub.wiring import Hub
 from schemas.delivery import Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, TryLater
@@ -205,3 +208,85 @@ def test_a_mistake_of_a_connector_is_ours_and_tells_nothing(stubbed: Any, capfd:
     assert "Quenneville" not in answer.text
     out, err = capfd.readouterr()
     assert "Quenneville" not in out + err
+
+
+# --- several gateways ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
+def gateways(request: pytest.FixtureRequest, open_house: Open) -> list[House]:
+    """Two gateways of one hub, with two connections of which Publik has one key."""
+    own = {} if request.param == "sqlite" else {"database": request.getfixturevalue("postgres").fresh_database()}
+    connections = {
+        "publik": {"connector": "publik", "settings": settings()},
+        "publik-2": {"connector": "publik", "settings": settings()},
+    }
+    first = open_house(connections, **own)
+    return [first, open_house(connections, database=first.hub.settings.database)]
+
+
+def send(house: House, query: str, name: str = "publik") -> httpx.Response:
+    call = pushed(fixture())
+    with house.anonymous() as http:
+        return http.post(f"/in/{TENANT}/{name}/{SLUG}?{query}", content=call.body, headers=dict(call.headers))
+
+
+def remembered(house: House) -> int:
+    with house.hub.ledger.reading() as tx:
+        return int(tx.sql.execute(select(func.count()).select_from(used_nonces)).scalar_one())
+
+
+def signed(**more: Any) -> str:
+    return pushed(fixture(), **{"at": datetime.now(UTC), "nonce": secrets.token_hex(8), **more}).query_string
+
+
+def test_a_signed_call_that_one_gateway_took_is_refused_by_the_other(gateways: list[House]) -> None:
+    first, second = gateways
+    query = signed()
+    assert send(first, query).status_code == 200
+
+    for house, name in ((second, "publik"), (first, "publik"), (second, "publik-2")):
+        answer = send(house, query, name)
+        assert (answer.status_code, answer.json()["err"]) == (403, 1)
+        assert "rejoué" in answer.json()["err_desc"]
+    assert send(second, signed()).status_code == 200
+    assert remembered(first) == 2
+
+
+def test_a_signed_call_that_comes_to_both_gateways_at_one_moment_passes_once(gateways: list[House]) -> None:
+    for _ in range(4):
+        query, begin, codes = signed(), threading.Barrier(8), list[int]()
+
+        def call(house: House, query: str = query, begin: threading.Barrier = begin, codes: list[int] = codes) -> None:
+            begin.wait()
+            codes.append(send(house, query).status_code)
+
+        threads = [threading.Thread(target=call, args=(house,)) for house in gateways * 4]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(codes) == [200] + [403] * 7
+
+
+def test_what_is_not_proved_leaves_nothing_in_the_database(gateways: list[House]) -> None:
+    house = gateways[0]
+    stale = datetime.now(UTC) - timedelta(seconds=40)
+    for query in (
+        "", signed(key="autre-clef"), signed(orig="autre.example"), signed(at=stale), signed(nonce="n" * 200),
+        signed() + "&nonce=b", signed().replace("signature=", "signature=A"),
+    ):  # fmt: skip
+        assert send(house, query).status_code == 403
+    assert remembered(house) == 0
+
+
+def test_a_connector_made_anew_remembers_what_the_one_before_took(gateways: list[House]) -> None:
+    house, query = gateways[0], signed()
+    assert send(house, query).status_code == 200
+    connection = house.hub.connections[NAME]
+    connection.renew(house.hub._connection(
+        house.hub.acceptance.directory.connections[NAME], connection.manifest, connection.settings,
+        connection.configured,
+    ))  # fmt: skip
+
+    assert send(house, query).status_code == 403

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -338,14 +340,55 @@ def test_a_signed_call_without_nonce_is_refused() -> None:
         connector().receive(pushed(fixture(), nonce=""))
 
 
+def test_a_nonce_put_behind_the_signature_makes_no_signed_call() -> None:
+    query = sign({}, orig=ORIG, key=Secret(KEY), now=NOON, nonce="a").replace("&nonce=a", "")
+    unsigned, _, _ = query.partition("&signature=")
+    query = f"{unsigned}&signature={quote(base64.b64encode(hmac.digest(KEY.encode(), unsigned.encode(), 'sha256')))}"
+    publik = connector()
+
+    for number in range(2):
+        with pytest.raises(AccessDenied, match="nonce"):
+            publik.receive(Inbound("POST", SLUG, {}, {}, json.dumps(fixture()).encode(), f"{query}&nonce={number}"))
+
+
+@pytest.mark.parametrize(("length", "taken"), [(1, True), (128, True), (129, False), (4000, False)])
+def test_a_nonce_has_128_characters_at_most(length: int, taken: bool) -> None:
+    publik, call = connector(), pushed(fixture(), nonce="é" * length)
+    if taken:
+        assert publik.receive(call).status == 200
+    else:
+        with pytest.raises(AccessDenied, match="128"):
+            publik.receive(call)
+
+
+def test_only_what_is_proved_and_in_time_is_remembered() -> None:
+    asked: list[tuple[bytes, datetime]] = []
+
+    def first_use(mark: bytes, until: datetime) -> bool:
+        asked.append((mark, until))
+        return True
+
+    publik = Publik(replace(context_for("publik", settings()), first_use=first_use))
+    late = NOON - timedelta(seconds=31)
+    for call in (
+        pushed(fixture(), key="autre-clef"), pushed(fixture(), orig="autre.example"), pushed(fixture(), at=late),
+        pushed(fixture(), nonce="n" * 129), pushed(fixture(), nonce=""),
+    ):  # fmt: skip
+        with pytest.raises(AccessDenied):
+            publik.receive(call)
+    assert asked == []
+
+    publik.receive(pushed(fixture(), nonce="ab"))
+    ((mark, until),) = asked
+    assert (len(mark), until) == (32, NOON + timedelta(seconds=30))
+    assert b"ab" not in mark
+
+
 def test_the_query_string_is_checked_as_it_came() -> None:
     # a parameter encoded otherwise than by our own encoder: the decoded pairs alone could not be checked
     signed = sign({}, orig=ORIG, key=Secret(KEY), now=NOON, nonce="abc")
-    import hashlib
-    import hmac
-
     unsigned = "etape=re%c3%a7u&" + signed.partition("&signature=")[0]
-    digest = hmac.digest(KEY.encode(), unsigned.encode(), hashlib.sha256)
+    digest = hmac.digest(KEY.encode(), unsigned.encode(), "sha256")
     query = f"{unsigned}&signature={quote(base64.b64encode(digest))}"
     body = json.dumps(fixture()).encode()
 

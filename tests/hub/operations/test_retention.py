@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.tables import deliveries, door, events
 from hub.citizens.repository import Citizens
+from hub.clients.idempotency import use_nonce
 from hub.documents.files import DocumentStore
 from hub.documents.repository import DocumentBook, record_holder
 from hub.operations import retention
@@ -40,6 +42,7 @@ from hub.storage.tables import (
     unproved_references,
     unread_events,
     used_assertions,
+    used_nonces,
 )
 from schemas.delivery import StoredDocument
 from schemas.event import Event
@@ -311,6 +314,23 @@ def test_what_was_delivered_is_remembered_only_while_it_could_echo(hub: Hub) -> 
 
     with hub.ledger.reading() as tx:
         assert [row.digest for row in tx.sql.execute(select(citizen_values))] == [""]
+
+
+def test_nonces_go_within_a_minute_of_their_time_not_with_the_hourly_round(hub: Hub) -> None:
+    now = datetime.fromtimestamp(hub.ledger.now(), UTC)
+    for mark, seconds in ((b"o" * 32, -61), (b"n" * 32, 30)):
+        use_nonce(hub.ledger, NAME, mark, now + timedelta(seconds=seconds))
+    stop, turns = threading.Event(), iter([True, False])
+
+    def active() -> bool:
+        if not (more := next(turns)):
+            stop.set()
+        return more
+
+    hub.keeper.run(stop, active, note_every=0.001, tidy_every=3600)
+
+    with hub.ledger.reading() as tx:
+        assert [bytes(row.mark) for row in tx.sql.execute(select(used_nonces))] == [b"n" * 32]
 
 
 def test_used_assertions_and_old_answers_go(hub: Hub) -> None:
