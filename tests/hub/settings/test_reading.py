@@ -539,3 +539,22 @@ def test_settings_that_link_a_sector_twice_or_name_no_movements_are_faults(tmp_p
     assert found["tenants.saint-aubin.link_sectors[1]"] == '"school" is in another group already'
     assert "DATE_EFF" in found["communes_file"]
     assert any(key.startswith("tenants.saint-aubin.masters") for key in found)
+
+
+def test_the_next_key_is_held_to_what_the_present_one_is(place: Path) -> None:
+    environ = ENVIRON | {
+        "ZEROS": base64.b64encode(bytes(32)).decode(),
+        "NEXT": base64.b64encode(bytes(range(32))).decode(),
+    }
+
+    def said(name: str, text: str = FULL) -> str | None:
+        return found(place, with_line("", f'next_encryption_key = {{ env = "{name}" }}', text), environ).get(
+            "next_encryption_key"
+        )
+
+    assert said("NEXT") is None
+    assert said("KEY") is None  # as it is while the one takes the place of the other
+    assert "32 bytes" in (said("DB") or "")
+    assert "placeholder" in (said("ZEROS") or "")
+    assert "missing" in (said("NONE") or "")
+    assert "could follow" in (said("NEXT", FULL.replace('encryption_key = { env = "KEY" }\n', "")) or "")
