@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
+from schemas.errors import BusUnavailable
+
 QueueKind = Literal["connection", "inlet", "outside", "receipts"]
 
 INLET = "unefois.in"
@@ -111,6 +113,18 @@ def delivery_context(connection: str, ledger: str) -> bytes:
     return b"\0".join((b"delivery", connection.encode(), ledger.encode()))
 
 
+class LoginRefused(BusUnavailable):
+    """The broker is there and does not know us, or not in this virtual host."""
+
+    code = "login_refused"
+
+
+class BrokerAlarm(BusUnavailable):
+    """The broker is short of memory or disk: it takes nothing until that is over."""
+
+    code = "broker_alarm"
+
+
 BatchHandler = Callable[[Sequence[Incoming]], None]
 # A question and the seconds that are left for it; its answer.
 QuestionHandler = Callable[[bytes, float], bytes]
@@ -166,6 +180,11 @@ class Bus(Protocol):
 
     def depth(self, queue: str) -> Depth:
         """Raises TopologyMismatch when the queue is not there."""
+        ...
+
+    def probe(self) -> None:
+        """Whether a message would be taken now; none is kept. Raises LoginRefused, BrokerAlarm, BusUnavailable when the
+        broker is away, AccessDenied when it does not let us publish."""
         ...
 
     def close(self) -> None: ...

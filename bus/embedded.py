@@ -84,6 +84,10 @@ class EmbeddedBus:
                 raise TopologyMismatch(f"queue {queue} does not exist")
             return Depth(len(self._queues[queue]), self._readers[queue])
 
+    def probe(self) -> None:
+        if self._closed:
+            raise BusUnavailable("the bus is closed")
+
     def close(self) -> None:
         with self._lock:
             self._closed = True

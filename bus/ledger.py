@@ -953,6 +953,16 @@ class Transaction:
     def give_back(self, name: str, token: int) -> None:
         self.sql.execute(update(leases).where(leases.c.name == name, leases.c.token == token).values(until=0.0))
 
+    def leased(self) -> set[str]:
+        """The names for which somebody may act now."""
+        now = self._lease_clock
+        held = select(leases.c.name).where(leases.c.until > now, leases.c.until <= now + _NOT_BELIEVED)
+        return set(self.sql.execute(held).scalars())
+
+    def try_write(self) -> None:
+        """Change nothing, as one who writes."""
+        self.sql.execute(delete(counters).where(counters.c.name == ""))
+
     @property
     def _lease_clock(self) -> Any:
         """One clock for all who want a lease: that of the database, for those of several hosts differ."""

@@ -2,6 +2,7 @@
 
     _Line           one connection in a thread of its own, made again for as long as the line is open
     ├── _Desk         declares queues and looks into them
+    │   └── _Probe      tries whether a message would be taken
     ├── _Publisher    keeps a window of unconfirmed messages
     ├── _Reader       hands over what arrived to the thread that called `consume`
     ├── _Asker        puts live questions and sorts the answers
@@ -47,8 +48,10 @@ from bus.api import (
     INLET,
     UNBOUNDED,
     BatchHandler,
+    BrokerAlarm,
     Depth,
     Incoming,
+    LoginRefused,
     Outcome,
     Outgoing,
     QuestionHandler,
@@ -83,6 +86,9 @@ _FIRST_PAUSE = 0.2
 _GLANCE = 0.25  # how often a waiting reader looks at its stop event
 _GLANCE_WHILE_FULL = 4.0  # seconds; shorter than the heartbeat
 _CLOSED = "the bus is closed"
+_LOGIN = "login refused"
+_NO_VHOST = "no access to the virtual host"
+_NOWHERE = "unefois.probe"  # no queue has this name
 _MUTE = "the queue does not answer"
 _LONGEST_MUTE = 30.0  # seconds between two attempts at a queue that does not answer
 _SHORT = "the broker is short of memory or disk and takes nothing"
@@ -127,6 +133,7 @@ class RabbitBus:
         self._desk: _Desk | None = None
         self._publisher: _Publisher | None = None
         self._asker: _Asker | None = None
+        self._probe: _Probe | None = None
 
     def declare(self, queues: Sequence[Queue]) -> None:
         desk = self._get_desk()
@@ -172,6 +179,9 @@ class RabbitBus:
         found = self._get_desk().look(queue)
         return Depth(found.message_count, found.consumer_count)
 
+    def probe(self) -> None:
+        self._get_probe().publish_nothing()
+
     def close(self) -> None:
         with self._gate:
             self._closed = True
@@ -195,6 +205,11 @@ class RabbitBus:
         with self._gate:
             self._asker = self._asker or self._opened(lambda: _Asker(self._server))
             return self._asker
+
+    def _get_probe(self) -> _Probe:
+        with self._gate:
+            self._probe = self._probe or self._opened(lambda: _Probe(self._server, self._confirm_timeout))
+            return self._probe
 
     @contextlib.contextmanager
     def _open_line(self, make: Callable[[], _L]) -> Iterator[_L]:
@@ -479,13 +494,17 @@ _L = TypeVar("_L", bound=_Line)
 def _cause(reason: BaseException) -> str:
     """Why a connection or a channel ended, in words that may be logged."""
     if isinstance(reason, ProbableAuthenticationError | AuthenticationError):
-        return "login refused"
+        return _LOGIN
     if isinstance(reason, ProbableAccessDeniedError):
-        return "no access to the virtual host"
+        return _NO_VHOST
     if isinstance(reason, ConnectionClosed | ChannelClosed):
         return f"{reason.reply_code} {reason.reply_text}"
     inner = getattr(reason, "exceptions", None) or getattr(reason, "args", None) or [None]
     return _cause(inner[-1]) if isinstance(inner[-1], BaseException) else type(reason).__name__
+
+
+def _unavailable(cause: str) -> BusUnavailable:
+    return LoginRefused(cause) if _LOGIN in cause or _NO_VHOST in cause else BusUnavailable(cause)
 
 
 # --- declaring and looking ---------------------------------------------------------------------------------------
@@ -512,8 +531,8 @@ class _Desk(_Line):
     """Each errand has a channel of its own, because the broker closes the channel with every refusal. All that has no
     underscore is called by other threads."""
 
-    def __init__(self, server: _Server, timeout: float) -> None:
-        super().__init__(server, "desk")
+    def __init__(self, server: _Server, timeout: float, purpose: str = "desk") -> None:
+        super().__init__(server, purpose)
         self._timeout = timeout
         self._errands: set[Future[Any]] = set()
 
@@ -546,11 +565,11 @@ class _Desk(_Line):
 
     def lost(self, cause: str) -> None:
         for errand in list(self._errands):
-            self._end(errand, BusUnavailable(cause))
+            self._end(errand, _unavailable(cause))
 
     def _run_errand(self, subject: str, act: Callable[[Any, Callable[[Any], None]], None]) -> Any:
         errand: Future[Any] = Future()
-        self.call(lambda: self._begin(subject, act, errand), lambda cause: self._end(errand, BusUnavailable(cause)))
+        self.call(lambda: self._begin(subject, act, errand), lambda cause: self._end(errand, _unavailable(cause)))
         try:
             return errand.result(self._timeout)
         except FutureTimeout:
@@ -590,6 +609,39 @@ def _refusal(subject: str, reason: BaseException) -> HubError:
     if code in (405, 406):
         return TopologyMismatch(f"{subject}: {text}")
     return BusUnavailable(f"{subject}: {_cause(reason)}")
+
+
+class _Probe(_Desk):
+    """Publishes to nowhere, on a connection of its own: the broker reads no more from one that published while it was
+    short, and tells of its shortage only then; a channel that was let through once is let through after its rights
+    have gone."""
+
+    def __init__(self, server: _Server, timeout: float) -> None:
+        super().__init__(server, timeout, "probe")
+        self._short = False
+
+    def publish_nothing(self) -> None:
+        """Called by other threads."""
+        if self._short:
+            raise BrokerAlarm(_SHORT)
+        self._run_errand("default exchange", self._try)
+
+    def opened(self) -> None:
+        self._short = False
+        self._connection.add_on_connection_blocked_callback(lambda *_: self._block())
+        self._connection.add_on_connection_unblocked_callback(lambda *_: self._unblock())
+        super().opened()
+
+    def _try(self, channel: Any, done: Callable[[Any], None]) -> None:
+        channel.confirm_delivery(done, callback=lambda _: channel.basic_publish("", _NOWHERE, b"", mandatory=True))
+
+    def _block(self) -> None:
+        self._short = True
+        for errand in list(self._errands):
+            self._end(errand, BrokerAlarm(_SHORT))
+
+    def _unblock(self) -> None:
+        self._short = False
 
 
 # --- publishing --------------------------------------------------------------------------------------------------

@@ -229,7 +229,8 @@ class Relay:
         for connection in self._views.connections():
             self._declare(connection)
         if not self._bus.volatile:
-            self._bus.declare([Queue(name, "receipts") for name in self._views.receipts()])
+            for name in self._views.receipts():
+                self._declare_receipts(name)
         self._past.append((now, dict(self._marks)))
         self._send_lost_again(now)
 
@@ -280,6 +281,12 @@ class Relay:
             self._hold_off(connection)
             return False
         return True
+
+    def _declare_receipts(self, name: str) -> None:
+        try:
+            self._bus.declare([Queue(name, "receipts")])
+        except (ConfigError, AccessDenied) as error:  # of one user: the deliveries of all go on
+            _log.error("queue cannot be declared", queue=name, cause=error.reason)
 
     def _send(self, messages: Sequence[Message], media: str = "application/json") -> list[tuple[str, int]]:
         """Publish; what the bus did not take."""

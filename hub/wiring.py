@@ -353,6 +353,7 @@ class Hub:
         away = {name for name, worker in self.workers.items() if worker.breaker.open} | set(self.sources.away())
         return {
             "relay": self.relay.active,
+            "inlet": self.inlet.trouble,
             "stuck_queues": self.relay.stuck(),
             "workers": {name: worker.active for name, worker in self.workers.items()},
             "pollers": {name: poller.active for name, poller in self.pollers.items()},

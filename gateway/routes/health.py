@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import Annotated
 
 import orjson
@@ -12,49 +10,24 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bus.api import INLET
 from gateway.access import Caller, needs
-from gateway.openapi_schemas import Json, problem_responses
+from gateway.openapi_schemas import Json, json_response, problem_responses
 from gateway.problems import Problem
+from hub.operations.readiness import Readiness
 from hub.services import Services
-from hub.storage.migrations import upgrade
-from schemas.errors import HubError, TopologyMismatch
-
-_KEPT_SECONDS = 2.0
 
 router = APIRouter(tags=["operation"])
 
+# Without these nothing can be accepted. All else may be in trouble: what is accepted waits in the database.
+_NEEDED = ("database",)
 
-class Readiness:
-    """What is missing before calls can be served; looked at every two seconds at most, however often it is asked."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._lock = threading.Lock()
-        self._until = 0.0
-        self._missing: list[str] = []
+def readiness_of(services: Services) -> Readiness:
+    def workers() -> list[str]:
+        connections = services.acceptance.directory.connections
+        return [name for name, routing in connections.items() if routing.consumes and not routing.outside]
 
-    def missing(self) -> list[str]:
-        with self._lock:
-            if time.monotonic() >= self._until:
-                self._missing = self._look()
-                self._until = time.monotonic() + _KEPT_SECONDS
-            return self._missing
-
-    def _look(self) -> list[str]:
-        missing = []
-        try:
-            if not upgrade.current(self._services.ledger):
-                missing.append("migrations")
-        except HubError:
-            missing.append("database")
-        try:
-            self._services.bus.depth(INLET)
-        except TopologyMismatch:
-            pass  # no inlet: the broker answers all the same
-        except HubError:
-            missing.append("bus")
-        return missing
+    return Readiness(services.ledger, services.bus, workers=workers, inlet=lambda: services.status().get("inlet", ""))
 
 
 @router.get("/healthz", summary="Is the process alive?", response_model=None)
@@ -63,14 +36,19 @@ async def alive() -> Response:
     return Response(b'{"status":"alive"}', media_type="application/json")
 
 
-@router.get("/readyz", summary="Can calls be served?", response_model=None, responses=problem_responses(503))
+@router.get("/readyz", summary="Can calls be served?", response_model=None,
+            responses={200: json_response("Ready", "Calls are served."), **problem_responses(503)})  # fmt: skip
 async def ready(request: Request) -> Response:
-    """200 when the database and the bus answer and the database has its newest form; else 503 and what is `missing`."""
+    """200 as long as the database can be written to: `status` is `limited` when another part cannot do its work, and
+    `parts` says which, why and what. 503 when nothing can be accepted."""
     readiness: Readiness = request.app.state.readiness
-    missing = await run_in_threadpool(readiness.missing)
+    found = await run_in_threadpool(readiness.parts)
+    parts = {name: part.to_dict(name) for name, part in found.items()}
+    missing = [name for name in _NEEDED if found[name].code]
     if missing:
-        raise Problem("not_ready", "missing: " + ", ".join(missing), more={"missing": missing})
-    return Response(orjson.dumps({"status": "ready"}), media_type="application/json")
+        raise Problem("not_ready", "missing: " + ", ".join(missing), more={"missing": missing, "parts": parts})
+    status = "limited" if any(part.code for part in found.values()) else "ready"
+    return Response(orjson.dumps({"status": status, "parts": parts}), media_type="application/json")
 
 
 _FIGURES: Json = {

@@ -19,7 +19,7 @@ from gateway.heads import HeadMiddleware
 from gateway.middleware import CallMiddleware
 from gateway.pages import DocsPage, PreviewPage
 from gateway.routes import ROUTERS, exchanges, inbound
-from gateway.routes.health import Readiness
+from gateway.routes.health import readiness_of
 from gateway.routes.oauth import Attempts
 from gateway.serving import openapi
 from gateway.tokens import Tokens
@@ -37,7 +37,7 @@ def create_app(services: Services, *, fast: bool = True) -> FastAPI:
     app.state.tokens = Tokens(services.root_key, services.settings.public_url)
     app.state.access = Access(services, app.state.tokens)
     app.state.attempts = Attempts()
-    app.state.readiness = Readiness(services)
+    app.state.readiness = readiness_of(services)
     app.state.docs_page = DocsPage(lambda: app.openapi())
     app.state.preview_page = PreviewPage()
     app.state.budget = Budget()

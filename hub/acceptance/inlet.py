@@ -44,6 +44,7 @@ class Inlet:
         self._origin_of = origin_of
         self._keep_every = keep_every
         self._trouble: dict[str, str] = {}
+        self.trouble = ""  # why the inlet cannot be declared: the code of the error
         self._gate = threading.Lock()  # held while receipts are sent, so that those of one queue keep their order
         self._declared: set[str] = set()
         self._owed: list[Outgoing] = []
@@ -174,8 +175,10 @@ class Inlet:
                 tell = _log.warning if isinstance(error, BusUnavailable) else _log.error  # the second wants a person
                 tell("queue cannot be declared", queue=queue, cause=error.reason)
             self._trouble[queue] = error.reason
+            self.trouble = error.code if queue == INLET else self.trouble
             return False
         self._trouble.pop(queue, None)
+        self.trouble = "" if queue == INLET else self.trouble
         return True
 
 

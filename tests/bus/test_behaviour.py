@@ -273,3 +273,13 @@ def test_a_reader_holds_no_more_than_its_room_and_misses_nothing(bus: Bus, queue
     # What one look at the wire brings may come on top.
     assert max(reading.batches) * size <= room + 4 * size
     assert sorted(map(int, reading.ids())) == list(range(60))
+
+
+def test_a_probe_leaves_nothing_behind_and_a_closed_bus_says_so(bus: Bus, queue: str) -> None:
+    bus.probe()
+    bus.probe()
+    assert bus.depth(queue).ready == 0
+
+    bus.close()
+    with pytest.raises(BusUnavailable):
+        bus.probe()

@@ -16,7 +16,7 @@ import structlog
 from bus import rabbitmq as module
 from bus.api import DEAD_LETTERS, INLET, Incoming, Outcome, Outgoing, Queue, QueueKind, outside_queue, receipts_queue
 from bus.rabbitmq import RabbitBus
-from schemas.errors import AccessDenied, BusUnavailable, ConfigError, TopologyMismatch, TryLater
+from schemas.errors import AccessDenied, BusUnavailable, ConfigError, HubError, TopologyMismatch, TryLater
 from tests.support.proxy_server import Proxy
 from tests.support.reading import Reading, eventually
 from tests.support.servers import Rabbit
@@ -175,6 +175,45 @@ def test_a_broker_without_memory_takes_nothing_and_then_goes_on(
     publish_all(bus, numbered(queue, range(30, 33)))
     with Reading(bus, queue) as reading:
         eventually(lambda: {"30", "31", "32"} <= set(reading.ids()))
+
+
+@pytest.mark.parametrize("short", [("set_vm_memory_high_watermark", "0.000001"), ("set_disk_free_limit", "900000GB")])
+def test_a_probe_is_told_of_an_alarm_and_of_its_end(
+    rabbitmq: Rabbit, bus: RabbitBus, queue: str, short: tuple[str, str]
+) -> None:
+    bus.probe()
+    rabbitmq.ctl(*short)
+    try:
+        eventually(lambda: probed(bus) == "broker_alarm")
+        started = time.monotonic()
+        bus.depth(queue)  # who only asks is not held
+        assert time.monotonic() - started < 5
+    finally:
+        rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
+        rabbitmq.ctl("set_disk_free_limit", "50MB")
+
+    eventually(lambda: probed(bus) == "ok")
+
+
+def test_a_probe_sees_a_right_that_was_taken_away_since(rabbitmq: Rabbit, make_bus: MakeBus) -> None:
+    bus = make_bus(rabbitmq.add_user("prober", write=r"^amq\.default$"))
+    bus.probe()
+    rabbitmq.ctl("set_permissions", "prober", "", r"^unefois\.", "")
+    assert probed(bus) == "access_denied"
+
+    rabbitmq.ctl("set_permissions", "prober", "", r"^amq\.default$", "")
+    assert probed(bus) == "ok"
+    rabbitmq.ctl("change_password", "prober", "another")
+    rabbitmq.ctl("close_all_connections", "test")
+    eventually(lambda: probed(bus) == "login_refused")
+
+
+def probed(bus: RabbitBus) -> str:
+    try:
+        bus.probe()
+    except HubError as error:
+        return error.code
+    return "ok"
 
 
 # --- the network breaks ------------------------------------------------------------------------------------------

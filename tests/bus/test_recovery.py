@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from bus.api import Outgoing, connection_queue
+from bus.api import Outgoing, Queue, connection_queue, receipts_queue
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger, Transaction
 from bus.relay import Relay
 from bus.team import Team
 from bus.worker import Worker
 from schemas.delivery import Delivery, Done
-from schemas.errors import AccessDenied, BusUnavailable
+from schemas.errors import AccessDenied, BusUnavailable, HubError, TopologyMismatch
 from tests.support.fleet import until
 from tests.support.recording import TENANT, Package, RecordingHub, house, move
 
@@ -264,6 +264,25 @@ def test_one_queue_that_may_not_be_declared_stops_nobody(ledger: FlakyLedger) ->
         hub.settled("famille", "delivered", 1)
     finally:
         hub.stop()
+
+
+@pytest.mark.parametrize("error", [AccessDenied, TopologyMismatch])
+def test_a_queue_of_receipts_that_is_otherwise_stops_nobody(ledger: FlakyLedger, error: type[HubError]) -> None:
+    declared: list[str] = []
+
+    class Guarded(NobodyReads):
+        def declare(self, queues: Sequence[Queue]) -> None:
+            if any(queue.name == receipts_queue("cantine") for queue in queues):
+                raise error("not as the hub made it")
+            declared.extend(queue.name for queue in queues)
+            super().declare(queues)
+
+    hub = RecordingHub(ledger, Guarded(), {"famille": Package()})
+    hub.deliveries.broker_users = lambda: ["cantine", "voirie"]
+    hub.submit(move(1, 1))
+
+    assert hub.relay.step() == 1
+    assert receipts_queue("voirie") in declared
 
 
 def test_a_worker_that_replaces_a_sluggish_one_waits_for_its_lease(ledger: FlakyLedger) -> None:

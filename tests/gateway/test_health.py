@@ -2,43 +2,237 @@
 
 from __future__ import annotations
 
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pika
+import psycopg
 import pytest
 from sqlalchemy import text
 
+from bus.api import INLET
+from hub.operations.readiness import CANNOT
 from schemas.errors import BusUnavailable
 from tests.gateway.conftest import OTHER, TENANT, House, Open, event, post, problem
+from tests.gateway.test_requests import folders
+from tests.support.reading import eventually
+from tests.support.servers import Postgres, Rabbit
 
 
 def test_a_process_that_answers_is_alive(house: House) -> None:
     assert house.anonymous().get("/healthz").json() == {"status": "alive"}
 
 
-def test_it_is_ready_when_database_bus_and_migrations_are_there(house: House) -> None:
+OK = {"state": "ok"}
+
+
+def seen(house: House) -> tuple[int, dict[str, Any]]:
+    """What `/readyz` answers."""
     answer = house.anonymous().get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+    return answer.status_code, answer.json()
+
+
+def state(house: House, part: str) -> str:
+    """The code of a part's trouble, `ok`, or nothing where the part is not shown."""
+    status, body = seen(house)
+    assert status == 200, body
+    found = body["parts"].get(part, {})
+    return str(found.get("code", found.get("state", "")))
 
 
 def away(*_: object) -> None:
     raise BusUnavailable("broker.interne injoignable")
 
 
-def test_without_the_bus_it_is_not_ready(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(house.hub.bus, "depth", away)
-    answer = house.anonymous().get("/readyz")
+def test_it_is_ready_when_every_part_can_do_its_work(house: House) -> None:
+    house.hub.start_relay()
+    eventually(lambda: state(house, "relay") == "ok")
 
-    assert problem(answer, 503, "not_ready")["missing"] == ["bus"]
-    assert house.anonymous().get("/healthz").status_code == 200
+    assert seen(house) == (200, {"status": "ready", "parts": {"database": OK, "relay": OK, "workers": OK}})
+
+
+def test_without_a_relay_or_a_worker_it_serves_and_says_what_is_not_done(open_house: Open, tmp_path: Path) -> None:
+    house = open_house({"famille": folders(tmp_path, "famille"), "koha": folders(tmp_path, "koha")})
+
+    status, body = seen(house)
+
+    assert (status, body["status"], body["parts"]["database"]) == (200, "limited", OK)
+    assert body["parts"]["relay"] == {"state": "trouble", "code": "no_lease", "cannot": CANNOT["relay"]}
+    workers = {"state": "trouble", "code": "no_lease", "cannot": CANNOT["workers"], "connections": 2}
+    assert body["parts"]["workers"] == workers
+    assert post(house.client(), event()).status_code == 202
+    house.hub.start_relay()
+    house.hub.start_workers()
+    eventually(lambda: seen(house)[1]["status"] == "ready")
+
+
+def test_one_connection_without_a_worker_is_counted(open_house: Open, tmp_path: Path) -> None:
+    house = open_house({"famille": folders(tmp_path, "famille"), "koha": folders(tmp_path, "koha")})
+    house.hub.start_workers(only=[f"{TENANT}.famille"])
+
+    eventually(lambda: seen(house)[1]["parts"]["workers"].get("connections") == 1)
 
 
 def test_without_the_database_it_is_not_ready(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(house.hub.ledger, "reading", away)
-    assert problem(house.anonymous().get("/readyz"), 503, "not_ready")["missing"] == ["database"]
+    body = problem(house.anonymous().get("/readyz"), 503, "not_ready")
+
+    assert body["missing"] == ["database"]
+    assert body["parts"] == {"database": {"state": "trouble", "code": "database_away", "cannot": CANNOT["database"]}}
+    assert house.anonymous().get("/healthz").status_code == 200
 
 
 def test_with_an_older_form_of_the_database_it_is_not_ready(house: House) -> None:
     with house.hub.ledger.transaction() as tx:
         tx.sql.execute(text("UPDATE alembic_version SET version_num = 'ancienne'"))
-    assert problem(house.anonymous().get("/readyz"), 503, "not_ready")["missing"] == ["migrations"]
+    body = problem(house.anonymous().get("/readyz"), 503, "not_ready")
+
+    assert body["missing"] == ["database"]
+    assert body["parts"]["database"]["code"] == "migrations"
+
+
+@pytest.mark.database
+def test_with_a_database_that_takes_no_writes_it_is_not_ready(open_house: Open, postgres: Postgres) -> None:
+    url = postgres.fresh_database()
+    house = open_house(database=url)
+    http = house.client()
+    _sql(url, "SET default_transaction_read_only = on")
+    postgres.cut_connections()
+
+    eventually(lambda: seen(house)[0] == 503)
+    eventually(lambda: seen(house)[1]["parts"]["database"]["code"] == "database_read_only")
+    assert post(http, event()).status_code == 503
+
+    _sql(url, "SET default_transaction_read_only = off")
+    postgres.cut_connections()
+    eventually(lambda: seen(house)[0] == 200)
+    assert post(http, event()).status_code == 202
+
+
+def _sql(url: str, setting: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        name = url.rpartition("/")[2]
+        connection.execute(f"ALTER DATABASE {name} {setting}")  # type: ignore[arg-type]
+
+
+# --- the broker ----------------------------------------------------------------------------------------------------
+
+RIGHTS = {"configure": r"^unefois\.", "write": r"^(unefois\.|amq\.default$)", "read": r"^unefois\."}
+
+
+@dataclass
+class Full:
+    """A hub on a broker, as a user with the rights of docs/amqp.md."""
+
+    house: House
+    rabbitmq: Rabbit
+
+    def allow(self, **rights: str) -> None:
+        self.rabbitmq.ctl("set_permissions", "plateforme", *({**RIGHTS, **rights}.values()))
+
+    def broker(self) -> str:
+        return state(self.house, "broker")
+
+    def accepts(self) -> None:
+        """Whatever the broker does, what is accepted is in the database."""
+        number = uuid.uuid4().hex[:8]
+        assert post(self.house.client(), event(number)).status_code == 202
+
+
+@pytest.fixture
+def full(open_house: Open, rabbitmq: Rabbit) -> Iterator[Full]:
+    house = open_house(bus=rabbitmq.add_user("plateforme", **RIGHTS))
+    house.hub.start_relay()
+    house.hub.start_inlet()
+    made = Full(house, rabbitmq)
+    eventually(lambda: seen(house)[1]["status"] == "ready")
+    yield made
+    made.allow()
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("right", ["configure", "write", "read"])
+def test_a_right_that_was_taken_away_is_named_and_events_are_accepted_all_the_same(full: Full, right: str) -> None:
+    full.allow(**{right: "^$"})
+
+    part = "broker" if right == "write" else "inlet"
+    eventually(lambda: state(full.house, part) == "access_denied", within=30)
+    full.accepts()
+    body = seen(full.house)[1]
+    assert body["status"] == "limited"
+    assert not re.search(r"plateforme|unefois|127\.|amq", orjson.dumps(body).decode())
+
+    full.allow()
+    eventually(lambda: seen(full.house)[1]["status"] == "ready", within=30)
+
+
+@pytest.mark.broker
+def test_a_user_who_may_not_log_in_any_more_is_named(full: Full) -> None:
+    full.rabbitmq.ctl("clear_permissions", "plateforme")
+    full.rabbitmq.ctl("close_all_connections", "essai")
+
+    eventually(lambda: full.broker() == "login_refused", within=30)
+    full.accepts()
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("short", "mended"),
+    [
+        (("set_vm_memory_high_watermark", "0.000001"), ("set_vm_memory_high_watermark", "0.4")),
+        (("set_disk_free_limit", "900000GB"), ("set_disk_free_limit", "50MB")),
+    ],
+    ids=["memory", "disk"],
+)
+def test_an_alarm_of_the_broker_is_named_and_events_are_accepted_all_the_same(
+    full: Full, short: tuple[str, str], mended: tuple[str, str]
+) -> None:
+    full.rabbitmq.ctl(*short)
+    try:
+        eventually(lambda: full.broker() == "broker_alarm", within=30)
+        full.accepts()
+    finally:
+        full.rabbitmq.ctl(*mended)
+
+    eventually(lambda: seen(full.house)[1]["status"] == "ready", within=30)
+
+
+@pytest.mark.broker
+def test_a_broker_that_is_away_takes_the_gateway_out_of_no_balancer(full: Full) -> None:
+    full.rabbitmq.stop()
+    try:
+        eventually(lambda: full.broker() == "broker_away", within=30)
+        full.accepts()
+    finally:
+        full.rabbitmq.start()
+
+    eventually(lambda: seen(full.house)[1]["status"] == "ready", within=60)
+
+
+@pytest.mark.broker
+def test_an_inlet_that_somebody_made_otherwise_is_named(open_house: Open, rabbitmq: Rabbit) -> None:
+    url = rabbitmq.add_user("plateforme", **RIGHTS)
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
+        connection.channel().queue_delete(INLET)
+        connection.channel().queue_declare(INLET, durable=True, arguments={"x-max-length": 10})
+    house = open_house(bus=url)
+    house.hub.start_inlet()
+
+    try:
+        eventually(lambda: state(house, "inlet") == "topology_mismatch", within=30)
+        assert state(house, "broker") == "ok"
+        assert post(house.client(), event()).status_code == 202
+    finally:
+        with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
+            connection.channel().queue_delete(INLET)
+
+    eventually(lambda: state(house, "inlet") == "ok", within=30)
 
 
 def test_when_the_database_is_away_a_write_asks_to_come_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
