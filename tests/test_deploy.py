@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import inspect
 import os
 import re
 import secrets
 import shutil
 import subprocess
+import threading
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import typer
 import yaml
 
+from bus.api import INLET, Outgoing, Queue
+from bus.ledger import Ledger
+from bus.rabbitmq import RabbitBus
 from commands.main import app
 from connectors.sdk import find_manifests
 from gateway.routes import health
 from gateway.serving import server
 from hub.settings.reading import settings_faults
+from hub.storage.migrations import upgrade
 from hub.wiring import Hub
+from schemas.errors import AccessDenied
 from schemas.event import MAX_BATCH_BYTES
+from tests.support.missing import missing
+from tests.support.servers import Rabbit, ServiceUnavailable, private_postgres, rabbit_cluster
 
 ROOT = Path(__file__).parents[1]
 HUB_SERVICES = ("gateway", "relay", "worker")
@@ -57,6 +69,11 @@ def settings() -> dict[str, Any]:
 
 def commands() -> set[str]:
     return set(typer.main.get_group(app).commands)
+
+
+def broker_settings() -> dict[str, str]:
+    lines = [line for line in text("deploy/rabbitmq.conf").splitlines() if line and not line.startswith("#")]
+    return dict(line.split(" = ") for line in lines)
 
 
 def options_from_the_environment() -> set[str]:
@@ -134,14 +151,138 @@ def test_every_service_has_longer_to_stop_than_it_needs(compose: dict[str, Any])
 
 
 def test_the_broker_has_the_limits_that_the_page_explains(compose: dict[str, Any]) -> None:
-    lines = [line for line in text("deploy/rabbitmq.conf").splitlines() if line and not line.startswith("#")]
-    given = dict(line.split(" = ") for line in lines)
+    given = {key: value for key, value in broker_settings().items() if not key.startswith("default_")}
     table = text("docs/amqp.md").partition("## Limits of the broker")[2].partition("\n## ")[0]
     explained = dict(re.findall(r"^\| `([a-z_.]+)` \| (\w[\w.]*) \|", table, re.MULTILINE))
 
     assert given == explained
     assert MAX_BATCH_BYTES < int(given["max_message_size"]) < MAX_BATCH_BYTES + 10_000
     assert any(volume.startswith("./deploy/rabbitmq.conf:") for volume in compose["services"]["rabbitmq"]["volumes"])
+
+
+def test_no_service_is_root_or_writes_or_takes_more_than_it_must(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert not re.match(r"(0|root)\b", str(service["user"])), name
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert "privileged" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert all("size=" in place for place in service["tmpfs"]), name
+        assert service["mem_limit"], name
+        assert service["cpus"], name
+        assert service["pids_limit"], name
+
+
+def test_broker_and_database_may_write_where_their_images_must(compose: dict[str, Any]) -> None:
+    # From their Dockerfiles and entrypoints: the data, what a server logs or listens on, and temporary files.
+    for name, places in {
+        "rabbitmq": {"/tmp", "/var/log/rabbitmq", "/var/lib/rabbitmq"},
+        "postgres": {"/tmp", "/var/run/postgresql", "/var/lib/postgresql/data"},
+    }.items():
+        service = compose["services"][name]
+        mounted = {volume.split(":")[1] for volume in service["volumes"] if not volume.endswith(":ro")}
+        assert mounted | {place.partition(":")[0] for place in service["tmpfs"]} == places
+        assert service["user"] == "999:999"  # so that the entrypoint changes no owner and no user
+
+
+def test_whoever_is_given_a_secret_can_read_it_and_nobody_is_given_more(
+    compose: dict[str, Any], dockerfile: list[list[str]]
+) -> None:
+    (owner,) = {service["user"] for name, service in compose["services"].items() if name in HUB_SERVICES}
+    user, _, group = owner.partition(":")
+    (made,) = [line for line in dockerfile if "useradd" in line]
+    assert made[made.index("--uid") + 1] == user == group  # --user-group gives it the same number
+    assert f"chown root:{group} deploy/secrets/*" in text("docker-compose.yml")
+    for name, secret in {"rabbitmq": "bus_password", "postgres": "database_password"}.items():
+        assert compose["services"][name]["secrets"] == [secret]
+        assert compose["services"][name]["group_add"] == [group]
+
+
+def test_the_hub_is_neither_administrator_of_the_broker_nor_superuser_of_the_database(
+    compose: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    hub = {name: urlsplit(settings[key]).username for name, key in (("rabbitmq", "bus"), ("postgres", "database"))}
+    broker, database = (compose["services"][name] for name in ("rabbitmq", "postgres"))
+
+    assert broker["environment"]["RABBITMQ_DEFAULT_USER"] == hub["rabbitmq"]
+    assert broker_settings()["default_user_tags.administrator"] == "false"
+    assert "POSTGRES_USER" not in database["environment"]  # the image would make it superuser
+    assert f"CREATE ROLE {hub['postgres']} LOGIN NOSUPERUSER" in text("deploy/postgres.sh")
+    assert any(volume.endswith(":/docker-entrypoint-initdb.d/10-unefois.sh:ro") for volume in database["volumes"])
+    assert os.access(ROOT / "deploy/postgres.sh", os.X_OK)  # else the image runs it as a part of its own script
+
+
+@pytest.mark.broker
+def test_the_first_user_of_the_broker_may_what_the_page_says_and_the_hub_runs_with_it() -> None:
+    (line,) = re.findall(r"set_permissions unefois '(.*)' '(.*)' '(.*)'", text("docs/amqp.md"))
+    defaults = {key: value for key, value in broker_settings().items() if key.startswith("default_")}
+    settings = "".join(f"{key} = {value}\n" for key, value in defaults.items())
+    first = {"RABBITMQ_DEFAULT_USER": "guest", "RABBITMQ_DEFAULT_PASS": "guest"}
+
+    with first_start(settings, first) as rabbit:
+        users = rabbit.ctl("-q", "--no-table-headers", "list_users").split("\t")
+        (rights,) = rabbit.ctl("-q", "--no-table-headers", "list_permissions").splitlines()
+        _, configure, write, read = rights.split("\t")
+        bus = RabbitBus(rabbit.url)
+        try:
+            bus.declare([Queue(INLET, "inlet"), Queue("unefois.connection.a.b", "connection")])
+            outcomes = bus.publish([Outgoing(INLET, b"1"), Outgoing("unefois.connection.a.b", b"1")])
+            stop = threading.Event()
+            bus.consume(INLET, lambda _: stop.set(), stop=stop)
+            with pytest.raises(AccessDenied):
+                bus.declare([Queue("another", "connection")])
+        finally:
+            bus.close()
+
+    assert users == ["guest", "[]\n"]
+    assert (configure, write) == line[:2]
+    assert read in (line[1], line[2])  # RabbitMQ 3.10 takes `default_permissions.write` for what may be read
+    assert all(outcome.taken for outcome in outcomes)
+
+
+@contextlib.contextmanager
+def first_start(settings: str, variables: dict[str, str]) -> Iterator[Rabbit]:
+    """A broker that starts for the first time."""
+    try:
+        with rabbit_cluster(1, settings=settings, variables=variables) as (rabbit,):
+            yield rabbit
+    except ServiceUnavailable as reason:
+        missing(str(reason))
+
+
+@pytest.mark.database
+def test_the_script_of_the_database_makes_a_role_that_owns_its_database_and_nothing_else(tmp_path: Path) -> None:
+    psql = shutil.which("psql")
+    if psql is None:
+        missing("no psql")
+    secret = secrets.token_urlsafe(12) + "'\\"
+    (tmp_path / "database_password").write_text(secret + "\n")
+    script = text("deploy/postgres.sh").replace("unefois", "hubrole").replace("/run/secrets", str(tmp_path))
+    try:
+        with private_postgres() as server:
+            parts = urlsplit(server.url)
+            env = {"PATH": os.environ["PATH"], "PGHOST": "127.0.0.1", "PGPORT": str(parts.port)}
+            admin = {"POSTGRES_USER": str(parts.username)}  # that of the tests; the image's own is `postgres`
+            done = subprocess.run(["sh", "-c", script], env=env | admin, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            assert secret not in done.stdout + done.stderr
+            with psycopg.connect(server.url) as sql:
+                role = sql.execute(
+                    "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolcanlogin"
+                    " FROM pg_roles WHERE rolname = 'hubrole'"
+                ).fetchone()
+                hashed = sql.execute("SELECT rolname FROM pg_authid WHERE rolpassword IS NOT NULL").fetchall()
+            assert role == (False, False, False, False, False, True)
+            assert hashed == [("hubrole",)]
+            ledger = Ledger(f"postgresql://hubrole@127.0.0.1:{parts.port}/hubrole")
+            upgrade.upgrade(ledger)  # all that the hub makes, under this role
+            assert upgrade.current(ledger)
+            ledger.close()
+            with pytest.raises(psycopg.OperationalError, match="permission denied"):
+                psycopg.connect(f"postgresql://hubrole@127.0.0.1:{parts.port}/postgres")
+    except ServiceUnavailable as reason:
+        missing(str(reason))
 
 
 def test_every_image_and_volume_is_pinned_or_declared(compose: dict[str, Any], dockerfile: list[list[str]]) -> None:

@@ -271,14 +271,17 @@ _INETRC = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
 class RabbitNode:
     """One node of a broker, from installed binaries. Nodes of one den share a cookie and an epmd and may cluster."""
 
-    def __init__(self, den: Den, name: str, epmd_port: int, peers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, den: Den, name: str, epmd_port: int, peers: Sequence[str] = (), *, settings: str = "",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.name, self._den = f"{name}@localhost", den
         self._folder = den.folder / name
         self.port, distribution = free_ports(2)
         self._pid_file = self._folder / "pid"
         self._child: subprocess.Popen[bytes] | None = None
         self._folder.mkdir()
-        self._write("rabbitmq.conf", rabbit_settings(self.port, peers))
+        self._write("rabbitmq.conf", rabbit_settings(self.port, peers) + settings)
         self._write("enabled_plugins", "[].\n")
         self._write("inetrc", _INETRC)
         self._env = {
@@ -301,6 +304,7 @@ class RabbitNode:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self._folder / "enabled_plugins"),
             "RABBITMQ_PID_FILE": str(self._pid_file),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
+            **(variables or {}),
         }
 
     @property
@@ -373,8 +377,11 @@ def rabbitmq_service() -> Iterator[Rabbit]:
 
 
 @contextlib.contextmanager
-def rabbit_cluster(size: int) -> Iterator[list[Rabbit]]:
-    """Private brokers that form one cluster and pause when they find themselves in the minority."""
+def rabbit_cluster(
+    size: int, *, settings: str = "", variables: Mapping[str, str] | None = None
+) -> Iterator[list[Rabbit]]:
+    """Private brokers that form one cluster and pause when they find themselves in the minority. `settings`: more lines
+    of their configuration; `variables`: more of their environment."""
     epmd = shutil.which("epmd")
     if not (epmd and (RABBIT_BINARIES / "rabbitmq-server").exists()):
         raise ServiceUnavailable("no RabbitMQ: set UNEFOIS_TEST_AMQP_URL or install rabbitmq-server")
@@ -387,7 +394,7 @@ def rabbit_cluster(size: int) -> Iterator[list[Rabbit]]:
         den.start([epmd, "-port", str(port), "-address", "127.0.0.1"])
         names = [f"n{n}" for n in range(1, size + 1)]
         peers = [f"{name}@localhost" for name in names] if size > 1 else []
-        nodes = [RabbitNode(den, name, port, peers) for name in names]
+        nodes = [RabbitNode(den, name, port, peers, settings=settings, variables=variables) for name in names]
         for node in nodes:
             node.begin()
         for node in nodes:
