@@ -52,7 +52,9 @@ def client_add(
     def act(hub: Hub) -> str | None:
         known_tenant(hub, tenant)
         _known_types(hub, publish)
-        if client_id == "hub" or f"{tenant}.{client_id}" in hub.connections:
+        member = hub.connections.get(f"{tenant}.{client_id}")
+        # A package that reads its own queue is one origin, whether it is named here or in the settings first.
+        if client_id == "hub" or (member is not None and not member.manifest.outside):
             fail(f"{client_id!r} is the name of a connection or of the hub itself")
         keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
         journal_intent(hub, tenant, "client.added", client=client_id, scopes=scope, types=list(publish or ()),
