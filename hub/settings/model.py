@@ -112,6 +112,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Listening:
+    """Who may stand in front of the gateway, and how many lines one address may hold."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_header: str = "x-forwarded-for"
+    connections_per_address: int = 256
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How many days things are kept once nobody has to get them any more (docs/retention.md)."""
 
@@ -167,3 +176,4 @@ class HubSettings:
     communes_file: Path | None = None
     grants_dir: Path | None = None
     next_encryption_key: Secret | None = None
+    listening: Listening = Listening()

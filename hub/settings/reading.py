@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +31,7 @@ from hub.settings.model import (
     HubSettings,
     JournalSettings,
     Limits,
+    Listening,
     Place,
     Retention,
     Table,
@@ -199,6 +201,7 @@ class SettingsParser:
             connectors_dir=self._folder(table, "connectors_dir"),
             communes_file=self._communes_file(table),
             grants_dir=self._folder(table, "grants_dir"),
+            listening=self._listening(table.get("listen", {})),
         )
         self._distinct_systems(settings.connections.values())
         self._contacts(settings)
@@ -306,6 +309,19 @@ class SettingsParser:
         if "public_url" in table and url.startswith("http:") and self._reached_plainly(url):
             self.fault("public_url", "must be https:// outside this machine")
         return url.rstrip("/")
+
+    def _listening(self, listen: Table) -> Listening:
+        given = {name: listen[name] for name in ("proxy_header", "connections_per_address") if name in listen}
+        trusted = tuple(listen.get("trusted_proxies", ()))
+        for position, one in enumerate(trusted):
+            self._check_proxy(f"listen.trusted_proxies[{position}]", one)
+        return Listening(tuple(one for one in trusted if _is_network(one)), **given)
+
+    def _check_proxy(self, key: str, network: str) -> None:
+        if not _is_network(network):
+            self.fault(key, 'must be an address or a network such as "10.20.0.0/16", without bits of a host')
+        elif network.endswith("/0"):
+            self.fault(key, "is every address: anybody could say whose call it is")
 
     def _encryption_key(self, table: Table) -> Secret | None:
         if "encryption_key" not in table:
@@ -623,6 +639,14 @@ def _set_value(table: Any, place: Place, value: object) -> None:
 def _speaks_for(item: Table, name: str, manifest: Manifest | None) -> frozenset[str]:
     own = item.get("system", name)
     return frozenset(item["speaks_for"]) | {f"{own}.{one}" for one in (manifest.name_spaces if manifest else ())}
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _remove_value(table: Any, place: Place) -> None:

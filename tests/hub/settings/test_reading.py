@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hub.settings.model import Contact, FranceConnect, HubSettings
+from hub.settings.model import Contact, FranceConnect, HubSettings, Listening
 from hub.settings.reading import load_settings, settings_faults
 from schemas.errors import ConfigError
 from schemas.manifest import Consumed, Manifest
@@ -206,6 +206,18 @@ def test_an_almost_empty_file_is_enough_to_develop(place: Path) -> None:
     assert settings.tenants == {}
 
 
+def test_no_proxy_is_trusted_until_it_is_named(place: Path) -> None:
+    assert read(place, 'mode = "development"').listening == Listening()
+    assert read(place, 'mode = "development"\n[listen]\nport = 0').listening == Listening()
+
+    named = (
+        '[listen]\ntrusted_proxies = ["10.1.2.3", "fd00::/8"]\nproxy_header = "forwarded"\nconnections_per_address = 9'
+    )
+    assert read(place, f'mode = "development"\n{named}').listening == Listening(
+        ("10.1.2.3", "fd00::/8"), "forwarded", 9
+    )
+
+
 def test_a_connection_observes_until_told_otherwise_under_its_own_name(place: Path) -> None:
     connection = read(place, FULL.replace('system = "biblio"\n', "").replace('mode = "pilot"\n', "")).connections[
         "koha"
@@ -335,6 +347,10 @@ def test_a_file_that_cannot_be_parsed_is_one_fault(place: Path, content: bytes |
         ('"21930001100018"', "21930001100018", "tenants.saint-aubin.siret", "written as a text"),
         ('documents = "files"', 'documents = "memory://x"', "documents", "not kept"),
         ('insee = "93001"', 'insee = "93001\\n"', "tenants.saint-aubin.insee", "INSEE"),
+        ("[listen]", '[listen]\ntrusted_proxies = ["proxy"]', "listen.trusted_proxies[0]", "addr"),
+        ("[listen]", '[listen]\ntrusted_proxies = ["::/0"]', "listen.trusted_proxies[0]", "every"),
+        ("[listen]", '[listen]\ntrusted_proxies = ["10.1.2.3/8"]', "listen.trusted_proxies[0]", "net"),
+        ("[listen]", '[listen]\nproxy_header = "x-real-ip"', "listen.proxy_header", "forwarded"),
     ],
 )  # fmt: skip
 def test_a_fault_is_found_at_its_key(place: Path, before: str, after: str, key: str, message: str) -> None:
