@@ -283,6 +283,7 @@ class _Examination:
 
     def receiving(self, connector: Connector) -> None:
         for inbound in self.case.inbound:
+            self.without_error("knows_caller", partial(connector.knows_caller, replace(inbound, body=b"")))
             first = self.without_error("receive", partial(connector.receive, inbound))
             again = self.without_error("receive again", partial(self.retried, connector, inbound))
             if first is not None:

@@ -18,7 +18,9 @@ from hub.operations.logs import code_places
 
 _log = structlog.get_logger()
 
-HEADERS: tuple[tuple[bytes, bytes], ...] = (
+Field = tuple[bytes, bytes]
+
+HEADERS: tuple[Field, ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -52,7 +54,7 @@ class CallMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._with_headers(message["headers"], tracking)
+                message["headers"] = completed(message["headers"], self._headers, tracking)
             await send(message)
 
         try:
@@ -80,8 +82,28 @@ class CallMiddleware:
                 line[name] = scope[name]
         self._log.log(level, "call", **line)
 
-    def _with_headers(self, headers: Iterable[tuple[bytes, bytes]], tracking: str) -> list[tuple[bytes, bytes]]:
-        given = list(headers)
-        names = {name.lower() for name, _ in given}
-        given += [pair for pair in self._headers if pair[0] not in names]
-        return [*given, (b"tracking-id", tracking.encode())]
+
+class Crowded:
+    """What answers on the lines that are beyond a limit: 503 to all but the question whether the process lives."""
+
+    def __init__(self, app: ASGIApp, budget: Budget, tls: bool) -> None:
+        self._app = app
+        self._refusing = CallMiddleware(_refuse, budget, tls)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        alive = scope["type"] != "http" or scope["path"] == "/healthz"
+        await (self._app if alive else self._refusing)(scope, receive, send)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    problem = Problem("try_later", "too many connections", headers={"retry-after": "2", "connection": "close"})
+    scope["problem"] = problem.code
+    await problem_response(problem, scope["tracking"])(scope, receive, send)
+
+
+def completed(given: Iterable[Field], fixed: Iterable[Field], tracking: str) -> list[Field]:
+    """The fields of an answer, with the fixed ones that it does not set itself, and its tracking id."""
+    fields = list(given)
+    names = {name.lower() for name, _ in fields}
+    fields += [pair for pair in fixed if pair[0] not in names]
+    return [*fields, (b"tracking-id", tracking.encode())]

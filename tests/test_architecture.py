@@ -82,7 +82,7 @@ HIDDEN_IN = {
     "starlette": ["gateway/"],
     "tenacity": ["hub/acceptance/accept.py"],
     "typer": ["commands/"],
-    "uvicorn": ["gateway/serving/server.py"],
+    "uvicorn": ["gateway/serving/"],
     "zeep": ["connectors/sdk/soap.py"],
 }
 # Used everywhere like the standard library: a faster json, and the log.

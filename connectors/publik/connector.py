@@ -68,6 +68,11 @@ class Publik(Connector):
 
     # in: the push
 
+    def knows_caller(self, head: Inbound) -> bool:
+        """Publik signs the query, or sends Basic: never the body."""
+        self._authenticate(head, use=False)
+        return True
+
     def receive(self, inbound: Inbound) -> Reply:
         """A form pushed by its workflow to `/in/{connection}/{slug}`."""
         self._authenticate(inbound)
@@ -85,11 +90,11 @@ class Publik(Connector):
         pointer = f" ({error.pointer})" if isinstance(error, InvalidMessage) and error.pointer else ""
         return status, {"err": 1, "err_class": error.code, "err_desc": f"{error.reason}{pointer}"}
 
-    def _authenticate(self, inbound: Inbound) -> None:
+    def _authenticate(self, inbound: Inbound, *, use: bool = True) -> None:
         if self.settings.get("incoming_authentication", "signature") == "basic":
             self._check_basic(inbound.headers.get("authorization", ""))
             return
-        self._signatures.check(inbound.query_string or urlencode(inbound.query), self.context.now())
+        self._signatures.check(inbound.query_string or urlencode(inbound.query), self.context.now(), use=use)
 
     def _check_basic(self, header: str) -> None:
         due = f"{self.settings['incoming_id']}:{self.settings['incoming_secret'].reveal()}".encode()

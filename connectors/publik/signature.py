@@ -34,8 +34,9 @@ class SignatureCheck:
     def __init__(self, orig: str, key: Secret, first_use: FirstUse) -> None:
         self._orig, self._key, self._first_use = orig, key, first_use
 
-    def check(self, query_string: str, now: datetime) -> None:
-        """Raises AccessDenied, without a word on which part of a secret was wrong; what `first_use` raises, too."""
+    def check(self, query_string: str, now: datetime, *, use: bool = True) -> None:
+        """Raises AccessDenied, without a word on which part of a secret was wrong; what `first_use` raises, too. `use`
+        False: the nonce stays good, for the check that follows."""
         signed, mark, _ = query_string.partition(_MARK)
         pairs = parse_qsl(query_string, keep_blank_values=True)
         values = dict(pairs)
@@ -49,7 +50,7 @@ class SignatureCheck:
         stamp = _stamp(proved)
         if abs(now - stamp) > TOLERANCE:
             raise AccessDenied("horodatage hors tolérance : vérifier l'horloge des serveurs")
-        self._use(proved.get("nonce", ""), stamp + TOLERANCE)
+        self._use(proved.get("nonce", ""), stamp + TOLERANCE, keep=use)
 
     def _is_ours(self, signed: str, orig: str, signature: str) -> bool:
         try:
@@ -59,11 +60,11 @@ class SignatureCheck:
         same_caller = hmac.compare_digest(orig.encode(), self._orig.encode())
         return hmac.compare_digest(given, _digest(signed, self._key)) and same_caller
 
-    def _use(self, nonce: str, until: datetime) -> None:
+    def _use(self, nonce: str, until: datetime, *, keep: bool) -> None:
         if not 0 < len(nonce) <= MOST_NONCE:
             raise AccessDenied(f"appel signé sans nonce, ou d'un nonce de plus de {MOST_NONCE} caractères")
         # Not by connection: no path is signed, and what was sent to one is not taken at another that has the same key.
-        if not self._first_use(_digest(f"nonce\0{self._orig}\0{nonce}", self._key), until):
+        if keep and not self._first_use(_digest(f"nonce\0{self._orig}\0{nonce}", self._key), until):
             raise AccessDenied("appel déjà reçu (nonce rejoué)")
 
 

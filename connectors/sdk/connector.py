@@ -72,6 +72,12 @@ class Connector:
         """Read what is new since `cursor` (None at first). Each `Polled` is committed before the next is asked for."""
         return iter(())
 
+    def knows_caller(self, head: Inbound) -> bool:
+        """Whether a call proves by its head alone who makes it: asked before its body is read, with `body` empty.
+        Raises AccessDenied when it is a stranger's. False: only the body tells. `receive` checks all of it again, and
+        it alone uses up what is good once."""
+        return False
+
     def receive(self, inbound: Inbound) -> Reply:
         """Read an HTTP call that the package made to `/in/{connection}`. Raises AccessDenied when it does not prove who
         it is (check that first), InvalidMessage when it cannot be read."""

@@ -1,7 +1,9 @@
-"""`/in/{connection}`: where a package or portal pushes in its own format. Its connector proves who calls and reads it;
-what it brings is accepted as one whole before the answer leaves."""
+"""`/in/{connection}`: where a package or portal pushes in its own format. Its connector proves who calls, by the head
+where that can be, before the body is read; what it brings is accepted as one whole before the answer leaves."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import anyio
 import orjson
@@ -33,12 +35,15 @@ async def push(request: Request, where: str) -> Response:
     services: Services = request.app.state.services
     name, path = _connection(services, where)
     request.scope["connection"] = name
-    body = await read_body(request, MOST_BYTES)
-    inbound = Inbound(
-        request.method, path, dict(request.headers), dict(request.query_params), body,
+    head = Inbound(
+        request.method, path, dict(request.headers), dict(request.query_params), b"",
         request.scope["query_string"].decode("latin-1"),
     )  # fmt: skip
     limiter: anyio.CapacityLimiter = request.app.state.pushing
+    refused = await anyio.to_thread.run_sync(_admit, request, services, name, head, limiter=limiter)
+    if refused is not None:
+        return refused
+    inbound = replace(head, body=await read_body(request, MOST_BYTES))
     return await anyio.to_thread.run_sync(_work, request, services, name, inbound, limiter=limiter)
 
 
@@ -46,10 +51,29 @@ def limiter() -> anyio.CapacityLimiter:
     return anyio.CapacityLimiter(_AT_ONCE)
 
 
-def _work(request: Request, services: Services, name: str, inbound: Inbound) -> Response:
+def _admit(request: Request, services: Services, name: str, head: Inbound) -> Response | None:
+    """All that needs no body. The answer that refuses; None when the body may be read."""
+    receiver = _receiver(services, name)
+    try:
+        with services.ledger.reading() as tx:
+            if name in tx.paused():
+                raise TryLater("this connection is paused", after=_PAUSE_SECONDS)
+        if receiver.knows_caller(head):
+            request.scope["proved"] = name
+    except HubError as error:
+        return _refused(request, receiver, name, error)
+    return None
+
+
+def _receiver(services: Services, name: str) -> Connector:
     receiver = services.receiver(name)
     if receiver is None:
         raise Problem("not_found")
+    return receiver
+
+
+def _work(request: Request, services: Services, name: str, inbound: Inbound) -> Response:
+    receiver = _receiver(services, name)
     try:
         reply = _received(services, receiver, name, inbound)
     except HubError as error:
@@ -58,9 +82,6 @@ def _work(request: Request, services: Services, name: str, inbound: Inbound) -> 
 
 
 def _received(services: Services, receiver: Connector, name: str, inbound: Inbound) -> Reply:
-    with services.ledger.reading() as tx:
-        if name in tx.paused():
-            raise TryLater("this connection is paused", after=_PAUSE_SECONDS)
     reply = receiver.receive(inbound)
     origin = services.deliveries.origin(name)
     if services.acceptance.directory.connections[name].mode == "observe":

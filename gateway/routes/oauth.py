@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
+import anyio
 import orjson
 import structlog
 from fastapi import APIRouter
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.bodies import media_type, read_body
 from gateway.openapi_schemas import TOKEN_BODY, TOKEN_RESPONSES
 from gateway.problems import tracking_of
+from gateway.proxies import household
 from gateway.tokens import TOKEN_SECONDS, Tokens, asserted_client, check_assertion
 from hub.clients import idempotency
 from hub.clients import repository as clients
@@ -30,6 +31,7 @@ _log = structlog.get_logger()
 _BODY_BYTES = 16 * 1024
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _FAILURES, _WINDOW = 10, 60.0
+_AT_ONCE, _DOUBTED_AT_ONCE = 8, 2  # a digest or a signature each: few threads, and not those of other calls
 
 router = APIRouter(tags=["access"])
 
@@ -46,15 +48,20 @@ class TokenError(Exception):
 
 
 class Attempts:
-    """Failed attempts by client and address: after _FAILURES within _WINDOW seconds no more are looked at. By address
-    too, so that somebody elsewhere cannot lock a client out."""
+    """Failed attempts by client and address. After _FAILURES within _WINDOW seconds a further wrong one is told to
+    wait, and all of that client from there are looked at few at a time. A right one always passes: else whoever
+    shares an address with a client, as all do behind a proxy, could lock it out."""
 
     def __init__(self) -> None:
         self._failed: dict[tuple[str, str], list[float]] = {}
         self._lock = threading.Lock()
+        self.usual, self.doubted = anyio.CapacityLimiter(_AT_ONCE), anyio.CapacityLimiter(_DOUBTED_AT_ONCE)
+
+    def limiter(self, who: tuple[str, str], now: float) -> anyio.CapacityLimiter:
+        return self.doubted if self.wait(who, now) else self.usual
 
     def wait(self, who: tuple[str, str], now: float) -> int:
-        """How many seconds to wait; 0 when an attempt may be made."""
+        """How many seconds until a wrong one is looked at as usual; 0 when it is."""
         with self._lock:
             recent = [at for at in self._failed.get(who, ()) if at > now - _WINDOW]
         return int(recent[0] + _WINDOW - now) + 1 if len(recent) >= _FAILURES else 0
@@ -85,21 +92,28 @@ async def token(request: Request) -> Response:
     `client_secret_basic`, `client_secret_post` or `private_key_jwt` (ES256, PS256, EdDSA)."""
     body = await read_body(request, _BODY_BYTES)
     try:
-        form = _form(media_type(request), body)
-        given = await run_in_threadpool(_grant, request, form)
+        claim, form = _claimed(request, body)
+        attempts: Attempts = request.app.state.attempts
+        limiter = attempts.limiter(_who(request, claim), request.app.state.services.ledger.now())
+        given = await anyio.to_thread.run_sync(_grant, request, claim, form, limiter=limiter)
     except TokenError as error:
         return _refused(request, error)
     return Response(orjson.dumps(given), headers={"pragma": "no-cache"}, media_type="application/json")
 
 
-def _grant(request: Request, form: Mapping[str, str]) -> dict[str, Any]:
-    services: Services = request.app.state.services
-    tokens: Tokens = request.app.state.tokens
+def _claimed(request: Request, body: bytes) -> tuple[Claim, Mapping[str, str]]:
+    form = _form(media_type(request), body)
     if form.get("grant_type", "client_credentials") != "client_credentials":
         raise TokenError("unsupported_grant_type", "only client_credentials")
     if "grant_type" not in form:
         raise TokenError("invalid_request", "grant_type is missing")
-    client = _authenticated(request, services, _claim(request.headers.get("authorization", ""), form))
+    return _claim(request.headers.get("authorization", ""), form), form
+
+
+def _grant(request: Request, claim: Claim, form: Mapping[str, str]) -> dict[str, Any]:
+    services: Services = request.app.state.services
+    tokens: Tokens = request.app.state.tokens
+    client = _authenticated(request, services, claim)
     request.scope["client_id"] = client.id
     scopes = frozenset(form["scope"].split()) if form.get("scope") else client.scopes
     if not scopes <= client.scopes:
@@ -113,17 +127,22 @@ def _grant(request: Request, form: Mapping[str, str]) -> dict[str, Any]:
 def _authenticated(request: Request, services: Services, claim: Claim) -> Client:
     attempts: Attempts = request.app.state.attempts
     now = services.ledger.now()
-    who = (claim.client_id, request.client.host if request.client else "")
-    if after := attempts.wait(who, now):
-        raise TokenError("invalid_client", "too many failed attempts", 429, after=after)
     with services.ledger.reading() as tx:
         client = clients.find_client(tx, claim.client_id) if claim.client_id.isprintable() else None
     fault = _fault(services, client, claim, now)
     if fault is None and client is not None:
         return client
+    who = _who(request, claim)
+    after = attempts.wait(who, now)
     attempts.failed(who, now)
     _log.warning("client refused", client_id=client.id if client else "", cause=fault, tracking=tracking_of(request))
+    if after:
+        raise TokenError("invalid_client", "too many failed attempts", 429, after=after)
     raise TokenError("invalid_client", "the client did not prove who it is", 401, basic=claim.basic)
+
+
+def _who(request: Request, claim: Claim) -> tuple[str, str]:
+    return claim.client_id, household(request.client.host) if request.client else ""
 
 
 def _fault(services: Services, client: Client | None, claim: Claim, now: float) -> str | None:

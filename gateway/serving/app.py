@@ -16,7 +16,7 @@ from gateway.bodies import Budget
 from gateway.checking import Checking
 from gateway.fast_path import FastPathApp, fast_routes
 from gateway.heads import HeadMiddleware
-from gateway.middleware import CallMiddleware
+from gateway.middleware import CallMiddleware, Crowded
 from gateway.pages import DocsPage, PreviewPage
 from gateway.routes import ROUTERS, exchanges, inbound
 from gateway.routes.health import readiness_of
@@ -53,6 +53,7 @@ def create_app(services: Services, *, fast: bool = True) -> FastAPI:
     if fast:
         shortcuts = fast_routes(app, app.state.access)
         app.fast = {path: CallMiddleware(route, app.state.budget, tls) for path, route in shortcuts.items()}
+    app.state.crowded = Crowded(app, app.state.budget, tls)
     guard_all(app)
     app.openapi = cache(lambda: openapi.document(app, services))  # type: ignore[method-assign]
     return app

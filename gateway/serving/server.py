@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -15,27 +17,36 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.serving.app import create_app
+from gateway.serving.door import Door
+from gateway.serving.protocol import KEEP_ALIVE_SECONDS, Line
 from hub.clients import webhooks
+from hub.operations.metrics import Metrics
 from hub.services import Services
+from hub.settings.model import Listening
 from schemas.errors import ConfigError, HubError
 
 _log = structlog.get_logger()
 _STOP_SECONDS = 20
-_KEEP_ALIVE_SECONDS = 75  # longer than reverse proxies keep theirs: they must not find the line cut
-_CALLS_AT_ONCE = 1000
 _LOOK_SECONDS = 5.0
+_TICKS_A_SECOND = 10  # of uvicorn's loop
 
 
 class _Server(uvicorn.Server):
     """Ends by returning: uvicorn's own would raise the signal again and leave the hub no time to close."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self.door = door
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_A_SECOND == 0:
+            self.door.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -119,12 +130,21 @@ def _run(server: _Server, listening: socket.socket) -> None:
 
 
 def _server(app: FastAPI) -> _Server:
+    door = _door(app)
     options: dict[str, Any] = {
-        "loop": "uvloop", "http": "httptools", "ws": "none", "lifespan": "off", "log_config": None,
-        "access_log": False, "server_header": False, "proxy_headers": False, "limit_concurrency": _CALLS_AT_ONCE,
-        "timeout_keep_alive": _KEEP_ALIVE_SECONDS, "timeout_graceful_shutdown": _STOP_SECONDS,
+        "loop": "uvloop", "http": partial(Line, door), "ws": "none", "lifespan": "off", "log_config": None,
+        "access_log": False, "server_header": False, "proxy_headers": False,
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS, "timeout_graceful_shutdown": _STOP_SECONDS,
     }  # fmt: skip
-    return _Server(uvicorn.Config(app, **options))
+    return _Server(uvicorn.Config(app, **options), door)
+
+
+def _door(app: FastAPI) -> Door:
+    """The bounds of an application that `create_app` made; the usual ones for any other."""
+    services: Services | None = getattr(app.state, "services", None)
+    if services is None:
+        return Door(Listening(), app, Metrics().cut)
+    return Door(services.settings.listening, app.state.crowded, services.metrics.cut)
 
 
 def _listening(host: str, port: int) -> socket.socket:

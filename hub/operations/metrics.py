@@ -40,6 +40,14 @@ class Metrics:
             "unefois_question_seconds", "How long a live question took.", ["connection"], registry=self._registry,
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
         )  # fmt: skip
+        self._cut = Counter(
+            "unefois_lines_cut", "Connections to the gateway cut or refused before a call.", ["cause"],
+            registry=self._registry,
+        )  # fmt: skip
+
+    def cut(self, cause: str) -> None:
+        """A line of the gateway that was cut or refused before it brought a call."""
+        self._cut.labels(cause).inc()
 
     def accepted(self, tenant: str, event_type: str, outcome: str, number: int = 1) -> None:
         self._events.labels(tenant, event_type, outcome).inc(number)

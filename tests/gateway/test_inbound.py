@@ -117,6 +117,9 @@ class Stub:
         self.calls: list[Inbound] = []
         self.acknowledged = 0
 
+    def knows_caller(self, head: Inbound) -> bool:
+        return False
+
     def receive(self, inbound: Inbound) -> Reply:
         self.calls.append(inbound)
         if self.error:

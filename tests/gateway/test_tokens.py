@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -112,16 +113,49 @@ def test_what_is_no_form_is_refused(house: House) -> None:
     problem(http.post("/oauth/token", content=b"a=" + b"x" * 20_000, headers=form), 413, "too_large")
 
 
-def test_after_ten_failures_a_client_waits_a_minute(house: House) -> None:
+def test_after_ten_failures_a_wrong_secret_waits_a_minute_and_the_right_one_passes(house: House) -> None:
     secret = house.add() or ""
     for _ in range(10):
         refused(ask(house, {}, auth=("portail", "faux")), 401, "invalid_client")
-    locked = ask(house, {}, auth=("portail", secret))
+    locked = ask(house, {}, auth=("portail", "faux"))
     refused(locked, 429, "invalid_client")
     assert 0 < int(locked.headers["retry-after"]) <= 61
+    assert ask(house, {}, auth=("portail", secret)).status_code == 200
 
     house.clock.ahead += 61
-    assert ask(house, {}, auth=("portail", secret)).status_code == 200
+    refused(ask(house, {}, auth=("portail", "faux")), 401, "invalid_client")
+
+
+def test_a_client_that_signs_is_not_locked_out_by_others_either(house: House) -> None:
+    key = ECKey.generate_key("P-256")
+    house.add(scopes=("events:write",), jwks=jwks(key))
+    for _ in range(12):
+        assert ask(house, signed(ECKey.generate_key("P-256"))).status_code in (401, 429)
+    assert ask(house, signed(key)).status_code == 200
+
+
+def test_wrong_secrets_in_a_flood_leave_the_right_one_and_other_calls_their_turn(house: House) -> None:
+    secret = house.add() or ""
+    stop = threading.Event()
+
+    def guess() -> None:
+        with httpx.Client(base_url=house.url, timeout=30) as http:
+            while not stop.is_set():
+                http.post("/oauth/token", data=ASKED, auth=("portail", "faux"))
+
+    guessers = [threading.Thread(target=guess) for _ in range(8)]
+    for one in guessers:
+        one.start()
+    try:
+        started = time.monotonic()
+        for _ in range(5):
+            assert ask(house, {}, auth=("portail", secret)).status_code == 200
+            assert house.anonymous().get("/readyz").status_code == 200
+        assert time.monotonic() - started < 10
+    finally:
+        stop.set()
+        for one in guessers:
+            one.join()
 
 
 # private_key_jwt

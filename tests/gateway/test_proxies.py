@@ -1,0 +1,96 @@
+"""Whose call a proxy hands on, and that nobody else is believed."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.proxies import Proxies, household, plain_address
+from tests.gateway.conftest import House, Open
+from tests.gateway.raw import ask, connect, head, listening
+
+OURS = ("10.0.0.0/8", "127.0.0.1", "fd00::/8")
+FORM = b"grant_type=client_credentials&client_id=portail&client_secret="
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "client"),
+    [
+        ("x-forwarded-for", [], "10.0.0.1"),
+        ("x-forwarded-for", ["203.0.113.5"], "203.0.113.5"),
+        ("x-forwarded-for", ["6.6.6.6, 203.0.113.5"], "203.0.113.5"),
+        ("x-forwarded-for", ["6.6.6.6", "203.0.113.5, 10.2.0.1"], "203.0.113.5"),
+        ("x-forwarded-for", ["10.0.0.9, 10.0.0.8"], "10.0.0.9"),
+        ("x-forwarded-for", ["203.0.113.5:4711"], "203.0.113.5"),
+        ("x-forwarded-for", ["[2001:db8::7]:4711"], "2001:db8::7"),
+        ("x-forwarded-for", ["::ffff:203.0.113.5"], "203.0.113.5"),
+        ("x-forwarded-for", ["203.0.113.5, unknown"], "10.0.0.1"),
+        ("x-forwarded-for", ["203.0.113.5, <script>, 10.0.0.7"], "10.0.0.7"),
+        ("x-forwarded-for", [""], "10.0.0.1"),
+        ("x-forwarded-for", ["," * 20_000], "10.0.0.1"),
+        ("forwarded", ["for=203.0.113.5"], "203.0.113.5"),
+        ("forwarded", ['for=6.6.6.6, For="203.0.113.5:80";proto=https;by=10.0.0.1'], "203.0.113.5"),
+        ("forwarded", ['by=10.0.0.1;for="[2001:db8::7]:4711", for=10.0.0.3'], "2001:db8::7"),
+        ("forwarded", ['for="6.6.6.6, for=203.0.113.5"'], "10.0.0.1"),
+        ("forwarded", ["for=_hidden"], "10.0.0.1"),
+        ("forwarded", ["proto=https"], "10.0.0.1"),
+        ("forwarded", ['for="' + "a\\" * 20_000], "10.0.0.1"),
+    ],
+)
+def test_the_client_is_the_rightmost_that_is_no_proxy_of_ours(header: str, lines: list[str], client: str) -> None:
+    fields = [(header.encode(), line.encode()) for line in lines]
+    other = b"forwarded" if header != "forwarded" else b"x-forwarded-for"
+    fields += [(other, b"9.9.9.9"), (other, b"for=9.9.9.9"), (b"x-real-ip", b"9.9.9.9")]
+    assert Proxies(OURS, header).client_of(fields, "10.0.0.1") == client
+
+
+def test_an_address_is_believed_when_it_is_named_or_in_a_network_that_is() -> None:
+    proxies = Proxies(OURS)
+    assert all(map(proxies.trusts, ("10.9.9.9", "127.0.0.1", "::ffff:127.0.0.1", "fd12::1")))
+    assert not any(map(proxies.trusts, ("11.0.0.1", "127.0.0.2", "fe80::1", "", "testclient")))
+    assert not Proxies().trusts("127.0.0.1")
+
+
+def test_addresses_are_compared_without_ports_and_ipv6_by_network() -> None:
+    assert plain_address("unix:") is None
+    assert household("203.0.113.5") == "203.0.113.5"
+    assert household("2001:db8::1") == household("2001:db8::ffff") != household("2001:db8:0:1::1")
+
+
+def wrong(house: House, forwarded: str, secret: str = "faux", header: str = "X-Forwarded-For") -> int:
+    body = FORM + secret.encode()
+    with connect(house) as line:
+        form = "Content-Type: application/x-www-form-urlencoded"
+        fields = (form, f"Content-Length: {len(body)}", f"{header}: {forwarded}")
+        return ask(line, head("POST", "/oauth/token", *fields) + body).status
+
+
+def test_behind_the_proxy_each_client_has_its_own_ten_failures(open_house: Open) -> None:
+    house = open_house(extra=listening(trusted_proxies=["127.0.0.1"]))
+    secret = house.add() or ""
+
+    assert [wrong(house, "203.0.113.5") for _ in range(11)] == [401] * 10 + [429]
+    assert wrong(house, "203.0.113.6") == 401
+    assert wrong(house, "203.0.113.5", secret) == 200
+
+
+def test_what_a_client_writes_itself_into_the_header_changes_nothing(open_house: Open) -> None:
+    # github.com/Observal/Observal/pull/1233, github.com/silly-geese/estonian-mcp/pull/41: the leftmost was taken
+    house = open_house(extra=listening(trusted_proxies=["127.0.0.1"]))
+    house.add()
+
+    assert [wrong(house, f"6.6.6.{n}, 203.0.113.5") for n in range(11)][-1] == 429
+    assert [wrong(house, f"203.0.113.{n}", header="Forwarded") for n in range(11)][-1] == 429
+
+
+def test_without_the_setting_nobody_is_believed(house: House) -> None:
+    # github.com/langflow-ai/langflow/pull/13509
+    secret = house.add() or ""
+
+    assert [wrong(house, f"203.0.113.{n}") for n in range(11)] == [401] * 10 + [429]
+    assert wrong(house, "203.0.113.5", secret) == 200
+
+
+def test_another_address_than_the_proxys_is_not_believed(open_house: Open) -> None:
+    house = open_house(extra=listening(trusted_proxies=["127.0.0.9"]))
+    house.add()
+    assert [wrong(house, f"203.0.113.{n}") for n in range(11)][-1] == 429
