@@ -27,8 +27,10 @@ from bus.ledger import Ledger
 from bus.rabbitmq import RabbitBus
 from commands.main import app
 from connectors.sdk import find_manifests
+from gateway import bodies
 from gateway.routes import health
-from gateway.serving import server
+from gateway.routes.inbound import MOST_BYTES
+from gateway.serving import door, protocol, server
 from hub.settings.reading import settings_faults
 from hub.storage.migrations import upgrade
 from hub.wiring import Hub
@@ -320,6 +322,74 @@ def test_the_test_services_listen_where_the_script_says() -> None:
     for name, scheme in (("rabbitmq", "amqp"), ("postgres", "postgresql")):
         address, _, _ = services[name]["ports"][0].rpartition(":")
         assert re.search(rf"{scheme}://\w+:\w+@{re.escape(address)}/", script)
+
+
+def directives() -> dict[str, list[str]]:
+    """The lines of an nginx file by their first word."""
+    found: dict[str, list[str]] = {}
+    for line in text("deploy/nginx.conf").splitlines():
+        words = line.partition(" #")[0].strip().removesuffix(";").split(maxsplit=1)
+        if len(words) == 2 and not words[0].startswith("#"):
+            found.setdefault(words[0], []).append(words[1])
+    return found
+
+
+def number(value: str) -> int:
+    return int(value[:-1]) * {"k": 1024, "m": 1024 * 1024, "s": 1}[value[-1]]
+
+
+def test_the_proxy_is_stricter_than_the_gateway_where_the_gateway_would_have_to_cut() -> None:
+    given = directives()
+    buffers, size = given["large_client_header_buffers"][0].split()
+
+    assert int(buffers) * number(size) + 2048 < protocol.HEAD_BYTES
+    assert number(given["client_header_timeout"][0]) <= protocol.HEAD_SECONDS
+    assert number(given["client_body_timeout"][0]) <= bodies.PACE_SECONDS
+    assert number(given["client_max_body_size"][0]) == MOST_BYTES
+    assert number(max(given["keepalive_timeout"], key=number)) < protocol.KEEP_ALIVE_SECONDS
+    assert int(given["keepalive"][0]) < door.MOST_LINES
+    assert given["proxy_request_buffering"] == ["on"]
+    assert given["proxy_http_version"] == ["1.1", "1.1"]
+
+
+def test_the_proxy_says_itself_whose_call_it_is_and_shows_no_probe() -> None:
+    given = directives()
+    passed = [place for place in given["location"] if place != "/ {"]
+    fields = dict(field.split(maxsplit=1) for field in given["proxy_set_header"])
+
+    assert fields["X-Forwarded-For"] == "$remote_addr"
+    assert fields["Forwarded"] == '""'
+    assert given["proxy_set_header"].count("X-Forwarded-For $remote_addr") == len(passed) == 2
+    assert not any(re.search(place.removeprefix("~ ").removesuffix(" {"), path) for place in passed
+                   for path in ("/healthz", "/readyz", "/metrics", "/"))  # fmt: skip
+    for path in (
+        "/v1/events",
+        "/in/publik",
+        "/oauth/token",
+        "/preview/x",
+        "/docs",
+        "/.well-known/jwks.json",
+        "/schemas",
+    ):
+        assert any(re.search(place.removeprefix("~ ").removesuffix(" {"), path) for place in passed), path
+
+
+def test_the_limits_of_the_proxy_are_those_that_the_page_explains() -> None:
+    page = text("docs/http.md").partition("## Behind a reverse proxy")[2]
+    given = directives()
+    explained = re.findall(r"`((?:large_client|client|proxy|limit|keepalive|send)_\w+) ([^`]+)`", page)
+
+    assert len(explained) >= 7
+    for name, value in explained:
+        assert value in given[name], name
+    for shown in (f"{protocol.HEAD_BYTES // 1024} KiB, {protocol.HEAD_FIELDS}, {protocol.HEAD_SECONDS:.0f} s",
+                  f"{bodies.READ_SECONDS:.0f} s, and {bodies.PACE_BYTES // 1024} KiB every {bodies.PACE_SECONDS:.0f} s",
+                  f"{bodies.PROVED_BYTES >> 20} MiB of callers", f"{bodies.UNPROVED_BYTES >> 20} MiB of others",
+                  f"| {door.MOST_LINES:,}, and fewer", f"{protocol.KEEP_ALIVE_SECONDS} s after one",
+                  f"{protocol.SLOWEST_READER // 1024} KiB/s over {protocol.STALL_SECONDS:.0f} s",
+                  f"for {protocol.LINGER_SECONDS:.0f} seconds, {protocol.LINGER_PAUSE:.0f} without a byte",
+                  f"or {protocol.LINGER_BYTES >> 20} MiB"):  # fmt: skip
+        assert shown in page, shown
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "deploy/test-services.yml"])

@@ -88,6 +88,9 @@ class Script:
     def __init__(self, batch: Any) -> None:
         self.batch = batch
 
+    def knows_caller(self, head: Inbound) -> bool:
+        return True
+
     def receive(self, inbound: Inbound) -> Reply:
         return Reply(Polled(self.batch))
 

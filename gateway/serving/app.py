@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from gateway import problems
 from gateway.access import Access, guard_all
-from gateway.bodies import Budget
+from gateway.bodies import PROVED_BYTES, Budget
 from gateway.checking import Checking
 from gateway.fast_path import FastPathApp, fast_routes
 from gateway.heads import HeadMiddleware
@@ -40,7 +40,7 @@ def create_app(services: Services, *, fast: bool = True) -> FastAPI:
     app.state.readiness = readiness_of(services)
     app.state.docs_page = DocsPage(lambda: app.openapi())
     app.state.preview_page = PreviewPage()
-    app.state.budget = Budget()
+    app.state.budget = Budget(max(PROVED_BYTES, 4 * services.settings.limits.document_bytes))
     app.state.checking = Checking()
     app.state.pushing = inbound.limiter()
     app.state.exchanging = exchanges.limiter()

@@ -33,9 +33,10 @@ def listening(**settings: Any) -> str:
     return "\n[listen]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
 
 
-def connect(house: House, source: str = "127.0.0.1", timeout: float = 20) -> socket.socket:
-    host, _, port = house.url.removeprefix("http://").rpartition(":")
-    return socket.create_connection((host, int(port)), timeout, source_address=(source, 0))
+def connect(house: House, source: str = "127.0.0.1", timeout: float = 20, port: int = 0) -> socket.socket:
+    """A line from `source` to the gateway, or to another `port`."""
+    host, _, own = house.url.removeprefix("http://").rpartition(":")
+    return socket.create_connection((host, port or int(own)), timeout, source_address=(source, 0))
 
 
 def head(method: str, path: str, *fields: str) -> bytes:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from gateway.proxies import Proxies, household, plain_address
 from tests.gateway.conftest import House, Open
 from tests.gateway.raw import ask, connect, head, listening
 
+ROOT = Path(__file__).resolve().parents[2]
 OURS = ("10.0.0.0/8", "127.0.0.1", "fd00::/8")
 FORM = b"grant_type=client_credentials&client_id=portail&client_secret="
 
@@ -56,9 +66,12 @@ def test_addresses_are_compared_without_ports_and_ipv6_by_network() -> None:
     assert household("2001:db8::1") == household("2001:db8::ffff") != household("2001:db8:0:1::1")
 
 
-def wrong(house: House, forwarded: str, secret: str = "faux", header: str = "X-Forwarded-For") -> int:
+def wrong(
+    house: House, forwarded: str, secret: str = "faux", header: str = "X-Forwarded-For", *, source: str = "127.0.0.1",
+    port: int = 0,
+) -> int:  # fmt: skip
     body = FORM + secret.encode()
-    with connect(house) as line:
+    with connect(house, source, port=port) as line:
         form = "Content-Type: application/x-www-form-urlencoded"
         fields = (form, f"Content-Length: {len(body)}", f"{header}: {forwarded}")
         return ask(line, head("POST", "/oauth/token", *fields) + body).status
@@ -94,3 +107,48 @@ def test_another_address_than_the_proxys_is_not_believed(open_house: Open) -> No
     house = open_house(extra=listening(trusted_proxies=["127.0.0.9"]))
     house.add()
     assert [wrong(house, f"203.0.113.{n}") for n in range(11)][-1] == 429
+
+
+@pytest.fixture
+def nginx(tmp_path: Path, open_house: Open) -> Iterator[tuple[House, int]]:
+    """The example of `deploy/`, without TLS, before a gateway of ours."""
+    program = shutil.which("nginx")
+    if program is None:
+        pytest.skip("nginx is not installed")
+    house = open_house(extra=listening(trusted_proxies=["127.0.0.1"]))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    example = (ROOT / "deploy/nginx.conf").read_text(encoding="utf-8")
+    example = re.sub(r"^ *ssl_.*\n", "", example, flags=re.MULTILINE).replace(
+        "listen 443 ssl", f"listen 127.0.0.1:{port}"
+    )
+    example = example.replace("127.0.0.1:8080", house.url.removeprefix("http://"))
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = "".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
+    start = f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/log;" + (" user root;" if os.geteuid() == 0 else "")
+    shell = f"{start} events {{}} http {{ access_log off; {folders}\n{example} }}"
+    (tmp_path / "nginx.conf").write_text(shell, encoding="utf-8")
+    with subprocess.Popen([program, "-e", f"{tmp_path}/log", "-c", f"{tmp_path}/nginx.conf"]) as process:
+        deadline = time.monotonic() + 10
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text(encoding="utf-8")
+            time.sleep(0.05)
+        yield house, port
+        process.terminate()
+
+
+def test_the_example_of_a_proxy_hands_on_who_calls_and_what_was_refused(nginx: tuple[House, int]) -> None:
+    house, port = nginx
+    secret = house.add() or ""
+
+    assert [wrong(house, "6.6.6.6", source="127.0.0.2", port=port) for _ in range(11)] == [401] * 10 + [429]
+    assert wrong(house, "6.6.6.6", source="127.0.0.3", port=port) == 401
+    assert wrong(house, "6.6.6.6", secret, source="127.0.0.2", port=port) == 200
+    token = house.client("autre").headers["authorization"]
+    for size, status in ((1_000_000, 201), (11_000_000, 413), (17_000_000, 413)):
+        with connect(house, port=port) as line:
+            call = head("POST", "/v1/documents", f"Authorization: {token}", f"Content-Length: {size}")
+            assert ask(line, call + b"x" * size).status == status
+    for path, status in (("/healthz", 404), ("/metrics", 404), ("/docs", 200), ("/schemas", 200)):
+        with connect(house, port=port) as line:
+            assert ask(line, head("GET", path)).status == status
