@@ -82,6 +82,8 @@ class Line(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """End what is overdue, and cut who does not take an answer."""
+        if self._tcp.is_closing():
+            return
         if now >= self._due:
             self._overdue()
         elif not self.flow.write_paused:
@@ -101,8 +103,8 @@ class Line(HttpToolsProtocol):
         self._tcp = transport
         self.transport = _Wire(transport, self)  # type: ignore[assignment]
         self._since = self.loop.time()
-        self._due = self._since + HEAD_SECONDS
         self._proxied = self._door.proxies.trusts(self.address)
+        self._due = self._since + (KEEP_ALIVE_SECONDS if self._proxied else HEAD_SECONDS)  # pools open lines in advance
         room = self._door.enter(self)
         if room is None:
             transport.abort()

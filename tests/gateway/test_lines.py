@@ -211,6 +211,17 @@ def test_a_line_on_which_nothing_is_sent_is_closed(hasty: None, house: House) ->
     assert cut(house, "silent") == 1
 
 
+def test_a_proxy_may_open_lines_before_it_needs_them(
+    open_house: Open, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # github.com/hyperium/hyper/pull/2675: a deadline from the start breaks pools that open connections in advance
+    monkeypatch.setattr(protocol, "KEEP_ALIVE_SECONDS", 60)
+    house = open_house(extra=listening(trusted_proxies=["127.0.0.1"]))
+    with connect(house) as ours, connect(house, "127.0.0.2") as other:
+        assert closed(other)
+        assert ask(ours, ALIVE).status == 200
+
+
 def test_a_head_that_trickles_is_given_up(hasty: None, house: House) -> None:
     # github.com/xorbitsai/inference/pull/5213: each byte took back the timer
     with connect(house) as line:
