@@ -340,6 +340,7 @@ class Transaction:
         self.sql = connection
         self.woke = False
         self._door: Sent | None = None  # the row that is locked while we hold the door
+        self._began = time.monotonic()
         self._last: int | None = None  # the last number given to an event since
         self._ahead: _Ahead | None = None
 
@@ -363,6 +364,11 @@ class Transaction:
                     self._door = statements.HOLD_DOOR.send(self.sql)
                 else:
                     self.ledger.numbers = True
+
+    @property
+    def door_since(self) -> float:
+        """When we came to hold the door, by the monotonic clock; not before the first answer of the database."""
+        return self._door.answered_at if self._door is not None else self._began
 
     def known(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], tuple[bytes, int]]:
         """Of these (tenant, source, id), those already at the door, each with its digest and `seq`."""

@@ -12,6 +12,7 @@ go first. SQLite, which has no way to go, does it at once.
 from __future__ import annotations
 
 import re
+import time
 from collections import namedtuple
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -182,7 +183,7 @@ class Insert:
 class Sent:
     """A statement that was sent, or goes with the next one."""
 
-    __slots__ = ("_cursor", "_rows", "_sql", "text", "values")
+    __slots__ = ("_cursor", "_rows", "_sql", "answered_at", "text", "values")
 
     def __init__(
         self, sql: Connection, text: str = "", values: Mapping[str, Any] | None = None, *,
@@ -190,6 +191,7 @@ class Sent:
     ) -> None:  # fmt: skip
         self._sql, self.text, self.values, self._rows = sql, text, values, rows
         self._cursor: Any = None
+        self.answered_at = 0.0  # by the monotonic clock; 0 before
 
     def all(self) -> Sequence[Any]:
         """Its rows, each with its columns by name and by place."""
@@ -210,7 +212,7 @@ class Sent:
         about = self._cursor.description
         make = _row(tuple(column.name for column in about)) if about else tuple
         self._rows = [make(found) for found in self._cursor.fetchall()] if about else []
-        self._cursor = None
+        self._cursor, self.answered_at = None, time.monotonic()
 
 
 def deliver(sql: Connection) -> None:

@@ -7,9 +7,11 @@ Nothing of a refused event is stored. A verdict is given per event; a duplicate 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Literal
 
 import orjson
@@ -112,10 +114,13 @@ class Acceptance:
             words -= is_breach(checked[-1])
         return checked
 
-    def admit(self, tx: Transaction, origin: Origin, checked: Sequence[Submitted]) -> list[Verdict]:
-        """The rules that need the database. `checked` came from `check` of the same origin."""
+    def admit(
+        self, tx: Transaction, origin: Origin, checked: Sequence[Submitted], *, seconds: float | None = None
+    ) -> list[Verdict]:
+        """The rules that need the database. `checked` came from `check` of the same origin. `seconds`: after so many at
+        the door the rest is left, and has no verdict; the first event never is."""
         batch = _Batch(tx, self, origin)
-        verdicts = batch.run(checked)
+        verdicts = batch.run(checked, seconds)
         for (event_type, outcome), number in Counter(map(self._counted, checked, verdicts)).items():
             self._count(origin.tenant, event_type, outcome, number)
         if batch.reading.said:
@@ -185,7 +190,8 @@ class _Batch:
             lambda tenant, events: acceptance.say_as_hub(tx, tenant, events),
         )  # fmt: skip
 
-    def run(self, checked: Sequence[Submitted]) -> list[Verdict]:
+    def run(self, checked: Sequence[Submitted], seconds: float | None) -> list[Verdict]:
+        began = time.monotonic()
         self._tx.hold_door()
         asked = self._tx.ask_known(self._key(e) for e in checked if isinstance(e, Event))
         stated = {place: self._stated(e) for place, e in enumerate(checked) if isinstance(e, Event)}
@@ -193,11 +199,15 @@ class _Batch:
             [one for one in stated.values() if isinstance(one, Statement)]
         )  # for those that are known, too: they are few, and one round trip is saved
         known = asked()
+        until = max(began, self._tx.door_since) + seconds if seconds is not None else inf
         verdicts: dict[int, Verdict] = {}
         here: dict[tuple[str, str, str], tuple[bytes, int]] = {}  # those that pass now, each with its place
         found: dict[int, Understood] = {}
         copies: dict[int, int] = {}
         for place, item in enumerate(checked):
+            if place and time.monotonic() > until:
+                checked = checked[:place]
+                break
             try:
                 if isinstance(item, InvalidMessage):
                     raise item

@@ -1,4 +1,4 @@
-"""What many callers submit at the same time, in one commit."""
+"""What many callers submit at the same time, in one commit; in turns, and never for long."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import contextlib
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from itertools import islice
 
 from bus.ledger import Ledger, Raced
 from hub.acceptance.accept import Acceptance, Verdict, looking_again
+from hub.acceptance.turns import SHARE, Pace, Part, Shares, Stopwatch, Submission, Turns
 from hub.clients.origin import Origin
 from schemas.errors import BusUnavailable
 from schemas.event import Submitted
@@ -22,34 +22,39 @@ _PATIENCE = 0.05  # seconds
 
 
 class AcceptanceGroupCommit:
-    """Gathers what many HTTP calls submit at the same time into one commit: a commit per call caps the way in."""
+    """Gathers what many HTTP calls submit at the same time into one commit: a commit per call caps the way in. Clients
+    have turns, and one commit is so short that nobody waits long for the next; a long batch takes several."""
 
-    def __init__(self, ledger: Ledger, acceptance: Acceptance, *, most: int = 500) -> None:
+    def __init__(self, ledger: Ledger, acceptance: Acceptance, *, most: int = 500, share: int = SHARE) -> None:
         self._ledger = ledger
         self._acceptance = acceptance
         self._most = most
-        self._arrivals: queue.SimpleQueue[list[_Submission] | None] = queue.SimpleQueue()
-        self._gathered: dict[asyncio.AbstractEventLoop, list[_Submission]] = {}
+        self._pace, self._shares = Pace(most), Shares(share)
+        self._arrivals: queue.SimpleQueue[list[Submission] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Submission]] = {}
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
 
     def submit(self, origin: Origin, checked: Sequence[Submitted]) -> Future[list[Verdict]]:
-        """The verdicts, once committed. `checked` came from `Acceptance.check` of the same origin."""
+        """The verdicts, once committed. `checked` came from `Acceptance.check` of the same origin. Raises ShareUsed
+        when too much of this origin waits."""
+        self._shares.enter(origin, len(checked))
         future: Future[list[Verdict]] = Future()
         future.set_running_or_notify_cancel()  # a caller that gives up must not stop this thread
-        self._put([_Submission(origin, checked, future)])
+        self._put([Submission(origin, checked, future)])
         return future
 
     def expect(self, origin: Origin, checked: Sequence[Submitted]) -> asyncio.Future[list[Verdict]]:
         """As `submit`, for a coroutine: what comes in one turn of its loop is handed over and answered together.
         To cancel the future undoes nothing."""
+        self._shares.enter(origin, len(checked))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Verdict]] = loop.create_future()
         if loop not in self._gathered:
             self._gathered[loop] = []
             loop.call_soon(lambda: self._put(self._gathered.pop(loop)))
-        self._gathered[loop].append(_Submission(origin, checked, future, loop))
+        self._gathered[loop].append(Submission(origin, checked, future, loop))
         return future
 
     def close(self) -> None:
@@ -60,14 +65,14 @@ class AcceptanceGroupCommit:
         if self._thread is not None:
             self._thread.join(timeout=30)
 
-    def _put(self, items: list[_Submission]) -> None:
+    def _put(self, items: list[Submission]) -> None:
         with self._lock:
             closed = self._closed
             if not closed:
                 self._ensure_running()
                 self._arrivals.put(items)
         if closed:
-            _answer_callers([(item, BusUnavailable("the hub stops")) for item in items])
+            self._settle([(item, BusUnavailable("the hub stops")) for item in items])
 
     def _ensure_running(self) -> None:
         if self._thread is None:
@@ -75,82 +80,78 @@ class AcceptanceGroupCommit:
             self._thread.start()
 
     def _run(self) -> None:
-        waiting: deque[_Submission] = deque()
+        turns = Turns(self._most, self._pace)
         callers, patience, over = 1, 0.0, False
-        while waiting or not over:
-            over = over or self._gather(waiting, callers, patience)
-            batch = self._next(waiting)
+        while turns.submissions or not over:
+            over = over or self._gather(turns, callers, patience)
+            parts = turns.take()
             began = time.monotonic()
-            if batch:
-                _answer_callers(self._commit(batch))
-            callers, patience = len(batch), min((time.monotonic() - began) / 2, _PATIENCE)
+            settled = self._commit(parts) if parts else []
+            done = {id(item) for item, _ in settled}
+            turns.put_back([item for item, _ in parts if id(item) not in done])
+            self._settle(settled)
+            callers, patience = len(parts), min((time.monotonic() - began) / 2, _PATIENCE)
 
-    def _gather(self, waiting: deque[_Submission], callers: int, patience: float) -> bool:
+    def _gather(self, turns: Turns, callers: int, patience: float) -> bool:
         """Fetch all that was submitted, something at least; whether that is the end. Callers who were answered together
         come back nearly together: as many as last time are waited for, at most half as long as their commit took. One
         who calls alone waits for nobody."""
         until = 0.0
-        while sum(len(item.checked) for item in waiting) < self._most:
+        while True:
             try:
-                if waiting:
+                if turns.submissions:
                     until = until or time.monotonic() + patience
-                    more = self._arrivals.get(len(waiting) < callers, max(until - time.monotonic(), 0.0))
+                    waits = turns.submissions < callers and turns.events < self._most
+                    more = self._arrivals.get(waits, max(until - time.monotonic(), 0.0))
                 else:
                     more = self._arrivals.get()
             except queue.Empty:
-                break
+                return False
             if more is None:
                 return True
-            waiting.extend(more)
-        return False
+            turns.add(more)
 
-    def _next(self, waiting: deque[_Submission]) -> list[_Submission]:
-        batch: list[_Submission] = []
-        size = 0
-        while waiting and size < self._most:
-            batch.append(waiting.popleft())
-            size += len(batch[-1].checked)
-        return batch
-
-    def _commit(self, batch: Sequence[_Submission]) -> list[_Settled]:
+    def _commit(self, parts: Sequence[Part]) -> list[_Settled]:
+        """Those that are settled; of the others some may be committed, and they go on."""
         try:
-            with self._ledger.transaction() as tx:
-                verdicts = [self._acceptance.admit(tx, origin, checked) for origin, checked in _merged(batch)]
+            given = self._admit(parts)
         except Exception as error:
             if isinstance(error, BusUnavailable) and not isinstance(error, Raced):
-                return [(item, error) for item in batch]  # it would be away for each of them
+                return [(item, error) for item, _ in parts]  # it would be away for each of them
+            if len(parts) == 1:
+                return self._commit_alone(*parts[0])
             # Alone, each gets its own outcome: one caller's fault must not refuse the others.
-            return [(item, self._alone(item)) for item in batch]
-        settled: list[_Settled] = []
-        for group, given in zip(_groups(batch), verdicts, strict=True):
-            start = 0
-            for item in group:
-                settled.append((item, given[start : start + len(item.checked)]))
-                start += len(item.checked)
-        return settled
+            for item, _ in parts:
+                item.alone = True
+            return []
+        return list(_advance(parts, given))
 
-    def _alone(self, item: _Submission) -> list[Verdict] | Exception:
+    def _commit_alone(self, item: Submission, number: int) -> list[_Settled]:
         try:
-            return looking_again()(self._admitted, item)
+            return list(_advance([(item, number)], looking_again()(self._admit, [(item, number)])))
         except Exception as error:
-            return error
+            return [(item, error)]
 
-    def _admitted(self, item: _Submission) -> list[Verdict]:
+    def _admit(self, parts: Sequence[Part]) -> dict[str, list[Verdict]]:
+        """By origin, the verdicts on the first of its events: of as many as there was time for."""
+        given: dict[str, list[Verdict]] = {}
+        stopwatch = Stopwatch(self._pace)
         with self._ledger.transaction() as tx:
-            return self._acceptance.admit(tx, item.origin, item.checked)
+            groups = _groups(parts)
+            for place, (origin, checked) in enumerate(groups):
+                seconds = stopwatch.left(len(groups) - place)
+                given[origin.name] = self._acceptance.admit(tx, origin, checked, seconds=seconds)
+                stopwatch.note(tx, origin, len(given[origin.name]))
+        stopwatch.stop()
+        return given
+
+    def _settle(self, settled: Sequence[_Settled]) -> None:
+        for item, _ in settled:
+            self._shares.leave(item.origin, len(item.checked))
+        _answer_callers(settled)
 
 
-@dataclass(slots=True)
-class _Submission:
-    """`loop`: whose thread alone may settle the future; None for any."""
-
-    origin: Origin
-    checked: Sequence[Submitted]
-    future: Future[list[Verdict]] | asyncio.Future[list[Verdict]]
-    loop: asyncio.AbstractEventLoop | None = None
-
-
-_Settled = tuple[_Submission, list[Verdict] | Exception]
+_Settled = tuple[Submission, list[Verdict] | Exception]
 
 
 def _answer_callers(settled: Sequence[_Settled]) -> None:
@@ -176,13 +177,19 @@ def _answer_futures(settled: Sequence[_Settled]) -> None:
             item.future.set_result(outcome)
 
 
-def _groups(batch: Sequence[_Submission]) -> list[list[_Submission]]:
-    """Neighbours of one origin together: one set of statements for all their events."""
-    groups: dict[str, list[_Submission]] = {}
-    for item in batch:
-        groups.setdefault(item.origin.name, []).append(item)
-    return list(groups.values())
+def _groups(parts: Sequence[Part]) -> list[tuple[Origin, list[Submitted]]]:
+    """What is of one origin together: one set of statements for all its events. Those who bring little come first."""
+    groups: dict[str, tuple[Origin, list[Submitted]]] = {}
+    for item, number in parts:
+        done = len(item.verdicts)
+        groups.setdefault(item.origin.name, (item.origin, []))[1].extend(item.checked[done : done + number])
+    return sorted(groups.values(), key=lambda group: len(group[1]))
 
 
-def _merged(batch: Sequence[_Submission]) -> list[tuple[Origin, list[Submitted]]]:
-    return [(g[0].origin, [e for item in g for e in item.checked]) for g in _groups(batch)]
+def _advance(parts: Sequence[Part], given: Mapping[str, Sequence[Verdict]]) -> Iterator[_Settled]:
+    """Give each submission its verdicts; those that have all of them."""
+    verdicts = {name: iter(some) for name, some in given.items()}
+    for item, number in parts:
+        item.verdicts += islice(verdicts[item.origin.name], number)
+        if not item.left:
+            yield item, item.verdicts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ import structlog
 from bus.api import INLET, Bus, Incoming, Outcome, Outgoing, Queue, QueueKind, Room, receipts_queue
 from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance, Verdict
+from hub.acceptance.turns import Pace, Stopwatch
 from hub.clients.origin import Origin
 from schemas.errors import BusUnavailable, HubError, InvalidMessage
 from schemas.event import BATCH, MAX_BATCH_BYTES, STRUCTURED, Event, Submitted, decode_batch, decode_json
@@ -32,7 +33,7 @@ class Inlet:
     the one that the broker verified, never one that a message claims. Messages of strangers are dropped and counted.
 
     Memory and time are bounded before anything is parsed: what is too large is refused unread, no more than _ROOM is
-    held, and users have turns, so that the backlog of one does not hold another's event."""
+    held, and users have turns, so that the backlog of one does not hold another's event. No commit is long."""
 
     def __init__(
         self, ledger: Ledger, bus: Bus, acceptance: Acceptance, origin_of: Callable[[str], Origin | None], *,
@@ -43,6 +44,7 @@ class Inlet:
         self._acceptance = acceptance
         self._origin_of = origin_of
         self._keep_every = keep_every
+        self._pace = Pace(_COMMIT)
         self._trouble: dict[str, str] = {}
         self.trouble = ""  # why the inlet cannot be declared: the code of the error
         self._gate = threading.Lock()  # held while receipts are sent, so that those of one queue keep their order
@@ -86,8 +88,22 @@ class Inlet:
                 tx.count_up(STRANGERS, strangers)
 
     def _accept_in_parts(self, items: Sequence[_Item], known: Mapping[str, Origin]) -> None:
-        for start in range(0, len(items), _COMMIT):
-            self._accept_whole(items[start : start + _COMMIT], known)
+        """In commits of which none keeps the door from others for long."""
+        left = list(items)
+        while left:
+            part, later = self._divided(left, known)
+            left = [*self._accept_whole(part, known), *later]
+
+    def _divided(self, items: Sequence[_Item], known: Mapping[str, Origin]) -> tuple[list[_Item], list[_Item]]:
+        """What one commit takes, of each user as much as its pace allows, and the rest."""
+        part: list[_Item] = []
+        later: list[_Item] = []
+        taken: Counter[str] = Counter()
+        for item in items:
+            takes = len(part) < _COMMIT and taken[item.user] < self._pace.of(known[item.user].name)
+            taken[item.user] += takes
+            (part if takes else later).append(item)
+        return part, later
 
     def _checked(self, origin: Origin, message: Incoming) -> Iterator[tuple[Submitted, Submitted]]:
         """Each event of a message, as it was read and as it was checked; one refusal for a message that is no batch."""
@@ -97,9 +113,10 @@ class Inlet:
         except InvalidMessage as error:
             yield error, error
 
-    def _accept_whole(self, items: Sequence[_Item], origins: Mapping[str, Origin]) -> None:
+    def _accept_whole(self, items: Sequence[_Item], origins: Mapping[str, Origin]) -> list[_Item]:
+        """Those that are left, because there was no time for them."""
         try:
-            self._accept(items, origins)
+            return self._accept(items, origins)
         except HubError:
             raise
         except Exception as error:  # our own mistake over one event must not shut the door for all
@@ -110,17 +127,25 @@ class Inlet:
             else:
                 refused = Verdict("refused", error=InvalidMessage("the hub made a mistake", code="internal_error"))
                 self._send([_receipt(items[0], refused)])
+            return []
 
-    def _accept(self, items: Sequence[_Item], origins: Mapping[str, Origin]) -> None:
+    def _accept(self, items: Sequence[_Item], origins: Mapping[str, Origin]) -> list[_Item]:
         by_user: dict[str, list[_Item]] = {}
         for item in items:
             by_user.setdefault(item.user, []).append(item)
         receipts: list[Outgoing] = []
+        left: list[_Item] = []
+        stopwatch = Stopwatch(self._pace)
         with self._ledger.transaction() as tx:
-            for user, mine in by_user.items():
-                verdicts = self._acceptance.admit(tx, origins[user], [item.checked for item in mine])
-                receipts += [_receipt(item, verdict) for item, verdict in zip(mine, verdicts, strict=True)]
+            for place, (user, mine) in enumerate(by_user.items()):
+                origin, seconds = origins[user], stopwatch.left(len(by_user) - place)
+                verdicts = self._acceptance.admit(tx, origin, [item.checked for item in mine], seconds=seconds)
+                stopwatch.note(tx, origin, len(verdicts))
+                receipts += map(_receipt, mine, verdicts)
+                left += mine[len(verdicts) :]
+        stopwatch.stop()
         self._send(receipts)
+        return left
 
     # --- receipts -----------------------------------------------------------------------------------------------
 

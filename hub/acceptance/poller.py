@@ -1,4 +1,5 @@
-"""Polling: what a connector reads is accepted in one commit with its cursor, and acknowledged after that commit."""
+"""Polling: what a connector reads is accepted, its last part in one commit with its cursor, and acknowledged after that
+commit. What is seen again after a stop between two parts is known at the door."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ import structlog
 
 from bus.ledger import LeaseLost, Ledger, Transaction
 from hub.acceptance.accept import Acceptance, Verdict
+from hub.acceptance.turns import Pace
 from hub.clients.origin import Origin
 from schemas.delivery import Polled
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, TryLater
+from schemas.event import MAX_BATCH, Event
 
 _log = structlog.get_logger()
 _LONGEST = 300.0
@@ -38,6 +41,7 @@ class Poller:
         self._owner, self._every, self._observe, self._lease = owner, every, observe, lease
         self._name = f"poll:{connection}"
         self._again = threading.Event()
+        self._pace = Pace(MAX_BATCH)
 
     def run(self, stop: threading.Event) -> None:
         pause = self._every
@@ -107,14 +111,20 @@ class Poller:
             if self.connection in tx.paused():
                 raise TryLater("the connection was paused meanwhile")
 
-        def move_cursor(tx: Transaction, verdicts: Sequence[Verdict]) -> None:
-            if polled.cursor is not None and move and all(verdict.ok for verdict in verdicts):
+        verdicts: list[Verdict] = []
+
+        def move_cursor(tx: Transaction, last: Sequence[Verdict]) -> None:
+            whole = len(verdicts) + len(last) == len(polled.events)
+            if whole and polled.cursor is not None and move and all(verdict.ok for verdict in [*verdicts, *last]):
                 tx.move_cursor(self.connection, polled.cursor)
 
         try:
-            verdicts = self._acceptance.submit(
-                self._ledger, self._origin(), polled.events, before=fenced, after=move_cursor
-            )
+            for part in self._parts(polled.events):
+                began = time.monotonic()
+                verdicts += self._acceptance.submit(
+                    self._ledger, self._origin(), part, before=fenced, after=move_cursor
+                )
+                self._pace.note(self.connection, len(part), time.monotonic() - began)
         except InvalidMessage as error:  # what it is as a whole
             self._count_refused([error])
             return 0, 1
@@ -124,6 +134,18 @@ class Poller:
             # What was refused stays in the package, and is seen again: it must not vanish unread.
             polled.acknowledge()
         return sum(v.outcome == "accepted" for v in verdicts), len(refused)
+
+    def _parts(self, events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+        """What one commit takes: it must not keep the door from others for long. More than a batch is not divided: it
+        is refused as one."""
+        if not 0 < len(events) <= MAX_BATCH:
+            yield events
+            return
+        start = 0
+        while start < len(events):
+            part = events[start : start + self._pace.of(self.connection)]
+            yield part
+            start += len(part)
 
     def _count_refused(self, faults: Sequence[InvalidMessage]) -> None:
         self.refused += len(faults)

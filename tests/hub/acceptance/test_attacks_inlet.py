@@ -224,10 +224,12 @@ def away(*args: Any) -> Any:
 def stumbling(hub: RecordingHub, monkeypatch: pytest.MonkeyPatch) -> None:
     admit = Acceptance.admit
 
-    def stumble(self: Acceptance, tx: Transaction, origin: Origin, checked: Sequence[Submitted]) -> list[Verdict]:
+    def stumble(
+        self: Acceptance, tx: Transaction, origin: Origin, checked: Sequence[Submitted], **limits: Any
+    ) -> list[Verdict]:
         if any(getattr(item, "subject", None) == "stumble" for item in checked):
             raise ValueError("a mistake of ours")
-        return admit(self, tx, origin, checked)
+        return admit(self, tx, origin, checked, **limits)
 
     monkeypatch.setattr(Acceptance, "admit", stumble)
 
