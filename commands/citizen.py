@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +23,12 @@ from commands.shared import (
     show_rows,
     with_hub,
 )
+from schemas.times import to_rfc3339
 
 if TYPE_CHECKING:
     from bus.ledger import Transaction
+    from hub.journal.entries import Justification
+    from hub.operations.held import Held
     from hub.operations.reviews import Reviews
     from hub.wiring import Hub
 
@@ -99,7 +103,77 @@ def citizen_distinct(
     typer.echo("Remembered as two people.")
 
 
+@citizen_app.command("held")
+def citizen_held(
+    origin: Annotated[str, typer.Argument(metavar="ORIGIN", help="Written tenant.name, as this lists it.")] = "",
+    day: Annotated[str, typer.Argument(metavar="DAY", help="As this lists it.")] = "",
+    admit: Annotated[bool, typer.Option("--admit", help="Take it in, with all the questions that it opens.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Give it up for good.")] = False,
+    tenant: Tenant = "",
+    reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """What is held because its people raised more questions than may be opened in a day, by origin; or decide."""
+    if admit and drop:
+        fail("--admit or --drop, not both")
+    if not (admit or drop):
+        show_rows(with_hub(config, lambda hub: _held_days(hub, tenant)), as_json)
+        return
+    if not (origin and day):
+        fail("give an origin and a day, as `unefois citizen held` lists them")
+    decider = justified(by, reason)
+    done, refused = with_hub(config, lambda hub: _handle_held(hub, origin, day, decider, admit=admit))
+    typer.echo(f"{done} {'admitted' if admit else 'given up'}.")
+    if refused:
+        fail("refused, and held still: " + ", ".join(f"{number} {code}" for code, number in sorted(refused.items())))
+
+
+@citizen_app.command("first-load")
+def citizen_first_load(
+    origin: Annotated[str, typer.Argument(metavar="ORIGIN", help="A client or connection, written tenant.name.")],
+    days: Annotated[int, typer.Option(help="For how long from now, 30 at most; 0 ends it.")] = 1,
+    reason: Reason = "", by: By = "", config: Config = HUB_TOML,
+) -> None:  # fmt: skip
+    """Let a client or connection tell of everybody it knows: for so long its questions are not counted."""
+    decider = justified(by, reason)
+
+    def act(hub: Hub) -> None:
+        with hub.ledger.transaction() as tx:
+            _held(hub).allow_first_load(tx, origin, days, decider)
+
+    with_hub(config, act)
+    typer.echo(f"Until then, any number: {days} day(s)." if days else "Over.")
+
+
 # --- inside -------------------------------------------------------------------------------------------------------
+
+
+def _held(hub: Hub) -> Held:
+    from hub.operations.held import Held
+
+    return Held(hub.acceptance, hub.deliveries, hub.journal)
+
+
+def _held_days(hub: Hub, tenant: str) -> list[dict[str, Any]]:
+    from hub.citizens.questions import held_days
+
+    with hub.ledger.reading() as tx:
+        return [
+            {"origin": one.origin, "day": one.day, "number": one.number, "urgent": one.urgent,
+             "oldest": to_rfc3339(one.since), "latest": to_rfc3339(one.last_at)}
+            for one in held_days(tx, tenant or None)
+        ]  # fmt: skip
+
+
+def _handle_held(hub: Hub, origin: str, day: str, by: Justification, *, admit: bool) -> tuple[int, Counter[str]]:
+    """Part by part, each in a commit of its own: others have their turn at the door in between."""
+    done, refused, after = 0, Counter[str](), 0
+    while True:
+        with hub.ledger.transaction() as tx:
+            part = (_held(hub).admit if admit else _held(hub).drop)(tx, origin, day, by, after=after)
+        if part.last is None:
+            return done, refused
+        done, after = done + part.done, part.last
+        refused.update(part.refused)
 
 
 def _in_hub(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:

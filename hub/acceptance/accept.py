@@ -24,6 +24,7 @@ from hub.acceptance.rules import Reading, Rules, Understood
 from hub.acceptance.statements import Statement, statement_of
 from hub.citizens.identities import People
 from hub.citizens.nir import refuse_nir
+from hub.citizens.questions import hold
 from hub.citizens.repository import Citizens
 from hub.clients.origin import Origin
 from hub.documents import access
@@ -136,9 +137,9 @@ class Acceptance:
         verdicts = [verdict for part in parts for verdict in self.accept(tx, origin, list(part))]
         return [verdict.seq for verdict in verdicts if verdict.seq is not None]
 
-    def citizens(self, tx: Transaction, origin: str = "") -> Citizens:
-        """The citizens, for one unit of work. `origin`: who speaks."""
-        return Citizens(tx, self._pepper, self.people, origin)
+    def citizens(self, tx: Transaction, origin: str = "", most: int | None = None) -> Citizens:
+        """The citizens, for one unit of work. `origin`: who speaks; `most`: how many questions it may open in a day."""
+        return Citizens(tx, self._pepper, self.people, origin, most)
 
     def _checked(self, origin: Origin, item: object, read: bool, words: bool) -> Submitted:
         if isinstance(item, InvalidMessage):
@@ -185,8 +186,9 @@ class _Batch:
 
     def __init__(self, tx: Transaction, acceptance: Acceptance, origin: Origin) -> None:
         self._tx, self._acceptance, self._origin = tx, acceptance, origin
+        most = None if origin.internal or origin.unlimited else acceptance.limits.questions_per_day
         self.reading = Reading(
-            tx, origin, acceptance.directory, acceptance.citizens(tx, origin.name),
+            tx, origin, acceptance.directory, acceptance.citizens(tx, origin.name, most),
             lambda tenant, events: acceptance.say_as_hub(tx, tenant, events),
         )  # fmt: skip
 
@@ -255,6 +257,7 @@ class _Batch:
             ))  # fmt: skip
         verdicts: dict[int, Verdict] = {}
         unread: list[tuple[int, str, Request]] = []
+        held: list[tuple[int, bool]] = []
         for (place, it), seq, entry in zip(found.items(), self._tx.append(entries), entries, strict=True):
             if seq is None:
                 raise Raced("this source and id passed the door just now")
@@ -262,9 +265,12 @@ class _Batch:
                 step["seq"] = seq
             if it.unread and it.request is not None:
                 unread.append((seq, entry.event.type, it.request))
+            if it.held:
+                held.append((seq, it.urgent))
             request_id = it.request.id if it.request else None
             verdicts[place] = Verdict("echo" if it.echo else "accepted", seq, request_id, review=it.review)
         note_unread(self._tx, unread)
+        hold(self._tx, self._origin.name, held)
         return verdicts
 
     def _key(self, event: Event) -> tuple[str, str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hub.acceptance.mentions import citizen_of, household_of, values_of
-from hub.acceptance.rules import AnyEvent, Reading, Understood
+from hub.acceptance.rules import AnyEvent, Reading, Understood, subject_key
 from hub.citizens.repository import QUALITIES, Citizen, Rank
 from hub.requests.notices import transmitted
 from hub.requests.repository import seconds
@@ -21,6 +21,10 @@ class CitizenChanged:
             return AnyEvent().understand(event, reading)
         tenant, citizens, household = reading.tenant, reading.citizens, household_of(event)
         citizens.check_together(tenant, [person, *household])
+        known = [person, *(other for other in household if other.get("confidential"))]
+        if reading.asks_too_much(known):
+            request = reading.request_of(event.data.get("request"))
+            return reading.hold(Understood(subject_key(event, request), request=request), known)
         citizen = citizens.resolve(tenant, person)
         marked = [citizens.is_marked(tenant, other) for other in household]
         reading.heed_marks()
@@ -37,7 +41,8 @@ class CitizenChanged:
             return understood
         held = {name for name in values.keys() - echoes if _is_held(reading, citizen, event, name)}
         understood.review = tuple(sorted(held))
-        if values and len(echoes | held) == len(values):
+        understood.held = not all(_ask(reading, citizen, event, name) for name in understood.review)
+        if understood.held or (values and len(echoes | held) == len(values)):
             reading.step(understood, "held")
             return understood
         understood.event = event
@@ -60,20 +65,27 @@ class CitizenChanged:
 
 
 def _is_held(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
-    """Whether a value stands against what the master of its field said: then an operator is asked."""
-    origin, identities = reading.origin, reading.citizens.identities
+    """Whether a value stands against what the master of its field said."""
+    origin = reading.origin
     master = reading.directory.master_of(origin.tenant, name)
-    if master is None or identities is None:
+    if master is None or reading.citizens.identities is None:
         return False
     system = reading.directory.system_of(origin.name)
     if origin.internal or system == master:
         return False
-    if not reading.citizens.yields(citizen, name, _rank(reading, event, name), master=master):
-        return False
-    facts = {"type": event.type, "by": origin.name, "master": master, "quality": event.data[name]["quality"]}
+    return reading.citizens.yields(citizen, name, _rank(reading, event, name), master=master)
+
+
+def _ask(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
+    """Ask an operator about a value that is held. False when the origin may ask no more today."""
+    tenant, identities = reading.tenant, reading.citizens.identities
+    assert identities is not None
+    facts = {
+        "type": event.type, "by": reading.origin.name, "master": reading.directory.master_of(tenant, name),
+        "quality": event.data[name]["quality"],
+    }  # fmt: skip
     said = {"type": event.type, "data": {name: event.data[name]}}
-    identities.doubt_value(origin.tenant, citizen.id, name, said, facts)
-    return True
+    return identities.doubt_value(tenant, citizen.id, name, said, facts)
 
 
 def _rank(reading: Reading, event: Event, name: str) -> Rank:

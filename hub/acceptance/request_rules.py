@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hub.acceptance.mentions import people_of
@@ -33,6 +33,8 @@ class RequestReceived:
             requests.check_links(request, record["references"])
             if not reading.holds(request):
                 return self._told_by_another(request, record, reading)
+        if reading.asks_too_much(people):
+            return self._held(request, record, people, reading)
         known = [citizens.resolve(tenant, person) for person in people]
         ids = list(dict.fromkeys(citizen.id for citizen in known))
         confidential = any(citizen.confidential for citizen in known)
@@ -55,6 +57,20 @@ class RequestReceived:
         reading.route(understood, event, acts=fresh)
         reading.said.extend(notices(reading.tx, request, event, reading.directory))
         return understood
+
+    def _held(
+        self, request: Request | None, record: Mapping[str, Any], people: Sequence[Mapping[str, Any]], reading: Reading
+    ) -> Understood:
+        """It is received and dated; whose it is stays open."""
+        if request is None:
+            request = reading.requests.open(
+                reading.tenant, record, origin=reading.origin.name, people=(), confidential=False
+            )
+        else:
+            reading.requests.link(request, record["references"])
+        understood = Understood(f"r:{request.id}", request=request)
+        reading.step(understood, "received")
+        return reading.hold(understood, people)
 
     def _told_by_another(self, request: Request, record: Mapping[str, Any], reading: Reading) -> Understood:
         """Who was sent a request may say that it came in there, under its own number: it brings nobody and nothing."""

@@ -24,13 +24,15 @@ from schemas.event import Event
 from schemas.registry import Registry
 
 _NOBODY = Route(())
+_TOO_MANY = "trop de personnes à reconnaître en un jour : un opérateur doit reprendre l'envoi"
 
 
 @dataclass(slots=True)
 class Understood:
     """What a rule makes of one event. `order_key`: design, promise 3. `event`: what of it is spread, when that is not
     all of it. `echo`: it says what is known already. `review`: values that wait for an operator. `unread`: somebody
-    must act on it, and nobody who treats the request gets it."""
+    must act on it, and nobody who treats the request gets it. `held`: its questions are too many, and it waits for an
+    operator; `urgent`: the same day."""
 
     order_key: str
     route: Route = _NOBODY
@@ -40,6 +42,8 @@ class Understood:
     event: Event | None = None
     review: tuple[str, ...] = ()
     unread: bool = False
+    held: bool = False
+    urgent: bool = False
 
 
 class Rule(Protocol):
@@ -74,6 +78,8 @@ class AnyEvent:
         if link and request is None:
             raise InvalidMessage("no such request", pointer="/data/request", code="unknown_request")
         acts = request is not None and (reading.origin.by_grant or reading.holds(request))
+        if person is not None and person.get("confidential") and reading.asks_too_much([person]):
+            return reading.hold(Understood(subject_key(event, request), request=request), [person])
         marked = person is not None and reading.citizens.is_marked(reading.tenant, person)
         reading.heed_marks()
         understood = Understood(subject_key(event, request), request=request)
@@ -153,6 +159,24 @@ class Reading:
     def identifiers_of_others(self, person: Mapping[str, Any]) -> Sequence[Reference]:
         """Identifiers by which this person may be found, and no more."""
         return self._of_others[id(person)][1] if id(person) in self._of_others else ()
+
+    def asks_too_much(self, people: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether to know these people, all that an event makes known, would open more questions than the origin may
+        open today."""
+        return self.citizens.asks_too_much(self.tenant, people)
+
+    def hold(self, understood: Understood, people: Sequence[Mapping[str, Any]]) -> Understood:
+        """The event is accepted, linked to none of its people and told to nobody, until an operator admits it. A mark
+        protects all the same who is known."""
+        understood.held, understood.urgent = True, any(person.get("confidential") for person in people)
+        marked = self.citizens.mark_known(self.tenant, people)
+        self.heed_marks()
+        if understood.request is not None:
+            understood.request.confidential |= marked
+            understood.steps.append(self.requests.step(
+                understood.request, "held", origin=self.origin.name, at=self.tx.now, reason=_TOO_MANY
+            ))  # fmt: skip
+        return understood
 
     def claim(self, understood: Understood, stated: Statement) -> None:
         """Keep what the statement says of identifiers of others."""

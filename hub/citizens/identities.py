@@ -25,6 +25,7 @@ from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.citizens.matching import Comparison, Form, blocking_keys, compare
 from hub.citizens.names import Person
+from hub.citizens.questions import Quota
 from hub.settings.communes import Communes, shipped_communes
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
@@ -67,7 +68,7 @@ _MARKED = Statement("""
 _NAMED = Statement("SELECT citizen_id, system, native_id FROM citizen_links WHERE citizen_id {ids:text}")
 _KEEP = Insert(citizen_identities, conflict="DO NOTHING")
 _MEET = Insert(citizen_blocks, conflict="DO NOTHING")
-_ASK = Insert(citizen_reviews, conflict="DO NOTHING")
+_ASK = Insert(citizen_reviews, conflict="DO NOTHING", returning="id")
 _MERGE = Insert(citizen_merges, conflict="DO NOTHING")
 
 
@@ -113,9 +114,9 @@ class People:
         self.communes = communes or shipped_communes()
         self._key = key
 
-    def session(self, tx: Transaction, origin: str = "") -> Identities:
-        """For one unit of work. `origin`: who speaks in it."""
-        return Identities(tx, self, origin)
+    def session(self, tx: Transaction, origin: str = "", most: int | None = None) -> Identities:
+        """For one unit of work. `origin`: who speaks in it; `most`: how many questions it may open in a day."""
+        return Identities(tx, self, origin, most)
 
     def reference_of(self, client_id: str, citizen_id: str) -> str:
         return reference_of(self._key, client_id, citizen_id)
@@ -179,8 +180,10 @@ class Identities:
     """The matching of one transaction. `prefetch` reads all candidates for its new people by one statement; identities,
     blocking keys, reviews and merges are collected and written by `save`."""
 
-    def __init__(self, tx: Transaction, people: People, origin: str) -> None:
+    def __init__(self, tx: Transaction, people: People, origin: str, most: int | None = None) -> None:
         self._tx, self._people, self._origin = tx, people, origin
+        self._quota = Quota(tx, origin, most)
+        self._matched: dict[int, tuple[Person, int, PersonMatch]] = {}  # and how many were new at that moment
         self._forms: dict[int, tuple[Person, Form | None, tuple[str, ...]]] = {}
         self._meeting: dict[str, list[str]] = {}  # by block; one that too many share is empty
         self._known: dict[str, tuple[Form, str]] = {}  # by the id of an identity: its form, and whose it is
@@ -208,6 +211,18 @@ class Identities:
 
     def match_newcomer(self, tenant: str, person: Person) -> PersonMatch:
         """Compare a person whom no link and no pivot identity names with the candidates under their blocking keys."""
+        known = self._matched.get(id(person))
+        if known is None or known[1] != len(self._kept):
+            known = self._matched[id(person)] = (person, len(self._kept), self._match(tenant, person))
+        return known[2]
+
+    def may_ask(self, tenant: str, pairs: Iterable[tuple[str, str]], fresh: int) -> bool:
+        """Whether the origin may open today those questions about these pairs that were not opened before, and `fresh`
+        others."""
+        more = {review_id(tenant, "person", *sorted(pair)) for pair in pairs}
+        return self._quota.allows(self._asked.keys(), more, fresh)
+
+    def _match(self, tenant: str, person: Person) -> PersonMatch:
         self.prefetch(tenant, [person])
         form, meeting = self._form(tenant, person)
         if form is None:
@@ -253,14 +268,17 @@ class Identities:
 
     def doubt_value(
         self, tenant: str, citizen_id: str, field: str, said: Mapping[str, Any], facts: Mapping[str, Any]
-    ) -> None:
-        """An operator must say whether this value is to be taken, though who is master of the field says otherwise."""
+    ) -> bool:
+        """An operator must say whether this value is to be taken, though who is master of the field says otherwise.
+        False when the origin may ask no more today."""
         content = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(self._people.pepper + content).hexdigest()
-        review = self._open_review(
-            tenant, "value", (citizen_id, field, digest), facts, citizen_id=citizen_id, field=field
-        )
+        about = (citizen_id, field, digest)
+        if not self._quota.allows(self._asked.keys(), {review_id(tenant, "value", *about)}):
+            return False
+        review = self._open_review(tenant, "value", about, facts, citizen_id=citizen_id, field=field)
         self._values.append((review, (citizen_id, content, VALUE + review.encode())))
+        return True
 
     def save(self) -> None:
         tx, keys = self._tx, self._people.keys
@@ -272,7 +290,7 @@ class Identities:
         _KEEP.run(tx.sql, [{"citizen_id": who, "sealed": content} for who, content in kept])
         _MEET.run(tx.sql, self._blocks)
         _MERGE.run(tx.sql, self._merges)
-        _ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)])
+        self._quota.count(len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)])))
 
     def _compared(self, form: Form, other: Form, whole: str, person: Person) -> Comparison:
         compared = compare(form, other, self._people.communes)

@@ -85,14 +85,17 @@ Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 class Citizens:
     """The citizens that one batch of events concerns: read at once by `prefetch`, written at once by `save`.
 
-    Without `people` only the very same identity is matched, and none is kept. `origin`: who speaks."""
+    Without `people` only the very same identity is matched, and none is kept. `origin`: who speaks; `most`: how many
+    questions it may open in a day."""
 
-    def __init__(self, tx: Transaction, pepper: bytes, people: People | None = None, origin: str = "") -> None:
+    def __init__(
+        self, tx: Transaction, pepper: bytes, people: People | None = None, origin: str = "", most: int | None = None
+    ) -> None:
         self._tx = tx
         self._pepper = pepper
         self._people = people
         self._origin = origin
-        self.identities = people.session(tx, origin) if people is not None else None
+        self.identities = people.session(tx, origin, most) if people is not None else None
         self._group: Callable[[Person], str] | None = None
         self._by_id: dict[str, Citizen] = {}
         self._links: dict[tuple[str, str, str], str] = {}
@@ -183,6 +186,33 @@ class Citizens:
                 raise _ambiguous()
             who = found.pop() if found else object()
             new |= dict.fromkeys([*keys, pivot] if pivot is not None else keys, who)
+
+    def asks_too_much(self, tenant: str, people: Iterable[Person]) -> bool:
+        """Whether to know these people, of one event, would open more questions than the origin may open today. Changes
+        nothing; raises as `resolve` does."""
+        if self.identities is None:
+            return False
+        fresh, pairs, seen = 0, [], set()
+        for person in people:
+            known, pivot = self.check(tenant, person), self._pivot_of(person)
+            if known is not None:
+                pairs += [(known, twin.id) for twin in self._twins(tenant, pivot, self._by_id[known])]
+            elif pivot is not None and pivot not in seen:
+                seen.add(pivot)
+                fresh += len(self.identities.match_newcomer(tenant, person).doubts)
+        return bool(pairs or fresh) and not self.identities.may_ask(tenant, pairs, fresh)
+
+    def mark_known(self, tenant: str, people: Iterable[Person]) -> bool:
+        """Keep the marks on those of these people who are known; whether one of all is confidential."""
+        marked = False
+        for person in people:
+            known, pivot = self.check(tenant, person), self._pivot_of(person)
+            named = [self._by_id[known], *self._twins(tenant, pivot, self._by_id[known])] if known is not None else []
+            if person.get("confidential") or any(each.confidential for each in named):
+                marked = True
+                for each in named:
+                    self._mark(each)
+        return marked
 
     def is_identified(self, person: Person) -> bool:
         """Whether the identity of a record is full enough to match on."""

@@ -12,7 +12,7 @@ class Origin:
     of its own operation; `connection`: a connection of the hub, whose connector keeps documents for its tenant.
     `system`: its own name space of identifiers, named as it is itself unless told otherwise; `others`: those for which
     its declaration says that it speaks, too; `by_grant`: it speaks for a signed-in person of the request, by a grant
-    that was looked at before."""
+    that was looked at before; `unlimited`: by an operator's word it may open any number of questions about people."""
 
     name: str
     tenant: str
@@ -23,6 +23,7 @@ class Origin:
     system: str = ""
     others: frozenset[str] = frozenset()
     by_grant: bool = False
+    unlimited: bool = False
 
     def speaks_for(self, system: str) -> bool:
         """Whether it may bind an identifier of this system. By any other it may find, and no more (design, promise

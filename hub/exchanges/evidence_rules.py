@@ -18,8 +18,10 @@ class EvidenceChanged:
 
     def understand(self, event: Event, reading: Reading) -> Understood:
         tx, tenant, person = reading.tx, reading.tenant, event.data["citizen"]
-        reading.citizens.is_marked(tenant, person)
-        reading.heed_marks()
+        held = bool(person.get("confidential")) and reading.asks_too_much([person])
+        if not held:
+            reading.citizens.is_marked(tenant, person)
+            reading.heed_marks()
         known = reading.citizens.check(tenant, person)
         if known is None:
             others = reading.identifiers_of_others(person)
@@ -34,7 +36,8 @@ class EvidenceChanged:
         told = self._corrections.changed(tx, tenant, reading.origin.name, reading.directory.connections, event, known)
         if told:
             reading.afterwards.append(lambda: self._corrections.publish(tx, told, reading.say_as_hub))
-        return Understood(f"c:{known}" if known is not None else f"s:{event.id}"[:200])
+        understood = Understood(f"c:{known}" if known is not None else f"s:{event.id}"[:200])
+        return reading.hold(understood, [person]) if held else understood
 
 
 class RecipientTold:

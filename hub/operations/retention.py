@@ -19,6 +19,7 @@ from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, 
 from bus.ledger import Ledger, StoredEvent
 from bus.sql import Insert
 from bus.tables import OPEN, deliveries, events
+from hub.citizens.questions import day_of
 from hub.citizens.repository import ECHO_DAYS
 from hub.clients.idempotency import KEPT_SECONDS, forget_nonces
 from hub.documents.files import DocumentStore
@@ -42,11 +43,14 @@ from hub.storage.tables import (  # fmt: skip
     evidence_held,
     evidence_recipients,
     exchange_previews,
+    first_loads,
+    held_events,
     idempotent_answers,
     journal,
     journal_segments,
     person_keys,
     preview_sign_ins,
+    question_days,
     refused_events,
     request_joins,
     request_links,
@@ -112,6 +116,7 @@ class Keeper:
             ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
             ("journal", self._journal()),
             ("evidence", self._evidence()), ("refused", self._refused()),
+            ("held", self._held()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
@@ -173,6 +178,13 @@ class Keeper:
     def _prune(self, before: float) -> int:
         with self._ledger.transaction() as tx:
             return tx.prune(events_before=before, of_requests=select(requests.c.id), limit=_BATCH)
+
+    def _held(self) -> Iterator[int]:
+        """What was held and never admitted goes with its events."""
+        day, now = day_of(self._ledger.now() - self._settings.events_days * _DAY), self._ledger.now()
+        yield from self._delete(held_events, held_events.c.day < day)
+        yield from self._delete(question_days, question_days.c.day < day)
+        yield from self._delete(first_loads, first_loads.c.until < now)
 
     def _requests(self) -> Iterator[int]:
         now = self._ledger.now()

@@ -45,6 +45,7 @@ from hub.storage.tables import (  # fmt: skip
     citizen_links,
     citizen_reviews,
     citizens,
+    question_days,
     refused_events,
     request_links,
     request_steps,
@@ -138,12 +139,14 @@ class Kind:
 def _items(
     *, about: Any, at: ColumnElement[float], detail: Any = "", last_at: ColumnElement[float] | None = None,
     urgent: Any = 0, seq: Any = None, connection: Any = None, request_id: Any = None, citizen_id: Any = None,
-    name: Any = None,
+    name: Any = None, number: Any = 1,
 ) -> Select[Any]:  # fmt: skip
-    """A select with the columns by which a look groups items and an operator finds them."""
+    """A select with the columns by which a look groups items and an operator finds them. `number`: how many a row
+    stands for."""
     columns = {
         "about": about, "detail": detail, "urgent": urgent, "at": at, "last_at": at if last_at is None else last_at,
         "seq": seq, "connection": connection, "request_id": request_id, "citizen_id": citizen_id, "name": name,
+        "number": number,
     }  # fmt: skip
     return select(*(_column(value).label(label) for label, value in columns.items()))
 
@@ -205,6 +208,15 @@ def _reviews(scope: _Scope, kind: str, detail: Any) -> Select[Any]:
     row = citizen_reviews.c
     found = _items(about=row.origin, detail=detail, at=row.opened_at, citizen_id=row.citizen_id, name=row.id)
     return found.where(row.state == "open", row.tenant == scope.tenant, row.kind == kind).order_by(row.opened_at)
+
+
+def _held(scope: _Scope) -> Iterator[Select[Any]]:
+    row = question_days.c
+    found = _items(
+        about=row.origin, detail=row.day, urgent=row.urgent, at=row.since, last_at=row.last_at, connection=row.origin,
+        name=row.day, number=row.held,
+    )  # fmt: skip
+    yield found.where(row.tenant == scope.tenant, text("question_days.held > 0")).order_by(row.day, row.origin)
 
 
 def _refused(scope: _Scope) -> Iterator[Select[Any]]:
@@ -318,6 +330,12 @@ KINDS: Mapping[str, Kind] = {
     "value": Kind(
         _values, lambda name, _: f"valeur contraire au système qui fait référence ({name})",
         _review_remedies("reviews {} --take", "reviews {} --keep"),
+    ),
+    "held": Kind(
+        _held, lambda day, _: f"retenu : trop de personnes à reconnaître le {day}",
+        lambda tenant, item: tuple(
+            f'unefois citizen held {item.connection} {item.name} {word} --reason "…"' for word in ("--admit", "--drop")
+        ),
     ),
     "refused-event": Kind(
         _refused, lambda code, _: f"événement rendu par le logiciel et refusé à l'entrée ({code})",
@@ -484,13 +502,14 @@ def _present(scope: _Scope, name: str, kind: Kind) -> tuple[dict[str, _Found], b
     for query in kind.items(scope):
         some = query.limit(_MOST).subquery()
         by = (some.c.about, some.c.detail, some.c.urgent)
-        counts = select(*by, func.count().label("number"), func.min(some.c.at), func.max(some.c.last_at)).group_by(*by)
+        ends = func.min(some.c.at), func.max(some.c.last_at)
+        counts = select(*by, func.count(), func.sum(some.c.number), *ends).group_by(*by)
         seen = 0
-        for about, detail, urgent, number, since, last_at in scope.tx.sql.execute(counts):
+        for about, detail, urgent, rows, number, since, last_at in scope.tx.sql.execute(counts):
             place = (about, kind.facet(detail), bool(urgent))
             group = groups.setdefault(place, _Found(*place, kind.cause(*place[1:])))
-            group.add(number, since, last_at, [(about, detail, urgent)])
-            seen += number
+            group.add(int(number), since, last_at, [(about, detail, urgent)])
+            seen += rows
         whole = whole and seen < _MOST
     return {_id(scope.tenant, name, one): one for one in _folded(groups.values())}, whole
 

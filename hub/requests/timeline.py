@@ -262,6 +262,8 @@ def _sentence(step: Mapping[str, Any], label: Labels, viewer: Viewer) -> str:
         return f"{text} — {_MARKS[step['mark']]}" if step.get("mark") else text
     if kind == "echo":
         return f"{origin} répète ce que la plateforme lui a appris : rien n'est envoyé"
+    if kind == "held" and step.get("reason"):
+        return f"{origin} : {step['reason']}"
     if kind == "held":
         return f"{origin} contredit le système qui fait référence : un opérateur doit trancher"
     if kind == "withheld":

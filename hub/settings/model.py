@@ -109,6 +109,7 @@ class Limits:
     event_bytes: int = 64 * 1024
     batch_events: int = 500
     document_bytes: int = 10 * 1024 * 1024
+    questions_per_day: int = 500
 
 
 @dataclass(frozen=True, slots=True)

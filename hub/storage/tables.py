@@ -421,6 +421,36 @@ citizen_reviews = Table(
     Index("citizen_reviews_other", "other_id"),
 )  # fmt: skip
 
+# How many questions about people each origin opened on each day, and how many of its events are held because they would
+# open more; `urgent` and the times are of those.
+question_days = Table(
+    "question_days", metadata,
+    Column("origin", String(128), primary_key=True),
+    Column("day", String(10), primary_key=True),  # UTC
+    Column("tenant", String(64), nullable=False),
+    Column("asked", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
+    Column("urgent", SmallInteger, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Index("question_days_held", "tenant", "day", postgresql_where=text("held > 0"), sqlite_where=text("held > 0")),
+)  # fmt: skip
+
+# The events that are held so: linked to nobody, told to nobody.
+held_events = Table(
+    "held_events", metadata,
+    Column("day", String(10), primary_key=True),
+    Column("origin", String(128), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+)  # fmt: skip
+
+# Until when an origin may open any number of questions: its first load.
+first_loads = Table(
+    "first_loads", metadata,
+    Column("origin", String(128), primary_key=True),
+    Column("until", Double, nullable=False),
+)  # fmt: skip
+
 # Merges that hold, with what moved, so that each can be taken back.
 citizen_merges = Table(
     "citizen_merges", metadata,

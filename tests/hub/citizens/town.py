@@ -53,6 +53,7 @@ class Town:
                 name,
                 name,
                 consumed,
+                publishes=("*",),
                 sector=SECTORS.get(name, "general") if sectors else "general",
             )
             for name in ("publik", "koha", "famille", *SECTORS)
