@@ -34,8 +34,10 @@ def pushed_to(house: House, key: str = "clef-push") -> tuple[str, bytes]:
 
 
 def unfinished(house: House, path: str, lines: contextlib.ExitStack, number: int = 16, *fields: str) -> list[Any]:
-    held = [lines.enter_context(connect(house)) for _ in range(number)]
-    for line in held:
+    held = []
+    for _ in range(number):
+        line = lines.enter_context(connect(house))
+        held.append(line)
         line.sendall(head("POST", path, f"Content-Length: {MOST_BYTES}", *fields))
         with contextlib.suppress(ConnectionError):
             line.sendall(UNFINISHED)
@@ -88,8 +90,8 @@ def test_callers_whom_only_a_body_can_prove_share_a_purse_of_their_own(
 def test_one_client_leaves_room_for_the_others(house: House) -> None:
     other = house.client("autre")
     with contextlib.ExitStack() as lines:
-        held = [lines.enter_context(connect(house)) for _ in range(30)]
-        for line in held:
+        for _ in range(30):
+            line = lines.enter_context(connect(house))
             line.sendall(head("POST", "/v1/documents", authorization(house), "Content-Length: 10000000"))
             line.sendall(b"x" * 9_999_999)
         assert other.post("/v1/documents", content=b"x" * 1_000_000).status_code == 201
