@@ -227,14 +227,14 @@ def test_the_hub_says_no_when_it_holds_too_much_at_once(open_house: Open) -> Non
     house = open_house()
     http = house.client()
     app: Any = house.serving._server.config.app
-    app.state.budget._left = 10
+    app.state.budget._proved._left = 10
     answer = store(http)
 
     problem(answer, 503, "try_later")
     assert answer.headers["retry-after"]
-    app.state.budget._left = 1000
+    app.state.budget._proved._left = 1000
     assert store(house.client()).status_code == 201
-    assert app.state.budget._left == 1000
+    assert app.state.budget._proved._left == 1000
 
 
 def form(*parts: tuple[str, bytes], boundary: bytes = b"limite") -> bytes:
