@@ -24,8 +24,10 @@ from hub.acceptance.inlet import Inlet
 from hub.clients import repository as clients
 from hub.clients.origin import Origin
 from hub.settings.manifests import connector_faults
+from schemas.errors import TopologyMismatch
 from schemas.manifest import Consumed
 from schemas.registry import Registry
+from tests.support.reading import eventually
 from tests.support.recording import PORTAL, TENANT, Package, RecordingHub, move
 from tests.support.servers import Rabbit
 
@@ -117,7 +119,15 @@ def test_a_package_can_publish_to_the_inlet_alone_and_read_its_own_queues_alone(
 def test_the_queues_of_the_page_are_those_of_the_hub(hub: RecordingHub) -> None:
     assert receipts_queue("<user>") in PAGE
     assert outside_queue("<tenant>.<connection>") in PAGE
-    hub.bus.depth(outside_queue(f"{TENANT}.{USER}"))
+    eventually(lambda: _exists(hub, outside_queue(f"{TENANT}.{USER}")))  # the relay makes it when it has the lead
+
+
+def _exists(hub: RecordingHub, queue: str) -> bool:
+    try:
+        hub.bus.depth(queue)
+    except TopologyMismatch:
+        return False
+    return True
 
 
 def test_the_manifest_of_the_page_is_one_that_the_hub_takes(tmp_path: Path) -> None:
