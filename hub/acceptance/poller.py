@@ -136,9 +136,9 @@ class Poller:
         return sum(v.outcome == "accepted" for v in verdicts), len(refused)
 
     def _parts(self, events: Sequence[Event]) -> Iterator[Sequence[Event]]:
-        """What one commit takes: it must not keep the door from others for long. More than a batch is not divided: it
-        is refused as one."""
-        if not 0 < len(events) <= MAX_BATCH:
+        """What one commit takes: it must not keep the door from others for long. What is no batch, or too long for one,
+        is not divided: it is refused as one."""
+        if not isinstance(events, list | tuple) or not 0 < len(events) <= MAX_BATCH:
             yield events
             return
         start = 0

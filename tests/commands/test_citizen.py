@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from hub.operations.link_import import import_links
-from tests.hub.citizens.town import TOWN
+from schemas.event import Event
+from tests.hub.citizens.town import TOWN, person, value
+
+SETTINGS = (
+    'mode = "development"\n[tenants.saint-aubin]\nlabel = "Ville"\nsiret = "21930001100018"\ninsee = "93001"\n'
+    "[limits]\nquestions_per_day = 1\n"
+)
 
 
 def test_an_operator_decides_from_the_command_line(tmp_path: Path) -> None:
@@ -16,11 +23,8 @@ def test_an_operator_decides_from_the_command_line(tmp_path: Path) -> None:
     from commands.main import app
     from hub.wiring import open_hub
 
-    settings = (
-        'mode = "development"\n[tenants.saint-aubin]\nlabel = "Ville"\nsiret = "21930001100018"\ninsee = "93001"\n'
-    )
     config = tmp_path / "hub.toml"
-    config.write_text(settings, encoding="utf-8")
+    config.write_text(SETTINGS, encoding="utf-8")
     hub = open_hub(config, {})
     hub.prepare()
     book = "family_name;given_names;gender;birthdate;birthplace;system;id;confidential\n"
@@ -46,3 +50,50 @@ def test_an_operator_decides_from_the_command_line(tmp_path: Path) -> None:
     run("unmerge", merge["merge"], "--reason", "deux soeurs")
     run("merge", "koha:K-1", "publik:P-1", "--tenant", TOWN, "--reason", "erreur", fails=True)
     assert orjson.loads(run("reviews", "--json")) == []
+
+
+def test_an_operator_admits_what_was_held_and_allows_a_first_load(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from commands.main import app
+    from hub.clients import repository as clients
+    from hub.wiring import open_hub
+
+    config = tmp_path / "hub.toml"
+    config.write_text(SETTINGS, encoding="utf-8")
+    hub = open_hub(config, {})
+    hub.prepare()
+    clients.add(hub.ledger, client_id="koha", tenant=TOWN, label="K", scopes=["events:write"], types=["*"])
+    with hub.ledger.reading() as tx:
+        client = clients.find_client(tx, "koha")
+    assert client is not None
+    people = [person("koha", f"K-{n}", birthdate=f"1991-11-2{n}") for n in range(3, 8)]
+
+    def tell(person: dict[str, Any]) -> None:
+        data = {"citizen": person, "email": value("a@courriel.example", "koha")}
+        event = Event(type="citizen.contact-changed", source=f"/{TOWN}/koha", data=data)
+        assert hub.acceptance.submit(hub.ledger, client.origin, [event])[0].ok
+
+    for one in people:
+        tell({"identity": one["identity"]})
+
+    def run(*words: str, fails: bool = False) -> str:
+        done = CliRunner().invoke(app, ["citizen", *words, "--config", str(config)])
+        assert bool(done.exit_code) is fails, done.output
+        return done.output
+
+    (found,) = orjson.loads(run("held", "--json"))
+    assert (found["origin"], found["number"]) == (f"{TOWN}.koha", 3)
+    about = (found["origin"], found["day"])
+    run("held", *about, "--admit", fails=True)  # without a reason
+    assert "3 admitted" in run("held", *about, "--admit", "--reason", "reprise")
+    assert orjson.loads(run("held", "--json")) == []
+    assert "0 given up" in run("held", *about, "--drop", "--reason", "rien")
+
+    run("first-load", f"{TOWN}.koha", "--days", "2", "--reason", "reprise")
+    tell({"identity": person(birthdate="1991-12-23")["identity"]})
+    assert orjson.loads(run("held", "--json")) == []
+    run("first-load", f"{TOWN}.koha", "--days", "0", "--reason", "fini")
+    tell({"identity": person(birthdate="1981-11-23")["identity"]})
+    assert len(orjson.loads(run("held", "--json"))) == 1
+    hub.close()

@@ -16,6 +16,7 @@ from sqlalchemy import func, insert, select, update
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.tables import deliveries, door, events
+from hub.citizens.questions import allow_first_load, day_of, held_days, hold
 from hub.citizens.repository import Citizens
 from hub.clients.idempotency import use_nonce
 from hub.documents.files import DocumentStore
@@ -32,7 +33,10 @@ from hub.storage.tables import (
     document_holders,
     document_uses,
     documents,
+    first_loads,
+    held_events,
     idempotent_answers,
+    question_days,
     request_joins,
     request_links,
     request_people,
@@ -427,6 +431,23 @@ def test_what_was_claimed_and_went_unread_goes_with_its_request_and_with_its_per
     hub.days = 731
     hub.keeper.forget_expired()
     assert hub.count(unproved_references) == 2
+
+
+def test_what_is_held_and_never_admitted_goes_with_its_events(hub: Hub) -> None:
+    with hub.ledger.transaction() as tx:
+        day = day_of(tx.now)
+        hold(tx, NAME, [(1, False), (2, False)])
+        allow_first_load(tx, NAME, tx.now + 86_400)
+    hub.days = 89
+    hub.keeper.forget_expired()
+    with hub.ledger.reading() as tx:
+        assert [(one.day, one.number) for one in held_days(tx)] == [(day, 2)]
+    assert (hub.count(held_events), hub.count(first_loads)) == (2, 0)
+
+    hub.days = 92
+    hub.keeper.forget_expired()
+
+    assert (hub.count(held_events), hub.count(question_days)) == (0, 0)
 
 
 def test_a_trouble_goes_after_its_days_once_it_is_closed(hub: Hub) -> None:

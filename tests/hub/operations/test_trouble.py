@@ -26,6 +26,7 @@ from hub.storage.tables import (  # fmt: skip
     citizen_links,
     citizen_reviews,
     citizens,
+    question_days,
     request_links,
     request_steps,
     requests,
@@ -135,8 +136,14 @@ class Watched:
         self.put(request_steps, request_id=request_id, at=self.clock.at, kind="status", status=status, until=until,
                  **values)  # fmt: skip
 
+    def hold(self, origin: str, held: int = 1, day: str = "2026-09-21", **more: Any) -> None:
+        values = {"asked": 500, "urgent": 0, "since": self.clock.at, "last_at": self.clock.at}
+        tenant = origin.partition(".")[0]
+        self.put(question_days, origin=origin, day=day, tenant=tenant, held=held, **(values | more))
+
     def everything(self, tenant: str, start: int) -> None:
         """One of each kind."""
+        self.hold(f"{tenant}.koha")
         request = self.request(start, tenant)
         self.claim(f"r:{request}", tenant=tenant)
         self.review(f"p{start}", tenant=tenant)
@@ -391,6 +398,20 @@ def test_dead_letters_are_the_trouble_of_whoever_runs_the_hub(hub: Watched) -> N
     hub.dead = 0
     assert hub.look() == []
     assert hub.told() == []
+
+
+def test_what_is_held_is_one_trouble_an_origin_and_day_however_much_it_is(hub: Watched) -> None:
+    hub.hold(KOHA, 27_480)
+    hub.hold(KOHA, 12, day="2026-09-22", urgent=1)
+    hub.hold(ACT, 0)
+
+    urgent, found = hub.look()
+
+    assert (urgent.about, urgent.number, urgent.urgent) == (KOHA, 12, True)
+    assert (found.about, found.number, found.urgent) == (KOHA, 27_480, False)
+    assert "2026-09-21" in found.cause
+    hub.change(question_days, question_days.c.origin == KOHA, held=0)
+    assert hub.look() == []
 
 
 # --- what holds for all of them --------------------------------------------------------------------------------------
