@@ -40,24 +40,24 @@ class Shares:
 
     def __init__(self, share: int = SHARE) -> None:
         self._share = share
-        self._held: Counter[str] = Counter()
+        self._held: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def enter(self, origin: Origin, number: int) -> None:
         """Raises ShareUsed."""
         with self._lock:
-            mine, ours = self._held[origin.name], self._held[origin.tenant]  # no tenant has a dot in its name
+            mine, ours = self._held.get(origin.name, 0), self._held.get(origin.tenant, 0)  # no tenant has a dot
             if mine and (mine + number > self._share or ours + number > _TENANT_SHARE * self._share):
                 raise ShareUsed(f"{mine} of your events wait to be committed", after=_AGAIN)
-            self._held[origin.name] += number
-            self._held[origin.tenant] += number
+            self._held[origin.name] = mine + number
+            self._held[origin.tenant] = ours + number
 
     def leave(self, origin: Origin, number: int) -> None:
         with self._lock:
             for name in (origin.name, origin.tenant):
-                self._held[name] -= number
-                if not self._held[name]:
-                    del self._held[name]
+                left = self._held.pop(name, 0) - number
+                if left:
+                    self._held[name] = left
 
 
 class Pace:

@@ -240,8 +240,8 @@ class Citizens:
 
     def linked(self, tenant: str, person: Person) -> set[str | None]:
         """Those who have the identifiers of a record."""
-        keys = ((tenant, r["system"], r["id"]) for r in person.get("references", ()))
-        return {self._links[key] for key in keys if key in self._links}
+        links = self._links
+        return {links[key] for r in person.get("references", ()) if (key := (tenant, r["system"], r["id"])) in links}
 
     def named(self, tenant: str, person: Person) -> set[str | None]:
         """Who has the very identity of a record."""
@@ -250,8 +250,7 @@ class Citizens:
 
     def _known_as(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record; where nobody has, who has its identity."""
-        pivot = self._pivot_of(person)
-        found = self.linked(tenant, person) or {self._pivots.get((tenant, pivot)) if pivot is not None else None}
+        found = self.linked(tenant, person) or self.named(tenant, person)
         return {citizen_id for citizen_id in found if citizen_id is not None}
 
     def _twins(self, tenant: str, pivot: str | None, citizen: Citizen) -> list[Citizen]:

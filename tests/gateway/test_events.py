@@ -13,6 +13,8 @@ from sqlalchemy import func, select
 
 from bus.tables import events
 from gateway.routes.events import BATCH_BYTES
+from hub.acceptance.turns import SHARE
+from hub.clients.origin import Origin
 from schemas.event import BATCH, STRUCTURED
 from tests.gateway.conftest import OTHER, TENANT, House, Open, event, post, problem, record
 from tests.support.binary import binary_http
@@ -70,6 +72,20 @@ def test_a_batch_gets_a_verdict_for_each_item_in_order(house: House) -> None:
     assert verdicts[2]["problem"]["detail"]
     assert verdicts[3]["problem"]["code"] == "not_an_event"
     assert house.stored() == 2
+
+
+def test_a_client_whose_share_waits_is_told_when_to_come_again_and_others_are_not(house: House) -> None:
+    mine, another = house.client(), house.client("accueil")
+    full = Origin(f"{TENANT}.portail", TENANT, frozenset(), ())
+    house.hub.batcher._shares.enter(full, SHARE)
+
+    refused = post(mine, [event(1)])
+
+    problem(refused, 429, "rate_exceeded")
+    assert refused.headers["retry-after"] == "2"
+    assert post(another, event(2) | {"source": f"/{TENANT}/accueil"}).status_code != 429
+    house.hub.batcher._shares.leave(full, SHARE)
+    assert post(mine, event(1)).status_code == 202
 
 
 def test_an_empty_batch_is_answered_with_no_verdict(house: House) -> None:
