@@ -25,6 +25,7 @@ from gateway.serving.app import create_app
 from gateway.serving.server import serve_in_thread
 from hub.clients import repository as clients
 from hub.operations.link_import import import_links
+from hub.storage.root_key import WrongKey
 from hub.wiring import Hub, open_hub
 from schemas.errors import ConfigError
 from schemas.secret import Secret
@@ -182,7 +183,12 @@ class World:
         (self.folder / "grants").mkdir()
         (self.folder / "grants" / "famille.toml").write_text(QUOTIENT_GRANT, encoding="utf-8")
         path.write_text(toml(self._settings(), self.folder / "secrets"), encoding="utf-8")
-        hub = open_hub(path, {})
+        try:
+            hub = open_hub(path, {})
+        except WrongKey:
+            raise ConfigError(
+                "the demo wants a database of its own, and this is another hub's", key="database"
+            ) from None
         self._stack.callback(hub.close)
         hub.prepare()
         with hub.ledger.reading() as tx:
