@@ -10,7 +10,7 @@ from hub.acceptance.rules import Reading, Understood
 from hub.requests import repository as timelines
 from hub.requests.authority import objection, speaker_of, takes_up_again
 from hub.requests.notices import notices
-from hub.requests.reception import reception_of
+from hub.requests.reception import Reception, reception_of
 from hub.requests.repository import Request
 from schemas.errors import InvalidMessage
 from schemas.event import Event
@@ -34,23 +34,16 @@ class RequestReceived:
             if not reading.holds(request):
                 return self._told_by_another(request, record, reading)
         if reading.asks_too_much(people):
-            return self._held(request, record, people, reading)
+            # It is received and dated; whose it is stays open.
+            request = self._taken_in(request, record, reception, reading)
+            understood = Understood(f"r:{request.id}", request=request)
+            reading.step(understood, "received")
+            return reading.hold(understood, people)
         known = [citizens.resolve(tenant, person) for person in people]
         ids = list(dict.fromkeys(citizen.id for citizen in known))
         confidential = any(citizen.confidential for citizen in known)
         fresh = request is None
-        if request is None:
-            request = requests.open(
-                tenant,
-                record,
-                origin=reading.origin.name,
-                people=ids,
-                confidential=confidential,
-                reception=reception,
-            )
-        else:
-            requests.link(request, record["references"])
-            requests.involve(request, ids)
+        request = self._taken_in(request, record, reception, reading, people=ids, confidential=confidential)
         reading.heed_marks({one.id for one in known if one.confidential and not request.confidential})
         understood = Understood(f"r:{request.id}", request=request)
         reading.step(understood, "received")
@@ -58,19 +51,18 @@ class RequestReceived:
         reading.said.extend(notices(reading.tx, request, event, reading.directory))
         return understood
 
-    def _held(
-        self, request: Request | None, record: Mapping[str, Any], people: Sequence[Mapping[str, Any]], reading: Reading
-    ) -> Understood:
-        """It is received and dated; whose it is stays open."""
+    def _taken_in(
+        self, request: Request | None, record: Mapping[str, Any], reception: Reception, reading: Reading, *,
+        people: Sequence[str] = (), confidential: bool = False,
+    ) -> Request:  # fmt: skip
         if request is None:
-            request = reading.requests.open(
-                reading.tenant, record, origin=reading.origin.name, people=(), confidential=False
-            )
-        else:
-            reading.requests.link(request, record["references"])
-        understood = Understood(f"r:{request.id}", request=request)
-        reading.step(understood, "received")
-        return reading.hold(understood, people)
+            return reading.requests.open(
+                reading.tenant, record, origin=reading.origin.name, people=people, confidential=confidential,
+                reception=reception,
+            )  # fmt: skip
+        reading.requests.link(request, record["references"])
+        reading.requests.involve(request, people)
+        return request
 
     def _told_by_another(self, request: Request, record: Mapping[str, Any], reading: Reading) -> Understood:
         """Who was sent a request may say that it came in there, under its own number: it brings nobody and nothing."""

@@ -167,6 +167,8 @@ def test_a_request_of_a_namesake_is_received_and_dated_and_goes_to_nobody(town: 
             (one["kind"], one.get("reason")) for one in timeline(tx, verdict.request_id) if one["kind"] != "delivery"
         ]
         people = tx.sql.execute(text("SELECT count(*) FROM request_people")).scalar()
+        received = tx.sql.execute(text("SELECT first_received FROM requests")).scalar()
+    assert received == "2026-11-02T09:00:00.000Z"  # as its intake states it, not when the hub took it in
     assert [kind for kind, _ in steps] == ["received", "held"]
     assert "opérateur" in steps[1][1]
     assert people == 0
