@@ -25,7 +25,6 @@ from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Context, Manifest, connector_class, find_manifests
 from connectors.sdk import deadline as deadlines
-from connectors.sdk.http import HttpClient
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import CitizenChanged
 from hub.acceptance.deliveries import Deliveries
@@ -546,16 +545,19 @@ def _sealer(hub: Hub) -> Sealer:
     )  # fmt: skip
 
 
+# What calls outside by itself loads the HTTP client when it is first needed: most processes and commands call nobody.
+
+
 def _is_callable(address: str) -> bool:
-    from connectors.sdk.http import (
-        is_callable,
-    )  # a gateway calls nobody else: it loads the client with the first webhook
+    from connectors.sdk.http import is_callable
 
     return is_callable(address)
 
 
 def time_stamping(url: str, timeout: float = 10.0) -> Authority:
     """The authority at `url`, asked over the kit's HTTP: one deadline for the whole exchange."""
+    from connectors.sdk.http import HttpClient
+
     http = HttpClient(url, timeout=timeout, max_bytes=64 * 1024, service="l'autorité d'horodatage")
     return Authority(lambda body, headers: http.request("POST", "", content=body, headers=headers, safe=True).body)
 
@@ -566,6 +568,8 @@ def franceconnect_calls(timeout: float = 10.0) -> Calls:
     def call(
         method: str, url: str, *, form: Mapping[str, str] | None = None, token: Secret | None = None
     ) -> bytes:  # fmt: skip
+        from connectors.sdk.http import HttpClient
+
         headers = {"authorization": Secret(f"Bearer {token.reveal()}")} if token is not None else {}
         with HttpClient(url, timeout=timeout, max_bytes=256 * 1024, service="FranceConnect") as http:
             return http.request(method, "", form=form, headers=headers).body

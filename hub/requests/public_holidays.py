@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import date
 from functools import cache
 
-import holidays
-
 # The abolition of slavery: code du travail, art. L3422-2. The library adds days of custom to it (mid-Lent), which the
 # code does not know, and another day in Saint-Martin.
 _ABOLITION = {
@@ -23,5 +21,7 @@ REGIONS = ("national", *_ABOLITION, *_SUBDIVISIONS)
 @cache
 def public_holidays(year: int, region: str = "national") -> frozenset[date]:
     """The public holidays of a year in one of `REGIONS`."""
+    import holidays  # here: most processes never ask
+
     found = frozenset(holidays.country_holidays("FR", subdiv=_SUBDIVISIONS.get(region), years=year))
     return found | ({date(year, *_ABOLITION[region])} if region in _ABOLITION else frozenset())
