@@ -101,7 +101,7 @@ class Hub:
         self.ledger = Ledger(settings.database, tls=settings.tls_database, now=now or time.time)
         self.root_key = key = _root_key(self.ledger, settings)
         self.ledger.cipher = BodyCipher(key) if key else None
-        self.keys = PersonKeys(derive_key(key, PURPOSE) if key else _DEVELOPMENT_MASTER)
+        self.keys = PersonKeys(self._derived(PURPOSE))
         self.signer = Signer(key)
         self.journal = Journal(self.keys)
         self.sealer = _sealer(self)
@@ -116,7 +116,7 @@ class Hub:
         )
         self.connections: dict[str, Connection] = {}
         pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
-        references = derive_key(key, "unefois citizen references") if key else _DEVELOPMENT_MASTER
+        references = self._derived("unefois citizen references")
         movements = communes.load_communes(settings.communes_file) if settings.communes_file else None
         self.current = CurrentDirectory(self._directory([]))
         self.people = People(self.keys, pepper, references, communes=movements, grouping=self.current.grouping)
@@ -284,8 +284,9 @@ class Hub:
             context = Context(
                 tenant=routing.tenant, connection=routing.name.partition(".")[2], system=routing.system,
                 settings=settings, documents=self.documents.for_tenant(routing.tenant), manifest=manifest,
-                tenant_siret=tenant.siret, tenant_insee=tenant.insee, answer_secret=self._answer_secret(routing.name),
-                zone=tenant.zone, first_use=partial(use_nonce, self.ledger, routing.name),
+                tenant_siret=tenant.siret, tenant_insee=tenant.insee, zone=tenant.zone,
+                answer_secret=self._derived(f"unefois answers {routing.name}"),
+                first_use=partial(use_nonce, self.ledger, routing.name),
             )  # fmt: skip
             return connector_class(manifest)(context)
 
@@ -293,10 +294,6 @@ class Hub:
             name=routing.name, tenant=routing.tenant, system=routing.system, manifest=manifest, settings=settings,
             configured=configured, make=make, look=self.renew_resumed,
         )  # fmt: skip
-
-    def _answer_secret(self, connection: str) -> bytes:
-        key = self.root_key
-        return derive_key(key, f"unefois answers {connection}") if key else _DEVELOPMENT_MASTER
 
     # --- running ------------------------------------------------------------------------------------------------
 
@@ -380,10 +377,10 @@ class Hub:
 
     def _seal(self, what: str) -> TransitSeal | None:
         """For what crosses a broker."""
-        if self.bus.volatile:
-            return None
-        key = self.root_key
-        return TransitSeal(derive_key(key, f"unefois {what}") if key else _DEVELOPMENT_MASTER)
+        return None if self.bus.volatile else TransitSeal(self._derived(f"unefois {what}"))
+
+    def _derived(self, purpose: str) -> bytes:
+        return derive_key(self.root_key, purpose) if self.root_key else _DEVELOPMENT_MASTER
 
     def _start_worker(self, name: str, connection: Connection) -> None:
         worker = Worker(
