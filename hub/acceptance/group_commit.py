@@ -13,7 +13,7 @@ from itertools import islice
 
 from bus.ledger import Ledger, Raced
 from hub.acceptance.accept import Acceptance, Verdict, looking_again
-from hub.acceptance.turns import SHARE, Pace, Part, Shares, Stopwatch, Submission, Turns
+from hub.acceptance.turns import SHARE, Pace, Part, Shares, Submission, Turns, admit_in_time
 from hub.clients.origin import Origin
 from schemas.errors import BusUnavailable
 from schemas.event import Submitted
@@ -134,16 +134,9 @@ class AcceptanceGroupCommit:
 
     def _admit(self, parts: Sequence[Part]) -> dict[str, list[Verdict]]:
         """By origin, the verdicts on the first of its events: of as many as there was time for."""
-        given: dict[str, list[Verdict]] = {}
-        stopwatch = Stopwatch(self._pace)
-        with self._ledger.transaction() as tx:
-            groups = _groups(parts)
-            for place, (origin, checked) in enumerate(groups):
-                seconds = stopwatch.left(len(groups) - place)
-                given[origin.name] = self._acceptance.admit(tx, origin, checked, seconds=seconds)
-                stopwatch.note(tx, origin, len(given[origin.name]))
-        stopwatch.stop()
-        return given
+        groups = _groups(parts)
+        given = admit_in_time(self._ledger, self._acceptance, self._pace, groups)
+        return {origin.name: verdicts for (origin, _), verdicts in zip(groups, given, strict=True)}
 
     def _settle(self, settled: Sequence[_Settled]) -> None:
         for item, _ in settled:

@@ -14,7 +14,7 @@ import structlog
 from bus.api import INLET, Bus, Incoming, Outcome, Outgoing, Queue, QueueKind, Room, receipts_queue
 from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance, Verdict
-from hub.acceptance.turns import Pace, Stopwatch
+from hub.acceptance.turns import Pace, admit_in_time
 from hub.clients.origin import Origin
 from schemas.errors import BusUnavailable, HubError, InvalidMessage
 from schemas.event import BATCH, MAX_BATCH_BYTES, STRUCTURED, Event, Submitted, decode_batch, decode_json
@@ -135,15 +135,11 @@ class Inlet:
             by_user.setdefault(item.user, []).append(item)
         receipts: list[Outgoing] = []
         left: list[_Item] = []
-        stopwatch = Stopwatch(self._pace)
-        with self._ledger.transaction() as tx:
-            for place, (user, mine) in enumerate(by_user.items()):
-                origin, seconds = origins[user], stopwatch.left(len(by_user) - place)
-                verdicts = self._acceptance.admit(tx, origin, [item.checked for item in mine], seconds=seconds)
-                stopwatch.note(tx, origin, len(verdicts))
-                receipts += map(_receipt, mine, verdicts)
-                left += mine[len(verdicts) :]
-        stopwatch.stop()
+        groups = [(origins[user], [item.checked for item in mine]) for user, mine in by_user.items()]
+        given = admit_in_time(self._ledger, self._acceptance, self._pace, groups)
+        for mine, verdicts in zip(by_user.values(), given, strict=True):
+            receipts += map(_receipt, mine, verdicts)
+            left += mine[len(verdicts) :]
         self._send(receipts)
         return left
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from bus.ledger import Transaction
-from hub.acceptance.accept import Verdict
+from bus.ledger import Ledger, Transaction
+from hub.acceptance.accept import Acceptance, Verdict
 from hub.clients.origin import Origin
 from schemas.errors import TryLater
 from schemas.event import Submitted
@@ -81,7 +81,7 @@ class Pace:
             del self._events[next(iter(self._events))]
 
 
-class Stopwatch:
+class _Stopwatch:
     """How long one commit holds the door, and for whom. Not how long it waits for it."""
 
     def __init__(self, pace: Pace, seconds: float = HOLD) -> None:
@@ -106,6 +106,21 @@ class Stopwatch:
         ended, events = time.monotonic() - self._since, sum(events for _, events, _ in self._took)
         for origin, number, took in self._took:
             self._pace.note(origin, number, took + ended * number / max(events, 1))
+
+
+def admit_in_time(
+    ledger: Ledger, acceptance: Acceptance, pace: Pace, groups: Sequence[tuple[Origin, Sequence[Submitted]]]
+) -> list[list[Verdict]]:
+    """One commit, which holds the door for a moment: of each group, all of one origin, as many events as there is time
+    for, from its first on; their verdicts."""
+    stopwatch = _Stopwatch(pace)
+    given: list[list[Verdict]] = []
+    with ledger.transaction() as tx:
+        for place, (origin, checked) in enumerate(groups):
+            given.append(acceptance.admit(tx, origin, checked, seconds=stopwatch.left(len(groups) - place)))
+            stopwatch.note(tx, origin, len(given[-1]))
+    stopwatch.stop()
+    return given
 
 
 @dataclass(slots=True)
