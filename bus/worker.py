@@ -520,6 +520,7 @@ class Worker:
             return
         _log.error("outcomes written apart", connection=self.connection, error=type(error).__name__)
         self._inbox.extendleft(reversed(turn.arrived))
+        self._unsure = True  # it may have been committed all the same, as in `failed`
         try:
             self._commit_apart(turn.ended)
         except LeaseLost as lost:
