@@ -35,7 +35,7 @@ def connector_list(as_json: AsJson = False) -> None:
     """The connectors that are installed; none of their code is run."""
     from connectors.sdk.discovery import find_manifests
 
-    keep = ("domain", "protocol", "tier", "verified")
+    keep = ("domain", "kind", "protocol", "verified")
     found = [{"name": m.id} | {k: getattr(m, k) for k in keep} for m in find_manifests().values()]
     show_rows(found, as_json)
 

@@ -21,7 +21,6 @@ from zoneinfo import available_timezones
 
 from hub.settings import communes
 from hub.settings import procedures as catalogue
-from hub.settings.fault import Fault as Fault
 from hub.settings.files import json_schema
 from hub.settings.model import (
     GENERAL,
@@ -41,6 +40,7 @@ from hub.settings.model import (
 from hub.settings.procedures import Contact as Contact
 from schemas.checks import is_siret
 from schemas.errors import ConfigError
+from schemas.fault import Fault as Fault
 from schemas.manifest import Consumed, Manifest
 from schemas.secret import Secret
 from schemas.shape import dotted, nearest, shape_faults
@@ -638,7 +638,7 @@ def _set_value(table: Any, place: Place, value: object) -> None:
 
 def _speaks_for(item: Table, name: str, manifest: Manifest | None) -> frozenset[str]:
     own = item.get("system", name)
-    return frozenset(item["speaks_for"]) | {f"{own}.{one}" for one in (manifest.name_spaces if manifest else ())}
+    return frozenset(item["speaks_for"]) | (manifest.names_spoken_for(own) if manifest else frozenset())
 
 
 def _is_network(text: str) -> bool:

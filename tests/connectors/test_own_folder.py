@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from connectors.sdk import connector_class, find_manifests
 from connectors.sdk.discovery import ROOT
 from hub.wiring import installed
 from schemas.errors import ConfigError
+from schemas.manifest import FILE
 
 CODE = """
 from connectors.sdk import Connector
@@ -26,8 +26,8 @@ class Mairie(Connector):
 def own_connector(folder: Path, slug: str) -> Path:
     place = folder / slug
     place.mkdir(parents=True)
-    manifest = json.loads((ROOT / "webhook" / "manifest.json").read_text(encoding="utf-8"))
-    (place / "manifest.json").write_text(json.dumps(manifest | {"id": slug}), encoding="utf-8")
+    manifest = (ROOT / "webhook" / FILE).read_text(encoding="utf-8")
+    (place / FILE).write_text(manifest.replace('id = "webhook"', f'id = "{slug}"', 1), encoding="utf-8")
     (place / "connector.py").write_text(CODE, encoding="utf-8")
     (place / "words.py").write_text('GREETING = "Bonjour"\n', encoding="utf-8")
     return folder
