@@ -1,5 +1,5 @@
-"""The connectors on disk, held against what they declare: manifest, events, settings, README; every fault at once, each
-with its file, its line where the file has one, and the nearest right word."""
+"""The connectors on disk, held against what they declare: manifest, events, settings, README, code and tables; every
+fault at once, each with its file, its line where the file has one, and the nearest right word."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
+from connectors.sdk.loading import loading_faults
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
-from schemas.manifest import FILE, published
+from schemas.manifest import FILE, Manifest, published
 from schemas.registry import Registry
 from schemas.setting_types import setting_faults, settings_schema
 from schemas.shape import nearest, schema_fault, shape_faults
@@ -59,6 +60,8 @@ def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[
     if not found:
         found = [*_manifest_faults(raw, path.parent.name, registry, procedures), *_settings_faults(raw)]
     yield from (Fault(str(path), key, message, line=line_of(text, key)) for key, message in found)
+    if not found:
+        yield from loading_faults(Manifest.load(path))
     yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
 
 
