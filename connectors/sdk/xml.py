@@ -21,6 +21,7 @@ from schemas.errors import InvalidMessage
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 100
+XSD = "http://www.w3.org/2001/XMLSchema"
 MENDED = "\ufffd"  # stands in a mended document where there was what no XML may hold
 
 Element = etree._Element
@@ -59,7 +60,7 @@ def parse_xml(
         if not mend:
             raise _not_xml(error) from None
         root = _mended_root(content, charset, large_text)
-    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]
+    if root.getroottree().docinfo.doctype:  # type: ignore[attr-defined]
         raise _no_dtd()
     _check_depth(root, max_depth)
     return root
@@ -99,6 +100,24 @@ def text_at(element: Element, path: str, namespaces: Mapping[str, str] | None = 
     """The trimmed text of the first element at `path` (ElementPath: "a/b", "p:a/p:b"); None when absent or empty."""
     found = element.find(path, dict(namespaces or {}))
     return None if found is None else _trimmed_text(found) or None
+
+
+def text_by_names(element: Element, path: str) -> str | None:
+    """As `text_at`, with the names alone, whatever their namespaces ("Refus/code"); "" for an element without a text,
+    None for no such element."""
+    found: Element | None = element
+    for name in path.split("/"):
+        found = next((child for child in found if local_name(child) == name), None) if found is not None else None
+    return None if found is None else _trimmed_text(found)
+
+
+def is_xsd_value(text: str, type_name: str) -> bool:
+    """Whether `text` is a value of a type that XML Schema itself has ("date", "unsignedByte")."""
+    element = etree.Element("value")
+    element.text = text
+    schema = _type_alone(type_name)
+    with _validating:
+        return bool(schema.validate(element))
 
 
 def texts_at(element: Element, path: str, namespaces: Mapping[str, str] | None = None) -> list[str]:
@@ -241,6 +260,13 @@ def _schema(xsd_path: Path) -> etree.XMLSchema:
         return etree.XMLSchema(etree.parse(str(xsd_path), parser))
     except (etree.LxmlError, OSError) as error:
         raise ValueError(f"{xsd_path.name}: not a usable schema ({type(error).__name__})") from error
+
+
+@cache
+def _type_alone(type_name: str) -> etree.XMLSchema:
+    xsd = new_root(f"{{{XSD}}}schema", {"xs": XSD})
+    etree.SubElement(xsd, f"{{{XSD}}}element", name="value", type=f"xs:{type_name}")
+    return etree.XMLSchema(xsd)
 
 
 def _rule(type_name: str) -> str:
