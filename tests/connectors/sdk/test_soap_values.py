@@ -239,6 +239,26 @@ def test_a_type_that_is_said_in_the_answer_is_the_type(read: Any) -> None:
     assert fault_of(read, said.format("lundi")).fault == "bad-return.fiche.du"
 
 
+@pytest.mark.parametrize("said", ["x:string", "x:int", "q:Fiche", "q:Inconnu", "z:y", ":", "q:a b", ""])
+def test_a_type_that_is_said_and_is_not_of_the_contract_hides_nothing(read: Any, said: str) -> None:
+    names = f'xmlns:x="http://www.w3.org/2001/XMLSchema" xmlns:q="{NS}" xsi:type="{said}"'
+    assert read(f"<octets {names}>JVBERg==</octets>")["octets"] == b"%PDF"
+    assert read(f"<piece {names}>JVBERg==</piece>")["piece"]["_value_1"] == b"%PDF"
+    assert fault_of(read, f"<octets {names}>JVBERg</octets>").fault == "bad-return.octets"
+
+
+def test_a_text_where_elements_were_due_is_told(read: Any) -> None:
+    assert fault_of(read, "<fiche>Corvisart</fiche>").fault == "bad-return.fiche"
+    assert fault_of(read, "Corvisart").fault == "bad-return"
+
+
+def test_an_element_of_another_namespace_is_no_second_one(read: Any) -> None:
+    other = '<o:texte xmlns:o="urn:autre">b</o:texte>'
+    assert read(f"<texte>a</texte>{other}")["texte"] == "a"
+    assert read(f"{other}<texte>a</texte>")["texte"] == "a"
+    assert read('<texte xmlns="">a</texte>')["texte"] == "a"
+
+
 def test_what_is_said_to_be_nothing_is_nothing(read: Any) -> None:
     assert read('<texte xsi:nil="true"/><piece xsi:nil="true" type="x"/>')["piece"] is None
     assert read("")["fiche"] == []
@@ -316,10 +336,14 @@ def test_a_document_beside_the_message_may_be_in_base64_or_named_by_its_element(
 
 def test_a_document_that_did_not_come_is_told_and_not_absent(read: Any, registry: Registry) -> None:
     assert fault_of(read, f"<octets>{XOP.format('a')}</octets>").fault == "bad-return.octets"
+    assert fault_of(read, '<octets><x:Include xmlns:x="http://www.w3.org/2004/08/xop/include"/></octets>').fault == (
+        "bad-return.octets"
+    )
     registry.media_type = MULTIPART
-    with pytest.raises(TryLater) as caught:
-        read(beside(PDF, f"<piece>{XOP.format('autre')}</piece>"))
-    assert caught.value.fault == "bad-return.piece"
+    for inside in ("<piece>{}</piece>", "<libre>{}</libre>"):
+        with pytest.raises(TryLater) as caught:
+            read(beside(PDF, inside.format(XOP.format("autre"))))
+        assert caught.value.fault == f"bad-return.{inside[1:6]}"
 
 
 @pytest.mark.parametrize("broken", [b"--=_limite--\r\n", b"\r\n", b""])
