@@ -352,3 +352,16 @@ def test_parts_that_end_too_early_are_no_answer(read: Any, registry: Registry, b
     whole = beside(PDF, "<texte>a</texte>")
     with pytest.raises(TryLater):
         read(whole[: whole.index(PDF)] + broken if broken != b"--=_limite--\r\n" else broken)
+
+
+@pytest.mark.parametrize("head", ["é", "base64"])
+def test_a_part_whose_head_makes_no_sense_is_no_answer_or_read_as_it_is(
+    read: Any, registry: Registry, head: str
+) -> None:
+    registry.media_type = MULTIPART
+    inside = f"<octets>{XOP.format('a')}</octets>"
+    if head == "base64":
+        with pytest.raises(TryLater):
+            read(beside(b"JVBERg", inside, identity="<a>", head=head))
+    else:
+        assert read(beside(PDF, inside, identity="<a>", head=head))["octets"] == PDF
