@@ -7,7 +7,7 @@ size limit, authentication and errors are those of every other connector.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,28 +270,30 @@ class _Reader:
         return values or None
 
     def _children(self, element: Element, nested: list[Any], path: tuple[str, ...]) -> dict[str, Any]:
-        declared = list(_declared(nested))
+        declared = _named_apart(_declared(nested))
         values: dict[str, Any] = {name: [] if many else part.default_value for name, part, many in declared}
-        known = {part.qname.localname: (name, part, many) for name, part, many in declared if part.name}
-        others = next((name for name, part, _ in declared if not part.name), None)
+        known: dict[str, list[tuple[str, Any, bool]]] = {}
+        for name, part, many in declared:
+            known.setdefault(part.qname.localname if part.name else "", []).append((name, part, many))
         counted: dict[str, int] = {}
         for child in element:
             tag = local_name(child)
             if tag not in known:
-                if others:
-                    values[others].append(self._untyped(child, (*path, tag)))
+                for name, _, _ in known.get("", [])[:1]:
+                    values[name].append(self._untyped(child, (*path, tag)))
                 continue
-            name, part, many = known[tag]
+            places = known[tag]
+            name, part, many = places[min(counted.get(tag, 0), len(places) - 1)]
             if not many and _is_foreign(child, part):
                 continue
             counted[tag] = counted.get(tag, 0) + 1
             place = (*path, f"{tag}[{counted[tag]}]" if many else tag)
             if many:
                 values[name].append(self._entry(child, part.type, place))
-            elif counted[tag] == 1:
+            elif counted[tag] <= len(places):
                 values[name] = self.value(child, part.type, place)
             else:
-                raise _Unreadable(place, "more than one")
+                raise _Unreadable(place, "more than the contract has")
         return values
 
     def _entry(self, element: Element, kind: Any, path: tuple[str, ...]) -> Any:
@@ -351,6 +353,17 @@ def _declared(parts: list[Any], many: bool = False) -> Iterator[tuple[str, Any, 
             yield "_value_1", part, True
         else:
             yield part.attr_name, part, repeats
+
+
+def _named_apart(declared: Iterable[tuple[str, Any, bool]]) -> list[tuple[str, Any, bool]]:
+    """With a name for each: an element that the contract has again is `name__1`, as zeep calls it where it writes."""
+    used: dict[str, int] = {}
+    apart = []
+    for name, part, many in declared:
+        again = used.get(name, 0)
+        used[name] = again + 1
+        apart.append((f"{name}__{again}" if again else name, part, many))
+    return apart
 
 
 def _convert(text: str, kind: Any) -> Any:

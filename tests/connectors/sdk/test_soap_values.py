@@ -54,6 +54,8 @@ SCHEMA = f"""<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:r="{NS
     <xs:choice minOccurs="0"><xs:element name="gauche" type="xs:int"/><xs:element name="droite" type="xs:int"/>
     </xs:choice>
     <xs:element name="libre" type="xs:anyType" minOccurs="0"/>
+    <xs:sequence minOccurs="0"><xs:element name="pair" type="xs:int"/><xs:element name="trait" type="xs:string"/>
+      <xs:element name="pair" type="xs:int"/></xs:sequence>
   </xs:sequence></xs:complexType></xs:element>
 </xs:schema>"""
 WSDL = f"""<w:definitions xmlns:w="http://schemas.xmlsoap.org/wsdl/" xmlns:s="http://schemas.xmlsoap.org/wsdl/soap/"
@@ -226,6 +228,12 @@ def test_an_attribute_is_read_by_its_type_too(read: Any) -> None:
 
 def test_what_the_contract_has_once_is_not_given_twice(read: Any) -> None:
     assert fault_of(read, "<texte>a</texte><texte>b</texte>").fault == "bad-return.texte"
+
+
+def test_what_the_contract_has_twice_is_read_twice(read: Any) -> None:
+    answer = read("<pair>1</pair><trait>-</trait><pair>2</pair>")
+    assert (answer["pair"], answer["trait"], answer["pair__1"]) == (1, "-", 2)
+    assert fault_of(read, "<pair>1</pair><pair>2</pair><pair>3</pair>").fault == "bad-return.pair"
 
 
 def test_nothing_is_lost_of_a_choice_that_comes_out_of_order(read: Any) -> None:
