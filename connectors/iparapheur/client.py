@@ -136,7 +136,9 @@ class Parapheur:
         content, kind = _document(answer.get("DocPrincipal"))
         signature, signature_kind = _document(answer.get("SignatureDocPrincipal"))
         if not content:
-            raise TryLater("le parapheur a répondu sans le document", detail="GetDossier")
+            raise TryLater(
+                "le parapheur a répondu sans le document", detail="GetDossier", fault="bad-return.DocPrincipal"
+            )
         return Signed(content, kind, answer.get("NomDocPrincipal"), signature, signature_kind)
 
     def archive(self, dossier_id: str, *, erase: bool) -> None:

@@ -97,13 +97,24 @@ def test_a_signature_that_cannot_be_read_is_neither_granted_nor_erased(
     assert (faults, twin.archived) == ([], [(first, "EFFACER")])
 
 
-def test_a_main_document_that_cannot_be_read_is_told_and_not_granted(book: Book, twin: OddParapheur) -> None:
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda body: re.sub(rb"(DocPrincipal [^>]*>)JVBE", rb"\1JV*E", body),
+        lambda body: re.sub(rb"(<(?:\w+:)?DocPrincipal [^>]*>)[^<]*", rb"\1", body),
+        lambda body: re.sub(rb"<((?:\w+:)?)DocPrincipal [^>]*>[^<]*</(?:\w+:)?DocPrincipal>", rb"", body),
+    ],
+)
+def test_a_main_document_that_cannot_be_read_is_told_and_not_granted(
+    book: Book, twin: OddParapheur, broken: Rewrite
+) -> None:
     dossier = book.deposited()
     twin.finish(dossier)
-    twin.rewritten["GetDossier"] = lambda body: re.sub(rb"(DocPrincipal [^>]*>)JVBE", rb"\1JV*E", body)
+    twin.rewritten["GetDossier"] = broken
     events, faults = poll(book)
     assert "granted" not in statuses_of(events)
     assert told(faults) == [("record-refused.unreadable", "DocPrincipal", dossier)]
+    assert twin.archived == []
 
 
 def test_a_signature_that_comes_beside_the_message_is_kept(book: Book, twin: OddParapheur) -> None:
