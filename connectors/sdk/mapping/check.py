@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,23 @@ def table_faults(
     for row in sheet.rows:
         found = list(_cells(row, converters, facts, settings))
         faults += [TableFault(str(path), row.line, key, message) for key, message in found]
-        if not found:
-            lines.setdefault(row.map, []).append(Line(row, converters, None))
+        lines.setdefault(row.map, []).extend(_understood(row, converters))
     for name, ours in lines.items():
         more = [*_together(name, ours), *_against(ours, (events or {}).get(name), registry, (names or {}).get(name))]
         faults += [TableFault(str(path), line, key, message) for line, key, message in more]
     if maps is not None and not sheet.faults:
         faults += _names(str(path), sheet.rows, maps)
     return sorted(set(faults))
+
+
+def _understood(row: Row, converters: Converters) -> Iterator[Line]:
+    """The row for what follows; without its converters where they are wrong, not at all where its places are."""
+    for one in () if row.source.startswith(_REPLACED) else (row, replace(row, convert="")):
+        try:
+            yield Line(one, converters, None)
+        except BadRow:
+            continue
+        return
 
 
 def _cells(

@@ -194,6 +194,8 @@ def hook(name: str, function: Convert) -> Converter:
 def chain(parts: Iterable[Converter]) -> Converter:
     """Several words, each given what the one before it answered; back in the opposite order."""
     found = tuple(parts)
+    if len(found) == 1:
+        return found[0]
     name = ",".join(part.name for part in found)
     backward = [part.reverse for part in reversed(found) if part.reverse is not None]
     whole_chain = len(backward) == len(found)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 
 from connectors.sdk.mapping.faults import bad_value
 from connectors.sdk.mapping.scalars import text_value
@@ -135,8 +136,9 @@ def instant_writer(formats: Iterable[Format], zone: tzinfo) -> Callable[[object]
         if not said:
             return None
         at = _moment(said).astimezone(zone)
-        offset = at.strftime("%z")
-        shown = {"Y": f"{at.year:04}", "f": f"{at.microsecond:06}", "z": offset[:5]}
+        if len(at.strftime("%z")) > 5:  # clocks of before 1911, off by seconds, which no offset can say
+            at = at.astimezone(UTC)
+        shown = {"Y": f"{at.year:04}", "f": f"{at.microsecond:06}", "z": at.strftime("%z")}
         return _filled(text, shown | {name: at.strftime("%" + name) for name in "mdHMS"})
 
     return write
@@ -180,6 +182,7 @@ def _instant(known: dict[str, str], zone: tzinfo) -> str:
     return _rfc3339(at, zone)
 
 
+@lru_cache(128)
 def _offset(text: str | None) -> tzinfo | None:
     if text is None:
         return None
