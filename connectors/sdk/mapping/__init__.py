@@ -9,9 +9,9 @@ from connectors.sdk.mapping.declared import Converters, converters_from
 from connectors.sdk.mapping.faults import TableFault
 from connectors.sdk.mapping.places import Template, names_of
 from connectors.sdk.mapping.rows import Row
-from connectors.sdk.mapping.table import Map, MappingTable
+from connectors.sdk.mapping.table import Map, MappingTable, fields_of
 
 __all__ = [
-    "Converter", "Converters", "Map", "MappingTable", "Row", "TableFault", "Template", "converters_from", "names_of",
-    "table_faults",
+    "Converter", "Converters", "Map", "MappingTable", "Row", "TableFault", "Template", "converters_from",
+    "fields_of", "names_of", "table_faults",
 ]  # fmt: skip

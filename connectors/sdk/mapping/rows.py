@@ -76,22 +76,18 @@ def _decoded(content: bytes, sheet: Sheet) -> str | None:
 
 
 def _lines(text: str, sheet: Sheet) -> Iterator[tuple[int, list[str]]]:
-    """The lines that hold something, each with its number and its trimmed cells."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True)
-    line = 1
-    while True:
+    """The lines that hold something, each with its number and its trimmed cells. Each is read by itself: no cell of the
+    table has a line break in it, so a quote that is left open costs its own line."""
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        if number == 1 and line.strip().casefold() == "sep=;":  # Excel's own first line
+            continue
         try:
-            cells = [cell.strip() for cell in next(reader)]
-        except StopIteration:
-            return
+            cells = [cell.strip() for cell in next(csv.reader([line.rstrip("\n")], delimiter=";", strict=True), [])]
         except csv.Error:
-            sheet.note(line, "", "a quote is opened and not closed")
-            return
-        if any("\n" in cell or "\r" in cell for cell in cells):
-            sheet.note(line, "", "a cell goes on in the next line: a quote is opened and not closed")
-        elif any(cells):
-            yield line, cells
-        line = reader.line_num + 1
+            sheet.note(number, "", "a quote is opened and not closed, or stands inside a cell")
+            continue
+        if any(cells):
+            yield number, cells
 
 
 def _read_rows(lines: list[tuple[int, list[str]]], sheet: Sheet) -> None:

@@ -19,6 +19,7 @@ from schemas.errors import ConfigError, InvalidMessage
 from schemas.shape import nearest
 
 _T = TypeVar("_T")
+FILE = "mapping.csv"
 Facts = Mapping[str, Any]
 _NO_FACTS: Facts = {}
 
@@ -89,7 +90,8 @@ class Map:
     @staticmethod
     def of_form(form: Mapping[str, Any], *, converters: Converters, settings: Mapping[str, Any] | None = None) -> Map:
         """The map of a `form`, `body` or `ask` of connector.toml: tables of names, and at their ends a place of the
-        event, `/amount | cents`, or a constant, `{reference}`. Raises ConfigError."""
+        event (`/amount | cents`), a text with placeholders (`{reference}`), a number, true or false. Raises
+        ConfigError."""
         return Map.of(_form_rows(form), converters=converters, settings=settings)
 
     def read(self, record: object, facts: Facts = _NO_FACTS) -> dict[str, Any]:
@@ -115,15 +117,7 @@ class Map:
     @cached_property
     def fields(self) -> tuple[str, ...]:
         """The places of the event that `write` reads, as they are granted: a list whole, nothing twice."""
-        found = [place.granted() for line in self.lines for place in self._event_places(line)]
-        constants = [line.source.constant for line in self.lines if not self.incoming]
-        found += [Place.of(pointer).granted() for one in constants if one is not None for pointer in one.pointers]
-        return tuple(dict.fromkeys(one for one in found if not _covered(one, found)))
-
-    def _event_places(self, line: Line) -> tuple[Place, ...]:
-        if not self.incoming:
-            return line.source.places
-        return () if line.source.constant is not None else (line.target,)
+        return granted(line.row for line in self.lines)
 
     @cached_property
     def _backward(self) -> Read:
@@ -133,7 +127,7 @@ class Map:
 class MappingTable(Mapping[str, Map]):
     """The maps of one connector by name."""
 
-    def __init__(self, maps: Mapping[str, Map], path: str = "mapping.csv") -> None:
+    def __init__(self, maps: Mapping[str, Map], path: str = FILE) -> None:
         self._maps = dict(maps)
         self._path = path
 
@@ -169,6 +163,36 @@ class MappingTable(Mapping[str, Map]):
         return name in self._maps
 
 
+def granted(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The places of the event that rows read when they write a message, as they are granted: a list whole, nothing
+    twice. Raises ValueError for a row whose places cannot be read."""
+    found = [place.granted() for row in rows for place in _event_places(row)]
+    return tuple(dict.fromkeys(one for one in found if not _covered(one, found)))
+
+
+def fields_of(folder: Path, deliver: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields that a `[[deliver]]` of connector.toml reads, so that they cannot differ from those granted: by its
+    `map` in `mapping.csv`, by its tables (`form`, `arg0`, …), by the placeholders in its texts (`GET users/{/id}`).
+    Raises ValueError for what cannot be read."""
+    rows = list(_form_rows({name: said for name, said in deliver.items() if isinstance(said, Mapping)}))
+    rows += [Row("form", name, f"={said}") for name, said in deliver.items() if isinstance(said, str) and "{/" in said]
+    if "map" in deliver:
+        sheet = read_sheet(folder / FILE)
+        for fault in sheet.faults:
+            raise ValueError(str(fault))
+        rows += [row for row in sheet.rows if row.map == deliver["map"]]
+    return granted(rows)
+
+
+def _event_places(row: Row) -> Iterator[Place]:
+    source = source_of(row)
+    if not row.target.startswith("/"):
+        yield from source.places
+        yield from map(Place.of, source.constant.pointers if source.constant is not None else ())
+    elif source.constant is None:
+        yield target_of(row)
+
+
 def _told(row: Row, key: str, read: Callable[[], _T]) -> _T:
     try:
         return read()
@@ -196,11 +220,16 @@ def source_of(row: Row) -> Source:
 def _form_rows(form: Mapping[str, Any], path: str = "") -> Iterator[Row]:
     for name, said in form.items():
         target = f"{path}/{name}" if path else name
+        if isinstance(said, list):
+            said = {str(position): item for position, item in enumerate(said)}
         if isinstance(said, Mapping):
             yield from _form_rows(said, target)
-            continue
-        source, _, convert = str(said).rpartition(" | ") if " | " in str(said) else (str(said), "", "")
-        yield Row("form", target, source if source.startswith("/") else f"={source}", convert.strip())
+        elif isinstance(said, str):
+            place, _, convert = said.partition(" | ") if said.startswith("/") else (f"={said}", "", "")
+            yield Row("form", target, place, convert)
+        else:
+            kind = "boolean" if isinstance(said, bool) else "integer" if isinstance(said, int) else ""
+            yield Row("form", target, f"={said}", kind)
 
 
 def _made(read: Read, record: object, facts: Facts, faults: list[InvalidMessage] | None = None) -> dict[str, Any]:

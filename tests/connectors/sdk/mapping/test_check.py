@@ -114,15 +114,17 @@ def test_rows_that_cannot_stand_together_are_told(tmp_path: Path, lines: list[st
         (TABLE.encode("utf-16"), "is UTF-16 or no text: save it as CSV UTF-8"),
         (b"map;target;source;convert;required\nm;/a;\x81;;\n", "is neither UTF-8 nor cp1252: save it as CSV UTF-8"),
         (TABLE.replace("target", "tarjet").encode(), '1: tarjet: no such column (did you mean "target"?)'),
-        (rows('m;/a;"/x;;', "m;/b;/y;;").encode(), "2: a quote is opened and not closed"),
-        (
-            rows('m;/a;"/x;;', 'm;/b;/y";;').encode(),
-            "2: a cell goes on in the next line: a quote is opened and not closed",
-        ),
+        (rows('m;/a;"/x;;', "m;/b;/y;;").encode(), "2: a quote is opened and not closed, or stands inside a cell"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_table_is_told_how(tmp_path: Path, content: bytes, told: str) -> None:
     assert f"mapping.csv:{'' if told[0].isdigit() else ' '}{told}" in faults(tmp_path, content)
+
+
+def test_an_open_quote_costs_its_own_line(tmp_path: Path) -> None:
+    text = rows('m;/a;"/x;;', "m;/b;/y;txet;", 'm;/c;"/z";;oui')
+
+    assert [line.split(":")[1] for line in faults(tmp_path, text)] == ["2", "3"]
 
 
 def test_a_map_without_rows_and_one_that_nobody_names_are_told(tmp_path: Path) -> None:

@@ -243,3 +243,16 @@ def test_an_instant_comes_back_as_it_was(seconds: int) -> None:
     one = kind(date="%d/%m/%Y %H:%M:%S %z")
     assert one.reverse is not None
     assert one.apply(one.reverse(text)) == text
+
+
+def test_a_reader_of_what_people_write_is_a_word() -> None:
+    class Found:
+        def __init__(self, value: str | None) -> None:
+            self.value = value
+
+    found = word("phone", readers={"phone": lambda text: Found(text if text[0] in "+0" else None)})
+
+    assert [found.apply(said) for said in (" 04 00\t00 00 12", "  ")] == ["04 00 00 00 12", None]
+    assert code_of(found.apply, "plus tard") == "bad_value"
+    with pytest.raises(ConfigError, match=r'no converter "phnoe" \(did you mean "phone"\?\)'):
+        word("phnoe", readers={"phone": Found})

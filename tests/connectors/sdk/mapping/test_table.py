@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.mapping import Map, MappingTable
+from connectors.sdk.mapping import Map, MappingTable, fields_of
 from connectors.sdk.mapping.rows import Row
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.event import Event
@@ -226,13 +226,17 @@ def test_a_row_that_does_not_lead_back_says_so_when_it_is_asked_to() -> None:
 
 def test_a_form_of_the_declaration_is_a_map() -> None:
     make = Map.of_form(
-        {"email": "/email/value", "who": {"id": "{reference}", "born": "/birthdate | birth"}},
+        {"email": "/email/value", "who": {"id": "{reference}", "born": "/birthdate | birth"}, "n": [7, True, "/no"]},
         converters=declared(birth={"date": "%d/%m/%Y"}),
     )
 
     data = {"email": {"value": "a@b.example"}, "birthdate": "1987-03-09"}
-    assert make.write(data, {"reference": "7"}) == {"email": "a@b.example", "who": {"id": "7", "born": "09/03/1987"}}
-    assert make.fields == ("/email/value", "/birthdate")
+    assert make.write(data, {"reference": "7"}) == {
+        "email": "a@b.example",
+        "who": {"id": "7", "born": "09/03/1987"},
+        "n": [7, True],
+    }
+    assert make.fields == ("/email/value", "/birthdate", "/no")
 
 
 def test_an_unknown_map_is_said_with_the_nearest_one(tmp_path: Path) -> None:
@@ -248,6 +252,8 @@ def test_an_unknown_map_is_said_with_the_nearest_one(tmp_path: Path) -> None:
         TABLE.replace("\n", ";;;\n").encode(),
         TABLE.replace("\n", "\n;;;;\n\n").encode(),
         TABLE.replace(";oui", ";OUI").encode(),
+        b"\xef\xbb\xbfsep=;\r\n" + TABLE.encode(),
+        TABLE.replace(";text;", ';"text";').encode(),
         TABLE.rstrip("\n").replace(";;\n", "\n").encode(),
     ],
 )
@@ -269,3 +275,23 @@ def test_a_table_that_cannot_be_read_stops_with_its_line(tmp_path: Path) -> None
         table(tmp_path, rows("m;/a;/a;;", "m;/b;/b;intger;"))
     with pytest.raises(ConfigError, match="cannot be read"):
         MappingTable.load(tmp_path / "none.csv", converters=declared())
+
+
+def test_the_fields_of_a_delivery_are_those_that_its_table_reads(tmp_path: Path) -> None:
+    (tmp_path / "mapping.csv").write_text(
+        rows("out;Ville;/new_address/value/city;;", "out;Code;=A{/citizen/references/0/id};;", "in;/x/y;z;nonsense;"),
+        encoding="utf-8",
+    )
+
+    assert fields_of(tmp_path, {"type": "a", "map": "out", "again": "key:Cle"}) == (
+        "/new_address/value/city", "/citizen/references",
+    )  # fmt: skip
+    form = {"email": "/email/value | text", "more": {"tel": "/phone/value", "ref": "{reference}"}}
+    assert fields_of(tmp_path, {"form": form, "call": "PATCH users/{reference}", "answer": "/not/a/field"}) == (
+        "/email/value", "/phone/value",
+    )  # fmt: skip
+    assert fields_of(tmp_path, {"call": "GET users/{/citizen/references/0/id}", "form": {"c": "/citizen"}}) == (
+        "/citizen",
+    )
+    with pytest.raises(ValueError, match="cannot be read"):
+        fields_of(tmp_path / "none", {"map": "out"})
