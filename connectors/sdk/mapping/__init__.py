@@ -7,9 +7,10 @@ from connectors.sdk.mapping.check import table_faults
 from connectors.sdk.mapping.converters import Converter
 from connectors.sdk.mapping.declared import Converters, converters_from
 from connectors.sdk.mapping.faults import TableFault
+from connectors.sdk.mapping.granted import fields_of
 from connectors.sdk.mapping.places import Template, names_of
 from connectors.sdk.mapping.rows import Row
-from connectors.sdk.mapping.table import Map, MappingTable, fields_of
+from connectors.sdk.mapping.table import Map, MappingTable
 
 __all__ = [
     "Converter", "Converters", "Map", "MappingTable", "Row", "TableFault", "Template", "converters_from",

@@ -11,8 +11,8 @@ from connectors.sdk.mapping.declared import Converters
 from connectors.sdk.mapping.faults import BadRow, TableFault
 from connectors.sdk.mapping.places import EACH, Place, list_position
 from connectors.sdk.mapping.rows import Row, read_sheet
-from connectors.sdk.mapping.sources import Source
-from connectors.sdk.mapping.table import Line, Map, source_of, target_of
+from connectors.sdk.mapping.sources import Source, source_of, target_of
+from connectors.sdk.mapping.table import Line, Map
 from schemas.errors import ConfigError
 from schemas.pointers import lost, pointer_of
 from schemas.registry import Registry

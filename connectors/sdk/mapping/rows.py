@@ -12,6 +12,7 @@ from pathlib import Path
 from connectors.sdk.mapping.faults import TableFault
 from schemas.shape import nearest
 
+FILE = "mapping.csv"
 COLUMNS = ("map", "target", "source", "convert", "required")
 YES = "oui"
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

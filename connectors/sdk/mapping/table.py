@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from connectors.sdk.mapping import converters as closed
+from connectors.sdk.mapping.cells import Read, Rule, Run
 from connectors.sdk.mapping.converters import Converter
 from connectors.sdk.mapping.declared import Converters
 from connectors.sdk.mapping.faults import BadRow
+from connectors.sdk.mapping.granted import form_rows, granted
 from connectors.sdk.mapping.places import Place
-from connectors.sdk.mapping.plan import Read, Rule, Run, compiled
-from connectors.sdk.mapping.rows import Row, read_sheet
-from connectors.sdk.mapping.sources import Source
+from connectors.sdk.mapping.plan import compiled
+from connectors.sdk.mapping.rows import FILE, Row, read_sheet
+from connectors.sdk.mapping.sources import Source, source_of, target_of
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.shape import nearest
 
 _T = TypeVar("_T")
-FILE = "mapping.csv"
 Facts = Mapping[str, Any]
 _NO_FACTS: Facts = {}
 
@@ -92,7 +93,7 @@ class Map:
         """The map of a `form`, `body` or `ask` of connector.toml: tables of names, and at their ends a place of the
         event (`/amount | cents`), a text with placeholders (`{reference}`), a number, true or false. Raises
         ConfigError."""
-        return Map.of(_form_rows(form), converters=converters, settings=settings)
+        return Map.of(form_rows(form), converters=converters, settings=settings)
 
     def read(self, record: object, facts: Facts = _NO_FACTS) -> dict[str, Any]:
         """The data of an event. What is absent and not required gives no member, and no empty object or list around
@@ -163,36 +164,6 @@ class MappingTable(Mapping[str, Map]):
         return name in self._maps
 
 
-def granted(rows: Iterable[Row]) -> tuple[str, ...]:
-    """The places of the event that rows read when they write a message, as they are granted: a list whole, nothing
-    twice. Raises ValueError for a row whose places cannot be read."""
-    found = [place.granted() for row in rows for place in _event_places(row)]
-    return tuple(dict.fromkeys(one for one in found if not _covered(one, found)))
-
-
-def fields_of(folder: Path, deliver: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields that a `[[deliver]]` of connector.toml reads, so that they cannot differ from those granted: by its
-    `map` in `mapping.csv`, by its tables (`form`, `arg0`, …), by the placeholders in its texts (`GET users/{/id}`).
-    Raises ValueError for what cannot be read."""
-    rows = list(_form_rows({name: said for name, said in deliver.items() if isinstance(said, Mapping)}))
-    rows += [Row("form", name, f"={said}") for name, said in deliver.items() if isinstance(said, str) and "{/" in said]
-    if "map" in deliver:
-        sheet = read_sheet(folder / FILE)
-        for fault in sheet.faults:
-            raise ValueError(str(fault))
-        rows += [row for row in sheet.rows if row.map == deliver["map"]]
-    return granted(rows)
-
-
-def _event_places(row: Row) -> Iterator[Place]:
-    source = source_of(row)
-    if not row.target.startswith("/"):
-        yield from source.places
-        yield from map(Place.of, source.constant.pointers if source.constant is not None else ())
-    elif source.constant is None:
-        yield target_of(row)
-
-
 def _told(row: Row, key: str, read: Callable[[], _T]) -> _T:
     try:
         return read()
@@ -200,43 +171,7 @@ def _told(row: Row, key: str, read: Callable[[], _T]) -> _T:
         raise BadRow(row.line, str(error), key=key) from None
 
 
-def target_of(row: Row) -> Place:
-    """Raises ValueError."""
-    place = Place.of(row.target)
-    if not place.steps:
-        raise ValueError("a target is a place of its own")
-    return place
-
-
-def source_of(row: Row) -> Source:
-    """Raises ValueError."""
-    source = Source.of(row.source)
-    for place in () if row.target.startswith("/") else source.places:
-        if not place.is_pointer:
-            raise ValueError(f'"{place.text}" is no place of the event: it must begin with /')
-    return source
-
-
-def _form_rows(form: Mapping[str, Any], path: str = "") -> Iterator[Row]:
-    for name, said in form.items():
-        target = f"{path}/{name}" if path else name
-        if isinstance(said, list):
-            said = {str(position): item for position, item in enumerate(said)}
-        if isinstance(said, Mapping):
-            yield from _form_rows(said, target)
-        elif isinstance(said, str):
-            place, _, convert = said.partition(" | ") if said.startswith("/") else (f"={said}", "", "")
-            yield Row("form", target, place, convert)
-        else:
-            kind = "boolean" if isinstance(said, bool) else "integer" if isinstance(said, int) else ""
-            yield Row("form", target, f"={said}", kind)
-
-
 def _made(read: Read, record: object, facts: Facts, faults: list[InvalidMessage] | None = None) -> dict[str, Any]:
     if not isinstance(record, Mapping | list | tuple):
         raise InvalidMessage("un objet est attendu", code="wrong_shape")
     return read(record, Run(record, facts, faults)) or {}
-
-
-def _covered(pointer: str, others: Iterable[str]) -> bool:
-    return any(pointer != other and pointer.startswith(f"{other}/") for other in others)
