@@ -10,9 +10,9 @@ from connectors.sdk.mapping.faults import TableFault
 from connectors.sdk.mapping.granted import fields_of
 from connectors.sdk.mapping.places import Template, names_of
 from connectors.sdk.mapping.rows import Row
-from connectors.sdk.mapping.table import Map, MappingTable
+from connectors.sdk.mapping.table import Map, MappingTable, Traced, value_reader
 
 __all__ = [
-    "Converter", "Converters", "Map", "MappingTable", "Row", "TableFault", "Template", "converters_from",
-    "fields_of", "names_of", "table_faults",
+    "Converter", "Converters", "Map", "MappingTable", "Row", "TableFault", "Template", "Traced", "converters_from",
+    "fields_of", "names_of", "table_faults", "value_reader",
 ]  # fmt: skip

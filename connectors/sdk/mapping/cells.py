@@ -184,10 +184,10 @@ def _spread(steps: Steps, before: str) -> Get:
             return None
         if not isinstance(items, list | tuple):
             raise InvalidMessage("une liste est attendue", pointer=start, code="wrong_shape")
-        places = [f"{start}/{position}" for position in range(len(items))]
         make = _spread if EACH in inner else getter
-        found = [(place, lambda one, place=place: make(inner, place)(one)) for place in places]
-        return " ".join(text for pair, item in zip(found, items, strict=True) for text in _texts([pair], item))
+        places = [f"{start}/{position}" for position in range(len(items))]
+        found = [(place + pointer_of(inner), make(inner, place)) for place in places]
+        return " ".join(text for one, item in zip(found, items, strict=True) for text in _texts([one], item))
 
     return get
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from connectors.sdk.mapping.converters import Converter
 from connectors.sdk.mapping.declared import Converters
 from connectors.sdk.mapping.faults import BadRow
 from connectors.sdk.mapping.granted import form_rows, granted
-from connectors.sdk.mapping.places import Place
+from connectors.sdk.mapping.places import EACH, Place
 from connectors.sdk.mapping.plan import compiled
 from connectors.sdk.mapping.rows import FILE, Row, read_sheet
 from connectors.sdk.mapping.sources import Source, source_of, target_of
@@ -23,6 +24,15 @@ from schemas.shape import nearest
 _T = TypeVar("_T")
 Facts = Mapping[str, Any]
 _NO_FACTS: Facts = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What one row makes of a record: `data` holds its target alone, and is empty where the source says nothing."""
+
+    row: Row
+    data: Mapping[str, Any]
+    faults: tuple[InvalidMessage, ...]
 
 
 class Line:
@@ -115,6 +125,22 @@ class Map:
             faults.append(fault)
         return list({(fault.pointer, fault.code): fault for fault in reversed(faults)}.values())[::-1]
 
+    def trace(self, record: object, facts: Facts = _NO_FACTS) -> list[Traced]:
+        """Row by row what `problems` would look at, for a person who tries a table. It holds personal data."""
+        found = []
+        for row, read in self._alone:
+            faults: list[InvalidMessage] = []
+            try:
+                data = _made(read, record, facts, faults)
+            except InvalidMessage as fault:
+                data, faults = {}, [fault]
+            found.append(Traced(row, data, tuple(faults)))
+        return found
+
+    @cached_property
+    def _alone(self) -> list[tuple[Row, Read]]:
+        return [(line.row, _compiled_alone(line.forward())) for line in self.lines]
+
     @cached_property
     def fields(self) -> tuple[str, ...]:
         """The places of the event that `write` reads, as they are granted: a list whole, nothing twice."""
@@ -164,11 +190,33 @@ class MappingTable(Mapping[str, Map]):
         return name in self._maps
 
 
+def value_reader(
+    expression: str, *, converters: Converters, settings: Mapping[str, Any] | None = None, required: bool = False
+) -> Callable[[object, Facts], Any]:
+    """What reads one value of a record, for a key of connector.toml such as `time`, `about` or `id`.
+
+    `expression`: a source and, after ` | `, converters (`/meta/timestamp | instant`), or a text with placeholders
+    (`rdv-{/data/id}-{/data/status}`). The value is None when it is absent and not `required`; faults are those of
+    `Map.read`. Raises ConfigError for an expression that is none."""
+    source, _, convert = expression.partition(" | ")
+    text = f"={source}" if "{" in source else source
+    make = Map.of([Row("value", "/value", text, convert, required)], converters=converters, settings=settings)
+    return lambda record, facts: make.read(record, facts).get("value")
+
+
 def _told(row: Row, key: str, read: Callable[[], _T]) -> _T:
     try:
         return read()
     except (ConfigError, ValueError) as error:
         raise BadRow(row.line, str(error), key=key) from None
+
+
+def _compiled_alone(rule: Rule) -> Read:
+    """A row that gives every item of a list the same is shown in one item: the list is read by its other rows."""
+    try:
+        return compiled([rule])
+    except BadRow:
+        return compiled([replace(rule, target=tuple("0" if step == EACH else step for step in rule.target))])
 
 
 def _made(read: Read, record: object, facts: Facts, faults: list[InvalidMessage] | None = None) -> dict[str, Any]:

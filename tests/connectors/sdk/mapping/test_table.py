@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.mapping import Map, MappingTable, fields_of
+from connectors.sdk.mapping import Map, MappingTable, fields_of, value_reader
 from connectors.sdk.mapping.rows import Row
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.event import Event
@@ -295,3 +295,39 @@ def test_the_fields_of_a_delivery_are_those_that_its_table_reads(tmp_path: Path)
     )
     with pytest.raises(ValueError, match="cannot be read"):
         fields_of(tmp_path / "none", {"map": "out"})
+
+
+def test_a_key_of_the_declaration_reads_one_value() -> None:
+    def value(expression: str, **more: Any) -> object:
+        return value_reader(expression, converters=declared(), **more)(BOOKING, FACTS)
+
+    assert value("/meta/timestamp | instant_of") == "2026-03-02T09:14:05Z"
+    assert value("{system}-{/data/id}-{/meta/event}") == "rdvsp-88123-created"
+    assert value("/data/nothing|/data/id | text") == "88123"
+    assert value("/data/nothing") is None
+    for expression in ("/data/nothing", "x-{/data/nothing}"):
+        with pytest.raises(InvalidMessage) as raised:
+            value(expression, required=True)
+        assert (raised.value.pointer, raised.value.code) == ("/data/nothing", "missing_value")
+    with pytest.raises(ConfigError, match=r'no converter "instnt" \(did you mean "instant"\?\)'):
+        value("/meta/timestamp | instnt")
+    with pytest.raises(ConfigError, match=r"nothing is known as \{key\} here"):
+        value("{key}")
+
+
+def test_a_record_is_traced_row_by_row() -> None:
+    make = one(
+        "/people/*/name;/users/*/name;text;oui",
+        "/people/*/system;={system}",
+        "/people/*/city;/city",
+        "/mail;/mail;text",
+    )
+    found = make.trace({"users": [{"name": "Odette"}, {}], "city": "Valbruyère"}, FACTS)
+
+    assert [(traced.row.line, traced.data, [fault.pointer for fault in traced.faults]) for traced in found] == [
+        (2, {"people": [{"name": "Odette"}]}, ["/users/1/name"]),
+        (3, {"people": [{"system": "rdvsp"}]}, []),
+        (4, {"people": [{"city": "Valbruyère"}]}, []),
+        (5, {}, []),
+    ]
+    assert make.trace("nothing", FACTS)[0].faults[0].code == "wrong_shape"
