@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.pointers import Lost, lost, pointer_of, resolves, steps_of
+from schemas.pointers import Lost, lost, pointer_of, required_members, resolves, steps_of
 from schemas.registry import Registry
 
 REGISTRY = Registry.load()
@@ -53,3 +53,13 @@ def test_steps_and_pointers_are_each_other_s_reverse() -> None:
     for pointer in ("", "/a/b", "/a~1b/c~0d", "/"):
         assert pointer_of(steps_of(pointer)) == pointer
     assert steps_of("/a~1b/~01") == ("a/b", "~1")
+
+
+def test_what_an_object_must_have_is_said_where_no_choice_is_open() -> None:
+    assert required_members(REQUEST, "", REGISTRY) == ("request",)
+    assert "procedure" in required_members(REQUEST, "/request", REGISTRY)
+    assert required_members(REQUEST, "/request/references/0", REGISTRY) == ("system", "id")
+    assert required_members(REQUEST, "/request/beneficiaries/*/identity", REGISTRY) == ("family_name", "given_names")
+    assert required_members(REQUEST, "/request/requester", REGISTRY) == ()
+    assert required_members(REQUEST, "/request/form", REGISTRY) == ()
+    assert required_members(REQUEST, "/nowhere/at/all", REGISTRY) == ()

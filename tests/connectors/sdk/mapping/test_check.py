@@ -138,3 +138,15 @@ def test_a_file_that_is_not_there_is_one_fault(tmp_path: Path) -> None:
     found = table_faults(tmp_path / "mapping.csv", converters=declared())
 
     assert [(fault.line, fault.message) for fault in found] == [(0, "cannot be read (No such file or directory)")]
+
+
+def test_what_the_event_requires_and_no_row_fills_is_told(tmp_path: Path) -> None:
+    lines = [line for line in TABLE.splitlines() if "/procedure" not in line and "given_names" not in line]
+    text, identity = "\n".join(lines), "/request/requester/citizen/identity"
+
+    assert faults(tmp_path, text, events=EVENTS, filled={}) == [
+        "mapping.csv:2: target: the event requires /request/procedure, and no row fills it",
+        f"mapping.csv:6: target: the event requires {identity}/given_names, and no row fills it",
+    ]
+    assert len(faults(tmp_path, text, events=EVENTS, filled={"received": ["/request/procedure", identity]})) == 0
+    assert faults(tmp_path, TABLE, events=EVENTS, filled={}) == []
