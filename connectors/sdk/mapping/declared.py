@@ -54,9 +54,10 @@ class Converters(Mapping[str, Converter]):
         return [self._of(word) for word in _SEPARATORS.split(words) if word]
 
     def declare(self, name: str, raw: object) -> None:
-        """Add one line of `[converters]`. Raises ConfigError."""
-        if not _WORD.fullmatch(name) or name in _WORDS or name in self._readers:
-            raise ConfigError("a name is of a-z, 0-9, - and _, and none of the closed words")
+        """Add one line of `[converters]`; a closed word may be given another meaning (`instant = { date = "…" }`).
+        Raises ConfigError."""
+        if not _WORD.fullmatch(name) or name in ("setting", "py"):
+            raise ConfigError("a name is of a-z, 0-9, - and _, and begins with a letter; setting and py are taken")
         if isinstance(raw, str):
             found = self.of(raw)
             self._named[name] = closed.chain(found) if found else closed.plain()

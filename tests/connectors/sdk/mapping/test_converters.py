@@ -205,7 +205,8 @@ def test_a_name_stands_for_a_chain_of_those_above_it() -> None:
         ({"a": {"tabel": {}}}, "must be converters as a text, or a table with one of"),
         ({"a": {"table": {"x": "y"}, "zone": "Europe/Paris"}}, 'unknown key "zone"'),
         ({"a": {"boolean": {"true": "O"}}}, "must say the words of true and of false"),
-        ({"text": "upper"}, "none of the closed words"),
+        ({"py": "upper"}, "setting and py are taken"),
+        ({"Été": "upper"}, "a name is of a-z"),
         ({"a": 3}, "must be converters"),
     ],
 )
@@ -213,6 +214,13 @@ def test_a_declaration_that_is_none_is_told_with_its_key(raw: dict[str, Any], me
     with pytest.raises(ConfigError, match=message) as raised:
         converters_from(raw, zone=PARIS)
     assert raised.value.key == f"converters.{next(iter(raw))}"
+
+
+def test_a_declared_name_goes_before_a_closed_word() -> None:
+    found = converters_from({"instant": {"date": "%d/%m/%Y %Hh%M"}, "text": "text,upper"}, zone=PARIS)
+
+    assert found.of("instant")[0].apply("02/03/2026 10h14") == "2026-03-02T09:14:00Z"
+    assert found.of("text")[0].apply("rue basse") == "RUE BASSE"
 
 
 def test_every_declaration_that_is_none_is_told_at_once() -> None:

@@ -21,7 +21,7 @@ from tests.connectors.sdk.mapping.rdvsp import BOOKING, DECLARED, FACTS, PARIS, 
 HOOKS = {"upside": lambda value: value[::-1], "object": lambda value: {"street": value["line"]}}
 WORDS = (
     "", "text", "upper", "integer", "integer:1..9", "decimal", "cents", "cents:100..5000", "date", "date:%d/%m/%Y",
-    "instant", "boolean", "setting:procedures", "intake", "instant_of", "birth", "months", "paid", "yes", "text,upper",
+    "instant", "iso", "boolean", "setting:procedures", "intake", "birth", "months", "paid", "yes", "text,upper",
     "py:upside", "py:object",
 )  # fmt: skip
 MORE: dict[str, Any] = {
@@ -59,7 +59,9 @@ PLACES = (
 )
 
 
-CONVERTERS: Converters = converters_from(DECLARED | MORE, zone=PARIS, settings=SETTINGS, hooks=HOOKS)
+CONVERTERS: Converters = converters_from(
+    {"iso": "instant"} | DECLARED | MORE, zone=PARIS, settings=SETTINGS, hooks=HOOKS
+)
 CELLS = (
     "m", "received", "/a", "/a/*", "/a/*/b", "/a/0", "a", "a b", ".", "=", "={x}", "={", "/a|/b", "/a/*/b + /c", "",
     "/", "//", "text", "py:upside", "setting:procedures", "setting:", "oui", "non", "~", "/~2", "*", "=/a", "={/a/*}",

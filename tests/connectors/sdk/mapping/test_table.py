@@ -301,7 +301,7 @@ def test_a_key_of_the_declaration_reads_one_value() -> None:
     def value(expression: str, **more: Any) -> object:
         return value_reader(expression, converters=declared(), **more)(BOOKING, FACTS)
 
-    assert value("/meta/timestamp | instant_of") == "2026-03-02T09:14:05Z"
+    assert value("/meta/timestamp | instant") == "2026-03-02T09:14:05Z"
     assert value("{system}-{/data/id}-{/meta/event}") == "rdvsp-88123-created"
     assert value("/data/nothing|/data/id | text") == "88123"
     assert value("/data/nothing") is None
@@ -331,3 +331,13 @@ def test_a_record_is_traced_row_by_row() -> None:
         (5, {}, []),
     ]
     assert make.trace("nothing", FACTS)[0].faults[0].code == "wrong_shape"
+
+
+def test_an_outgoing_map_reads_the_package_s_message_back() -> None:
+    make = one("Date d'effet;/effective_on;day;oui", "Ville;/new_address/value/city;text", day={"date": "%d/%m/%Y"})
+
+    assert make.write({"effective_on": "2026-03-02"}) == {"Date d'effet": "02/03/2026"}
+    assert make.read({"Date d'effet": "2/3/2026", "Ville": "Valbruyère"}) == {
+        "effective_on": "2026-03-02", "new_address": {"value": {"city": "Valbruyère"}},
+    }  # fmt: skip
+    assert refusal(make, {"Date d'effet": "hier"}).pointer == "/Date d'effet"
