@@ -16,7 +16,7 @@ from schemas.shape import nearest
 _WORD = re.compile(r"[a-z][a-z0-9_-]*")
 _SEPARATORS = re.compile(r"[\s,]+")
 _BOUNDS = re.compile(r"(-?[0-9]{1,15})?\.\.(-?[0-9]{1,15})?")
-_WORDS = ("text", "upper", "integer", "decimal", "cents", "date", "instant", "boolean", "setting", "py")
+WORDS = ("text", "upper", "integer", "decimal", "cents", "date", "instant", "boolean", "setting", "py")
 _KINDS = ("date", "instant", "boolean", "table", "decimal", "cents")
 _OPTIONS = {"date": ("zone",), "instant": ("zone",), "decimal": ("mark",), "cents": ("mark",)}
 
@@ -77,9 +77,9 @@ class Converters(Mapping[str, Converter]):
         if name == "py" and argument:
             return self._hook(argument)
         try:
-            return _closed(name, argument, self.zone) if name in _WORDS and bool(colon) == bool(argument) else _no(name)
+            return _closed(name, argument, self.zone) if name in WORDS and bool(colon) == bool(argument) else _no(name)
         except ValueError as error:
-            known = [*_WORDS, *self._readers, *self._named]
+            known = [*WORDS, *self._readers, *self._named]
             raise ConfigError(
                 f'"{word}": {error}' if str(error) else f'no converter "{word}"{nearest(name, known)}'
             ) from None
