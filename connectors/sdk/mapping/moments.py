@@ -60,6 +60,8 @@ def day_reader(formats: Iterable[Format], zone: tzinfo) -> Callable[[object], st
     found = tuple(formats)
 
     def read(value: object) -> str | None:
+        if isinstance(value, date):
+            return _day_of(value, zone)
         text = text_value(value)
         for form in found:
             match = form.read(text)
@@ -77,6 +79,8 @@ def instant_reader(formats: Iterable[Format], zone: tzinfo) -> Callable[[object]
     found = tuple(formats)
 
     def read(value: object) -> str | None:
+        if isinstance(value, datetime):
+            return _rfc3339(value, zone)
         text = text_value(value)
         for form in found:
             match = form.read(text)
@@ -93,6 +97,8 @@ def iso_instant_reader(zone: tzinfo) -> Callable[[object], str | None]:
     """ISO 8601 as packages write it (`T` or a space, seconds or none, an offset or none) -> RFC 3339 in UTC."""
 
     def read(value: object) -> str | None:
+        if isinstance(value, datetime):
+            return _rfc3339(value, zone)
         text = text_value(value)
         match = _ISO_INSTANT.fullmatch(text)
         if match is None:
@@ -169,6 +175,15 @@ def _day(known: dict[str, str]) -> str:
     if not _FIRST <= int(year) <= _LAST:
         raise bad_value("cette année n'est pas plausible", "bad_date")
     return found[: 4 if "m" not in known else 7 if "d" not in known else 10]
+
+
+def _day_of(value: date, zone: tzinfo) -> str:
+    """A day, or a moment on the day that it is in `zone`, as databases give them."""
+    if not _FIRST < value.year < _LAST:
+        raise bad_value("cette année n'est pas plausible", "bad_date")
+    if isinstance(value, datetime):
+        value = (value.astimezone(zone) if value.tzinfo else value).date()
+    return value.isoformat()
 
 
 def _instant(known: dict[str, str], zone: tzinfo) -> str:

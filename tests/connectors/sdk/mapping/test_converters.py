@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -264,3 +266,21 @@ def test_a_reader_of_what_people_write_is_a_word() -> None:
     assert code_of(found.apply, "plus tard") == "bad_value"
     with pytest.raises(ConfigError, match=r'no converter "phnoe" \(did you mean "phone"\?\)'):
         word("phnoe", readers={"phone": Found})
+
+
+def test_what_a_database_or_soap_gives_is_read_as_what_it_is() -> None:
+    at = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
+    number = UUID("8a6e0804-2bd0-4672-b79d-d97027f9071a")
+    plain = converters_from({}, zone=PARIS)
+
+    def of(words: str, value: object) -> object:
+        return plain.of(words)[0].apply(value)
+
+    assert [of("text", one) for one in (Decimal("12.50"), number)] == ["12.50", str(number)]
+    assert [of("cents", Decimal("12.50")), of("integer", Decimal(3)), of("decimal", Decimal("0.1"))] == [1250, 3, 0.1]
+    local = datetime(2026, 3, 2, 0, 30)  # noqa: DTZ001
+    assert [of("date", date(2026, 3, 2)), of("date:%d/%m/%Y", at), of("date", local)] == ["2026-03-02"] * 3
+    assert [of("instant", at), of("instant", local)] == ["2026-03-01T23:30:00Z"] * 2
+    assert kind(date="%d/%m/%Y %H:%M").apply(at) == "2026-03-01T23:30:00Z"
+    assert code_of(plain.of("instant")[0].apply, date(2026, 3, 2)) == "bad_date"
+    assert code_of(plain.of("text")[0].apply, Decimal("1e999999")) == "not_a_number"

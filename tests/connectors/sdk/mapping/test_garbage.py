@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.just(10**400), st.floats(), st.text(max_size=30), st.binary(max_size=5),
     st.sampled_from(["9" * 5000, "1e999", "\ud800", "\x00", "\u202e", "0020-01-01", "٣", "²", "-0", "NaN"]),
     st.sampled_from(["9999-12-31T23:59:59-12:00", "1000-01-01T00:00:00+14:00", "2026-02-30", "31/04/2026"]),
+    st.dates(), st.datetimes(), st.times(), st.decimals(), st.just(Decimal("1e999999")), st.uuids(),
+    st.datetimes(timezones=st.just(PARIS)), st.timedeltas(),
     st.dates().map(str), st.datetimes().map(str), st.dates().map(lambda day: f"{day:%d/%m/%Y}"),
 )  # fmt: skip
 GARBAGE = st.recursive(
