@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.sdk.mapping.places import Place
-from connectors.sdk.mapping.rows import FILE, Row, read_sheet
+from connectors.sdk.mapping.rows import FILE, Row, read_table
 from connectors.sdk.mapping.sources import source_of, target_of
 
 
@@ -25,7 +25,7 @@ def fields_of(folder: Path, deliver: Mapping[str, Any]) -> tuple[str, ...]:
     rows = list(form_rows({name: said for name, said in deliver.items() if isinstance(said, Mapping)}))
     rows += [Row("form", name, f"={said}") for name, said in deliver.items() if isinstance(said, str) and "{/" in said]
     if "map" in deliver:
-        sheet = read_sheet(folder / FILE)
+        sheet = read_table(folder / FILE)
         for fault in sheet.faults:
             raise ValueError(str(fault))
         rows += [row for row in sheet.rows if row.map == deliver["map"]]

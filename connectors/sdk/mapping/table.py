@@ -16,7 +16,7 @@ from connectors.sdk.mapping.faults import BadRow
 from connectors.sdk.mapping.granted import form_rows, granted
 from connectors.sdk.mapping.places import EACH, Place
 from connectors.sdk.mapping.plan import compiled
-from connectors.sdk.mapping.rows import FILE, Row, read_sheet
+from connectors.sdk.mapping.rows import FILE, Row, read_table
 from connectors.sdk.mapping.sources import Source, source_of, target_of
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.shape import nearest
@@ -162,7 +162,7 @@ class MappingTable(Mapping[str, Map]):
     def load(path: Path, *, converters: Converters, settings: Mapping[str, Any] | None = None) -> MappingTable:
         """Read and compile the file. `settings`: those of the connection, for `={setting:name}`; None leaves them as
         placeholders. Raises ConfigError for the first fault; `table_faults` tells all of them."""
-        sheet = read_sheet(path)
+        sheet = read_table(path)
         for fault in sheet.faults:
             raise ConfigError(str(fault))
         rows: dict[str, list[Row]] = {}
