@@ -50,18 +50,21 @@ class MailTwin(LoopbackTwin):
     """`with MailTwin() as twin: twin.host, twin.port`; `messages` keeps what was taken.
 
     `login`: (user, password) wanted before MAIL. `tls`: a server context: STARTTLS is offered, or the conversation
-    starts in TLS when `wrapped`. `misbehave` makes the next conversations go wrong.
+    starts in TLS when `wrapped`. `utf8`: accented local parts are taken (RFC 6531). `misbehave` makes the next
+    conversations go wrong.
     """
 
     def __init__(
-        self, *, login: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None, wrapped: bool = False
-    ) -> None:
+        self, *, login: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None, wrapped: bool = False,
+        utf8: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.messages: list[TwinMessage] = []
         self.commands: list[str] = []
         self.login = login
         self.tls = tls
         self.wrapped = wrapped
+        self.utf8 = utf8
         self.lock = threading.Lock()
         self._faults: list[tuple[str, str]] = []
 
@@ -168,6 +171,8 @@ class _Conversation(socketserver.StreamRequestHandler):
             offers.append("STARTTLS")
         if self.twin.login:
             offers.append("AUTH PLAIN")
+        if self.twin.utf8:
+            offers.append("SMTPUTF8")
         for offer in offers[:-1]:
             self._reply(f"250-{offer}")
         self._reply(f"250 {offers[-1]}")

@@ -1,6 +1,6 @@
 """docs/kit.md: the classes and functions that a connector is written with, from their own docstrings.
 
-    python -m connectors.sdk.reference > docs/kit.md
+python -m connectors.sdk.reference > docs/kit.md
 """
 
 from __future__ import annotations
