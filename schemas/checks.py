@@ -17,6 +17,7 @@ _PARTIAL_DATE = re.compile(r"[0-9]{4}(-[0-9]{2}){0,2}")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
+_FRENCH_POSTAL_CODE = re.compile(r"[0-9]{5}")
 _SIRET = re.compile(r"[0-9]{14}")
 
 
@@ -41,6 +42,11 @@ def is_siret(text: str) -> bool:
     if not _SIRET.fullmatch(text):
         return False
     return _luhn(text) or (text.startswith(LA_POSTE) and sum(map(int, text)) % 5 == 0)
+
+
+def is_french_postal_code(text: str) -> bool:
+    """Five digits, the zero at its beginning included. Overseas, Monaco and the army have the same form."""
+    return bool(_FRENCH_POSTAL_CODE.fullmatch(text))
 
 
 FORMATS: Mapping[str, Callable[[str], bool]] = MappingProxyType(

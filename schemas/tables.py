@@ -1,9 +1,9 @@
 """CSV as packages and spreadsheets really write it: what loses nothing is taken, the rest is told by its line.
 
-Taken: a byte order mark, Excel's line `sep=;`, empty lines and lines of separators alone, separators too many at the end
-of a line, empty cells dropped there. Columns that nobody asked for are not looked at. A quote that is opened and never
-closed costs its own line: the lines that it would swallow are read again, or named with it. What is told holds nothing of
-the content.
+Taken: a byte order mark, Excel's line `sep=;`, empty lines and lines of separators alone, separators too many at the
+end of a line, empty cells dropped there. Columns that nobody asked for are not looked at. A quote that is opened and
+never closed costs its own line: the lines that it would swallow are read again, or named with it. What is told holds
+nothing of the content.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""CSV as it comes: what loses nothing is taken, what cannot be read is told by its line, and no line swallows another."""
+"""CSV as it comes: what loses nothing is taken, what cannot be read is told by its line, no line swallows another."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_a_quote_that_another_line_closes_wrongly_costs_its_own_line() -> None:
 
 
 def test_lines_that_a_well_closed_quote_swallowed_are_named_and_never_read_as_lines() -> None:
-    table = rows(HEAD + 'k1;REJETE;"Famille close\r\nk2;TRAITE;\r\nk3;REJETE;Doublon"\r\nk4;TRAITE;\r\n', prose=["motif"])
+    table = rows(
+        HEAD + 'k1;REJETE;"Famille close\r\nk2;TRAITE;\r\nk3;REJETE;Doublon"\r\nk4;TRAITE;\r\n', prose=["motif"]
+    )
 
     assert keys(table) == ["k4"]
     assert [fault.where for fault in table.faults.told] == ["lignes 2 à 4"]

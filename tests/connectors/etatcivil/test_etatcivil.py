@@ -51,6 +51,7 @@ def connector(office: CivilStatusTwin, documents: MemoryDocuments) -> Iterator[E
 
 
 def opened(office: CivilStatusTwin, documents: MemoryDocuments | None = None, **changes: Any) -> EtatCivil:
+    changes = {"settled": "rename"} | changes  # as the twin writes
     return EtatCivil(context_for("etatcivil", office.connection_settings(**changes), documents=documents))
 
 
@@ -283,7 +284,7 @@ def test_a_return_read_again_before_its_acknowledgement_is_the_same_event(
 def either(request: pytest.FixtureRequest, office: CivilStatusTwin) -> Iterator[EtatCivil]:
     """The same folders over SFTP and as paths of this machine."""
     settings = office.connection_settings() if request.param == "sftp" else office.local_settings()
-    connector = EtatCivil(context_for("etatcivil", settings))
+    connector = EtatCivil(context_for("etatcivil", settings | {"settled": "rename"}))
     yield connector
     connector.close()
 
@@ -473,7 +474,7 @@ def test_nobody_makes_a_reference_out_of_what_is_known(
 def test_a_reference_of_another_connection_town_or_hub_is_refused(
     office: CivilStatusTwin, connector: EtatCivil, other: dict[str, Any]
 ) -> None:
-    context = replace(context_for("etatcivil", office.connection_settings()), **other)
+    context = replace(context_for("etatcivil", office.connection_settings(settled="rename")), **other)
     theirs = EtatCivil(context).prepare(delivery(request())).name
     office.close(theirs)
     assert polled(connector) == []
@@ -502,7 +503,7 @@ def test_a_reference_of_the_old_form_is_taken_until_the_day_set(
     office: CivilStatusTwin, until: str | None, taken: int
 ) -> None:
     settings = office.connection_settings() | ({"old_keys_until": until} if until else {})
-    connector = EtatCivil(context_for("etatcivil", settings))
+    connector = EtatCivil(context_for("etatcivil", settings | {"settled": "rename"}))
     ours, theirs = old_name("hubee-2026-000481"), old_name("hubee-2026-000482", "autre-ville etatcivil")
     office.close(ours)
     office.close(theirs)
