@@ -92,6 +92,8 @@ def move_of(site: Site, news: News, row: Row) -> Move:
         day = site.date(cells[news.date])
     except ValueError:
         raise InvalidMessage(f"la date n'est pas au format {site.date_format}", code="date") from None
+    if not "1900" <= day[:4] <= "2100":
+        raise InvalidMessage("l'année de la date n'est pas plausible", code="date")
     if not cells[news.postal_code] or not city:
         raise InvalidMessage("le code postal ou la ville manque", code="address")
     place = {"postal_code": _postal_code(cells[news.postal_code]), "city": city}
