@@ -615,7 +615,8 @@ def test_no_name_and_no_secret_reaches_the_log(
     "content",
     [
         "reference;statut;date;motif;;\r\n{ref};TRAITEE;2026-03-04;;;\r\n", HEADER + "{ref};TRAITEE;2026-03-04\r\n",
-        "sep=;\r\n" + HEADER + "{ref};TRAITEE;2026-03-04;\r\n;;;\r\n", "\ufeff" + HEADER + "{ref};TRAITEE;2026-03-04;\r\n",
+        "sep=;\r\n" + HEADER + "{ref};TRAITEE;2026-03-04;\r\n;;;\r\n",
+        "\ufeff" + HEADER + "{ref};TRAITEE;2026-03-04;\r\n",
     ],
 )  # fmt: skip
 def test_what_excel_adds_to_a_return_or_drops_from_it_is_taken(
@@ -653,7 +654,8 @@ def test_a_return_in_another_encoding_than_agreed_upon_is_set_aside(
 # OpenRefine#690, cldf/csvw#52
 def test_a_return_that_swallowed_another_line_is_set_aside(office: CivilStatusTwin, connector: EtatCivil) -> None:
     reference = dropped(connector).reference or ""
-    office.leave(f"retour-{reference}.csv", f'{HEADER}{reference};REJETEE;2026-03-04;"a\r\nb;TRAITEE;2026-03-05;c"\r\n')
+    swallowed = f'{reference};REJETEE;2026-03-04;"a\r\nb;TRAITEE;2026-03-05;c"\r\n'
+    office.leave(f"retour-{reference}.csv", f"{HEADER}{swallowed}")
     assert polled(connector) == []
     assert "CSV" in why_refused(office, reference)
 

@@ -1,4 +1,4 @@
-"""The files that packages leave: taken when whole, put away when committed, set aside with a reason, never in the way."""
+"""The files that packages leave: taken when whole, put away when committed, set aside with a reason."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def test_a_file_that_changes_while_it_is_read_is_left_for_later(tmp_path: Path) 
 @pytest.mark.parametrize("settled", ["looks", "rename", "marker"])
 @pytest.mark.parametrize(
     "name",
-    ["nouvelles-1.csv.partial", "nouvelles-1.csv.filepart", "~$nouvelles-1.csv", "nouvelles-1.csv.PART", ".~lock.a.csv#",
-     "nouvelles-1.csv~", "nouvelles-1.csv.crdownload"],
+    ["nouvelles-1.csv.partial", "nouvelles-1.csv.filepart", "~$nouvelles-1.csv", "nouvelles-1.csv.PART",
+     ".~lock.a.csv#", "nouvelles-1.csv~", "nouvelles-1.csv.crdownload"],
 )  # fmt: skip
 def test_what_others_still_write_or_keep_beside_a_file_is_let_alone(tmp_path: Path, settled: str, name: str) -> None:
     left(tmp_path, "F-1;38999", name=name)
@@ -209,9 +209,7 @@ def test_a_line_that_the_shared_schema_refuses_is_named_and_the_file_moves_on(pl
 
 
 # nextgenhealthcare/connect#3023
-@pytest.mark.parametrize(
-    "name", ["nouvelles-" + "é" * 90 + ".csv", "nouvelles-" + "x" * 241 + ".csv", "nouvelles-" + "y" * 240]
-)
+@pytest.mark.parametrize("name", [f"nouvelles-{'é' * 90}.csv", f"nouvelles-{'x' * 241}.csv", f"nouvelles-{'y' * 240}"])
 def test_a_file_of_a_very_long_name_is_read_and_put_away(place: tuple[Folder, Path], name: str) -> None:
     folder, real = place
     left(real, "F-1;38999", "F-2;?", name=name)
