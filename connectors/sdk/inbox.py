@@ -81,7 +81,6 @@ class Inbox:
         self._connection, self._settled, self._marker, self._prefixes = connection, settled, marker, prefixes
         self._looks: dict[str, tuple[Entry, int]] = {}
         self._owed: dict[str, tuple[Entry, Callable[[], None]]] = {}
-        self._told: set[str] = set()
 
     @staticmethod
     def of(folder: Folder, settings: Mapping[str, Any], *, connection: str, prefixes: Sequence[str]) -> Inbox:
@@ -193,26 +192,18 @@ class Inbox:
         fault = RecordFault(
             f"file-aside.{code.replace('_', '-')}", self.place_of(entry.name), reason, _mark(entry.name, entry.written)
         )
-        batch.add([], [fault], self._once(entry, partial(self._refuse, entry, fault, why)))
+        batch.add([], [fault], self._once(entry, partial(self._refuse, entry, why)))
 
     def _finish(self, file: LeftFile, faults: LineFaults) -> None:
         if len(faults):
             write_reason(self.folder, file.name, str(faults))
-            lines = ", ".join(one.where for one in faults.told[:20])
-            _log.warning(
-                "lines refused", connection=self._connection, place=self.place_of(file.name), lines=lines,
-                number=len(faults), reason=faults.told[0].reason,
-            )  # fmt: skip
         put_away(self.folder, file)
         self._delete_markers(file.name)
 
-    def _refuse(self, entry: Entry, fault: RecordFault, why: str) -> None:
+    def _refuse(self, entry: Entry, why: str) -> None:
         if self.folder.modified(entry.name) in (None, entry.written):
             set_aside(self.folder, entry.name, why)
         self._delete_markers(entry.name)
-        _log.warning(
-            "file set aside", connection=self._connection, code=fault.code, place=fault.place, reason=fault.reason
-        )
 
     def _delete_markers(self, name: str) -> None:
         for marker in self._markers(name) if self._settled == "marker" else ():
@@ -251,11 +242,7 @@ class Inbox:
 
     def _odd_name(self, entry: Entry) -> RecordFault:
         said = "Le nom d'un fichier ne peut pas être lu (caractère de contrôle ou barre oblique inverse)."
-        fault = RecordFault("file-aside.name", "nom illisible", said, _mark(entry.name, entry.written))
-        if fault.key not in self._told:
-            self._told.add(fault.key)
-            _log.warning("file not read", connection=self._connection, code=fault.code, reason=said)
-        return fault
+        return RecordFault("file-aside.name", "nom illisible", said, _mark(entry.name, entry.written))
 
 
 @dataclass(slots=True)
