@@ -69,7 +69,8 @@ def test_what_excel_adds_to_a_link_file_or_drops_from_it_is_taken(town: Town, te
     [
         (GOOD.replace("1991", "0020"), "line 3: birthdate: "), (GOOD.replace("93001", "1004"), "line 3: birthplace: "),
         (GOOD.replace("female", "F"), "line 3: gender: "), (GOOD.replace("Blanche", "Bl\x92anche"), "line 3: a cell"),
-        (GOOD.replace("Blanche", '"Blanche'), "line 3: a quote"), (GOOD.replace("F-1;", "F-1;oui;x"), "line 3: too many"),
+        (GOOD.replace("Blanche", '"Blanche'), "line 3: a quote"),
+        (GOOD.replace("F-1;", "F-1;oui;x"), "line 3: too many"),
     ],
 )  # fmt: skip
 def test_a_line_that_no_event_could_say_is_named_and_nothing_is_kept(town: Town, line: str, why: str) -> None:
