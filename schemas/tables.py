@@ -139,7 +139,7 @@ class _Records:
     def __init__(self, text: str, separator: str, faults: LineFaults) -> None:
         self._lines = list(io.StringIO(text, newline=""))
         self._separator, self._faults = separator, faults
-        self._at = 1 if self._lines and self._lines[0].strip() == f"sep={separator}" else 0
+        self._at = 1 if self._lines and self._lines[0].rstrip("\r\n") == f"sep={separator}" else 0
         self._reader = self._new_reader()
 
     def header(self) -> list[str]:

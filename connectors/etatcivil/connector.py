@@ -54,11 +54,7 @@ class EtatCivil(Connector):
         self._keys = AnswerKeys(context, "-")
         self._out, self._back = open_folders(self.settings)
         self._words = [row.native for row in self.statuses.rows if row.native not in (_DROPPED, _FOLLOWED)]
-        self._inbox = (
-            Inbox.of(self._back, self.settings, connection=context.connection, prefixes=["retour-"])
-            if self._back
-            else None
-        )
+        self._inbox = Inbox.of(self._back, context, prefixes=["retour-"]) if self._back else None
 
     def probe(self) -> Probe:
         try:
@@ -97,7 +93,7 @@ class EtatCivil(Connector):
                 folder.close()
 
     def _read_left(self, file: LeftFile) -> Taken:
-        row = read_return(file.name, file.content, self.settings.get("return_encoding", "utf-8"))
+        row = read_return(file.readable_name, file.content, self.settings.get("return_encoding", "utf-8"))
         said = return_of(row, self._words)
         name = self._dropped_name(said.reference)
         taken = Taken()

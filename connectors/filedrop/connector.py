@@ -72,11 +72,7 @@ class FileDrop(Connector):
         self._keys = AnswerKeys(context, "~")
         self._out, self._back = open_folders(self.settings)
         prefixes = [self._answers_prefix, *([self.site.news.prefix] if self.site.news else [])]
-        self._inbox = (
-            Inbox.of(self._back, self.settings, connection=context.connection, prefixes=prefixes)
-            if self._back
-            else None
-        )
+        self._inbox = Inbox.of(self._back, context, prefixes=prefixes) if self._back else None
         self._naming = threading.Lock()
         self._last = datetime.min.replace(tzinfo=UTC)
 
@@ -215,7 +211,7 @@ class FileDrop(Connector):
     def _read_left(self, file: LeftFile) -> Taken:
         news = self.site.news
         make: Callable[[TableRow, str], Event | None] = self._answer_event
-        if news is not None and self._is_news(file.name):
+        if news is not None and self._is_news(file.readable_name):
             table, make = read_news(self.site, news, file.content), partial(self._address_event, news)
         else:
             table = read_answers(self.site, file.content)

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, count
-from typing import Any
 
 import structlog
 
+from connectors.sdk.connector import Context
 from connectors.sdk.files import MAX_FILE_BYTES, Entry, Folder
 from connectors.sdk.records import check_record
 from schemas.delivery import Polled, RecordFault
@@ -33,6 +34,7 @@ _STILL_WRITTEN = (
 )  # fmt: skip
 _LOCKS = ("~$", ".~")  # what an office program keeps beside a file that somebody has open
 _EMPTY_LOOKS = 10  # a file of no bytes has been opened by somebody who is about to write
+_FORGOTTEN = timedelta(days=1)
 _SAFE_REST = re.compile(r"(?:\d{1,8}|[TZ_.-])*")
 _log = structlog.get_logger()
 
@@ -46,6 +48,11 @@ class LeftFile:
     content: bytes
     mark: str
     written: int
+
+    @property
+    def readable_name(self) -> str:
+        """The name as people read it, also where its bytes are no UTF-8."""
+        return _readable(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +81,22 @@ class Inbox:
     name is ever logged."""
 
     def __init__(
-        self, folder: Folder, *, connection: str, settled: str = "looks", marker: str = ".ok",
-        prefixes: Sequence[str] = (),
+        self, folder: Folder, *, connection: str, now: Callable[[], datetime], settled: str = "looks",
+        marker: str = ".ok", prefixes: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.folder = folder
         self._connection, self._settled, self._marker, self._prefixes = connection, settled, marker, prefixes
+        self._now = now
+        self._unread: dict[str, tuple[Entry, datetime]] = {}
         self._looks: dict[str, tuple[Entry, int]] = {}
         self._owed: dict[str, tuple[Entry, Callable[[], None]]] = {}
 
     @staticmethod
-    def of(folder: Folder, settings: Mapping[str, Any], *, connection: str, prefixes: Sequence[str]) -> Inbox:
+    def of(folder: Folder, context: Context, *, prefixes: Sequence[str]) -> Inbox:
         """As the settings of the connection say."""
+        settings = context.settings
         return Inbox(
-            folder, connection=connection, settled=settings.get("settled", "looks"),
+            folder, connection=context.connection, now=context.now, settled=settings.get("settled", "looks"),
             marker=settings.get("marker", ".ok"), prefixes=prefixes,
         )  # fmt: skip
 
@@ -135,17 +145,20 @@ class Inbox:
         shown = rest if _SAFE_REST.fullmatch(rest) else "…"
         return f"{prefix}{shown}{dot}{suffix if re.fullmatch(r'[A-Za-z]{0,5}', suffix) else '…'}"
 
+    def _is_whole(self, name: str, listed: Container[str]) -> bool:
+        """As far as names tell."""
+        marked = self._settled != "marker" or any(marker in listed for marker in self._markers(name))
+        return marked and not self._is_beside(name)
+
     def _whole(self) -> list[Entry]:
         found = self.folder.entries()
         listed = {entry.name for entry in found}
         candidates = [
             entry for entry in found
-            if entry.usable and entry.name not in self._owed and not self._is_beside(entry.name)
+            if entry.usable and entry.name not in self._owed and self._is_whole(entry.name, listed)
         ]  # fmt: skip
-        if self._settled == "rename":
+        if self._settled != "looks":
             return candidates
-        if self._settled == "marker":
-            return [entry for entry in candidates if any(name in listed for name in self._markers(entry.name))]
         before = self._looks
         self._looks = {entry.name: (entry, _looks_of(entry, before)) for entry in candidates}
         return [entry for entry, looks in self._looks.values() if looks >= (2 if entry.size != 0 else _EMPTY_LOOKS)]
@@ -162,12 +175,17 @@ class Inbox:
     def _opened(
         self, entry: Entry, expect: Callable[[str], None], read: Callable[[LeftFile], Taken], max_bytes: int
     ) -> tuple[LeftFile, Taken] | None:
-        """None for a file that changed while it was read: somebody still writes it."""
+        """None for a file that changed while it was read, since somebody still writes it, and for one that somebody took
+        away meanwhile."""
         expect(_readable(entry.name))
         try:
             file = read_left(self.folder, entry.name, max_bytes)
         except InvalidMessage:
             raise InvalidMessage(f"Ce n'est pas un fichier de {max_bytes} octets au plus.", code="too_large") from None
+        except TryLater:
+            if self.folder.modified(entry.name) is None:
+                return None
+            raise
         if file.written != entry.written or (entry.size is not None and len(file.content) != entry.size):
             self._looks.pop(entry.name, None)
             return None
@@ -237,8 +255,20 @@ class Inbox:
             for name, (entry, _) in self._owed.items()
         ]
         odd = [self._odd_name(entry) for entry in here.values() if not entry.usable]
-        if stuck or odd:
-            yield Polled(faults=[*stuck, *odd])
+        if told := [*stuck, *odd, *self._forgotten(here)]:
+            yield Polled(faults=told)
+
+    def _forgotten(self, here: Mapping[str, Entry]) -> Iterator[RecordFault]:
+        """What has been about to be whole for more than a day: its writer has died, or its marker never came."""
+        waiting = (entry for entry in here.values() if entry.usable and not self._is_whole(entry.name, here))
+        before, now = self._unread, self._now()
+        self._unread = {
+            one.name: before[one.name] if before.get(one.name, (None,))[0] == one else (one, now) for one in waiting
+        }
+        said = "Toujours pas complet après un jour (nom provisoire, ou témoin qui manque) : il n'est pas lu."
+        for entry, since in self._unread.values():
+            if now - since > _FORGOTTEN:
+                yield RecordFault("file-aside.unfinished", self.place_of(entry.name), said, _mark(entry.name, 0))
 
     def _odd_name(self, entry: Entry) -> RecordFault:
         said = "Le nom d'un fichier ne peut pas être lu (caractère de contrôle ou barre oblique inverse)."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from schemas.delivery import Polled, RecordFault
 from schemas.errors import AccessDenied, InvalidMessage, TryLater
 from schemas.event import Event
 from schemas.tables import Row, read_rows
+from tests.support.context import NOON, context_for
 
 HEAD = "id;cp\r\n"
 
@@ -36,7 +38,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Fold
 
 
 def inbox_of(folder: Folder, **changes: Any) -> Inbox:
-    return Inbox(folder, connection="famille", prefixes=["nouvelles-"], **({"settled": "rename"} | changes))
+    own = {"settled": "rename", "now": lambda: NOON} | changes
+    return Inbox(folder, connection="famille", prefixes=["nouvelles-"], **own)
 
 
 def expect(name: str) -> None:
@@ -108,7 +111,7 @@ def test_a_file_that_keeps_its_size_and_changes_its_time_still_grows(place: tupl
 
 def test_looking_twice_is_what_happens_unless_a_site_says_otherwise(tmp_path: Path) -> None:
     left(tmp_path, "F-1;38999")
-    inbox = Inbox.of(LocalFolder(tmp_path), {}, connection="famille", prefixes=[])
+    inbox = Inbox.of(LocalFolder(tmp_path), context_for("filedrop", {}), prefixes=[])
     assert [take(inbox)[0] for _ in range(3)] == [[], ["F-1"], []]
 
 
@@ -153,6 +156,17 @@ def test_a_file_with_a_marker_is_taken_when_the_marker_is_there(place: tuple[Fol
     (real / marker).touch()
     assert take(inbox) == (["F-1"], [])
     assert kept(real, ".") == ["traites"]
+
+
+@pytest.mark.parametrize(("settled", "name"), [("looks", "nouvelles-1.csv.filepart"), ("marker", "nouvelles-1.csv")])
+def test_what_is_still_not_whole_after_a_day_is_told(tmp_path: Path, settled: str, name: str) -> None:
+    hours = iter([0, 23, 25, 26])
+    left(tmp_path, "F-1;38999", name=name)
+    inbox = inbox_of(LocalFolder(tmp_path), settled=settled, now=lambda: NOON + timedelta(hours=next(hours)))
+    told = [[fault.code for fault in take(inbox)[1]] for _ in range(3)]
+    assert told == [[], [], ["file-aside.unfinished"]]
+    left(tmp_path, "F-1;38999", "F-2;38999", name=name)
+    assert take(inbox) == ([], [])
 
 
 # bcgov/SIMS PR 3655
@@ -255,6 +269,15 @@ def test_a_file_that_the_server_cannot_read_holds_nobody_up_and_is_told(tmp_path
     with pytest.raises(TryLater, match="n'a pas pu"):
         told.extend(inbox_of(Broken(tmp_path)).take(expect, read))
     assert [len(polled.events) for polled in told] == [1]
+
+
+def test_a_file_that_somebody_took_away_meanwhile_is_no_error(place: tuple[Folder, Path]) -> None:
+    folder, real = place
+    gone = left(real, "F-1;38999", at=1_760_000_000.0)
+    left(real, "F-2;38999", name="nouvelles-2.csv")
+    inbox = inbox_of(folder)
+    found = inbox.take(lambda name: gone.unlink(missing_ok=True), read)
+    assert [len(polled.events) for polled in found] == [1]
 
 
 # paramiko#546, asyncssh#610
