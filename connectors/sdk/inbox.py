@@ -175,8 +175,8 @@ class Inbox:
     def _opened(
         self, entry: Entry, expect: Callable[[str], None], read: Callable[[LeftFile], Taken], max_bytes: int
     ) -> tuple[LeftFile, Taken] | None:
-        """None for a file that changed while it was read, since somebody still writes it, and for one that somebody took
-        away meanwhile."""
+        """None for a file that changed while it was read, since somebody still writes it, and for one that somebody
+        took away meanwhile."""
         expect(_readable(entry.name))
         try:
             file = read_left(self.folder, entry.name, max_bytes)
