@@ -117,7 +117,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def known_again(address: Address, shape: Shape) -> bool:
-    """Files have no column for a country: what comes back from abroad is told by its line, and is no news of anybody."""
+    """Files have no column for a country: what comes back from abroad is told by its line, and is no news."""
     try:
         return value_digest(shape(address)) == value_digest(address)
     except InvalidMessage as refusal:
