@@ -185,7 +185,7 @@ class FileDrop(Connector):
         is taken only while the connection says so (`old_keys_until`)."""
         if old := self._old_key(key):
             if not self._keys.takes_old_form():
-                raise InvalidMessage("cette clé est de l'ancienne forme, qui n'est plus acceptée")
+                raise InvalidMessage("cette clé est de l'ancienne forme, qui n'est plus acceptée", code="key_old")
             return old.group(2) or None
         return self._keys.read(key).rpartition("~")[2] or None
 

@@ -90,6 +90,7 @@ class Inbox:
         self._unread: dict[str, tuple[Entry, datetime]] = {}
         self._looks: dict[str, tuple[Entry, int]] = {}
         self._owed: dict[str, tuple[Entry, Callable[[], None]]] = {}
+        self._in_vain = 0
 
     @staticmethod
     def of(folder: Folder, context: Context, *, prefixes: Sequence[str]) -> Inbox:
@@ -115,6 +116,7 @@ class Inbox:
         Its acknowledgement puts the files away and never raises: what cannot be moved is told, not read again, and
         moved by a later poll. A file whose rights keep us out stays and is told by TryLater at the end, once the others
         are read."""
+        self._in_vain = 0
         yield from self._settle_debts()
         batch, closed, late = _Batch(), 0, list[TryLater]()
         for entry in self._whole():
@@ -230,14 +232,20 @@ class Inbox:
     def _once(self, entry: Entry, act: Callable[[], None]) -> Callable[[], None]:
         def acknowledge() -> None:
             self._looks.pop(entry.name, None)
+            new = entry.name not in self._owed
+            self._owed[entry.name] = (entry, act)
+            if self._in_vain > 1:  # the folder is away, not these files: each would wait for its time-out
+                return
             try:
                 act()
-                self._owed.pop(entry.name, None)
             except HubError as error:
-                if entry.name not in self._owed:
+                self._in_vain += 1
+                if new:
                     place = self.place_of(entry.name)
                     _log.warning("file not put away", connection=self._connection, place=place, reason=error.reason)
-                self._owed[entry.name] = (entry, act)
+            else:
+                self._in_vain = 0
+                del self._owed[entry.name]
 
         return acknowledge
 

@@ -256,6 +256,28 @@ def test_a_file_that_cannot_be_moved_is_told_and_holds_nobody_up(tmp_path: Path)
     assert len(kept(tmp_path, "traites")) == 3
 
 
+def test_a_folder_that_goes_away_before_the_acknowledgement_is_not_waited_for_file_by_file(tmp_path: Path) -> None:
+    class Away(LocalFolder):
+        tried = 0
+
+        def move(self, name: str, new_name: str) -> None:
+            if away:
+                self.tried += 1
+                raise TryLater("le serveur d'échange ne répond pas (délai dépassé)")
+            super().move(name, new_name)
+
+    away = True
+    for number in range(20):
+        left(tmp_path, f"F-{number};38999", name=f"nouvelles-{number}.csv")
+    folder = Away(tmp_path)
+    inbox = inbox_of(folder)
+    assert len(take(inbox, together=20)[0]) == 20
+    assert folder.tried == 2
+    away = False
+    assert take(inbox) == ([], [])
+    assert len(kept(tmp_path, "traites")) == 20
+
+
 def test_a_file_that_the_server_cannot_read_holds_nobody_up_and_is_told(tmp_path: Path) -> None:
     class Broken(LocalFolder):
         def read(self, name: str, max_bytes: int = 1000) -> bytes:
