@@ -116,7 +116,6 @@ class Inbox:
         Its acknowledgement puts the files away and never raises: what cannot be moved is told, not read again, and
         moved by a later poll. A file whose rights keep us out stays and is told by TryLater at the end, once the others
         are read."""
-        self._in_vain = 0
         yield from self._settle_debts()
         batch, closed, late = _Batch(), 0, list[TryLater]()
         for entry in self._whole():
@@ -232,14 +231,14 @@ class Inbox:
     def _once(self, entry: Entry, act: Callable[[], None]) -> Callable[[], None]:
         def acknowledge() -> None:
             self._looks.pop(entry.name, None)
-            new = entry.name not in self._owed
-            self._owed[entry.name] = (entry, act)
+            new = self._owed.pop(entry.name, None) is None
+            self._owed[entry.name] = (entry, act)  # at the end: next time the others come first
             if self._in_vain > 1:  # the folder is away, not these files: each would wait for its time-out
                 return
             try:
                 act()
             except HubError as error:
-                self._in_vain += 1
+                self._in_vain += isinstance(error, TryLater)
                 if new:
                     place = self.place_of(entry.name)
                     _log.warning("file not put away", connection=self._connection, place=place, reason=error.reason)
@@ -252,11 +251,13 @@ class Inbox:
     def _settle_debts(self) -> Iterator[Polled]:
         """Move what was committed and could not be moved; tell what still cannot, and names that nobody can use."""
         here = {entry.name: entry for entry in self.folder.entries()}
+        self._in_vain = 0
         for name, (entry, act) in list(self._owed.items()):
             if name not in here or here[name].written != entry.written:
                 del self._owed[name]  # somebody took it away, or it is another file now
             else:
                 self._once(entry, act)()
+        self._in_vain = 0
         said = "Lu, mais n'a pas pu être rangé : il n'est plus relu."
         stuck = [
             RecordFault("not-acknowledged", self.place_of(name), said, _mark(name, entry.written))

@@ -16,7 +16,7 @@ from connectors.sdk.files import Folder, LocalFolder, open_folder
 from connectors.sdk.inbox import Inbox, LeftFile, Taken, set_aside
 from connectors.sdk.sftp_twin import SftpTwin
 from schemas.delivery import Polled, RecordFault
-from schemas.errors import AccessDenied, InvalidMessage, TryLater
+from schemas.errors import AccessDenied, HubError, InvalidMessage, TryLater
 from schemas.event import Event
 from schemas.tables import Row, read_rows
 from tests.support.context import NOON, context_for
@@ -276,6 +276,23 @@ def test_a_folder_that_goes_away_before_the_acknowledgement_is_not_waited_for_fi
     away = False
     assert take(inbox) == ([], [])
     assert len(kept(tmp_path, "traites")) == 20
+
+
+@pytest.mark.parametrize("error", [TryLater("plus de place"), AccessDenied("pas de droits")])
+def test_many_files_that_cannot_be_moved_do_not_keep_the_others_from_it(tmp_path: Path, error: HubError) -> None:
+    class Stuck(LocalFolder):
+        def move(self, name: str, new_name: str) -> None:
+            if name.startswith("nouvelles-1"):
+                raise error
+            super().move(name, new_name)
+
+    for number in range(10, 25):
+        left(tmp_path, f"F-{number};38999", name=f"nouvelles-{number}.csv", at=1_760_000_000.0 + number)
+    inbox = inbox_of(Stuck(tmp_path))
+    assert len(take(inbox)[0]) == 15
+    for _ in range(8):
+        assert take(inbox)[0] == []
+    assert len(kept(tmp_path, "traites")) == 5
 
 
 def test_a_file_that_the_server_cannot_read_holds_nobody_up_and_is_told(tmp_path: Path) -> None:
