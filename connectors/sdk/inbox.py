@@ -231,10 +231,11 @@ class Inbox:
     def _once(self, entry: Entry, act: Callable[[], None]) -> Callable[[], None]:
         def acknowledge() -> None:
             self._looks.pop(entry.name, None)
+            if self._in_vain > 1:  # the folder is away, not these files: each would wait for its time-out
+                self._owed.setdefault(entry.name, (entry, act))
+                return
             new = self._owed.pop(entry.name, None) is None
             self._owed[entry.name] = (entry, act)  # at the end: next time the others come first
-            if self._in_vain > 1:  # the folder is away, not these files: each would wait for its time-out
-                return
             try:
                 act()
             except HubError as error:
