@@ -51,7 +51,6 @@ def connector(office: CivilStatusTwin, documents: MemoryDocuments) -> Iterator[E
 
 
 def opened(office: CivilStatusTwin, documents: MemoryDocuments | None = None, **changes: Any) -> EtatCivil:
-    changes = {"settled": "rename"} | changes  # as the twin writes
     return EtatCivil(context_for("etatcivil", office.connection_settings(**changes), documents=documents))
 
 
@@ -284,7 +283,7 @@ def test_a_return_read_again_before_its_acknowledgement_is_the_same_event(
 def either(request: pytest.FixtureRequest, office: CivilStatusTwin) -> Iterator[EtatCivil]:
     """The same folders over SFTP and as paths of this machine."""
     settings = office.connection_settings() if request.param == "sftp" else office.local_settings()
-    connector = EtatCivil(context_for("etatcivil", settings | {"settled": "rename"}))
+    connector = EtatCivil(context_for("etatcivil", settings))
     yield connector
     connector.close()
 
@@ -474,7 +473,7 @@ def test_nobody_makes_a_reference_out_of_what_is_known(
 def test_a_reference_of_another_connection_town_or_hub_is_refused(
     office: CivilStatusTwin, connector: EtatCivil, other: dict[str, Any]
 ) -> None:
-    context = replace(context_for("etatcivil", office.connection_settings(settled="rename")), **other)
+    context = replace(context_for("etatcivil", office.connection_settings()), **other)
     theirs = EtatCivil(context).prepare(delivery(request())).name
     office.close(theirs)
     assert polled(connector) == []
@@ -503,7 +502,7 @@ def test_a_reference_of_the_old_form_is_taken_until_the_day_set(
     office: CivilStatusTwin, until: str | None, taken: int
 ) -> None:
     settings = office.connection_settings() | ({"old_keys_until": until} if until else {})
-    connector = EtatCivil(context_for("etatcivil", settings | {"settled": "rename"}))
+    connector = EtatCivil(context_for("etatcivil", settings))
     ours, theirs = old_name("hubee-2026-000481"), old_name("hubee-2026-000482", "autre-ville etatcivil")
     office.close(ours)
     office.close(theirs)
@@ -663,7 +662,7 @@ def test_a_return_that_swallowed_another_line_is_set_aside(office: CivilStatusTw
 # SSH.NET#1008, pkg/sftp#269
 @pytest.mark.parametrize("way", ["connection_settings", "local_settings"])
 def test_a_return_that_still_grows_is_read_once_it_is_whole(office: CivilStatusTwin, way: str) -> None:
-    connector = EtatCivil(context_for("etatcivil", getattr(office, way)()))
+    connector = EtatCivil(context_for("etatcivil", getattr(office, way)(settled="looks")))
     reference = dropped(connector).reference or ""
     path = office.returns / f"retour-{reference}.csv"
     for content in (

@@ -43,12 +43,10 @@ def connector(package: PackageTwin) -> Iterator[FileDrop]:
 
 
 def opened(package: PackageTwin, documents: MemoryDocuments | None = None, **changes: Any) -> FileDrop:
-    changes = {"settled": "rename"} | changes  # as the twin writes
     return FileDrop(context_for("filedrop", package.connection_settings(**changes), documents=documents))
 
 
 def local(package: PackageTwin, documents: MemoryDocuments | None = None, **changes: Any) -> FileDrop:
-    changes = {"settled": "rename"} | changes
     return FileDrop(context_for("filedrop", package.local_settings(**changes), documents=documents))
 
 
@@ -557,7 +555,7 @@ def test_nobody_makes_a_key_out_of_what_is_known(package: PackageTwin, connector
 
 @pytest.mark.parametrize("other", [{"connection": "ecole"}, {"tenant": "autre-ville"}, {"answer_secret": b"x" * 32}])
 def test_a_key_of_another_connection_town_or_hub_is_refused(package: PackageTwin, other: dict[str, Any]) -> None:
-    context = context_for("filedrop", package.local_settings(settled="rename"))
+    context = context_for("filedrop", package.local_settings())
     theirs = FileDrop(replace(context, **other)).prepare(asked(2)).key
     name = package.answer(theirs, "TRAITE")
     assert polled(FileDrop(context)) == []
@@ -582,7 +580,7 @@ def test_a_wrong_letter_is_said_to_be_one(package: PackageTwin, connector: FileD
 def test_a_key_of_the_old_form_is_taken_until_the_day_set(package: PackageTwin, until: str | None, taken: int) -> None:
     settings = package.local_settings() | ({"old_keys_until": until} if until else {})
     assert shape_faults(context_for("filedrop", {}).manifest.settings, settings) == []
-    connector = FileDrop(context_for("filedrop", settings | {"settled": "rename"}))
+    connector = FileDrop(context_for("filedrop", settings))
     name = package.answer(old_key(asked(2)), "TRAITE")
     theirs = package.answer(old_key(asked(2), whose="saint-aubin autre"), "TRAITE")
     assert len(polled(connector)) == taken
