@@ -8,7 +8,7 @@ reads: its cursor moves, and the package may never show it again.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,12 @@ def refused_event(tx: Transaction, row_id: str) -> Event:
     cipher = tx.ledger.cipher
     content = cipher.decrypt(bytes(sealed), _context(row_id)) if cipher is not None else bytes(sealed)
     return Event.from_dict(orjson.loads(content))
+
+
+def refused_of_tenant(tx: Transaction, tenant: str) -> Iterator[tuple[str, Event]]:
+    """All that is kept of a tenant, opened: whom one names stands nowhere but in its sealed content."""
+    ids = list(tx.sql.execute(select(_ROWS.id).where(_ROWS.tenant == tenant)).scalars())
+    return ((row_id, refused_event(tx, row_id)) for row_id in ids)
 
 
 def drop_refused(tx: Transaction, row_id: str) -> bool:
