@@ -109,9 +109,8 @@ class Signals:
     def _note(self, connection: str, kind: str, fault: RecordFault) -> None:
         self._count(connection, kind, fault.code, 1)
         _log.error(
-            "record refused" if kind == "record-refused" else kind.replace("-", " "), connection=connection,
-            kind=kind, code=fault.code, place=fault.place, reason=fault.reason,
-        )  # fmt: skip
+            "package fault", connection=connection, kind=kind, code=fault.code, place=fault.place, reason=fault.reason
+        )
 
     def _add(self, connection: str, kind: str, fault: RecordFault) -> None:
         row_id = _id(connection, kind, fault.code, fault.key)
