@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from schemas.delivery import RecordFault
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, TryLater, Unknown
-from schemas.event import Event
 
 _R = TypeVar("_R")
+_T = TypeVar("_T")
 
 
 def each(
-    records: Iterable[_R], read: Callable[[_R], Sequence[Event]], *, key: Callable[[_R], str]
-) -> tuple[list[Event], list[RecordFault]]:
-    """The events of the records that `read` understands, and the faults of the others. Raises what concerns the package
-    as a whole: it is away, it does not let us in, its answer was lost."""
-    events: list[Event] = []
+    records: Iterable[_R], read: Callable[[_R], Iterable[_T]], *, key: Callable[[_R], str]
+) -> tuple[list[_T], list[RecordFault]]:
+    """What `read` makes of the records that it understands (events), and the faults of the others; of one record all or
+    nothing. Raises what concerns the package as a whole: it is away, it does not let us in, its answer was lost."""
+    made: list[_T] = []
     faults: list[RecordFault] = []
     for record in records:
         try:
-            events += read(record)
+            made += list(read(record))
         except (TryLater, AccessDenied, Unknown, BusUnavailable):
             raise
         except Exception as error:  # whatever one record holds
             faults.append(record_fault(error, key=_key(key, record)))
-    return events, faults
+    return made, faults
 
 
 def record_fault(error: Exception, *, key: str = "", place: str = "") -> RecordFault:
