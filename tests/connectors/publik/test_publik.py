@@ -501,10 +501,7 @@ def test_a_form_that_cannot_be_read_does_not_hide_the_others() -> None:
 
     assert [event.subject for page in polled for event in page.events] == ["inscription/2"]
     faults = [fault for page in polled for fault in page.faults]
-    assert sorted((fault.code, fault.place) for fault in faults) == [
-        ("invalid_message", "/receipt_time"),
-        ("nobody", ""),
-    ]
+    assert sorted((one.code, one.place) for one in faults) == [("bad_date", "/receipt_time"), ("nobody", "/fields")]
     assert "Benzerti" not in "".join(fault.reason + fault.place for fault in faults)
 
 
