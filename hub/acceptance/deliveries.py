@@ -69,7 +69,7 @@ class Deliveries:
         member = self._member(connection)
         return Origin(
             connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",),
-            connection=True, system=member.system, others=member.speaks_for,
+            connection=True, system=member.system, others=member.speaks_for, skips_unknown=member.skips_unknown,
         )  # fmt: skip
 
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:

@@ -57,6 +57,7 @@ from hub.storage.tables import (  # fmt: skip
     request_people,
     request_steps,
     requests,
+    trouble_signals,
     troubles,
     unproved_references,
     unread_events,
@@ -162,6 +163,7 @@ class Keeper:
     def _refused(self) -> Iterator[int]:
         before = self._ledger.now() - self._settings.refused_days * _DAY
         yield from self._delete(refused_events, refused_events.c.last_at < before)
+        yield from self._delete(trouble_signals, trouble_signals.c.last_at < before)
         yield from self._delete(troubles, troubles.c.closed_at < before)
 
     # --- events, requests, people -------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from sqlalchemy import Table, delete, insert, or_, select, update
 from bus.ledger import Ledger, StoredEvent, Transaction, parts
 from bus.tables import DELIVERED, FINAL, deliveries, events
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.refused import drop_refused, refused_of_tenant
 from hub.citizens.identities import People
 from hub.citizens.names import fold_name
 from hub.clients import repository as clients
@@ -54,6 +55,7 @@ from hub.storage.tables import (  # fmt: skip
     unread_events,
 )
 from schemas.errors import HubError, InvalidMessage
+from schemas.event import Event
 from schemas.exchange import TOLD
 from schemas.registry import Registry
 from schemas.times import to_rfc3339
@@ -361,6 +363,7 @@ class Rights:
         ))  # fmt: skip
         self.corrections.publish(tx, notices, partial(self.acceptance.say_as_hub, tx))
         gone = Counter(self._forget_events(tx, spoken))
+        gone["refused_events"] = self._forget_refused(tx, who)
         gone["request_texts"] = self._empty_requests(tx, who)
         gone["recipients"] = _delete_rows(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))
         protected = self._forget_person(tx, who, gone)
@@ -381,6 +384,11 @@ class Rights:
             _delete_rows(tx, unread_events, unread_events.c.seq.in_(some))
             _delete_rows(tx, events, events.c.seq.in_(some))
         return dict(gone)
+
+    def _forget_refused(self, tx: Transaction, who: DataSubject) -> int:
+        """What a connection brought about them and the door refused."""
+        kept = refused_of_tenant(tx, who.tenant)
+        return sum(drop_refused(tx, row_id) for row_id, event in kept if _may_name(event, who))
 
     def _empty_requests(self, tx: Transaction, who: DataSubject) -> int:
         """Of closed requests the shell stays: procedure, status, dates, file numbers. Words and people go."""
@@ -498,6 +506,15 @@ def _is_about(stored: StoredEvent, who: DataSubject) -> bool:
     if stored.event.type in TOLD:
         return False  # names nobody
     return stored.request_id in who.requests or stored.order_key.removeprefix("c:") in who.ids
+
+
+def _may_name(event: Event, who: DataSubject) -> bool:
+    """Of an event that the door refused, so that nothing in it needs to have its form: then the name alone tells."""
+    try:
+        return any(who.names(person) for person in _persons(event.data))
+    except (TypeError, AttributeError, ValueError):
+        content = event.encode().decode().casefold()
+        return any(str(one.get("family_name", "\0")).casefold() in content for one in who.identities)
 
 
 def _same_identity(said: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:

@@ -491,6 +491,25 @@ grant_rates = Table(
     Column("taken", Integer, nullable=False),
 )  # fmt: skip
 
+# What went wrong and left nothing else: a file set aside, a call that nobody could read, a record that was not
+# acknowledged. One row for each cause, or for each record of it that has a name of its own.
+trouble_signals = Table(
+    "trouble_signals", metadata,
+    Column("id", String(32), primary_key=True),  # digest of connection, kind, code and record
+    Column("tenant", String(64), nullable=False),
+    Column("connection", String(128), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("place", Text, nullable=False),  # of the last one
+    Column("reason", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Index("trouble_signals_kind", "tenant", "kind", "at"),
+    Index("trouble_signals_cause", "connection", "kind", "code"),
+    Index("trouble_signals_age", "last_at"),
+)  # fmt: skip
+
 # What a connection brought and the door refused, where nobody can be told so: kept for a while, the event encrypted as
 # event bodies are.
 refused_events = Table(

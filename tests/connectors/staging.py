@@ -10,7 +10,7 @@ from typing import Any
 from connectors.sdk import Connector
 from connectors.sdk.sftp_twin import SftpTwin
 from connectors.sdk.twin import HttpTwin
-from schemas.delivery import Delivery
+from schemas.delivery import Delivery, RecordFault
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.exchange import Question
@@ -47,13 +47,17 @@ class Stage:
         if self.delivery is not None:
             self.connector.handle(self.delivery)
             return
+        faults: list[RecordFault] = []
         for polled in self.connector.poll(self.cursor):
+            faults += polled.faults
             for event in polled.events:
                 REGISTRY.validate(event)
             self.events |= {event.id: event for event in polled.events}
             self.cursor = polled.cursor if polled.cursor is not None else self.cursor
             if polled.acknowledge is not None:
                 polled.acknowledge()
+        if faults:  # on the page they stand as what they are: something that cannot be read
+            raise InvalidMessage(f"{faults[0].place}: {faults[0].reason}", code=faults[0].code)
 
     def settle(self, error: HubError | None) -> None:
         """What the hub does next, and that it ends with the work done exactly once, or the question answered."""
