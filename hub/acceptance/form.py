@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from schemas.errors import InvalidMessage
 from schemas.event import Event
 
 _TIME = 40  # characters of a time
+_FIVE_DIGITS = re.compile(r"[0-9]{5}")
 
 
 def encode_within(event: Event, most_bytes: int) -> bytes:
@@ -29,6 +31,8 @@ def check_form(event: Event, encoded: bytes, *, read: bool) -> None:
         raise InvalidMessage("time is too precise", pointer="/time", code="not_an_event")
     if not read:
         _read_again(event)
+    if b'"postal_code"' in encoded:
+        _refuse_short_postal_codes(event.data, "/data")
     if b"\\u0000" in encoded:  # perhaps; or the six characters themselves
         _refuse_nul(event.data, "/data")
 
@@ -38,6 +42,24 @@ def _read_again(event: Event) -> None:
     read = Event.from_dict(event.to_dict())
     if read.id != event.id or len(read.extensions) != len(event.extensions):
         raise InvalidMessage("an extension has the name of an attribute", code="not_an_event")
+
+
+def _refuse_short_postal_codes(value: Any, pointer: str) -> None:
+    """A French postal code has five digits, whichever version of an address says it: four are a number that a
+    spreadsheet has cut. The free answers of a form are nobody's address."""
+    if isinstance(value, Mapping):
+        code, french = value.get("postal_code"), value.get("country", "FR") == "FR"
+        if isinstance(code, str) and french and "city" in value and not _FIVE_DIGITS.fullmatch(code):
+            raise InvalidMessage(
+                "a French postal code has five digits", pointer=f"{pointer}/postal_code", code="schema_violation",
+                rule="pattern",
+            )  # fmt: skip
+        for name, below in value.items():
+            if name != "form" and isinstance(below, Mapping | list | tuple):
+                _refuse_short_postal_codes(below, f"{pointer}/{name}")
+    elif isinstance(value, list | tuple):
+        for position, below in enumerate(value):
+            _refuse_short_postal_codes(below, f"{pointer}/{position}")
 
 
 def _refuse_nul(value: Any, pointer: str) -> None:
