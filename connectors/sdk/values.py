@@ -38,6 +38,7 @@ _FRENCH_DATE = re.compile(r"([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})")
 _INSEE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
 _FOREIGN_CODE = re.compile(r"99[0-9]{3}")
 _RNA = re.compile(r"W[0-9]{9}")
+_ANY_POSTAL_CODE = re.compile(r"[0-9A-Za-z][0-9A-Za-z -]{0,11}")  # record `address`
 _POSTAL_CODE = re.compile(r"(?:F-|FR-)?([0-9]{4,5})(?:\.0)?", re.IGNORECASE)
 
 
@@ -162,6 +163,12 @@ def text_of(longest: int) -> Callable[[str], Reading[str]]:
     return lambda text: Reading(one_line(text)[:longest].strip() or None, whole=len(one_line(text)) <= longest)
 
 
+def postal_code(text: str) -> Reading[str]:
+    """A postal code of any country as people type it: `38 999` is `38999`, and nothing is added to it."""
+    line, digits = one_line(text), "".join(text.split())
+    return Reading(digits if has_five_digits(digits) else line if _ANY_POSTAL_CODE.fullmatch(line) else None)
+
+
 def french_postal_code(text: str) -> str | None:
     """The five digits of a French postal code; None when the text is none.
 
@@ -171,6 +178,16 @@ def french_postal_code(text: str) -> str | None:
     if match is None or not int(match[1]):
         return None
     return match[1].zfill(5)
+
+
+def address_version(data: Any) -> int:
+    """The version of an event (`request.received`, `citizen.address-changed`) that can say each of the addresses in its
+    data: 2 where one has no postal code."""
+    if isinstance(data, Mapping):
+        if "city" in data and "country" in data and "postal_code" not in data:
+            return 2
+        return max((address_version(part) for name, part in data.items() if name != "form"), default=1)
+    return max(map(address_version, data), default=1) if isinstance(data, list | tuple) else 1
 
 
 def has_five_digits(text: str) -> bool:

@@ -252,7 +252,9 @@ def _sentence(step: Mapping[str, Any], label: Labels, viewer: Viewer) -> str:
         return f"{text} — {detail}" if detail else text
     origin = label(step["origin"])
     if kind == "received":
-        return f"Reçue par {origin}"
+        unread = step.get("reason")
+        kept = f" — réponses non reconnues, gardées telles quelles dans le formulaire : {unread}" if unread else ""
+        return f"Reçue par {origin}{kept}"
     if kind == "status":
         code = step.get("native_code") if viewer.kind == "operator" else None  # a word of machines
         said = step.get("native_label") or code
