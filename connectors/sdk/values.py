@@ -66,7 +66,7 @@ class Unread:
         return found.value
 
     def keep(self, name: str, text: str) -> None:
-        if len(self.answers) < _MOST_UNREAD:
+        if len(self.answers) < _MOST_UNREAD and one_line(text):
             self.answers.setdefault(one_line(name)[:200] or "?", one_line(text)[:_LONGEST])
 
     def added_to(self, request: Mapping[str, Any]) -> dict[str, Any]:
