@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -14,6 +14,10 @@ from hub.requests.repository import Request, seconds
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
+# What is asked of others: they, too, say what became of it.
+_ASKED: Mapping[Kind, Collection[str]] = {
+    "payment": ("payment.requested",), "message": ("message.letter-requested", "message.sms-requested"),
+}  # fmt: skip
 _BY = {"citizen": "par l'usager", "service": "par le service"}
 
 
@@ -21,9 +25,9 @@ class SubjectTold:
     """A type that tells where one appointment, payment or message stands. `begins`: the state that the type itself
     says; without it the data does.
 
-    A system begins what it names by its own identifier. Of what another began it may say something when it was sent an
-    event of it (a payment service, of the payment it was asked for), and not otherwise: by the same refusal as when
-    there is none. What comes late is a line of the timeline, told to nobody."""
+    A system begins what it names by its own identifier. Of what another asked for it may say something when it was
+    asked (a payment service, of a payment), and not otherwise: by the same refusal as when there is none. What comes
+    late is a line of the timeline, told to nobody."""
 
     def __init__(self, kind: Kind, begins: str | None = None, *, acts: bool = False) -> None:
         self._kind, self._begins, self._acts = kind, begins, acts
@@ -61,7 +65,7 @@ class SubjectTold:
     def _may_speak(self, reading: Reading, reference: Mapping[str, str], known: Standing | None) -> bool:
         if reading.origin.internal or reading.origin.speaks_for(reference["system"]):
             return True
-        return self._begins is None and known is not None and reading.was_sent(known.seq)
+        return self._begins is None and known is not None and reading.was_sent(known.seq, _ASKED.get(self._kind, ()))
 
     def _request(self, event: Event, reading: Reading, known: Standing | None) -> Request | None:
         """The request that the event names, else the one of which this is known to be."""

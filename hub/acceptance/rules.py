@@ -149,9 +149,13 @@ class Reading:
         self.requests.prefetch(self.tenant, (), {request_id}, self._parties)
         return self.requests.find(self.tenant, {"id": request_id})
 
-    def was_sent(self, seq: int | None) -> bool:
-        """Whether the origin, or a system for which it speaks, is or was given the event of this number."""
-        rows = self.tx.deliveries_of([seq]) if seq is not None else ()
+    def was_sent(self, seq: int | None, types: Collection[str]) -> bool:
+        """Whether the origin, or a system for which it speaks, is or was given the event of this number, of one of
+        these types."""
+        if seq is None or not types:
+            return False
+        stored = self.tx.load([seq]).get(seq)
+        rows = self.tx.deliveries_of([seq]) if stored is not None and stored.event.type in types else ()
         return any(row.connection in self._parties and row.state != SKIPPED for row in rows)
 
     def _is_party(self, request: Request) -> bool:
