@@ -24,7 +24,9 @@ UNREAD_ANSWERS = "unread_answers"
 """The member of a request's `form` that holds what could not be read: by the name of the answer, as it was written."""
 
 _T = TypeVar("_T")
-_MOST_NAMES, _MOST_UNREAD, _LONGEST = 20, 50, 1000  # names: record `identity`
+_MOST_NAMES = 20  # record `identity`
+_MOST_UNREAD, _LONGEST, _ALL = 50, 1000, 8000  # answers; characters of one, and of all: an event has 64 KiB
+_LONGEST_NUMBER = 60  # characters, with an extension
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _EMAIL = re.compile(r"[^@\x00-\x20\x7f,;<>]{1,64}@[^@\x00-\x20\x7f,;<>.]{1,63}(\.[^@\x00-\x20\x7f,;<>.]{1,63})+")
 _WRITTEN_PHONE = re.compile(r"[+0-9][0-9 .()/-]{2,29}")  # record `phone`
@@ -66,8 +68,10 @@ class Unread:
         return found.value
 
     def keep(self, name: str, text: str) -> None:
-        if len(self.answers) < _MOST_UNREAD and one_line(text):
-            self.answers.setdefault(one_line(name)[:200] or "?", one_line(text)[:_LONGEST])
+        """Keep an answer as it was written, on one line; cut where there is too much."""
+        if len(self.answers) < _MOST_UNREAD and (line := one_line(text)):
+            left = _ALL - sum(map(len, self.answers.values()))
+            self.answers.setdefault(one_line(name)[:200] or "?", line[: max(min(left, _LONGEST), 0)])
 
     def added_to(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The request with what was kept, in its form."""
@@ -85,6 +89,8 @@ def phone(text: str, region: str = "FR") -> Reading[str]:
     """One telephone number: as it is written where the shared form allows, else in the international form. `(+33)…` is
     read; an extension is not part of a number, and two numbers are none."""
     line = one_line(text)
+    if len(line) > _LONGEST_NUMBER:
+        return Reading(None)
     number = _EXTENSION.sub("", line)
     if _LETTER.search(number):  # `phonenumbers` would dial them, as American keypads do
         return Reading(None)

@@ -9,7 +9,7 @@ from typing import Any
 from hub.acceptance.mentions import citizen_of
 from hub.acceptance.rules import Reading, Understood
 from hub.citizens.repository import Citizen
-from hub.requests.followed import Kind, Standing, objection, order_key_of
+from hub.requests.followed import Kind, Mark, Standing, objection, order_key_of
 from hub.requests.repository import Request, seconds
 from schemas.errors import InvalidMessage
 from schemas.event import Event
@@ -50,17 +50,29 @@ class SubjectTold:
         at = min(seconds(event.time, reading.tx.now), reading.tx.now) if event.time else None
         state = self._begins or thing["state"]
         mark = objection(self._kind, known, state, at)
+        if mark is not None and not self._has_room(understood.request, reading, mark):
+            return understood
         zone = reading.directory.tenants[reading.tenant].zone
         native = {"code": state, "label": said_of(self._kind, thing, zone)}
         step = {"native": native, "reason": event.data.get("reason")}
         citizen, marked = self._citizen(person, reading)
         reading.step(understood, self._kind, data=step, mark=mark, said_at=at)
         if mark is None:
-            self._note(understood, reading, state, at)
+            self._note(understood, reading, known, state, at)
             request = understood.request
             acts = self._acts and request is not None and (reading.origin.by_grant or reading.holds(request))
             reading.route(understood, event, citizen=citizen, marked=marked, acts=acts)
         return understood
+
+    def _has_room(self, request: Request | None, reading: Reading, mark: Mark) -> bool:
+        """Of what changes nothing an origin may say so much of one request: then repetitions leave no line any more,
+        and all else is refused."""
+        if request is None or not reading.requests.is_full(request, origin=reading.origin.name):
+            return True
+        if mark != "repeated":
+            message = "you have said too much of this request that changes nothing"
+            raise InvalidMessage(message, pointer=f"/data/{self._kind}", code="too_many_steps")
+        return False
 
     def _may_speak(self, reading: Reading, reference: Mapping[str, str], known: Standing | None) -> bool:
         if reading.origin.internal or reading.origin.speaks_for(reference["system"]):
@@ -90,11 +102,14 @@ class SubjectTold:
         reading.heed_marks()
         return citizen, citizen.confidential
 
-    def _note(self, understood: Understood, reading: Reading, state: str, at: float | None) -> None:
-        if row := reading.followed.note(
+    def _note(
+        self, understood: Understood, reading: Reading, known: Standing | None, state: str, at: float | None
+    ) -> None:  # fmt: skip
+        row = reading.followed.note(
             reading.tenant, understood.order_key, state, at=reading.tx.now if at is None else at,
             request_id=understood.request.id if understood.request else None,
-        ):  # fmt: skip
+        )  # fmt: skip
+        if known is None:
             understood.numbered.append(row)
 
 

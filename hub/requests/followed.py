@@ -27,7 +27,7 @@ _MONEY = 3  # from this rank on money has moved
 _NOTE = Insert(
     followed_subjects,
     conflict="(tenant, order_key) DO UPDATE SET state = excluded.state, said_at = excluded.said_at, at = excluded.at, "
-    "request_id = COALESCE(excluded.request_id, followed_subjects.request_id)",
+    "request_id = excluded.request_id",
 )
 
 
@@ -60,16 +60,14 @@ class FollowedSubjects:
 
     def note(
         self, tenant: str, order_key: str, state: str, *, at: float, request_id: str | None
-    ) -> dict[str, Any] | None:  # fmt: skip
-        """This state was applied. The row to be given the number of the event in `seq`; None where an earlier event of
-        the batch gives its own."""
+    ) -> dict[str, Any]:  # fmt: skip
+        """This state was applied. The row of it: `seq` may be set on it until `save`, and must be the first time."""
         before, key = self.find(tenant, order_key), (tenant, order_key)
-        request_id = request_id or (before.request_id if before else None)
-        self._known[key] = Standing(state, at, request_id, before.seq if before else None)
-        first = key not in self._rows
-        row = self._rows.setdefault(key, {"tenant": tenant, "order_key": order_key, "seq": None})
-        row |= {"state": state, "said_at": at, "request_id": request_id, "at": self._tx.now}
-        return row if first else None
+        first, known_as = (before.seq, before.request_id) if before else (None, None)
+        self._known[key] = Standing(state, at, request_id or known_as, first)
+        row = self._rows.setdefault(key, {"tenant": tenant, "order_key": order_key, "seq": first})
+        row |= {"state": state, "said_at": at, "request_id": request_id or known_as, "at": self._tx.now}
+        return row
 
     def save(self) -> None:
         """What was refused after all has no number, and is not kept."""
@@ -90,7 +88,7 @@ def objection(kind: Kind, known: Standing | None, state: str, at: float | None) 
     only go on, whoever's clock says what; and when money has moved, no deadline that runs out undoes it."""
     if known is None:
         return None
-    if state == known.state and state not in _AGAIN:
+    if state == "requested" or (state == known.state and state not in _AGAIN):
         return "repeated"
     rank, before = RANK[kind][state], RANK[kind][known.state]
     older = at < known.said_at if at is not None else rank < before

@@ -111,3 +111,15 @@ def test_a_long_list_of_unread_answers_has_an_end() -> None:
 
     assert len(unread.answers) == 50
     assert max(map(len, unread.answers.values())) == 1000
+    assert sum(map(len, unread.answers.values())) == 8000
+
+
+@pytest.mark.parametrize("text", ["," * 1_000_000, "x@" * 500_000, "0" * 1_000_000, " ;" * 500_000, "a\n" * 500_000])
+@pytest.mark.timeout(10)
+def test_no_answer_however_long_holds_a_reader_up(text: str) -> None:
+    for reader in (
+        values.phone, values.email, values.gender, values.country, values.birth_country, values.given_names,
+        values.partial_date, values.calendar_date, values.postal_code, values.insee_code, values.siret, values.rna,
+    ):  # fmt: skip
+        reader(text)
+    values.french_postal_code(text)

@@ -238,6 +238,34 @@ def test_who_was_only_told_of_an_outcome_does_not_change_it(square: Square) -> N
     assert codes(square.submit(paying("refunded", by="portail"))) == ["reference_not_yours"]
 
 
+def test_a_payment_is_asked_for_once_under_its_reference(square: Square) -> None:
+    request = square.open()
+    square.speaks_for = frozenset({"portail"})
+    (asked,) = square.submit(due(), by="regie")
+    square.submit(paying("open"), by="paiement")
+    again = Event("payment.requested", f"/{TOWN}/regie", due().data, id="again")
+
+    (repeated,) = square.submit(again, by="regie")
+
+    assert (square.to(asked), square.to(repeated)) == (["paiement"], [])
+    assert square.lines(request)[-1].endswith("déjà dit, rien n'est envoyé")
+
+
+def test_repetitions_of_one_appointment_leave_no_endless_timeline(
+    square: Square, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.requests.repository.MOST_UNAPPLIED", 3)
+    request = square.open()
+    square.submit(appointment("missed", "first", at="5"), by="rdv")
+
+    again = square.submit(*(appointment("missed", f"a{n}", at="6") for n in range(9)), by="rdv")
+    late = square.submit(appointment("booked", "late", at="1"), by="rdv")
+
+    assert {verdict.outcome for verdict in again} == {"accepted"}
+    assert codes(late) == ["too_many_steps"]
+    assert len(square.lines(request)) == 4
+
+
 def test_who_was_not_asked_for_a_payment_says_nothing_of_it(square: Square) -> None:
     square.open()
     square.speaks_for = frozenset({"portail"})
@@ -257,6 +285,7 @@ def test_who_was_not_asked_for_a_payment_says_nothing_of_it(square: Square) -> N
         ("payment", "paid", "open", 5.0, "late"),
         ("payment", "paid", "paid", 15.0, "repeated"),
         ("payment", "paid", "refunded", None, None),
+        ("payment", "open", "requested", 15.0, "repeated"),  # it would be asked for twice
         ("payment", "refused", "open", 15.0, None),  # another attempt
         ("payment", "refused", "open", 5.0, "late"),
         ("payment", "open", "open", 15.0, None),  # another link
