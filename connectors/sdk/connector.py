@@ -133,11 +133,12 @@ class Connector:
 
     def event(
         self, event_type: str, data: Mapping[str, Any], *, id: str, time: str | None = None, subject: str | None = None,
-        extensions: Mapping[str, Any] | None = None,
+        extensions: Mapping[str, Any] | None = None, version: int = 1,
     ) -> Event:  # fmt: skip
         """An event of this connection. `id` must be derived from the package's own identifiers, so that reading the
-        same thing twice gives the same id."""
+        same thing twice gives the same id; in the oldest `version` that can say it, for the same reason."""
         return Event(
             type=event_type, source=f"/{self.context.tenant}/{self.context.connection}", data=data, id=id,
             subject=subject, time=time or to_rfc3339(self.context.now()), extensions=dict(extensions or {}),
+            version=version,
         )  # fmt: skip

@@ -152,9 +152,9 @@ class Acceptance:
             return InvalidMessage("this is not an event", code="not_an_event")
         try:
             self._authorise(origin, item)
-            encode_within(item, self._limits_of(origin).event_bytes)
+            encoded = encode_within(item, self._limits_of(origin).event_bytes)
             self.registry.validate(item, words=words)
-            check_form(item, read=read)
+            check_form(item, encoded, read=read)
             self._check_people(origin, item)
         except InvalidMessage as error:
             return error
@@ -269,8 +269,8 @@ class _Batch:
         for (place, it), seq, entry in zip(found.items(), self._tx.append(entries), entries, strict=True):
             if seq is None:
                 raise Raced("this source and id passed the door just now")
-            for step in it.steps:
-                step["seq"] = seq
+            for row in (*it.steps, *it.numbered):
+                row["seq"] = seq
             if it.unread and it.request is not None:
                 unread.append((seq, entry.event.type, it.request))
             if it.held:

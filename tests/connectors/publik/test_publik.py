@@ -215,8 +215,6 @@ def spoilt(**fields: Any) -> dict[str, Any]:
             "/fields/justificatif/content",
         ),
         (spoilt(justificatif={"filename": "a.pdf"}), "file_without_content", "/fields/justificatif/content"),
-        (spoilt(date_naissance="hier"), "bad_date", "/fields/date_naissance"),
-        (spoilt(civilite="Docteur"), "bad_gender", "/fields/civilite"),
         (spoilt(prenoms={"a": 1}), "not_a_text", "/fields/prenoms"),
         (spoilt(foyer_raw="Tancrède"), "not_a_block", "/fields/foyer"),
         (spoilt(nouvelle_adresse_structured={"street": "rue"}), "incomplete_address", "/fields"),
