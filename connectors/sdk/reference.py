@@ -38,7 +38,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk.twin": ("HttpTwin", "TwinCall", "TwinAnswer"),
 }  # fmt: skip
 """By module, what is shown of it, in this order."""
-_MARKS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+_MARKS: Mapping[object, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def page() -> str:

@@ -24,8 +24,8 @@ def encode_within(event: Event, most_bytes: int) -> bytes:
 
 
 def check_form(event: Event, encoded: bytes, *, read: bool) -> None:
-    """Raises InvalidMessage: `not_an_event`, `schema_violation`. `encoded`: the event as JSON. `read`: `Event` has just read it from the wire, so its attributes are
-    right."""
+    """Raises InvalidMessage: `not_an_event`, `schema_violation`. `encoded`: the event as JSON. `read`: `Event` has just
+    read it from the wire, so its attributes are right."""
     if event.time is not None and len(event.time) > _TIME:
         raise InvalidMessage("time is too precise", pointer="/time", code="not_an_event")
     if not read:
