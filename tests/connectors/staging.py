@@ -16,7 +16,7 @@ from schemas.event import Event
 from schemas.exchange import Question
 from schemas.registry import Registry
 from tests.support.documents import MemoryDocuments
-from tests.support.sentences import unfit_for_a_timeline
+from connectors.conformance.sentences import unfit_for_a_timeline
 
 REGISTRY = Registry.load()
 TIMEOUT = 0.5

@@ -25,7 +25,7 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.etatcivil.requests import delivery, document, form, request
-from tests.connectors.follow_ups import REQUEST_ID, document_came, message_came, reopened
+from connectors.conformance.examples import REQUEST_ID, document_came, message_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 

@@ -18,7 +18,7 @@ from connectors.sdk.xml import Element, parse_xml, text_at, validate_xsd
 from schemas.errors import InvalidMessage, Refused
 from tests.connectors.etatcivil.requests import HOLDER, PARENTS, REQUESTER, form, request
 from tests.support.context import context_for
-from tests.support.sentences import unfit_for_a_timeline
+from connectors.conformance.sentences import unfit_for_a_timeline
 
 KEYS = AnswerKeys(context_for("etatcivil", {}), "-")
 

@@ -22,7 +22,7 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.filedrop.events import REQUEST_ID, asked, moved, reached, value
-from tests.connectors.follow_ups import document_came, message_came, reopened
+from connectors.conformance.examples import document_came, message_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 

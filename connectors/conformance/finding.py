@@ -1,0 +1,36 @@
+"""The cases of a connector: `cases` in the file `case.py` of its folder."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from connectors.conformance.case import Stand
+from connectors.sdk import discovery
+from schemas.errors import ConfigError
+from schemas.manifest import Manifest
+
+
+def stands_of(manifest: Manifest) -> Sequence[Stand]:
+    """Every case of a connector. Raises ConfigError when its folder has none."""
+    if not (manifest.folder / "case.py").exists():
+        raise ConfigError("there is no case.py in its folder: nothing shows how its twin is played", key=manifest.id)
+    stands: Sequence[Stand] = getattr(_module_of(manifest, "case"), "cases", ())
+    if not stands:
+        raise ConfigError("case.py names no `cases`", key=manifest.id)
+    return stands
+
+
+def _module_of(manifest: Manifest, name: str) -> ModuleType:
+    """A module beside the connector's manifest, in the package under which its code is imported."""
+    folder = manifest.folder
+    if folder.parent == discovery.ROOT:
+        return importlib.import_module(f"connectors.{folder.name}.{name}")
+    package = f"unefois_connector_{folder.name.replace('-', '_')}"
+    if package not in sys.modules:
+        made = ModuleType(package)
+        made.__path__ = [str(folder)]
+        sys.modules[package] = made
+    return importlib.import_module(f"{package}.{name}")
