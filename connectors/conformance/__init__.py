@@ -7,8 +7,8 @@ its tier.
     conformance.check(find_manifests()["koha"])        # raises NotConformant with every broken promise
 
 Needs no test framework and no checkout: the cases of a connector lie in its own folder, in `case.py` (see `Case`,
-`Bench`, and the twins of `connectors.sdk.twin`). What applies to a connector is read from its manifest; a case that does
-not show what the manifest declares is a fault.
+`Bench`, and the twins of `connectors.sdk.twin`). What applies to a connector is read from its manifest; a case that
+does not show what the manifest declares is a fault.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from datetime import date
 
 from connectors.conformance.answering import answering
 from connectors.conformance.case import NOON, Asked, Bench, Case, Clock, MemoryDocuments, Stand
+from connectors.conformance.contents import contents
 from connectors.conformance.declaration import declaration, probe
 from connectors.conformance.deliveries import one_effect, outage, preparation, refusals
 from connectors.conformance.examination import Examination
@@ -38,8 +39,8 @@ __all__ = [
 CHECKS: Mapping[str, Callable[[Examination], None]] = {
     "declaration": declaration, "probe": probe, "preparation": preparation, "outage": outage, "one-effect": one_effect,
     "refusals": refusals, "polling": polling, "receiving": receiving, "answering": answering,
-    "misbehaviours": misbehaviours, "garbage-answers": garbage_answers, "garbage-calls": garbage_calls,
-    "bad-record": bad_record, "pages": pages, "turns": turns, "order": order,
+    "misbehaviours": misbehaviours, "contents": contents, "garbage-answers": garbage_answers,
+    "garbage-calls": garbage_calls, "bad-record": bad_record, "pages": pages, "turns": turns, "order": order,
     # These look at all that was heard and raised by the others.
     "leaks": leaks, "fault-codes": fault_codes,
 }  # fmt: skip
@@ -69,13 +70,14 @@ def examine(
     all by default. `on`: the day on which a town verified it against the vendor's own system. `progress` hears of each
     result as it comes."""
     cases = stands_of(manifest) if stands is None else stands
-    found = {}
-    for result in _checked(manifest, [Examination(manifest, stand) for stand in cases], only):
+    exams, found = [Examination(manifest, stand) for stand in cases], {}
+    for result in _checked(manifest, exams, only):
         found[result.rule.name] = result
         if progress is not None:
             progress(result)
     others = (verified(rule, on) if rule.name not in CHECKS else Result(rule, "not run") for rule in rules())
-    return Outcome(manifest.id, tuple(found.get(rest.rule.name, rest) for rest in others))
+    results = tuple(found.get(rest.rule.name, rest) for rest in others)
+    return Outcome(manifest.id, results, tuple(exams[0].columns), exams[0].contents)
 
 
 def _checked(manifest: Manifest, exams: Sequence[Examination], only: Sequence[str]) -> Iterator[Result]:

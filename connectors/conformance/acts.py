@@ -32,7 +32,8 @@ class Act:
 def acts_of(exam: Examination) -> list[Act]:
     """All that this connector does: one delivery of each event type, the poll, each question."""
     with exam.opened() as opened:
-        case, found = opened.case, []
+        case = opened.case
+        found: list[Act] = []
         for number, delivery in enumerate(case.deliveries):
             if delivery.event.type not in (act.name for act in found):
                 found.append(Act("deliver", delivery.event.type, number))

@@ -90,7 +90,7 @@ class Case:
 
     `connect`: a new connector of a connection to the twin.
     `twin`: what plays the package (`connectors.sdk.twin.Misbehaving`).
-    `deliveries`: for each event type that is consumed; each must be taken, in this order, and leave an effect of its own.
+    `deliveries`: one for each event type that is consumed; each is taken, in this order, and leaves an effect.
     `effects`: what the package holds by now, as a value that can be compared.
     `calls`: how many calls reached the twin; by default the length of its `operations`.
     `refused`: a delivery that the package says no to; by default the last one, after `refuse` has armed the twin.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.conformance.case import Bench, Case, Stand
+from connectors.conformance.outcome import Column
 from connectors.sdk import Connector, Manifest, Secret
 from schemas.delivery import Polled
 from schemas.errors import HubError, InvalidMessage, Unknown
@@ -59,6 +60,8 @@ class Examination:
     raised: list[HubError] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    columns: list[Column] = field(default_factory=list)
+    contents: dict[str, str] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry.load)
 
     @contextlib.contextmanager

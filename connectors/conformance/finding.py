@@ -1,4 +1,4 @@
-"""The cases of a connector: `cases` in the file `case.py` of its folder."""
+"""The cases of a connector: `cases` in the file `case.py` of its folder, and what its `contents.py` adds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 from connectors.conformance.case import Stand
 from connectors.sdk import discovery
@@ -21,6 +22,19 @@ def stands_of(manifest: Manifest) -> Sequence[Stand]:
     if not stands:
         raise ConfigError("case.py names no `cases`", key=manifest.id)
     return stands
+
+
+def contents_of(manifest: Manifest) -> Sequence[Any]:
+    """What can be bad inside the documents and files of this package (`Content`); none when it has no such file."""
+    if not (manifest.folder / "contents.py").exists():
+        return ()
+    found: Sequence[Any] = _module_of(manifest, "contents").contents
+    return found
+
+
+def notes_of(manifest: Manifest) -> str:
+    """What a reader of the outcome page must know of this package; "" where its case says nothing."""
+    return str(getattr(_module_of(manifest, "case"), "notes", ""))
 
 
 def _module_of(manifest: Manifest, name: str) -> ModuleType:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-
 from connectors.conformance.acts import Act, Ending, acts_of, ending_of, staged
 from connectors.conformance.examination import Examination
+from connectors.conformance.outcome import Column
 from connectors.conformance.sentences import unfit_for_a_timeline
 from schemas.errors import HubError, InvalidMessage, TryLater
 
@@ -16,25 +14,7 @@ _GONE = ("404", "410")
 NEVER = "·"
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One call of one act, and what the connector says of each misbehaviour there (`cells`, by its kind)."""
-
-    act: str
-    operation: str
-    cells: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        return f"{self.act}: {self.operation}"
-
-
 def misbehaviours(exam: Examination) -> None:
-    for _ in columns(exam):
-        pass
-
-
-def columns(exam: Examination) -> Iterator[Column]:
     """Each call of each act with its outcomes; what does not end well is a fault. A call that two deliveries make is
     played at the first of them."""
     played: set[tuple[str, str]] = set()
@@ -44,13 +24,13 @@ def columns(exam: Examination) -> Iterator[Column]:
         for operation in due.operations:
             if (act.kind, operation) not in played:
                 played.add((act.kind, operation))
-                yield Column(act.name, operation, _cells(exam, act, operation, due))
+                exam.columns.append(Column(act.name, operation, _cells(exam, act, operation, due)))
 
 
 def _cells(exam: Examination, act: Act, operation: str, due: Ending) -> dict[str, str]:
     with exam.opened() as opened:
-        kinds = list(opened.case.twin.kinds)
-    return {kind: _cell(exam, act, operation, kind, due) for kind in kinds}
+        kinds = dict(opened.case.twin.kinds)
+    return {words: _cell(exam, act, operation, kind, due) for kind, words in kinds.items()}
 
 
 def _cell(exam: Examination, act: Act, operation: str, kind: str, due: Ending) -> str:

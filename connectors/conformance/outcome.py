@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -54,12 +54,27 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """One call of one act, and what the connector says of each misbehaviour there: `cells`, by the words for it."""
+
+    act: str
+    operation: str
+    cells: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return f"{self.act}: {self.operation}"
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What the suite found of one connector. `tier`: the highest whose rules, and those below it, all hold; "" when not
-    even the first does."""
+    even the first does. `columns`: what it says of each misbehaviour at each call; `contents`: of each bad content."""
 
     connector: str
     results: tuple[Result, ...]
+    columns: tuple[Column, ...] = ()
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tier(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,9 +17,9 @@ from schemas.event import Event
 _PROOF = b"%PDF identity"
 _REQUESTER = {
     "citizen": {
-        "identity": {"family_name": "OUALI", "given_names": ["Inès", "Léa"], "gender": "female", "birthdate": "1990-05-17"},
+        "identity": {"family_name": "OUALI", "given_names": ["Inès", "Léa"], "birthdate": "1990-05-17"},
         "email": "ines.ouali@courriel.example",
-        "address": {"house_number": "12 bis", "street": "rue des Tilleuls", "postal_code": "93999", "city": "Saint-Aubin"},
+        "address": {"street": "12 bis rue des Tilleuls", "postal_code": "93999", "city": "Saint-Aubin"},
     }
 }  # fmt: skip
 _HOLDER = {
@@ -35,18 +35,19 @@ _FORM: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _request(number: str, key: str, **form: Any) -> Delivery:
+def request(number: str, key: str, *, documents: Sequence[Mapping[str, Any]] = (), **form: Any) -> Delivery:
+    """A request for a birth record, with a proof of identity unless other documents are named."""
     proof = {
         "id": hashlib.sha256(_PROOF).hexdigest(), "name": "Pièce d'identité.pdf", "media_type": "application/pdf",
         "size": len(_PROOF), "sha256": hashlib.sha256(_PROOF).hexdigest(),
     }  # fmt: skip
-    request = {
+    body = {
         "references": [{"system": "hubee", "id": number}], "procedure": "acte-naissance",
         "submitted_at": "2026-03-02T09:14:05Z", "intake": "online", "requester": _REQUESTER,
-        "beneficiaries": [_HOLDER], "form": _FORM | form, "documents": [proof],
+        "beneficiaries": [_HOLDER], "form": _FORM | form, "documents": documents or [proof],
     }  # fmt: skip
     event = Event(
-        "request.received", "/saint-aubin/hubee", {"request": request}, id=f"e-{key}", time="2026-03-02T09:15:00Z"
+        "request.received", "/saint-aubin/hubee", {"request": body}, id=f"e-{key}", time="2026-03-02T09:15:00Z"
     )
     return Delivery(event, key, request_id="0197a1c2-5b7e-7cc0-9d1f-3a5be0c6d201")
 
@@ -66,7 +67,7 @@ def office(bench: Bench) -> Iterator[Case]:
         def news(count: int) -> None:
             """Requests that were dropped, and rejected."""
             counter = EtatCivil(bench.context(settings | {"timeout": 5.0}))
-            added.extend(str(counter.handle(_request(f"n-{n}", f"n-{n}")).reference) for n in range(count))
+            added.extend(str(counter.handle(request(f"n-{n}", f"n-{n}")).reference) for n in range(count))
             counter.close()
             twin.collect()
             for reference in added:
@@ -75,9 +76,9 @@ def office(bench: Bench) -> Iterator[Case]:
         yield Case(
             connect=lambda: EtatCivil(bench.context(settings)),
             twin=twin,
-            deliveries=[_request("0d5c1f7e", "d-1"), reopened(), message_came(), document_came(_PROOF)],
+            deliveries=[request("0d5c1f7e", "d-1"), reopened(), message_came(), document_came(_PROOF)],
             effects=taken,
-            refused=_request("0d5c1f7f", "d-3", copies=400),
+            refused=request("0d5c1f7f", "d-3", copies=400),
             deny=lambda: twin.misbehave("denied"),
             turns=[(message_came("m-3", reason="Merci"), message_came("m-4", reason="Une pièce manque"))],
             news=news,

@@ -66,4 +66,6 @@ def signature_book(bench: Bench) -> Iterator[Case]:
         )
 
 
+notes = """The contract gives a search no place to say KO: an error inside reads as an empty list, and the next poll
+finds the dossiers. What cannot be archived is logged for a person, and tried again."""
 cases = (signature_book,)

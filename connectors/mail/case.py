@@ -22,7 +22,7 @@ _MESSAGE: dict[str, Any] = {
 }
 
 
-def _message(key: str, **changes: Any) -> Delivery:
+def message(key: str, **changes: Any) -> Delivery:
     return Delivery(Event("message.requested", "/saint-aubin/hub", _MESSAGE | changes, id=f"e-{key}"), key)
 
 
@@ -37,15 +37,17 @@ def server(bench: Bench) -> Iterator[Case]:
             connect=lambda: Mail(bench.context(settings)),
             twin=twin,
             deliveries=[
-                _message("d-1"), _message("d-2", template="decision", documents=[decision]), reopened(),
+                message("d-1"), message("d-2", template="decision", documents=[decision]), reopened(),
                 document_came(b"%PDF identity"),
             ],
             effects=lambda: [(one.sender, one.recipients, one.message["Subject"]) for one in twin.messages],
             refuse=lambda: twin.misbehave("550", at="RCPT"),
             deny=lambda: twin.misbehave("535", at="AUTH"),
-            turns=[(_message("d-3"), _message("d-4", subject="Votre demande a été refusée"))],
+            turns=[(message("d-3"), message("d-4", subject="Votre demande a été refusée"))],
             personal=["Corvisart", "corvisart", "Maëlle", "n° 77 a été reçue", "Décision.pdf"],
         )  # fmt: skip
 
 
+notes = """The operations are the steps of the conversation: `text` while the message goes over, `end` after it. Without
+an answer to the end nobody knows whether the message left: it is parked, since SMTP knows no key of ours."""
 cases = (server,)

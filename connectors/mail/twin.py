@@ -51,8 +51,8 @@ class MailTwin(LoopbackTwin):
 
     `login`: (user, password) wanted before MAIL. `tls`: a server context: STARTTLS is offered, or the conversation
     starts in TLS when `wrapped`. `misbehave` makes the next conversations go wrong. `operations` are the steps of the
-    conversation as they were reached: "connect", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "text" (while the message comes
-    in) and "end" (after it).
+    conversation as they were reached: "connect", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "text" (while the message
+    comes in) and "end" (after it).
     """
 
     kinds: ClassVar[Mapping[str, str]] = {

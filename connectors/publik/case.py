@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
@@ -34,7 +34,9 @@ _MOVE: dict[str, Any] = {
     },
     "household": {
         "block": "foyer",
-        "fields": {"nom": "/identity/family_name", "prenom": "/identity/given_names", "naissance": "/identity/birthdate"},
+        "fields": {
+            "nom": "/identity/family_name", "prenom": "/identity/given_names", "naissance": "/identity/birthdate",
+        },
     },
     "documents": {"justificatif": "proof-of-address"},
 }  # fmt: skip
@@ -63,57 +65,70 @@ def _about(parent: str) -> Question:
     return Question("echange-1", "canteen-registration", 1, fields, "tarif-cantine", 5.0, reference=parent)
 
 
+def settings(url: str, timeout: float = 2.0) -> dict[str, Any]:
+    """Those of a connection to a portal at this address."""
+    return {
+        "base_url": url, "client_id": "unefois", "client_secret": Secret("clef-api"), "timeout_seconds": timeout,
+        "incoming_id": _ORIG, "incoming_secret": Secret(_KEY), "forms": {_SLUG: _MOVE}, "canteen": _CANTEEN,
+        "catch_up_days": 1,
+    }  # fmt: skip
+
+
+def signed(body: bytes, at: datetime, *, key: str = _KEY, nonce: str = "0" * 32, slug: str = _SLUG) -> Inbound:
+    """A push of the portal, signed at this hour."""
+    query = sign({}, orig=_ORIG, key=Secret(key), now=at, nonce=nonce)
+    return Inbound("POST", f"/{slug}", {"content-type": "application/json"}, dict(parse_qsl(query)), body, query)
+
+
+def form(number: str, **fields: Any) -> dict[str, Any]:
+    """A form about a move as the portal pushes it."""
+    return {
+        "id": number, "receipt_time": "2026-03-02T10:14:05", "last_update_time": "2026-03-02T10:14:09",
+        "url": f"https://demarches.saint-aubin.example/{_SLUG}/{number}/", "fields": _FILED | fields,
+        "user": {"id": 7, "name": "S. Q.", "NameID": [_PARENT]}, "submission": {"backoffice": False, "channel": "web"},
+        "workflow": {"status": {"id": "new", "name": "Nouvelle", "endpoint": False}, "data": None}, "roles": {},
+    }  # fmt: skip
+
+
 @contextmanager
 def portal(bench: Bench) -> Iterator[Case]:
     with PublikTwin(now=bench.clock()) as twin:
-        settings: dict[str, Any] = {
-            "base_url": twin.url, "client_id": "unefois", "client_secret": Secret("clef-api"),
-            "timeout_seconds": bench.timeout, "incoming_id": _ORIG, "incoming_secret": Secret(_KEY),
-            "forms": {_SLUG: _MOVE}, "canteen": _CANTEEN, "catch_up_days": 1,
-        }  # fmt: skip
         filed = [twin.submit("terrasse", {}) for _ in range(2)]
-        twin.submit("cantine", _MEALS, user={"NameID": [_PARENT]}).status = "open"
-        nonces = itertools.count()
+        first, second = (f"terrasse/{one.number}" for one in filed)
+        meals = twin.submit("cantine", _MEALS, user={"NameID": [_PARENT]})
+        meals.status = "open"
+        nonces = itertools.count(1)
 
         def submit(**changes: Any) -> None:
             at = (bench.clock() - timedelta(minutes=1)).astimezone(ZoneInfo("Europe/Paris"))
             twin.submit(_SLUG, _FILED | changes, user={"NameID": [_PARENT]}, received=at.strftime("%Y-%m-%dT%H:%M:%S"))
 
-        def signed(body: bytes, key: str = _KEY) -> Inbound:
-            nonce = f"{next(nonces):032x}"
-            query = sign({}, orig=_ORIG, key=Secret(key), now=bench.clock(), nonce=nonce)
-            return Inbound("POST", f"/{_SLUG}", {"content-type": "application/json"}, dict(parse_qsl(query)), body, query)
+        def submit_all(count: int) -> None:
+            for _ in range(count):
+                submit()
 
-        def pushed(number: str, **changes: Any) -> bytes:
-            form = {
-                "id": number, "receipt_time": "2026-03-02T10:14:05", "last_update_time": "2026-03-02T10:14:09",
-                "url": f"{twin.url}/{_SLUG}/{number}/", "fields": _FILED | changes,
-                "user": {"id": 7, "name": "S. Q.", "NameID": [_PARENT]},
-                "submission": {"backoffice": False, "channel": "web"},
-                "workflow": {"status": {"id": "new", "name": "Nouvelle", "endpoint": False}, "data": None}, "roles": {},
-            }  # fmt: skip
-            return json.dumps(form).encode()
+        def push(body: bytes, key: str = _KEY) -> Inbound:
+            return signed(body, bench.clock(), key=key, nonce=f"{next(nonces):032x}")
 
-        def references() -> list[str]:
-            return [f"terrasse/{form.number}" for form in filed]
+        def pushed(number: str, key: str = _KEY, **fields: Any) -> Inbound:
+            return push(json.dumps(form(number, **fields)).encode(), key)
 
-        first, second = references()
         yield Case(
-            connect=lambda: Publik(bench.context(settings)),
+            connect=lambda: Publik(bench.context(settings(twin.url, bench.timeout))),
             twin=twin,
             deliveries=[_status(first, "in_progress", "remise-1"), _status(second, "granted", "remise-2")],
-            effects=lambda: [form.jumps for form in filed],
+            effects=lambda: [one.jumps for one in filed],
             refused=_status("terrasse/99", "in_progress", "remise-3"),
-            deny=lambda: twin.misbehave("403"),
+            deny=lambda: twin.misbehave("401"),
             turns=[(_status(first, "in_progress", "remise-4"), _status(first, "incomplete", "remise-5"))],
-            news=lambda count: [submit() for _ in range(count)],
+            news=lambda count: submit_all(count),
             turn=lambda value: submit(voie=_STREETS[value]),
-            inbound=[signed(pushed("42")), signed(pushed("43", voie=_STREETS[1]))],
-            resigned=lambda inbound, body: replace(signed(body), path=inbound.path),
-            forged=[signed(pushed("44"), key="autre"), replace(signed(pushed("45")), query={}, query_string="")],
+            inbound=[pushed("42"), pushed("43", voie=_STREETS[1])],
+            resigned=lambda inbound, body: replace(push(body), path=inbound.path),
+            forged=[pushed("44", "autre"), replace(pushed("45"), query={}, query_string="")],
             personal=["Quenneville", "Solène", "Lavoir", "Marché", "solene.", "Tancrède"],
-            asked=[Asked(_about(_PARENT), _about("f" * 32))],
-        )  # fmt: skip
+            asked=[Asked(_about(_PARENT), _about("f" * 32), narrow=lambda: meals.fields.pop("ecole"))],
+        )
 
 
 cases = (portal,)

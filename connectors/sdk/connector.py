@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence, Question
 from schemas.manifest import Manifest
+from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
 _PARIS = ZoneInfo("Europe/Paris")
@@ -131,8 +133,16 @@ class Connector:
         extensions: Mapping[str, Any] | None = None,
     ) -> Event:  # fmt: skip
         """An event of this connection. `id` must be derived from the package's own identifiers, so that reading the
-        same thing twice gives the same id."""
-        return Event(
+        same thing twice gives the same id. Raises InvalidMessage, with its place, when the door would not take it: what
+        the package said makes no such event."""
+        event = Event(
             type=event_type, source=f"/{self.context.tenant}/{self.context.connection}", data=data, id=id,
             subject=subject, time=time or to_rfc3339(self.context.now()), extensions=dict(extensions or {}),
         )  # fmt: skip
+        _registry().validate(event)
+        return event
+
+
+@cache
+def _registry() -> Registry:
+    return Registry.load()

@@ -25,8 +25,8 @@ class FolderTwin:
     Subclass it as a dataclass: name the two folders in `folders`, write `collect`, which takes what was dropped under
     `taking`. `collecting`: the twin collects by itself, ten times a second.
 
-    It misbehaves as `SftpTwin` does, and with the files that lie in the return folder: "growing" (half of each is there,
-    the rest comes with `behave`), "latin-1", "utf-16", "garbage" (each in that encoding, or of no format, until
+    It misbehaves as `SftpTwin` does, and with the files that lie in the return folder: "growing" (half of each is
+    there, the rest comes with `behave`), "latin-1", "utf-16", "garbage" (each in that encoding, or of no format, until
     `behave` leaves it again as it should be).
     """
 

@@ -203,12 +203,12 @@ class HttpTwin(LoopbackTwin):
         """Make the next `times` calls go wrong, only those whose "METHOD path" contains `on` when given, or of the
         operation `at`.
 
-        `kind`: a status ("500", "401", "302", "429": with `Retry-After: 7`) · "refuse" (the port is closed until
-        `behave`; `times` is not counted) · "drop" (cut before any work) · "timeout" (no work, no answer) · "late" (the
-        work is done, no answer in time) · "lose_answer" (the work is done, then the connection is cut) · "half" (the
-        work is done, the answer cut) · "drip" (the work is done, the answer comes a byte at a time) · "bom", "latin-1",
-        "utf-16" (the answer in that encoding) · "expired" (401) · 200 with "html" (a web page), "garbage" (no format at all), "empty", "bomb"
-        (XML that swells), "large" (20 MiB of nothing), "inside" (an error inside, in the package's own words).
+        `kind`: a status ("500", "401", "302", "429": with `Retry-After: 7`; "expired" is a 401) · "refuse" (the port is
+        closed until `behave`; `times` is not counted) · "drop" (cut before any work) · "timeout" (no work, no answer) ·
+        the work is done and: "late" (no answer in time), "lose_answer" (the connection is cut), "half" (the answer is
+        cut), "drip" (it comes a byte at a time), "bom", "latin-1", "utf-16" (it comes in that encoding) · 200 with
+        "html" (a web page), "garbage" (no format at all), "empty", "bomb" (XML that swells), "large" (20 MiB of
+        nothing), "inside" (an error inside, in the package's own words).
         """
         self._met.discard(kind)
         if kind == "refuse":
