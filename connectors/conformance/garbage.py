@@ -23,6 +23,7 @@ RECORDS = 3
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _ECHO = ("\x00", "x" * 99)
 _EMPTY = ("as nothing", "as null")
+_UNSEEN = ("left out", "under another name")  # a record of which less is said: nobody can know what should be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def bad_record(exam: Examination) -> None:
     """One bad record among three: the others come out, and of the bad one something is told."""
     act = Act("poll", "poll")
     due = ending_of(exam, act, records=RECORDS).events
-    plans = evenly(list(_plans(exam, act, records=RECORDS, middle=True)), AT_MOST)
+    plans = evenly(list(_plans(exam, act, records=RECORDS, middle=True)), AT_MOST // 2)
     exam.expect(bool(plans), "poll: three records at the twin are no list of three that could hold a bad one")
     for plan in plans:
         _try_record(exam, act, plan, due)
@@ -183,7 +184,8 @@ def _plans(exam: Examination, act: Act, *, records: int, middle: bool) -> Iterat
         alike = [n for n, (other, _) in enumerate(answers) if other == name]
         is_second = middle and len(alike) == records and alike[1] == number
         for place, spoil in spoilt(whole, records if middle and not is_second else 0):
-            yield Plan(number, name, spoil, place)
+            if not (is_second and place.endswith(_UNSEEN)):
+                yield Plan(number, name, spoil, place)
 
 
 def _answers(exam: Examination, act: Act, records: int) -> list[tuple[str, Whole]]:
