@@ -17,7 +17,8 @@ _VALUES: Sequence[tuple[str, Any]] = (
     ("null", None), ("true", True), ("a negative number", -7), ("a huge number", 1e300), ("NaN", float("nan")),
     ("nothing", ""), ("a huge text", _HUGE), ("a control character", "a\x00b"), ("U+0092", "l\x92Église"),
     ("a lone surrogate", "\ud800"), ("an empty list", []), ("a list of texts", ["texte"]),
-    ("a list of nothing", [None]), ("an empty object", {}), ("an object of nothing", {"id": None}), ("a list of lists", [[]]),
+    ("a list of nothing", [None]), ("an empty object", {}), ("an object of nothing", {"id": None}),
+    ("a list of lists", [[]]),
 )  # fmt: skip
 _IN_XML: Sequence[tuple[str, str]] = (
     ("nothing", ""), ("a huge text", _HUGE), ("a control character", "&#x1B;"), ("U+0092", "l&#x92;Église"),

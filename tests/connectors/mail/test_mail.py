@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from connectors import conformance
+from connectors.conformance.examples import document_came, reopened
 from connectors.mail.connector import Mail
 from connectors.mail.mapping import MAX_ATTACHED
 from connectors.mail.twin import MailTwin
@@ -33,7 +33,6 @@ from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLate
 from schemas.event import Event
 from schemas.registry import Registry
 from schemas.secret import Secret
-from connectors.conformance.examples import document_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 from tests.support.dribble import Stopwatch, dribbling
@@ -86,28 +85,6 @@ def serving(certificate: Path) -> ssl.SSLContext:
 
 def attached(documents: MemoryDocuments, content: bytes, name: str, media_type: str) -> StoredDocument:
     return documents.store(content, name=name, media_type=media_type)
-
-
-def test_it_keeps_the_promises_of_a_connector() -> None:
-    documents = MemoryDocuments()
-    decision = attached(documents, b"%PDF decision", "Décision.pdf", "application/pdf").to_data()
-    with MailTwin(login=("unefois", "s3cret-smtp")) as twin:
-        conformance.check(
-            conformance.Case(
-                connect=lambda: mail(twin, documents, office="etat-civil@ville.example"),
-                twin=twin,
-                deliveries=[
-                    delivery("d-1"),
-                    reopened(),
-                    delivery("d-2", template="decision", documents=[decision]),
-                ],
-                calls=lambda: len(twin.commands),
-                refuse=lambda: twin.misbehave("550", at="RCPT"),
-                deny=lambda: twin.misbehave("535", at="AUTH"),
-                personal=["Corvisart", "corvisart", "Maëlle", "n° 77 a été reçue", "Décision.pdf"],
-            )
-        )
-        assert len(twin.messages) == 3
 
 
 # what is sent

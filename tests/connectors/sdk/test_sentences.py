@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from connectors.conformance.sentences import unfit_for_a_timeline
 from connectors.mail.client import Server
 from connectors.mail.twin import MailTwin
 from connectors.sdk.addresses import public_address
@@ -23,7 +24,6 @@ from schemas.errors import HubError
 from schemas.secret import Secret
 from tests.connectors.sdk.test_http import Office
 from tests.connectors.sdk.test_soap import SCHEMA, Counter, wsdl
-from connectors.conformance.sentences import unfit_for_a_timeline
 
 SECRET = "mot-de-passe-essai"
 
