@@ -5,6 +5,7 @@
     ├── InvalidMessage     refuse; carries a code, a JSON pointer and the rule that was broken
     ├── TryLater           the other side is away; nothing happened there; optional `after` (seconds)
     ├── Refused            the package said no; final; carries its reason
+    │   └── Expired        what the call is about is over there
     ├── AccessDenied       ask a human; the connection is paused rather than hammered
     ├── Unknown            we cannot tell whether the call had its effect; look up, or park
     └── BusUnavailable     the relay waits; nothing is lost
@@ -119,6 +120,13 @@ class Refused(HubError):
     fault = "refused.other"
 
 
+class Expired(Refused):
+    """What the call is about is over in the package (a payment not made in time): asking again says the same."""
+
+    code = "expired"
+    fault = "refused.expired"
+
+
 class AccessDenied(HubError):
     """The package does not let us in (401, 403): a human must act."""
 
@@ -152,9 +160,16 @@ def fault_of(error: BaseException) -> str:
     return error.fault if isinstance(error, HubError) else f"connector.{type(error).__name__}"[:MAX_FAULT]
 
 
+def detailed_fault(code: str, *details: str) -> str:
+    """`code.detail`, each detail with the characters that a code may have; `code` alone for details that have none."""
+    clean = (re.sub(r"[^A-Za-z0-9_-]+", "-", detail).strip("-") for detail in details)
+    return ".".join([code, *filter(None, clean)])[:MAX_FAULT].rstrip(".")
+
+
 def refused_fault(native: str) -> str:
-    """`refused.<native>`, with the characters that a code may have; `refused.other` for none."""
-    return f"refused.{re.sub(r'[^A-Za-z0-9_-]+', '-', native).strip('-') or 'other'}"[:MAX_FAULT]
+    """`refused.<native>`; `refused.other` for none."""
+    fault = detailed_fault("refused", native)
+    return fault if fault != "refused" else Refused.fault
 
 
 def is_fault(text: str) -> bool:

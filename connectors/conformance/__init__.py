@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 
 from connectors.conformance.answering import answering
@@ -33,7 +34,7 @@ from connectors.sdk import Manifest
 
 __all__ = [
     "CHECKS", "NOON", "TIERS", "Asked", "Bench", "Case", "Clock", "MemoryDocuments", "NotConformant", "Outcome",
-    "Result", "Rule", "Stand", "check", "examine", "rules", "stands_of",
+    "Result", "Rule", "Stand", "check", "examine", "opened_case", "rules", "stands_of",
 ]  # fmt: skip
 
 CHECKS: Mapping[str, Callable[[Examination], None]] = {
@@ -55,6 +56,13 @@ class NotConformant(AssertionError):
         self.faults = tuple(faults)
 
 
+@contextmanager
+def opened_case(manifest: Manifest, *, timeout: float = 5.0) -> Iterator[Case]:
+    """The first case of a connector, its twin started: for those who try something by hand."""
+    with stands_of(manifest)[0](Bench(manifest, timeout=timeout)) as case:
+        yield case
+
+
 def check(manifest: Manifest, stands: Sequence[Stand] | None = None, *, only: Sequence[str] = tuple(CHECKS)) -> None:
     """Raise NotConformant with every promise that the connector breaks; return when it keeps them all."""
     faults = examine(manifest, stands, only=only).faults
@@ -67,14 +75,15 @@ def examine(
     on: date | None = None, progress: Callable[[Result], object] | None = None,
 ) -> Outcome:  # fmt: skip
     """What the suite finds of a connector. `stands`: its cases, those of its folder by default. `only`: rules to check,
-    all by default. `on`: the day on which a town verified it against the vendor's own system. `progress` hears of each
-    result as it comes."""
+    all by default. `on`: the day on which a town verified it against the vendor's own system; by default what its
+    manifest says. `progress` hears of each result as it comes."""
     cases = stands_of(manifest) if stands is None else stands
     exams, found = [Examination(manifest, stand) for stand in cases], {}
     for result in _checked(manifest, exams, only):
         found[result.rule.name] = result
         if progress is not None:
             progress(result)
+    on = on or (date.fromisoformat(manifest.verified) if manifest.verified else None)
     others = (verified(rule, on) if rule.name not in CHECKS else Result(rule, "not run") for rule in rules())
     results = tuple(found.get(rest.rule.name, rest) for rest in others)
     return Outcome(manifest.id, results, tuple(exams[0].columns), exams[0].contents)

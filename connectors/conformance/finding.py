@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 from connectors.conformance.case import Stand
-from connectors.sdk import discovery
+from connectors.sdk.discovery import module_of
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 
@@ -18,7 +15,7 @@ def stands_of(manifest: Manifest) -> Sequence[Stand]:
     """Every case of a connector. Raises ConfigError when its folder has none."""
     if not (manifest.folder / "case.py").exists():
         raise ConfigError("there is no case.py in its folder: nothing shows how its twin is played", key=manifest.id)
-    stands: Sequence[Stand] = getattr(_module_of(manifest, "case"), "cases", ())
+    stands: Sequence[Stand] = getattr(module_of(manifest, "case"), "cases", ())
     if not stands:
         raise ConfigError("case.py names no `cases`", key=manifest.id)
     return stands
@@ -28,23 +25,10 @@ def contents_of(manifest: Manifest) -> Sequence[Any]:
     """What can be bad inside the documents and files of this package (`Content`); none when it has no such file."""
     if not (manifest.folder / "contents.py").exists():
         return ()
-    found: Sequence[Any] = _module_of(manifest, "contents").contents
+    found: Sequence[Any] = module_of(manifest, "contents").contents
     return found
 
 
 def notes_of(manifest: Manifest) -> str:
     """What a reader of the outcome page must know of this package; "" where its case says nothing."""
-    return str(getattr(_module_of(manifest, "case"), "notes", ""))
-
-
-def _module_of(manifest: Manifest, name: str) -> ModuleType:
-    """A module beside the connector's manifest, in the package under which its code is imported."""
-    folder = manifest.folder
-    if folder.parent == discovery.ROOT:
-        return importlib.import_module(f"connectors.{folder.name}.{name}")
-    package = f"unefois_connector_{folder.name.replace('-', '_')}"
-    if package not in sys.modules:
-        made = ModuleType(package)
-        made.__path__ = [str(folder)]
-        sys.modules[package] = made
-    return importlib.import_module(f"{package}.{name}")
+    return str(getattr(module_of(manifest, "case"), "notes", ""))

@@ -50,9 +50,9 @@ class MailTwin(LoopbackTwin):
     """`with MailTwin() as twin: twin.host, twin.port`; `messages` keeps what was taken.
 
     `login`: (user, password) wanted before MAIL. `tls`: a server context: STARTTLS is offered, or the conversation
-    starts in TLS when `wrapped`. `misbehave` makes the next conversations go wrong. `operations` are the steps of the
-    conversation as they were reached: "connect", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "text" (while the message
-    comes in) and "end" (after it).
+    starts in TLS when `wrapped`. `utf8`: accented local parts are taken (RFC 6531). `misbehave` makes the next
+    conversations go wrong. `operations` are the steps of the conversation as they were reached: "connect", "EHLO",
+    "AUTH", "MAIL", "RCPT", "DATA", "text" (while the message comes in) and "end" (after it).
     """
 
     kinds: ClassVar[Mapping[str, str]] = {
@@ -63,14 +63,16 @@ class MailTwin(LoopbackTwin):
     _WHERE: ClassVar[Mapping[str, Sequence[str]]] = {"refuse": ["connect"], "lose": ["end"]}
 
     def __init__(
-        self, *, login: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None, wrapped: bool = False
-    ) -> None:
+        self, *, login: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None, wrapped: bool = False,
+        utf8: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.messages: list[TwinMessage] = []
         self.commands: list[str] = []
         self.login = login
         self.tls = tls
         self.wrapped = wrapped
+        self.utf8 = utf8
         self.lock = threading.Lock()
         self.operations: list[str] = []
         self._faults: list[tuple[str, str]] = []
@@ -196,6 +198,8 @@ class _Conversation(socketserver.StreamRequestHandler):
             offers.append("STARTTLS")
         if self.twin.login:
             offers.append("AUTH PLAIN")
+        if self.twin.utf8:
+            offers.append("SMTPUTF8")
         for offer in offers[:-1]:
             self._reply(f"250-{offer}")
         self._reply(f"250 {offers[-1]}")

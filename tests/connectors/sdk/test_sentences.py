@@ -175,7 +175,7 @@ def test_an_smtp_login_that_is_refused_is_said_plainly(how: str) -> None:
     with MailTwin(login=("ville", SECRET)) as twin:
         server = Server.of(twin.settings(timeout_seconds=0.5))
         twin.misbehave(how, at="AUTH")
-        error_of(server.greet)
+        error_of(lambda: server.rehearse("a@ville.example"))
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,9 @@ def test_an_smtp_login_that_is_refused_is_said_plainly(how: str) -> None:
 )
 def test_an_smtp_server_that_is_not_there_or_not_safe_is_said_plainly(changes: dict[str, Any]) -> None:
     with MailTwin() as twin:
-        error_of(Server.of(twin.settings(timeout_seconds=0.5) | changes).greet)
+        error_of(lambda: Server.of(twin.settings(timeout_seconds=0.5) | changes).rehearse("a@ville.example"))
         settings = twin.settings(timeout_seconds=0.5)
-    error_of(Server.of(settings | {"port": free_port()}).greet)
+    error_of(lambda: Server.of(settings | {"port": free_port()}).rehearse("a@ville.example"))
 
 
 @pytest.mark.parametrize(
