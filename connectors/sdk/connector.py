@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.sdk.first_use import FirstUse, in_this_process
+from connectors.sdk.records import check_record
 from connectors.sdk.statuses import Statuses
 from schemas.delivery import Delivery, Documents, Done, Inbound, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence, Question
 from schemas.manifest import Manifest
-from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
 _PARIS = ZoneInfo("Europe/Paris")
@@ -135,19 +134,14 @@ class Connector:
 
     def event(
         self, event_type: str, data: Mapping[str, Any], *, id: str, time: str | None = None, subject: str | None = None,
-        extensions: Mapping[str, Any] | None = None,
+        extensions: Mapping[str, Any] | None = None, version: int = 1,
     ) -> Event:  # fmt: skip
         """An event of this connection. `id` must be derived from the package's own identifiers, so that reading the
-        same thing twice gives the same id. Raises InvalidMessage, with its place, when the door would not take it: what
-        the package said makes no such event."""
+        same thing twice gives the same id; in the oldest `version` that can say it, for the same reason. Raises
+        InvalidMessage, with its place, when the door would not take it: what the package said makes no such event."""
         event = Event(
             type=event_type, source=f"/{self.context.tenant}/{self.context.connection}", data=data, id=id,
             subject=subject, time=time or to_rfc3339(self.context.now()), extensions=dict(extensions or {}),
+            version=version,
         )  # fmt: skip
-        _registry().validate(event)
-        return event
-
-
-@cache
-def _registry() -> Registry:
-    return Registry.load()
+        return check_record(event)

@@ -71,12 +71,11 @@ class FolderTwin:
 
     def connection_settings(self, **changes: Any) -> dict[str, Any]:
         drop, returns = self.folders
-        own = {"drop_folder": f"/{drop}", "return_folder": f"/{returns}", **self.site_settings()}
+        own = {"drop_folder": f"/{drop}", "return_folder": f"/{returns}", **self._ways()}
         return self.sftp.settings(**(own | changes))
 
     def local_settings(self, **changes: Any) -> dict[str, Any]:
-        own = {"drop_folder": str(self.drop), "return_folder": str(self.returns), **self.site_settings()}
-        return own | changes
+        return {"drop_folder": str(self.drop), "return_folder": str(self.returns), **self._ways()} | changes
 
     def stop(self) -> None:
         self.sftp.stop()
@@ -141,6 +140,10 @@ class FolderTwin:
         temporary.write_bytes(content if isinstance(content, bytes) else content.encode(self.encoding))
         temporary.rename(self.returns / name)
         return name
+
+    def _ways(self) -> dict[str, Any]:
+        """What `leave` does: a file has its name when it is whole."""
+        return {"settled": "rename", **self.site_settings()}
 
     def _collect_on(self) -> None:
         while not self._ended.wait(0.1):

@@ -38,6 +38,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk.twin": ("HttpTwin", "TwinCall", "TwinAnswer"),
 }  # fmt: skip
 """By module, what is shown of it, in this order."""
+_MARKS: Mapping[object, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def page() -> str:
@@ -79,7 +80,7 @@ def _signature(item: Any) -> str:
         return ""
     names = []
     for parameter in list(inspect.signature(function).parameters.values()):
-        mark = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        mark = _MARKS.get(parameter.kind, "")
         if parameter.name != "self":
             names.append(f"{mark}{parameter.name}" + ("=…" if parameter.default is not parameter.empty else ""))
     return "(" + ", ".join(names) + ")"

@@ -465,7 +465,7 @@ def test_the_listing_has_one_line_for_each_version() -> None:
     assert [(line["type"], line["version"]) for line in lines] == [
         (event_type, version) for event_type in REGISTRY.types() for version in REGISTRY.versions(event_type)
     ]
-    assert lines[0]["path"] == "/schemas/events/citizen.address-changed.v1.json"
+    assert lines[0]["path"] == "/schemas/events/appointment.changed.v1.json"
     assert json.dumps(lines)
 
 

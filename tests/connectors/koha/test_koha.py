@@ -425,6 +425,28 @@ def test_a_poll_of_a_library_that_is_away_moves_no_cursor(fault: str) -> None:
         twin.behave()
 
 
+@pytest.mark.parametrize(
+    ("patron", "address"),
+    [
+        ({"city": "Dakar", "country": "Sénégal"}, {"city": "Dakar", "country": "SN"}),  # odoo#985
+        ({"city": "Bourg", "postal_code": "01 000"}, {"city": "Bourg", "postal_code": "01000"}),
+        ({"city": "Bourg", "postal_code": "1000"}, None),  # addok#373
+        ({"city": "Bourg"}, None),
+        ({"city": "Klow", "country": "Syldavie"}, None),
+    ],
+)
+def test_an_address_of_a_patron_is_said_as_far_as_it_is_one(
+    patron: dict[str, str], address: dict[str, str] | None
+) -> None:
+    assert address_of(patron) == address
+
+
+def test_a_postal_code_that_nobody_has_is_not_written_into_a_patron() -> None:
+    fields = address_fields({"postal_code": "00000", "city": "Dakar", "country": "SN"}, "one-line")
+
+    assert (fields["postal_code"], fields["country"]) == (None, "SN")
+
+
 def test_no_name_address_or_secret_reaches_the_logs_or_the_messages(caplog: pytest.LogCaptureFixture) -> None:
     with KohaTwin(now=NOON - timedelta(hours=1)) as twin, caplog.at_level(logging.DEBUG):
         twin.add(CARD, **OLD, **LIBRARY)
