@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from connectors import conformance
-from connectors.conformance import Case
+from connectors.conformance.examples import REQUEST_ID, document_came, reopened
 from connectors.etatcivil.connector import EtatCivil
 from connectors.etatcivil.twin import CivilStatusTwin
 from schemas.delivery import Done
@@ -25,7 +24,6 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.etatcivil.requests import delivery, document, form, request
-from tests.connectors.follow_ups import REQUEST_ID, document_came, message_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 
@@ -78,32 +76,6 @@ def reject_all(office: CivilStatusTwin) -> None:
 def taken(office: CivilStatusTwin) -> list[str]:
     office.collect()
     return sorted([*office.requests, *office.follow_ups])
-
-
-@pytest.mark.parametrize("answer", ["refuses", "denies"])
-def test_it_keeps_the_promises_of_a_connector(office: CivilStatusTwin, documents: MemoryDocuments, answer: str) -> None:
-    documents.store(b"%PDF identity", name="x", media_type="application/pdf")
-    birth = request(documents=[document(b"%PDF identity", "Pièce d'identité.pdf")])
-    marriage = request("MAR", references=[{"system": "publik", "id": "mariage-12"}])
-    conformance.check(
-        Case(
-            connect=lambda: opened(office, documents),
-            twin=office,
-            deliveries=[
-                delivery(birth),
-                delivery(marriage, "d-2"),
-                reopened(),
-                message_came(),
-                document_came(b"%PDF identity"),
-            ],
-            effects=lambda: taken(office),
-            calls=lambda: office.sftp.logins,
-            refused=delivery(request(answers=form(copies=400)), "d-3") if answer == "refuses" else None,
-            deny=None if answer == "refuses" else lambda: office.misbehave("denied"),
-            news=lambda: reject_all(office),
-            personal=["MARCHETTI", "OUALI", "ines.ouali", "Tilleuls", "Acte introuvable", "1984-03"],
-        )
-    )
 
 
 def test_the_settings_of_the_tests_fit_the_manifest(office: CivilStatusTwin) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from connectors import conformance
-from connectors.conformance import Case
+from connectors.conformance.examples import document_came, message_came, reopened
 from connectors.filedrop.connector import FileDrop
 from connectors.filedrop.twin import PackageTwin
 from schemas.delivery import Delivery, Done
@@ -22,7 +21,6 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.filedrop.events import REQUEST_ID, asked, moved, reached, value
-from tests.connectors.follow_ups import document_came, message_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 
@@ -83,29 +81,6 @@ def set_aside(package: PackageTwin, name: str) -> str:
 def held(package: PackageTwin) -> list[tuple[str, dict[str, str]]]:
     package.collect()
     return package.applied
-
-
-@pytest.mark.parametrize("files", ["batch", "event"])
-def test_it_keeps_the_promises_of_a_connector(package: PackageTwin, files: str) -> None:
-    documents = holding(b"%PDF identity")
-
-    def news() -> None:
-        package.tell_move("F-7", "4 chemin du Vieux Lavoir", "38999", "Valbruyère")
-        package.answer_all([(row["Cle_Echange"], "REFUSE", "Famille close") for _, row in package.applied])
-
-    conformance.check(
-        Case(
-            connect=lambda: opened(package, documents, files=files),
-            twin=package,
-            deliveries=[moved(1), reached_by_email(2), asked(3), reopened(), document_came(b"%PDF identity")],
-            effects=lambda: held(package),
-            calls=lambda: package.sftp.logins,
-            refused=moved(4, family=None) if files == "batch" else None,
-            deny=None if files == "batch" else lambda: package.misbehave("denied"),
-            news=news,
-            personal=["Corvisart", "Maëlle", "maelle@", "Benzerti", "Tilleuls", "Vieux Lavoir", "Famille close"],
-        )
-    )
 
 
 def test_the_settings_of_the_tests_fit_the_manifest(package: PackageTwin) -> None:

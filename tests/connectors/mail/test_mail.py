@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from connectors import conformance
+from connectors.conformance.examples import document_came, reopened
 from connectors.mail.connector import Mail
 from connectors.mail.mapping import MAX_ATTACHED
 from connectors.mail.twin import MailTwin
@@ -33,7 +33,6 @@ from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLate
 from schemas.event import Event
 from schemas.registry import Registry
 from schemas.secret import Secret
-from tests.connectors.follow_ups import document_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 from tests.support.dribble import Stopwatch, dribbling
@@ -86,28 +85,6 @@ def serving(certificate: Path) -> ssl.SSLContext:
 
 def attached(documents: MemoryDocuments, content: bytes, name: str, media_type: str) -> StoredDocument:
     return documents.store(content, name=name, media_type=media_type)
-
-
-def test_it_keeps_the_promises_of_a_connector() -> None:
-    documents = MemoryDocuments()
-    decision = attached(documents, b"%PDF decision", "Décision.pdf", "application/pdf").to_data()
-    with MailTwin(login=("unefois", "s3cret-smtp")) as twin:
-        conformance.check(
-            conformance.Case(
-                connect=lambda: mail(twin, documents, office="etat-civil@ville.example"),
-                twin=twin,
-                deliveries=[
-                    delivery("d-1"),
-                    reopened(),
-                    delivery("d-2", template="decision", documents=[decision]),
-                ],
-                calls=lambda: len(twin.commands),
-                refuse=lambda: twin.misbehave("RCPT", "550"),
-                deny=lambda: twin.misbehave("AUTH", "535"),
-                personal=["Corvisart", "corvisart", "Maëlle", "n° 77 a été reçue", "Décision.pdf"],
-            )
-        )
-        assert len(twin.messages) == 3
 
 
 # what is sent
@@ -263,7 +240,7 @@ def test_a_document_that_changed_is_not_sent(twin: MailTwin) -> None:
     ],
 )  # fmt: skip
 def test_each_misfortune_has_its_outcome(twin: MailTwin, at: str, how: str, outcome: type[HubError]) -> None:
-    twin.misbehave(at, how)
+    twin.misbehave(how, at=at)
     connection = mail(twin)
     with pytest.raises(outcome) as caught:
         connection.handle(delivery())
@@ -278,7 +255,7 @@ def test_each_misfortune_has_its_outcome(twin: MailTwin, at: str, how: str, outc
 def test_a_message_cut_before_its_end_was_surely_not_taken(twin: MailTwin) -> None:
     documents = MemoryDocuments()
     big = attached(documents, b"x" * 8_000_000, "a.bin", "application/octet-stream")
-    twin.misbehave("text", "drop")
+    twin.misbehave("drop", at="text")
     with pytest.raises(TryLater):
         mail(twin, documents).handle(delivery(documents=[big.to_data()]))
     assert twin.messages == []
@@ -299,7 +276,7 @@ def test_a_wrong_password_asks_for_a_human() -> None:
         with pytest.raises(AccessDenied):
             wrong.handle(delivery())
         assert "mot de passe" in wrong.probe().detail
-        twin.misbehave("AUTH", "454")
+        twin.misbehave("454", at="AUTH")
         with pytest.raises(TryLater):
             mail(twin).handle(delivery())
         assert len(twin.messages) == 1
@@ -352,7 +329,7 @@ def test_a_server_that_stops_offering_starttls_gets_nothing(twin: MailTwin) -> N
 
 
 def test_nobody_is_named_in_logs(twin: MailTwin, caplog: pytest.LogCaptureFixture) -> None:
-    twin.misbehave("RCPT", "550 <maelle.corvisart@courriel.example> inconnue")
+    twin.misbehave("550 <maelle.corvisart@courriel.example> inconnue", at="RCPT")
     with caplog.at_level(logging.DEBUG), pytest.raises(Refused):
         mail(twin).handle(delivery())
     assert "corvisart" not in caplog.text.lower()

@@ -40,7 +40,7 @@ OURS = [
 
 @pytest.mark.parametrize(("at", "reply"), OURS)
 def test_a_no_that_concerns_us_refuses_no_message(twin: MailTwin, at: str, reply: str) -> None:
-    twin.misbehave(at, reply)
+    twin.misbehave(reply, at=at)
 
     with pytest.raises(AccessDenied) as caught:
         mail(twin).handle(delivery())
@@ -52,7 +52,7 @@ def test_a_no_that_concerns_us_refuses_no_message(twin: MailTwin, at: str, reply
 
 @pytest.mark.parametrize(("at", "reply"), [one for one in OURS if one[0] != "end" and one[0] != "DATA"])
 def test_a_probe_finds_a_no_that_concerns_us(twin: MailTwin, at: str, reply: str) -> None:
-    twin.misbehave(at, reply)
+    twin.misbehave(reply, at=at)
 
     probe = mail(twin).probe()
 
@@ -77,7 +77,7 @@ THEIRS = [
 def test_a_no_that_concerns_the_recipient_or_the_message_is_final(
     twin: MailTwin, at: str, reply: str, native: str
 ) -> None:
-    twin.misbehave(at, reply)
+    twin.misbehave(reply, at=at)
 
     with pytest.raises(Refused) as caught:
         mail(twin).handle(delivery())
@@ -89,7 +89,7 @@ def test_a_no_that_concerns_the_recipient_or_the_message_is_final(
     "reply", ["550 5.1.1 no such user", "552 5.2.2 mailbox full", "450 4.7.1 greylisted", "452 4.2.2 full"]
 )
 def test_a_sender_that_takes_no_mail_itself_is_no_fault(twin: MailTwin, reply: str) -> None:
-    twin.misbehave("RCPT", reply)
+    twin.misbehave(reply, at="RCPT")
 
     assert mail(twin).probe().ok
 
@@ -100,7 +100,7 @@ def test_a_sender_that_takes_no_mail_itself_is_no_fault(twin: MailTwin, reply: s
      ("452 4.3.1 no room", "away.quota"), ("452 too much", "away.quota"), ("451 4.5.2 try again", "away.busy")],
 )  # fmt: skip
 def test_a_not_now_is_tried_later_whomever_it_concerns(twin: MailTwin, reply: str, fault: str) -> None:
-    twin.misbehave("RCPT", reply)
+    twin.misbehave(reply, at="RCPT")
 
     with pytest.raises(TryLater) as caught:
         mail(twin).handle(delivery())

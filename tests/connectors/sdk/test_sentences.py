@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from connectors.conformance.sentences import unfit_for_a_timeline
 from connectors.mail.client import Server
 from connectors.mail.twin import MailTwin
 from connectors.sdk.addresses import public_address
@@ -23,7 +24,6 @@ from schemas.errors import HubError
 from schemas.secret import Secret
 from tests.connectors.sdk.test_http import Office
 from tests.connectors.sdk.test_soap import SCHEMA, Counter, wsdl
-from tests.support.sentences import unfit_for_a_timeline
 
 SECRET = "mot-de-passe-essai"
 
@@ -166,7 +166,7 @@ def test_a_local_folder_says_it_plainly(tmp_path: Path, monkeypatch: pytest.Monk
 def test_smtp_says_it_plainly(step: str, how: str) -> None:
     with MailTwin() as twin:
         server = Server.of(twin.settings(timeout_seconds=0.3))
-        twin.misbehave(step, how)
+        twin.misbehave(how, at=step)
         error_of(lambda: server.send(letter(), "b@ville.example", "a@ville.example"))
 
 
@@ -174,7 +174,7 @@ def test_smtp_says_it_plainly(step: str, how: str) -> None:
 def test_an_smtp_login_that_is_refused_is_said_plainly(how: str) -> None:
     with MailTwin(login=("ville", SECRET)) as twin:
         server = Server.of(twin.settings(timeout_seconds=0.5))
-        twin.misbehave("AUTH", how)
+        twin.misbehave(how, at="AUTH")
         error_of(lambda: server.rehearse("a@ville.example"))
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from connectors import conformance
-from connectors.conformance import Case
 from connectors.sdk import Secret
 from connectors.sdk.http import HttpClient
 from connectors.webhook.connector import Webhook, message_id
@@ -62,20 +60,6 @@ def test_the_settings_of_the_tests_fit_the_manifest() -> None:
         assert shape_faults(schema, plain | {"url": url}), url
     for url in ("https://abonne.example", "https://abonne.example:8443/a/b/?c=d", "http://[::1]:80/hook"):
         assert shape_faults(schema, plain | {"url": url}) == [], url
-
-
-def test_it_keeps_the_promises_of_a_connector() -> None:
-    with subscriber() as twin:
-        conformance.check(
-            Case(
-                connect=lambda: webhook(twin, thin=False),
-                twin=twin,
-                deliveries=[told(), told({"request": STATUS["request"]}, kind="request.received", key="remise-2")],
-                effects=lambda: twin.messages,
-                deny=lambda: twin.misbehave("410"),
-                personal=["Quenneville"],
-            )
-        )
 
 
 # what is said
