@@ -97,7 +97,7 @@ def act(delivery: Delivery, settings: Mapping[str, Any], today: date) -> Act:
     text = fill(_template(request["procedure"], settings), _facts(request, settings, today))
     title = f"{_heading(text)} - {reference}"
     try:
-        pdf = write_pdf(text, title=title)
+        pdf = write_pdf(text, title=title, day=today)
     except ValueError:
         raise Refused("la demande contient des caractères que l'acte ne peut pas porter", native="characters") from None
     dossier = dossier_id(delivery, settings.get("prefix", "unefois"))
