@@ -56,7 +56,7 @@ SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 XOP = "http://www.w3.org/2004/08/xop/include"
 WSSE = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
-_PASSWORD_TEXT = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordText"
+_PASSWORD_TEXT = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordText"  # noqa: S105
 NIL = zeep.xsd.Nil  # an element that must be there and says nothing: xsi:nil
 MAX_BYTES = 32 * 1024 * 1024
 
@@ -209,11 +209,12 @@ class SoapContract:
         except _Unreadable as error:
             raise InvalidMessage(error.rule, pointer="/" + "/".join(error.path)) from None
 
-    def write_answer(self, operation: str, values: Mapping[str, Any]) -> Element:
-        """The element in the body of an answer. Raises InvalidMessage for what the contract does not allow."""
+    def write_answer(self, operation: str, values: Mapping[str, Any] | str) -> Element:
+        """The element in the body of an answer: its elements, or the text that is all of it. Raises InvalidMessage for
+        what the contract does not allow."""
         body, holder = self._body(operation, answer=True), etree.Element("holder")
         try:
-            body.render(holder, body(**values))
+            body.render(holder, body(values) if isinstance(values, str) else body(**values))
         except (ZeepError, ValueError, TypeError) as error:
             raise InvalidMessage(str(error)) from None
         return holder[0]
