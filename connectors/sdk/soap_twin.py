@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from connectors.sdk.soap import WSSE, SoapContract
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, route
-from connectors.sdk.xml import Element, add, namespace, new_root, parse_xml, text_at, validate_xsd, write_xml
+from connectors.sdk.xml import Element, add, add_all, namespace, new_root, parse_xml, text_at, validate_xsd, write_xml
 from schemas.errors import InvalidMessage
 
 _TEXT_XML = {"Content-Type": "text/xml; charset=utf-8"}
@@ -132,12 +132,5 @@ def fault_answer(fault: SoapFault, status: int = 500) -> TwinAnswer:
         add(said, tag, text).tag = tag
     detail = add(said, "detail")
     detail.tag = "detail"
-    _add_all(detail, fault.detail)
+    add_all(detail, fault.detail)
     return TwinAnswer(status, write_xml(root), _TEXT_XML)
-
-
-def _add_all(parent: Element, said: Mapping[str, Any]) -> None:
-    for name, value in said.items():
-        child = add(parent, name, None if isinstance(value, Mapping) else str(value))
-        if isinstance(value, Mapping):
-            _add_all(child, value)
