@@ -13,7 +13,7 @@ from typing import Any
 from connectors.hubee.workflow import OURS, Workflow
 from connectors.sdk.rest_twin import RestTwin, TwinRefusal
 from connectors.sdk.twin import TwinAnswer, TwinCall, route
-from connectors.sdk.xml import Element, add, new_root, write_xml
+from connectors.sdk.xml import add_all, new_root, write_xml
 from schemas.secret import Secret
 from schemas.times import to_rfc3339
 
@@ -342,49 +342,29 @@ def civil_record_form(
     """The portal's XML for a civil-record request. `spouse`: the second holder of a marriage record."""
     root = new_root("EnveloppeMetierType")
     root.set("canal_utilise", "0")
-    asked = add(root, "DemandeActe")
-    _coded(asked, "TypeActe", kind, f"Acte de {kind.lower()}")
-    _coded(asked, "NatureActe", excerpt, excerpt.replace("-", " ").capitalize())
-    add(asked, "DateActe", date)
-    place = add(asked, "LieuActe")
-    for tag, text in (("CodePostal", "93999"), ("Ville", "SAINT-AUBIN"), ("CodeINSEE", BRANCH)):
-        add(place, tag, text)
-    add(asked, "NombreExemplaires", "1")
-    motive = add(asked, "MotifDemande")
-    add(motive, "Libelle", "Autre")
-    add(motive, "Commentaire", "Succession")
-    asker = add(asked, "Demandeur")
-    _coded(asker, "QualiteDemandeur", *capacity)
-    _civil(asker, requester, name="Nom", given="Prenom")
-    home = add(asker, "AdresseFrancaise")
-    for tag, text in (("Voie", requester.street), ("CodePostal", requester.postal_code), ("Ville", requester.town)):
-        add(home, tag, text)
-    add(asker, "Courriel", requester.email)
-    _holder(asked, "Titulaire", holder)
-    if spouse is not None:
-        _holder(asked, "Conjoint", spouse)
-    return write_xml(root, pretty=True)
+    asker = {
+        "QualiteDemandeur": dict(zip(("Code", "Libelle"), capacity, strict=True)), "Civilite": requester.title,
+        "Nom": requester.name, "Prenom": requester.given,
+        "AdresseFrancaise": {
+            "Voie": requester.street, "CodePostal": requester.postal_code, "Ville": requester.town,
+        },
+        "Courriel": requester.email,
+    }  # fmt: skip
+    asked = {
+        "TypeActe": {"Code": kind, "Libelle": f"Acte de {kind.lower()}"},
+        "NatureActe": {"Code": excerpt, "Libelle": excerpt.replace("-", " ").capitalize()}, "DateActe": date,
+        "LieuActe": {"CodePostal": "93999", "Ville": "SAINT-AUBIN", "CodeINSEE": BRANCH}, "NombreExemplaires": "1",
+        "MotifDemande": {"Libelle": "Autre", "Commentaire": "Succession"}, "Demandeur": asker,
+        "Titulaire": _holder(holder), "Conjoint": _holder(spouse) if spouse else None,
+    }  # fmt: skip
+    return write_xml(add_all(root, {"DemandeActe": asked}), pretty=True)
 
 
-def _holder(asked: Element, tag: str, holder: Person) -> None:
-    person = add(asked, tag)
-    _civil(person, holder, name="NomNaissance", given="Prenoms")
-    if holder.use_name:
-        add(person, "NomUsage", holder.use_name)
-    add(person, "DateDeNaissance", holder.born)
-    add(person, "LieuDeNaissance", holder.born_in)
-
-
-def _civil(parent: Element, person: Person, *, name: str, given: str) -> None:
-    add(parent, "Civilite", person.title)
-    add(parent, name, person.name)
-    add(parent, given, person.given)
-
-
-def _coded(parent: Element, tag: str, code: str, label: str) -> None:
-    element = add(parent, tag)
-    add(element, "Code", code)
-    add(element, "Libelle", label)
+def _holder(holder: Person) -> dict[str, str | None]:
+    return {
+        "Civilite": holder.title, "NomNaissance": holder.name, "Prenoms": holder.given,
+        "NomUsage": holder.use_name or None, "DateDeNaissance": holder.born, "LieuDeNaissance": holder.born_in,
+    }  # fmt: skip
 
 
 def _event_fault(body: Any) -> str:
