@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk import values
 from connectors.sdk.evidence import Answer, EvidenceTable, Said
 
 Data = Mapping[str, Any]
@@ -36,25 +37,15 @@ def _answer(data: Data) -> Answer:
 
 def _declarants(answer: Answer) -> Iterator[dict[str, Any]]:
     for number in ("1", "2"):
+        born = answer.part(f"dateNaisDec{number}")
         told = {
             "family_name": answer.text(f"nmNaiDec{number}", 100),
             "preferred_name": answer.text(f"nmUsaDec{number}", 100),
             "given_names": [name[:100] for name in (answer.text(f"prnmDec{number}", 400) or "").split()[:20]],
-            "birthdate": _birthdate(answer.part(f"dateNaisDec{number}")),
+            "birthdate": values.dated_parts(*(born.text(part, 4) or "" for part in ("annee", "mois", "jour"))),
         }
         if known := {name: value for name, value in told.items() if value}:
             yield known
-
-
-def _birthdate(parts: Answer) -> str:
-    """A part that is unknown is empty or 00, and what follows it is not told."""
-    known: list[str] = []
-    for name, digits, most in (("annee", 4, 2999), ("mois", 2, 12), ("jour", 2, 31)):
-        text = (parts.text(name, 4) or "").zfill(digits)
-        if not re.fullmatch(f"[0-9]{{{digits}}}", text) or not 0 < int(text) <= most:
-            break
-        known.append(text)
-    return "-".join(known) if known and known[0][0] in "12" else ""
 
 
 def _address(answer: Answer, name: str) -> dict[str, str] | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connectors.sdk import values
 from connectors.sdk.evidence import Answer, EvidencePart, EvidenceTable, Reader, Said, Saying
-from schemas.checks import is_date
 
 Data = Mapping[str, Any]
 Values = dict[str, dict[str, Any]]
@@ -29,7 +29,7 @@ _ROLES = {"allocataire": "recipient", "ouvrant_droit": "opens_right"}
 _UAI = re.compile(r"[0-9]{7}[A-Z]")
 _COMMUNE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
 _POSTAL = re.compile(r"([0-9]{5})(?:\s+(.*))?")
-_BIRTHDATE = re.compile(r"([12][0-9]{3})-([0-9]{2})-([0-9]{2})")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SCHOOL_YEAR = re.compile(r"(20[0-9]{2})(?:-(20[0-9]{2}))?")
 _MID_OCTOBER = (10, 15)
 _MOST_ADULTS = 20
@@ -113,28 +113,16 @@ def _count(family: Answer, name: str) -> int | None:
 
 def _members(people: Sequence[Answer]) -> Iterator[dict[str, Any]]:
     for person in people:
+        born = person.text("date_naissance", 10) or ""
         told = {
             "family_name": person.text("nom_naissance", 100),
             "preferred_name": person.text("nom_usage", 100),
             "given_names": [name[:100] for name in (person.text("prenoms", 400) or "").split()[:20]],
             "gender": _GENDERS.get(person.text("sexe", 1) or ""),
-            "birthdate": _birthdate(person.text("date_naissance", 10) or ""),
+            "birthdate": values.dated_parts(*(born.split("-") if _DATE.fullmatch(born) else [""])),
         }
         if known := {name: value for name, value in told.items() if value}:
             yield known
-
-
-def _birthdate(text: str) -> str | None:
-    """Some registers write 00 for a day or a month that they do not know."""
-    match = _BIRTHDATE.fullmatch(text)
-    if match is None:
-        return None
-    year, month, day = match.groups()
-    if not 1 <= int(month) <= 12:
-        return year if month == "00" else None
-    if day == "00":
-        return f"{year}-{month}"
-    return text if is_date(text) else None
 
 
 def _address(family: Answer, name: str) -> dict[str, str] | None:
