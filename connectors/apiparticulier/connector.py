@@ -137,10 +137,6 @@ class ApiParticulierConnector(Connector):
             return asked | {"codesBcnRegions[]": list(regions)}
         raise Refused("Il faut nommer l'école, ou régler le département des écoles", native="school_missing")
 
-    def close(self) -> None:
-        if "client" in vars(self):
-            self.client.close()
-
 
 def _month_parameters(text: object, now: datetime) -> dict[str, int]:
     match = _MONTH.fullmatch(text) if isinstance(text, str) else None

@@ -12,6 +12,7 @@ from typing import Any
 from connectors.koha import mapping
 from connectors.koha.client import KohaClient
 from connectors.sdk import Connector, Probe, reference_link
+from connectors.sdk.evidence import Said
 from connectors.sdk.poll_cursor import PollCursor
 from connectors.sdk.records import each
 from connectors.sdk.values import address_version
@@ -146,15 +147,9 @@ class Koha(Connector):
             raise NotMatched("carte inconnue de la bibliothèque", native="404")
         if len(found) > 1:
             raise AmbiguousIdentity("plusieurs fiches portent ce numéro de carte : à corriger par la bibliothèque")
-        stamp = to_rfc3339(self.context.now(), "seconds")
-        said = {"source": self.context.connection, "date": stamp, "quality": "authoritative"}
-        card = mapping.card_of(found[0])
-        asked = {name: {"value": value, **said} for name, value in card.items() if name in question.fields}
-        return Evidence(question.evidence, question.version, asked)
-
-    def close(self) -> None:
-        if "client" in vars(self):
-            self.client.close()
+        said = Said(self.context.connection, to_rfc3339(self.context.now(), "seconds"))
+        values = said.values(mapping.card_of(found[0]), question.fields)
+        return Evidence(question.evidence, question.version, values)
 
 
 def _patron_number(patron: Mapping[str, Any]) -> str:
