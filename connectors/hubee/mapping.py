@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from connectors.hubee.client import Attachment, Case
 from connectors.sdk import values
+from connectors.sdk.local_times import moment
 from connectors.sdk.loose_xml import LooseElement
 from connectors.sdk.names import fold_name
 from connectors.sdk.values import Unread, one_line
@@ -96,11 +97,9 @@ def document_kind(text: str) -> str | None:
 def instant(text: str | None) -> str:
     """RFC 3339 with the offset that HubEE gave: the same case read again must say the same text. A time without zone
     is read as UTC. Raises InvalidMessage when there is none."""
-    try:
-        at = datetime.fromisoformat(text or "")
-    except ValueError:
-        raise InvalidMessage("HubEE : un dossier sans date", code="not_hubee") from None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    at = moment(text or "", UTC)
+    if at is None:
+        raise InvalidMessage("HubEE : un dossier sans date", code="not_hubee")
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -232,7 +231,9 @@ def _person(element: LooseElement, unread: Unread, asked: LooseElement | None = 
     identity: dict[str, Any] = {"family_name": family, "given_names": given}
     name = use or (_name_at(element, "Nom") if element.text("NomNaissance") else None)
     identity |= {"preferred_name": name} if name and fold_name(name) != fold_name(family) else {}
-    identity |= _given("gender", _gender(element, unread)) | _given("birthdate", _birthdate(element, unread))
+    identity |= _given("gender", unread.read_first(_said_at(element, "Sexe", "Civilite"), values.gender)) | _given(
+        "birthdate", _birthdate(element, unread)
+    )
     identity |= _given("birthplace", _birthplace(element, asked))
     address = _address(element, unread)
     return {"identity": identity} | _contacts(element, unread) | ({"address": address} if address else {})
@@ -242,19 +243,10 @@ def _name_at(element: LooseElement, *paths: str) -> str | None:
     return values.text_of(100)(element.text(*paths) or "").value
 
 
-def _gender(element: LooseElement, unread: Unread) -> str | None:
-    said = {tag: text for tag in ("Sexe", "Civilite") if (text := element.text(tag))}
-    found = [gender for text in said.values() if (gender := values.gender(text).value)]
-    if said and not found:
-        unread.keep(*next(iter(said.items())))
-    return found[0] if found else None
-
-
 def _birthdate(element: LooseElement, unread: Unread) -> str | None:
     written = element.text("DateDeNaissance", "DateNaissance")
-    whole = calendar_date(written)
     parts = [element.text(tag) or "" for tag in ("anneeNaissance", "moisNaissance", "jourNaissance")]
-    found = whole or (calendar_date("-".join(parts)) if parts[0] else None)
+    found = calendar_date(written) or values.dated_parts(*parts)
     if written and found is None:
         unread.keep("DateDeNaissance", written)
     return found
@@ -271,19 +263,16 @@ def _birthplace(element: LooseElement, asked: LooseElement | None) -> str | None
 
 def _contacts(element: LooseElement, unread: Unread) -> dict[str, str]:
     """The first e-mail address and telephone number that can be read; of a kind where none can, the first is kept."""
-    said = {"email": ("Courriel", "adresseElectronique"), "phone": ("Telephone",)}
-    written = {kind: [(tag, element.text(tag) or "") for tag in tags] for kind, tags in said.items()}
+    channels = {"email": _said_at(element, "Courriel", "adresseElectronique"), "tel": _said_at(element, "Telephone")}
     for contact in element.children("MethodeContact"):
         channel = fold_name(contact.text("CanalCode") or "")
-        kind = {"email": "email", "tel": "phone"}.get(channel)
-        written.get(kind or "", []).append(("MethodeContact", contact.text("URI") or ""))
-    readers = {"email": values.email, "phone": values.phone}
-    found: dict[str, str] = {}
-    for kind, texts in written.items():
-        some = [(tag, text) for tag, text in texts if text]
-        best = next((one for one in some if readers[kind](one[1]).value), some[0] if some else ("", ""))
-        found |= _given(kind, unread.read(*best, readers[kind]))
-    return found
+        channels.get(channel, []).append(("MethodeContact", contact.text("URI") or ""))
+    email = unread.read_first(channels["email"], values.email)
+    return _given("email", email) | _given("phone", unread.read_first(channels["tel"], values.phone))
+
+
+def _said_at(element: LooseElement, *names: str) -> list[tuple[str, str]]:
+    return [(name, element.text(name) or "") for name in names]
 
 
 def _address(element: LooseElement, unread: Unread) -> dict[str, str]:

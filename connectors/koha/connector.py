@@ -13,6 +13,7 @@ from connectors.koha import mapping
 from connectors.koha.client import KohaClient
 from connectors.sdk import Connector, Probe, reference_link
 from connectors.sdk.evidence import Said
+from connectors.sdk.local_times import moment
 from connectors.sdk.poll_cursor import PollCursor
 from connectors.sdk.records import each
 from connectors.sdk.values import address_version
@@ -162,9 +163,8 @@ def _unchanged(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _dated(patron: Mapping[str, Any]) -> Iterator[tuple[datetime, Mapping[str, Any]]]:
-    try:
-        at = datetime.fromisoformat(str(patron.get("updated_on")))
-    except ValueError:
+    at = moment(str(patron.get("updated_on")), UTC)
+    if at is None:
         message = "Une fiche de Koha n'a pas de date de modification lisible"
-        raise InvalidMessage(message, pointer="/updated_on", code="no_date") from None
-    yield (at if at.tzinfo else at.replace(tzinfo=UTC)), patron
+        raise InvalidMessage(message, pointer="/updated_on", code="no_date")
+    yield at, patron

@@ -9,10 +9,9 @@ from datetime import tzinfo
 from typing import Any
 
 from connectors.sdk import values
-from connectors.sdk.documents import file_name, media_type
+from connectors.sdk.documents import decoded_file, file_name, media_type
 from connectors.sdk.links import reference_link
 from connectors.sdk.local_times import instant
-from connectors.sdk.multipart import decode_base64
 from connectors.sdk.values import Reading, Unread
 from schemas.errors import InvalidMessage, Refused
 from schemas.times import to_rfc3339
@@ -321,23 +320,8 @@ def _attached(pointer: str, item: Mapping[str, Any], setting: Mapping[str, Any])
         name=file_name(item["filename"]),
         media_type=media_type(str(item.get("content_type") or "")),
         kind=setting.get("documents", {}).get(pointer.split("/")[2]),
-        content=_decoded(item.get("content"), pointer),
+        content=decoded_file(item.get("content"), MAX_FILE, f"{pointer}/content"),
     )
-
-
-def _decoded(content: object, pointer: str) -> bytes:
-    place = f"{pointer}/content"
-    if not isinstance(content, str):
-        raise InvalidMessage("le contenu du fichier manque", pointer=place, code="file_without_content")
-    if len(content) > MAX_FILE * 3 // 2:
-        raise InvalidMessage("fichier de plus de 10 Mio", pointer=place, code="document_too_large")
-    try:
-        decoded = decode_base64(content)
-    except ValueError:
-        raise InvalidMessage("le contenu du fichier n'est pas du base64", pointer=place, code="bad_base64") from None
-    if len(decoded) > MAX_FILE:
-        raise InvalidMessage("fichier de plus de 10 Mio", pointer=place, code="document_too_large")
-    return decoded
 
 
 def _sourced(source: str, at: str) -> dict[str, str]:

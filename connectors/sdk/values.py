@@ -69,6 +69,13 @@ class Unread:
             self.keep(name, text)
         return found.value
 
+    def read_first(self, written: Sequence[tuple[str, str]], reader: Callable[[str], Reading[_T]]) -> _T | None:
+        """The first of several optional answers, each with its name, that can be read; where none can, the first that
+        says something is kept."""
+        said = [one for one in written if one[1].strip()]
+        best = next((one for one in said if reader(one[1]).value is not None), said[0] if said else ("", ""))
+        return self.read(*best, reader)
+
     def keep(self, name: str, text: str) -> None:
         """Keep an answer as it was written, on one line; cut where there is too much."""
         if len(self.answers) < _MOST_UNREAD and (line := one_line(text)):
