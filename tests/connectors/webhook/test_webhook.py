@@ -221,8 +221,21 @@ def test_a_redirect_is_a_failure_and_is_not_followed(status: str) -> None:
 def test_a_subscriber_that_wants_no_more_pauses_the_connection() -> None:
     with subscriber() as twin:
         twin.misbehave("410")
-        with pytest.raises(AccessDenied, match="l'abonné demande l'arrêt"):
+        with pytest.raises(AccessDenied, match="l'abonné demande l'arrêt") as caught:
             webhook(twin).handle(told())
+        assert caught.value.fault == "denied.gone"
+
+
+@pytest.mark.parametrize(
+    ("how", "fault"),
+    [("429", "away.busy"), ("503", "away.busy"), ("500", "away.http-5xx"), ("404", "away"), ("307", "away")],
+)
+def test_a_failure_of_a_subscriber_has_the_code_of_its_cause(how: str, fault: str) -> None:
+    with subscriber() as twin:
+        twin.misbehave(how)
+        with pytest.raises(TryLater) as caught:
+            webhook(twin).handle(told())
+        assert caught.value.fault == fault
 
 
 # where it may not go
