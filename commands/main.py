@@ -99,22 +99,25 @@ def worker(
 def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """List every fault of the settings, the connectors, the procedures and the grants at once."""
     from commands.register import grant_faults
+    from connectors.sdk.check import connector_faults
     from connectors.sdk.discovery import ROOT
     from hub.settings import procedures
-    from hub.settings.manifests import connector_faults
     from hub.settings.reading import connectors_dir, settings_faults
     from hub.wiring import installed
     from schemas.registry import Registry
 
-    found = [*connector_faults(ROOT, Registry.load()), *procedures.procedure_faults()]
+    registry, slugs = Registry.load(), procedures.procedure_slugs()
+    found = [*connector_faults(ROOT, registry, slugs), *procedures.procedure_faults()]
     if more := connectors_dir(config):
-        found += connector_faults(more, Registry.load())
+        found += connector_faults(more, registry, slugs)
     if config.exists() or config != HUB_TOML:
         found += settings_faults(config, os.environ, installed(config))
         found += grant_faults(config, os.environ)
     stopping = sum(not fault.warning for fault in found)
     if as_json:
-        print_json([{"file": f.file, "key": f.key, "message": f.message, "warning": f.warning} for f in found])
+        print_json(
+            [{"file": f.file, "line": f.line, "key": f.key, "message": f.message, "warning": f.warning} for f in found]
+        )
     else:
         for fault in found:
             typer.echo(str(fault))

@@ -14,8 +14,8 @@ from commands.shared import HUB_TOML, Config
 
 if TYPE_CHECKING:
     from hub.exchanges.grants import Grant, Granted
-    from hub.settings.fault import Fault
     from hub.settings.model import HubSettings
+    from schemas.fault import Fault
 
 register_app = typer.Typer(no_args_is_help=True, help="Registers of processing and flow sheets, from the declarations.")
 

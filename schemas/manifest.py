@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from schemas.delivery import Idempotency
+from schemas.setting_types import settings_schema
+
+FILE = "connector.toml"
+KINDS: Mapping[str, str] = {
+    "rest": "REST", "soap": "SOAP", "dump": "fichier complet", "drop": "dépôt de fichiers", "sql": "SQL", "python": "",
+}  # fmt: skip
+_SAFETY: tuple[Idempotency, ...] = ("none", "look-up-first", "native-key")  # the most careful first
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+Table = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +59,22 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`name_spaces`: second numberings that the package keeps; `osl` is the system `<system>.osl` beside `<system>`."""
+    """A connector as its `connector.toml` declares it.
+
+    `kind`: who runs it, a class of the kit (`rest`, `soap`, `dump`, `drop`, `sql`) or its own `connector.py`: `python`.
+    `verified`: the day on which a town tried it against the vendor's own system. `settings`: JSON Schema 2020-12 of a
+    connection's settings. `speaks_for`: further systems whose identifiers it may bind; one that begins with a dot is a
+    second numbering of the connection's own system: `.osl` is `<system>.osl`. `household`: its numbers are those of
+    households. `zone`: where the package's local dates are told; "" for the town's. `unknown`: what becomes of a status
+    for a request that the hub does not know: `refuse`, or `skip`, counted and passed by. `declared`: the tables of its
+    kind (`http`, `deliver`, `webhook`, …), as they were written.
+    """
 
     id: str
     name: str
     vendor: str
     domain: str
     protocol: str
-    tier: str
-    verified: str | None
     publishes: tuple[str, ...]
     consumes: tuple[Consumed, ...]
     idempotency: Idempotency
@@ -68,38 +87,92 @@ class Manifest:
     settings: Mapping[str, Any]
     owners: tuple[str, ...]
     folder: Path
+    kind: str = "python"
+    verified: str | None = None
     answers: tuple[Answered, ...] = ()
-    name_spaces: tuple[str, ...] = ()
+    speaks_for: tuple[str, ...] = ()
+    household: bool = False
+    zone: str = ""
+    unknown: str = "refuse"
+    declared: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @staticmethod
-    def load(path: Path) -> Manifest:
-        """Read one manifest. Raises ValueError naming the file; `unefois check` reports every fault of it."""
+    def load(path: Path, fields_of: Callable[[Path, Table], Iterable[str]] | None = None) -> Manifest:
+        """Read one `connector.toml`. `fields_of` says which fields a `[[deliver]]` that names none reads, by its folder
+        and its table. Raises ValueError naming the file; `unefois check` reports every fault of it."""
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            return Manifest(
-                id=raw["id"], name=raw["name"], vendor=raw["vendor"], domain=raw["domain"], protocol=raw["protocol"],
-                tier=raw["tier"], verified=raw.get("verified"), publishes=tuple(raw["publishes"]),
-                consumes=tuple(_consumed(item) for item in raw["consumes"]), idempotency=raw["idempotency"],
-                settling_seconds=raw.get("settling_seconds", 30), concurrency=raw.get("concurrency", 4),
-                batch=raw.get("batch", 1), poll_seconds=raw.get("poll_seconds"), receives=raw.get("receives", False),
-                outside=raw.get("outside", False),
-                settings=raw["settings"], owners=tuple(raw["owners"]), folder=path.parent,
-                answers=tuple(_answered(item) for item in raw.get("answers", ())),
-                name_spaces=tuple(raw.get("name_spaces", ())),
-            )  # fmt: skip
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path.parent.name}/manifest.json: {error!r}") from error
+            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+            return Manifest.of(raw, path.parent, fields_of)
+        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path.parent.name}/{path.name}: {error!r}") from error
+
+    @staticmethod
+    def of(raw: Table, folder: Path, fields_of: Callable[[Path, Table], Iterable[str]] | None = None) -> Manifest:
+        """The same of a table that was read already."""
+        kind, delivers, verified = raw["kind"], raw.get("deliver", ()), raw.get("verified")
+        every = raw.get("poll", {}).get("every")
+        return Manifest(
+            id=raw["id"], name=raw["name"], vendor=raw["vendor"], domain=raw["domain"],
+            protocol=raw.get("protocol") or KINDS[kind], kind=kind, verified=str(verified) if verified else None,
+            publishes=tuple(raw["publishes"]) if "publishes" in raw else published(raw),
+            consumes=tuple(_consumed(item, folder, fields_of) for item in delivers),
+            idempotency=raw.get("idempotency") or _safety(delivers), settling_seconds=raw.get("settling_seconds", 30),
+            concurrency=raw.get("concurrency", 4), batch=raw.get("batch", 1),
+            poll_seconds=seconds_of(every) if every is not None else None,
+            receives="webhook" in raw, outside=raw.get("outside", False),
+            settings=settings_schema(raw.get("settings", {}), raw.get("types", {}), raw.get("settings_rules", {})),
+            owners=tuple(raw["owners"]), folder=folder,
+            answers=tuple(_answered(item) for item in raw.get("answer", ())),
+            speaks_for=tuple(raw.get("speaks_for", ())), household=raw.get("household", False),
+            zone=raw.get("zone", ""), unknown=raw.get("unknown", "refuse"), declared=raw,
+        )  # fmt: skip
+
+    def names_spoken_for(self, system: str) -> frozenset[str]:
+        """The further systems whose identifiers a connection of this `system` may bind."""
+        return frozenset(system + name if name.startswith(".") else name for name in self.speaks_for)
 
 
-def _consumed(raw: Mapping[str, Any]) -> Consumed:
+def published(raw: Table) -> tuple[str, ...]:
+    """The event types that the declared tables make: `type` of every `event`, `change` and `return` in them, and the
+    statuses of every `follow`."""
+    found = dict.fromkeys(
+        item["type"]
+        for part in ("webhook", "poll", "dump", "sql", "returns", "answers")
+        for word in ("event", "change")
+        for item in (raw.get(part) or {}).get(word, ())
+    )
+    if raw.get("follow") or "status" in (raw.get("returns") or {}):
+        found["request.status-changed"] = None
+    return tuple(found)
+
+
+def seconds_of(duration: object) -> float:
+    """A duration as manifests write it: `15s`, `2m`, `1h`, `5d`, or seconds as a number. Raises ValueError."""
+    if isinstance(duration, int | float) and not isinstance(duration, bool):
+        return float(duration)
+    match = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
+    if match is None:
+        raise ValueError(f"{duration!r} is no duration such as 15s, 2m or 1h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _safety(delivers: Iterable[Table]) -> Idempotency:
+    """That of the most careful delivery: one that cannot be repeated makes the connector one that is not."""
+    words: dict[str, Idempotency] = {"none": "none", "look-up": "look-up-first"}
+    found = {words.get(item.get("again", "none"), "native-key") for item in delivers}
+    return next((word for word in _SAFETY if word in found), "native-key")
+
+
+def _consumed(raw: Table, folder: Path, fields_of: Callable[[Path, Table], Iterable[str]] | None) -> Consumed:
+    fields = raw["fields"] if "fields" in raw or fields_of is None else fields_of(folder, raw)
     return Consumed(
-        type=raw["type"], version=raw["version"], fields=tuple(raw["fields"]),
+        type=raw["type"], version=raw.get("version", 1), fields=tuple(fields),
         scope=raw.get("scope", "all"), procedures=tuple(raw.get("procedures", ())),
     )  # fmt: skip
 
 
-def _answered(raw: Mapping[str, Any]) -> Answered:
+def _answered(raw: Table) -> Answered:
     return Answered(
-        type=raw["type"], version=raw["version"], fields=tuple(raw["fields"]),
+        type=raw["type"], version=raw.get("version", 1), fields=tuple(raw["fields"]),
         needs=tuple(raw.get("needs", ("identity",))), seconds=float(raw.get("seconds", 10.0)),
     )  # fmt: skip

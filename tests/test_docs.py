@@ -388,7 +388,9 @@ def test_every_decision_is_in_the_index() -> None:
     assert decisions == set(re.findall(r"\((0\d{3}-[a-z-]+\.md)\)", pages()["docs/decisions/README.md"]))
 
 
-@pytest.mark.parametrize("slug", sorted(folder.parent.name for folder in (ROOT / "connectors").glob("*/manifest.json")))
+@pytest.mark.parametrize(
+    "slug", sorted(folder.parent.name for folder in (ROOT / "connectors").glob("*/connector.toml"))
+)
 def test_every_connector_has_a_page_of_its_own(slug: str) -> None:
     page = (ROOT / "connectors" / slug / "README.md").read_text(encoding="utf-8")
 

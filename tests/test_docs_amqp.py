@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -20,12 +20,12 @@ import pytest
 from bus.api import INLET, Queue, outside_queue, receipts_queue
 from bus.ledger import Ledger
 from bus.rabbitmq import RabbitBus
+from connectors.sdk.check import connector_faults
 from hub.acceptance.inlet import Inlet
 from hub.clients import repository as clients
 from hub.clients.origin import Origin
-from hub.settings.manifests import connector_faults
 from schemas.errors import TopologyMismatch
-from schemas.manifest import Consumed
+from schemas.manifest import FILE, Manifest
 from schemas.registry import Registry
 from tests.support.reading import eventually
 from tests.support.recording import PORTAL, TENANT, Package, RecordingHub, move
@@ -47,8 +47,8 @@ def permissions(user: str) -> dict[str, str]:
     return dict(zip(("configure", "write", "read"), line.groups(), strict=True))
 
 
-def manifest() -> dict[str, Any]:
-    return dict(json.loads(block("json", '"outside"')))
+def manifest() -> Manifest:
+    return Manifest.of(tomllib.loads(block("toml", "outside = true")), Path(USER))
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +63,10 @@ def hub(rabbitmq: Rabbit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     ledger.create()
     _forget(rabbitmq)
     bus = RabbitBus(rabbitmq.add_user("unefois", **permissions("unefois")))
-    consumes = [Consumed(c["type"], c["version"], tuple(c["fields"]), c["scope"]) for c in manifest()["consumes"]]
-    hub = RecordingHub(ledger, bus, {USER: Package()}, consumes={USER: consumes}, outside=[USER])
+    hub = RecordingHub(ledger, bus, {USER: Package()}, consumes={USER: manifest().consumes}, outside=[USER])
     clients.add(
         ledger, client_id=USER, tenant=TENANT, label="Cantine", scopes=["events:write"],
-        types=manifest()["publishes"], broker_user=USER,
+        types=manifest().publishes, broker_user=USER,
     )  # fmt: skip
     inlet = Inlet(ledger, bus, hub.acceptance, partial(_origin_of, ledger))
     bus.declare([Queue(receipts_queue(USER), "receipts")])  # as the relay does when it starts
@@ -132,12 +131,12 @@ def _exists(hub: RecordingHub, queue: str) -> bool:
 
 def test_the_manifest_of_the_page_is_one_that_the_hub_takes(tmp_path: Path) -> None:
     (tmp_path / USER).mkdir()
-    (tmp_path / USER / "manifest.json").write_text(json.dumps(manifest()), encoding="utf-8")
+    (tmp_path / USER / FILE).write_text(block("toml", "outside = true"), encoding="utf-8")
 
-    faults = connector_faults(tmp_path, Registry.load())
+    faults = connector_faults(tmp_path, Registry.load(), ())
 
-    # The page says that a README and quality claims go with it.
-    assert [fault for fault in faults if fault.file.endswith("manifest.json")] == []
+    # The page says that a README goes with it.
+    assert [fault for fault in faults if fault.file.endswith(FILE)] == []
 
 
 def _origin_of(ledger: Ledger, user: str) -> Origin | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
@@ -16,10 +15,11 @@ import pika
 import pytest
 
 from bus.api import INLET, receipts_queue
+from schemas.manifest import FILE
 from tests.support.reading import eventually
 from tests.support.recording import TENANT, move
 from tests.support.servers import Rabbit, free_ports
-from tests.test_docs_amqp import PAGE, USER, block, manifest
+from tests.test_docs_amqp import PAGE, USER, block
 
 ROOT = Path(__file__).parents[1]
 UNEFOIS = (sys.executable, "-c", "from commands.main import main; main()")
@@ -40,7 +40,7 @@ class Site:
         self._running: list[subprocess.Popen[str]] = []
         rabbitmq.ctl("add_vhost", self._vhost)
         (folder / "connectors" / USER).mkdir(parents=True)
-        (folder / "connectors" / USER / "manifest.json").write_text(json.dumps(manifest()), encoding="utf-8")
+        (folder / "connectors" / USER / FILE).write_text(block("toml", "outside = true"), encoding="utf-8")
         (folder / "package.py").write_text(block("python", "import pika"), encoding="utf-8")
 
     def user(self, name: str, like: str = "") -> str:

@@ -90,7 +90,7 @@ def test_the_installed_command_answers_away_from_the_sources(elsewhere: Path, tm
 
     assert "demo" in run(command, "--help", cwd=tmp_path)
     connectors = {one["name"] for one in json.loads(run(command, "connector", "list", "--json", cwd=tmp_path))}
-    assert len(connectors) == len(list((ROOT / "connectors").glob("*/manifest.json")))
+    assert len(connectors) == len(list((ROOT / "connectors").glob("*/connector.toml")))
     assert "request.received" in run(command, "schema", "list", "--json", cwd=tmp_path)
 
 

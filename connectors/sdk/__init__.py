@@ -1,6 +1,6 @@
 """The kit a connector is written with.
 
-A connector is a folder `connectors/<slug>/` with a `manifest.json` and a `connector.py` that holds one subclass of
+A connector is a folder `connectors/<slug>/` with a `connector.toml` and a `connector.py` that holds one subclass of
 `Connector`. It reads its own package's wire format and knows nothing of the bus, the ledger or the hub.
 """
 

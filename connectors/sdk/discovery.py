@@ -4,28 +4,52 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 from connectors.sdk.connector import Connector
-from schemas.manifest import Manifest
+from schemas.manifest import FILE, Manifest
 
 ROOT = Path(__file__).resolve().parent.parent
+GROUP = "unefois.connectors"
 
 
 @cache
 def find_manifests(more: Path | None = None) -> Mapping[str, Manifest]:
-    """All connectors by id: the folders beside the kit, and those in `more`. Their code is not imported. Raises
-    ValueError when one in `more` has the id of one of ours."""
-    found = {manifest.id: manifest for manifest in map(Manifest.load, sorted(ROOT.glob("*/manifest.json")))}
-    for path in sorted(more.resolve().glob("*/manifest.json")) if more else ():
+    """All connectors by id: the folders beside the kit, the packages that name themselves by an entry point of the
+    group `unefois.connectors`, and the folders in `more`. Their code is not imported. Raises ValueError for a manifest
+    that cannot be read and for an id that is there twice."""
+    found: dict[str, Manifest] = {}
+    for path in (*_in_folder(ROOT), *_installed(), *(_in_folder(more.resolve()) if more else ())):
         manifest = Manifest.load(path)
         if manifest.id in found:
-            raise ValueError(f"{path.parent.name}/manifest.json: a connector of this id is already there")
+            raise ValueError(f"{path.parent.name}/{FILE}: a connector of this id is already there")
         found[manifest.id] = manifest
     return found
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    yield from sorted(folder.glob(f"*/{FILE}"))
+
+
+def _installed() -> Iterator[Path]:
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        yield _folder_of(point) / FILE
+
+
+def _folder_of(point: EntryPoint) -> Path:
+    """The folder of the package that an entry point names. Raises ValueError when there is none."""
+    try:
+        spec = find_spec(point.module)
+    except ImportError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"entry point {GROUP}:{point.name}: no package {point.module}")
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def connector_class(manifest: Manifest) -> type[Connector]:

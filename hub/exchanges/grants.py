@@ -20,9 +20,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from bus.ledger import Ledger
-from hub.settings.fault import Fault
 from hub.settings.files import json_schema, toml_files
 from schemas.errors import ConfigError, HubError
+from schemas.fault import Fault
 from schemas.manifest import Manifest
 from schemas.shape import nearest, shape_faults
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hub.settings.fault import Fault
+from schemas.fault import Fault
 
 
 @cache

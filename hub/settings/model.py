@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from hub.settings.fault import Fault as Fault
 from hub.settings.procedures import Contact as Contact
 from hub.settings.territory import territory_of
+from schemas.fault import Fault as Fault
 from schemas.manifest import Consumed
 from schemas.secret import Secret
 

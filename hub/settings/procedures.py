@@ -11,9 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from hub.settings.fault import Fault
 from hub.settings.files import json_schema, toml_files
 from schemas.errors import ConfigError
+from schemas.fault import Fault
 from schemas.shape import schema_fault, shape_faults
 
 SHIPPED = Path(__file__).with_name("catalogue")

@@ -21,7 +21,6 @@ from zoneinfo import available_timezones
 
 from hub.settings import communes
 from hub.settings import procedures as catalogue
-from hub.settings.fault import Fault as Fault
 from hub.settings.files import json_schema
 from hub.settings.model import (
     GENERAL,
@@ -41,6 +40,7 @@ from hub.settings.model import (
 from hub.settings.procedures import Contact as Contact
 from schemas.checks import is_siret
 from schemas.errors import ConfigError
+from schemas.fault import Fault as Fault
 from schemas.manifest import Consumed, Manifest
 from schemas.secret import Secret
 from schemas.shape import dotted, nearest, shape_faults
@@ -462,7 +462,7 @@ class SettingsParser:
         schema = manifest.settings
         secrets: dict[Place, Secret] = {}
         bad: set[Place] = set()
-        for place, value in _secret_places(schema, table, schema):
+        for place, value in _marked_places("secret", schema, table, schema):
             secret = self._secret_value(value, key + "." + dotted(place))
             if secret is None:
                 bad.add(place)
@@ -474,6 +474,9 @@ class SettingsParser:
         for found in shape_faults(schema, plain):
             if not any(found.path[: len(place)] == place for place in bad):
                 self.fault(f"{key}.{found.key}" if found.key else key, found.message)
+        for place, slug in _marked_places("procedure", schema, table, schema):
+            if isinstance(slug, str):
+                self._known_procedures(f"{key}.{dotted(place)}", [slug])
         for place, text in _text_values(table):
             if place not in secrets and text.startswith("http://") and self._reached_plainly(text):
                 self.fault(f"{key}.{dotted(place)}", "must be https://, or its host is in tls.plain_hosts")
@@ -579,22 +582,23 @@ def _manifest_entry(item: Table, manifest: Manifest) -> Consumed | None:
     return None
 
 
-def _secret_places(
-    schema: Mapping[str, Any], value: object, root: Mapping[str, Any], place: Place = ()
+def _marked_places(
+    mark: str, schema: Mapping[str, Any], value: object, root: Mapping[str, Any], place: Place = ()
 ) -> Iterator[tuple[Place, object]]:
-    """Where `value` holds what `schema` declares secret, also below `$ref`, `allOf`, `anyOf`, `oneOf`, `then`."""
+    """Where `value` holds what `schema` marks, as `secret` or `procedure`; also below `$ref`, `allOf`, `anyOf`,
+    `oneOf`, `then`."""
     found: dict[Place, object] = {}
     for part in _alternatives(schema, root):
-        if part.get("secret") is True:
+        if part.get(mark) is True:
             found[place] = value
             break
         if isinstance(value, Mapping):
             for name, item in value.items():
                 for inner in _schemas_of(part, name):
-                    found |= dict(_secret_places(inner, item, root, (*place, name)))
+                    found |= dict(_marked_places(mark, inner, item, root, (*place, name)))
         elif isinstance(value, list) and isinstance(part.get("items"), Mapping):
             for position, item in enumerate(value):
-                found |= dict(_secret_places(part["items"], item, root, (*place, position)))
+                found |= dict(_marked_places(mark, part["items"], item, root, (*place, position)))
     yield from found.items()
 
 
@@ -638,7 +642,7 @@ def _set_value(table: Any, place: Place, value: object) -> None:
 
 def _speaks_for(item: Table, name: str, manifest: Manifest | None) -> frozenset[str]:
     own = item.get("system", name)
-    return frozenset(item["speaks_for"]) | {f"{own}.{one}" for one in (manifest.name_spaces if manifest else ())}
+    return frozenset(item["speaks_for"]) | (manifest.names_spoken_for(own) if manifest else frozenset())
 
 
 def _is_network(text: str) -> bool:

@@ -21,8 +21,9 @@ import connectors
 from connectors import conformance
 from connectors.conformance import Asked, Case, NotConformant
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply, Secret, discovery
+from connectors.sdk.check import connector_faults
 from connectors.sdk.twin import HttpTwin
-from hub.settings.manifests import connector_faults
+from hub.settings.procedures import procedure_slugs
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
@@ -68,7 +69,7 @@ def test_the_example_of_the_guide_keeps_its_promises(example: Path) -> None:
 
 
 def test_the_example_of_the_guide_has_no_fault_for_check(example: Path) -> None:
-    assert connector_faults(example / "connectors", Registry.load()) == []
+    assert connector_faults(example / "connectors", Registry.load(), procedure_slugs()) == []
 
 
 # A connector that can break any promise. `Good` keeps them all.

@@ -36,17 +36,3 @@ def test_the_page_says_nothing_else() -> None:
 
 def test_every_connector_is_on_the_page() -> None:
     assert {column.connector for column in COLUMNS} == set(find_manifests())
-
-
-@pytest.mark.parametrize("slug", find_manifests())
-def test_what_the_quality_file_claims_is_acted_out(slug: str) -> None:
-    """`outage-tested` and `authentication-tested` are these rows; `conformance` is a call of the kit."""
-    claims = (find_manifests()[slug].folder / "quality.yaml").read_text(encoding="utf-8")
-    labels = {label for connector, label, _ in WRITTEN if connector == slug}
-    if "outage-tested: {state: done" in claims:
-        assert "the port is closed" in labels
-    if "authentication-tested: {state: done" in claims:
-        assert any("password is refused" in label or label.startswith("401") for label in labels)
-    if "conformance: {state: done" in claims:
-        tests = PAGE.parents[1] / "tests" / "connectors" / slug
-        assert any("conformance.check(" in path.read_text(encoding="utf-8") for path in tests.glob("test_*.py"))

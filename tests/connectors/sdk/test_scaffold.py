@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from connectors.sdk.check import connector_faults
 from connectors.sdk.scaffold import write_connector
-from hub.settings.manifests import connector_faults
 from schemas.errors import ConfigError
+from schemas.manifest import FILE, Manifest
 from schemas.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[3]
-FILES = {"__init__.py", "README.md", "client.py", "connector.py", "manifest.json", "mapping.py", "quality.yaml",
+FILES = {"__init__.py", "README.md", "client.py", "connector.py", "connector.toml", "mapping.py",
          "statuses.csv", "twin.py"}  # fmt: skip
 
 
@@ -89,9 +89,8 @@ def test_a_new_connector_passes_the_formatter_and_the_type_checker(copy: Path) -
 def test_a_connector_may_answer_for_any_evidence(folder: Path, evidence: str) -> None:
     write_connector("garde", folder, answers=evidence)
 
-    manifest = json.loads((folder / "garde" / "manifest.json").read_text(encoding="utf-8"))
-    assert [one["type"] for one in manifest["answers"]] == [evidence]
-    assert connector_faults(folder, Registry.load()) == []
+    assert [one.type for one in Manifest.load(folder / "garde" / FILE).answers] == [evidence]
+    assert connector_faults(folder, Registry.load(), ()) == []
 
 
 def test_an_evidence_that_does_not_exist_is_refused(folder: Path) -> None:

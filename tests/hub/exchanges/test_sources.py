@@ -742,10 +742,20 @@ def _number(world: World, *, seconds: float = 10) -> str:
 # --- in the hub --------------------------------------------------------------------------------------------------
 
 MANIFEST = """
-{"id": "cards", "name": "Cards", "vendor": "Town", "domain": "library", "protocol": "REST", "tier": "bronze",
- "verified": null, "publishes": [], "consumes": [], "idempotency": "native-key", "owners": ["town"],
- "answers": [{"type": "library-card", "version": 1, "fields": ["card_number"], "needs": ["identity"], "seconds": 5}],
- "settings": {"type": "object", "properties": {}, "additionalProperties": false}}
+id = "cards"
+name = "Cards"
+vendor = "Town"
+domain = "library"
+kind = "python"
+protocol = "REST"
+owners = ["town"]
+publishes = []
+idempotency = "native-key"
+
+[[answer]]
+type = "library-card"
+fields = ["card_number"]
+seconds = 5
 """
 CONNECTOR = """
 from connectors.sdk import Connector
@@ -761,7 +771,7 @@ class Cards(Connector):
 def settings_file(folder: Path, sources: Mapping[str, Any], *, bus: str = "embedded") -> Path:
     package = folder / "own" / "cards"
     package.mkdir(parents=True)
-    (package / "manifest.json").write_text(MANIFEST, encoding="utf-8")
+    (package / "connector.toml").write_text(MANIFEST, encoding="utf-8")
     (package / "connector.py").write_text(CONNECTOR, encoding="utf-8")
     settings = {
         "mode": "development", "database": "sqlite:///hub.db", "bus": bus, "documents": "documents",

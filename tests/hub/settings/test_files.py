@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hub.settings.fault import Fault
 from hub.settings.files import toml_files
+from schemas.fault import Fault
 
 
 def test_each_file_has_its_table_or_its_fault(tmp_path: Path) -> None:

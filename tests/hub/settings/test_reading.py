@@ -37,7 +37,7 @@ class Reads:
 class Library:
     id: str = "library"
     consumes: tuple[Reads, ...] = (Reads(),)
-    name_spaces: tuple[str, ...] = ("cards",)
+    further: tuple[str, ...] = (".cards",)
     settings: Mapping[str, Any] = field(
         default_factory=lambda: {
             "type": "object",
@@ -63,13 +63,19 @@ class Library:
         }
     )
 
+    def names_spoken_for(self, system: str) -> frozenset[str]:
+        return frozenset(system + name for name in self.further)
+
 
 @dataclass(frozen=True)
 class Mail:
     id: str = "mail"
     consumes: tuple[Reads, ...] = (Reads("message.requested", 1, ("/to",)),)
-    name_spaces: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+    def names_spoken_for(self, system: str) -> frozenset[str]:
+        return frozenset()
 
 
 MANIFESTS: Mapping[str, Manifest] = {"library": Library(), "mail": Mail()}

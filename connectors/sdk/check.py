@@ -1,0 +1,197 @@
+"""The connectors on disk, held against what they declare: manifest, events, settings, README, code and tables; every
+fault at once, each with its file, its line where the file has one, and the nearest right word."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import available_timezones
+
+from connectors.sdk.loading import loading_faults
+from connectors.sdk.toml_lines import line_of
+from schemas.fault import Fault
+from schemas.manifest import FILE, Manifest, published
+from schemas.registry import Registry
+from schemas.setting_types import setting_faults, settings_schema
+from schemas.shape import nearest, schema_fault, shape_faults
+
+VENDOR_SECTION = "Ce que la ville doit demander à son éditeur"
+_SCHEMA = Path(__file__).with_name("connector.schema.json")
+_KINDS = Path(__file__).with_name("kinds")
+
+Found = tuple[str, str]
+
+
+def connector_faults(folder: Path, registry: Registry, procedures: Collection[str]) -> list[Fault]:
+    """Every fault of every connector in `folder` at once. `procedures`: the slugs of the catalogue."""
+    return [
+        fault for path in sorted(folder.glob(f"*/{FILE}")) for fault in _faults_of_connector(path, registry, procedures)
+    ]
+
+
+@cache
+def manifest_schema(kind: str) -> Mapping[str, Any]:
+    """The JSON Schema of a `connector.toml` of this kind: what all have, and the tables of the kind."""
+    whole: dict[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    own = _KINDS / f"{kind}.schema.json"
+    if own.exists():
+        more = json.loads(own.read_text(encoding="utf-8"))
+        whole["properties"] |= more["properties"]
+        whole["required"] += more.get("required", [])
+        whole["$defs"] |= more.get("$defs", {})
+    return whole
+
+
+def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[str]) -> Iterator[Fault]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        raw = _without_dates(tomllib.loads(text))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        yield Fault(str(path), "", f"cannot be read as TOML: {error}")
+        return
+    kind = raw.get("kind")
+    found = [(fault.key, fault.message) for fault in shape_faults(manifest_schema(str(kind)), raw)]
+    settings = raw.get("settings")
+    if not found:
+        found = [*_manifest_faults(raw, path.parent.name, registry, procedures), *_settings_faults(raw)]
+    yield from (Fault(str(path), key, message, line=line_of(text, key)) for key, message in found)
+    if not found:
+        yield from loading_faults(Manifest.load(path))
+    yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
+
+
+def _without_dates(value: Any) -> Any:
+    """A table of TOML as JSON would hold it."""
+    if isinstance(value, dict):
+        return {name: _without_dates(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_dates(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _manifest_faults(
+    raw: Mapping[str, Any], folder: str, registry: Registry, procedures: Collection[str]
+) -> Iterator[Found]:
+    if raw["id"] != folder:
+        yield "id", f"differs from the name of its folder ({folder})"
+    if raw["kind"] == "python":
+        yield from ((key, "missing") for key in ("protocol", "publishes", "idempotency") if key not in raw)
+    if "zone" in raw and raw["zone"] not in available_timezones():
+        yield "zone", f"no such time zone{nearest(raw['zone'], available_timezones())}"
+    for position, event_type in enumerate(raw.get("publishes", published(raw))):
+        if not registry.versions(event_type):
+            yield f"publishes[{position}]", f'no event "{event_type}"{nearest(event_type, registry.types())}'
+    for position, delivered in enumerate(raw.get("deliver", ())):
+        for key, message in _delivered_faults(delivered, registry, procedures):
+            yield f"deliver[{position}].{key}", message
+    answered = raw.get("answer", ())
+    for position, answer in enumerate(answered):
+        for key, message in _answered_faults(answer, registry):
+            yield f"answer[{position}].{key}", message
+        if any(_version_of(answer) == _version_of(one) for one in answered[:position]):
+            yield f"answer[{position}].type", "is already answered above: say all its fields at one place"
+
+
+def _version_of(declared: Mapping[str, Any]) -> tuple[str, int]:
+    return declared["type"], declared.get("version", 1)
+
+
+def _delivered_faults(delivered: Mapping[str, Any], registry: Registry, procedures: Collection[str]) -> Iterator[Found]:
+    event_type, version = _version_of(delivered)
+    if not registry.versions(event_type):
+        yield "type", f'no event "{event_type}"{nearest(event_type, registry.types())}'
+    elif not registry.known(event_type, version):
+        yield "version", f"{event_type} has no version {version}"
+    else:
+        schema = registry.schema(event_type, version)
+        for position, pointer in enumerate(delivered.get("fields", ())):
+            if not _resolves(schema, pointer, registry):
+                yield f"fields[{position}]", f"{pointer} is nowhere in {event_type} version {version}"
+    for position, slug in enumerate(delivered.get("procedures", ())):
+        if slug not in procedures:
+            yield f"procedures[{position}]", f'no procedure "{slug}" in the catalogue{nearest(slug, procedures)}'
+
+
+def _answered_faults(answered: Mapping[str, Any], registry: Registry) -> Iterator[Found]:
+    evidence_type, version = _version_of(answered)
+    versions = registry.evidence_versions(evidence_type)
+    if not versions:
+        yield "type", f'no evidence "{evidence_type}"{nearest(evidence_type, registry.evidence_types())}'
+    elif version not in versions:
+        yield "version", f"{evidence_type} has no version {version}"
+    else:
+        known = registry.evidence_fields(evidence_type, version)
+        for position, name in enumerate(answered["fields"]):
+            if name not in known:
+                yield f"fields[{position}]", f'no field "{name}" in {evidence_type}{nearest(name, known)}'
+
+
+# Pointers
+
+
+def _resolves(schema: Mapping[str, Any], pointer: str, registry: Registry) -> bool:
+    """Whether a pointer names something that `data` may hold. A list is granted whole: no pointer leads into one."""
+    here: list[Any] = [schema]
+    for part in pointer[1:].split("/"):
+        if all(place is True for place in here):
+            return True
+        name = part.replace("~1", "/").replace("~0", "~")
+        parts = [form for place in here for form in _forms(place, registry)]
+        here = [found for form in parts if (found := (form.get("properties") or {}).get(name)) is not None]
+        if not here:
+            return any(_is_open(form) for form in parts)
+    return True
+
+
+def _forms(schema: Any, registry: Registry) -> Iterator[Mapping[str, Any]]:
+    if not isinstance(schema, Mapping):
+        return
+    yield schema
+    if "$ref" in schema:
+        yield from _forms(registry.schema_set.schemas[schema["$ref"]], registry)
+    for rule in ("allOf", "anyOf", "oneOf"):
+        for part in schema.get(rule, ()):
+            yield from _forms(part, registry)
+
+
+def _is_open(form: Mapping[str, Any]) -> bool:
+    """A table of free answers, or anything at all."""
+    closed = False in (form.get("additionalProperties"), form.get("unevaluatedProperties"))
+    return form.get("type") == "object" and "properties" not in form and not closed
+
+
+# Settings
+
+
+def _settings_faults(raw: Mapping[str, Any]) -> Iterator[Found]:
+    settings, types, rules = raw.get("settings", {}), raw.get("types", {}), raw.get("settings_rules", {})
+    found = list(setting_faults(settings, types, rules))
+    yield from found
+    if found:
+        return
+    schema = settings_schema(settings, types, rules)
+    if fault := schema_fault(schema):
+        yield "settings", fault
+        return
+    for name, part in settings.items():
+        if "default" in part:
+            held = {"$defs": schema.get("$defs", {}), **schema["properties"][name]}
+            yield from ((f"settings.{name}.default", one.message) for one in shape_faults(held, part["default"]))
+
+
+def _readme_faults(path: Path, settings: Mapping[str, Any]) -> Iterator[Fault]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        yield Fault(str(path), "", "missing")
+        return
+    if VENDOR_SECTION not in text:
+        yield Fault(str(path), "", f"has no section « {VENDOR_SECTION} »")
+    for name in settings:
+        if f"`{name}`" not in text:
+            yield Fault(str(path), name, "this setting is not explained")
