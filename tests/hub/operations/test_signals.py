@@ -130,6 +130,11 @@ def test_a_database_that_is_away_stops_nobody_who_tells_something(post: Post, mo
     def away(self: Ledger) -> Any:
         raise BusUnavailable("absente")
 
-    monkeypatch.setattr(Ledger, "transaction", away)
-    post.signals.tell(KOHA, "file-aside", [RecordFault("encoding")])
-    post.signals.over(KOHA, "file-aside")
+    with monkeypatch.context() as outage:
+        outage.setattr(Ledger, "transaction", away)
+        post.signals.tell(KOHA, "file-aside", [RecordFault("encoding")])
+        post.signals.tell(KOHA, "file-aside", [RecordFault("encoding")])
+        post.signals.over(KOHA, "poll-error")
+    post.signals.flush()
+
+    assert [row.number for row in post.rows()] == [2]
