@@ -93,6 +93,11 @@ class Connector:
         package cannot take such an event."""
         raise NotImplementedError
 
+    def explain(self, delivery: Delivery) -> Sequence[str]:
+        """Line by line, where each value of the message comes from, without a value: for `unefois connector try`. Empty
+        where code decides. Raises nothing for what cannot be said: the line says so."""
+        return ()
+
     def send(self, delivery: Delivery, prepared: Any) -> Done:
         """Send what `prepare` made. Not called in mode `observe`."""
         raise NotImplementedError

@@ -15,7 +15,7 @@ from schemas.shape import nearest
 
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MAX_BYTES = 4 * 1024 * 1024
-_OTHER_MARKS = {"\t": "tabs", "|": '"|"'}
+_OTHER_MARKS = {"\t": "tabs", ",": '","', "|": '"|"'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +78,28 @@ def _text_of(sheet: Sheet) -> str | None:
 
 
 def _separator(text: str, separators: str) -> str:
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.splitlines() if line.strip() and not _is_mark(line, separators)), "")
     return max(separators, key=first.count)
 
 
+def _is_mark(line: str, separators: str) -> bool:
+    """Excel's own first line, `sep=;`."""
+    return line.strip().casefold() in {f"sep={mark}" for mark in separators}
+
+
 def _lines(text: str, mark: str, sheet: Sheet) -> Iterator[tuple[int, list[str]]]:
-    """The lines that hold something, each with its number and its trimmed cells."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
-    line = 1
-    while True:
+    """The lines that hold something, each with its number and its trimmed cells. Each is read by itself: no cell of
+    these tables has a line break in it, so a quote that is left open costs its own line."""
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        if number == 1 and _is_mark(line, mark):
+            continue
         try:
-            cells = [cell.strip() for cell in next(reader)]
-        except StopIteration:
-            return
+            cells = [cell.strip() for cell in next(csv.reader([line.rstrip("\n")], delimiter=mark, strict=True), [])]
         except csv.Error:
-            sheet.note(line, "", "a quote is opened and not closed")
-            return
-        if any("\n" in cell or "\r" in cell for cell in cells):
-            sheet.note(line, "", "a cell goes on in the next line: a quote is opened and not closed")
-        elif any(cells):
-            yield line, cells
-        line = reader.line_num + 1
+            sheet.note(number, "", "a quote is opened and not closed, or stands inside a cell")
+            continue
+        if any(cells):
+            yield number, cells
 
 
 def _read_rows(

@@ -11,7 +11,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -117,6 +117,16 @@ def shape(value: Any, depth: int = 0) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "vrai", False: "faux", None: "null"}[value]
     return "nombre" if isinstance(value, int | float) else type(value).__name__
+
+
+def shape_of_any(value: Any) -> str:
+    """The shape of what a connector prepared: records and bytes too."""
+    if isinstance(value, bytes):
+        return shape_of(value) or "0 octet"
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {one.name: getattr(value, one.name) for one in fields(value)}
+        return f"{type(value).__name__}({', '.join(f'{name}: {shape_of_any(part)}' for name, part in parts.items())})"
+    return shape(value)
 
 
 def _xml_shape(body: bytes) -> str:
