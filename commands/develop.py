@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,14 +43,28 @@ def connector_new(
 
 
 @connector_app.command("test")
-def connector_test(slug: str) -> None:
-    """Run the tests of one connector (needs the development tools)."""
-    import subprocess
+def connector_test(
+    slug: Annotated[str, typer.Argument(help="All that are installed, when none is named.")] = "",
+    folder: Annotated[Path | None, typer.Option(help="A folder of the town's own connectors.")] = None,
+    only: Annotated[str, typer.Option(help="Rules to check, separated by commas; all by default.")] = "",
+    verified: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day on which it worked with the vendor's own system.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Write the page of outcomes here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a connector to what every connector promises, against its twin, and compute its tier."""
+    from commands.suite import examine_all
 
-    tests = Path("tests/connectors") / slug
-    if not tests.is_dir():
-        fail(f"{tests} is not there")
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "pytest", str(tests)]))  # noqa: S603
+    rules = [rule.strip() for rule in only.split(",") if rule.strip()]
+    outcomes = examine_all(slug, folder, rules, verified.date() if verified else None, quiet=as_json)
+    if as_json:
+        print_json([outcome.to_dict() for _, outcome in outcomes])
+    if page is not None:
+        from connectors.conformance.page import page as written
+
+        page.write_text(written(outcomes), encoding="utf-8")
+    raise typer.Exit(1 if any(outcome.faults for _, outcome in outcomes) else 0)
 
 
 @connector_app.command("try")

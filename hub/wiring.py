@@ -28,6 +28,7 @@ from connectors.sdk import deadline as deadlines
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import CitizenChanged
 from hub.acceptance.deliveries import Deliveries
+from hub.acceptance.followed_rules import FOLLOWED
 from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.acceptance.inlet import Inlet
 from hub.acceptance.poller import Poller
@@ -484,7 +485,7 @@ def rules_of(registry: Registry, corrections: Corrections, people: People) -> Ru
         registry,
         by_type={
             "request.received": RequestReceived(), "request.status-changed": StatusChanged(),
-            CHANGED: EvidenceChanged(corrections, people), **dict.fromkeys(TOLD, told),
+            CHANGED: EvidenceChanged(corrections, people), **dict.fromkeys(TOLD, told), **FOLLOWED,
         },
         by_order={"citizen": CitizenChanged()},
     )  # fmt: skip

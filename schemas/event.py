@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import orjson
 
 from schemas.errors import InvalidMessage
+from schemas.json_text import parse_json
 from schemas.times import one_form
 
 MAX_EVENT_BYTES = 64 * 1024  # CloudEvents 1.0.2, "Size Limits"
@@ -25,7 +26,7 @@ BATCH = "application/cloudevents-batch+json"
 _ATTRIBUTE = re.compile(r"^[a-z0-9]{1,40}$")
 _CORE = ("specversion", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype")
 _NAMED = frozenset((*_CORE, "data"))
-_CONTROL = re.compile(r"[\x00-\x1f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # CloudEvents 1.0.2, "String"
 _URI_REFERENCE = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 # Whoever resolves such a path (RFC 3986 §5.2.4) reads another source than the one whose beginning was checked.
 _DOT_SEGMENT = re.compile(r"(?:^|/|%2f)(?:\.|%2e){1,2}(?:/|%2f|[?#]|$)", re.IGNORECASE)
@@ -148,7 +149,7 @@ def decode_batch(body: bytes) -> list[Submitted]:
 def decode_json(body: bytes) -> Any:
     """Parse JSON or raise InvalidMessage; never echoes the text."""
     try:
-        return orjson.loads(body)
+        return parse_json(body)
     except orjson.JSONDecodeError as error:
         raise InvalidMessage(f"not JSON (line {error.lineno}, column {error.colno})", code="not_json") from None
 

@@ -15,6 +15,7 @@ from connectors.hubee.workflow import FINAL, OURS, Workflow
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from connectors.sdk.documents import file_name, media_type
 from connectors.sdk.records import record_fault
+from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done, Polled, StoredDocument
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event
@@ -186,7 +187,8 @@ class HubEEConnector(Connector):
         stored = [(self._store(item, content), verified) for item, content, verified in fetched]
         refused = [mapping.document_kind(item.kind) or "?" for item in case.attachments if item.status != "RECEIVED"]
         request = mapping.with_documents(request, stored, refused)
-        return [self._event("request.received", {"request": request}, f"case-{case.id}", case.id, case.created)]
+        data, version = {"request": request}, address_version(request)
+        return [self._event("request.received", data, f"case-{case.id}", case.id, case.created, version)]
 
     def _new_step(self, case_id: str, step: Step) -> list[Event] | None:
         if step.status == "IN_PROGRESS" or not _ready(step.attachments):
@@ -230,9 +232,11 @@ class HubEEConnector(Connector):
             kind=mapping.document_kind(item.kind),
         )  # fmt: skip
 
-    def _event(self, event_type: str, data: dict[str, Any], event_id: str, case_id: str, at: str | None) -> Event:
+    def _event(
+        self, event_type: str, data: dict[str, Any], event_id: str, case_id: str, at: str | None, version: int = 1
+    ) -> Event:  # fmt: skip
         # the time is HubEE's own, so that the same thing read twice is the same event
-        return self.event(event_type, data, id=event_id, subject=case_id, time=mapping.instant(at))
+        return self.event(event_type, data, id=event_id, subject=case_id, time=mapping.instant(at), version=version)
 
     def _link(self, case_id: str) -> dict[str, Any]:
         return reference_link(self.context.system, case_id)

@@ -220,7 +220,7 @@ class HubEETwin(HttpTwin):
         asked = call.query.get("maxResult", "25")
         if not asked.isdigit():
             return _error(400, "Bad Request : maxResult")
-        limit = min(int(asked), self.largest_page or int(asked))
+        limit = self.page_size = min(int(asked), self.largest_page or int(asked))
         wanted = call.query.get("processCode")
         found = [self._shown(item) for item in self.notifications if wanted in (None, item["processCode"])]
         return TwinAnswer(200, found[:limit])

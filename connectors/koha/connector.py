@@ -14,6 +14,7 @@ from connectors.koha.client import KohaClient
 from connectors.sdk import Connector, Probe, reference_link
 from connectors.sdk.poll_cursor import PollCursor
 from connectors.sdk.records import each
+from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event
@@ -129,7 +130,8 @@ class Koha(Connector):
                 "value": address, "source": self.context.connection, "date": stamp, "quality": "declared",
             },
         }  # fmt: skip
-        return [self.event("citizen.address-changed", data, id=f"patron/{patron['patron_id']}/{stamp}", time=stamp)]
+        name, version = f"patron/{patron['patron_id']}/{stamp}", address_version(data)
+        return [self.event("citizen.address-changed", data, id=name, time=stamp, version=version)]
 
     # asked: what card a citizen has
 

@@ -21,6 +21,7 @@ from connectors.publik.signature import SignatureCheck
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply
 from connectors.sdk.poll_cursor import PollCursor
 from connectors.sdk.records import each
+from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event, decode_json
@@ -168,7 +169,14 @@ class Publik(Connector):
         told += [("citizen.address-changed", form.address_change)] if form.address_change else []
         told += [("citizen.contact-changed", form.contact_change)] if form.contact_change else []
         return [
-            self.event(kind, data, id=f"{form.reference}/{kind}", time=form.received_at, subject=form.reference)
+            self.event(
+                kind,
+                data,
+                id=f"{form.reference}/{kind}",
+                time=form.received_at,
+                subject=form.reference,
+                version=address_version(data) if kind != "citizen.contact-changed" else 1,
+            )
             for kind, data in told
         ]
 

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.sdk.first_use import FirstUse, in_this_process
+from connectors.sdk.records import check_record
 from connectors.sdk.statuses import Statuses
 from schemas.delivery import Delivery, Documents, Done, Inbound, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage
@@ -133,11 +134,14 @@ class Connector:
 
     def event(
         self, event_type: str, data: Mapping[str, Any], *, id: str, time: str | None = None, subject: str | None = None,
-        extensions: Mapping[str, Any] | None = None,
+        extensions: Mapping[str, Any] | None = None, version: int = 1,
     ) -> Event:  # fmt: skip
         """An event of this connection. `id` must be derived from the package's own identifiers, so that reading the
-        same thing twice gives the same id."""
-        return Event(
+        same thing twice gives the same id; in the oldest `version` that can say it, for the same reason. Raises
+        InvalidMessage, with its place, when the door would not take it: what the package said makes no such event."""
+        event = Event(
             type=event_type, source=f"/{self.context.tenant}/{self.context.connection}", data=data, id=id,
             subject=subject, time=time or to_rfc3339(self.context.now()), extensions=dict(extensions or {}),
+            version=version,
         )  # fmt: skip
+        return check_record(event)

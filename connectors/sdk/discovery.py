@@ -54,21 +54,22 @@ def _folder_of(point: EntryPoint) -> Path:
 
 def connector_class(manifest: Manifest) -> type[Connector]:
     """Import the connector's code and return its one subclass of `Connector`."""
-    module = _connector_module(manifest.folder)
+    module = module_of(manifest, "connector")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Connector) and value.__module__ == module.__name__:
             return value
     raise ValueError(f"{manifest.id}: connector.py holds no Connector")
 
 
-def _connector_module(folder: Path) -> ModuleType:
-    """The module `connector` of a folder; one from elsewhere becomes a package of its own and imports its neighbours
+def module_of(manifest: Manifest, name: str) -> ModuleType:
+    """A module in the folder of a connector; one from elsewhere becomes a package of its own and imports its neighbours
     as `from . import mapping`."""
+    folder = manifest.folder
     if folder.parent == ROOT:
-        return importlib.import_module(f"connectors.{folder.name}.connector")
-    name = f"unefois_connector_{folder.name.replace('-', '_')}"
-    if name not in sys.modules:
-        package = ModuleType(name)
-        package.__path__ = [str(folder)]
-        sys.modules[name] = package
-    return importlib.import_module(f"{name}.connector")
+        return importlib.import_module(f"connectors.{folder.name}.{name}")
+    package = f"unefois_connector_{folder.name.replace('-', '_')}"
+    if package not in sys.modules:
+        made = ModuleType(package)
+        made.__path__ = [str(folder)]
+        sys.modules[package] = made
+    return importlib.import_module(f"{package}.{name}")

@@ -269,8 +269,8 @@ class _Batch:
         for (place, it), seq, entry in zip(found.items(), self._tx.append(entries), entries, strict=True):
             if seq is None:
                 raise Raced("this source and id passed the door just now")
-            for step in it.steps:
-                step["seq"] = seq
+            for row in (*it.steps, *it.numbered):
+                row["seq"] = seq
             if it.unread and it.request is not None:
                 unread.append((seq, entry.event.type, it.request))
             if it.held:

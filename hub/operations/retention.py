@@ -44,6 +44,7 @@ from hub.storage.tables import (  # fmt: skip
     evidence_recipients,
     exchange_previews,
     first_loads,
+    followed_subjects,
     held_events,
     idempotent_answers,
     journal,
@@ -169,10 +170,14 @@ class Keeper:
     # --- events, requests, people -------------------------------------------------------------------------------
 
     def _events(self) -> Iterator[int]:
-        """The events of a request that is kept are its history, and are kept with it."""
+        """The events of a request that is kept are its history, and are kept with it; so is where its appointments,
+        payments and messages stand."""
         before = self._ledger.now() - self._settings.events_days * _DAY
         while count := self._prune(before):
             yield count
+        alone = and_(followed_subjects.c.request_id.is_(None), followed_subjects.c.at < before)
+        for _ in self._delete(followed_subjects, alone):
+            yield 0
         gone = ~exists().where(events.c.seq == document_uses.c.seq)
         for _ in self._delete(document_uses, gone, [document_uses.c.seq]):
             yield 0
@@ -200,7 +205,7 @@ class Keeper:
         )
         everywhere = (
             request_steps.c.request_id, request_links.c.request_id, request_people.c.request_id,
-            unread_events.c.request_id, request_joins.c.gone_id, requests.c.id,
+            unread_events.c.request_id, followed_subjects.c.request_id, request_joins.c.gone_id, requests.c.id,
         )  # fmt: skip
         for ids in self._keys_where(requests.c.id, and_(over, ~unfinished)):
             yield from self._forget_ids(ids, and_(over, ~unfinished), everywhere, subject="r:")

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import orjson
-from sqlalchemy import Table, delete, insert, or_, select, update
+from sqlalchemy import Table, and_, delete, insert, or_, select, update
 
 from bus.ledger import Ledger, StoredEvent, Transaction, parts
 from bus.tables import DELIVERED, FINAL, deliveries, events
@@ -47,6 +47,7 @@ from hub.storage.tables import (  # fmt: skip
     documents,
     evidence_recipients,
     exchange_previews,
+    followed_subjects,
     idempotent_answers,
     request_people,
     request_steps,
@@ -79,6 +80,8 @@ _ELSEWHERE = (
 _BACKUPS = (
     "Les sauvegardes antérieures : après une restauration, effacez de nouveau (« citizen.erased » dans le journal)."
 )
+_WRITTEN = ("to", "sender")  # to whom a message goes, from whom it comes
+_CONTACTS = ("email", "phone", "name")
 _SAME_PLACE = ("birthplace", "birthcountry", "gender")
 
 
@@ -248,7 +251,7 @@ class Rights:
         for some in parts([stored.seq for stored in spoken.stored]):
             for row in tx.deliveries_of(some):
                 by_seq.setdefault(row.seq, []).append(row)
-        mails = {mail for stored in spoken.stored for mail in _email_addresses(stored.event.data, who)}
+        contacts = {said for stored in spoken.stored for said in _contacts(stored.event.data, who)}
         shown = []
         for stored in spoken.stored:
             until = stored.accepted_at + self.retention.events_days * _DAY
@@ -256,7 +259,7 @@ class Rights:
                 "seq": stored.seq, "type": stored.event.type, "from": self._label(tx, stored.origin),
                 "accepted_at": to_rfc3339(stored.accepted_at), "request": stored.request_id,
                 "kept_until": to_rfc3339(until) if stored.request_id is None else None,
-                "data": _masked(self._readable(stored), who, mails),
+                "data": _masked(self._readable(stored), who, contacts | _written_to(stored.event.data, who)),
                 "deliveries": [
                     {"to": self._label(tx, row.connection), "connection": row.connection, "state": row.state,
                      "at": to_rfc3339(row.at), "told": row.state == DELIVERED}
@@ -364,6 +367,7 @@ class Rights:
         self.corrections.publish(tx, notices, partial(self.acceptance.say_as_hub, tx))
         gone = Counter(self._forget_events(tx, spoken))
         gone["refused_events"] = self._forget_refused(tx, who)
+        gone["followed_subjects"] = self._forget_subjects(tx, who, spoken)
         gone["request_texts"] = self._empty_requests(tx, who)
         gone["recipients"] = _delete_rows(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))
         protected = self._forget_person(tx, who, gone)
@@ -389,6 +393,15 @@ class Rights:
         """What a connection brought about them and the door refused."""
         kept = refused_of_tenant(tx, who.tenant)
         return sum(drop_refused(tx, row_id) for row_id, event in kept if _may_name(event, who))
+
+    def _forget_subjects(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> int:
+        """Where the person's own appointments, payments and messages stand; those of a request go with it."""
+        keys = sorted({one.order_key for one in spoken.stored if one.order_key.startswith("s:")})
+        row = followed_subjects.c
+        return sum(
+            _delete_rows(tx, followed_subjects, and_(row.tenant == who.tenant, row.order_key.in_(some)))
+            for some in parts(keys)
+        )
 
     def _empty_requests(self, tx: Transaction, who: DataSubject) -> int:
         """Of closed requests the shell stays: procedure, status, dates, file numbers. Words and people go."""
@@ -544,23 +557,33 @@ def _persons(value: Any, key: str = "") -> Iterator[Mapping[str, Any]]:
             yield from _persons(part, key)
 
 
-def _masked(value: Any, who: DataSubject, mails: Collection[str], key: str = "") -> Any:
-    """The same without anybody else."""
+def _masked(value: Any, who: DataSubject, contacts: Collection[str], key: str = "") -> Any:
+    """The same without anybody else. `contacts`: how the person is written to, and by which name."""
     if isinstance(value, Mapping):
         if _is_person(key, value):
             return dict(value) if who.names(value) else MASKED
-        if key == "to" and "email" in value and value["email"] not in mails:
+        if key in _WRITTEN and not {str(value[name]) for name in _CONTACTS if name in value} & set(contacts):
             return MASKED
-        return {name: _masked(part, who, mails, name) for name, part in value.items()}
+        return {name: _masked(part, who, contacts, name) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_masked(part, who, mails, key) for part in value]
+        return [_masked(part, who, contacts, key) for part in value]
     return value
 
 
-def _email_addresses(data: Any, who: DataSubject) -> Iterator[str]:
+def _contacts(data: Any, who: DataSubject) -> Iterator[str]:
+    """The e-mail addresses and telephone numbers under which the person stands in event data."""
     for person in _persons(data):
-        if who.names(person) and "email" in person:
-            yield str(person["email"])
+        if who.names(person):
+            yield from (str(person[name]) for name in ("email", "phone") if name in person)
+
+
+def _written_to(data: Mapping[str, Any], who: DataSubject) -> set[str]:
+    """Whom a message about this person alone goes to or comes from, in the words of that message."""
+    citizen = data.get("citizen")
+    if not isinstance(citizen, Mapping) or not who.names(citizen):
+        return set()
+    parties = (data[name] for name in _WRITTEN if isinstance(data.get(name), Mapping))
+    return {str(party[name]) for party in parties for name in _CONTACTS if name in party}
 
 
 def _questions(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:

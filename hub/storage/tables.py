@@ -69,7 +69,7 @@ request_steps = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("request_id", String(36), nullable=False),
     Column("at", Double, nullable=False),
-    Column("kind", String(16), nullable=False),  # received, status, withheld, parked
+    Column("kind", String(16), nullable=False),  # received, status, withheld, parked, appointment, payment, message
     Column("origin", String(128), nullable=False),
     Column("seq", BigInteger),
     Column("status", String(24)),
@@ -98,6 +98,21 @@ unproved_references = Table(
     Column("at", Double, nullable=False),
     Index("unproved_references_age", "tenant", "at"),
     Index("unproved_references_subject", "subject"),
+)  # fmt: skip
+
+# Where each appointment, payment and message stands that systems tell of: the last state that was applied, when it was
+# said, and the first event of it. `order_key`: a digest of its reference, as that of its events.
+followed_subjects = Table(
+    "followed_subjects", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("order_key", String(48), primary_key=True),
+    Column("state", String(24), nullable=False),
+    Column("said_at", Double, nullable=False),
+    Column("request_id", String(36)),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("followed_subjects_request", "request_id"),
+    Index("followed_subjects_age", "at"),
 )  # fmt: skip
 
 # Events on which somebody must act, and that went to nobody who treats the request.

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from connectors import conformance
 from connectors.hubee.client import HubEE
 from connectors.hubee.connector import HubEEConnector
 from connectors.hubee.twin import DAUGHTER, FATHER, File, HubEETwin, Person
@@ -89,22 +88,6 @@ def says(case_id: str | None, status: str | None, reason: str | None = None) -> 
     data = {"status": status} | ({"reason": reason} if reason else {})
     event = Event(type="request.status-changed", source="/saint-aubin/etatcivil", data=data)
     return Delivery(event, key=f"key-{event.id}", reference=case_id)
-
-
-def test_hubee_keeps_the_promises_of_a_connector(twin: HubEETwin) -> None:
-    first, second = twin.add_civil_record_request(), twin.add_civil_record_request()
-    conformance.check(
-        conformance.Case(
-            connect=lambda: connector_of(twin),
-            twin=twin,
-            deliveries=[says(first, "transferred"), says(first, "rejected", "Aucun acte"), says(second, "fulfilled")],
-            effects=lambda: [twin.announced(first), twin.announced(second)],
-            refused=says("00000000-0000-4000-8000-000000000000", "transferred"),
-            deny=lambda: twin.misbehave("403"),
-            news=lambda: [twin.add_civil_record_request(), twin.reopen(second, "La date était fausse")],
-            personal=[FATHER.name, FATHER.given, DAUGHTER.given, DAUGHTER.email, DAUGHTER.street, "Aucun acte"],
-        )
-    )
 
 
 # Requests come in
