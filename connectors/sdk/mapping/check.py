@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from connectors.sdk.mapping.faults import BadRow, TableFault
 from connectors.sdk.mapping.places import EACH, Place, list_position
 from connectors.sdk.mapping.rows import Row, read_sheet
 from connectors.sdk.mapping.sources import Source
-from connectors.sdk.mapping.table import Line, Map
+from connectors.sdk.mapping.table import Line, Map, source_of, target_of
+from schemas.errors import ConfigError
 from schemas.pointers import lost, pointer_of
 from schemas.registry import Registry
 from schemas.shape import nearest
@@ -56,18 +57,18 @@ def _cells(
     if row.source.startswith(_REPLACED):
         yield "source", "a spreadsheet has replaced this cell: write it as text"
         return
-    for key, cells in (
-        ("target", (row.target, ".", "")),
-        ("source", ("/x", row.source, "")),
-        ("convert", ("/x", ".", row.convert)),
-    ):
+    readings: dict[str, Callable[[], object]] = {
+        "target": lambda: target_of(row),
+        "source": lambda: source_of(row),
+        "convert": lambda: converters.of(row.convert),
+    }
+    for key, read in readings.items():
         try:
-            Line(Row(row.map, *cells), converters, None)
-        except BadRow as error:
-            yield key, error.message
-            continue
-        if key == "source":
-            yield from _placeholders(row.source, facts, settings)
+            read()
+        except (ConfigError, ValueError) as error:
+            yield key, str(error)
+        else:
+            yield from _placeholders(row.source, facts, settings) if key == "source" else ()
     for word in row.convert.replace(",", " ").split():
         kind, _, name = word.partition(":")
         if kind == "setting" and settings is not None and name not in settings:
@@ -116,13 +117,8 @@ def _against(
         sides = (("target", (line.target,)), ("source", line.source.places))
         (ours, ours_at), (theirs, theirs_at) = sides if line.incoming else sides[::-1]
         for place in ours_at:
-            if not place.is_pointer:
-                yield line.row.line, ours, f'"{place.text}" is no place of the event: it must begin with /'
-            elif (
-                event is not None
-                and registry is not None
-                and (out := lost(event, place.pointer, registry, into_lists=True))
-            ):
+            out = lost(event, place.pointer, registry, into_lists=True) if event is not None and registry else None
+            if out is not None:
                 yield line.row.line, ours, f'{place.text}: no member "{out.name}"{nearest(out.name, out.known)}'
         for place in theirs_at if names is not None else ():
             if place.steps and _general(place) not in known:

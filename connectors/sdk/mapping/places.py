@@ -72,7 +72,8 @@ class Template:
     def of(text: str) -> Template:
         """Raises ValueError for braces that do not close."""
         names = tuple(_PLACEHOLDER.findall(text))
-        if "{" in _PLACEHOLDER.sub("", text) or "}" in _PLACEHOLDER.sub("", text) or not all(names):
+        rest = _PLACEHOLDER.sub("", text)
+        if "{" in rest or "}" in rest or not all(names) or any(EACH in steps_of(name) for name in names):
             raise ValueError("a placeholder is {name}, {setting:name} or {/pointer}")
         return Template(text, names)
 

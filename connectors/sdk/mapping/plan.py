@@ -203,7 +203,7 @@ def _merged(rule: Rule, below: _Part, depth: int) -> _Part:
     if not rule.whole:
         raise BadRow(rule.line, "other rows lead into this target, which only a py: function may fill", key="target")
     above = _value(rule, depth)
-    pointer = _pointer(rule)
+    pointer = _pointer(rule, depth)
 
     def read(here: Any, run: Run) -> Any:
         made, more = above.read(here, run), below.read(here, run)
@@ -223,12 +223,12 @@ def _value(rule: Rule, depth: int) -> _Part:
     alternatives = [_joined(one, depth, rule.line) for one in rule.source.alternatives]
     pointer, get, outer = alternatives[0]
     if len(alternatives) > 1 or outer is not None:
-        return _Part(_first_of(rule, alternatives), any(scope is None for *_, scope in alternatives))
-    return _Part(_only(rule, pointer, get), True)
+        return _Part(_first_of(rule, alternatives, depth), any(scope is None for *_, scope in alternatives))
+    return _Part(_only(rule, pointer, get, depth), True)
 
 
-def _only(rule: Rule, pointer: str, get: Get) -> Read:
-    convert, missing = rule.convert, _missing(rule)
+def _only(rule: Rule, pointer: str, get: Get, depth: int) -> Read:
+    convert, missing = rule.convert, _missing(rule, depth)
 
     def read(here: Any, run: Run) -> Any:
         try:
@@ -247,8 +247,8 @@ def _only(rule: Rule, pointer: str, get: Get) -> Read:
     return read
 
 
-def _first_of(rule: Rule, alternatives: list[tuple[str, Get, int | None]]) -> Read:
-    convert, missing = rule.convert, _missing(rule)
+def _first_of(rule: Rule, alternatives: list[tuple[str, Get, int | None]], depth: int) -> Read:
+    convert, missing = rule.convert, _missing(rule, depth)
 
     def read(here: Any, run: Run) -> Any:
         for pointer, get, outer in alternatives:
@@ -269,8 +269,8 @@ def _first_of(rule: Rule, alternatives: list[tuple[str, Get, int | None]]) -> Re
     return read
 
 
-def _missing(rule: Rule) -> Callable[[Run], Any]:
-    pointer, absent = _pointer(rule), rule.absent
+def _missing(rule: Rule, depth: int) -> Callable[[Run], Any]:
+    pointer, absent = _pointer(rule, depth), rule.absent
     if absent is not None or not rule.required:
         return lambda run: absent
     return lambda run: run.refuse(InvalidMessage("la valeur manque", pointer=pointer, code="missing_value"))
@@ -352,9 +352,11 @@ def _spread(steps: Steps, before: str) -> Get:
 # --- pointers --------------------------------------------------------------------------------------------------------
 
 
-def _pointer(rule: Rule) -> str:
-    """Of the first place that the row reads, with a mark for each list position, which the list fills in."""
-    return _marked(rule.source.places[0].steps) if rule.source.places else ""
+def _pointer(rule: Rule, depth: int) -> str:
+    """Of the first place that the row reads, with a mark for each list position, which the list fills in; of a list
+    that is read as one text, the list."""
+    steps = rule.source.places[0].steps if rule.source.places else ()
+    return _marked(_steps_before(steps, depth + 1) if steps.count(EACH) > depth else steps)
 
 
 def _marked(steps: Steps) -> str:

@@ -32,10 +32,10 @@ class Line:
         """Raises BadRow, in words for who wrote the row."""
         self.row = row
         self.incoming = row.target.startswith("/")
-        self.target = _read(row, "target", lambda: _target(row.target))
-        source = _read(row, "source", lambda: Source.of(row.source))
+        self.target = _told(row, "target", lambda: target_of(row))
+        source = _told(row, "source", lambda: source_of(row))
         self.source = source if settings is None else source.with_settings(settings)
-        self.converters = _read(row, "convert", lambda: converters.of(row.convert)) or [closed.plain()]
+        self.converters = _told(row, "convert", lambda: converters.of(row.convert)) or [closed.plain()]
 
     def forward(self) -> Rule:
         """From the source to the target, as it is written."""
@@ -169,18 +169,28 @@ class MappingTable(Mapping[str, Map]):
         return name in self._maps
 
 
-def _read(row: Row, key: str, read: Callable[[], _T]) -> _T:
+def _told(row: Row, key: str, read: Callable[[], _T]) -> _T:
     try:
         return read()
     except (ConfigError, ValueError) as error:
         raise BadRow(row.line, str(error), key=key) from None
 
 
-def _target(text: str) -> Place:
-    place = Place.of(text)
+def target_of(row: Row) -> Place:
+    """Raises ValueError."""
+    place = Place.of(row.target)
     if not place.steps:
         raise ValueError("a target is a place of its own")
     return place
+
+
+def source_of(row: Row) -> Source:
+    """Raises ValueError."""
+    source = Source.of(row.source)
+    for place in () if row.target.startswith("/") else source.places:
+        if not place.is_pointer:
+            raise ValueError(f'"{place.text}" is no place of the event: it must begin with /')
+    return source
 
 
 def _form_rows(form: Mapping[str, Any], path: str = "") -> Iterator[Row]:

@@ -16,8 +16,8 @@ from tests.connectors.sdk.mapping.rdvsp import BOOKING, FACTS, SETTINGS, TABLE, 
 
 
 def one(*lines: str, name: str = "m", **more: Any) -> Map:
-    cells = [(f"{name};{line}" + ";" * 4).split(";")[:5] for line in lines]
-    found = [Row(*cell[:4], required=cell[4] == "oui", line=number) for number, cell in enumerate(cells, 2)]
+    cells = [f"{name};{line};;;;".split(";") for line in lines]
+    found = [Row(a, b, c, d, e == "oui", number) for number, (a, b, c, d, e, *_) in enumerate(cells, 2)]
     return Map.of(found, converters=declared(**more), settings=SETTINGS)
 
 
@@ -139,7 +139,9 @@ def test_a_fault_within_a_list_names_its_item() -> None:
 
 def test_lists_stand_in_lists() -> None:
     make = one("/families/*/name;/f/*/nom", "/families/*/children/*/name;/f/*/enfants/*/prenom;;oui")
-    record = {"f": [{"nom": "Benzerti", "enfants": [{"prenom": "Inès"}, {"prenom": "Ilyès"}]}, {"nom": "Corvisart"}]}
+    record: dict[str, Any] = {
+        "f": [{"nom": "Benzerti", "enfants": [{"prenom": "Inès"}, {"prenom": "Ilyès"}]}, {"nom": "Corvisart"}]
+    }
 
     assert make.read(record) == {
         "families": [
