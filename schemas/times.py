@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 _LEAP = "60"
@@ -41,6 +41,12 @@ def one_form(text: str) -> str:
     except OverflowError:
         raise ValueError("beyond the calendar") from None
     return f"{at[:26]}Z" if text[17:19] == _LEAP else f"{at[:19]}{fraction}Z"
+
+
+def in_zone(at: datetime, zone: tzinfo) -> datetime:
+    """A moment that bears an offset as it is, any other as the clocks of `zone` showed it: in the hour that comes twice
+    in autumn the first, in the one that is left out in spring as the clock went on counting before the change."""
+    return at if at.tzinfo else at.replace(tzinfo=zone, fold=0)
 
 
 def _read(text: str) -> tuple[datetime, str]:
