@@ -52,13 +52,26 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordFault:
+    """A record that cannot be taken, beside those that were. `code`: a fault code, `record-refused.<why>`. `place`:
+    where it stands, without personal data. `reason`: one French sentence. `key`: the package's number of the record."""
+
+    code: str
+    place: str = ""
+    reason: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Polled:
     """Events read from a package, 500 at most. They are accepted in one commit together with `cursor`; `acknowledge` is
-    called after that commit (so a crash between the two reads the same again: the door knows them)."""
+    called after that commit (so a crash between the two reads the same again: the door knows them). `faults`: records
+    of the same page that could not be read."""
 
     events: Sequence[Event] = ()
     cursor: Mapping[str, Any] | None = None
     acknowledge: Callable[[], None] | None = None
+    faults: Sequence[RecordFault] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,19 +57,18 @@ class NotMatched(HubError):
     source's own code."""
 
     code = "identity_not_matched"
-
-    def __init__(self, message: str, *, native: str = "", detail: str = "") -> None:
-        super().__init__(message, detail=detail)
-        self.native = native
+    fault = "refused.not-matched"
 
 
 class AmbiguousIdentity(HubError):
     """The source finds several people under this identity."""
 
     code = "identity_ambiguous"
+    fault = "refused.ambiguous"
 
 
 class AuthorisationExpired(HubError):
     """The source says that our right to ask is over, or does not cover this."""
 
     code = "authorisation_expired"
+    fault = "authorisation"

@@ -7,88 +7,141 @@ size limit, authentication and errors are those of every other connector.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import zeep
 from lxml import etree
 from zeep.exceptions import Error as ZeepError
-from zeep.helpers import serialize_object
 from zeep.transports import Transport
-from zeep.xsd.context import XmlParserContext
+from zeep.xsd import AnySimpleType, ComplexType
+from zeep.xsd import Element as DeclaredElement
+from zeep.xsd.elements import Any as Wildcard
+from zeep.xsd.elements.indicators import Indicator
+from zeep.xsd.types import builtins
+from zeep.xsd.types.collection import ListType, UnionType
 
-from connectors.sdk.http import HttpAnswer, HttpClient, lost_answer
-from connectors.sdk.xml import Element, XsdFault, local_name, namespace, parse_xml, text_at, validate_xsd
-from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater
+from connectors.sdk.error_table import ErrorTable
+from connectors.sdk.http import HttpAnswer, HttpClient
+from connectors.sdk.multipart import decode_base64, parts_of
+from connectors.sdk.xml import (
+    XSD,
+    Element,
+    XsdFault,
+    is_xsd_value,
+    local_name,
+    namespace,
+    parse_xml,
+    text_at,
+    validate_xsd,
+)
+from schemas.errors import (
+    AccessDenied,
+    ConfigError,
+    HubError,
+    InvalidMessage,
+    Refused,
+    TryLater,
+    Unknown,
+    detailed_fault,
+)
 from schemas.secret import Secret
 
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
+XOP = "http://www.w3.org/2004/08/xop/include"
 NIL = zeep.xsd.Nil  # an element that must be there and says nothing: xsi:nil
 MAX_BYTES = 32 * 1024 * 1024
 
 _NOT_ALLOWED = "la demande ne peut pas être dite au logiciel : une valeur n'est pas admise"
 _NO_MESSAGE = " a renvoyé une réponse illisible"
 _OURS = frozenset({"Client", "Sender", "VersionMismatch", "MustUnderstand"})
-_ACCESS = frozenset({"FailedAuthentication", "InvalidSecurity", "InvalidSecurityToken", "AccessDenied"})
+_ACCESS = {
+    "FailedAuthentication": "denied.login", "InvalidSecurity": "denied.login", "InvalidSecurityToken": "denied.token",
+    "AccessDenied": "denied.forbidden",
+}  # fmt: skip
+_AS_TEXT = (builtins.String, builtins.AnyURI, builtins.QName, builtins.Notation)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableEntry:
+    """An entry of a list that could not be read (see `SoapClient.call`): where in the answer, and by which rule."""
+
+    path: str
+    rule: str
 
 
 class SoapClient:
     """Calls the operations of a local WSDL (document/literal). Thread-safe; the WSDL is read at the first call.
 
     `schema`: the XSD of the messages. What we send is held against it first, patterns and enumerations included
-    (zeep checks neither); what we receive is read leniently, since a vendor may add elements. Raises what HttpClient
-    raises; besides:
+    (zeep checks neither). What we receive is read by the types of the contract: elements that it does not know are
+    passed over, since a vendor may add some, and a value that is not of its type is an error, never an absent one.
+    `errors`: what the vendor's own codes mean, in the `<detail>` of its faults.
+
+    Raises what HttpClient raises; besides:
     - a value that the contract does not allow: Refused, before anything is sent;
     - no such address (404): TryLater, since an application server says so while it starts;
-    - a fault that blames the caller: Refused (`native` = its code), or AccessDenied when it speaks of authentication;
-    - any other fault, HTML, half an answer, another message: TryLater when `safe`, else Unknown.
+    - a fault that `errors` knows: as it says; one that blames the caller: Refused (`native` = its code), or
+      AccessDenied when it speaks of authentication;
+    - any other fault, HTML, half an answer, another message, a value that cannot be read (`fault` = `bad-return.` and
+      its place): TryLater when `safe`, else Unknown.
     """
 
     def __init__(
         self, wsdl_path: Path, url: str, *, auth: tuple[str, Secret] | None = None, timeout: float = 10.0,
         max_bytes: int = MAX_BYTES, schema: Path | None = None, http: HttpClient | None = None,
+        errors: ErrorTable | None = None,
     ) -> None:  # fmt: skip
         self._wsdl_path = wsdl_path
         self._schema = schema
         self._http = http or HttpClient(url, auth=auth, timeout=timeout, max_bytes=max_bytes)
+        self._errors = errors or ErrorTable()
         self._building = threading.Lock()
-        self._client: zeep.Client | None = None
+        self._contract: _Contract | None = None
 
-    def call(self, operation: str, *values: Any, safe: bool, **named: Any) -> Any:
+    def call(self, operation: str, *values: Any, safe: bool, each: str = "", **named: Any) -> Any:
         """Call one operation: `named` are the elements of its request, `values` the one text of a request that is only
-        a text. `safe` says that calling twice is harmless. Gives dicts, lists, text and bytes; None for nothing."""
-        client = self._built()
-        binding = client.service._binding
+        a text. `safe` says that calling twice is harmless. Gives dicts, lists, text and bytes; None for nothing.
+        `each`: an element that repeats, whose entries are read each for itself: one that cannot be read stands in the
+        list as an `UnreadableEntry`, and hides no other."""
+        contract = self._built()
         with self._building:  # zeep completes its types while it writes
-            request, headers = self._write_request(client, binding, operation, values, named)
-        answer = self._http.request("POST", "", content=request, headers=headers, expect=(200, 404, 500), safe=safe)
+            request, headers = self._write_request(contract, operation, values, named)
+        expect = (200, 400, 404, 500)
+        answer = self._http.request("POST", "", content=request, headers=headers, expect=expect, safe=safe)
         if answer.status == 404:  # a refusal is said in SOAP; this is a server whose application is not (yet) there
             said = f"{answer.service} n'est pas, ou pas encore, à l'adresse réglée"
-            raise TryLater(said, detail=f"{operation}: 404")
-        return self._read_answer(client, binding.get(operation), operation, answer, safe)
+            raise TryLater(said, detail=f"{operation}: 404", fault="away.unreachable")
+        return self._read_answer(contract, operation, answer, each)
 
     def close(self) -> None:
         self._http.close()
 
-    def _built(self) -> zeep.Client:
+    def _built(self) -> _Contract:
         with self._building:
-            if self._client is None:
-                self._client = _read_contract(self._wsdl_path.resolve())
-            return self._client
+            if self._contract is None:
+                self._contract = _Contract(self._wsdl_path.resolve())
+            return self._contract
 
     def _write_request(
-        self, client: zeep.Client, binding: Any, operation: str, values: tuple[Any, ...], named: dict[str, Any]
+        self, contract: _Contract, operation: str, values: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[bytes, dict[str, str]]:
+        client, binding = contract.client, contract.binding
         try:
             envelope, headers = binding._create(operation, values, named, client=client, options={"address": ""})
         except (ZeepError, ValueError) as error:
-            raise Refused(_NOT_ALLOWED, detail=f"{operation}: {type(error).__name__}") from None
+            raise Refused(_NOT_ALLOWED, detail=f"{operation}: {type(error).__name__}", fault="bad-input") from None
         faults = self._faults(envelope)
         if faults:
-            raise Refused(_NOT_ALLOWED, detail=f"{operation}: {faults[0].path} ({faults[0].rule})")
+            place = faults[0].path.strip("/").split("/")[1:]
+            detail = f"{operation}: {faults[0].path} ({faults[0].rule})"
+            raise Refused(_NOT_ALLOWED, detail=detail, fault=_placed("bad-input", place))
         return etree.tostring(envelope, xml_declaration=True, encoding="UTF-8"), dict(headers)
 
     def _faults(self, envelope: Element) -> list[XsdFault]:
@@ -97,56 +150,241 @@ class SoapClient:
             return []
         return validate_xsd(deepcopy(body[0]), self._schema)
 
-    def _read_answer(self, client: zeep.Client, operation: Any, name: str, answer: HttpAnswer, safe: bool) -> Any:
-        content = _body_content(answer, name, safe)
+    def _read_answer(self, contract: _Contract, name: str, answer: HttpAnswer, each: str) -> Any:
+        content, beside = _opened(answer, name)
         if local_name(content) == "Fault":
-            raise _fault_error(content, name, answer)
-        expected = operation.output.body.qname
-        if answer.status != 200 or etree.QName(content) != expected:
+            raise self._errors.error_in(answer, _detail_of(content)) or _fault_error(content, name, answer)
+        body = contract.binding.get(name).output.body
+        if answer.status != 200 or etree.QName(content) != body.qname:
             said = f"{answer.service} a renvoyé un autre message qu'attendu"
-            raise lost_answer(said, safe, detail=f"{name}: {expected.localname} was due")
+            raise _lost(answer, said, f"{name}: {body.qname.localname} was due")
         try:
-            value = operation.output.body.parse(content, client.wsdl.types, context=_context(client))
-        except (ZeepError, ValueError, TypeError, AttributeError, LookupError) as error:
-            said = f"{answer.service} a renvoyé un message qui n'a pas la forme attendue"
-            raise lost_answer(said, safe, detail=f"{name}: {type(error).__name__}") from None
-        return _without_unplaced(serialize_object(value, dict))  # type: ignore[no-untyped-call]
+            return _Reader(contract, beside, each).value(content, body.type, ())
+        except _Unreadable as error:
+            place = ".".join(_names(error.path))
+            said = f"{answer.service} a renvoyé une valeur illisible ({place or local_name(content)})"
+            detail = f"{name}: {'/'.join(error.path)} ({error.rule})"
+            raise _lost(answer, said, detail, fault=_placed("bad-return", error.path)) from None
 
 
-def _read_contract(path: Path) -> zeep.Client:
-    settings = zeep.Settings(
-        forbid_dtd=True, forbid_external=True,
-        strict=False, xsd_ignore_sequence_order=True,  # a reader bears new elements, wherever they stand
-    )  # fmt: skip
-    try:
-        return zeep.Client(str(path), transport=_LocalFiles(path.parent), settings=settings)  # type: ignore[no-untyped-call]
-    except (ZeepError, OSError, ValueError) as error:
-        raise ConfigError(f"{path.name} is not a usable contract ({type(error).__name__})") from error
+class _Contract:
+    """A WSDL as zeep reads it, and the values that its types allow where they are listed. Raises ConfigError."""
+
+    def __init__(self, path: Path) -> None:
+        settings = zeep.Settings(forbid_dtd=True, forbid_external=True)
+        files = _LocalFiles(path.parent)
+        try:
+            self.client = zeep.Client(str(path), transport=files, settings=settings)  # type: ignore[no-untyped-call]
+        except (ZeepError, OSError, ValueError) as error:
+            raise ConfigError(f"{path.name} is not a usable contract ({type(error).__name__})") from error
+        self.binding = self.client.service._binding
+        self.types = self.client.wsdl.types
+        self.listed = files.listed
 
 
 class _LocalFiles(Transport):
-    """What the WSDL imports comes from its own folder."""
+    """What the WSDL imports comes from its own folder. `listed`: by type, the values that its enumeration allows, which
+    zeep leaves out; None for a type that does not list them all."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.folder = folder
+        self.listed: dict[str, frozenset[str] | None] = {}
 
     def load(self, url: str) -> bytes:
         path = Path(url).resolve()
         if urlsplit(url).scheme or not path.is_relative_to(self.folder):
             raise ValueError(f"{self.folder.name}: the contract reaches outside its folder")
-        return path.read_bytes()
+        content = path.read_bytes()
+        try:
+            self._list_values(parse_xml(content))
+        except InvalidMessage as error:
+            raise ValueError(str(error)) from None
+        return content
+
+    def _list_values(self, document: Element) -> None:
+        for restriction in document.iterfind(f".//{{{XSD}}}simpleType/{{{XSD}}}restriction"):
+            name = _type_name(restriction.getparent())
+            values = {str(item.get("value")) for item in restriction.iterfind(f"{{{XSD}}}enumeration")}
+            known = self.listed.get(name, frozenset())  # zeep gives types without a name that of their element
+            self.listed[name] = None if not values or known is None else known | values
 
 
-def _body_content(answer: HttpAnswer, name: str, safe: bool) -> Element:
-    """The one element in the body of the envelope."""
+def _type_name(simple_type: Any) -> str:
+    schema = next(simple_type.iterancestors(f"{{{XSD}}}schema"))
+    name = simple_type.get("name") or simple_type.getparent().get("name", "Anonymous")
+    return str(etree.QName(schema.get("targetNamespace"), name).text)
+
+
+class _Unreadable(Exception):
+    def __init__(self, path: tuple[str, ...], rule: str) -> None:
+        super().__init__(rule)
+        self.path = path
+        self.rule = rule
+
+
+class _Reader:
+    """Reads an answer by the types of the contract. zeep's own reading makes None of a value that it cannot convert,
+    logs it, and takes any word for a boolean. Raises _Unreadable with the place of such a value, never the value."""
+
+    def __init__(self, contract: _Contract, beside: Mapping[str, bytes], each: str) -> None:
+        self._contract = contract
+        self._beside = beside
+        self._each = each
+
+    def value(self, element: Element, kind: Any, path: tuple[str, ...]) -> Any:
+        if element.get(f"{{{XSI}}}nil") in ("true", "1"):
+            return None
+        kind = self._said_type(element) or kind
+        if isinstance(kind, ComplexType):
+            return self._record(element, kind, path)
+        return self._scalar(element, kind, path) if isinstance(kind, AnySimpleType) else _untyped(element)
+
+    def _said_type(self, element: Element) -> Any:
+        prefix, _, name = element.get(f"{{{XSI}}}type", "").rpartition(":")
+        if not name:
+            return None
+        qname = etree.QName(element.nsmap.get(prefix or None), name)
+        return self._contract.types.get_type(qname, fail_silently=True)  # type: ignore[no-untyped-call]
+
+    def _record(self, element: Element, kind: Any, path: tuple[str, ...]) -> dict[str, Any] | None:
+        nested = kind.elements_nested
+        if nested and isinstance(nested[0][1], DeclaredElement):  # a value with attributes
+            values = {nested[0][0]: self._scalar(element, nested[0][1].type, path)}
+        elif path and not len(element) and not element.attrib:
+            return None
+        else:
+            values = self._children(element, [part for _, part in nested], path)
+        for name, attribute in kind.attributes:
+            if attribute.name:
+                text = element.get(attribute.qname.text)
+                value = None if text is None else self._converted(text, attribute.type, (*path, attribute.name))
+                values[name] = attribute.default_value if text is None else value
+        return values or None
+
+    def _children(self, element: Element, nested: list[Any], path: tuple[str, ...]) -> dict[str, Any]:
+        declared = list(_declared(nested))
+        values: dict[str, Any] = {name: [] if many else part.default_value for name, part, many in declared}
+        known = {part.qname.localname: (name, part, many) for name, part, many in declared if part.name}
+        others = next((name for name, part, _ in declared if not part.name), None)
+        counted: dict[str, int] = {}
+        for child in element:
+            tag = local_name(child)
+            counted[tag] = counted.get(tag, 0) + 1
+            if tag in known:
+                name, part, many = known[tag]
+                place = (*path, f"{tag}[{counted[tag]}]" if many else tag)
+                if many:
+                    values[name].append(self._entry(child, part.type, place))
+                elif counted[tag] == 1:
+                    values[name] = self.value(child, part.type, place)
+                else:
+                    raise _Unreadable(place, "more than one")
+            elif others:
+                values[others].append(_untyped(child))
+        return values
+
+    def _entry(self, element: Element, kind: Any, path: tuple[str, ...]) -> Any:
+        try:
+            return self.value(element, kind, path)
+        except _Unreadable as error:
+            if local_name(element) != self._each:
+                raise
+            return UnreadableEntry("/".join(error.path), error.rule)
+
+    def _scalar(self, element: Element, kind: Any, path: tuple[str, ...]) -> Any:
+        include = element[0] if len(element) == 1 and element[0].tag == f"{{{XOP}}}Include" else None
+        if len(element) and include is None:
+            raise _Unreadable(path, "elements in a value")
+        href = (element if include is None else include).get("href", "")
+        if include is None and (element.text or not href.startswith("cid:")):
+            return self._converted(element.text or "", kind, path)
+        part = self._beside.get(unquote(href.removeprefix("cid:")))
+        if part is None:
+            raise _Unreadable(path, "its part is missing")
+        return part
+
+    def _converted(self, text: str, kind: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(kind, ListType):
+            return [self._converted(item, kind.item_type, path) for item in text.split()]
+        if isinstance(kind, UnionType):
+            return self._converted(text, kind.item_class(), path) if kind.item_class else text or None
+        listed = self._contract.listed.get(kind.qname.text) if kind.qname else None
+        try:
+            value = _convert(text, kind) if text else None
+        except (ValueError, TypeError, ArithmeticError):
+            raise _Unreadable(path, f"no {kind._default_qname.localname}") from None
+        if listed is not None and value is not None and " ".join(text.split()) not in listed:
+            raise _Unreadable(path, "not listed")
+        return value
+
+
+def _declared(parts: list[Any], many: bool = False) -> Iterator[tuple[str, Any, bool]]:
+    """The elements of a type with their names in the result, and whether they repeat; groups are unfolded."""
+    for part in parts:
+        repeats = many or part.accepts_multiple
+        if isinstance(part, Indicator):
+            yield from _declared([*part], repeats)  # type: ignore[misc]
+        elif isinstance(part, Wildcard):
+            yield "_value_1", part, True
+        else:
+            yield part.attr_name, part, repeats
+
+
+def _convert(text: str, kind: Any) -> Any:
+    """The value of a text by a type of XML Schema. Raises ValueError, TypeError or ArithmeticError."""
+    name = kind._default_qname.localname
+    if isinstance(kind, _AS_TEXT) or name == "anySimpleType":
+        return kind.pythonvalue(text)
+    text = text.strip()
+    if not text:
+        return None
+    if isinstance(kind, builtins.Base64Binary):
+        return decode_base64(text)
+    if isinstance(kind, builtins.DateTime):  # a blank for the T, or the day alone, is clear enough
+        text = text.replace(" ", "T", 1) if len(text) > 10 else f"{text}T00:00:00"
+    if not is_xsd_value(text, name):
+        raise ValueError(name)
+    return bytes.fromhex(text) if isinstance(kind, builtins.HexBinary) else kind.pythonvalue(text)
+
+
+def _untyped(element: Element) -> Any:
+    """What the contract says nothing of: its text, or its elements by name (a list for one that repeats)."""
+    if not len(element):
+        return element.text or None
+    found: dict[str, list[Any]] = {}
+    for child in element:
+        found.setdefault(local_name(child), []).append(_untyped(child))
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def _names(path: tuple[str, ...]) -> list[str]:
+    return [step.partition("[")[0] for step in path]
+
+
+def _placed(code: str, path: list[str] | tuple[str, ...]) -> str:
+    return detailed_fault(code, *_names(tuple(path)))
+
+
+def _lost(answer: HttpAnswer, said: str, detail: str, *, fault: str = "away.not-json") -> HubError:
+    if answer.safe:
+        return TryLater(said, detail=detail, fault=fault)
+    return Unknown(said, detail=detail, fault=fault if fault.startswith("bad-return") else "")
+
+
+def _opened(answer: HttpAnswer, name: str) -> tuple[Element, Mapping[str, bytes]]:
+    """The one element in the body of the envelope, and the parts that came beside it."""
     try:
-        body = _body(parse_xml(answer.body, max_bytes=MAX_BYTES, large_text=True))
-    except InvalidMessage as error:
-        raise lost_answer(f"{answer.service}{_NO_MESSAGE}", safe, detail=f"{name}: {answer.status}, {error}") from None
-    if body is None or len(body) != 1:
-        raise lost_answer(f"{answer.service}{_NO_MESSAGE}", safe, detail=f"{name}: {answer.status}, no SOAP message")
-    return body[0]
+        parts = parts_of(answer.headers.get("content-type", ""), answer.body)
+        envelope = parse_xml(parts.root, max_bytes=MAX_BYTES, large_text=True, charset=parts.charset, mend=True)
+        body, why = _body(envelope), "no SOAP message"
+    except (InvalidMessage, ValueError) as error:
+        body, why = None, str(error)
+    if body is not None and len(body) == 1:
+        return body[0], parts.beside
+    if answer.status == 400:  # a fault of SOAP 1.2 comes with it too; this is none
+        raise Refused(f"{answer.service} refuse la demande (code 400)", native="400", detail=f"{name}: 400, {why}")
+    raise _lost(answer, f"{answer.service}{_NO_MESSAGE}", f"{name}: {answer.status}, {why}")
 
 
 def _body(envelope: Element) -> Element | None:
@@ -156,6 +394,11 @@ def _body(envelope: Element) -> Element | None:
     return envelope.find(f"{{{soap}}}Body")
 
 
+def _detail_of(fault: Element) -> Element | None:
+    """Where a vendor says more of its fault (1.1 §4.4, 1.2 §5.4.5)."""
+    return next((child for child in fault if local_name(child).lower() == "detail"), None)
+
+
 def _fault_error(fault: Element, name: str, answer: HttpAnswer) -> HubError:
     """The error for a SOAP fault (1.1 §4.4, 1.2 §5.4), by its code. Its text may quote values: left out."""
     soap = {"s": namespace(fault)}
@@ -163,19 +406,9 @@ def _fault_error(fault: Element, name: str, answer: HttpAnswer) -> HubError:
     parts = [part for code in codes if code for part in code.rpartition(":")[2].split(".")]
     native = parts[0] if parts else ""
     detail = f"{name}: fault {native or 'without a code'}"
-    if _ACCESS.intersection(parts):
-        return AccessDenied(f"{answer.service} refuse nos identifiants", detail=detail)
+    access = next((_ACCESS[part] for part in parts if part in _ACCESS), None)
+    if access:
+        return AccessDenied(f"{answer.service} refuse nos identifiants", detail=detail, fault=access)
     if _OURS.intersection(parts):
         return Refused(f"{answer.service} refuse la demande", native=native, detail=detail)
-    return lost_answer(f"{answer.service} a répondu par une erreur", answer.safe, detail=detail)
-
-
-def _context(client: zeep.Client) -> XmlParserContext:
-    return XmlParserContext(settings=client.settings)  # type: ignore[no-untyped-call]
-
-
-def _without_unplaced(value: Any) -> Any:
-    """A parsed value without `_raw_elements`, where zeep keeps elements that the contract does not know."""
-    if isinstance(value, dict):
-        return {key: _without_unplaced(item) for key, item in value.items() if key != "_raw_elements"}
-    return [_without_unplaced(item) for item in value] if isinstance(value, list) else value
+    return _lost(answer, f"{answer.service} a répondu par une erreur", detail, fault="away.http-5xx")

@@ -5,6 +5,8 @@ A document type declaration is refused whatever it holds: no entity, no external
 
 from __future__ import annotations
 
+import codecs
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from schemas.errors import InvalidMessage
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 100
+XSD = "http://www.w3.org/2001/XMLSchema"
+MENDED = "\ufffd"  # stands in a mended document where there was what no XML may hold
 
 Element = etree._Element
 
@@ -38,28 +42,37 @@ class XsdFault:
 
 
 def parse_xml(
-    content: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, large_text: bool = False
-) -> Element:
-    """The root of a document; comments and processing instructions are left out. `large_text` allows texts of more
-    than 10 MB (documents in base64) and wants UTF-8, whatever the declaration says.
+    content: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, large_text: bool = False,
+    charset: str = "", mend: bool = False,
+) -> Element:  # fmt: skip
+    """The root of a document; comments and processing instructions are left out. Its encoding is that of its byte order
+    mark, else of its declaration, else `charset`, else UTF-8; what stands before the declaration and is blank is passed
+    over. `large_text` allows texts of more than 10 MB (documents in base64). `mend`: bytes that are not of the
+    encoding, and characters that no XML may hold, become `MENDED`, so that one of them does not hide all the others.
 
     Raises InvalidMessage (`not_xml`, `xml_too_large`, `xml_too_deep`, `xml_dtd`), which never echoes the content.
     """
     if len(content) > max_bytes:
         raise InvalidMessage(f"le XML dépasse {max_bytes} octets", code="xml_too_large")
-    if large_text and b"<!DOCTYPE" in content:  # the parser's own limits on entities are off for large texts
-        raise InvalidMessage("une déclaration de type de document n'est pas admise", code="xml_dtd")
     try:
-        root = etree.fromstring(content, _safe_parser(large_text))
+        root = _root(in_utf8(content, charset), large_text)
     except (etree.XMLSyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        raise InvalidMessage(
-            f"le XML est illisible (ligne {line})" if line else "le XML est illisible", code="not_xml"
-        ) from None
-    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]
-        raise InvalidMessage("une déclaration de type de document n'est pas admise", code="xml_dtd")
+        if not mend:
+            raise _not_xml(error) from None
+        root = _mended_root(content, charset, large_text)
+    if root.getroottree().docinfo.doctype:  # type: ignore[attr-defined]
+        raise _no_dtd()
     _check_depth(root, max_depth)
     return root
+
+
+def in_utf8(content: bytes, charset: str = "", errors: str = "strict") -> bytes:
+    """A document in UTF-8, whatever encoding it is in (see `parse_xml`), from its first character on. Raises ValueError
+    for an encoding that is none, or unknown."""
+    encoding, mark = _encoding(content, charset)
+    if encoding == "utf-8" and errors == "strict":  # which the parser checks
+        return content[mark:].lstrip()
+    return content[mark:].decode(encoding, errors).lstrip().encode()
 
 
 def validate_xsd(document: Element, xsd_path: Path) -> list[XsdFault]:
@@ -87,6 +100,24 @@ def text_at(element: Element, path: str, namespaces: Mapping[str, str] | None = 
     """The trimmed text of the first element at `path` (ElementPath: "a/b", "p:a/p:b"); None when absent or empty."""
     found = element.find(path, dict(namespaces or {}))
     return None if found is None else _trimmed_text(found) or None
+
+
+def text_by_names(element: Element, path: str) -> str | None:
+    """As `text_at`, with the names alone, whatever their namespaces ("Refus/code"); "" for an element without a text,
+    None for no such element."""
+    found: Element | None = element
+    for name in path.split("/"):
+        found = next((child for child in found if local_name(child) == name), None) if found is not None else None
+    return None if found is None else _trimmed_text(found)
+
+
+def is_xsd_value(text: str, type_name: str) -> bool:
+    """Whether `text` is a value of a type that XML Schema itself has ("date", "unsignedByte")."""
+    element = etree.Element("value")
+    element.text = text
+    schema = _type_alone(type_name)
+    with _validating:
+        return bool(schema.validate(element))
 
 
 def texts_at(element: Element, path: str, namespaces: Mapping[str, str] | None = None) -> list[str]:
@@ -124,10 +155,79 @@ def _trimmed_text(element: Element) -> str:
     return "".join(str(part) for part in element.itertext()).strip()
 
 
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
+)  # fmt: skip
+_UNMARKED = ((re.compile(rb"(?:\s\0)*<\0"), "utf-16-le"), (re.compile(rb"(?:\0\s)*\0<"), "utf-16-be"))
+_DECLARED = re.compile(rb"\s*<\?xml\s[^>]{0,200}?\bencoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']")
+# Others are no encodings of text, or take long to read.
+_KNOWN = re.compile(r"ascii|utf-8|iso8859-\d+|cp125\d|cp850|mac-roman|utf-(16|32)(-[lb]e)?")
+_NEVER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_REFERENCE = re.compile(r"&#(?:x([0-9A-Fa-f]+)|([0-9]+));")
+
+
+def _encoding(content: bytes, charset: str) -> tuple[str, int]:
+    """The encoding of a document (XML 1.0, appendix F), and the length of its byte order mark."""
+    for mark, name in _MARKS:
+        if content.startswith(mark):
+            return name, len(mark)
+    for start, name in _UNMARKED:
+        if start.match(content):
+            return name, 0
+    declared = _DECLARED.match(content)
+    name = _known(declared[1].decode()) if declared else ""
+    # A declaration that is read byte by byte is in no encoding of two bytes, whatever it says: .NET writes such.
+    return (name if name and not name.startswith(("utf-16", "utf-32")) else _known(charset) or "utf-8"), 0
+
+
+def _known(label: str) -> str:
+    """The name of an encoding of text; "" for no label. Raises ValueError for another."""
+    if not label:
+        return ""
+    try:
+        name = codecs.lookup(label).name
+    except LookupError:
+        name = label
+    if not _KNOWN.fullmatch(name):
+        raise ValueError("this encoding is not read")
+    return "utf-8" if name == "ascii" else name  # what is ASCII is UTF-8, and what is called so often is
+
+
+def _mended_root(content: bytes, charset: str, large_text: bool) -> Element:
+    try:
+        text = in_utf8(content, charset, "replace").decode()
+        return _root(_REFERENCE.sub(_allowed_reference, _NEVER.sub(MENDED, text)).encode(), large_text)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise _not_xml(error) from None
+
+
+def _allowed_reference(found: re.Match[str]) -> str:
+    digits = (found[1] or found[2]).lstrip("0")
+    number = int(digits or "0", 16 if found[1] else 10) if len(digits) <= 7 else 0x110000
+    never = number > 0x10FFFF or 0xD800 <= number <= 0xDFFF or _NEVER.fullmatch(chr(number))
+    return MENDED if never else found[0]
+
+
+def _root(document: bytes, large_text: bool) -> Element:
+    if large_text and b"<!DOCTYPE" in document:  # the parser's own limits on entities are off for large texts
+        raise _no_dtd()
+    return etree.fromstring(document, _safe_parser(large_text))
+
+
+def _not_xml(error: Exception) -> InvalidMessage:
+    line = getattr(error, "lineno", None)
+    return InvalidMessage(f"le XML est illisible (ligne {line})" if line else "le XML est illisible", code="not_xml")
+
+
+def _no_dtd() -> InvalidMessage:
+    return InvalidMessage("une déclaration de type de document n'est pas admise", code="xml_dtd")
+
+
 def _safe_parser(large_text: bool) -> etree.XMLParser:
     return etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, attribute_defaults=False,
-        huge_tree=large_text, encoding="UTF-8" if large_text else None, remove_comments=True, remove_pis=True,
+        huge_tree=large_text, encoding="UTF-8", remove_comments=True, remove_pis=True,
     )  # fmt: skip
 
 
@@ -160,6 +260,13 @@ def _schema(xsd_path: Path) -> etree.XMLSchema:
         return etree.XMLSchema(etree.parse(str(xsd_path), parser))
     except (etree.LxmlError, OSError) as error:
         raise ValueError(f"{xsd_path.name}: not a usable schema ({type(error).__name__})") from error
+
+
+@cache
+def _type_alone(type_name: str) -> etree.XMLSchema:
+    xsd = new_root(f"{{{XSD}}}schema", {"xs": XSD})
+    etree.SubElement(xsd, f"{{{XSD}}}element", name="value", type=f"xs:{type_name}")
+    return etree.XMLSchema(xsd)
 
 
 def _rule(type_name: str) -> str:

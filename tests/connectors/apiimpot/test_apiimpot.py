@@ -281,7 +281,7 @@ def test_an_answer_of_another_shape_is_no_answer() -> None:
 
 
 def test_every_line_of_the_table_says_something_that_the_hub_knows() -> None:
-    assert {row.becomes for row in error_rows(ERRORS)} == {"not-matched", "refused", "denied", "expired", "later"}
+    assert {row.becomes for row in error_rows(ERRORS)} == {"not-matched", "refused", "denied", "authorisation", "later"}
 
 
 def test_nothing_personal_and_no_token_is_in_a_log_or_an_error(

@@ -549,7 +549,17 @@ def test_an_answer_of_another_shape_is_no_answer() -> None:
 
 
 def test_every_line_of_the_table_says_something_that_the_hub_knows() -> None:
-    known = {"expired", "denied", "token", "no-record", "not-matched", "in-flight", "ambiguous", "refused", "later"}
+    known = {
+        "authorisation",
+        "denied",
+        "token",
+        "no-record",
+        "not-matched",
+        "in-flight",
+        "ambiguous",
+        "refused",
+        "later",
+    }
     assert {row.becomes for row in error_rows(ERRORS)} == known
     assert all(row.meaning for row in error_rows(ERRORS))
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.xml import (
+    MENDED,
     add,
     local_name,
     new_root,
@@ -186,3 +187,66 @@ def test_a_schema_may_import_its_neighbour(tmp_path: Path) -> None:
     )
     root = parse_xml(b'<a><demande xmlns="urn:demande"><motif>mariage</motif></demande></a>')
     assert validate_xsd(root, tmp_path / "a.xsd") == []
+
+
+# python-zeep#397: what is declared is read, and so is what stands before the declaration
+@pytest.mark.parametrize("large_text", [False, True])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<?xml version='1.0' encoding='ISO-8859-1'?><a>né</a>".encode("latin-1"),
+        '<?xml version="1.0" encoding="windows-1252"?><a>né</a>'.encode("cp1252"),
+        '<?xml version="1.0" encoding="UTF-16"?><a>né</a>'.encode("utf-16"),
+        '<?xml version="1.0" encoding="UTF-16"?><a>né</a>'.encode("utf-16-be"),
+        '<?xml version="1.0" encoding="UTF-16"?>\n<a>né</a>'.encode(),  # as .NET writes a text that it held in memory
+        "<a>né</a>".encode("utf-16"),
+        '\r\n<?xml version="1.0"?><a>né</a>'.encode(),
+        '\n \t<?xml version="1.0" encoding="ISO-8859-15"?><a>né</a>'.encode("iso-8859-15"),
+        '\ufeff<?xml version="1.0"?><a>né</a>'.encode(),
+        '\ufeff\n<?xml version="1.0" encoding="UTF-8"?><a>né</a>'.encode(),
+    ],
+)  # fmt: skip
+def test_a_document_is_read_as_it_declares_itself(content: bytes, large_text: bool) -> None:
+    assert parse_xml(content, large_text=large_text).text == "né"
+
+
+def test_the_transport_says_the_encoding_where_the_document_does_not() -> None:
+    assert parse_xml("<a>né</a>".encode("latin-1"), charset="ISO-8859-1").text == "né"
+    assert parse_xml("<?xml version='1.0' encoding='UTF-8'?><a>né</a>".encode(), charset="ISO-8859-1").text == "né"
+    assert parse_xml("<a>né</a>".encode(), charset="us-ascii").text == "né"
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "unicode_escape", "zlib", "rot13", "utf-7"])
+def test_what_is_no_encoding_of_text_is_not_read(encoding: str) -> None:
+    assert refusal(f"<?xml version='1.0' encoding='{encoding}'?><a/>".encode(), mend=True) == "not_xml"
+
+
+# python-zeep#951: one forbidden character hides nothing but itself
+@pytest.mark.parametrize(
+    "wrong", [b"&#x1B;", b"&#27;", b"&#0;", b"&#xFFFE;", b"&#xD800;", b"&#99999999999;", b"\x1b", b"\x00", b"\xe9"]
+)  # fmt: skip
+def test_what_no_document_may_hold_is_mended_where_that_is_asked_for(wrong: bytes) -> None:
+    content = "<a><b>né &#xE9;</b><b>x".encode() + wrong + b"y</b></a>"
+    assert refusal(content) == "not_xml"
+    assert texts_at(parse_xml(content, mend=True), "b") == ["né é", f"x{MENDED}y"]
+
+
+def test_what_is_declared_is_mended_as_declared() -> None:
+    content = "<?xml version='1.0' encoding='ISO-8859-1'?><a><b>né</b><b>&#x1B;</b></a>".encode("latin-1")
+    assert texts_at(parse_xml(content, mend=True), "b") == ["né", MENDED]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1", "cp037"])
+@pytest.mark.parametrize("large_text", [False, True])
+def test_mending_opens_no_door_for_entities(encoding: str, large_text: bool) -> None:
+    head = f'<?xml version="1.0" encoding="{encoding}"?>'.encode(encoding)
+    for content in (BILLION_LAUGHS, BILLION_LAUGHS.replace(b"</a>", b"&#x1B;</a>")):
+        with pytest.raises(InvalidMessage):
+            parse_xml(
+                head + content.decode().encode(encoding).removeprefix(b"\xff\xfe"), large_text=large_text, mend=True
+            )
+
+
+def test_what_is_broken_otherwise_stays_broken() -> None:
+    assert refusal(b"<a><b>&#x1B;</a>", mend=True) == "not_xml"
+    assert refusal(b"<a>" * 200 + b"\x1b" + b"</a>" * 200, mend=True) == "xml_too_deep"
