@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,6 +47,7 @@ def client_add(
 ) -> None:  # fmt: skip
     """Add a program that may call the hub. Its secret is shown once."""
     from hub.clients import repository as clients
+    from schemas.json_text import parse_json
 
     def act(hub: Hub) -> str | None:
         known_tenant(hub, tenant)
@@ -56,7 +56,7 @@ def client_add(
         # A package that reads its own queue is one origin, whether it is named here or in the settings first.
         if client_id == "hub" or (member is not None and not member.manifest.outside):
             fail(f"{client_id!r} is the name of a connection or of the hub itself")
-        keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
+        keys = parse_json(jwks.read_bytes()) if jwks else None
         journal_intent(hub, tenant, "client.added", client=client_id, scopes=scope, types=list(publish or ()),
                        speaks_for=list(speaks_for or ()))  # fmt: skip
         return clients.add(
@@ -142,9 +142,10 @@ def client_rotate(
 ) -> None:
     """A new secret for a client, shown once. The old one ends at once, or after the hours of --keep-old."""
     from hub.clients import repository as clients
+    from schemas.json_text import parse_json
 
     def act(hub: Hub) -> str | None:
-        keys = json.loads(jwks.read_text(encoding="utf-8")) if jwks else None
+        keys = parse_json(jwks.read_bytes()) if jwks else None
         with hub.ledger.transaction() as tx:
             client = _known_client(tx, client_id)
             secret = clients.rotate(tx, client, keep_seconds=keep_old * 3600, jwks=keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol
@@ -53,8 +53,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class RecordFault:
-    """A record that cannot be taken, beside those that were. `code`: a fault code, `record-refused.<why>`. `place`:
-    where it stands, without personal data. `reason`: one French sentence. `key`: the package's number of the record."""
+    """One record, line or file that the connector could not turn into an event. `code`: from a closed list, of the
+    taxonomy where it has one (`file-aside.encoding`); `place`: where it stands (file, line, member) and `reason`: one
+    sentence in French, both without personal data; `key`: what names the record, so that it counts once however often
+    it is read."""
 
     code: str
     place: str = ""
@@ -64,14 +66,18 @@ class RecordFault:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """Events read from a package, 500 at most. They are accepted in one commit together with `cursor`; `acknowledge` is
-    called after that commit (so a crash between the two reads the same again: the door knows them). `faults`: records
-    of the same page that could not be read."""
+    """Events read from a package, 500 at most. They are accepted, `cursor` in the commit of the last of them, and
+    `acknowledge` is called after that commit (so a crash between the two reads the same again: the door knows them).
+    What the door refuses is kept sealed by the hub, and hinders neither the cursor nor the acknowledgement.
+
+    `faults`: what the connector read and could not understand; the others go on. `skip_unknown`: the ids of the events
+    that are nobody's loss when the hub does not know their request (one opened at the counter): they are counted."""
 
     events: Sequence[Event] = ()
     cursor: Mapping[str, Any] | None = None
     acknowledge: Callable[[], None] | None = None
     faults: Sequence[RecordFault] = ()
+    skip_unknown: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import orjson
 
 from schemas.errors import InvalidMessage
+from schemas.json_text import parse_json
 from schemas.times import one_form
 
 MAX_EVENT_BYTES = 64 * 1024  # CloudEvents 1.0.2, "Size Limits"
@@ -148,7 +149,7 @@ def decode_batch(body: bytes) -> list[Submitted]:
 def decode_json(body: bytes) -> Any:
     """Parse JSON or raise InvalidMessage; never echoes the text."""
     try:
-        return orjson.loads(body)
+        return parse_json(body)
     except orjson.JSONDecodeError as error:
         raise InvalidMessage(f"not JSON (line {error.lineno}, column {error.colno})", code="not_json") from None
 

@@ -22,7 +22,8 @@ def resolve(host: str, port: int) -> list[str]:
     try:
         return look_up(host, port)
     except (OSError, UnicodeError):
-        raise TryLater("le nom du serveur est introuvable", detail=f"{host}: the name has no address") from None
+        detail = f"{host}: the name has no address"
+        raise TryLater("le nom du serveur est introuvable", detail=detail, fault="away.name") from None
 
 
 def public_address(host: str, port: int) -> str:
@@ -31,7 +32,8 @@ def public_address(host: str, port: int) -> str:
     addresses = resolve(host, port)
     if not addresses or not all(is_public(text) for text in addresses):
         said = "le nom du serveur mène à une adresse qui n'est pas publique"
-        raise AccessDenied(said, detail=f"{host}: the name leads to an address that is not public")
+        detail = f"{host}: the name leads to an address that is not public"
+        raise AccessDenied(said, detail=detail, fault="denied.not-public")
     return addresses[0]
 
 

@@ -50,9 +50,14 @@ class Deadline:
         return self.cut or time.monotonic() >= self.end
 
     @property
+    def stopped(self) -> bool:
+        """Whether the stop of the process cut it before its time."""
+        return self.cut and time.monotonic() < self.end
+
+    @property
     def why(self) -> str:
         """For the log: why it is over."""
-        return "the whole exchange took too long" if time.monotonic() >= self.end else "cut by the stop of the process"
+        return "cut by the stop of the process" if self.stopped else "the whole exchange took too long"
 
     def left(self) -> float:
         """Seconds, at least a little: libraries take nothing for no limit."""

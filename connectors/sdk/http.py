@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -22,6 +23,7 @@ import orjson
 from connectors.sdk.addresses import public_address
 from connectors.sdk.deadline import LITTLE_BUFFERED, Deadline, current, look_up, within
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
+from schemas.json_text import parse_json
 from schemas.secret import Secret
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -29,6 +31,13 @@ ANY_SERVICE = "le logiciel"
 SUCCESS = range(200, 300)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _LONGEST_WAIT = 86_400.0
+_USUAL_LIFETIME = 300.0  # of a token that names none
+_DIGITS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_TOKEN = re.compile(r"[\x20-\x7e]*[\x21-\x7e]")  # RFC 6749, appendix A.12, in what may end a header
+_UNREACHED = {
+    "away.tls": "la connexion sécurisée échoue", "away.name": "son nom est introuvable",
+    "away.timeout": "délai dépassé", "away.unreachable": "pas de connexion",
+}  # fmt: skip
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
@@ -48,18 +57,19 @@ class HttpAnswer:
     def json(self) -> Any:
         """The body as JSON. Raises TryLater or Unknown (see HttpClient) when it is something else."""
         try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError:
+            return parse_json(self.body)
+        except ValueError:
             what = "une page web" if self.body.lstrip()[:1] == b"<" else "autre chose"
             said = f"{self.service} a renvoyé {what} au lieu de données"
-            raise lost_answer(said, self.safe, detail=f"{self.host}: JSON was due") from None
+            raise lost_answer(said, self.safe, detail=f"{self.host}: JSON was due", fault="away.not-json") from None
 
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object; anything else raises as `json` does."""
         value = self.json()
         if not isinstance(value, dict):
             said = f"{self.service} a renvoyé des données qui n'ont pas la forme attendue"
-            raise lost_answer(said, self.safe, detail=f"{self.host}: a JSON object was due")
+            detail = f"{self.host}: a JSON object was due"
+            raise lost_answer(said, self.safe, detail=detail, fault="away.not-json")
         return value
 
 
@@ -155,8 +165,10 @@ class HttpClient:
 
     def _exchange(self, request: httpx.Request, safe: bool, deadline: Deadline) -> HttpAnswer:
         where = f"{request.method} {self.host}"
+        begun = False
         try:
             response = self._client.send(request, stream=True)
+            begun = True
             try:
                 body = self._read_body(response, where, safe)
             finally:
@@ -164,7 +176,7 @@ class HttpClient:
             if deadline.cut:  # a body without a length ends where we cut it
                 raise httpx.ReadTimeout("cut at the deadline")
         except (httpx.HTTPError, httpx.StreamError) as error:  # whose text may quote a header
-            raise self._broken(error, where, safe, deadline) from None
+            raise self._broken(error, where, safe, deadline, begun=begun) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
         return HttpAnswer(response.status_code, headers, body, safe, self.host, self.service)
 
@@ -174,20 +186,26 @@ class HttpClient:
             body += chunk
             if len(body) > self._max_bytes:
                 said = f"{self.service} a renvoyé une réponse trop volumineuse"
-                raise lost_answer(said, safe, detail=f"{where}: more than {self._max_bytes} bytes")
+                detail = f"{where}: more than {self._max_bytes} bytes"
+                raise lost_answer(said, safe, detail=detail, fault="away.too-large")
         return bytes(body)
 
-    def _broken(self, error: Exception, where: str, safe: bool, deadline: Deadline) -> HubError:
-        """What a call that gave no whole answer means: whether it was sent decides, then whether it was late."""
+    def _broken(self, error: Exception, where: str, safe: bool, deadline: Deadline, *, begun: bool) -> HubError:
+        """What a call that gave no whole answer means: whether it was sent decides, then whether it was late. `begun`:
+        the head of an answer had come."""
         late = f": {deadline.why}" if deadline.passed else ""
         if isinstance(error, _NOT_SENT):
-            why = "délai dépassé" if late else _why(error)
-            said = f"{self.service} n'est pas joignable ({why})"
-            return TryLater(said, detail=f"{where}: {_named(error)} ({error}){late}")
+            fault = "away.timeout" if late else _unreached(error)
+            said = f"{self.service} n'est pas joignable ({_UNREACHED[fault]})"
+            return TryLater(said, detail=f"{where}: {_named(error)} ({error}){late}", fault=fault)
         if late or isinstance(error, httpx.TimeoutException):
             said = f"{self.service} ne répond pas (délai dépassé)"
-            return lost_answer(said, safe or bool(late and not deadline.sent), detail=f"{where}: {_named(error)}{late}")
-        return lost_answer(f"{self.service} a coupé l'échange avant la fin", safe, detail=f"{where}: {_named(error)}")
+            return lost_answer(
+                said, safe or bool(late and not deadline.sent), detail=f"{where}: {_named(error)}{late}",
+                fault="away.endless" if late and begun else "away.timeout",
+            )  # fmt: skip
+        said = f"{self.service} a coupé l'échange avant la fin"
+        return lost_answer(said, safe, detail=f"{where}: {_named(error)}", fault="away.cut")
 
     def close(self) -> None:
         self._client.close()
@@ -229,7 +247,8 @@ class OAuthClient(HttpClient):
 
     def _bearer(self, deadline: Deadline, *, refused: Secret | None) -> Secret:
         if not self._lock.acquire(timeout=deadline.left()):  # another call asks for the token
-            raise TryLater(f"{self.service} ne nous délivre pas de jeton d'accès (délai dépassé)")
+            said = f"{self.service} ne nous délivre pas de jeton d'accès (délai dépassé)"
+            raise TryLater(said, fault="away.token")
         try:
             if not self._token.reveal() or self._token == refused or time.monotonic() >= self._expires:
                 self._token, self._expires = self._request_token()
@@ -246,11 +265,14 @@ class OAuthClient(HttpClient):
             body = self._tokens.request("POST", "", form=form, safe=True).json_object()
         except Refused as error:
             said = f"{self.service} ne nous délivre pas de jeton d'accès : identifiants à vérifier"
-            raise AccessDenied(said, detail=f"{self._tokens.host}: {error.native}") from None
-        token, lifetime = body.get("access_token"), body.get("expires_in", 300)
-        if not isinstance(token, str) or not token or not isinstance(lifetime, int | float):
+            raise AccessDenied(said, detail=f"{self._tokens.host}: {error.native}", fault="denied.token") from None
+        except (TryLater, AccessDenied) as error:
+            error.fault = "denied.token" if isinstance(error, AccessDenied) else "away.token"
+            raise
+        token, lifetime = body.get("access_token"), _lifetime(body.get("expires_in"))
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             said = f"{self.service} a répondu sans jeton d'accès"
-            raise TryLater(said, detail=f"{self._tokens.host}: no access_token")
+            raise TryLater(said, detail=f"{self._tokens.host}: no access_token", fault="away.token")
         return Secret(token), asked + max(lifetime - 30, lifetime / 2)
 
     def close(self) -> None:
@@ -365,9 +387,9 @@ def segment(value: str) -> str:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait by `Retry-After` (RFC 9110 §10.2.3: seconds or a date, compared with the server's own `Date`), at
-    most a day; None when there is no such header, or an unreadable one."""
+    most a day; None when there is no such header, or an unreadable one. Parts of a second are read too."""
     text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
+    if _DIGITS.fullmatch(text):
         return min(float(text), _LONGEST_WAIT)
     at = _http_date(text)
     if at is None:
@@ -379,7 +401,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def _http_date(text: str) -> datetime | None:
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for numbers that no calendar has
         return None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
@@ -388,36 +410,53 @@ def _status_error(answer: HttpAnswer, *, detail: str = "") -> HubError:
     """What an answer that is no success means (see `HttpClient`)."""
     status, who = answer.status, answer.service
     if status == 401:
-        return _NotAuthenticated(f"{who} refuse nos identifiants", detail=detail)
+        return _NotAuthenticated(f"{who} refuse nos identifiants", detail=detail, fault="denied.login")
     if status in (403, 407):
-        return AccessDenied(f"{who} nous refuse l'accès", detail=detail)
+        fault = "denied.forbidden" if status == 403 else "denied.login"
+        return AccessDenied(f"{who} nous refuse l'accès", detail=detail, fault=fault)
     if status in (408, 429, 503):
-        return TryLater(f"{who} demande d'attendre", after=retry_after(answer.headers), detail=detail)
+        after = retry_after(answer.headers)
+        return TryLater(f"{who} demande d'attendre", after=after, detail=detail, fault="away.busy")
     if 400 <= status < 500:
         return Refused(f"{who} refuse la demande (code {status})", native=str(status), detail=detail)
     if 300 <= status < 400 and (answer.safe or status in (307, 308)):
-        return AccessDenied(f"{who} nous renvoie ailleurs : l'adresse réglée est à vérifier", detail=detail)
+        said = f"{who} nous renvoie ailleurs : l'adresse réglée est à vérifier"
+        return AccessDenied(said, detail=detail, fault="denied.redirect")
     # A 302 or 303 to a POST may follow its effect.
-    return lost_answer(f"{who} a répondu par une erreur (code {status})", answer.safe, detail=detail)
+    said = f"{who} a répondu par une erreur (code {status})"
+    return lost_answer(said, answer.safe, detail=detail, fault="away.http-5xx")
 
 
-def lost_answer(message: str, safe: bool, *, detail: str = "") -> HubError:
+def lost_answer(message: str, safe: bool, *, detail: str = "", fault: str = "") -> HubError:
     """For a call whose answer did not come, or makes no sense: TryLater when making the call again is harmless
-    (`safe`), else Unknown."""
-    return TryLater(message, detail=detail) if safe else Unknown(message, detail=detail)
+    (`safe`), with the `fault` that is known; else Unknown, whose cause says only whether our own stop cut it."""
+    if safe:
+        return TryLater(message, detail=detail, fault=fault)
+    deadline = current()
+    return Unknown(message, detail=detail, fault="unknown.stop" if deadline and deadline.stopped else "unknown.cut")
 
 
-def _why(error: BaseException | None) -> str:
-    """Why there is no connection, as far as one can see."""
+def _unreached(error: BaseException | None) -> str:
+    """Why there is no connection, as far as one can see: a key of `_UNREACHED`."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
-            return "la connexion sécurisée échoue"
-        if isinstance(error, socket.gaierror):
-            return "son nom est introuvable"
+            return "away.tls"
+        if isinstance(error, socket.gaierror | UnicodeError):
+            return "away.name"
         if isinstance(error, TimeoutError | httpx.TimeoutException):
-            return "délai dépassé"
+            return "away.timeout"
         error = error.__cause__ or error.__context__
-    return "pas de connexion"
+    return "away.unreachable"
+
+
+def _lifetime(value: object) -> float:
+    """The seconds that a token lives by its `expires_in`, which is optional (RFC 6749 §5.1) and which some servers
+    write as a text. What makes no sense says nothing: a token that ended before is renewed at the first 401."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        value = float(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return _USUAL_LIFETIME
+    return min(max(float(value), 0.0), _LONGEST_WAIT)
 
 
 def _named(error: Exception) -> str:

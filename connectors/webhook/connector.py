@@ -112,9 +112,15 @@ def _fits_a_header(key: str) -> bool:
 
 def _failure(answer: HttpAnswer) -> HubError:
     if answer.status == 410:
-        return AccessDenied("l'abonné demande l'arrêt (410)")
+        return AccessDenied("l'abonné demande l'arrêt (410)", fault="denied.gone")
     wish = retry_after(answer.headers)
     if answer.status in _OVERLOADED and wish is None:
         wish = _PAUSE
     what = "renvoie ailleurs, ce qui n'est pas suivi" if 300 <= answer.status < 400 else "a répondu par un échec"
-    return TryLater(f"l'abonné {what} ({answer.status})", after=wish)
+    return TryLater(f"l'abonné {what} ({answer.status})", after=wish, fault=_cause(answer.status))
+
+
+def _cause(status: int) -> str:
+    if status in (408, 429, 503):
+        return "away.busy"
+    return "away.http-5xx" if status >= 500 else "away"

@@ -25,6 +25,7 @@ from joserfc.jwk import KeySet, OctKey
 
 from hub.settings.model import FranceConnect as Settings
 from schemas.errors import HubError
+from schemas.json_text import parse_json
 from schemas.registry import Registry
 from schemas.secret import Secret
 
@@ -283,8 +284,8 @@ def _fetch(
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        value = parse_json(body)
+    except ValueError:
         value = None
     if not isinstance(value, dict):
         raise SignInFailed("bad_answer")

@@ -374,7 +374,7 @@ def trusted_keys(named: Iterable[str]) -> list[str]:
     found: list[str] = []
     for one in named:
         if Path(one).is_file():
-            keys = json.loads(Path(one).read_text(encoding="utf-8"))
+            keys = json.loads(Path(one).read_text(encoding="utf-8-sig"))
             found += [thumbprint(key["x"]) for key in keys.get("keys", [keys])]
         else:
             found.append(one)

@@ -81,7 +81,7 @@ def test_who_signs_with_its_own_keys_gets_new_keys_and_nobody_gets_both(town: To
     keys = town.folder / "keys.json"
     keys.write_text('{"keys": [{"kid": "a"}]}', encoding="utf-8")
     assert typed(town, "client", "add", TENANT, "portail2", "--scope", "events:write", "--jwks", str(keys))[0] == 0
-    keys.write_text('{"keys": [{"kid": "b"}]}', encoding="utf-8")
+    keys.write_text('{"keys": [{"kid": "b"}]}', encoding="utf-8-sig")  # as Windows writes it
 
     with pytest.raises(AssertionError):
         secret_of(town, "rotate", "portail2")

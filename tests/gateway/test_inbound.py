@@ -48,6 +48,12 @@ def test_the_tenant_may_be_left_out_of_the_address(open_house: Open) -> None:
     assert push(house, fixture(), path="/in/publik").status_code == 200
 
 
+# wc-api-python#40
+def test_a_form_pushed_behind_a_byte_order_mark_is_read(open_house: Open) -> None:
+    house = publik(open_house)
+    assert push(house, b"\xef\xbb\xbf" + json.dumps(fixture()).encode()).status_code == 200
+
+
 def test_the_same_push_again_changes_nothing(open_house: Open) -> None:
     house = publik(open_house)
     push(house, fixture())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import InvalidMessage
-from schemas.event import MAX_BATCH, MAX_EVENT_BYTES, Event, decode_json
+from schemas.event import MAX_BATCH, MAX_EVENT_BYTES, Event, decode_batch, decode_json
 from tests.support.binary import binary_http
 
 BODY: dict[str, Any] = {
@@ -40,6 +40,19 @@ def test_the_structured_form_says_all_that_the_event_holds() -> None:
 
     assert event.to_dict() == BODY
     assert Event.from_dict(decode_json(event.encode())) == event
+
+
+# wc-api-python#40
+def test_a_byte_order_mark_before_an_event_is_no_part_of_it() -> None:
+    mark = b"\xef\xbb\xbf"
+    headers, body = binary_http(BODY)
+    event = Event.from_dict(BODY)
+
+    assert Event.from_dict(decode_json(mark + event.encode())) == event
+    assert decode_batch(mark + b"[" + event.encode() + b"]") == [event]
+    assert Event.from_http(headers, mark + body).data == event.data
+    with pytest.raises(InvalidMessage):
+        decode_json(mark)
 
 
 def test_an_event_without_dataschema_is_of_version_one() -> None:

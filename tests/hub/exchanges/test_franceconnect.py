@@ -37,6 +37,7 @@ class Setting:
         self.twin.port = 9  # it listens nowhere
         self.clock = 0.0
         self.calls = 0
+        self.mark = b""  # what stands before each JSON text
         settings = Settings(self.twin.issuer, CLIENT, Secret(SECRET), acr, algorithm)
         self.side = FranceConnect(
             settings, self._together, REGISTRY, signed_in=BACK, signed_out=f"{BACK}-out", clock=lambda: self.clock
@@ -54,7 +55,7 @@ class Setting:
         answer = self.twin.answer(TwinCall(method, urlsplit(url).path, {}, headers, urlencode(form or {}).encode()))
         if answer.status != 200:
             raise Refused("no", native=str(answer.status))
-        return answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+        return answer.body if isinstance(answer.body, bytes) else self.mark + json.dumps(answer.body).encode()
 
     def code(self, sign_in: SignIn) -> str:
         """What the browser brings back."""
@@ -91,6 +92,13 @@ def test_a_person_signs_in(algorithm: str, pkce: bool) -> None:
     assert asked["acr_values"] == "eidas1"
     assert asked["prompt"] == "login"
     assert asked["scope"].split()[0] == "openid"
+
+
+# wc-api-python#40
+def test_a_person_signs_in_where_json_begins_with_a_byte_order_mark(setting: Setting) -> None:
+    setting.mark = b"\xef\xbb\xbf"
+
+    assert setting.sign_in().identity == PERSON
 
 
 def test_who_is_born_abroad_on_an_unknown_day_and_has_a_name_in_use_is_told_as_a_record() -> None:
