@@ -6,15 +6,17 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
+from connectors.sdk.discovery import kind_class
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
-from schemas.manifest import FILE, published
+from schemas.manifest import FILE, KINDS, published
 from schemas.registry import Registry
 from schemas.setting_types import setting_faults, settings_schema
 from schemas.shape import nearest, schema_fault, shape_faults
@@ -22,6 +24,7 @@ from schemas.shape import nearest, schema_fault, shape_faults
 VENDOR_SECTION = "Ce que la ville doit demander à son éditeur"
 _SCHEMA = Path(__file__).with_name("connector.schema.json")
 _KINDS = Path(__file__).with_name("kinds")
+_DECLARED = KINDS.keys() - {"python"}
 
 Found = tuple[str, str]
 
@@ -37,13 +40,16 @@ def connector_faults(folder: Path, registry: Registry, procedures: Collection[st
 def manifest_schema(kind: str) -> Mapping[str, Any]:
     """The JSON Schema of a `connector.toml` of this kind: what all have, and the tables of the kind."""
     whole: dict[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    own = _KINDS / f"{kind}.schema.json"
-    if own.exists():
-        more = json.loads(own.read_text(encoding="utf-8"))
-        whole["properties"] |= more["properties"]
-        whole["required"] += more.get("required", [])
-        whole["$defs"] |= more.get("$defs", {})
+    for path in (_KINDS / "declared.schema.json", _KINDS / f"{kind}.schema.json") if kind in _DECLARED else ():
+        more = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        whole = _merged(whole, more | {"required": [*whole["required"], *more.get("required", ())]})
     return whole
+
+
+def _merged(schema: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of `more` laid over those of `schema`, tables into tables."""
+    both = {k: _merged(schema[k], more[k]) for k in schema.keys() & more.keys() if isinstance(schema[k], dict)}
+    return {**schema, **more, **both}
 
 
 def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[str]) -> Iterator[Fault]:
@@ -58,7 +64,11 @@ def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[
     settings = raw.get("settings")
     if not found:
         found = [*_manifest_faults(raw, path.parent.name, registry, procedures), *_settings_faults(raw)]
-    yield from (Fault(str(path), key, message, line=line_of(text, key)) for key, message in found)
+    faults = [Fault(str(path), key, message) for key, message in found]
+    if not found and kind in _DECLARED:
+        faults = list(kind_class(kind).faults(raw, path.parent, registry))
+    for fault in faults:
+        yield replace(fault, line=line_of(text, fault.key)) if fault.file == str(path) else fault
     yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
 
 
