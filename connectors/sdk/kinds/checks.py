@@ -60,6 +60,12 @@ def facts_known(raw: Mapping[str, Any]) -> frozenset[str]:
     return frozenset({name for name, kind in kinds.items() if kind not in ("secret", "table", "list")} | {*OWN_FACTS})
 
 
+def secrets_known(raw: Mapping[str, Any]) -> frozenset[str]:
+    """The names of secret settings."""
+    settings = raw.get("settings", {})
+    return frozenset(name for name, part in settings.items() if isinstance(part, dict) and part.get("type") == "secret")
+
+
 def unknown_names(text: str, known: Collection[str]) -> Iterator[str]:
     """What is wrong with the placeholders of a text: braces, and names that are no facts."""
     try:
