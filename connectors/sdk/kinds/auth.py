@@ -73,7 +73,11 @@ class SessionClient(TokenClient):
         except Refused as error:
             words = f"{self.service} ne nous ouvre pas de session : identifiants à vérifier"
             raise AccessDenied(words, detail=f"{self.host}: {error.native}", fault="denied.login") from None
-        return self._kept(answer), float("inf")
+        try:
+            return self._kept(answer), float("inf")
+        except TryLater as error:
+            error.fault = "away.token"
+            raise
 
     def close(self) -> None:
         self._door.close()
@@ -93,7 +97,7 @@ class SessionClient(TokenClient):
             isinstance(value, str) and value and value.isascii() and value.isprintable() for value in kept.values()
         ):
             said = f"{self.service} nous a ouvert une session sans ce qui la porte"
-            raise TryLater(said, detail=f"{self.host}: no {', '.join(kept)}", fault="away.token")
+            raise TryLater(said, detail=f"{self.host}: no {', '.join(kept)}")
         return {name: Secret(str(value)) for name, value in kept.items()}
 
 
