@@ -31,6 +31,8 @@ class KohaClient:
         """Those who bear exactly this card number: one, none, or several when the library has a mess to mend.
         `seconds`: what is left for the call."""
         found = self._patron_list({"q": _compact_json({"cardnumber": card}), "_per_page": "5"}, seconds)
+        if not all(isinstance(patron, dict) for patron in found):
+            raise TryLater("Koha : une liste de fiches était attendue", fault="away.not-json")
         return [patron for patron in found if str(patron.get("cardnumber", "")).casefold() == card.casefold()]
 
     def patron(self, patron_id: int) -> dict[str, Any]:
@@ -43,8 +45,8 @@ class KohaClient:
         except Refused as error:
             raise Refused(f"Koha n'accepte pas cette fiche (code {error.native})", native=error.native) from None
 
-    def changed_since(self, since: datetime) -> Iterator[list[dict[str, Any]]]:
-        """Patrons written at `since` or later, a page at a time; the last page is short."""
+    def changed_since(self, since: datetime) -> Iterator[list[Any]]:
+        """Patrons written at `since` or later, as they came, a page at a time; the last page is short."""
         query = _compact_json({"me.updated_on": {">=": since.isoformat(timespec="seconds")}})
         page = 1
         while True:
@@ -60,13 +62,13 @@ class KohaClient:
         """Ask for nobody: it tells whether we may read patrons, and shows none."""
         self._patron_list({"q": _compact_json({"cardnumber": ""}), "_per_page": "1"})
 
-    def _patron_list(self, params: Mapping[str, str], seconds: float | None = None) -> list[dict[str, Any]]:
+    def _patron_list(self, params: Mapping[str, str], seconds: float | None = None) -> list[Any]:
         answer = self._http.request("GET", "/patrons", params=params, expect=(*SUCCESS, 404), seconds=seconds)
         if answer.status == 404:  # nobody found is an empty list: it is not this library's interface
-            raise AccessDenied("Koha : l'interface des fiches n'est pas à cette adresse")
+            raise AccessDenied("Koha : l'interface des fiches n'est pas à cette adresse", fault="denied.not-public")
         value = answer.json()
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise TryLater("Koha : une liste de fiches était attendue")
+        if not isinstance(value, list):
+            raise TryLater("Koha : une liste de fiches était attendue", fault="away.not-json")
         return value
 
     def close(self) -> None:

@@ -80,7 +80,7 @@ class Koha(Connector):
                 self.client.replace(patron["patron_id"], mapping.with_values(patron, prepared.fields))
                 wrote, again = True, self.client.patron(patron["patron_id"])
             patron = again
-        raise TryLater("la fiche est en cours de modification à la bibliothèque", after=60)
+        raise TryLater("la fiche est en cours de modification à la bibliothèque", after=60, fault="away.locked")
 
     def _bearer_of(self, card: str) -> Mapping[str, Any]:
         found = self.client.patrons_with_card(card)
@@ -89,7 +89,7 @@ class Koha(Connector):
         if len(found) > 1:
             raise Refused("plusieurs fiches portent ce numéro de carte : à corriger par la bibliothèque")
         if not isinstance(found[0].get("patron_id"), int):
-            raise TryLater("Koha : une fiche sans identifiant")
+            raise TryLater("Koha : une fiche sans identifiant", fault="away.not-json")
         return found[0]
 
     # in: what the library learned at its own desk
