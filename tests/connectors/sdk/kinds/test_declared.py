@@ -273,3 +273,14 @@ def test_reading_changes_no_record() -> None:
     connector.collect([record], connector.event_readers("webhook", "event"))
 
     assert record == before
+
+
+def test_each_row_of_a_message_is_explained_without_a_value() -> None:
+    manifest = example()
+    lines = connector_class(manifest)(context_of(manifest)).explain(contact_changed(email="lina@maison.example"))
+
+    assert [line for line in lines if line.startswith("email <- /email/value")] == [
+        "email <- /email/value : {email: texte (19)}"
+    ]
+    assert any(line.endswith(": absent") for line in lines)
+    assert not any("lina" in line for line in lines)
