@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 from connectors.conformance import Asked, Bench, Case
 from connectors.publik.connector import Publik
-from connectors.publik.signature import sign
 from connectors.publik.twin import PublikTwin, file_field
 from connectors.sdk import Inbound, Secret
+from connectors.sdk.signed_query import sign
 from schemas.delivery import Delivery
 from schemas.event import Event
 from schemas.exchange import Question

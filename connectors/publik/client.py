@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from connectors.publik.canteen import json_object
-from connectors.publik.signature import sign
 from connectors.sdk import Secret
 from connectors.sdk.http import HttpAnswer, HttpClient, segment
+from connectors.sdk.signed_query import sign
 from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
 from schemas.exchange import NotMatched
 

@@ -17,10 +17,10 @@ from zoneinfo import ZoneInfo
 
 from connectors.publik import canteen, mapping
 from connectors.publik.client import PublikClient
-from connectors.publik.signature import SignatureCheck
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply
 from connectors.sdk.poll_cursor import PollCursor
 from connectors.sdk.records import each
+from connectors.sdk.signed_query import SignatureCheck
 from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater

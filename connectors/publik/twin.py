@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from connectors.publik.signature import SignatureCheck, sign
 from connectors.sdk import Secret
 from connectors.sdk.first_use import in_this_process
 from connectors.sdk.http import HttpAnswer, HttpClient
+from connectors.sdk.signed_query import SignatureCheck, sign
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
 from schemas.errors import AccessDenied
 

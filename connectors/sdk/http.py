@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -24,7 +24,7 @@ from connectors.sdk.addresses import public_address
 from connectors.sdk.deadline import LITTLE_BUFFERED, Deadline, current, look_up, within
 from connectors.sdk.trace import is_recording, note_answer, note_call
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
-from schemas.json_text import parse_json
+from schemas.json_text import parse_mended_json
 from schemas.secret import Secret
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -58,7 +58,7 @@ class HttpAnswer:
     def json(self) -> Any:
         """The body as JSON. Raises TryLater or Unknown (see HttpClient) when it is something else."""
         try:
-            return parse_json(self.body)
+            return parse_mended_json(self.body)
         except ValueError:
             what = "une page web" if self.body.lstrip()[:1] == b"<" else "autre chose"
             said = f"{self.service} a renvoyé {what} au lieu de données"
@@ -72,6 +72,9 @@ class HttpAnswer:
             detail = f"{self.host}: a JSON object was due"
             raise lost_answer(said, self.safe, detail=detail, fault="away.not-json")
         return value
+
+
+ReadError = Callable[[HttpAnswer], HubError | None]
 
 
 class HttpClient:
@@ -93,11 +96,12 @@ class HttpClient:
         self, base_url: str, *, headers: Mapping[str, str | Secret] | None = None,
         auth: tuple[str, Secret] | None = None, timeout: float = 10.0, max_bytes: int = MAX_BYTES,
         ca_file: str | None = None, transport: httpx.BaseTransport | None = None, pin_public: bool = False,
-        service: str = ANY_SERVICE,
+        service: str = ANY_SERVICE, read_error: ReadError | None = None,
     ) -> None:  # fmt: skip
-        """`service`: who is called, in French, as messages begin ("Koha", "l'abonné"). `pin_public`: resolve the host
-        before each call, refuse (AccessDenied) one with an address inside, and connect to the very address that was
-        checked; TLS and `Host` keep the name."""
+        """`service`: who is called, in French, as messages begin ("Koha", "l'abonné"). `read_error`: asked of an answer
+        first, whatever its status, for the error that the package's own words stand for; None: for none. `pin_public`:
+        resolve the host before each call, refuse (AccessDenied) one with an address inside, and connect to the very
+        address that was checked; TLS and `Host` keep the name."""
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError("the address must start with http:// or https:// and name a server")
@@ -110,6 +114,7 @@ class HttpClient:
         self._ca_file = ca_file
         self._transport = transport
         self._pin_public = pin_public
+        self._read_error = read_error
         self._headers = {"accept-encoding": "identity"} | {k: _reveal(v) for k, v in (headers or {}).items()}
         self._auth = httpx.BasicAuth(auth[0], auth[1].reveal()) if auth else None
         trust = ssl.create_default_context(cafile=ca_file) if ca_file else _usual_trust()
@@ -119,10 +124,11 @@ class HttpClient:
         )  # fmt: skip
 
     def with_client_credentials(
-        self, token_url: str, client_id: str, client_secret: Secret, scope: str = "", *, in_form: bool = False
-    ) -> OAuthClient:
-        """The same server, each call bearing an OAuth 2 token of the client-credentials grant. The credentials go as
-        HTTP Basic, or `in_form` for servers that read them there only (RFC 6749, 2.3.1)."""
+        self, token_url: str, client_id: str, client_secret: Secret, scope: str = "", *, in_form: bool = False,
+        grant: Mapping[str, str | Secret] | None = None,
+    ) -> OAuthClient:  # fmt: skip
+        """The same server, each call bearing an OAuth 2 token of the client-credentials grant, or of `grant`. The
+        credentials go as HTTP Basic, or `in_form` for servers that read them there only (RFC 6749, 2.3.1)."""
         self.close()
         credentials = (client_id, client_secret)
         token = HttpClient(
@@ -132,7 +138,7 @@ class HttpClient:
         return OAuthClient(
             self.base_url, headers=self._headers, timeout=self._timeout, max_bytes=self._max_bytes,
             ca_file=self._ca_file, transport=self._transport, token=token, scope=scope, service=self.service,
-            form_credentials=credentials if in_form else None,
+            form_credentials=credentials if in_form else None, grant=grant, read_error=self._read_error,
         )  # fmt: skip
 
     def request(
@@ -160,9 +166,20 @@ class HttpClient:
             request.extensions = dict(request.extensions) | {"timeout": bound}
             deadline.sent = False
             answer = self._exchange(request, again, deadline)
+        if told := self._told_in(answer):
+            raise told
         if answer.status in expect:
             return answer
         raise _status_error(answer, detail=f"{method.upper()} {self.host}: {answer.status}")
+
+    def _told_in(self, answer: HttpAnswer) -> HubError | None:
+        """The error that the package's own words stand for."""
+        told = self._read_error(answer) if self._read_error is not None else None
+        if answer.status == 401 and isinstance(told, AccessDenied):  # a token may be renewed, whatever is said of it
+            return _NotAuthenticated(
+                str(told), detail=told.detail, native=told.native, fault=told.fault, remedy=told.remedy, by=told.by
+            )
+        return told
 
     def _exchange(self, request: httpx.Request, safe: bool, deadline: Deadline) -> HttpAnswer:
         where = f"{request.method} {self.host}"
@@ -229,20 +246,19 @@ def _sent_body(request: httpx.Request) -> bytes:
         return b""
 
 
-class OAuthClient(HttpClient):
-    """An HttpClient that asks for a token, keeps it until it expires, and renews it once when a call answers 401."""
+class TokenClient(HttpClient):
+    """An HttpClient that signs in before its first call, keeps what it was given until that expires, and signs in once
+    more when a call answers 401. A subclass says how."""
 
-    def __init__(
-        self, base_url: str, *, token: HttpClient, scope: str, form_credentials: tuple[str, Secret] | None = None,
-        **options: Any,
-    ) -> None:  # fmt: skip
+    def __init__(self, base_url: str, **options: Any) -> None:
         super().__init__(base_url, **options)
-        self._tokens = token
-        self._form_credentials = form_credentials
-        self._scope = scope
         self._lock = threading.Lock()
-        self._token = Secret("")
+        self._held: Mapping[str, Secret] = {}
         self._expires = 0.0
+
+    def sign_in(self) -> tuple[Mapping[str, Secret], float]:
+        """The headers that every call is to bear, and the moment of `time.monotonic()` from which they are renewed."""
+        raise NotImplementedError
 
     def request(
         self, method: str, path: str, *, headers: Mapping[str, str | Secret] | None = None,
@@ -250,26 +266,45 @@ class OAuthClient(HttpClient):
     ) -> HttpAnswer:  # fmt: skip
         """As the plain client; one deadline bounds the call together with those for its token."""
         with within(self._timeout, hard=seconds) as deadline:
-            token = self._bearer(deadline, refused=None)
+            held = self._bearing(deadline, refused=None)
             try:
-                return super().request(method, path, headers=_bearing(headers, token), **options)
+                return super().request(method, path, headers={**(headers or {}), **held}, **options)
             except _NotAuthenticated:  # a 401 did nothing, whatever the method
-                renewed = self._bearer(deadline, refused=token)
-                return super().request(method, path, headers=_bearing(headers, renewed), **options)
+                renewed = self._bearing(deadline, refused=held)
+                return super().request(method, path, headers={**(headers or {}), **renewed}, **options)
 
-    def _bearer(self, deadline: Deadline, *, refused: Secret | None) -> Secret:
+    def _bearing(self, deadline: Deadline, *, refused: Mapping[str, Secret] | None) -> Mapping[str, Secret]:
         if not self._lock.acquire(timeout=deadline.left()):  # another call asks for the token
             said = f"{self.service} ne nous délivre pas de jeton d'accès (délai dépassé)"
             raise TryLater(said, fault="away.token")
         try:
-            if not self._token.reveal() or self._token == refused or time.monotonic() >= self._expires:
-                self._token, self._expires = self._request_token()
-            return self._token
+            if not self._held or self._held == refused or time.monotonic() >= self._expires:
+                self._held, self._expires = self.sign_in()
+            return self._held
         finally:
             self._lock.release()
 
+
+class OAuthClient(TokenClient):
+    """Its calls bear an OAuth 2 token. `grant`: what asks for it, by default the client's own credentials."""
+
+    def __init__(
+        self, base_url: str, *, token: HttpClient, scope: str, form_credentials: tuple[str, Secret] | None = None,
+        grant: Mapping[str, str | Secret] | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(base_url, **options)
+        self._tokens = token
+        self._form_credentials = form_credentials
+        self._grant = grant or {"grant_type": "client_credentials"}
+        self._scope = scope
+
+    def sign_in(self) -> tuple[Mapping[str, Secret], float]:
+        token, expires = self._request_token()
+        return {"authorization": Secret(f"Bearer {token.reveal()}")}, expires
+
     def _request_token(self) -> tuple[Secret, float]:
-        form = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
+        form = {name: _reveal(value) for name, value in self._grant.items()}
+        form |= {"scope": self._scope} if self._scope else {}
         if self._form_credentials:
             form |= {"client_id": self._form_credentials[0], "client_secret": self._form_credentials[1].reveal()}
         asked = time.monotonic()
@@ -477,10 +512,6 @@ def _named(error: Exception) -> str:
 
 def _reveal(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else value
-
-
-def _bearing(headers: Mapping[str, str | Secret] | None, token: Secret) -> dict[str, str | Secret]:
-    return {**(headers or {}), "authorization": Secret(f"Bearer {token.reveal()}")}
 
 
 def _pin(request: httpx.Request) -> None:

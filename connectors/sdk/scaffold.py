@@ -1,6 +1,7 @@
 """`unefois connector new <slug>`: a connector that works at once, to be turned into the package's own.
 
-The templates lie in `templates/`: `package/` becomes the connector's folder. Each file of `answers/` goes where they name it, when the connector is to answer for a type of evidence; otherwise nothing does.
+The templates lie in `templates/`: `package/` becomes the connector's folder. Each file of `answers/` goes where they
+name it, when the connector is to answer for a type of evidence; otherwise nothing does.
 """
 
 from __future__ import annotations

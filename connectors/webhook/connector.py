@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from connectors.sdk import Connector, Context, Probe
 from connectors.sdk.http import HttpAnswer, HttpClient, retry_after
-from connectors.webhook.signature import Key, sign
+from connectors.sdk.standard_webhooks import Key, sign
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, ConfigError, HubError, TryLater
 from schemas.times import to_rfc3339

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.sdk import Secret
+from connectors.sdk.standard_webhooks import TOLERANCE, verify
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, route
-from connectors.webhook.signature import TOLERANCE, verify
 from schemas.errors import AccessDenied
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from connectors.publik.connector import Publik
-from connectors.publik.signature import sign
 from connectors.publik.twin import PublikTwin
 from connectors.sdk import Inbound, Secret
+from connectors.sdk.signed_query import sign
 from schemas.delivery import Delivery
 from schemas.event import Event
 from schemas.exchange import Question

@@ -17,9 +17,9 @@ import pytest
 from connectors.publik import mapping
 from connectors.publik.connector import Publik
 from connectors.publik.mapping import MAX_FILE
-from connectors.publik.signature import sign
 from connectors.publik.twin import PublikTwin, file_field
 from connectors.sdk import Inbound, Secret
+from connectors.sdk.signed_query import sign
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.registry import Registry

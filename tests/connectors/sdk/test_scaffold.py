@@ -70,7 +70,7 @@ def test_a_new_connector_passes_every_rule_of_the_suite_at_once(folder: Path, sl
 
     outcome = conformance.examine(Manifest.load(folder / slug / FILE))
 
-    assert outcome.faults == ()
+    assert outcome.faults == []
     assert outcome.tier == "gold"
 
 
@@ -104,7 +104,7 @@ def test_a_name_that_cannot_be_a_connector_is_refused(folder: Path, slug: str) -
     assert everything(folder.parent) == ["connectors"]
 
 
-@pytest.mark.parametrize("taken", ["connectors/garde", "connectors/garde.py", "tests/connectors/garde"])
+@pytest.mark.parametrize("taken", ["connectors/garde", "connectors/garde.py"])
 def test_what_exists_is_left_as_it_is(folder: Path, taken: str) -> None:
     (folder.parent / taken).mkdir(parents=True)
     before = everything(folder.parent)
@@ -122,12 +122,8 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
 
 
 def test_a_failure_in_the_middle_leaves_nothing_half_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rename = Path.rename
-
     def full(path: Path, target: Path) -> Path:
-        if "tests" in path.name:
-            raise OSError(28, "No space left on device")
-        return rename(path, target)
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(ConfigError, match="No space left"):

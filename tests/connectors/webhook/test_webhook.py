@@ -17,7 +17,7 @@ from schemas.delivery import Delivery
 from schemas.errors import AccessDenied, ConfigError, TryLater
 from schemas.event import Event
 from schemas.shape import shape_faults
-from tests.connectors.webhook.test_signature import NEW, OLD, PAIR, PUBLIC
+from tests.connectors.sdk.test_standard_webhooks import NEW, OLD, PAIR, PUBLIC
 from tests.support.context import NOON, context_for
 
 TYPES = ["request.status-changed", "request.received", "document.received"]

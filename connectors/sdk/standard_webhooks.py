@@ -13,8 +13,8 @@ from datetime import datetime
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from connectors.sdk import Secret
 from schemas.errors import AccessDenied, ConfigError
+from schemas.secret import Secret
 
 TOLERANCE = 300.0  # seconds
 _SECRET, _PRIVATE, _PUBLIC = "whsec_", "whsk_", "whpk_"

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, quote, urlencode
 
-from connectors.sdk import Secret
 from connectors.sdk.first_use import FirstUse
 from schemas.errors import AccessDenied
+from schemas.secret import Secret
 
 TOLERANCE = timedelta(seconds=30)  # both ways
 MOST_NONCE = 128  # characters

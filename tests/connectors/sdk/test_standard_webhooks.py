@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from connectors.sdk import Secret
-from connectors.webhook.signature import Key, sign, verify
+from connectors.sdk.standard_webhooks import Key, sign, verify
 from schemas.errors import AccessDenied, ConfigError
 from tests.support.context import NOON
 
