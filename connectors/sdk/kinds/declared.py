@@ -14,9 +14,9 @@ from connectors.sdk.kinds.checks import declared_faults
 from connectors.sdk.kinds.events import Collected, EventReader, Language, collect
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, facts_of, needed_facts, with_defaults
 from connectors.sdk.kinds.hooks import load_hooks
-from connectors.sdk.kinds.texts import Facts, pointer_in, rendering, required
+from connectors.sdk.kinds.texts import FORMS, Facts, pointer_in, rendering, required
 from connectors.sdk.mapping import Map, MappingTable, converters_from
-from connectors.sdk.mapping.fields import FORMS, TABLE
+from connectors.sdk.mapping.rows import FILE as TABLE
 from schemas.delivery import Delivery, Probe
 from schemas.errors import ConfigError, HubError, InvalidMessage, Refused
 from schemas.fault import Fault

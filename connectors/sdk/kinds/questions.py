@@ -10,9 +10,8 @@ from connectors.sdk.http import SUCCESS, HttpAnswer, lost_answer
 from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.kinds.events import Language
 from connectors.sdk.kinds.shapes import check_evidence
-from connectors.sdk.kinds.texts import Only, names_in
+from connectors.sdk.kinds.texts import Only, names_in, texts_of
 from connectors.sdk.mapping import Map
-from connectors.sdk.mapping.fields import texts_of
 from connectors.sdk.mapping.places import WHOLE
 from schemas.errors import InvalidMessage, Refused
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
