@@ -79,8 +79,10 @@ class RestConnector(HttpConnector):
         spec, forms = message.spec, message.forms
         try:
             method, path, query = address_of(spec["call"], lambda text: self.render(text, message))
-        except InvalidMessage as error:
-            raise Refused(f"{self.name} ne peut pas recevoir ce message : {error.reason}") from error
+        except InvalidMessage:
+            raise Refused(
+                f"{self.name} ne peut pas recevoir ce message : un identifiant n'est pas utilisable"
+            ) from None
         again = spec.get("again", "none")
         key = {again.removeprefix(_KEY): delivery.key} if again.startswith(_KEY) else {}
         body = message.body if message.body is not None else forms.get("body")
