@@ -6,16 +6,20 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
+from connectors.sdk.discovery import kind_class
 from connectors.sdk.loading import loading_faults
+from connectors.sdk.mapping import fields_of
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
-from schemas.manifest import FILE, Manifest, published
+from schemas.manifest import FILE, KINDS, Manifest, published
+from schemas.pointers import resolves
 from schemas.registry import Registry
 from schemas.setting_types import setting_faults, settings_schema
 from schemas.shape import nearest, schema_fault, shape_faults
@@ -23,6 +27,7 @@ from schemas.shape import nearest, schema_fault, shape_faults
 VENDOR_SECTION = "Ce que la ville doit demander à son éditeur"
 _SCHEMA = Path(__file__).with_name("connector.schema.json")
 _KINDS = Path(__file__).with_name("kinds")
+_DECLARED = KINDS.keys() - {"python"}
 
 Found = tuple[str, str]
 
@@ -38,13 +43,16 @@ def connector_faults(folder: Path, registry: Registry, procedures: Collection[st
 def manifest_schema(kind: str) -> Mapping[str, Any]:
     """The JSON Schema of a `connector.toml` of this kind: what all have, and the tables of the kind."""
     whole: dict[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    own = _KINDS / f"{kind}.schema.json"
-    if own.exists():
-        more = json.loads(own.read_text(encoding="utf-8"))
-        whole["properties"] |= more["properties"]
-        whole["required"] += more.get("required", [])
-        whole["$defs"] |= more.get("$defs", {})
+    for path in (_KINDS / "declared.schema.json", _KINDS / f"{kind}.schema.json") if kind in _DECLARED else ():
+        more = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        whole = _merged(whole, more | {"required": [*whole["required"], *more.get("required", ())]})
     return whole
+
+
+def _merged(schema: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of `more` laid over those of `schema`, tables into tables."""
+    both = {k: _merged(schema[k], more[k]) for k in schema.keys() & more.keys() if isinstance(schema[k], dict)}
+    return {**schema, **more, **both}
 
 
 def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[str]) -> Iterator[Fault]:
@@ -59,9 +67,13 @@ def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[
     settings = raw.get("settings")
     if not found:
         found = [*_manifest_faults(raw, path.parent.name, registry, procedures), *_settings_faults(raw)]
-    yield from (Fault(str(path), key, message, line=line_of(text, key)) for key, message in found)
-    if not found:
-        yield from loading_faults(Manifest.load(path))
+    faults = [Fault(str(path), key, message) for key, message in found]
+    if not found and kind in _DECLARED:
+        faults = list(kind_class(kind).faults(raw, path.parent, registry))
+    if not found and not faults:
+        faults = list(loading_faults(Manifest.load(path, fields_of)))
+    for fault in faults:
+        yield replace(fault, line=line_of(text, fault.key)) if fault.file == str(path) else fault
     yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
 
 
@@ -110,7 +122,7 @@ def _delivered_faults(delivered: Mapping[str, Any], registry: Registry, procedur
     else:
         schema = registry.schema(event_type, version)
         for position, pointer in enumerate(delivered.get("fields", ())):
-            if not _resolves(schema, pointer, registry):
+            if not resolves(schema, pointer, registry):
                 yield f"fields[{position}]", f"{pointer} is nowhere in {event_type} version {version}"
     for position, slug in enumerate(delivered.get("procedures", ())):
         if slug not in procedures:
@@ -129,40 +141,6 @@ def _answered_faults(answered: Mapping[str, Any], registry: Registry) -> Iterato
         for position, name in enumerate(answered["fields"]):
             if name not in known:
                 yield f"fields[{position}]", f'no field "{name}" in {evidence_type}{nearest(name, known)}'
-
-
-# Pointers
-
-
-def _resolves(schema: Mapping[str, Any], pointer: str, registry: Registry) -> bool:
-    """Whether a pointer names something that `data` may hold. A list is granted whole: no pointer leads into one."""
-    here: list[Any] = [schema]
-    for part in pointer[1:].split("/"):
-        if all(place is True for place in here):
-            return True
-        name = part.replace("~1", "/").replace("~0", "~")
-        parts = [form for place in here for form in _forms(place, registry)]
-        here = [found for form in parts if (found := (form.get("properties") or {}).get(name)) is not None]
-        if not here:
-            return any(_is_open(form) for form in parts)
-    return True
-
-
-def _forms(schema: Any, registry: Registry) -> Iterator[Mapping[str, Any]]:
-    if not isinstance(schema, Mapping):
-        return
-    yield schema
-    if "$ref" in schema:
-        yield from _forms(registry.schema_set.schemas[schema["$ref"]], registry)
-    for rule in ("allOf", "anyOf", "oneOf"):
-        for part in schema.get(rule, ()):
-            yield from _forms(part, registry)
-
-
-def _is_open(form: Mapping[str, Any]) -> bool:
-    """A table of free answers, or anything at all."""
-    closed = False in (form.get("additionalProperties"), form.get("unevaluatedProperties"))
-    return form.get("type") == "object" and "properties" not in form and not closed
 
 
 # Settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,9 @@ from schemas.delivery import Delivery, Documents, Done, Inbound, Polled, Probe, 
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence, Question
+from schemas.fault import Fault
 from schemas.manifest import Manifest
+from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
 _PARIS = ZoneInfo("Europe/Paris")
@@ -64,6 +67,12 @@ class Connector:
         self.settings = context.settings
         path = context.manifest.folder / "statuses.csv"
         self.statuses = Statuses.load(path) if path.exists() else Statuses(())
+
+    @classmethod
+    def faults(cls, raw: Mapping[str, Any], folder: Path, registry: Registry) -> Iterator[Fault]:
+        """What `unefois check` is to say of the tables that the kind of a `connector.toml` has, in whatever file they
+        stand; their shape is sound. A fault of `connector.toml` gives the key, and the line is looked up."""
+        return iter(())
 
     def probe(self) -> Probe:
         """Call the package in the cheapest harmless way. Never raises HubError."""
@@ -142,6 +151,8 @@ class Connector:
         """An event of this connection. `id` must be derived from the package's own identifiers, so that reading the
         same thing twice gives the same id; in the oldest `version` that can say it, for the same reason. Raises
         InvalidMessage, with its place, when the door would not take it: what the package said makes no such event."""
+        if not (id.isprintable() and (subject or "").isprintable()):
+            raise InvalidMessage("un identifiant du logiciel contient des caractères illisibles", code="bad_name")
         event = Event(
             type=event_type, source=f"/{self.context.tenant}/{self.context.connection}", data=data, id=id,
             subject=subject, time=time or to_rfc3339(self.context.now()), extensions=dict(extensions or {}),

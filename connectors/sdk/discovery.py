@@ -12,10 +12,12 @@ from pathlib import Path
 from types import ModuleType
 
 from connectors.sdk.connector import Connector
+from connectors.sdk.mapping import fields_of
 from schemas.manifest import FILE, Manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 GROUP = "unefois.connectors"
+KINDS = "connectors.sdk.kinds"
 
 
 @cache
@@ -25,7 +27,7 @@ def find_manifests(more: Path | None = None) -> Mapping[str, Manifest]:
     that cannot be read and for an id that is there twice."""
     found: dict[str, Manifest] = {}
     for path in (*_in_folder(ROOT), *_installed(), *(_in_folder(more.resolve()) if more else ())):
-        manifest = Manifest.load(path)
+        manifest = Manifest.load(path, fields_of)
         if manifest.id in found:
             raise ValueError(f"{path.parent.name}/{FILE}: a connector of this id is already there")
         found[manifest.id] = manifest
@@ -53,23 +55,39 @@ def _folder_of(point: EntryPoint) -> Path:
 
 
 def connector_class(manifest: Manifest) -> type[Connector]:
-    """Import the connector's code and return its one subclass of `Connector`."""
-    module = module_of(manifest, "connector")
+    """The class that runs a connector: the one subclass of `Connector` in its `connector.py`, imported now, or without
+    such a file the class of its kind. Raises ValueError when there is none."""
+    if manifest.kind != "python" and not (manifest.folder / "connector.py").exists():
+        return kind_class(manifest.kind)
+    module = folder_module(manifest.folder, "connector")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Connector) and value.__module__ == module.__name__:
             return value
     raise ValueError(f"{manifest.id}: connector.py holds no Connector")
 
 
-def module_of(manifest: Manifest, name: str) -> ModuleType:
-    """A module in the folder of a connector; one from elsewhere becomes a package of its own and imports its neighbours
-    as `from . import mapping`."""
-    folder = manifest.folder
+def kind_class(kind: str) -> type[Connector]:
+    """The kit's class of a declared kind: `RestConnector` of `connectors.sdk.kinds.rest`."""
+    found: type[Connector] = getattr(importlib.import_module(f"{KINDS}.{kind}"), f"{kind.capitalize()}Connector")
+    return found
+
+
+def folder_module(folder: Path, name: str) -> ModuleType:
+    """The module `name` of a connector's folder; one from elsewhere becomes a package of its own and imports its
+    neighbours as `from . import mapping`."""
     if folder.parent == ROOT:
         return importlib.import_module(f"connectors.{folder.name}.{name}")
-    package = f"unefois_connector_{folder.name.replace('-', '_')}"
-    if package not in sys.modules:
-        made = ModuleType(package)
-        made.__path__ = [str(folder)]
-        sys.modules[package] = made
-    return importlib.import_module(f"{package}.{name}")
+    package_name = f"unefois_connector_{folder.name.replace('-', '_')}"
+    known = sys.modules.get(package_name)
+    if known is None or list(known.__path__) != [str(folder)]:
+        _forget(package_name)
+        package = ModuleType(package_name)
+        package.__path__ = [str(folder)]
+        sys.modules[package_name] = package
+    return importlib.import_module(f"{package_name}.{name}")
+
+
+def _forget(package: str) -> None:
+    """Drop what was imported from another folder of the same name."""
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        del sys.modules[name]

@@ -14,14 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from connectors.sdk.sheet import read_sheet
 from schemas.checks import is_date
-from schemas.errors import ConfigError, TryLater, detailed_fault
+from schemas.errors import ConfigError, TryLater
+from schemas.sheet import read_sheet
 from schemas.times import to_rfc3339
 
 _T = TypeVar("_T")
 _COLUMNS = ("evidence", "operation", "field", "member", "read", "said")
-_UNSAYABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_UNSAYABLE = re.compile(r"[\x00-\x1f\x7f]")
+_WRONGLY_READ = re.compile("[\x80-\x9f\ud800-\udfff]")  # what another encoding leaves where letters were
 _MOST = 50  # items of a list
 _DIGITS = 9999
 _UNDATED = datetime.min.replace(tzinfo=UTC)
@@ -60,9 +61,13 @@ class Answer:
     at: datetime = _UNDATED
 
     def text(self, name: str, longest: int) -> str | None:
-        """One line, cut at `longest`."""
+        """One line, cut at `longest`. Raises TryLater for what was read in another encoding than its own."""
         value = self._typed(str, name)
-        return None if value is None else " ".join(_UNSAYABLE.sub(" ", value).split())[:longest].strip() or None
+        if value is None:
+            return None
+        if _WRONGLY_READ.search(value):
+            raise self.malformed(name)
+        return " ".join(_UNSAYABLE.sub(" ", value).split())[:longest].strip() or None
 
     def boolean(self, name: str) -> bool | None:
         return self._typed(bool, name)
@@ -99,8 +104,7 @@ class Answer:
         return [replace(self, data=one) for one in found]
 
     def malformed(self, name: str) -> TryLater:
-        said = f"{self.service} : {name} n'a pas la forme attendue"
-        return TryLater(said, fault=detailed_fault("bad-return", name))
+        return TryLater(f"{self.service} : {name} n'a pas la forme attendue", fault="away.not-json")
 
     def _typed(self, kind: type[_T], name: str) -> _T | None:
         value = self.data.get(name)

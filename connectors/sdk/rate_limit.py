@@ -46,7 +46,7 @@ class Limiter:
                 wait = max(wait, window.made[0] + _MINUTE - now)
             if wait > 0:
                 said = f"{self._service} : la limite d'appels par minute est atteinte"
-                raise TryLater(said, after=round(wait, 1))
+                raise TryLater(said, after=round(wait, 1), fault="away.quota")
             window.made.append(now)
 
     def learn_limits(self, resource: str, headers: Mapping[str, str]) -> None:

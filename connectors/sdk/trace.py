@@ -15,10 +15,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import orjson
-
 from connectors.sdk.xml import local_name, parse_xml
 from schemas.errors import InvalidMessage
+from schemas.json_text import parse_json
 
 _LONGEST = 40  # members of a table, entries of a list, children of an element that are shown
 _DEEPEST = 8
@@ -97,8 +96,8 @@ def shape_of(body: bytes, media_type: str = "") -> str:
     if head == b"<":
         return _xml_shape(body)
     try:
-        return shape(orjson.loads(body.removeprefix(b"\xef\xbb\xbf")))
-    except orjson.JSONDecodeError:
+        return shape(parse_json(body))
+    except ValueError:
         return f"{len(body)} octets" + (f" ({kind})" if kind else "")
 
 

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import phonenumbers
 
 from connectors.sdk.names import fold_name
-from schemas.checks import is_date, is_partial_date, is_siret
+from schemas.checks import is_date, is_partial_date, is_siret, is_visible
 
 UNREAD_ANSWERS = "unread_answers"
 """The member of a request's `form` that holds what could not be read: by the name of the answer, as it was written."""
@@ -116,7 +116,7 @@ def phone(text: str, region: str = "FR") -> Reading[str]:
 def email(text: str) -> Reading[str]:
     """One address that mail can be sent to. Of two nobody can say which one is meant."""
     line = one_line(text)
-    return Reading(line if len(line) <= 254 and _EMAIL.fullmatch(line) else None)
+    return Reading(line if len(line) <= 254 and _EMAIL.fullmatch(line) and is_visible(line) else None)
 
 
 def gender(text: str) -> Reading[str]:

@@ -98,9 +98,15 @@ def test_a_token_that_does_not_come_is_said_plainly(office: Office, kind: str) -
         error_of(lambda: client.request("GET", "/private"))
 
 
-@pytest.mark.parametrize("host", ["nulle-part.invalid", "127.0.0.1", "10.1.2.3"])
-def test_an_address_that_may_not_be_called_is_said_plainly(host: str) -> None:
-    assert host in error_of(lambda: public_address(host, 443)).detail
+@pytest.mark.parametrize(
+    ("host", "fault"),
+    [("nulle-part.invalid", "away.name"), ("127.0.0.1", "denied.not-public"), ("10.1.2.3", "denied.not-public")],
+)
+def test_an_address_that_may_not_be_called_is_said_plainly(host: str, fault: str) -> None:
+    error = error_of(lambda: public_address(host, 443))
+
+    assert host in error.detail
+    assert error.fault == fault
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def test_what_is_no_telephone_number_is_kept_as_it_was_written(written: str) -> 
 def test_of_two_addresses_none_is_chosen() -> None:
     assert values.email("a@maison.example, b@travail.example").value is None  # ma-cantine#3784
     assert values.email("a@maison.example").value == "a@maison.example"
+    assert values.email("a\u200b@maison.example").value is None  # flask-mail#28
 
 
 @pytest.mark.parametrize(("said", "read"), [("Féminin", "female"), ("M.", "male"), ("Autre", None), ("x", None)])

@@ -97,6 +97,20 @@ def test_trouble_is_named_by_its_own_identifier_kind_and_state() -> None:
     assert twin.messages["remise-1"]["data"] == {**data, **thin}
 
 
+def test_an_appointment_is_told_by_its_state_and_its_request_alone() -> None:
+    said = {"reference": {"system": "rdv", "id": "7"}, "state": "cancelled", "starts_at": "2026-12-12T10:30:00+01:00"}
+    with subscriber() as twin:
+        for number, whole in enumerate((False, True)):
+            connector = webhook(twin, types=["appointment.changed"], thin=not whole)
+            key = f"remise-{number}"
+            connector.handle(told({"appointment": said, "reason": "Empêchement"}, kind="appointment.changed", key=key))
+    thin = twin.messages["remise-0"]["data"]
+
+    assert thin.keys() == {"request_id", "state", "link"}
+    assert thin["state"] == "cancelled"
+    assert twin.messages["remise-1"]["data"]["appointment"] == said
+
+
 def test_a_full_message_holds_the_granted_fields() -> None:
     with subscriber() as twin:
         webhook(twin, thin=False).handle(told())
@@ -222,8 +236,21 @@ def test_a_redirect_is_a_failure_and_is_not_followed(status: str) -> None:
 def test_a_subscriber_that_wants_no_more_pauses_the_connection() -> None:
     with subscriber() as twin:
         twin.misbehave("410")
-        with pytest.raises(AccessDenied, match="l'abonné demande l'arrêt"):
+        with pytest.raises(AccessDenied, match="l'abonné demande l'arrêt") as caught:
             webhook(twin).handle(told())
+        assert caught.value.fault == "denied.gone"
+
+
+@pytest.mark.parametrize(
+    ("how", "fault"),
+    [("429", "away.busy"), ("503", "away.busy"), ("500", "away.http-5xx"), ("404", "away"), ("307", "away")],
+)
+def test_a_failure_of_a_subscriber_has_the_code_of_its_cause(how: str, fault: str) -> None:
+    with subscriber() as twin:
+        twin.misbehave(how)
+        with pytest.raises(TryLater) as caught:
+            webhook(twin).handle(told())
+        assert caught.value.fault == fault
 
 
 # where it may not go

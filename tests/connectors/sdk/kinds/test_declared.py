@@ -1,0 +1,293 @@
+"""What declared connectors share: fields granted as they are read, records into events, deliveries into messages."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sdk.check import connector_faults
+from connectors.sdk.discovery import connector_class, find_manifests
+from connectors.sdk.kinds.declared import DeclaredConnector
+from connectors.sdk.mapping import fields_of
+from hub.settings.procedures import procedure_slugs
+from schemas.errors import ConfigError, InvalidMessage, Refused
+from schemas.manifest import FILE, Manifest
+from schemas.registry import Registry
+from tests.connectors.sdk.kinds.agenda import EXAMPLES, booking, contact_changed, context_of, example
+from tests.support.garbage import mutations
+
+REGISTRY = Registry.load()
+
+
+def declared(**settings: Any) -> DeclaredConnector:
+    context = context_of(example())
+    return DeclaredConnector(context_of(example(), {**context.settings, **settings}))
+
+
+def in_folder(folder: Path, *, toml: tuple[str, str] = ("", ""), table: str | None = None) -> Manifest:
+    """A copy of the example with one text replaced."""
+    place = folder / "agenda"
+    shutil.copytree(EXAMPLES / "agenda", place)
+    text = (place / FILE).read_text("utf-8")
+    assert toml[0] in text
+    (place / FILE).write_text(text.replace(*toml, 1), "utf-8")
+    if table is not None:
+        (place / "mapping.csv").write_text(table, "utf-8")
+    return Manifest.load(place / FILE, fields_of)
+
+
+def faults(folder: Path) -> dict[str, str]:
+    found = connector_faults(folder, REGISTRY, procedure_slugs())
+    return {f"{Path(fault.file).name}:{fault.line}:{fault.key}": fault.message for fault in found}
+
+
+# what is granted
+
+
+def test_the_fields_granted_are_those_that_the_form_reads() -> None:
+    (consumed,) = example().consumes
+
+    assert consumed.fields == ("/email/value", "/phone/value")
+
+
+def test_the_fields_granted_are_those_that_an_outgoing_map_reads_with_what_its_constants_name(tmp_path: Path) -> None:
+    table = (EXAMPLES / "agenda" / "mapping.csv").read_text("utf-8")
+    rows = "contact;mail;/email/value;;\ncontact;who;={/citizen/identity/family_name};;\n"
+    form = ('form = { email = "/email/value", phone_number = "/phone/value" }', 'map = "contact"')
+
+    (consumed,) = in_folder(tmp_path, toml=form, table=table + rows).consumes
+
+    assert consumed.fields == ("/email/value", "/citizen/identity/family_name")
+
+
+def test_a_placeholder_of_an_address_is_granted_too(tmp_path: Path) -> None:
+    call = ('"PATCH users/{reference}"', '"PATCH users/{reference}/{/request/id}"')
+
+    (consumed,) = in_folder(tmp_path, toml=call).consumes
+
+    assert set(consumed.fields) == {"/email/value", "/phone/value", "/request/id"}
+
+
+def test_a_declared_connector_is_listed_without_importing_its_hooks(tmp_path: Path) -> None:
+    in_folder(tmp_path)
+    (tmp_path / "agenda" / "hooks.py").write_text("raise RuntimeError\n", "utf-8")
+
+    assert "agenda" in find_manifests(tmp_path)
+
+
+def test_the_class_of_the_kind_runs_a_connector_that_has_no_code() -> None:
+    assert issubclass(connector_class(example()), DeclaredConnector)
+
+
+# what is published
+
+
+def test_what_is_published_and_how_it_is_repeated_come_from_the_tables() -> None:
+    manifest = example()
+
+    assert manifest.publishes == ("request.received", "request.status-changed")
+    assert (manifest.idempotency, manifest.receives, manifest.poll_seconds) == ("native-key", True, None)
+
+
+# records into events
+
+
+def test_a_record_becomes_each_event_that_it_is_for() -> None:
+    connector = declared()
+
+    found = connector.collect([booking()], connector.event_readers("webhook", "event"))
+
+    received, status = found.events
+    assert found.faults == []
+    assert (received.type, received.id, received.time) == ("request.received", "rdv-88123", "2026-03-02T09:14:05Z")
+    assert received.data["request"]["requester"]["citizen"]["references"] == [{"system": "agenda", "id": "7201"}]
+    assert status.version == 2
+    assert status.data == {
+        "request": {"references": [{"system": "agenda", "id": "88123"}]}, "status": "received",
+        "native": {"code": "unknown", "label": "Rendez-vous pris"}, "phase": "qualification",
+    }  # fmt: skip
+    assert found.skip_unknown == {status.id}
+    for event in found.events:
+        REGISTRY.validate(event)
+
+
+def test_a_status_word_that_the_table_does_not_know_is_shown_and_applied_to_nothing() -> None:
+    connector = declared()
+
+    (status,) = connector.collect(
+        [booking(status="rescheduled")], connector.event_readers("webhook", "event")[1:]
+    ).events
+
+    assert (status.data["status"], status.data["native"]["code"]) == (None, "rescheduled")
+
+
+def test_one_bad_record_hides_no_other_and_is_named_with_its_place_and_its_number() -> None:
+    connector = declared()
+    good, bad = booking(), booking(id=88124, users=["Corvisart"])
+
+    found = connector.collect(
+        [good, bad, "text", good], connector.event_readers("webhook", "event")[:1], place="/items"
+    )
+
+    assert len(found.events) == 2
+    assert [(fault.place, fault.code, fault.key) for fault in found.faults] == [
+        ("/items/1/data/users/0", "wrong_shape", "rdv-88124"), ("/items/2", "wrong_shape", ""),
+    ]  # fmt: skip
+    assert "Corvisart" not in str(found.faults)
+
+
+def test_a_procedure_code_that_the_settings_do_not_know_is_refused_with_its_place() -> None:
+    connector = declared()
+
+    found = connector.collect([booking(motif={"id": 99})], connector.event_readers("webhook", "event")[:1])
+
+    assert [(fault.place, fault.code) for fault in found.faults] == [("/0/data/motif/id", "unknown_code")]
+
+
+def test_whatever_a_record_holds_it_is_an_event_or_a_fault_with_a_place() -> None:
+    connector = declared()
+    readers = connector.event_readers("webhook", "event")
+
+    for name, record in mutations(booking()):
+        found = connector.collect([record], readers)
+        assert all(fault.place.startswith("/0") for fault in found.faults), name
+
+
+# deliveries into messages
+
+
+def test_a_delivery_becomes_the_declared_form_with_what_it_says_and_nothing_else() -> None:
+    message = declared().prepare(contact_changed(email="m.corvisart@nouveau.example"))
+
+    assert message.forms == {"form": {"email": "m.corvisart@nouveau.example"}}
+    assert message.facts["reference"] == "7201"
+
+
+def test_a_delivery_about_nobody_whom_the_package_knows_is_refused_in_words() -> None:
+    with pytest.raises(Refused, match="aucun identifiant de Agenda des guichets"):
+        declared().prepare(contact_changed(None, email="m.corvisart@nouveau.example"))
+
+
+def test_a_value_that_the_table_cannot_say_is_refused_with_the_name_of_its_field() -> None:
+    with pytest.raises(Refused, match=r"\(/phone/value\)") as caught:
+        declared().prepare(contact_changed(phone={"number": "06"}))
+
+    assert "06" not in str(caught.value)
+
+
+# what `check` says
+
+
+def test_a_sound_declared_connector_has_no_fault(tmp_path: Path) -> None:
+    in_folder(tmp_path)
+
+    assert faults(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "message"),
+    [
+        (('again = "same-state"', 'again = "same-state"\nfields = ["/email"]'), "deliver[0].fields", "is computed"),
+        (('map = "received"', 'map = "recieved"'), "map", 'did you mean "received"'),
+        (('map = "received"\n', ""), "webhook.event[0].map", "missing"),
+        (('about = "/data/id"\n', ""), "webhook.event[1].about", "missing"),
+        (('"/phone/value"', '"/phone/value | phoen"'), "deliver[0].form", "no converter"),
+        (('"PATCH users/{reference}"', '"PATCH users/{referense}"'), "deliver[0]", 'did you mean "reference"'),
+        (('"rdv-{/data/id}"', '"rdv-{identifier}"'), "webhook.event[0].id", "nothing is known"),
+        (('"rdv-{/data/id}"', '"rdv-{/data/id"'), "webhook.event[0].id", "placeholder"),
+        (('time = "/meta/timestamp | instant"', 'time = "/meta/timestamp | instand"'), "webhook.event[0]", "instant"),
+        (('again = "same-state"', 'again = "look-up"'), "deliver[0].again", "look_up"),
+        (('again = "same-state"', 'again = "twice"'), "deliver[0].again", "same-state"),
+        (('means = "refused"', 'means = "refuse"'), "error[0].means", "no such meaning"),
+        (('intake = { table', 'intake = { tabel'), "converters.intake", "table"),
+        (('unknown = "skip"\n', 'unknown = "skip"\nbefore = "py:tidy"\n'), "webhook.event[1].before", "tidy"),
+    ],
+)  # fmt: skip
+def test_check_names_the_place_of_what_is_wrong(
+    tmp_path: Path, change: tuple[str, str], key: str, message: str
+) -> None:
+    in_folder_raw(tmp_path, change)
+
+    found = faults(tmp_path)
+
+    assert any(place.endswith(f":{key}") and message in said for place, said in found.items()), found
+    assert all(int(place.split(":")[1]) for place in found if place.startswith(FILE) and "map" not in place)
+
+
+def in_folder_raw(folder: Path, change: tuple[str, str]) -> None:
+    place = folder / "agenda"
+    shutil.copytree(EXAMPLES / "agenda", place)
+    text = (place / FILE).read_text("utf-8")
+    assert change[0] in text
+    (place / FILE).write_text(text.replace(*change, 1), "utf-8")
+
+
+def test_a_row_that_names_no_member_of_the_shared_event_is_told_by_its_line(tmp_path: Path) -> None:
+    table = (EXAMPLES / "agenda" / "mapping.csv").read_text("utf-8").replace("/request/intake", "/request/intaek")
+    in_folder(tmp_path, table=table)
+
+    assert 'did you mean "intake"' in faults(tmp_path)["mapping.csv:6:target"]
+
+
+def test_a_member_that_the_shared_event_requires_and_no_row_fills_is_told(tmp_path: Path) -> None:
+    table = (EXAMPLES / "agenda" / "mapping.csv").read_text("utf-8").replace("received;/request/procedure", "other;/a")
+    in_folder(tmp_path, table=table)
+
+    assert any("/request/procedure" in message for message in faults(tmp_path).values())
+
+
+def test_hooks_that_cannot_be_imported_are_told_and_nothing_breaks(tmp_path: Path) -> None:
+    in_folder(tmp_path)
+    (tmp_path / "agenda" / "hooks.py").write_text("import nowhere_to_be_found\n", "utf-8")
+
+    assert "cannot be imported" in faults(tmp_path)["hooks.py:0:"]
+
+
+def test_a_hook_that_cannot_do_with_a_record_makes_it_a_bad_record_and_no_error_of_ours(tmp_path: Path) -> None:
+    change = ('unknown = "skip"\n', 'unknown = "skip"\nbefore = "py:tidied"\n')
+    manifest = in_folder(tmp_path, toml=change)
+    hook = 'def tidied(record):\n    return {**record, "data": record["datum"]}\n'
+    (tmp_path / "agenda" / "hooks.py").write_text(hook, "utf-8")
+    connector = DeclaredConnector(context_of(manifest))
+
+    found = connector.collect([booking()], connector.event_readers("webhook", "event")[1:])
+
+    assert [(fault.place, fault.code) for fault in found.faults] == [("/0", "wrong_shape")]
+
+
+def test_a_placeholder_that_nothing_fills_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="referense"):
+        declared().fill("users/{referense}")
+
+
+def test_a_secret_setting_is_no_fact(tmp_path: Path) -> None:
+    connector = declared()
+
+    assert "password" not in connector.facts
+    assert connector.fill_secret("{email}:{password}").reveal() == "hub@ville.example:a-password"
+    with pytest.raises((ConfigError, InvalidMessage)):
+        connector.fill("{password}")
+
+
+def test_reading_changes_no_record() -> None:
+    connector, record = declared(), booking()
+    before = copy.deepcopy(record)
+
+    connector.collect([record], connector.event_readers("webhook", "event"))
+
+    assert record == before
+
+
+def test_each_row_of_a_message_is_explained_without_a_value() -> None:
+    manifest = example()
+    lines = connector_class(manifest)(context_of(manifest)).explain(contact_changed(email="lina@maison.example"))
+
+    assert [line for line in lines if line.startswith("email <- /email/value")] == [
+        "email <- /email/value : {email: texte (19)}"
+    ]
+    assert any(line.endswith(": absent") for line in lines)
+    assert not any("lina" in line for line in lines)
