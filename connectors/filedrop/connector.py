@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,21 +22,19 @@ from connectors.filedrop.client import (
     write_rows,
 )
 from connectors.filedrop.layout import Layout, News, Site
-from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
+from connectors.sdk import Context, reference_link
 from connectors.sdk.answer_key import AnswerKeys
-from connectors.sdk.documents import attachment_names
-from connectors.sdk.files import MAX_FILE_BYTES, open_folders
+from connectors.sdk.folder_connector import FolderConnector, named_attachments
 from connectors.sdk.follow_up import REQUEST_RECEIVED, FollowUp, read_follow_up
-from connectors.sdk.inbox import Inbox, LeftFile, Taken
+from connectors.sdk.inbox import LeftFile, Taken
 from connectors.sdk.links import request_link
-from schemas.delivery import Delivery, Done, Polled
+from schemas.delivery import Delivery, Done
 from schemas.errors import HubError, InvalidMessage, Refused
 from schemas.event import Event
 from schemas.tables import Row as TableRow
 
 _DROPPED, _FOLLOWED = "DEPOSE", "SUITE_DEPOSEE"
 _OURS = (_DROPPED, _FOLLOWED)  # our own words, which no package may say
-_REFUSED = "REFUSE"  # the package could not use what we dropped: no decision on the request
 _FOLLOW_UPS = ("request.status-changed", "document.received")
 _PIECES = "pieces"  # sub-folder of the drop folder
 _OLD_KEY = re.compile(r"([A-Za-z0-9._-]{1,160}~([0-9A-Za-z-]{0,40}))~([0-9a-f]{6})")
@@ -56,7 +54,7 @@ class Row:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-class FileDrop(Connector):
+class FileDrop(FolderConnector):
     """Every row carries its exchange key, made from `delivery.key`: the package knows a row that it has read before,
     and we know an answer to a row that we wrote (`AnswerKeys`): no answer is about a request that was never here.
 
@@ -64,25 +62,20 @@ class FileDrop(Connector):
     collects late; a retry writes over the file of the first attempt while it still lies there.
     """
 
+    refused = "REFUSE"  # the package could not use what we dropped: no decision on the request
+    max_left_bytes = MAX_BYTES
+
     def __init__(self, context: Context) -> None:
+        self.site = Site.of(context.settings)
+        self._answers_prefix = context.settings.get("answers_prefix", "reponses-")
         super().__init__(context)
-        self.site = Site.of(self.settings)
-        self._answers_prefix = self.settings.get("answers_prefix", "reponses-")
         self._alone = self.settings.get("files", "batch") == "event"
         self._keys = AnswerKeys(context, "~")
-        self._out, self._back = open_folders(self.settings)
-        prefixes = [self._answers_prefix, *([self.site.news.prefix] if self.site.news else [])]
-        self._inbox = Inbox.of(self._back, context, prefixes=prefixes) if self._back else None
         self._naming = threading.Lock()
         self._last = datetime.min.replace(tzinfo=UTC)
 
-    def probe(self) -> Probe:
-        try:
-            waiting = len(self._out.names())
-            returns = self._inbox.waiting() if self._inbox else 0
-        except HubError as error:
-            return Probe(False, f"Dossiers d'échange inaccessibles : {error.reason}")
-        return Probe(True, f"{waiting} fichier(s) à collecter, {returns} fichier(s) à lire.")
+    def return_prefixes(self) -> Sequence[str]:
+        return [self._answers_prefix, *([self.site.news.prefix] if self.site.news else [])]
 
     def prepare(self, delivery: Delivery) -> Row:
         event = delivery.event
@@ -116,16 +109,6 @@ class FileDrop(Connector):
         for places in self._by_file(rows):
             outcomes |= self._drop_together(deliveries, rows, places)
         return [outcomes[place] for place in range(len(deliveries))]
-
-    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
-        """A file that we may not open stays where it is, and is told once the others are read."""
-        if self._inbox is not None:
-            yield from self._inbox.take(self._expect, self._read_left, max_bytes=MAX_BYTES)
-
-    def close(self) -> None:
-        for folder in (self._out, self._back):
-            if folder is not None:
-                folder.close()
 
     def _by_file(self, rows: Mapping[int, Row]) -> list[list[int]]:
         if self._alone:
@@ -162,15 +145,15 @@ class FileDrop(Connector):
         layout = self.site.layouts[event_type]
         for row in rows:  # before the row that names them
             for name, document in row.files.items():
-                self._out.put(name, self.context.documents.read(document))
+                self.drop_folder.put(name, self.context.documents.read(document))
         content = write_rows(self.site, layout, [row.cells for row in rows])
-        self._out.put(self._file_name(layout, rows, again=again), content)
+        self.drop_folder.put(self._file_name(layout, rows, again=again), content)
 
     def _file_name(self, layout: Layout, rows: Sequence[Row], *, again: bool) -> str:
         digest = hashlib.sha256("\n".join(row.key for row in rows).encode()).hexdigest()[:12]
         end = f"-{digest}-{len(rows)}.{self.site.format}"
         if again:
-            for name in self._out.names():
+            for name in self.drop_folder.names():
                 if name.startswith(f"{layout.prefix}-") and name.endswith(end):
                     return name
         return f"{layout.prefix}-{self._next_moment():%Y%m%dT%H%M%S%fZ}{end}"
@@ -198,17 +181,17 @@ class FileDrop(Connector):
         if not row.told:
             return Done("Déposé pour le logiciel")
         # Named after the delivery, not the row: whoever hears of the event must not learn the row's key.
-        dropped = self._status(row.link, row.told, "", f"{delivery.key}:{row.told}")
+        dropped = self.status_event(row.link, row.told, id=f"{delivery.key}:{row.told}")
         return Done("Déposé pour le logiciel", events=[dropped])
 
     def _is_news(self, name: str) -> bool:
         return self.site.news is not None and name.startswith(self.site.news.prefix)
 
-    def _expect(self, name: str) -> None:
+    def expect(self, name: str) -> None:
         if not name.lower().endswith(".csv") or not (self._is_news(name) or name.startswith(self._answers_prefix)):
             raise InvalidMessage("Ce nom de fichier n'est pas convenu.", code="name")
 
-    def _read_left(self, file: LeftFile) -> Taken:
+    def read_left(self, file: LeftFile) -> Taken:
         news = self.site.news
         make: Callable[[TableRow, str], Event | None] = self._answer_event
         if news is not None and self._is_news(file.readable_name):
@@ -241,21 +224,10 @@ class FileDrop(Connector):
             raise InvalidMessage(f"{result} pour un envoi sans demande : à traiter par le service", code="no_request")
         if request is None:
             return None
-        return self._status({"id": request}, result, reason, id)
-
-    def _status(self, link: Mapping[str, Any], native: str, reason: str, id: str) -> Event:
-        row = self.statuses.canonical(native)
-        if native == _REFUSED and row is not None:
-            reason = reason or row.label
-        data = status_changed(link, native, row, reason=reason)
-        return self.event("request.status-changed", data, id=id)
+        return self.status_event({"id": request}, result, id=id, reason=reason)
 
 
 def _files(follow_up: FollowUp, key: str) -> dict[str, str]:
-    if sum(document["size"] for document in follow_up.documents) > MAX_FILE_BYTES // 2:
-        raise Refused("Les pièces jointes sont trop lourdes pour le dépôt de fichiers.", native="taille")
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    names = attachment_names(follow_up.documents)
-    return {
-        f"{_PIECES}/{digest}-{name}": document["id"] for name, document in zip(names, follow_up.documents, strict=True)
-    }
+    named = named_attachments(follow_up.documents, "Les pièces jointes sont trop lourdes pour le dépôt de fichiers.")
+    return {f"{_PIECES}/{digest}-{name}": document for name, document in named.items()}
