@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk.letters import is_held, nearest
 from schemas.errors import ConfigError, Refused
 
 KEY = "/delivery/key"
@@ -20,12 +21,6 @@ _DATES = {"JJ/MM/AAAA": "%d/%m/%Y", "AAAA-MM-JJ": "%Y-%m-%d", "AAAAMMJJ": "%Y%m%
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt].*)?")
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _XML_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-# Letters and signs that decomposition leaves whole.
-_NEAREST = str.maketrans({
-    "œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
-    "ı": "i", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"',
-    "–": "-", "—": "-", "…": "...", "€": "EUR", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "ʼ": "'", "‑": "-",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +160,12 @@ class Site:
         return format(number, "f").replace(".", self.decimal)
 
     def _mapped(self, column: Column, text: str) -> str:
-        if self.format == "xml" or self._holds(text):
+        if self.format == "xml" or is_held(text, self.encoding):
             return text
-        nearest = "".join(c if self._holds(c) else _nearest(c) for c in text)
-        if self.transliterate and self._holds(nearest):
-            return nearest
+        near = nearest(text, self.encoding)
+        if self.transliterate and is_held(near, self.encoding):
+            return near
         raise _refused(column, f"contient un caractère que l'encodage {self.encoding} ne connaît pas")
-
-    def _holds(self, text: str) -> bool:
-        try:
-            text.encode(self.encoding)
-        except UnicodeEncodeError:
-            return False
-        return True
 
     def _check_xml_names(self) -> None:
         names = [name for layout in self.layouts.values() for name in layout.names] if self.format == "xml" else []
@@ -242,11 +230,6 @@ def _phone(text: str) -> str:
     if digits.startswith("+33"):
         return "0" + digits[3:]
     return digits.replace("+", "00", 1)
-
-
-def _nearest(character: str) -> str:
-    plain = character.translate(_NEAREST)
-    return "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
 
 
 def _refused(column: Column, why: str) -> Refused:
