@@ -62,6 +62,21 @@ def test_a_census_registration_with_elements_given_twice_is_read() -> None:
     assert "beneficiaries" not in body
 
 
+# python-zeep#397, a neighbour: what is attached to a case is read as it declares itself, too
+@pytest.mark.parametrize(
+    ("before", "encoding"),
+    [
+        ('<?xml version="1.0" encoding="ISO-8859-15"?>', "iso-8859-15"),
+        ('<?xml version="1.0" encoding="UTF-16"?>', "utf-16-le"),
+        ('\r\n<?xml version="1.0" encoding="UTF-8"?>', "utf-8"),
+        ('\ufeff\n<?xml version="1.0"?>', "utf-8"),
+    ],
+)
+def test_a_form_is_read_in_the_encoding_that_it_declares(before: str, encoding: str) -> None:
+    content = (before + CENSUS.decode()).encode(encoding)
+    assert read(content, case()) == read(CENSUS, case())
+
+
 def test_a_parent_who_registers_a_child_is_the_requester() -> None:
     body = read(CENSUS, case(first="Claire", last="CASTAING"))
     assert body["requester"]["citizen"]["identity"]["given_names"] == ["Claire"]
