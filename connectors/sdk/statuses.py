@@ -12,6 +12,8 @@ CANONICAL = (
     "received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected",
     "inadmissible", "fulfilled", "closed", "withdrawn",
 )  # fmt: skip
+FINAL = frozenset({"rejected", "inadmissible", "fulfilled", "closed", "withdrawn"})
+"""Those after which nothing more is due."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.sdk.error_table import error_table_faults
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventReader, Language
+from connectors.sdk.kinds.follow import follow_faults
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, OWN_FACTS
 from connectors.sdk.kinds.hooks import Hooks, hook_named, load_hooks
 from connectors.sdk.kinds.texts import names_in
@@ -48,8 +49,11 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     for fault_ in _table_faults(raw, folder / TABLE, converters, registry):
         yield Fault(fault_.file, fault_.key, fault_.message, line=fault_.line)
     language = _language(raw, folder, converters, hooks, statuses)
-    for key, message in (*_error_faults(raw), *_deliver_faults(raw, folder, language), *_event_faults(raw, language)):
-        yield Fault(toml, key, message)
+    for found in (
+        _error_faults(raw), _deliver_faults(raw, folder, language), _event_faults(raw, language),
+        follow_faults(raw, language),
+    ):  # fmt: skip
+        yield from (Fault(toml, key, message) for key, message in found)
     yield from (Fault(toml, key, message) for key, message in _kind_faults(raw["kind"])(raw))
 
 
@@ -90,7 +94,7 @@ def _deliver_faults(raw: Mapping[str, Any], folder: Path, language: Language) ->
         place = f"deliver[{number}]"
         if "fields" in spec and (not own_code or spec.keys() & {"map", *FORMS}):
             yield f"{place}.fields", "is computed from what is read: leave it out"
-        if spec.get("again") == "look-up" and not own_code:
+        if spec.get("again") == "look-up" and not own_code and "look_up" not in spec:
             yield f"{place}.again", "look-up needs a connector.py with a look_up of its own"
         for text in texts_of({name: value for name, value in spec.items() if name not in FORMS}):
             yield from ((place, message) for message in unknown_names(text, known))
@@ -99,7 +103,9 @@ def _deliver_faults(raw: Mapping[str, Any], folder: Path, language: Language) ->
             for text in texts_of(spec[name]):
                 yield from ((f"{place}.{name}", message) for message in unknown_names(text, known))
         if "map" in spec and spec["map"] in language.tables:
-            yield from _compiled(f"{place}.map", partial(language.tables[spec["map"]].write, {}, {}))
+            yield from _compiled(
+                f"{place}.map", partial(language.tables[spec["map"]].write, {}, dict.fromkeys(known, "-"))
+            )
 
 
 def _form(form: Mapping[str, Any], language: Language) -> Map:
@@ -170,7 +176,7 @@ def _schemas_by_map(raw: Mapping[str, Any], registry: Registry) -> dict[str, Map
 def _other_maps(raw: Mapping[str, Any]) -> Iterator[str]:
     """Those that answers and other tables of a kind name."""
     for part in ("answer", "follow"):
-        yield from (spec["map"] for spec in raw.get(part, ()) if "map" in spec)
+        yield from (spec[key] for spec in raw.get(part, ()) for key in ("map", "ended") if key in spec)
     for part in ("returns", "soap", "drop"):
         if "map" in (raw.get(part) or {}):
             yield raw[part]["map"]

@@ -14,7 +14,7 @@ from connectors.sdk.mapping.table import Map, MappingTable
 from schemas.errors import ConfigError
 
 TABLE = "mapping.csv"
-FORMS = ("form", "body", "query", "headers")
+FORMS = ("form", "body", "query", "headers", "ask")
 """The keys of a `[[deliver]]` that hold a table of names and places."""
 
 
