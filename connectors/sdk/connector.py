@@ -38,7 +38,8 @@ class Context:
     linked (`system-reference.system`). `answer_secret` is known to this hub and
     made for this connection alone: `AnswerKeys` draws from it, so only a hub that runs needs to give one. `zone`: where
     the days of the tenant are counted. `first_use` says whether something that may be used once comes for the first
-    time, to any process of the hub. `opened`: what the package gave an identifier for since then, oldest first. `now` is the clock: use it, never `datetime.now()`."""
+    time, to any process of the hub. `opened`: what the package gave an identifier for since then, oldest first. `now`
+    is the clock: use it, never `datetime.now()`."""
 
     tenant: str
     connection: str

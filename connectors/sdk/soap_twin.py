@@ -1,4 +1,4 @@
-"""A twin that speaks SOAP: it answers the operations of a WSDL by their names, and refuses what the contract refuses."""
+"""A twin that speaks SOAP: it answers the operations of a WSDL by name, and refuses what the contract refuses."""
 
 from __future__ import annotations
 

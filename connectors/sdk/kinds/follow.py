@@ -1,16 +1,16 @@
 """`[[follow]]`: what a package was given and has not ended, asked for on a schedule until a final status.
 
-Where the open references are kept: nowhere of their own. The hub keeps with each delivery the reference that the package
-gave, in the commit of its outcome; the poll's cursor keeps which of them were seen, when each is asked next and what it
-said last, in the commit of the events. So a stop anywhere loses nothing: a reference is in the first or in both, and
-what was asked and not committed is asked again. Only what became open within `until` is read from the hub.
+Where the open references are kept: nowhere of their own. The hub keeps with each delivery the reference that the
+package gave, in the commit of its outcome; the poll's cursor keeps which of them were seen, when each is asked next and
+what it said last, in the commit of the events. So a stop anywhere loses nothing: a reference is in the first or in
+both, and what was asked and not committed is asked again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.kinds.events import STATUS_CHANGED, EventReader, Language
@@ -30,10 +30,12 @@ Ask = Callable[[Mapping[str, Any], Facts], Any]
 """(a `[[follow]]`, what its placeholders name beside the facts of the connection) -> the answer as a record. Raises
 HubError."""
 FOLLOW_FACTS = ("reference", "status", "change")
-"""What placeholders of a `[[follow]]` may name beside the facts of the connection: the identifier that the package gave,
-the native status that it says now, how many it has said so far."""
+"""What placeholders of a `[[follow]]` may name beside the facts of the connection: the identifier that the package
+gave, the native status that it says now, and what tells this change from any other: when the reference was opened, and
+how many it has said since."""
 _LATE = timedelta(minutes=15)  # a delivery may be committed this long after its own date
 _AWAY = 3  # failed calls in a row after which the package is away
+_LONGEST_CODE = 100
 _PART = 25  # calls after which what was read is committed
 _OVER = "aucun état final dans le délai prévu : cette opération n'est plus suivie"
 
@@ -49,6 +51,11 @@ class OpenReference:
     asked: int = 0
     said: str = ""
     changes: int = 0
+
+    @property
+    def change(self) -> str:
+        """What tells the next thing that it says from any other, and is the same when it is asked for again."""
+        return f"{self.opened.astimezone(UTC):%Y%m%dT%H%M%S}.{self.changes + 1}"
 
     @staticmethod
     def from_dict(stored: Mapping[str, Any]) -> OpenReference:
@@ -103,7 +110,7 @@ class Follow:
         facts = {"reference": entry.reference}
         try:
             record = self._ask(self._raw, facts)
-            code = required(self._status(record, facts), pointer_in(self._raw["status"]))
+            code = self._code(record, facts)
         except InvalidMessage as error:
             return self._wait(entry, now, [self._fault(entry, error.code, error.reason, error.pointer)])
         except (Refused, NotMatched) as error:
@@ -113,6 +120,13 @@ class Follow:
         except (TryLater, Unknown) as error:
             return self._later(entry, now, error)
         return self._told(entry, now, code, record, self._answer, ends=self._is_final(code))
+
+    def _code(self, record: Any, facts: Facts) -> str:
+        place = pointer_in(self._raw["status"])
+        code = required(self._status(record, facts), place)
+        if len(code) > _LONGEST_CODE:
+            raise InvalidMessage("ce n'est pas un statut", pointer=place, code="bad_value")
+        return str(code)
 
     def _later(self, entry: OpenReference, now: datetime, error: HubError) -> Looked:
         if error.native:  # the package's own "not yet"
@@ -136,7 +150,7 @@ class Follow:
         return replace(waiting, events=[event, *waiting.events])
 
     def _event(self, entry: OpenReference, code: str, record: Any, reader: EventReader) -> Event:
-        facts = {"reference": entry.reference, "status": code, "change": entry.changes + 1}
+        facts = {"reference": entry.reference, "status": code, "change": entry.change}
         event = reader.read(record, facts)
         assert event is not None  # a follow is for every record
         at = self._time(record, facts) if self._time is not None else None
@@ -184,7 +198,7 @@ class Follows:
         if not self.all:
             yield from pages(cursor) if pages is not None else ()
             return
-        whole = dict(cursor) if cursor and "followed" in cursor else {"followed": {}, "pages": cursor, "read": None}
+        whole: dict[str, Any] = dict(cursor) if cursor and "followed" in cursor else {"followed": {}, "pages": cursor, "read": None}
         away: HubError | None = None
         try:
             for polled in self._followed(whole["followed"]):
@@ -236,7 +250,7 @@ class Follows:
         for one in news:
             for follow in self.all:
                 if follow.opens(one.type, self._openers):
-                    book.keep(f"{follow.number}:{one.reference}", follow.begin(one.reference, one.at))
+                    book.open.setdefault(f"{follow.number}:{one.reference}", follow.begin(one.reference, one.at))
         if news:
             book.seen = seen.after({f"{one.type}:{one.reference}": one.at for one in news})
         return book
@@ -281,7 +295,7 @@ class _Part:
 
     def polled(self, book: _Book, stored: Mapping[str, Any]) -> Iterator[Polled]:
         """The rest; nothing where nothing is new: no write for each look."""
-        if self.events or self.faults or (book.open or book.seen.seen or stored) and book.to_dict() != stored:
+        if self.events or self.faults or ((book.open or book.seen.seen or stored) and book.to_dict() != stored):
             yield self.flush(book)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any

@@ -152,7 +152,9 @@ def _missing(
     if operation is None or operation not in contract.operations:
         return
     known = contract.places(operation, answer=answer)
-    for path in paths if known is not None else ():
+    if known is None:
+        return
+    for path in paths:
         steps = "/".join(step for step in Place.of(path).steps if not step.isdecimal())
         if steps not in known:
             whose = "answer" if answer else "request"

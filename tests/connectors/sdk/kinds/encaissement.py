@@ -20,8 +20,8 @@ SETTINGS: dict[str, Any] = {"regie": "090"}
 
 
 class PaymentTwin(SoapTwin):
-    """Holds `opened` by number. `settle` says how a payment stands; `refuse` gives the next calls of an operation a code
-    of the package's own."""
+    """Holds `opened` by number. `settle` says how a payment stands; `refuse` gives the next calls of an operation a
+    code of the package's own."""
 
     wsdl = EXAMPLES / "encaissement" / "contract" / "encaissement.wsdl"
 

@@ -164,11 +164,18 @@ def test_a_key_stands_at_the_argument_that_the_manifest_names(twin: PaymentTwin,
 
 
 LOOK_UP = """again = "look-up"
-look_up = { operation = "chercherEncaissement", ask = { arg0 = { dossier = "/request/references/0/id | text" } }, reference = "return/numeroOperation" }"""
+
+[deliver.look_up]
+operation = "chercherEncaissement"
+ask = { arg0 = { dossier = "/request/references/0/id | text" } }
+reference = "return/numeroOperation"
+"""
 
 
 def test_a_declared_look_up_finds_what_a_lost_answer_left_behind(twin: PaymentTwin, tmp_path: Path) -> None:
-    manifest = changed(tmp_path, ('again = "none"', LOOK_UP))
+    manifest = changed(
+        tmp_path, ('again = "none"\n', ""), ('answer = "Paiement ouvert"\n', f'answer = "Paiement ouvert"\n{LOOK_UP}')
+    )
     connector = connection(twin, manifest=manifest)
     twin.misbehave("lose_answer", on="ouvrirEncaissement")
     assert connector.look_up(payment()) is None
@@ -190,8 +197,13 @@ BASIC = ('url = "{url}"', 'url = "{url}"\nauth = { kind = "basic", user = "{regi
 SECURITY = ('url = "{url}"', 'url = "{url}"\nauth = { kind = "ws-security", user = "{regie}", password = "{secret}" }')
 SESSION = (
     'url = "{url}"',
-    'url = "{url}"\nauth = { kind = "session", operation = "ouvrirSession", ask = { compte = "{regie}", '
-    'secret = "{secret}" }, token = "jeton", argument = "arg0/jeton" }',
+    """url = "{url}"
+auth.kind = "session"
+auth.operation = "ouvrirSession"
+auth.ask = { compte = "{regie}", secret = "{secret}" }
+auth.token = "jeton"
+auth.argument = "arg0/jeton"
+""",
 )
 SETTING = ("[soap]", 'secret = { type = "secret", about = "Mot de passe." }\n\n[soap]')
 
@@ -244,8 +256,8 @@ def test_a_sound_declared_connector_has_no_fault(tmp_path: Path) -> None:
         (('until = "2h"', 'until = "2h"\nover = "X"'), "follow[0].over", 'does not say what "X" means'),
         (('until = "2h"', 'until = "2h"\nopened_by = ["citizen.merged"]'), "follow[0].opened_by", "no [[deliver]]"),
         (('reference = "return/numeroOperation"\n', ""), "follow[0]", "nothing to follow"),
-        (('"contract/encaissement.wsdl"\nxsd', '"contract/paiement.wsdl"\nxsd'), "soap.wsdl", "not a usable contract"),
-        (('url = "{url}"', 'url = "{url}"\nauth = { kind = "basic", user = "{regie}" }'), "soap.auth.password", "basic"),
+        (('.wsdl"\nxsd', '.wsld"\nxsd'), "soap.wsdl", "not a usable contract"),
+        (('"{url}"', '"{url}"\nauth = { kind = "basic", user = "{regie}" }'), "soap.auth.password", "basic"),
         (BASIC, "soap.auth", "nothing is known"),
     ],
 )  # fmt: skip
