@@ -198,7 +198,9 @@ class Follows:
         if not self.all:
             yield from pages(cursor) if pages is not None else ()
             return
-        whole: dict[str, Any] = dict(cursor) if cursor and "followed" in cursor else {"followed": {}, "pages": cursor, "read": None}
+        whole: dict[str, Any] = (
+            dict(cursor) if cursor and "followed" in cursor else {"followed": {}, "pages": cursor, "read": None}
+        )
         away: HubError | None = None
         try:
             for polled in self._followed(whole["followed"]):

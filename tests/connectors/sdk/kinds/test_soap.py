@@ -163,6 +163,7 @@ def test_a_key_stands_at_the_argument_that_the_manifest_names(twin: PaymentTwin,
     assert twin.opened["OP-1"]["objet"] == "key-1"
 
 
+ANSWER = 'answer = "Paiement ouvert"\n'
 LOOK_UP = """again = "look-up"
 
 [deliver.look_up]
@@ -173,9 +174,7 @@ reference = "return/numeroOperation"
 
 
 def test_a_declared_look_up_finds_what_a_lost_answer_left_behind(twin: PaymentTwin, tmp_path: Path) -> None:
-    manifest = changed(
-        tmp_path, ('again = "none"\n', ""), ('answer = "Paiement ouvert"\n', f'answer = "Paiement ouvert"\n{LOOK_UP}')
-    )
+    manifest = changed(tmp_path, ('again = "none"\n', ""), (ANSWER, ANSWER + LOOK_UP))
     connector = connection(twin, manifest=manifest)
     twin.misbehave("lose_answer", on="ouvrirEncaissement")
     assert connector.look_up(payment()) is None
