@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from connectors.sdk.connector import Context
 from connectors.sdk.http import HttpClient
-from connectors.sdk.kinds.arguments import filled, merged, plain_record, with_value
+from connectors.sdk.kinds.arguments import filled, merged, plain_record, readable, with_value
+from connectors.sdk.kinds.changes import Changes, whole_batches
 from connectors.sdk.kinds.declared import DeclaredConnector, Message
+from connectors.sdk.kinds.events import Collected, collect
 from connectors.sdk.kinds.follow import Follows
+from connectors.sdk.kinds.paging import Page
 from connectors.sdk.kinds.soap_checks import contract_faults
 from connectors.sdk.kinds.soap_checks import soap_faults as soap_faults
-from connectors.sdk.kinds.texts import Facts
+from connectors.sdk.kinds.soap_list import list_pages
+from connectors.sdk.kinds.soap_questions import SoapQuestions
+from connectors.sdk.kinds.texts import Facts, pointer_in, required
 from connectors.sdk.mapping import Map
 from connectors.sdk.mapping.places import Place, getter
 from connectors.sdk.mapping.scalars import is_empty, text_value
 from connectors.sdk.soap import SoapClient
 from schemas.delivery import Delivery, Done, Polled, Probe
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, Unknown, detailed_fault
-from schemas.exchange import NotMatched
+from schemas.exchange import Evidence, NotMatched, Question
 from schemas.fault import Fault
 from schemas.manifest import seconds_of
 from schemas.registry import Registry
 from schemas.secret import Secret
+from schemas.times import to_rfc3339
 
 _KEY = "key:"
 _TIMEOUT = "20s"
+_SETTLED = "2s"
 _ONCE = ("none", "look-up")  # values of `again` whose call may not simply be made again
 
 
@@ -43,6 +51,7 @@ class SoapConnector(DeclaredConnector):
         self._session: Secret | None = None
         self._signing_in = threading.Lock()
         self._follows = Follows(self, self._ask)
+        self._polled = self.event_readers("poll", "event")
         self._look_ups = {
             (one["type"], one.get("version", 1)): self._form(one["look_up"]["ask"])
             for one in self.declared.get("deliver", ())
@@ -109,7 +118,7 @@ class SoapConnector(DeclaredConnector):
                 said = f"{self.name} n'a pas rendu l'identifiant attendu"
                 fault = detailed_fault("bad-return", *Place.of(spec["reference"]).steps)
                 raise Unknown(said, detail=f"{spec['operation']}: no {spec['reference']}", fault=fault)
-        return Done(spec.get("answer", ""), reference)
+        return Done(spec.get("answer") or f"Pris en compte par {self.name}", reference)
 
     def look_up(self, delivery: Delivery) -> Done | None:
         key = (delivery.event.type, delivery.event.version)
@@ -125,7 +134,11 @@ class SoapConnector(DeclaredConnector):
         except NotMatched:
             return None
         reference = self._reference(answer, spec["reference"])
-        return Done(message.spec.get("answer", ""), reference) if reference is not None else None
+        return (
+            Done(message.spec.get("answer") or f"Pris en compte par {self.name}", reference)
+            if reference is not None
+            else None
+        )
 
     def _reference(self, answer: Mapping[str, Any], place: str) -> str | None:
         try:
@@ -138,8 +151,54 @@ class SoapConnector(DeclaredConnector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         raw = self.declared.get("poll", {})
-        pages = None if "operation" not in raw else self._read_pages
+        pages = self._read_list if "operation" in raw else None
         yield from self._follows.poll(cursor, pages, seconds_of(raw["every"]) if "every" in raw else 0.0)
+
+    def _read_list(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        said = self.declared["poll"].get("cursor")
+        if said is None:
+            for page in self._pages():
+                yield from whole_batches(self._collect_polled(page.records, page.place), None)
+            return
+        at, entry = self._reading(said["at"], "instant"), self._reading(said["id"], "text")
+        changes = Changes(
+            self.context.now(), lambda record: (entry(record), datetime.fromisoformat(at(record))),
+            self._collect_polled, overlap=_duration(said.get("overlap", 0)),
+            settled=_duration(said.get("settled", _SETTLED)), catch_up=_duration(said.get("catch_up", 0)),
+        )  # fmt: skip
+        yield from changes.read(cursor, self._pages)
+
+    def _pages(self, since: datetime | None = None) -> Iterator[Page]:
+        raw = self.declared["poll"]
+        arguments = filled(raw.get("ask", {}), self.fill)
+        said = raw.get("cursor", {})
+        if since is not None and "argument" in said:
+            text = to_rfc3339(since, "seconds")
+            write = self.language.converters.of(said["write"])[0].reverse if "write" in said else None
+            arguments = with_value(arguments, said["argument"], text if write is None else write(text))
+        each = Place.of(raw["list"]).steps[-1]
+        return list_pages(
+            lambda asked: self.call(raw["operation"], asked, safe=True, each=each), arguments, list_at=raw["list"],
+            name=self.name, paging=raw.get("paging"),
+        )  # fmt: skip
+
+    def _collect_polled(self, records: Sequence[Any], place: str) -> Collected:
+        return collect(records, self._polled, place=place, before=readable)
+
+    def _reading(self, text: str, convert: str) -> Callable[[Any], Any]:
+        read, place = self.language.value(text, convert), pointer_in(text)
+        return lambda record: required(read(readable(record), self.facts), place)
+
+    # questions
+
+    @cached_property
+    def _questions(self) -> SoapQuestions:
+        return SoapQuestions(self.declared, self.language, self.context)
+
+    def answer(self, question: Question) -> Evidence:
+        return self._questions.answer(question, lambda operation, asked: self.call(operation, asked, safe=True))
+
+    # what is open
 
     def _ask(self, spec: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
         return self.call(spec["operation"], filled(spec.get("ask", {}), self._filling(facts)), safe=True)
@@ -177,3 +236,7 @@ class SoapConnector(DeclaredConnector):
     def _timeout(self) -> float:
         said = self.declared["soap"].get("timeout", _TIMEOUT)
         return seconds_of(self.settings.get(said, said) if isinstance(said, str) else said)
+
+
+def _duration(said: object) -> timedelta:
+    return timedelta(seconds=seconds_of(said))
