@@ -51,7 +51,7 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     language = _language(raw, folder, converters, hooks, statuses)
     for found in (
         _error_faults(raw), _deliver_faults(raw, folder, language), _event_faults(raw, language),
-        _cursor_faults(raw, language), follow_faults(raw, language),
+        _cursor_faults(raw, language), _asked_faults(raw, language), follow_faults(raw, language),
     ):  # fmt: skip
         yield from (Fault(toml, key, message) for key, message in found)
     yield from (Fault(toml, key, message) for key, message in _kind_faults(raw["kind"])(raw))
@@ -120,6 +120,16 @@ def _cursor_faults(raw: Mapping[str, Any], language: Language) -> Found:
         yield from _compiled(f"poll.cursor.{key}", partial(language.value, cursor[key]))
     if "write" in cursor:
         yield from _compiled("poll.cursor.write", partial(language.converters.of, cursor["write"]))
+
+
+def _asked_faults(raw: Mapping[str, Any], language: Language) -> Found:
+    """Of what is asked by a look-up, and for an answer."""
+    tables = [(f"answer[{number}]", one) for number, one in enumerate(raw.get("answer", ()))]
+    delivers = enumerate(raw.get("deliver", ()))
+    tables += [(f"deliver[{number}].look_up", one["look_up"]) for number, one in delivers if "look_up" in one]
+    for place, one in tables:
+        for name in (name for name in FORMS if name in one):
+            yield from _compiled(f"{place}.{name}", partial(_form, one[name], language))
 
 
 def _form(form: Mapping[str, Any], language: Language) -> Map:

@@ -118,7 +118,7 @@ class SoapConnector(DeclaredConnector):
                 said = f"{self.name} n'a pas rendu l'identifiant attendu"
                 fault = detailed_fault("bad-return", *Place.of(spec["reference"]).steps)
                 raise Unknown(said, detail=f"{spec['operation']}: no {spec['reference']}", fault=fault)
-        return Done(spec.get("answer") or f"Pris en compte par {self.name}", reference)
+        return self._done(spec, reference)
 
     def look_up(self, delivery: Delivery) -> Done | None:
         key = (delivery.event.type, delivery.event.version)
@@ -134,11 +134,10 @@ class SoapConnector(DeclaredConnector):
         except NotMatched:
             return None
         reference = self._reference(answer, spec["reference"])
-        return (
-            Done(message.spec.get("answer") or f"Pris en compte par {self.name}", reference)
-            if reference is not None
-            else None
-        )
+        return self._done(message.spec, reference) if reference is not None else None
+
+    def _done(self, spec: Mapping[str, Any], reference: str | None) -> Done:
+        return Done(spec.get("answer") or f"Pris en compte par {self.name}", reference)
 
     def _reference(self, answer: Mapping[str, Any], place: str) -> str | None:
         try:
