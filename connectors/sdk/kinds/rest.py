@@ -15,6 +15,7 @@ from connectors.sdk.kinds.calls import address_of, form_fields, value_at
 from connectors.sdk.kinds.changes import Changes, Collect, read_ranked, whole_batches
 from connectors.sdk.kinds.declared import DeclaredConnector, Message
 from connectors.sdk.kinds.events import Collected
+from connectors.sdk.kinds.follow import Follows
 from connectors.sdk.kinds.paging import Page, Params, pages
 from connectors.sdk.kinds.questions import Questions
 from connectors.sdk.kinds.rest_checks import rest_faults as rest_faults
@@ -50,8 +51,8 @@ class Call:
 
 
 class RestConnector(DeclaredConnector):
-    """A package behind `[http]`. What `[[deliver]]`, `[webhook]`, `[poll]` and `[[answer]]` declare is
-    done; a subclass overrides the method of the one part that cannot be declared, and uses the others: `call`,
+    """A package behind `[http]`. What `[[deliver]]`, `[[follow]]`, `[webhook]`, `[poll]` and `[[answer]]` declare
+    is done; a subclass overrides the method of the one part that cannot be declared, and uses the others: `call`,
     `each`, `changes`, `collect`.
     """
 
@@ -59,6 +60,7 @@ class RestConnector(DeclaredConnector):
         super().__init__(context)
         self._polled = self.event_readers("poll", "event")
         self._pushed = self.event_readers("webhook", "event")
+        self._follows = Follows(self, self._ask)
         webhook = self.declared.get("webhook", {})
         signature = webhook.get("signature")
         self._signature: Signature | None = (
@@ -183,10 +185,17 @@ class RestConnector(DeclaredConnector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         raw = self.declared.get("poll", {})
+        pages = self._read_list if "call" in raw else None
+        yield from self._follows.poll(cursor, pages, seconds_of(raw["every"]) if "every" in raw else 0.0)
+
+    def _ask(self, spec: Mapping[str, Any], facts: Facts) -> Any:
+        query = {name: self.fill(text, **facts) for name, text in spec.get("query", {}).items()}
+        return self.call(spec["call"], facts=facts, params=query, safe=True).json()
+
+    def _read_list(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        raw = self.declared["poll"]
         said = raw.get("cursor", {})
-        if "call" not in raw:
-            return
-        elif said.get("kind") == "since":
+        if said.get("kind") == "since":
             at, entry = self.reading(said["at"], "instant"), self.reading(said["id"], "text")
             yield from self.changes(
                 cursor, self._since, at=lambda record: datetime.fromisoformat(at(record)), entry=entry,
