@@ -221,13 +221,13 @@ class Follows:
         now = self._context.now()
         book = self._book(stored, now)
         due = sorted((entry.due, key) for key, entry in book.open.items() if entry.due <= now)
-        part, away = _Part(), 0
+        part, away = _Part(stored), 0
         for calls, (_, key) in enumerate(due, 1):
             follow = self.all[int(key.partition(":")[0])]
             try:
                 looked = follow.look(book.open[key], now)
             except (AccessDenied, ConfigError):
-                yield from part.polled(book, stored)
+                yield from part.rest(book)
                 raise
             book.keep(key, looked.left)
             part.add(looked, follow)
@@ -236,7 +236,7 @@ class Follows:
                 break
             if looked.events or calls % _PART == 0:
                 yield part.flush(book)
-        yield from part.polled(book, stored)
+        yield from part.rest(book)
         if part.away is not None:
             raise part.away
 
@@ -277,8 +277,9 @@ class _Book:
 
 @dataclass(slots=True)
 class _Part:
-    """What is committed together."""
+    """What is committed together. `written`: the cursor as it is kept."""
 
+    written: Mapping[str, Any]
     events: list[Event] = field(default_factory=list)
     faults: list[RecordFault] = field(default_factory=list)
     skip_unknown: set[str] = field(default_factory=set)
@@ -291,13 +292,15 @@ class _Part:
         self.away = self.away or looked.away
 
     def flush(self, book: _Book) -> Polled:
-        made = Polled(self.events, book.to_dict(), None, self.faults, frozenset(self.skip_unknown))
+        self.written = book.to_dict()
+        made = Polled(self.events, self.written, None, self.faults, frozenset(self.skip_unknown))
         self.events, self.faults, self.skip_unknown = [], [], set()
         return made
 
-    def polled(self, book: _Book, stored: Mapping[str, Any]) -> Iterator[Polled]:
-        """The rest; nothing where nothing is new: no write for each look."""
-        if self.events or self.faults or ((book.open or book.seen.seen or stored) and book.to_dict() != stored):
+    def rest(self, book: _Book) -> Iterator[Polled]:
+        """What is not committed yet; nothing where nothing is new: no write for each look."""
+        anything = book.open or book.seen.seen or self.written
+        if self.events or self.faults or (anything and book.to_dict() != self.written):
             yield self.flush(book)
 
 
