@@ -84,7 +84,8 @@ class SoapClient:
     `schema`: the XSD of the messages. What we send is held against it first, patterns and enumerations included
     (zeep checks neither). What we receive is read by the types of the contract: elements that it does not know are
     passed over, since a vendor may add some, and a value that is not of its type is an error, never an absent one.
-    `errors`: what the vendor's own codes mean, in the `<detail>` of its faults. `token`: the account that each message
+    `errors`: what the vendor's own codes mean, in the `<detail>` of its faults and in its messages (`native` from the
+    element in the body on). `token`: the account that each message
     names in its header, with its password as it is (WS-Security UsernameToken, PasswordText).
 
     Raises what HttpClient raises; besides:
@@ -160,6 +161,8 @@ class SoapClient:
         content, beside = _opened(answer, name)
         if local_name(content) == "Fault":
             raise self._errors.error_in(answer, _detail_of(content)) or _fault_error(content, name, answer)
+        if (meant := self._errors.error_at(answer, content)) is not None:
+            raise meant
         body = contract.binding.get(name).output.body
         if answer.status != 200 or etree.QName(content) != body.qname:
             said = f"{answer.service} a renvoyé un autre message qu'attendu"

@@ -72,7 +72,7 @@ class SoapConnector(DeclaredConnector):
             account = (self.fill(self._auth["user"]), self.fill_secret(self._auth["password"]))
         http = HttpClient(
             self.fill(raw["url"]), auth=account if self._auth["kind"] == "basic" else None, timeout=self._timeout,
-            service=self.name,
+            service=self.name, read_error=self.errors.error_for if self.errors.rules else None,
         )  # fmt: skip
         return SoapClient(
             folder / raw["wsdl"], self.fill(raw["url"]), http=http, errors=self.errors,

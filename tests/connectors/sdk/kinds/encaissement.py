@@ -34,6 +34,7 @@ class PaymentTwin(SoapTwin):
         self.accounts: list[dict[str, Any]] = []
         self.sessions: list[str] = []
         self.account: tuple[str, str] | None = None
+        self.known_keys = False  # whether `objet` is a key by which it knows a call again
 
     def settings(self, **more: Any) -> dict[str, Any]:
         return {**SETTINGS, "url": self.address, **more}
@@ -57,7 +58,9 @@ class PaymentTwin(SoapTwin):
     @operation("ouvrirEncaissement")
     def _open(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         self._check("ouvrirEncaissement", request)
-        number = f"OP-{len(self.opened) + 1}"
+        key = request["arg0"]["objet"]
+        known = [number for number, one in self.opened.items() if self.known_keys and one["objet"] == key]
+        number = known[0] if known else f"OP-{len(self.opened) + 1}"
         self.opened[number] = request["arg0"]
         return {"return": {"numeroOperation": number, "adresse": f"https://payer.example/{number}"}}
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors import conformance
+from connectors.conformance import Case
 from connectors.sdk.check import connector_faults
 from connectors.sdk.discovery import find_manifests
 from connectors.sdk.mapping.fields import fields_of
@@ -17,7 +19,7 @@ from schemas.manifest import FILE, Manifest
 from schemas.registry import Registry
 from schemas.secret import Secret
 from tests.connectors.sdk.kinds.agenda import EXAMPLES, example
-from tests.connectors.sdk.kinds.encaissement import PaymentTwin, connection, payment
+from tests.connectors.sdk.kinds.encaissement import Clock, PaymentTwin, connection, payment
 
 REGISTRY = Registry.load()
 
@@ -149,6 +151,30 @@ def test_an_answer_whose_reference_is_empty_is_named_by_its_place(twin: PaymentT
     assert caught.value.fault == "bad-return.return.numeroOperation"
 
 
+INSIDE = """
+[[error]]
+native = "return/adresse"
+table = { COMPLET = { means = "later", fault = "away.quota" }, KO = "refused", "*" = "success" }
+
+[[deliver]]"""
+
+
+@pytest.mark.parametrize(("said", "kind"), [("COMPLET", TryLater), ("KO", Refused), ("https://payer.example/1", None)])
+def test_an_error_inside_a_success_means_what_the_table_says(
+    twin: PaymentTwin, tmp_path: Path, said: str, kind: type[HubError] | None
+) -> None:
+    connector = connection(twin, manifest=changed(tmp_path, ("\n[[deliver]]", INSIDE)))
+    answer = {"return": {"numeroOperation": "OP-1", "adresse": said}}
+    twin._operations["ouvrirEncaissement"] = lambda request: answer
+
+    if kind is None:
+        assert connector.handle(payment()).reference == "OP-1"
+        return
+    with pytest.raises(kind) as caught:
+        connector.handle(payment())
+    assert caught.value.native == said
+
+
 # calls that can be repeated
 
 
@@ -228,6 +254,39 @@ def test_a_session_that_is_over_is_opened_again_once(twin: PaymentTwin, tmp_path
 
     assert connector.handle(payment(2, "cantine-18")).reference == "OP-2"
     assert len(twin.sessions) == 3
+
+
+# the promises of all connectors
+
+
+@pytest.mark.parametrize("again", ["none", "look-up", "key:arg0/objet"])
+def test_it_keeps_the_promises_of_a_connector(twin: PaymentTwin, tmp_path: Path, again: str) -> None:
+    clock = Clock()
+    look_up = (ANSWER, ANSWER + LOOK_UP) if again == "look-up" else (ANSWER, f'again = "{again}"\n{ANSWER}')
+    manifest = changed(tmp_path, BASIC, SETTING, ('again = "none"\n', ""), look_up)
+    twin.account, twin.known_keys = ("090", "a-secret"), again.startswith("key:")
+    clock.open("OP-7")
+    clock.later(minutes=1)
+
+    def deny() -> None:
+        twin.account = ("090", "another")
+
+    def news() -> None:
+        twin.account = ("090", "a-secret")
+        twin.settle("OP-7", "P", jour="02032026", heure="1409")
+
+    conformance.check(
+        Case(
+            connect=lambda: connection(twin, clock, manifest=manifest, secret=Secret("a-secret")),
+            twin=twin,
+            deliveries=[payment(1), payment(2, "cantine-18")],
+            effects=lambda: dict(twin.opened),
+            refuse=lambda: twin.refuse("ouvrirEncaissement", "R3"),
+            deny=deny,
+            news=news,
+            personal=["Corvisart", "maelle.corvisart@courriel.example"],
+        )  # fmt: skip
+    )
 
 
 # what `check` says
