@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from connectors.sdk.connector import Context
 from connectors.sdk.kinds.events import STATUS_CHANGED, EventReader, Language
 from connectors.sdk.kinds.texts import Facts, pointer_in, required
 from connectors.sdk.poll_cursor import PollCursor
@@ -22,9 +23,6 @@ from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, 
 from schemas.event import Event
 from schemas.exchange import NotMatched
 from schemas.manifest import seconds_of
-
-if TYPE_CHECKING:
-    from connectors.sdk.kinds.declared import DeclaredConnector
 
 Ask = Callable[[Mapping[str, Any], Facts], Any]
 """(a `[[follow]]`, what its placeholders name beside the facts of the connection) -> the answer as a record. Raises
@@ -182,12 +180,14 @@ class Follow:
 class Follows:
     """All `[[follow]]` of a connector. `ask` is its kind's."""
 
-    def __init__(self, connector: DeclaredConnector, ask: Ask) -> None:
-        raw, language = connector.declared, connector.language
+    def __init__(
+        self, raw: Mapping[str, Any], language: Language, context: Context, new_event: Callable[..., Event], ask: Ask
+    ) -> None:
+        """`raw`: the tables of the connector. `new_event`: `Connector.event`."""
         found = enumerate(raw.get("follow", ()))
-        self.all = [Follow(one, number, language, connector.event, ask) for number, one in found]
+        self.all = [Follow(one, number, language, new_event, ask) for number, one in found]
         self._openers = frozenset(one["type"] for one in raw.get("deliver", ()) if "reference" in one)
-        self._context = connector.context
+        self._context = context
 
     def poll(
         self, cursor: Mapping[str, Any] | None,

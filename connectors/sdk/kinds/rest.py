@@ -60,7 +60,7 @@ class RestConnector(DeclaredConnector):
         super().__init__(context)
         self._polled = self.event_readers("poll", "event")
         self._pushed = self.event_readers("webhook", "event")
-        self._follows = Follows(self, self._ask)
+        self._follows = Follows(self.declared, self.language, context, self.event, self._ask)
         webhook = self.declared.get("webhook", {})
         signature = webhook.get("signature")
         self._signature: Signature | None = (

@@ -50,7 +50,7 @@ class SoapConnector(DeclaredConnector):
         self._auth: Mapping[str, Any] = self.declared["soap"].get("auth", {"kind": "none"})
         self._session: Secret | None = None
         self._signing_in = threading.Lock()
-        self._follows = Follows(self, self._ask)
+        self._follows = Follows(self.declared, self.language, context, self.event, self._ask)
         self._polled = self.event_readers("poll", "event")
         self._look_ups = {
             (one["type"], one.get("version", 1)): self._form(one["look_up"]["ask"])
