@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from schemas.checks import BESIDE_SCHEMAS, unfit_character
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence
@@ -40,7 +41,8 @@ class Registry:
         for name, schema in sorted(self._files.items()):
             self._admit(name, schema)
         self._versions = {event_type: tuple(sorted(versions)) for event_type, versions in self._events.items()}
-        self._set = SchemaSet(self._files.values())
+        self._published = {schema["$id"]: schema for schema in self._files.values()}
+        self._set = SchemaSet(map(_with_checks_beside, self._files.values()))
         self._parameters = SchemaSet(map(_parameters, self._of_evidence()))
         self._check_references()
 
@@ -94,7 +96,7 @@ class Registry:
         schema = self._files[name]
         linked = rewritten(schema, _relink(lambda definition: f"#/$defs/{definition}"))
         definitions = {
-            definition_of(uri): embedded(self._set.schemas[uri], lambda definition: f"#/$defs/{definition}")
+            definition_of(uri): embedded(self._published[uri], lambda definition: f"#/$defs/{definition}")
             for uri in sorted(self.reached(schema["$id"]))
         }
         return cast(dict[str, Any], linked | ({"$defs": definitions} if definitions else {}))
@@ -286,7 +288,8 @@ def _relink(link: Callable[[str], str]) -> Callable[[dict[str, Any]], dict[str, 
 
 
 def check_document(schemas: SchemaSet, uri: str, document: object, place: str, *, words: bool = True) -> None:
-    """InvalidMessage, with a pointer below `place`, unless the schema accepts the document."""
+    """InvalidMessage, with a pointer below `place`, unless the schema accepts the document. This is where every text
+    enters, whatever the road: what no text may hold is refused here (`unfit_character`)."""
     try:
         # Four levels are kept for the envelopes around it: what passes here can always be written again.
         plain = orjson.dumps([[[[document]]]], default=_mapping)
@@ -294,6 +297,10 @@ def check_document(schemas: SchemaSet, uri: str, document: object, place: str, *
         raise InvalidMessage(
             f"{place[1:]} must be JSON, and not nested too deeply", pointer=place, code="not_json"
         ) from None
+    if unfit := unfit_character(document, plain):
+        pointer, character = unfit
+        message = f"the character {character} is not taken"
+        raise InvalidMessage(message, pointer=f"{place}{pointer}", code="schema_violation", rule="characters")
     try:
         valid = schemas.accepts(uri, document)
     except ValueError:  # mappings or sequences that are not dict and list: read them back as such
@@ -307,6 +314,12 @@ def check_document(schemas: SchemaSet, uri: str, document: object, place: str, *
         raise InvalidMessage(
             fault.sentence, pointer=f"{place}{fault.pointer}", code="schema_violation", rule=fault.rule
         )
+
+
+def _with_checks_beside(schema: Schema) -> Schema:
+    """What is checked beside a schema, whose published text stays as it was released."""
+    beside = BESIDE_SCHEMAS.get(schema["$id"])
+    return schema if beside is None else {**schema, "format": beside}
 
 
 def _parameters(schema: Schema) -> Schema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.checks import is_french_postal_code
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -29,8 +30,8 @@ def check_form(event: Event, encoded: bytes, *, read: bool) -> None:
         raise InvalidMessage("time is too precise", pointer="/time", code="not_an_event")
     if not read:
         _read_again(event)
-    if b"\\u0000" in encoded:  # perhaps; or the six characters themselves
-        _refuse_nul(event.data, "/data")
+    if b'"postal_code"' in encoded:
+        _refuse_short_postal_codes(event.data, "/data")
 
 
 def _read_again(event: Event) -> None:
@@ -40,14 +41,19 @@ def _read_again(event: Event) -> None:
         raise InvalidMessage("an extension has the name of an attribute", code="not_an_event")
 
 
-def _refuse_nul(value: Any, pointer: str) -> None:
-    """No database takes the character 0 in a text."""
-    if isinstance(value, str) and "\x00" in value:
-        raise InvalidMessage("the character U+0000 is not taken", pointer=pointer, code="schema_violation")
+def _refuse_short_postal_codes(value: Any, pointer: str) -> None:
+    """A French postal code has five digits, whichever version of an address says it: four are a number that a
+    spreadsheet has cut. The free answers of a form are nobody's address."""
     if isinstance(value, Mapping):
+        code, french = value.get("postal_code"), value.get("country", "FR") == "FR"
+        if isinstance(code, str) and french and "city" in value and not is_french_postal_code(code):
+            raise InvalidMessage(
+                "a French postal code has five digits", pointer=f"{pointer}/postal_code", code="schema_violation",
+                rule="pattern",
+            )  # fmt: skip
         for name, below in value.items():
-            _refuse_nul(name, pointer)
-            _refuse_nul(below, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+            if name != "form" and isinstance(below, Mapping | list | tuple):
+                _refuse_short_postal_codes(below, f"{pointer}/{name}")
     elif isinstance(value, list | tuple):
-        for place, below in enumerate(value):
-            _refuse_nul(below, f"{pointer}/{place}")
+        for position, below in enumerate(value):
+            _refuse_short_postal_codes(below, f"{pointer}/{position}")

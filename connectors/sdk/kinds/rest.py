@@ -11,7 +11,7 @@ from typing import Any
 from connectors.sdk.connector import Context
 from connectors.sdk.http import HttpAnswer, HttpClient, lost_answer
 from connectors.sdk.kinds.auth import client_of
-from connectors.sdk.kinds.calls import address_of, form_fields, value_at
+from connectors.sdk.kinds.calls import address_of, form_fields, lenient_json, value_at
 from connectors.sdk.kinds.changes import Changes, Collect, read_ranked, whole_batches
 from connectors.sdk.kinds.declared import DeclaredConnector, Message
 from connectors.sdk.kinds.events import Collected
@@ -25,7 +25,6 @@ from connectors.sdk.mapping.places import WHOLE
 from schemas.delivery import Delivery, Done, Inbound, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage, Refused
 from schemas.exchange import Evidence, Question
-from schemas.json_text import parse_json
 from schemas.manifest import seconds_of
 from schemas.times import to_rfc3339
 
@@ -166,7 +165,7 @@ class RestConnector(DeclaredConnector):
         """The events of an authentic call. Raises InvalidMessage with its place when nothing of it can be read; of a
         list, the records that cannot be are told beside those that can."""
         try:
-            body = parse_json(inbound.body)
+            body = lenient_json(inbound.body)
         except ValueError:
             raise InvalidMessage("ce n'est pas du JSON", code="not_json") from None
         listed = self.declared["webhook"].get("list")

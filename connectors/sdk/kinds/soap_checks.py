@@ -11,7 +11,7 @@ from connectors.sdk.kinds.facts import DELIVERY_FACTS
 from connectors.sdk.kinds.follow import FOLLOW_FACTS
 from connectors.sdk.mapping.fields import TABLE, texts_of
 from connectors.sdk.mapping.places import Place
-from connectors.sdk.mapping.rows import read_sheet
+from connectors.sdk.mapping.rows import read_table
 from connectors.sdk.soap import SoapContract
 from schemas.errors import ConfigError
 from schemas.fault import Fault
@@ -140,7 +140,7 @@ def _answer_faults(raw: Mapping[str, Any], contract: SoapContract) -> Found:
 def _target_faults(raw: Mapping[str, Any], path: Path, contract: SoapContract) -> Iterator[Fault]:
     """Lines of the maps that make requests whose targets the contract does not have."""
     by_map = {one["map"]: one["operation"] for one in raw.get("deliver", ()) if "map" in one}
-    for row in read_sheet(path).rows if by_map else ():
+    for row in read_table(path).rows if by_map else ():
         if row.map in by_map:
             for key, message in _missing("target", [row.target], contract, by_map[row.map]):
                 yield Fault(str(path), key, message, line=row.line)

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from connectors import conformance
-from connectors.conformance import Case
+from connectors.conformance.examples import REQUEST_ID, document_came, reopened
 from connectors.etatcivil.connector import EtatCivil
 from connectors.etatcivil.twin import CivilStatusTwin
 from schemas.delivery import Done
@@ -25,7 +24,6 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.etatcivil.requests import delivery, document, form, request
-from tests.connectors.follow_ups import REQUEST_ID, document_came, message_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 
@@ -78,32 +76,6 @@ def reject_all(office: CivilStatusTwin) -> None:
 def taken(office: CivilStatusTwin) -> list[str]:
     office.collect()
     return sorted([*office.requests, *office.follow_ups])
-
-
-@pytest.mark.parametrize("answer", ["refuses", "denies"])
-def test_it_keeps_the_promises_of_a_connector(office: CivilStatusTwin, documents: MemoryDocuments, answer: str) -> None:
-    documents.store(b"%PDF identity", name="x", media_type="application/pdf")
-    birth = request(documents=[document(b"%PDF identity", "Pièce d'identité.pdf")])
-    marriage = request("MAR", references=[{"system": "publik", "id": "mariage-12"}])
-    conformance.check(
-        Case(
-            connect=lambda: opened(office, documents),
-            twin=office,
-            deliveries=[
-                delivery(birth),
-                delivery(marriage, "d-2"),
-                reopened(),
-                message_came(),
-                document_came(b"%PDF identity"),
-            ],
-            effects=lambda: taken(office),
-            calls=lambda: office.sftp.logins,
-            refused=delivery(request(answers=form(copies=400)), "d-3") if answer == "refuses" else None,
-            deny=None if answer == "refuses" else lambda: office.misbehave("denied"),
-            news=lambda: reject_all(office),
-            personal=["MARCHETTI", "OUALI", "ines.ouali", "Tilleuls", "Acte introuvable", "1984-03"],
-        )
-    )
 
 
 def test_the_settings_of_the_tests_fit_the_manifest(office: CivilStatusTwin) -> None:
@@ -607,3 +579,101 @@ def test_no_name_and_no_secret_reaches_the_log(
     polled(connector)
     for word in ("MARCHETTI", "OUALI", "Motif personnel", office.sftp.password):
         assert word not in caplog.text
+
+
+# exceljs#454, ganttproject#1634
+@pytest.mark.parametrize(
+    "content",
+    [
+        "reference;statut;date;motif;;\r\n{ref};TRAITEE;2026-03-04;;;\r\n", HEADER + "{ref};TRAITEE;2026-03-04\r\n",
+        "sep=;\r\n" + HEADER + "{ref};TRAITEE;2026-03-04;\r\n;;;\r\n",
+        "\ufeff" + HEADER + "{ref};TRAITEE;2026-03-04;\r\n",
+    ],
+)  # fmt: skip
+def test_what_excel_adds_to_a_return_or_drops_from_it_is_taken(
+    office: CivilStatusTwin, connector: EtatCivil, content: str
+) -> None:
+    reference = dropped(connector).reference or ""
+    office.leave(f"retour-{reference}.csv", content.replace("{ref}", reference))
+    assert words(polled(connector)) == ["TRAITEE"]
+    assert not (office.returns / "erreurs").exists()
+
+
+def test_a_reason_of_several_lines_is_taken_as_the_agent_wrote_it(
+    office: CivilStatusTwin, connector: EtatCivil
+) -> None:
+    office.reject(dropped(connector).reference or "", "Pièce illisible.\r\nÀ refaire.")
+    [event] = polled(connector)
+    assert event.data["reason"] == "Pièce illisible.\r\nÀ refaire."
+
+
+# pix PR 1842, thinkle/gourmet#560
+@pytest.mark.parametrize(
+    ("written", "agreed"), [("utf-8", "cp1252"), ("utf-8", "iso-8859-15"), ("cp1252", "iso-8859-15")]
+)
+def test_a_return_in_another_encoding_than_agreed_upon_is_set_aside(
+    office: CivilStatusTwin, written: str, agreed: str
+) -> None:
+    connector = opened(office, return_encoding=agreed)
+    reference = dropped(connector).reference or ""
+    office.leave(f"retour-{reference}.csv", f"{HEADER}{reference};REJETEE;2026-03-04;Acte d’Évreux".encode(written))
+    assert polled(connector) == []
+    assert "encodage" in why_refused(office, reference)
+    connector.close()
+
+
+# OpenRefine#690, cldf/csvw#52
+def test_a_return_that_swallowed_another_line_is_set_aside(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    reference = dropped(connector).reference or ""
+    swallowed = f'{reference};REJETEE;2026-03-04;"a\r\nb;TRAITEE;2026-03-05;c"\r\n'
+    office.leave(f"retour-{reference}.csv", f"{HEADER}{swallowed}")
+    assert polled(connector) == []
+    assert "CSV" in why_refused(office, reference)
+
+
+# SSH.NET#1008, pkg/sftp#269
+@pytest.mark.parametrize("way", ["connection_settings", "local_settings"])
+def test_a_return_that_still_grows_is_read_once_it_is_whole(office: CivilStatusTwin, way: str) -> None:
+    connector = EtatCivil(context_for("etatcivil", getattr(office, way)(settled="looks")))
+    reference = dropped(connector).reference or ""
+    path = office.returns / f"retour-{reference}.csv"
+    for content in (
+        HEADER,
+        f"{HEADER}{reference};REJETEE;2026-03-04;Acte",
+        f"{HEADER}{reference};REJETEE;2026-03-04;Acte perdu",
+    ):
+        path.write_text(content, newline="")
+        assert polled(connector) == []
+    [event] = polled(connector)
+    assert event.data["reason"] == "Acte perdu"
+    connector.close()
+
+
+# paramiko#546, asyncssh#610
+@pytest.mark.parametrize("raw", [b"retour-\xe9tat.csv", b"\xe9tat.pdf"])
+def test_a_return_of_a_name_in_an_old_encoding_is_set_aside(
+    office: CivilStatusTwin, either: EtatCivil, raw: bytes
+) -> None:
+    with open(os.fsencode(office.returns) + b"/" + raw, "wb"):
+        pass
+    office.close(dropped(either).reference or "")
+    assert words(polled(either)) == ["TRAITEE"]
+    assert (office.returns / "erreurs" / raw.decode("cp1252")).exists()
+
+
+# bcgov/SIMS PR 3655
+def test_the_same_bad_return_on_two_days_is_kept_twice(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    reference = dropped(connector).reference or ""
+    for status in ("FINI", "CLOS"):
+        office.answer(reference, status)
+        assert polled(connector) == []
+    kept = [path.read_text() for path in (office.returns / "erreurs").glob("retour-*[0-9A-Za-z].csv")]
+    assert sorted("FINI" in text for text in kept) == [False, True]
+    assert len(list((office.returns / "erreurs").glob("*.motif.txt"))) == 2
+
+
+def test_the_code_of_a_reference_is_told_to_nobody(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    reference = dropped(connector).reference or ""
+    office.answer(reference, "FINI")
+    [fault] = [fault for batch in connector.poll(None) for fault in batch.faults]
+    assert (fault.code, fault.place) == ("file-aside.status", "retour-….csv")

@@ -285,7 +285,7 @@ def test_it_keeps_the_promises_of_a_connector(twin: PaymentTwin, tmp_path: Path,
             deny=deny,
             news=news,
             personal=["Corvisart", "maelle.corvisart@courriel.example"],
-        )  # fmt: skip
+        )
     )
 
 
