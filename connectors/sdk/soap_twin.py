@@ -65,6 +65,9 @@ class SoapTwin(HttpTwin):
         found = _BODY.search(call.body)
         return f"{call.method} {call.path} {found[1].decode() if found else ''}"
 
+    def operation(self, call: TwinCall) -> str:
+        return self.title(call).rpartition(" ")[2]
+
     def error_inside(self, call: TwinCall) -> TwinAnswer:
         """A fault that says nothing of its cause."""
         return fault_answer(SoapFault("Server", "internal error"), status=200)

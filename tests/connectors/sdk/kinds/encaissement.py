@@ -16,7 +16,7 @@ from schemas.manifest import Manifest
 from tests.connectors.sdk.kinds.agenda import EXAMPLES, context_of, example
 from tests.support.context import NOON
 
-SETTINGS: dict[str, Any] = {"regie": "090"}
+SETTINGS: dict[str, Any] = {"regie": "090", "timeout_seconds": 2}
 
 
 class PaymentTwin(SoapTwin):
