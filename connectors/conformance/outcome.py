@@ -23,9 +23,8 @@ _WORDS: Mapping[str, str] = {
 
 def _reads_lists(manifest: Manifest) -> bool:
     """Whether a poll reads several records at once: what is followed is asked for one by one."""
-    return bool(manifest.poll_seconds) and (
-        "follow" not in manifest.declared or "every" in manifest.declared.get("poll", {})
-    )
+    lists = "follow" not in manifest.declared or "every" in manifest.declared.get("poll", {})
+    return bool(manifest.poll_seconds) and lists
 
 
 @dataclass(frozen=True, slots=True)
