@@ -13,7 +13,7 @@ import pytest
 from connectors.sdk.check import connector_faults
 from connectors.sdk.discovery import connector_class
 from connectors.sdk.kinds.soap import SoapConnector
-from connectors.sdk.mapping.fields import fields_of
+from connectors.sdk.mapping import fields_of
 from connectors.sdk.soap import SoapContract
 from connectors.sdk.soap_twin import SoapTwin
 from connectors.sdk.twin import TwinAnswer, TwinCall

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from connectors.sdk.connector import Context
@@ -17,15 +18,18 @@ from connectors.sdk.kinds.declared import DeclaredConnector, Message
 from connectors.sdk.kinds.events import Collected
 from connectors.sdk.kinds.follow import Follows
 from connectors.sdk.kinds.paging import Page, Params, pages
-from connectors.sdk.kinds.questions import Questions
+from connectors.sdk.kinds.questions import Questions, evidence_of
 from connectors.sdk.kinds.rest_checks import rest_faults as rest_faults
+from connectors.sdk.kinds.rest_checks import undone_faults
 from connectors.sdk.kinds.signatures import Signature, signature_of
 from connectors.sdk.kinds.texts import Facts, Only, pointer_in, rendering, required
 from connectors.sdk.mapping.places import WHOLE
 from schemas.delivery import Delivery, Done, Inbound, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage, Refused
 from schemas.exchange import Evidence, Question
-from schemas.manifest import seconds_of
+from schemas.fault import Fault
+from schemas.manifest import FILE, seconds_of
+from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
 _TIMEOUT = "20s"
@@ -66,6 +70,12 @@ class RestConnector(DeclaredConnector):
             signature_of(signature, context, self.fill, self.secret) if signature else None
         )
 
+    @classmethod
+    def faults(cls, raw: Mapping[str, Any], folder: Path, registry: Registry) -> Iterator[Fault]:
+        yield from super().faults(raw, folder, registry)
+        if not (folder / "connector.py").exists():
+            yield from (Fault(str(folder / FILE), key, message) for key, message in undone_faults(raw))
+
     @cached_property
     def http(self) -> HttpClient:
         """The client, made at the first call."""
@@ -105,7 +115,7 @@ class RestConnector(DeclaredConnector):
     # deliveries
 
     def prepare(self, delivery: Delivery) -> Any:
-        message = super().prepare(delivery)
+        message = self.message_for(delivery)
         spec, forms = message.spec, message.forms
         try:
             method, path, query = address_of(spec["call"], lambda text: self.render(text, message))
@@ -269,6 +279,10 @@ class RestConnector(DeclaredConnector):
 
     def answer(self, question: Question) -> Evidence:
         return self._questions.answer(question, self.call)
+
+    def evidence(self, question: Question, values: Mapping[str, Any], quality: str = "authoritative") -> Evidence:
+        """What was asked for of these values, as this connection says them now."""
+        return evidence_of(question, values, self.context, quality)
 
     def _rendered(self, text: str, record: Any, known: Facts) -> str:
         return str(required(rendering(text, known)(record or {}, known), pointer_in(text)))

@@ -9,8 +9,9 @@ from typing import Any
 from connectors.sdk.kinds.checks import facts_known, unknown_names
 from connectors.sdk.kinds.facts import DELIVERY_FACTS
 from connectors.sdk.kinds.follow import FOLLOW_FACTS
-from connectors.sdk.mapping.fields import TABLE, texts_of
+from connectors.sdk.kinds.texts import texts_of
 from connectors.sdk.mapping.places import Place
+from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.mapping.rows import read_table
 from connectors.sdk.soap import SoapContract
 from schemas.errors import ConfigError

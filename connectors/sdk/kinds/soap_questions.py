@@ -8,9 +8,8 @@ from typing import Any
 from connectors.sdk.connector import Context
 from connectors.sdk.kinds.events import Language
 from connectors.sdk.kinds.shapes import check_evidence
-from connectors.sdk.kinds.texts import Only, names_in
+from connectors.sdk.kinds.texts import Only, names_in, texts_of
 from connectors.sdk.mapping import Map
-from connectors.sdk.mapping.fields import texts_of
 from connectors.sdk.mapping.places import Place, getter
 from connectors.sdk.mapping.scalars import is_empty
 from schemas.errors import InvalidMessage, Refused, TryLater

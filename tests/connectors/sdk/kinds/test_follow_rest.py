@@ -10,7 +10,7 @@ import pytest
 
 from connectors.sdk.check import connector_faults
 from connectors.sdk.discovery import connector_class
-from connectors.sdk.mapping.fields import fields_of
+from connectors.sdk.mapping import fields_of
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, route
 from hub.settings.procedures import procedure_slugs
 from schemas.manifest import FILE, Manifest

@@ -11,7 +11,7 @@ import pytest
 from connectors import conformance
 from connectors.sdk.check import connector_faults
 from connectors.sdk.discovery import find_manifests
-from connectors.sdk.mapping.fields import fields_of
+from connectors.sdk.mapping import fields_of
 from hub.settings.procedures import procedure_slugs
 from schemas.errors import AccessDenied, Expired, HubError, Refused, TryLater, Unknown
 from schemas.manifest import FILE, Manifest

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.kinds.soap import SoapConnector
-from connectors.sdk.mapping.fields import fields_of
+from connectors.sdk.mapping import fields_of
 from schemas.errors import HubError, TryLater
 from schemas.exchange import AmbiguousIdentity, NotMatched, Question
 from schemas.manifest import Manifest
