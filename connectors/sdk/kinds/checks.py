@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from connectors.sdk.error_table import error_table_faults
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventReader, Language
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, OWN_FACTS
-from connectors.sdk.kinds.follow import follow_faults
+from connectors.sdk.kinds.follow import FOLLOW_FACTS, follow_faults
 from connectors.sdk.kinds.hooks import Hooks, hook_named, load_hooks
 from connectors.sdk.kinds.texts import FORMS, names_in, texts_of
 from connectors.sdk.mapping import Converters, Map, MappingTable, Template, table_faults
@@ -176,7 +176,7 @@ def _table_faults(raw: Mapping[str, Any], path: Path, converters: Converters, re
         path, converters=converters, maps=[*schemas, *_other_maps(raw)], registry=registry,
         events={name: schema for name, schema in schemas.items() if schema is not None},
         settings=raw.get("settings", {}),
-        facts=None if raw["kind"] in _BY_COLUMN else {*facts_known(raw), *DELIVERY_FACTS},
+        facts=None if raw["kind"] in _BY_COLUMN else {*facts_known(raw), *DELIVERY_FACTS, *_followed(raw)},
     )  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def _missing(path: Path, name: str) -> Fault:
 def _schemas_by_map(raw: Mapping[str, Any], registry: Registry) -> dict[str, Mapping[str, Any] | None]:
     """The shared schema that each map that is named must fit; None where there is none."""
     found: dict[str, Mapping[str, Any] | None] = {}
-    specs = [spec for _, spec in _event_tables(raw)] + list(raw.get("deliver", ()))
+    specs = [spec for _, spec in _event_tables(raw)] + list(raw.get("deliver", ())) + list(_follow_maps(raw))
     for spec in (spec for spec in specs if "map" in spec):
         version = spec.get("version", STATUS_VERSION if spec["type"] == STATUS_CHANGED else 1)
         known = registry.known(spec["type"], version)
@@ -195,10 +195,20 @@ def _schemas_by_map(raw: Mapping[str, Any], registry: Registry) -> dict[str, Map
     return found
 
 
+def _followed(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    return FOLLOW_FACTS if raw.get("follow") else ()
+
+
+def _follow_maps(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The maps of every `[[follow]]`, each beside the event that it makes."""
+    for spec in raw.get("follow", ()):
+        made = {"type": spec.get("type", STATUS_CHANGED)} | {k: spec[k] for k in ("version",) if k in spec}
+        yield from ({**made, "map": spec[key]} for key in ("map", "ended") if key in spec)
+
+
 def _other_maps(raw: Mapping[str, Any]) -> Iterator[str]:
     """Those that answers and other tables of a kind name."""
-    for part in ("answer", "follow"):
-        yield from (spec[key] for spec in raw.get(part, ()) for key in ("map", "ended") if key in spec)
+    yield from (spec["map"] for spec in raw.get("answer", ()) if "map" in spec)
     for part in ("returns", "soap", "drop"):
         if "map" in (raw.get(part) or {}):
             yield raw[part]["map"]

@@ -17,7 +17,7 @@ from schemas.event import Event
 from schemas.registry import Registry
 from schemas.secret import Secret
 from tests.connectors.sdk.kinds.encaissement import Clock, PaymentTwin, connection, polled
-from tests.connectors.sdk.kinds.test_soap import SESSION, SETTING, changed
+from tests.connectors.sdk.kinds.test_soap import SESSION, SETTING, changed, faults
 from tests.support.garbage import WRONG
 
 REGISTRY = Registry.load()
@@ -296,3 +296,47 @@ def test_whatever_the_answer_holds_the_others_are_read_and_nothing_breaks(
     assert any(event.data["request"]["references"][0]["id"] == f"OP-{len(values)}" for event in followed.events)
     for event in followed.events:
         REGISTRY.validate(event)
+
+
+# events of another type
+
+
+PAYMENTS = (
+    'until = "2h"',
+    'until = "2h"\ntype = "payment.changed"\nmap = "moved"\nended = "over"\nover = "P1"\nfinal = ["P", "A"]',
+)
+OUTCOMES = (
+    "[converters]",
+    '[converters]\noutcome = { table = { C = "open", P = "paid", A = "abandoned", P1 = "expired" } }',
+)
+MOVED = """moved;/payment/reference/system;={system};;
+moved;/payment/reference/id;return/numeroOperation;text;oui
+moved;/payment/state;={status};outcome;oui
+moved;/payment/amount/cents;return/montant;integer;
+moved;/payment/amount/currency;=EUR;;
+over;/payment/reference/system;={system};;
+over;/payment/reference/id;={reference};;
+over;/payment/state;={status};outcome;oui
+"""
+
+
+def test_what_is_followed_may_be_an_event_of_another_type(twin: PaymentTwin, tmp_path: Path) -> None:
+    manifest = changed(tmp_path, PAYMENTS, OUTCOMES, table=("payment;arg0/regie", f"{MOVED}payment;arg0/regie"))
+    assert faults(tmp_path) == {}
+    assert manifest.publishes == ("payment.changed",)
+    followed = Followed(twin, manifest=manifest)
+    for number in ("OP-1", "OP-2", "OP-3"):
+        followed.clock.open(number)
+    twin.settle("OP-1", "P", jour="02032026", heure="1409", montant=4550)
+    twin.settle("OP-3", "C", montant=4550)
+    followed.poll(minutes=1)
+    followed.poll(minutes=3)
+    twin.settle("OP-3", "A", montant=4550)
+    followed.poll(hours=2)
+
+    said = sorted(
+        (event.data["payment"]["reference"]["id"], event.data["payment"]["state"]) for event in followed.events
+    )
+    assert said == [("OP-1", "paid"), ("OP-2", "expired"), ("OP-3", "abandoned"), ("OP-3", "open")]
+    assert followed.faults == []
+    assert payments[0]["amount"] == {"cents": 4550, "currency": "EUR"}
