@@ -334,9 +334,8 @@ def test_what_is_followed_may_be_an_event_of_another_type(twin: PaymentTwin, tmp
     twin.settle("OP-3", "A", montant=4550)
     followed.poll(hours=2)
 
-    said = sorted(
-        (event.data["payment"]["reference"]["id"], event.data["payment"]["state"]) for event in followed.events
-    )
+    payments = [event.data["payment"] for event in followed.events]
+    said = sorted((one["reference"]["id"], one["state"]) for one in payments)
     assert said == [("OP-1", "paid"), ("OP-2", "expired"), ("OP-3", "abandoned"), ("OP-3", "open")]
     assert followed.faults == []
     assert payments[0]["amount"] == {"cents": 4550, "currency": "EUR"}
