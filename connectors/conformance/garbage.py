@@ -214,7 +214,7 @@ def _plans(exam: Examination, act: Act, *, records: int, middle: bool) -> Iterat
 def _answers(exam: Examination, act: Act, records: int) -> list[tuple[str, Whole]]:
     """What the twin answers, or leaves, while the act runs undisturbed; its own words only."""
     seen: list[tuple[str, Whole]] = []
-    with staged(exam, act, records=records, timeout=2.0) as stage:
+    with staged(exam, act, records=records) as stage:
         twin = stage.opened.case.twin
         if isinstance(twin, FolderTwin):
             return (
