@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 from connectors.publik import canteen, mapping
 from connectors.publik.client import PublikClient
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply
+from connectors.sdk.evidence import Said
+from connectors.sdk.local_times import Readings, instant, readings
 from connectors.sdk.poll_cursor import PollCursor
 from connectors.sdk.records import each
 from connectors.sdk.signed_query import SignatureCheck
@@ -147,8 +149,8 @@ class Publik(Connector):
     def _first_day(self) -> datetime:
         return self.context.now() - timedelta(days=self.settings.get("catch_up_days", 1))
 
-    def _dated(self, item: Mapping[str, Any]) -> Iterator[tuple[mapping.Readings, Mapping[str, Any]]]:
-        yield mapping.readings(item.get("receipt_time"), self._zone, "/receipt_time"), item
+    def _dated(self, item: Mapping[str, Any]) -> Iterator[tuple[Readings, Mapping[str, Any]]]:
+        yield readings(item.get("receipt_time"), self._zone, "/receipt_time"), item
 
     def _caught_up(self, slug: str, item: Mapping[str, Any]) -> Sequence[Event]:
         whole = self.client.formdata(slug, _form_number(item)) if mapping.lacks_content(item) else item
@@ -201,8 +203,7 @@ class Publik(Connector):
             raise AmbiguousIdentity("plusieurs inscriptions à la cantine de ce compte pour cette année")
         [(form, at)] = meant
         quality = "verified" if "registered" in form else "declared"
-        said = {"source": self.context.connection, "date": at, "quality": quality}
-        values = {name: {"value": value, **said} for name, value in form.items() if name in question.fields}
+        values = Said(self.context.connection, at, quality).values(form, question.fields)
         return Evidence(question.evidence, question.version, values)
 
     def _registrations(self, question: Question, setting: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
@@ -226,7 +227,7 @@ class Publik(Connector):
     def _touched(self, formdata: Mapping[str, Any]) -> str:
         written = formdata.get("last_update_time") or formdata.get("receipt_time")
         try:
-            return to_rfc3339(mapping.instant(written, self._zone, "/last_update_time"), "seconds")
+            return to_rfc3339(instant(written, self._zone, "/last_update_time"), "seconds")
         except InvalidMessage:
             raise TryLater("Publik : une demande sans date lisible", fault="away.not-json") from None
 
@@ -268,10 +269,6 @@ class Publik(Connector):
         if mapping.holds_value(self.client.workflow_data(slug, number), _KEY, delivery.key):
             return Done("Publik avait bien été informé.")
         return None
-
-    def close(self) -> None:
-        if "client" in vars(self):
-            self.client.close()
 
 
 def _form_number(item: Mapping[str, Any]) -> str:

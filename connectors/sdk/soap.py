@@ -85,8 +85,8 @@ class SoapClient:
     (zeep checks neither). What we receive is read by the types of the contract: elements that it does not know are
     passed over, since a vendor may add some, and a value that is not of its type is an error, never an absent one.
     `errors`: what the vendor's own codes mean, in the `<detail>` of its faults and in its messages (`native` from the
-    element in the body on). `token`: the account that each message
-    names in its header, with its password as it is (WS-Security UsernameToken, PasswordText).
+    element in the body on). `token`: the account that each message names in its header, with its password as it is
+    (WS-Security UsernameToken, PasswordText).
 
     Raises what HttpClient raises; besides:
     - a value that the contract does not allow: Refused, before anything is sent;
@@ -212,11 +212,12 @@ class SoapContract:
         except _Unreadable as error:
             raise InvalidMessage(error.rule, pointer="/" + "/".join(error.path)) from None
 
-    def write_answer(self, operation: str, values: Mapping[str, Any]) -> Element:
-        """The element in the body of an answer. Raises InvalidMessage for what the contract does not allow."""
+    def write_answer(self, operation: str, values: Mapping[str, Any] | str) -> Element:
+        """The element in the body of an answer: its elements, or the text that is all of it. Raises InvalidMessage for
+        what the contract does not allow."""
         body, holder = self._body(operation, answer=True), etree.Element("holder")
         try:
-            body.render(holder, body(**values))
+            body.render(holder, body(values) if isinstance(values, str) else body(**values))
         except (ZeepError, ValueError, TypeError) as error:
             raise InvalidMessage(str(error)) from None
         return holder[0]
