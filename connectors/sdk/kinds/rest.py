@@ -15,6 +15,7 @@ from connectors.sdk.kinds.calls import address_of, form_fields, lenient_json, va
 from connectors.sdk.kinds.changes import read_ranked, whole_batches
 from connectors.sdk.kinds.client import HttpConnector
 from connectors.sdk.kinds.events import Collected
+from connectors.sdk.kinds.follow import Follows
 from connectors.sdk.kinds.paging import Page, Params
 from connectors.sdk.kinds.questions import Questions
 from connectors.sdk.kinds.rest_checks import rest_faults as rest_faults
@@ -26,7 +27,7 @@ from schemas.delivery import Delivery, Done, Inbound, Polled, Reply
 from schemas.errors import InvalidMessage, Refused
 from schemas.exchange import Evidence, Question
 from schemas.fault import Fault
-from schemas.manifest import FILE
+from schemas.manifest import FILE, seconds_of
 from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
@@ -51,13 +52,14 @@ class Call:
 
 
 class RestConnector(HttpConnector):
-    """Does what `[[deliver]]`, `[webhook]`, `[poll]` and `[[answer]]` declare. A subclass overrides the method of the
-    one part that cannot be declared, and is written with the others and with those of `HttpConnector`."""
+    """Does what `[[deliver]]`, `[[follow]]`, `[webhook]`, `[poll]` and `[[answer]]` declare. A subclass overrides the
+    method of the one part that cannot be declared, and is written with the others and with those of `HttpConnector`."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._polled = self.event_readers("poll", "event")
         self._pushed = self.event_readers("webhook", "event")
+        self._follows = Follows(self.declared, self.language, context, self.event, self._ask)
         webhook = self.declared.get("webhook", {})
         signature = webhook.get("signature")
         self._signature: Signature | None = (
@@ -153,10 +155,17 @@ class RestConnector(HttpConnector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         raw = self.declared.get("poll", {})
+        pages = self._read_list if "call" in raw else None
+        yield from self._follows.poll(cursor, pages, seconds_of(raw["every"]) if "every" in raw else 0.0)
+
+    def _ask(self, spec: Mapping[str, Any], facts: Facts) -> Any:
+        query = {name: self.fill(text, **facts) for name, text in spec.get("query", {}).items()}
+        return self.call(spec["call"], facts=facts, params=query, safe=True).json()
+
+    def _read_list(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        raw = self.declared["poll"]
         said = raw.get("cursor", {})
-        if "call" not in raw:
-            return
-        elif said.get("kind") == "since":
+        if said.get("kind") == "since":
             at, entry = self.reading(said["at"], "instant"), self.reading(said["id"], "text")
             yield from self.changes(
                 cursor, self._since, at=lambda record: datetime.fromisoformat(at(record)), entry=entry,
