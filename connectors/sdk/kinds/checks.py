@@ -30,6 +30,7 @@ Found = Iterator[tuple[str, str]]
 KindFaults = Callable[[Mapping[str, Any]], Found]
 EVENT_TABLES = (("webhook", "event"), ("poll", "event"), ("dump", "change"), ("sql", "event"), ("returns", "event"))
 STATUSES = "statuses.csv"
+FILLED = ("/request", "/status", "/native")  # of a status: its own keys make them
 _BY_COLUMN = ("dump", "drop", "sql")  # whose placeholders may be columns
 
 
@@ -45,8 +46,8 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     yield from (
         Fault(toml, f"converters.{key}", said) for key, said in declare_all(converters, raw.get("converters", {}))
     )
-    yield from _table_faults(raw, folder / TABLE, converters, registry)
     language = _language(raw, folder, converters, hooks, statuses)
+    yield from _table_faults(raw, folder / TABLE, language, registry)
     for found in (
         _error_faults(raw), _deliver_faults(raw, folder, language), _event_faults(raw, folder, language),
         _cursor_faults(raw, language), _asked_faults(raw, language), follow_faults(raw, language),
@@ -167,17 +168,26 @@ def _event_tables(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
             yield f"{part}.{word}[{number}]", spec
 
 
-def _table_faults(raw: Mapping[str, Any], path: Path, converters: Converters, registry: Registry) -> Iterator[Fault]:
+def _table_faults(raw: Mapping[str, Any], path: Path, language: Language, registry: Registry) -> Iterator[Fault]:
     schemas = _schemas_by_map(raw, registry)
     if not path.exists():
         yield from (_missing(path, name) for name in list(schemas)[:1])
         return
+    backwards = _read_backwards(raw, language.tables)
     yield from table_faults(
-        path, converters=converters, maps=[*schemas, *_other_maps(raw)], registry=registry,
-        events={name: schema for name, schema in schemas.items() if schema is not None},
+        path, converters=language.converters, maps=[*schemas, *_other_maps(raw)], registry=registry,
+        events={name: schema for name, schema in schemas.items() if schema is not None and name not in backwards},
+        filled={spec["map"]: FILLED for _, spec in _event_tables(raw) if "map" in spec and "status" in spec},
         settings=raw.get("settings", {}),
         facts=None if raw["kind"] in _BY_COLUMN else {*facts_known(raw), *DELIVERY_FACTS, *_followed(raw)},
     )  # fmt: skip
+
+
+def _read_backwards(raw: Mapping[str, Any], tables: MappingTable) -> frozenset[str]:
+    """The maps of records that only deliveries use: they need not make a whole event."""
+    made = {spec["map"] for _, spec in _event_tables(raw) if "map" in spec}
+    named = {spec["map"] for spec in raw.get("deliver", ()) if "map" in spec}
+    return frozenset(name for name in named - made if name in tables and tables[name].incoming)
 
 
 def _missing(path: Path, name: str) -> Fault:

@@ -233,6 +233,13 @@ def test_a_row_that_names_no_member_of_the_shared_event_is_told_by_its_line(tmp_
     assert 'did you mean "intake"' in faults(tmp_path)["mapping.csv:6:target"]
 
 
+def test_a_member_that_the_shared_event_requires_and_no_row_fills_is_told(tmp_path: Path) -> None:
+    table = (EXAMPLES / "agenda" / "mapping.csv").read_text("utf-8").replace("received;/request/procedure", "other;/a")
+    in_folder(tmp_path, table=table)
+
+    assert any("/request/procedure" in message for message in faults(tmp_path).values())
+
+
 def test_hooks_that_cannot_be_imported_are_told_and_nothing_breaks(tmp_path: Path) -> None:
     in_folder(tmp_path)
     (tmp_path / "agenda" / "hooks.py").write_text("import nowhere_to_be_found\n", "utf-8")
