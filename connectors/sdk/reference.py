@@ -40,10 +40,12 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk.kinds.declared": ("DeclaredConnector", "Message"),
     "connectors.sdk.kinds.client": ("HttpConnector",),
     "connectors.sdk.kinds.rest": ("RestConnector",),
+    "connectors.sdk.kinds.soap": ("SoapConnector",),
     "connectors.sdk.kinds.events": ("EventReader", "Collected", "collected"),
     "connectors.sdk.kinds.changes": ("Changes",),
     "connectors.sdk.kinds.paging": ("Page", "pages"),
     "connectors.sdk.twin": ("HttpTwin", "TwinCall", "TwinAnswer"),
+    "connectors.sdk.soap_twin": ("SoapTwin", "SoapFault", "operation"),
     "connectors.conformance": ("Case", "Asked", "Bench", "Clock", "Outcome"),
 }  # fmt: skip
 """By module, what is shown of it, in this order."""

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 from connectors.sdk.error_table import error_table_faults
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventReader, Language
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, OWN_FACTS
-from connectors.sdk.kinds.follow import FOLLOW_FACTS, follow_faults
+from connectors.sdk.kinds.follow import FOLLOW_FACTS
+from connectors.sdk.kinds.follow_checks import follow_faults
 from connectors.sdk.kinds.hooks import Hooks, hook_named, load_hooks
 from connectors.sdk.kinds.texts import FORMS, names_in, texts_of
 from connectors.sdk.mapping import Converters, Map, MappingTable, Template, table_faults
