@@ -31,12 +31,12 @@ schema_app = typer.Typer(no_args_is_help=True, help="The shared schemas.")
 
 
 @connector_app.command("list")
-def connector_list(as_json: AsJson = False) -> None:
-    """The connectors that are installed; none of their code is run."""
-    from connectors.sdk.discovery import find_manifests
+def connector_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
+    """The connectors that are installed, with those of the town's own folder; none of their code is run."""
+    from hub.wiring import installed
 
     keep = ("domain", "kind", "protocol", "verified")
-    found = [{"name": m.id} | {k: getattr(m, k) for k in keep} for m in find_manifests().values()]
+    found = [{"name": m.id} | {k: getattr(m, k) for k in keep} for m in installed(config).values()]
     show_rows(found, as_json)
 
 

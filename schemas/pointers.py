@@ -55,6 +55,17 @@ def lost(schema: Mapping[str, Any], pointer: str, registry: Registry, *, into_li
     return None
 
 
+def required_members(schema: Mapping[str, Any], pointer: str, registry: Registry) -> tuple[str, ...]:
+    """The members that whatever stands at `pointer` (list positions and `*` allowed) must have in any case; empty where
+    it depends on a choice that the schema leaves open."""
+    here: list[Any] = [schema]
+    for name in steps_of(pointer):
+        forms = [form for place in here for form in _forms(place, registry, choices=())]
+        here = list(_members(forms, name)) or (list(_items(forms, name)) if _INDEX.fullmatch(name) else [])
+    forms = [form for place in here for form in _forms(place, registry, choices=())]
+    return tuple(dict.fromkeys(name for form in forms for name in form.get("required", ())))
+
+
 def _members(forms: list[Mapping[str, Any]], name: str) -> Iterator[Any]:
     return (found for form in forms if (found := (form.get("properties") or {}).get(name)) is not None)
 
@@ -68,15 +79,18 @@ def _items(forms: list[Mapping[str, Any]], name: str) -> Iterator[Any]:
             yield form["items"]
 
 
-def _forms(schema: Any, registry: Registry) -> Iterator[Mapping[str, Any]]:
+def _forms(
+    schema: Any, registry: Registry, choices: tuple[str, ...] = ("anyOf", "oneOf")
+) -> Iterator[Mapping[str, Any]]:
+    """The schema and all that it joins with; of its choices, too, each branch."""
     if not isinstance(schema, Mapping):
         return
     yield schema
     if "$ref" in schema:
-        yield from _forms(registry.schema_set.schemas[schema["$ref"]], registry)
-    for rule in ("allOf", "anyOf", "oneOf"):
+        yield from _forms(registry.schema_set.schemas[schema["$ref"]], registry, choices)
+    for rule in ("allOf", *choices):
         for part in schema.get(rule, ()):
-            yield from _forms(part, registry)
+            yield from _forms(part, registry, choices)
 
 
 def _is_open(form: Mapping[str, Any]) -> bool:

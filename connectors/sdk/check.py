@@ -1,5 +1,5 @@
-"""The connectors on disk, held against what they declare: manifest, events, settings, README; every fault at once, each
-with its file, its line where the file has one, and the nearest right word."""
+"""The connectors on disk, held against what they declare: manifest, events, settings, README, code and tables; every
+fault at once, each with its file, its line where the file has one, and the nearest right word."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from connectors.sdk.discovery import kind_class
+from connectors.sdk.loading import loading_faults
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
-from schemas.manifest import FILE, KINDS, published
+from schemas.manifest import FILE, KINDS, Manifest, published
 from schemas.registry import Registry
 from schemas.setting_types import setting_faults, settings_schema
 from schemas.shape import nearest, schema_fault, shape_faults
@@ -69,6 +70,8 @@ def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[
         faults = list(kind_class(kind).faults(raw, path.parent, registry))
     for fault in faults:
         yield replace(fault, line=line_of(text, fault.key)) if fault.file == str(path) else fault
+    if not faults:
+        yield from loading_faults(Manifest.load(path))
     yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
 
 

@@ -22,6 +22,7 @@ import orjson
 
 from connectors.sdk.addresses import public_address
 from connectors.sdk.deadline import LITTLE_BUFFERED, Deadline, current, look_up, within
+from connectors.sdk.trace import is_recording, note_answer, note_call
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.json_text import parse_json
 from schemas.secret import Secret
@@ -183,6 +184,8 @@ class HttpClient:
     def _exchange(self, request: httpx.Request, safe: bool, deadline: Deadline) -> HttpAnswer:
         where = f"{request.method} {self.host}"
         begun = False
+        if is_recording():
+            note_call(request.method, str(request.url), request.headers, _sent_body(request))
         try:
             response = self._client.send(request, stream=True)
             begun = True
@@ -195,6 +198,7 @@ class HttpClient:
         except (httpx.HTTPError, httpx.StreamError) as error:  # whose text may quote a header
             raise self._broken(error, where, safe, deadline, begun=begun) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
+        note_answer(response.status_code, headers, body)
         return HttpAnswer(response.status_code, headers, body, safe, self.host, self.service)
 
     def _read_body(self, response: httpx.Response, where: str, safe: bool) -> bytes:
@@ -232,6 +236,14 @@ class HttpClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _sent_body(request: httpx.Request) -> bytes:
+    """What a call sends; nothing for a body that is made while it goes out."""
+    try:
+        return request.content
+    except httpx.RequestNotRead:
+        return b""
 
 
 class TokenClient(HttpClient):

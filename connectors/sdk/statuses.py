@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from connectors.sdk.sheet import Sheet, SheetRow, read_sheet
+from schemas.errors import ConfigError
+from schemas.fault import Fault
+from schemas.shape import nearest
 
 CANONICAL = (
     "received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected",
     "inadmissible", "fulfilled", "closed", "withdrawn",
 )  # fmt: skip
+
+_PHASES = ("qualification", "processing", "delivery")
+_DIRECTIONS = ("in", "out", "both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +58,11 @@ class Statuses:
 
     @staticmethod
     def load(path: Path) -> Statuses:
-        """A CSV file, its columns named as the members of `StatusRow`. Raises ValueError for an unknown canonical
-        status or direction."""
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [StatusRow(**row) for row in csv.DictReader(file)]
-        for row in rows:
-            if row.canonical and row.canonical not in CANONICAL:
-                raise ValueError(f"{path.name}: unknown canonical status {row.canonical!r}")
-            if row.direction not in ("in", "out", "both"):
-                raise ValueError(f"{path.name}: direction must be in, out or both")
-        return Statuses(rows)
+        """A table, its columns named as the members of `StatusRow`. Raises ConfigError with its first fault."""
+        sheet = _sheet(path)
+        for fault in _faults(sheet):
+            raise ConfigError(str(fault), key=path.name)
+        return Statuses(StatusRow(**row.cells) for row in sheet.rows)
 
     def canonical(self, native: str, *, procedure: str = "*") -> StatusRow | None:
         """What a native status means; None when the map does not know it (show it, apply nothing)."""
@@ -69,3 +71,34 @@ class Statuses:
     def native(self, canonical: str, *, procedure: str = "*") -> StatusRow | None:
         """How to say a canonical status to the package; None when it has no word for it (say nothing)."""
         return self._out.get((procedure, canonical)) or self._out.get(("*", canonical))
+
+
+def status_faults(path: Path) -> list[Fault]:
+    """Every fault of a `statuses.csv` at once, each with its line."""
+    return list(_faults(_sheet(path)))
+
+
+def _sheet(path: Path) -> Sheet:
+    return read_sheet(path, [one.name for one in fields(StatusRow)])
+
+
+def _faults(sheet: Sheet) -> Iterator[Fault]:
+    yield from sheet.faults
+    seen: dict[tuple[str, str], int] = {}
+    for row in sheet.rows:
+        for column, message in _row_faults(row):
+            yield Fault(str(sheet.path), column, message, line=row.line)
+        key = (row.cells["procedure"], row.cells["native"])
+        first = seen.setdefault(key, row.line)
+        if first != row.line and row.cells["direction"] != "out":
+            yield Fault(str(sheet.path), "native", f"line {first} reads the same word already", line=row.line)
+
+
+def _row_faults(row: SheetRow) -> Iterator[tuple[str, str]]:
+    for column, known in (("canonical", CANONICAL), ("phase", _PHASES), ("direction", _DIRECTIONS)):
+        word = row.cells[column]
+        if word not in known and (word or column == "direction"):
+            yield column, f'no such {column} "{word}"{nearest(word, known)}: one of {", ".join(known)}'
+    for column in ("procedure", "native", "label"):
+        if not row.cells[column]:
+            yield column, "missing"

@@ -462,7 +462,7 @@ class SettingsParser:
         schema = manifest.settings
         secrets: dict[Place, Secret] = {}
         bad: set[Place] = set()
-        for place, value in _secret_places(schema, table, schema):
+        for place, value in _marked_places("secret", schema, table, schema):
             secret = self._secret_value(value, key + "." + dotted(place))
             if secret is None:
                 bad.add(place)
@@ -474,6 +474,9 @@ class SettingsParser:
         for found in shape_faults(schema, plain):
             if not any(found.path[: len(place)] == place for place in bad):
                 self.fault(f"{key}.{found.key}" if found.key else key, found.message)
+        for place, slug in _marked_places("procedure", schema, table, schema):
+            if isinstance(slug, str):
+                self._known_procedures(f"{key}.{dotted(place)}", [slug])
         for place, text in _text_values(table):
             if place not in secrets and text.startswith("http://") and self._reached_plainly(text):
                 self.fault(f"{key}.{dotted(place)}", "must be https://, or its host is in tls.plain_hosts")
@@ -579,22 +582,23 @@ def _manifest_entry(item: Table, manifest: Manifest) -> Consumed | None:
     return None
 
 
-def _secret_places(
-    schema: Mapping[str, Any], value: object, root: Mapping[str, Any], place: Place = ()
+def _marked_places(
+    mark: str, schema: Mapping[str, Any], value: object, root: Mapping[str, Any], place: Place = ()
 ) -> Iterator[tuple[Place, object]]:
-    """Where `value` holds what `schema` declares secret, also below `$ref`, `allOf`, `anyOf`, `oneOf`, `then`."""
+    """Where `value` holds what `schema` marks, as `secret` or `procedure`; also below `$ref`, `allOf`, `anyOf`,
+    `oneOf`, `then`."""
     found: dict[Place, object] = {}
     for part in _alternatives(schema, root):
-        if part.get("secret") is True:
+        if part.get(mark) is True:
             found[place] = value
             break
         if isinstance(value, Mapping):
             for name, item in value.items():
                 for inner in _schemas_of(part, name):
-                    found |= dict(_secret_places(inner, item, root, (*place, name)))
+                    found |= dict(_marked_places(mark, inner, item, root, (*place, name)))
         elif isinstance(value, list) and isinstance(part.get("items"), Mapping):
             for position, item in enumerate(value):
-                found |= dict(_secret_places(part["items"], item, root, (*place, position)))
+                found |= dict(_marked_places(mark, part["items"], item, root, (*place, position)))
     yield from found.items()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,34 @@ def test_a_folder_that_is_gone_leaves_the_connectors_of_the_hub(tmp_path: Path) 
     shutil.rmtree(tmp_path / "ours")
 
     assert "mairie" not in installed(tmp_path / "hub.toml")
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A Python package, installed as pip does it, that names its connector by an entry point."""
+    folder = own_connector(tmp_path / "site", "piscine") / "piscine"
+    (folder / "__init__.py").write_text("raise RuntimeError('listed, and imported')\n", encoding="utf-8")
+    record = tmp_path / "site" / "piscine-1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: piscine\nVersion: 1.0\n", encoding="utf-8")
+    (record / "entry_points.txt").write_text("[unefois.connectors]\npiscine = piscine\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    find_manifests.cache_clear()
+    yield folder
+    find_manifests.cache_clear()
+
+
+def test_a_connector_that_is_installed_as_a_package_is_found_and_not_imported(package: Path) -> None:
+    found = find_manifests()
+
+    assert found["piscine"].folder == package
+    assert connector_class(found["piscine"]).greeting == "Bonjour"  # type: ignore[attr-defined]
+
+
+def test_an_entry_point_without_its_package_is_told(package: Path) -> None:
+    record = package.parent / "piscine-1.0.dist-info" / "entry_points.txt"
+    record.write_text("[unefois.connectors]\npiscine = bassin\n", encoding="utf-8")
+    find_manifests.cache_clear()
+
+    with pytest.raises(ValueError, match="no package bassin"):
+        find_manifests()

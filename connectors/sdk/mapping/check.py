@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from connectors.sdk.mapping.declared import Converters
-from connectors.sdk.mapping.faults import BadRow, TableFault
+from connectors.sdk.mapping.faults import BadRow
 from connectors.sdk.mapping.places import EACH, Place, list_position
-from connectors.sdk.mapping.rows import Row, read_sheet
-from connectors.sdk.mapping.sources import Source
-from connectors.sdk.mapping.table import Line, Map, source_of, target_of
+from connectors.sdk.mapping.rows import Row, read_table
+from connectors.sdk.mapping.sources import Source, source_of, target_of
+from connectors.sdk.mapping.table import Line, Map
 from schemas.errors import ConfigError
-from schemas.pointers import lost, pointer_of
+from schemas.fault import Fault
+from schemas.pointers import lost, pointer_of, required_members
 from schemas.registry import Registry
 from schemas.shape import nearest
 
@@ -25,29 +27,42 @@ Names = Mapping[str, Collection[str]]
 def table_faults(
     path: Path, *, converters: Converters, maps: Collection[str] | None = None, events: Schemas | None = None,
     registry: Registry | None = None, names: Names | None = None, facts: Collection[str] | None = None,
-    settings: Collection[str] | None = None,
-) -> list[TableFault]:  # fmt: skip
+    settings: Collection[str] | None = None, filled: Names | None = None,
+) -> list[Fault]:  # fmt: skip
     """Every fault of the file, by line. Nothing is raised, whatever the file holds.
 
     `maps`: the names that connector.toml uses: one that has no row and one that nobody uses are faults. By map:
     `events`, the shared schema of what it makes or reads (looked up in `registry`), and `names`, the places that the
-    package knows (column names, or `names_of` a sample). `facts`, `settings`: what placeholders may name. What is None
-    is not looked at.
+    package knows (column names, or `names_of` a sample). `facts`, `settings`: what placeholders may name. `filled`, by
+    map: pointers to members of the event that are filled elsewhere; all others that its schema requires need a row.
+    What is None is not looked at.
     """
-    sheet = read_sheet(path)
+    sheet = read_table(path)
     faults = list(sheet.faults)
     lines: dict[str, list[Line]] = {}
     for row in sheet.rows:
         found = list(_cells(row, converters, facts, settings))
-        faults += [TableFault(str(path), row.line, key, message) for key, message in found]
-        if not found:
-            lines.setdefault(row.map, []).append(Line(row, converters, None))
+        faults += [Fault(str(path), key, message, line=row.line) for key, message in found]
+        lines.setdefault(row.map, []).extend(_understood(row, converters))
     for name, ours in lines.items():
-        more = [*_together(name, ours), *_against(ours, (events or {}).get(name), registry, (names or {}).get(name))]
-        faults += [TableFault(str(path), line, key, message) for line, key, message in more]
+        event = (events or {}).get(name)
+        more = [*_together(name, ours), *_against(ours, event, registry, (names or {}).get(name))]
+        if filled is not None and event is not None and registry is not None:
+            more += _unfilled(ours, event, registry, filled.get(name, ()))
+        faults += [Fault(str(path), key, message, line=line) for line, key, message in more]
     if maps is not None and not sheet.faults:
         faults += _names(str(path), sheet.rows, maps)
-    return sorted(set(faults))
+    return sorted(set(faults), key=lambda fault: (fault.line, fault.key, fault.message))
+
+
+def _understood(row: Row, converters: Converters) -> Iterator[Line]:
+    """The row for what follows; without its converters where they are wrong, not at all where its places are."""
+    for one in () if row.source.startswith(_REPLACED) else (row, replace(row, convert="")):
+        try:
+            yield Line(one, converters, None)
+        except BadRow:
+            continue
+        return
 
 
 def _cells(
@@ -125,19 +140,37 @@ def _against(
                 yield line.row.line, theirs, f'the package has no "{place.text}"{nearest(place.text, known.values())}'
 
 
+def _unfilled(
+    lines: list[Line], event: Mapping[str, Any], registry: Registry, filled: Collection[str]
+) -> Iterator[tuple[int, str, str]]:
+    """What the schema requires of the objects that the rows make, and no row makes."""
+    made = {pointer_of(line.target.steps[:end]) for line in lines for end in range(len(line.target.steps) + 1)}
+    whole = {line.target.pointer for line in lines if line.incoming}
+    first = {parent: line for line in reversed(lines) for parent in _parents(line)}
+    for parent, line in first.items():
+        for name in required_members(event, parent, registry) if parent not in whole else ():
+            member = parent + pointer_of((name,))
+            if not {member, parent} & {*filled} and member not in made:
+                yield line.row.line, "target", f"the event requires {member}, and no row fills it"
+
+
+def _parents(line: Line) -> Iterator[str]:
+    steps = line.target.steps if line.incoming else ()
+    return (pointer_of(steps[:end]) for end in range(len(steps)))
+
+
 def _general(place: Place) -> str:
     return pointer_of([EACH if list_position(step) is not None else step for step in place.steps])
 
 
-def _names(path: str, rows: Iterable[Row], used: Collection[str]) -> Iterator[TableFault]:
+def _names(path: str, rows: Iterable[Row], used: Collection[str]) -> Iterator[Fault]:
     found: dict[str, int] = {}
     for row in rows:
         found.setdefault(row.map, row.line)
     for name in used:
         if name not in found:
-            yield TableFault(
-                path, 0, "map", f'no row for the map "{name}", which connector.toml names{nearest(name, found)}'
-            )
+            message = f'no row for the map "{name}", which connector.toml names{nearest(name, found)}'
+            yield Fault(path, "map", message)
     for name, line in found.items():
         if name not in used:
-            yield TableFault(path, line, "map", f'connector.toml names no map "{name}"{nearest(name, used)}')
+            yield Fault(path, "map", f'connector.toml names no map "{name}"{nearest(name, used)}', line=line)

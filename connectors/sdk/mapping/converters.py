@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from connectors.sdk.mapping import moments
 from connectors.sdk.mapping.faults import bad_value, unknown_code
@@ -15,6 +15,16 @@ from connectors.sdk.mapping.scalars import decimal_value, plain_value, text_valu
 from schemas.errors import InvalidMessage
 
 Convert = Callable[[Any], Any]
+
+
+class Reading(Protocol):
+    """What a text says; `value` is None when it cannot be read."""
+
+    @property
+    def value(self) -> Any: ...
+
+
+Reader = Callable[[str], Reading]
 _YES = ("true", "vrai", "oui", "yes", "o", "y", "1", "x")
 _NO = ("false", "faux", "non", "no", "n", "0")
 _HOOK_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -142,10 +152,9 @@ def boolean(yes: Iterable[str] = (), no: Iterable[str] = ()) -> Converter:
         return found
 
     def write(value: Any) -> bool | str:
-        if not isinstance(value, bool):
-            raise bad_value("oui ou non est attendu", "not_a_boolean")
-        word = said[value]
-        return value if word is None else word
+        found = read(value)
+        word = said[found]
+        return found if word is None else word
 
     return Converter("boolean", read, write)
 
@@ -191,9 +200,27 @@ def hook(name: str, function: Convert) -> Converter:
     return Converter(f"py:{name}", call, call, whole=True, both_ways=False)
 
 
+def reader(name: str, read: Reader) -> Converter:
+    """A reader of what people write (`phone`, `email`, `postal_code`, …): one line of text -> its value. Back: the
+    line."""
+
+    def apply(value: Any) -> Any:
+        line = text_value(value)
+        if not line:
+            return None
+        found = read(line).value
+        if found is None:
+            raise bad_value(f"valeur illisible ({name})")
+        return found
+
+    return Converter(name, apply, text().apply)
+
+
 def chain(parts: Iterable[Converter]) -> Converter:
     """Several words, each given what the one before it answered; back in the opposite order."""
     found = tuple(parts)
+    if len(found) == 1:
+        return found[0]
     name = ",".join(part.name for part in found)
     backward = [part.reverse for part in reversed(found) if part.reverse is not None]
     whole_chain = len(backward) == len(found)

@@ -9,14 +9,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.sdk.mapping import converters as closed
-from connectors.sdk.mapping.converters import Converter
+from connectors.sdk.mapping.converters import Converter, Reader
 from schemas.errors import ConfigError
 from schemas.shape import nearest
 
 _WORD = re.compile(r"[a-z][a-z0-9_-]*")
 _SEPARATORS = re.compile(r"[\s,]+")
 _BOUNDS = re.compile(r"(-?[0-9]{1,15})?\.\.(-?[0-9]{1,15})?")
-_WORDS = ("text", "upper", "integer", "decimal", "cents", "date", "instant", "boolean", "setting", "py")
+WORDS = ("text", "upper", "integer", "decimal", "cents", "date", "instant", "boolean", "setting", "py")
 _KINDS = ("date", "instant", "boolean", "table", "decimal", "cents")
 _OPTIONS = {"date": ("zone",), "instant": ("zone",), "decimal": ("mark",), "cents": ("mark",)}
 
@@ -25,16 +25,18 @@ class Converters(Mapping[str, Converter]):
     """What the column `convert` may say. The mapping holds the declared names; `of` knows the closed words too.
 
     `settings`: those of the connection, for `setting:name`; None while only the files are checked: then every table is
-    there and empty. `hooks`: the functions of the connector's `hooks.py`, for `py:name`.
+    there and empty. `hooks`: the functions of the connector's `hooks.py`, for `py:name`. `readers`: further words, each
+    a reader of one line of text.
     """
 
     def __init__(
         self, *, zone: tzinfo, settings: Mapping[str, Any] | None = None,
-        hooks: Mapping[str, Callable[[Any], Any]] | None = None,
+        hooks: Mapping[str, Callable[[Any], Any]] | None = None, readers: Mapping[str, Reader] | None = None,
     ) -> None:  # fmt: skip
         self.zone = zone
         self.settings = settings
         self.hooks = hooks or {}
+        self._readers = {name: closed.reader(name, read) for name, read in (readers or {}).items()}
         self._named: dict[str, Converter] = {}
 
     def __getitem__(self, name: str) -> Converter:
@@ -52,9 +54,10 @@ class Converters(Mapping[str, Converter]):
         return [self._of(word) for word in _SEPARATORS.split(words) if word]
 
     def declare(self, name: str, raw: object) -> None:
-        """Add one line of `[converters]`. Raises ConfigError."""
-        if not _WORD.fullmatch(name) or name in _WORDS:
-            raise ConfigError("a name is of a-z, 0-9, - and _, and none of the closed words")
+        """Add one line of `[converters]`; a closed word may be given another meaning (`instant = { date = "…" }`).
+        Raises ConfigError."""
+        if not _WORD.fullmatch(name) or name in ("setting", "py"):
+            raise ConfigError("a name is of a-z, 0-9, - and _, and begins with a letter; setting and py are taken")
         if isinstance(raw, str):
             found = self.of(raw)
             self._named[name] = closed.chain(found) if found else closed.plain()
@@ -66,17 +69,17 @@ class Converters(Mapping[str, Converter]):
         self._named[name] = self._table(kinds[0], raw)
 
     def _of(self, word: str) -> Converter:
-        if word in self._named:
-            return self._named[word]
+        if word in self._named or word in self._readers:
+            return self._named.get(word) or self._readers[word]
         name, colon, argument = word.partition(":")
         if name == "setting" and argument:
             return closed.table(self._setting(argument))
         if name == "py" and argument:
             return self._hook(argument)
         try:
-            return _closed(name, argument, self.zone) if name in _WORDS and bool(colon) == bool(argument) else _no(name)
+            return _closed(name, argument, self.zone) if name in WORDS and bool(colon) == bool(argument) else _no(name)
         except ValueError as error:
-            known = [*_WORDS, *self._named]
+            known = [*WORDS, *self._readers, *self._named]
             raise ConfigError(
                 f'"{word}": {error}' if str(error) else f'no converter "{word}"{nearest(name, known)}'
             ) from None
@@ -108,11 +111,11 @@ class Converters(Mapping[str, Converter]):
 
 def converters_from(
     raw: Mapping[str, object], *, zone: tzinfo, settings: Mapping[str, Any] | None = None,
-    hooks: Mapping[str, Callable[[Any], Any]] | None = None,
+    hooks: Mapping[str, Callable[[Any], Any]] | None = None, readers: Mapping[str, Reader] | None = None,
 ) -> Converters:  # fmt: skip
     """The converters of a connection: `raw` is the table `[converters]` of its `connector.toml`, in which a name may
     use those above it. Raises ConfigError with the key of the first that is none."""
-    found = Converters(zone=zone, settings=settings, hooks=hooks)
+    found = Converters(zone=zone, settings=settings, hooks=hooks, readers=readers)
     for name, fault in declare_all(found, raw):
         raise ConfigError(fault, key=f"converters.{name}")
     return found

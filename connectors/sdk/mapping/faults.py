@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from schemas.errors import ConfigError, InvalidMessage
 
 _NAME = re.compile(r"[A-Z][A-Za-z'-]{3,}")  # what a surname looks like, in a column that slipped
 _CODE = re.compile(r"[!-?A-~]{1,40}")  # printable ASCII, without a space and without "@"
 _MOST_DIGITS = 5  # more may be a telephone number, a birthdate, somebody's number
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class TableFault:
-    """One thing to mend in a table: in which file and line (0: the whole file), in which column, and what."""
-
-    file: str
-    line: int
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
 
 
 class BadRow(ConfigError):

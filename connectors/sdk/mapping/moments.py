@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 
 from connectors.sdk.mapping.faults import bad_value
 from connectors.sdk.mapping.scalars import text_value
@@ -59,6 +60,8 @@ def day_reader(formats: Iterable[Format], zone: tzinfo) -> Callable[[object], st
     found = tuple(formats)
 
     def read(value: object) -> str | None:
+        if isinstance(value, date):
+            return _day_of(value, zone)
         text = text_value(value)
         for form in found:
             match = form.read(text)
@@ -76,6 +79,8 @@ def instant_reader(formats: Iterable[Format], zone: tzinfo) -> Callable[[object]
     found = tuple(formats)
 
     def read(value: object) -> str | None:
+        if isinstance(value, datetime):
+            return _rfc3339(value, zone)
         text = text_value(value)
         for form in found:
             match = form.read(text)
@@ -92,6 +97,8 @@ def iso_instant_reader(zone: tzinfo) -> Callable[[object], str | None]:
     """ISO 8601 as packages write it (`T` or a space, seconds or none, an offset or none) -> RFC 3339 in UTC."""
 
     def read(value: object) -> str | None:
+        if isinstance(value, datetime):
+            return _rfc3339(value, zone)
         text = text_value(value)
         match = _ISO_INSTANT.fullmatch(text)
         if match is None:
@@ -135,8 +142,9 @@ def instant_writer(formats: Iterable[Format], zone: tzinfo) -> Callable[[object]
         if not said:
             return None
         at = _moment(said).astimezone(zone)
-        offset = at.strftime("%z")
-        shown = {"Y": f"{at.year:04}", "f": f"{at.microsecond:06}", "z": offset[:5]}
+        if len(at.strftime("%z")) > 5:  # clocks of before 1911, off by seconds, which no offset can say
+            at = at.astimezone(UTC)
+        shown = {"Y": f"{at.year:04}", "f": f"{at.microsecond:06}", "z": at.strftime("%z")}
         return _filled(text, shown | {name: at.strftime("%" + name) for name in "mdHMS"})
 
     return write
@@ -169,6 +177,15 @@ def _day(known: dict[str, str]) -> str:
     return found[: 4 if "m" not in known else 7 if "d" not in known else 10]
 
 
+def _day_of(value: date, zone: tzinfo) -> str:
+    """A day, or a moment on the day that it is in `zone`, as databases give them."""
+    if not _FIRST < value.year < _LAST:
+        raise bad_value("cette année n'est pas plausible", "bad_date")
+    if isinstance(value, datetime):
+        value = (value.astimezone(zone) if value.tzinfo else value).date()
+    return value.isoformat()
+
+
 def _instant(known: dict[str, str], zone: tzinfo) -> str:
     try:
         at = datetime(
@@ -180,6 +197,7 @@ def _instant(known: dict[str, str], zone: tzinfo) -> str:
     return _rfc3339(at, zone)
 
 
+@lru_cache(128)
 def _offset(text: str | None) -> tzinfo | None:
     if text is None:
         return None

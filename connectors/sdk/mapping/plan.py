@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.sdk.mapping.converters import Convert
+from connectors.sdk.mapping.cells import Part, Read, Rule, Run, source_pointer, value_part
 from connectors.sdk.mapping.faults import BadRow
-from connectors.sdk.mapping.places import EACH, Get, Place, Steps, getter, list_position
-from connectors.sdk.mapping.scalars import is_empty, text_value
-from connectors.sdk.mapping.sources import Source
+from connectors.sdk.mapping.places import EACH, Get, Place, getter, list_position
+from connectors.sdk.mapping.scalars import is_empty
+from connectors.sdk.mapping.stars import mark_of, marked, steps_after, steps_before
 from schemas.errors import InvalidMessage
-from schemas.pointers import pointer_of
-
-Read = Callable[[Any, "Run"], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One row in one direction: what is put at `target`. `absent`: what is put where the source says nothing."""
-
-    target: Steps
-    source: Source
-    convert: Convert
-    absent: Any = None
-    required: bool = False
-    whole: bool = False
-    line: int = 0
-
-
-class Run:
-    """One record on its way: the facts, the items of the lists that it is in, and the faults where all are wanted."""
-
-    __slots__ = ("facts", "faults", "scopes")
-
-    def __init__(self, record: Any, facts: Mapping[str, Any], faults: list[InvalidMessage] | None = None) -> None:
-        self.facts = facts
-        self.faults = faults
-        self.scopes: tuple[Any, ...] = (record,)
-
-    def refuse(self, fault: InvalidMessage) -> None:
-        """Raise it, or keep it and go on."""
-        if self.faults is None:
-            raise fault
-        self.faults.append(fault)
 
 
 @dataclass(slots=True)
@@ -57,15 +24,6 @@ class _Node:
             yield self.rule
         for child in self.children.values():
             yield from child.rules()
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """`counts`: whether it reads the record or, in a list, its item. An object that does is made only when something
-    was found there: constants alone make none."""
-
-    read: Read
-    counts: bool
 
 
 def compiled(rules: Sequence[Rule]) -> Read:
@@ -85,10 +43,10 @@ def _insert(root: _Node, rule: Rule) -> None:
     node.rule = rule
 
 
-def _part(node: _Node, depth: int) -> _Part:
+def _part(node: _Node, depth: int) -> Part:
     if not node.children:
         assert node.rule is not None
-        return _value(node.rule, depth)
+        return value_part(node.rule, depth)
     if EACH in node.children:
         part = _each(node, depth)
     elif "0" in node.children and all(list_position(step) is not None for step in node.children):
@@ -101,7 +59,7 @@ def _part(node: _Node, depth: int) -> _Part:
 # --- objects and lists -----------------------------------------------------------------------------------------------
 
 
-def _object(node: _Node, depth: int, *, always: bool = False) -> _Part:
+def _object(node: _Node, depth: int, *, always: bool = False) -> Part:
     parts = [(name, _part(child, depth)) for name, child in node.children.items()]
     counts = any(part.counts for _, part in parts)
     members = tuple((name, part.read, part.counts) for name, part in parts)
@@ -124,10 +82,10 @@ def _object(node: _Node, depth: int, *, always: bool = False) -> _Part:
                 found = found or told
         return made if found else None
 
-    return _Part(every if always or not counts or all(told for *_, told in members) else with_constants, counts)
+    return Part(every if always or not counts or all(told for *_, told in members) else with_constants, counts)
 
 
-def _list(node: _Node, depth: int) -> _Part:
+def _list(node: _Node, depth: int) -> Part:
     """Items that are absent leave no gap."""
     ordered = sorted(node.children, key=int)
     parts = [_part(node.children[step], depth) for step in ordered]
@@ -136,19 +94,19 @@ def _list(node: _Node, depth: int) -> _Part:
     def read(here: Any, run: Run) -> Any:
         return [value for part in reads if (value := part(here, run)) is not None] or None
 
-    return _Part(read, any(part.counts for part in parts))
+    return Part(read, any(part.counts for part in parts))
 
 
-def _each(node: _Node, depth: int) -> _Part:
+def _each(node: _Node, depth: int) -> Part:
     """An item for each item of the one list that the rows below read."""
     below = depth + 1
     if len(node.children) > 1:
         raise BadRow(next(node.rules()).line, "a list is filled by * or by positions, not by both", key="target")
     item = _part(node.children[EACH], below).read
     place = _list_of(list(node.rules()), below)
-    before = _steps_before(place.steps, below)
-    get = getter(_after(before, depth), _marked(before[: len(before) - len(_after(before, depth))]))
-    pointer, mark = _marked(before), _mark(below)
+    before = steps_before(place.steps, below)
+    get = getter(steps_after(before, depth), marked(before[: len(before) - len(steps_after(before, depth))]))
+    pointer, mark = marked(before), mark_of(below)
 
     def read(here: Any, run: Run) -> Any:
         outer, made = run.scopes, []
@@ -169,7 +127,7 @@ def _each(node: _Node, depth: int) -> _Part:
         run.scopes = outer
         return made or None
 
-    return _Part(read, True)
+    return Part(read, True)
 
 
 def _items(get: Get, here: Any, pointer: str, strict: bool, run: Run) -> Sequence[Any]:
@@ -192,18 +150,18 @@ def _list_of(rules: list[Rule], depth: int) -> Place:
     places = [place for rule in rules for place in rule.source.places if place.depth >= depth]
     if not places:
         raise BadRow(rules[0].line, "no row of this list reads a list (* in its source)", key="source")
-    lists = {_steps_before(place.steps, depth) for place in places}
+    lists = {steps_before(place.steps, depth) for place in places}
     if len(lists) > 1:
         raise BadRow(rules[0].line, "the rows of one list must read one list", key="source")
     return places[0]
 
 
-def _merged(rule: Rule, below: _Part, depth: int) -> _Part:
+def _merged(rule: Rule, below: Part, depth: int) -> Part:
     """What a hook makes of an object, and the rows that lead into it."""
     if not rule.whole:
         raise BadRow(rule.line, "other rows lead into this target, which only a py: function may fill", key="target")
-    above = _value(rule, depth)
-    pointer = _pointer(rule, depth)
+    above = value_part(rule, depth)
+    pointer = source_pointer(rule, depth)
 
     def read(here: Any, run: Run) -> Any:
         made, more = above.read(here, run), below.read(here, run)
@@ -211,173 +169,4 @@ def _merged(rule: Rule, below: _Part, depth: int) -> _Part:
             return run.refuse(InvalidMessage("un objet est attendu", pointer=pointer, code="wrong_shape"))
         return {**(made or {}), **(more or {})} or None
 
-    return _Part(read, True)
-
-
-# --- one value -------------------------------------------------------------------------------------------------------
-
-
-def _value(rule: Rule, depth: int) -> _Part:
-    if rule.source.constant is not None:
-        return _constant(rule)
-    alternatives = [_joined(one, depth, rule.line) for one in rule.source.alternatives]
-    pointer, get, outer = alternatives[0]
-    if len(alternatives) > 1 or outer is not None:
-        return _Part(_first_of(rule, alternatives, depth), any(scope is None for *_, scope in alternatives))
-    return _Part(_only(rule, pointer, get, depth), True)
-
-
-def _only(rule: Rule, pointer: str, get: Get, depth: int) -> Read:
-    convert, missing = rule.convert, _missing(rule, depth)
-
-    def read(here: Any, run: Run) -> Any:
-        try:
-            value = get(here)
-        except InvalidMessage as fault:
-            return run.refuse(fault)
-        if value is None or (not value.strip() if type(value) is str else not value and is_empty(value)):
-            return missing(run)
-        try:
-            value = convert(value)
-        except InvalidMessage as fault:
-            fault.pointer = pointer + fault.pointer
-            return run.refuse(fault)
-        return missing(run) if value is None else value
-
-    return read
-
-
-def _first_of(rule: Rule, alternatives: list[tuple[str, Get, int | None]], depth: int) -> Read:
-    convert, missing = rule.convert, _missing(rule, depth)
-
-    def read(here: Any, run: Run) -> Any:
-        for pointer, get, outer in alternatives:
-            try:
-                value = get(here if outer is None else run.scopes[outer])
-                if is_empty(value):
-                    continue
-            except InvalidMessage as fault:
-                return run.refuse(fault)
-            try:
-                value = convert(value)
-            except InvalidMessage as fault:
-                fault.pointer = pointer + fault.pointer
-                return run.refuse(fault)
-            return missing(run) if value is None else value
-        return missing(run)
-
-    return read
-
-
-def _missing(rule: Rule, depth: int) -> Callable[[Run], Any]:
-    pointer, absent = _pointer(rule, depth), rule.absent
-    if absent is not None or not rule.required:
-        return lambda run: absent
-    return lambda run: run.refuse(InvalidMessage("la valeur manque", pointer=pointer, code="missing_value"))
-
-
-def _constant(rule: Rule) -> _Part:
-    assert rule.source.constant is not None
-    text, render, convert = rule.source.constant, rule.source.constant.renderer(), rule.convert
-    pointer = text.pointers[0] if text.pointers else ""
-
-    def read(here: Any, run: Run) -> Any:
-        try:
-            said = render(run.scopes[0], run.facts)
-        except InvalidMessage as fault:
-            return run.refuse(fault)
-        try:
-            return None if said is None else convert(said)
-        except InvalidMessage as fault:
-            fault.pointer = pointer + fault.pointer
-            return run.refuse(fault)
-
-    return _Part(read, bool(text.pointers))
-
-
-def _joined(places: tuple[Place, ...], depth: int, line: int) -> tuple[str, Get, int | None]:
-    """The pointer, what reads, and from which of the lists around it: None for the innermost."""
-    found = [_at(place, depth) for place in places]
-    pointer, get, outer = found[0]
-    if len(found) == 1:
-        return pointer, get, outer
-    if len({scope for *_, scope in found}) > 1:
-        raise BadRow(line, "what is joined must come from one item of a list", key="source")
-    gets = [(one, read) for one, read, _ in found]
-    return pointer, lambda here: " ".join(_texts(gets, here)), outer
-
-
-def _texts(gets: list[tuple[str, Get]], here: Any) -> Iterator[str]:
-    for pointer, get in gets:
-        value = get(here)
-        if is_empty(value):
-            continue
-        try:
-            yield text_value(value)
-        except InvalidMessage as fault:
-            fault.pointer = pointer
-            raise
-
-
-def _at(place: Place, depth: int) -> tuple[str, Get, int | None]:
-    scope = min(place.depth, depth)
-    before = _steps_before(place.steps, scope)
-    rest = place.steps[len(before) + 1 :] if scope else place.steps
-    start = _marked((*before, EACH)) if scope else ""
-    pointer = start + pointer_of(rest)
-    get = _spread(rest, start) if EACH in rest else getter(rest, start)
-    return pointer, get, None if scope == depth else scope
-
-
-def _spread(steps: Steps, before: str) -> Get:
-    """The texts of all items, joined by a space: a list that is read where one value is due."""
-    at = steps.index(EACH)
-    outer, inner = getter(steps[:at], before), steps[at + 1 :]
-    start = before + pointer_of(steps[:at])
-
-    def get(here: Any) -> Any:
-        items = outer(here)
-        if is_empty(items):
-            return None
-        if not isinstance(items, list | tuple):
-            raise InvalidMessage("une liste est attendue", pointer=start, code="wrong_shape")
-        places = [f"{start}/{position}" for position in range(len(items))]
-        make = _spread if EACH in inner else getter
-        found = [(place, lambda one, place=place: make(inner, place)(one)) for place in places]
-        return " ".join(text for pair, item in zip(found, items, strict=True) for text in _texts([pair], item))
-
-    return get
-
-
-# --- pointers --------------------------------------------------------------------------------------------------------
-
-
-def _pointer(rule: Rule, depth: int) -> str:
-    """Of the first place that the row reads, with a mark for each list position, which the list fills in; of a list
-    that is read as one text, the list."""
-    steps = rule.source.places[0].steps if rule.source.places else ()
-    return _marked(_steps_before(steps, depth + 1) if steps.count(EACH) > depth else steps)
-
-
-def _marked(steps: Steps) -> str:
-    parts, depth = [], 0
-    for step in steps:
-        depth += step == EACH
-        parts.append("/" + _mark(depth) if step == EACH else pointer_of((step,)))
-    return "".join(parts)
-
-
-def _mark(depth: int) -> str:
-    return f"\x00{depth}"
-
-
-def _steps_before(steps: Steps, depth: int) -> Steps:
-    """The way to the list of the `depth`-th `*`."""
-    stars = [at for at, step in enumerate(steps) if step == EACH]
-    return steps[: stars[depth - 1]] if depth else ()
-
-
-def _after(steps: Steps, depth: int) -> Steps:
-    """What is left behind the `depth`-th `*`."""
-    stars = [at for at, step in enumerate(steps) if step == EACH]
-    return steps[stars[depth - 1] + 1 :] if depth else steps
+    return Part(read, True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import date, time
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from connectors.sdk.mapping.faults import bad_value
 
@@ -16,7 +18,8 @@ _NUMBER = re.compile(
     rf"([+-]?)([0-9]{{1,3}}(?:{_SPACES}[0-9]{{3}})+|[0-9]{{1,15}})(?:[.,]([0-9]{{1,15}}))?(?:\s*(?:€|EUR|euros?))?",
     re.ASCII,
 )
-_LARGEST = 2**63 - 1
+_LARGEST, _MOST_PLACES = 2**63 - 1, 17
+_OF_DATABASES = (date, time, UUID)  # what drivers and SOAP give beside JSON's own; a datetime is a date
 
 
 def is_empty(value: Any) -> bool:
@@ -38,6 +41,11 @@ def plain_value(value: Any) -> Any:
         return value
     if isinstance(value, int | float):
         return _finite(value)
+    if isinstance(value, Decimal):
+        number = _finite_decimal(value)
+        return int(number) if number == number.to_integral_value() else float(number)
+    if isinstance(value, _OF_DATABASES):
+        return _as_text(value)
     raise bad_value("une valeur simple est attendue", "not_a_value")
 
 
@@ -49,6 +57,10 @@ def text_value(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = _finite(value)
         return str(int(number) if isinstance(number, float) and number.is_integer() else number)
+    if isinstance(value, Decimal):
+        return format(_finite_decimal(value), "f")
+    if isinstance(value, _OF_DATABASES):
+        return _as_text(value)
     raise bad_value("un texte est attendu", "not_a_text")
 
 
@@ -58,6 +70,8 @@ def whole_value(value: Any) -> int:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return int(_finite(value))
+    if isinstance(value, Decimal) and _finite_decimal(value) == value.to_integral_value():
+        return int(value)
     text = text_value(value) if isinstance(value, str) else ""
     if not _WHOLE.fullmatch(text):
         raise bad_value("un nombre entier est attendu", "not_a_number")
@@ -79,6 +93,16 @@ def _finite(number: int | float) -> Any:
     if not math.isfinite(number) if isinstance(number, float) else abs(number) > _LARGEST:
         raise bad_value("le nombre n'est pas utilisable", "not_a_number")
     return number
+
+
+def _finite_decimal(number: Decimal) -> Decimal:
+    if not number.is_finite() or abs(number.adjusted()) > _MOST_PLACES:
+        raise bad_value("le nombre n'est pas utilisable", "not_a_number")
+    return number
+
+
+def _as_text(value: date | time | UUID) -> str:
+    return str(value) if isinstance(value, UUID) else value.isoformat()
 
 
 def _writable(text: str) -> str:

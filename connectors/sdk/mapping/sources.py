@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.sdk.mapping.places import Place, Template
+from connectors.sdk.mapping.rows import Row
 
 _JOINT = " + "
 
@@ -40,6 +41,23 @@ class Source:
         """The place that can be written back to: the first alternative, where nothing is joined."""
         first = self.alternatives[0] if self.alternatives else ()
         return first[0] if len(first) == 1 else None
+
+
+def target_of(row: Row) -> Place:
+    """Raises ValueError."""
+    place = Place.of(row.target)
+    if not place.steps:
+        raise ValueError("a target is a place of its own")
+    return place
+
+
+def source_of(row: Row) -> Source:
+    """Raises ValueError."""
+    source = Source.of(row.source)
+    for place in () if row.target.startswith("/") else source.places:
+        if not place.is_pointer:
+            raise ValueError(f'"{place.text}" is no place of the event: it must begin with /')
+    return source
 
 
 def _place(text: str) -> Place:

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from connectors.sdk.mapping import converters as closed
+from connectors.sdk.mapping.cells import Read, Rule, Run
 from connectors.sdk.mapping.converters import Converter
 from connectors.sdk.mapping.declared import Converters
 from connectors.sdk.mapping.faults import BadRow
-from connectors.sdk.mapping.places import Place
-from connectors.sdk.mapping.plan import Read, Rule, Run, compiled
-from connectors.sdk.mapping.rows import Row, read_sheet
-from connectors.sdk.mapping.sources import Source
+from connectors.sdk.mapping.granted import form_rows, granted
+from connectors.sdk.mapping.places import EACH, Place
+from connectors.sdk.mapping.plan import compiled
+from connectors.sdk.mapping.rows import FILE, Row, read_table
+from connectors.sdk.mapping.sources import Source, source_of, target_of
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.shape import nearest
 
 _T = TypeVar("_T")
 Facts = Mapping[str, Any]
 _NO_FACTS: Facts = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What one row makes of a record: `data` holds its target alone, and is empty where the source says nothing."""
+
+    row: Row
+    data: Mapping[str, Any]
+    faults: tuple[InvalidMessage, ...]
 
 
 class Line:
@@ -89,8 +101,9 @@ class Map:
     @staticmethod
     def of_form(form: Mapping[str, Any], *, converters: Converters, settings: Mapping[str, Any] | None = None) -> Map:
         """The map of a `form`, `body` or `ask` of connector.toml: tables of names, and at their ends a place of the
-        event, `/amount | cents`, or a constant, `{reference}`. Raises ConfigError."""
-        return Map.of(_form_rows(form), converters=converters, settings=settings)
+        event (`/amount | cents`), a text with placeholders (`{reference}`), a number, true or false. Raises
+        ConfigError."""
+        return Map.of(form_rows(form), converters=converters, settings=settings)
 
     def read(self, record: object, facts: Facts = _NO_FACTS) -> dict[str, Any]:
         """The data of an event. What is absent and not required gives no member, and no empty object or list around
@@ -112,18 +125,26 @@ class Map:
             faults.append(fault)
         return list({(fault.pointer, fault.code): fault for fault in reversed(faults)}.values())[::-1]
 
+    def trace(self, record: object, facts: Facts = _NO_FACTS) -> list[Traced]:
+        """Row by row what `problems` would look at, for a person who tries a table. It holds personal data."""
+        found = []
+        for row, read in self._alone:
+            faults: list[InvalidMessage] = []
+            try:
+                data = _made(read, record, facts, faults)
+            except InvalidMessage as fault:
+                data, faults = {}, [fault]
+            found.append(Traced(row, data, tuple(faults)))
+        return found
+
+    @cached_property
+    def _alone(self) -> list[tuple[Row, Read]]:
+        return [(line.row, _compiled_alone(line.forward())) for line in self.lines]
+
     @cached_property
     def fields(self) -> tuple[str, ...]:
         """The places of the event that `write` reads, as they are granted: a list whole, nothing twice."""
-        found = [place.granted() for line in self.lines for place in self._event_places(line)]
-        constants = [line.source.constant for line in self.lines if not self.incoming]
-        found += [Place.of(pointer).granted() for one in constants if one is not None for pointer in one.pointers]
-        return tuple(dict.fromkeys(one for one in found if not _covered(one, found)))
-
-    def _event_places(self, line: Line) -> tuple[Place, ...]:
-        if not self.incoming:
-            return line.source.places
-        return () if line.source.constant is not None else (line.target,)
+        return granted(line.row for line in self.lines)
 
     @cached_property
     def _backward(self) -> Read:
@@ -133,7 +154,7 @@ class Map:
 class MappingTable(Mapping[str, Map]):
     """The maps of one connector by name."""
 
-    def __init__(self, maps: Mapping[str, Map], path: str = "mapping.csv") -> None:
+    def __init__(self, maps: Mapping[str, Map], path: str = FILE) -> None:
         self._maps = dict(maps)
         self._path = path
 
@@ -141,7 +162,7 @@ class MappingTable(Mapping[str, Map]):
     def load(path: Path, *, converters: Converters, settings: Mapping[str, Any] | None = None) -> MappingTable:
         """Read and compile the file. `settings`: those of the connection, for `={setting:name}`; None leaves them as
         placeholders. Raises ConfigError for the first fault; `table_faults` tells all of them."""
-        sheet = read_sheet(path)
+        sheet = read_table(path)
         for fault in sheet.faults:
             raise ConfigError(str(fault))
         rows: dict[str, list[Row]] = {}
@@ -169,6 +190,20 @@ class MappingTable(Mapping[str, Map]):
         return name in self._maps
 
 
+def value_reader(
+    expression: str, *, converters: Converters, settings: Mapping[str, Any] | None = None, required: bool = False
+) -> Callable[[object, Facts], Any]:
+    """What reads one value of a record, for a key of connector.toml such as `time`, `about` or `id`.
+
+    `expression`: a source and, after ` | `, converters (`/meta/timestamp | instant`), or a text with placeholders
+    (`rdv-{/data/id}-{/data/status}`). The value is None when it is absent and not `required`; faults are those of
+    `Map.read`. Raises ConfigError for an expression that is none."""
+    source, _, convert = expression.partition(" | ")
+    text = f"={source}" if "{" in source else source
+    make = Map.of([Row("value", "/value", text, convert, required)], converters=converters, settings=settings)
+    return lambda record, facts: make.read(record, facts).get("value")
+
+
 def _told(row: Row, key: str, read: Callable[[], _T]) -> _T:
     try:
         return read()
@@ -176,38 +211,15 @@ def _told(row: Row, key: str, read: Callable[[], _T]) -> _T:
         raise BadRow(row.line, str(error), key=key) from None
 
 
-def target_of(row: Row) -> Place:
-    """Raises ValueError."""
-    place = Place.of(row.target)
-    if not place.steps:
-        raise ValueError("a target is a place of its own")
-    return place
-
-
-def source_of(row: Row) -> Source:
-    """Raises ValueError."""
-    source = Source.of(row.source)
-    for place in () if row.target.startswith("/") else source.places:
-        if not place.is_pointer:
-            raise ValueError(f'"{place.text}" is no place of the event: it must begin with /')
-    return source
-
-
-def _form_rows(form: Mapping[str, Any], path: str = "") -> Iterator[Row]:
-    for name, said in form.items():
-        target = f"{path}/{name}" if path else name
-        if isinstance(said, Mapping):
-            yield from _form_rows(said, target)
-            continue
-        source, _, convert = str(said).rpartition(" | ") if " | " in str(said) else (str(said), "", "")
-        yield Row("form", target, source if source.startswith("/") else f"={source}", convert.strip())
+def _compiled_alone(rule: Rule) -> Read:
+    """A row that gives every item of a list the same is shown in one item: the list is read by its other rows."""
+    try:
+        return compiled([rule])
+    except BadRow:
+        return compiled([replace(rule, target=tuple("0" if step == EACH else step for step in rule.target))])
 
 
 def _made(read: Read, record: object, facts: Facts, faults: list[InvalidMessage] | None = None) -> dict[str, Any]:
     if not isinstance(record, Mapping | list | tuple):
         raise InvalidMessage("un objet est attendu", code="wrong_shape")
     return read(record, Run(record, facts, faults)) or {}
-
-
-def _covered(pointer: str, others: Iterable[str]) -> bool:
-    return any(pointer != other and pointer.startswith(f"{other}/") for other in others)

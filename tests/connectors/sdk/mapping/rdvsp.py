@@ -13,21 +13,21 @@ PARIS = ZoneInfo("Europe/Paris")
 FACTS = {"system": "rdvsp"}
 SETTINGS = {"procedures": {"4501": "titre-identite"}, "organisation": 29}
 DECLARED: dict[str, Any] = {
-    "instant_of": {"date": "%Y-%m-%d %H:%M:%S %z"},
+    "instant": {"date": "%Y-%m-%d %H:%M:%S %z"},
     "intake": {"table": {"User": "online", "*": "desk"}},
 }
 TABLE = """map;target;source;convert;required
 received;/request/references/0/system;={system};;
 received;/request/references/0/id;/data/id;text;oui
 received;/request/procedure;/data/motif/id;setting:procedures;oui
-received;/request/submitted_at;/meta/timestamp;instant_of;oui
+received;/request/submitted_at;/meta/timestamp;instant;oui
 received;/request/intake;/data/created_by_type;intake;
 received;/request/requester/citizen/identity/family_name;/data/users/0/birth_name|/data/users/0/last_name;;oui
 received;/request/requester/citizen/identity/given_names/0;/data/users/0/first_name;;oui
 received;/request/requester/citizen/references/0/system;={system};;
 received;/request/requester/citizen/references/0/id;/data/users/0/id;text;oui
 received;/request/requester/citizen/email;/data/users/0/email;;
-received;/request/form/starts_at;/data/starts_at;instant_of;oui
+received;/request/form/starts_at;/data/starts_at;instant;oui
 """
 BOOKING: dict[str, Any] = {
     "data": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tests.connectors.sdk.mapping.rdvsp import BOOKING, DECLARED, FACTS, PARIS, 
 HOOKS = {"upside": lambda value: value[::-1], "object": lambda value: {"street": value["line"]}}
 WORDS = (
     "", "text", "upper", "integer", "integer:1..9", "decimal", "cents", "cents:100..5000", "date", "date:%d/%m/%Y",
-    "instant", "boolean", "setting:procedures", "intake", "instant_of", "birth", "months", "paid", "yes", "text,upper",
+    "instant", "iso", "boolean", "setting:procedures", "intake", "birth", "months", "paid", "yes", "text,upper",
     "py:upside", "py:object",
 )  # fmt: skip
 MORE: dict[str, Any] = {
@@ -34,6 +35,8 @@ SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.just(10**400), st.floats(), st.text(max_size=30), st.binary(max_size=5),
     st.sampled_from(["9" * 5000, "1e999", "\ud800", "\x00", "\u202e", "0020-01-01", "٣", "²", "-0", "NaN"]),
     st.sampled_from(["9999-12-31T23:59:59-12:00", "1000-01-01T00:00:00+14:00", "2026-02-30", "31/04/2026"]),
+    st.dates(), st.datetimes(), st.times(), st.decimals(), st.just(Decimal("1e999999")), st.uuids(),
+    st.datetimes(timezones=st.just(PARIS)), st.timedeltas(),
     st.dates().map(str), st.datetimes().map(str), st.dates().map(lambda day: f"{day:%d/%m/%Y}"),
 )  # fmt: skip
 GARBAGE = st.recursive(
@@ -59,7 +62,9 @@ PLACES = (
 )
 
 
-CONVERTERS: Converters = converters_from(DECLARED | MORE, zone=PARIS, settings=SETTINGS, hooks=HOOKS)
+CONVERTERS: Converters = converters_from(
+    {"iso": "instant"} | DECLARED | MORE, zone=PARIS, settings=SETTINGS, hooks=HOOKS
+)
 CELLS = (
     "m", "received", "/a", "/a/*", "/a/*/b", "/a/0", "a", "a b", ".", "=", "={x}", "={", "/a|/b", "/a/*/b + /c", "",
     "/", "//", "text", "py:upside", "setting:procedures", "setting:", "oui", "non", "~", "/~2", "*", "=/a", "={/a/*}",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.mapping import Map, MappingTable
+from connectors.sdk.mapping import Map, MappingTable, fields_of, value_reader
 from connectors.sdk.mapping.rows import Row
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.event import Event
@@ -226,13 +226,17 @@ def test_a_row_that_does_not_lead_back_says_so_when_it_is_asked_to() -> None:
 
 def test_a_form_of_the_declaration_is_a_map() -> None:
     make = Map.of_form(
-        {"email": "/email/value", "who": {"id": "{reference}", "born": "/birthdate | birth"}},
+        {"email": "/email/value", "who": {"id": "{reference}", "born": "/birthdate | birth"}, "n": [7, True, "/no"]},
         converters=declared(birth={"date": "%d/%m/%Y"}),
     )
 
     data = {"email": {"value": "a@b.example"}, "birthdate": "1987-03-09"}
-    assert make.write(data, {"reference": "7"}) == {"email": "a@b.example", "who": {"id": "7", "born": "09/03/1987"}}
-    assert make.fields == ("/email/value", "/birthdate")
+    assert make.write(data, {"reference": "7"}) == {
+        "email": "a@b.example",
+        "who": {"id": "7", "born": "09/03/1987"},
+        "n": [7, True],
+    }
+    assert make.fields == ("/email/value", "/birthdate", "/no")
 
 
 def test_an_unknown_map_is_said_with_the_nearest_one(tmp_path: Path) -> None:
@@ -248,6 +252,8 @@ def test_an_unknown_map_is_said_with_the_nearest_one(tmp_path: Path) -> None:
         TABLE.replace("\n", ";;;\n").encode(),
         TABLE.replace("\n", "\n;;;;\n\n").encode(),
         TABLE.replace(";oui", ";OUI").encode(),
+        b"\xef\xbb\xbfsep=;\r\n" + TABLE.encode(),
+        TABLE.replace(";text;", ';"text";').encode(),
         TABLE.rstrip("\n").replace(";;\n", "\n").encode(),
     ],
 )
@@ -269,3 +275,69 @@ def test_a_table_that_cannot_be_read_stops_with_its_line(tmp_path: Path) -> None
         table(tmp_path, rows("m;/a;/a;;", "m;/b;/b;intger;"))
     with pytest.raises(ConfigError, match="cannot be read"):
         MappingTable.load(tmp_path / "none.csv", converters=declared())
+
+
+def test_the_fields_of_a_delivery_are_those_that_its_table_reads(tmp_path: Path) -> None:
+    (tmp_path / "mapping.csv").write_text(
+        rows("out;Ville;/new_address/value/city;;", "out;Code;=A{/citizen/references/0/id};;", "in;/x/y;z;nonsense;"),
+        encoding="utf-8",
+    )
+
+    assert fields_of(tmp_path, {"type": "a", "map": "out", "again": "key:Cle"}) == (
+        "/new_address/value/city", "/citizen/references",
+    )  # fmt: skip
+    form = {"email": "/email/value | text", "more": {"tel": "/phone/value", "ref": "{reference}"}}
+    assert fields_of(tmp_path, {"form": form, "call": "PATCH users/{reference}", "answer": "/not/a/field"}) == (
+        "/email/value", "/phone/value",
+    )  # fmt: skip
+    assert fields_of(tmp_path, {"call": "GET users/{/citizen/references/0/id}", "form": {"c": "/citizen"}}) == (
+        "/citizen",
+    )
+    with pytest.raises(ValueError, match="cannot be read"):
+        fields_of(tmp_path / "none", {"map": "out"})
+
+
+def test_a_key_of_the_declaration_reads_one_value() -> None:
+    def value(expression: str, **more: Any) -> object:
+        return value_reader(expression, converters=declared(), **more)(BOOKING, FACTS)
+
+    assert value("/meta/timestamp | instant") == "2026-03-02T09:14:05Z"
+    assert value("{system}-{/data/id}-{/meta/event}") == "rdvsp-88123-created"
+    assert value("/data/nothing|/data/id | text") == "88123"
+    assert value("/data/nothing") is None
+    for expression in ("/data/nothing", "x-{/data/nothing}"):
+        with pytest.raises(InvalidMessage) as raised:
+            value(expression, required=True)
+        assert (raised.value.pointer, raised.value.code) == ("/data/nothing", "missing_value")
+    with pytest.raises(ConfigError, match=r'no converter "instnt" \(did you mean "instant"\?\)'):
+        value("/meta/timestamp | instnt")
+    with pytest.raises(ConfigError, match=r"nothing is known as \{key\} here"):
+        value("{key}")
+
+
+def test_a_record_is_traced_row_by_row() -> None:
+    make = one(
+        "/people/*/name;/users/*/name;text;oui",
+        "/people/*/system;={system}",
+        "/people/*/city;/city",
+        "/mail;/mail;text",
+    )
+    found = make.trace({"users": [{"name": "Odette"}, {}], "city": "Valbruyère"}, FACTS)
+
+    assert [(traced.row.line, traced.data, [fault.pointer for fault in traced.faults]) for traced in found] == [
+        (2, {"people": [{"name": "Odette"}]}, ["/users/1/name"]),
+        (3, {"people": [{"system": "rdvsp"}]}, []),
+        (4, {"people": [{"city": "Valbruyère"}]}, []),
+        (5, {}, []),
+    ]
+    assert make.trace("nothing", FACTS)[0].faults[0].code == "wrong_shape"
+
+
+def test_an_outgoing_map_reads_the_package_s_message_back() -> None:
+    make = one("Date d'effet;/effective_on;day;oui", "Ville;/new_address/value/city;text", day={"date": "%d/%m/%Y"})
+
+    assert make.write({"effective_on": "2026-03-02"}) == {"Date d'effet": "02/03/2026"}
+    assert make.read({"Date d'effet": "2/3/2026", "Ville": "Valbruyère"}) == {
+        "effective_on": "2026-03-02", "new_address": {"value": {"city": "Valbruyère"}},
+    }  # fmt: skip
+    assert refusal(make, {"Date d'effet": "hier"}).pointer == "/Date d'effet"
