@@ -166,6 +166,6 @@ def link_import(tenant: str, file: Path, config: Config = HUB_TOML) -> None:
     def act(hub: Hub) -> int:
         known_tenant(hub, tenant)
         journal_intent(hub, tenant, "links.imported")
-        return import_links(hub.ledger, hub.acceptance, tenant, file.read_text(encoding="utf-8-sig"))
+        return import_links(hub.ledger, hub.acceptance, tenant, file.read_bytes())
 
     typer.echo(f"{with_hub(config, act)} link(s) kept.")

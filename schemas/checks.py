@@ -17,6 +17,9 @@ _PARTIAL_DATE = re.compile(r"[0-9]{4}(-[0-9]{2}){0,2}")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
+_C1 = re.compile(rb"\xc2[\x80-\x9f]")  # in UTF-8
+_UNFIT = re.compile(r"[\x00\x80-\x9f]")
+_FRENCH_POSTAL_CODE = re.compile(r"[0-9]{5}")
 _SIRET = re.compile(r"[0-9]{14}")
 
 
@@ -43,9 +46,40 @@ def is_siret(text: str) -> bool:
     return _luhn(text) or (text.startswith(LA_POSTE) and sum(map(int, text)) % 5 == 0)
 
 
+def is_french_postal_code(text: str) -> bool:
+    """Five digits, the zero at its beginning included. Overseas, Monaco and the army have the same form."""
+    return bool(_FRENCH_POSTAL_CODE.fullmatch(text))
+
+
+def unfit_character(document: object, written: bytes) -> tuple[str, str] | None:
+    """Where a document, `written` as JSON, holds a character that no text of ours may hold, and which one; else None.
+
+    U+0000: no database takes it. U+0080 to U+009F: controls that nobody writes. They are what bytes of cp1252 become
+    when they are read as ISO 8859: the apostrophe of a street's name would reach every package as one."""
+    if b"\\u0000" in written or (b"\xc2" in written and _C1.search(written)):
+        return _unfit(document, "")  # None: the six characters themselves
+    return None
+
+
 FORMATS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
     {"date": is_date, "partial-date": is_partial_date, "date-time": is_date_time, "siret": is_siret}
 )
+
+
+def _unfit(value: object, pointer: str) -> tuple[str, str] | None:
+    if isinstance(value, str):
+        unfit = _UNFIT.search(value)
+        return (pointer, f"U+{ord(unfit.group()):04X}") if unfit else None
+    if isinstance(value, Mapping):
+        inner = [
+            part for name, below in value.items()
+            for part in ((name, pointer), (below, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"))
+        ]  # fmt: skip
+    else:
+        inner = [
+            (below, f"{pointer}/{at}") for at, below in enumerate(value if isinstance(value, list | tuple) else ())
+        ]
+    return next((found for below, place in inner if (found := _unfit(below, place))), None)
 
 
 def _luhn(digits: str) -> bool:

@@ -26,7 +26,7 @@ BATCH = "application/cloudevents-batch+json"
 _ATTRIBUTE = re.compile(r"^[a-z0-9]{1,40}$")
 _CORE = ("specversion", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype")
 _NAMED = frozenset((*_CORE, "data"))
-_CONTROL = re.compile(r"[\x00-\x1f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # CloudEvents 1.0.2, "String"
 _URI_REFERENCE = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 # Whoever resolves such a path (RFC 3986 §5.2.4) reads another source than the one whose beginning was checked.
 _DOT_SEGMENT = re.compile(r"(?:^|/|%2f)(?:\.|%2e){1,2}(?:/|%2f|[?#]|$)", re.IGNORECASE)

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from schemas.checks import unfit_character
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence
@@ -286,7 +287,8 @@ def _relink(link: Callable[[str], str]) -> Callable[[dict[str, Any]], dict[str, 
 
 
 def check_document(schemas: SchemaSet, uri: str, document: object, place: str, *, words: bool = True) -> None:
-    """InvalidMessage, with a pointer below `place`, unless the schema accepts the document."""
+    """InvalidMessage, with a pointer below `place`, unless the schema accepts the document. This is where every text
+    enters, whatever the road: what no text may hold is refused here (`unfit_character`)."""
     try:
         # Four levels are kept for the envelopes around it: what passes here can always be written again.
         plain = orjson.dumps([[[[document]]]], default=_mapping)
@@ -294,6 +296,10 @@ def check_document(schemas: SchemaSet, uri: str, document: object, place: str, *
         raise InvalidMessage(
             f"{place[1:]} must be JSON, and not nested too deeply", pointer=place, code="not_json"
         ) from None
+    if unfit := unfit_character(document, plain):
+        pointer, character = unfit
+        message = f"the character {character} is not taken"
+        raise InvalidMessage(message, pointer=f"{place}{pointer}", code="schema_violation", rule="characters")
     try:
         valid = schemas.accepts(uri, document)
     except ValueError:  # mappings or sequences that are not dict and list: read them back as such

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from connectors.filedrop.client import read_news, write_rows
+from connectors.filedrop.client import move_of, read_news, write_rows
 from connectors.filedrop.layout import Site
 from connectors.koha.mapping import Layout, address_fields, address_of
 from connectors.publik.connector import Publik
 from connectors.sdk import Secret
-from connectors.sdk.files import LeftFile
 from hub.citizens.names import value_digest
-from schemas.errors import Refused
+from schemas.errors import InvalidMessage, Refused
 from schemas.registry import Registry
 from tests.connectors.publik.scene import MOVE, SLUG, fixture, pushed, settings
 from tests.support.context import context_for
@@ -37,7 +36,7 @@ DECLARED: dict[str, Address] = {
     },
     "ligature": {"house_number": "1", "street": "rue Sacré-Cœur", "postal_code": "06999", "city": "L’Haÿ-en-Œuvre"},
     "no number": {"street": "lieu-dit Les Grands Prés", "postal_code": "01999", "city": "Pré-d'Ain"},
-    "no street": {"complement": "Hameau de la Croix", "postal_code": "2A999", "city": "Città"},
+    "no street": {"complement": "Hameau de la Croix", "postal_code": "20999", "city": "Città"},
     "number in street": {"street": "18 ter, avenue du 8 Mai 1945", "postal_code": "93001", "city": "Saint-Aubin"},
     "abroad": {"house_number": "5", "street": "Łąkowa", "postal_code": "00-950", "city": "Łódź", "country": "PL"},
 }  # fmt: skip
@@ -68,9 +67,9 @@ def through_files(preset: str, **site: Any) -> Shape:
         names = [name for name in (news.reference, news.address, news.complement, news.postal_code, news.city) if name]
         cells = [[*names, news.date], [row[name] for name in [*names, news.date]]]
         text = "\r\n".join(own.separator.join(f'"{cell}"' for cell in line) for line in cells)
-        reading = read_news(own, news, LeftFile("nouvelles-1.csv", text.encode(own.encoding), "marque", 0))
-        assert reading.faults == []
-        return reading.moves[0].address
+        table = read_news(own, news, text.encode(own.encoding))
+        assert len(table.faults) == 0
+        return move_of(own, news, table.rows[0]).address
 
     return shape
 
@@ -117,17 +116,25 @@ SHAPES: dict[str, Shape] = {
 }
 
 
+def known_again(address: Address, shape: Shape) -> bool:
+    """Files have no column for a country: what comes back from abroad is told by its line, and is no news."""
+    try:
+        return value_digest(shape(address)) == value_digest(address)
+    except InvalidMessage as refusal:
+        return refusal.code == "postal_code" and "country" in address
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 @pytest.mark.parametrize("address", DECLARED.values(), ids=DECLARED.keys())
 def test_an_address_is_known_again_in_every_shape(address: Address, shape: Shape) -> None:
-    assert value_digest(shape(address)) == value_digest(address)
+    assert known_again(address, shape)
 
 
 @pytest.mark.parametrize("first", [through_publik, through_koha("split"), through_files("family")])
 @pytest.mark.parametrize("second", [through_publik, through_koha("one-line"), through_files("billing")])
 @pytest.mark.parametrize("address", DECLARED.values(), ids=DECLARED.keys())
 def test_an_address_is_known_again_after_two_packages(address: Address, first: Shape, second: Shape) -> None:
-    assert value_digest(second(first(address))) == value_digest(address)
+    assert known_again(address, lambda told: second(first(told)))
 
 
 @pytest.mark.parametrize(

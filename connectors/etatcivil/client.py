@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
-from connectors.sdk.files import Folder, LeftFile, complete_files, put_away, read_left, set_aside
 from schemas.errors import InvalidMessage
+from schemas.tables import Row, read_rows
 
 MAX_RETURN_BYTES = 8 * 1024
 RETURN_COLUMNS = ("reference", "statut", "date", "motif")
 _RETURN_NAME = re.compile(r"retour-([A-Za-z0-9 -]{1,100})\.csv")  # spaces: people copy references
+_UNREADABLE = {
+    "quote": ("Ce n'est pas un CSV à points-virgules.", "csv"),
+    "cell": ("Une cellule est trop longue ou contient un caractère de contrôle.", "cell"),
+}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a ZIP made again is the same to the byte
 
 
 @dataclass(frozen=True, slots=True)
-class ReturnFile:
-    """What an agent said of one request. `reference` is as they wrote it; the mark of `file` tells two returns about
-    one request apart."""
+class Return:
+    """What an agent said of one request. `reference` is as they wrote it."""
 
-    file: LeftFile
     reference: str
     status: str
     date: str
@@ -41,59 +41,35 @@ def pack(name: str, request: bytes, attachments: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-class ReturnFolder:
-    """The return files: read one by one, then put away. A file that says nothing usable stops nothing: it goes to
-    `erreurs` with a text file that says why."""
+def expect_return(name: str) -> None:
+    """Raises InvalidMessage for a name that is not a return's: such a file is not even opened, since no record may come
+    back this way."""
+    if _RETURN_NAME.fullmatch(name) is None:
+        raise InvalidMessage("Seul retour-<référence>.csv est lu : aucune pièce jointe.", code="name")
 
-    def __init__(self, folder: Folder, encoding: str, statuses: Sequence[str]) -> None:
-        self._folder = folder
-        self._encoding = "utf-8-sig" if encoding == "utf-8" else encoding
-        self._statuses = frozenset(statuses)
 
-    def names(self) -> list[str]:
-        return complete_files(self._folder)
+def read_return(name: str, content: bytes, encoding: str) -> Row:
+    """The one line of a return file. Raises InvalidMessage, with the reason in French, when it is not exactly one."""
+    table = read_rows(
+        content, RETURN_COLUMNS, encoding=encoding, exact=True, required=RETURN_COLUMNS[:3], prose=["motif"]
+    )
+    if table.faults.told and table.faults.told[0].code in _UNREADABLE:
+        why, code = _UNREADABLE[table.faults.told[0].code]
+        raise InvalidMessage(why, code=code)
+    if len(table.rows) != 1 or len(table.faults):
+        raise InvalidMessage("Il faut exactement une ligne de retour, de quatre colonnes.", code="lines")
+    [row] = table.rows
+    match = _RETURN_NAME.fullmatch(name)
+    if match is None or row["reference"] != match.group(1).strip():
+        raise InvalidMessage("La référence n'est pas celle du nom du fichier.", code="reference")
+    return row
 
-    def read(self, name: str) -> ReturnFile:
-        """Raises InvalidMessage, with the reason in French, when it is not exactly one return. What is not a return
-        file is not even opened: no record may come back this way. Raises AccessDenied for one that we may not open."""
-        match = _RETURN_NAME.fullmatch(name)
-        if match is None:
-            raise InvalidMessage("Seul retour-<référence>.csv est lu : aucune pièce jointe.", code="nom")
-        try:
-            file = read_left(self._folder, name, MAX_RETURN_BYTES)
-        except InvalidMessage:
-            raise InvalidMessage(
-                f"Ce n'est pas un fichier de {MAX_RETURN_BYTES} octets au plus.", code="taille"
-            ) from None
-        row = self._row(file.content)
-        if row["reference"].strip() != match.group(1).strip():
-            raise InvalidMessage("La référence n'est pas celle du nom du fichier.", code="reference")
-        if row["statut"] not in self._statuses:
-            raise InvalidMessage(f"Statut inconnu ; attendu : {', '.join(sorted(self._statuses))}.", code="statut")
-        return ReturnFile(file, row["reference"], row["statut"], _checked_date(row["date"]), row["motif"].strip())
 
-    def put_away(self, file: ReturnFile) -> None:
-        put_away(self._folder, file.file)
-
-    def refuse(self, name: str, why: str) -> None:
-        set_aside(self._folder, name, why)
-
-    def _row(self, content: bytes) -> dict[str, Any]:
-        try:
-            text = content.decode(self._encoding)
-            rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True))
-        except UnicodeDecodeError:
-            raise InvalidMessage("Le texte n'est pas dans l'encodage convenu.", code="encodage") from None
-        except csv.Error:
-            raise InvalidMessage("Ce n'est pas un CSV à points-virgules.", code="csv") from None
-        rows = [row for row in rows if row]
-        if not rows or tuple(rows[0]) != RETURN_COLUMNS:
-            raise InvalidMessage(f"La première ligne doit être {';'.join(RETURN_COLUMNS)}.", code="entete")
-        if len(rows) != 2 or len(rows[1]) != len(RETURN_COLUMNS):
-            raise InvalidMessage("Il faut exactement une ligne de retour, de quatre colonnes.", code="lignes")
-        if any(ord(c) < 32 and c not in "\r\n\t" for cell in rows[1] for c in cell) or len(rows[1][3]) > 2000:
-            raise InvalidMessage("Le motif est trop long ou contient des caractères de contrôle.", code="motif")
-        return dict(zip(RETURN_COLUMNS, rows[1], strict=True))
+def return_of(row: Row, statuses: Collection[str]) -> Return:
+    """Raises InvalidMessage for a status outside `statuses`, or a date in another form."""
+    if row["statut"] not in statuses:
+        raise InvalidMessage(f"Statut inconnu ; attendu : {', '.join(sorted(statuses))}.", code="status")
+    return Return(row["reference"], row["statut"], _checked_date(row["date"]), row["motif"])
 
 
 def _checked_date(text: str) -> str:

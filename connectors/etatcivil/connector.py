@@ -4,12 +4,10 @@ the office to act on. Only the state of a request passes; a record never does.""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any
 
-from connectors.etatcivil.client import ReturnFile, ReturnFolder, pack
+from connectors.etatcivil.client import MAX_RETURN_BYTES, Return, expect_return, pack, read_return, return_of
 from connectors.etatcivil.mapping import (
     follow_up_file,
     follow_up_name,
@@ -21,11 +19,12 @@ from connectors.etatcivil.mapping import (
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.documents import attachment_names
-from connectors.sdk.files import MAX_FILE_BYTES, open_folders, unopened_files
+from connectors.sdk.files import MAX_FILE_BYTES, open_folders
 from connectors.sdk.follow_up import REQUEST_RECEIVED, read_follow_up
+from connectors.sdk.inbox import Inbox, LeftFile, Taken
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
-from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused
+from schemas.errors import HubError, InvalidMessage, Refused
 from schemas.event import Event
 
 _TOGETHER = 100
@@ -54,14 +53,13 @@ class EtatCivil(Connector):
         super().__init__(context)
         self._keys = AnswerKeys(context, "-")
         self._out, self._back = open_folders(self.settings)
-        natives = [row.native for row in self.statuses.rows if row.native not in (_DROPPED, _FOLLOWED)]
-        encoding = self.settings.get("return_encoding", "utf-8")
-        self._returns = ReturnFolder(self._back, encoding, natives) if self._back else None
+        self._words = [row.native for row in self.statuses.rows if row.native not in (_DROPPED, _FOLLOWED)]
+        self._inbox = Inbox.of(self._back, context, prefixes=["retour-"]) if self._back else None
 
     def probe(self) -> Probe:
         try:
             waiting = len(self._out.names())
-            returns = len(self._returns.names()) if self._returns else 0
+            returns = self._inbox.waiting() if self._inbox else 0
         except HubError as error:
             return Probe(False, f"Dossiers d'état civil inaccessibles : {error.reason}")
         return Probe(True, f"{waiting} demande(s) à collecter, {returns} retour(s) à lire.")
@@ -86,29 +84,21 @@ class EtatCivil(Connector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """A file that we may not open stays where it is, and is told once the others are read."""
-        if self._returns is None:
-            return
-        closed: list[str] = []
-        found = self._read_returns(self._returns, closed)
-        while batch := list(islice(found, _TOGETHER)):
-            yield Polled([self._returned(file) for file in batch], acknowledge=partial(self._put_away, batch))
-        if closed:
-            raise unopened_files(len(closed))
+        if self._inbox is not None:
+            yield from self._inbox.take(expect_return, self._read_left, max_bytes=MAX_RETURN_BYTES, together=_TOGETHER)
 
     def close(self) -> None:
         for folder in (self._out, self._back):
             if folder is not None:
                 folder.close()
 
-    def _read_returns(self, returns: ReturnFolder, closed: list[str]) -> Iterator[ReturnFile]:
-        for name in returns.names():
-            try:
-                file = returns.read(name)
-                yield replace(file, reference=self._dropped_name(file.reference))
-            except AccessDenied:
-                closed.append(name)
-            except InvalidMessage as error:
-                returns.refuse(name, error.reason)
+    def _read_left(self, file: LeftFile) -> Taken:
+        row = read_return(file.readable_name, file.content, self.settings.get("return_encoding", "utf-8"))
+        said = return_of(row, self._words)
+        name = self._dropped_name(said.reference)
+        taken = Taken()
+        taken.record(row, lambda: self._returned(name, said, file.mark))
+        return taken
 
     def _dropped_name(self, reference: str) -> str:
         """The name under which the request was dropped here. One of the old form is taken only while the connection
@@ -124,18 +114,13 @@ class EtatCivil(Connector):
             why = f"Aucune demande déposée ne porte cette référence{more}."
             raise InvalidMessage(why, code="reference") from None
 
-    def _put_away(self, files: Sequence[ReturnFile]) -> None:
-        for file in files:
-            if self._returns is not None:
-                self._returns.put_away(file)
-
     def _dropped(self, drop: Drop) -> Event:
         more = {"new_references": [{"system": self.context.system, "id": drop.name}]}
         return self._status(drop.link, drop.told, f"{drop.name}:{drop.told}", **more)
 
-    def _returned(self, file: ReturnFile) -> Event:
-        link = reference_link(self.context.system, file.reference)
-        return self._status(link, file.status, f"{file.reference}:{file.file.mark}", reason=file.reason)
+    def _returned(self, name: str, said: Return, mark: str) -> Event:
+        link = reference_link(self.context.system, name)
+        return self._status(link, said.status, f"{name}:{mark}", reason=said.reason)
 
     def _status(self, link: Mapping[str, Any], native: str, id: str, **more: Any) -> Event:
         row = self.statuses.canonical(native)

@@ -5,33 +5,34 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from connectors.filedrop.client import MAX_BYTES, Answer, Move, Reading, read_answers, read_news, write_rows
-from connectors.filedrop.layout import Layout, Site
+from connectors.filedrop.client import (
+    ANSWER_COLUMNS,
+    MAX_BYTES,
+    Move,
+    move_of,
+    read_answers,
+    read_news,
+    without_apostrophe,
+    write_rows,
+)
+from connectors.filedrop.layout import Layout, News, Site
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.documents import attachment_names
-from connectors.sdk.files import (
-    MAX_FILE_BYTES,
-    Folder,
-    complete_files,
-    open_folders,
-    put_away,
-    read_left,
-    set_aside,
-    unopened_files,
-    write_reason,
-)
+from connectors.sdk.files import MAX_FILE_BYTES, open_folders
 from connectors.sdk.follow_up import REQUEST_RECEIVED, FollowUp, read_follow_up
+from connectors.sdk.inbox import Inbox, LeftFile, Taken
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done, Polled
-from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused
-from schemas.event import MAX_BATCH, Event
+from schemas.errors import HubError, InvalidMessage, Refused
+from schemas.event import Event
+from schemas.tables import Row as TableRow
 
 _DROPPED, _FOLLOWED = "DEPOSE", "SUITE_DEPOSEE"
 _OURS = (_DROPPED, _FOLLOWED)  # our own words, which no package may say
@@ -70,13 +71,15 @@ class FileDrop(Connector):
         self._alone = self.settings.get("files", "batch") == "event"
         self._keys = AnswerKeys(context, "~")
         self._out, self._back = open_folders(self.settings)
+        prefixes = [self._answers_prefix, *([self.site.news.prefix] if self.site.news else [])]
+        self._inbox = Inbox.of(self._back, context, prefixes=prefixes) if self._back else None
         self._naming = threading.Lock()
         self._last = datetime.min.replace(tzinfo=UTC)
 
     def probe(self) -> Probe:
         try:
             waiting = len(self._out.names())
-            returns = len(complete_files(self._back)) if self._back else 0
+            returns = self._inbox.waiting() if self._inbox else 0
         except HubError as error:
             return Probe(False, f"Dossiers d'échange inaccessibles : {error.reason}")
         return Probe(True, f"{waiting} fichier(s) à collecter, {returns} fichier(s) à lire.")
@@ -116,27 +119,8 @@ class FileDrop(Connector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """A file that we may not open stays where it is, and is told once the others are read."""
-        if self._back is None:
-            return
-        closed = 0
-        for name in complete_files(self._back):
-            try:
-                reading = self._read_return(self._back, name)
-                events = [*self._address_events(reading), *self._answer_events(reading)]
-            except AccessDenied:
-                closed += 1
-                continue
-            except InvalidMessage as error:
-                set_aside(self._back, name, error.reason)
-                continue
-            if reading.faults and not events:
-                set_aside(self._back, name, "\n".join(reading.faults))
-                continue
-            if reading.faults:
-                write_reason(self._back, name, "\n".join(reading.faults))
-            yield from _in_batches(events, partial(put_away, self._back, reading.file))
-        if closed:
-            raise unopened_files(closed)
+        if self._inbox is not None:
+            yield from self._inbox.take(self._expect, self._read_left, max_bytes=MAX_BYTES)
 
     def close(self) -> None:
         for folder in (self._out, self._back):
@@ -201,7 +185,7 @@ class FileDrop(Connector):
         is taken only while the connection says so (`old_keys_until`)."""
         if old := self._old_key(key):
             if not self._keys.takes_old_form():
-                raise InvalidMessage("cette clé est de l'ancienne forme, qui n'est plus acceptée")
+                raise InvalidMessage("cette clé est de l'ancienne forme, qui n'est plus acceptée", code="key_old")
             return old.group(2) or None
         return self._keys.read(key).rpartition("~")[2] or None
 
@@ -217,24 +201,28 @@ class FileDrop(Connector):
         dropped = self._status(row.link, row.told, "", f"{delivery.key}:{row.told}")
         return Done("Déposé pour le logiciel", events=[dropped])
 
-    def _read_return(self, folder: Folder, name: str) -> Reading:
-        news = self.site.news
-        is_news = news is not None and name.startswith(news.prefix)
-        if not name.lower().endswith(".csv") or not (is_news or name.startswith(self._answers_prefix)):
-            raise InvalidMessage("Ce nom de fichier n'est pas convenu.", code="nom")
-        try:
-            file = read_left(folder, name, MAX_BYTES)
-        except InvalidMessage:
-            raise InvalidMessage(f"Ce n'est pas un fichier de {MAX_BYTES} octets au plus.", code="taille") from None
-        if news is not None and is_news:
-            return read_news(self.site, news, file)
-        return read_answers(self.site, file)
+    def _is_news(self, name: str) -> bool:
+        return self.site.news is not None and name.startswith(self.site.news.prefix)
 
-    def _address_events(self, reading: Reading) -> Iterator[Event]:
-        for move in reading.moves:
-            yield self.event(
-                "citizen.address-changed", self._address_change(move), id=f"{reading.file.mark}:{move.line}"
-            )
+    def _expect(self, name: str) -> None:
+        if not name.lower().endswith(".csv") or not (self._is_news(name) or name.startswith(self._answers_prefix)):
+            raise InvalidMessage("Ce nom de fichier n'est pas convenu.", code="name")
+
+    def _read_left(self, file: LeftFile) -> Taken:
+        news = self.site.news
+        make: Callable[[TableRow, str], Event | None] = self._answer_event
+        if news is not None and self._is_news(file.readable_name):
+            table, make = read_news(self.site, news, file.content), partial(self._address_event, news)
+        else:
+            table = read_answers(self.site, file.content)
+        taken = Taken(table.faults)
+        for row in table.rows:
+            taken.record(row, partial(make, row, f"{file.mark}:{row.line}"))
+        return taken
+
+    def _address_event(self, news: News, row: TableRow, id: str) -> Event:
+        move = move_of(self.site, news, row)
+        return self.event("citizen.address-changed", self._address_change(move), id=id)
 
     def _address_change(self, move: Move) -> dict[str, Any]:
         value = {"value": move.address, "source": self.context.system, "date": move.date, "quality": "declared"}
@@ -243,26 +231,17 @@ class FileDrop(Connector):
             "new_address": value, "effective_on": move.date,
         }  # fmt: skip
 
-    def _answer_events(self, reading: Reading) -> Iterator[Event]:
-        for answer in reading.answers:
-            try:
-                event = self._answer_event(reading, answer)
-            except InvalidMessage as error:
-                reading.faults.append(f"ligne {answer.line} : {error.reason}")
-                continue
-            if event is not None:
-                yield event
-
-    def _answer_event(self, reading: Reading, answer: Answer) -> Event | None:
+    def _answer_event(self, row: TableRow, id: str) -> Event | None:
         """None when the row concerned no request and the package only confirms: there is nobody to tell."""
-        if self.statuses.canonical(answer.result) is None or answer.result in _OURS:
-            raise InvalidMessage("ce résultat n'est pas convenu")
-        request = self._request_of(answer.key)
-        if request is None and answer.result != "ENREGISTRE":
-            raise InvalidMessage(f"{answer.result} pour un envoi sans demande : à traiter par le service")
+        key, result, reason = (without_apostrophe(row[name]) for name in ANSWER_COLUMNS)
+        if self.statuses.canonical(result) is None or result in _OURS:
+            raise InvalidMessage("ce résultat n'est pas convenu", code="result")
+        request = self._request_of(key)
+        if request is None and result != "ENREGISTRE":
+            raise InvalidMessage(f"{result} pour un envoi sans demande : à traiter par le service", code="no_request")
         if request is None:
             return None
-        return self._status({"id": request}, answer.result, answer.reason, f"{reading.file.mark}:{answer.line}")
+        return self._status({"id": request}, result, reason, id)
 
     def _status(self, link: Mapping[str, Any], native: str, reason: str, id: str) -> Event:
         row = self.statuses.canonical(native)
@@ -280,11 +259,3 @@ def _files(follow_up: FollowUp, key: str) -> dict[str, str]:
     return {
         f"{_PIECES}/{digest}-{name}": document["id"] for name, document in zip(names, follow_up.documents, strict=True)
     }
-
-
-def _in_batches(events: Sequence[Event], acknowledge: Any) -> Iterator[Polled]:
-    """At most a batch at a time; the file is put away once its last part is committed."""
-    parts = [events[at : at + MAX_BATCH] for at in range(0, len(events), MAX_BATCH)] or [[]]
-    for part in parts[:-1]:
-        yield Polled(part)
-    yield Polled(parts[-1], acknowledge=acknowledge)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
 import logging
 import os
 import re
@@ -22,7 +21,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -34,6 +32,7 @@ from schemas.secret import Secret
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_NAMES = 10_000
+_LONGEST_NAME = 255  # bytes of a file name, on every file system that we know
 _PIECE = 256 * 1024  # bytes of a transfer, after each of which it is looked whether data flows
 _NET = 12  # time-outs after which an operation is given up that no deadline ended
 _STALE = 3600.0  # seconds after which a temporary file has lost its writer; also the pause between two looks for them
@@ -46,8 +45,24 @@ _T = TypeVar("_T")
 logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A visible plain file as its folder lists it. `written`: by the folder's own clock, in nanoseconds. `size`: None
+    where the server does not say."""
+
+    name: str
+    size: int | None
+    written: int
+
+    @property
+    def usable(self) -> bool:
+        """False for a name with control characters or a backslash: every call refuses it."""
+        return _is_plain(self.name)
+
+
 class Folder(Protocol):
-    """A folder shared with a package. Names may name one sub-folder (`traites/a.csv`), made when needed.
+    """A folder shared with a package. Names may name one sub-folder (`traites/a.csv`), made when needed. A name whose
+    bytes are no UTF-8 stands for those bytes (PEP 383): such a file can be read and moved as any other.
 
     Every call raises TryLater when nothing happened (server or share away, disk full), AccessDenied when a human must
     act (password, host key, rights), Unknown when the connection was cut during a rename, and InvalidMessage for a
@@ -57,9 +72,12 @@ class Folder(Protocol):
     def put(self, name: str, content: bytes) -> None:
         """Write the whole file under `name`, replacing a file of that name. Never leaves part of it under `name`."""
 
-    def names(self) -> list[str]:
+    def entries(self) -> list[Entry]:
         """The plain files of the folder itself, in the order in which they were written; by name within one instant.
-        Hidden and unsafe names, links and sub-folders are left out."""
+        Hidden names, links and sub-folders are left out."""
+
+    def names(self) -> list[str]:
+        """The names of those that can be used."""
 
     def modified(self, name: str) -> int | None:
         """When the file was written, by the folder's own clock (nanoseconds; SFTP knows whole seconds); None when there
@@ -99,70 +117,6 @@ def open_folders(settings: Mapping[str, Any]) -> tuple[Folder, Folder | None]:
     return open_folder(settings, drop), open_folder(settings, returns) if returns else None
 
 
-DONE, ERRORS = "traites", "erreurs"
-_STILL_WRITTEN = (".tmp", ".part", ".filepart", ".crdownload")
-
-
-def complete_files(folder: Folder) -> list[str]:
-    """The files of a return folder, oldest first, without those that a copying tool still writes (`.tmp`, `.part`,
-    `.filepart`, `.crdownload`) and renames at the end."""
-    return [name for name in folder.names() if not name.lower().endswith(_STILL_WRITTEN)]
-
-
-@dataclass(frozen=True, slots=True)
-class LeftFile:
-    """A file that a package left. `mark` names this very file: the same as long as it is not put away, another for a
-    later one, though its name and content be the same."""
-
-    name: str
-    content: bytes
-    mark: str
-    written: int
-
-
-def read_left(folder: Folder, name: str, max_bytes: int = MAX_FILE_BYTES) -> LeftFile:
-    """Read a file of a return folder. Raises what `Folder.read` raises.
-
-    The mark is drawn from name, content, time of writing and how many such files were put away before: a time alone
-    stays the same in a copy that keeps it, and within one second."""
-    written = folder.modified(name) or 0
-    content = folder.read(name, max_bytes)
-    digest = hashlib.sha256(f"{name}\0{written}\0".encode() + content).hexdigest()[:16]
-    marks = (digest if number == 1 else f"{digest}-{number}" for number in count(1))
-    mark = next(mark for mark in marks if folder.modified(_kept_name(name, mark)) is None)
-    return LeftFile(name, content, mark, written)
-
-
-def put_away(folder: Folder, file: LeftFile) -> None:
-    """Move a file that was read and committed into the sub-folder `traites`, its mark in its new name. One that was
-    written anew since it was read stays, for the next poll."""
-    if folder.modified(file.name) in (None, file.written):
-        folder.move(file.name, _kept_name(file.name, file.mark))
-
-
-def _kept_name(name: str, mark: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    stem, suffix = (stem, f".{suffix}"[:20]) if dot else (suffix, "")
-    return f"{DONE}/{stem.encode()[:120].decode(errors='ignore')}.{mark}{suffix}"
-
-
-def set_aside(folder: Folder, name: str, why: str) -> None:
-    """Move a file that cannot be used into the sub-folder `erreurs`, with a text file that says `why`, in French."""
-    write_reason(folder, name, why)
-    folder.move(name, f"{ERRORS}/{name}")
-
-
-def write_reason(folder: Folder, name: str, why: str) -> None:
-    """Write `erreurs/<name>.motif.txt`: why a file, or some of its lines, were not used."""
-    folder.put(f"{ERRORS}/{name[:100]}.motif.txt", f"{why}\n".encode())
-
-
-def unopened_files(count: int) -> TryLater:
-    """What `poll` raises, once the others are read, for files whose permissions keep us out. TryLater and not
-    AccessDenied, which would pause the connection: the others go on while a person mends the permissions."""
-    return TryLater(f"{count} fichier(s) de retour que les droits ne laissent pas ouvrir")
-
-
 def check_name(name: str) -> str:
     """`name` when it stays inside its folder and is visible there; else InvalidMessage."""
     parts = name.split("/")
@@ -175,14 +129,14 @@ def _is_plain(part: str) -> bool:
     if not part or part.startswith(".") or "\\" in part or any(ord(c) < 32 or ord(c) == 127 for c in part):
         return False
     try:
-        return len(part.encode()) <= 200
+        return len(part.encode("utf-8", "surrogateescape")) <= _LONGEST_NAME
     except UnicodeEncodeError:
         return False
 
 
 def _temporary(name: str) -> str:
     folder, _, last = name.rpartition("/")
-    hidden = f".{last}.{secrets.token_hex(4)}.part"
+    hidden = f".{last[:40]}.{secrets.token_hex(4)}.part"
     return f"{folder}/{hidden}" if folder else hidden
 
 
@@ -213,8 +167,12 @@ def _is_stale(name: str, modified: float, now: float) -> bool:
     return _TEMPORARY.fullmatch(name) is not None and modified < now - _STALE
 
 
-def _in_order(found: list[tuple[int, str]]) -> list[str]:
-    return [name for _, name in sorted(found)[:MAX_NAMES]]
+def _in_order(found: list[Entry]) -> list[Entry]:
+    return sorted(found, key=lambda entry: (entry.written, entry.name))[:MAX_NAMES]
+
+
+def _usable(entries: Sequence[Entry]) -> list[str]:
+    return [entry.name for entry in entries if entry.usable]
 
 
 def _written(attributes: asyncssh.SFTPAttrs) -> int:
@@ -253,14 +211,17 @@ class LocalFolder:
                 raise
             _sync_folder(final.parent)
 
-    def names(self) -> list[str]:
+    def entries(self) -> list[Entry]:
         with _local_errors(), os.scandir(self._root) as entries:
             found = [
-                (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
+                Entry(entry.name, known.st_size, known.st_mtime_ns)
                 for entry in entries
-                if _is_plain(entry.name) and entry.is_file(follow_symlinks=False)
+                if not entry.name.startswith(".") and (known := _plain_file(entry)) is not None
             ]
         return _in_order(found)
+
+    def names(self) -> list[str]:
+        return _usable(self.entries())
 
     def modified(self, name: str) -> int | None:
         with _local_errors():
@@ -323,6 +284,14 @@ class LocalFolder:
         return path
 
 
+def _plain_file(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """None for what is no plain file, or no longer there."""
+    with contextlib.suppress(FileNotFoundError):
+        if entry.is_file(follow_symlinks=False):
+            return entry.stat(follow_symlinks=False)
+    return None
+
+
 def _write_durably(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     with os.fdopen(descriptor, "wb") as file:
@@ -382,8 +351,11 @@ class SftpFolder:
         _check_size(len(content), MAX_FILE_BYTES)
         self._run(lambda sftp, step: self._put(sftp, step, name, content))
 
+    def entries(self) -> list[Entry]:
+        return self._run(lambda sftp, step: self._entries(sftp))
+
     def names(self) -> list[str]:
-        return self._run(lambda sftp, step: self._names(sftp))
+        return _usable(self.entries())
 
     def modified(self, name: str) -> int | None:
         check_name(name)
@@ -437,12 +409,13 @@ class SftpFolder:
                 if _is_stale(name, float(entry.attrs.mtime or now), now):
                     await sftp.remove(f"{parent}/{name}")
 
-    async def _names(self, sftp: asyncssh.SFTPClient) -> list[str]:
-        found: list[tuple[int, str]] = []
+    async def _entries(self, sftp: asyncssh.SFTPClient) -> list[Entry]:
+        found: list[Entry] = []
         async for entry in sftp.scandir(self._root):
             name, mode = str(entry.filename), entry.attrs.permissions
-            if _is_plain(name) and (stat.S_ISREG(mode) if mode else entry.attrs.type == asyncssh.FILEXFER_TYPE_REGULAR):
-                found.append((_written(entry.attrs), name))
+            plain = stat.S_ISREG(mode) if mode else entry.attrs.type == asyncssh.FILEXFER_TYPE_REGULAR
+            if plain and not name.startswith("."):
+                found.append(Entry(name, entry.attrs.size, _written(entry.attrs)))
         return _in_order(found)
 
     async def _modified(self, sftp: asyncssh.SFTPClient, name: str) -> int | None:

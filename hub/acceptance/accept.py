@@ -148,9 +148,9 @@ class Acceptance:
             return InvalidMessage("this is not an event", code="not_an_event")
         try:
             self._authorise(origin, item)
-            encoded = encode_within(item, self._limits_of(origin).event_bytes)
+            encode_within(item, self._limits_of(origin).event_bytes)
             self.registry.validate(item, words=words)
-            check_form(item, encoded, read=read)
+            check_form(item, read=read)
             self._check_people(origin, item)
         except InvalidMessage as error:
             return error

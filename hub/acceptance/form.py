@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -22,15 +19,13 @@ def encode_within(event: Event, most_bytes: int) -> bytes:
     return encoded
 
 
-def check_form(event: Event, encoded: bytes, *, read: bool) -> None:
-    """Raises InvalidMessage: `not_an_event`, `schema_violation`. `encoded`: the event as JSON. `read`: `Event` has just
-    read it from the wire, so its attributes are right."""
+def check_form(event: Event, *, read: bool) -> None:
+    """Raises InvalidMessage `not_an_event`. `read`: `Event` has just read it from the wire, so its attributes are
+    right."""
     if event.time is not None and len(event.time) > _TIME:
         raise InvalidMessage("time is too precise", pointer="/time", code="not_an_event")
     if not read:
         _read_again(event)
-    if b"\\u0000" in encoded:  # perhaps; or the six characters themselves
-        _refuse_nul(event.data, "/data")
 
 
 def _read_again(event: Event) -> None:
@@ -38,16 +33,3 @@ def _read_again(event: Event) -> None:
     read = Event.from_dict(event.to_dict())
     if read.id != event.id or len(read.extensions) != len(event.extensions):
         raise InvalidMessage("an extension has the name of an attribute", code="not_an_event")
-
-
-def _refuse_nul(value: Any, pointer: str) -> None:
-    """No database takes the character 0 in a text."""
-    if isinstance(value, str) and "\x00" in value:
-        raise InvalidMessage("the character U+0000 is not taken", pointer=pointer, code="schema_violation")
-    if isinstance(value, Mapping):
-        for name, below in value.items():
-            _refuse_nul(name, pointer)
-            _refuse_nul(below, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
-    elif isinstance(value, list | tuple):
-        for place, below in enumerate(value):
-            _refuse_nul(below, f"{pointer}/{place}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from bus.ledger import Ledger
@@ -11,26 +9,30 @@ from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
 from hub.requests.repository import Requests
 from schemas.errors import InvalidMessage
+from schemas.registry import check_document
+from schemas.tables import LineFault, Row, read_rows
 
 COLUMNS = ("family_name", "given_names", "gender", "birthdate", "birthplace", "system", "id", "confidential")
+_CITIZEN = "urn:unefois:record:citizen:v1"
+_IN_ENGLISH = {"quote": "a quote is opened and not closed", "cell": "a cell is too long or holds a control character"}
 
 
-def import_links(ledger: Ledger, acceptance: Acceptance, tenant: str, text: str) -> int:
-    """Keep the links of a CSV (separator `;`, header as in COLUMNS); how many lines were kept. All or none:
+def import_links(ledger: Ledger, acceptance: Acceptance, tenant: str, content: bytes | str) -> int:
+    """Keep the links of a CSV (separator `;`, UTF-8, header as in COLUMNS); how many lines were kept. All or none:
     InvalidMessage names the line that is wrong and says nothing of what it holds."""
-    reader = csv.DictReader(io.StringIO(text), delimiter=";")
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise InvalidMessage(f"the first line must be {';'.join(COLUMNS)}", code="not_a_link_file")
-    people = [_person(row, number) for number, row in enumerate(reader, start=2)]
+    rows = _rows(content)
+    people = [_person(row) for row in rows]
+    for row, person in zip(rows, people, strict=True):
+        _check(acceptance, row, person)
     with ledger.transaction() as tx:
         tx.hold_door()
         book = acceptance.citizens(tx)
         book.prefetch(tenant, people)
-        for number, person in enumerate(people, start=2):
+        for row, person in zip(rows, people, strict=True):
             try:
                 book.resolve(tenant, person)
             except InvalidMessage as error:
-                raise InvalidMessage(f"line {number}: {error.reason}", code=error.code) from None
+                raise InvalidMessage(f"line {row.line}: {error.reason}", code=error.code) from None
         book.save()
         marked, cases = book.take_fresh_marks(), Requests(tx)
         cases.conceal(marked)
@@ -39,13 +41,43 @@ def import_links(ledger: Ledger, acceptance: Acceptance, tenant: str, text: str)
     return len(people)
 
 
-def _person(row: dict[str, Any], number: int) -> dict[str, Any]:
-    missing = [name for name in ("family_name", "given_names", "birthdate", "system", "id") if not row.get(name)]
-    if missing or None in row:
-        raise InvalidMessage(f"line {number}: {', '.join(missing) or 'too many columns'}", code="not_a_link_file")
-    identity = {k: row[k] for k in ("family_name", "gender", "birthdate", "birthplace") if row.get(k)}
+def _rows(content: bytes | str) -> list[Row]:
+    try:
+        table = read_rows(content, COLUMNS, exact=True)
+    except InvalidMessage as error:
+        message = (
+            "the file is not in UTF-8" if error.code == "encoding" else f"the first line must be {';'.join(COLUMNS)}"
+        )
+        raise InvalidMessage(message, code="not_a_link_file") from None
+    for fault in table.faults.told:
+        raise InvalidMessage(f"line {fault.line}: {_told(fault)}", code="not_a_link_file")
+    return table.rows
+
+
+def _told(fault: LineFault) -> str:
+    return _IN_ENGLISH.get(fault.code, "too many columns")
+
+
+def _person(row: Row) -> dict[str, Any]:
+    missing = [name for name in ("family_name", "given_names", "birthdate", "system", "id") if not row[name]]
+    if missing:
+        raise InvalidMessage(f"line {row.line}: {', '.join(missing)}", code="not_a_link_file")
+    identity = {k: row[k] for k in ("family_name", "gender", "birthdate", "birthplace") if row[k]}
     person: dict[str, Any] = {
         "identity": identity | {"given_names": row["given_names"].split()},
         "references": [{"system": row["system"], "id": row["id"]}],
     }
-    return person | ({"confidential": True} if (row.get("confidential") or "").lower() in ("oui", "1", "true") else {})
+    return person | ({"confidential": True} if row["confidential"].lower() in ("oui", "1", "true") else {})
+
+
+def _check(acceptance: Acceptance, row: Row, person: dict[str, Any]) -> None:
+    """A file is held to the shared record, as every event is: `0020` is no year, `1004` no commune."""
+    try:
+        check_document(acceptance.registry.schema_set, _CITIZEN, person, "")
+    except InvalidMessage as error:
+        column = _column(error.pointer)
+        raise InvalidMessage(f"line {row.line}: {column}: {error.reason}", code="not_a_link_file") from None
+
+
+def _column(pointer: str) -> str:
+    return next((name for name in COLUMNS if f"/{name}" in pointer), "the line")

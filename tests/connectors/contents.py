@@ -111,7 +111,7 @@ def returned(name: str, content: bytes | None) -> Callable[[], str]:
 
     def act() -> str:
         with CivilStatusTwin() as office, ExitStack() as stack:
-            connector = EtatCivil(context_for("etatcivil", office.connection_settings()))
+            connector = EtatCivil(context_for("etatcivil", office.connection_settings(settled="rename")))
             stack.callback(connector.close)
             return left(office.returns, name, content, over_sftp(office.sftp, connector))
 
@@ -121,7 +121,7 @@ def returned(name: str, content: bytes | None) -> Callable[[], str]:
 def news(name: str, content: bytes | None) -> Callable[[], str]:
     def act() -> str:
         with PackageTwin() as package, ExitStack() as stack:
-            connector = FileDrop(context_for("filedrop", package.connection_settings()))
+            connector = FileDrop(context_for("filedrop", package.connection_settings(settled="rename")))
             stack.callback(connector.close)
             return left(package.returns, name, content, over_sftp(package.sftp, connector))
 
@@ -170,7 +170,9 @@ def dropped_with(name: str) -> Callable[[], str]:
         with CivilStatusTwin() as office, ExitStack() as stack:
             documents = MemoryDocuments()
             document = documents.store(b"%PDF", name=name, media_type="application/pdf")
-            connector = EtatCivil(context_for("etatcivil", office.connection_settings(), documents=documents))
+            connector = EtatCivil(
+                context_for("etatcivil", office.connection_settings(settled="rename"), documents=documents)
+            )
             stack.callback(connector.close)
             connector.handle(record_request(record(documents=[document.to_data()])))
             office.collect()

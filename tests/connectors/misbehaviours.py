@@ -255,8 +255,9 @@ def etatcivil_drop(stack: ExitStack) -> Stage:
 
 def etatcivil_poll(stack: ExitStack) -> Stage:
     office = stack.enter_context(CivilStatusTwin())
-    connector = EtatCivil(context_for("etatcivil", office.connection_settings(timeout=TIMEOUT)))
-    setting_up = EtatCivil(context_for("etatcivil", office.connection_settings()))
+    settings = office.connection_settings(timeout=TIMEOUT, settled="rename")
+    connector = EtatCivil(context_for("etatcivil", settings))
+    setting_up = EtatCivil(context_for("etatcivil", office.connection_settings(settled="rename")))
     stack.callback(setting_up.close)
     office.close(str(setting_up.handle(record_request(record())).reference))
     return over_sftp(office.sftp, connector)
@@ -277,7 +278,8 @@ def filedrop_drop(stack: ExitStack) -> Stage:
 def filedrop_poll(stack: ExitStack) -> Stage:
     package = stack.enter_context(PackageTwin())
     package.tell_move("F-7", "4 chemin du Vieux Lavoir", "38999", "Valbruyère")
-    connector = FileDrop(context_for("filedrop", package.connection_settings(timeout=TIMEOUT)))
+    settings = package.connection_settings(timeout=TIMEOUT, settled="rename")
+    connector = FileDrop(context_for("filedrop", settings))
     return over_sftp(package.sftp, connector)
 
 

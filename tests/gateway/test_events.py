@@ -140,6 +140,7 @@ def test_what_is_not_a_batch_is_refused(house: House, content: bytes, code: str)
         ({"specversion": "0.3"}, 400, "not_an_event", "/specversion"),
         ({"id": ""}, 400, "not_an_event", "/id"),
         ({"id": "a\u0000b"}, 400, "not_an_event", "/id"),
+        ({"id": "a\u0092b"}, 400, "not_an_event", "/id"),
         ({"time": "hier"}, 400, "not_an_event", "/time"),
         ({"type": "chose.inconnue"}, 422, "unknown_type", "/type"),
         ({"dataschema": "urn:unefois:request.received:v99"}, 422, "unknown_schema", "/dataschema"),

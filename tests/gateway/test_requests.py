@@ -179,6 +179,7 @@ def _stopped(*_: object) -> None:
         ({"references": [{"system": "portail"}]}, 422, "schema_violation", "/references"),
         ({"references": [{"system": "hubee", "id": "1"}]}, 422, "reference_not_yours", "/references/0/system"),
         ({"references": [{"system": "portail", "id": "a\u0000b"}]}, 422, "schema_violation", "/references/0/id"),
+        ({"references": [{"system": "portail", "id": "a\u0092b"}]}, 422, "schema_violation", "/references/0/id"),
         ({"documents": [{"id": "ab" * 32, "name": "a.pdf", "media_type": "application/pdf", "size": 1,
                          "sha256": "ab" * 32}]}, 422, "document_not_yours", "/documents/0/id"),
     ],

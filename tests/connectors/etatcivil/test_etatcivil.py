@@ -51,6 +51,7 @@ def connector(office: CivilStatusTwin, documents: MemoryDocuments) -> Iterator[E
 
 
 def opened(office: CivilStatusTwin, documents: MemoryDocuments | None = None, **changes: Any) -> EtatCivil:
+    changes = {"settled": "rename"} | changes  # as the twin writes
     return EtatCivil(context_for("etatcivil", office.connection_settings(**changes), documents=documents))
 
 
@@ -283,7 +284,7 @@ def test_a_return_read_again_before_its_acknowledgement_is_the_same_event(
 def either(request: pytest.FixtureRequest, office: CivilStatusTwin) -> Iterator[EtatCivil]:
     """The same folders over SFTP and as paths of this machine."""
     settings = office.connection_settings() if request.param == "sftp" else office.local_settings()
-    connector = EtatCivil(context_for("etatcivil", settings))
+    connector = EtatCivil(context_for("etatcivil", settings | {"settled": "rename"}))
     yield connector
     connector.close()
 
@@ -473,7 +474,7 @@ def test_nobody_makes_a_reference_out_of_what_is_known(
 def test_a_reference_of_another_connection_town_or_hub_is_refused(
     office: CivilStatusTwin, connector: EtatCivil, other: dict[str, Any]
 ) -> None:
-    context = replace(context_for("etatcivil", office.connection_settings()), **other)
+    context = replace(context_for("etatcivil", office.connection_settings(settled="rename")), **other)
     theirs = EtatCivil(context).prepare(delivery(request())).name
     office.close(theirs)
     assert polled(connector) == []
@@ -502,7 +503,7 @@ def test_a_reference_of_the_old_form_is_taken_until_the_day_set(
     office: CivilStatusTwin, until: str | None, taken: int
 ) -> None:
     settings = office.connection_settings() | ({"old_keys_until": until} if until else {})
-    connector = EtatCivil(context_for("etatcivil", settings))
+    connector = EtatCivil(context_for("etatcivil", settings | {"settled": "rename"}))
     ours, theirs = old_name("hubee-2026-000481"), old_name("hubee-2026-000482", "autre-ville etatcivil")
     office.close(ours)
     office.close(theirs)
@@ -607,3 +608,101 @@ def test_no_name_and_no_secret_reaches_the_log(
     polled(connector)
     for word in ("MARCHETTI", "OUALI", "Motif personnel", office.sftp.password):
         assert word not in caplog.text
+
+
+# exceljs#454, ganttproject#1634
+@pytest.mark.parametrize(
+    "content",
+    [
+        "reference;statut;date;motif;;\r\n{ref};TRAITEE;2026-03-04;;;\r\n", HEADER + "{ref};TRAITEE;2026-03-04\r\n",
+        "sep=;\r\n" + HEADER + "{ref};TRAITEE;2026-03-04;\r\n;;;\r\n",
+        "\ufeff" + HEADER + "{ref};TRAITEE;2026-03-04;\r\n",
+    ],
+)  # fmt: skip
+def test_what_excel_adds_to_a_return_or_drops_from_it_is_taken(
+    office: CivilStatusTwin, connector: EtatCivil, content: str
+) -> None:
+    reference = dropped(connector).reference or ""
+    office.leave(f"retour-{reference}.csv", content.replace("{ref}", reference))
+    assert words(polled(connector)) == ["TRAITEE"]
+    assert not (office.returns / "erreurs").exists()
+
+
+def test_a_reason_of_several_lines_is_taken_as_the_agent_wrote_it(
+    office: CivilStatusTwin, connector: EtatCivil
+) -> None:
+    office.reject(dropped(connector).reference or "", "Pièce illisible.\r\nÀ refaire.")
+    [event] = polled(connector)
+    assert event.data["reason"] == "Pièce illisible.\r\nÀ refaire."
+
+
+# pix PR 1842, thinkle/gourmet#560
+@pytest.mark.parametrize(
+    ("written", "agreed"), [("utf-8", "cp1252"), ("utf-8", "iso-8859-15"), ("cp1252", "iso-8859-15")]
+)
+def test_a_return_in_another_encoding_than_agreed_upon_is_set_aside(
+    office: CivilStatusTwin, written: str, agreed: str
+) -> None:
+    connector = opened(office, return_encoding=agreed)
+    reference = dropped(connector).reference or ""
+    office.leave(f"retour-{reference}.csv", f"{HEADER}{reference};REJETEE;2026-03-04;Acte d’Évreux".encode(written))
+    assert polled(connector) == []
+    assert "encodage" in why_refused(office, reference)
+    connector.close()
+
+
+# OpenRefine#690, cldf/csvw#52
+def test_a_return_that_swallowed_another_line_is_set_aside(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    reference = dropped(connector).reference or ""
+    swallowed = f'{reference};REJETEE;2026-03-04;"a\r\nb;TRAITEE;2026-03-05;c"\r\n'
+    office.leave(f"retour-{reference}.csv", f"{HEADER}{swallowed}")
+    assert polled(connector) == []
+    assert "CSV" in why_refused(office, reference)
+
+
+# SSH.NET#1008, pkg/sftp#269
+@pytest.mark.parametrize("way", ["connection_settings", "local_settings"])
+def test_a_return_that_still_grows_is_read_once_it_is_whole(office: CivilStatusTwin, way: str) -> None:
+    connector = EtatCivil(context_for("etatcivil", getattr(office, way)()))
+    reference = dropped(connector).reference or ""
+    path = office.returns / f"retour-{reference}.csv"
+    for content in (
+        HEADER,
+        f"{HEADER}{reference};REJETEE;2026-03-04;Acte",
+        f"{HEADER}{reference};REJETEE;2026-03-04;Acte perdu",
+    ):
+        path.write_text(content, newline="")
+        assert polled(connector) == []
+    [event] = polled(connector)
+    assert event.data["reason"] == "Acte perdu"
+    connector.close()
+
+
+# paramiko#546, asyncssh#610
+@pytest.mark.parametrize("raw", [b"retour-\xe9tat.csv", b"\xe9tat.pdf"])
+def test_a_return_of_a_name_in_an_old_encoding_is_set_aside(
+    office: CivilStatusTwin, either: EtatCivil, raw: bytes
+) -> None:
+    with open(os.fsencode(office.returns) + b"/" + raw, "wb"):
+        pass
+    office.close(dropped(either).reference or "")
+    assert words(polled(either)) == ["TRAITEE"]
+    assert (office.returns / "erreurs" / raw.decode("cp1252")).exists()
+
+
+# bcgov/SIMS PR 3655
+def test_the_same_bad_return_on_two_days_is_kept_twice(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    reference = dropped(connector).reference or ""
+    for status in ("FINI", "CLOS"):
+        office.answer(reference, status)
+        assert polled(connector) == []
+    kept = [path.read_text() for path in (office.returns / "erreurs").glob("retour-*[0-9A-Za-z].csv")]
+    assert sorted("FINI" in text for text in kept) == [False, True]
+    assert len(list((office.returns / "erreurs").glob("*.motif.txt"))) == 2
+
+
+def test_the_code_of_a_reference_is_told_to_nobody(office: CivilStatusTwin, connector: EtatCivil) -> None:
+    reference = dropped(connector).reference or ""
+    office.answer(reference, "FINI")
+    [fault] = [fault for batch in connector.poll(None) for fault in batch.faults]
+    assert (fault.code, fault.place) == ("file-aside.status", "retour-….csv")

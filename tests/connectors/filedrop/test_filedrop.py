@@ -43,10 +43,12 @@ def connector(package: PackageTwin) -> Iterator[FileDrop]:
 
 
 def opened(package: PackageTwin, documents: MemoryDocuments | None = None, **changes: Any) -> FileDrop:
+    changes = {"settled": "rename"} | changes  # as the twin writes
     return FileDrop(context_for("filedrop", package.connection_settings(**changes), documents=documents))
 
 
 def local(package: PackageTwin, documents: MemoryDocuments | None = None, **changes: Any) -> FileDrop:
+    changes = {"settled": "rename"} | changes
     return FileDrop(context_for("filedrop", package.local_settings(**changes), documents=documents))
 
 
@@ -555,7 +557,7 @@ def test_nobody_makes_a_key_out_of_what_is_known(package: PackageTwin, connector
 
 @pytest.mark.parametrize("other", [{"connection": "ecole"}, {"tenant": "autre-ville"}, {"answer_secret": b"x" * 32}])
 def test_a_key_of_another_connection_town_or_hub_is_refused(package: PackageTwin, other: dict[str, Any]) -> None:
-    context = context_for("filedrop", package.local_settings())
+    context = context_for("filedrop", package.local_settings(settled="rename"))
     theirs = FileDrop(replace(context, **other)).prepare(asked(2)).key
     name = package.answer(theirs, "TRAITE")
     assert polled(FileDrop(context)) == []
@@ -580,7 +582,7 @@ def test_a_wrong_letter_is_said_to_be_one(package: PackageTwin, connector: FileD
 def test_a_key_of_the_old_form_is_taken_until_the_day_set(package: PackageTwin, until: str | None, taken: int) -> None:
     settings = package.local_settings() | ({"old_keys_until": until} if until else {})
     assert shape_faults(context_for("filedrop", {}).manifest.settings, settings) == []
-    connector = FileDrop(context_for("filedrop", settings))
+    connector = FileDrop(context_for("filedrop", settings | {"settled": "rename"}))
     name = package.answer(old_key(asked(2)), "TRAITE")
     theirs = package.answer(old_key(asked(2), whose="saint-aubin autre"), "TRAITE")
     assert len(polled(connector)) == taken
@@ -630,3 +632,124 @@ def test_no_name_and_no_secret_reaches_the_log(
     polled(connector)
     for word in ("Corvisart", "Tilleuls", "Vieux Lavoir", package.sftp.password):
         assert word not in caplog.text
+
+
+NEWS = "Famille_Identifiant;Responsable_1_Adresse;Responsable_1_Code_postal;Responsable_1_Ville;Date_Modification"
+
+
+def told_by(
+    package: PackageTwin, *lines: str, head: str = NEWS, encoding: str = "utf-8", site_encoding: str = "utf-8"
+) -> list[str]:
+    """The identifiers whose move was told by a file of these lines."""
+    text = "".join(f"{line}\r\n" for line in (head, *lines))
+    package.leave("nouvelles-1.csv", text.encode(encoding))
+    events = polled(local(package, encoding=site_encoding))
+    return [event.data["citizen"]["references"][0]["id"] for event in events]
+
+
+def line_of(family: str, *, postal_code: str = "38999", day: str = "02/03/2026") -> str:
+    return f"{family};1 rue A;{postal_code};Valbruyère;{day}"
+
+
+# OpenRefine#690, cldf/csvw#52
+def test_a_cell_with_an_opening_quote_alone_costs_its_own_line(package: PackageTwin) -> None:
+    good = [line_of(f"F-{number}") for number in range(1, 7)]
+    assert told_by(package, 'F-0;"1 rue A;38999;Valbruyère;02/03/2026', *good) == [f"F-{n}" for n in range(1, 7)]
+    assert set_aside(package, "nouvelles-1.csv").startswith("ligne 2 : CSV mal formé")
+
+
+def test_an_answer_whose_reason_opens_a_quote_does_not_swallow_the_next(package: PackageTwin) -> None:
+    connector = local(package)
+    keys = [connector.prepare(asked(number)).key for number in (1, 2, 3)]
+    package.leave(
+        "reponses-1.csv",
+        f'cle;resultat;motif\r\n{keys[0]};REJETE;"Trop tard\r\n{keys[1]};TRAITE;\r\n{keys[2]};REJETE;Doublon\r\n',
+    )
+    assert [event.data["native"]["code"] for event in polled(connector)] == ["TRAITE", "REJETE"]
+    assert set_aside(package, "reponses-1.csv").startswith("ligne 2 : ")
+
+
+# addok#373, pix PR 4914
+@pytest.mark.parametrize("code", ["1000", "1201", "ABC", "F-38999", "380000", "3800O"])
+def test_a_postal_code_of_four_digits_reaches_nobody(package: PackageTwin, code: str) -> None:
+    assert told_by(package, line_of("F-1", postal_code=code), line_of("F-2")) == ["F-2"]
+    assert "code postal" in set_aside(package, "nouvelles-1.csv")
+    assert code not in set_aside(package, "nouvelles-1.csv")
+
+
+def test_a_postal_code_written_with_a_space_is_the_same(package: PackageTwin) -> None:
+    package.leave("nouvelles-1.csv", f"{NEWS}\r\n{line_of('F-1', postal_code='01 000')}\r\n")
+    [event] = polled(local(package))
+    assert event.data["new_address"]["value"]["postal_code"] == "01000"
+
+
+# pix PR 1842, thinkle/gourmet#560
+@pytest.mark.parametrize(
+    ("written", "agreed"), [("utf-8", "cp1252"), ("utf-8", "iso-8859-15"), ("cp1252", "iso-8859-15")]
+)
+def test_a_file_in_another_encoding_than_the_site_says_is_set_aside(
+    package: PackageTwin, written: str, agreed: str
+) -> None:
+    assert (
+        told_by(package, "F-1;1 rue de l’Église;38999;ÉVREUX;02/03/2026", encoding=written, site_encoding=agreed) == []
+    )
+    assert "encodage" in set_aside(package, "nouvelles-1.csv")
+
+
+# SORMAS#2122, betagouv/mrs#456
+@pytest.mark.parametrize("day", ["01/03/0020", "01/03/9999"])
+def test_a_date_that_no_calendar_of_ours_has_is_told_by_its_line(package: PackageTwin, day: str) -> None:
+    assert told_by(package, line_of("F-1"), line_of("F-2", day=day), line_of("F-3")) == ["F-1", "F-3"]
+    assert set_aside(package, "nouvelles-1.csv").startswith("ligne 3 : ")
+    assert len(list((package.returns / "traites").iterdir())) == 1
+
+
+# exceljs#454, ganttproject#1634
+def test_what_excel_adds_to_a_file_of_news_or_drops_from_it_is_taken(package: PackageTwin) -> None:
+    head = f"{NEWS};Remarque;;"
+    lines = [f"{line_of('F-1')};;;", f"{line_of('F-2')};", line_of("F-3"), ";;;;;;;", f"{line_of('F-4')};vu;;;;"]
+    assert told_by(package, *lines, head=head) == ["F-1", "F-2", "F-3", "F-4"]
+    assert not (package.returns / "erreurs").exists()
+
+
+def test_what_excel_adds_to_answers_is_taken(package: PackageTwin) -> None:
+    connector = local(package)
+    keys = [connector.prepare(asked(number)).key for number in (1, 2)]
+    package.leave("reponses-1.csv", f"cle;resultat;motif;\r\n{keys[0]};TRAITE\r\n;;;\r\n{keys[1]};EN_COURS;;;\r\n")
+    assert [event.data["native"]["code"] for event in polled(connector)] == ["TRAITE", "EN_COURS"]
+    assert not (package.returns / "erreurs").exists()
+
+
+# csa-admin#31
+@pytest.mark.parametrize("odd", ['"a\r\nb"', '"a\tb"', "x" * 2001, "\x07"])
+def test_a_column_that_the_site_does_not_name_is_not_looked_at(package: PackageTwin, odd: str) -> None:
+    lines = [f"{line_of('F-1')};{odd}", f"{line_of('F-2')};"]
+    assert told_by(package, *lines, head=f"{NEWS};Remarque") == ["F-1", "F-2"]
+    assert not (package.returns / "erreurs").exists()
+
+
+# SSH.NET#1008, pkg/sftp#269
+@pytest.mark.parametrize("way", [opened, local])
+def test_a_file_that_grows_while_it_is_polled_is_read_once_and_whole(
+    package: PackageTwin, way: Callable[..., FileDrop]
+) -> None:
+    connector = way(package, settled="looks")
+    told: list[Event] = []
+    for number in range(1, 4):
+        lines = [line_of(f"F-{n}") for n in range(number)]
+        (package.returns / "nouvelles-1.csv").write_text("\r\n".join([NEWS, *lines]), newline="")
+        polled(connector, told)
+    assert told == []
+    polled(connector, told)
+    assert len(told) == 3
+    assert [path.name for path in package.returns.iterdir()] == ["traites"]
+    connector.close()
+
+
+def test_the_faults_of_a_file_are_handed_to_the_hub(package: PackageTwin) -> None:
+    package.leave("facture.pdf", b"%PDF")
+    package.leave("nouvelles-2.csv", f"{NEWS}\r\n{line_of('F-1')}\r\n{line_of('F-2', postal_code='1000')}\r\n")
+    found = [fault for batch in local(package).poll(None) for fault in batch.faults]
+    assert sorted((fault.code, fault.place) for fault in found) == [
+        ("file-aside.name", "….pdf"), ("record-refused.postal-code", "nouvelles-2.csv, ligne 3"),
+    ]  # fmt: skip

@@ -14,7 +14,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from connectors.sdk.files import DONE, Folder, LeftFile, LocalFolder, complete_files, open_folder, put_away, read_left
+from connectors.sdk.files import Folder, LocalFolder, open_folder
+from connectors.sdk.inbox import DONE, LeftFile, put_away, read_left
 from connectors.sdk.sftp_twin import SftpTwin
 from schemas.errors import AccessDenied, ConfigError, InvalidMessage, TryLater, Unknown
 from schemas.secret import Secret
@@ -146,7 +147,7 @@ def test_returns_are_read_in_the_order_in_which_they_were_written(place: tuple[F
     left(real, name="z.csv", at=1_760_000_000.0)
     left(real, name="b.csv", at=1_760_000_060.0)
     left(real, name="a.csv", at=1_760_000_060.0)
-    assert complete_files(folder) == ["z.csv", "a.csv", "b.csv"]
+    assert folder.names() == ["z.csv", "a.csv", "b.csv"]
 
 
 def test_moving_what_never_was_is_an_error(place: tuple[Folder, Path]) -> None:
