@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class Manifest:
             concurrency=raw.get("concurrency", 4), batch=raw.get("batch", 1),
             poll_seconds=seconds_of(every) if every is not None else None,
             receives="webhook" in raw, outside=raw.get("outside", False),
-            settings=settings_schema(raw.get("settings", {}), raw.get("types", {}), raw.get("settings_rules", {})),
+            settings=settings_schema(declared_settings(raw), raw.get("types", {}), settings_rules(raw)),
             owners=tuple(raw["owners"]), folder=folder,
             answers=tuple(_answered(item) for item in raw.get("answer", ())),
             speaks_for=tuple(raw.get("speaks_for", ())), household=raw.get("household", False),
@@ -130,6 +131,27 @@ class Manifest:
     def names_spoken_for(self, system: str) -> frozenset[str]:
         """The further systems whose identifiers a connection of this `system` may bind."""
         return frozenset(system + name if name.startswith(".") else name for name in self.speaks_for)
+
+
+def declared_settings(raw: Table) -> Table:
+    """The typed settings of a connection: those that its kind brings, and those of `[settings]`, which go before."""
+    own = raw.get("settings", {})
+    return {**_folder_settings()["files"], **_folder_settings()[raw["kind"]], **own} if _in_folders(raw) else own
+
+
+def settings_rules(raw: Table) -> Table:
+    """The rules between them."""
+    own = raw.get("settings_rules", {})
+    return {**own, "with": {"host": ["username", "host_key"], **own.get("with", {})}} if _in_folders(raw) else own
+
+
+def _in_folders(raw: Table) -> bool:
+    return raw.get("kind") in ("dump", "drop")
+
+
+@cache
+def _folder_settings() -> Table:
+    return tomllib.loads(Path(__file__).with_name("folder_settings.toml").read_text(encoding="utf-8"))
 
 
 def published(raw: Table) -> tuple[str, ...]:

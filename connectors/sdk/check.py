@@ -15,6 +15,7 @@ from zoneinfo import available_timezones
 
 from connectors.sdk.discovery import kind_class
 from connectors.sdk.loading import loading_faults
+from connectors.sdk.mapping.fields import fields_of
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
 from schemas.manifest import FILE, KINDS, Manifest, published
@@ -71,7 +72,7 @@ def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[
     for fault in faults:
         yield replace(fault, line=line_of(text, fault.key)) if fault.file == str(path) else fault
     if not faults:
-        yield from loading_faults(Manifest.load(path))
+        yield from loading_faults(Manifest.load(path, fields_of))
     yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
 
 

@@ -30,7 +30,7 @@ def _code_faults(manifest: Manifest) -> Iterator[Fault]:
     except Exception as error:  # whatever the code raises when it is imported
         yield _import_fault(manifest.folder, path, error)
         return
-    for word, declared, methods in _methods(manifest):
+    for word, declared, methods in _methods(manifest) if manifest.kind == "python" else ():
         written = any(getattr(kind, method) is not getattr(Connector, method) for method in methods)
         if declared and not written:
             yield Fault(str(path), methods[0], f"connector.toml says {word}, and the code has no {methods[0]}")

@@ -22,6 +22,7 @@ from connectors.sdk.statuses import Statuses
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.event import Event
 from schemas.fault import Fault
+from schemas.manifest import declared_settings
 from schemas.registry import Registry
 from schemas.shape import nearest
 
@@ -55,7 +56,7 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
 
 def facts_known(raw: Mapping[str, Any]) -> frozenset[str]:
     """The names that placeholders may hold anywhere: those of the connection, and of settings that are shown."""
-    settings = raw.get("settings", {})
+    settings = declared_settings(raw)
     kinds = {name: part if isinstance(part, str) else part.get("type") for name, part in settings.items()}
     return frozenset({name for name, kind in kinds.items() if kind not in ("secret", "table", "list")} | {*OWN_FACTS})
 
