@@ -111,7 +111,7 @@ class Manifest:
     def of(raw: Table, folder: Path, fields_of: Callable[[Path, Table], Iterable[str]] | None = None) -> Manifest:
         """The same of a table that was read already."""
         kind, delivers, verified = raw["kind"], raw.get("deliver", ()), raw.get("verified")
-        every = raw.get("poll", {}).get("every")
+        every = raw.get("poll", {}).get("every", _usual_pause(raw))
         return Manifest(
             id=raw["id"], name=raw["name"], vendor=raw["vendor"], domain=raw["domain"],
             protocol=raw.get("protocol") or KINDS[kind], kind=kind, verified=str(verified) if verified else None,
@@ -143,6 +143,13 @@ def settings_rules(raw: Table) -> Table:
     """The rules between them."""
     own = raw.get("settings_rules", {})
     return {**own, "with": {"host": ["username", "host_key"], **own.get("with", {})}} if _in_folders(raw) else own
+
+
+def _usual_pause(raw: Table) -> str | None:
+    """How often a kind that lives by being polled is, when its manifest does not say."""
+    if raw["kind"] in ("dump", "sql"):
+        return "5m"
+    return "1m" if raw["kind"] == "drop" and "returns" in raw else None
 
 
 def _in_folders(raw: Table) -> bool:

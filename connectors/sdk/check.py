@@ -18,7 +18,7 @@ from connectors.sdk.loading import loading_faults
 from connectors.sdk.mapping.fields import fields_of
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
-from schemas.manifest import FILE, KINDS, Manifest, published
+from schemas.manifest import FILE, KINDS, Manifest, declared_settings, published, settings_rules
 from schemas.registry import Registry
 from schemas.setting_types import setting_faults, settings_schema
 from schemas.shape import nearest, schema_fault, shape_faults
@@ -180,7 +180,7 @@ def _is_open(form: Mapping[str, Any]) -> bool:
 
 
 def _settings_faults(raw: Mapping[str, Any]) -> Iterator[Found]:
-    settings, types, rules = raw.get("settings", {}), raw.get("types", {}), raw.get("settings_rules", {})
+    settings, types, rules = declared_settings(raw), raw.get("types", {}), settings_rules(raw)
     found = list(setting_faults(settings, types, rules))
     yield from found
     if found:

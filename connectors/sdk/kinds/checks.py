@@ -148,7 +148,7 @@ def _table_faults(raw: Mapping[str, Any], path: Path, converters: Converters, re
     yield from table_faults(
         path, converters=converters, maps=[*schemas, *_other_maps(raw)], registry=registry,
         events={name: schema for name, schema in schemas.items() if schema is not None},
-        settings=raw.get("settings", {}),
+        settings=declared_settings(raw),
         facts=None if raw["kind"] in _BY_COLUMN else {*facts_known(raw), *DELIVERY_FACTS},
     )  # fmt: skip
 

@@ -12,11 +12,12 @@ from typing import Any
 from connectors.sdk.connector import Context
 from connectors.sdk.files import open_folder
 from connectors.sdk.inbox import Held, Inbox, LeftFile, Taken
+from connectors.sdk.kinds.checks import facts_known, unknown_names
 from connectors.sdk.kinds.columns import columns_of
 from connectors.sdk.kinds.declared import DeclaredConnector
 from connectors.sdk.kinds.dump_compare import Change, Comparison, rows_by_key
 from connectors.sdk.kinds.dump_state import Digests, DumpState, group_of
-from connectors.sdk.kinds.table_files import TableForm
+from connectors.sdk.kinds.table_files import TableForm, form_faults
 from schemas.delivery import Polled, Probe
 from schemas.errors import ConfigError, HubError, InvalidMessage
 from schemas.tables import Row
@@ -152,3 +153,26 @@ def columns_of_dump(connector: DumpConnector) -> list[str]:
     specs = [{**one, "only": {**dump.get("only", {}), **one.get("only", {})}} for one in dump["change"]]
     found = columns_of(specs, connector.tables, {*connector.facts, *FACTS})
     return list(dict.fromkeys([dump["columns"]["key"], *dump["columns"].get("read", ()), *found]))
+
+
+def dump_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every fault of its own tables that a schema cannot say."""
+    dump = raw["dump"]
+    known = facts_known(raw)
+    for name in ("folder", "files", "encoding"):
+        yield from ((f"dump.{name}", said) for said in unknown_names(dump.get(name, ""), known))
+    yield from form_faults("dump", dump)
+    ids: dict[str, int] = {}
+    for number, change in enumerate(dump["change"]):
+        place = f"dump.change[{number}]"
+        on = change.get("on", "change")
+        if ids.setdefault(change["id"], number) != number:
+            yield f"{place}.id", f"is that of change[{ids[change['id']]}]: two events would be taken for one"
+        if "{key}" not in change["id"]:
+            yield f"{place}.id", "must hold {key}: the rows of one export would be one event"
+        if "{revision}" not in change["id"]:
+            yield f"{place}.id", "must hold {revision}: a row that changes again would be the same event"
+        if on == "new" and "watch" in change:
+            yield f"{place}.watch", "a row is new once: leave it out, or say on = \"any\""
+        if on != "new" and "watch" not in change:
+            yield f"{place}.watch", "missing: which columns are compared"

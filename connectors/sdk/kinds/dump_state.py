@@ -77,12 +77,13 @@ class DumpState:
         if not cursor:
             return DumpState()
         try:
+            written = int(cursor["written"])
             if cursor["secret"] != digests.mark:
-                return DumpState(written=int(cursor["written"]), forgotten=True)
+                return DumpState(written=written, forgotten=True)
             known = _unpacked(zlib.decompress(base64.b64decode(cursor["known"])), cursor["groups"], groups)
         except (KeyError, TypeError, ValueError, binascii.Error, zlib.error, struct.error):
             return DumpState(forgotten=True)
-        return DumpState(known, int(cursor["written"]), first=False)
+        return DumpState(known, written, first=False)
 
     def to_cursor(self, digests: Digests, groups: Sequence[str]) -> Mapping[str, Any]:
         shape = _shape(len(groups))

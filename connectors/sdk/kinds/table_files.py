@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -89,3 +89,26 @@ def _range(text: str) -> tuple[int, int]:
     if not 1 <= first <= last <= _LONGEST_LINE:
         raise ValueError(f"{text} is no range of characters such as 1-8")
     return first, last
+
+
+def form_faults(place: str, raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is wrong with how a manifest lays out the rows of a file."""
+    if "fixed" in raw:
+        yield from ((f"{place}.{other}", "a file of fixed width has none") for other in ("positions",) if other in raw)
+        for name, text in raw["fixed"].items():
+            try:
+                _range(text)
+            except ValueError as error:
+                yield f"{place}.fixed.{name}", str(error)
+    if raw.get("header") is False and "positions" not in raw and "fixed" not in raw:
+        yield f"{place}.header", "without a first line of names, say `positions`"
+    encoding = raw.get("encoding", "utf-8")
+    if "{" not in encoding and not _is_encoding(encoding):
+        yield f"{place}.encoding", f'no encoding "{encoding}"'
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        return "é".encode(name) != b""
+    except (LookupError, UnicodeError):
+        return False
