@@ -79,7 +79,7 @@ HIDDEN_IN = {
     "jsonschema_rs": ["schemas/validators.py"],
     "lxml": ["connectors/sdk/xml.py", "connectors/sdk/soap.py"],
     "pika": ["bus/rabbitmq.py", "faults/"],
-    "python_calamine": ["connectors/sdk/workbook.py"],
+    "python_calamine": ["connectors/sdk/workbook_reader.py"],
     "prometheus_client": ["hub/operations/metrics.py"],
     "rapidfuzz": ["hub/citizens/matching.py"],
     "referencing": ["schemas/validators.py"],

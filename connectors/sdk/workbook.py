@@ -1,66 +1,37 @@
-"""The cells of a spreadsheet: xlsx, xlsm, xlsb, xls or ods. The one file that knows python-calamine."""
+"""The cells of a spreadsheet: xlsx, xlsm, xlsb, xls or ods."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
-
-import python_calamine
+import subprocess
+import sys
+from pathlib import Path
 
 from connectors.sdk.archive import is_archive, without_compression
 from schemas.errors import InvalidMessage
 
 SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-MAX_ROWS, MAX_COLUMNS = 500_000, 1_000
+_READER = Path(__file__).with_name("workbook_reader.py")
+_SECONDS = 180
+_SAID = {
+    2: ("workbook", "Le classeur est protégé par un mot de passe."),
+    3: ("too_large", "La feuille a trop de cellules (une cellule remplie très loin des autres, peut-être)."),
+    4: ("workbook", "La feuille convenue n'est pas dans le classeur."),
+    -6: ("too_large", "La feuille a trop de cellules (une cellule remplie très loin des autres, peut-être)."),
+}
 
 
-def read_workbook(content: bytes, *, sheet: str = "") -> list[list[str]]:
-    """The cells of one sheet as texts, from its first line on: the `sheet` of this name, else the first. Dates are
-    written as ISO 8601, whole numbers without a decimal point. Raises InvalidMessage `workbook`, whatever the bytes
-    are, and `too_large`."""
+def workbook_as_csv(content: bytes, sheet: str = "") -> str:
+    """One sheet as CSV with `;`, a line for each row from the first one on: the `sheet` of this name, else the first.
+    Dates are written as ISO 8601, whole numbers without a decimal point, a cell in one line. It is read in a process of
+    its own: whatever the bytes are, that one ends, and this one goes on. Raises InvalidMessage `workbook`, `archive`
+    or `too_large`."""
     safe = without_compression(content) if is_archive(content) else content
+    command = [sys.executable, "-I", str(_READER), sheet]
     try:
-        book = python_calamine.load_workbook(io.BytesIO(safe))
-        found = _sheet(book, sheet)
-        if found.total_height > MAX_ROWS or found.total_width > MAX_COLUMNS:
-            raise InvalidMessage("La feuille a trop de lignes ou de colonnes.", code="too_large")
-        rows = found.to_python(skip_empty_area=False)
-    except InvalidMessage:
-        raise
-    except python_calamine.PasswordError:
-        raise InvalidMessage("Le classeur est protégé par un mot de passe.", code="workbook") from None
-    except BaseException as error:  # a panic of the library is no Exception
-        if not _is_of_the_library(error):
-            raise
-        raise InvalidMessage("Ce n'est pas un classeur qui se lise.", code="workbook") from None
-    return [[_text(cell) for cell in row] for row in rows]
-
-
-def _sheet(book: python_calamine.CalamineWorkbook, name: str) -> python_calamine.CalamineSheet:
-    if name and name not in book.sheet_names:
-        raise InvalidMessage("La feuille convenue n'est pas dans le classeur.", code="workbook")
-    if not book.sheet_names:
-        raise InvalidMessage("Le classeur n'a pas de feuille.", code="workbook")
-    return book.get_sheet_by_name(name) if name else book.get_sheet_by_index(0)
-
-
-def _is_of_the_library(error: BaseException) -> bool:
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
-
-
-def _text(cell: object) -> str:
-    if isinstance(cell, bool):
-        return "oui" if cell else "non"
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
-        return str(int(cell))
-    if isinstance(cell, datetime):
-        return cell.date().isoformat() if cell.time() == time() else cell.isoformat()
-    if isinstance(cell, date | time):
-        return cell.isoformat()
-    return str(cell.total_seconds()) if isinstance(cell, timedelta) else " ".join(str(cell).split(" "))
-
-
-def in_lines(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The same with each cell in one line."""
-    return [[" ".join(cell.splitlines()) for cell in row] for row in rows]
+        done = subprocess.run(command, input=safe, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        raise InvalidMessage("Le classeur est trop long à lire.", code="too_large") from None
+    if done.returncode != 0:
+        code, said = _SAID.get(done.returncode, ("workbook", "Ce n'est pas un classeur qui se lise."))
+        raise InvalidMessage(said, code=code)
+    return done.stdout.decode("utf-8", "surrogatepass")

@@ -173,6 +173,6 @@ def dump_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if "{revision}" not in change["id"]:
             yield f"{place}.id", "must hold {revision}: a row that changes again would be the same event"
         if on == "new" and "watch" in change:
-            yield f"{place}.watch", "a row is new once: leave it out, or say on = \"any\""
+            yield f"{place}.watch", 'a row is new once: leave it out, or say on = "any"'
         if on != "new" and "watch" not in change:
             yield f"{place}.watch", "missing: which columns are compared"

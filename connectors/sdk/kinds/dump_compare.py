@@ -84,9 +84,7 @@ class Comparison:
     def _at_first(self, change: Change) -> bytes:
         return UNKNOWN if self.silent or change.on == "change" else UNTOLD
 
-    def _tell(
-        self, now: Known, place: int, found: bytes, row: Row, facts: Mapping[str, str], taken: Taken
-    ) -> None:
+    def _tell(self, now: Known, place: int, found: bytes, row: Row, facts: Mapping[str, str], taken: Taken) -> None:
         reader = self.changes[place].reader
         try:
             event = reader.read(dict(row.cells), facts)

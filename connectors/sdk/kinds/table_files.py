@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from connectors.sdk.archive import is_archive, only_member
-from connectors.sdk.workbook import SUFFIXES, in_lines, read_workbook
+from connectors.sdk.workbook import SUFFIXES, workbook_as_csv
 from schemas.tables import Table, read_rows, read_text
 
 _TEXTS = (".csv", ".txt", ".tsv", ".dat", ".asc")
@@ -48,8 +48,7 @@ class TableForm:
             name, content = only_member(content, _is_table)
             suffix = PurePosixPath(name).suffix.lower()
         if suffix in SUFFIXES or is_archive(content):
-            cells = in_lines(read_workbook(content, sheet=self.sheet))
-            return self._rows(_as_csv(cells), _SEPARATOR, columns, required)
+            return self._rows(workbook_as_csv(content, self.sheet), _SEPARATOR, columns, required)
         text = read_text(content, self.encoding)
         if self.fixed:
             return self._rows(_as_csv(self._cut(text)), _SEPARATOR, columns, required)

@@ -442,9 +442,7 @@ def test_a_sound_declared_dump_has_no_fault_and_needs_no_setting_of_its_own(tmp_
     (('files = "export*.*"\n', 'files = "export*.*"\nseparatr = ","\n'), "dump.separatr", "separator"),
     (('map = "contact"', 'map = "contacts"'), "map", 'did you mean "contacts"'),
 ])  # fmt: skip
-def test_check_names_what_is_wrong_with_a_dump(
-    tmp_path: Path, change: tuple[str, str], key: str, message: str
-) -> None:
+def test_check_names_what_is_wrong_with_a_dump(tmp_path: Path, change: tuple[str, str], key: str, message: str) -> None:
     declared(tmp_path, change)
 
     found = {fault.key: fault.message for fault in connector_faults(tmp_path, REGISTRY, procedure_slugs())}
