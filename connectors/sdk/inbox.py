@@ -124,7 +124,8 @@ class Inbox:
         together: int = 1,
     ) -> Iterator[Polled]:  # fmt: skip
         """Each file that is whole, oldest first. `expect` raises InvalidMessage for a name that is not agreed upon (the
-        file is not opened), `read` for a file of which nothing can be used: it is set aside; Held for one that waits. `together`: small files whose events are committed at once.
+        file is not opened), `read` for a file of which nothing can be used: it is set aside; Held for one that waits.
+        `together`: small files whose events are committed at once.
 
         Its acknowledgement puts the files away and never raises: what cannot be moved is told, not read again, and
         moved by a later poll. A file whose rights keep us out stays and is told by TryLater at the end, once the others
