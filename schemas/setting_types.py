@@ -23,7 +23,7 @@ URL = r"^https?://[^\s]+$"
 _DAY = r"^\d{4}-\d\d-\d\d$"
 _SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 # what each type may say beside `type`, `about`, `optional` and `default`
-_OPTIONS: Mapping[str, tuple[str, ...]] = {
+TYPE_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "text": ("min", "max", "pattern"),
     "url": ("pattern",),
     "secret": ("min",),
@@ -38,7 +38,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "record": ("fields", "exactly_one", "at_least_one", "with"),
     "either": ("of",),
 }
-TYPES = tuple(_OPTIONS)
+TYPES = tuple(TYPE_OPTIONS)
 _COMMON = ("type", "about", "optional", "default")
 
 
@@ -101,11 +101,11 @@ def _named(part: Table, key: str, types: Table) -> Schema:
 
 def _of_type(part: Table, key: str, types: Table) -> Schema:
     kind = part.get("type")
-    if not isinstance(kind, str) or kind not in _OPTIONS:
+    if not isinstance(kind, str) or kind not in TYPE_OPTIONS:
         known = (*TYPES, *types)
         near = nearest(str(kind), known) if kind else ""
         raise WrongSetting(key, f"no such type{near}; there are {', '.join(known)}")
-    _check_options(part, key, _OPTIONS[kind])
+    _check_options(part, key, TYPE_OPTIONS[kind])
     if kind == "secret" and "default" in part:
         raise WrongSetting(key, "a secret has no default")
     return _MADE[kind](part, key, types)

@@ -49,7 +49,12 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     for fault_ in _table_faults(raw, folder / TABLE, converters, registry):
         yield Fault(fault_.file, fault_.key, fault_.message, line=fault_.line)
     language = _language(raw, folder, converters, hooks, statuses)
-    for key, message in (*_error_faults(raw), *_deliver_faults(raw, folder, language), *_event_faults(raw, language)):
+    for key, message in (
+        *_error_faults(raw),
+        *_deliver_faults(raw, folder, language),
+        *_event_faults(raw, language),
+        *_cursor_faults(raw, language),
+    ):
         yield Fault(toml, key, message)
     yield from (Fault(toml, key, message) for key, message in _kind_faults(raw["kind"])(raw))
 
@@ -59,6 +64,12 @@ def facts_known(raw: Mapping[str, Any]) -> frozenset[str]:
     settings = declared_settings(raw)
     kinds = {name: part if isinstance(part, str) else part.get("type") for name, part in settings.items()}
     return frozenset({name for name, kind in kinds.items() if kind not in ("secret", "table", "list")} | {*OWN_FACTS})
+
+
+def secrets_known(raw: Mapping[str, Any]) -> frozenset[str]:
+    """The names of secret settings."""
+    settings = raw.get("settings", {})
+    return frozenset(name for name, part in settings.items() if isinstance(part, dict) and part.get("type") == "secret")
 
 
 def unknown_names(text: str, known: Collection[str]) -> Iterator[str]:
@@ -101,6 +112,14 @@ def _deliver_faults(raw: Mapping[str, Any], folder: Path, language: Language) ->
                 yield from ((f"{place}.{name}", message) for message in unknown_names(text, known))
         if "map" in spec and spec["map"] in language.tables:
             yield from _compiled(f"{place}.map", partial(language.tables[spec["map"]].write, {}, {}))
+
+
+def _cursor_faults(raw: Mapping[str, Any], language: Language) -> Found:
+    cursor = (raw.get("poll") or {}).get("cursor", {})
+    for key in (key for key in ("at", "id") if key in cursor):
+        yield from _compiled(f"poll.cursor.{key}", partial(language.value, cursor[key]))
+    if "write" in cursor:
+        yield from _compiled("poll.cursor.write", partial(language.converters.of, cursor["write"]))
 
 
 def _form(form: Mapping[str, Any], language: Language) -> Map:

@@ -90,12 +90,15 @@ class DeclaredConnector(Connector):
     # records into events
 
     def event_readers(self, *place: str, more: Sequence[str] = ()) -> list[EventReader]:
-        """The readers of the tables at a place of the manifest, as `"webhook", "event"`. `more`: names of facts that
-        they will be given with each record."""
+        """The readers of the tables at a place of the manifest, as `"webhook", "event"`, each with the `only` of the
+        table that it stands in. `more`: names of facts that they will be given with each record."""
         found: Any = self.declared
+        only: Mapping[str, Any] = {}
         for name in place:
+            only = found.get("only", {}) if isinstance(found, Mapping) else {}
             found = found.get(name, {}) if isinstance(found, Mapping) else {}
-        return [EventReader(one, self.language, self.event, more) for one in found or ()]
+        specs = [{**one, "only": {**only, **one.get("only", {})}} for one in found or ()]
+        return [EventReader(one, self.language, self.event, more) for one in specs]
 
     def collect(
         self, records: Sequence[Any], readers: Sequence[EventReader], *, place: str = "", facts: Facts | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.sdk.kinds.hooks import hook_named
+from connectors.sdk.kinds.shapes import check_event
 from connectors.sdk.kinds.texts import Facts, Only, pointer_in, reading, rendering, required
 from connectors.sdk.links import reference_link
 from connectors.sdk.mapping import Converters, MappingTable
@@ -65,12 +66,16 @@ class EventReader:
     def read(self, record: Any, facts: Facts | None = None) -> Event | None:
         """The event of a record; None when it is not for this table. Raises InvalidMessage with its place in the
         record, whatever it holds."""
+        if not isinstance(record, Mapping):
+            raise InvalidMessage("un objet est attendu", code="wrong_shape")
         if not self._only.fits(record):
             return None
         known = {**self._language.facts, **(facts or {})}
         record = self._before(record)
         found = self._event(self.type, self._data(record, known), id=self._name(record, known), time=self._at(record))
-        return replace(found, version=self._version)
+        found = replace(found, version=self._version)
+        check_event(found, self._map)
+        return found
 
     def name_of(self, record: Any, facts: Facts | None = None) -> str:
         """The identifier that the event would have; "" when the record does not say it."""

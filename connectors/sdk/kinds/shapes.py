@@ -1,0 +1,51 @@
+"""Events and evidence held against the shared schemas where they are made: what is wrong is told of the record."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from connectors.sdk.mapping import Map
+from schemas.errors import InvalidMessage
+from schemas.event import Event
+from schemas.exchange import Evidence
+from schemas.pointers import steps_of
+from schemas.registry import Registry
+
+_DATA = "/data"
+
+
+@cache
+def _registry() -> Registry:
+    return Registry.load()
+
+
+def check_event(event: Event, mapped: Map | None) -> None:
+    """Raises InvalidMessage, whose pointer leads to the value of the record that the broken member was made of; the
+    whole record where no row of the map made it."""
+    try:
+        _registry().validate(event)
+    except InvalidMessage as error:
+        error.pointer = _origin(error.pointer.removeprefix(_DATA), mapped)
+        raise
+
+
+def check_evidence(evidence: Evidence) -> None:
+    """Raises InvalidMessage with a pointer into the evidence."""
+    _registry().validate_evidence(evidence)
+
+
+def _origin(pointer: str, mapped: Map | None) -> str:
+    """The place in the record of what stands at `pointer` in the data of the event, or below it."""
+    wanted = steps_of(pointer)
+    best, found = 0, ""
+    for line in mapped.lines if mapped is not None else ():
+        target, places = line.target.steps, line.source.places
+        size = len(target)
+        if (
+            places
+            and size > best
+            and all(a in (b, "*") for a, b in zip(target, wanted, strict=False))
+            and size <= len(wanted)
+        ):
+            best, found = size, places[0].pointer
+    return found
