@@ -1,4 +1,4 @@
-"""Rows of a database: each once, in order, read and never written; what goes wrong with it in words, without secrets."""
+"""Rows of a database: each once, in order, read and never written; what goes wrong in words, without secrets."""
 
 from __future__ import annotations
 
@@ -306,9 +306,9 @@ def test_rows_of_a_postgresql_are_read_with_their_dates(queue: tuple[str, psycop
     assert (event.time, event.data["status"], polled.cursor) == ("2026-03-02T10:00:00Z", "fulfilled", {"cursor": 1})
 
 
-@pytest.mark.parametrize("column", ["at", "amount"])
+@pytest.mark.parametrize(("column", "first"), [("at", '"1970-01-01"'), ("amount", "-1")])
 def test_a_date_and_an_exact_number_are_cursors_too(
-    queue: tuple[str, psycopg.Connection], tmp_path: Path, column: str
+    queue: tuple[str, psycopg.Connection], tmp_path: Path, column: str, first: str
 ) -> None:
     address, base = queue
     for number in range(7):
@@ -317,7 +317,7 @@ def test_a_date_and_an_exact_number_are_cursors_too(
     manifest = declared(
         tmp_path, ("where rank > :cursor order by rank", f"where {column} > :cursor order by {column}"),
         ("state, at from", "state, at, amount from"),
-        ('cursor = "rank"', f'cursor = "{column}"\nfirst = {"-1" if column == "amount" else chr(34) + "1970-01-01" + chr(34)}'),
+        ('cursor = "rank"', f'cursor = "{column}"\nfirst = {first}'),
     )  # fmt: skip
     connector = reader(address, manifest)
     cursor: Mapping[str, Any] | None = None

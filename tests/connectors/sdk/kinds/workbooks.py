@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_ODF = "urn:oasis:names:tc:opendocument:xmlns"
 Cell = str | int | float | None
 
 
@@ -63,7 +64,7 @@ def far_cell(place: str) -> bytes:
 
 def ods(rows: Sequence[Sequence[Cell]], sheet: str = "Export") -> bytes:
     spaces = " ".join(
-        f'xmlns:{short}="urn:oasis:names:tc:opendocument:xmlns:{short}:1.0"' for short in ("office", "table", "text")
+        f'xmlns:{short}="{_ODF}:{short}:1.0"' for short in ("office", "table", "text")
     )
     cells = "".join(f"<table:table-row>{''.join(map(_ods_cell, row))}</table:table-row>" for row in rows)
     content = (
@@ -73,7 +74,7 @@ def ods(rows: Sequence[Sequence[Cell]], sheet: str = "Export") -> bytes:
     )
     return zipped(
         ("mimetype", "application/vnd.oasis.opendocument.spreadsheet"), ("content.xml", content),
-        ("META-INF/manifest.xml", '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'),
+        ("META-INF/manifest.xml", f'<manifest:manifest xmlns:manifest="{_ODF}:manifest:1.0"/>'),
     )  # fmt: skip
 
 
