@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from connectors.filedrop.client import (
-    ANSWER_COLUMNS,
-    MAX_BYTES,
-    Move,
-    move_of,
-    read_answers,
-    read_news,
-    without_apostrophe,
-    write_rows,
-)
+from connectors.filedrop.client import ANSWER_COLUMNS, MAX_BYTES, Move, move_of, read_answers, read_news, write_rows
 from connectors.filedrop.layout import Layout, News, Site
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.documents import attachment_names
+from connectors.sdk.dropping import MOMENT, DropFolder, digest_of
 from connectors.sdk.files import MAX_FILE_BYTES, open_folders
 from connectors.sdk.follow_up import REQUEST_RECEIVED, FollowUp, read_follow_up
 from connectors.sdk.inbox import Inbox, LeftFile, Taken
 from connectors.sdk.links import request_link
+from connectors.sdk.row_files import without_apostrophe
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import HubError, InvalidMessage, Refused
 from schemas.event import Event
@@ -73,8 +64,7 @@ class FileDrop(Connector):
         self._out, self._back = open_folders(self.settings)
         prefixes = [self._answers_prefix, *([self.site.news.prefix] if self.site.news else [])]
         self._inbox = Inbox.of(self._back, context, prefixes=prefixes) if self._back else None
-        self._naming = threading.Lock()
-        self._last = datetime.min.replace(tzinfo=UTC)
+        self._drop_folder = DropFolder(self._out, context.now)
 
     def probe(self) -> Probe:
         try:
@@ -164,21 +154,9 @@ class FileDrop(Connector):
             for name, document in row.files.items():
                 self._out.put(name, self.context.documents.read(document))
         content = write_rows(self.site, layout, [row.cells for row in rows])
-        self._out.put(self._file_name(layout, rows, again=again), content)
-
-    def _file_name(self, layout: Layout, rows: Sequence[Row], *, again: bool) -> str:
-        digest = hashlib.sha256("\n".join(row.key for row in rows).encode()).hexdigest()[:12]
-        end = f"-{digest}-{len(rows)}.{self.site.format}"
-        if again:
-            for name in self._out.names():
-                if name.startswith(f"{layout.prefix}-") and name.endswith(end):
-                    return name
-        return f"{layout.prefix}-{self._next_moment():%Y%m%dT%H%M%S%fZ}{end}"
-
-    def _next_moment(self) -> datetime:
-        with self._naming:
-            self._last = max(self.context.now().astimezone(UTC), self._last + timedelta(microseconds=1))
-            return self._last
+        digest = digest_of([row.key for row in rows])
+        name = f"{layout.prefix}-{MOMENT}-{digest}-{len(rows)}.{self.site.form.format}"
+        self._drop_folder.put(name, content, again=again)
 
     def _request_of(self, key: str) -> str | None:
         """The request that a row was about. Raises InvalidMessage for a key that we never wrote. A key of the old form
