@@ -170,7 +170,8 @@ def published(raw: Table) -> tuple[str, ...]:
         for word in ("event", "change")
         for item in (raw.get(part) or {}).get(word, ())
     )
-    if raw.get("follow") or "status" in (raw.get("returns") or {}):
+    dropped = any("status" in item for item in raw.get("deliver", ())) if raw["kind"] == "drop" else False
+    if raw.get("follow") or "status" in (raw.get("returns") or {}) or dropped:
         found["request.status-changed"] = None
     return tuple(found)
 

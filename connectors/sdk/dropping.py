@@ -17,8 +17,8 @@ _LONGEST = 200
 class DropFolder:
     """The drop folder of one connection.
 
-    Where a name holds `{moment}`, the alphabetical order of the files is the order in which they were dropped, even when
-    the package collects late; a retry writes over the file of the first attempt while it still lies there.
+    Where a name holds `{moment}`, the alphabetical order of the files is the order in which they were dropped, even
+    when the package collects late; a retry writes over the file of the first attempt while it still lies there.
     """
 
     def __init__(self, folder: Folder, now: Callable[[], datetime]) -> None:

@@ -98,6 +98,7 @@ def _error_faults(raw: Mapping[str, Any]) -> Found:
 def _deliver_faults(raw: Mapping[str, Any], folder: Path, language: Language) -> Found:
     own_code = (folder / "connector.py").exists()
     known = {*language.facts, *DELIVERY_FACTS}
+    facts = dict.fromkeys(known, "x")
     for number, spec in enumerate(raw.get("deliver", ())):
         place = f"deliver[{number}]"
         if "fields" in spec and (not own_code or spec.keys() & {"map", *FORMS}):
@@ -111,7 +112,7 @@ def _deliver_faults(raw: Mapping[str, Any], folder: Path, language: Language) ->
             for text in texts_of(spec[name]):
                 yield from ((f"{place}.{name}", message) for message in unknown_names(text, known))
         if "map" in spec and spec["map"] in language.tables:
-            yield from _compiled(f"{place}.map", partial(language.tables[spec["map"]].write, {}, {}))
+            yield from _compiled(f"{place}.map", partial(language.tables[spec["map"]].write, {}, facts))
 
 
 def _cursor_faults(raw: Mapping[str, Any], language: Language) -> Found:

@@ -63,9 +63,7 @@ def far_cell(place: str) -> bytes:
 
 
 def ods(rows: Sequence[Sequence[Cell]], sheet: str = "Export") -> bytes:
-    spaces = " ".join(
-        f'xmlns:{short}="{_ODF}:{short}:1.0"' for short in ("office", "table", "text")
-    )
+    spaces = " ".join(f'xmlns:{short}="{_ODF}:{short}:1.0"' for short in ("office", "table", "text"))
     cells = "".join(f"<table:table-row>{''.join(map(_ods_cell, row))}</table:table-row>" for row in rows)
     content = (
         f"<office:document-content {spaces}><office:body><office:spreadsheet>"
