@@ -155,7 +155,8 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How an attempt ended. `state` is delivered, refused, waiting (with `due`), parked, or received (not tried)."""
+    """How an attempt ended. `state` is delivered, refused, waiting (with `due`), parked, or received (not tried).
+    `fault`: the code of the cause of what is neither delivered nor untried."""
 
     seq: int
     order_key: str
@@ -165,6 +166,7 @@ class Finished:
     reference: str | None = None
     due: float | None = None
     doubt: bool = False
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,16 +432,22 @@ class Transaction:
         if rows:
             self.sql.execute(self._insert_ignore(subscriptions), rows)
 
-    def pause(self, connection: str, cause: str) -> None:
-        self._switch(connection, 1, cause)
+    def pause(self, connection: str, cause: str, fault: str | None = None) -> None:
+        """`fault`: the code of the cause, when it is not a person who pauses it."""
+        self._switch(connection, 1, cause, fault)
 
     def resume(self, connection: str) -> None:
-        self._switch(connection, 0, None)
+        self._switch(connection, 0, None, None)
         self.woke = True
 
     def paused(self) -> dict[str, str]:
         rows = self.sql.execute(select(switches).where(switches.c.paused == 1))
         return {row.connection: row.cause or "" for row in rows}
+
+    def pause_faults(self) -> dict[str, str]:
+        """The code of the cause, of each connection that no person paused."""
+        rows = self.sql.execute(select(switches).where(switches.c.paused == 1, switches.c.fault.is_not(None)))
+        return {row.connection: row.fault for row in rows}
 
     def resumed(self) -> dict[str, float]:
         """When each connection was last resumed, of those that are not paused now."""
@@ -487,14 +495,14 @@ class Transaction:
         for connection, seqs in _grouped(pairs).items():
             statements.OUT.send(self.sql, connection=connection, seqs=seqs, at=self.now)
 
-    def park_unsent(self, pairs: Iterable[tuple[str, int]], cause: str) -> None:
+    def park_unsent(self, pairs: Iterable[tuple[str, int]], cause: str, fault: str) -> None:
         """What cannot be put on the bus waits for an operator, and its followers behind it."""
         for connection, seqs in _grouped(pairs).items():
             self.sql.execute(
                 update(deliveries)
                 .where(deliveries.c.connection == connection, deliveries.c.seq.in_(seqs))
                 .where(deliveries.c.state == EXPECTED)
-                .values(state=PARKED, at=self.now, cause=cause)
+                .values(state=PARKED, at=self.now, cause=cause, fault=fault)
             )
 
     def reached(self) -> dict[str, int]:
@@ -669,7 +677,7 @@ class Transaction:
                     untried.append((connection, o.seq))
                 else:
                     others.append(
-                        (connection, o.seq, o.state, o.cause, o.answer, o.reference, o.due, int(o.doubt))
+                        (connection, o.seq, o.state, o.cause, o.answer, o.reference, o.due, int(o.doubt), o.fault)
                     )  # fmt: skip
         self._set(statements.DELIVER, plain)
         self._set(statements.UNTRIED, untried)
@@ -682,9 +690,11 @@ class Transaction:
         mine = (deliveries.c.connection == connection, deliveries.c.state == STARTED)
         spent = deliveries.c.deaths >= 1
         cause = case((spent, "a arrêté deux fois le programme"), else_="issue inconnue après un arrêt")
+        fault = case((spent, "died-twice"), else_="unknown.stop")
         parked = self.sql.execute(
             update(deliveries).where(*mine).where(spent if doubtful != "none" else text("1=1"))
-            .values(state=PARKED, deaths=deliveries.c.deaths + 1, at=self.now, cause=cause).returning(deliveries)
+            .values(state=PARKED, deaths=deliveries.c.deaths + 1, at=self.now, cause=cause, fault=fault)
+            .returning(deliveries)
         ).all()  # fmt: skip
         later = {"state": RECEIVED} if doubtful == "native-key" else {
             "state": WAITING, "doubt": 1, "due": deliveries.c.at + settling,
@@ -1016,8 +1026,9 @@ class Transaction:
         for connection in entry.connections:
             self.release(connection, [seq])
 
-    def _switch(self, connection: str, paused: int, cause: str | None) -> None:
-        self._upsert(switches, {"connection": connection}, {"paused": paused, "cause": cause, "at": self.now})
+    def _switch(self, connection: str, paused: int, cause: str | None, fault: str | None) -> None:
+        switched = {"paused": paused, "cause": cause, "at": self.now, "fault": fault}
+        self._upsert(switches, {"connection": connection}, switched)
 
     def _allocate(self, number: int) -> list[int]:
         if self._door is not None:

@@ -195,7 +195,7 @@ class Relay:
             return []
         inner = [pair for pair in unseen if not self._views.outside(pair[0])]
         with self._ledger.transaction() as tx:
-            tx.park_unsent(inner, "ne peut pas être montré à ce raccordement")
+            tx.park_unsent(inner, "ne peut pas être montré à ce raccordement", "not-shown")
         for connection in {c for c, _ in unseen} - {c for c, _ in inner}:
             self._hold_off(connection)  # nothing holds followers in a queue that an outside package reads
         return [pair for pair in unseen if self._views.outside(pair[0])]

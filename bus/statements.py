@@ -70,7 +70,7 @@ FIRSTS = {
     for dialect, firsts in _FIRSTS.items()
 }
 HOLD = Statement(
-    f"UPDATE deliveries SET state = 'held', at = :at, cause = NULL FROM {PAIRS} WHERE {MINE}"
+    f"UPDATE deliveries SET state = 'held', at = :at, cause = NULL, fault = NULL FROM {PAIRS} WHERE {MINE}"
     " IN ('expected', 'received', 'waiting')"
 )
 START = Statement(
@@ -88,15 +88,16 @@ START_AGAIN = Statement(
     f"UPDATE deliveries SET state = 'started', at = :at, attempts = attempts + 1 FROM {PAIRS} WHERE {MINE} = 'expected'"
 )
 DELIVER = Statement(
-    f"UPDATE deliveries SET state = 'delivered', at = :at, cause = NULL FROM {PAIRS} WHERE {MINE} = 'started'"
+    f"UPDATE deliveries SET state = 'delivered', at = :at, cause = NULL, fault = NULL FROM {PAIRS}"
+    f" WHERE {MINE} = 'started'"
 )
 UNTRIED = Statement(
     f"UPDATE deliveries SET state = 'received', at = :at, attempts = attempts - 1 FROM {PAIRS} WHERE {MINE} = 'started'"
 )
 END = Statement(
     "UPDATE deliveries SET at = :at, state = pairs.state, cause = pairs.cause, answer = pairs.answer,"
-    " reference = pairs.reference, due = pairs.due, doubt = pairs.doubt FROM {pairs(connection text, seq bigint,"
-    " state text, cause text, answer text, reference text, due float8, doubt smallint)}"
+    " reference = pairs.reference, due = pairs.due, doubt = pairs.doubt, fault = pairs.fault FROM {pairs(connection"
+    " text, seq bigint, state text, cause text, answer text, reference text, due float8, doubt smallint, fault text)}"
     f" WHERE {MINE} = 'started'"
 )
 CLOCKS = {"sqlite": ":now", "postgresql": "CAST(extract(epoch FROM clock_timestamp()) AS float8)"}

@@ -86,6 +86,7 @@ deliveries = Table(
     Column("cause", Text),
     Column("answer", Text),
     Column("reference", Text),
+    Column("fault", _name(64)),  # the code of the cause (schemas.errors), of a row that was refused, parked or put off
 )  # fmt: skip
 
 
@@ -134,6 +135,7 @@ switches = Table(
     Column("paused", SmallInteger, nullable=False),
     Column("cause", Text),
     Column("at", Double, nullable=False),
+    Column("fault", String(64)),  # the code of the cause; null where a person paused it
 )  # fmt: skip
 
 cursors = Table(

@@ -24,7 +24,18 @@ from bus.api import Bus, Incoming, Seal, connection_queue, delivery_context
 from bus.ledger import Ask, Claimed, DatabaseFault, Finished, LeaseLost, Ledger, Started, Taken, Transaction
 from bus.tables import DELIVERED, FINAL, PARKED, RECEIVED, REFUSED, WAITING
 from schemas.delivery import Delivery, Done, Safety
-from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater, Unknown
+from schemas.errors import (
+    MAX_FAULT,
+    AccessDenied,
+    BusUnavailable,
+    HubError,
+    InvalidMessage,
+    Refused,
+    TryLater,
+    Unknown,
+    fault_of,
+    is_fault,
+)
 from schemas.event import Event, version_of
 
 _log = structlog.get_logger()
@@ -90,12 +101,14 @@ class Desk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """`pause`: why the connection must not be used until a human has looked, None when it may."""
+    """`pause`: why the connection must not be used until a human has looked, None when it may; `pause_fault`: the code
+    of that cause."""
 
     delivery: Delivery
     finished: Finished
     done: Done | None = None
     pause: str | None = None
+    pause_fault: str | None = None
 
 
 @dataclass(slots=True)
@@ -576,7 +589,10 @@ class Worker:
             raise
         except Exception as error:
             reason = error.reason if isinstance(error, HubError) else type(error).__name__
-            parked = replace(item.finished, state=PARKED, cause=f"résultat impossible à enregistrer ({reason})")
+            fault = f"not-recorded.{error.code if isinstance(error, HubError) else type(error).__name__}"[:MAX_FAULT]
+            parked = replace(
+                item.finished, fault=fault, state=PARKED, cause=f"résultat impossible à enregistrer ({reason})"
+            )
             with self._fenced() as tx:
                 self._commit(tx, [Ended(item.delivery, parked)])
 
@@ -639,7 +655,8 @@ class Worker:
             seq, kind = claimed[0].seq, type(error).__name__
             _log.error("delivery cannot be made", connection=self.connection, seq=seq, error=kind)
             cause = f"ne peut pas être préparée ({kind})"
-            tx.finish(self.connection, [Finished(seq, claimed[0].order_key, PARKED, cause)])
+            fault = f"not-prepared.{kind}"[:MAX_FAULT]
+            tx.finish(self.connection, [Finished(seq, claimed[0].order_key, PARKED, cause, fault=fault)])
             return {}
 
     def _commit(self, tx: Transaction, ended: Sequence[Ended]) -> None:
@@ -657,9 +674,9 @@ class Worker:
         self._desk.settle(tx, self.connection, ended)
         if self._hurry:
             tx.hurry(self.connection)
-        denied = [item.pause for item in ended if item.pause]
+        denied = [(item.pause, item.pause_fault) for item in ended if item.pause]
         if denied:
-            tx.pause(self.connection, denied[0])
+            tx.pause(self.connection, *denied[0])
             self._paused = True
         news = any(one.state != DELIVERED or one.order_key in self._held for one in finished)
         self._more = self._more or self._left or self._hurry or news
@@ -824,7 +841,7 @@ class Worker:
             with self._called():
                 found = self._handler.look_up(delivery)
         except Unknown as error:  # looking is harmless: look again later
-            return TryLater(error.reason)
+            return TryLater(error.reason, fault="away.cut")
         except BaseException as error:
             return _as_exception(error)
         return None if found is None else self._checked(found)
@@ -850,11 +867,14 @@ class Worker:
             return outcome
         try:
             self._desk.check(self.connection, outcome.events)
+        except InvalidMessage as error:
+            error.fault = "bad-return"
+            return error
         except Exception as error:
             return error
         if outcome.reference is None or _is_identifier(outcome.reference):
             return outcome
-        return InvalidMessage("le connecteur a rendu un identifiant invalide")
+        return InvalidMessage("le connecteur a rendu un identifiant invalide", fault="bad-return")
 
     @contextmanager
     def _called(self) -> Iterator[None]:
@@ -886,39 +906,43 @@ class Worker:
             answer, reference = _printable(outcome.answer) or None, outcome.reference
             return Ended(delivery, replace(base, state=DELIVERED, answer=answer, reference=reference), outcome)
         if isinstance(outcome, Refused):
-            return Ended(delivery, replace(base, state=REFUSED, cause=_printable(outcome.reason)))
+            refused = replace(base, state=REFUSED, cause=_printable(outcome.reason), fault=_fault(outcome))
+            return Ended(delivery, refused)
         if isinstance(outcome, AccessDenied):
             self._denied = True
             _log.error("connection paused", connection=self.connection, cause=outcome.code)
-            return Ended(delivery, _untried(claimed), pause=_printable(outcome.reason))
+            return Ended(delivery, _untried(claimed), pause=_printable(outcome.reason), pause_fault=_fault(outcome))
         if isinstance(outcome, TryLater):
             if not counted:
                 self.breaker.failed(outcome.after)
-            return Ended(delivery, self._later(base, claimed, outcome.reason, outcome.after, doubt=claimed.doubt))
+            return Ended(delivery, self._later(base, claimed, outcome, outcome.after, doubt=claimed.doubt))
         if isinstance(outcome, Unknown):
             return Ended(delivery, self._uncertain(base, claimed, outcome))
         _log.error("delivery parked", connection=self.connection, seq=claimed.seq, error=type(outcome).__name__)
         reason = outcome.reason if isinstance(outcome, HubError) else f"erreur du connecteur ({type(outcome).__name__})"
         # The mistake may have come after the effect: whoever replays it must look first.
         doubt = self._safety.idempotency == "look-up-first"
-        return Ended(delivery, replace(base, cause=_printable(reason), doubt=doubt))
+        return Ended(delivery, replace(base, cause=_printable(reason), doubt=doubt, fault=_fault(outcome)))
 
     def _uncertain(self, base: Finished, claimed: Claimed, error: Unknown) -> Finished:
         self.breaker.failed(None)
         if self._safety.idempotency == "none":
-            return replace(base, cause=_printable(f"issue inconnue : {error.reason}"))
+            return replace(base, cause=_printable(f"issue inconnue : {error.reason}"), fault=_fault(error))
         if self._safety.idempotency == "native-key":
-            return self._later(base, claimed, error.reason, None, doubt=False)
-        return self._later(base, claimed, error.reason, self._safety.settling.total_seconds(), doubt=True)
+            return self._later(base, claimed, error, None, doubt=False)
+        return self._later(base, claimed, error, self._safety.settling.total_seconds(), doubt=True)
 
-    def _later(self, base: Finished, claimed: Claimed, reason: str, after: float | None, *, doubt: bool) -> Finished:
+    def _later(
+        self, base: Finished, claimed: Claimed, error: HubError, after: float | None, *, doubt: bool
+    ) -> Finished:
         step = SCHEDULE[min(claimed.attempt, len(SCHEDULE)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311
-        reason = _printable(reason)
+        reason = _printable(error.reason)
         now = self._ledger.now()
         if claimed.attempt > len(SCHEDULE) and now - self._accepted_at(claimed, now) > self._patience:
-            return replace(base, cause=f"abandonné après {claimed.attempt} essais : {reason}", doubt=doubt)
+            base = replace(base, doubt=doubt, fault="given-up")
+            return replace(base, cause=f"abandonné après {claimed.attempt} essais : {reason}")
         due = now + (max(step, min(after, _WISH)) if after is not None else step)
-        return replace(base, state=WAITING, cause=reason, due=due, doubt=doubt)
+        return replace(base, state=WAITING, cause=reason, due=due, doubt=doubt, fault=_fault(error))
 
     def _accepted_at(self, claimed: Claimed, otherwise: float) -> float:
         try:
@@ -994,6 +1018,12 @@ def _untried(claimed: Claimed) -> Finished:
 def _as_exception(error: BaseException) -> Exception:
     """A lane goes on even when a connector wants to end the program or was cancelled by its own event loop."""
     return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+
+
+def _fault(error: Exception) -> str:
+    """The code of the cause as the closed lists have it: a connector's word for it may be any."""
+    known = (fault_of(error), type(error).fault if isinstance(error, HubError) else "connector", HubError.fault)
+    return next(filter(is_fault, known))
 
 
 def _number(header: object) -> int:

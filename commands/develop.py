@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.shared import (
-    HUB_TOML,
-    AsJson,
-    Config,
-    Name,
-    checkout_of,
-    fail,
-    print_json,
-    replace_process,
-    show_rows,
-    with_hub,
-)
+from commands.shared import HUB_TOML, AsJson, Config, Name, checkout_of, fail, print_json, replace_process, show_rows
 
 if TYPE_CHECKING:
-    from hub.wiring import Hub
+    pass
 
 connector_app = typer.Typer(no_args_is_help=True, help="The packages the hub can speak to.")
 
@@ -54,31 +43,54 @@ def connector_new(
 
 
 @connector_app.command("test")
-def connector_test(slug: str) -> None:
-    """Run the tests of one connector (needs the development tools)."""
-    import subprocess
+def connector_test(
+    slug: Annotated[str, typer.Argument(help="All that are installed, when none is named.")] = "",
+    folder: Annotated[Path | None, typer.Option(help="A folder of the town's own connectors.")] = None,
+    only: Annotated[str, typer.Option(help="Rules to check, separated by commas; all by default.")] = "",
+    verified: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day on which it worked with the vendor's own system.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Write the page of outcomes here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a connector to what every connector promises, against its twin, and compute its tier."""
+    from commands.suite import examine_all
 
-    tests = Path("tests/connectors") / slug
-    if not tests.is_dir():
-        fail(f"{tests} is not there")
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "pytest", str(tests)]))  # noqa: S603
+    rules = [rule.strip() for rule in only.split(",") if rule.strip()]
+    outcomes = examine_all(slug, folder, rules, verified.date() if verified else None, quiet=as_json)
+    if as_json:
+        print_json([outcome.to_dict() for _, outcome in outcomes])
+    if page is not None:
+        from connectors.conformance.page import page as written
+
+        page.write_text(written(outcomes), encoding="utf-8")
+    raise typer.Exit(1 if any(outcome.faults for _, outcome in outcomes) else 0)
 
 
 @connector_app.command("try")
-def connector_try(connection: Name, config: Config = HUB_TOML) -> None:
-    """Call the package of one connection in a harmless way and say what it answered."""
+def connector_try(
+    connection: Name, config: Config = HUB_TOML,
+    event: Annotated[Path | None, typer.Option(metavar="SAMPLE", help="A file with an event to be told.")] = None,
+    last: Annotated[bool, typer.Option("--last", help="The same with the newest event of the connection.")] = False,
+    kind: Annotated[str, typer.Option("--type", help="With --last: the newest of this type.")] = "",
+    twin: Annotated[bool, typer.Option("--twin", help="Send it, to the connector's twin on this machine.")] = False,
+    send: Annotated[bool, typer.Option("--send", help="Send it, to the package itself.")] = False,
+) -> None:  # fmt: skip
+    """Call the package of one connection harmlessly; or show what becomes of an event, by its shape alone: mapping,
+    message, call and answer."""
+    from commands.trying import try_event, try_probe
 
-    def act(hub: Hub) -> Any:
-        found = hub.connections.get(connection)
-        if found is not None and found.manifest.outside:
-            fail("this package reads its own queue on the broker: there is nothing to call")
-        return found.connector.probe() if found else None
-
-    probe = with_hub(config, act)
-    if probe is None:
-        fail("no such connection in the settings")
-    typer.echo(f"{'OK' if probe.ok else 'KO'} : {probe.detail}")
-    raise typer.Exit(0 if probe.ok else 1)
+    if event is not None and last:
+        fail("--event or --last, not both")
+    if event is None and not last:
+        if twin or send:
+            fail("what is to be sent? Name it by --event or --last")
+        ok, lines = try_probe(config, connection)
+    else:
+        ok, lines = try_event(config, connection, sample=event, last=kind if last else None, twin=twin, send=send)
+    for line in lines:
+        typer.echo(line)
+    raise typer.Exit(0 if ok else 1)
 
 
 def faults(

@@ -44,9 +44,10 @@ def connection_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
 
     def act(hub: Hub) -> Any:
         with hub.ledger.reading() as tx:
-            counts, paused = tx.counts(), tx.paused()
+            counts, paused, faults = tx.counts(), tx.paused(), tx.pause_faults()
         return [
-            {"connection": name, "connector": found.manifest.id, "paused": paused.get(name), **counts.get(name, {})}
+            {"connection": name, "connector": found.manifest.id, "paused": paused.get(name), "fault": faults.get(name)}
+            | counts.get(name, {})
             for name, found in sorted(hub.connections.items())
         ]
 
@@ -96,7 +97,7 @@ def parked_list(
     def act(hub: Hub) -> Any:
         with hub.ledger.reading() as tx:
             rows = tx.troubles(tenant=tenant or None, state=state)
-        keep = ("connection", "seq", "type", "cause", "attempts", "request_id")
+        keep = ("connection", "seq", "type", "fault", "cause", "attempts", "request_id")
         return [{k: row[k] for k in keep} | {"since": utc_text(row["at"])} for row in rows]
 
     show_rows(with_hub(config, act), as_json)
@@ -104,7 +105,7 @@ def parked_list(
 
 @parked_app.command("show")
 def parked_show(connection: Name, seq: Seq, config: Config = HUB_TOML, as_json: AsJson = False) -> None:
-    """One parked delivery: state, cause, attempts and what waits behind it; never its contents."""
+    """One parked delivery: state, code and sentence of its cause, attempts, what waits behind it; not its contents."""
 
     def act(hub: Hub) -> Any:
         with hub.ledger.reading() as tx:
@@ -115,8 +116,9 @@ def parked_show(connection: Name, seq: Seq, config: Config = HUB_TOML, as_json: 
             row = rows[0]
             return {
                 "connection": connection, "seq": seq, "type": stored.event.type, "id": stored.event.id,
-                "state": row.state, "cause": row.cause, "attempts": row.attempts, "since": utc_text(row.at),
-                "request": stored.request_id, "held_behind": tx.held_behind(connection, row.order_key),
+                "state": row.state, "fault": row.fault, "cause": row.cause, "attempts": row.attempts,
+                "since": utc_text(row.at), "request": stored.request_id,
+                "held_behind": tx.held_behind(connection, row.order_key),
             }  # fmt: skip
 
     found = with_hub(config, act)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bus.ledger import Transaction
     from hub.acceptance.refused import RefusedEvent
     from hub.wiring import Hub
+    from schemas.errors import InvalidMessage
 
 refused_app = typer.Typer(no_args_is_help=True, help="What connections brought and the door refused.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `refused list CONNECTION CODE` shows it.")]
@@ -25,7 +26,7 @@ def refused_list(
     tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
     config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Refused events by connection, type and cause; or each of one connection and cause, a hundred at most."""
+    """Refused events by connection, type and cause; or the last twenty of one connection and cause."""
     from hub.acceptance import refused
 
     if bool(connection) != bool(code):
@@ -56,25 +57,57 @@ def refused_show(refused_id: Id, config: Config = HUB_TOML, as_json: AsJson = Fa
 
 
 @refused_app.command("submit")
-def refused_submit(refused_id: Id, config: Config = HUB_TOML) -> None:
-    """Hand it in again, once the cause is mended. What is refused again stays, with its new cause."""
+def refused_submit(
+    refused_id: Annotated[str, typer.Argument(metavar="ID", help="Or, with CODE, a connection.")],
+    code: Annotated[str, typer.Argument(help="All that the connection brought and that was refused for this.")] = "",
+    config: Config = HUB_TOML,
+) -> None:
+    """Hand it in again, once the cause is mended; with CODE all of a connection, the oldest first. What is refused
+    again stays, with its new cause."""
+
+    def act(hub: Hub) -> tuple[int, list[InvalidMessage]]:
+        if code:
+            return _submit_group(hub, refused_id, code)
+        with hub.ledger.transaction() as tx:
+            error = _submit(hub, tx, _found(tx, refused_id))
+        return (0, [error]) if error is not None else (1, [])
+
+    accepted, again = with_hub(config, act)
+    if again and not accepted:
+        fail(f"refused again ({again[-1].code}): {again[-1].reason}")
+    if not code:
+        typer.echo("Accepted.")
+    else:
+        typer.echo(f"{accepted} accepted, {len(again)} refused again.")
+
+
+def _submit_group(hub: Hub, connection: str, code: str) -> tuple[int, list[InvalidMessage]]:
+    """Each in a commit of its own: one that is refused again hinders no other."""
+    from hub.acceptance.refused import refused_after
+
+    accepted, last = 0, None
+    again: list[InvalidMessage] = []
+    while True:
+        with hub.ledger.reading() as tx:
+            rows = refused_after(tx, connection, code, last)
+        for row in rows:
+            with hub.ledger.transaction() as tx:
+                error = _submit(hub, tx, row)
+            accepted += error is None
+            again += [error] if error is not None else []
+        if not rows:
+            return accepted, again
+        last = rows[-1]
+
+
+def _submit(hub: Hub, tx: Transaction, row: RefusedEvent) -> InvalidMessage | None:
     from hub.acceptance import refused
 
-    def act(hub: Hub) -> Any:
-        with hub.ledger.transaction() as tx:
-            row = _found(tx, refused_id)
-            error = hub.deliveries.submit_refused(tx, row.connection, refused.refused_event(tx, refused_id))
-            if error is None:
-                refused.drop_refused(tx, refused_id)
-            journal_act(
-                hub, tx, row.connection, "refused.submitted", refused=refused_id, code=error.code if error else ""
-            )
-            return error
-
-    error = with_hub(config, act)
-    if error is not None:
-        fail(f"refused again ({error.code}): {error.reason}")
-    typer.echo("Accepted.")
+    error = hub.deliveries.submit_refused(tx, row.connection, refused.refused_event(tx, row.id))
+    if error is None:
+        refused.drop_refused(tx, row.id)
+    journal_act(hub, tx, row.connection, "refused.submitted", refused=row.id, code=error.code if error else "")
+    return error
 
 
 @refused_app.command("drop")

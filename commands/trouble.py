@@ -69,6 +69,31 @@ def trouble_show(
     show_rows(({**item, "do": "\n".join(item["do"])} for item in items), as_json=False)
 
 
+@trouble_app.command("settle")
+def trouble_settle(
+    trouble_id: Annotated[str, typer.Argument(metavar="ID", help="As `trouble list` shows it.")],
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="Goes to the journal.")],
+    config: Config = HUB_TOML,
+) -> None:
+    """Say that somebody saw to it, where nothing in the hub can show so: a file set aside, a record that the connector
+    could not read."""
+    from hub.operations.trouble import find_trouble
+
+    def act(hub: Hub) -> None:
+        hub.troubles.look_now()
+        with hub.ledger.transaction() as tx:
+            found = find_trouble(tx, trouble_id) or fail("no such trouble")
+            if not hub.troubles.settle(tx, found):
+                fail("nothing to settle: it closes by itself once its cause is gone")
+            journal_act(
+                hub, tx, found.tenant, "trouble.settled", {"reason": reason}, trouble=found.id, kind_of=found.kind
+            )
+        hub.troubles.look_now()
+
+    with_hub(config, act)
+    typer.echo("Settled.")
+
+
 def _journal_look(hub: Hub, tx: Transaction, found: Trouble, items: Sequence[Item]) -> None:
     """One line for each person whom a request, a question or a claim among the items is about."""
     from hub.operations.trouble import KINDS
@@ -91,5 +116,11 @@ def _described(found: Trouble) -> dict[str, Any]:
 
 
 def _item(item: Item) -> dict[str, Any]:
-    named = {"event": item.seq, "connection": item.connection, "request": item.request_id, "name": item.name}
+    named = {
+        "event": item.seq,
+        "connection": item.connection,
+        "request": item.request_id,
+        "name": item.name,
+        "reason": item.reason,
+    }
     return {k: v for k, v in named.items() if v is not None} | {"since": utc_text(item.at), "do": list(item.remedies)}

@@ -20,6 +20,7 @@ from hub.exchanges.sources import Sources
 from hub.journal.entries import Journal
 from hub.journal.signing import Signer
 from hub.operations.metrics import Metrics
+from hub.operations.signals import Signals
 from hub.privacy.account import Accounts
 from hub.settings.model import HubSettings
 from hub.storage.person_keys import PersonKeys
@@ -46,6 +47,7 @@ class Services:
     signer: Signer
     sources: Sources
     people: People
+    signals: Signals
     exchanges: Exchanges
     accounts: Accounts
     reload: Callable[[], None] = lambda: None

@@ -28,6 +28,7 @@ from connectors.sdk import deadline as deadlines
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import CitizenChanged
 from hub.acceptance.deliveries import Deliveries
+from hub.acceptance.followed_rules import FOLLOWED
 from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.acceptance.inlet import Inlet
 from hub.acceptance.poller import Poller
@@ -57,6 +58,7 @@ from hub.journal.signing import Signer
 from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
 from hub.operations.retention import Keeper
+from hub.operations.signals import Signals
 from hub.operations.trouble import Troubles
 from hub.privacy.account import Accounts
 from hub.routing.directory import ConnectionRouting, CurrentDirectory, Directory
@@ -101,6 +103,7 @@ class Hub:
         self.ledger = Ledger(settings.database, tls=settings.tls_database, now=now or time.time)
         self.root_key = key = _root_key(self.ledger, settings)
         self.ledger.cipher = BodyCipher(key) if key else None
+        self.signals = Signals(self.ledger, count=self.metrics.told_fault, count_skipped=self.metrics.skipped)
         self.keys = PersonKeys(self._derived(PURPOSE))
         self.signer = Signer(key)
         self.journal = Journal(self.keys)
@@ -170,6 +173,7 @@ class Hub:
             acceptance=self.acceptance, deliveries=self.deliveries, corrections=self.corrections,
             documents=self.documents, batcher=self.batcher, receiver=self.receiver,
             keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
+            signals=self.signals,
             exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
             metrics=self.metrics,
             webhook_types=tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
@@ -248,7 +252,7 @@ class Hub:
                 name=name, tenant=item.tenant, system=item.system, label=label, consumes={c.type: c for c in consumes},
                 procedures=item.procedures, outside=manifest.outside, publishes=manifest.publishes, mode=item.mode,
                 pilot_procedures=item.pilot_procedures, pilot_citizens=item.pilot_citizens, sector=item.sector,
-                speaks_for=item.speaks_for,
+                speaks_for=item.speaks_for, skips_unknown=getattr(manifest, "unknown", "refuse") == "skip",
             )  # fmt: skip
             yield self._connection(routing, manifest, item.settings, item), routing
 
@@ -337,6 +341,7 @@ class Hub:
 
     def close(self) -> None:
         self.stop()
+        self.signals.flush()
         self.batcher.close()
         self.sources.close()
         for connection in self.connections.values():
@@ -401,7 +406,7 @@ class Hub:
         every = (configured.poll_seconds if configured else None) or connection.manifest.poll_seconds
         poller = Poller(
             name, self.ledger, self.acceptance, lambda: self.deliveries.origin(name), connection.poll,
-            owner=self.owner, every=every, observe=routing.mode == "observe",
+            owner=self.owner, every=every, observe=routing.mode == "observe", signals=self.signals,
         )  # fmt: skip
         self.pollers[name] = poller
         self._thread(f"poller {name}", poller.run)
@@ -418,6 +423,7 @@ class Hub:
                     webhooks.abandon_orphans(self.ledger)
                     sweep_at = float("inf")
                 self.renew_resumed()
+                self.signals.flush()
                 self._replace_stale()
             except HubError as error:
                 _log.warning("watch waits", error=type(error).__name__)
@@ -479,7 +485,7 @@ def rules_of(registry: Registry, corrections: Corrections, people: People) -> Ru
         registry,
         by_type={
             "request.received": RequestReceived(), "request.status-changed": StatusChanged(),
-            CHANGED: EvidenceChanged(corrections, people), **dict.fromkeys(TOLD, told),
+            CHANGED: EvidenceChanged(corrections, people), **dict.fromkeys(TOLD, told), **FOLLOWED,
         },
         by_order={"citizen": CitizenChanged()},
     )  # fmt: skip

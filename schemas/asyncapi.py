@@ -106,8 +106,9 @@ def _without_demands(part: dict[str, Any]) -> dict[str, Any]:
     return {
         keyword: value
         for keyword, value in part.items()
-        if keyword not in ("required", "examples")
-        and not (keyword in ("anyOf", "oneOf") and all(branch == {} for branch in value))
+        # A condition may look at what was not granted: it says nothing of the rest.
+        if keyword not in ("required", "examples", "if", "then", "else")
+        and not (keyword in ("anyOf", "oneOf", "allOf") and all(branch == {} for branch in value))
     }
 
 

@@ -21,6 +21,10 @@ _C1 = re.compile(rb"\xc2[\x80-\x9f]")  # in UTF-8
 _UNFIT = re.compile(r"[\x00\x80-\x9f]")
 _FRENCH_POSTAL_CODE = re.compile(r"[0-9]{5}")
 _SIRET = re.compile(r"[0-9]{14}")
+# What Unicode lets be ignored (Default_Ignorable_Code_Point) and Python calls printable, and the blank of Braille.
+_UNSEEN = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def is_date(text: str) -> bool:
@@ -46,6 +50,12 @@ def is_siret(text: str) -> bool:
     return _luhn(text) or (text.startswith(LA_POSTE) and sum(map(int, text)) % 5 == 0)
 
 
+def is_visible(text: str) -> bool:
+    """No character that is there and not seen: controls, other spaces than the usual one, marks of direction, joiners,
+    fillers. Two texts that look the same would be two addresses, and mail to one of them never arrives."""
+    return text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None)
+
+
 def is_french_postal_code(text: str) -> bool:
     """Five digits, the zero at its beginning included. Overseas, Monaco and the army have the same form."""
     return bool(_FRENCH_POSTAL_CODE.fullmatch(text))
@@ -62,8 +72,13 @@ def unfit_character(document: object, written: bytes) -> tuple[str, str] | None:
 
 
 FORMATS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
-    {"date": is_date, "partial-date": is_partial_date, "date-time": is_date_time, "siret": is_siret}
-)
+    {
+        "date": is_date, "partial-date": is_partial_date, "date-time": is_date_time, "siret": is_siret,
+        "visible": is_visible,
+    }
+)  # fmt: skip
+BESIDE_SCHEMAS: Mapping[str, str] = MappingProxyType({"urn:unefois:record:email:v1": "visible"})
+"""Formats that the door asks for beside a schema that was released without them, by its `$id`."""
 
 
 def _unfit(value: object, pointer: str) -> tuple[str, str] | None:

@@ -72,10 +72,19 @@ _CHANNELS_OF_V1 = {"email": "online", "authority": "mail", "unstated": "online"}
 _NEW_IN_STATUS_V2 = frozenset({"expected_of_citizen", "documents_until", "transcribes"})
 
 
-@converter("request.received", 1, 2)
 @converter("request.status-changed", 1, 2)
 def _same(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return data
+
+
+@converter("request.status-changed", 2, 1)
+def _status_changed_v1(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in data.items() if name not in _NEW_IN_STATUS_V2}
+
+
+@converter("request.received", 1, 2)
+def _request_received_v2(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**data, "request": _with_people(data["request"], _address_v2)}
 
 
 @converter("request.received", 2, 1)
@@ -84,9 +93,64 @@ def _request_received_v1(data: Mapping[str, Any]) -> Mapping[str, Any]:
     record = {name: value for name, value in data["request"].items() if name != "received"}
     for name in record.keys() & {"intake", "reply"}:
         record[name] = _CHANNELS_OF_V1.get(record[name], record[name])
-    return {**data, "request": record}
+    return {**data, "request": _with_people(record, _address_v1)}
 
 
-@converter("request.status-changed", 2, 1)
-def _status_changed_v1(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in data.items() if name not in _NEW_IN_STATUS_V2}
+@converter("citizen.address-changed", 1, 2)
+def _address_changed_v2(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _with_addresses(data, _address_v2)
+
+
+@converter("citizen.address-changed", 2, 1)
+def _address_changed_v1(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _with_addresses(data, _address_v1)
+
+
+Data = Mapping[str, Any]
+Change = Callable[[Data], Data]
+
+NO_POSTAL_CODE = "00000"
+"""What a reader of version 1 is told where an address has no postal code: version 1 asks for one."""
+
+
+def _address_v2(address: Data) -> Data:
+    """A French postal code that lost its leading zero before the door looked at it gets it back."""
+    code = str(address["postal_code"])
+    short = address.get("country", "FR") == "FR" and len(code) == 4 and code.isascii() and code.isdigit()
+    return {**address, "postal_code": f"0{code}"} if short else address
+
+
+def _address_v1(address: Data) -> Data:
+    told = {name: value for name, value in address.items() if name not in ("domiciled_with", "no_fixed_abode")}
+    host = address.get("domiciled_with")
+    said = " – ".join(part for part in (f"chez {host}" if host else "", address.get("complement", "")) if part)
+    return {"postal_code": NO_POSTAL_CODE, **told} | ({"complement": said[:200]} if said else {})
+
+
+def _with_addresses(data: Data, change: Change) -> Data:
+    """An `address-changed` with each of its addresses changed."""
+    made = {**data, "citizen": _person_with(data["citizen"], change)}
+    made["new_address"] = {**data["new_address"], "value": change(data["new_address"]["value"])}
+    if "old_address" in data:
+        made["old_address"] = change(data["old_address"])
+    if "household" in data:
+        made["household"] = [_person_with(person, change) for person in data["household"]]
+    return made
+
+
+def _with_people(record: Data, change: Change) -> Data:
+    """A record `request` with the address of each of its people changed."""
+    made = {**record, "requester": _party_with(record["requester"], change)}
+    if "beneficiaries" in record:
+        made["beneficiaries"] = [_person_with(person, change) for person in record["beneficiaries"]]
+    if agent := record.get("representative"):
+        made["representative"] = {**agent, "person": _party_with(agent["person"], change)}
+    return made
+
+
+def _party_with(party: Data, change: Change) -> Data:
+    return {**party, "citizen": _person_with(party["citizen"], change)} if "citizen" in party else party
+
+
+def _person_with(person: Data, change: Change) -> Data:
+    return {**person, "address": change(person["address"])} if "address" in person else person

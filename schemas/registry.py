@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 import orjson
 
-from schemas.checks import unfit_character
+from schemas.checks import BESIDE_SCHEMAS, unfit_character
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence
@@ -41,7 +41,8 @@ class Registry:
         for name, schema in sorted(self._files.items()):
             self._admit(name, schema)
         self._versions = {event_type: tuple(sorted(versions)) for event_type, versions in self._events.items()}
-        self._set = SchemaSet(self._files.values())
+        self._published = {schema["$id"]: schema for schema in self._files.values()}
+        self._set = SchemaSet(map(_with_checks_beside, self._files.values()))
         self._parameters = SchemaSet(map(_parameters, self._of_evidence()))
         self._check_references()
 
@@ -95,7 +96,7 @@ class Registry:
         schema = self._files[name]
         linked = rewritten(schema, _relink(lambda definition: f"#/$defs/{definition}"))
         definitions = {
-            definition_of(uri): embedded(self._set.schemas[uri], lambda definition: f"#/$defs/{definition}")
+            definition_of(uri): embedded(self._published[uri], lambda definition: f"#/$defs/{definition}")
             for uri in sorted(self.reached(schema["$id"]))
         }
         return cast(dict[str, Any], linked | ({"$defs": definitions} if definitions else {}))
@@ -313,6 +314,12 @@ def check_document(schemas: SchemaSet, uri: str, document: object, place: str, *
         raise InvalidMessage(
             fault.sentence, pointer=f"{place}{fault.pointer}", code="schema_violation", rule=fault.rule
         )
+
+
+def _with_checks_beside(schema: Schema) -> Schema:
+    """What is checked beside a schema, whose published text stays as it was released."""
+    beside = BESIDE_SCHEMAS.get(schema["$id"])
+    return schema if beside is None else {**schema, "format": beside}
 
 
 def _parameters(schema: Schema) -> Schema:

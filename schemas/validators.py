@@ -293,6 +293,7 @@ def _formatted(error: Any) -> tuple[str, str | None]:
         "date": "must be a date of the calendar, YYYY-MM-DD",
         "partial-date": "must be YYYY, YYYY-MM or YYYY-MM-DD, of the calendar",
         "date-time": "must be an RFC 3339 instant with its offset",
+        "visible": "must hold no invisible character",
     }
     return labels.get(error.validator_value, f"must have the format {error.validator_value}"), None
 

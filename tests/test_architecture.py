@@ -78,6 +78,7 @@ HIDDEN_IN = {
     "jsonschema": ["schemas/"],
     "jsonschema_rs": ["schemas/validators.py"],
     "lxml": ["connectors/sdk/xml.py", "connectors/sdk/soap.py"],
+    "phonenumbers": ["connectors/sdk/values.py"],
     "pika": ["bus/rabbitmq.py", "faults/"],
     "python_calamine": ["connectors/sdk/workbook_reader.py"],
     "prometheus_client": ["hub/operations/metrics.py"],

@@ -144,12 +144,12 @@ def by_a_poll(house: House, batch: Any) -> list[str]:
     origin = house.hub.deliveries.origin
     poller = Poller(
         NAME, house.hub.ledger, house.hub.acceptance, lambda: origin(NAME), lambda cursor: iter([Polled(batch)]),
-        owner="test", every=1,
+        owner="test", every=1, signals=house.hub.signals,
     )  # fmt: skip
     with structlog.testing.capture_logs() as lines:
         poller.once()
     assert poller.refused == 1
-    return [line["code"] for line in lines if line["event"] == "polled event refused"]
+    return [line["code"] for line in lines if line.get("kind") in ("record-refused", "poll-error")]
 
 
 def from_a_handler(house: House, batch: Any) -> list[str]:

@@ -114,7 +114,7 @@ def data_of(answer: HttpAnswer) -> dict[str, Any]:
     body = answer.json_object()
     data = body.get("data")
     if not isinstance(data, dict) or "errors" in body:
-        raise TryLater("API Particulier : la réponse n'a pas la forme attendue")
+        raise TryLater("API Particulier : la réponse n'a pas la forme attendue", fault="away.not-json")
     return data
 
 

@@ -164,6 +164,10 @@ class ApiParticulierTwin(HttpTwin):
         """What `answer_error` takes."""
         return tuple(_SAID)
 
+    def operation(self, call: TwinCall) -> str:
+        """One path for each interface: no identifier is in it."""
+        return f"{call.method} {call.path}"
+
     @route("GET", "/{path:rest}")
     def _ask(self, call: TwinCall, path: str) -> TwinAnswer:
         query = parse_qs(call.query_string, keep_blank_values=True)

@@ -13,6 +13,7 @@ from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.documents import attachment_names
 from connectors.sdk.follow_up import FollowUp
 from connectors.sdk.xml import Element, add, new_root, write_xml
+from schemas.converters import NO_POSTAL_CODE
 from schemas.errors import InvalidMessage, Refused
 
 EVENT_OF = {"acte-naissance": "NAI", "acte-mariage": "MAR", "acte-deces": "DEC", "acte-reconnaissance": "REC"}
@@ -228,7 +229,8 @@ def _address(element: Element, address: Mapping[str, Any] | None, email: str | N
     street = " ".join(part for part in (address.get("house_number"), address.get("street")) if part)
     _optional(written, "ligneAdr1", street or address.get("complement"))
     _optional(written, "ligneAdr2", address.get("complement") if street else None)
-    _optional(written, "codePostal", address.get("postal_code"))
+    code = address.get("postal_code")
+    _optional(written, "codePostal", code if code != NO_POSTAL_CODE else None)
     place = add(written, "lieu")
     add(place, "ville", address.get("city", ""))
     if address:

@@ -14,6 +14,7 @@ from connectors.sdk.http import SUCCESS, HttpAnswer, HttpClient, OAuthClient, lo
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 
 PAGE = 25
+READ = "RECEIVED"
 LARGEST = 10 * 1024 * 1024
 API = "https://api.hubee.numerique.gouv.fr"
 TOKENS = "https://auth.hubee.numerique.gouv.fr/oauth2/token"
@@ -24,13 +25,15 @@ _PARTNER = {"editor_name": "editorName", "application_name": "applicationName", 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Something waits: a new case when `event_id` is None, else an event of it. Texts are "" where HubEE said none."""
+    """Something waits: a new case when `event_id` is None, else an event of it, which HubEE shows as `RECEIVED` once it
+    was acknowledged. Texts are "" where HubEE said none."""
 
     id: str
     process: str
     recipient: str
     case_id: str
     event_id: str | None
+    event_status: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +145,16 @@ class HubEE:
         _checked_object(self._http.request("POST", f"cases/{segment(case_id)}/events", json=body))
 
     def mark_read(self, case_id: str, event_id: str) -> None:
+        """Acknowledge an event. HubEE refuses to be told so twice: one that it shows as read is."""
+        try:
+            self._mark_read(case_id, event_id)
+        except Refused:
+            if self.step(case_id, event_id).status != READ:
+                raise
+
+    def _mark_read(self, case_id: str, event_id: str) -> None:
         path = f"cases/{segment(case_id)}/events/{segment(event_id)}"
-        _check_done(self._http.request("PATCH", path, json={"status": "RECEIVED"}, safe=True))
+        _check_done(self._http.request("PATCH", path, json={"status": READ}, safe=True))
 
     def close(self) -> None:
         self._http.close()
@@ -204,7 +215,7 @@ def _notification(body: Any) -> Notification:
     body = body if isinstance(body, Mapping) else {}
     return Notification(
         _word_in(body, "id", ""), _word_in(body, "processCode", ""), _organisation(body.get("recipient")),
-        _word_in(body, "caseId", ""), _word_in(body, "eventId", "") or None,
+        _word_in(body, "caseId", ""), _word_in(body, "eventId", "") or None, _word_in(body, "eventStatus", ""),
     )  # fmt: skip
 
 

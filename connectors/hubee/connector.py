@@ -10,10 +10,12 @@ from itertools import takewhile
 from typing import Any
 
 from connectors.hubee import mapping
-from connectors.hubee.client import PAGE, Attachment, Case, HubEE, Notification, Step
+from connectors.hubee.client import PAGE, READ, Attachment, Case, HubEE, Notification, Step
 from connectors.hubee.workflow import FINAL, OURS, Workflow
 from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
 from connectors.sdk.documents import file_name, media_type
+from connectors.sdk.records import record_fault
+from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done, Polled, StoredDocument
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event
@@ -52,15 +54,16 @@ class HubEEConnector(Connector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """Every notification that is ready, one case or event at a time. Those that are not ready wait for the next
-        poll; those that are wrong are kept by HubEE, and told at the end by InvalidMessage (or TryLater)."""
+        poll; those that are wrong are kept by HubEE, and told. Raises TryLater at the end for those that HubEE could
+        not show."""
         seen: dict[str, bool] = {}  # id -> still at HubEE
-        faults: list[tuple[str, HubError]] = []
+        away: list[tuple[str, TryLater]] = []
         for notification in self._waiting(seen):
-            polled = self._read_or_note(notification, seen, faults)
+            polled = self._read_or_note(notification, seen, away)
             if polled is not None:
                 yield polled
-        if faults:
-            raise _summary(faults)
+        if away:
+            raise _summary(away)
 
     def prepare(self, delivery: Delivery) -> Notice:
         if not delivery.reference:
@@ -125,18 +128,20 @@ class HubEEConnector(Connector):
             yield from new
 
     def _read_or_note(
-        self, notification: Notification, seen: dict[str, bool], faults: list[tuple[str, HubError]]
+        self, notification: Notification, seen: dict[str, bool], away: list[tuple[str, TryLater]]
     ) -> Polled | None:
-        """Take a notification, or note its fault so that the others are taken."""
+        """Take a notification, or tell its fault so that the others are taken."""
         try:
             return self._read_notification(notification, seen)
         except AccessDenied:
             raise
-        except HubError as error:
-            faults.append((notification.case_id, error))
-            if isinstance(error, TryLater):
-                self.client.notifications(1)  # is it this case, or HubEE as a whole? then it raises
+        except TryLater as error:
+            away.append((notification.case_id, error))
+            self.client.notifications(1)  # is it this case, or HubEE as a whole? then it raises
             return None
+        except Exception as error:  # whatever this case holds
+            place = f"dossier HubEE {notification.case_id}" if notification.case_id else "notification sans dossier"
+            return Polled(faults=[record_fault(error, key=notification.id or notification.case_id, place=place)])
 
     def _read_notification(self, notification: Notification, seen: dict[str, bool]) -> Polled | None:
         """What a notification brings; None while it is not ready."""
@@ -150,8 +155,10 @@ class HubEEConnector(Connector):
             events = self._new_case(notification.case_id)
             mark = None
         else:
-            events = self._new_step(notification.case_id, notification.event_id)
-            mark = partial(self.client.mark_read, notification.case_id, notification.event_id)
+            step = self.client.step(notification.case_id, notification.event_id)
+            events = self._new_step(notification.case_id, step)
+            is_read = READ in (step.status, notification.event_status)
+            mark = None if is_read else partial(self.client.mark_read, notification.case_id, notification.event_id)
         return None if events is None else Polled(events, acknowledge=self._acknowledge(notification, mark, seen))
 
     def _acknowledge(
@@ -180,16 +187,16 @@ class HubEEConnector(Connector):
         stored = [(self._store(item, content), verified) for item, content, verified in fetched]
         refused = [mapping.document_kind(item.kind) or "?" for item in case.attachments if item.status != "RECEIVED"]
         request = mapping.with_documents(request, stored, refused)
-        return [self._event("request.received", {"request": request}, f"case-{case.id}", case.id, case.created)]
+        data, version = {"request": request}, address_version(request)
+        return [self._event("request.received", data, f"case-{case.id}", case.id, case.created, version)]
 
-    def _new_step(self, case_id: str, event_id: str) -> list[Event] | None:
-        step = self.client.step(case_id, event_id)
+    def _new_step(self, case_id: str, step: Step) -> list[Event] | None:
         if step.status == "IN_PROGRESS" or not _ready(step.attachments):
             return None
         if step.sender == self._us:
             return []
         stored = [
-            (item, self._store(item, self.client.download(case_id, item, event_id)[0]))
+            (item, self._store(item, self.client.download(case_id, item, step.id)[0]))
             for item in _received(step.attachments)
         ]
         events = [self._document(case_id, step, item, document) for item, document in stored]
@@ -225,9 +232,11 @@ class HubEEConnector(Connector):
             kind=mapping.document_kind(item.kind),
         )  # fmt: skip
 
-    def _event(self, event_type: str, data: dict[str, Any], event_id: str, case_id: str, at: str | None) -> Event:
+    def _event(
+        self, event_type: str, data: dict[str, Any], event_id: str, case_id: str, at: str | None, version: int = 1
+    ) -> Event:  # fmt: skip
         # the time is HubEE's own, so that the same thing read twice is the same event
-        return self.event(event_type, data, id=event_id, subject=case_id, time=mapping.instant(at))
+        return self.event(event_type, data, id=event_id, subject=case_id, time=mapping.instant(at), version=version)
 
     def _link(self, case_id: str) -> dict[str, Any]:
         return reference_link(self.context.system, case_id)
@@ -253,11 +262,8 @@ def _informed(status: str) -> Done:
     return Done(f"HubEE informé : {status}")
 
 
-def _summary(faults: list[tuple[str, HubError]]) -> HubError:
-    """One error for all: cases by their HubEE identifiers, causes by their codes, nothing personal."""
-    what = " ; ".join(f"{case_id or 'sans dossier'} : {error}" for case_id, error in faults[:5])
-    message = f"HubEE garde {len(faults)} notification(s) qui n'ont pas pu être prises : {what}"
-    if all(isinstance(error, TryLater) for _, error in faults):
-        wishes = [error.after for _, error in faults if isinstance(error, TryLater) and error.after is not None]
-        return TryLater(message, after=max(wishes, default=None))
-    return InvalidMessage(message, code="cases_not_taken")
+def _summary(away: list[tuple[str, TryLater]]) -> TryLater:
+    """One error for all: cases by their HubEE identifiers, nothing personal."""
+    what = " ; ".join(f"{case_id or 'sans dossier'} : {error}" for case_id, error in away[:5])
+    message = f"HubEE garde {len(away)} notification(s) qui n'ont pas pu être prises : {what}"
+    return TryLater(message, after=max((e.after for _, e in away if e.after is not None), default=None))

@@ -1,7 +1,8 @@
 """From a HubEE case to the hub's words: pure functions.
 
 No schema of the attached XML is published: elements come twice, dates in two orders, names in two cases. So elements
-are found by local name whatever the case, the first one that says something wins, and what cannot be read is left out.
+are found by local name whatever the case, the first one that says something wins, and what a citizen wrote that cannot
+be read stays in the form, by the name of its element.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from connectors.hubee.client import Attachment, Case
+from connectors.sdk import values
+from connectors.sdk.values import Unread
 from connectors.sdk.xml import Element, local_name, parse_xml
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
@@ -33,19 +36,14 @@ PROCEDURES = {
 _RECORDS = {"NAISSANCE": "NAI", "MARIAGE": "MAR", "DECES": "DEC", "RECONNAISSANCE": "REC"}
 _EXCERPTS = (("SANSFILIATION", "EXTSF"), ("AVECFILIATION", "EXTAF"), ("PLURILINGUE", "EXTPL"), ("MULTILINGUE", "EXTPL"),
              ("INTEGRALE", "CPI"))  # fmt: skip
-_GENDERS = {"MADAME": "female", "MME": "female", "F": "female", "2": "female", "FEMININ": "female",
-            "MONSIEUR": "male", "M": "male", "1": "male", "MASCULIN": "male", "H": "male"}  # fmt: skip
 # Root of a form -> the elements that describe the people it is about.
 _PEOPLE = {
     "recensementcitoyen": ("Personne",),
     "pacs": ("partenaire1", "partenaire2"),
     "non_pacs": ("identiteDemandeur",),
 }
-_EMAIL = re.compile(r"[^@\x00-\x20\x7f,;<>]{1,64}@[^@\x00-\x20\x7f,;<>.]{1,63}(\.[^@\x00-\x20\x7f,;<>.]{1,63})+")
-_PHONE = re.compile(r"[+0-9][0-9 .()/-]{2,29}")
 _INSEE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
 _STREET = re.compile(r"(\d{1,5}(?:\s*(?:bis|ter|quater))?)\s*,?\s+(\S.*)", re.IGNORECASE)
-_FRANCE = frozenset({"", "FR", "FRA", "FRANCE"})
 _UNKNOWN = frozenset({"0", "00", "000", "0000", ""})
 
 
@@ -62,7 +60,8 @@ def read_forms(contents: Iterable[bytes]) -> list[Element]:
 def request(case: Case, forms: Sequence[Element], *, system: str, procedures: Mapping[str, str]) -> dict[str, Any]:
     """The record `request`, before its documents. `procedures` completes PROCEDURES. Raises InvalidMessage when nobody
     asks, when a civil-record request has no form, or for what the catalogue does not hold."""
-    kind, requester, beneficiaries, form = _read_case(case, forms)
+    unread = Unread()
+    kind, requester, beneficiaries, form = _read_case(case, forms, unread)
     references = [{"system": system, "id": case.id}]
     if case.external_id:
         references.append({"system": f"{system}.osl", "id": _one_line(case.external_id)})
@@ -74,7 +73,7 @@ def request(case: Case, forms: Sequence[Element], *, system: str, procedures: Ma
         "requester": {"citizen": requester},
     }
     body |= {"beneficiaries": beneficiaries} if beneficiaries else {}
-    return body | ({"form": form} if form else {})
+    return unread.added_to(body | ({"form": form} if form else {}))
 
 
 def with_documents(
@@ -134,28 +133,28 @@ def _known(parts: Sequence[str]) -> Iterator[int]:
 Read = tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
 
 
-def _read_case(case: Case, forms: Sequence[Element]) -> Read:
+def _read_case(case: Case, forms: Sequence[Element], unread: Unread) -> Read:
     """Kind of record, requester, beneficiaries, form."""
     for form in forms:
         root = local_name(form).lower()
         if root == "enveloppemetiertype" and (asked := _child(form, "DemandeActe")) is not None:
-            return _civil_record(case, asked)
+            return _civil_record(case, asked, unread)
         if root in _PEOPLE:
-            people = [_person(person) for tag in _PEOPLE[root] for person in _children(form, tag)]
-            return ("", *_asked_for(case, people), {})
+            people = [_person(person, unread) for tag in _PEOPLE[root] for person in _children(form, tag)]
+            return ("", *_asked_for(case, people, unread), {})
     if case.process == "EtatCivil":
         raise InvalidMessage("une demande d'acte sans son formulaire XML", code="form_missing")
-    return "", _applicant(case), [], {}
+    return "", _applicant(case, unread), [], {}
 
 
-def _civil_record(case: Case, asked: Element) -> Read:
+def _civil_record(case: Case, asked: Element, unread: Unread) -> Read:
     kind = _folded(_text_at(asked, "TypeActe/Code") or _text_at(asked, "TypeActe/Libelle") or "")
     record = next((code for word, code in _RECORDS.items() if word in kind), None)
     asker = _child(asked, "Demandeur")
     capacity = None if asker is None else _text_at(asker, "QualiteDemandeur/Libelle")
-    holders = [_person(holder, asked) for tag in ("Titulaire", "Conjoint") for holder in _children(asked, tag)]
+    holders = [_person(holder, unread, asked) for tag in ("Titulaire", "Conjoint") for holder in _children(asked, tag)]
     people = [holder for holder in holders if holder]
-    requester = _requester(case, asker)
+    requester = _requester(case, asker, unread)
     if asker is not None and _folded(_text_at(asker, "QualiteDemandeur/Code") or "") == "PERSONNECONCERNEE" and people:
         requester, people = _same_person(requester, people)
     place = _place(asked)
@@ -173,9 +172,9 @@ def _civil_record(case: Case, asked: Element) -> Read:
     return word, requester, people, {key: value for key, value in form.items() if value}
 
 
-def _requester(case: Case, asker: Element | None) -> dict[str, Any]:
-    person = {} if asker is None else _person(asker)
-    return person or _applicant(case)
+def _requester(case: Case, asker: Element | None, unread: Unread) -> dict[str, Any]:
+    person = {} if asker is None else _person(asker, unread)
+    return person or _applicant(case, unread)
 
 
 def _same_person(
@@ -213,10 +212,10 @@ def _likeness(asking: Mapping[str, Any], held: Mapping[str, Any]) -> tuple[bool,
     )  # fmt: skip
 
 
-def _asked_for(case: Case, people: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _asked_for(case: Case, people: list[dict[str, Any]], unread: Unread) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The applicant asks for these people; who asks for themselves alone is told once."""
     people = [person for person in people if person]
-    applicant = _applicant(case)
+    applicant = _applicant(case, unread)
     if len(people) == 1 and _alike(applicant["identity"], people[0]["identity"]):
         return applicant | people[0], []
     return applicant, people
@@ -229,40 +228,53 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     ) and _folded(one["given_names"][0]) == _folded(other["given_names"][0])
 
 
-def _applicant(case: Case) -> dict[str, Any]:
-    family, given = _one_line(case.last_name), _split_names(case.first_name)
+def _applicant(case: Case, unread: Unread) -> dict[str, Any]:
+    family = unread.read("lastName", case.last_name, values.text_of(100))
+    given = unread.read("firstName", case.first_name, values.given_names)
     if not family or not given:
         raise InvalidMessage("un dossier dont le demandeur n'a pas de nom", code="nobody_asks")
-    return {"identity": {"family_name": family, "given_names": given}} | _email(case.email)
-
-
-def _person(element: Element, asked: Element | None = None) -> dict[str, Any]:
-    """The record `citizen`, or {} when there is no name and first name."""
-    use = _text_at(element, "NomUsage")
-    family = _text_at(element, "NomNaissance") or _text_at(element, "NomFamille") or _text_at(element, "Nom") or use
-    given = _split_names(
-        _text_at(element, "Prenoms") or _text_at(element, "Prenom") or _text_at(element, "PrenomUsuel") or ""
+    return {"identity": {"family_name": family, "given_names": given}} | _given(
+        "email", unread.read("email", case.email or "", values.email)
     )
+
+
+def _person(element: Element, unread: Unread, asked: Element | None = None) -> dict[str, Any]:
+    """The record `citizen`, or {} when there is no name and first name."""
+    use = _name_at(element, "NomUsage")
+    family = _name_at(element, "NomNaissance") or _name_at(element, "NomFamille") or _name_at(element, "Nom") or use
+    written = _text_at(element, "Prenoms") or _text_at(element, "Prenom") or _text_at(element, "PrenomUsuel") or ""
+    given = unread.read("Prenoms", written, values.given_names)
     if not family or not given:
         return {}
     identity: dict[str, Any] = {"family_name": family, "given_names": given}
-    name = use or (_text_at(element, "Nom") if _text_at(element, "NomNaissance") else None)
+    name = use or (_name_at(element, "Nom") if _text_at(element, "NomNaissance") else None)
     identity |= {"preferred_name": name} if name and _folded(name) != _folded(family) else {}
-    identity |= _given("gender", _gender(element)) | _given("birthdate", _birthdate(element))
+    identity |= _given("gender", _gender(element, unread)) | _given("birthdate", _birthdate(element, unread))
     identity |= _given("birthplace", _birthplace(element, asked))
-    address = _address(element)
-    return {"identity": identity} | _contacts(element) | ({"address": address} if address else {})
+    address = _address(element, unread)
+    return {"identity": identity} | _contacts(element, unread) | ({"address": address} if address else {})
 
 
-def _gender(element: Element) -> str | None:
-    words = (_folded(_text_at(element, tag) or "") for tag in ("Sexe", "Civilite"))
-    return next((_GENDERS[word] for word in words if word in _GENDERS), None)
+def _name_at(element: Element, path: str) -> str | None:
+    return values.text_of(100)(_text_at(element, path) or "").value
 
 
-def _birthdate(element: Element) -> str | None:
-    whole = calendar_date(_text_at(element, "DateDeNaissance") or _text_at(element, "DateNaissance"))
+def _gender(element: Element, unread: Unread) -> str | None:
+    said = {tag: text for tag in ("Sexe", "Civilite") if (text := _text_at(element, tag))}
+    found = [gender for text in said.values() if (gender := values.gender(text).value)]
+    if said and not found:
+        unread.keep(*next(iter(said.items())))
+    return found[0] if found else None
+
+
+def _birthdate(element: Element, unread: Unread) -> str | None:
+    written = _text_at(element, "DateDeNaissance") or _text_at(element, "DateNaissance")
+    whole = calendar_date(written)
     parts = [_text_at(element, tag) or "" for tag in ("anneeNaissance", "moisNaissance", "jourNaissance")]
-    return whole or (calendar_date("-".join(parts)) if parts[0] else None)
+    found = whole or (calendar_date("-".join(parts)) if parts[0] else None)
+    if written and found is None:
+        unread.keep("DateDeNaissance", written)
+    return found
 
 
 def _birthplace(element: Element, asked: Element | None) -> str | None:
@@ -274,31 +286,42 @@ def _birthplace(element: Element, asked: Element | None) -> str | None:
     return code if code and _INSEE.fullmatch(code) else None
 
 
-def _contacts(element: Element) -> dict[str, str]:
-    found = _email(_text_at(element, "Courriel") or _text_at(element, "adresseElectronique")) | _phone(
-        _text_at(element, "Telephone")
-    )
+def _contacts(element: Element, unread: Unread) -> dict[str, str]:
+    """The first e-mail address and telephone number that can be read; of a kind where none can, the first is kept."""
+    said = {"email": ("Courriel", "adresseElectronique"), "phone": ("Telephone",)}
+    written = {kind: [(tag, _text_at(element, tag) or "") for tag in tags] for kind, tags in said.items()}
     for contact in _children(element, "MethodeContact"):
-        uri, channel = _text_at(contact, "URI"), _folded(_text_at(contact, "CanalCode") or "")
-        found = (_email(uri) if channel == "EMAIL" else _phone(uri) if channel == "TEL" else {}) | found
+        channel = _folded(_text_at(contact, "CanalCode") or "")
+        kind = {"EMAIL": "email", "TEL": "phone"}.get(channel)
+        written.get(kind or "", []).append(("MethodeContact", _text_at(contact, "URI") or ""))
+    readers = {"email": values.email, "phone": values.phone}
+    found: dict[str, str] = {}
+    for kind, texts in written.items():
+        some = [(tag, text) for tag, text in texts if text]
+        best = next((one for one in some if readers[kind](one[1]).value), some[0] if some else ("", ""))
+        found |= _given(kind, unread.read(*best, readers[kind]))
     return found
 
 
-def _address(element: Element) -> dict[str, str]:
-    """A French address; one abroad stays in the form, for want of a country code."""
-    tags = ("AdresseFrancaise", "AdresseResidence", "AdresseDomicile", "adressePostale")
-    for place in (place for tag in tags for place in _children(element, tag)):
-        code, city = _text_at(place, "CodePostal"), _text_at(place, "Ville") or _text_at(place, "Localite")
-        if _folded(_text_at(place, "Pays") or "") not in _FRANCE:
-            continue
-        if code and city and code.isascii() and code.isdigit() and len(code) == 5:
+def _address(element: Element, unread: Unread) -> dict[str, str]:
+    """The first address with a town: a French one with the five digits of its postal code, or one of a country that is
+    known. One that is neither stays in the form."""
+    tags = ("AdresseFrancaise", "AdresseResidence", "AdresseDomicile", "adressePostale", "AdresseEtrangere")
+    for tag, place in ((name, found) for name in tags for found in _children(element, name)):
+        code, city = _text_at(place, "CodePostal") or "", _text_at(place, "Ville") or _text_at(place, "Localite")
+        country = values.country(_text_at(place, "Pays") or "FR").value
+        fits = values.has_five_digits(code) if country == "FR" else values.postal_code(code).value or not code
+        if city and country and fits:
             insee = _text_at(place, "CodeINSEE")
             return (
-                {"postal_code": code, "city": city[:100]}
+                {"city": city[:100]}
+                | _given("postal_code", code)
+                | _given("country", country if country != "FR" else None)
                 | _street(place)
                 | _given("complement", (_text_at(place, "Complement") or "")[:200])
                 | _given("insee_code", insee if insee and _INSEE.fullmatch(insee) else None)
             )
+        unread.keep(tag, ", ".join(_one_line(part.text or "") for part in place if _one_line(part.text or "")))
     return {}
 
 
@@ -335,7 +358,7 @@ def _parents(asked: Element) -> list[dict[str, Any]]:
                 *_children(holder, tag),
                 *(p for f in _children(holder, "Filiation") for p in _children(f, tag)),
             ]:
-                identity = _person(parent).get("identity", {})
+                identity = _person(parent, Unread()).get("identity", {})
                 keys = ("family_name", "given_names", "preferred_name")
                 if identity:
                     found.append({"role": role} | {key: identity[key] for key in keys if key in identity})
@@ -348,18 +371,6 @@ def _procedure(process: str, kind: str, procedures: Mapping[str, str]) -> str:
     if slug is None:
         raise InvalidMessage("aucune démarche du catalogue pour cette démarche HubEE", code="procedure_unknown")
     return slug
-
-
-def _split_names(text: str) -> list[str]:
-    return [name[:100] for name in re.split(r"[\s,;]+", _one_line(text)) if name][:20]
-
-
-def _email(text: str | None) -> dict[str, str]:
-    return {"email": text} if text and len(text) <= 254 and _EMAIL.fullmatch(text) else {}
-
-
-def _phone(text: str | None) -> dict[str, str]:
-    return {"phone": text} if text and _PHONE.fullmatch(text) else {}
 
 
 def _given(key: str, value: str | None) -> dict[str, str]:

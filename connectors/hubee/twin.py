@@ -220,9 +220,9 @@ class HubEETwin(HttpTwin):
         asked = call.query.get("maxResult", "25")
         if not asked.isdigit():
             return _error(400, "Bad Request : maxResult")
-        limit = min(int(asked), self.largest_page or int(asked))
+        limit = self.page_size = min(int(asked), self.largest_page or int(asked))
         wanted = call.query.get("processCode")
-        found = [item for item in self.notifications if wanted in (None, item["processCode"])]
+        found = [self._shown(item) for item in self.notifications if wanted in (None, item["processCode"])]
         return TwinAnswer(200, found[:limit])
 
     @route("DELETE", f"{_API}/notifications/{{notification_id}}")
@@ -291,6 +291,8 @@ class HubEETwin(HttpTwin):
         if case is None or event is None:
             return _error(404, "Event is not found")
         status = _said(call, "status")
+        if event["status"] == status == "RECEIVED":
+            return _error(400, "Event is already received")
         waiting = any(file.status != "RECEIVED" for file in case.event_files.get(event_id, ()))
         if status not in ("SENT", "RECEIVED") or (status == "SENT" and waiting):
             return _error(400, "Event attachments are not received")
@@ -301,6 +303,13 @@ class HubEETwin(HttpTwin):
     def download_of_event(self, call: TwinCall, case_id: str, event_id: str, file_id: str) -> TwinAnswer:
         case = self._cases.get(case_id)
         return _binary(case.event_files.get(event_id, []) if case else [], file_id)
+
+    def _shown(self, notification: dict[str, Any]) -> dict[str, Any]:
+        """With how the event that it is about stands now."""
+        case = self._cases.get(notification.get("caseId") or "")
+        event = self._event(case, notification["eventId"]) if case and notification.get("eventId") else None
+        said = {"eventActionType": event["actionType"], "eventStatus": event["status"]} if event else {}
+        return {**notification, **said}
 
     def _by_town(self, case_id: str) -> list[dict[str, Any]]:
         """The events of the town that notified the online service."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from connectors.sdk.error_table import error_row
 from connectors.sdk.http import HttpClient, lost_answer
-from connectors.sdk.soap import MAX_BYTES, NIL, SoapClient
+from connectors.sdk.soap import MAX_BYTES, NIL, SoapClient, UnreadableEntry
+from connectors.sdk.xml import MENDED
 from schemas.errors import HubError, Refused, TryLater
 from schemas.secret import Secret
 
@@ -33,6 +34,14 @@ class Found:
     dossier_id: str
     status: str
     timestamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search shows. `unread`: the places of lines that cannot be read; each may be of any dossier."""
+
+    found: Sequence[Found]
+    unread: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,39 +101,34 @@ class Parapheur:
         """Whether the parapheur has this dossier: by its log, or by the search where the log says KO."""
         if self.history(dossier_id):
             return True
-        return any(found.dossier_id == dossier_id for found in self.search())
+        return any(found.dossier_id == dossier_id for found in self.search().found)
 
-    def search(self) -> list[Found]:
-        """The dossiers of our type and subtype, whatever their status and author."""
+    def search(self) -> Search:
+        """The dossiers of our type and subtype, whatever their status and author. A line of another application may
+        hold anything: it hides no other."""
         limit = self._settings.get("search_limit")
         answer = self._soap.call(
-            "RechercherDossiers", safe=True, TypeTechnique=self._settings["type"], SousType=self._settings["subtype"],
-            Status="", **({"NombreDossiers": limit} if limit else {}),
+            "RechercherDossiers", safe=True, each="LogDossier",
+            TypeTechnique=self._settings["type"], SousType=self._settings["subtype"], Status="",
+            **({"NombreDossiers": limit} if limit else {}),
         )  # fmt: skip
-        lines = (answer or {}).get("LogDossier") or []
-        return [
-            Found(_stripped_text(line["nom"]), _stripped_text(line["status"]), _stripped_text(line["timestamp"]))
-            for line in lines
-        ]
+        lines = [_found(line) for line in (answer or {}).get("LogDossier") or []]
+        unread = [f"LogDossier {place}" for place, line in enumerate(lines, 1) if line is None]
+        return Search([line for line in lines if line], unread)
 
     def history(self, dossier_id: str) -> list[LogLine]:
-        """The log of a dossier; empty when the parapheur refuses to know it."""
+        """The log of a dossier; empty when the parapheur refuses to know it. Raises TryLater for a line whose status or
+        time cannot be read, since the others mean nothing without it."""
         answer = self._soap.call("GetHistoDossier", dossier_id, safe=True) or {}
         refusal = _refusal("GetHistoDossier", answer, safe=True)
         if isinstance(refusal, Refused):
             return []
         if refusal is not None:
             raise refusal
-        lines = answer.get("LogDossier") or []
-        return [
-            LogLine(
-                _stripped_text(line["timestamp"]), _stripped_text(line["status"]), _stripped_text(line["annotation"])
-            )
-            for line in lines
-        ]
+        return [_log_line(line) for line in answer.get("LogDossier") or []]
 
     def fetch(self, dossier_id: str) -> Signed:
-        """The signed document. Raises TryLater when the answer holds none."""
+        """The signed document. Raises TryLater when the answer holds none, or one that cannot be read."""
         answer = self._soap.call("GetDossier", dossier_id, safe=True) or {}
         refusal = _refusal("GetDossier", answer, safe=True)
         if refusal is not None:
@@ -132,7 +136,9 @@ class Parapheur:
         content, kind = _document(answer.get("DocPrincipal"))
         signature, signature_kind = _document(answer.get("SignatureDocPrincipal"))
         if not content:
-            raise TryLater("le parapheur a répondu sans le document", detail="GetDossier")
+            raise TryLater(
+                "le parapheur a répondu sans le document", detail="GetDossier", fault="bad-return.DocPrincipal"
+            )
         return Signed(content, kind, answer.get("NomDocPrincipal"), signature, signature_kind)
 
     def archive(self, dossier_id: str, *, erase: bool) -> None:
@@ -142,6 +148,23 @@ class Parapheur:
         refusal = _refusal("ArchiverDossier", answer, safe=True)
         if refusal is not None:
             raise refusal
+
+
+def _found(line: Any) -> Found | None:
+    """A line of a search; None for one that cannot be read, or names no dossier."""
+    if isinstance(line, UnreadableEntry):
+        return None
+    found = Found(*(_stripped_text(line[name]) for name in ("nom", "status", "timestamp")))
+    readable = found.dossier_id and MENDED not in found.dossier_id + found.status + found.timestamp
+    return found if readable else None
+
+
+def _log_line(line: Mapping[str, Any]) -> LogLine:
+    read = LogLine(*(_stripped_text(line[name]) for name in ("timestamp", "status", "annotation")))
+    if MENDED in read.timestamp + read.status:
+        said = "le parapheur a renvoyé une ligne de journal illisible"
+        raise TryLater(said, detail="GetHistoDossier: status or timestamp", fault="bad-return.LogDossier")
+    return read
 
 
 def _refusal(operation: str, answer: Any, *, safe: bool) -> HubError | None:

@@ -13,10 +13,11 @@ from connectors.iparapheur.client import Found, Parapheur
 from connectors.iparapheur.mapping import Act, Step
 from connectors.sdk import Connector, Context, reference_link, status_changed
 from connectors.sdk.documents import file_name
-from schemas.delivery import Delivery, Done, Polled, Probe, StoredDocument
+from schemas.delivery import Delivery, Done, Polled, Probe, RecordFault, StoredDocument
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.event import Event
 
+_UNREADABLE = "bad-return."
 _MISSES = 3  # a KO may be a passing trouble
 _log = logging.getLogger("unefois.iparapheur")
 _SIGNATURE_ENDINGS = {"application/zip": "zip", "application/xml": "xml", "text/xml": "xml"}
@@ -60,9 +61,13 @@ class SignatureBook(Connector):
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """One commit per dossier that moved. The cursor keeps, per dossier that we follow, its last status and the
         lines told: a dossier that the search leaves out is asked for by name. A dossier that fails does not hold the
-        others; its error is raised at the end."""
+        others; its error is raised at the end. What cannot be read is told and read again: nothing of it is granted or
+        archived before."""
         followed: dict[str, Any] = dict((cursor or {}).get("dossiers", {}))
-        found = {item.dossier_id: item for item in self.parapheur.search() if item.dossier_id.startswith(self._prefix)}
+        search = self.parapheur.search()
+        found = {item.dossier_id: item for item in search.found if item.dossier_id.startswith(self._prefix)}
+        if search.unread:
+            yield Polled((), _cursor(followed), faults=[_unreadable(place) for place in search.unread])
         failure: HubError | None = None
         for dossier_id in sorted(found.keys() | followed.keys()):
             try:
@@ -70,8 +75,11 @@ class SignatureBook(Connector):
             except AccessDenied:
                 raise
             except HubError as error:
-                failure = failure or error
-                continue
+                if not error.fault.startswith(_UNREADABLE):
+                    failure = failure or error
+                    continue
+                fault = _unreadable(error.fault.removeprefix(_UNREADABLE), key=dossier_id)
+                polled = Polled((), _cursor(followed), faults=[fault])
             if polled is not None:
                 yield polled
         if failure is not None:
@@ -171,6 +179,11 @@ class SignatureBook(Connector):
 def _deposited(dossier_id: str, *, already: bool) -> Done:
     told = "Dossier déjà présent dans le parapheur." if already else "Acte déposé dans le parapheur pour signature."
     return Done(answer=told, reference=dossier_id)
+
+
+def _unreadable(place: str, *, key: str = "") -> RecordFault:
+    reason = f"Le parapheur a renvoyé quelque chose d'illisible ({place}) : il sera relu."
+    return RecordFault("record-refused.unreadable", place, reason, key)
 
 
 def _cursor(followed: Mapping[str, Any]) -> dict[str, Any]:

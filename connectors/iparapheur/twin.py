@@ -127,8 +127,11 @@ class ParapheurTwin(HttpTwin):
         found = _OPERATION.search(call.body)
         return f"{call.method} {call.path} {found[1].decode() if found else ''}"
 
+    def operation(self, call: TwinCall) -> str:
+        return self.title(call).rpartition(" ")[2]
+
     def error_inside(self, call: TwinCall) -> TwinAnswer:
-        operation = self.title(call).rpartition(" ")[2]
+        operation = self.operation(call)
         root = new_root(f"{{{SOAP}}}Envelope", {"S": SOAP})
         _return(add(add(root, "Body"), f"{{{NS}}}{operation}Response"), "KO", "Erreur interne")
         return TwinAnswer(200, write_xml(root), _TEXT_XML)

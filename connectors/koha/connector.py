@@ -3,7 +3,6 @@ card a citizen has."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,8 +13,10 @@ from connectors.koha import mapping
 from connectors.koha.client import KohaClient
 from connectors.sdk import Connector, Probe, reference_link
 from connectors.sdk.poll_cursor import PollCursor
+from connectors.sdk.records import each
+from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done, Polled
-from schemas.errors import HubError, Refused, TryLater
+from schemas.errors import HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
 from schemas.times import to_rfc3339
@@ -26,7 +27,6 @@ _SAID = {
     "citizen.address-changed": ("adresse déjà à jour", "adresse mise à jour"),
     "citizen.contact-changed": ("coordonnées déjà à jour", "coordonnées mises à jour"),
 }
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,12 @@ class Koha(Connector):
         mark, settled = PollCursor.from_dict(cursor), now - _SETTLED
         written: dict[str, datetime] = {}
         for page in self.client.changed_since(mark.horizon):
-            fresh = [(at, one) for at, one in _dated(page) if at <= settled and mark.is_news(_patron_number(one), at)]
+            dated, faults = each(page, _dated, key=_patron_number)
+            fresh = [(at, one) for at, one in dated if at <= settled and mark.is_news(_patron_number(one), at)]
             written |= {_patron_number(patron): at for at, patron in fresh}
-            events = [event for at, patron in fresh for event in self._address_events(at, patron)]
-            if events:
-                yield Polled(events, cursor)
+            events, unread = each(fresh, lambda one: self._address_events(*one), key=lambda one: _patron_number(one[1]))
+            if events or faults or unread:
+                yield Polled(events, cursor, faults=[*faults, *unread])
         if written:
             yield Polled((), mark.after(written).to_dict())
 
@@ -129,7 +130,8 @@ class Koha(Connector):
                 "value": address, "source": self.context.connection, "date": stamp, "quality": "declared",
             },
         }  # fmt: skip
-        return [self.event("citizen.address-changed", data, id=f"patron/{patron['patron_id']}/{stamp}", time=stamp)]
+        name, version = f"patron/{patron['patron_id']}/{stamp}", address_version(data)
+        return [self.event("citizen.address-changed", data, id=name, time=stamp, version=version)]
 
     # asked: what card a citizen has
 
@@ -164,11 +166,10 @@ def _unchanged(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
-def _dated(page: Sequence[Mapping[str, Any]]) -> Iterator[tuple[datetime, Mapping[str, Any]]]:
-    for patron in page:
-        try:
-            at = datetime.fromisoformat(str(patron.get("updated_on")))
-        except ValueError:
-            _log.warning("koha: patron %s passed over: no readable date", patron.get("patron_id"))
-            continue
-        yield (at if at.tzinfo else at.replace(tzinfo=UTC)), patron
+def _dated(patron: Mapping[str, Any]) -> Iterator[tuple[datetime, Mapping[str, Any]]]:
+    try:
+        at = datetime.fromisoformat(str(patron.get("updated_on")))
+    except ValueError:
+        message = "Une fiche de Koha n'a pas de date de modification lisible"
+        raise InvalidMessage(message, pointer="/updated_on", code="no_date") from None
+    yield (at if at.tzinfo else at.replace(tzinfo=UTC)), patron

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from connectors.sdk import values
 from schemas.checks import is_date
+from schemas.converters import NO_POSTAL_CODE
 
 Patron = Mapping[str, Any]
 Layout = Literal["one-line", "split"]
@@ -14,8 +15,6 @@ Layout = Literal["one-line", "split"]
 # what Koha computes itself: sent back, it would be refused, or would freeze the date of change
 READ_ONLY = ("patron_id", "updated_on", "restricted", "anonymized", "_strings", "extended_attributes")
 _HOME = ("", "FR", "FRANCE")
-_COUNTRY = re.compile(r"[A-Z]{2}")
-_POSTAL_CODE = re.compile(r"[0-9A-Za-z][0-9A-Za-z -]{0,11}")
 
 
 def address_fields(address: Mapping[str, Any], layout: Layout) -> dict[str, str | None]:
@@ -30,7 +29,7 @@ def address_fields(address: Mapping[str, Any], layout: Layout) -> dict[str, str 
         "street_type": None,
         "address": line or None,
         "address2": address.get("complement"),
-        "postal_code": address["postal_code"],
+        "postal_code": None if address["postal_code"] == NO_POSTAL_CODE else address["postal_code"],
         "city": address["city"],
         "state": None,
         "country": None if country == "FR" else country,
@@ -71,22 +70,23 @@ def card_of(patron: Patron) -> dict[str, Any]:
 
 
 def address_of(patron: Patron) -> dict[str, Any] | None:
-    """The patron's address in the hub's words; None when it has no town, or a country we cannot name."""
+    """The patron's address in the hub's words; None when it has no town, a country we cannot name, or a French postal
+    code that has not five digits."""
     names = ("street_number", "street_type", "address", "address2", "postal_code", "city", "country")
     text = {name: _one_line(patron.get(name)) for name in names}
-    country = text["country"].upper()
-    if not text["city"] or not _POSTAL_CODE.fullmatch(text["postal_code"]):
-        return None
-    if country not in _HOME and not _COUNTRY.fullmatch(country):
+    country = values.country(text["country"] or "FR").value
+    code = values.postal_code(text["postal_code"]).value or ""
+    fits = values.has_five_digits(code) if country == "FR" else bool(code) or not text["postal_code"]
+    if not text["city"] or country is None or not fits:
         return None
     kind = text["street_type"] if text["street_type"].isalpha() else ""  # some libraries keep a code there
     said = {
         "house_number": text["street_number"][:20],
         "street": f"{kind} {text['address']}".strip()[:200],
         "complement": text["address2"][:200],
-        "postal_code": text["postal_code"],
+        "postal_code": code,
         "city": text["city"][:100],
-        "country": "" if country in _HOME else country,
+        "country": "" if country == "FR" else country,
     }
     return {name: value for name, value in said.items() if value}
 

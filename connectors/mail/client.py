@@ -10,21 +10,21 @@ import ipaddress
 import smtplib
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
+from connectors.mail.replies import PUTS_OFF, reply_error
 from connectors.sdk.deadline import Deadline, connect, current
 from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLater, Unknown
 from schemas.secret import Secret
 
-_DENIED = frozenset({530, 534, 535, 538})  # RFC 4954: a login is missing or wrong
-_PUTS_OFF = "le serveur de messagerie demande d'attendre"
 _CUT = "le serveur de messagerie a coupé la conversation avant la fin du message"
 _UNANSWERED = "le serveur de messagerie n'a pas dit s'il a pris le message"
 _LATE = "le serveur de messagerie ne répond pas (délai dépassé)"
 _NOT_OURS = (OSError, smtplib.SMTPException, ValueError)
+_Command = Callable[[], tuple[int, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,24 @@ class Server:
             raise ConfigError("user et password vont ensemble", key="password")
         return server
 
-    def greet(self) -> None:
-        """Connect, secure, log in, leave. Raises as `send` does before the message."""
+    def rehearse(self, sender: str) -> None:
+        """All of a conversation but the message, which is begun to the sender's own address and taken back: many
+        servers say only at the recipient that they take nothing from us. Raises as `send` does before the message;
+        whether that address takes mail is no matter."""
         with Deadline(2 * self.timeout), self._connected() as smtp:
-            _smtp_command(smtp.noop, "NOOP")
+            _smtp_command(lambda: smtp.mail(sender), "MAIL")
+            error = _reply_to(lambda: smtp.rcpt(sender), "RCPT")
+            if isinstance(error, AccessDenied):
+                raise error
+            _smtp_command(smtp.rset, "RSET")
 
     def send(self, message: EmailMessage, sender: str, recipient: str) -> None:
         """Hand one message over. Raises TryLater before the text is sent, Unknown when its answer never came, Refused
         when the server said no for good, AccessDenied when it does not let us in."""
         content = message.as_bytes()
         with Deadline(2 * self.timeout) as deadline, self._connected() as smtp:
-            _smtp_command(lambda: smtp.mail(sender, _options(smtp, content)), "MAIL")
+            options = _options(smtp, content, recipient)
+            _smtp_command(lambda: smtp.mail(sender, options), "MAIL")
             _smtp_command(lambda: smtp.rcpt(recipient), "RCPT")
             _smtp_command(lambda: smtp.docmd("DATA"), "DATA", wanted=354)
             _send_content(smtp, content, deadline, self.timeout)
@@ -95,11 +102,11 @@ class _Conversation:
         except ssl.SSLError as error:
             self._leave()
             said = "la connexion sécurisée au serveur de messagerie échoue"
-            raise TryLater(said, detail=f"TLS: {error.reason}") from None
+            raise TryLater(said, detail=f"TLS: {error.reason}", fault="away.tls") from None
         except _NOT_OURS as error:
             self._leave()
             said = _LATE if _late() else "le serveur de messagerie n'est pas joignable"
-            raise TryLater(said, detail=f"{type(error).__name__}{_late()}") from None
+            raise TryLater(said, detail=f"{type(error).__name__}{_late()}", fault=_unreached(error)) from None
         return smtp
 
     def __exit__(self, *_: object) -> None:
@@ -110,11 +117,12 @@ class _Conversation:
         try:
             return _Smtp(server, self._context() if server.security == "tls" else None)
         except smtplib.SMTPConnectError as error:
-            raise _reply_error(error.smtp_code, "connect") from None
+            raise reply_error(error.smtp_code, _reply_text(error), "connect") from None
 
     def _secure(self, smtp: smtplib.SMTP) -> None:
         if not smtp.has_extn("starttls"):
-            raise TryLater("le serveur de messagerie n'offre pas STARTTLS : rien n'est envoyé en clair")
+            said = "le serveur de messagerie n'offre pas STARTTLS : rien n'est envoyé en clair"
+            raise TryLater(said, fault="away.tls")
         _smtp_command(lambda: smtp.starttls(context=self._context()), "STARTTLS")
         _smtp_command(smtp.ehlo, "EHLO")
 
@@ -124,15 +132,17 @@ class _Conversation:
         ways: dict[str, Any] = {"PLAIN": smtp.auth_plain, "LOGIN": smtp.auth_login, "CRAM-MD5": smtp.auth_cram_md5}
         name = next((name for name in ways if name in offered), None)
         if name is None:
-            raise AccessDenied("le serveur de messagerie n'offre aucune connexion que nous connaissions")
+            said = "le serveur de messagerie n'offre aucune connexion que nous connaissions"
+            raise AccessDenied(said, fault="denied.login")
         smtp.user, smtp.password = user, password.reveal()
         try:
             smtp.auth(name, ways[name])
         except smtplib.SMTPAuthenticationError as error:
             detail = f"AUTH: {error.smtp_code}"
             if error.smtp_code >= 500:
-                raise AccessDenied("le serveur de messagerie refuse nos identifiants", detail=detail) from None
-            raise TryLater(_PUTS_OFF, detail=detail) from None
+                said = "le serveur de messagerie refuse nos identifiants"
+                raise AccessDenied(said, detail=detail, fault="denied.login") from None
+            raise TryLater(PUTS_OFF, detail=detail, fault="away.busy") from None
 
     def _context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self._server.ca_file)
@@ -184,16 +194,34 @@ def _own_name(connection: socket.socket) -> str:
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
 
-def _smtp_command(command: Any, name: str, *, wanted: int = 250) -> None:
+def _smtp_command(command: _Command, name: str, *, wanted: int = 250) -> None:
     """One command before the text of the message: whatever breaks here, nothing was sent."""
+    error = _reply_to(command, name, wanted=wanted)
+    if error is not None:
+        raise error
+
+
+def _reply_to(command: _Command, name: str, *, wanted: int = 250) -> HubError | None:
+    """What the reply to a command means when it is no success. Raises TryLater when there is none."""
     try:
-        code, _ = command()
+        code, text = command()
     except smtplib.SMTPResponseException as error:
-        code = error.smtp_code
+        code, text = error.smtp_code, _reply_text(error)
     except _NOT_OURS as error:
-        raise TryLater(_LATE if _late() else _CUT, detail=f"{name}: {type(error).__name__}{_late()}") from None
-    if code != wanted and not (wanted == 250 and 200 <= code < 300):
-        raise _reply_error(code, name)
+        raise _broken_off(name, error) from None
+    if code == wanted or (wanted == 250 and 200 <= code < 300):
+        return None
+    return reply_error(code, text, name)
+
+
+def _reply_text(error: smtplib.SMTPResponseException) -> bytes:
+    return error.smtp_error if isinstance(error.smtp_error, bytes) else error.smtp_error.encode("ascii", "replace")
+
+
+def _broken_off(step: str, error: Exception) -> TryLater:
+    late = _late()
+    fault = "away.timeout" if late or isinstance(error, TimeoutError) else "away.cut"
+    return TryLater(_LATE if late else _CUT, detail=f"{step}: {type(error).__name__}{late}", fault=fault)
 
 
 def _send_content(smtp: smtplib.SMTP, content: bytes, deadline: Deadline, timeout: float) -> None:
@@ -201,16 +229,17 @@ def _send_content(smtp: smtplib.SMTP, content: bytes, deadline: Deadline, timeou
     try:
         deadline.send(smtp.send, _dot_stuffed(content))
     except _NOT_OURS as error:
-        raise TryLater(_CUT, detail=f"text: {type(error).__name__}") from None
+        raise TryLater(_CUT, detail=f"text: {type(error).__name__}", fault="away.cut") from None
     if deadline.left() < timeout:  # until its end goes out the message is not sent
-        raise TryLater(_LATE, detail="text: too little time is left for the answer")
+        raise TryLater(_LATE, detail="text: too little time is left for the answer", fault="away.timeout")
     try:
         smtp.send(b".\r\n")
-        code, _ = smtp.getreply()
+        code, text = smtp.getreply()
     except _NOT_OURS as error:
-        raise Unknown(_UNANSWERED, detail=f"end: {type(error).__name__}{_late()}") from None
+        fault = "unknown.stop" if deadline.stopped else "unknown.cut"
+        raise Unknown(_UNANSWERED, detail=f"end: {type(error).__name__}{_late()}", fault=fault) from None
     if not 200 <= code < 300:
-        raise _reply_error(code, "message") if 400 <= code < 600 else Unknown(_UNANSWERED, detail=f"end: {code}")
+        raise reply_error(code, text, "message") if 400 <= code < 600 else Unknown(_UNANSWERED, detail=f"end: {code}")
 
 
 def _late() -> str:
@@ -224,20 +253,23 @@ def _dot_stuffed(content: bytes) -> bytes:
     return b"".join((b"." + line if line.startswith(b".") else line) + b"\r\n" for line in lines)
 
 
-def _reply_error(code: int, step: str) -> HubError:
-    """What a reply means; its text is left out, since servers repeat addresses in it."""
-    detail = f"{step}: {code}"
-    if code in _DENIED or (
-        step == "MAIL" and code >= 500 and code != 552
-    ):  # our sender is not welcome: not one message
-        return AccessDenied("le serveur de messagerie ne nous laisse pas envoyer", detail=detail)
-    if code >= 500 and step in ("MAIL", "RCPT", "DATA", "message"):
-        return Refused(f"le serveur de messagerie refuse ce message (code {code})", native=str(code), detail=detail)
-    return TryLater(_PUTS_OFF, detail=detail)
+def _options(smtp: smtplib.SMTP, content: bytes, recipient: str) -> list[str]:
+    """Raises Refused when the recipient's address needs what the server does not offer (RFC 6531)."""
+    size = [f"SIZE={len(content)}"] if smtp.has_extn("size") else []
+    if recipient.isascii():
+        return size
+    if not smtp.has_extn("smtputf8"):
+        said = "le serveur de messagerie ne prend pas d'adresse accentuée avant le @"
+        raise Refused(said, native="smtputf8", fault="refused.smtputf8")
+    return [*size, "SMTPUTF8", "BODY=8BITMIME"]
 
 
-def _options(smtp: smtplib.SMTP, content: bytes) -> list[str]:
-    return [f"SIZE={len(content)}"] if smtp.has_extn("size") else []
+def _unreached(error: Exception) -> str:
+    if _late() or isinstance(error, TimeoutError):
+        return "away.timeout"
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return "away.name"
+    return "away.unreachable"
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,20 +8,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from typing import Any
 
+from connectors.mail.headers import AddressLine, mail_address
 from connectors.sdk.documents import media_type
 from connectors.sdk.follow_up import FollowUp, read_follow_up
 from schemas.delivery import Delivery
 from schemas.errors import Refused
 
 MAX_ATTACHED = 10 * 1024 * 1024
-_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _LINK = re.compile(r"https://[^\s<>\"]*[^\s<>\".,;:!?)]")
 
@@ -64,7 +62,9 @@ def letter(delivery: Delivery, sender: str) -> Letter:
 def office_letter(delivery: Delivery, sender: str, office: str | None) -> Letter:
     """What the office that decides must act on. Raises Refused when no address of it is set, and as `letter`."""
     if not office:
-        raise Refused("Aucune adresse de service n'est réglée pour ce raccordement.", native="office")
+        raise Refused(
+            "Aucune adresse de service n'est réglée pour ce raccordement.", native="office", fault="refused.office"
+        )
     follow_up = read_follow_up(delivery)
     numbers = ", ".join(_one_line(number) for _, number in follow_up.numbers)
     return Letter(
@@ -95,24 +95,25 @@ def _message_id(delivery: Delivery, sender: str) -> str:
 def _all_attached(documents: Sequence[Mapping[str, Any]]) -> tuple[Attached, ...]:
     attached = tuple(_attached(document) for document in documents)
     if sum(document.size for document in attached) > MAX_ATTACHED:
-        raise Refused("les pièces jointes dépassent 10 Mio", native="too-large")
+        raise Refused("les pièces jointes dépassent 10 Mio", native="too-large", fault="refused.too-large")
     return attached
 
 
 def message(
     letter: Letter, contents: Sequence[bytes], settings: Mapping[str, Any], now: datetime, language: str = "fr"
 ) -> EmailMessage:
-    """The message as it goes out: text in UTF-8, the documents attached in order."""
-    made = EmailMessage(policy=SMTP)
-    made["From"] = _mailbox(settings.get("sender_name", ""), settings["sender"])
-    made["To"] = _mailbox(letter.to_name, letter.to)
+    """The message as it goes out: text in UTF-8, the documents attached in order. Its headers are in UTF-8 too (RFC
+    6532) where the recipient's address is."""
+    made = EmailMessage(policy=SMTP if letter.to.isascii() else SMTPUTF8)
+    made["From"] = AddressLine("From", settings.get("sender_name", ""), settings["sender"])
+    made["To"] = AddressLine("To", letter.to_name, letter.to)
     made["Subject"] = letter.subject
     made["Date"] = format_datetime(now)
     made["Message-ID"] = letter.message_id
     made["Content-Language"] = language
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834: no absence message in return
     if settings.get("reply_to"):
-        made["Reply-To"] = _mailbox("", settings["reply_to"])
+        made["Reply-To"] = AddressLine("Reply-To", "", settings["reply_to"])
     made.set_content(letter.text, cte="quoted-printable")
     if settings.get("html"):
         made.add_alternative(_as_html(letter.text, language), subtype="html", cte="quoted-printable")
@@ -123,20 +124,19 @@ def message(
 
 
 def _address(text: str) -> str:
-    """One address, its domain in ASCII. An accented local part would need SMTPUTF8, which few servers offer."""
-    local, _, domain = text.rpartition("@")
-    try:
-        plain = domain.encode("idna").decode().lower()
-    except UnicodeError:
-        plain = ""
-    if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(plain) or len(local) > 64 or len(text) > 254:
-        raise Refused("l'adresse du destinataire n'est pas une adresse", native="address")
-    return f"{local}@{plain}"
+    address = mail_address(text)
+    if address is None:
+        raise Refused("l'adresse du destinataire n'est pas une adresse", native="address", fault="refused.address")
+    return address
 
 
 def _header(text: str, field: str) -> str:
     if _CONTROL.search(text):
-        raise Refused(f"{field} contient un retour à la ligne ou un caractère de contrôle", native="header")
+        raise Refused(
+            f"{field} contient un retour à la ligne ou un caractère de contrôle",
+            native="header",
+            fault="refused.header",
+        )
     return text.strip()
 
 
@@ -146,11 +146,6 @@ def _attached(document: Mapping[str, Any]) -> Attached:
     if media.startswith(("multipart/", "message/")):
         media = media_type(None)
     return Attached(document["id"], name, media, document["size"], document["sha256"])
-
-
-def _mailbox(name: str, address: str) -> Address:
-    user, _, domain = address.rpartition("@")
-    return Address(name, user, domain)
 
 
 def _as_html(text: str, language: str) -> str:

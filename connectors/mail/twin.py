@@ -9,10 +9,10 @@ import email.policy
 import socketserver
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, ClassVar
 
 from connectors.sdk.twin import LoopbackTwin, QuietServer
 from schemas.secret import Secret
@@ -50,20 +50,33 @@ class MailTwin(LoopbackTwin):
     """`with MailTwin() as twin: twin.host, twin.port`; `messages` keeps what was taken.
 
     `login`: (user, password) wanted before MAIL. `tls`: a server context: STARTTLS is offered, or the conversation
-    starts in TLS when `wrapped`. `misbehave` makes the next conversations go wrong.
+    starts in TLS when `wrapped`. `utf8`: accented local parts are taken (RFC 6531). `misbehave` makes the next
+    conversations go wrong. `operations` are the steps of the conversation as they were reached: "connect", "EHLO",
+    "AUTH", "MAIL", "RCPT", "DATA", "text" (while the message comes in) and "end" (after it).
     """
 
+    kinds: ClassVar[Mapping[str, str]] = {
+        "refuse": "the port is closed", "drop": "cut", "slow": "no reply in time", "garbage": "no reply of SMTP",
+        "421": "421 and cut", "451": "451", "535": "535, the password is refused", "550": "550",
+        "lose": "message taken, reply lost",
+    }  # fmt: skip
+    _WHERE: ClassVar[Mapping[str, Sequence[str]]] = {"refuse": ["connect"], "lose": ["end"]}
+
     def __init__(
-        self, *, login: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None, wrapped: bool = False
-    ) -> None:
+        self, *, login: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None, wrapped: bool = False,
+        utf8: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.messages: list[TwinMessage] = []
         self.commands: list[str] = []
         self.login = login
         self.tls = tls
         self.wrapped = wrapped
+        self.utf8 = utf8
         self.lock = threading.Lock()
+        self.operations: list[str] = []
         self._faults: list[tuple[str, str]] = []
+        self._met: set[str] = set()
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a connection to this twin."""
@@ -73,19 +86,36 @@ class MailTwin(LoopbackTwin):
             wanted |= {"user": self.login[0], "password": Secret(self.login[1])}
         return wanted | {"sender": "ne-pas-repondre@ville.example", "sender_name": "Ville de Saint-Aubin"} | more
 
-    def misbehave(self, at: str, how: str, times: int = 1) -> None:
-        """At the step `at` ("connect", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "text": while the message comes in,
-        "end": after it): a reply such as "450", "drop" (cut), "slow" (no reply), "garbage", or "lose" (at "end":
-        the message is kept, then the connection cut)."""
+    def misbehave(self, kind: str, times: int = 1, *, on: str = "", at: str = "") -> None:
+        """At the step `at` (or `on`): a reply such as "450", "drop" (cut), "slow" (no reply), "garbage", "lose" (at
+        "end": the message is kept, then the connection cut), "refuse" (the port is closed until `behave`)."""
+        step = at or on
+        self._met.discard(kind)
+        if step not in self._WHERE.get(kind, [step]) or (step == "text" and kind != "drop"):
+            return
+        if kind == "refuse":
+            self._met.add(kind)
+            self.stop()
+            return
         with self.lock:
-            self._faults += [(at, how)] * times
+            self._faults += [(step, kind)] * times
+
+    def behave(self) -> None:
+        with self.lock:
+            self._faults.clear()
+        self.start()
+
+    def met(self, kind: str) -> bool:
+        return kind in self._met
 
     def fault(self, at: str) -> str:
         with self.lock:
+            self.operations.append(at)
             found = next((fault for fault in self._faults if fault[0] == at), None)
             if found is None:
                 return ""
             self._faults.remove(found)
+            self._met.add(found[1])
             return found[1]
 
     def new_server(self) -> socketserver.TCPServer:
@@ -168,6 +198,8 @@ class _Conversation(socketserver.StreamRequestHandler):
             offers.append("STARTTLS")
         if self.twin.login:
             offers.append("AUTH PLAIN")
+        if self.twin.utf8:
+            offers.append("SMTPUTF8")
         for offer in offers[:-1]:
             self._reply(f"250-{offer}")
         self._reply(f"250 {offers[-1]}")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from connectors.publik import canteen, mapping
 from connectors.publik.client import PublikClient
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply
 from connectors.sdk.poll_cursor import PollCursor
+from connectors.sdk.records import each
 from connectors.sdk.signed_query import SignatureCheck
+from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event, decode_json
@@ -32,7 +33,6 @@ _OVERLAP = timedelta(minutes=10)  # a form may appear in the list a little after
 _KEY = "unefois_key"
 _FEW = 10  # forms of one person that a question reads, the newest
 _REFUSALS = {InvalidMessage: 400, AccessDenied: 403, Refused: 422, TryLater: 503, BusUnavailable: 503}
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Publik(Connector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """Forms received since the cursor, under the identifiers that the push gives them. At first, those of the
-        last `catch_up_days`. A form that cannot be read is passed over and logged: it must not hide the others."""
+        last `catch_up_days`. A form that cannot be read is passed over and told: it must not hide the others."""
         state: dict[str, Any] = dict(cursor or {})
         for slug in self._forms:
             yield from self._poll_form(slug, state)
@@ -123,15 +123,18 @@ class Publik(Connector):
         reached = mark.since
         for page in self._pages(slug, mark.horizon):
             # An hour that comes twice: told by its second reading and reached by its first, so that nothing is missed.
-            fresh = [(at, item) for at, item in self._dated(slug, page) if mark.is_news(_form_number(item), at.latest)]
+            dated, faults = each(page, self._dated, key=_form_number)
+            fresh = [(at, item) for at, item in dated if mark.is_news(_form_number(item), at.latest)]
             received |= {_form_number(item): at.latest for at, item in fresh}
             reached = max([reached, *(at.earliest for at, _ in fresh)])
-            events = [event for _, item in fresh for event in self._caught_up(slug, item)]
+            events, unread = each(
+                fresh, lambda one: self._caught_up(slug, one[1]), key=lambda one: f"{slug}/{_form_number(one[1])}"
+            )
             last = len(page) < _PAGE
             if last and received:
                 state[slug] = mark.after(received, reached).to_dict()
-            if events or (last and (received or first)):
-                yield Polled(events, dict(state))
+            if events or faults or unread or (last and (received or first)):
+                yield Polled(events, dict(state), faults=[*faults, *unread])
 
     def _pages(self, slug: str, horizon: datetime) -> Iterator[Sequence[Mapping[str, Any]]]:
         offset, page = 0, self.client.listing(slug, since=horizon.astimezone(self._zone), offset=0, limit=_PAGE)
@@ -144,25 +147,12 @@ class Publik(Connector):
     def _first_day(self) -> datetime:
         return self.context.now() - timedelta(days=self.settings.get("catch_up_days", 1))
 
-    def _dated(
-        self, slug: str, page: Sequence[Mapping[str, Any]]
-    ) -> Iterator[tuple[mapping.Readings, Mapping[str, Any]]]:
-        for item in page:
-            try:
-                yield mapping.readings(item.get("receipt_time"), self._zone, "/receipt_time"), item
-            except InvalidMessage as error:
-                self._passed_over(slug, item, error)
+    def _dated(self, item: Mapping[str, Any]) -> Iterator[tuple[mapping.Readings, Mapping[str, Any]]]:
+        yield mapping.readings(item.get("receipt_time"), self._zone, "/receipt_time"), item
 
     def _caught_up(self, slug: str, item: Mapping[str, Any]) -> Sequence[Event]:
-        try:
-            whole = self.client.formdata(slug, _form_number(item)) if mapping.lacks_content(item) else item
-            return self._events(slug, whole)
-        except (InvalidMessage, Refused) as error:
-            self._passed_over(slug, item, error)
-            return ()
-
-    def _passed_over(self, slug: str, item: Mapping[str, Any], error: HubError) -> None:
-        _log.warning("publik: form %s/%s passed over: %s", slug, _form_number(item)[:40], error.code)
+        whole = self.client.formdata(slug, _form_number(item)) if mapping.lacks_content(item) else item
+        return self._events(slug, whole)
 
     def _events(self, slug: str, formdata: Mapping[str, Any]) -> list[Event]:
         """Mapped first, stored second: what is refused leaves nothing behind."""
@@ -179,7 +169,14 @@ class Publik(Connector):
         told += [("citizen.address-changed", form.address_change)] if form.address_change else []
         told += [("citizen.contact-changed", form.contact_change)] if form.contact_change else []
         return [
-            self.event(kind, data, id=f"{form.reference}/{kind}", time=form.received_at, subject=form.reference)
+            self.event(
+                kind,
+                data,
+                id=f"{form.reference}/{kind}",
+                time=form.received_at,
+                subject=form.reference,
+                version=address_version(data) if kind != "citizen.contact-changed" else 1,
+            )
             for kind, data in told
         ]
 

@@ -5,29 +5,35 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from connectors.sdk import values
 from connectors.sdk.documents import file_name, media_type
 from connectors.sdk.links import reference_link
+from connectors.sdk.values import Reading, Unread
 from schemas.errors import InvalidMessage, Refused
 from schemas.times import to_rfc3339
 
 MAX_FILE = 10 * 1024 * 1024
 _CHANNELS = {"web": "online", "counter": "desk", "mail": "mail", "phone": "phone", "email": "online"}
-_GENDERS = {
-    "female": ("female", "femme", "feminin", "féminin", "f", "mme", "madame"),
-    "male": ("male", "homme", "masculin", "m", "m.", "mr", "monsieur"),
-}
 _YES = ("true", "oui", "yes", "1", "on")
 _BAN_KEY = re.compile(r"(?P<insee>(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3})_[0-9A-Za-z_-]{1,58}")
-_FRENCH_DATE = re.compile(r"(\d\d)/(\d\d)/(\d{4})")
-_PARTIAL_DATE = re.compile(r"\d{4}(-\d\d)?")
 _NUMBER = re.compile(r"[0-9A-Za-z-]{1,40}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,119}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+# What each part of a person, an organisation or an address is read by; a citizen may have written anything there.
+_READERS: Mapping[str, Callable[[str], Reading[Any]]] = {
+    "family_name": values.text_of(100), "preferred_name": values.text_of(100), "given_names": values.given_names,
+    "gender": values.gender, "birthdate": values.partial_date, "birthplace": values.insee_code,
+    "birthcountry": values.birth_country, "email": values.email, "phone": values.phone, "name": values.text_of(200),
+    "siret": values.siret, "rna": values.rna, "effective_on": values.calendar_date,
+    "house_number": values.text_of(20), "street": values.text_of(200), "complement": values.text_of(200),
+    "postal_code": values.postal_code, "city": values.text_of(100), "insee_code": values.insee_code,
+    "country": values.country, "ban_key": values.text_of(200),
+}  # fmt: skip
+_ADDRESSES = ("old_address", "new_address", "requester/address", "beneficiary/address")
 
 Answers = Mapping[str, Any]
 References = list[dict[str, str]]
@@ -45,7 +51,8 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What one form said. `request` lacks its documents: they are added once `files` are stored."""
+    """What one form said. `request` lacks its documents: they are added once `files` are stored. It keeps in its form,
+    as they were written, the optional answers that could not be read."""
 
     reference: str
     received_at: str
@@ -111,28 +118,34 @@ def lacks_content(formdata: Mapping[str, Any]) -> bool:
 def read_form(
     slug: str, setting: Mapping[str, Any], formdata: Mapping[str, Any], *, system: str, source: str, zone: tzinfo
 ) -> Form:
-    """Map one formdata. Raises InvalidMessage with a pointer into the formdata; never quotes a value."""
+    """Map one formdata. An optional answer that nobody can read stands in the way of nothing. Raises InvalidMessage,
+    with a pointer into the formdata, for what a request cannot do without; never quotes a value."""
     answers = formdata.get("fields")
     if not isinstance(answers, Mapping):
         raise InvalidMessage("la demande n'a pas de champs", pointer="/fields", code="not_a_formdata")
     reference = reference_of(slug, formdata.get("id"))
     received_at = to_rfc3339(instant(formdata.get("receipt_time"), zone, "/receipt_time"), "seconds")
-    tree = _assemble(setting["fields"], answers, "/fields")
+    unread = Unread()
+    tree = _assemble(setting["fields"], answers, "/fields", unread)
+    _set_aside_addresses(tree, setting["fields"], answers, unread)
     account = _account(formdata, system)
     link = reference_link(system, reference)
+    sourced = _sourced(source, received_at)
+    request = _request(setting, formdata, tree, account, link, unread) | {"submitted_at": received_at}
+    address_change = _address_change(setting, answers, tree, account, link, sourced, unread)
     return Form(
         reference=reference,
         received_at=received_at,
-        request=_request(setting, formdata, tree, account, link) | {"submitted_at": received_at},
-        address_change=_address_change(setting, answers, tree, account, link, _sourced(source, received_at)),
-        contact_change=_contact_change(tree, account, link, _sourced(source, received_at)),
+        request=unread.added_to(request),
+        address_change=address_change,
+        contact_change=_contact_change(tree, account, link, sourced),
         files=[_attached(pointer, item, setting) for pointer, item in _files_in(answers, "/fields")],
     )
 
 
 def _request(
     setting: Mapping[str, Any], formdata: Mapping[str, Any], tree: Mapping[str, Any], account: References,
-    link: Mapping[str, Any],
+    link: Mapping[str, Any], unread: Unread,
 ) -> dict[str, Any]:  # fmt: skip
     given = formdata.get("submission")
     submission = given if isinstance(given, Mapping) else {}
@@ -142,7 +155,7 @@ def _request(
         "intake": _CHANNELS.get(str(submission.get("channel", "web")), "online"),
         **_requester(tree, account),
     }
-    beneficiaries = _people(setting.get("beneficiaries"), formdata["fields"])
+    beneficiaries = _people(setting.get("beneficiaries"), formdata["fields"], unread)
     if "beneficiary" in tree:
         beneficiaries.insert(0, _citizen(tree["beneficiary"], [], "/fields"))
     if beneficiaries:
@@ -166,20 +179,24 @@ def _requester(tree: Mapping[str, Any], account: References) -> dict[str, Any]:
 
 def _address_change(
     setting: Mapping[str, Any], answers: Answers, tree: Mapping[str, Any], account: References,
-    link: Mapping[str, Any], sourced: Mapping[str, Any],
+    link: Mapping[str, Any], sourced: Mapping[str, Any], unread: Unread,
 ) -> dict[str, Any] | None:  # fmt: skip
     if "new_address" not in tree:
         return None
     new = _address(tree["new_address"])
     if new is None:
         raise InvalidMessage("la nouvelle adresse est incomplète", pointer="/fields", code="incomplete_address")
+    if not _is_whole(new):
+        names = (n for n, paths in setting["fields"].items() if "new_address/postal_code" in _paths(paths))
+        place = f"/fields/{next(names)}"
+        raise InvalidMessage("le code postal français a cinq chiffres", pointer=place, code="bad_postal_code")
     old = _address(tree.get("old_address", {}))
     change: dict[str, Any] = {
         "citizen": _citizen(tree.get("requester", {}), account, "/fields"),
         "new_address": {"value": new, **sourced},
         "request": link,
     }
-    household = _people(setting.get("household"), answers)
+    household = _people(setting.get("household"), answers, unread)
     optional = {"old_address": old, "household": household, "effective_on": tree.get("effective_on")}
     return change | {name: value for name, value in optional.items() if value}
 
@@ -189,8 +206,8 @@ def _contact_change(
 ) -> dict[str, Any] | None:
     if "contact" not in tree:
         return None
-    values = {name: {"value": value, **sourced} for name, value in tree["contact"].items()}
-    return {"citizen": _citizen(tree.get("requester", {}), account, "/fields"), "request": link, **values}
+    told = {name: {"value": value, **sourced} for name, value in tree["contact"].items()}
+    return {"citizen": _citizen(tree.get("requester", {}), account, "/fields"), "request": link, **told}
 
 
 def _citizen(said: Mapping[str, Any], account: References, pointer: str) -> dict[str, Any]:
@@ -206,7 +223,7 @@ def _citizen(said: Mapping[str, Any], account: References, pointer: str) -> dict
     return citizen | ({"address": address} if address else {})
 
 
-def _people(block: Mapping[str, Any] | None, answers: Answers) -> list[dict[str, Any]]:
+def _people(block: Mapping[str, Any] | None, answers: Answers, unread: Unread) -> list[dict[str, Any]]:
     """The rows of a block of fields, one person each; an empty row is nobody."""
     if block is None:
         return []
@@ -215,13 +232,13 @@ def _people(block: Mapping[str, Any] | None, answers: Answers) -> list[dict[str,
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise InvalidMessage("un bloc de champs était attendu", pointer=f"/fields/{name}", code="not_a_block")
     pointers = [f"/fields/{name}/{number}" for number in range(len(rows))]
-    trees = [(_assemble(block["fields"], row, place), place) for row, place in zip(rows, pointers, strict=True)]
+    trees = [(_assemble(block["fields"], row, place, unread), place) for row, place in zip(rows, pointers, strict=True)]
     return [_citizen(tree, [], place) for tree, place in trees if tree]
 
 
 def _address(said: Mapping[str, Any]) -> dict[str, Any] | None:
-    """None when the two words that every address has are not both there."""
-    if not said.get("postal_code") or not said.get("city"):
+    """None without a town, or in France without a postal code."""
+    if not said.get("city") or not (said.get("postal_code") or said.get("country", "FR") != "FR"):
         return None
     address = dict(said)
     match = _BAN_KEY.fullmatch(str(address.get("ban_key", "")))
@@ -242,17 +259,25 @@ def _account(formdata: Mapping[str, Any], system: str) -> References:
     return [{"system": system, "id": str(name)[:200]}] if isinstance(name, str | int) and name != "" else []
 
 
-def _assemble(fields: Mapping[str, str | list[str]], answers: Answers, pointer: str) -> dict[str, Any]:
-    """The answers as a tree, by the paths that the settings give; what is empty is absent."""
+def _assemble(
+    fields: Mapping[str, str | list[str]], answers: Answers, pointer: str, unread: Unread
+) -> dict[str, Any]:  # fmt: skip
+    """The answers as a tree, by the paths that the settings give; what is empty or cannot be read is absent."""
     tree: dict[str, Any] = {}
     for name, paths in fields.items():
         raw = _answer(answers, name)
         if raw is None or raw in ("", [], {}):
             continue
-        for path in [paths] if isinstance(paths, str) else paths:
-            steps = path.strip("/").split("/")
-            _put_answer(tree, steps, _convert(steps, raw, f"{pointer}/{name}"))
+        for path in _paths(paths):
+            steps = path.split("/")
+            value = _read_answer(steps, raw, f"{pointer}/{name}", unread)
+            if value is not None:
+                _put_answer(tree, steps, value)
     return tree
+
+
+def _paths(paths: str | list[str]) -> list[str]:
+    return [path.strip("/") for path in ([paths] if isinstance(paths, str) else paths)]
 
 
 def _answer(answers: Answers, name: str) -> Any:
@@ -269,39 +294,36 @@ def _put_answer(tree: dict[str, Any], steps: Sequence[str], value: Any) -> None:
     tree[steps[-1]] = value
 
 
-def _convert(steps: Sequence[str], raw: Any, pointer: str) -> Any:
+def _read_answer(steps: Sequence[str], raw: Any, pointer: str, unread: Unread) -> Any:
     if steps[0] == "form":
         return raw
     if steps[-1] == "confidential":
         return str(raw).lower() in _YES
     if isinstance(raw, Mapping | list):
         raise InvalidMessage("une réponse simple était attendue", pointer=pointer, code="not_a_text")
-    text = " ".join(_CONTROL.sub(" ", str(raw)).split())
-    if steps[-1] in ("birthdate", "effective_on"):
-        return _calendar_date(text, pointer, partial=steps[-1] == "birthdate")
-    if steps[-1] == "given_names":
-        return [name for name in re.split(r"[,\s]+", text) if name]
-    if steps[-1] == "gender":
-        return _gender(text, pointer)
-    return text.upper() if steps[-1] in ("country", "insee_code", "birthplace") else text
+    return unread.read(pointer.removeprefix("/fields/"), str(raw), _READERS[steps[-1]])
 
 
-def _calendar_date(text: str, pointer: str, *, partial: bool) -> str:
-    french = _FRENCH_DATE.fullmatch(text)
-    iso = "-".join(reversed(french.groups())) if french else text
-    if partial and _PARTIAL_DATE.fullmatch(iso):
-        return iso
-    try:
-        return date.fromisoformat(iso).isoformat()
-    except ValueError:
-        raise InvalidMessage("date illisible", pointer=pointer, code="bad_date") from None
+def _set_aside_addresses(
+    tree: dict[str, Any], fields: Mapping[str, str | list[str]], answers: Answers, unread: Unread
+) -> None:
+    """An address of an unknown country, and an optional one that is not whole, stays as it was written."""
+    for place in _ADDRESSES:
+        named = {name: path for name, paths in fields.items() for path in _paths(paths) if path.startswith(f"{place}/")}
+        written = {name: text for name in named if (text := str(_answer(answers, name) or ""))}
+        *above, last = place.split("/")
+        holder = tree.get(above[0], {}) if above else tree
+        lost = any(named[name].endswith("/country") for name in written) and "country" not in holder.get(last, {})
+        if last in holder and (lost or (last != "new_address" and not _is_whole(holder[last]))):
+            del holder[last]
+            for name, text in written.items():
+                unread.keep(name, text)
 
 
-def _gender(text: str, pointer: str) -> str:
-    for gender, words in _GENDERS.items():
-        if text.lower() in words:
-            return gender
-    raise InvalidMessage("sexe ou civilité inconnus", pointer=pointer, code="bad_gender")
+def _is_whole(said: Mapping[str, Any]) -> bool:
+    address = _address(said)
+    french = address is not None and address.get("country", "FR") == "FR"
+    return address is not None and (not french or values.has_five_digits(address["postal_code"]))
 
 
 def _files_in(value: Any, pointer: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

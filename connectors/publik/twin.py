@@ -142,8 +142,8 @@ class PublikTwin(HttpTwin):
         query = call.query
         found = [f for f in self.forms.values() if f.slug == slug and f.received[:10] >= query.get("filter-start", "")]
         found.sort(key=lambda f: (f.received, int(f.number)))
-        start = int(query.get("offset", "0"))
-        page = found[start : start + int(query.get("limit", "1000"))]
+        start, self.page_size = int(query.get("offset", "0")), int(query.get("limit", "1000"))
+        page = found[start : start + self.page_size]
         contents = query.get("include-files-content") != "off"
         if query.get("full") == "on":
             return TwinAnswer(200, [self.formdata(filed, contents=contents) for filed in page])

@@ -71,9 +71,17 @@ def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[
         faults = list(kind_class(kind).faults(raw, path.parent, registry))
     for fault in faults:
         yield replace(fault, line=line_of(text, fault.key)) if fault.file == str(path) else fault
-    if not faults:
-        yield from loading_faults(Manifest.load(path, fields_of))
+    if not found:
+        yield from _loading_faults(path)
     yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
+
+
+def _loading_faults(path: Path) -> Iterator[Fault]:
+    try:
+        manifest = Manifest.load(path, fields_of)
+    except ValueError:  # by a table that cannot be read, of which every fault was told
+        return
+    yield from loading_faults(manifest)
 
 
 def _without_dates(value: Any) -> Any:

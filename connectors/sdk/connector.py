@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.sdk.first_use import FirstUse, in_this_process
+from connectors.sdk.records import check_record
 from connectors.sdk.statuses import Statuses
 from schemas.delivery import Delivery, Documents, Done, Inbound, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage
@@ -102,6 +103,11 @@ class Connector:
         package cannot take such an event."""
         raise NotImplementedError
 
+    def explain(self, delivery: Delivery) -> Sequence[str]:
+        """Line by line, where each value of the message comes from, without a value: for `unefois connector try`. Empty
+        where code decides. Raises nothing for what cannot be said: the line says so."""
+        return ()
+
     def send(self, delivery: Delivery, prepared: Any) -> Done:
         """Send what `prepare` made. Not called in mode `observe`."""
         raise NotImplementedError
@@ -137,11 +143,14 @@ class Connector:
 
     def event(
         self, event_type: str, data: Mapping[str, Any], *, id: str, time: str | None = None, subject: str | None = None,
-        extensions: Mapping[str, Any] | None = None,
+        extensions: Mapping[str, Any] | None = None, version: int = 1,
     ) -> Event:  # fmt: skip
         """An event of this connection. `id` must be derived from the package's own identifiers, so that reading the
-        same thing twice gives the same id."""
-        return Event(
+        same thing twice gives the same id; in the oldest `version` that can say it, for the same reason. Raises
+        InvalidMessage, with its place, when the door would not take it: what the package said makes no such event."""
+        event = Event(
             type=event_type, source=f"/{self.context.tenant}/{self.context.connection}", data=data, id=id,
             subject=subject, time=time or to_rfc3339(self.context.now()), extensions=dict(extensions or {}),
+            version=version,
         )  # fmt: skip
+        return check_record(event)

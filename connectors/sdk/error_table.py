@@ -31,6 +31,7 @@ from schemas.errors import (
     Unknown,
     detailed_fault,
     is_fault,
+    refused_fault,
 )
 from schemas.exchange import AmbiguousIdentity, AuthorisationExpired, NotMatched
 
@@ -278,7 +279,7 @@ class ErrorRow:
         vendor's code. `after`: seconds, for TryLater. `detail`: for the log."""
         meaning = MEANINGS.get(self.becomes, MEANINGS["later"])
         by: By = "service" if self.by == "service" else "vendor" if self.by == "vendor" else ""
-        fault = self.fault or meaning.fault
+        fault = self.fault or (refused_fault(native) if meaning.error is Refused else meaning.fault)
         return meaning.raised(message, after, native=native, detail=detail, fault=fault, remedy=self.remedy, by=by)
 
 

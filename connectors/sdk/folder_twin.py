@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Self
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from connectors.sdk.sftp_twin import SftpTwin
+
+_CONTENTS: Mapping[str, Callable[[bytes, str], bytes]] = {
+    "growing": lambda content, _: content[: len(content) // 2],
+    "latin-1": lambda content, encoding: _reencoded(content, encoding),
+    "utf-16": lambda content, encoding: content.decode(encoding).encode("utf-16"),
+    "garbage": lambda content, _: b"\x00\xff\xfe{[" + content[:9],
+}
 
 
 class FolderTwin:
@@ -14,8 +24,19 @@ class FolderTwin:
 
     Subclass it as a dataclass: name the two folders in `folders`, write `collect`, which takes what was dropped under
     `taking`. `collecting`: the twin collects by itself, ten times a second.
+
+    It misbehaves as `SftpTwin` does, and with the files that lie in the return folder: "growing" (half of each is
+    there, the rest comes with `behave`), "latin-1", "utf-16", "garbage" (each in that encoding, or of no format, until
+    `behave` leaves it again as it should be).
     """
 
+    kinds: ClassVar[Mapping[str, str]] = {
+        "refuse": "the port is closed", "password": "the password is refused", "denied": "the file may not be opened",
+        "slow": "no answer in time", "full": "the disk is full", "cut": "cut in the middle of the file",
+        "cut-rename": "file renamed, answer lost", "growing": "the file is still being written",
+        "latin-1": "the file in another encoding", "utf-16": "the file in UTF-16", "garbage": "the file of no format",
+    }  # fmt: skip
+    page_size = 1
     folders = ("depot", "retours")  # where files are dropped for the package, and where it leaves its own
     encoding = "utf-8"
     collecting: bool = False
@@ -26,6 +47,9 @@ class FolderTwin:
         self.drop.mkdir()
         self.returns.mkdir()
         self.taking = threading.Lock()
+        self._password = self.sftp.password
+        self._right: dict[str, bytes] = {}
+        self._announced: Counter[str] = Counter()
         self._ended = threading.Event()
         self._collector = threading.Thread(target=self._collect_on, name=type(self).__name__, daemon=True)
 
@@ -47,12 +71,11 @@ class FolderTwin:
 
     def connection_settings(self, **changes: Any) -> dict[str, Any]:
         drop, returns = self.folders
-        own = {"drop_folder": f"/{drop}", "return_folder": f"/{returns}", **self.site_settings()}
+        own = {"drop_folder": f"/{drop}", "return_folder": f"/{returns}", **self._ways()}
         return self.sftp.settings(**(own | changes))
 
     def local_settings(self, **changes: Any) -> dict[str, Any]:
-        own = {"drop_folder": str(self.drop), "return_folder": str(self.returns), **self.site_settings()}
-        return own | changes
+        return {"drop_folder": str(self.drop), "return_folder": str(self.returns), **self._ways()} | changes
 
     def stop(self) -> None:
         self.sftp.stop()
@@ -60,9 +83,53 @@ class FolderTwin:
     def start(self) -> None:
         self.sftp.start()
 
-    def misbehave(self, kind: str, times: int = 1) -> None:
-        """As `SftpTwin`: `full`, `denied`, `cut`, `cut-rename`, `slow`."""
-        self.sftp.misbehave(kind, times)
+    @property
+    def operations(self) -> Sequence[str]:
+        """One name for all that is done to the folders: an account has no calls that differ."""
+        return ["files"] * self.sftp.logins
+
+    def misbehave(self, kind: str, times: int = 1, *, on: str = "", at: str = "") -> None:
+        """`kinds` says which; `on` and `at` are for twins that are called in several ways."""
+        self._announced[kind] = self.sftp.faults[kind] + times
+        if kind == "refuse":
+            self.sftp.stop()
+        elif kind == "password":
+            self.sftp.password = "another"  # noqa: S105
+        elif kind in _CONTENTS:
+            self._announced[kind] = 0
+            for name, content in self.left().items():
+                self._right.setdefault(name, content)
+                self.rewrite(name, _CONTENTS[kind](content, self.encoding))
+                self._announced[kind] = 1
+        else:
+            self.sftp.misbehave(kind, times)
+
+    def met(self, kind: str) -> bool:
+        if kind in ("refuse", "password") or kind in _CONTENTS:
+            return self._announced[kind] > 0
+        return self.sftp.faults[kind] < self._announced[kind]
+
+    def behave(self) -> None:
+        """Open again, and every file that was left wrong is left right."""
+        self.sftp.password = self._password
+        self.sftp.faults.clear()
+        if not self.sftp.listening:
+            self.sftp.start()
+        right, self._right = self._right, {}
+        for name, content in right.items():
+            self.leave(name, content)
+
+    def left(self) -> dict[str, bytes]:
+        """The files that lie in the return folder and were not taken yet, by name."""
+        return {path.name: path.read_bytes() for path in sorted(self.returns.iterdir()) if _lies_there(path)}
+
+    def reasons(self) -> dict[str, str]:
+        """Why each file that was put aside was, as the package's staff can read it."""
+        return {path.name: path.read_text("utf-8") for path in sorted((self.returns / "erreurs").glob("*.motif.txt"))}
+
+    def rewrite(self, name: str, content: bytes) -> None:
+        """Change a file where it lies, as a package that is still writing it does."""
+        (self.returns / name).write_bytes(content)
 
     def collect(self) -> object:
         raise NotImplementedError
@@ -74,6 +141,20 @@ class FolderTwin:
         temporary.rename(self.returns / name)
         return name
 
+    def _ways(self) -> dict[str, Any]:
+        """What `leave` does: a file has its name when it is whole."""
+        return {"settled": "rename", **self.site_settings()}
+
     def _collect_on(self) -> None:
         while not self._ended.wait(0.1):
             self.collect()
+
+
+def _reencoded(content: bytes, encoding: str) -> bytes:
+    """The file in an encoding that was not agreed on, and a letter by which it shows."""
+    other = "iso-8859-1" if encoding.startswith("utf") else "utf-8"
+    return content.decode(encoding).replace("e", "é").encode(other, "replace")
+
+
+def _lies_there(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and not path.name.startswith(".")

@@ -183,9 +183,9 @@ class HttpClient:
 
     def _exchange(self, request: httpx.Request, safe: bool, deadline: Deadline) -> HttpAnswer:
         where = f"{request.method} {self.host}"
-        begun = False
         if is_recording():
             note_call(request.method, str(request.url), request.headers, _sent_body(request))
+        begun = False
         try:
             response = self._client.send(request, stream=True)
             begun = True

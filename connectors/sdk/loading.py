@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from connectors.sdk.connector import Connector
-from connectors.sdk.discovery import connector_class
+from connectors.sdk.discovery import KINDS, connector_class
 from connectors.sdk.statuses import status_faults
 from schemas.fault import Fault
 from schemas.manifest import Manifest
@@ -30,9 +30,10 @@ def _code_faults(manifest: Manifest) -> Iterator[Fault]:
     except Exception as error:  # whatever the code raises when it is imported
         yield _import_fault(manifest.folder, path, error)
         return
-    for word, declared, methods in _methods(manifest) if manifest.kind == "python" else ():
-        written = any(getattr(kind, method) is not getattr(Connector, method) for method in methods)
-        if declared and not written:
+    for word, declared, methods in _methods(manifest):
+        found = {getattr(kind, method).__module__ for method in methods} - {Connector.__module__}
+        written = any(not module.startswith(KINDS) for module in found)  # those of the kit do what is declared
+        if declared and not found:
             yield Fault(str(path), methods[0], f"connector.toml says {word}, and the code has no {methods[0]}")
         elif written and not declared:
             yield Fault(str(path), methods[0], f"the code has {methods[0]}, and connector.toml says no {word}")

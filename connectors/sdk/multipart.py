@@ -43,7 +43,7 @@ def _pieces(body: bytes, boundary: str) -> list[bytes]:
 def _part(piece: bytes) -> tuple[Message, bytes]:
     head, _, content = piece.partition(b"\r\n\r\n")
     fields = BytesHeaderParser().parsebytes(head.lstrip() + b"\r\n\r\n")
-    match fields.get("content-transfer-encoding", "").strip().lower():
+    match str(fields.get("content-transfer-encoding", "")).strip().lower():
         case "base64":
             return fields, decode_base64(content.decode("ascii"))
         case "quoted-printable":

@@ -48,6 +48,10 @@ class SftpTwin:
         self.faults: Counter[str] = Counter()
 
     @property
+    def listening(self) -> bool:
+        return self._acceptor is not None
+
+    @property
     def host(self) -> str:
         return "127.0.0.1"
 

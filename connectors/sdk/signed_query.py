@@ -18,6 +18,7 @@ TOLERANCE = timedelta(seconds=30)  # both ways
 MOST_NONCE = 128  # characters
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _MARK = "&signature="
+_LOGIN = "denied.login"
 
 
 def sign(params: Mapping[str, str], *, orig: str, key: Secret, now: datetime, nonce: str) -> str:
@@ -41,15 +42,15 @@ class SignatureCheck:
         pairs = parse_qsl(query_string, keep_blank_values=True)
         values = dict(pairs)
         if not mark or len(values) != len(pairs):
-            raise AccessDenied("appel non signé, ou paramètre répété")
+            raise AccessDenied("appel non signé, ou paramètre répété", fault=_LOGIN)
         proved = dict(parse_qsl(signed, keep_blank_values=True))  # what follows the signature, anybody may have added
         if proved.get("algo") != "sha256":
-            raise AccessDenied("algorithme de signature inconnu : sha256 est attendu")
+            raise AccessDenied("algorithme de signature inconnu : sha256 est attendu", fault=_LOGIN)
         if not self._is_ours(signed, proved.get("orig", ""), values["signature"]):
-            raise AccessDenied("signature invalide")
+            raise AccessDenied("signature invalide", fault=_LOGIN)
         stamp = _stamp(proved)
         if abs(now - stamp) > TOLERANCE:
-            raise AccessDenied("horodatage hors tolérance : vérifier l'horloge des serveurs")
+            raise AccessDenied("horodatage hors tolérance : vérifier l'horloge des serveurs", fault=_LOGIN)
         self._use(proved.get("nonce", ""), stamp + TOLERANCE, keep=use)
 
     def _is_ours(self, signed: str, orig: str, signature: str) -> bool:
@@ -62,10 +63,12 @@ class SignatureCheck:
 
     def _use(self, nonce: str, until: datetime, *, keep: bool) -> None:
         if not 0 < len(nonce) <= MOST_NONCE:
-            raise AccessDenied(f"appel signé sans nonce, ou d'un nonce de plus de {MOST_NONCE} caractères")
+            raise AccessDenied(
+                f"appel signé sans nonce, ou d'un nonce de plus de {MOST_NONCE} caractères", fault=_LOGIN
+            )
         # Not by connection: no path is signed, and what was sent to one is not taken at another that has the same key.
         if keep and not self._first_use(_digest(f"nonce\0{self._orig}\0{nonce}", self._key), until):
-            raise AccessDenied("appel déjà reçu (nonce rejoué)")
+            raise AccessDenied("appel déjà reçu (nonce rejoué)", fault=_LOGIN)
 
 
 def _digest(text: str, key: Secret) -> bytes:
@@ -76,4 +79,4 @@ def _stamp(values: Mapping[str, str]) -> datetime:
     try:
         return datetime.strptime(values.get("timestamp", ""), _STAMP).replace(tzinfo=UTC)
     except ValueError:
-        raise AccessDenied("horodatage illisible") from None
+        raise AccessDenied("horodatage illisible", fault=_LOGIN) from None

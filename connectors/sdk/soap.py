@@ -7,7 +7,7 @@ size limit, authentication and errors are those of every other connector.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,22 +235,29 @@ class _Reader:
     def value(self, element: Element, kind: Any, path: tuple[str, ...]) -> Any:
         if element.get(f"{{{XSI}}}nil") in ("true", "1"):
             return None
-        kind = self._said_type(element) or kind
+        kind = self._said_type(element, kind)
         if isinstance(kind, ComplexType):
             return self._record(element, kind, path)
-        return self._scalar(element, kind, path) if isinstance(kind, AnySimpleType) else _untyped(element)
+        return self._scalar(element, kind, path) if isinstance(kind, AnySimpleType) else self._untyped(element, path)
 
-    def _said_type(self, element: Element) -> Any:
+    def _said_type(self, element: Element, kind: Any) -> Any:
+        """The type that the answer says (xsi:type) where it is one of those that the contract's own stands for."""
         prefix, _, name = element.get(f"{{{XSI}}}type", "").rpartition(":")
         if not name:
-            return None
-        qname = etree.QName(element.nsmap.get(prefix or None), name)
-        return self._contract.types.get_type(qname, fail_silently=True)  # type: ignore[no-untyped-call]
+            return kind
+        try:
+            qname = etree.QName(element.nsmap.get(prefix or None), name)
+            said = self._contract.types.get_type(qname)  # type: ignore[no-untyped-call]
+        except (ZeepError, ValueError):
+            return kind
+        return said if _derives(said, kind) else kind
 
     def _record(self, element: Element, kind: Any, path: tuple[str, ...]) -> dict[str, Any] | None:
         nested = kind.elements_nested
         if nested and isinstance(nested[0][1], DeclaredElement):  # a value with attributes
             values = {nested[0][0]: self._scalar(element, nested[0][1].type, path)}
+        elif not len(element) and (element.text or "").strip():
+            raise _Unreadable(path, "a text where elements were due")
         elif path and not len(element) and not element.attrib:
             return None
         else:
@@ -263,25 +270,30 @@ class _Reader:
         return values or None
 
     def _children(self, element: Element, nested: list[Any], path: tuple[str, ...]) -> dict[str, Any]:
-        declared = list(_declared(nested))
+        declared = _named_apart(_declared(nested))
         values: dict[str, Any] = {name: [] if many else part.default_value for name, part, many in declared}
-        known = {part.qname.localname: (name, part, many) for name, part, many in declared if part.name}
-        others = next((name for name, part, _ in declared if not part.name), None)
+        known: dict[str, list[tuple[str, Any, bool]]] = {}
+        for name, part, many in declared:
+            known.setdefault(part.qname.localname if part.name else "", []).append((name, part, many))
         counted: dict[str, int] = {}
         for child in element:
             tag = local_name(child)
+            if tag not in known:
+                for name, _, _ in known.get("", [])[:1]:
+                    values[name].append(self._untyped(child, (*path, tag)))
+                continue
+            places = known[tag]
+            name, part, many = places[min(counted.get(tag, 0), len(places) - 1)]
+            if not many and _is_foreign(child, part):
+                continue
             counted[tag] = counted.get(tag, 0) + 1
-            if tag in known:
-                name, part, many = known[tag]
-                place = (*path, f"{tag}[{counted[tag]}]" if many else tag)
-                if many:
-                    values[name].append(self._entry(child, part.type, place))
-                elif counted[tag] == 1:
-                    values[name] = self.value(child, part.type, place)
-                else:
-                    raise _Unreadable(place, "more than one")
-            elif others:
-                values[others].append(_untyped(child))
+            place = (*path, f"{tag}[{counted[tag]}]" if many else tag)
+            if many:
+                values[name].append(self._entry(child, part.type, place))
+            elif counted[tag] <= len(places):
+                values[name] = self.value(child, part.type, place)
+            else:
+                raise _Unreadable(place, "more than the contract has")
         return values
 
     def _entry(self, element: Element, kind: Any, path: tuple[str, ...]) -> Any:
@@ -293,16 +305,28 @@ class _Reader:
             return UnreadableEntry("/".join(error.path), error.rule)
 
     def _scalar(self, element: Element, kind: Any, path: tuple[str, ...]) -> Any:
-        include = element[0] if len(element) == 1 and element[0].tag == f"{{{XOP}}}Include" else None
-        if len(element) and include is None:
+        if isinstance(kind, builtins.Base64Binary) and (href := _reference(element)):
+            return self._part(href, path)
+        if len(element):
             raise _Unreadable(path, "elements in a value")
-        href = (element if include is None else include).get("href", "")
-        if include is None and (element.text or not href.startswith("cid:")):
-            return self._converted(element.text or "", kind, path)
+        return self._converted(element.text or "", kind, path)
+
+    def _part(self, href: str, path: tuple[str, ...]) -> bytes:
         part = self._beside.get(unquote(href.removeprefix("cid:")))
         if part is None:
             raise _Unreadable(path, "its part is missing")
         return part
+
+    def _untyped(self, element: Element, path: tuple[str, ...]) -> Any:
+        """What the contract says nothing of: its text, or its elements by name (a list for one that repeats)."""
+        if href := _reference(element):
+            return self._part(href, path)
+        if not len(element):
+            return element.text or None
+        found: dict[str, list[Any]] = {}
+        for child in element:
+            found.setdefault(local_name(child), []).append(self._untyped(child, (*path, local_name(child))))
+        return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
     def _converted(self, text: str, kind: Any, path: tuple[str, ...]) -> Any:
         if isinstance(kind, ListType):
@@ -331,6 +355,17 @@ def _declared(parts: list[Any], many: bool = False) -> Iterator[tuple[str, Any, 
             yield part.attr_name, part, repeats
 
 
+def _named_apart(declared: Iterable[tuple[str, Any, bool]]) -> list[tuple[str, Any, bool]]:
+    """With a name for each: an element that the contract has again is `name__1`, as zeep calls it where it writes."""
+    used: dict[str, int] = {}
+    apart = []
+    for name, part, many in declared:
+        again = used.get(name, 0)
+        used[name] = again + 1
+        apart.append((f"{name}__{again}" if again else name, part, many))
+    return apart
+
+
 def _convert(text: str, kind: Any) -> Any:
     """The value of a text by a type of XML Schema. Raises ValueError, TypeError or ArithmeticError."""
     name = kind._default_qname.localname
@@ -348,14 +383,27 @@ def _convert(text: str, kind: Any) -> Any:
     return bytes.fromhex(text) if isinstance(kind, builtins.HexBinary) else kind.pythonvalue(text)
 
 
-def _untyped(element: Element) -> Any:
-    """What the contract says nothing of: its text, or its elements by name (a list for one that repeats)."""
-    if not len(element):
-        return element.text or None
-    found: dict[str, list[Any]] = {}
-    for child in element:
-        found.setdefault(local_name(child), []).append(_untyped(child))
-    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+def _reference(element: Element) -> str:
+    """What names the part beside the message that holds the value: `xop:Include` (MTOM), or an address that the element
+    has itself (SOAP with attachments); "" where there is none."""
+    if len(element) == 1 and element[0].tag == f"{{{XOP}}}Include":
+        return element[0].get("href", "") or "cid:"
+    href = element.get("href", "")
+    return href if href.startswith("cid:") and not len(element) and not (element.text or "").strip() else ""
+
+
+def _is_foreign(element: Element, part: Any) -> bool:
+    """Whether an element has only its name from the contract, and its parent holds the contract's own besides."""
+    if namespace(element) == (part.qname.namespace or ""):
+        return False
+    parent = element.getparent()
+    return parent is not None and parent.find(part.qname.text) is not None
+
+
+def _derives(said: Any, kind: Any) -> bool:
+    if isinstance(kind, ComplexType):
+        return isinstance(said, ComplexType) and kind._value_class in said.accepted_types
+    return not isinstance(kind, AnySimpleType) or isinstance(said, type(kind))
 
 
 def _names(path: tuple[str, ...]) -> list[str]:

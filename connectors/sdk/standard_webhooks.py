@@ -86,16 +86,16 @@ def verify(
     given = {name.lower(): value for name, value in headers.items()}
     id, stamp = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
     if not id or "." in id or not (stamp.isascii() and stamp.isdigit()):
-        raise AccessDenied("webhook-id or webhook-timestamp is missing or malformed")
+        raise AccessDenied("webhook-id or webhook-timestamp is missing or malformed", fault="denied.login")
     if abs(now.timestamp() - int(stamp)) > tolerance:
-        raise AccessDenied("webhook-timestamp is out of the tolerance")
+        raise AccessDenied("webhook-timestamp is out of the tolerance", fault="denied.login")
     content = _content(id, stamp, body)
     keys = [Key.read(text) for text in secrets]
     offered = list(_offered(given.get("webhook-signature", "")))
     # every pair is tried, so that the time tells nothing of which one fits
     fitting = [key.fits(version, signature, content) for key in keys for version, signature in offered]
     if not any(fitting):
-        raise AccessDenied("webhook-signature fits no known key")
+        raise AccessDenied("webhook-signature fits no known key", fault="denied.login")
     return id
 
 

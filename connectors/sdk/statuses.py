@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from connectors.sdk.sheet import Sheet, SheetRow, read_sheet
+from connectors.sdk.mapping.sheet import Sheet, SheetRow, read_sheet
 from schemas.errors import ConfigError
 from schemas.fault import Fault
 from schemas.shape import nearest

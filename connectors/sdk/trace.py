@@ -11,14 +11,13 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import orjson
-
 from connectors.sdk.xml import local_name, parse_xml
 from schemas.errors import InvalidMessage
+from schemas.json_text import parse_json
 
 _LONGEST = 40  # members of a table, entries of a list, children of an element that are shown
 _DEEPEST = 8
@@ -97,8 +96,8 @@ def shape_of(body: bytes, media_type: str = "") -> str:
     if head == b"<":
         return _xml_shape(body)
     try:
-        return shape(orjson.loads(body.removeprefix(b"\xef\xbb\xbf")))
-    except orjson.JSONDecodeError:
+        return shape(parse_json(body))
+    except ValueError:
         return f"{len(body)} octets" + (f" ({kind})" if kind else "")
 
 
@@ -117,6 +116,16 @@ def shape(value: Any, depth: int = 0) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "vrai", False: "faux", None: "null"}[value]
     return "nombre" if isinstance(value, int | float) else type(value).__name__
+
+
+def shape_of_any(value: Any) -> str:
+    """The shape of what a connector prepared: records and bytes too."""
+    if isinstance(value, bytes):
+        return shape_of(value) or "0 octet"
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {one.name: getattr(value, one.name) for one in fields(value)}
+        return f"{type(value).__name__}({', '.join(f'{name}: {shape_of_any(part)}' for name, part in parts.items())})"
+    return shape(value)
 
 
 def _xml_shape(body: bytes) -> str:

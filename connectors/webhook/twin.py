@@ -17,6 +17,8 @@ class WebhookTwin(HttpTwin):
     """`messages` holds each message once, by its id; `attempts` every genuine attempt's id, in order; `refused` counts
     the calls that did not verify. `endpoint` is the setting `url`. Faults are HttpTwin's: "410", "302", "429"..."""
 
+    status_is_all = True
+
     def __init__(
         self, secrets: Sequence[Secret], *, now: Callable[[], datetime] = lambda: datetime.now(UTC),
         tolerance: float = TOLERANCE,

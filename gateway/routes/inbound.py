@@ -3,11 +3,12 @@ where that can be, before the body is read; what it brings is accepted as one wh
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 import anyio
 import orjson
-import structlog
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,18 +16,20 @@ from starlette.responses import Response
 from bus.ledger import Transaction
 from gateway.bodies import read_body
 from gateway.openapi_schemas import problem_responses
-from gateway.problems import Problem, problem_of, tracking_of
+from gateway.problems import Problem, problem_of
+from hub.acceptance.poller import NOT_ACKNOWLEDGED, REFUSED
 from hub.clients.origin import Origin
+from hub.operations.signals import PUSH_DENIED, PUSH_INVALID
 from hub.services import Services
 from schemas.delivery import Connector, Inbound, Polled, Reply
 from schemas.errors import AccessDenied, HubError, InvalidMessage, TryLater
 
 MOST_BYTES = 16 * 1024 * 1024  # a document of 10 MiB in base64, and what is around it
 _AT_ONCE = 16  # calls that connectors work on; others wait, so that a slow package does not take all threads
+CANNOT_READ = "connector_cannot_read"
 _PAUSE_SECONDS = 60.0
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
-_log = structlog.get_logger()
 router = APIRouter(tags=["packages"])
 
 
@@ -58,10 +61,12 @@ def _admit(request: Request, services: Services, name: str, head: Inbound) -> Re
         with services.ledger.reading() as tx:
             if name in tx.paused():
                 raise TryLater("this connection is paused", after=_PAUSE_SECONDS)
-        if receiver.knows_caller(head):
+        with _understood(services, name):
+            proved = receiver.knows_caller(head)
+        if proved:
             request.scope["proved"] = name
     except HubError as error:
-        return _refused(request, receiver, name, error)
+        return _refused(request, services, receiver, name, error)
     return None
 
 
@@ -77,12 +82,14 @@ def _work(request: Request, services: Services, name: str, inbound: Inbound) -> 
     try:
         reply = _received(services, receiver, name, inbound)
     except HubError as error:
-        return _refused(request, receiver, name, error)
+        return _refused(request, services, receiver, name, error)
     return Response(orjson.dumps(dict(reply.body)), reply.status, media_type="application/json")
 
 
 def _received(services: Services, receiver: Connector, name: str, inbound: Inbound) -> Reply:
-    reply = receiver.receive(inbound)
+    with _understood(services, name):
+        reply = receiver.receive(inbound)
+    services.signals.tell(name, REFUSED, reply.polled.faults)
     origin = services.deliveries.origin(name)
     if services.acceptance.directory.connections[name].mode == "observe":
         for checked in services.acceptance.check(origin, reply.polled.events):
@@ -94,24 +101,43 @@ def _received(services: Services, receiver: Connector, name: str, inbound: Inbou
 
 
 def _accept(services: Services, origin: Origin, name: str, polled: Polled) -> None:
-    """All of it or nothing: what a package pushes in one call belongs together."""
+    """All of it or nothing: what a package pushes in one call belongs together, but what may be skipped."""
 
     def move_cursor(tx: Transaction, _: object) -> None:
         if polled.cursor is not None:
             tx.move_cursor(name, polled.cursor)
 
-    services.acceptance.submit(services.ledger, origin, polled.events, whole=True, after=move_cursor)
+    verdicts = services.acceptance.submit(
+        services.ledger, origin, polled.events, whole=True, after=move_cursor, skip=polled.skip_unknown
+    )
+    if skipped := sum(verdict.outcome == "skipped" for verdict in verdicts):
+        services.signals.skipped(name, skipped)
     if polled.acknowledge is not None:
         try:
             polled.acknowledge()
-        except HubError as error:  # it is committed: at worst the package says it again, and the door knows it
-            _log.warning("not acknowledged", connection=name, error=error.code)
+        except Exception as error:  # it is committed: at worst the package says it again, and the door knows it
+            services.signals.tell_error(name, NOT_ACKNOWLEDGED, error)
 
 
-def _refused(request: Request, receiver: Connector, name: str, error: HubError) -> Response:
+@contextlib.contextmanager
+def _understood(services: Services, name: str) -> Iterator[None]:
+    """What a connector raises that is none of our errors is a call that it cannot read. To say 500 would ask for the
+    same call again and again; what this machine lacks (a disk, memory) may be there the next time, and stays one."""
+    try:
+        yield
+    except (HubError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        services.signals.tell_error(name, PUSH_INVALID, error)
+        raise InvalidMessage("the connector cannot read this call", code=CANNOT_READ) from None
+
+
+def _refused(request: Request, services: Services, receiver: Connector, name: str, error: HubError) -> Response:
     request.scope["problem"] = error.code
     if isinstance(error, AccessDenied):
-        _log.warning("push refused", connection=name, cause=error.code, tracking=tracking_of(request))
+        services.signals.tell_error(name, PUSH_DENIED, error)
+    elif isinstance(error, InvalidMessage) and error.code != CANNOT_READ:  # that one was told, with its place
+        services.signals.tell_error(name, PUSH_INVALID, error)
     own = receiver.refusal(error)
     if own is None:
         raise problem_of(error)

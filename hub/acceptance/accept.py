@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal
@@ -35,15 +35,17 @@ from schemas.errors import InvalidMessage
 from schemas.event import Event, Submitted
 from schemas.registry import Registry
 
-Outcome = Literal["accepted", "duplicate", "echo", "refused"]
+Outcome = Literal["accepted", "duplicate", "echo", "skipped", "refused"]
+_UNKNOWN = "unknown_request"
 _WIDEST = Limits()
 WORDED = 20  # breaches of a schema that are told in words in one batch
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one event. `request_id` when it concerns a request; `error` when it was refused; `review` names
-    the values that an operator must look at before they go to anybody."""
+    """What became of one event; `skipped`: it is of a request that the hub does not know, and that is no fault.
+    `request_id` when it concerns a request; `error` when it was refused; `review` names the values that an operator
+    must look at before they go to anybody."""
 
     outcome: Outcome
     seq: int | None = None
@@ -74,12 +76,13 @@ class Acceptance:
         return self.current.directory
 
     def submit(
-        self, ledger: Ledger, origin: Origin, batch: object, *, whole: bool = False,
+        self, ledger: Ledger, origin: Origin, batch: object, *, whole: bool = False, skip: Collection[str] = (),
         before: Callable[[Transaction], None] = lambda tx: None,
         after: Callable[[Transaction, Sequence[Verdict]], None] = lambda tx, verdicts: None,
     ) -> list[Verdict]:  # fmt: skip
         """Accept a batch in a commit of its own: a verdict for each event, in order. `before` and `after` are done in
-        the same commit; again when another process passed the same event through the door at the same moment.
+        the same commit; again when another process passed the same event through the door at the same moment. `skip`:
+        the ids of events that are skipped when the hub does not know their request.
 
         Raises InvalidMessage for what is no batch, and with `whole` the refusal of the first event that is refused:
         then nothing of the batch is stored."""
@@ -88,7 +91,7 @@ class Acceptance:
         def attempt() -> list[Verdict]:
             with ledger.transaction() as tx:
                 before(tx)
-                verdicts = self.admit(tx, origin, checked)
+                verdicts = self.admit(tx, origin, checked, skip=skip)
                 if whole:
                     _raise_first(verdicts)
                 after(tx, verdicts)
@@ -116,11 +119,12 @@ class Acceptance:
         return checked
 
     def admit(
-        self, tx: Transaction, origin: Origin, checked: Sequence[Submitted], *, seconds: float | None = None
-    ) -> list[Verdict]:
+        self, tx: Transaction, origin: Origin, checked: Sequence[Submitted], *, seconds: float | None = None,
+        skip: Collection[str] = (),
+    ) -> list[Verdict]:  # fmt: skip
         """The rules that need the database. `checked` came from `check` of the same origin. `seconds`: after so many at
         the door the rest is left, and has no verdict; the first event never is."""
-        batch = _Batch(tx, self, origin)
+        batch = _Batch(tx, self, origin, skip)
         verdicts = batch.run(checked, seconds)
         for (event_type, outcome), number in Counter(map(self._counted, checked, verdicts)).items():
             self._count(origin.tenant, event_type, outcome, number)
@@ -148,9 +152,9 @@ class Acceptance:
             return InvalidMessage("this is not an event", code="not_an_event")
         try:
             self._authorise(origin, item)
-            encode_within(item, self._limits_of(origin).event_bytes)
+            encoded = encode_within(item, self._limits_of(origin).event_bytes)
             self.registry.validate(item, words=words)
-            check_form(item, read=read)
+            check_form(item, encoded, read=read)
             self._check_people(origin, item)
         except InvalidMessage as error:
             return error
@@ -184,8 +188,8 @@ class Acceptance:
 class _Batch:
     """Deduplication and storing of one batch; what its events mean is their rules' affair."""
 
-    def __init__(self, tx: Transaction, acceptance: Acceptance, origin: Origin) -> None:
-        self._tx, self._acceptance, self._origin = tx, acceptance, origin
+    def __init__(self, tx: Transaction, acceptance: Acceptance, origin: Origin, skip: Collection[str] = ()) -> None:
+        self._tx, self._acceptance, self._origin, self._skip = tx, acceptance, origin, skip
         most = None if origin.internal or origin.unlimited else acceptance.limits.questions_per_day
         self.reading = Reading(
             tx, origin, acceptance.directory, acceptance.citizens(tx, origin.name, most),
@@ -225,11 +229,15 @@ class _Batch:
                     found[place] = self._understood(item, stated[place])
                     here[key] = (digest, place)
             except InvalidMessage as error:
-                verdicts[place] = Verdict("refused", error=error)
+                skipped = error.code == _UNKNOWN and self._may_skip(item)
+                verdicts[place] = Verdict("skipped") if skipped else Verdict("refused", error=error)
         verdicts |= self._append(checked, found, {place: digest for digest, place in here.values()})
         verdicts |= {place: replace(verdicts[first], outcome="duplicate") for place, first in copies.items()}
         self.reading.save()
         return [verdicts[place] for place in range(len(checked))]
+
+    def _may_skip(self, item: Submitted) -> bool:
+        return isinstance(item, Event) and (self._origin.skips_unknown or item.id in self._skip)
 
     def _stated(self, event: Event) -> Statement | InvalidMessage:
         try:
@@ -261,8 +269,8 @@ class _Batch:
         for (place, it), seq, entry in zip(found.items(), self._tx.append(entries), entries, strict=True):
             if seq is None:
                 raise Raced("this source and id passed the door just now")
-            for step in it.steps:
-                step["seq"] = seq
+            for row in (*it.steps, *it.numbered):
+                row["seq"] = seq
             if it.unread and it.request is not None:
                 unread.append((seq, entry.event.type, it.request))
             if it.held:

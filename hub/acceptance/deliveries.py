@@ -35,7 +35,9 @@ _log = structlog.get_logger()
 _CACHE = 4000
 _REFUSED = {
     "request.received": "la demande", "request.status-changed": "la demande rouverte",
-    "document.received": "le document",
+    "document.received": "le document", "appointment.changed": "le rendez-vous",
+    "payment.requested": "la demande de paiement", "message.letter-requested": "le courrier à envoyer",
+    "message.sms-requested": "le SMS à envoyer", "message.received": "le message reçu",
 }  # fmt: skip
 OBSERVED = "Observation : préparé, rien n'est sorti"
 
@@ -69,7 +71,7 @@ class Deliveries:
         member = self._member(connection)
         return Origin(
             connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",),
-            connection=True, system=member.system, others=member.speaks_for,
+            connection=True, system=member.system, others=member.speaks_for, skips_unknown=member.skips_unknown,
         )  # fmt: skip
 
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:

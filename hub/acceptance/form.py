@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.checks import is_french_postal_code
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -19,13 +23,15 @@ def encode_within(event: Event, most_bytes: int) -> bytes:
     return encoded
 
 
-def check_form(event: Event, *, read: bool) -> None:
-    """Raises InvalidMessage `not_an_event`. `read`: `Event` has just read it from the wire, so its attributes are
-    right."""
+def check_form(event: Event, encoded: bytes, *, read: bool) -> None:
+    """Raises InvalidMessage: `not_an_event`, `schema_violation`. `encoded`: the event as JSON. `read`: `Event` has just
+    read it from the wire, so its attributes are right."""
     if event.time is not None and len(event.time) > _TIME:
         raise InvalidMessage("time is too precise", pointer="/time", code="not_an_event")
     if not read:
         _read_again(event)
+    if b'"postal_code"' in encoded:
+        _refuse_short_postal_codes(event.data, "/data")
 
 
 def _read_again(event: Event) -> None:
@@ -33,3 +39,21 @@ def _read_again(event: Event) -> None:
     read = Event.from_dict(event.to_dict())
     if read.id != event.id or len(read.extensions) != len(event.extensions):
         raise InvalidMessage("an extension has the name of an attribute", code="not_an_event")
+
+
+def _refuse_short_postal_codes(value: Any, pointer: str) -> None:
+    """A French postal code has five digits, whichever version of an address says it: four are a number that a
+    spreadsheet has cut. The free answers of a form are nobody's address."""
+    if isinstance(value, Mapping):
+        code, french = value.get("postal_code"), value.get("country", "FR") == "FR"
+        if isinstance(code, str) and french and "city" in value and not is_french_postal_code(code):
+            raise InvalidMessage(
+                "a French postal code has five digits", pointer=f"{pointer}/postal_code", code="schema_violation",
+                rule="pattern",
+            )  # fmt: skip
+        for name, below in value.items():
+            if name != "form" and isinstance(below, Mapping | list | tuple):
+                _refuse_short_postal_codes(below, f"{pointer}/{name}")
+    elif isinstance(value, list | tuple):
+        for position, below in enumerate(value):
+            _refuse_short_postal_codes(below, f"{pointer}/{position}")

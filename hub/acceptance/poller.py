@@ -1,25 +1,55 @@
 """Polling: what a connector reads is accepted, its last part in one commit with its cursor, and acknowledged after that
-commit. What is seen again after a stop between two parts is known at the door."""
+commit. What is seen again after a stop between two parts is known at the door.
+
+Nothing that one record holds stops the others: what the door refuses is kept sealed in the same commit, what the
+connector could not read and the package would not hear is told, and the poll goes on behind it.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from bus.ledger import LeaseLost, Ledger, Transaction
 from hub.acceptance.accept import Acceptance, Verdict
+from hub.acceptance.refused import can_be_kept, settle_polled
 from hub.acceptance.turns import Pace
 from hub.clients.origin import Origin
-from schemas.delivery import Polled
+from schemas.delivery import Polled, RecordFault
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, TryLater
 from schemas.event import MAX_BATCH, Event
 
 _log = structlog.get_logger()
 _LONGEST = 300.0
+REFUSED, NOT_ACKNOWLEDGED, POLL_ERROR = "record-refused", "not-acknowledged", "poll-error"
+
+
+class Signals(Protocol):
+    """Where it is told what went wrong and left nothing in the ledger. None of these raises."""
+
+    def tell(self, connection: str, kind: str, faults: Sequence[RecordFault]) -> None:
+        """A line in the log for each, a figure, and a trouble of this kind."""
+        ...
+
+    def tell_error(self, connection: str, kind: str, error: Exception) -> None:
+        """As `tell`, of what was raised."""
+        ...
+
+    def note(self, connection: str, kind: str, faults: Sequence[RecordFault]) -> None:
+        """The line and the figure alone, of what makes its trouble by being kept."""
+        ...
+
+    def skipped(self, connection: str, number: int) -> None:
+        """So many were skipped, and that is no trouble."""
+        ...
+
+    def over(self, connection: str, kind: str) -> None:
+        """It went well again."""
+        ...
 
 
 class Poller:
@@ -29,7 +59,7 @@ class Poller:
 
     def __init__(
         self, connection: str, ledger: Ledger, acceptance: Acceptance, origin: Callable[[], Origin],
-        poll: Callable[[Mapping[str, Any] | None], Iterator[Polled]], *, owner: str, every: float,
+        poll: Callable[[Mapping[str, Any] | None], Iterator[Polled]], *, owner: str, every: float, signals: Signals,
         observe: bool = False, lease: float = 60.0,
     ) -> None:  # fmt: skip
         self.connection = connection
@@ -39,6 +69,9 @@ class Poller:
         self.trouble = ""
         self._ledger, self._acceptance, self._origin, self._poll = ledger, acceptance, origin, poll
         self._owner, self._every, self._observe, self._lease = owner, every, observe, lease
+        self._signals = signals
+        self._blocked = False
+        self._failed = True  # perhaps: whoever polled before us may have told so
         self._name = f"poll:{connection}"
         self._again = threading.Event()
         self._pace = Pace(MAX_BATCH)
@@ -59,9 +92,10 @@ class Poller:
         self._again.set()
 
     def _round(self, stop: threading.Event, pause: float) -> float:
+        longer = min(pause * 2, max(_LONGEST, self._every))
         try:
             self.once(stop)
-            self.trouble = f"{self._not_taken} événement(s) refusé(s) à l'entrée" if self._not_taken else ""
+            self._note_success()
         except AccessDenied as error:
             self._pause(error.reason)
             _log.error("connection paused", connection=self.connection, cause=error.code)
@@ -69,17 +103,25 @@ class Poller:
             self.trouble = error.reason
             _log.warning("poll put off", connection=self.connection, cause=error.reason)
             return min(max(pause * 2, error.after or 0.0), max(_LONGEST, self._every))
-        except HubError as error:
-            self.trouble = error.reason
-            _log.warning("poll failed", connection=self.connection, cause=error.reason)
-            return min(pause * 2, max(_LONGEST, self._every))
         except LeaseLost:
-            return min(pause * 2, max(_LONGEST, self._every))
+            return longer
+        except BusUnavailable as error:  # ours is away, not the package
+            self.trouble = error.reason
+            _log.warning("poll put off", connection=self.connection, cause=error.reason)
+            return longer
         except Exception as error:  # a package's oddity must not end the polling of its connection
-            self.trouble = f"erreur du connecteur ({type(error).__name__})"
-            _log.error("poll failed", connection=self.connection, error=type(error).__name__)
-            return min(pause * 2, max(_LONGEST, self._every))
+            of_connector = f"erreur du connecteur ({type(error).__name__})"
+            self.trouble = error.reason if isinstance(error, HubError) else of_connector
+            self._failed = True
+            self._signals.tell_error(self.connection, POLL_ERROR, error)
+            return longer
         return self._every
+
+    def _note_success(self) -> None:
+        self.trouble = f"{self._not_taken} enregistrement(s) refusé(s)" if self._not_taken else ""
+        if self._failed and self.active and not self._blocked:
+            self._signals.over(self.connection, POLL_ERROR)
+            self._failed = False
 
     def once(self, stop: threading.Event | None = None) -> int:
         """One pass; how many events were accepted. 0 also when another poller is active or the connection is paused."""
@@ -90,50 +132,69 @@ class Poller:
         self.active = token is not None
         if token is None or paused:
             return 0
-        accepted, blocked, self._not_taken = 0, False, 0
+        accepted, self._not_taken, self._blocked = 0, 0, False
         for polled in self._poll(cursor):
             if stop is not None and stop.is_set():
                 break
-            taken, refused = self._accept(polled, token, move=not blocked)
-            accepted += taken
-            blocked = blocked or refused > 0
+            self._note_faults(polled.faults)
+            accepted += self._accept(polled, token)
         return accepted
 
-    def _accept(self, polled: Polled, token: int, *, move: bool) -> tuple[int, int]:
-        """How many events were accepted, and how many refused."""
-        if self._observe:
-            checked = self._acceptance.check(self._origin(), polled.events)
-            self._count_refused([error for error in checked if isinstance(error, InvalidMessage)])
-            return 0, 0
+    def _accept(self, polled: Polled, token: int) -> int:
+        """How many events were accepted."""
+        try:
+            if self._observe:
+                checked = self._acceptance.check(self._origin(), polled.events)
+                self._note_refused(polled.events, [e if isinstance(e, InvalidMessage) else None for e in checked])
+                return 0
+            verdicts = self._submit(polled, token)
+        except InvalidMessage as error:  # what it is as a whole: none of it was taken, and the cursor must not pass it
+            self._blocked = self._failed = True
+            self.refused, self._not_taken = self.refused + 1, self._not_taken + 1
+            self._signals.tell_error(self.connection, POLL_ERROR, error)
+            return 0
+        self._note_refused(polled.events, [verdict.error for verdict in verdicts])
+        if skipped := sum(verdict.outcome == "skipped" for verdict in verdicts):
+            self._signals.skipped(self.connection, skipped)
+        self._acknowledge(polled)
+        return sum(verdict.outcome == "accepted" for verdict in verdicts)
+
+    def _submit(self, polled: Polled, token: int) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        origin = self._origin()
 
         def fenced(tx: Transaction) -> None:
             tx.fence(self._name, token, self._lease)
             if self.connection in tx.paused():
                 raise TryLater("the connection was paused meanwhile")
 
-        verdicts: list[Verdict] = []
-
-        def move_cursor(tx: Transaction, last: Sequence[Verdict]) -> None:
+        def settle(tx: Transaction, last: Sequence[Verdict]) -> None:
+            """What is refused is kept before the cursor passes it."""
+            part = polled.events[len(verdicts) : len(verdicts) + len(last)]
+            said = [(event, verdict.error) for event, verdict in zip(part, last, strict=True)]
+            settle_polled(tx, self.connection, origin.tenant, said)
             whole = len(verdicts) + len(last) == len(polled.events)
-            if whole and polled.cursor is not None and move and all(verdict.ok for verdict in [*verdicts, *last]):
+            if whole and polled.cursor is not None and not self._blocked:
                 tx.move_cursor(self.connection, polled.cursor)
 
+        for part in self._parts(polled.events):
+            began = time.monotonic()
+            verdicts += self._acceptance.submit(
+                self._ledger, origin, part, before=fenced, after=settle, skip=polled.skip_unknown
+            )
+            self._pace.note(self.connection, len(part), time.monotonic() - began)
+        return verdicts
+
+    def _acknowledge(self, polled: Polled) -> None:
+        """What the package does not hear it shows again, and the door knows it: nothing behind it has to wait."""
+        if polled.acknowledge is None:
+            return
         try:
-            for part in self._parts(polled.events):
-                began = time.monotonic()
-                verdicts += self._acceptance.submit(
-                    self._ledger, self._origin(), part, before=fenced, after=move_cursor
-                )
-                self._pace.note(self.connection, len(part), time.monotonic() - began)
-        except InvalidMessage as error:  # what it is as a whole
-            self._count_refused([error])
-            return 0, 1
-        refused = [verdict.error for verdict in verdicts if verdict.error is not None]
-        self._count_refused(refused)
-        if polled.acknowledge is not None and not refused:
-            # What was refused stays in the package, and is seen again: it must not vanish unread.
             polled.acknowledge()
-        return sum(v.outcome == "accepted" for v in verdicts), len(refused)
+        except AccessDenied:
+            raise
+        except Exception as error:  # also a connector's own: it is committed
+            self._signals.tell_error(self.connection, NOT_ACKNOWLEDGED, error)
 
     def _parts(self, events: Sequence[Event]) -> Iterator[Sequence[Event]]:
         """What one commit takes: it must not keep the door from others for long. What is no batch, or too long for one,
@@ -147,11 +208,19 @@ class Poller:
             yield part
             start += len(part)
 
-    def _count_refused(self, faults: Sequence[InvalidMessage]) -> None:
-        self.refused += len(faults)
-        self._not_taken += len(faults)
-        for fault in faults:
-            _log.error("polled event refused", connection=self.connection, code=fault.code, pointer=fault.pointer)
+    def _note_faults(self, faults: Sequence[RecordFault]) -> None:
+        if faults:
+            self._not_taken += len(faults)
+            self._signals.tell(self.connection, REFUSED, faults)
+
+    def _note_refused(self, events: Sequence[object], errors: Sequence[InvalidMessage | None]) -> None:
+        refused = [(event, error) for event, error in zip(events, errors, strict=True) if error is not None]
+        self.refused += len(refused)
+        self._not_taken += len(refused)
+        for event, error in refused:
+            fault = RecordFault(error.code, error.pointer, error.reason, str(getattr(event, "id", "")))
+            kept = can_be_kept(event) and not self._observe
+            (self._signals.note if kept else self._signals.tell)(self.connection, REFUSED, [fault])
 
     def _pause(self, cause: str) -> None:
         self.trouble = cause

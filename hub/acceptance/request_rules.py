@@ -37,7 +37,7 @@ class RequestReceived:
             # It is received and dated; whose it is stays open.
             request = self._taken_in(request, record, reception, reading)
             understood = Understood(f"r:{request.id}", request=request)
-            reading.step(understood, "received")
+            reading.step(understood, "received", data=_unread(record))
             return reading.hold(understood, people)
         known = [citizens.resolve(tenant, person) for person in people]
         ids = list(dict.fromkeys(citizen.id for citizen in known))
@@ -46,7 +46,7 @@ class RequestReceived:
         request = self._taken_in(request, record, reception, reading, people=ids, confidential=confidential)
         reading.heed_marks({one.id for one in known if one.confidential and not request.confidential})
         understood = Understood(f"r:{request.id}", request=request)
-        reading.step(understood, "received")
+        reading.step(understood, "received", data=_unread(record))
         reading.route(understood, event, acts=fresh)
         reading.said.extend(notices(reading.tx, request, event, reading.directory))
         return understood
@@ -70,6 +70,22 @@ class RequestReceived:
         understood = Understood(f"r:{request.id}", request=request)
         reading.step(understood, "received")
         return understood
+
+
+_SHOWN, _LONGEST_NAME = 20, 60  # names of answers in one line of the timeline, and their length
+
+
+def _unread(record: Mapping[str, Any]) -> Mapping[str, str]:
+    """Which answers of its form the intake could not read and kept as they were written: by name alone, for what was
+    written may be anything."""
+    kept = record.get("form", {}).get("unread_answers")
+    names = [one for name in kept if (one := _printable(name, _LONGEST_NAME))] if isinstance(kept, Mapping) else []
+    more = ", …" if len(names) > _SHOWN else ""
+    return {"reason": f"{', '.join(names[:_SHOWN])}{more}"} if names else {}
+
+
+def _printable(text: str, longest: int) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:longest]
 
 
 class StatusChanged:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bus.ledger import Transaction
+from bus.tables import SKIPPED
 from hub.acceptance.mentions import citizen_of, household_of, people_of, request_record, values_of
 from hub.acceptance.statements import Claim, Reference, Statement, keep_unproved
 from hub.citizens.repository import Citizen, Citizens
 from hub.clients.origin import Origin
 from hub.requests import repository as timelines
+from hub.requests.followed import FollowedSubjects
 from hub.requests.repository import Request, Requests
 from hub.routing.directory import Directory, Facts, Route
 from schemas.errors import InvalidMessage
@@ -32,12 +34,13 @@ class Understood:
     """What a rule makes of one event. `order_key`: design, promise 3. `event`: what of it is spread, when that is not
     all of it. `echo`: it says what is known already. `review`: values that wait for an operator. `unread`: somebody
     must act on it, and nobody who treats the request gets it. `held`: its questions are too many, and it waits for an
-    operator; `urgent`: the same day."""
+    operator; `urgent`: the same day. `numbered`: rows that are to hold the number of the event, beside its `steps`."""
 
     order_key: str
     route: Route = _NOBODY
     request: Request | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
+    numbered: list[dict[str, Any]] = field(default_factory=list)
     echo: bool = False
     event: Event | None = None
     review: tuple[str, ...] = ()
@@ -105,6 +108,7 @@ class Reading:
     ) -> None:  # fmt: skip
         self.tx, self.origin, self.tenant, self.directory = tx, origin, origin.tenant, directory
         self.requests, self.citizens, self.say_as_hub = Requests(tx), citizens, say
+        self.followed = FollowedSubjects(tx)
         self.said: list[Event] = []
         self.afterwards: list[Callable[[], None]] = []
         self._marked: set[str] = set()
@@ -140,6 +144,20 @@ class Reading:
         it."""
         return self.requests.find(self.tenant, link, self._is_party) if link else None
 
+    def request_known(self, request_id: str) -> Request | None:
+        """A request that the hub itself knows to be meant."""
+        self.requests.prefetch(self.tenant, (), {request_id}, self._parties)
+        return self.requests.find(self.tenant, {"id": request_id})
+
+    def was_sent(self, seq: int | None, types: Collection[str]) -> bool:
+        """Whether the origin, or a system for which it speaks, is or was given the event of this number, of one of
+        these types."""
+        if seq is None or not types:
+            return False
+        stored = self.tx.load([seq]).get(seq)
+        rows = self.tx.deliveries_of([seq]) if stored is not None and stored.event.type in types else ()
+        return any(row.connection in self._parties and row.state != SKIPPED for row in rows)
+
     def _is_party(self, request: Request) -> bool:
         origin, systems = self.origin, self.requests.systems(request)
         return (
@@ -159,6 +177,12 @@ class Reading:
     def identifiers_of_others(self, person: Mapping[str, Any]) -> Sequence[Reference]:
         """Identifiers by which this person may be found, and no more."""
         return self._of_others[id(person)][1] if id(person) in self._of_others else ()
+
+    def is_marked_elsewhere(self, person: Mapping[str, Any]) -> bool:
+        """Whether somebody who is named by identifiers of others must be kept confidential."""
+        named = {"references": list(self.identifiers_of_others(person))}
+        self.citizens.prefetch(self.tenant, (), (), [named])
+        return self.citizens.is_marked(self.tenant, named) or bool(person.get("confidential"))
 
     def asks_too_much(self, people: Sequence[Mapping[str, Any]]) -> bool:
         """Whether to know these people, all that an event makes known, would open more questions than the origin may
@@ -236,6 +260,7 @@ class Reading:
 
     def save(self) -> None:
         self.requests.save()
+        self.followed.save()
         self.citizens.save()
         if self._claims:
             keep_unproved(self.tx, self.origin, self._claims)

@@ -11,7 +11,10 @@ from typing import Any
 
 import orjson
 
+from schemas.converters import NO_POSTAL_CODE
+
 Person = Mapping[str, Any]
+_OF_ADDRESSES = frozenset({"postal_code", "country", "no_fixed_abode"})
 
 
 @lru_cache(maxsize=16_384)
@@ -30,11 +33,14 @@ def value_digest(value: Any) -> str:
 
 
 def _canonical(value: Any) -> Any:
-    if isinstance(value, Mapping) and "postal_code" in value and "city" in value:
+    if isinstance(value, Mapping) and "city" in value and not _OF_ADDRESSES.isdisjoint(value):
         # Packages cut an address in their own ways, and drop the keys that say the place more precisely.
-        line = " ".join(str(value.get(k) or "") for k in ("house_number", "street", "complement"))
+        host = value.get("domiciled_with")
+        said = (value.get("house_number"), value.get("street"), f"chez {host}" if host else "", value.get("complement"))
+        code = str(value.get("postal_code") or NO_POSTAL_CODE)
         return [
-            _fold_place(line), _fold_place(str(value["postal_code"])).replace(" ", ""), _fold_place(str(value["city"])),
+            _fold_place(" ".join(part for part in said if part)),
+            "" if code == NO_POSTAL_CODE else _fold_place(code).replace(" ", ""), _fold_place(str(value["city"])),
         ]  # fmt: skip
     if isinstance(value, Mapping):
         return {k: _canonical(v) for k, v in value.items() if v not in ("", None)}

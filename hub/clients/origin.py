@@ -12,7 +12,8 @@ class Origin:
     of its own operation; `connection`: a connection of the hub, whose connector keeps documents for its tenant.
     `system`: its own name space of identifiers, named as it is itself unless told otherwise; `others`: those for which
     its declaration says that it speaks, too; `by_grant`: it speaks for a signed-in person of the request, by a grant
-    that was looked at before; `unlimited`: by an operator's word it may open any number of questions about people."""
+    that was looked at before; `unlimited`: by an operator's word it may open any number of questions about people;
+    `skips_unknown`: what it says of a request that the hub does not know is nobody's loss."""
 
     name: str
     tenant: str
@@ -24,6 +25,7 @@ class Origin:
     others: frozenset[str] = frozenset()
     by_grant: bool = False
     unlimited: bool = False
+    skips_unknown: bool = False
 
     def speaks_for(self, system: str) -> bool:
         """Whether it may bind an identifier of this system. By any other it may find, and no more (design, promise

@@ -330,7 +330,7 @@ class Sources:
     def _pause(self, name: str) -> None:
         _log.error("connection paused", connection=name, cause=AccessDenied.code)
         with self._ledger.transaction() as tx:
-            tx.pause(name, _DENIED)
+            tx.pause(name, _DENIED, AccessDenied.fault)
 
     def _count_question(
         self, source: ConnectionSource, question: Question, error: HubError | None, began: float

@@ -45,6 +45,21 @@ class Metrics:
             registry=self._registry,
         )  # fmt: skip
 
+        self._faults = Counter(
+            "unefois_faults", "Records, files and calls of packages that were refused, each time that was told.",
+            ["connection", "kind", "code"], registry=self._registry,
+        )  # fmt: skip
+        self._skipped = Counter(
+            "unefois_records_skipped", "Records about a request that the hub does not know, where that is no fault.",
+            ["connection"], registry=self._registry,
+        )  # fmt: skip
+
+    def told_fault(self, connection: str, kind: str, code: str, number: int = 1) -> None:
+        self._faults.labels(connection, kind, code).inc(number)
+
+    def skipped(self, connection: str, number: int) -> None:
+        self._skipped.labels(connection).inc(number)
+
     def cut(self, cause: str) -> None:
         """A line of the gateway that was cut or refused before it brought a call."""
         self._cut.labels(cause).inc()

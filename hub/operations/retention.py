@@ -44,6 +44,7 @@ from hub.storage.tables import (  # fmt: skip
     evidence_recipients,
     exchange_previews,
     first_loads,
+    followed_subjects,
     held_events,
     idempotent_answers,
     journal,
@@ -57,6 +58,7 @@ from hub.storage.tables import (  # fmt: skip
     request_people,
     request_steps,
     requests,
+    trouble_signals,
     troubles,
     unproved_references,
     unread_events,
@@ -162,15 +164,20 @@ class Keeper:
     def _refused(self) -> Iterator[int]:
         before = self._ledger.now() - self._settings.refused_days * _DAY
         yield from self._delete(refused_events, refused_events.c.last_at < before)
+        yield from self._delete(trouble_signals, trouble_signals.c.last_at < before)
         yield from self._delete(troubles, troubles.c.closed_at < before)
 
     # --- events, requests, people -------------------------------------------------------------------------------
 
     def _events(self) -> Iterator[int]:
-        """The events of a request that is kept are its history, and are kept with it."""
+        """The events of a request that is kept are its history, and are kept with it; so is where its appointments,
+        payments and messages stand."""
         before = self._ledger.now() - self._settings.events_days * _DAY
         while count := self._prune(before):
             yield count
+        alone = and_(followed_subjects.c.request_id.is_(None), followed_subjects.c.at < before)
+        for _ in self._delete(followed_subjects, alone):
+            yield 0
         gone = ~exists().where(events.c.seq == document_uses.c.seq)
         for _ in self._delete(document_uses, gone, [document_uses.c.seq]):
             yield 0
@@ -198,7 +205,7 @@ class Keeper:
         )
         everywhere = (
             request_steps.c.request_id, request_links.c.request_id, request_people.c.request_id,
-            unread_events.c.request_id, request_joins.c.gone_id, requests.c.id,
+            unread_events.c.request_id, followed_subjects.c.request_id, request_joins.c.gone_id, requests.c.id,
         )  # fmt: skip
         for ids in self._keys_where(requests.c.id, and_(over, ~unfinished)):
             yield from self._forget_ids(ids, and_(over, ~unfinished), everywhere, subject="r:")

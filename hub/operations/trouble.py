@@ -41,6 +41,7 @@ from bus.sql import Insert
 from bus.tables import deliveries, events
 from hub.acceptance.accept import Acceptance
 from hub.clients.repository import list_clients
+from hub.operations.signals import forget_signals
 from hub.storage.tables import (  # fmt: skip
     citizen_links,
     citizen_reviews,
@@ -50,6 +51,7 @@ from hub.storage.tables import (  # fmt: skip
     request_links,
     request_steps,
     requests,
+    trouble_signals,
     troubles,
     unproved_references,
     unread_events,
@@ -68,6 +70,9 @@ _LOOKS = "troubles"  # the counter whose row a look holds: one at a time
 _OTHERS = "autres causes"
 _OURS = "un système que la collectivité ne connaît pas"
 _PRIVATE = re.compile(r"«[^»]*»|\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']*'|\S+@\S+|\d+(?:[.,:/-]\d+)*")
+_THIS = "{trouble}"  # in a remedy: the trouble that it is of
+_KEPT = re.compile(r"[0-9a-f]{32}")  # the id of a refused event
+_CALM = {"push-invalid": 86_400.0, "push-denied": 3_600.0, "not-acknowledged": 86_400.0}
 _KEEP = Insert(
     troubles,
     conflict="(id) DO UPDATE SET cause = excluded.cause, urgent = excluded.urgent, number = excluded.number,"
@@ -97,7 +102,7 @@ class Trouble:
 @dataclass(frozen=True, slots=True)
 class Item:
     """One thing that waits, and the commands that mend it. What does not fit is None. `name`: a review, a refused
-    event, or the identifier that was claimed."""
+    event, the place of a fault, or the identifier that was claimed. `reason`: what was said of it, nothing personal."""
 
     at: float
     seq: int | None = None
@@ -105,6 +110,7 @@ class Item:
     request_id: str | None = None
     citizen_id: str | None = None
     name: str | None = None
+    reason: str | None = None
     remedies: tuple[str, ...] = ()
 
 
@@ -139,14 +145,14 @@ class Kind:
 def _items(
     *, about: Any, at: ColumnElement[float], detail: Any = "", last_at: ColumnElement[float] | None = None,
     urgent: Any = 0, seq: Any = None, connection: Any = None, request_id: Any = None, citizen_id: Any = None,
-    name: Any = None, number: Any = 1,
+    name: Any = None, number: Any = 1, reason: Any = None,
 ) -> Select[Any]:  # fmt: skip
     """A select with the columns by which a look groups items and an operator finds them. `number`: how many a row
     stands for."""
     columns = {
         "about": about, "detail": detail, "urgent": urgent, "at": at, "last_at": at if last_at is None else last_at,
         "seq": seq, "connection": connection, "request_id": request_id, "citizen_id": citizen_id, "name": name,
-        "number": number,
+        "number": number, "reason": reason,
     }  # fmt: skip
     return select(*(_column(value).label(label) for label, value in columns.items()))
 
@@ -224,9 +230,33 @@ def _refused(scope: _Scope) -> Iterator[Select[Any]]:
     for connection in _connections(scope, row.connection):
         found = _items(
             about=row.connection, detail=row.code, at=row.at, last_at=row.last_at, connection=row.connection,
-            name=row.id,
+            name=row.id, reason=row.reason,
         )  # fmt: skip
         yield found.where(row.connection == connection).order_by(row.code, row.at)
+    yield from _signals("record-refused")(scope)
+
+
+def _signals(kind: str) -> Callable[[_Scope], Iterator[Select[Any]]]:
+    """What was told and left nothing else."""
+
+    def items(scope: _Scope) -> Iterator[Select[Any]]:
+        row = trouble_signals.c
+        found = _items(
+            about=row.connection, detail=row.code, at=row.at, last_at=row.last_at, connection=row.connection,
+            name=row.place, number=row.number, reason=row.reason,
+        )  # fmt: skip
+        yield found.where(row.tenant == scope.tenant, row.kind == kind).order_by(row.at)
+
+    return items
+
+
+def _forget_calm(tx: Transaction, tenant: str) -> None:
+    """What comes after a calm is a trouble of its own, with its own beginning and number."""
+    row = trouble_signals.c
+    for kind, calm in _CALM.items():
+        tx.sql.execute(
+            delete(trouble_signals).where(row.tenant == tenant, row.kind == kind, row.last_at <= tx.now - calm)
+        )
 
 
 def _unread(scope: _Scope) -> Iterator[Select[Any]]:
@@ -315,6 +345,22 @@ def _review_remedies(*decisions: str) -> Callable[[str, Item], tuple[str, ...]]:
     return lambda tenant, item: tuple(f'unefois citizen {line.format(item.name)} --reason "…"' for line in lines)
 
 
+def _record_remedies(tenant: str, item: Item) -> tuple[str, ...]:
+    """Of what was kept; what the connector could not read is not there to be handed in."""
+    if item.name is not None and _KEPT.fullmatch(item.name):
+        return (f"unefois refused submit {item.name}", f'unefois refused drop {item.name} "…"')
+    return _settle_remedies(tenant, item)
+
+
+def _settle_remedies(tenant: str, item: Item) -> tuple[str, ...]:
+    return (f'unefois trouble settle {_THIS} "…"',)
+
+
+def _no_remedies(tenant: str, item: Item) -> tuple[str, ...]:
+    """Nothing here mends it: it is over when it does not happen any more."""
+    return ()
+
+
 def _request_remedies(tenant: str, item: Item) -> tuple[str, ...]:
     request = f"{tenant} {item.request_id}"
     decided = '--status granted --decided-by "…" --decided-on 2026-03-20'
@@ -337,10 +383,29 @@ KINDS: Mapping[str, Kind] = {
             f'unefois citizen held {item.connection} {item.name} {word} --reason "…"' for word in ("--admit", "--drop")
         ),
     ),
-    "refused-event": Kind(
-        _refused, lambda code, _: f"événement rendu par le logiciel et refusé à l'entrée ({code})",
-        lambda tenant, item: (f"unefois refused submit {item.name}", f'unefois refused drop {item.name} "…"'),
+    "record-refused": Kind(
+        _refused, lambda code, _: f"enregistrement du logiciel refusé à l'entrée ({code})", _record_remedies,
         personal=False,
+    ),
+    "file-aside": Kind(
+        _signals("file-aside"), lambda code, _: f"fichier mis à l'écart ({code})", _settle_remedies, personal=False,
+    ),
+    "push-invalid": Kind(
+        _signals("push-invalid"), lambda code, _: f"appel du logiciel illisible ({code})", _no_remedies,
+        personal=False,
+    ),
+    "push-denied": Kind(
+        _signals("push-denied"), lambda code, _: f"appel dont l'auteur n'est pas prouvé ({code})", _no_remedies,
+        personal=False,
+    ),
+    "not-acknowledged": Kind(
+        _signals("not-acknowledged"),
+        lambda code, _: f"gardé ici et pas acquitté dans le logiciel, sans effet ({code})", _no_remedies,
+        personal=False,
+    ),
+    "poll-error": Kind(
+        _signals("poll-error"), lambda code, _: f"la relève s'arrête sur ce que le connecteur ne comprend pas ({code})",
+        _no_remedies, personal=False,
     ),
     "unread": Kind(
         _unread, lambda name, _: f"une suite est attendue et aucun service n'a reçu l'événement ({name})",
@@ -362,6 +427,7 @@ KINDS: Mapping[str, Kind] = {
         lambda tenant, item: (f"unefois request show {tenant} {item.request_id}",),
     ),
 }  # fmt: skip
+SETTLED_BY_HAND = ("record-refused", "file-aside")
 # Of no tenant and of no table: the broker is asked how many there are.
 DEAD = "dead-letter"
 _DEAD_CAUSE = "messages que le courtier a mis de côté"
@@ -423,6 +489,7 @@ class Troubles:
         changed: dict[str, list[Event]] = {}
         for scope in self._scopes(tx):
             _forget_settled(tx, scope.tenant)
+            _forget_calm(tx, scope.tenant)
             present: dict[str, tuple[str, _Found]] = {}
             unsure: set[str] = set()
             for name, kind in KINDS.items():
@@ -444,7 +511,17 @@ class Troubles:
         kind, scope = KINDS[trouble.kind], self._scope(tx, trouble.tenant)
         group = _present(scope, trouble.kind, kind)[0].get(trouble.id)
         rows = _rows_of(scope, kind, group) if group is not None else ()
-        return [_item(kind, trouble.tenant, row) for row in islice(rows, limit)]
+        return [_item(kind, trouble, row) for row in islice(rows, limit)]
+
+    def settle(self, tx: Transaction, trouble: Trouble) -> int:
+        """Somebody saw to what left nothing else to be looked at: it is forgotten, and the next look closes the
+        trouble. How many rows; 0 where the trouble ends by itself, when its cause is gone."""
+        if trouble.kind not in SETTLED_BY_HAND:
+            return 0
+        kind, scope = KINDS[trouble.kind], self._scope(tx, trouble.tenant)
+        group = _present(scope, trouble.kind, kind)[0].get(trouble.id)
+        places = group.keys if group is not None else ()
+        return sum(forget_signals(tx, connection, trouble.kind, code) for connection, code, _ in places)
 
     def _scopes(self, tx: Transaction) -> Iterator[_Scope]:
         return (self._scope(tx, tenant) for tenant in sorted(self._acceptance.directory.tenants))
@@ -536,9 +613,10 @@ def _rows_of(scope: _Scope, kind: Kind, group: _Found) -> Iterator[Row[Any]]:
                 yield row
 
 
-def _item(kind: Kind, tenant: str, row: Row[Any]) -> Item:
-    item = Item(row.at, row.seq, row.connection, row.request_id, row.citizen_id, row.name)
-    return replace(item, remedies=kind.remedies(tenant, item))
+def _item(kind: Kind, trouble: Trouble, row: Row[Any]) -> Item:
+    item = Item(row.at, row.seq, row.connection, row.request_id, row.citizen_id, row.name, row.reason)
+    lines = kind.remedies(trouble.tenant, item)
+    return replace(item, remedies=tuple(line.replace(_THIS, trouble.id) for line in lines))
 
 
 def _dead_letters(tx: Transaction, number: int) -> dict[str, tuple[str, _Found]]:

@@ -24,7 +24,10 @@ _EVENTS = {
     "delivery.parked": "Remise en attente d’un opérateur",
     "document.received": "Document reçu", "evidence.changed": "Donnée modifiée à sa source",
     "message.requested": "Message à vous envoyer", "request.received": "Demande reçue",
-    "request.status-changed": "Avancement d’une demande",
+    "request.status-changed": "Avancement d’une demande", "appointment.changed": "Rendez-vous",
+    "payment.requested": "Paiement demandé", "payment.changed": "Avancement d’un paiement",
+    "message.letter-requested": "Courrier à vous envoyer", "message.sms-requested": "SMS à vous envoyer",
+    "message.changed": "Avancement d’un message", "message.received": "Message reçu de vous ou à votre sujet",
 }  # fmt: skip
 _STATES = {
     "expected": "à remettre", "received": "à remettre", "held": "en attente d’un événement précédent",

@@ -15,11 +15,12 @@ from functools import partial
 from typing import Any
 
 import orjson
-from sqlalchemy import Table, delete, insert, or_, select, update
+from sqlalchemy import Table, and_, delete, insert, or_, select, update
 
 from bus.ledger import Ledger, StoredEvent, Transaction, parts
 from bus.tables import DELIVERED, FINAL, deliveries, events
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.refused import drop_refused, refused_of_tenant
 from hub.citizens.identities import People
 from hub.citizens.names import fold_name
 from hub.clients import repository as clients
@@ -46,6 +47,7 @@ from hub.storage.tables import (  # fmt: skip
     documents,
     evidence_recipients,
     exchange_previews,
+    followed_subjects,
     idempotent_answers,
     request_people,
     request_steps,
@@ -54,6 +56,7 @@ from hub.storage.tables import (  # fmt: skip
     unread_events,
 )
 from schemas.errors import HubError, InvalidMessage
+from schemas.event import Event
 from schemas.exchange import TOLD
 from schemas.registry import Registry
 from schemas.times import to_rfc3339
@@ -77,6 +80,8 @@ _ELSEWHERE = (
 _BACKUPS = (
     "Les sauvegardes antérieures : après une restauration, effacez de nouveau (« citizen.erased » dans le journal)."
 )
+_WRITTEN = ("to", "sender")  # to whom a message goes, from whom it comes
+_CONTACTS = ("email", "phone", "name")
 _SAME_PLACE = ("birthplace", "birthcountry", "gender")
 
 
@@ -246,7 +251,7 @@ class Rights:
         for some in parts([stored.seq for stored in spoken.stored]):
             for row in tx.deliveries_of(some):
                 by_seq.setdefault(row.seq, []).append(row)
-        mails = {mail for stored in spoken.stored for mail in _email_addresses(stored.event.data, who)}
+        contacts = {said for stored in spoken.stored for said in _contacts(stored.event.data, who)}
         shown = []
         for stored in spoken.stored:
             until = stored.accepted_at + self.retention.events_days * _DAY
@@ -254,7 +259,7 @@ class Rights:
                 "seq": stored.seq, "type": stored.event.type, "from": self._label(tx, stored.origin),
                 "accepted_at": to_rfc3339(stored.accepted_at), "request": stored.request_id,
                 "kept_until": to_rfc3339(until) if stored.request_id is None else None,
-                "data": _masked(self._readable(stored), who, mails),
+                "data": _masked(self._readable(stored), who, contacts | _written_to(stored.event.data, who)),
                 "deliveries": [
                     {"to": self._label(tx, row.connection), "connection": row.connection, "state": row.state,
                      "at": to_rfc3339(row.at), "told": row.state == DELIVERED}
@@ -361,6 +366,8 @@ class Rights:
         ))  # fmt: skip
         self.corrections.publish(tx, notices, partial(self.acceptance.say_as_hub, tx))
         gone = Counter(self._forget_events(tx, spoken))
+        gone["refused_events"] = self._forget_refused(tx, who)
+        gone["followed_subjects"] = self._forget_subjects(tx, who, spoken)
         gone["request_texts"] = self._empty_requests(tx, who)
         gone["recipients"] = _delete_rows(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))
         protected = self._forget_person(tx, who, gone)
@@ -381,6 +388,20 @@ class Rights:
             _delete_rows(tx, unread_events, unread_events.c.seq.in_(some))
             _delete_rows(tx, events, events.c.seq.in_(some))
         return dict(gone)
+
+    def _forget_refused(self, tx: Transaction, who: DataSubject) -> int:
+        """What a connection brought about them and the door refused."""
+        kept = refused_of_tenant(tx, who.tenant)
+        return sum(drop_refused(tx, row_id) for row_id, event in kept if _may_name(event, who))
+
+    def _forget_subjects(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> int:
+        """Where the person's own appointments, payments and messages stand; those of a request go with it."""
+        keys = sorted({one.order_key for one in spoken.stored if one.order_key.startswith("s:")})
+        row = followed_subjects.c
+        return sum(
+            _delete_rows(tx, followed_subjects, and_(row.tenant == who.tenant, row.order_key.in_(some)))
+            for some in parts(keys)
+        )
 
     def _empty_requests(self, tx: Transaction, who: DataSubject) -> int:
         """Of closed requests the shell stays: procedure, status, dates, file numbers. Words and people go."""
@@ -500,6 +521,15 @@ def _is_about(stored: StoredEvent, who: DataSubject) -> bool:
     return stored.request_id in who.requests or stored.order_key.removeprefix("c:") in who.ids
 
 
+def _may_name(event: Event, who: DataSubject) -> bool:
+    """Of an event that the door refused, so that nothing in it needs to have its form: then the name alone tells."""
+    try:
+        return any(who.names(person) for person in _persons(event.data))
+    except (TypeError, AttributeError, ValueError):
+        content = event.encode().decode().casefold()
+        return any(str(one.get("family_name", "\0")).casefold() in content for one in who.identities)
+
+
 def _same_identity(said: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
     """Whether two identities are of one person, as far as they go."""
     if not said.get("given_names") or not said.get("family_name") or not said.get("birthdate"):
@@ -527,23 +557,33 @@ def _persons(value: Any, key: str = "") -> Iterator[Mapping[str, Any]]:
             yield from _persons(part, key)
 
 
-def _masked(value: Any, who: DataSubject, mails: Collection[str], key: str = "") -> Any:
-    """The same without anybody else."""
+def _masked(value: Any, who: DataSubject, contacts: Collection[str], key: str = "") -> Any:
+    """The same without anybody else. `contacts`: how the person is written to, and by which name."""
     if isinstance(value, Mapping):
         if _is_person(key, value):
             return dict(value) if who.names(value) else MASKED
-        if key == "to" and "email" in value and value["email"] not in mails:
+        if key in _WRITTEN and not {str(value[name]) for name in _CONTACTS if name in value} & set(contacts):
             return MASKED
-        return {name: _masked(part, who, mails, name) for name, part in value.items()}
+        return {name: _masked(part, who, contacts, name) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_masked(part, who, mails, key) for part in value]
+        return [_masked(part, who, contacts, key) for part in value]
     return value
 
 
-def _email_addresses(data: Any, who: DataSubject) -> Iterator[str]:
+def _contacts(data: Any, who: DataSubject) -> Iterator[str]:
+    """The e-mail addresses and telephone numbers under which the person stands in event data."""
     for person in _persons(data):
-        if who.names(person) and "email" in person:
-            yield str(person["email"])
+        if who.names(person):
+            yield from (str(person[name]) for name in ("email", "phone") if name in person)
+
+
+def _written_to(data: Mapping[str, Any], who: DataSubject) -> set[str]:
+    """Whom a message about this person alone goes to or comes from, in the words of that message."""
+    citizen = data.get("citizen")
+    if not isinstance(citizen, Mapping) or not who.names(citizen):
+        return set()
+    parties = (data[name] for name in _WRITTEN if isinstance(data.get(name), Mapping))
+    return {str(party[name]) for party in parties for name in _CONTACTS if name in party}
 
 
 def _questions(tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:

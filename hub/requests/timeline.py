@@ -42,6 +42,10 @@ _TYPES = {
     "citizen.address-changed": "le changement d'adresse", "citizen.contact-changed": "le changement de coordonnées",
     "citizen.merged": "la fusion de deux usagers", "citizen.unmerged": "la séparation de deux usagers",
     "document.received": "le document", "message.requested": "le message", "delivery.parked": "l'incident",
+    "appointment.changed": "le rendez-vous", "payment.requested": "la demande de paiement",
+    "payment.changed": "l'état du paiement", "message.letter-requested": "le courrier à envoyer",
+    "message.sms-requested": "le SMS à envoyer", "message.changed": "l'état du message",
+    "message.received": "le message reçu",
 }  # fmt: skip
 _MARKS = {
     "late": "arrivé trop tard, non appliqué", "contradictory": "contredit l'état connu, non appliqué",
@@ -49,7 +53,24 @@ _MARKS = {
     "not_deciding": "ce système ne décide pas, non appliqué", "unknown": "état inconnu de la table, non appliqué",
     "step": "étape : l'état ne change pas", "question": "la demande était retirée : un agent doit trancher",
 }  # fmt: skip
-_TOLD_TO_PORTALS = frozenset({"received", "status", "change", "held"})  # another's echo would tell that it was told
+FOLLOWED: Mapping[str, Mapping[str, str]] = {
+    "appointment": {
+        "booked": "rendez-vous fixé", "cancelled": "rendez-vous annulé", "attended": "rendez-vous honoré",
+        "missed": "rendez-vous manqué",
+    },
+    "payment": {
+        "requested": "paiement demandé", "open": "paiement possible en ligne", "refused": "paiement refusé",
+        "abandoned": "paiement abandonné", "expired": "paiement expiré", "cancelled": "paiement annulé",
+        "paid": "paiement effectué", "refunded": "paiement remboursé",
+    },
+    "message": {
+        "received": "message reçu", "requested": "message à envoyer", "sent": "message envoyé",
+        "delivered": "message remis", "returned": "message revenu", "failed": "message non envoyé",
+    },
+}  # fmt: skip
+_TOLD_TO_PORTALS = frozenset(
+    {"received", "status", "change", "held", *FOLLOWED}
+)  # another's echo would tell that it was told
 _UNDECIDED = frozenset({"received", "transferred", "incomplete", "in_progress", "awaiting_payment"})
 
 
@@ -129,8 +150,10 @@ def _shown_step(step: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
     hidden = {"said_at"}
     if step["kind"] == "delivery" and viewer.kind != "operator":
         hidden |= {"cause", "answer"}
-    if viewer.kind == "portal" and (step["kind"] != "status" or not viewer.reasons):
+    if viewer.kind == "portal" and (step["kind"] not in ("status", *FOLLOWED) or not viewer.reasons):
         hidden |= {"reason"}
+    if step["kind"] in FOLLOWED and not viewer.reasons:
+        hidden |= {"native_label"}  # the hour and the place, the sum, the subject: somebody else's
     return {name: value for name, value in step.items() if name not in hidden}
 
 
@@ -252,12 +275,19 @@ def _sentence(step: Mapping[str, Any], label: Labels, viewer: Viewer) -> str:
         return f"{text} — {detail}" if detail else text
     origin = label(step["origin"])
     if kind == "received":
-        return f"Reçue par {origin}"
+        unread = step.get("reason")
+        kept = f" — réponses non reconnues, gardées telles quelles dans le formulaire : {unread}" if unread else ""
+        return f"Reçue par {origin}{kept}"
     if kind == "status":
         code = step.get("native_code") if viewer.kind == "operator" else None  # a word of machines
         said = step.get("native_label") or code
         text = f"{origin} : {STATUS.get(step.get('status', ''), 'état sans équivalent')}"
         text += f" (« {said} »)" if said else ""
+        text += f", motif : {step['reason']}" if step.get("reason") else ""
+        return f"{text} — {_MARKS[step['mark']]}" if step.get("mark") else text
+    if kind in FOLLOWED:
+        text = f"{origin} : {FOLLOWED[kind].get(step.get('native_code', ''), kind)}"
+        text += f" ({step['native_label']})" if step.get("native_label") else ""
         text += f", motif : {step['reason']}" if step.get("reason") else ""
         return f"{text} — {_MARKS[step['mark']]}" if step.get("mark") else text
     if kind == "echo":

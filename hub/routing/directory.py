@@ -17,7 +17,8 @@ class ConnectionRouting:
     """One connection as the hub sees it. `name` is `tenant.connection`. `procedures`: empty means any.
 
     `holds`: other names under which requests it brought are recorded (a webhook acts for its client). `speaks_for`:
-    systems beside its own whose identifiers it may bind."""
+    systems beside its own whose identifiers it may bind. `skips_unknown`: it may speak of requests that the hub
+    does not know."""
 
     name: str
     tenant: str
@@ -33,6 +34,7 @@ class ConnectionRouting:
     pilot_citizens: tuple[tuple[str, str], ...] = ()
     sector: str = GENERAL
     speaks_for: frozenset[str] = frozenset()
+    skips_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def toml_files(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | Fault]]:
     """Each `*.toml` of a folder, by name, with its table; or with the fault for which it cannot be read."""
     for path in sorted(folder.glob("*.toml")):
         try:
-            yield path, tomllib.loads(path.read_text(encoding="utf-8"))
+            yield path, tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             yield path, Fault(str(path), "", f"not TOML in UTF-8: {error}")
         except OSError as error:

@@ -78,7 +78,7 @@ def readable_settings(path: Path, environ: Environ, manifests: Mapping[str, Mani
 def connectors_dir(path: Path) -> Path | None:
     """The town's own connectors, as far as the file can be read; `settings_faults` says what is wrong with it."""
     try:
-        named = tomllib.loads(path.read_text(encoding="utf-8")).get("connectors_dir")
+        named = tomllib.loads(path.read_text(encoding="utf-8-sig")).get("connectors_dir")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None
     return path.parent / named if isinstance(named, str) and (path.parent / named).is_dir() else None
@@ -151,7 +151,7 @@ class SettingsParser:
 
     def read_toml(self) -> Table | None:
         try:
-            return tomllib.loads(self.path.read_text(encoding="utf-8"))
+            return tomllib.loads(self.path.read_text(encoding="utf-8-sig"))
         except tomllib.TOMLDecodeError as error:
             self.fault("", f"not TOML: {error}")
         except UnicodeDecodeError:

@@ -69,7 +69,7 @@ request_steps = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("request_id", String(36), nullable=False),
     Column("at", Double, nullable=False),
-    Column("kind", String(16), nullable=False),  # received, status, withheld, parked
+    Column("kind", String(16), nullable=False),  # received, status, withheld, parked, appointment, payment, message
     Column("origin", String(128), nullable=False),
     Column("seq", BigInteger),
     Column("status", String(24)),
@@ -98,6 +98,21 @@ unproved_references = Table(
     Column("at", Double, nullable=False),
     Index("unproved_references_age", "tenant", "at"),
     Index("unproved_references_subject", "subject"),
+)  # fmt: skip
+
+# Where each appointment, payment and message stands that systems tell of: the last state that was applied, when it was
+# said, and the first event of it. `order_key`: a digest of its reference, as that of its events.
+followed_subjects = Table(
+    "followed_subjects", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("order_key", String(48), primary_key=True),
+    Column("state", String(24), nullable=False),
+    Column("said_at", Double, nullable=False),
+    Column("request_id", String(36)),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("followed_subjects_request", "request_id"),
+    Index("followed_subjects_age", "at"),
 )  # fmt: skip
 
 # Events on which somebody must act, and that went to nobody who treats the request.
@@ -489,6 +504,25 @@ grant_rates = Table(
     Column("grant_id", String(64), primary_key=True),
     Column("minute", BigInteger, nullable=False),
     Column("taken", Integer, nullable=False),
+)  # fmt: skip
+
+# What went wrong and left nothing else: a file set aside, a call that nobody could read, a record that was not
+# acknowledged. One row for each cause, or for each record of it that has a name of its own.
+trouble_signals = Table(
+    "trouble_signals", metadata,
+    Column("id", String(32), primary_key=True),  # digest of connection, kind, code and record
+    Column("tenant", String(64), nullable=False),
+    Column("connection", String(128), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("place", Text, nullable=False),  # of the last one
+    Column("reason", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Index("trouble_signals_kind", "tenant", "kind", "at"),
+    Index("trouble_signals_cause", "connection", "kind", "code"),
+    Index("trouble_signals_age", "last_at"),
 )  # fmt: skip
 
 # What a connection brought and the door refused, where nobody can be told so: kept for a while, the event encrypted as

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,20 @@ def test_what_waits_for_a_package_that_is_back_is_due_at_once(town: Town) -> Non
 
     assert max(dues(town)) <= town.hub.ledger.now()
     assert typed(town, "connection", "retry", "saint-aubin.inconnue")[0] == 2
+
+
+def test_a_cause_is_shown_with_its_code(town: Town) -> None:
+    town.submit(moved("u1", 5))
+    with town.hub.ledger.transaction() as tx:
+        tx.sql.execute(update(deliveries).values(state="parked", cause="coupé", fault="unknown.cut"))
+        tx.pause(NAME, "accès refusé", "denied.login")
+        seq = tx.troubles()[0]["seq"]
+
+    (listed,) = json.loads(typed(town, "parked", "list", "--json")[1])
+    (shown,) = json.loads(typed(town, "parked", "show", NAME, str(seq), "--json")[1])
+    paused = {row["connection"]: row["fault"] for row in json.loads(typed(town, "connection", "list", "--json")[1])}
+
+    assert (listed["fault"], shown["fault"], paused[NAME]) == ("unknown.cut", "unknown.cut", "denied.login")
 
 
 def test_whoever_retries_a_paused_connection_is_told_that_it_is_paused(town: Town) -> None:

@@ -63,6 +63,25 @@ def test_what_is_handed_in_again_and_accepted_is_gone_from_the_list(town: Town) 
     assert typed(town, "refused", "submit", str(one["id"]))[0] == 2
 
 
+def test_all_of_a_connection_and_a_cause_are_handed_in_as_they_came_and_what_is_refused_again_stays(
+    town: Town,
+) -> None:
+    refused = InvalidMessage("no such request", code="unknown_request")
+    with town.hub.ledger.transaction() as tx:
+        for number in range(1, 130):
+            event = replace(moved("u1", number, link=("famille", "F-1")), source=f"/{TENANT}/famille", id=f"m-{number}")
+            if number == 7:
+                event = replace(event, type="no.such-type")
+            keep_refused(tx, NAME, TENANT, [(event, refused)])
+    assert len(shown(town, "list", NAME, "unknown_request")) == 20
+
+    code, text = typed(town, "refused", "submit", NAME, "unknown_request")
+
+    assert (code, text) == (0, "129 accepted, 1 refused again.\n")
+    assert [group["code"] for group in shown(town, "list")] == ["type_not_allowed"]
+    assert typed(town, "refused", "submit", NAME, "type_not_allowed")[0] == 2
+
+
 def test_what_is_dropped_is_in_the_journal(town: Town) -> None:
     (one,) = shown(town, "list", NAME, "unknown_request")
 

@@ -14,6 +14,7 @@ from sqlalchemy import insert, select, update
 from bus.tables import deliveries
 from hub.operations import trouble
 from hub.storage.tables import citizen_reviews, journal
+from schemas.delivery import RecordFault
 from tests.commands.test_operate import NAME, typed
 from tests.support.town import TENANT, Town, moved
 
@@ -45,6 +46,20 @@ def asked(town: Town) -> None:
         review = {"id": "5f3a9c0d", "tenant": TENANT, "kind": "person", "state": "open", "citizen_id": "somebody",
                   "other_id": "other", "facts": "{}", "origin": NAME, "opened_at": tx.now}  # fmt: skip
         tx.sql.execute(insert(citizen_reviews), [review])
+
+
+def test_a_file_that_was_set_aside_is_settled_by_who_saw_to_it(town: Town) -> None:
+    town.hub.signals.tell(NAME, "file-aside", [RecordFault("encoding", "retours.csv", "le fichier n'est pas en UTF-8")])
+    (one,) = shown(town, "list")
+    (item,) = shown(town, "show", one["id"])["items"]
+    assert (one["kind"], item["name"], item["reason"]) == ("file-aside", "retours.csv", "le fichier n'est pas en UTF-8")
+
+    assert typed(town, *shlex.split(item["do"][0].replace("…", "redéposé"))[1:]) == (0, "Settled.\n")
+
+    assert shown(town, "list") == []
+    assert typed(town, "trouble", "settle", one["id"], "encore")[0] == 2
+    with town.hub.ledger.reading() as tx:
+        assert "trouble.settled" in set(tx.sql.execute(select(journal.c.act)).scalars())
 
 
 def acts(town: Town) -> list[tuple[str, str | None]]:

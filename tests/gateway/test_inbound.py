@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 from sqlalchemy import func, select
 
 from connectors.sdk import Inbound, Reply
 from gateway.routes.inbound import MOST_BYTES
-from hub.storage.tables import used_nonces
+from hub.acceptance.deliveries import Deliveries
+from hub.operations.trouble import list_troubles
+from hub.storage.tables import trouble_signals, used_nonces
 from hub.wiring import Hub
-from schemas.delivery import Polled
+from schemas.delivery import Polled, RecordFault
 from schemas.errors import AccessDenied, HubError, InvalidMessage, TryLater
 from schemas.event import Event
 from tests.connectors.publik.scene import SLUG, fixture, pushed, settings
@@ -122,6 +128,8 @@ class Stub:
         self.events, self.error, self.own = events, error, own
         self.calls: list[Inbound] = []
         self.acknowledged = 0
+        self.faults: Sequence[RecordFault] = ()
+        self.skip: Sequence[str] = ()
 
     def knows_caller(self, head: Inbound) -> bool:
         return False
@@ -130,7 +138,8 @@ class Stub:
         self.calls.append(inbound)
         if self.error:
             raise self.error
-        return Reply(Polled(self.events, {"page": 1}, self._acknowledge), {"ok": True}, 201)
+        polled = Polled(self.events, {"page": 1}, self._acknowledge, faults=self.faults, skip_unknown=self.skip)
+        return Reply(polled, {"ok": True}, 201)
 
     def refusal(self, error: HubError) -> tuple[int, dict[str, Any]] | None:
         return (418, {"non": error.code}) if self.own else None
@@ -207,16 +216,122 @@ def test_a_package_is_refused_in_its_own_way_when_it_has_one(stubbed: Any) -> No
     assert (answer.status_code, answer.json()) == (418, {"non": "access_denied"})
 
 
-def test_a_mistake_of_a_connector_is_ours_and_tells_nothing(stubbed: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    class Broken(Stub):
-        def receive(self, inbound: Inbound) -> Reply:
-            raise RuntimeError(json.dumps({"nom": "Quenneville"}))
+class Broken(Stub):
+    """Meets what its author did not think of."""
 
-    answer = stubbed(Broken()).anonymous().post("/in/publik")
-    problem(answer, 500, "internal_error")
-    assert "Quenneville" not in answer.text
+    def __init__(self, fault: Exception, *, in_head: bool = False, own: bool = False) -> None:
+        super().__init__(own=own)
+        self.fault, self.in_head = fault, in_head
+
+    def knows_caller(self, head: Inbound) -> bool:
+        if self.in_head:
+            raise self.fault
+        return False
+
+    def receive(self, inbound: Inbound) -> Reply:
+        raise self.fault
+
+
+# A town's own connector: an authentic call whose list holds texts was answered 500, and sent again for ever.
+@pytest.mark.parametrize("in_head", [False, True])
+@pytest.mark.parametrize("fault", [AttributeError("str"), RuntimeError(json.dumps({"nom": "Quenneville"}))])
+def test_what_a_connector_cannot_read_is_refused_for_good_and_tells_its_place_to_us_alone(
+    stubbed: Any, capfd: pytest.CaptureFixture[str], fault: Exception, in_head: bool
+) -> None:
+    house = stubbed(Broken(fault, in_head=in_head))
+    answer = house.anonymous().post("/in/publik")
+
+    problem(answer, 422, "connector_cannot_read")
     out, err = capfd.readouterr()
-    assert "Quenneville" not in out + err
+    assert "Quenneville" not in answer.text + out + err
+    assert "test_inbound.py:" not in answer.text
+    (told,) = signals_of(house)
+    assert (told.kind, told.code) == ("push-invalid", f"connector.{type(fault).__name__}")
+    assert "test_inbound.py:" in told.place
+    assert "Quenneville" not in told.place + told.reason
+    assert metric(house, "push-invalid", f"connector.{type(fault).__name__}") == 1
+
+
+def test_what_a_connector_cannot_read_is_answered_in_the_way_of_its_package(stubbed: Any) -> None:
+    answer = stubbed(Broken(KeyError("x"), own=True)).anonymous().post("/in/publik")
+    assert (answer.status_code, answer.json()) == (418, {"non": "connector_cannot_read"})
+
+
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), MemoryError()])
+def test_what_this_machine_lacks_is_no_fault_of_the_call_and_may_come_again(stubbed: Any, fault: Exception) -> None:
+    problem(stubbed(Broken(fault)).anonymous().post("/in/publik"), 500, "internal_error")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "code"),
+    [
+        (AccessDenied("signature invalide"), "push-denied", "access_denied"),
+        (InvalidMessage("illisible", code="unknown_form", pointer="/fields/2"), "push-invalid", "unknown_form"),
+    ],
+)
+def test_a_push_that_is_refused_is_told_in_the_log_the_figures_and_the_troubles(
+    stubbed: Any, error: HubError, kind: str, code: str
+) -> None:
+    house = stubbed(Stub(error=error))
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            house.anonymous().post("/in/publik")
+
+    assert [line["code"] for line in lines if line.get("kind") == kind] == [code] * 3
+    assert metric(house, kind, code) == 3
+    house.hub.troubles.look_now()
+    with house.hub.ledger.reading() as tx:
+        (found,) = list_troubles(tx)
+    assert (found.kind, found.about, found.number) == (kind, NAME, 1)  # one write in ten seconds
+
+
+def test_a_push_that_is_put_off_is_no_fault(stubbed: Any) -> None:
+    house = stubbed(Stub(error=TryLater("plus tard")))
+    house.anonymous().post("/in/publik")
+    assert signals_of(house) == []
+
+
+def test_what_a_push_says_of_an_unknown_request_is_left_out_where_it_may_be(
+    stubbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = Stub(said(1), stranger())
+    house = stubbed(stub)
+    speaker = replace(house.hub.deliveries.origin(NAME), types=frozenset({"*"}))
+    monkeypatch.setattr(Deliveries, "origin", lambda self, name: speaker)
+    problem(house.anonymous().post("/in/publik"), 422, "unknown_request")
+
+    stub.skip = ["stranger"]
+    assert house.anonymous().post("/in/publik").status_code == 201
+    assert house.stored() >= 1
+
+
+def test_what_a_push_holds_that_its_connector_could_not_read_is_told_beside_what_is_taken(stubbed: Any) -> None:
+    stub = Stub(said(1))
+    stub.faults = [RecordFault("bad_phone", "/fields/tel", "numéro illisible")]
+    house = stubbed(stub)
+
+    assert house.anonymous().post("/in/publik").status_code == 201
+    assert [(one.kind, one.code) for one in signals_of(house)] == [
+        ("not-acknowledged", "try_later"), ("record-refused", "bad_phone"),
+    ]  # fmt: skip
+
+
+def stranger() -> Event:
+    data = {"request": {"references": [{"system": "publik", "id": "guichet"}]}, "status": "in_progress",
+            "native": {"code": "EN", "label": "En cours"}}  # fmt: skip
+    return Event("request.status-changed", f"/{TENANT}/publik", data, id="stranger")
+
+
+def signals_of(house: House) -> list[Any]:
+    rows = trouble_signals.c
+    with house.hub.ledger.reading() as tx:
+        return list(tx.sql.execute(select(trouble_signals).order_by(rows.kind)))
+
+
+def metric(house: House, kind: str, code: str) -> float:
+    page = house.hub.metrics.render(house.hub.ledger, {}).decode()
+    found = re.findall(rf'unefois_faults_total{{code="{code}",connection="{NAME}",kind="{kind}"}} (\S+)', page)
+    return float(found[0]) if found else 0.0
 
 
 # --- several gateways ---------------------------------------------------------------------------------------------

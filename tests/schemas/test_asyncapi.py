@@ -97,6 +97,14 @@ def test_a_published_event_is_closed_and_a_delivered_one_open(line: dict[str, An
     assert payload(f"view.{name}").is_valid(cut)
 
 
+def test_a_view_without_the_country_of_an_address_may_hold_any_postal_code() -> None:
+    data = {"new_address": {"value": {"postal_code": "1000", "city": "Bruxelles"}}}
+    event = Event(type="citizen.address-changed", version=2, source="/valbruyere/publik", data=data).to_dict()
+
+    assert payload("view.citizen.address-changed.v2").is_valid(event)
+    assert not payload("citizen.address-changed.v2").is_valid(event)
+
+
 def test_no_server_is_named_when_none_is_known() -> None:
     assert "servers" not in asyncapi(REGISTRY, None)
     assert DOCUMENT["servers"]["broker"]["host"] == "broker.example:5671"

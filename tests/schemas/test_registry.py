@@ -48,6 +48,55 @@ def refusal(event_type: str, data: Any, version: int = 1) -> InvalidMessage:
     return fault
 
 
+INVISIBLE = {
+    "zero width space": "\u200b", "zero width joiner": "\u200d", "soft hyphen": "\u00ad", "byte order mark": "\ufeff",
+    "right to left": "\u202e", "no-break space": "\u00a0", "thin space": "\u2009", "line separator": "\u2028",
+    "next line": "\u0085", "control of windows-1252": "\u0092", "filler": "\u3164", "blank of braille": "\u2800",
+    "variation selector": "\ufe0f", "tag": "\U000e0041",
+}  # fmt: skip
+
+
+# cpython#122476, flask-mail#28
+@pytest.mark.parametrize("character", INVISIBLE.values(), ids=INVISIBLE)
+@pytest.mark.parametrize(
+    "address", ["{}maelle@b.example", "ma{}elle@b.example", "maelle@b.ex{}ample", "maelle@b.example{}"]
+)
+def test_an_address_with_what_cannot_be_seen_is_refused(address: str, character: str) -> None:
+    email = address.format(character)
+    changed = example("citizen.contact-changed") | {
+        "email": {"value": email, "source": "publik", "date": "2026-03-02", "quality": "declared"}
+    }
+    message = example("message.requested")
+    message["to"]["email"] = email
+
+    for kind, data, pointer in (
+        ("citizen.contact-changed", changed, "/data/email/value"), ("message.requested", message, "/data/to/email"),
+    ):  # fmt: skip
+        fault = refusal(kind, data)
+        assert (fault.code, fault.pointer) == ("schema_violation", pointer)
+        assert not SET.reference_accepts(f"urn:unefois:{kind}:v1", data)
+
+
+@pytest.mark.parametrize(
+    "email", ["élodie@b.example", "e\u0301lodie@b.example", "a@café.example", "山田@例え.example", "a+b@c.example"]
+)
+def test_an_address_in_letters_of_the_world_is_taken(email: str) -> None:
+    message = example("message.requested")
+    message["to"]["email"] = email
+
+    assert verdict("message.requested", message) is None
+
+
+def test_a_check_beside_a_released_schema_leaves_its_text_alone() -> None:
+    published = REGISTRY.bundled("events/message.requested.v1.json")["$defs"]
+
+    assert all("format" not in definition for name, definition in published.items() if "email" in name)
+    assert (
+        SET.fault("urn:unefois:record:email:v1", "ma\u200belle@b.example").sentence
+        == "must hold no invisible character"
+    )
+
+
 # -- what the schemas are
 
 
@@ -416,7 +465,7 @@ def test_the_listing_has_one_line_for_each_version() -> None:
     assert [(line["type"], line["version"]) for line in lines] == [
         (event_type, version) for event_type in REGISTRY.types() for version in REGISTRY.versions(event_type)
     ]
-    assert lines[0]["path"] == "/schemas/events/citizen.address-changed.v1.json"
+    assert lines[0]["path"] == "/schemas/events/appointment.changed.v1.json"
     assert json.dumps(lines)
 
 

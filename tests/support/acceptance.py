@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import CitizenChanged
+from hub.acceptance.followed_rules import FOLLOWED
 from hub.acceptance.request_rules import RequestReceived, StatusChanged
 from hub.acceptance.rules import Rule, Rules
 from hub.citizens.identities import People
@@ -20,7 +21,11 @@ def acceptance_of(
 ) -> Acceptance:  # fmt: skip
     """`corrections`: without them the hub follows no evidence."""
     registry = registry or Registry.load()
-    rules: dict[str, Rule] = {"request.received": RequestReceived(), "request.status-changed": StatusChanged()}
+    rules: dict[str, Rule] = {
+        "request.received": RequestReceived(),
+        "request.status-changed": StatusChanged(),
+        **FOLLOWED,
+    }
     if corrections is not None and people is not None:
         rules |= {CHANGED: EvidenceChanged(corrections, people), **dict.fromkeys(TOLD, RecipientTold())}
     return Acceptance(

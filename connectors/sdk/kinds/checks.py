@@ -29,6 +29,7 @@ from schemas.shape import nearest
 Found = Iterator[tuple[str, str]]
 KindFaults = Callable[[Mapping[str, Any]], Found]
 EVENT_TABLES = (("webhook", "event"), ("poll", "event"), ("dump", "change"), ("sql", "event"), ("returns", "event"))
+STATUSES = "statuses.csv"
 _BY_COLUMN = ("dump", "drop", "sql")  # whose placeholders may be columns
 
 
@@ -39,20 +40,17 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     hooks, fault = _hooks(folder)
     if fault:
         yield Fault(str(folder / "hooks.py"), "", fault)
-    statuses, fault = _statuses(folder / "statuses.csv")
-    if fault:
-        yield Fault(str(folder / "statuses.csv"), "", fault)
+    statuses = _statuses(folder / STATUSES)
     converters = Converters(zone=_zone(raw), hooks=hooks)
     yield from (
         Fault(toml, f"converters.{key}", said) for key, said in declare_all(converters, raw.get("converters", {}))
     )
-    for fault_ in _table_faults(raw, folder / TABLE, converters, registry):
-        yield Fault(fault_.file, fault_.key, fault_.message, line=fault_.line)
+    yield from _table_faults(raw, folder / TABLE, converters, registry)
     language = _language(raw, folder, converters, hooks, statuses)
     for key, message in (
         *_error_faults(raw),
         *_deliver_faults(raw, folder, language),
-        *_event_faults(raw, language),
+        *_event_faults(raw, folder, language),
         *_cursor_faults(raw, language),
     ):
         yield Fault(toml, key, message)
@@ -127,14 +125,14 @@ def _form(form: Mapping[str, Any], language: Language) -> Map:
     return Map.of_form(form, converters=language.converters)
 
 
-def _event_faults(raw: Mapping[str, Any], language: Language) -> Found:
+def _event_faults(raw: Mapping[str, Any], folder: Path, language: Language) -> Found:
     by_column = raw["kind"] in _BY_COLUMN
     for place, spec in _event_tables(raw):
         if "status" in spec and "about" not in spec:
             yield f"{place}.about", "missing: which request the status is of"
         if "status" not in spec and "map" not in spec:
             yield f"{place}.map", "missing: what makes the data of the event"
-        if "status" in spec and not language.statuses.rows:
+        if "status" in spec and not (folder / STATUSES).exists():
             yield f"{place}.status", "there is no statuses.csv that says what it means"
         if not by_column:
             yield from ((f"{place}.id", message) for message in unknown_names(spec["id"], language.facts))
@@ -160,7 +158,7 @@ def _event_tables(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
             yield f"{part}.{word}[{number}]", spec
 
 
-def _table_faults(raw: Mapping[str, Any], path: Path, converters: Converters, registry: Registry) -> Iterator[Any]:
+def _table_faults(raw: Mapping[str, Any], path: Path, converters: Converters, registry: Registry) -> Iterator[Fault]:
     schemas = _schemas_by_map(raw, registry)
     if not path.exists():
         yield from (_missing(path, name) for name in list(schemas)[:1])
@@ -204,11 +202,12 @@ def _hooks(folder: Path) -> tuple[Hooks, str]:
         return {}, str(error)
 
 
-def _statuses(path: Path) -> tuple[Statuses, str]:
+def _statuses(path: Path) -> Statuses:
+    """Those of the file; none where it has a fault, which is told line by line when it is loaded."""
     try:
-        return (Statuses.load(path) if path.exists() else Statuses(())), ""
-    except (OSError, ValueError, TypeError) as error:
-        return Statuses(()), f"cannot be read: {error}"
+        return Statuses.load(path) if path.exists() else Statuses(())
+    except ConfigError:
+        return Statuses(())
 
 
 def _zone(raw: Mapping[str, Any]) -> tzinfo:

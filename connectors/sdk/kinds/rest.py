@@ -6,26 +6,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from connectors.sdk.connector import Context
 from connectors.sdk.http import HttpAnswer, HttpClient, lost_answer
 from connectors.sdk.kinds.auth import client_of
-from connectors.sdk.kinds.calls import address_of, form_fields, value_at
+from connectors.sdk.kinds.calls import address_of, form_fields, lenient_json, value_at
 from connectors.sdk.kinds.changes import Changes, Collect, read_ranked, whole_batches
 from connectors.sdk.kinds.declared import DeclaredConnector, Message
 from connectors.sdk.kinds.events import Collected
 from connectors.sdk.kinds.paging import Page, Params, pages
 from connectors.sdk.kinds.questions import Questions
 from connectors.sdk.kinds.rest_checks import rest_faults as rest_faults
+from connectors.sdk.kinds.rest_checks import undone_faults
 from connectors.sdk.kinds.signatures import Signature, signature_of
 from connectors.sdk.kinds.texts import Facts, Only, pointer_in, rendering, required
 from connectors.sdk.mapping.places import WHOLE
 from schemas.delivery import Delivery, Done, Inbound, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage, Refused
 from schemas.exchange import Evidence, Question
-from schemas.json_text import parse_json
-from schemas.manifest import seconds_of
+from schemas.fault import Fault
+from schemas.manifest import FILE, seconds_of
+from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
 _TIMEOUT = "20s"
@@ -64,6 +67,12 @@ class RestConnector(DeclaredConnector):
         self._signature: Signature | None = (
             signature_of(signature, context, self.fill, self.secret) if signature else None
         )
+
+    @classmethod
+    def faults(cls, raw: Mapping[str, Any], folder: Path, registry: Registry) -> Iterator[Fault]:
+        yield from super().faults(raw, folder, registry)
+        if not (folder / "connector.py").exists():
+            yield from (Fault(str(folder / FILE), key, message) for key, message in undone_faults(raw))
 
     @cached_property
     def http(self) -> HttpClient:
@@ -164,7 +173,7 @@ class RestConnector(DeclaredConnector):
         """The events of an authentic call. Raises InvalidMessage with its place when nothing of it can be read; of a
         list, the records that cannot be are told beside those that can."""
         try:
-            body = parse_json(inbound.body)
+            body = lenient_json(inbound.body)
         except ValueError:
             raise InvalidMessage("ce n'est pas du JSON", code="not_json") from None
         listed = self.declared["webhook"].get("list")

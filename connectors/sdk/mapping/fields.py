@@ -1,46 +1,31 @@
-"""Which fields of an event a declared delivery reads: those granted are computed here, so the two are the same."""
+"""What a `[[deliver]]` of connector.toml reads of its event."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from connectors.sdk.mapping.converters import Converter
-from connectors.sdk.mapping.declared import Converters
-from connectors.sdk.mapping.places import Place, Template
-from connectors.sdk.mapping.table import Map, MappingTable
-from schemas.errors import ConfigError
+from connectors.sdk.mapping.granted import form_rows, granted
+from connectors.sdk.mapping.rows import FILE, Row, read_table
 
-TABLE = "mapping.csv"
+TABLE = FILE
 FORMS = ("form", "body", "query", "headers")
 """The keys of a `[[deliver]]` that hold a table of names and places."""
 
 
-class _AnyWords(Converters):
-    """Converters are of no account here: whatever they are called, they read the same place."""
-
-    def of(self, words: str) -> list[Converter]:
-        return []
-
-
 def fields_of(folder: Path, deliver: Mapping[str, Any]) -> tuple[str, ...]:
-    """The JSON pointers into `data` that one `[[deliver]]` reads by its map, its forms and its placeholders. Raises
-    ValueError for a table that cannot be read."""
-    words = _AnyWords(zone=UTC)
-    try:
-        found = [pointer for said in _maps(folder, deliver, words) for pointer in said.fields]
-    except ConfigError as error:
-        raise ValueError(str(error)) from error
-    found += [Place.of(name).granted() for text in texts_of(deliver) for name in Template.of(text).pointers]
-    return tuple(dict.fromkeys(one for one in found if not any(one.startswith(f"{other}/") for other in found)))
-
-
-def _maps(folder: Path, deliver: Mapping[str, Any], words: Converters) -> Iterator[Map]:
+    """The fields that a `[[deliver]]` of connector.toml reads, so that they cannot differ from those granted: by its
+    `map` in `mapping.csv`, by its tables (`form`, `arg0`, …), by the placeholders in its texts (`GET users/{/id}`).
+    Raises ValueError for what cannot be read."""
+    rows = list(form_rows({name: said for name, said in deliver.items() if isinstance(said, Mapping)}))
+    rows += [Row("form", name, f"={said}") for name, said in deliver.items() if isinstance(said, str) and "{/" in said]
     if "map" in deliver:
-        yield MappingTable.load(folder / TABLE, converters=words)[deliver["map"]]
-    yield from (Map.of_form(deliver[name], converters=words) for name in FORMS if name in deliver)
+        sheet = read_table(folder / FILE)
+        for fault in sheet.faults:
+            raise ValueError(str(fault))
+        rows += [row for row in sheet.rows if row.map == deliver["map"]]
+    return granted(rows)
 
 
 def texts_of(value: Any) -> Iterator[str]:

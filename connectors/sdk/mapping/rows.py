@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from connectors.sdk.sheet import Sheet, read_sheet
+from connectors.sdk.mapping.sheet import Sheet, read_sheet
 from schemas.fault import Fault
 
 FILE = "mapping.csv"

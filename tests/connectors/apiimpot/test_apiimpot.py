@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-from connectors import conformance
 from connectors.apiimpot import mapping
 from connectors.apiimpot.client import ERRORS, correlation
 from connectors.apiimpot.connector import FIELDS, ApiImpotConnector
 from connectors.apiimpot.twin import SECRET, ApiImpotTwin
-from connectors.conformance import Asked, Case
 from connectors.sdk import Secret
 from connectors.sdk.error_table import error_rows
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
@@ -69,29 +67,6 @@ def test_the_settings_of_the_tests_fit_the_manifest(twin: ApiImpotTwin) -> None:
     manifest = context_for("apiimpot", {}).manifest
     assert shape_faults(manifest.settings, twin.settings() | {"client_secret": SECRET}) == []
     assert manifest.answers[0].fields == FIELDS == REGISTRY.evidence_fields("tax-situation")
-
-
-@pytest.mark.parametrize("by", ["number", "token"])
-def test_it_keeps_the_promises_of_a_connector(twin: ApiImpotTwin, by: str) -> None:
-    asked = by_number() if by == "number" else by_number(None, token=twin.log_in(NUMBER))
-    stranger = by_number("2999999999999") if by == "number" else by_number(None, token=twin.log_in("2999999999999"))
-
-    def narrow() -> None:
-        twin.hidden = frozenset({"rfr", "aft", "aftDetail"})
-
-    def mend() -> None:
-        twin.hidden = frozenset()
-        twin.behave()
-
-    conformance.check(
-        Case(
-            connect=lambda: connect(twin),
-            twin=twin,
-            deny=lambda: twin.misbehave("401", times=5),
-            personal=["CORVISART", "DELMAS-ROCHE", "VIEUX LAVOIR", NUMBER],
-            asked=[Asked(asked, stranger, narrow=narrow, on="GET", mend=mend)],
-        )
-    )
 
 
 def test_the_latest_situation_is_told_when_no_year_is_asked_for(twin: ApiImpotTwin) -> None:

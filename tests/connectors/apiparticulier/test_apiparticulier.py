@@ -5,20 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from connectors import conformance
 from connectors.apiparticulier import mapping
 from connectors.apiparticulier.client import ERRORS, Fault, error_of
 from connectors.apiparticulier.connector import PARTS, ApiParticulierConnector
 from connectors.apiparticulier.limits import Limiter
 from connectors.apiparticulier.operations import FAMILY_QUOTIENT, SCHOOL, STUDENT, identity_parameters
 from connectors.apiparticulier.twin import TOKEN, ApiParticulierTwin
-from connectors.conformance import Asked, Case
 from connectors.sdk import Secret
 from connectors.sdk.error_table import error_rows
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
@@ -95,52 +92,6 @@ def test_the_manifest_declares_the_fields_that_the_operations_give() -> None:
 def test_the_settings_of_the_tests_fit_the_manifest() -> None:
     plain = {"base_url": "https://particulier.example", "token": TOKEN, "school_departments": ["093"]}
     assert shape_faults(context_for("apiparticulier", {}).manifest.settings, plain) == []
-
-
-def staged(twin: ApiParticulierTwin, person: str, evidence: str, **more: Any) -> Asked:
-    """How conformance plays one evidence type: the narrow scope is that of nothing at all."""
-    fields = next(answer.fields for answer in context_for("apiparticulier", {}).manifest.answers
-                  if answer.type == evidence)  # fmt: skip
-    asked = question(twin, person, evidence, *fields, **more)
-    nobody = {"family_name": "Inconnue", "given_names": ["Personne"], "gender": "female", "birthdate": "1950-01-01",
-              "birthplace": "93001", "birthcountry": "99100"}  # fmt: skip
-    reference = "inconnue.personne" if "reference" in more else None
-    everything = twin.scopes
-
-    def narrow() -> None:
-        twin.scopes = frozenset()
-
-    def mend() -> None:
-        twin.scopes = everything
-        twin.behave()
-
-    scoped = evidence in ("family-quotient", "student-status", "scholarship", "job-seeker-status")
-    stranger = replace(asked, identity=nobody, reference=reference)
-    return Asked(asked, stranger, narrow=narrow if scoped else None, mend=mend)
-
-
-def test_it_keeps_the_promises_of_a_connector(twin: ApiParticulierTwin) -> None:
-    twin.per_minute = 10_000
-    conformance.check(
-        Case(
-            connect=lambda: connect(twin, calls_per_minute=10_000, school_departments=["093"]),
-            twin=twin,
-            deny=lambda: twin.misbehave("401"),
-            personal=["CORVISART", "DELMAS-ROCHE", "VIEUX LAVOIR", "QUENNEVILLE"],
-            asked=[
-                staged(twin, "corvisart", "family-quotient", parameters={"month": "2026-01"}),
-                staged(twin, "corvisart", "family-composition"),
-                staged(twin, "corvisart", "residence-address"),
-                staged(twin, "quenneville", "student-status"),
-                staged(twin, "quenneville", "scholarship"),
-                staged(twin, "tavernost", "job-seeker-status", reference="gaspard.tavernost"),
-                staged(twin, "benzerti", "solidarity-allowances"),
-                staged(twin, "benzerti", "disability-allowances"),
-                staged(twin, "corvisart", "complementary-health"),
-                staged(twin, "isaure", "school-registration"),
-            ],
-        )
-    )
 
 
 # the family

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from connectors import conformance
-from connectors.conformance import Case
+from connectors.conformance.examples import REQUEST_ID, document_came, reopened
 from connectors.etatcivil.connector import EtatCivil
 from connectors.etatcivil.twin import CivilStatusTwin
 from schemas.delivery import Done
@@ -25,7 +24,6 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.etatcivil.requests import delivery, document, form, request
-from tests.connectors.follow_ups import REQUEST_ID, document_came, message_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 
@@ -51,7 +49,6 @@ def connector(office: CivilStatusTwin, documents: MemoryDocuments) -> Iterator[E
 
 
 def opened(office: CivilStatusTwin, documents: MemoryDocuments | None = None, **changes: Any) -> EtatCivil:
-    changes = {"settled": "rename"} | changes  # as the twin writes
     return EtatCivil(context_for("etatcivil", office.connection_settings(**changes), documents=documents))
 
 
@@ -79,32 +76,6 @@ def reject_all(office: CivilStatusTwin) -> None:
 def taken(office: CivilStatusTwin) -> list[str]:
     office.collect()
     return sorted([*office.requests, *office.follow_ups])
-
-
-@pytest.mark.parametrize("answer", ["refuses", "denies"])
-def test_it_keeps_the_promises_of_a_connector(office: CivilStatusTwin, documents: MemoryDocuments, answer: str) -> None:
-    documents.store(b"%PDF identity", name="x", media_type="application/pdf")
-    birth = request(documents=[document(b"%PDF identity", "Pièce d'identité.pdf")])
-    marriage = request("MAR", references=[{"system": "publik", "id": "mariage-12"}])
-    conformance.check(
-        Case(
-            connect=lambda: opened(office, documents),
-            twin=office,
-            deliveries=[
-                delivery(birth),
-                delivery(marriage, "d-2"),
-                reopened(),
-                message_came(),
-                document_came(b"%PDF identity"),
-            ],
-            effects=lambda: taken(office),
-            calls=lambda: office.sftp.logins,
-            refused=delivery(request(answers=form(copies=400)), "d-3") if answer == "refuses" else None,
-            deny=None if answer == "refuses" else lambda: office.misbehave("denied"),
-            news=lambda: reject_all(office),
-            personal=["MARCHETTI", "OUALI", "ines.ouali", "Tilleuls", "Acte introuvable", "1984-03"],
-        )
-    )
 
 
 def test_the_settings_of_the_tests_fit_the_manifest(office: CivilStatusTwin) -> None:
@@ -284,7 +255,7 @@ def test_a_return_read_again_before_its_acknowledgement_is_the_same_event(
 def either(request: pytest.FixtureRequest, office: CivilStatusTwin) -> Iterator[EtatCivil]:
     """The same folders over SFTP and as paths of this machine."""
     settings = office.connection_settings() if request.param == "sftp" else office.local_settings()
-    connector = EtatCivil(context_for("etatcivil", settings | {"settled": "rename"}))
+    connector = EtatCivil(context_for("etatcivil", settings))
     yield connector
     connector.close()
 
@@ -474,7 +445,7 @@ def test_nobody_makes_a_reference_out_of_what_is_known(
 def test_a_reference_of_another_connection_town_or_hub_is_refused(
     office: CivilStatusTwin, connector: EtatCivil, other: dict[str, Any]
 ) -> None:
-    context = replace(context_for("etatcivil", office.connection_settings(settled="rename")), **other)
+    context = replace(context_for("etatcivil", office.connection_settings()), **other)
     theirs = EtatCivil(context).prepare(delivery(request())).name
     office.close(theirs)
     assert polled(connector) == []
@@ -503,7 +474,7 @@ def test_a_reference_of_the_old_form_is_taken_until_the_day_set(
     office: CivilStatusTwin, until: str | None, taken: int
 ) -> None:
     settings = office.connection_settings() | ({"old_keys_until": until} if until else {})
-    connector = EtatCivil(context_for("etatcivil", settings | {"settled": "rename"}))
+    connector = EtatCivil(context_for("etatcivil", settings))
     ours, theirs = old_name("hubee-2026-000481"), old_name("hubee-2026-000482", "autre-ville etatcivil")
     office.close(ours)
     office.close(theirs)
@@ -663,7 +634,7 @@ def test_a_return_that_swallowed_another_line_is_set_aside(office: CivilStatusTw
 # SSH.NET#1008, pkg/sftp#269
 @pytest.mark.parametrize("way", ["connection_settings", "local_settings"])
 def test_a_return_that_still_grows_is_read_once_it_is_whole(office: CivilStatusTwin, way: str) -> None:
-    connector = EtatCivil(context_for("etatcivil", getattr(office, way)()))
+    connector = EtatCivil(context_for("etatcivil", getattr(office, way)(settled="looks")))
     reference = dropped(connector).reference or ""
     path = office.returns / f"retour-{reference}.csv"
     for content in (

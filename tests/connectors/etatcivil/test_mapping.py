@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.conformance.sentences import unfit_for_a_timeline
 from connectors.etatcivil.mapping import attachment_names, identifier, is_old_name, reference_of, request_file
 from connectors.etatcivil.twin import XSD
 from connectors.sdk.answer_key import AnswerKeys
@@ -18,7 +19,6 @@ from connectors.sdk.xml import Element, parse_xml, text_at, validate_xsd
 from schemas.errors import InvalidMessage, Refused
 from tests.connectors.etatcivil.requests import HOLDER, PARENTS, REQUESTER, form, request
 from tests.support.context import context_for
-from tests.support.sentences import unfit_for_a_timeline
 
 KEYS = AnswerKeys(context_for("etatcivil", {}), "-")
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from connectors import conformance
-from connectors.conformance import Case
+from connectors.conformance.examples import document_came, message_came, reopened
 from connectors.filedrop.connector import FileDrop
 from connectors.filedrop.twin import PackageTwin
 from schemas.delivery import Delivery, Done
@@ -22,7 +21,6 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.filedrop.events import REQUEST_ID, asked, moved, reached, value
-from tests.connectors.follow_ups import document_came, message_came, reopened
 from tests.support.context import context_for
 from tests.support.documents import MemoryDocuments
 
@@ -43,12 +41,10 @@ def connector(package: PackageTwin) -> Iterator[FileDrop]:
 
 
 def opened(package: PackageTwin, documents: MemoryDocuments | None = None, **changes: Any) -> FileDrop:
-    changes = {"settled": "rename"} | changes  # as the twin writes
     return FileDrop(context_for("filedrop", package.connection_settings(**changes), documents=documents))
 
 
 def local(package: PackageTwin, documents: MemoryDocuments | None = None, **changes: Any) -> FileDrop:
-    changes = {"settled": "rename"} | changes
     return FileDrop(context_for("filedrop", package.local_settings(**changes), documents=documents))
 
 
@@ -85,29 +81,6 @@ def set_aside(package: PackageTwin, name: str) -> str:
 def held(package: PackageTwin) -> list[tuple[str, dict[str, str]]]:
     package.collect()
     return package.applied
-
-
-@pytest.mark.parametrize("files", ["batch", "event"])
-def test_it_keeps_the_promises_of_a_connector(package: PackageTwin, files: str) -> None:
-    documents = holding(b"%PDF identity")
-
-    def news() -> None:
-        package.tell_move("F-7", "4 chemin du Vieux Lavoir", "38999", "Valbruyère")
-        package.answer_all([(row["Cle_Echange"], "REFUSE", "Famille close") for _, row in package.applied])
-
-    conformance.check(
-        Case(
-            connect=lambda: opened(package, documents, files=files),
-            twin=package,
-            deliveries=[moved(1), reached_by_email(2), asked(3), reopened(), document_came(b"%PDF identity")],
-            effects=lambda: held(package),
-            calls=lambda: package.sftp.logins,
-            refused=moved(4, family=None) if files == "batch" else None,
-            deny=None if files == "batch" else lambda: package.misbehave("denied"),
-            news=news,
-            personal=["Corvisart", "Maëlle", "maelle@", "Benzerti", "Tilleuls", "Vieux Lavoir", "Famille close"],
-        )
-    )
 
 
 def test_the_settings_of_the_tests_fit_the_manifest(package: PackageTwin) -> None:
@@ -557,7 +530,7 @@ def test_nobody_makes_a_key_out_of_what_is_known(package: PackageTwin, connector
 
 @pytest.mark.parametrize("other", [{"connection": "ecole"}, {"tenant": "autre-ville"}, {"answer_secret": b"x" * 32}])
 def test_a_key_of_another_connection_town_or_hub_is_refused(package: PackageTwin, other: dict[str, Any]) -> None:
-    context = context_for("filedrop", package.local_settings(settled="rename"))
+    context = context_for("filedrop", package.local_settings())
     theirs = FileDrop(replace(context, **other)).prepare(asked(2)).key
     name = package.answer(theirs, "TRAITE")
     assert polled(FileDrop(context)) == []
@@ -582,7 +555,7 @@ def test_a_wrong_letter_is_said_to_be_one(package: PackageTwin, connector: FileD
 def test_a_key_of_the_old_form_is_taken_until_the_day_set(package: PackageTwin, until: str | None, taken: int) -> None:
     settings = package.local_settings() | ({"old_keys_until": until} if until else {})
     assert shape_faults(context_for("filedrop", {}).manifest.settings, settings) == []
-    connector = FileDrop(context_for("filedrop", settings | {"settled": "rename"}))
+    connector = FileDrop(context_for("filedrop", settings))
     name = package.answer(old_key(asked(2)), "TRAITE")
     theirs = package.answer(old_key(asked(2), whose="saint-aubin autre"), "TRAITE")
     assert len(polled(connector)) == taken

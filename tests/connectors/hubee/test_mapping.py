@@ -62,6 +62,21 @@ def test_a_census_registration_with_elements_given_twice_is_read() -> None:
     assert "beneficiaries" not in body
 
 
+# python-zeep#397, a neighbour: what is attached to a case is read as it declares itself, too
+@pytest.mark.parametrize(
+    ("before", "encoding"),
+    [
+        ('<?xml version="1.0" encoding="ISO-8859-15"?>', "iso-8859-15"),
+        ('<?xml version="1.0" encoding="UTF-16"?>', "utf-16-le"),
+        ('\r\n<?xml version="1.0" encoding="UTF-8"?>', "utf-8"),
+        ('\ufeff\n<?xml version="1.0"?>', "utf-8"),
+    ],
+)
+def test_a_form_is_read_in_the_encoding_that_it_declares(before: str, encoding: str) -> None:
+    content = (before + CENSUS.decode()).encode(encoding)
+    assert read(content, case()) == read(CENSUS, case())
+
+
 def test_a_parent_who_registers_a_child_is_the_requester() -> None:
     body = read(CENSUS, case(first="Claire", last="CASTAING"))
     assert body["requester"]["citizen"]["identity"]["given_names"] == ["Claire"]
@@ -74,7 +89,7 @@ def test_both_partners_of_a_union_are_told() -> None:
     assert one["identity"]["birthdate"] == "1990-11-03"
     assert one["identity"]["given_names"] == ["Guy", "Yves"]
     assert one["address"]["house_number"] == "8"
-    assert other == {"identity": {"family_name": "BARRAULT", "given_names": ["Rose"], "birthdate": "1991"}}
+    assert other["identity"] == {"family_name": "BARRAULT", "given_names": ["Rose"], "birthdate": "1991"}
 
 
 def test_parents_named_in_the_form_are_told() -> None:
@@ -146,3 +161,46 @@ def test_only_steps_of_the_town_are_taken() -> None:
         for status in workflow.steps:
             for target in OURS | FINAL:
                 assert set(workflow.path(status, target) or ()) <= OURS
+
+
+def unread(content: bytes, about: Case | None = None) -> Any:
+    return read(content, about or case()).get("form", {}).get("unread_answers")
+
+
+def test_a_form_that_is_wholly_read_keeps_nothing_aside() -> None:
+    assert unread(CENSUS) is None
+
+
+def test_what_cannot_be_read_stays_in_the_form_and_the_request_goes_on() -> None:  # ma-cantine#3784
+    names = " ".join(f"Prénom{number}" for number in range(21))
+    written = (
+        CENSUS.replace(b"<Sexe>2</Sexe>", b"<Sexe>AUTRE</Sexe>").replace(b"0199000000", b"0199000000 poste 12")
+        .replace(b"zoe.castaing@courriel.example", b"a@maison.example;b@travail.example")
+        .replace(b"07/09/2009", b"en septembre").replace("Zoé".encode(), names.encode())
+    )  # fmt: skip
+
+    citizen = read(written, case(first=names))["requester"]["citizen"]
+
+    assert citizen["identity"].keys() == {"family_name", "given_names", "birthplace"}
+    assert len(citizen["identity"]["given_names"]) == 20
+    assert citizen["phone"] == "0199000000"
+    assert unread(written, case(first=names)) == {
+        "firstName": names, "Prenoms": names, "Sexe": "AUTRE", "DateDeNaissance": "en septembre",
+        "MethodeContact": "a@maison.example;b@travail.example",
+    }  # fmt: skip
+
+
+def test_a_town_abroad_is_an_address_with_its_country() -> None:  # odoo#985
+    abroad = read(UNION, case("depotDossierPACS"))["beneficiaries"][1]
+    assert abroad["address"] == {
+        "house_number": "1", "street": "rue Basse", "postal_code": "1000", "city": "BRUXELLES", "country": "BE",
+    }  # fmt: skip
+    dakar = UNION.replace(b"<CodePostal>1000</CodePostal>", b"").replace(b"BEL", "Sénégal".encode())
+    assert "postal_code" not in read(dakar, case("depotDossierPACS"))["beneficiaries"][1]["address"]
+
+
+def test_a_french_postal_code_of_four_digits_leaves_its_address_in_the_form() -> None:  # addok#373
+    short = CENSUS.replace(b"<CodePostal>93999</CodePostal>", b"<CodePostal>1000</CodePostal>")
+
+    assert "address" not in read(short, case())["requester"]["citizen"]
+    assert "1000" in unread(short)["AdresseDomicile"]

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors import conformance
 from connectors.iparapheur.client import LogLine
 from connectors.iparapheur.connector import SignatureBook
 from connectors.iparapheur.mapping import dossier_id, fill, steps
@@ -102,21 +101,6 @@ def book(twin: ParapheurTwin) -> Iterator[Book]:
     book = Book(twin)
     yield book
     book.connector.close()
-
-
-def test_it_keeps_the_promises_of_a_connector(twin: ParapheurTwin) -> None:
-    conformance.check(
-        conformance.Case(
-            connect=lambda: Book(twin).connector,
-            twin=twin,
-            deliveries=[delivery("d-1"), delivery("d-2")],
-            effects=lambda: [twin.created, sorted(twin.dossiers)],
-            refuse=lambda: twin.say_ko("Le sous-type demandé par Maëlle Corvisart est inconnu"),
-            deny=lambda: twin.misbehave("401"),
-            news=lambda: twin.finish(next(iter(twin.dossiers))),
-            personal=["Corvisart", "CORVISART", "Maëlle", "Église", "Marchand"],
-        )
-    )
 
 
 # depositing

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from connectors import conformance
-from connectors.conformance import Asked, Case
 from connectors.koha.connector import Koha
 from connectors.koha.mapping import address_fields, address_of, card_of, has_values
 from connectors.koha.twin import KohaTwin
@@ -68,31 +66,6 @@ def test_the_settings_of_the_tests_fit_the_manifest() -> None:
 def test_only_the_new_values_are_asked_for() -> None:
     granted = {field for consumed in context_for("koha", {}).manifest.consumes for field in consumed.fields}
     assert granted == {"/new_address/value", "/email/value", "/phone/value"}
-
-
-def test_it_keeps_the_promises_of_a_connector() -> None:
-    with KohaTwin(now=NOON - timedelta(hours=1)) as twin:
-        twin.add(CARD, **OLD, **LIBRARY, expiry_date="2027-08-31")
-        conformance.check(
-            Case(
-                connect=lambda: koha(twin, catch_up_days=1),
-                twin=twin,
-                deliveries=[move(), contact(email="n@q.example")],
-                effects=lambda: twin.patrons,
-                refused=move(card="inconnue"),
-                deny=lambda: twin.misbehave("401", times=2),
-                news=lambda: twin.change_address(1, address="7 place du Marché"),
-                personal=["Quenneville", "Lavoir", "Marché", CARD, "n@q.example"],
-                asked=[
-                    Asked(
-                        question=about(CARD),
-                        stranger=about("9988776655"),
-                        narrow=lambda: twin.hide("expiry_date", "category_id"),
-                        on="patrons",
-                    )
-                ],
-            )
-        )
 
 
 # asked
@@ -450,6 +423,28 @@ def test_a_poll_of_a_library_that_is_away_moves_no_cursor(fault: str) -> None:
         with pytest.raises(TryLater):
             polled(connector, {"since": NOON.isoformat(), "seen": {}})
         twin.behave()
+
+
+@pytest.mark.parametrize(
+    ("patron", "address"),
+    [
+        ({"city": "Dakar", "country": "Sénégal"}, {"city": "Dakar", "country": "SN"}),  # odoo#985
+        ({"city": "Bourg", "postal_code": "01 000"}, {"city": "Bourg", "postal_code": "01000"}),
+        ({"city": "Bourg", "postal_code": "1000"}, None),  # addok#373
+        ({"city": "Bourg"}, None),
+        ({"city": "Klow", "country": "Syldavie"}, None),
+    ],
+)
+def test_an_address_of_a_patron_is_said_as_far_as_it_is_one(
+    patron: dict[str, str], address: dict[str, str] | None
+) -> None:
+    assert address_of(patron) == address
+
+
+def test_a_postal_code_that_nobody_has_is_not_written_into_a_patron() -> None:
+    fields = address_fields({"postal_code": "00000", "city": "Dakar", "country": "SN"}, "one-line")
+
+    assert (fields["postal_code"], fields["country"]) == (None, "SN")
 
 
 def test_no_name_address_or_secret_reaches_the_logs_or_the_messages(caplog: pytest.LogCaptureFixture) -> None:

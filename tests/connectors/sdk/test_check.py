@@ -41,6 +41,17 @@ def sound() -> dict[str, Any]:
     }  # fmt: skip
 
 
+CODE = """from connectors.sdk import Connector
+
+
+class Library(Connector):
+    def prepare(self, delivery): ...
+    def send(self, delivery, prepared): ...
+    def look_up(self, delivery): ...
+    def answer(self, question): ...
+"""
+
+
 class Connectors:
     """A folder with one sound connector, to be damaged."""
 
@@ -50,6 +61,7 @@ class Connectors:
         self.library.mkdir(parents=True)
         self.write(sound())
         (self.library / "README.md").write_text(f"# Library\n`url` `password` `pace`\n## {VENDOR_SECTION}\n", "utf-8")
+        (self.library / "connector.py").write_text(CODE, "utf-8")
 
     def write(self, manifest: Any) -> None:
         (self.library / FILE).write_text(manifest_toml(manifest), "utf-8")
@@ -124,6 +136,8 @@ def test_a_fault_of_a_manifest_is_found_at_its_key(
 
 def test_a_connector_may_only_answer(connectors: Connectors) -> None:
     connectors.write(sound() | {"publishes": [], "deliver": [], "idempotency": "none"})
+    only = "from connectors.sdk import Connector\n\n\nclass Library(Connector):\n    def answer(self, question): ...\n"
+    (connectors.library / "connector.py").write_text(only, "utf-8")
 
     assert connectors.faults() == []
 

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from connectors.sdk.error_table import MEANINGS, ErrorTable, error_row, error_table_faults
+import connectors
+from connectors.sdk.error_table import MEANINGS, ErrorTable, error_row, error_rows, error_table_faults
 from connectors.sdk.http import HttpAnswer
 from connectors.sdk.soap import SoapClient
 from schemas.errors import AccessDenied, Expired, HubError, Refused, TryLater, Unknown, is_fault
@@ -278,3 +279,13 @@ def test_a_line_of_an_errors_csv_without_a_code_has_that_of_its_meaning(tmp_path
     assert row is not None
     error = row.error(row.meaning, native="404")
     assert (type(error), error.fault, error.native) == (NotMatched, "refused.not-matched", "404")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(connectors.__file__).parent).glob("*/errors.csv")), ids=lambda path: path.parent.name
+)
+def test_every_line_of_our_connectors_has_a_code_of_the_closed_lists(path: Path) -> None:
+    for row in error_rows(path):
+        error = row.error(row.meaning, native="E 12")
+        assert is_fault(error.fault), row
+        assert error.fault.partition(".")[0] == type(error).fault.partition(".")[0], row

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from connectors.conformance.examples import REQUEST_ID, document_came, message_came, reopened
 from connectors.sdk.follow_up import read_follow_up
 from schemas.errors import Refused
-from tests.connectors.follow_ups import REQUEST_ID, document_came, message_came, reopened
 
 
 def test_a_reopened_request_says_its_numbers_what_happened_and_why() -> None:

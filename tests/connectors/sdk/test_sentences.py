@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from connectors.conformance.sentences import unfit_for_a_timeline
 from connectors.mail.client import Server
 from connectors.mail.twin import MailTwin
 from connectors.sdk.addresses import public_address
@@ -23,7 +24,6 @@ from schemas.errors import HubError
 from schemas.secret import Secret
 from tests.connectors.sdk.test_http import Office
 from tests.connectors.sdk.test_soap import SCHEMA, Counter, wsdl
-from tests.support.sentences import unfit_for_a_timeline
 
 SECRET = "mot-de-passe-essai"
 
@@ -98,9 +98,15 @@ def test_a_token_that_does_not_come_is_said_plainly(office: Office, kind: str) -
         error_of(lambda: client.request("GET", "/private"))
 
 
-@pytest.mark.parametrize("host", ["nulle-part.invalid", "127.0.0.1", "10.1.2.3"])
-def test_an_address_that_may_not_be_called_is_said_plainly(host: str) -> None:
-    assert host in error_of(lambda: public_address(host, 443)).detail
+@pytest.mark.parametrize(
+    ("host", "fault"),
+    [("nulle-part.invalid", "away.name"), ("127.0.0.1", "denied.not-public"), ("10.1.2.3", "denied.not-public")],
+)
+def test_an_address_that_may_not_be_called_is_said_plainly(host: str, fault: str) -> None:
+    error = error_of(lambda: public_address(host, 443))
+
+    assert host in error.detail
+    assert error.fault == fault
 
 
 @pytest.mark.parametrize(
@@ -166,7 +172,7 @@ def test_a_local_folder_says_it_plainly(tmp_path: Path, monkeypatch: pytest.Monk
 def test_smtp_says_it_plainly(step: str, how: str) -> None:
     with MailTwin() as twin:
         server = Server.of(twin.settings(timeout_seconds=0.3))
-        twin.misbehave(step, how)
+        twin.misbehave(how, at=step)
         error_of(lambda: server.send(letter(), "b@ville.example", "a@ville.example"))
 
 
@@ -174,8 +180,8 @@ def test_smtp_says_it_plainly(step: str, how: str) -> None:
 def test_an_smtp_login_that_is_refused_is_said_plainly(how: str) -> None:
     with MailTwin(login=("ville", SECRET)) as twin:
         server = Server.of(twin.settings(timeout_seconds=0.5))
-        twin.misbehave("AUTH", how)
-        error_of(server.greet)
+        twin.misbehave(how, at="AUTH")
+        error_of(lambda: server.rehearse("a@ville.example"))
 
 
 @pytest.mark.parametrize(
@@ -183,9 +189,9 @@ def test_an_smtp_login_that_is_refused_is_said_plainly(how: str) -> None:
 )
 def test_an_smtp_server_that_is_not_there_or_not_safe_is_said_plainly(changes: dict[str, Any]) -> None:
     with MailTwin() as twin:
-        error_of(Server.of(twin.settings(timeout_seconds=0.5) | changes).greet)
+        error_of(lambda: Server.of(twin.settings(timeout_seconds=0.5) | changes).rehearse("a@ville.example"))
         settings = twin.settings(timeout_seconds=0.5)
-    error_of(Server.of(settings | {"port": free_port()}).greet)
+    error_of(lambda: Server.of(settings | {"port": free_port()}).rehearse("a@ville.example"))
 
 
 @pytest.mark.parametrize(

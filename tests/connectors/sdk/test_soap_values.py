@@ -54,6 +54,8 @@ SCHEMA = f"""<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:r="{NS
     <xs:choice minOccurs="0"><xs:element name="gauche" type="xs:int"/><xs:element name="droite" type="xs:int"/>
     </xs:choice>
     <xs:element name="libre" type="xs:anyType" minOccurs="0"/>
+    <xs:sequence minOccurs="0"><xs:element name="pair" type="xs:int"/><xs:element name="trait" type="xs:string"/>
+      <xs:element name="pair" type="xs:int"/></xs:sequence>
   </xs:sequence></xs:complexType></xs:element>
 </xs:schema>"""
 WSDL = f"""<w:definitions xmlns:w="http://schemas.xmlsoap.org/wsdl/" xmlns:s="http://schemas.xmlsoap.org/wsdl/soap/"
@@ -228,6 +230,12 @@ def test_what_the_contract_has_once_is_not_given_twice(read: Any) -> None:
     assert fault_of(read, "<texte>a</texte><texte>b</texte>").fault == "bad-return.texte"
 
 
+def test_what_the_contract_has_twice_is_read_twice(read: Any) -> None:
+    answer = read("<pair>1</pair><trait>-</trait><pair>2</pair>")
+    assert (answer["pair"], answer["trait"], answer["pair__1"]) == (1, "-", 2)
+    assert fault_of(read, "<pair>1</pair><pair>2</pair><pair>3</pair>").fault == "bad-return.pair"
+
+
 def test_nothing_is_lost_of_a_choice_that_comes_out_of_order(read: Any) -> None:
     answer = read("<droite>2</droite><nouveau/><texte>a</texte><fiche><nom>b</nom></fiche>")
     assert (answer["droite"], answer["gauche"], answer["texte"], answer["fiche"][0]["nom"]) == (2, None, "a", "b")
@@ -237,6 +245,26 @@ def test_a_type_that_is_said_in_the_answer_is_the_type(read: Any) -> None:
     said = f'<fiche xsi:type="q:FicheDatee" xmlns:q="{NS}"><nom>a</nom><du>{{}}</du></fiche>'
     assert read(said.format("2026-03-02"))["fiche"][0]["du"] == date(2026, 3, 2)
     assert fault_of(read, said.format("lundi")).fault == "bad-return.fiche.du"
+
+
+@pytest.mark.parametrize("said", ["x:string", "x:int", "q:Fiche", "q:Inconnu", "z:y", ":", "q:a b", ""])
+def test_a_type_that_is_said_and_is_not_of_the_contract_hides_nothing(read: Any, said: str) -> None:
+    names = f'xmlns:x="http://www.w3.org/2001/XMLSchema" xmlns:q="{NS}" xsi:type="{said}"'
+    assert read(f"<octets {names}>JVBERg==</octets>")["octets"] == b"%PDF"
+    assert read(f"<piece {names}>JVBERg==</piece>")["piece"]["_value_1"] == b"%PDF"
+    assert fault_of(read, f"<octets {names}>JVBERg</octets>").fault == "bad-return.octets"
+
+
+def test_a_text_where_elements_were_due_is_told(read: Any) -> None:
+    assert fault_of(read, "<fiche>Corvisart</fiche>").fault == "bad-return.fiche"
+    assert fault_of(read, "Corvisart").fault == "bad-return"
+
+
+def test_an_element_of_another_namespace_is_no_second_one(read: Any) -> None:
+    other = '<o:texte xmlns:o="urn:autre">b</o:texte>'
+    assert read(f"<texte>a</texte>{other}")["texte"] == "a"
+    assert read(f"{other}<texte>a</texte>")["texte"] == "a"
+    assert read('<texte xmlns="">a</texte>')["texte"] == "a"
 
 
 def test_what_is_said_to_be_nothing_is_nothing(read: Any) -> None:
@@ -316,10 +344,14 @@ def test_a_document_beside_the_message_may_be_in_base64_or_named_by_its_element(
 
 def test_a_document_that_did_not_come_is_told_and_not_absent(read: Any, registry: Registry) -> None:
     assert fault_of(read, f"<octets>{XOP.format('a')}</octets>").fault == "bad-return.octets"
+    assert fault_of(read, '<octets><x:Include xmlns:x="http://www.w3.org/2004/08/xop/include"/></octets>').fault == (
+        "bad-return.octets"
+    )
     registry.media_type = MULTIPART
-    with pytest.raises(TryLater) as caught:
-        read(beside(PDF, f"<piece>{XOP.format('autre')}</piece>"))
-    assert caught.value.fault == "bad-return.piece"
+    for inside in ("<piece>{}</piece>", "<libre>{}</libre>"):
+        with pytest.raises(TryLater) as caught:
+            read(beside(PDF, inside.format(XOP.format("autre"))))
+        assert caught.value.fault == f"bad-return.{inside[1:6]}"
 
 
 @pytest.mark.parametrize("broken", [b"--=_limite--\r\n", b"\r\n", b""])
@@ -328,3 +360,16 @@ def test_parts_that_end_too_early_are_no_answer(read: Any, registry: Registry, b
     whole = beside(PDF, "<texte>a</texte>")
     with pytest.raises(TryLater):
         read(whole[: whole.index(PDF)] + broken if broken != b"--=_limite--\r\n" else broken)
+
+
+@pytest.mark.parametrize("head", ["é", "base64"])
+def test_a_part_whose_head_makes_no_sense_is_no_answer_or_read_as_it_is(
+    read: Any, registry: Registry, head: str
+) -> None:
+    registry.media_type = MULTIPART
+    inside = f"<octets>{XOP.format('a')}</octets>"
+    if head == "base64":
+        with pytest.raises(TryLater):
+            read(beside(b"JVBERg", inside, identity="<a>", head=head))
+    else:
+        assert read(beside(PDF, inside, identity="<a>", head=head))["octets"] == PDF

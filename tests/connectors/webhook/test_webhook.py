@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from connectors import conformance
-from connectors.conformance import Case
 from connectors.sdk import Secret
 from connectors.sdk.http import HttpClient
 from connectors.webhook.connector import Webhook, message_id
@@ -62,20 +60,6 @@ def test_the_settings_of_the_tests_fit_the_manifest() -> None:
         assert shape_faults(schema, plain | {"url": url}), url
     for url in ("https://abonne.example", "https://abonne.example:8443/a/b/?c=d", "http://[::1]:80/hook"):
         assert shape_faults(schema, plain | {"url": url}) == [], url
-
-
-def test_it_keeps_the_promises_of_a_connector() -> None:
-    with subscriber() as twin:
-        conformance.check(
-            Case(
-                connect=lambda: webhook(twin, thin=False),
-                twin=twin,
-                deliveries=[told(), told({"request": STATUS["request"]}, kind="request.received", key="remise-2")],
-                effects=lambda: twin.messages,
-                deny=lambda: twin.misbehave("410"),
-                personal=["Quenneville"],
-            )
-        )
 
 
 # what is said
@@ -237,8 +221,21 @@ def test_a_redirect_is_a_failure_and_is_not_followed(status: str) -> None:
 def test_a_subscriber_that_wants_no_more_pauses_the_connection() -> None:
     with subscriber() as twin:
         twin.misbehave("410")
-        with pytest.raises(AccessDenied, match="l'abonné demande l'arrêt"):
+        with pytest.raises(AccessDenied, match="l'abonné demande l'arrêt") as caught:
             webhook(twin).handle(told())
+        assert caught.value.fault == "denied.gone"
+
+
+@pytest.mark.parametrize(
+    ("how", "fault"),
+    [("429", "away.busy"), ("503", "away.busy"), ("500", "away.http-5xx"), ("404", "away"), ("307", "away")],
+)
+def test_a_failure_of_a_subscriber_has_the_code_of_its_cause(how: str, fault: str) -> None:
+    with subscriber() as twin:
+        twin.misbehave(how)
+        with pytest.raises(TryLater) as caught:
+            webhook(twin).handle(told())
+        assert caught.value.fault == fault
 
 
 # where it may not go

@@ -25,6 +25,7 @@ from hub.clients.origin import Origin
 from schemas.delivery import Polled
 from schemas.event import BATCH, Event
 from tests.support.recording import PORTAL, Package, RecordingHub, move
+from tests.support.signals import Heard
 
 
 def origin(name: str) -> Origin:
@@ -205,8 +206,9 @@ def test_a_slow_poll_is_committed_in_parts_and_its_cursor_with_the_last(tmp_path
         hub = RecordingHub(ledger, EmbeddedBus(), {"famille": Package()})
         polled = Polled([move(n, 1) for n in range(200)], cursor={"page": 2})
         poller = Poller(
-            PORTAL.name, ledger, hub.acceptance, lambda: PORTAL, lambda cursor: iter([polled]), owner="one", every=1
-        )
+            PORTAL.name, ledger, hub.acceptance, lambda: PORTAL, lambda cursor: iter([polled]), owner="one", every=1,
+            signals=Heard(),
+        )  # fmt: skip
 
         assert poller.once() == 200
         with ledger.reading() as tx:

@@ -28,6 +28,7 @@ from schemas.delivery import Polled
 from schemas.errors import InvalidMessage
 from schemas.event import BATCH, Event
 from tests.hub.citizens.town import BY, TOWN, Town, address, origin, person, value
+from tests.support.signals import Heard
 
 CAP = 3
 DAY = 86_400.0
@@ -235,7 +236,7 @@ def by_poll(town: Town, events: Sequence[Event]) -> None:
     polled = [Polled(list(events))]
     name = f"{TOWN}.koha"
     Poller(name, town.ledger, town.acceptance, lambda: origin("koha"), lambda cursor: iter(polled), owner="a",
-           every=1).once()  # fmt: skip
+           every=1, signals=Heard()).once()  # fmt: skip
 
 
 @pytest.mark.parametrize("road", [over_amqp, by_poll])

@@ -34,6 +34,7 @@ from hub.storage.tables import (
     document_uses,
     documents,
     first_loads,
+    followed_subjects,
     held_events,
     idempotent_answers,
     question_days,
@@ -226,6 +227,29 @@ def test_a_request_is_kept_with_its_history_until_its_time_after_closing_is_over
 
     tables = (requests, request_links, request_steps, events)
     assert [hub.count(table) for table in tables] == [0, 0, 0, 0]
+
+
+def appointment(number: int, about: dict[str, Any]) -> Event:
+    said = {"reference": {"system": "portail", "id": f"rdv-{number}"}, "state": "booked",
+            "starts_at": "2026-03-12T10:30:00+01:00"}  # fmt: skip
+    data = {"appointment": said, **about}
+    return Event(type="appointment.changed", source=f"/{TENANT}/portail", id=f"rdv-{number}", data=data)
+
+
+def test_where_an_appointment_stands_is_kept_with_its_request_else_with_its_event(hub: Hub) -> None:
+    link, person = {"request": {"references": [{"system": "portail", "id": "D1"}]}}, {"references": [{
+        "system": "portail", "id": "u1"}]}  # fmt: skip
+    opened, done = hub.accept(received(1)), hub.accept(closed(1))
+    alone = hub.accept(appointment(1, link), appointment(2, {"citizen": person}))
+    hub.end(*opened, *done, *alone)
+    hub.days = Retention().events_days + 1
+    hub.keeper.forget_expired()
+    kept = hub.count(followed_subjects)
+
+    hub.days = Retention().requests_days + 1
+    hub.keeper.forget_expired()
+
+    assert (kept, hub.count(followed_subjects)) == (1, 0)
 
 
 def test_requests_that_were_joined_go_together_with_what_was_noted_of_it(hub: Hub) -> None:

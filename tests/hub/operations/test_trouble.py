@@ -18,6 +18,8 @@ from bus.tables import deliveries
 from commands.main import app
 from hub.acceptance.refused import keep_refused
 from hub.operations import trouble
+from hub.operations.signals import KINDS as SIGNALS
+from hub.operations.signals import Signals
 from hub.operations.trouble import KINDS, Trouble, Troubles, find_trouble, list_troubles, open_trouble_counts
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
@@ -33,6 +35,7 @@ from hub.storage.tables import (  # fmt: skip
     unproved_references,
     unread_events,
 )
+from schemas.delivery import RecordFault
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from tests.support.acceptance import acceptance_of
@@ -153,6 +156,13 @@ class Watched:
         self.park(start, "issue inconnue après un arrêt", f"{tenant}.koha")
         self.decision(self.request(start + 1, tenant, status="withdrawn", final=1))
         self.asked(self.request(start + 2, tenant, **TERRACE))
+        for kind in set(SIGNALS) - {"record-refused"}:
+            self.signal(kind, f"{tenant}.koha")
+
+    def signal(self, kind: str, connection: str = KOHA, **more: Any) -> None:
+        values = {"code": "encoding", "place": "ligne 3", "reason": "le fichier n'est pas lisible"}
+        signals = Signals(self.ledger)
+        signals.tell(connection, kind, [RecordFault(**(values | more))])
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
@@ -163,6 +173,79 @@ def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Watched]:
     hub = Watched(url)
     yield hub
     hub.ledger.close()
+
+
+@pytest.mark.parametrize("kind", SIGNALS)
+def test_what_left_nothing_else_is_a_trouble_of_its_connection_and_code(hub: Watched, kind: str) -> None:
+    hub.signal(kind, key="F-1")
+    hub.signal(kind, key="F-1")
+    hub.signal(kind, key="F-2", place="ligne 9")
+    hub.signal(kind, code="separator")
+    hub.signal(kind, ACT)
+
+    found = {(one.about, one.cause.rpartition("(")[2]): one for one in hub.look()}
+
+    assert {place: one.number for place, one in found.items()} == {
+        (KOHA, "encoding)"): 2, (KOHA, "separator)"): 1, (ACT, "encoding)"): 1,
+    }  # fmt: skip
+    assert {one.kind for one in found.values()} == {kind}
+    items = hub.items(found[KOHA, "encoding)"])
+    assert [(one.name, one.reason) for one in items] == [
+        ("ligne 3", "le fichier n'est pas lisible"), ("ligne 9", "le fichier n'est pas lisible"),
+    ]  # fmt: skip
+    assert hub.told() == [(kind, "opened")] * 3
+
+
+@pytest.mark.parametrize(("kind", "hours"), [("push-denied", 1), ("push-invalid", 24), ("not-acknowledged", 24)])
+def test_a_signal_closes_after_a_calm_and_begins_anew_when_it_comes_back(hub: Watched, kind: str, hours: int) -> None:
+    hub.signal(kind)
+    hub.clock.at += hours * 3600 - 60
+    assert [one.number for one in hub.look()] == [1]
+    hub.signal(kind)
+    hub.clock.at += hours * 3600 - 60
+    assert [one.number for one in hub.look()] == [2]
+
+    hub.clock.at += 61
+    assert hub.look() == []
+    hub.signal(kind)
+    assert [(one.number, one.since) for one in hub.look()] == [(1, hub.clock.at)]
+
+
+@pytest.mark.parametrize("kind", ["record-refused", "file-aside"])
+def test_what_only_a_person_can_see_to_stays_until_one_says_so(hub: Watched, kind: str) -> None:
+    hub.signal(kind)
+    hub.signal(kind, code="separator")
+    hub.clock.at += 80 * 86_400
+    first = hub.look()[0]
+
+    (item,) = hub.items(first)
+    assert item.remedies == (f'unefois trouble settle {first.id} "…"',)
+    with hub.ledger.transaction() as tx:
+        assert hub.troubles.settle(tx, first) == 1
+
+    assert [one.id for one in hub.look()] != [first.id]
+    assert len(hub.look()) == 1
+
+
+def test_what_ends_by_itself_cannot_be_settled(hub: Watched) -> None:
+    hub.signal("push-denied")
+    (found,) = hub.look()
+    with hub.ledger.transaction() as tx:
+        assert hub.troubles.settle(tx, found) == 0
+    assert len(hub.look()) == 1
+
+
+def test_settling_what_the_connector_could_not_read_leaves_what_is_kept(hub: Watched) -> None:
+    hub.refuse(1, "encoding")
+    hub.signal("record-refused")
+    (found,) = hub.look()
+    assert found.number == 2
+    (kept,) = (one for one in hub.items(found) if len(one.remedies) == 2)
+    assert kept.remedies[0] == f"unefois refused submit {kept.name}"
+    with hub.ledger.transaction() as tx:
+        hub.troubles.settle(tx, found)
+
+    assert [one.number for one in hub.look()] == [1]
 
 
 # --- each kind ------------------------------------------------------------------------------------------------------

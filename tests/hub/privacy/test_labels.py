@@ -12,7 +12,7 @@ from hub.privacy.labels import display_text, member_label
 from schemas.registry import Registry
 
 REGISTRY = Registry.load()
-SAME = {"date", "document", "documents", "phase", "source", "version"}  # the same word in both languages
+SAME = {"date", "document", "documents", "message", "phase", "source", "version"}  # the same word in both languages
 
 
 def names(schema: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ from sqlalchemy import insert, select, update
 
 from bus.ledger import Ledger
 from bus.tables import deliveries, events, metadata
+from hub.acceptance.refused import keep_refused, refused_of_tenant
 from hub.citizens.lookup import find_citizen
 from hub.clients.origin import Origin
 from hub.documents.files import DocumentStore
@@ -409,6 +410,24 @@ def test_the_shell_of_a_closed_request_is_still_read_after_an_erasure(house: Hou
     assert (view["status"], view["reason"]) == ("withdrawn", None)
     assert view["references"] == [{"system": "portail", "id": "D1"}]
     assert len(view["timeline"]) == 3
+
+
+def test_what_the_door_refused_about_the_person_goes_with_them(house: House) -> None:
+    maelle = lived(house)
+    house.ended()
+    refused = InvalidMessage("no such request", code="unknown_request")
+    shapeless = replace(moved(MAELLE, number=9), id="odd", data={"citizen": {**MAELLE, "references": 7}})
+    brought = [replace(moved(who, number=8), id=f"again-{place}") for place, who in enumerate((MAELLE, ILYES))]
+    with house.ledger.transaction() as tx:
+        keep_refused(tx, CAF, TOWN, [(event, refused) for event in (*brought, shapeless)])
+        keep_refused(tx, f"{ELSEWHERE}.caf", ELSEWHERE, [(replace(brought[0], id="theirs"), refused)])
+
+    erased = house.rights.erase(TOWN, maelle, OPERATOR)
+
+    assert erased.deleted["refused_events"] == 2
+    with house.ledger.reading() as tx:
+        assert [event.id for _, event in refused_of_tenant(tx, TOWN)] == ["again-1"]
+        assert [event.id for _, event in refused_of_tenant(tx, ELSEWHERE)] == ["theirs"]
 
 
 def test_other_people_keep_what_is_theirs_when_one_is_erased(house: House) -> None:

@@ -9,7 +9,7 @@ from schemas.fault import Fault
 
 
 def test_each_file_has_its_table_or_its_fault(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text("x = 1\n", encoding="utf-8")
+    (tmp_path / "a.toml").write_text("x = 1\n", encoding="utf-8-sig")  # as Windows writes it
     (tmp_path / "b.toml").write_text("x = \n", encoding="utf-8")
     (tmp_path / "c.toml").write_bytes(b'x = "\xff"\n')
     (tmp_path / "d.toml").mkdir()

@@ -162,6 +162,13 @@ def with_line(table: str, line: str, text: str = FULL) -> str:
     return text.replace(f"[{table}]\n", f"[{table}]\n{line}\n") if table else f"{line}\n{text}"
 
 
+def test_settings_saved_with_a_byte_order_mark_are_the_same(place: Path) -> None:
+    path = written(place, FULL)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+    assert load_settings(path, ENVIRON, MANIFESTS) == read(place, FULL)
+
+
 def test_a_full_file_is_read(place: Path) -> None:
     settings = read(place, FULL)
 

@@ -199,7 +199,7 @@ def test_a_sound_declared_connector_has_no_fault(tmp_path: Path) -> None:
         (('"PATCH users/{reference}"', '"PATCH users/{referense}"'), "deliver[0]", 'did you mean "reference"'),
         (('"rdv-{/data/id}"', '"rdv-{identifier}"'), "webhook.event[0].id", "nothing is known"),
         (('"rdv-{/data/id}"', '"rdv-{/data/id"'), "webhook.event[0].id", "placeholder"),
-        (('time = "/meta/timestamp | instant_of"', 'time = "/meta/timestamp | instnt"'), "webhook.event[0]", "instant"),
+        (('time = "/meta/timestamp | instant"', 'time = "/meta/timestamp | instand"'), "webhook.event[0]", "instant"),
         (('again = "same-state"', 'again = "look-up"'), "deliver[0].again", "look_up"),
         (('again = "same-state"', 'again = "twice"'), "deliver[0].again", "same-state"),
         (('means = "refused"', 'means = "refuse"'), "error[0].means", "no such meaning"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sdk.sheet import Sheet, read_sheet
+from connectors.sdk.mapping.sheet import Sheet, read_sheet
 
 COLUMNS = ("native", "canonical")
 

@@ -1,4 +1,4 @@
-"""What comes after a request and somebody must act on, as the hub hands it to the deciding system."""
+"""Events about invented people, as the hub hands them to the system that must act on them: for cases and tests."""
 
 from __future__ import annotations
 

@@ -1,0 +1,72 @@
+"""Every misbehaviour that the twin can play, at every call that the connector makes, and how the work ends."""
+
+from __future__ import annotations
+
+from connectors.conformance.acts import Act, Ending, acts_of, ending_of, staged
+from connectors.conformance.examination import Examination
+from connectors.conformance.outcome import Column
+from connectors.conformance.sentences import unfit_for_a_timeline
+from schemas.errors import HubError, InvalidMessage, TryLater
+
+_ALWAYS = 1000
+_LASTING = ("401", "password")  # what is so until somebody changes it
+_GONE = ("404", "410")
+NEVER = "·"
+
+
+def misbehaviours(exam: Examination) -> None:
+    """Each call of each act with its outcomes; what does not end well is a fault. A call that two deliveries make is
+    played at the first of them."""
+    played: set[tuple[str, str]] = set()
+    for act in acts_of(exam):
+        due = ending_of(exam, act)
+        exam.expect(bool(due.operations), f"{act.name}: the twin saw no call")
+        for operation in due.operations:
+            if (act.kind, operation) not in played:
+                played.add((act.kind, operation))
+                exam.columns.append(Column(act.name, operation, _cells(exam, act, operation, due)))
+
+
+def _cells(exam: Examination, act: Act, operation: str, due: Ending) -> dict[str, str]:
+    with exam.opened() as opened:
+        kinds = dict(opened.case.twin.kinds)
+    return {words: _cell(exam, act, operation, kind, due) for kind, words in kinds.items()}
+
+
+def _cell(exam: Examination, act: Act, operation: str, kind: str, due: Ending) -> str:
+    where = f"{act.name}: {kind} at {operation}"
+    with staged(exam, act) as stage:
+        twin, error, caught = stage.opened.case.twin, None, ""
+        twin.misbehave(kind, _ALWAYS if kind in _LASTING else 1, at=operation)
+        try:
+            stage.run()
+        except HubError as raised:
+            error = raised
+            exam.overhear(error)
+        except Exception as raised:
+            exam.overhear(raised)
+            caught = type(raised).__name__
+            exam.fault(f"{where}: raised {caught}: translate it in the file that hides the library")
+        if not twin.met(kind):
+            return NEVER
+        _plainly_said(exam, where, error)
+        wrong = stage.settle(error, due, gone=kind in _GONE) if not caught else ""
+        exam.expect(not wrong, f"{where}: {wrong}")
+        return said(error)
+
+
+def _plainly_said(exam: Examination, where: str, error: HubError | None) -> None:
+    """What makes no sense is answered to who sent it, or kept for an operator: it stands on no timeline."""
+    if error is None or isinstance(error, InvalidMessage):
+        return
+    unfit = unfit_for_a_timeline(str(error))
+    exam.expect(unfit is None, f"{where}: no sentence for a timeline ({unfit}): {error}")
+
+
+def said(error: HubError | None) -> str:
+    """An outcome as the page says it."""
+    if error is None:
+        return "done"
+    kind = next(kind for kind in type(error).__mro__ if kind.__module__ in ("schemas.errors", "schemas.exchange"))
+    wish = f", {error.after:.0f} s" if isinstance(error, TryLater) and error.after is not None else ""
+    return f"`{kind.__name__}`{wish}"

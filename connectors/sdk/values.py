@@ -1,0 +1,222 @@
+"""What citizens write into forms, read one value at a time: telephone, e-mail, sex, country, names, dates, postal code.
+
+Each reader takes any text and raises nothing. It gives the value in the form that the shared schemas ask for, or None
+when nobody can say what was meant; `Unread` keeps such an answer word for word, beside the request and not in its way.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any, Generic, TypeVar
+
+import phonenumbers
+
+from connectors.sdk.names import fold_name
+from schemas.checks import is_date, is_partial_date, is_siret, is_visible
+
+UNREAD_ANSWERS = "unread_answers"
+"""The member of a request's `form` that holds what could not be read: by the name of the answer, as it was written."""
+
+_T = TypeVar("_T")
+_MOST_NAMES = 20  # record `identity`
+_MOST_UNREAD, _LONGEST, _ALL = 50, 1000, 8000  # answers; characters of one, and of all: an event has 64 KiB
+_LONGEST_NUMBER = 60  # characters, with an extension
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_EMAIL = re.compile(r"[^@\x00-\x20\x7f,;<>]{1,64}@[^@\x00-\x20\x7f,;<>.]{1,63}(\.[^@\x00-\x20\x7f,;<>.]{1,63})+")
+_WRITTEN_PHONE = re.compile(r"[+0-9][0-9 .()/-]{2,29}")  # record `phone`
+_EXTENSION = re.compile(r"[\s,;]*(?:poste|post\.?|ext\.?|extension|p\.|x|#)\s*[0-9]{1,6}\s*$", re.IGNORECASE)
+_LETTER = re.compile(r"[^\W\d_]")
+_GENDERS = {
+    **dict.fromkeys(("female", "femme", "feminin", "f", "mme", "madame", "mlle", "mademoiselle", "2"), "female"),
+    **dict.fromkeys(("male", "homme", "masculin", "m", "h", "mr", "monsieur", "1"), "male"),
+}
+_FRENCH_DATE = re.compile(r"([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})")
+_INSEE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
+_FOREIGN_CODE = re.compile(r"99[0-9]{3}")
+_RNA = re.compile(r"W[0-9]{9}")
+_ANY_POSTAL_CODE = re.compile(r"[0-9A-Za-z][0-9A-Za-z -]{0,11}")  # record `address`
+_POSTAL_CODE = re.compile(r"(?:F-|FR-)?([0-9]{4,5})(?:\.0)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[_T]):
+    """What a text says. `value`: None when it cannot be read. `whole`: False when the text says more than the value."""
+
+    value: _T | None
+    whole: bool = True
+
+
+@dataclass(slots=True)
+class Unread:
+    """The answers of one form that could not be read, or not wholly: at most fifty, by their names in the form."""
+
+    answers: dict[str, str] = field(default_factory=dict)
+
+    def read(self, name: str, text: str, reader: Callable[[str], Reading[_T]]) -> _T | None:
+        """The value of an optional answer. What is not read is kept, and None is given; an empty text says nothing."""
+        if not text.strip():
+            return None
+        found = reader(text)
+        if found.value is None or not found.whole:
+            self.keep(name, text)
+        return found.value
+
+    def keep(self, name: str, text: str) -> None:
+        """Keep an answer as it was written, on one line; cut where there is too much."""
+        if len(self.answers) < _MOST_UNREAD and (line := one_line(text)):
+            left = _ALL - sum(map(len, self.answers.values()))
+            self.answers.setdefault(one_line(name)[:200] or "?", line[: max(min(left, _LONGEST), 0)])
+
+    def added_to(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The request with what was kept, in its form."""
+        if not self.answers:
+            return dict(request)
+        return {**request, "form": {**request.get("form", {}), UNREAD_ANSWERS: dict(self.answers)}}
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks, tabs and other control characters."""
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def phone(text: str, region: str = "FR") -> Reading[str]:
+    """One telephone number: as it is written where the shared form allows, else in the international form. `(+33)…` is
+    read; an extension is not part of a number, and two numbers are none."""
+    line = one_line(text)
+    if len(line) > _LONGEST_NUMBER:
+        return Reading(None)
+    number = _EXTENSION.sub("", line)
+    if _LETTER.search(number):  # `phonenumbers` would dial them, as American keypads do
+        return Reading(None)
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        return Reading(None)
+    if not phonenumbers.is_possible_number(parsed) or parsed.extension:
+        return Reading(None)
+    international = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    return Reading(number if _WRITTEN_PHONE.fullmatch(number) else international, whole=number == line)
+
+
+def email(text: str) -> Reading[str]:
+    """One address that mail can be sent to. Of two nobody can say which one is meant."""
+    line = one_line(text)
+    return Reading(line if len(line) <= 254 and _EMAIL.fullmatch(line) and is_visible(line) else None)
+
+
+def gender(text: str) -> Reading[str]:
+    """`female` or `male`, as civil records know them; any other answer is the person's own and is not guessed at."""
+    return Reading(_GENDERS.get(fold_name(text)))
+
+
+def given_names(text: str) -> Reading[list[str]]:
+    """The given names, in their order: the first twenty. None when there is none."""
+    names = [name for name in re.split(r"[\s,;]+", one_line(text)) if name]
+    fit = len(names) <= _MOST_NAMES and all(len(name) <= 100 for name in names)
+    return Reading([name[:100] for name in names[:_MOST_NAMES]] or None, whole=fit)
+
+
+def country(text: str) -> Reading[str]:
+    """The ISO 3166-1 code of two letters, from such a code or from a name in French."""
+    line = one_line(text)
+    return Reading(_countries().get(line.upper()) or _countries().get(fold_name(line)))
+
+
+def birth_country(text: str) -> Reading[str]:
+    """The INSEE code of a country (`99…`). Of names, only that of France is known here."""
+    line = one_line(text)
+    if _FOREIGN_CODE.fullmatch(line):
+        return Reading(line)
+    return Reading("99100" if country(line).value == "FR" else None)
+
+
+def insee_code(text: str) -> Reading[str]:
+    line = one_line(text).upper()
+    return Reading(line if _INSEE.fullmatch(line) else None)
+
+
+def siret(text: str) -> Reading[str]:
+    """14 digits with their key, however they are spaced."""
+    digits = re.sub(r"[\s.]", "", text)
+    return Reading(digits if is_siret(digits) else None)
+
+
+def rna(text: str) -> Reading[str]:
+    line = re.sub(r"\s", "", text).upper()
+    return Reading(line if _RNA.fullmatch(line) else None)
+
+
+def calendar_date(text: str) -> Reading[str]:
+    """A day: `YYYY-MM-DD`, or as the French write it, `JJ/MM/AAAA`. Before the year 1000 it is a slip of the hand."""
+    iso = _iso(one_line(text))
+    return Reading(iso if is_date(iso) and iso[0] in "12" else None)
+
+
+def partial_date(text: str) -> Reading[str]:
+    """A day, or a month or a year alone: what a birth record knows."""
+    iso = _iso(one_line(text))
+    return Reading(iso if is_partial_date(iso) and iso[0] in "12" else None)
+
+
+def text_of(longest: int) -> Callable[[str], Reading[str]]:
+    """A reader of free text of one line: what is too long is cut."""
+    return lambda text: Reading(one_line(text)[:longest].strip() or None, whole=len(one_line(text)) <= longest)
+
+
+def postal_code(text: str) -> Reading[str]:
+    """A postal code of any country as people type it: `38 999` is `38999`, and nothing is added to it."""
+    line, digits = one_line(text), "".join(text.split())
+    return Reading(digits if has_five_digits(digits) else line if _ANY_POSTAL_CODE.fullmatch(line) else None)
+
+
+def french_postal_code(text: str) -> str | None:
+    """The five digits of a French postal code; None when the text is none.
+
+    For what comes out of a spreadsheet, where a number has lost its leading zero: `1000` is `01000`. Where people type,
+    four digits are one too few, and `has_five_digits` says so."""
+    match = _POSTAL_CODE.fullmatch("".join(text.split()))
+    if match is None or not int(match[1]):
+        return None
+    return match[1].zfill(5)
+
+
+def address_version(data: Any) -> int:
+    """The version of an event (`request.received`, `citizen.address-changed`) that can say each of the addresses in its
+    data: 2 where one has no postal code."""
+    if isinstance(data, Mapping):
+        if "city" in data and "country" in data and "postal_code" not in data:
+            return 2
+        return max((address_version(part) for name, part in data.items() if name != "form"), default=1)
+    return max(map(address_version, data), default=1) if isinstance(data, list | tuple) else 1
+
+
+def has_five_digits(text: str) -> bool:
+    """Whether this is a French postal code as it stands."""
+    return len(text) == 5 and text.isascii() and text.isdigit()
+
+
+def _iso(line: str) -> str:
+    found = _FRENCH_DATE.fullmatch(line)
+    if found is None:
+        return line
+    day, month, year = (int(part) for part in found.groups())
+    try:
+        return date(year, month, day).isoformat()
+    except ValueError:
+        return line
+
+
+@cache
+def _countries() -> Mapping[str, str]:
+    """The code of each country, by its code and by its folded names."""
+    rows: Sequence[Mapping[str, str]] = list(
+        csv.DictReader(files("connectors.sdk").joinpath("countries.csv").read_text("utf-8").splitlines(), delimiter=";")
+    )
+    named = {fold_name(name): row["code"] for row in rows for name in (row["name"], *row["also"].split("|")) if name}
+    return named | {row["code"]: row["code"] for row in rows}
