@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain, count
 from typing import Any
@@ -54,6 +54,13 @@ class LeftFile:
     def readable_name(self) -> str:
         """The name as people read it, also where its bytes are no UTF-8."""
         return _readable(self.name)
+
+
+def written_at(file: LeftFile, now: datetime) -> datetime:
+    """When a file was written, by its folder's clock: no later than a day from `now`, whatever that clock says."""
+    latest = now + timedelta(days=1)
+    seconds = file.written / 1e9
+    return datetime.fromtimestamp(max(seconds, 0.0), UTC) if seconds < latest.timestamp() else latest
 
 
 @dataclass(slots=True)

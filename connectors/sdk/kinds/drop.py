@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ class DropConnector(DeclaredConnector):
         if word is None or delivery.request_id is None:
             return ()
         data = status_changed({"id": delivery.request_id}, word, self.statuses.canonical(word))
-        return (replace(self.event(STATUS_CHANGED, data, id=f"{delivery.key}:{word}"), version=STATUS_VERSION),)
+        return (self.event(STATUS_CHANGED, data, id=f"{delivery.key}:{word}", version=STATUS_VERSION),)
 
     def _done(self, row: DroppedRow) -> Done:
         return Done(row.spec.get("answer", _DROPPED), events=list(row.told))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import PurePosixPath
@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.sdk.connector import Context
 from connectors.sdk.files import open_folder
-from connectors.sdk.inbox import Held, Inbox, LeftFile, Taken
+from connectors.sdk.inbox import Held, Inbox, LeftFile, Taken, written_at
 from connectors.sdk.kinds.checks import facts_known, unknown_names
 from connectors.sdk.kinds.columns import columns_of
 from connectors.sdk.kinds.declared import DeclaredConnector
@@ -83,7 +83,8 @@ class DumpConnector(DeclaredConnector):
     def _read(self, memory: _Memory, file: LeftFile) -> Taken:
         before = DumpState.read(memory.cursor, self._digests, self._groups)
         accepted = as_left(file.readable_name) != file.readable_name
-        if file.written < before.written and not accepted:
+        written = _in_nanoseconds(written_at(file, self.context.now()))
+        if written < before.written and not accepted:
             raise InvalidMessage("Un fichier plus récent a déjà été lu : celui-ci n'est pas repris.", code="older")
         table = self._form.read(file.readable_name, file.content, self._columns, (self._key,))
         taken = Taken(table.faults)
@@ -91,7 +92,7 @@ class DumpConnector(DeclaredConnector):
         if len(rows) > MAX_KEYS:
             raise InvalidMessage(f"Le fichier a plus de {MAX_KEYS} identifiants.", code="too_large")
         comparison = self._compared(before, file, taken, dict(rows), kept, accepted=accepted)
-        state = comparison.state(max(file.written, before.written))
+        state = comparison.state(self._digests.of_file(file.content), max(written, before.written))
         if taken.events:
             taken.intent = state.to_cursor(self._digests, self._groups)
             comparison.confirm()
@@ -106,11 +107,11 @@ class DumpConnector(DeclaredConnector):
         self, before: DumpState, file: LeftFile, taken: Taken, rows: Mapping[str, Row], kept: Sequence[str],
         *, accepted: bool,
     ) -> Comparison:  # fmt: skip
-        written = datetime.fromtimestamp(file.written / 1e9, UTC)
+        written = written_at(file, self.context.now())
         comparison = Comparison(
-            before, self._changes, self._digests, int(self.context.now().timestamp()),
+            before, self._changes, self._digests, int(written.timestamp()),
             silent=(before.first or before.forgotten) and self._dump.get("first", "load") == "load",
-            same_file=file.written == before.written,
+            same_file=self._digests.of_file(file.content) == before.file,
         )  # fmt: skip
         day = written.astimezone(self.zone).date().isoformat()
         for key, row in rows.items():
@@ -133,6 +134,10 @@ class DumpConnector(DeclaredConnector):
                     f"{ACCEPTED} à la fin de son nom, avant le point. Sinon : l'ôter du dossier.",
                     code=code,
                 )  # fmt: skip
+
+
+def _in_nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e9)
 
 
 class _Memory:

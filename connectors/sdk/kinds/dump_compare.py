@@ -26,8 +26,9 @@ class Change:
 
 @dataclass(slots=True)
 class Comparison:
-    """`moment`: seconds from which the revisions of new keys and changes begin. `silent`: nothing is told of keys that
-    are new. `same_file`: this very file was begun before, so what was about to be told is told again as it was."""
+    """`moment`: seconds, of when the dump was written, from which the revisions of its changes begin. `silent`: nothing
+    is told of keys that are new. `same_file`: this very file was begun before, so what was about to be told is told
+    again as it was."""
 
     before: DumpState
     changes: Sequence[Change]
@@ -45,8 +46,7 @@ class Comparison:
         values = old.values if old else [self._at_first(change) for change in self.changes]
         now = Known(old.revision if old else self.moment, list(values), old.pending if old else 0)
         self.known[name] = now
-        again = self.same_file and now.pending != 0
-        revision = now.revision if again else max(now.revision + 1, self.moment)
+        fresh = max(now.revision + 1, self.moment)
         taken.keys[row.line] = name.hex()
         for place, (change, value) in enumerate(zip(self.changes, values, strict=True)):
             found = self.digests.of_values(row.cells[column] for column in change.watch)
@@ -55,9 +55,10 @@ class Comparison:
             if (value == UNKNOWN or was_new) and not pending:
                 now.values[place] = found
             elif value != found or pending:
+                again = old is not None and pending and value == found and self.same_file
+                revision = old.revision if old is not None and again else fresh
                 self._tell(now, place, found, row, {**facts, "key": key, "revision": str(revision)}, taken)
-        if now.pending:
-            now.revision = revision
+                now.revision = max(now.revision, revision)
 
     def lost(self, kept: Sequence[str] = ()) -> int:
         """How many keys of the dump before are not in this one; `kept`: keys that are, though no row of theirs could be
@@ -67,9 +68,9 @@ class Comparison:
                 self.known.setdefault(name, replace(self.before.known[name], absent=0))
         return sum(not one.absent and name not in self.known for name, one in self.before.known.items())
 
-    def state(self, written: int) -> DumpState:
+    def state(self, file: str, written: int) -> DumpState:
         """What is known once this dump is taken: those that are missing, too, for a while."""
-        return DumpState({**self.known, **dict(self._missing())}, written, first=False)
+        return DumpState({**self.known, **dict(self._missing())}, file, written, first=False)
 
     def confirm(self) -> None:
         """What was told is committed."""

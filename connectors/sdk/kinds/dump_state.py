@@ -52,6 +52,10 @@ class Digests:
         said = "\x1f".join(" ".join(unicodedata.normalize("NFC", cell).split()) for cell in cells)
         return self._drawn(b"values\0" + said.encode(), _VALUE)
 
+    def of_file(self, content: bytes) -> str:
+        """What tells this export from any other."""
+        return self._drawn(b"file\0" + content, _KEY).hex()
+
     @property
     def mark(self) -> str:
         """What tells this secret from another."""
@@ -63,10 +67,11 @@ class Digests:
 
 @dataclass(slots=True)
 class DumpState:
-    """All that is known. `written`: when the last dump that was taken was written, in nanoseconds. `forgotten`: a state
-    is there that this hub cannot read, as after its secret was changed."""
+    """All that is known. `file`, `written`: the last dump that was taken or begun, and when it was written, in
+    nanoseconds. `forgotten`: a state is there that this hub cannot read, as after its secret was changed."""
 
     known: dict[bytes, Known] = field(default_factory=dict)
+    file: str = ""
     written: int = 0
     first: bool = True
     forgotten: bool = False
@@ -83,7 +88,7 @@ class DumpState:
             known = _unpacked(zlib.decompress(base64.b64decode(cursor["known"])), cursor["groups"], groups)
         except (KeyError, TypeError, ValueError, binascii.Error, zlib.error, struct.error):
             return DumpState(forgotten=True)
-        return DumpState(known, written, first=False)
+        return DumpState(known, str(cursor.get("file", "")), written, first=False)
 
     def to_cursor(self, digests: Digests, groups: Sequence[str]) -> Mapping[str, Any]:
         shape = _shape(len(groups))
@@ -92,7 +97,13 @@ class DumpState:
             for key, one in sorted(self.known.items())
         )
         text = base64.b64encode(zlib.compress(packed, 1)).decode()
-        return {"secret": digests.mark, "groups": list(groups), "written": self.written, "known": text}
+        return {
+            "secret": digests.mark,
+            "groups": list(groups),
+            "file": self.file,
+            "written": self.written,
+            "known": text,
+        }
 
     @property
     def present(self) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.answer_key import AnswerKeys
-from connectors.sdk.inbox import Inbox, LeftFile, Taken
+from connectors.sdk.inbox import Inbox, LeftFile, Taken, written_at
 from connectors.sdk.kinds.checks import unknown_names
 from connectors.sdk.kinds.columns import columns_of
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventReader
@@ -84,7 +83,8 @@ class Returns:
         columns = [column for one in news for column in one.columns] if news else list(self._columns.values())
         required = [] if news else [self._columns[part] for part in ("key", "status")]
         table = self._form.read(file.readable_name, file.content, list(dict.fromkeys(columns)), required)
-        day = datetime.fromtimestamp(file.written / 1e9, UTC).astimezone(self._connector.zone).date().isoformat()
+        written = written_at(file, self._connector.context.now())
+        day = written.astimezone(self._connector.zone).date().isoformat()
         taken = Taken(table.faults)
         for row in table.rows:
             plain = replace(row, cells={name: without_apostrophe(cell) for name, cell in row.cells.items()})
@@ -117,7 +117,7 @@ class Returns:
             return None
         time = self._time(dict(row.cells), self._connector.facts) if self._time is not None else None
         data = status_changed({"id": request}, word, status, reason=reason)
-        return replace(self._connector.event(STATUS_CHANGED, data, id=id, time=time), version=STATUS_VERSION)
+        return self._connector.event(STATUS_CHANGED, data, id=id, time=time, version=STATUS_VERSION)
 
 
 def returns_faults(raw: Mapping[str, Any], known: Collection[str]) -> Iterator[tuple[str, str]]:

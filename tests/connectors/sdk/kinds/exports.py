@@ -8,6 +8,7 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ class Hub:
         self.start_again()
 
     def start_again(self, **more: Any) -> None:
-        self.connector = DumpConnector(replace(context_of(self.manifest, self._settings), **more))
+        clock = {"now": lambda: datetime.fromtimestamp(self._moment + 3600, UTC)}
+        self.connector = DumpConnector(replace(context_of(self.manifest, self._settings), **(clock | more)))
 
     def leave(self, content: bytes | list[list[str]], name: str = "", written: int | None = None) -> Path:
         """An export, a day after the last one."""

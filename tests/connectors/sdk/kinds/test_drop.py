@@ -226,7 +226,8 @@ def test_an_answer_is_told_once_however_often_its_file_is_read_before_it_is_ackn
 
 @pytest.mark.parametrize(("line", "code"), [
     ("{key};INCONNU;", "result"), ("{key};DEPOSE;", "result"), ("{key}x;REGLE;", "key-mistyped"),
-    ("0~REQ~00000-00000-00000;REGLE;", "key-unknown"), (";REGLE;", "key-unknown"), ("{key};REGLE;" + "x" * 600, "reason"),
+    ("0~REQ~00000-00000-00000;REGLE;", "key-unknown"), (";REGLE;", "key-unknown"),
+    ("{key};REGLE;" + "x" * 600, "reason"),
     ("{key}", "columns"), ('"{key};REGLE;', "quote"),
 ])  # fmt: skip
 def test_a_bad_answer_costs_its_own_line(regie: Regie, line: str, code: str) -> None:

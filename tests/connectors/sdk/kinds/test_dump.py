@@ -7,7 +7,6 @@ import json
 import shutil
 import zlib
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +135,28 @@ def test_a_key_that_was_missing_for_a_night_is_compared_with_what_it_was(hub: Hu
 # order, repetition, stops
 
 
+@pytest.mark.parametrize("written", [0, 4_102_444_800, 253_402_300_800 * 4])
+def test_a_file_from_no_possible_day_bars_the_way_of_those_behind_it_for_a_day_at_most(hub: Hub, written: int) -> None:
+    hub.leave([row()], "export-1.csv", written=written)
+    hub.poll()
+    hub._moment += 2 * 86_400
+
+    assert len(hub.after(row(street="14 quai des Aulnes")).events) == 1
+
+
+def test_reading_before_the_commit_gives_the_same_at_any_hour(hub: Hub) -> None:
+    hub.after(row())
+    hub.leave([row(street="14 quai des Aulnes")])
+
+    def told() -> list[str]:
+        return [event.id for polled in hub.connector.poll(hub.cursor) for event in polled.events]
+
+    before = told()
+    hub._moment += 5 * 3600
+
+    assert told() == before
+
+
 def test_exports_that_waited_are_told_in_the_order_in_which_they_were_written(hub: Hub) -> None:
     hub.after(row())
     later = hub.leave([row(street="9 place du Lavoir")], "export-a.csv")
@@ -172,18 +193,20 @@ def test_a_stop_after_the_events_tells_the_same_events_again(hub: Hub) -> None:
     assert hub.poll().events == []
 
 
-def test_a_file_overwritten_after_a_stop_tells_what_differs_from_what_may_have_been_told(hub: Hub) -> None:
-    """Otherwise the hub would keep an address that the package has given up meanwhile."""
+@pytest.mark.parametrize("street", ["3 rue des Tilleuls", "2 rue Basse"])
+def test_a_file_overwritten_after_a_stop_tells_what_differs_from_what_may_have_been_told(hub: Hub, street: str) -> None:
+    """Otherwise the hub would keep an address that the package has given up meanwhile. It may have been written within
+    the same second."""
     hub.after(row())
     path = hub.leave([row(street="14 quai des Aulnes")])
     (begun,) = (event for polled in hub.connector.poll(hub.cursor) for event in polled.events)
     hub.poll(stop_after=1)
     hub.start_again()
-    hub.leave([row()], path.name)
+    hub.leave([row(street=street)], path.name, written=int(path.stat().st_mtime))
 
     (event,) = hub.poll().events
 
-    assert event.data["new_address"]["value"]["street"] == "3 rue des Tilleuls"
+    assert event.data["new_address"]["value"]["street"] == street
     assert event.id != begun.id
 
 
@@ -193,7 +216,6 @@ def test_a_key_that_was_forgotten_and_comes_back_uses_no_identifier_again(hub: H
     (first,) = hub.after(row("7001", "14 quai des Aulnes"), *others).events
     for _ in range(31):
         hub.after(*others)
-    hub.start_again(now=lambda: datetime(2026, 5, 2, tzinfo=UTC))
     hub.after(row("7001"), *others)
 
     (second,) = hub.after(row("7001", "14 quai des Aulnes"), *others).events
