@@ -252,7 +252,7 @@ class Hub:
                 name=name, tenant=item.tenant, system=item.system, label=label, consumes={c.type: c for c in consumes},
                 procedures=item.procedures, outside=manifest.outside, publishes=manifest.publishes, mode=item.mode,
                 pilot_procedures=item.pilot_procedures, pilot_citizens=item.pilot_citizens, sector=item.sector,
-                speaks_for=item.speaks_for, skips_unknown=getattr(manifest, "unknown", "refuse") == "skip",
+                speaks_for=item.speaks_for, skips_unknown=manifest.unknown == "skip",
             )  # fmt: skip
             yield self._connection(routing, manifest, item.settings, item), routing
 

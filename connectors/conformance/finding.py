@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from connectors.conformance.case import Stand
-from connectors.sdk.discovery import module_of
+from connectors.sdk.discovery import folder_module
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 
@@ -15,7 +15,7 @@ def stands_of(manifest: Manifest) -> Sequence[Stand]:
     """Every case of a connector. Raises ConfigError when its folder has none."""
     if not (manifest.folder / "case.py").exists():
         raise ConfigError("there is no case.py in its folder: nothing shows how its twin is played", key=manifest.id)
-    stands: Sequence[Stand] = getattr(module_of(manifest, "case"), "cases", ())
+    stands: Sequence[Stand] = getattr(folder_module(manifest.folder, "case"), "cases", ())
     if not stands:
         raise ConfigError("case.py names no `cases`", key=manifest.id)
     return stands
@@ -25,10 +25,10 @@ def contents_of(manifest: Manifest) -> Sequence[Any]:
     """What can be bad inside the documents and files of this package (`Content`); none when it has no such file."""
     if not (manifest.folder / "contents.py").exists():
         return ()
-    found: Sequence[Any] = module_of(manifest, "contents").contents
+    found: Sequence[Any] = folder_module(manifest.folder, "contents").contents
     return found
 
 
 def notes_of(manifest: Manifest) -> str:
     """What a reader of the outcome page must know of this package; "" where its case says nothing."""
-    return str(getattr(module_of(manifest, "case"), "notes", ""))
+    return str(getattr(folder_module(manifest.folder, "case"), "notes", ""))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from connectors.sdk import values
 from schemas.checks import is_date
 from schemas.converters import NO_POSTAL_CODE
+from schemas.errors import InvalidMessage
 
 Patron = Mapping[str, Any]
 Layout = Literal["one-line", "split"]
@@ -71,8 +72,11 @@ def card_of(patron: Patron) -> dict[str, Any]:
 
 def address_of(patron: Patron) -> dict[str, Any] | None:
     """The patron's address in the hub's words; None when it has no town, a country we cannot name, or a French postal
-    code that has not five digits."""
+    code that has not five digits. Raises InvalidMessage for a value that is no text."""
     names = ("street_number", "street_type", "address", "address2", "postal_code", "city", "country")
+    for name in names:
+        if not isinstance(patron.get(name), str | None):
+            raise InvalidMessage("un texte est attendu", pointer=f"/{name}", code="wrong_shape")
     text = {name: _one_line(patron.get(name)) for name in names}
     country = values.country(text["country"] or "FR").value
     code = values.postal_code(text["postal_code"]).value or ""

@@ -15,10 +15,11 @@ from zoneinfo import available_timezones
 
 from connectors.sdk.discovery import kind_class
 from connectors.sdk.loading import loading_faults
-from connectors.sdk.mapping.fields import fields_of
+from connectors.sdk.mapping import fields_of
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
 from schemas.manifest import FILE, KINDS, Manifest, declared_settings, published, settings_rules
+from schemas.pointers import resolves
 from schemas.registry import Registry
 from schemas.setting_types import setting_faults, settings_schema
 from schemas.shape import nearest, schema_fault, shape_faults
@@ -69,19 +70,11 @@ def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[
     faults = [Fault(str(path), key, message) for key, message in found]
     if not found and kind in _DECLARED:
         faults = list(kind_class(kind).faults(raw, path.parent, registry))
+    if not found and not faults:
+        faults = list(loading_faults(Manifest.load(path, fields_of)))
     for fault in faults:
         yield replace(fault, line=line_of(text, fault.key)) if fault.file == str(path) else fault
-    if not found:
-        yield from _loading_faults(path)
     yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
-
-
-def _loading_faults(path: Path) -> Iterator[Fault]:
-    try:
-        manifest = Manifest.load(path, fields_of)
-    except ValueError:  # by a table that cannot be read, of which every fault was told
-        return
-    yield from loading_faults(manifest)
 
 
 def _without_dates(value: Any) -> Any:
@@ -129,7 +122,7 @@ def _delivered_faults(delivered: Mapping[str, Any], registry: Registry, procedur
     else:
         schema = registry.schema(event_type, version)
         for position, pointer in enumerate(delivered.get("fields", ())):
-            if not _resolves(schema, pointer, registry):
+            if not resolves(schema, pointer, registry):
                 yield f"fields[{position}]", f"{pointer} is nowhere in {event_type} version {version}"
     for position, slug in enumerate(delivered.get("procedures", ())):
         if slug not in procedures:
@@ -148,40 +141,6 @@ def _answered_faults(answered: Mapping[str, Any], registry: Registry) -> Iterato
         for position, name in enumerate(answered["fields"]):
             if name not in known:
                 yield f"fields[{position}]", f'no field "{name}" in {evidence_type}{nearest(name, known)}'
-
-
-# Pointers
-
-
-def _resolves(schema: Mapping[str, Any], pointer: str, registry: Registry) -> bool:
-    """Whether a pointer names something that `data` may hold. A list is granted whole: no pointer leads into one."""
-    here: list[Any] = [schema]
-    for part in pointer[1:].split("/"):
-        if all(place is True for place in here):
-            return True
-        name = part.replace("~1", "/").replace("~0", "~")
-        parts = [form for place in here for form in _forms(place, registry)]
-        here = [found for form in parts if (found := (form.get("properties") or {}).get(name)) is not None]
-        if not here:
-            return any(_is_open(form) for form in parts)
-    return True
-
-
-def _forms(schema: Any, registry: Registry) -> Iterator[Mapping[str, Any]]:
-    if not isinstance(schema, Mapping):
-        return
-    yield schema
-    if "$ref" in schema:
-        yield from _forms(registry.schema_set.schemas[schema["$ref"]], registry)
-    for rule in ("allOf", "anyOf", "oneOf"):
-        for part in schema.get(rule, ()):
-            yield from _forms(part, registry)
-
-
-def _is_open(form: Mapping[str, Any]) -> bool:
-    """A table of free answers, or anything at all."""
-    closed = False in (form.get("additionalProperties"), form.get("unevaluatedProperties"))
-    return form.get("type") == "object" and "properties" not in form and not closed
 
 
 # Settings

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from connectors.sdk.connector import Connector
-from connectors.sdk.mapping.fields import fields_of
+from connectors.sdk.mapping import fields_of
 from schemas.manifest import FILE, Manifest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +59,7 @@ def connector_class(manifest: Manifest) -> type[Connector]:
     such a file the class of its kind. Raises ValueError when there is none."""
     if manifest.kind != "python" and not (manifest.folder / "connector.py").exists():
         return kind_class(manifest.kind)
-    module = module_of(manifest, "connector")
+    module = folder_module(manifest.folder, "connector")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Connector) and value.__module__ == module.__name__:
             return value
@@ -70,11 +70,6 @@ def kind_class(kind: str) -> type[Connector]:
     """The kit's class of a declared kind: `RestConnector` of `connectors.sdk.kinds.rest`."""
     found: type[Connector] = getattr(importlib.import_module(f"{KINDS}.{kind}"), f"{kind.capitalize()}Connector")
     return found
-
-
-def module_of(manifest: Manifest, name: str) -> ModuleType:
-    """A module in the folder of a connector (see `folder_module`)."""
-    return folder_module(manifest.folder, name)
 
 
 def folder_module(folder: Path, name: str) -> ModuleType:

@@ -24,7 +24,7 @@ from connectors.sdk.addresses import public_address
 from connectors.sdk.deadline import LITTLE_BUFFERED, Deadline, current, look_up, within
 from connectors.sdk.trace import is_recording, note_answer, note_call
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
-from schemas.json_text import parse_json
+from schemas.json_text import parse_mended_json
 from schemas.secret import Secret
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -58,7 +58,7 @@ class HttpAnswer:
     def json(self) -> Any:
         """The body as JSON. Raises TryLater or Unknown (see HttpClient) when it is something else."""
         try:
-            return parse_json(self.body)
+            return parse_mended_json(self.body)
         except ValueError:
             what = "une page web" if self.body.lstrip()[:1] == b"<" else "autre chose"
             said = f"{self.service} a renvoyé {what} au lieu de données"

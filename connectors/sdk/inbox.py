@@ -128,11 +128,12 @@ class Inbox:
 
     def take(
         self, expect: Callable[[str], None], read: Callable[[LeftFile], Taken], *, max_bytes: int = MAX_FILE_BYTES,
-        together: int = 1,
+        together: int = 1, in_order: bool = False,
     ) -> Iterator[Polled]:  # fmt: skip
         """Each file that is whole, oldest first. `expect` raises InvalidMessage for a name that is not agreed upon (the
         file is not opened), `read` for a file of which nothing can be used: it is set aside; Held for one that waits.
-        `together`: small files whose events are committed at once.
+        `together`: small files whose events are committed at once. `in_order`: one that cannot be opened holds up those
+        behind it, which would mean something else without it.
 
         Its acknowledgement puts the files away and never raises: what cannot be moved is told, not read again, and
         moved by a later poll. A file whose rights keep us out stays and is told by TryLater at the end, once the others
@@ -144,6 +145,8 @@ class Inbox:
                 self._add(batch, entry, self._opened(entry, expect, read, max_bytes))
             except AccessDenied:
                 closed += 1
+                if in_order:
+                    break
             except Held as error:
                 mark = _mark(entry.name, entry.written)
                 batch.faults.append(RecordFault(error.code, self.place_of(entry.name), error.reason, mark))
@@ -151,7 +154,7 @@ class Inbox:
                 self._add_refused(batch, entry, error.code, error.reason)
             except TryLater as error:
                 late.append(error)
-                if len(late) > 1:  # not this file alone
+                if in_order or len(late) > 1:  # not this file alone
                     break
             if batch.files >= together:
                 yield from batch.polled()

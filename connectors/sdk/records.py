@@ -9,8 +9,9 @@ from functools import cache
 from typing import TypeVar
 
 from schemas.delivery import RecordFault
-from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, TryLater, Unknown
+from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, TryLater, Unknown, detailed_fault
 from schemas.event import Event
+from schemas.exchange import Evidence
 from schemas.registry import Registry
 
 _R = TypeVar("_R")
@@ -58,6 +59,17 @@ def check_record(event: Event) -> Event:
             f"la valeur de {place} n'est pas admise{rule}", pointer=error.pointer, code=error.code, rule=error.rule
         ) from None
     return event
+
+
+def check_evidence(evidence: Evidence) -> Evidence:
+    """`evidence` when its shared schema accepts it. Raises TryLater for a value that makes no sense: it is the source
+    that must mend it, and nothing of it is guessed or left out in silence."""
+    try:
+        _registry().validate_evidence(evidence)
+    except InvalidMessage as error:
+        fault = detailed_fault("bad-return", *error.pointer.split("/"))
+        raise TryLater("la réponse de la source n'est pas utilisable", fault=fault, detail=error.pointer) from None
+    return evidence
 
 
 @cache

@@ -35,6 +35,11 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk.poll_cursor": ("PollCursor",),
     "connectors.sdk.error_table": ("ErrorTable",),
     "connectors.sdk.mapping": ("MappingTable", "Map"),
+    "connectors.sdk.kinds.declared": ("DeclaredConnector", "Message"),
+    "connectors.sdk.kinds.rest": ("RestConnector",),
+    "connectors.sdk.kinds.events": ("EventReader", "Collected", "collected"),
+    "connectors.sdk.kinds.changes": ("Changes",),
+    "connectors.sdk.kinds.paging": ("Page", "pages"),
     "connectors.sdk.twin": ("HttpTwin", "TwinCall", "TwinAnswer"),
 }  # fmt: skip
 """By module, what is shown of it, in this order."""

@@ -1,7 +1,7 @@
 """`unefois connector new <slug>`: a connector that works at once, to be turned into the package's own.
 
-The templates lie in `templates/`: `package/` becomes the connector's folder, `tests/` that of its tests. Each file of
-`answers/` goes where they name it, when the connector is to answer for a type of evidence; otherwise nothing does.
+The templates lie in `templates/`: `package/` becomes the connector's folder. Each file of `answers/` goes where they
+name it, when the connector is to answer for a type of evidence; otherwise nothing does.
 """
 
 from __future__ import annotations
@@ -23,38 +23,31 @@ _SLUG = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
 def write_connector(slug: str, folder: Path, answers: str = "") -> list[Path]:
-    """Write `folder/<slug>` and, beside `folder`, `tests/connectors/<slug>`; the paths of all files written.
-    `answers`: a type of evidence that the connector is to answer for, besides.
+    """Write `folder/<slug>`; the paths of all files written. `answers`: a type of evidence that the connector is to
+    answer for, besides.
 
     Raises ConfigError for a slug that cannot be a module, for a type that does not exist, for a folder that is not
     there and for anything that exists already: nothing is overwritten, and nothing half-written is left."""
-    code, tests = folder / slug, folder.parent / "tests" / "connectors" / slug
-    _check_free(slug, folder, code, tests)
+    place = folder / slug
+    _check_free(slug, folder, place)
     words = {"slug": slug, "Class": "".join(part.title() for part in slug.split("_")), "name": _display_name(slug)}
     words |= _answer_parts(answers, words)
     try:
-        with tempfile.TemporaryDirectory(prefix=".connector-", dir=folder.parent) as drafts:
-            draft = Path(drafts)
-            _fill_templates(draft / "package", words)
-            _fill_templates(draft / "tests", words)
-            tests.parent.mkdir(parents=True, exist_ok=True)
-            (draft / "package").rename(code)
-            try:
-                (draft / "tests").rename(tests)
-            except OSError:
-                code.rename(draft / "package")
-                raise
+        with tempfile.TemporaryDirectory(prefix=".connector-", dir=folder) as drafts:
+            draft = Path(drafts) / "package"
+            _fill_templates(draft, words)
+            draft.rename(place)
     except OSError as error:
         raise ConfigError(f"the connector cannot be written here ({error.strerror})", key=slug) from None
-    return sorted(path for place in (code, tests) for path in place.iterdir())
+    return sorted(place.iterdir())
 
 
-def _check_free(slug: str, folder: Path, code: Path, tests: Path) -> None:
+def _check_free(slug: str, folder: Path, place: Path) -> None:
     if not _SLUG.fullmatch(slug) or keyword.iskeyword(slug):
         raise ConfigError("a connector is named by lower-case letters, digits and underscores", key=slug)
     if not folder.is_dir():
         raise ConfigError(f"no folder {folder}: run this where the connectors are, or name their folder", key=slug)
-    for taken in (code, code.with_suffix(".py"), tests):
+    for taken in (place, place.with_suffix(".py")):
         if taken.exists():
             raise ConfigError(f"{taken} is there already", key=slug)
 

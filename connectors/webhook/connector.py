@@ -19,6 +19,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _ANY = range(100, 600)
 _OVERLOADED = (429, 502, 504)
 _PAUSE = 60.0  # what an overloaded subscriber is given when it does not say
+_FOLLOWED = ("appointment", "payment", "message")  # what has a state of its own beside its request
 _MAX_ANSWER = 256 * 1024
 
 
@@ -82,6 +83,8 @@ class Webhook(Connector):
         if delivery.event.type == "trouble.changed":  # names nobody, and is nowhere to be read
             return {"trouble_id": data["id"], "kind": data["kind"], "state": data["state"]}
         told = {name: data[name] for name in ("status", "recipient") if name in data}
+        followed: dict[str, Any] = next((data[name] for name in _FOLLOWED if name in data), {})
+        told |= {"state": followed["state"]} if "state" in followed else {}
         return {key: value for key, value in said.items() if value} | told
 
     def send(self, delivery: Delivery, prepared: Message) -> Done:

@@ -103,8 +103,10 @@ class Signals:
                 row.new, row.written = 0, now
             if len(self._rows) > _KEPT:
                 self._rows = {i: r for i, r in self._rows.items() if r.new or now - r.written < _EVERY}
-        if due:
-            self._write(lambda tx: self._keep(tx, due, numbers))
+        if due and not self._write(lambda tx: self._keep(tx, due, numbers)):
+            with self._lock:
+                for row_id, row in due.items():
+                    row.new, row.written = row.new + numbers[row_id], now - _EVERY  # the next flush has them
 
     def _note(self, connection: str, kind: str, fault: RecordFault) -> None:
         self._count(connection, kind, fault.code, 1)
@@ -119,38 +121,27 @@ class Signals:
         row.new = 1 if fault.key else row.new + 1
 
     def _keep(self, tx: Transaction, due: Mapping[str, _Row], numbers: Mapping[str, int]) -> None:
-        wanted = {row_id: self._values(row_id, row, numbers[row_id], tx.now) for row_id, row in due.items()}
-        known = set(tx.sql.execute(select(_ROWS.id).where(_ROWS.id.in_(list(wanted)))).scalars())
+        known = set(tx.sql.execute(select(_ROWS.id).where(_ROWS.id.in_(list(due)))).scalars())
+        full = _Full(tx)
         rows: dict[str, dict[str, Any]] = {}
-        room: dict[tuple[str, ...], int] = {}
-        for row_id, values in wanted.items():
-            named = bool(due[row_id].fault.key)
-            if named and row_id in known:
-                values["number"] = 0  # the same record as before
-            cause = (values["connection"], values["kind"], values["code"])
-            if named and row_id not in known:
-                if cause not in room:
-                    room[cause] = _RECORDS - _number_of(tx, cause)
-                room[cause] -= 1
-                if room[cause] < 0:
-                    values["id"] = _id(*cause, "")
-            before = rows.get(values["id"])
-            rows[values["id"]] = values | {"number": values["number"] + (before["number"] if before else 0)}
+        for row_id, row in due.items():
+            cause, number = (row.connection, row.kind, row.fault.code), numbers[row_id]
+            if row.fault.key and row_id in known:
+                number = 0  # the same record as before
+            elif row.fault.key and full.is_full(cause):
+                row_id = _id(*cause, "")
+            before = rows[row_id]["number"] if row_id in rows else 0
+            rows[row_id] = _values(row_id, row, before + number, tx.now)
         _KEEP.run(tx.sql, [rows[row_id] for row_id in sorted(rows)])
 
-    def _values(self, row_id: str, row: _Row, number: int, now: float) -> dict[str, Any]:
-        return {
-            "id": row_id, "tenant": row.connection.partition(".")[0], "connection": row.connection, "kind": row.kind,
-            "code": _written(row.fault.code, 64), "place": _written(row.fault.place, 500),
-            "reason": _written(row.fault.reason, 500), "number": number, "at": now, "last_at": now,
-        }  # fmt: skip
-
-    def _write(self, act: Callable[[Transaction], object]) -> None:
+    def _write(self, act: Callable[[Transaction], object]) -> bool:
         try:
             with self._ledger.transaction() as tx:
                 act(tx)
         except HubError as error:  # the log has it
             _log.warning("signal not kept", error=type(error).__name__)
+            return False
+        return True
 
 
 def fault_of(error: Exception, prefix: str = "") -> RecordFault:
@@ -168,10 +159,32 @@ def forget_signals(tx: Transaction, connection: str, kind: str, code: str) -> in
     return int(tx.sql.execute(delete(trouble_signals).where(*mine)).rowcount)
 
 
-def _number_of(tx: Transaction, cause: Sequence[str]) -> int:
-    connection, kind, code = cause
-    mine = (_ROWS.connection == connection, _ROWS.kind == kind, _ROWS.code == code)
-    return int(tx.sql.execute(select(func.count()).select_from(trouble_signals).where(*mine)).scalar_one())
+def _values(row_id: str, row: _Row, number: int, now: float) -> dict[str, Any]:
+    return {
+        "id": row_id, "tenant": row.connection.partition(".")[0], "connection": row.connection, "kind": row.kind,
+        "code": _written(row.fault.code, 64), "place": _written(row.fault.place, 500),
+        "reason": _written(row.fault.reason, 500), "number": number, "at": now, "last_at": now,
+    }  # fmt: skip
+
+
+class _Full:
+    """Which causes have a row for as many records as may have one."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._left: dict[tuple[str, str, str], int] = {}
+
+    def is_full(self, cause: tuple[str, str, str]) -> bool:
+        """Whether there is no room for one more, which takes it otherwise."""
+        if cause not in self._left:
+            self._left[cause] = _RECORDS - self._number_of(*cause)
+        self._left[cause] -= 1
+        return self._left[cause] < 0
+
+    def _number_of(self, connection: str, kind: str, code: str) -> int:
+        mine = (_ROWS.connection == connection, _ROWS.kind == kind, _ROWS.code == code)
+        count = select(func.count()).select_from(trouble_signals).where(*mine)
+        return int(self._tx.sql.execute(count).scalar_one())
 
 
 def _named(kind: str, fault: RecordFault) -> tuple[str, RecordFault]:

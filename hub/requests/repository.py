@@ -39,6 +39,7 @@ _STEP = (
 
 MOST_UNAPPLIED = 500  # lines of one origin, of one request, that changed nothing
 _SAID = ("received", "status")  # kinds of steps that somebody outside said
+_NEWS = (*_SAID, "appointment", "payment", "message")  # and those of what is followed beside its status
 _WORDS = frozenset({"request", "status", "native", "phase", "reason", "new_references"})  # what a status step keeps
 
 # A hub id is a claim until its tenant is checked here.
@@ -365,7 +366,8 @@ def short_number(request_id: str) -> str:
 class RequestFilter:
     """Which requests a list holds; None leaves none out. `citizen`: those of this person, under every id that was
     merged into one. `updated_since`: those of which the hub learned since (or then) that they were received, or a
-    status that it applied, whenever that happened where it was said: a package that tells late is not missed."""
+    status, an appointment, a payment or a message that it applied, whenever that happened where it was said: a package
+    that tells late is not missed."""
 
     statuses: frozenset[str] | None = None
     citizen: str | None = None
@@ -381,7 +383,7 @@ class RequestFilter:
             since = self.updated_since
             news = select(request_steps.c.id).where(
                 request_steps.c.request_id == requests.c.id, request_steps.c.at >= since,
-                request_steps.c.kind.in_(("received", "status")), request_steps.c.mark.is_(None),
+                request_steps.c.kind.in_(_NEWS), request_steps.c.mark.is_(None),
             )  # fmt: skip
             made.append(or_(requests.c.received_at >= since, news.exists()))
         return made

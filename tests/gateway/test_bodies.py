@@ -15,7 +15,7 @@ from gateway.bodies import Budget
 from gateway.problems import Problem
 from gateway.routes.inbound import MOST_BYTES
 from hub.wiring import Hub
-from tests.connectors.publik.scene import SLUG, fixture, pushed, settings
+from tests.connectors.publik.scene import SLUG, fixture, pushed, town_settings
 from tests.gateway.conftest import House, Open, event, post
 from tests.gateway.raw import ask, authorization, connect, head, read_answer
 from tests.gateway.test_inbound import Stub
@@ -25,7 +25,7 @@ UNFINISHED = b"x" * (MOST_BYTES - 1)
 
 @pytest.fixture
 def publik(open_house: Open) -> House:
-    return open_house({"publik": {"connector": "publik", "settings": settings()}})
+    return open_house({"publik": {"connector": "publik", "settings": town_settings()}})
 
 
 def pushed_to(house: House, key: str = "clef-push") -> tuple[str, bytes]:
@@ -57,7 +57,7 @@ def test_strangers_with_large_bodies_take_no_room_from_anybody(publik: House, pa
 
 
 def test_a_wrong_password_is_refused_before_the_body_is_read(open_house: Open) -> None:
-    own = {**settings(), "incoming_authentication": "basic"}
+    own = {**town_settings(), "incoming_authentication": "basic"}
     house = open_house({"publik": {"connector": "publik", "settings": own}})
     with connect(house) as line:
         answer = ask(line, head("POST", "/in/publik", "Authorization: Basic eDp5", f"Content-Length: {MOST_BYTES}"))
@@ -76,7 +76,7 @@ def test_callers_whom_only_a_body_can_prove_share_a_purse_of_their_own(
     open_house: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Hub, "receiver", lambda self, name: Stub())
-    publik = open_house({"publik": {"connector": "publik", "settings": settings()}})
+    publik = open_house({"publik": {"connector": "publik", "settings": town_settings()}})
     with contextlib.ExitStack() as lines:
         unfinished(publik, "/in/publik", lines)
         assert post(publik.client(), event()).status_code == 202

@@ -41,6 +41,8 @@ def test_an_appointment_is_on_the_timeline_of_its_request(portal: httpx.Client) 
 
     assert answer.is_success, answer.text
     view = portal.get(f"/v1/requests/{request}").json()
+    at = view["timeline"][-1]["at"]
+    assert [one["id"] for one in portal.get("/v1/requests", params={"updated_since": at}).json()["items"]] == [request]
     assert view["status"] == "received"
     (step,) = [step for step in view["timeline"] if step["kind"] == "appointment"]
     assert (step["native_code"], step["native_label"]) == ("booked", "Remise du titre, le 12/12/2026 à 10 h 30")

@@ -25,14 +25,14 @@ from hub.wiring import Hub
 from schemas.delivery import Polled, RecordFault
 from schemas.errors import AccessDenied, HubError, InvalidMessage, TryLater
 from schemas.event import Event
-from tests.connectors.publik.scene import SLUG, fixture, pushed, settings
+from tests.connectors.publik.scene import SLUG, fixture, pushed, town_settings
 from tests.gateway.conftest import OTHER, TENANT, House, Open, problem
 
 NAME = f"{TENANT}.publik"
 
 
 def publik(open_house: Open, mode: str = "live") -> House:
-    return open_house({"publik": {"connector": "publik", "mode": mode, "settings": settings()}})
+    return open_house({"publik": {"connector": "publik", "mode": mode, "settings": town_settings()}})
 
 
 def push(house: House, body: object, *, path: str = f"/in/{TENANT}/publik", key: str = "clef-push") -> httpx.Response:
@@ -342,8 +342,8 @@ def gateways(request: pytest.FixtureRequest, open_house: Open) -> list[House]:
     """Two gateways of one hub, with two connections of which Publik has one key."""
     own = {} if request.param == "sqlite" else {"database": request.getfixturevalue("postgres").fresh_database()}
     connections = {
-        "publik": {"connector": "publik", "settings": settings()},
-        "publik-2": {"connector": "publik", "settings": settings()},
+        "publik": {"connector": "publik", "settings": town_settings()},
+        "publik-2": {"connector": "publik", "settings": town_settings()},
     }
     first = open_house(connections, **own)
     return [first, open_house(connections, database=first.hub.settings.database)]

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from connectors.sdk.http import segment
-from schemas.json_text import parse_json
+from schemas.json_text import parse_mended_json
 
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
@@ -44,10 +44,10 @@ def _text(value: Any) -> str:
 
 
 def lenient_json(body: bytes) -> Any:
-    """The value of a JSON text in which a value may be what no JSON holds (NaN, half a surrogate pair): it is told
-    where it is read, and hides nothing beside it. Raises ValueError for what is no JSON at all."""
+    """The value of a JSON text in which a value may be what no JSON holds (NaN): it is told where it is read, and hides
+    nothing beside it. Raises ValueError for what is no JSON at all."""
     try:
-        return parse_json(body)
+        return parse_mended_json(body)
     except ValueError:
         try:
             return json.loads(body.removeprefix(BOM_UTF8).decode())

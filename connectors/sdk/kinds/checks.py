@@ -14,10 +14,10 @@ from connectors.sdk.error_table import error_table_faults
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventReader, Language
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, OWN_FACTS
 from connectors.sdk.kinds.hooks import Hooks, hook_named, load_hooks
-from connectors.sdk.kinds.texts import names_in
+from connectors.sdk.kinds.texts import FORMS, names_in, texts_of
 from connectors.sdk.mapping import Converters, Map, MappingTable, Template, table_faults
 from connectors.sdk.mapping.declared import declare_all
-from connectors.sdk.mapping.fields import FORMS, TABLE, texts_of
+from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.statuses import Statuses
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.event import Event

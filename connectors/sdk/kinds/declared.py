@@ -14,9 +14,9 @@ from connectors.sdk.kinds.checks import declared_faults
 from connectors.sdk.kinds.events import Collected, EventReader, Language, collect
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, facts_of, needed_facts, with_defaults
 from connectors.sdk.kinds.hooks import load_hooks
-from connectors.sdk.kinds.texts import Facts, pointer_in, rendering, required
+from connectors.sdk.kinds.texts import FORMS, Facts, pointer_in, rendering, required
 from connectors.sdk.mapping import Map, MappingTable, converters_from
-from connectors.sdk.mapping.fields import FORMS, TABLE
+from connectors.sdk.mapping.rows import FILE as TABLE
 from schemas.delivery import Delivery, Probe
 from schemas.errors import ConfigError, HubError, InvalidMessage, Refused
 from schemas.fault import Fault
@@ -108,7 +108,11 @@ class DeclaredConnector(Connector):
 
     # deliveries into messages
 
-    def prepare(self, delivery: Delivery) -> Message:
+    def prepare(self, delivery: Delivery) -> Any:
+        """What `message_for` makes; a kind makes its call of it."""
+        return self.message_for(delivery)
+
+    def message_for(self, delivery: Delivery) -> Message:
         """The message that the `[[deliver]]` of this event declares. Raises Refused, naming the field, for what its
         tables cannot say, and for an event about nobody whom the package knows when it must name them."""
         event = delivery.event

@@ -71,7 +71,7 @@ class DumpConnector(DeclaredConnector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """Each dump that is whole, oldest first, against the one before."""
-        yield from self._inbox.take(self._expect, partial(self._read, _Memory(cursor)))
+        yield from self._inbox.take(self._expect, partial(self._read, _Memory(cursor)), in_order=True)
 
     def close(self) -> None:
         self._folder.close()

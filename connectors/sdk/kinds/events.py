@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.sdk.kinds.hooks import hook_named
@@ -12,7 +12,7 @@ from connectors.sdk.kinds.shapes import of_record
 from connectors.sdk.kinds.texts import Facts, Only, pointer_in, reading, rendering, required
 from connectors.sdk.links import reference_link
 from connectors.sdk.mapping import Converters, MappingTable
-from connectors.sdk.records import record_fault
+from connectors.sdk.records import each, record_fault
 from connectors.sdk.statuses import Statuses, status_changed
 from schemas.delivery import Polled, RecordFault
 from schemas.errors import InvalidMessage
@@ -139,6 +139,19 @@ def collect(
     found = Collected()
     for number, record in enumerate(records):
         collect_one(found, record, readers, place=f"{place}/{number}", facts=facts, before=before)
+    return found
+
+
+def collected(
+    records: Sequence[Any], read: Callable[[Any], Iterable[Event]], *, place: str = "", key: Callable[[Any], str]
+) -> Collected:
+    """What `read` makes of records in code, one that it cannot read hiding none of the others (see `each`). `key`: what
+    names a record."""
+    found = Collected()
+    for number, record in enumerate(records):
+        events, faults = each([record], read, key=key)
+        found.events += events
+        found.faults += [replace(fault, place=f"{place}/{number}{fault.place}") for fault in faults]
     return found
 
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.sdk.connector import Context
-from connectors.sdk.kinds.texts import Facts, names_in
+from connectors.sdk.kinds.texts import Facts, names_in, texts_of
 from connectors.sdk.mapping import MappingTable
-from connectors.sdk.mapping.fields import texts_of
 
 OWN_FACTS = ("system", "connection", "tenant", "siret", "insee")
 """What placeholders may name anywhere, beside the settings: the connection's system, its name, the tenant, and its

@@ -17,7 +17,7 @@ from connectors.sdk.kinds.changes import Changes, Collect, read_ranked, whole_ba
 from connectors.sdk.kinds.declared import DeclaredConnector, Message
 from connectors.sdk.kinds.events import Collected
 from connectors.sdk.kinds.paging import Page, Params, pages
-from connectors.sdk.kinds.questions import Questions
+from connectors.sdk.kinds.questions import Questions, evidence_of
 from connectors.sdk.kinds.rest_checks import rest_faults as rest_faults
 from connectors.sdk.kinds.rest_checks import undone_faults
 from connectors.sdk.kinds.signatures import Signature, signature_of
@@ -113,7 +113,7 @@ class RestConnector(DeclaredConnector):
     # deliveries
 
     def prepare(self, delivery: Delivery) -> Any:
-        message = super().prepare(delivery)
+        message = self.message_for(delivery)
         spec, forms = message.spec, message.forms
         try:
             method, path, query = address_of(spec["call"], lambda text: self.render(text, message))
@@ -270,6 +270,10 @@ class RestConnector(DeclaredConnector):
 
     def answer(self, question: Question) -> Evidence:
         return self._questions.answer(question, self.call)
+
+    def evidence(self, question: Question, values: Mapping[str, Any], quality: str = "authoritative") -> Evidence:
+        """What was asked for of these values, as this connection says them now."""
+        return evidence_of(question, values, self.context, quality)
 
     def _rendered(self, text: str, record: Any, known: Facts) -> str:
         return str(required(rendering(text, known)(record or {}, known), pointer_in(text)))

@@ -10,7 +10,7 @@ from connectors.sdk.kinds.checks import facts_known, secrets_known, unknown_name
 from connectors.sdk.kinds.facts import DELIVERY_FACTS
 from connectors.sdk.kinds.paging import paging_faults
 from connectors.sdk.kinds.signatures import signature_faults
-from connectors.sdk.mapping.fields import texts_of
+from connectors.sdk.kinds.texts import texts_of
 from schemas.manifest import seconds_of
 
 Found = Iterator[tuple[str, str]]

@@ -14,6 +14,8 @@ from schemas.errors import InvalidMessage
 Facts = Mapping[str, Any]
 Value = Callable[[Any, Facts], Any]
 Rendered = Callable[[Any, Facts], str | None]
+FORMS = ("form", "body", "query", "headers")
+"""The keys of a `[[deliver]]` that hold a table of names and places."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _MEMBER = "value"
 ANY = "*"
@@ -95,3 +97,11 @@ def _word(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return text_value(value) if isinstance(value, str | int | float) else None
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in a table, however deep."""
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
+        yield from texts_of(part)

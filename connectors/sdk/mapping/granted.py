@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from connectors.sdk.mapping.places import Place
-from connectors.sdk.mapping.rows import Row
+from connectors.sdk.mapping.rows import FILE, Row, read_table
 from connectors.sdk.mapping.sources import source_of, target_of
 
 
@@ -15,6 +16,20 @@ def granted(rows: Iterable[Row]) -> tuple[str, ...]:
     twice. Raises ValueError for a row whose places cannot be read."""
     found = [place.granted() for row in rows for place in _event_places(row)]
     return tuple(dict.fromkeys(one for one in found if not _covered(one, found)))
+
+
+def fields_of(folder: Path, deliver: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields that a `[[deliver]]` of connector.toml reads, so that they cannot differ from those granted: by its
+    `map` in `mapping.csv`, by its tables (`form`, `arg0`, …), by the placeholders in its texts (`GET users/{/id}`).
+    Raises ValueError for what cannot be read."""
+    rows = list(form_rows({name: said for name, said in deliver.items() if isinstance(said, Mapping)}))
+    rows += [Row("form", name, f"={said}") for name, said in deliver.items() if isinstance(said, str) and "{/" in said]
+    if "map" in deliver:
+        sheet = read_table(folder / FILE)
+        for fault in sheet.faults:
+            raise ValueError(str(fault))
+        rows += [row for row in sheet.rows if row.map == deliver["map"]]
+    return granted(rows)
 
 
 def _event_places(row: Row) -> Iterator[Place]:

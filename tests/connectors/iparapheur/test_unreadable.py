@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from connectors.conformance.sentences import unfit_for_a_timeline
 from connectors.iparapheur.twin import ParapheurTwin
 from connectors.sdk.twin import TwinAnswer, TwinCall
 from schemas.delivery import RecordFault
 from schemas.errors import HubError, TryLater
 from schemas.event import Event
 from tests.connectors.iparapheur.test_iparapheur import Book, delivery, statuses_of
-from tests.support.sentences import unfit_for_a_timeline
 
 Rewrite = Callable[[bytes], bytes]
 

@@ -103,6 +103,11 @@ def settings(url: str = "http://127.0.0.1:9", **more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
+def town_settings() -> dict[str, Any]:
+    """Of a town whose catalogue is the hub's own."""
+    return settings(forms={SLUG: MOVE})
+
+
 def connector(twin: PublikTwin | None = None, *, documents: MemoryDocuments | None = None, **more: Any) -> Publik:
     url = twin.url if twin else "http://127.0.0.1:9"
     return Publik(context_for("publik", settings(url, **more), documents=documents))

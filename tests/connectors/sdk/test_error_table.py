@@ -11,13 +11,13 @@ import orjson
 import pytest
 
 import connectors
+from connectors.conformance.sentences import unfit_for_a_timeline
 from connectors.sdk.error_table import MEANINGS, ErrorTable, error_row, error_rows, error_table_faults
 from connectors.sdk.http import HttpAnswer
 from connectors.sdk.soap import SoapClient
 from schemas.errors import AccessDenied, Expired, HubError, Refused, TryLater, Unknown, is_fault
 from schemas.exchange import NotMatched
 from tests.connectors.sdk.test_soap import NS, Counter, client_for, contract, counter, deposit, envelope
-from tests.support.sentences import unfit_for_a_timeline
 
 __all__ = ["contract", "counter"]  # fixtures
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors import conformance
 from connectors.sdk.check import connector_faults
 from connectors.sdk.scaffold import write_connector
 from schemas.errors import ConfigError
@@ -18,7 +19,7 @@ from schemas.manifest import FILE, Manifest
 from schemas.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[3]
-FILES = {"__init__.py", "README.md", "client.py", "connector.py", "connector.toml", "mapping.py",
+FILES = {"__init__.py", "README.md", "case.py", "client.py", "connector.py", "connector.toml", "mapping.py",
          "statuses.csv", "twin.py"}  # fmt: skip
 
 
@@ -34,13 +35,11 @@ def everything(under: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A copy of what a connector's tests need, with two new connectors in it: one answers questions."""
+    """A copy of the kit, with two new connectors in it: one answers questions."""
     place = tmp_path_factory.mktemp("copy")
-    for room in ("schemas", "bus", "connectors", "hub", "tests/support"):
+    for room in ("schemas", "connectors"):
         shutil.copytree(ROOT / room, place / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "tests/__init__.py", "tests/connectors/__init__.py"):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, place / name)
+    shutil.copy(ROOT / "pyproject.toml", place)
     write_connector("garde_enfants", place / "connectors")
     write_connector("impots", place / "connectors", answers="tax-situation")
     yield place
@@ -54,32 +53,29 @@ def run(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_files_of_the_guide_are_written(folder: Path) -> None:
+def test_the_files_of_the_guide_are_written_and_nothing_beside_them(folder: Path) -> None:
     written = write_connector("garde_enfants", folder)
 
-    code, tests = folder / "garde_enfants", folder.parent / "tests" / "connectors" / "garde_enfants"
-    assert {path.name for path in written if path.parent == code} == FILES
-    assert {path.name for path in written if path.parent == tests} == {"__init__.py", "test_garde_enfants.py"}
-    assert all(path.is_file() for path in written)
+    place = folder / "garde_enfants"
+    assert {path.name for path in written} == FILES
+    assert all(path.is_file() and path.parent == place for path in written)
     assert everything(folder.parent) == sorted(
-        [
-            "connectors",
-            "tests",
-            "tests/connectors",
-            *(str(p.relative_to(folder.parent)) for p in (code, tests, *written)),
-        ]
+        ["connectors", "connectors/garde_enfants", *(str(path.relative_to(folder.parent)) for path in written)]
     )
 
 
-@pytest.mark.parametrize("slug", ["garde_enfants", "impots"])
-def test_the_tests_of_a_new_connector_pass_at_once(copy: Path, slug: str) -> None:
-    ran = run(copy, "pytest", "-q", "-p", "no:cacheprovider", f"tests/connectors/{slug}")
+@pytest.mark.parametrize(("slug", "answers"), [("garde_enfants", ""), ("impots", "tax-situation")])
+def test_a_new_connector_passes_every_rule_of_the_suite_at_once(folder: Path, slug: str, answers: str) -> None:
+    write_connector(slug, folder, answers=answers)
 
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    outcome = conformance.examine(Manifest.load(folder / slug / FILE))
+
+    assert outcome.faults == []
+    assert outcome.tier == "gold"
 
 
 def test_a_new_connector_passes_the_formatter_and_the_type_checker(copy: Path) -> None:
-    paths = [f"{room}/{slug}" for room in ("connectors", "tests/connectors") for slug in ("garde_enfants", "impots")]
+    paths = [f"connectors/{slug}" for slug in ("garde_enfants", "impots")]
     for command in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "--strict"]):
         ran = run(copy, *command, *paths)
         assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -108,7 +104,7 @@ def test_a_name_that_cannot_be_a_connector_is_refused(folder: Path, slug: str) -
     assert everything(folder.parent) == ["connectors"]
 
 
-@pytest.mark.parametrize("taken", ["connectors/garde", "connectors/garde.py", "tests/connectors/garde"])
+@pytest.mark.parametrize("taken", ["connectors/garde", "connectors/garde.py"])
 def test_what_exists_is_left_as_it_is(folder: Path, taken: str) -> None:
     (folder.parent / taken).mkdir(parents=True)
     before = everything(folder.parent)
@@ -126,12 +122,8 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
 
 
 def test_a_failure_in_the_middle_leaves_nothing_half_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rename = Path.rename
-
     def full(path: Path, target: Path) -> Path:
-        if "tests" in path.name:
-            raise OSError(28, "No space left on device")
-        return rename(path, target)
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(ConfigError, match="No space left"):

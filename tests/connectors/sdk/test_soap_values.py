@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from connectors.conformance.sentences import unfit_for_a_timeline
 from connectors.sdk.soap import SoapClient, UnreadableEntry
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, route
 from connectors.sdk.xml import MENDED
 from schemas.errors import HubError, TryLater, Unknown
-from tests.support.sentences import unfit_for_a_timeline
 
 NS = "urn:registre"
 SCHEMA = f"""<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:r="{NS}" targetNamespace="{NS}"

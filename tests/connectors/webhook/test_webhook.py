@@ -96,6 +96,20 @@ def test_trouble_is_named_by_its_own_identifier_kind_and_state() -> None:
     assert twin.messages["remise-1"]["data"] == {**data, **thin}
 
 
+def test_an_appointment_is_told_by_its_state_and_its_request_alone() -> None:
+    said = {"reference": {"system": "rdv", "id": "7"}, "state": "cancelled", "starts_at": "2026-12-12T10:30:00+01:00"}
+    with subscriber() as twin:
+        for number, whole in enumerate((False, True)):
+            connector = webhook(twin, types=["appointment.changed"], thin=not whole)
+            key = f"remise-{number}"
+            connector.handle(told({"appointment": said, "reason": "Empêchement"}, kind="appointment.changed", key=key))
+    thin = twin.messages["remise-0"]["data"]
+
+    assert thin.keys() == {"request_id", "state", "link"}
+    assert thin["state"] == "cancelled"
+    assert twin.messages["remise-1"]["data"]["appointment"] == said
+
+
 def test_a_full_message_holds_the_granted_fields() -> None:
     with subscriber() as twin:
         webhook(twin, thin=False).handle(told())

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from bus.ledger import Transaction
+from connectors.filedrop.connector import FileDrop
 from hub.acceptance.poller import Poller
 from hub.acceptance.refused import RefusedEvent, refused_event, refused_groups, refused_of_group
+from hub.operations.trouble import list_troubles
+from hub.storage.tables import trouble_signals
+from hub.wiring import Hub
 from schemas.delivery import Polled, RecordFault
 from schemas.errors import AccessDenied, InvalidMessage, Refused, TryLater
 from schemas.event import Event
@@ -405,3 +410,56 @@ def test_a_package_that_is_away_is_asked_less_and_less_often(town: Town) -> None
 
 def _never() -> Any:
     return threading.Event()
+
+
+# --- the whole way, in a running hub ----------------------------------------------------------------------------------
+
+
+def test_a_running_hub_reads_on_tells_what_was_refused_and_takes_it_once_its_cause_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{TENANT}.famille"
+    source = f"/{TENANT}/famille"
+    link = {"references": [{"system": "famille", "id": "F-9"}]}
+    said = {"request": link, "status": "in_progress", "native": {"code": "EN", "label": "En cours"}}
+    first = Event("request.status-changed", source, said, id="step-1")
+    rest = [replace(moved("u", n, link=("famille", f"F-{n}")), source=source, id=f"move-{n}") for n in range(250)]
+    sent = Source(*pages([first, *rest], 100), deaf=[1])
+    monkeypatch.setattr(FileDrop, "poll", lambda self, cursor: sent.poll(cursor))
+    monkeypatch.setattr(Hub, "_configured", _publishing_all(Hub._configured))
+    town = Town(tmp_path, {"famille": {"poll_seconds": 1}})
+    try:
+        town.start()
+        town.until(lambda: accepted(town) == 250)
+        town.until(lambda: len(signals(town)) == 1)
+
+        assert [(one.kind, one.code) for one in signals(town)] == [("not-acknowledged", "refused")]
+        with town.hub.ledger.reading() as tx:
+            assert tx.cursor(name) == {"after": 2}
+            (one,) = refused_of_group(tx, name, "unknown_request")
+        town.hub.troubles.look_now()
+        with town.hub.ledger.reading() as tx:
+            assert {found.kind for found in list_troubles(tx)} >= {"record-refused", "not-acknowledged"}
+        town.submit(replace(opened("case"), data=_also(opened("case").data, link)))
+        with town.hub.ledger.transaction() as tx:
+            assert town.hub.deliveries.submit_refused(tx, name, refused_event(tx, one.id)) is None
+    finally:
+        town.close()
+
+
+def _publishing_all(configured: Any) -> Any:
+    def all_types(self: Hub) -> Iterator[Any]:
+        for connection, routing in configured(self):
+            yield connection, replace(routing, publishes=("*",))
+
+    return all_types
+
+
+def _also(data: Mapping[str, Any], link: Mapping[str, Any]) -> dict[str, Any]:
+    request = data["request"]
+    return {**data, "request": {**request, "references": [*request["references"], *link["references"]]}}
+
+
+def signals(town: Town) -> list[Any]:
+    with town.hub.ledger.reading() as tx:
+        return list(tx.sql.execute(select(trouble_signals)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hub.settings import procedures
 from hub.settings.model import Tenant
 from hub.storage.cipher import BodyCipher
 from hub.storage.tables import refused_events
-from schemas.delivery import Delivery, Done
+from schemas.delivery import Delivery, Done, delivery_key
 from schemas.event import Event
 from schemas.secret import Secret
 from tests.support.acceptance import acceptance_of
@@ -42,11 +43,11 @@ class Clock:
 class Desk:
     """The hub's side of one connection, as its worker uses it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, **more: Any) -> None:
         self.clock = Clock()
         self.ledger = Ledger(url, cipher=BodyCipher(KEY), now=self.clock)
         self.ledger.create()
-        routing = ConnectionRouting(NAME, TOWN, "parapheur", "Parapheur", publishes=("*",))
+        routing = ConnectionRouting(NAME, TOWN, "parapheur", "Parapheur", publishes=("*",), **more)
         tenant = Tenant(TOWN, "Ville", "21930001100018", "93001")
         directory = Directory([routing], procedures.load_procedures(), {TOWN: tenant})
         self.deliveries = Deliveries(acceptance_of(directory))
@@ -124,3 +125,13 @@ def test_what_is_refused_again_stays_with_its_new_cause(desk: Desk) -> None:
         kept = find_refused(tx, row.id)
         assert kept is not None
         assert kept.code == error.code == "unknown_request"
+
+
+def test_what_a_handler_returns_of_an_unknown_request_is_no_fault_where_its_manifest_says_so(tmp_path: Path) -> None:
+    desk = Desk(f"sqlite:///{tmp_path}/hub.db", skips_unknown=True)
+    odd = replace(step(2), data={**step(2).data, "status": "approuvé"})
+
+    desk.settle(step(1), odd)
+
+    assert [(row.code, row.id) for row in desk.rows()] == [("schema_violation", delivery_key(NAME, odd))]
+    desk.ledger.close()

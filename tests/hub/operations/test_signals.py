@@ -12,7 +12,11 @@ import structlog
 from sqlalchemy import select
 
 from bus.ledger import Ledger
+from hub.documents.files import DocumentStore
+from hub.documents.repository import DocumentBook
+from hub.operations.retention import Keeper
 from hub.operations.signals import Signals
+from hub.settings.model import Retention
 from hub.storage.tables import trouble_signals
 from schemas.delivery import RecordFault
 from schemas.errors import AccessDenied, InvalidMessage
@@ -130,6 +134,24 @@ def test_a_database_that_is_away_stops_nobody_who_tells_something(post: Post, mo
     def away(self: Ledger) -> Any:
         raise BusUnavailable("absente")
 
-    monkeypatch.setattr(Ledger, "transaction", away)
+    with monkeypatch.context() as outage:
+        outage.setattr(Ledger, "transaction", away)
+        post.signals.tell(KOHA, "file-aside", [RecordFault("encoding")])
+        post.signals.tell(KOHA, "file-aside", [RecordFault("encoding")])
+        post.signals.over(KOHA, "poll-error")
+    post.signals.flush()
+
+    assert [row.number for row in post.rows()] == [2]
+
+
+def test_a_signal_is_forgotten_after_its_days(post: Post, tmp_path: Path) -> None:
+    documents = DocumentStore(str(tmp_path / "documents"), None, DocumentBook(post.ledger))
+    keeper = Keeper(post.ledger, documents, Retention(refused_days=30))
     post.signals.tell(KOHA, "file-aside", [RecordFault("encoding")])
-    post.signals.over(KOHA, "file-aside")
+    post.at = 29 * 86_400.0
+    keeper.forget_expired()
+    assert len(post.rows()) == 1
+
+    post.at = 31 * 86_400.0
+    keeper.forget_expired()
+    assert post.rows() == []

@@ -12,7 +12,7 @@ import pytest
 from connectors.sdk.check import connector_faults
 from connectors.sdk.discovery import connector_class, find_manifests
 from connectors.sdk.kinds.declared import DeclaredConnector
-from connectors.sdk.mapping.fields import fields_of
+from connectors.sdk.mapping import fields_of
 from hub.settings.procedures import procedure_slugs
 from schemas.errors import ConfigError, InvalidMessage, Refused
 from schemas.manifest import FILE, Manifest

@@ -229,19 +229,19 @@ def test_a_key_that_was_forgotten_and_comes_back_uses_no_identifier_again(hub: H
 def test_an_export_that_lost_more_than_the_limit_waits_until_a_person_renames_it(hub: Hub) -> None:
     rows = [row(str(number)) for number in range(7001, 7009)]
     hub.after(*rows)
-    path = hub.leave(rows[:5])
+    path = hub.leave(rows[:3])
 
     found = hub.poll()
 
     assert (found.events, found.codes) == ([], ["dump-shrunk"])
-    assert "3 lignes sur 8 (37,5 %)" in found.faults[0].reason
+    assert "5 lignes sur 8 (62,5 %)" in found.faults[0].reason
     assert hub.poll().faults == found.faults
     assert path.exists()
 
     path.rename(path.with_stem(f"{path.stem}-accepte"))
 
     assert (hub.poll().faults, path.with_stem(f"{path.stem}-accepte").exists()) == ([], False)
-    assert hub.after(*rows[:5]).faults == []
+    assert hub.after(*rows[:3]).faults == []
 
 
 def test_a_good_export_behind_one_that_waits_is_taken_and_the_other_is_then_too_old(hub: Hub) -> None:
@@ -324,7 +324,7 @@ def test_of_several_rows_of_one_key_the_first_counts(hub: Hub) -> None:
 def test_which_of_several_rows_counts_is_declared(
     tmp_path: Path, rule: str, street: str | None, codes: list[str]
 ) -> None:
-    hub = hub_of(tmp_path, ('"first" }', f'"{rule}" }}'), ('lost_at_most = "25%"', 'lost_at_most = "0%"'))
+    hub = hub_of(tmp_path, ('"first" }', f'"{rule}" }}'), ('lost_at_most = "50%"', 'lost_at_most = "0%"'))
     hub.after(row(), row("7002"))
 
     found = hub.after(row(street="14 quai des Aulnes"), row(street="2 rue Basse"), row("7002"))
@@ -458,7 +458,7 @@ def test_a_sound_declared_dump_has_no_fault_and_needs_no_setting_of_its_own(tmp_
     (('watch = ["Courriel"]\n', 'watch = ["Courriel"]\non = "new"\n'), "dump.change[1].watch", "new once"),
     (('encoding = "cp1252"', 'encoding = "cp12522"'), "dump.encoding", "no encoding"),
     (('encoding = "cp1252"', 'encoding = "{encodign}"'), "dump.encoding", "nothing is known"),
-    (('lost_at_most = "25%"', 'lost_at_most = "25"'), "dump.lost_at_most", "such as 5%"),
+    (('lost_at_most = "50%"', 'lost_at_most = "50"'), "dump.lost_at_most", "such as 5%"),
     (('files = "export*.*"\n', 'files = "export*.*"\nheader = false\n'), "dump.header", "positions"),
     (('files = "export*.*"\n', 'files = "export*.*"\nfixed = { A = "9-3" }\n'), "dump.fixed.A", "range"),
     (('files = "export*.*"\n', 'files = "export*.*"\nseparatr = ","\n'), "dump.separatr", "separator"),

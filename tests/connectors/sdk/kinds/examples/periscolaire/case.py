@@ -19,10 +19,10 @@ _STREETS = ("3 rue des Tilleuls", "14 quai des Aulnes")
 
 @dataclass
 class FamilyTwin(FolderTwin):
-    """It has exported ten families."""
+    """It has exported three families."""
 
     encoding = "cp1252"
-    streets: list[str] = field(default_factory=lambda: [_STREETS[0]] * 10)
+    streets: list[str] = field(default_factory=lambda: [_STREETS[0]] * 3)
     nights: int = 0
 
     def __post_init__(self) -> None:
