@@ -136,7 +136,7 @@ class Manifest:
 def declared_settings(raw: Table) -> Table:
     """The typed settings of a connection: those that its kind brings, and those of `[settings]`, which go before."""
     own = raw.get("settings", {})
-    return {**_folder_settings()["files"], **_folder_settings()[raw["kind"]], **own} if _in_folders(raw) else own
+    return {**folder_settings()["files"], **folder_settings()[raw["kind"]], **own} if _in_folders(raw) else own
 
 
 def settings_rules(raw: Table) -> Table:
@@ -157,7 +157,8 @@ def _in_folders(raw: Table) -> bool:
 
 
 @cache
-def _folder_settings() -> Table:
+def folder_settings() -> Table:
+    """The settings that the kinds bring which exchange files: `files` those of all, `dump` and `drop` of one."""
     return tomllib.loads(Path(__file__).with_name("folder_settings.toml").read_text(encoding="utf-8"))
 
 

@@ -45,13 +45,13 @@ def manifest_schema(kind: str) -> Mapping[str, Any]:
     whole: dict[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
     for path in (_KINDS / "declared.schema.json", _KINDS / f"{kind}.schema.json") if kind in _DECLARED else ():
         more = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        whole = _merged(whole, more | {"required": [*whole["required"], *more.get("required", ())]})
+        whole = merged(whole, more | {"required": [*whole["required"], *more.get("required", ())]})
     return whole
 
 
-def _merged(schema: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def merged(schema: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """The members of `more` laid over those of `schema`, tables into tables."""
-    both = {k: _merged(schema[k], more[k]) for k in schema.keys() & more.keys() if isinstance(schema[k], dict)}
+    both = {k: merged(schema[k], more[k]) for k in schema.keys() & more.keys() if isinstance(schema[k], dict)}
     return {**schema, **more, **both}
 
 

@@ -19,7 +19,7 @@ from connectors.sdk.kinds.returns import Returns, returns_faults
 from connectors.sdk.kinds.table_files import form_faults
 from connectors.sdk.kinds.texts import Facts, names_in
 from connectors.sdk.mapping import Map
-from connectors.sdk.mapping.fields import TABLE
+from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.mapping.rows import read_table
 from connectors.sdk.row_files import ENCODINGS, RowFormat, Unwritable, cell_text
 from connectors.sdk.statuses import status_changed
@@ -93,7 +93,7 @@ class DropConnector(DeclaredConnector):
             return Probe(False, f"Dossiers d'échange de {self.name} inaccessibles : {error.reason}")
         return Probe(True, f"{waiting} fichier(s) à collecter, {left} fichier(s) à lire.")
 
-    def prepare(self, delivery: Delivery) -> DroppedRow:  # type: ignore[override]
+    def prepare(self, delivery: Delivery) -> DroppedRow:
         message = super().prepare(delivery)
         name = message.spec["map"]
         cells = tuple(self._cell(column, message) for column in self._columns[name])

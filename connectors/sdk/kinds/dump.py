@@ -88,7 +88,7 @@ class DumpConnector(DeclaredConnector):
             raise InvalidMessage("Un fichier plus récent a déjà été lu : celui-ci n'est pas repris.", code="older")
         table = self._form.read(file.readable_name, file.content, self._columns, (self._key,))
         taken = Taken(table.faults)
-        rows, kept = rows_by_key(table.rows, self._key, self._dump["columns"].get("one_row_per_key", "refuse"), taken)
+        rows, kept = rows_by_key(table.rows, self._dump["columns"], taken)
         if len(rows) > MAX_KEYS:
             raise InvalidMessage(f"Le fichier a plus de {MAX_KEYS} identifiants.", code="too_large")
         comparison = self._compared(before, file, taken, dict(rows), kept, accepted=accepted)

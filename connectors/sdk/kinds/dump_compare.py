@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -103,15 +104,19 @@ class Comparison:
             now.pending &= ~(1 << place)
 
 
-def rows_by_key(rows: Sequence[Row], column: str, repeated: str, taken: Taken) -> tuple[dict[str, Row], list[str]]:
-    """One row of each key, `repeated` saying which of several (`first`, `last`, `refuse`: none); and the keys of which
-    no row is used. A row without a key is a fault."""
+def rows_by_key(rows: Sequence[Row], columns: Mapping[str, str], taken: Taken) -> tuple[dict[str, Row], list[str]]:
+    """One row of each key, and the keys of which no row is used. A row without a key is a fault. `columns`: the table
+    `[dump.columns]`."""
+    column, repeated = columns["key"], columns.get("one_row_per_key", "refuse")
+    form = re.compile(columns.get("pattern", ".*"))
     found: dict[str, Row] = {}
     refused: dict[str, Row] = {}
     for row in rows:
         key = " ".join(row[column].split())
         if not key or len(key) > _LONGEST_KEY:
             taken.faults.add(row.line, row.last, "key", "l'identifiant manque ou est trop long")
+        elif not form.fullmatch(key):
+            taken.faults.add(row.line, row.last, "key", "l'identifiant n'a pas la forme convenue")
         elif key not in found or repeated == "last":
             found[key] = row
         elif repeated == "refuse":

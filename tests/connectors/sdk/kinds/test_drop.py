@@ -16,7 +16,7 @@ from connectors.sdk import Secret
 from connectors.sdk.check import connector_faults
 from connectors.sdk.discovery import connector_class
 from connectors.sdk.kinds.drop import DropConnector
-from connectors.sdk.mapping.fields import fields_of
+from connectors.sdk.mapping import fields_of
 from connectors.sdk.sftp_twin import SftpTwin
 from hub.settings.procedures import procedure_slugs
 from schemas.delivery import Delivery, RecordFault

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.check import connector_faults
-from connectors.sdk.mapping.fields import fields_of
+from connectors.sdk.mapping import fields_of
 from hub.settings.procedures import procedure_slugs
 from schemas.errors import ConfigError
 from schemas.manifest import FILE, Manifest

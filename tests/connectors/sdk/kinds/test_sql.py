@@ -19,7 +19,7 @@ from connectors.sdk import Secret
 from connectors.sdk.check import connector_faults
 from connectors.sdk.database import ReadOnlyDatabase
 from connectors.sdk.kinds.sql import SqlConnector
-from connectors.sdk.mapping.fields import fields_of
+from connectors.sdk.mapping import fields_of
 from hub.settings.procedures import procedure_slugs
 from schemas.delivery import RecordFault
 from schemas.errors import AccessDenied, ConfigError, HubError, TryLater

@@ -53,7 +53,9 @@ class FamilyTwin(FolderTwin):
 @contextmanager
 def family(bench: Bench) -> Iterator[Case]:
     with FamilyTwin() as twin:
-        settings: dict[str, Any] = twin.connection_settings(timeout=max(bench.timeout, 0.5), folder="/retours")
+        settings: dict[str, Any] = twin.connection_settings(
+            timeout=max(bench.timeout, 0.5), folder="/retours", settled="looks"
+        )
         own = {name: settings[name] for name in bench.manifest.settings["properties"] if name in settings}
         yield Case(
             connect=lambda: connector_class(bench.manifest)(bench.context(own)), twin=twin,
