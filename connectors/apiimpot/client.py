@@ -99,7 +99,7 @@ class ApiImpot:
         self, path: str, kind: str, exchange: str, seconds: float | None, *, token: Secret | None = None
     ) -> HttpAnswer:
         if seconds is not None and seconds <= 0:
-            raise TryLater("DGFiP : le temps de la question est passé")
+            raise TryLater("DGFiP : le temps de la question est passé", fault="away.timeout")
         headers: dict[str, str | Secret] = {"accept": kind, "x-correlation-id": correlation(exchange)}
         if self._teleservice:
             headers["id_teleservice"] = self._teleservice

@@ -126,4 +126,4 @@ def _table(data: Data, name: str) -> Data | None:
 
 
 def _malformed(name: str) -> TryLater:
-    return TryLater(f"DGFiP : {name} n'a pas la forme attendue")
+    return TryLater(f"DGFiP : {name} n'a pas la forme attendue", fault="away.not-json")

@@ -70,7 +70,7 @@ class ApiParticulier:
                 return self._call_once(path, mode, params, bearer, end - self.clock())
             except _InFlight as error:
                 if self.clock() + pause >= end:
-                    raise TryLater(error.reason, after=2) from None
+                    raise TryLater(error.reason, after=2, fault="away.busy") from None
             self.pause(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -86,7 +86,7 @@ class ApiParticulier:
         self, path: str, mode: str, params: Mapping[str, Any], bearer: Secret, seconds: float
     ) -> dict[str, Any]:
         if seconds <= 0:
-            raise TryLater("API Particulier : le temps de la question est passé")
+            raise TryLater("API Particulier : le temps de la question est passé", fault="away.timeout")
         self._limiter.count_call(path)
         answer = self._http.request(
             "GET", path, params={"recipient": self._recipient, **params}, expect=_READ, seconds=seconds,

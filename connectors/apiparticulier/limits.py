@@ -44,7 +44,11 @@ class Limiter:
             if len(window.made) >= self._room(window):
                 wait = max(wait, window.made[0] + _MINUTE - now)
             if wait > 0:
-                raise TryLater("API Particulier : la limite d'appels par minute est atteinte", after=round(wait, 1))
+                raise TryLater(
+                    "API Particulier : la limite d'appels par minute est atteinte",
+                    after=round(wait, 1),
+                    fault="away.quota",
+                )
             window.made.append(now)
 
     def learn_limits(self, resource: str, headers: Mapping[str, str]) -> None:

@@ -30,6 +30,7 @@ _COMMUNE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
 _POSTAL = re.compile(r"([0-9]{5})(?:\s+(.*))?")
 _BIRTHDATE = re.compile(r"([12][0-9]{3})-([0-9]{2})-([0-9]{2})")
 _SCHOOL_YEAR = re.compile(r"(20[0-9]{2})(?:-(20[0-9]{2}))?")
+_WRONGLY_READ = re.compile("[\x80-\x9f\ud800-\udfff]")  # what another encoding leaves where letters were
 _UNSAYABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MID_OCTOBER = (10, 15)
 _MOST_PEOPLE, _MOST_ADULTS, _LARGEST_QUOTIENT, _MOST_MONTHS = 50, 20, 1_000_000, 24
@@ -98,7 +99,7 @@ def birthdates(data: Data) -> list[str]:
 def _members(people: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for person in people:
         if not isinstance(person, Mapping):
-            raise _malformed("a person of the family")
+            raise _malformed("une personne de la famille")
         names = (_one_line(person, "prenoms", 400) or "").split()
         told = {
             "family_name": _one_line(person, "nom_naissance", 100),
@@ -342,6 +343,8 @@ def _one_line(data: Data, name: str, longest: int) -> str | None:
     value = _typed(str, data, name)
     if value is None:
         return None
+    if _WRONGLY_READ.search(value):
+        raise _malformed(name)
     return " ".join(_UNSAYABLE.sub(" ", value).split())[:longest].strip() or None
 
 
@@ -352,4 +355,4 @@ def _date(data: Data, name: str) -> str | None:
 
 
 def _malformed(name: str) -> TryLater:
-    return TryLater(f"API Particulier : {name} n'a pas la forme attendue")
+    return TryLater(f"API Particulier : {name} n'a pas la forme attendue", fault="away.not-json")

@@ -106,7 +106,7 @@ class Staged:
     def told(self) -> bool:
         """Whether something was said, where staff look, of a record that is not among the events."""
         twin = self.opened.case.twin
-        return bool(self.warned or self.taken.told or (isinstance(twin, FolderTwin) and twin.reasons()))
+        return bool(self.warned or self.taken.faults or (isinstance(twin, FolderTwin) and twin.reasons()))
 
     def settle(self, error: HubError | None, due: Ending, *, gone: bool = False) -> str:
         """What the hub does next, once the package is well; why the work is not done exactly once, or "". `gone`: the

@@ -5,7 +5,7 @@ A connector says them in `contents.py` beside its case: `contents = (Content("an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from connectors.conformance.finding import contents_of
 from connectors.conformance.misbehaviours import said
 from connectors.sdk import Connector
 from connectors.sdk.folder_twin import FolderTwin
+from schemas.delivery import RecordFault
 from schemas.errors import HubError
 from schemas.event import Event
 
@@ -32,9 +33,10 @@ class Content:
 
 @dataclass(slots=True)
 class Told:
-    """What came of one poll."""
+    """What came of one poll: the error that ended it, the records that were told, the events."""
 
     error: HubError | None
+    faults: Sequence[RecordFault]
     events: Mapping[str, Event] = field(default_factory=dict)
 
 
@@ -56,10 +58,10 @@ def error_of(act: Callable[[], object]) -> HubError | None:
 
 
 def polled(connector: Connector) -> Told:
-    """One poll, each batch acknowledged: what came of it, and the error that it ended with."""
+    """One poll, each batch acknowledged."""
     taken = Taken()
     error = error_of(lambda: taken.poll(connector))
-    return Told(error, {event.id: event for event in taken.events})
+    return Told(error, taken.faults, {event.id: event for event in taken.events})
 
 
 def left(twin: FolderTwin, connector: Connector, name: str, content: bytes | None) -> str:

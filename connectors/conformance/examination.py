@@ -14,7 +14,7 @@ from typing import Any
 from connectors.conformance.case import Bench, Case, Stand
 from connectors.conformance.outcome import Column
 from connectors.sdk import Connector, Manifest, Secret
-from schemas.delivery import Polled
+from schemas.delivery import Polled, RecordFault
 from schemas.errors import HubError, InvalidMessage, Unknown
 from schemas.event import Event
 from schemas.exchange import Question
@@ -188,12 +188,12 @@ class Taken:
 
     cursor: Mapping[str, Any] | None = None
     events: list[Event] = field(default_factory=list)
-    told: int = 0
+    faults: list[RecordFault] = field(default_factory=list)
 
     def poll(self, connector: Connector) -> None:
         for polled in connector.poll(self.cursor):
             self.events += polled.events
-            self.told += len(getattr(polled, "faults", ()))
+            self.faults += polled.faults
             self.cursor = polled.cursor if polled.cursor is not None else self.cursor
             if polled.acknowledge is not None:
                 polled.acknowledge()

@@ -52,7 +52,7 @@ def _cell(exam: Examination, act: Act, operation: str, kind: str, due: Ending) -
         _plainly_said(exam, where, error)
         wrong = stage.settle(error, due, gone=kind in _GONE) if not caught else ""
         exam.expect(not wrong, f"{where}: {wrong}")
-        return said(error)
+        return "told" if error is None and stage.taken.faults else said(error)
 
 
 def _plainly_said(exam: Examination, where: str, error: HubError | None) -> None:

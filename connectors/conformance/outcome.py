@@ -87,8 +87,8 @@ class Outcome:
         return reached
 
     @property
-    def faults(self) -> list[str]:
-        return [reason for result in self.results if result.verdict == "failed" for reason in result.reasons]
+    def faults(self) -> tuple[str, ...]:
+        return tuple(reason for result in self.results if result.verdict == "failed" for reason in result.reasons)
 
     def to_dict(self) -> dict[str, Any]:
         rules = [

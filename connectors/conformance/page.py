@@ -24,6 +24,7 @@ What follows each word is told in [connectors.md](connectors.md#the-errors-named
 - `AccessDenied`: the connection is paused, a person must act;
 - `AuthorisationExpired`: the right to ask is over or does not cover the question;
 - `InvalidMessage`: what was read makes no sense, and is left where it was;
+- told: a record is passed over and told, the others are taken;
 - done: nothing is lost by it; "·": cannot happen here.
 
 Whatever a poll meets, its next round asks again. An error at one record is told at the end of the round: the other

@@ -108,7 +108,7 @@ class HubEE:
         answer = self._http.request("GET", "notifications", params=params)
         body = _checked(answer)
         if not isinstance(body, list):
-            raise TryLater("HubEE n'a pas renvoyé de liste de notifications")
+            raise TryLater("HubEE n'a pas renvoyé de liste de notifications", fault="away.not-json")
         return [_notification(item) for item in body]
 
     def delete_notification(self, notification_id: str) -> None:
@@ -196,7 +196,7 @@ def _fault(errors: Any, safe: bool) -> HubError:
     code = str(first.get("code", ""))[:10]
     what = f"HubEE a répondu par une erreur ({code or 'sans code'})"
     if code in ("401", "403"):
-        return AccessDenied(what)
+        return AccessDenied(what, fault="denied.login" if code == "401" else "denied.forbidden")
     if code == "429":
         return TryLater(what)
     if code.startswith("4"):

@@ -266,4 +266,5 @@ def _summary(away: list[tuple[str, TryLater]]) -> TryLater:
     """One error for all: cases by their HubEE identifiers, nothing personal."""
     what = " ; ".join(f"{case_id or 'sans dossier'} : {error}" for case_id, error in away[:5])
     message = f"HubEE garde {len(away)} notification(s) qui n'ont pas pu être prises : {what}"
-    return TryLater(message, after=max((e.after for _, e in away if e.after is not None), default=None))
+    wish = max((e.after for _, e in away if e.after is not None), default=None)
+    return TryLater(message, after=wish, fault=away[0][1].fault)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from connectors.conformance.case import Bench
-from connectors.conformance.contents import Content, names, polled, said
+from connectors.conformance.contents import Content, names, polled
 from connectors.hubee.connector import HubEEConnector
 from connectors.hubee.twin import DAUGHTER, FATHER, File, HubEETwin, civil_record_form
 
@@ -25,12 +25,14 @@ def _case_with(*files: File) -> Callable[[Bench], str]:
             connector = HubEEConnector(bench.context(twin.settings()))
             told = polled(connector)
             connector.close()
-            assert len(twin.notifications) == (1 if told.error else 0), "the notification must stay with its fault"
-            if told.error is None:
+            assert told.error is None, f"{told.error!r} stops the others"
+            assert len(twin.notifications) == len(told.faults), "the notification must stay with its fault"
+            if not told.faults:
                 [event] = told.events.values()
                 return f"taken: {names(event.data['request']['documents'])}"
             assert bench.documents.contents == {}, "something was stored"
-            return f"{said(told.error)}: {str(told.error).rpartition(': ')[2]}; HubEE keeps the case"
+            [fault] = told.faults
+            return f"told: {fault.reason}; HubEE keeps the case"
 
     return act
 

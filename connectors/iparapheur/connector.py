@@ -119,7 +119,11 @@ class SignatureBook(Connector):
     def _missing_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled:
         """A dossier that nobody finished is gone: said when it stays so, applied to nothing."""
         if found is not None:
-            raise TryLater("le parapheur montre un dossier sans son journal", detail="GetHistoDossier")
+            raise TryLater(
+                "le parapheur montre un dossier sans son journal",
+                detail="GetHistoDossier",
+                fault="bad-return.LogDossier",
+            )
         missed = followed[dossier_id].get("missed", 0) + 1
         if missed < _MISSES:
             followed[dossier_id] = followed[dossier_id] | {"missed": missed}

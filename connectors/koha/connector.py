@@ -23,7 +23,6 @@ from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
 from schemas.times import to_rfc3339
 
 _TRIES = 3
-_UNREAD = "away.not-json"
 _PAGES = {"kind": "page", "param": "_page", "size": 100, "size_param": "_per_page"}
 _SAID = {
     "citizen.address-changed": ("adresse déjà à jour", "adresse mise à jour"),
@@ -78,7 +77,7 @@ class Koha(RestConnector):
                 self._replace(patron["patron_id"], mapping.with_values(patron, prepared.fields))
                 wrote, again = True, self._patron(patron["patron_id"])
             patron = again
-        raise TryLater("la fiche est en cours de modification à la bibliothèque", after=60)
+        raise TryLater("la fiche est en cours de modification à la bibliothèque", after=60, fault="away.locked")
 
     def _bearer_of(self, card: str) -> Mapping[str, Any]:
         found = self._patrons_with_card(card)
@@ -87,7 +86,7 @@ class Koha(RestConnector):
         if len(found) > 1:
             raise Refused("plusieurs fiches portent ce numéro de carte : à corriger par la bibliothèque")
         if not isinstance(found[0].get("patron_id"), int):
-            raise TryLater("Koha : une fiche sans identifiant", fault=_UNREAD)
+            raise TryLater("Koha : une fiche sans identifiant", fault="away.not-json")
         return found[0]
 
     # in: what the library learned at its own desk
@@ -156,7 +155,7 @@ class Koha(RestConnector):
             raise _elsewhere()
         value = answer.json()
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise TryLater("Koha : une liste de fiches était attendue", fault=_UNREAD)
+            raise TryLater("Koha : une liste de fiches était attendue", fault="away.not-json")
         return value
 
     def _patron(self, number: int) -> dict[str, Any]:

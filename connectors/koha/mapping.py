@@ -72,12 +72,9 @@ def card_of(patron: Patron) -> dict[str, Any]:
 
 def address_of(patron: Patron) -> dict[str, Any] | None:
     """The patron's address in the hub's words; None when it has no town, a country we cannot name, or a French postal
-    code that has not five digits. Raises InvalidMessage for a value that is no text."""
+    code that has not five digits. Raises InvalidMessage for a part that is no text at all."""
     names = ("street_number", "street_type", "address", "address2", "postal_code", "city", "country")
-    for name in names:
-        if not isinstance(patron.get(name), str | None):
-            raise InvalidMessage("un texte est attendu", pointer=f"/{name}", code="wrong_shape")
-    text = {name: _one_line(patron.get(name)) for name in names}
+    text = {name: _told_text(patron, name) for name in names}
     country = values.country(text["country"] or "FR").value
     code = values.postal_code(text["postal_code"]).value or ""
     fits = values.has_five_digits(code) if country == "FR" else bool(code) or not text["postal_code"]
@@ -93,6 +90,13 @@ def address_of(patron: Patron) -> dict[str, Any] | None:
         "country": "" if country == "FR" else country,
     }
     return {name: value for name, value in said.items() if value}
+
+
+def _told_text(patron: Patron, name: str) -> str:
+    value = patron.get(name)
+    if not isinstance(value, str | int | float | None):
+        raise InvalidMessage("une partie de l'adresse n'est pas un texte", pointer=f"/{name}", code="not_a_text")
+    return _one_line(value)
 
 
 def _one_line(value: object) -> str:

@@ -38,7 +38,7 @@ class PublikClient:
         what is left for the call."""
         value = _content_of(self._call("GET", f"/api/forms/{segment(slug)}/{segment(number)}/", seconds=seconds))
         if not isinstance(value, dict):
-            raise TryLater("Publik : une demande était attendue")
+            raise TryLater("Publik : une demande était attendue", fault="away.not-json")
         return value
 
     def workflow_data(self, slug: str, number: str) -> Mapping[str, Any]:
@@ -47,11 +47,11 @@ class PublikClient:
         workflow = self.formdata(slug, number).get("workflow")
         data = workflow.get("data") or {} if isinstance(workflow, Mapping) else None
         if not isinstance(data, Mapping):
-            raise TryLater("Publik : une demande sans les données de son workflow")
+            raise TryLater("Publik : une demande sans les données de son workflow", fault="away.not-json")
         return data
 
-    def listing(self, slug: str, *, since: datetime, offset: int, limit: int) -> list[dict[str, Any]]:
-        """Forms received since the day of `since`, oldest first, without the content of their files."""
+    def listing(self, slug: str, *, since: datetime, offset: int, limit: int) -> list[Any]:
+        """Forms received since the day of `since`, as they came, oldest first, without the content of their files."""
         params = {
             "full": "on", "include-files-content": "off", "filter-start": since.strftime("%Y-%m-%d"),
             "order_by": "receipt_time", "limit": str(limit), "offset": str(offset),
@@ -64,7 +64,10 @@ class PublikClient:
         answer = self._call("GET", f"/api/users/{segment(user)}/forms", expect=(200, 404), seconds=seconds)
         if answer.status == 404:
             raise NotMatched("compte d'usager inconnu du portail", native="404")
-        return _forms_in(answer)
+        found = _forms_in(answer)
+        if not all(isinstance(item, dict) for item in found):
+            raise TryLater("Publik : une liste de demandes était attendue", fault="away.not-json")
+        return found
 
     def ping(self, slug: str) -> None:
         self._call("GET", f"/api/forms/{segment(slug)}/list", {"limit": "1"})
@@ -115,14 +118,15 @@ def _content_of(answer: HttpAnswer) -> Any:
     """What a read brought: bare, or in the envelope. An error inside a 200 did nothing: it is asked again later."""
     value = answer.json()
     if isinstance(value, dict) and _failed(value):
-        raise TryLater("Publik a répondu par une erreur", detail=_class_of(value))
+        raise TryLater("Publik a répondu par une erreur", detail=_class_of(value), fault="away.http-5xx")
     return value["data"] if isinstance(value, dict) and "err" in value and "data" in value else value
 
 
-def _forms_in(answer: HttpAnswer) -> list[dict[str, Any]]:
+def _forms_in(answer: HttpAnswer) -> list[Any]:
+    """The list as it came: what one of its forms is, is asked where it is read."""
     value = _content_of(answer)
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise TryLater("Publik : une liste de demandes était attendue")
+    if not isinstance(value, list):
+        raise TryLater("Publik : une liste de demandes était attendue", fault="away.not-json")
     return value
 
 

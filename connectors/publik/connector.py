@@ -104,7 +104,7 @@ class Publik(Connector):
         except (binascii.Error, ValueError):
             given = b""
         if not hmac.compare_digest(given, due) or scheme.lower() != "basic":
-            raise AccessDenied("identifiant ou mot de passe invalide")
+            raise AccessDenied("identifiant ou mot de passe invalide", fault="denied.login")
 
     # in: the pull, for pushes that were lost
 
@@ -213,7 +213,7 @@ class Publik(Connector):
         for number in canteen.filed(listed, setting["form"])[:_FEW]:
             left = until - time.monotonic()
             if left <= 0:
-                raise TryLater("Publik n'a pas répondu à temps")
+                raise TryLater("Publik n'a pas répondu à temps", fault="away.timeout")
             try:
                 formdata = self.client.formdata(setting["form"], number, left)
             except Refused as error:
@@ -228,7 +228,7 @@ class Publik(Connector):
         try:
             return to_rfc3339(mapping.instant(written, self._zone, "/last_update_time"), "seconds")
         except InvalidMessage:
-            raise TryLater("Publik : une demande sans date lisible") from None
+            raise TryLater("Publik : une demande sans date lisible", fault="away.not-json") from None
 
     # out: the status of a request
 

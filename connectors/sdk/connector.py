@@ -148,6 +148,8 @@ class Connector:
         """An event of this connection. `id` must be derived from the package's own identifiers, so that reading the
         same thing twice gives the same id; in the oldest `version` that can say it, for the same reason. Raises
         InvalidMessage, with its place, when the door would not take it: what the package said makes no such event."""
+        if not (id.isprintable() and (subject or "").isprintable()):
+            raise InvalidMessage("un identifiant du logiciel contient des caractères illisibles", code="bad_name")
         event = Event(
             type=event_type, source=f"/{self.context.tenant}/{self.context.connection}", data=data, id=id,
             subject=subject, time=time or to_rfc3339(self.context.now()), extensions=dict(extensions or {}),

@@ -140,10 +140,15 @@ def _temporary(name: str) -> str:
     return f"{folder}/{hidden}" if folder else hidden
 
 
+_LATE = "le serveur d'échange ne répond pas (délai dépassé)"
 _UNUSABLE = {
     "ENOENT": "le dossier d'échange est introuvable", "ENOTDIR": "le dossier d'échange est introuvable",
     "ENOSPC": "le dossier d'échange est plein", "EDQUOT": "le dossier d'échange est plein",
     "EROFS": "le dossier d'échange est en lecture seule",
+}  # fmt: skip
+_CAUSES = {
+    "ENOENT": "away.name", "ENOTDIR": "away.name", "ENOSPC": "away.quota", "EDQUOT": "away.quota",
+    "EROFS": "away.locked",
 }  # fmt: skip
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 
@@ -315,12 +320,14 @@ def _local_errors() -> Iterator[None]:
     try:
         yield
     except PermissionError:
-        raise AccessDenied("les droits du dossier d'échange ne nous laissent pas entrer") from None
+        said = "les droits du dossier d'échange ne nous laissent pas entrer"
+        raise AccessDenied(said, fault="denied.forbidden") from None
     except OSError as error:
         reason = errno.errorcode.get(error.errno or 0, "error")
         if error.errno == errno.ELOOP:
             raise InvalidMessage("ce n'est pas un fichier ordinaire", code="bad_name") from None
-        raise TryLater(_UNUSABLE.get(reason, "le dossier d'échange est inutilisable"), detail=reason) from None
+        said, fault = _UNUSABLE.get(reason, "le dossier d'échange est inutilisable"), _CAUSES.get(reason, "away")
+        raise TryLater(said, detail=reason, fault=fault) from None
 
 
 class SftpFolder:
@@ -390,7 +397,7 @@ class SftpFolder:
                     await file.fsync()
             written = await sftp.stat(temporary)
             if written.size != len(content):
-                raise TryLater("le serveur d'échange n'a gardé qu'une partie du fichier")
+                raise TryLater("le serveur d'échange n'a gardé qu'une partie du fichier", fault="away.cut")
             await self._delete_stale(sftp, temporary.rpartition("/")[0], float(written.mtime or 0))
             step.renaming = True
             await _replace(sftp, temporary, self._remote_path(name))
@@ -565,14 +572,16 @@ async def _sftp_errors(step: _Step) -> AsyncIterator[None]:
     except HubError:
         raise
     except asyncssh.HostKeyNotVerifiable:
-        raise AccessDenied("le serveur d'échange ne présente pas la clé attendue", detail="host key") from None
+        said = "le serveur d'échange ne présente pas la clé attendue"
+        raise AccessDenied(said, detail="host key", fault="denied.host-key") from None
     except asyncssh.KeyExchangeFailed:
         said = "le serveur d'échange n'offre ni la clé attendue ni une connexion sûre"
-        raise AccessDenied(said, detail="key exchange") from None
+        raise AccessDenied(said, detail="key exchange", fault="denied.host-key") from None
     except (asyncssh.PermissionDenied, asyncssh.IllegalUserName):
-        raise AccessDenied("le serveur d'échange refuse notre compte") from None
+        raise AccessDenied("le serveur d'échange refuse notre compte", fault="denied.login") from None
     except asyncssh.SFTPPermissionDenied:
-        raise AccessDenied("le serveur d'échange nous refuse ce dossier ou ce fichier") from None
+        said = "le serveur d'échange nous refuse ce dossier ou ce fichier"
+        raise AccessDenied(said, fault="denied.forbidden") from None
     except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
         raise _connection_cut(step, "le serveur d'échange a coupé la connexion") from None
     except asyncssh.SFTPError as error:
@@ -582,19 +591,20 @@ async def _sftp_errors(step: _Step) -> AsyncIterator[None]:
         said = "la connexion au serveur d'échange échoue"
         raise _connection_cut(step, said, detail=f"SSH code {error.code}") from None
     except TimeoutError:
-        raise _connection_cut(step, "le serveur d'échange ne répond pas (délai dépassé)") from None
+        raise _connection_cut(step, _LATE, fault="away.timeout") from None
     except OSError as error:
         reason = errno.errorcode.get(error.errno or 0, "unreachable")
-        raise _connection_cut(step, "le serveur d'échange n'est pas joignable", detail=reason) from None
+        said = "le serveur d'échange n'est pas joignable"
+        raise _connection_cut(step, said, detail=reason, fault="away.unreachable") from None
 
 
-def _connection_cut(step: _Step, message: str, *, detail: str = "") -> HubError:
+def _connection_cut(step: _Step, message: str, *, detail: str = "", fault: str = "away.cut") -> HubError:
     step.cut = True
     if step.deadline.passed:
-        message, detail = "le serveur d'échange ne répond pas (délai dépassé)", "the deadline of the operation passed"
+        message, detail, fault = _LATE, "the deadline of the operation passed", "away.timeout"
     if step.renaming:
         return Unknown(f"{message}, pendant que le fichier prenait son nom", detail=detail)
-    return TryLater(message, detail=detail)
+    return TryLater(message, detail=detail, fault=fault)
 
 
 class LoopThread:
@@ -613,7 +623,7 @@ class LoopThread:
             return future.result(timeout)
         except TimeoutError:
             future.cancel()
-            raise TryLater("le serveur d'échange ne répond pas (délai dépassé)") from None
+            raise TryLater(_LATE, fault="away.timeout") from None
 
     def close(self) -> None:
         with self._lock:

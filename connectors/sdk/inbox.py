@@ -395,7 +395,7 @@ def write_reason(folder: Folder, name: str, why: str) -> None:
 def unopened_files(number: int) -> TryLater:
     """What `poll` raises, once the others are read, for files whose permissions keep us out. TryLater and not
     AccessDenied, which would pause the connection: the others go on while a person mends the permissions."""
-    return TryLater(f"{number} fichier(s) de retour que les droits ne laissent pas ouvrir")
+    return TryLater(f"{number} fichier(s) de retour que les droits ne laissent pas ouvrir", fault="away.locked")
 
 
 def _free_name(folder: Folder, name: str, why: str) -> str:

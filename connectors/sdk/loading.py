@@ -30,9 +30,8 @@ def _code_faults(manifest: Manifest) -> Iterator[Fault]:
     except Exception as error:  # whatever the code raises when it is imported
         yield _import_fault(manifest.folder, path, error)
         return
-    of_the_kit = any(
-        base.__module__.startswith(f"{KINDS}.") for base in kind.__mro__
-    )  # whose classes do what is declared
+    # The classes of the kit do what is declared, and nothing else.
+    of_the_kit = any(base.__module__.startswith(f"{KINDS}.") for base in kind.__mro__)
     for word, declared, methods in () if of_the_kit else _methods(manifest):
         written = any(getattr(kind, method) is not getattr(Connector, method) for method in methods)
         if declared and not written:

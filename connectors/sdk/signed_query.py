@@ -18,7 +18,6 @@ TOLERANCE = timedelta(seconds=30)  # both ways
 MOST_NONCE = 128  # characters
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _MARK = "&signature="
-_LOGIN = "denied.login"
 
 
 def sign(params: Mapping[str, str], *, orig: str, key: Secret, now: datetime, nonce: str) -> str:
@@ -42,15 +41,15 @@ class SignatureCheck:
         pairs = parse_qsl(query_string, keep_blank_values=True)
         values = dict(pairs)
         if not mark or len(values) != len(pairs):
-            raise AccessDenied("appel non signé, ou paramètre répété", fault=_LOGIN)
+            raise AccessDenied("appel non signé, ou paramètre répété", fault="denied.login")
         proved = dict(parse_qsl(signed, keep_blank_values=True))  # what follows the signature, anybody may have added
         if proved.get("algo") != "sha256":
-            raise AccessDenied("algorithme de signature inconnu : sha256 est attendu", fault=_LOGIN)
+            raise AccessDenied("algorithme de signature inconnu : sha256 est attendu", fault="denied.login")
         if not self._is_ours(signed, proved.get("orig", ""), values["signature"]):
-            raise AccessDenied("signature invalide", fault=_LOGIN)
+            raise AccessDenied("signature invalide", fault="denied.login")
         stamp = _stamp(proved)
         if abs(now - stamp) > TOLERANCE:
-            raise AccessDenied("horodatage hors tolérance : vérifier l'horloge des serveurs", fault=_LOGIN)
+            raise AccessDenied("horodatage hors tolérance : vérifier l'horloge des serveurs", fault="denied.login")
         self._use(proved.get("nonce", ""), stamp + TOLERANCE, keep=use)
 
     def _is_ours(self, signed: str, orig: str, signature: str) -> bool:
@@ -64,11 +63,11 @@ class SignatureCheck:
     def _use(self, nonce: str, until: datetime, *, keep: bool) -> None:
         if not 0 < len(nonce) <= MOST_NONCE:
             raise AccessDenied(
-                f"appel signé sans nonce, ou d'un nonce de plus de {MOST_NONCE} caractères", fault=_LOGIN
+                f"appel signé sans nonce, ou d'un nonce de plus de {MOST_NONCE} caractères", fault="denied.login"
             )
         # Not by connection: no path is signed, and what was sent to one is not taken at another that has the same key.
         if keep and not self._first_use(_digest(f"nonce\0{self._orig}\0{nonce}", self._key), until):
-            raise AccessDenied("appel déjà reçu (nonce rejoué)", fault=_LOGIN)
+            raise AccessDenied("appel déjà reçu (nonce rejoué)", fault="denied.login")
 
 
 def _digest(text: str, key: Secret) -> bytes:
@@ -79,4 +78,4 @@ def _stamp(values: Mapping[str, str]) -> datetime:
     try:
         return datetime.strptime(values.get("timestamp", ""), _STAMP).replace(tzinfo=UTC)
     except ValueError:
-        raise AccessDenied("horodatage illisible", fault=_LOGIN) from None
+        raise AccessDenied("horodatage illisible", fault="denied.login") from None

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from connectors.sdk.mapping.sheet import Sheet, SheetRow, read_sheet
 from schemas.errors import ConfigError
 from schemas.fault import Fault
 from schemas.shape import nearest
+from schemas.sheet import Sheet, SheetRow, read_sheet
 
 CANONICAL = (
     "received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected",

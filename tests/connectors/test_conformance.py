@@ -55,7 +55,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_example_of_the_guide_keeps_its_promises(example: Path) -> None:
     outcome = conformance.examine(discovery.find_manifests()["chantiers"])
 
-    assert outcome.faults == []
+    assert outcome.faults == ()
     assert outcome.tier == "gold"
 
 

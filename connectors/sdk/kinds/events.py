@@ -151,7 +151,8 @@ def collected(
     for number, record in enumerate(records):
         events, faults = each([record], read, key=key)
         found.events += events
-        found.faults += [replace(fault, place=f"{place}/{number}{fault.place}") for fault in faults]
+        inside = "" if not faults or faults[0].place.startswith("/") else " "
+        found.faults += [replace(fault, place=f"{place}/{number}{inside}{fault.place}".strip()) for fault in faults]
     return found
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from connectors.sdk.mapping.sheet import Sheet, read_sheet
 from schemas.fault import Fault
+from schemas.sheet import Sheet, read_sheet
 
 FILE = "mapping.csv"
 COLUMNS = ("map", "target", "source", "convert", "required")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sdk.mapping.sheet import Sheet, read_sheet
+from schemas.sheet import Sheet, read_sheet
 
 COLUMNS = ("native", "canonical")
 
