@@ -124,8 +124,8 @@ class DumpConnector(DeclaredConnector):
 
     def _hold_if_odd(self, file: LeftFile, present: int, lost: int, told: int) -> None:
         for code, limit, number, word in (
-            ("dump-shrunk", self._dump.get("lost_at_most", "10%"), lost, "a perdu"),
-            ("dump-changed", self._dump.get("changed_at_most", "1000%"), told, "change"),
+            ("dump-shrunk.lost", self._dump.get("lost_at_most", "10%"), lost, "a perdu"),
+            ("dump-shrunk.changed", self._dump.get("changed_at_most", "1000%"), told, "change"),
         ):
             if present and number > present * float(limit.removesuffix("%")) / 100:
                 share = f"{100 * number / present:.1f}".rstrip("0").rstrip(".").replace(".", ",")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from connectors import conformance
 from connectors.sdk import Secret
 from connectors.sdk.check import connector_faults
 from connectors.sdk.discovery import connector_class
@@ -333,6 +334,10 @@ def test_the_password_is_shown_nowhere(tmp_path: Path) -> None:
     regie = Regie(tmp_path, password=Secret("a-password-of-the-account"))
 
     assert "a-password" not in f"{regie.connector.facts} {regie.connector.settings}"
+
+
+def test_the_declared_connector_keeps_the_promises_of_a_connector() -> None:
+    conformance.check(example("regie"))
 
 
 # what `check` says

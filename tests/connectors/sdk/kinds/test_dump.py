@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from connectors import conformance
 from connectors.sdk.check import connector_faults
 from connectors.sdk.mapping import fields_of
 from hub.settings.procedures import procedure_slugs
@@ -233,7 +234,7 @@ def test_an_export_that_lost_more_than_the_limit_waits_until_a_person_renames_it
 
     found = hub.poll()
 
-    assert (found.events, found.codes) == ([], ["dump-shrunk"])
+    assert (found.events, found.codes) == ([], ["dump-shrunk.lost"])
     assert "5 lignes sur 8 (62,5 %)" in found.faults[0].reason
     assert hub.poll().faults == found.faults
     assert path.exists()
@@ -251,21 +252,21 @@ def test_a_good_export_behind_one_that_waits_is_taken_and_the_other_is_then_too_
 
     found = hub.after(*rows[:7], row("7008", "14 quai des Aulnes"))
 
-    assert (len(found.events), found.codes) == (1, ["dump-shrunk"])
+    assert (len(found.events), found.codes) == (1, ["dump-shrunk.lost"])
     assert hub.poll().codes == ["file-aside.older"]
 
 
 def test_an_export_with_a_header_alone_waits(hub: Hub) -> None:
     hub.after(row("7001"), row("7002"))
 
-    assert hub.after().codes == ["dump-shrunk"]
+    assert hub.after().codes == ["dump-shrunk.lost"]
 
 
 def test_an_export_in_which_nearly_all_changed_waits_where_its_manifest_says_so(tmp_path: Path) -> None:
     hub = hub_of(tmp_path, ('first = "load"', 'first = "load"\nchanged_at_most = "50%"'))
     hub.after(row("7001"), row("7002"))
 
-    assert hub.after(row("7001", "Corvisart"), row("7002", "Corvisart")).codes == ["dump-changed"]
+    assert hub.after(row("7001", "Corvisart"), row("7002", "Corvisart")).codes == ["dump-shrunk.changed"]
 
 
 def test_after_the_secret_of_the_hub_was_changed_an_export_is_read_as_a_first_and_that_is_told(hub: Hub) -> None:
@@ -434,6 +435,10 @@ def test_what_was_read_can_be_deleted(tmp_path: Path) -> None:
     hub.after(row())
 
     assert list(hub.folder.iterdir()) == []
+
+
+def test_the_declared_connector_keeps_the_promises_of_a_connector() -> None:
+    conformance.check(example("periscolaire"))
 
 
 # what `check` says
