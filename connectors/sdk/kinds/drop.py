@@ -9,13 +9,14 @@ from typing import Any
 
 from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.connector import Context
-from connectors.sdk.dropping import MOMENT, DropFolder, digest_of, safe_name
-from connectors.sdk.files import open_folder
-from connectors.sdk.inbox import Inbox
+from connectors.sdk.dropping import MOMENT, digest_of, safe_name
+from connectors.sdk.files import Folder, open_folder
+from connectors.sdk.folder_connector import FolderConnector
+from connectors.sdk.inbox import LeftFile, Taken
 from connectors.sdk.kinds.checks import facts_known, unknown_names
 from connectors.sdk.kinds.declared import DeclaredConnector, Message
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION
-from connectors.sdk.kinds.returns import Returns, returns_faults
+from connectors.sdk.kinds.returns import MAX_BYTES, Returns, returns_faults
 from connectors.sdk.kinds.table_files import form_faults
 from connectors.sdk.kinds.texts import Facts, names_in
 from connectors.sdk.mapping import Map
@@ -23,8 +24,8 @@ from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.mapping.rows import read_table
 from connectors.sdk.row_files import ENCODINGS, RowFormat, Unwritable, cell_text
 from connectors.sdk.statuses import status_changed
-from schemas.delivery import Delivery, Done, Polled, Probe
-from schemas.errors import ConfigError, HubError, Refused
+from schemas.delivery import Delivery, Done
+from schemas.errors import ConfigError, Refused
 from schemas.event import Event
 from schemas.fault import Fault
 from schemas.manifest import FILE
@@ -50,11 +51,13 @@ class DroppedRow:
     told: Sequence[Event] = field(default_factory=tuple)
 
 
-class DropConnector(DeclaredConnector):
+class DropConnector(DeclaredConnector, FolderConnector):
     """A package that reads files which we put down for it, and may leave files for us.
 
     Every row carries its exchange key, which nobody can make but this hub: no answer is about a request that was never
     there."""
+
+    max_bytes = MAX_BYTES
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -68,9 +71,13 @@ class DropConnector(DeclaredConnector):
         self._columns = {spec["map"]: columns_of_map(self.tables[spec["map"]]) for spec in self._delivers.values()}
         for name, columns in self._columns.items():
             self.form.check_names(columns, f"deliver.{name}")
-        self._out = open_folder(self.settings, self.fill(self._drop.get("folder", "{drop_folder}")))
-        self.dropping = DropFolder(self._out, context.now)
-        self.returns = self._returns()
+        raw: Mapping[str, Any] = self.declared.get("returns", {})
+        out = open_folder(self.settings, self.fill(self._drop.get("folder", "{drop_folder}")))
+        self.open_exchange(out, self._return_folder(raw), prefixes=Returns.prefixes(raw))
+        if self.inbox is not None:
+            ours = {spec["status"] for spec in self._delivers.values() if "status" in spec}
+            usual = {"encoding": self.form.encoding, "separator": self.form.separator}
+            self._returns = Returns(self, {**usual, **raw}, self.keys, ours)
 
     @classmethod
     def faults(cls, raw: Mapping[str, Any], folder: Path, registry: Registry) -> Iterator[Fault]:
@@ -85,63 +92,38 @@ class DropConnector(DeclaredConnector):
             for row in (row for row in of_map if "/" in row.target):
                 yield Fault(str(folder / TABLE), "target", "a file has columns: no / in their names", line=row.line)
 
-    def probe(self) -> Probe:
-        try:
-            waiting = len(self._out.names())
-            left = self.returns.inbox.waiting() if self.returns else 0
-        except HubError as error:
-            return Probe(False, f"Dossiers d'échange de {self.name} inaccessibles : {error.reason}")
-        return Probe(True, f"{waiting} fichier(s) à collecter, {left} fichier(s) à lire.")
-
     def prepare(self, delivery: Delivery) -> DroppedRow:
         message = super().prepare(delivery)
         name = message.spec["map"]
         cells = tuple(self._cell(column, message) for column in self._columns[name])
         return DroppedRow(message.spec, cells, message.facts, str(message.facts["key"]), self._told(delivery, message))
 
-    def send(self, delivery: Delivery, prepared: DroppedRow) -> Done:
-        self._put([prepared], again=delivery.attempt > 1)
-        return self._done(prepared)
+    def expect(self, name: str) -> None:
+        self._returns.expect(name)
 
-    def handle_many(self, deliveries: Sequence[Delivery]) -> list[Done | HubError]:
-        outcomes: dict[int, Done | HubError] = {}
-        rows: dict[int, DroppedRow] = {}
-        for place, delivery in enumerate(deliveries):
-            try:
-                rows[place] = self.prepare(delivery)
-            except HubError as error:
-                outcomes[place] = error
-        for places in self._by_file(rows):
-            again = any(deliveries[place].attempt > 1 for place in places)
-            try:
-                self._put([rows[place] for place in places], again=again)
-                outcomes |= {place: self._done(rows[place]) for place in places}
-            except HubError as error:
-                outcomes |= dict.fromkeys(places, error)
-        return [outcomes[place] for place in range(len(deliveries))]
+    def read_left(self, file: LeftFile) -> Taken:
+        return self._returns.read(file)
 
-    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
-        """What the package left: news and answers. One bad line, or a file that is none, holds up no other."""
-        if self.returns is not None:
-            yield from self.returns.take()
+    def group_of(self, row: DroppedRow) -> tuple[str, int] | None:
+        alone = not _OF_ONE.isdisjoint(names_in(self._file))
+        return None if alone else (row.spec["type"], row.spec.get("version", 1))
 
-    def close(self) -> None:
-        self._out.close()
-        if self.returns is not None:
-            self.returns.inbox.folder.close()
+    def put_rows(self, rows: Sequence[DroppedRow], *, again: bool) -> None:
+        columns = self._columns[rows[0].spec["map"]]
+        content = self.form.write(columns, [row.cells for row in rows])
+        self.dropping.put(self._name_of(rows), content, again=again)
 
-    def _returns(self) -> Returns | None:
-        raw: Mapping[str, Any] = self.declared.get("returns", {})
+    def done(self, delivery: Delivery, row: DroppedRow) -> Done:
+        return Done(row.spec.get("answer", _DROPPED), events=list(row.told))
+
+    def _return_folder(self, raw: Mapping[str, Any]) -> Folder | None:
         place = raw.get("folder", "{return_folder}")
         if not raw or any(not self.facts.get(name) for name in names_in(place)):
             return None
         path = self.fill(place)
         if path.rstrip("/") == self.fill(self._drop.get("folder", "{drop_folder}")).rstrip("/"):
             raise ConfigError("must not be the drop folder", key="return_folder")
-        ours = {spec["status"] for spec in self._delivers.values() if "status" in spec}
-        usual = {"encoding": self.form.encoding, "separator": self.form.separator}
-        inbox = Inbox.of(open_folder(self.settings, path), self.context, prefixes=Returns.prefixes(raw))
-        return Returns(self, {**usual, **raw}, inbox, self.keys, ours)
+        return open_folder(self.settings, path)
 
     def _delivery_facts(self, delivery: Delivery, needed: Collection[str]) -> Facts:
         key = self.keys.write(f"{delivery.key}~{delivery.request_id or ''}")
@@ -162,29 +144,9 @@ class DropConnector(DeclaredConnector):
         data = status_changed({"id": delivery.request_id}, word, self.statuses.canonical(word))
         return (self.event(STATUS_CHANGED, data, id=f"{delivery.key}:{word}", version=STATUS_VERSION),)
 
-    def _done(self, row: DroppedRow) -> Done:
-        return Done(row.spec.get("answer", _DROPPED), events=list(row.told))
-
-    def _by_file(self, rows: Mapping[int, DroppedRow]) -> list[list[int]]:
-        if self._is_alone:
-            return [[place] for place in rows]
-        found: dict[tuple[str, int], list[int]] = {}
-        for place, row in rows.items():
-            found.setdefault((row.spec["type"], row.spec.get("version", 1)), []).append(place)
-        return list(found.values())
-
     @property
     def _file(self) -> str:
         return str(self._drop.get("file", USUAL_FILE))
-
-    @property
-    def _is_alone(self) -> bool:
-        return not _OF_ONE.isdisjoint(names_in(self._file))
-
-    def _put(self, rows: Sequence[DroppedRow], *, again: bool) -> None:
-        columns = self._columns[rows[0].spec["map"]]
-        content = self.form.write(columns, [row.cells for row in rows])
-        self.dropping.put(self._name_of(rows), content, again=again)
 
     def _name_of(self, rows: Sequence[DroppedRow]) -> str:
         own = {**rows[0].facts, "type": rows[0].spec["type"], "digest": digest_of([row.key for row in rows])}

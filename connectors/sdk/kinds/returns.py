@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.answer_key import AnswerKeys
-from connectors.sdk.inbox import Inbox, LeftFile, Taken, written_at
+from connectors.sdk.inbox import LeftFile, Taken, written_at
 from connectors.sdk.kinds.checks import unknown_names
 from connectors.sdk.kinds.columns import columns_of
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventReader
@@ -17,7 +17,6 @@ from connectors.sdk.kinds.table_files import TableForm, form_faults
 from connectors.sdk.kinds.texts import names_in
 from connectors.sdk.row_files import without_apostrophe
 from connectors.sdk.statuses import status_changed
-from schemas.delivery import Polled
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.tables import Row
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 FACTS = ("mark", "line", "day")
 """What placeholders of a `[[returns.event]]` may name beside columns: what names the file, the number of the line, and
 the day on which the file was written."""
-_MOST_BYTES = 5 * 1024 * 1024
+MAX_BYTES = 5 * 1024 * 1024
 _LONGEST_REASON = 500
 _PARTS = ("key", "status", "reason", "time")
 
@@ -47,10 +46,8 @@ class Returns:
     say. `raw`: the table `[returns]`."""
 
     def __init__(
-        self, connector: DeclaredConnector, raw: Mapping[str, Any], inbox: Inbox, keys: AnswerKeys,
-        ours: Collection[str],
-    ) -> None:  # fmt: skip
-        self.inbox = inbox
+        self, connector: DeclaredConnector, raw: Mapping[str, Any], keys: AnswerKeys, ours: Collection[str]
+    ) -> None:
         self._connector, self._keys, self._ours = connector, keys, ours
         self._form = TableForm.of(raw, connector.fill(raw["encoding"]))
         self._answers = raw.get("files", "*") if "key" in raw else ""
@@ -69,15 +66,11 @@ class Returns:
         found = [raw.get("files", "*"), *(spec["files"] for spec in raw.get("event", ()))]
         return [text for one in found if (text := one.partition("*")[0])]
 
-    def take(self) -> Iterator[Polled]:
-        """Each file that is whole, oldest first."""
-        yield from self.inbox.take(self._expect, self._read, max_bytes=_MOST_BYTES)
-
-    def _expect(self, name: str) -> None:
+    def expect(self, name: str) -> None:
         if not any(_fits(name, one) for one in (self._answers, *(news.files for news in self._news)) if one):
             raise InvalidMessage("Ce nom de fichier n'est pas convenu.", code="name")
 
-    def _read(self, file: LeftFile) -> Taken:
+    def read(self, file: LeftFile) -> Taken:
         """News go before answers where the pattern of both fits a name."""
         news = [one for one in self._news if _fits(file.readable_name, one.files)]
         columns = [column for one in news for column in one.columns] if news else list(self._columns.values())
