@@ -16,9 +16,11 @@ from schemas.errors import HubError, InvalidMessage
 class FolderConnector(Connector):
     """What all such packages share. A subclass calls `open_exchange` when it is made, makes a row of a delivery in
     `prepare`, and says which rows share a file (`group_of`), how they are written (`put_rows`), what became of each
-    (`done`), and what the files are that the package leaves (`expect`, `read_left`)."""
+    (`done`), and what the files are that the package leaves (`expect`, `read_left`). `together`: how many small ones
+    are committed at once."""
 
     max_bytes = MAX_FILE_BYTES
+    together = 1
     out: Folder
     dropping: DropFolder
     inbox: Inbox | None = None
@@ -81,7 +83,7 @@ class FolderConnector(Connector):
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """A file that we may not open stays where it is, and is told once the others are read."""
         if self.inbox is not None:
-            yield from self.inbox.take(self.expect, self.read_left, max_bytes=self.max_bytes)
+            yield from self.inbox.take(self.expect, self.read_left, max_bytes=self.max_bytes, together=self.together)
 
     def close(self) -> None:
         self.out.close()
