@@ -96,6 +96,7 @@ class ReadOnlyDatabase:
         if not isinstance(raw, sqlite3.Connection):
             yield
             return
+        raw.text_factory = _lenient
         timer = threading.Timer(self._timeout, raw.interrupt)
         timer.daemon = True
         timer.start()
@@ -103,6 +104,11 @@ class ReadOnlyDatabase:
             yield
         finally:
             timer.cancel()
+
+
+def _lenient(text: bytes) -> str:
+    """What no text may hold is refused with its row: it must not hide the others."""
+    return text.decode("utf-8", "surrogateescape")
 
 
 def query_faults(query: str) -> Iterator[str]:

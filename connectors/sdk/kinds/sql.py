@@ -16,7 +16,7 @@ from connectors.sdk.kinds.declared import DeclaredConnector
 from connectors.sdk.kinds.events import Collected, collect_one
 from connectors.sdk.kinds.texts import names_in
 from schemas.delivery import Polled, Probe
-from schemas.errors import ConfigError, HubError
+from schemas.errors import ConfigError, HubError, InvalidMessage
 from schemas.event import MAX_BATCH
 from schemas.manifest import declared_settings, seconds_of
 from schemas.secret import Secret
@@ -48,14 +48,14 @@ class SqlConnector(DeclaredConnector):
         self._readers = self.event_readers("sql", "event")
         user = self.fill(self._sql["user"]) if self._is_set("user") else ""
         password = self.fill_secret(self._sql["password"]) if self._is_set("password") else None
-        self._database = ReadOnlyDatabase(
+        self.database = ReadOnlyDatabase(
             self.fill(self._sql["url"]), user=user, password=password,
             timeout=seconds_of(self._sql.get("timeout", "20s")),
         )  # fmt: skip
 
     def probe(self) -> Probe:
         try:
-            self._database.check()
+            self.database.check()
         except HubError as error:
             return self.said_by_probe(error)
         return self.said_by_probe(None)
@@ -65,18 +65,20 @@ class SqlConnector(DeclaredConnector):
         reached = _restored(cursor) if cursor else self._sql.get("first", 0)
         known = cursor is not None
         for _ in range(_MOST_PAGES):
-            rows = self._whole_values(self._database.read(self._query, {"cursor": reached}, self._page))
+            page = self.database.read(self._query, {"cursor": reached}, self._page)
+            found = Collected()
+            rows = self._whole_values(self._ranked(page, reached, known, found), full=len(page) >= self._page)
             if not rows:
+                yield from [found.polled()] if found.faults else []
                 return
             self._check_order(rows, reached, known=known)
             reached, known = rows[-1][self._column], True
-            found = Collected()
             for row in rows:
                 collect_one(found, row, self._readers, place=self._place_of(row))
             yield from _in_parts(found, _stored(reached))
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()
 
     def _is_set(self, name: str) -> bool:
         """Whether a text of the table is there, and so is each setting that it names."""
@@ -84,11 +86,24 @@ class SqlConnector(DeclaredConnector):
         values = (self.settings.get(one, self.facts.get(one)) for one in names_in(text))
         return bool(text) and all(one.reveal() if isinstance(one, Secret) else one for one in values)
 
-    def _whole_values(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        """Of a page that is full, the rows before those of its last value."""
+    def _ranked(
+        self, rows: Sequence[Mapping[str, Any]], reached: Any, known: bool, found: Collected
+    ) -> Sequence[Mapping[str, Any]]:
+        """The rows whose column holds what a cursor can go on from; each other one is a fault of its own."""
         if rows and self._column not in rows[0]:
             raise ConfigError(f"the query gives no column {self._column}", key="sql.cursor")
-        if len(rows) < self._page:
+        families = [_family(row[self._column]) for row in rows]
+        usual = _family(reached)
+        wanted = usual if known or usual in families else next((one for one in families if one), "")
+        for row, family in zip(rows, families, strict=True):
+            if family != wanted:
+                said = f"la colonne {self._column} n'a pas de valeur qui compte"
+                found.refuse(InvalidMessage(said, code="cursor"), self._place_of(row))
+        return [row for row, family in zip(rows, families, strict=True) if family == wanted]
+
+    def _whole_values(self, rows: Sequence[Mapping[str, Any]], *, full: bool) -> Sequence[Mapping[str, Any]]:
+        """Of a page that is full, the rows before those of its last value."""
+        if not full or not rows:
             return rows
         last = rows[-1][self._column]
         whole = [row for row in rows if row[self._column] != last]
@@ -146,10 +161,16 @@ def _is_beyond(value: Any, reached: Any, *, known: bool) -> bool:
     return bool(value != reached) if isinstance(value, str) and isinstance(reached, str) else bool(value > reached)
 
 
+def _family(value: Any) -> str:
+    """Which values have an order with this one; "" for none."""
+    for kind, name in ((bool, ""), (int, "whole"), (float, "number"), (Decimal, "exact"), (datetime, "moment")):
+        if isinstance(value, kind):
+            return name
+    return "day" if isinstance(value, date) else "text" if isinstance(value, str) else ""
+
+
 def _stored(value: Any) -> dict[str, Any]:
-    """A value of a column as the cursor keeps it. Raises ConfigError for one that has no order."""
-    if isinstance(value, bool) or not isinstance(value, int | str | float | Decimal | date):
-        raise ConfigError("the column of the cursor must hold a number, a date or a text in each row", key="sql.cursor")
+    """A value of a column as the cursor keeps it."""
     if isinstance(value, datetime | date):
         return {"kind": "moment" if isinstance(value, datetime) else "day", "cursor": value.isoformat()}
     return {"kind": "number", "cursor": str(value)} if isinstance(value, Decimal) else {"cursor": value}

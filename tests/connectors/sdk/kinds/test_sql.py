@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from connectors import conformance
 from connectors.sdk import Secret
 from connectors.sdk.check import connector_faults
 from connectors.sdk.database import ReadOnlyDatabase
@@ -158,18 +159,27 @@ def test_whatever_a_cell_holds_the_row_after_it_is_told(tickets: Tickets) -> Non
         tickets.cursor = {"cursor": 2 * number + 2}
 
 
-@pytest.mark.parametrize("wrong", [None, b"\x00", "text"])
-def test_a_cursor_column_of_another_kind_stops_with_words_and_moves_nothing(tickets: Tickets, wrong: Any) -> None:
-    tickets.add(1)
-    tickets.poll()
-    before = tickets.cursor
-    tickets.connector._sql = {**tickets.connector._sql}
-    tickets.connector._query = "select rank, request, state, at from tickets where :cursor < 9 order by at"
-    tickets.add(wrong, at="2020-01-01")
+def test_bytes_that_are_no_text_hide_no_other_row(tickets: Tickets) -> None:
+    tickets.add(1, 3)
+    with closing(sqlite3.connect(tickets.path)) as base:
+        base.execute("insert into tickets values (2, cast(x'E9FF' as text), 'called', '2026-03-02T10:00:00Z')")
+        base.commit()
 
-    with pytest.raises(ConfigError):
-        tickets.poll()
-    assert tickets.cursor == before
+    assert tickets.poll() == ["1", "3"]
+    assert [fault.key for fault in tickets.faults] == ["2"]
+
+
+@pytest.mark.parametrize("wrong", [None, b"\x00", "text", 1e300, "a\x00b"])
+def test_a_row_that_has_no_rank_is_told_and_hides_no_other(tickets: Tickets, wrong: Any) -> None:
+    query = "select rank, request, state, at from tickets where rank > :cursor or rank is null order by rank limit 5"
+    tickets.connector._query = query
+    tickets.add(1, wrong, 2)
+
+    assert tickets.poll() == ["1", "2"]
+    assert {fault.code for fault in tickets.faults} == {"cursor"}
+    assert tickets.cursor == {"cursor": 2}
+    tickets.add(3)
+    assert tickets.poll() == ["3"]
 
 
 @pytest.mark.parametrize(("query", "message"), [
@@ -360,6 +370,10 @@ def test_an_account_that_is_none_is_denied(queue: tuple[str, psycopg.Connection]
     place = address.rpartition("@")[2]
 
     assert why(f"postgresql://{place}", user="nobody_of_this_name").fault == "denied.login"
+
+
+def test_the_declared_connector_keeps_the_promises_of_a_connector() -> None:
+    conformance.check(example("fileattente"))
 
 
 # what `check` says
