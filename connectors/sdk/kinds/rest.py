@@ -14,8 +14,8 @@ from connectors.sdk.http import HttpAnswer, lost_answer
 from connectors.sdk.kinds.calls import address_of, form_fields, lenient_json, value_at
 from connectors.sdk.kinds.changes import read_ranked, whole_batches
 from connectors.sdk.kinds.client import HttpConnector
-from connectors.sdk.kinds.declared import Message
 from connectors.sdk.kinds.events import Collected
+from connectors.sdk.kinds.follow import Follows
 from connectors.sdk.kinds.paging import Page, Params
 from connectors.sdk.kinds.questions import Questions
 from connectors.sdk.kinds.rest_checks import rest_faults as rest_faults
@@ -27,7 +27,7 @@ from schemas.delivery import Delivery, Done, Inbound, Polled, Reply
 from schemas.errors import InvalidMessage, Refused
 from schemas.exchange import Evidence, Question
 from schemas.fault import Fault
-from schemas.manifest import FILE
+from schemas.manifest import FILE, seconds_of
 from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
@@ -41,7 +41,6 @@ _UNREAD = "a renvoyé des données qui n'ont pas la forme attendue"
 class Call:
     """What a `[[deliver]]` will call. `empty`: the event says nothing that would change anything there."""
 
-    message: Message
     method: str
     path: str
     params: Mapping[str, Any]
@@ -53,13 +52,14 @@ class Call:
 
 
 class RestConnector(HttpConnector):
-    """Does what `[[deliver]]`, `[webhook]`, `[poll]` and `[[answer]]` declare. A subclass overrides the method of the
-    one part that cannot be declared, and is written with the others and with those of `HttpConnector`."""
+    """Does what `[[deliver]]`, `[[follow]]`, `[webhook]`, `[poll]` and `[[answer]]` declare. A subclass overrides the
+    method of the one part that cannot be declared, and is written with the others and with those of `HttpConnector`."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._polled = self.event_readers("poll", "event")
         self._pushed = self.event_readers("webhook", "event")
+        self._follows = Follows(self.declared, self.language, context, self.event, self._ask)
         webhook = self.declared.get("webhook", {})
         signature = webhook.get("signature")
         self._signature: Signature | None = (
@@ -79,21 +79,23 @@ class RestConnector(HttpConnector):
         spec, forms = message.spec, message.forms
         try:
             method, path, query = address_of(spec["call"], lambda text: self.render(text, message))
-        except InvalidMessage as error:
-            raise Refused(f"{self.name} ne peut pas recevoir ce message : {error.reason}") from error
+        except InvalidMessage:
+            raise Refused(
+                f"{self.name} ne peut pas recevoir ce message : un identifiant n'est pas utilisable"
+            ) from None
         again = spec.get("again", "none")
         key = {again.removeprefix(_KEY): delivery.key} if again.startswith(_KEY) else {}
         body = message.body if message.body is not None else forms.get("body")
         said = [part for part in (body, forms.get("form")) if part is not None]
         return Call(
-            message, method, path, params={**query, **forms.get("query", {})},
+            method, path, params={**query, **forms.get("query", {})},
             headers={**{name: str(value) for name, value in forms.get("headers", {}).items()}, **key},
             form=form_fields(forms["form"]) if "form" in forms else None, json=body,
             safe=again == "same-state" or bool(key), empty=bool(said) and not any(said),
         )  # fmt: skip
 
     def send(self, delivery: Delivery, prepared: Any) -> Done:
-        spec = prepared.message.spec
+        spec = self.spec_of(delivery)
         if prepared.empty:
             return Done(f"{self.name} : rien à mettre à jour")
         answer = self.request(
@@ -153,10 +155,17 @@ class RestConnector(HttpConnector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         raw = self.declared.get("poll", {})
+        pages = self._read_list if "call" in raw else None
+        yield from self._follows.poll(cursor, pages, seconds_of(raw["every"]) if "every" in raw else 0.0)
+
+    def _ask(self, spec: Mapping[str, Any], facts: Facts) -> Any:
+        query = {name: self.fill(text, **facts) for name, text in spec.get("query", {}).items()}
+        return self.call(spec["call"], facts=facts, params=query, safe=True).json()
+
+    def _read_list(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        raw = self.declared["poll"]
         said = raw.get("cursor", {})
-        if "call" not in raw:
-            return
-        elif said.get("kind") == "since":
+        if said.get("kind") == "since":
             at, entry = self.reading(said["at"], "instant"), self.reading(said["id"], "text")
             yield from self.changes(
                 cursor, self._since, at=lambda record: datetime.fromisoformat(at(record)), entry=entry,

@@ -8,6 +8,7 @@ from typing import Any
 from connectors.sdk.kinds.auth import auth_faults
 from connectors.sdk.kinds.checks import facts_known, secrets_known, unknown_names
 from connectors.sdk.kinds.facts import DELIVERY_FACTS
+from connectors.sdk.kinds.follow import FOLLOW_FACTS
 from connectors.sdk.kinds.paging import paging_faults
 from connectors.sdk.kinds.signatures import signature_faults
 from connectors.sdk.kinds.texts import texts_of
@@ -33,6 +34,9 @@ def rest_faults(raw: Mapping[str, Any]) -> Found:
     yield from _pushed(raw, known, secret)
     yield from _polled(raw, known)
     yield from _answered(raw, known)
+    for number, spec in enumerate(raw.get("follow", ())):
+        asked = {name: spec[name] for name in ("call", "query") if name in spec}
+        yield from _unknown(f"follow[{number}]", asked, {*known, FOLLOW_FACTS[0]})
 
 
 def undone_faults(raw: Mapping[str, Any]) -> Found:

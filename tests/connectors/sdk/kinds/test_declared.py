@@ -179,6 +179,16 @@ def test_a_value_that_the_table_cannot_say_is_refused_with_the_name_of_its_field
     assert "06" not in str(caught.value)
 
 
+def test_a_delivery_is_explained_row_by_row_without_a_value() -> None:
+    lines = declared().explain(contact_changed(email="m.corvisart@nouveau.example", phone=["06"]))
+
+    assert lines == [
+        "email <- /email/value : {email: texte (27)}",
+        "phone_number <- /phone/value : une valeur simple est attendue",
+    ]
+    assert declared().explain(contact_changed())[0] == "email <- /email/value : absent"
+
+
 # what `check` says
 
 
@@ -233,6 +243,13 @@ def test_a_row_that_names_no_member_of_the_shared_event_is_told_by_its_line(tmp_
     assert 'did you mean "intake"' in faults(tmp_path)["mapping.csv:6:target"]
 
 
+def test_a_member_that_the_shared_event_requires_and_no_row_fills_is_told(tmp_path: Path) -> None:
+    table = (EXAMPLES / "agenda" / "mapping.csv").read_text("utf-8").replace("received;/request/procedure", "other;/a")
+    in_folder(tmp_path, table=table)
+
+    assert any("/request/procedure" in message for message in faults(tmp_path).values())
+
+
 def test_hooks_that_cannot_be_imported_are_told_and_nothing_breaks(tmp_path: Path) -> None:
     in_folder(tmp_path)
     (tmp_path / "agenda" / "hooks.py").write_text("import nowhere_to_be_found\n", "utf-8")
@@ -273,3 +290,14 @@ def test_reading_changes_no_record() -> None:
     connector.collect([record], connector.event_readers("webhook", "event"))
 
     assert record == before
+
+
+def test_each_row_of_a_message_is_explained_without_a_value() -> None:
+    manifest = example()
+    lines = connector_class(manifest)(context_of(manifest)).explain(contact_changed(email="lina@maison.example"))
+
+    assert [line for line in lines if line.startswith("email <- /email/value")] == [
+        "email <- /email/value : {email: texte (19)}"
+    ]
+    assert any(line.endswith(": absent") for line in lines)
+    assert not any("lina" in line for line in lines)

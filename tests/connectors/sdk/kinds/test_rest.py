@@ -14,7 +14,7 @@ from connectors import conformance
 from connectors.sdk.discovery import connector_class
 from connectors.sdk.kinds.rest import RestConnector
 from connectors.sdk.twin import TwinAnswer
-from schemas.delivery import Polled
+from schemas.delivery import Inbound, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.exchange import AmbiguousIdentity, NotMatched
@@ -226,6 +226,69 @@ def test_a_stranger_s_push_is_denied_before_it_is_read(agenda: AgendaTwin) -> No
         bookings(agenda).receive(agenda.webhook(b"{", secret="another"))
 
 
+def declared_with(**tables: Any) -> RestConnector:
+    """The bookings, some of their tables replaced."""
+    manifest = example()
+    return RestConnector(context_of(replace(manifest, declared={**manifest.declared, **tables})))
+
+
+def webhook_of(**more: Any) -> dict[str, Any]:
+    return {**example().declared["webhook"], **more}
+
+
+def pushed(content: Any, **headers: str) -> Inbound:
+    return Inbound("POST", "", headers, {}, json.dumps(content).encode())
+
+
+KEY = {"kind": "api-key", "header": "x-key", "secret": "webhook_secret"}
+
+
+def test_a_caller_whose_head_proves_it_is_known_before_its_body_is_read() -> None:
+    connector = declared_with(webhook=webhook_of(signature=KEY))
+
+    assert connector.knows_caller(pushed(None, **{"x-key": "a-webhook-secret"}))
+    with pytest.raises(AccessDenied):
+        connector.knows_caller(pushed(None, **{"x-key": "another"}))
+    assert not bookings_of_nobody().knows_caller(pushed(None))
+
+
+def bookings_of_nobody() -> RestConnector:
+    return made("agenda", context_of(example()).settings)
+
+
+def test_a_list_that_holds_texts_instead_of_objects_is_refused_with_the_place_of_the_first() -> None:
+    connector = declared_with(webhook=webhook_of(signature=KEY, list="/bookings"))
+
+    with pytest.raises(InvalidMessage) as caught:
+        connector.receive(pushed({"bookings": ["Corvisart", "Lepic"]}, **{"x-key": "a-webhook-secret"}))
+
+    assert caught.value.pointer == "/bookings/0"
+    assert "Corvisart" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"bookings": {}}, {"bookings": None}, [], "bookings", None])
+def test_a_push_without_its_list_is_refused(wrong: Any) -> None:
+    connector = declared_with(webhook=webhook_of(signature=KEY, list="/bookings"))
+
+    with pytest.raises(InvalidMessage) as caught:
+        connector.receive(pushed(wrong, **{"x-key": "a-webhook-secret"}))
+
+    assert caught.value.pointer == "/bookings"
+
+
+@pytest.mark.parametrize("place", [".", "/bookings"])
+def test_of_a_pushed_list_the_good_are_taken_and_the_bad_are_told(place: str) -> None:
+    connector = declared_with(webhook=webhook_of(signature=KEY, list=place))
+    records = [booking(), "text", booking(id=88124)]
+
+    reply = connector.receive(
+        pushed(records if place == "." else {"bookings": records}, **{"x-key": "a-webhook-secret"})
+    )
+
+    assert {event.data["request"]["references"][0]["id"] for event in reply.polled.events} == {"88123", "88124"}
+    assert [fault.place for fault in reply.polled.faults] == [f"{place.strip('.')}/1"]
+
+
 # lists
 
 
@@ -235,6 +298,12 @@ def test_a_first_poll_marks_the_day_and_reads_nobody(library: LibraryTwin) -> No
     found = list(readers(library, catch_up_days=0).poll(None))
 
     assert (events(found), library.asked) == ([], [])
+
+
+def test_the_cursor_of_another_way_to_read_the_list_is_none(library: LibraryTwin) -> None:
+    library.add(1)
+
+    assert len(events(list(readers(library).poll({"rank": 7})))) == 1
 
 
 def test_a_list_is_read_page_by_page_from_the_date_of_the_cursor_on(library: LibraryTwin) -> None:
