@@ -264,7 +264,9 @@ def test_no_connector_imports_another_connector() -> None:
         parts = found.file.split("/")
         if parts[0] == "connectors" and len(parts) > 2 and found.module.startswith("connectors."):
             target = found.module.split(".")[1]
-            if target not in (parts[1], "sdk", "conformance"):
+            # The suite loads each case by its folder, and a case is written with the suite.
+            may = {parts[1], "sdk", *(["conformance"] if parts[-1] in ("case.py", "contents.py") else [])}
+            if target not in may:
                 faults.append(str(found))
     assert not faults, report(faults)
 

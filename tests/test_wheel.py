@@ -94,6 +94,31 @@ def test_the_installed_command_answers_away_from_the_sources(elsewhere: Path, tm
     assert "request.received" in run(command, "schema", "list", "--json", cwd=tmp_path)
 
 
+def test_the_installed_suite_examines_a_connector_of_ours_and_one_of_the_town(elsewhere: Path, tmp_path: Path) -> None:
+    command, own = str(elsewhere / "unefois"), tmp_path / "ours"
+    own.mkdir()
+    run(command, "connector", "new", "piscine", "--folder", str(own), cwd=tmp_path)
+
+    for words in (["webhook"], ["piscine", "--folder", str(own)]):
+        [outcome] = json.loads(run(command, "connector", "test", *words, "--json", cwd=tmp_path))
+        assert (outcome["connector"], outcome["tier"]) == (words[0], "gold")
+
+
+def test_the_installed_suite_says_what_is_broken_and_ends_with_one(elsewhere: Path, tmp_path: Path) -> None:
+    command, own = str(elsewhere / "unefois"), tmp_path / "ours"
+    own.mkdir()
+    run(command, "connector", "new", "piscine", "--folder", str(own), cwd=tmp_path)
+    case = own / "piscine" / "case.py"
+    case.write_text(case.read_text("utf-8").replace("effects=lambda: twin.files,\n", ""), "utf-8")
+
+    words = ["connector", "test", "piscine", "--folder", str(own), "--only", "declaration"]
+    done = subprocess.run([command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 1
+    assert "KO  declaration" in done.stdout
+    assert "the case lacks `effects`" in done.stdout
+
+
 def test_the_installed_demonstration_plays(elsewhere: Path, tmp_path: Path) -> None:
     report = json.loads(run(str(elsewhere / "unefois"), "demo", "--exit", "--json", cwd=tmp_path))
 

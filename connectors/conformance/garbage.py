@@ -26,7 +26,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _ECHO = ("\x00", "x" * 99)
 _EMPTY = ("as nothing", "as null")
 # No JSON at all, no table at all, no text at all: nothing of it may be read, and that is told.
-_WHOLE_TEXT = ("as NaN", "as a lone surrogate", "as an opening quote", "as a byte of another encoding")
+_WHOLE_TEXT = ("as NaN", "as an opening quote", "as a byte of another encoding")
 _UNSEEN = ("left out", "under another name")  # a record of which less is said: nobody can know what should be there
 
 

@@ -15,8 +15,9 @@ from connectors.sdk.kinds.events import Collected, EventReader, Language, collec
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, facts_of, needed_facts, with_defaults
 from connectors.sdk.kinds.hooks import load_hooks
 from connectors.sdk.kinds.texts import FORMS, Facts, pointer_in, rendering, required
-from connectors.sdk.mapping import Map, MappingTable, converters_from
+from connectors.sdk.mapping import Map, MappingTable, Traced, converters_from
 from connectors.sdk.mapping.rows import FILE as TABLE
+from connectors.sdk.trace import shape
 from schemas.delivery import Delivery, Probe
 from schemas.errors import ConfigError, HubError, InvalidMessage, Refused
 from schemas.fault import Fault
@@ -55,7 +56,9 @@ class DeclaredConnector(Connector):
         self.errors = ErrorTable.read(self.declared.get("error", ()))
         self.language = self._language()
         self.tables = self.language.tables
-        self._delivers = {(one["type"], one.get("version", 1)): one for one in self.declared.get("deliver", ())}
+        self._delivers: Mapping[tuple[str, int], Mapping[str, Any]] = {
+            (one["type"], one.get("version", 1)): one for one in self.declared.get("deliver", ())
+        }
         self._forms = {key: self._forms_of(spec) for key, spec in self._delivers.items()}
 
     @classmethod
@@ -112,14 +115,18 @@ class DeclaredConnector(Connector):
         """What `message_for` makes; a kind makes its call of it."""
         return self.message_for(delivery)
 
+    def spec_of(self, delivery: Delivery) -> Mapping[str, Any]:
+        """The `[[deliver]]` of this event. Raises Refused when there is none."""
+        spec = self._delivers.get((delivery.event.type, delivery.event.version))
+        if spec is None:
+            raise Refused(f"{self.name} ne prend pas cet événement")
+        return spec
+
     def message_for(self, delivery: Delivery) -> Message:
         """The message that the `[[deliver]]` of this event declares. Raises Refused, naming the field, for what its
         tables cannot say, and for an event about nobody whom the package knows when it must name them."""
-        event = delivery.event
+        event, spec = delivery.event, self.spec_of(delivery)
         key = (event.type, event.version)
-        spec = self._delivers.get(key)
-        if spec is None:
-            raise Refused(f"{self.name} ne prend pas cet événement")
         facts = self._delivery_facts(delivery, needed_facts(spec, self.tables))
         try:
             body = self.tables[spec["map"]].write(event.data, facts) if "map" in spec else None
@@ -127,6 +134,16 @@ class DeclaredConnector(Connector):
         except InvalidMessage as error:
             raise self._unsayable(error) from error
         return Message(spec, body, forms, facts, event.data)
+
+    def explain(self, delivery: Delivery) -> Sequence[str]:
+        """Each row of the map and of the forms: the target, where it is read, and the kind of what was found there."""
+        key = (delivery.event.type, delivery.event.version)
+        spec = self._delivers.get(key, {})
+        known = (delivery.reference, delivery.key, delivery.event.id, delivery.request_id)
+        facts = {**self.facts, **dict(zip(DELIVERY_FACTS, known, strict=True))}
+        maps = [self.tables[spec["map"]]] if "map" in spec else []
+        maps += self._forms.get(key, {}).values()
+        return [_explained(traced) for one in maps for traced in one.trace(delivery.event.data, facts)]
 
     def _delivery_facts(self, delivery: Delivery, needed: Collection[str]) -> Facts:
         own = dict(
@@ -170,3 +187,13 @@ class DeclaredConnector(Connector):
             facts=self.facts, statuses=self.statuses, hooks=self.hooks, system=self.context.system,
             unknown=self.context.manifest.unknown, **known,
         )  # fmt: skip
+
+
+def _explained(traced: Traced) -> str:
+    row = traced.row
+    read = f"{row.source} | {row.convert}" if row.convert else row.source
+    if traced.faults:
+        found = " ; ".join(fault.reason for fault in traced.faults)
+    else:
+        found = shape(traced.data) if traced.data else "absent"
+    return f"{row.target} <- {read} : {found}"

@@ -14,7 +14,6 @@ from connectors.sdk.http import HttpAnswer, lost_answer
 from connectors.sdk.kinds.calls import address_of, form_fields, lenient_json, value_at
 from connectors.sdk.kinds.changes import read_ranked, whole_batches
 from connectors.sdk.kinds.client import HttpConnector
-from connectors.sdk.kinds.declared import Message
 from connectors.sdk.kinds.events import Collected
 from connectors.sdk.kinds.follow import Follows
 from connectors.sdk.kinds.paging import Page, Params
@@ -42,7 +41,6 @@ _UNREAD = "a renvoyé des données qui n'ont pas la forme attendue"
 class Call:
     """What a `[[deliver]]` will call. `empty`: the event says nothing that would change anything there."""
 
-    message: Message
     method: str
     path: str
     params: Mapping[str, Any]
@@ -90,14 +88,14 @@ class RestConnector(HttpConnector):
         body = message.body if message.body is not None else forms.get("body")
         said = [part for part in (body, forms.get("form")) if part is not None]
         return Call(
-            message, method, path, params={**query, **forms.get("query", {})},
+            method, path, params={**query, **forms.get("query", {})},
             headers={**{name: str(value) for name, value in forms.get("headers", {}).items()}, **key},
             form=form_fields(forms["form"]) if "form" in forms else None, json=body,
             safe=again == "same-state" or bool(key), empty=bool(said) and not any(said),
         )  # fmt: skip
 
     def send(self, delivery: Delivery, prepared: Any) -> Done:
-        spec = prepared.message.spec
+        spec = self.spec_of(delivery)
         if prepared.empty:
             return Done(f"{self.name} : rien à mettre à jour")
         answer = self.request(

@@ -179,6 +179,16 @@ def test_a_value_that_the_table_cannot_say_is_refused_with_the_name_of_its_field
     assert "06" not in str(caught.value)
 
 
+def test_a_delivery_is_explained_row_by_row_without_a_value() -> None:
+    lines = declared().explain(contact_changed(email="m.corvisart@nouveau.example", phone=["06"]))
+
+    assert lines == [
+        "email <- /email/value : {email: texte (27)}",
+        "phone_number <- /phone/value : une valeur simple est attendue",
+    ]
+    assert declared().explain(contact_changed())[0] == "email <- /email/value : absent"
+
+
 # what `check` says
 
 
@@ -280,3 +290,14 @@ def test_reading_changes_no_record() -> None:
     connector.collect([record], connector.event_readers("webhook", "event"))
 
     assert record == before
+
+
+def test_each_row_of_a_message_is_explained_without_a_value() -> None:
+    manifest = example()
+    lines = connector_class(manifest)(context_of(manifest)).explain(contact_changed(email="lina@maison.example"))
+
+    assert [line for line in lines if line.startswith("email <- /email/value")] == [
+        "email <- /email/value : {email: texte (19)}"
+    ]
+    assert any(line.endswith(": absent") for line in lines)
+    assert not any("lina" in line for line in lines)
