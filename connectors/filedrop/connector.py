@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from connectors.filedrop.client import (
-    ANSWER_COLUMNS,
-    MAX_BYTES,
-    Move,
-    move_of,
-    read_answers,
-    read_news,
-    without_apostrophe,
-    write_rows,
-)
+from connectors.filedrop.client import ANSWER_COLUMNS, MAX_BYTES, Move, move_of, read_answers, read_news, write_rows
 from connectors.filedrop.layout import Layout, News, Site
-from connectors.sdk import Context, reference_link
+from connectors.sdk import Context, reference_link, status_changed
 from connectors.sdk.answer_key import AnswerKeys
-from connectors.sdk.folder_connector import FolderConnector, named_attachments
+from connectors.sdk.documents import attachment_names
+from connectors.sdk.dropping import MOMENT, digest_of
+from connectors.sdk.files import MAX_FILE_BYTES, open_folders
+from connectors.sdk.folder_connector import FolderConnector
 from connectors.sdk.follow_up import REQUEST_RECEIVED, FollowUp, read_follow_up
 from connectors.sdk.inbox import LeftFile, Taken
 from connectors.sdk.links import request_link
+from connectors.sdk.row_files import without_apostrophe
 from schemas.delivery import Delivery, Done
-from schemas.errors import HubError, InvalidMessage, Refused
+from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event
 from schemas.tables import Row as TableRow
 
 _DROPPED, _FOLLOWED = "DEPOSE", "SUITE_DEPOSEE"
 _OURS = (_DROPPED, _FOLLOWED)  # our own words, which no package may say
+_REFUSED = "REFUSE"  # the package could not use what we dropped: no decision on the request
 _FOLLOW_UPS = ("request.status-changed", "document.received")
 _PIECES = "pieces"  # sub-folder of the drop folder
 _OLD_KEY = re.compile(r"([A-Za-z0-9._-]{1,160}~([0-9A-Za-z-]{0,40}))~([0-9a-f]{6})")
@@ -56,26 +50,19 @@ class Row:
 
 class FileDrop(FolderConnector):
     """Every row carries its exchange key, made from `delivery.key`: the package knows a row that it has read before,
-    and we know an answer to a row that we wrote (`AnswerKeys`): no answer is about a request that was never here.
+    and we know an answer to a row that we wrote (`AnswerKeys`): no answer is about a request that was never here."""
 
-    Files are named so that their alphabetical order is the order in which they were dropped, even when the package
-    collects late; a retry writes over the file of the first attempt while it still lies there.
-    """
-
-    refused = "REFUSE"  # the package could not use what we dropped: no decision on the request
-    max_left_bytes = MAX_BYTES
+    max_bytes = MAX_BYTES
 
     def __init__(self, context: Context) -> None:
-        self.site = Site.of(context.settings)
-        self._answers_prefix = context.settings.get("answers_prefix", "reponses-")
         super().__init__(context)
+        self.site = Site.of(self.settings)
+        self._answers_prefix = self.settings.get("answers_prefix", "reponses-")
         self._alone = self.settings.get("files", "batch") == "event"
         self._keys = AnswerKeys(context, "~")
-        self._naming = threading.Lock()
-        self._last = datetime.min.replace(tzinfo=UTC)
-
-    def return_prefixes(self) -> Sequence[str]:
-        return [self._answers_prefix, *([self.site.news.prefix] if self.site.news else [])]
+        out, back = open_folders(self.settings)
+        prefixes = [self._answers_prefix, *([self.site.news.prefix] if self.site.news else [])]
+        self.open_exchange(out, back, prefixes=prefixes)
 
     def prepare(self, delivery: Delivery) -> Row:
         event = delivery.event
@@ -94,31 +81,8 @@ class FileDrop(FolderConnector):
             return Row(event.type, key, cells)
         return Row(event.type, key, cells, _DROPPED, request_link(delivery))
 
-    def send(self, delivery: Delivery, prepared: Row) -> Done:
-        self._drop(prepared.event_type, [prepared], again=delivery.attempt > 1)
-        return self._done(delivery, prepared)
-
-    def handle_many(self, deliveries: Sequence[Delivery]) -> list[Done | HubError]:
-        outcomes: dict[int, Done | HubError] = {}
-        rows: dict[int, Row] = {}
-        for place, delivery in enumerate(deliveries):
-            try:
-                rows[place] = self.prepare(delivery)
-            except HubError as error:
-                outcomes[place] = error
-        for places in self._by_file(rows):
-            outcomes |= self._drop_together(deliveries, rows, places)
-        return [outcomes[place] for place in range(len(deliveries))]
-
-    def _by_file(self, rows: Mapping[int, Row]) -> list[list[int]]:
-        if self._alone:
-            return [[place] for place in rows]
-        alone = [[place] for place, row in rows.items() if row.files]
-        by_type: dict[str, list[int]] = {}
-        for place, row in rows.items():
-            if not row.files:
-                by_type.setdefault(row.event_type, []).append(place)
-        return [*by_type.values(), *alone]
+    def group_of(self, row: Row) -> str | None:
+        return None if self._alone or row.files else row.event_type
 
     def _follow_up(self, layout: Layout, delivery: Delivery, key: str, own: Mapping[str, Any]) -> Row:
         follow_up = read_follow_up(delivery)
@@ -131,37 +95,15 @@ class FileDrop(FolderConnector):
         told = _DROPPED if follow_up.kind == "reopened" else _FOLLOWED
         return Row(delivery.event.type, key, cells, told, follow_up.link, files)
 
-    def _drop_together(
-        self, deliveries: Sequence[Delivery], rows: Mapping[int, Row], places: Sequence[int]
-    ) -> dict[int, Done | HubError]:
-        again = any(deliveries[place].attempt > 1 for place in places)
-        try:
-            self._drop(rows[places[0]].event_type, [rows[place] for place in places], again=again)
-        except HubError as error:
-            return dict.fromkeys(places, error)
-        return {place: self._done(deliveries[place], rows[place]) for place in places}
-
-    def _drop(self, event_type: str, rows: Sequence[Row], *, again: bool) -> None:
-        layout = self.site.layouts[event_type]
+    def put_rows(self, rows: Sequence[Row], *, again: bool) -> None:
+        layout = self.site.layouts[rows[0].event_type]
         for row in rows:  # before the row that names them
             for name, document in row.files.items():
-                self.drop_folder.put(name, self.context.documents.read(document))
+                self.out.put(name, self.context.documents.read(document))
         content = write_rows(self.site, layout, [row.cells for row in rows])
-        self.drop_folder.put(self._file_name(layout, rows, again=again), content)
-
-    def _file_name(self, layout: Layout, rows: Sequence[Row], *, again: bool) -> str:
-        digest = hashlib.sha256("\n".join(row.key for row in rows).encode()).hexdigest()[:12]
-        end = f"-{digest}-{len(rows)}.{self.site.format}"
-        if again:
-            for name in self.drop_folder.names():
-                if name.startswith(f"{layout.prefix}-") and name.endswith(end):
-                    return name
-        return f"{layout.prefix}-{self._next_moment():%Y%m%dT%H%M%S%fZ}{end}"
-
-    def _next_moment(self) -> datetime:
-        with self._naming:
-            self._last = max(self.context.now().astimezone(UTC), self._last + timedelta(microseconds=1))
-            return self._last
+        digest = digest_of([row.key for row in rows])
+        name = f"{layout.prefix}-{MOMENT}-{digest}-{len(rows)}.{self.site.form.format}"
+        self.dropping.put(name, content, again=again)
 
     def _request_of(self, key: str) -> str | None:
         """The request that a row was about. Raises InvalidMessage for a key that we never wrote. A key of the old form
@@ -177,11 +119,11 @@ class FileDrop(FolderConnector):
         known = f"{self.context.tenant} {self.context.system} {match.group(1)}" if match else ""
         return match if match and match.group(3) == hashlib.sha256(known.encode()).hexdigest()[:6] else None
 
-    def _done(self, delivery: Delivery, row: Row) -> Done:
+    def done(self, delivery: Delivery, row: Row) -> Done:
         if not row.told:
             return Done("Déposé pour le logiciel")
         # Named after the delivery, not the row: whoever hears of the event must not learn the row's key.
-        dropped = self.status_event(row.link, row.told, id=f"{delivery.key}:{row.told}")
+        dropped = self._status(row.link, row.told, "", f"{delivery.key}:{row.told}")
         return Done("Déposé pour le logiciel", events=[dropped])
 
     def _is_news(self, name: str) -> bool:
@@ -224,10 +166,21 @@ class FileDrop(FolderConnector):
             raise InvalidMessage(f"{result} pour un envoi sans demande : à traiter par le service", code="no_request")
         if request is None:
             return None
-        return self.status_event({"id": request}, result, id=id, reason=reason)
+        return self._status({"id": request}, result, reason, id)
+
+    def _status(self, link: Mapping[str, Any], native: str, reason: str, id: str) -> Event:
+        row = self.statuses.canonical(native)
+        if native == _REFUSED and row is not None:
+            reason = reason or row.label
+        data = status_changed(link, native, row, reason=reason)
+        return self.event("request.status-changed", data, id=id)
 
 
 def _files(follow_up: FollowUp, key: str) -> dict[str, str]:
+    if sum(document["size"] for document in follow_up.documents) > MAX_FILE_BYTES // 2:
+        raise Refused("Les pièces jointes sont trop lourdes pour le dépôt de fichiers.", native="taille")
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    named = named_attachments(follow_up.documents, "Les pièces jointes sont trop lourdes pour le dépôt de fichiers.")
-    return {f"{_PIECES}/{digest}-{name}": document for name, document in named.items()}
+    names = attachment_names(follow_up.documents)
+    return {
+        f"{_PIECES}/{digest}-{name}": document["id"] for name, document in zip(names, follow_up.documents, strict=True)
+    }

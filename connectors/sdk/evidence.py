@@ -21,8 +21,8 @@ from schemas.times import to_rfc3339
 
 _T = TypeVar("_T")
 _COLUMNS = ("evidence", "operation", "field", "member", "read", "said")
-_UNSAYABLE = re.compile(r"[\x00-\x1f\x7f]")
 _WRONGLY_READ = re.compile("[\x80-\x9f\ud800-\udfff]")  # what another encoding leaves where letters were
+_UNSAYABLE = re.compile(r"[\x00-\x1f\x7f]")
 _MOST = 50  # items of a list
 _DIGITS = 9999
 _UNDATED = datetime.min.replace(tzinfo=UTC)

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 from connectors.sdk.error_table import error_table_faults
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventReader, Language
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, OWN_FACTS
+from connectors.sdk.kinds.follow import FOLLOW_FACTS
+from connectors.sdk.kinds.follow_checks import follow_faults
 from connectors.sdk.kinds.hooks import Hooks, hook_named, load_hooks
 from connectors.sdk.kinds.texts import FORMS, names_in, texts_of
 from connectors.sdk.mapping import Converters, Map, MappingTable, Template, table_faults
@@ -22,6 +24,7 @@ from connectors.sdk.statuses import Statuses
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.event import Event
 from schemas.fault import Fault
+from schemas.manifest import declared_settings
 from schemas.registry import Registry
 from schemas.shape import nearest
 
@@ -47,19 +50,17 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     )
     language = _language(raw, folder, converters, hooks, statuses)
     yield from _table_faults(raw, folder / TABLE, language, registry)
-    for key, message in (
-        *_error_faults(raw),
-        *_deliver_faults(raw, folder, language),
-        *_event_faults(raw, folder, language),
-        *_cursor_faults(raw, language),
-    ):
-        yield Fault(toml, key, message)
+    for found in (
+        _error_faults(raw), _deliver_faults(raw, folder, language), _event_faults(raw, folder, language),
+        _cursor_faults(raw, language), _asked_faults(raw, language), follow_faults(raw, language),
+    ):  # fmt: skip
+        yield from (Fault(toml, key, message) for key, message in found)
     yield from (Fault(toml, key, message) for key, message in _kind_faults(raw["kind"])(raw))
 
 
 def facts_known(raw: Mapping[str, Any]) -> frozenset[str]:
     """The names that placeholders may hold anywhere: those of the connection, and of settings that are shown."""
-    settings = raw.get("settings", {})
+    settings = declared_settings(raw)
     kinds = {name: part if isinstance(part, str) else part.get("type") for name, part in settings.items()}
     return frozenset({name for name, kind in kinds.items() if kind not in ("secret", "table", "list")} | {*OWN_FACTS})
 
@@ -100,7 +101,7 @@ def _deliver_faults(raw: Mapping[str, Any], folder: Path, language: Language) ->
         place = f"deliver[{number}]"
         if "fields" in spec and (not own_code or spec.keys() & {"map", *FORMS}):
             yield f"{place}.fields", "is computed from what is read: leave it out"
-        if spec.get("again") == "look-up" and not own_code:
+        if spec.get("again") == "look-up" and not own_code and "look_up" not in spec:
             yield f"{place}.again", "look-up needs a connector.py with a look_up of its own"
         for text in texts_of({name: value for name, value in spec.items() if name not in FORMS}):
             yield from ((place, message) for message in unknown_names(text, known))
@@ -109,7 +110,9 @@ def _deliver_faults(raw: Mapping[str, Any], folder: Path, language: Language) ->
             for text in texts_of(spec[name]):
                 yield from ((f"{place}.{name}", message) for message in unknown_names(text, known))
         if "map" in spec and spec["map"] in language.tables:
-            yield from _compiled(f"{place}.map", partial(language.tables[spec["map"]].write, {}, {}))
+            yield from _compiled(
+                f"{place}.map", partial(language.tables[spec["map"]].write, {}, dict.fromkeys(known, "-"))
+            )
 
 
 def _cursor_faults(raw: Mapping[str, Any], language: Language) -> Found:
@@ -118,6 +121,16 @@ def _cursor_faults(raw: Mapping[str, Any], language: Language) -> Found:
         yield from _compiled(f"poll.cursor.{key}", partial(language.value, cursor[key]))
     if "write" in cursor:
         yield from _compiled("poll.cursor.write", partial(language.converters.of, cursor["write"]))
+
+
+def _asked_faults(raw: Mapping[str, Any], language: Language) -> Found:
+    """Of what is asked by a look-up, and for an answer."""
+    tables = [(f"answer[{number}]", one) for number, one in enumerate(raw.get("answer", ()))]
+    delivers = enumerate(raw.get("deliver", ()))
+    tables += [(f"deliver[{number}].look_up", one["look_up"]) for number, one in delivers if "look_up" in one]
+    for place, one in tables:
+        for name in (name for name in FORMS if name in one):
+            yield from _compiled(f"{place}.{name}", partial(_form, one[name], language))
 
 
 def _form(form: Mapping[str, Any], language: Language) -> Map:
@@ -167,8 +180,8 @@ def _table_faults(raw: Mapping[str, Any], path: Path, language: Language, regist
         path, converters=language.converters, maps=[*schemas, *_other_maps(raw)], registry=registry,
         events={name: schema for name, schema in schemas.items() if schema is not None and name not in backwards},
         filled={spec["map"]: FILLED for _, spec in _event_tables(raw) if "map" in spec and "status" in spec},
-        settings=raw.get("settings", {}),
-        facts=None if raw["kind"] in _BY_COLUMN else {*facts_known(raw), *DELIVERY_FACTS},
+        settings=declared_settings(raw),
+        facts=None if raw["kind"] in _BY_COLUMN else {*facts_known(raw), *DELIVERY_FACTS, *_followed(raw)},
     )  # fmt: skip
 
 
@@ -186,7 +199,7 @@ def _missing(path: Path, name: str) -> Fault:
 def _schemas_by_map(raw: Mapping[str, Any], registry: Registry) -> dict[str, Mapping[str, Any] | None]:
     """The shared schema that each map that is named must fit; None where there is none."""
     found: dict[str, Mapping[str, Any] | None] = {}
-    specs = [spec for _, spec in _event_tables(raw)] + list(raw.get("deliver", ()))
+    specs = [spec for _, spec in _event_tables(raw)] + list(raw.get("deliver", ())) + list(_follow_maps(raw))
     for spec in (spec for spec in specs if "map" in spec):
         version = spec.get("version", STATUS_VERSION if spec["type"] == STATUS_CHANGED else 1)
         known = registry.known(spec["type"], version)
@@ -194,10 +207,20 @@ def _schemas_by_map(raw: Mapping[str, Any], registry: Registry) -> dict[str, Map
     return found
 
 
+def _followed(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    return FOLLOW_FACTS if raw.get("follow") else ()
+
+
+def _follow_maps(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The maps of every `[[follow]]`, each beside the event that it makes."""
+    for spec in raw.get("follow", ()):
+        made = {"type": spec.get("type", STATUS_CHANGED)} | {k: spec[k] for k in ("version",) if k in spec}
+        yield from ({**made, "map": spec[key]} for key in ("map", "ended") if key in spec)
+
+
 def _other_maps(raw: Mapping[str, Any]) -> Iterator[str]:
     """Those that answers and other tables of a kind name."""
-    for part in ("answer", "follow"):
-        yield from (spec["map"] for spec in raw.get(part, ()) if "map" in spec)
+    yield from (spec["map"] for spec in raw.get("answer", ()) if "map" in spec)
     for part in ("returns", "soap", "drop"):
         if "map" in (raw.get(part) or {}):
             yield raw[part]["map"]

@@ -14,7 +14,7 @@ from schemas.errors import InvalidMessage
 Facts = Mapping[str, Any]
 Value = Callable[[Any, Facts], Any]
 Rendered = Callable[[Any, Facts], str | None]
-FORMS = ("form", "body", "query", "headers")
+FORMS = ("form", "body", "query", "headers", "ask")
 """The keys of a `[[deliver]]` that hold a table of names and places."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _MEMBER = "value"
