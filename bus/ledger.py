@@ -863,6 +863,14 @@ class Transaction:
         query = select(deliveries).order_by(deliveries.c.seq, deliveries.c.connection)
         return [row for part in parts(seqs) for row in self.sql.execute(query.where(deliveries.c.seq.in_(part)))]
 
+    def referenced(self, connection: str, since: float) -> list[Row[Any]]:
+        """`reference`, `at` and `type` of the deliveries that ended since then with an identifier of the package;
+        oldest first."""
+        row = deliveries.c
+        query = select(row.reference, row.at, events.c.type).join(events, events.c.seq == row.seq)
+        query = query.where(row.connection == connection, row.reference.is_not(None), row.at >= since)
+        return list(self.sql.execute(query.where(row.state == DELIVERED).order_by(row.at, row.seq)))
+
     def events_of_request(self, request_id: str) -> list[StoredEvent]:
         query = select(events).where(events.c.request_id == request_id).order_by(events.c.seq)
         return [self._stored(row) for row in self.sql.execute(query)]

@@ -101,6 +101,7 @@ _partial("deliveries_open", str(_open_sql), "connection", "order_key", "seq")
 _partial("deliveries_held", "state = 'held'", "connection", "order_key", "seq")
 _partial("deliveries_trouble", "state IN ('parked','refused')", "connection", "seq")
 _partial("deliveries_parked", "state = 'parked'", "connection", "seq")
+_partial("deliveries_referenced", "reference IS NOT NULL", "connection", "at")
 
 # How far the relay has put the events of a connection on the bus: one row moves on instead of one for each delivery.
 sending = Table(

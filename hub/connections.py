@@ -7,14 +7,15 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
+from bus.ledger import Ledger
 from hub.acceptance.deliveries import OBSERVED
 from hub.settings.model import ConnectionSettings
-from schemas.delivery import Connector, Delivery, Done, Polled, Safety
+from schemas.delivery import Connector, Delivery, Done, Opened, Polled, Safety
 from schemas.errors import HubError
 from schemas.exchange import Evidence, Question
 from schemas.manifest import Manifest
@@ -97,6 +98,13 @@ class Connection:
     def close(self) -> None:
         if self._connector is not None:
             self._connector.close()
+
+
+def opened_since(ledger: Ledger, connection: str, since: datetime) -> Sequence[Opened]:
+    """What the package gave this connection an identifier for since then, as the outcomes of its deliveries hold it."""
+    with ledger.transaction() as tx:
+        rows = tx.referenced(connection, since.timestamp())
+    return [Opened(row.reference, row.type, datetime.fromtimestamp(row.at, UTC)) for row in rows]
 
 
 class ConnectorHandler:

@@ -38,7 +38,7 @@ from hub.citizens.identities import People
 from hub.clients import repository as clients
 from hub.clients import webhooks
 from hub.clients.idempotency import use_nonce
-from hub.connections import Connection, ConnectorHandler
+from hub.connections import Connection, ConnectorHandler, opened_since
 from hub.documents import repository as documents
 from hub.documents.files import DocumentStore
 from hub.exchanges.corrections import Corrections
@@ -291,6 +291,7 @@ class Hub:
                 tenant_siret=tenant.siret, tenant_insee=tenant.insee, zone=tenant.zone,
                 answer_secret=self._derived(f"unefois answers {routing.name}"),
                 first_use=partial(use_nonce, self.ledger, routing.name),
+                opened=partial(opened_since, self.ledger, routing.name),
             )  # fmt: skip
             return connector_class(manifest)(context)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from schemas.errors import HubError
@@ -49,6 +49,16 @@ class Done:
     answer: str = ""
     reference: str | None = None
     events: Sequence[Event] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the package took of this connection and gave an identifier for: `reference`, by a delivery of this event
+    type, `at` the moment of its outcome."""
+
+    reference: str
+    type: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

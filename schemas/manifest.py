@@ -110,7 +110,6 @@ class Manifest:
     def of(raw: Table, folder: Path, fields_of: Callable[[Path, Table], Iterable[str]] | None = None) -> Manifest:
         """The same of a table that was read already."""
         kind, delivers, verified = raw["kind"], raw.get("deliver", ()), raw.get("verified")
-        every = raw.get("poll", {}).get("every")
         return Manifest(
             id=raw["id"], name=raw["name"], vendor=raw["vendor"], domain=raw["domain"],
             protocol=raw.get("protocol") or KINDS[kind], kind=kind, verified=str(verified) if verified else None,
@@ -118,7 +117,7 @@ class Manifest:
             consumes=tuple(_consumed(item, folder, fields_of) for item in delivers),
             idempotency=raw.get("idempotency") or _safety(delivers), settling_seconds=raw.get("settling_seconds", 30),
             concurrency=raw.get("concurrency", 4), batch=raw.get("batch", 1),
-            poll_seconds=seconds_of(every) if every is not None else None,
+            poll_seconds=_poll_seconds(raw),
             receives="webhook" in raw, outside=raw.get("outside", False),
             settings=settings_schema(raw.get("settings", {}), raw.get("types", {}), raw.get("settings_rules", {})),
             owners=tuple(raw["owners"]), folder=folder,
@@ -133,15 +132,16 @@ class Manifest:
 
 
 def published(raw: Table) -> tuple[str, ...]:
-    """The event types that the declared tables make: `type` of every `event`, `change` and `return` in them, and the
-    statuses of every `follow`."""
+    """The event types that the declared tables make: `type` of every `event`, `change` and `return` in them, and what
+    every `follow` says."""
     found = dict.fromkeys(
         item["type"]
         for part in ("webhook", "poll", "dump", "sql", "returns", "answers")
         for word in ("event", "change")
         for item in (raw.get(part) or {}).get(word, ())
     )
-    if raw.get("follow") or "status" in (raw.get("returns") or {}):
+    found |= dict.fromkeys(item.get("type", "request.status-changed") for item in raw.get("follow", ()))
+    if "status" in (raw.get("returns") or {}):
         found["request.status-changed"] = None
     return tuple(found)
 
@@ -154,6 +154,15 @@ def seconds_of(duration: object) -> float:
     if match is None:
         raise ValueError(f"{duration!r} is no duration such as 15s, 2m or 1h")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def _poll_seconds(raw: Table) -> float | None:
+    """How often it is polled: as often as its most impatient table says."""
+    every = raw.get("poll", {}).get("every")
+    found = [one for follow in raw.get("follow", ()) for one in follow["every"]] + (
+        [every] if every is not None else []
+    )
+    return min(map(seconds_of, found), default=None)
 
 
 def _safety(delivers: Iterable[Table]) -> Idempotency:

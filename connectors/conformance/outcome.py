@@ -17,8 +17,14 @@ TIERS = ("bronze", "silver", "gold", "platinum")
 _TABLE = Path(__file__).with_name("tiers.csv")
 _WORDS: Mapping[str, str] = {
     "consumes": "it is told nothing", "polls": "it is not polled", "receives": "it takes no call",
-    "answers": "it is asked nothing",
+    "answers": "it is asked nothing", "lists": "it reads no list",
 }  # fmt: skip
+
+
+def _reads_lists(manifest: Manifest) -> bool:
+    """Whether a poll reads several records at once: what is followed is asked for one by one."""
+    lists = "follow" not in manifest.declared or "every" in manifest.declared.get("poll", {})
+    return bool(manifest.poll_seconds) and lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class Rule:
         """Why the rule does not apply to this connector, from its manifest alone; "" when it does."""
         done = {
             "consumes": bool(manifest.consumes), "polls": bool(manifest.poll_seconds), "receives": manifest.receives,
-            "answers": bool(manifest.answers),
+            "answers": bool(manifest.answers), "lists": _reads_lists(manifest),
         }  # fmt: skip
         return "" if not self.needs or any(done[need] for need in self.needs) else "; ".join(
             _WORDS[need] for need in self.needs

@@ -3,26 +3,27 @@ card a citizen has."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 from connectors.koha import mapping
-from connectors.koha.client import KohaClient
-from connectors.sdk import Connector, Probe, reference_link
-from connectors.sdk.poll_cursor import PollCursor
-from connectors.sdk.records import each
+from connectors.sdk import Probe, reference_link
+from connectors.sdk.http import SUCCESS
+from connectors.sdk.kinds.events import Collected, collected
+from connectors.sdk.kinds.paging import Page
+from connectors.sdk.kinds.rest import RestConnector
 from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done, Polled
-from schemas.errors import HubError, InvalidMessage, Refused, TryLater
+from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
 from schemas.times import to_rfc3339
 
 _TRIES = 3
-_SETTLED = timedelta(seconds=2)  # `updated_on` counts whole seconds: a second still running may change again
+_PAGES = {"kind": "page", "param": "_page", "size": 100, "size_param": "_per_page"}
 _SAID = {
     "citizen.address-changed": ("adresse déjà à jour", "adresse mise à jour"),
     "citizen.contact-changed": ("coordonnées déjà à jour", "coordonnées mises à jour"),
@@ -38,33 +39,29 @@ class Change:
     fields: Mapping[str, str | None]
 
 
-class Koha(Connector):
+class Koha(RestConnector):
     """Patrons of the municipal library."""
 
-    @cached_property
-    def client(self) -> KohaClient:
-        return KohaClient(self.settings)
-
     def probe(self) -> Probe:
+        """Asks for nobody: it tells whether we may read patrons, and shows none."""
         try:
-            self.client.ping()
+            self._patrons({"cardnumber": ""}, 1)
         except HubError as error:
-            return Probe(False, f"Koha ne répond pas comme attendu : {error.reason}")
+            return self.said_by_probe(error)
         return Probe(True, "Koha répond et nous laisse lire les fiches.")
 
     # out: the record of a citizen who has a card
 
     def prepare(self, delivery: Delivery) -> Change:
-        kind = delivery.event.type
+        kind, data = delivery.event.type, delivery.event.data
         if delivery.reference is None:
             raise Refused("aucune carte de bibliothèque n'est liée à cette personne")
         if kind not in _SAID:
             raise Refused("Koha ne prend que les changements d'adresse et de coordonnées")
         if kind == "citizen.contact-changed":
-            fields = mapping.contact_fields(delivery.event.data, self.settings.get("phone_property", "phone"))
+            fields = mapping.contact_fields(data, self.settings["phone_property"])
         else:
-            layout = self.settings.get("address_layout", "one-line")
-            fields = mapping.address_fields(delivery.event.data["new_address"]["value"], layout)
+            fields = mapping.address_fields(data["new_address"]["value"], self.settings["address_layout"])
         return Change(delivery.reference, kind, fields)
 
     def send(self, delivery: Delivery, prepared: Change) -> Done:
@@ -75,15 +72,15 @@ class Koha(Connector):
         for _ in range(_TRIES + 1):
             if mapping.has_values(patron, prepared.fields):
                 return Done(_SAID[prepared.what][wrote])
-            again = self.client.patron(patron["patron_id"])
+            again = self._patron(patron["patron_id"])
             if _unchanged(patron, again):
-                self.client.replace(patron["patron_id"], mapping.with_values(patron, prepared.fields))
-                wrote, again = True, self.client.patron(patron["patron_id"])
+                self._replace(patron["patron_id"], mapping.with_values(patron, prepared.fields))
+                wrote, again = True, self._patron(patron["patron_id"])
             patron = again
         raise TryLater("la fiche est en cours de modification à la bibliothèque", after=60, fault="away.locked")
 
     def _bearer_of(self, card: str) -> Mapping[str, Any]:
-        found = self.client.patrons_with_card(card)
+        found = self._patrons_with_card(card)
         if not found:
             raise Refused("carte inconnue de la bibliothèque", native="404")
         if len(found) > 1:
@@ -96,40 +93,35 @@ class Koha(Connector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """Addresses of the records written since the cursor. The first poll marks the day and reads nobody, unless
-        `catch_up_days` looks back. The cursor moves with the last page, so that a stop skips nothing."""
-        now = self.context.now()
-        if not self.settings.get("publish_addresses", True):
-            return
-        if cursor is None:
-            days = self.settings.get("catch_up_days", 0)
-            cursor = PollCursor(now - timedelta(days=days)).to_dict()
-            yield Polled((), cursor)
-            if not days:
-                return
-        mark, settled = PollCursor.from_dict(cursor), now - _SETTLED
-        written: dict[str, datetime] = {}
-        for page in self.client.changed_since(mark.horizon):
-            dated, faults = each(page, _dated, key=_patron_number)
-            fresh = [(at, one) for at, one in dated if at <= settled and mark.is_news(_patron_number(one), at)]
-            written |= {_patron_number(patron): at for at, patron in fresh}
-            events, unread = each(fresh, lambda one: self._address_events(*one), key=lambda one: _patron_number(one[1]))
-            if events or faults or unread:
-                yield Polled(events, cursor, faults=[*faults, *unread])
-        if written:
-            yield Polled((), mark.after(written).to_dict())
+        `catch_up_days` looks back. `updated_on` counts whole seconds: one still running may change again."""
+        if self.settings["publish_addresses"]:
+            yield from self.changes(
+                cursor, self._written_since, at=_written_at, entry=_patron_number, collect=self._addresses,
+                catch_up=timedelta(days=self.settings["catch_up_days"]),
+            )  # fmt: skip
 
-    def _address_events(self, at: datetime, patron: Mapping[str, Any]) -> Sequence[Event]:
+    def _written_since(self, since: datetime) -> Iterator[Page]:
+        query = {"me.updated_on": {">=": since.isoformat(timespec="seconds")}}
+        try:
+            yield from self.each(
+                "GET patrons", params={"q": _compact_json(query), "_order_by": "+me.updated_on"}, paging=_PAGES
+            )
+        except Refused as error:
+            raise _elsewhere() if error.native == "404" else error from None
+
+    def _addresses(self, patrons: Sequence[Any], place: str) -> Collected:
+        return collected(patrons, self._address_events, place=place, key=_patron_number)
+
+    def _address_events(self, patron: Mapping[str, Any]) -> Sequence[Event]:
         """None for a record without card, or whose address cannot be said in full."""
         address, card = mapping.address_of(patron), patron.get("cardnumber")
+        if not isinstance(patron.get("patron_id"), int):
+            raise InvalidMessage("un numéro de fiche est attendu", pointer="/patron_id", code="wrong_shape")
         if address is None or not card:
             return ()
-        stamp = to_rfc3339(at, "seconds")
-        data = {
-            "citizen": reference_link(self.context.system, str(card)),
-            "new_address": {
-                "value": address, "source": self.context.connection, "date": stamp, "quality": "declared",
-            },
-        }  # fmt: skip
+        stamp = to_rfc3339(_written_at(patron), "seconds")
+        said = {"value": address, "source": self.context.connection, "date": stamp, "quality": "declared"}
+        data = {"citizen": reference_link(self.context.system, str(card)), "new_address": said}
         name, version = f"patron/{patron['patron_id']}/{stamp}", address_version(data)
         return [self.event("citizen.address-changed", data, id=name, time=stamp, version=version)]
 
@@ -141,24 +133,58 @@ class Koha(Connector):
             raise Refused("Koha ne répond que de la carte de bibliothèque")
         if question.reference is None:
             raise NotMatched("aucune carte de bibliothèque n'est liée à cette personne")
-        found = self.client.patrons_with_card(question.reference, question.seconds)
+        found = self._patrons_with_card(question.reference, question.seconds)
         if not found:
             raise NotMatched("carte inconnue de la bibliothèque", native="404")
         if len(found) > 1:
             raise AmbiguousIdentity("plusieurs fiches portent ce numéro de carte : à corriger par la bibliothèque")
-        stamp = to_rfc3339(self.context.now(), "seconds")
-        said = {"source": self.context.connection, "date": stamp, "quality": "authoritative"}
-        card = mapping.card_of(found[0])
-        asked = {name: {"value": value, **said} for name, value in card.items() if name in question.fields}
-        return Evidence(question.evidence, question.version, asked)
+        return self.evidence(question, mapping.card_of(found[0]))
 
-    def close(self) -> None:
-        if "client" in vars(self):
-            self.client.close()
+    # calls
+
+    def _patrons_with_card(self, card: str, seconds: float | None = None) -> list[dict[str, Any]]:
+        """Those who bear exactly this card number: one, none, or several when the library has a mess to mend.
+        `seconds`: what is left for the call."""
+        found = self._patrons({"cardnumber": card}, 5, seconds)
+        return [patron for patron in found if str(patron.get("cardnumber", "")).casefold() == card.casefold()]
+
+    def _patrons(self, query: Mapping[str, Any], most: int, seconds: float | None = None) -> list[dict[str, Any]]:
+        params = {"q": _compact_json(query), "_per_page": str(most)}
+        answer = self.call("GET patrons", params=params, expect=(*SUCCESS, 404), seconds=seconds)
+        if answer.status == 404:
+            raise _elsewhere()
+        value = answer.json()
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise TryLater("Koha : une liste de fiches était attendue", fault="away.not-json")
+        return value
+
+    def _patron(self, number: int) -> dict[str, Any]:
+        return self.call("GET patrons/{number}", facts={"number": number}).json_object()
+
+    def _replace(self, number: int, patron: Mapping[str, Any]) -> None:
+        """Write the whole patron. Raises Refused with Koha's code when it does not take the record."""
+        try:
+            self.call("PUT patrons/{number}", facts={"number": number}, json=dict(patron)).json_object()
+        except Refused as error:
+            raise Refused(f"Koha n'accepte pas cette fiche (code {error.native})", native=error.native) from None
 
 
-def _patron_number(patron: Mapping[str, Any]) -> str:
-    return str(patron.get("patron_id"))
+def _elsewhere() -> AccessDenied:
+    """For a 404 to a list: nobody found is an empty list, so this is not the library's interface."""
+    return AccessDenied("Koha : l'interface des fiches n'est pas à cette adresse", fault="denied.redirect")
+
+
+def _patron_number(patron: Any) -> str:
+    return str(patron.get("patron_id")) if isinstance(patron, Mapping) else ""
+
+
+def _written_at(patron: Any) -> datetime:
+    try:
+        at = datetime.fromisoformat(str(patron.get("updated_on")))
+    except (ValueError, AttributeError):
+        message = "Une fiche de Koha n'a pas de date de modification lisible"
+        raise InvalidMessage(message, pointer="/updated_on", code="no_date") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _unchanged(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -166,10 +192,5 @@ def _unchanged(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
-def _dated(patron: Mapping[str, Any]) -> Iterator[tuple[datetime, Mapping[str, Any]]]:
-    try:
-        at = datetime.fromisoformat(str(patron.get("updated_on")))
-    except ValueError:
-        message = "Une fiche de Koha n'a pas de date de modification lisible"
-        raise InvalidMessage(message, pointer="/updated_on", code="no_date") from None
-    yield (at if at.tzinfo else at.replace(tzinfo=UTC)), patron
+def _compact_json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from connectors.sdk.first_use import FirstUse, in_this_process
 from connectors.sdk.records import check_record
 from connectors.sdk.statuses import Statuses
-from schemas.delivery import Delivery, Documents, Done, Inbound, Polled, Probe, Reply
+from schemas.delivery import Delivery, Documents, Done, Inbound, Opened, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence, Question
@@ -22,6 +22,10 @@ from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
 _PARIS = ZoneInfo("Europe/Paris")
+
+
+def _nothing_opened(since: datetime) -> Sequence[Opened]:
+    return ()
 
 
 def _utc_now() -> datetime:
@@ -35,7 +39,8 @@ class Context:
     linked (`system-reference.system`). `answer_secret` is known to this hub and
     made for this connection alone: `AnswerKeys` draws from it, so only a hub that runs needs to give one. `zone`: where
     the days of the tenant are counted. `first_use` says whether something that may be used once comes for the first
-    time, to any process of the hub. `now` is the clock: use it, never `datetime.now()`."""
+    time, to any process of the hub. `opened`: what the package gave an identifier for since then, oldest first. `now`
+    is the clock: use it, never `datetime.now()`."""
 
     tenant: str
     connection: str
@@ -49,6 +54,7 @@ class Context:
     zone: tzinfo = _PARIS
     now: Callable[[], datetime] = _utc_now
     first_use: FirstUse = field(default_factory=in_this_process)
+    opened: Callable[[datetime], Sequence[Opened]] = _nothing_opened
 
 
 class Connector:

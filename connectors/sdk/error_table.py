@@ -125,6 +125,12 @@ class ErrorTable:
         codes = ((rule, text_by_names(detail, rule.detail)) for rule in self.rules if rule.detail)
         return _first_error(answer, codes)
 
+    def error_at(self, answer: HttpAnswer, message: Element) -> HubError | None:
+        """The error that a SOAP message stands for by what it holds, though it is no fault: `native` names its elements
+        from there on. None when no rule says that it is one."""
+        rules = [rule for rule in self.rules if rule.native and not rule.detail and not rule.native.startswith("/")]
+        return _first_error(answer, ((rule, _code(rule, text_by_names(message, rule.native))) for rule in rules))
+
 
 def _first_error(answer: HttpAnswer, codes: Iterable[tuple[ErrorRule, str | None]]) -> HubError | None:
     """By the first rule that is for the status of the answer, found a value and knows it."""
@@ -145,10 +151,7 @@ class _Body:
         """The value of a rule; None when it finds none. One that names a status needs none."""
         if not rule.native:
             return ""
-        value = self._in_json(rule.native) if rule.native.startswith("/") else self._in_xml(rule.native)
-        if not value or (not rule.table and value in _NO_ERROR):
-            return "" if rule.status else None
-        return value
+        return _code(rule, self._in_json(rule.native) if rule.native.startswith("/") else self._in_xml(rule.native))
 
     def _in_json(self, pointer: str) -> str | None:
         value = self._json
@@ -174,6 +177,13 @@ class _Body:
             return parse_xml(self._bytes, mend=True)
         except InvalidMessage:
             return None
+
+
+def _code(rule: ErrorRule, value: str | None) -> str | None:
+    """What a rule takes for a code of what stands at its place."""
+    if not value or (not rule.table and value in _NO_ERROR):
+        return "" if rule.status else None
+    return value
 
 
 def _member(value: Any, step: str) -> Any:

@@ -16,6 +16,7 @@ from schemas.secret import Secret
 
 ALGORITHMS = ("HS256", "RS256", "ES256")
 _DENIED = "jeton invalide"
+_FAULT = "denied.token"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,23 +36,23 @@ class JwtCheck:
         try:
             claims = jwt.decode(token, self._key(), algorithms=[self.algorithm]).claims
         except (JoseError, ValueError, TypeError, KeyError):
-            raise AccessDenied(_DENIED) from None
+            raise AccessDenied(_DENIED, fault=_FAULT) from None
         self._check_times(claims, now.timestamp())
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         if (self.issuer and claims.get("iss") != self.issuer) or (self.audience and self.audience not in audiences):
-            raise AccessDenied(_DENIED)
+            raise AccessDenied(_DENIED, fault=_FAULT)
         return claims
 
     def _check_times(self, claims: Mapping[str, Any], now: float) -> None:
         said = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
         if not all(isinstance(at, int | float) and not isinstance(at, bool) for at in said.values()):
-            raise AccessDenied(_DENIED)
+            raise AccessDenied(_DENIED, fault=_FAULT)
         leeway = self.tolerance.total_seconds()
         early = max(said.get("iat", now), said.get("nbf", now)) > now + leeway
         late = said["exp"] < now if "exp" in said else "iat" not in said or said["iat"] < now - leeway
         if early or late:
-            raise AccessDenied("jeton expiré, ou sans date : vérifier l'horloge des serveurs")
+            raise AccessDenied("jeton expiré, ou sans date : vérifier l'horloge des serveurs", fault=_FAULT)
 
     def _key(self) -> Key:
         try:

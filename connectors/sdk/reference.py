@@ -38,7 +38,11 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk.records": ("each", "record_fault", "check_record", "check_evidence"),
     "connectors.sdk.inbox": ("Inbox", "Taken"),
     "connectors.sdk.kinds.declared": ("DeclaredConnector", "Message"),
+    "connectors.sdk.kinds.client": ("HttpConnector",),
     "connectors.sdk.kinds.rest": ("RestConnector",),
+    "connectors.sdk.kinds.events": ("EventReader", "Collected", "collected"),
+    "connectors.sdk.kinds.changes": ("Changes",),
+    "connectors.sdk.kinds.paging": ("Page", "pages"),
     "connectors.sdk.twin": ("HttpTwin", "TwinCall", "TwinAnswer"),
     "connectors.conformance": ("Case", "Asked", "Bench", "Clock", "Outcome"),
 }  # fmt: skip

@@ -55,6 +55,8 @@ SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 XOP = "http://www.w3.org/2004/08/xop/include"
+WSSE = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
+_PASSWORD_TEXT = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordText"  # noqa: S105
 NIL = zeep.xsd.Nil  # an element that must be there and says nothing: xsi:nil
 MAX_BYTES = 32 * 1024 * 1024
 
@@ -82,7 +84,9 @@ class SoapClient:
     `schema`: the XSD of the messages. What we send is held against it first, patterns and enumerations included
     (zeep checks neither). What we receive is read by the types of the contract: elements that it does not know are
     passed over, since a vendor may add some, and a value that is not of its type is an error, never an absent one.
-    `errors`: what the vendor's own codes mean, in the `<detail>` of its faults.
+    `errors`: what the vendor's own codes mean, in the `<detail>` of its faults and in its messages (`native` from the
+    element in the body on). `token`: the account that each message
+    names in its header, with its password as it is (WS-Security UsernameToken, PasswordText).
 
     Raises what HttpClient raises; besides:
     - a value that the contract does not allow: Refused, before anything is sent;
@@ -96,14 +100,15 @@ class SoapClient:
     def __init__(
         self, wsdl_path: Path, url: str, *, auth: tuple[str, Secret] | None = None, timeout: float = 10.0,
         max_bytes: int = MAX_BYTES, schema: Path | None = None, http: HttpClient | None = None,
-        errors: ErrorTable | None = None,
+        errors: ErrorTable | None = None, token: tuple[str, Secret] | None = None,
     ) -> None:  # fmt: skip
+        self._token = token
         self._wsdl_path = wsdl_path
         self._schema = schema
         self._http = http or HttpClient(url, auth=auth, timeout=timeout, max_bytes=max_bytes)
         self._errors = errors or ErrorTable()
         self._building = threading.Lock()
-        self._contract: _Contract | None = None
+        self._contract: SoapContract | None = None
 
     def call(self, operation: str, *values: Any, safe: bool, each: str = "", **named: Any) -> Any:
         """Call one operation: `named` are the elements of its request, `values` the one text of a request that is only
@@ -123,25 +128,27 @@ class SoapClient:
     def close(self) -> None:
         self._http.close()
 
-    def _built(self) -> _Contract:
+    def _built(self) -> SoapContract:
         with self._building:
             if self._contract is None:
-                self._contract = _Contract(self._wsdl_path.resolve())
+                self._contract = SoapContract(self._wsdl_path.resolve())
             return self._contract
 
     def _write_request(
-        self, contract: _Contract, operation: str, values: tuple[Any, ...], named: dict[str, Any]
+        self, contract: SoapContract, operation: str, values: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[bytes, dict[str, str]]:
         client, binding = contract.client, contract.binding
         try:
             envelope, headers = binding._create(operation, values, named, client=client, options={"address": ""})
-        except (ZeepError, ValueError) as error:
+        except (ZeepError, ValueError, TypeError) as error:  # a TypeError: a name that the contract does not have
             raise Refused(_NOT_ALLOWED, detail=f"{operation}: {type(error).__name__}", fault="bad-input") from None
         faults = self._faults(envelope)
         if faults:
             place = faults[0].path.strip("/").split("/")[1:]
             detail = f"{operation}: {faults[0].path} ({faults[0].rule})"
             raise Refused(_NOT_ALLOWED, detail=detail, fault=_placed("bad-input", place))
+        if self._token is not None:
+            _sign_in(envelope, *self._token)
         return etree.tostring(envelope, xml_declaration=True, encoding="UTF-8"), dict(headers)
 
     def _faults(self, envelope: Element) -> list[XsdFault]:
@@ -150,10 +157,12 @@ class SoapClient:
             return []
         return validate_xsd(deepcopy(body[0]), self._schema)
 
-    def _read_answer(self, contract: _Contract, name: str, answer: HttpAnswer, each: str) -> Any:
+    def _read_answer(self, contract: SoapContract, name: str, answer: HttpAnswer, each: str) -> Any:
         content, beside = _opened(answer, name)
         if local_name(content) == "Fault":
             raise self._errors.error_in(answer, _detail_of(content)) or _fault_error(content, name, answer)
+        if (meant := self._errors.error_at(answer, content)) is not None:
+            raise meant
         body = contract.binding.get(name).output.body
         if answer.status != 200 or etree.QName(content) != body.qname:
             said = f"{answer.service} a renvoyé un autre message qu'attendu"
@@ -167,8 +176,9 @@ class SoapClient:
             raise _lost(answer, said, detail, fault=_placed("bad-return", error.path)) from None
 
 
-class _Contract:
-    """A WSDL as zeep reads it, and the values that its types allow where they are listed. Raises ConfigError."""
+class SoapContract:
+    """A WSDL as zeep reads it, and the values that its types allow where they are listed. Raises ConfigError for one
+    that cannot be used. `operations`: their names."""
 
     def __init__(self, path: Path) -> None:
         settings = zeep.Settings(forbid_dtd=True, forbid_external=True)
@@ -180,6 +190,57 @@ class _Contract:
         self.binding = self.client.service._binding
         self.types = self.client.wsdl.types
         self.listed = files.listed
+        self.operations = frozenset(str(name) for name in self.binding._operations)
+
+    def places(self, operation: str, *, answer: bool = False) -> frozenset[str] | None:
+        """The places of a request of this operation, or of its answer, as unwrapped paths: `arg0/lines/amount`, without
+        the positions in lists. None where the contract allows anything somewhere."""
+        found: set[str] = set()
+        body = self._body(operation, answer)
+        return frozenset(found) if _collect_places(body.type, (), found) else None
+
+    def operation_of(self, request: Element) -> str | None:
+        """The operation of the element in the body of a request."""
+        named = ((name, self._body(name, answer=False)) for name in self.operations)
+        return next((name for name, body in named if body.qname == etree.QName(request)), None)
+
+    def read_request(self, operation: str, request: Element) -> Any:
+        """What a request says, as `SoapClient.call` gives an answer. Raises InvalidMessage for what the contract does
+        not allow."""
+        try:
+            return _Reader(self, {}, "").value(request, self._body(operation, answer=False).type, ())
+        except _Unreadable as error:
+            raise InvalidMessage(error.rule, pointer="/" + "/".join(error.path)) from None
+
+    def write_answer(self, operation: str, values: Mapping[str, Any]) -> Element:
+        """The element in the body of an answer. Raises InvalidMessage for what the contract does not allow."""
+        body, holder = self._body(operation, answer=True), etree.Element("holder")
+        try:
+            body.render(holder, body(**values))
+        except (ZeepError, ValueError, TypeError) as error:
+            raise InvalidMessage(str(error)) from None
+        return holder[0]
+
+    def _body(self, operation: str, answer: bool) -> Any:
+        found = self.binding.get(operation)
+        return (found.output if answer else found.input).body
+
+
+_DEEPEST = 12  # levels of a message that `places` tells; a type may hold itself
+
+
+def _collect_places(kind: Any, path: tuple[str, ...], found: set[str]) -> bool:
+    """Whether the contract says all that may stand here."""
+    if not isinstance(kind, ComplexType):
+        return isinstance(kind, AnySimpleType)
+    nested = kind.elements_nested
+    parts = _named_apart(_declared([part for _, part in nested])) if nested else []
+    closed = len(path) < _DEEPEST
+    for name, part, _ in parts:
+        found.add("/".join((*path, name)))
+        closed &= not isinstance(part, Wildcard) and (not closed or _collect_places(part.type, (*path, name), found))
+    found.update("/".join((*path, name)) for name, attribute in kind.attributes if attribute.name)
+    return closed
 
 
 class _LocalFiles(Transport):
@@ -227,7 +288,7 @@ class _Reader:
     """Reads an answer by the types of the contract. zeep's own reading makes None of a value that it cannot convert,
     logs it, and takes any word for a boolean. Raises _Unreadable with the place of such a value, never the value."""
 
-    def __init__(self, contract: _Contract, beside: Mapping[str, bytes], each: str) -> None:
+    def __init__(self, contract: SoapContract, beside: Mapping[str, bytes], each: str) -> None:
         self._contract = contract
         self._beside = beside
         self._each = each
@@ -440,6 +501,20 @@ def _body(envelope: Element) -> Element | None:
     if local_name(envelope) != "Envelope" or soap not in (SOAP_11, SOAP_12):
         return None
     return envelope.find(f"{{{soap}}}Body")
+
+
+def _sign_in(envelope: Element, user: str, password: Secret) -> None:
+    soap = namespace(envelope)
+    header = envelope.find(f"{{{soap}}}Header")
+    if header is None:
+        header = etree.Element(f"{{{soap}}}Header")
+        envelope.insert(0, header)
+    security = etree.SubElement(header, f"{{{WSSE}}}Security", nsmap={"wsse": WSSE})
+    security.set(f"{{{soap}}}mustUnderstand", "1")
+    token = etree.SubElement(security, f"{{{WSSE}}}UsernameToken")
+    etree.SubElement(token, f"{{{WSSE}}}Username").text = user
+    said = etree.SubElement(token, f"{{{WSSE}}}Password", Type=_PASSWORD_TEXT)
+    said.text = password.reveal()
 
 
 def _detail_of(fault: Element) -> Element | None:

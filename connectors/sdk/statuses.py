@@ -16,6 +16,8 @@ CANONICAL = (
     "received", "transferred", "incomplete", "in_progress", "awaiting_payment", "granted", "rejected",
     "inadmissible", "fulfilled", "closed", "withdrawn",
 )  # fmt: skip
+FINAL = frozenset({"rejected", "inadmissible", "fulfilled", "closed", "withdrawn"})
+"""Those after which nothing more is due."""
 
 _PHASES = ("qualification", "processing", "delivery")
 _DIRECTIONS = ("in", "out", "both")

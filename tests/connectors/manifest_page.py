@@ -47,6 +47,11 @@ def _section(title: str, schema: Mapping[str, Any]) -> Iterator[str]:
     yield f"## {title}\n"
     of_all = (SDK / "connector.schema.json", SDK / "kinds" / "declared.schema.json")
     defs = {name: part for path in of_all for name, part in _schema(path)["$defs"].items()} | schema.get("$defs", {})
+    if "follow" in schema.get("$defs", {}):  # which no kind but these has: all of it stands here
+        shared = _schema(of_all[1])["$defs"]["follow"]
+        own = schema["$defs"]["follow"]
+        whole = {**own["properties"], **shared["properties"]}
+        defs["follow"] = {**shared, "properties": whole, "required": own["required"]}
     tops = dict(schema.get("properties", {}))
     for name in ("deliver", "answer"):  # what a kind adds to tables that all have
         if name in schema.get("$defs", {}):

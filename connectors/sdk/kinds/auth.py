@@ -28,7 +28,7 @@ def client_of(
 ) -> HttpClient:
     """The client of a package. `fill`: fills the placeholders of a text, those of secret settings too. `options`: of
     `HttpClient`. Raises ConfigError for a setting that is not there."""
-    kind = auth.get("kind")
+    kind = fill(auth.get("kind", "")).reveal()
     if kind == "basic":
         return HttpClient(base, auth=(fill(auth["user"]).reveal(), fill(auth["password"])), **options)
     if kind == "bearer":
@@ -36,7 +36,7 @@ def client_of(
     if kind == "api-key":
         return _keyed(base, auth, fill(auth["value"]), options)
     if kind in ("oauth", "oauth-password"):
-        return _oauth(base, auth, fill, options)
+        return _oauth(base, {**auth, "kind": kind}, fill, options)
     if kind == "session":
         return SessionClient(base, auth, fill, **options)
     if kind == "publik":
@@ -44,9 +44,20 @@ def client_of(
     return HttpClient(base, **options)
 
 
-def auth_faults(auth: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Key and message of what an `auth` lacks."""
-    kind = auth["kind"]
+def auth_faults(auth: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key and message of what an `auth` lacks, for each kind that a setting may choose."""
+    if not auth["kind"].startswith("{"):
+        yield from _faults_of(auth, auth["kind"])
+        return
+    choices = settings.get(auth["kind"].strip("{}"), {})
+    choices = choices.get("of", ()) if isinstance(choices, Mapping) else ()
+    if not choices or not set(choices) <= NEEDS.keys():
+        yield "kind", f"must name a setting of the type choice, of {', '.join(NEEDS)}"
+        return
+    yield from dict.fromkeys(fault for kind in choices for fault in _faults_of(auth, kind))
+
+
+def _faults_of(auth: Mapping[str, Any], kind: str) -> Iterator[tuple[str, str]]:
     yield from ((name, f"{kind} needs it") for name in NEEDS[kind] if name not in auth)
     if kind == "api-key" and ("header" in auth) == ("query" in auth):
         yield "header", "api-key goes in a header or in the query: name one of them"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from connectors.sdk.http import segment
+from schemas.json_text import parse_mended_json
 
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
@@ -38,6 +41,18 @@ def _fields(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def lenient_json(body: bytes) -> Any:
+    """The value of a JSON text in which a value may be what no JSON holds (NaN): it is told where it is read, and hides
+    nothing beside it. Raises ValueError for what is no JSON at all."""
+    try:
+        return parse_mended_json(body)
+    except ValueError:
+        try:
+            return json.loads(body.removeprefix(BOM_UTF8).decode())
+        except RecursionError:
+            raise ValueError("too deep") from None
 
 
 def value_at(value: Any, pointer: str) -> Any:

@@ -39,7 +39,7 @@ class Changes:
         """What changed since the cursor. `pages`: the list from a date on. The cursor moves with the last page, so that
         a stop skips nothing; a record that moves from one page to another while they are read, and so may hide one,
         makes them be read again."""
-        if cursor is None:
+        if cursor is None or "since" not in cursor:  # none, or that of another way to read the list
             mark = PollCursor(self.now - self.catch_up + self.overlap, {}, self.overlap)
             yield Polled((), mark.to_dict())
             if not self.catch_up:
@@ -97,7 +97,7 @@ def read_ranked(
 ) -> Iterator[Polled]:  # fmt: skip
     """What stands behind the number of the cursor, which moves with the last page. `rank`: the number of a record; it
     raises InvalidMessage for one that has none."""
-    start = int(cursor["rank"]) if cursor else first
+    start = int(cursor["rank"]) if cursor and "rank" in cursor else first
     highest = start
     for page in pages(start):
         unranked, news = Collected(), []

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from connectors.sdk.error_table import error_table_faults
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventReader, Language
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, OWN_FACTS
+from connectors.sdk.kinds.follow import FOLLOW_FACTS, follow_faults
 from connectors.sdk.kinds.hooks import Hooks, hook_named, load_hooks
 from connectors.sdk.kinds.texts import FORMS, names_in, texts_of
 from connectors.sdk.mapping import Converters, Map, MappingTable, Template, table_faults
@@ -28,6 +29,8 @@ from schemas.shape import nearest
 Found = Iterator[tuple[str, str]]
 KindFaults = Callable[[Mapping[str, Any]], Found]
 EVENT_TABLES = (("webhook", "event"), ("poll", "event"), ("dump", "change"), ("sql", "event"), ("returns", "event"))
+STATUSES = "statuses.csv"
+FILLED = ("/request", "/status", "/native")  # of a status: its own keys make them
 _BY_COLUMN = ("dump", "drop", "sql")  # whose placeholders may be columns
 
 
@@ -38,23 +41,18 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     hooks, fault = _hooks(folder)
     if fault:
         yield Fault(str(folder / "hooks.py"), "", fault)
-    statuses, fault = _statuses(folder / "statuses.csv")
-    if fault:
-        yield Fault(str(folder / "statuses.csv"), "", fault)
+    statuses = _statuses(folder / STATUSES)
     converters = Converters(zone=_zone(raw), hooks=hooks)
     yield from (
         Fault(toml, f"converters.{key}", said) for key, said in declare_all(converters, raw.get("converters", {}))
     )
-    for fault_ in _table_faults(raw, folder / TABLE, converters, registry):
-        yield Fault(fault_.file, fault_.key, fault_.message, line=fault_.line)
     language = _language(raw, folder, converters, hooks, statuses)
-    for key, message in (
-        *_error_faults(raw),
-        *_deliver_faults(raw, folder, language),
-        *_event_faults(raw, language),
-        *_cursor_faults(raw, language),
-    ):
-        yield Fault(toml, key, message)
+    yield from _table_faults(raw, folder / TABLE, language, registry)
+    for found in (
+        _error_faults(raw), _deliver_faults(raw, folder, language), _event_faults(raw, folder, language),
+        _cursor_faults(raw, language), _asked_faults(raw, language), follow_faults(raw, language),
+    ):  # fmt: skip
+        yield from (Fault(toml, key, message) for key, message in found)
     yield from (Fault(toml, key, message) for key, message in _kind_faults(raw["kind"])(raw))
 
 
@@ -101,7 +99,7 @@ def _deliver_faults(raw: Mapping[str, Any], folder: Path, language: Language) ->
         place = f"deliver[{number}]"
         if "fields" in spec and (not own_code or spec.keys() & {"map", *FORMS}):
             yield f"{place}.fields", "is computed from what is read: leave it out"
-        if spec.get("again") == "look-up" and not own_code:
+        if spec.get("again") == "look-up" and not own_code and "look_up" not in spec:
             yield f"{place}.again", "look-up needs a connector.py with a look_up of its own"
         for text in texts_of({name: value for name, value in spec.items() if name not in FORMS}):
             yield from ((place, message) for message in unknown_names(text, known))
@@ -110,7 +108,9 @@ def _deliver_faults(raw: Mapping[str, Any], folder: Path, language: Language) ->
             for text in texts_of(spec[name]):
                 yield from ((f"{place}.{name}", message) for message in unknown_names(text, known))
         if "map" in spec and spec["map"] in language.tables:
-            yield from _compiled(f"{place}.map", partial(language.tables[spec["map"]].write, {}, {}))
+            yield from _compiled(
+                f"{place}.map", partial(language.tables[spec["map"]].write, {}, dict.fromkeys(known, "-"))
+            )
 
 
 def _cursor_faults(raw: Mapping[str, Any], language: Language) -> Found:
@@ -121,18 +121,28 @@ def _cursor_faults(raw: Mapping[str, Any], language: Language) -> Found:
         yield from _compiled("poll.cursor.write", partial(language.converters.of, cursor["write"]))
 
 
+def _asked_faults(raw: Mapping[str, Any], language: Language) -> Found:
+    """Of what is asked by a look-up, and for an answer."""
+    tables = [(f"answer[{number}]", one) for number, one in enumerate(raw.get("answer", ()))]
+    delivers = enumerate(raw.get("deliver", ()))
+    tables += [(f"deliver[{number}].look_up", one["look_up"]) for number, one in delivers if "look_up" in one]
+    for place, one in tables:
+        for name in (name for name in FORMS if name in one):
+            yield from _compiled(f"{place}.{name}", partial(_form, one[name], language))
+
+
 def _form(form: Mapping[str, Any], language: Language) -> Map:
     return Map.of_form(form, converters=language.converters)
 
 
-def _event_faults(raw: Mapping[str, Any], language: Language) -> Found:
+def _event_faults(raw: Mapping[str, Any], folder: Path, language: Language) -> Found:
     by_column = raw["kind"] in _BY_COLUMN
     for place, spec in _event_tables(raw):
         if "status" in spec and "about" not in spec:
             yield f"{place}.about", "missing: which request the status is of"
         if "status" not in spec and "map" not in spec:
             yield f"{place}.map", "missing: what makes the data of the event"
-        if "status" in spec and not language.statuses.rows:
+        if "status" in spec and not (folder / STATUSES).exists():
             yield f"{place}.status", "there is no statuses.csv that says what it means"
         if not by_column:
             yield from ((f"{place}.id", message) for message in unknown_names(spec["id"], language.facts))
@@ -158,17 +168,26 @@ def _event_tables(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
             yield f"{part}.{word}[{number}]", spec
 
 
-def _table_faults(raw: Mapping[str, Any], path: Path, converters: Converters, registry: Registry) -> Iterator[Any]:
+def _table_faults(raw: Mapping[str, Any], path: Path, language: Language, registry: Registry) -> Iterator[Fault]:
     schemas = _schemas_by_map(raw, registry)
     if not path.exists():
         yield from (_missing(path, name) for name in list(schemas)[:1])
         return
+    backwards = _read_backwards(raw, language.tables)
     yield from table_faults(
-        path, converters=converters, maps=[*schemas, *_other_maps(raw)], registry=registry,
-        events={name: schema for name, schema in schemas.items() if schema is not None},
+        path, converters=language.converters, maps=[*schemas, *_other_maps(raw)], registry=registry,
+        events={name: schema for name, schema in schemas.items() if schema is not None and name not in backwards},
+        filled={spec["map"]: FILLED for _, spec in _event_tables(raw) if "map" in spec and "status" in spec},
         settings=raw.get("settings", {}),
-        facts=None if raw["kind"] in _BY_COLUMN else {*facts_known(raw), *DELIVERY_FACTS},
+        facts=None if raw["kind"] in _BY_COLUMN else {*facts_known(raw), *DELIVERY_FACTS, *_followed(raw)},
     )  # fmt: skip
+
+
+def _read_backwards(raw: Mapping[str, Any], tables: MappingTable) -> frozenset[str]:
+    """The maps of records that only deliveries use: they need not make a whole event."""
+    made = {spec["map"] for _, spec in _event_tables(raw) if "map" in spec}
+    named = {spec["map"] for spec in raw.get("deliver", ()) if "map" in spec}
+    return frozenset(name for name in named - made if name in tables and tables[name].incoming)
 
 
 def _missing(path: Path, name: str) -> Fault:
@@ -178,7 +197,7 @@ def _missing(path: Path, name: str) -> Fault:
 def _schemas_by_map(raw: Mapping[str, Any], registry: Registry) -> dict[str, Mapping[str, Any] | None]:
     """The shared schema that each map that is named must fit; None where there is none."""
     found: dict[str, Mapping[str, Any] | None] = {}
-    specs = [spec for _, spec in _event_tables(raw)] + list(raw.get("deliver", ()))
+    specs = [spec for _, spec in _event_tables(raw)] + list(raw.get("deliver", ())) + list(_follow_maps(raw))
     for spec in (spec for spec in specs if "map" in spec):
         version = spec.get("version", STATUS_VERSION if spec["type"] == STATUS_CHANGED else 1)
         known = registry.known(spec["type"], version)
@@ -186,10 +205,20 @@ def _schemas_by_map(raw: Mapping[str, Any], registry: Registry) -> dict[str, Map
     return found
 
 
+def _followed(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    return FOLLOW_FACTS if raw.get("follow") else ()
+
+
+def _follow_maps(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The maps of every `[[follow]]`, each beside the event that it makes."""
+    for spec in raw.get("follow", ()):
+        made = {"type": spec.get("type", STATUS_CHANGED)} | {k: spec[k] for k in ("version",) if k in spec}
+        yield from ({**made, "map": spec[key]} for key in ("map", "ended") if key in spec)
+
+
 def _other_maps(raw: Mapping[str, Any]) -> Iterator[str]:
     """Those that answers and other tables of a kind name."""
-    for part in ("answer", "follow"):
-        yield from (spec["map"] for spec in raw.get(part, ()) if "map" in spec)
+    yield from (spec["map"] for spec in raw.get("answer", ()) if "map" in spec)
     for part in ("returns", "soap", "drop"):
         if "map" in (raw.get(part) or {}):
             yield raw[part]["map"]
@@ -202,11 +231,12 @@ def _hooks(folder: Path) -> tuple[Hooks, str]:
         return {}, str(error)
 
 
-def _statuses(path: Path) -> tuple[Statuses, str]:
+def _statuses(path: Path) -> Statuses:
+    """Those of the file; none where it has a fault, which is told line by line when it is loaded."""
     try:
-        return (Statuses.load(path) if path.exists() else Statuses(())), ""
-    except (OSError, ValueError, TypeError) as error:
-        return Statuses(()), f"cannot be read: {error}"
+        return Statuses.load(path) if path.exists() else Statuses(())
+    except ConfigError:
+        return Statuses(())
 
 
 def _zone(raw: Mapping[str, Any]) -> tzinfo:

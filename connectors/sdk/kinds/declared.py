@@ -109,7 +109,11 @@ class DeclaredConnector(Connector):
 
     # deliveries into messages
 
-    def prepare(self, delivery: Delivery) -> Message:
+    def prepare(self, delivery: Delivery) -> Any:
+        """What `message_for` makes; a kind makes its call of it."""
+        return self.message_for(delivery)
+
+    def message_for(self, delivery: Delivery) -> Message:
         """The message that the `[[deliver]]` of this event declares. Raises Refused, naming the field, for what its
         tables cannot say, and for an event about nobody whom the package knows when it must name them."""
         event = delivery.event

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.sdk.kinds.hooks import hook_named
-from connectors.sdk.kinds.shapes import check_event
+from connectors.sdk.kinds.shapes import of_record
 from connectors.sdk.kinds.texts import Facts, Only, pointer_in, reading, rendering, required
 from connectors.sdk.links import reference_link
 from connectors.sdk.mapping import Converters, MappingTable
+from connectors.sdk.records import each, record_fault
 from connectors.sdk.statuses import Statuses, status_changed
 from schemas.delivery import Polled, RecordFault
 from schemas.errors import InvalidMessage
@@ -72,10 +73,11 @@ class EventReader:
             return None
         known = {**self._language.facts, **(facts or {})}
         record = self._before(record)
-        found = self._event(self.type, self._data(record, known), id=self._name(record, known), time=self._at(record))
-        found = replace(found, version=self._version)
-        check_event(found, self._map)
-        return found
+        data, name, at = self._data(record, known), self._name(record, known), self._at(record)
+        try:
+            return self._event(self.type, data, id=name, time=at, version=self._version)
+        except InvalidMessage as error:
+            raise of_record(error, self._map) from None
 
     def name_of(self, record: Any, facts: Facts | None = None) -> str:
         """The identifier that the event would have; "" when the record does not say it."""
@@ -125,7 +127,7 @@ class Collected:
         """Keep what is wrong with the record at `place`, a JSON pointer."""
         error.pointer = place + error.pointer
         self.errors.append(error)
-        self.faults.append(RecordFault(error.code, error.pointer, error.reason, key))
+        self.faults.append(record_fault(error, key=key))
 
 
 def collect(
@@ -137,6 +139,20 @@ def collect(
     found = Collected()
     for number, record in enumerate(records):
         collect_one(found, record, readers, place=f"{place}/{number}", facts=facts, before=before)
+    return found
+
+
+def collected(
+    records: Sequence[Any], read: Callable[[Any], Iterable[Event]], *, place: str = "", key: Callable[[Any], str]
+) -> Collected:
+    """What `read` makes of records in code, one that it cannot read hiding none of the others (see `each`). `key`: what
+    names a record."""
+    found = Collected()
+    for number, record in enumerate(records):
+        events, faults = each([record], read, key=key)
+        found.events += events
+        inside = "" if not faults or faults[0].place.startswith("/") else " "
+        found.faults += [replace(fault, place=f"{place}/{number}{inside}{fault.place}".strip()) for fault in faults]
     return found
 
 

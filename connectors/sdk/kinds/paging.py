@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from connectors.sdk.http import HttpAnswer
-from connectors.sdk.kinds.calls import value_at
+from connectors.sdk.kinds.calls import lenient_json, value_at
 from schemas.errors import TryLater
 
 Params = Mapping[str, Any]
@@ -43,7 +43,7 @@ def pages(
         if paging.get("kind") in _COUNTED and answer.body == before:
             return  # behind the last page it shows that one again, or it shows all that there is, whatever is asked
         before = answer.body
-        body = answer.json()
+        body = _body(answer)
         records = _records(answer, body, place)
         yield Page(records, place)
         asked.append(params)
@@ -61,6 +61,13 @@ def paging_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((name, f"{kind} needs it") for name in needs if name not in raw)
     if "size_param" in raw and "size" not in raw:
         yield "size", "size_param asks for it"
+
+
+def _body(answer: HttpAnswer) -> Any:
+    try:
+        return lenient_json(answer.body)
+    except ValueError:
+        return answer.json()  # which says why not
 
 
 def _records(answer: HttpAnswer, body: Any, place: str) -> list[Any]:

@@ -83,14 +83,9 @@ class Questions:
         return fitting[0]
 
     def _evidence(self, spec: Mapping[str, Any], question: Question, record: Any, answer: HttpAnswer) -> Evidence:
-        said = {
-            "source": self._context.connection, "date": to_rfc3339(self._context.now(), "seconds"),
-            "quality": spec.get("quality", "authoritative"),
-        }  # fmt: skip
         try:
             values = self._language.tables[spec["map"]].read(record, self._language.facts)
-            asked = {name: {"value": value, **said} for name, value in values.items() if name in question.fields}
-            evidence = Evidence(question.evidence, question.version, asked)
+            evidence = evidence_of(question, values, self._context, spec.get("quality", "authoritative"))
             check_evidence(evidence)
         except InvalidMessage:
             raise self._unread(answer) from None
@@ -102,6 +97,15 @@ class Questions:
     def _unread(self, answer: HttpAnswer) -> Exception:
         detail = f"{answer.host}: not what the map reads"
         return lost_answer(f"{self._name} {_UNREAD}", True, detail=detail, fault="away.not-json")
+
+
+def evidence_of(
+    question: Question, values: Mapping[str, Any], context: Context, quality: str = "authoritative"
+) -> Evidence:
+    """The values that were asked for, as this connection says them now."""
+    said = {"source": context.connection, "date": to_rfc3339(context.now(), "seconds"), "quality": quality}
+    asked = {name: {"value": value, **said} for name, value in values.items() if name in question.fields}
+    return Evidence(question.evidence, question.version, asked)
 
 
 def _asked(question: Question) -> Mapping[str, Any]:

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from connectors.sdk.connector import Context
-from connectors.sdk.http import HttpAnswer, HttpClient, lost_answer
-from connectors.sdk.kinds.auth import client_of
-from connectors.sdk.kinds.calls import address_of, form_fields, value_at
-from connectors.sdk.kinds.changes import Changes, Collect, read_ranked, whole_batches
-from connectors.sdk.kinds.declared import DeclaredConnector, Message
+from connectors.sdk.http import HttpAnswer, lost_answer
+from connectors.sdk.kinds.calls import address_of, form_fields, lenient_json, value_at
+from connectors.sdk.kinds.changes import read_ranked, whole_batches
+from connectors.sdk.kinds.client import HttpConnector
+from connectors.sdk.kinds.declared import Message
 from connectors.sdk.kinds.events import Collected
-from connectors.sdk.kinds.paging import Page, Params, pages
+from connectors.sdk.kinds.follow import Follows
+from connectors.sdk.kinds.paging import Page, Params
 from connectors.sdk.kinds.questions import Questions
 from connectors.sdk.kinds.rest_checks import rest_faults as rest_faults
+from connectors.sdk.kinds.rest_checks import undone_faults
 from connectors.sdk.kinds.signatures import Signature, signature_of
-from connectors.sdk.kinds.texts import Facts, Only, pointer_in, rendering, required
+from connectors.sdk.kinds.texts import Facts, Only
 from connectors.sdk.mapping.places import WHOLE
-from schemas.delivery import Delivery, Done, Inbound, Polled, Probe, Reply
-from schemas.errors import HubError, InvalidMessage, Refused
+from schemas.delivery import Delivery, Done, Inbound, Polled, Reply
+from schemas.errors import InvalidMessage, Refused
 from schemas.exchange import Evidence, Question
-from schemas.json_text import parse_json
-from schemas.manifest import seconds_of
+from schemas.fault import Fault
+from schemas.manifest import FILE, seconds_of
+from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
 _TIMEOUT = "20s"
@@ -49,67 +53,38 @@ class Call:
     empty: bool
 
 
-class RestConnector(DeclaredConnector):
-    """A package behind `[http]`. What `[[deliver]]`, `[webhook]`, `[poll]` and `[[answer]]` declare is
-    done; a subclass overrides the method of the one part that cannot be declared, and uses the others: `call`,
-    `each`, `changes`, `collect`.
-    """
+class RestConnector(HttpConnector):
+    """Does what `[[deliver]]`, `[[follow]]`, `[webhook]`, `[poll]` and `[[answer]]` declare. A subclass overrides the
+    method of the one part that cannot be declared, and is written with the others and with those of `HttpConnector`."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._polled = self.event_readers("poll", "event")
         self._pushed = self.event_readers("webhook", "event")
+        self._follows = Follows(self.declared, self.language, context, self.event, self._ask)
         webhook = self.declared.get("webhook", {})
         signature = webhook.get("signature")
         self._signature: Signature | None = (
             signature_of(signature, context, self.fill, self.secret) if signature else None
         )
 
-    @cached_property
-    def http(self) -> HttpClient:
-        """The client, made at the first call."""
-        raw = self.declared["http"]
-        headers = {"accept": "application/json"} | {
-            name.lower(): self.fill_secret(text) for name, text in raw.get("headers", {}).items()
-        }
-        return client_of(
-            self.fill(raw["base"]), raw.get("auth", {}), self.fill_secret, self.context.now, headers=headers,
-            timeout=self._duration(raw.get("timeout", _TIMEOUT)).total_seconds(), service=self.name,
-            read_error=self.errors.error_for if self.errors.rules else None,
-        )  # fmt: skip
-
-    def call(
-        self, text: str, *, facts: Facts | None = None, record: Any = None, params: Params | None = None, **options: Any
-    ) -> HttpAnswer:
-        """Make a call as a `connector.toml` writes it, `GET users/{reference}`; what the placeholders give stays in its
-        step of the path. `options`: those of `HttpClient.request`. Raises what that raises, `[[error]]` first."""
-        known = {**self.facts, **(facts or {})}
-        method, path, query = address_of(text, lambda one: self._rendered(one, record, known))
-        every = {name: self.fill(value) for name, value in self.declared["http"].get("query", {}).items()}
-        return self.http.request(method, path, params={**every, **query, **(params or {})} or None, **options)
-
-    def probe(self) -> Probe:
-        try:
-            answer = self.call(self.declared["http"]["probe"], safe=True)
-            if answer.body.strip():
-                answer.json()
-        except HubError as error:
-            return self.said_by_probe(error)
-        return self.said_by_probe(None)
-
-    def close(self) -> None:
-        if "http" in vars(self):
-            self.http.close()
+    @classmethod
+    def faults(cls, raw: Mapping[str, Any], folder: Path, registry: Registry) -> Iterator[Fault]:
+        yield from super().faults(raw, folder, registry)
+        if not (folder / "connector.py").exists():
+            yield from (Fault(str(folder / FILE), key, message) for key, message in undone_faults(raw))
 
     # deliveries
 
     def prepare(self, delivery: Delivery) -> Any:
-        message = super().prepare(delivery)
+        message = self.message_for(delivery)
         spec, forms = message.spec, message.forms
         try:
             method, path, query = address_of(spec["call"], lambda text: self.render(text, message))
-        except InvalidMessage as error:
-            raise Refused(f"{self.name} ne peut pas recevoir ce message : {error.reason}") from error
+        except InvalidMessage:
+            raise Refused(
+                f"{self.name} ne peut pas recevoir ce message : un identifiant n'est pas utilisable"
+            ) from None
         again = spec.get("again", "none")
         key = {again.removeprefix(_KEY): delivery.key} if again.startswith(_KEY) else {}
         body = message.body if message.body is not None else forms.get("body")
@@ -125,9 +100,8 @@ class RestConnector(DeclaredConnector):
         spec = prepared.message.spec
         if prepared.empty:
             return Done(f"{self.name} : rien à mettre à jour")
-        every = {name: self.fill(value) for name, value in self.declared["http"].get("query", {}).items()}
-        answer = self.http.request(
-            prepared.method, prepared.path, params={**every, **prepared.params} or None, headers=prepared.headers,
+        answer = self.request(
+            prepared.method, prepared.path, params=prepared.params, headers=prepared.headers,
             form=prepared.form, json=prepared.json, safe=prepared.safe,
         )  # fmt: skip
         body = answer.json() if answer.body.strip() else None
@@ -164,7 +138,7 @@ class RestConnector(DeclaredConnector):
         """The events of an authentic call. Raises InvalidMessage with its place when nothing of it can be read; of a
         list, the records that cannot be are told beside those that can."""
         try:
-            body = parse_json(inbound.body)
+            body = lenient_json(inbound.body)
         except ValueError:
             raise InvalidMessage("ce n'est pas du JSON", code="not_json") from None
         listed = self.declared["webhook"].get("list")
@@ -183,15 +157,23 @@ class RestConnector(DeclaredConnector):
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         raw = self.declared.get("poll", {})
+        pages = self._read_list if "call" in raw else None
+        yield from self._follows.poll(cursor, pages, seconds_of(raw["every"]) if "every" in raw else 0.0)
+
+    def _ask(self, spec: Mapping[str, Any], facts: Facts) -> Any:
+        query = {name: self.fill(text, **facts) for name, text in spec.get("query", {}).items()}
+        return self.call(spec["call"], facts=facts, params=query, safe=True).json()
+
+    def _read_list(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
+        raw = self.declared["poll"]
         said = raw.get("cursor", {})
-        if "call" not in raw:
-            return
-        elif said.get("kind") == "since":
+        if said.get("kind") == "since":
             at, entry = self.reading(said["at"], "instant"), self.reading(said["id"], "text")
             yield from self.changes(
                 cursor, self._since, at=lambda record: datetime.fromisoformat(at(record)), entry=entry,
-                overlap=self._duration(said.get("overlap", 0)), settled=self._duration(said.get("settled", _SETTLED)),
-                catch_up=self._duration(raw.get("catch_up", 0), days=True),
+                collect=self._collect_polled, overlap=self.duration(said.get("overlap", 0)),
+                settled=self.duration(said.get("settled", _SETTLED)),
+                catch_up=self.duration(raw.get("catch_up", 0), days=True),
             )  # fmt: skip
         elif said.get("kind") == "rank":
             rank = self.reading(said["at"], "integer")
@@ -201,35 +183,6 @@ class RestConnector(DeclaredConnector):
         else:
             for page in self._list({}, {}):
                 yield from whole_batches(self._collect_polled(page.records, page.place), None)
-
-    def each(
-        self, text: str, *, facts: Facts | None = None, params: Params | None = None, place: str = "",
-        paging: Mapping[str, Any] | None = None, **options: Any,
-    ) -> Iterator[Page]:  # fmt: skip
-        """Each page of a list, by a table `paging` as `[poll]` has it. `place`: where the list stands in an answer."""
-        return pages(
-            lambda own: self.call(text, facts=facts, params={**(params or {}), **own}, **options), paging, place=place
-        )
-
-    def changes(
-        self, cursor: Mapping[str, Any] | None, listed: Callable[[datetime], Iterator[Page]], *,
-        at: Callable[[Any], datetime], entry: Callable[[Any], str], collect: Collect | None = None,
-        overlap: timedelta = timedelta(0), settled: timedelta = timedelta(seconds=2),
-        catch_up: timedelta = timedelta(0),
-    ) -> Iterator[Polled]:  # fmt: skip
-        """What changed in a list since the cursor (see `Changes`). `listed`: its pages from a date on. `at`, `entry`:
-        date and identifier of a record. `collect`: the events of records; by default those of `[[poll.event]]`."""
-        dated = Changes(
-            self.context.now(), lambda record: (entry(record), at(record)), collect or self._collect_polled,
-            overlap, settled, catch_up,
-        )  # fmt: skip
-        return dated.read(cursor, listed)
-
-    def reading(self, text: str, convert: str = "") -> Callable[[Any], Any]:
-        """A function of a record: the value at a place such as `/at | instant`, which raises InvalidMessage when it is
-        absent or cannot be read."""
-        read, place = self.language.value(text, convert), pointer_in(text)
-        return lambda record: required(read(record, self.facts), place)
 
     def _collect_polled(self, records: Sequence[Any], place: str) -> Collected:
         return self.collect(records, self._polled, place=place)
@@ -261,15 +214,6 @@ class RestConnector(DeclaredConnector):
 
     def answer(self, question: Question) -> Evidence:
         return self._questions.answer(question, self.call)
-
-    def _rendered(self, text: str, record: Any, known: Facts) -> str:
-        return str(required(rendering(text, known)(record or {}, known), pointer_in(text)))
-
-    def _duration(self, said: object, *, days: bool = False) -> timedelta:
-        """A duration, or the setting that says its seconds or its days."""
-        if isinstance(said, str) and said in self.settings:
-            return timedelta(days=self.settings[said]) if days else timedelta(seconds=self.settings[said])
-        return timedelta(seconds=seconds_of(said))
 
 
 def _written(reverse: Callable[[Any], Any] | None, since: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from connectors.sdk.kinds.auth import auth_faults
 from connectors.sdk.kinds.checks import facts_known, secrets_known, unknown_names
 from connectors.sdk.kinds.facts import DELIVERY_FACTS
+from connectors.sdk.kinds.follow import FOLLOW_FACTS
 from connectors.sdk.kinds.paging import paging_faults
 from connectors.sdk.kinds.signatures import signature_faults
 from connectors.sdk.kinds.texts import texts_of
@@ -26,17 +27,36 @@ def rest_faults(raw: Mapping[str, Any]) -> Found:
     yield from _unknown("http", inner, known | secret)
     yield from _duration("http.timeout", http.get("timeout", 1), raw)
     if "auth" in http:
-        yield from ((f"http.auth.{key}", message) for key, message in auth_faults(http["auth"]))
+        yield from (
+            (f"http.auth.{key}", message) for key, message in auth_faults(http["auth"], raw.get("settings", {}))
+        )
     yield from _delivered(raw)
     yield from _pushed(raw, known, secret)
     yield from _polled(raw, known)
     yield from _answered(raw, known)
+    for number, spec in enumerate(raw.get("follow", ())):
+        asked = {name: spec[name] for name in ("call", "query") if name in spec}
+        yield from _unknown(f"follow[{number}]", asked, {*known, FOLLOW_FACTS[0]})
+
+
+def undone_faults(raw: Mapping[str, Any]) -> Found:
+    """What no code of its own does, and the tables do not say either."""
+    poll, webhook = raw.get("poll", {}), raw.get("webhook", {"signature": {}, "event": ()})
+    if "probe" not in raw["http"]:
+        yield "http.probe", "missing: the call that tells whether the package answers"
+    yield from ((f"webhook.{key}", "missing") for key in ("signature", "event") if key not in webhook)
+    if "every" in poll:
+        yield from ((f"poll.{key}", "missing") for key in ("call", "event") if key not in poll)
+    for number, spec in enumerate(raw.get("deliver", ())):
+        if "call" not in spec:
+            yield f"deliver[{number}].call", "missing: which call says it"
+    for number, spec in enumerate(raw.get("answer", ())):
+        if "call" not in spec:
+            yield f"answer[{number}].call", "missing: which call answers"
 
 
 def _delivered(raw: Mapping[str, Any]) -> Found:
     for number, spec in enumerate(raw.get("deliver", ())):
-        if "call" not in spec and "fields" not in spec:
-            yield f"deliver[{number}].call", "missing: which call says it"
         if len([name for name in ("form", "body", "map") if name in spec]) > 1:
             yield f"deliver[{number}]", "one of form, body and map says what is sent"
 

@@ -1,4 +1,4 @@
-"""Events and evidence held against the shared schemas where they are made: what is wrong is told of the record."""
+"""What the shared schemas refuse of events and evidence, told of the record that they were made of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from functools import cache
 
 from connectors.sdk.mapping import Map
 from schemas.errors import InvalidMessage
-from schemas.event import Event
 from schemas.exchange import Evidence
 from schemas.pointers import steps_of
 from schemas.registry import Registry
@@ -19,14 +18,12 @@ def _registry() -> Registry:
     return Registry.load()
 
 
-def check_event(event: Event, mapped: Map | None) -> None:
-    """Raises InvalidMessage, whose pointer leads to the value of the record that the broken member was made of; the
-    whole record where no row of the map made it."""
-    try:
-        _registry().validate(event)
-    except InvalidMessage as error:
-        error.pointer = _origin(error.pointer.removeprefix(_DATA), mapped)
-        raise
+def of_record(error: InvalidMessage, mapped: Map | None) -> InvalidMessage:
+    """What the shared schema refused of an event, told of the value of the record that the broken member was made of;
+    of the record as a whole where no row of the map made it."""
+    place = _origin(error.pointer.removeprefix(_DATA), mapped)
+    said = f"la valeur n'est pas admise{f' ({error.rule})' if error.rule else ''}"
+    return InvalidMessage(said, pointer=place, code=error.code, rule=error.rule)
 
 
 def check_evidence(evidence: Evidence) -> None:

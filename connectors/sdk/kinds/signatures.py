@@ -24,6 +24,7 @@ BY_HEAD = ("basic", "bearer", "api-key", "jwt", "publik")
 """The kinds that prove the caller before the body is read: none of them signs it, TLS is what keeps it."""
 _DENIED = "signature absente ou invalide"
 _TOLERANCE = "5m"
+_LOGIN = "denied.login"
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "basic": ("user", "secret"), "bearer": ("secret",), "api-key": ("header", "secret"), "jwt": (),
     "standard-webhooks": ("secret",), "publik": ("user", "secret"),
@@ -94,7 +95,7 @@ class Signature:
         made = hmac.digest(key, inbound.body, digest)
         given = self._given(inbound)
         if not given.startswith(self._said.prefix):
-            raise AccessDenied(_DENIED)
+            raise AccessDenied(_DENIED, fault=_LOGIN)
         _same_bytes(_decoded(given.removeprefix(self._said.prefix), form), made)
 
     def _check_timestamped(self, header: str, body: bytes, key: bytes) -> None:
@@ -102,13 +103,13 @@ class Signature:
         parts = [part.strip().partition("=")[::2] for part in header.split(",")]
         stamp = next((value for name, value in parts if name == "t"), "")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
-            raise AccessDenied(_DENIED)
+            raise AccessDenied(_DENIED, fault=_LOGIN)
         made = hmac.digest(key, stamp.encode() + b"." + body, hashlib.sha256)
         fitting = [hmac.compare_digest(_decoded(value, "hex"), made) for name, value in parts if name == "v1"]
         if not any(fitting):
-            raise AccessDenied(_DENIED)
+            raise AccessDenied(_DENIED, fault=_LOGIN)
         if abs(self._now().timestamp() - int(stamp)) > self._said.tolerance.total_seconds():
-            raise AccessDenied("horodatage hors tolérance : vérifier l'horloge des serveurs")
+            raise AccessDenied("horodatage hors tolérance : vérifier l'horloge des serveurs", fault=_LOGIN)
 
     def _token(self) -> JwtCheck:
         said = self._said
@@ -147,7 +148,7 @@ def _same(given: str, expected: str) -> None:
 
 def _same_bytes(given: bytes, expected: bytes) -> None:
     if not hmac.compare_digest(given, expected):
-        raise AccessDenied(_DENIED)
+        raise AccessDenied(_DENIED, fault=_LOGIN)
 
 
 def _decoded(text: str, form: str) -> bytes:

@@ -8,16 +8,17 @@ from typing import Any
 
 from connectors.sdk.mapping import Converters, Map, Row, Template
 from connectors.sdk.mapping.places import Place, getter
-from connectors.sdk.mapping.scalars import text_value
+from connectors.sdk.mapping.scalars import is_empty, text_value
 from schemas.errors import InvalidMessage
 
 Facts = Mapping[str, Any]
 Value = Callable[[Any, Facts], Any]
 Rendered = Callable[[Any, Facts], str | None]
-FORMS = ("form", "body", "query", "headers")
+FORMS = ("form", "body", "query", "headers", "ask")
 """The keys of a `[[deliver]]` that hold a table of names and places."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _MEMBER = "value"
+ANY = "*"
 
 
 def rendering(text: str, known: Collection[str]) -> Rendered:
@@ -78,9 +79,13 @@ class Only:
         self._rules = [(getter(Place.of(place).steps), frozenset(_words(said))) for place, said in raw.items()]
 
     def fits(self, record: Any) -> bool:
-        """Whether each place holds one of its values; numbers, yes and no are compared as they are written. Raises
-        InvalidMessage for a record in which the way to a place cannot be gone."""
-        return all(_word(get(record)) in words for get, words in self._rules)
+        """Whether each place holds one of its values, `*` for any; numbers, yes and no are compared as they are
+        written. Raises InvalidMessage for a record in which the way to a place cannot be gone."""
+        return all(_fits(get(record), words) for get, words in self._rules)
+
+
+def _fits(value: Any, words: frozenset[str | None]) -> bool:
+    return _word(value) in words or (ANY in words and not is_empty(value))
 
 
 def _words(said: Any) -> Iterator[str | None]:

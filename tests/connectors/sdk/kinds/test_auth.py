@@ -145,6 +145,20 @@ def test_a_signed_query_is_one_that_its_check_takes(twin: Doorkeeper) -> None:
 
 def test_each_kind_says_what_it_needs() -> None:
     for kind in ("basic", "bearer", "api-key", "oauth", "oauth-password", "session", "publik"):
-        assert list(auth_faults({"kind": kind})), kind
-    assert list(auth_faults({"kind": "api-key", "value": "k", "header": "a", "query": "b"}))
-    assert list(auth_faults({"kind": "session", "call": "POST a", "keep": ["uid"]})) == []
+        assert list(auth_faults({"kind": kind}, {})), kind
+    assert list(auth_faults({"kind": "api-key", "value": "k", "header": "a", "query": "b"}, {}))
+    assert list(auth_faults({"kind": "session", "call": "POST a", "keep": ["uid"]}, {})) == []
+
+
+def test_a_setting_may_choose_among_the_kinds_and_what_each_needs_must_be_there(twin: Doorkeeper) -> None:
+    both = {"kind": "{way}", "user": "{user}", "password": "{password}", "token": "{key}"}
+    of = {"way": {"type": "choice", "of": ["basic", "bearer"]}}
+    twin.due = {"authorization": "Bearer a-key"}
+    TEXTS["{way}"] = "bearer"
+
+    assert ask(client(twin, **both)) == 200
+    assert list(auth_faults(both, of)) == []
+    assert list(auth_faults({"kind": "{way}", "token": "k"}, of)) == [
+        ("user", "basic needs it"), ("password", "basic needs it")
+    ]  # fmt: skip
+    assert list(auth_faults(both, {"way": "text"}))

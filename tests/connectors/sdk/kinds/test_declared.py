@@ -199,7 +199,7 @@ def test_a_sound_declared_connector_has_no_fault(tmp_path: Path) -> None:
         (('"PATCH users/{reference}"', '"PATCH users/{referense}"'), "deliver[0]", 'did you mean "reference"'),
         (('"rdv-{/data/id}"', '"rdv-{identifier}"'), "webhook.event[0].id", "nothing is known"),
         (('"rdv-{/data/id}"', '"rdv-{/data/id"'), "webhook.event[0].id", "placeholder"),
-        (('time = "/meta/timestamp | instant_of"', 'time = "/meta/timestamp | instnt"'), "webhook.event[0]", "instant"),
+        (('time = "/meta/timestamp | instant"', 'time = "/meta/timestamp | instand"'), "webhook.event[0]", "instant"),
         (('again = "same-state"', 'again = "look-up"'), "deliver[0].again", "look_up"),
         (('again = "same-state"', 'again = "twice"'), "deliver[0].again", "same-state"),
         (('means = "refused"', 'means = "refuse"'), "error[0].means", "no such meaning"),
@@ -231,6 +231,13 @@ def test_a_row_that_names_no_member_of_the_shared_event_is_told_by_its_line(tmp_
     in_folder(tmp_path, table=table)
 
     assert 'did you mean "intake"' in faults(tmp_path)["mapping.csv:6:target"]
+
+
+def test_a_member_that_the_shared_event_requires_and_no_row_fills_is_told(tmp_path: Path) -> None:
+    table = (EXAMPLES / "agenda" / "mapping.csv").read_text("utf-8").replace("received;/request/procedure", "other;/a")
+    in_folder(tmp_path, table=table)
+
+    assert any("/request/procedure" in message for message in faults(tmp_path).values())
 
 
 def test_hooks_that_cannot_be_imported_are_told_and_nothing_breaks(tmp_path: Path) -> None:

@@ -11,17 +11,16 @@ from typing import Any
 import pytest
 
 from connectors import conformance
-from connectors.conformance import Asked, Case
 from connectors.sdk.discovery import connector_class
 from connectors.sdk.kinds.rest import RestConnector
 from connectors.sdk.twin import TwinAnswer
-from schemas.delivery import Delivery, Polled
+from schemas.delivery import Inbound, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
-from schemas.exchange import AmbiguousIdentity, NotMatched, Question
+from schemas.exchange import AmbiguousIdentity, NotMatched
 from schemas.registry import Registry
 from tests.connectors.sdk.kinds.agenda import booking, contact_changed, context_of, example
-from tests.connectors.sdk.kinds.twins import AgendaTwin, LibraryTwin
+from tests.connectors.sdk.kinds.twins import AgendaTwin, LibraryTwin, about, moved, registration
 from tests.support.context import NOON
 from tests.support.garbage import mutations
 
@@ -55,32 +54,6 @@ def made(name: str, settings: Mapping[str, Any], **more: Any) -> RestConnector:
     return connector
 
 
-def moved(card: str | None = "C0001", number: int = 1, street: str = "4 chemin du Vieux Lavoir") -> Delivery:
-    value = {"street": street, "postal_code": "93001", "city": "Saint-Aubin", "country": "FR"}
-    said = {"source": "portail", "date": "2026-03-02", "quality": "declared"}
-    citizen = {"references": [{"system": "mediatheque", "id": card or "0"}]}
-    data = {"citizen": citizen, "new_address": {"value": value, **said}}
-    return Delivery(
-        Event("citizen.address-changed", "/saint-aubin/portail", data, id=f"m-{number}"), f"k-{number}", card
-    )
-
-
-def registration(number: int = 1) -> Delivery:
-    citizen = {"identity": {"family_name": "Quenneville", "given_names": ["Solène"]}}
-    data = {
-        "request": {
-            "references": [{"system": "portail", "id": f"r-{number}"}], "procedure": "formulaire-qf",
-            "submitted_at": "2026-03-02T09:14:05Z", "intake": "online", "requester": {"citizen": citizen},
-        }
-    }  # fmt: skip
-    return Delivery(Event("request.received", "/saint-aubin/portail", data, id=f"r-{number}"), f"kr-{number}")
-
-
-def about(card: str | None) -> Question:
-    fields = ("card_number", "category", "expires_on", "blocked")
-    return Question("q-1", "library-card", 1, fields, "formulaire-qf", 5.0, reference=card)
-
-
 def events(batches: list[Polled]) -> list[Event]:
     return [event for polled in batches for event in polled.events]
 
@@ -92,32 +65,9 @@ def cursor_of(batches: list[Polled]) -> Mapping[str, Any] | None:
 # the promises of a connector
 
 
-def test_the_declared_bookings_keep_the_promises_of_a_connector(agenda: AgendaTwin) -> None:
-    conformance.check(
-        Case(
-            connect=lambda: bookings(agenda), twin=agenda,
-            deliveries=[contact_changed(email="m.corvisart@nouveau.example")],
-            effects=lambda: {number: dict(user) for number, user in agenda.users.items()},
-            refused=contact_changed("404", 2, email="m@nouveau.example"),
-            deny=lambda: agenda.misbehave("401", times=3), inbound=[agenda.webhook()],
-            forged=[agenda.webhook(secret="another"), replace(agenda.webhook(), headers={})],
-            personal=["Corvisart", "m.corvisart@nouveau.example"],
-        )
-    )  # fmt: skip
-
-
-def test_the_declared_readers_keep_the_promises_of_a_connector(library: LibraryTwin) -> None:
-    library.add(1, NOON - timedelta(days=30))
-
-    conformance.check(
-        Case(
-            connect=lambda: readers(library), twin=library, deliveries=[moved(), registration()],
-            effects=lambda: [[r["address"] for r in library.readers.values()], list(library.registrations.values())],
-            refused=moved("C9999", 9), deny=lambda: library.misbehave("401", times=3), news=lambda: library.add(7),
-            personal=["quai des Brumes", "Vieux Lavoir", "Quenneville"],
-            asked=[Asked(about("C0001"), about("C9999"), on="readers")],
-        )
-    )  # fmt: skip
+@pytest.mark.parametrize("name", ["agenda", "mediatheque"])
+def test_the_declared_connectors_keep_the_promises_of_a_connector(name: str) -> None:
+    conformance.check(example(name))
 
 
 # calls
@@ -276,6 +226,69 @@ def test_a_stranger_s_push_is_denied_before_it_is_read(agenda: AgendaTwin) -> No
         bookings(agenda).receive(agenda.webhook(b"{", secret="another"))
 
 
+def declared_with(**tables: Any) -> RestConnector:
+    """The bookings, some of their tables replaced."""
+    manifest = example()
+    return RestConnector(context_of(replace(manifest, declared={**manifest.declared, **tables})))
+
+
+def webhook_of(**more: Any) -> dict[str, Any]:
+    return {**example().declared["webhook"], **more}
+
+
+def pushed(content: Any, **headers: str) -> Inbound:
+    return Inbound("POST", "", headers, {}, json.dumps(content).encode())
+
+
+KEY = {"kind": "api-key", "header": "x-key", "secret": "webhook_secret"}
+
+
+def test_a_caller_whose_head_proves_it_is_known_before_its_body_is_read() -> None:
+    connector = declared_with(webhook=webhook_of(signature=KEY))
+
+    assert connector.knows_caller(pushed(None, **{"x-key": "a-webhook-secret"}))
+    with pytest.raises(AccessDenied):
+        connector.knows_caller(pushed(None, **{"x-key": "another"}))
+    assert not bookings_of_nobody().knows_caller(pushed(None))
+
+
+def bookings_of_nobody() -> RestConnector:
+    return made("agenda", context_of(example()).settings)
+
+
+def test_a_list_that_holds_texts_instead_of_objects_is_refused_with_the_place_of_the_first() -> None:
+    connector = declared_with(webhook=webhook_of(signature=KEY, list="/bookings"))
+
+    with pytest.raises(InvalidMessage) as caught:
+        connector.receive(pushed({"bookings": ["Corvisart", "Lepic"]}, **{"x-key": "a-webhook-secret"}))
+
+    assert caught.value.pointer == "/bookings/0"
+    assert "Corvisart" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"bookings": {}}, {"bookings": None}, [], "bookings", None])
+def test_a_push_without_its_list_is_refused(wrong: Any) -> None:
+    connector = declared_with(webhook=webhook_of(signature=KEY, list="/bookings"))
+
+    with pytest.raises(InvalidMessage) as caught:
+        connector.receive(pushed(wrong, **{"x-key": "a-webhook-secret"}))
+
+    assert caught.value.pointer == "/bookings"
+
+
+@pytest.mark.parametrize("place", [".", "/bookings"])
+def test_of_a_pushed_list_the_good_are_taken_and_the_bad_are_told(place: str) -> None:
+    connector = declared_with(webhook=webhook_of(signature=KEY, list=place))
+    records = [booking(), "text", booking(id=88124)]
+
+    reply = connector.receive(
+        pushed(records if place == "." else {"bookings": records}, **{"x-key": "a-webhook-secret"})
+    )
+
+    assert {event.data["request"]["references"][0]["id"] for event in reply.polled.events} == {"88123", "88124"}
+    assert [fault.place for fault in reply.polled.faults] == [f"{place.strip('.')}/1"]
+
+
 # lists
 
 
@@ -287,14 +300,20 @@ def test_a_first_poll_marks_the_day_and_reads_nobody(library: LibraryTwin) -> No
     assert (events(found), library.asked) == ([], [])
 
 
+def test_the_cursor_of_another_way_to_read_the_list_is_none(library: LibraryTwin) -> None:
+    library.add(1)
+
+    assert len(events(list(readers(library).poll({"rank": 7})))) == 1
+
+
 def test_a_list_is_read_page_by_page_from_the_date_of_the_cursor_on(library: LibraryTwin) -> None:
-    for number in range(5):
+    for number in range(7):
         library.add(number)
     library.add(9, NOON - timedelta(days=3))
 
     found = list(readers(library).poll(None))
 
-    assert [event.id.split("/")[1] for event in events(found)] == ["C0000", "C0001", "C0002", "C0003", "C0004"]
+    assert [event.id.split("/")[1] for event in events(found)] == [f"C000{number}" for number in range(7)]
     assert [asked["page"] for asked in library.asked] == ["1", "2", "3"]
     assert {asked["changed_since"] for asked in library.asked} == {"2026-03-01T12:00:00Z"}
     for event in events(found):
@@ -359,8 +378,33 @@ def test_a_reader_without_a_date_is_told_at_each_poll_and_hides_no_other(library
     assert [fault.place for polled in first for fault in polled.faults] == ["/readers/1/changed_at"]
 
 
+@pytest.mark.parametrize("wrong", ["NaN", "1e999", '"\\u0000"'])
+def test_a_value_that_no_json_may_hold_hides_no_reader_beside_it(library: LibraryTwin, wrong: str) -> None:
+    library.add(1)
+    library.add(2)
+    whole = json.dumps({"readers": list(library.readers.values())}).replace('"2 quai des Brumes"', wrong)
+    library.listing = lambda call: TwinAnswer(200, whole.encode())  # type: ignore[method-assign]
+    library._routes = library._find_routes()
+
+    found = list(readers(library).poll(None))
+
+    assert [event.id.split("/")[1] for event in events(found)] == ["C0001"]
+    assert [fault.place for polled in found for fault in polled.faults] == ["/readers/1/address/street"]
+
+
+def test_half_a_pair_of_surrogates_is_the_letter_that_nobody_can_read(library: LibraryTwin) -> None:
+    library.add(1)
+    whole = json.dumps({"readers": list(library.readers.values())}).replace("1 quai", "1 \\ud800uai")
+    library.listing = lambda call: TwinAnswer(200, whole.encode())  # type: ignore[method-assign]
+    library._routes = library._find_routes()
+
+    (event,) = events(list(readers(library).poll(None)))
+
+    assert event.data["new_address"]["value"]["street"] == "1 \ufffduai des Brumes"
+
+
 def test_a_record_that_moves_between_two_pages_hides_none(library: LibraryTwin) -> None:
-    for number in range(3):
+    for number in range(4):
         library.add(number, NOON - timedelta(minutes=30 - number))
     found: list[Polled] = []
 
@@ -369,7 +413,7 @@ def test_a_record_that_moves_between_two_pages_hides_none(library: LibraryTwin) 
             library.add(0, NOON - timedelta(minutes=1))
         found.append(polled)
 
-    assert {event.id.split("/")[1] for event in events(found)} == {"C0000", "C0001", "C0002"}
+    assert {event.id.split("/")[1] for event in events(found)} == {"C0000", "C0001", "C0002", "C0003"}
 
 
 @pytest.mark.parametrize("wrong", [{}, {"readers": {}}, {"readers": "none"}, [], "text", None, 7])

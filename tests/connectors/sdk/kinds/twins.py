@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -12,6 +11,9 @@ from typing import Any
 
 from connectors.sdk import Inbound, Secret
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, route
+from schemas.delivery import Delivery
+from schemas.event import Event
+from schemas.exchange import Question
 from schemas.times import to_rfc3339
 from tests.connectors.sdk.kinds.agenda import SETTINGS, booking
 from tests.support.context import NOON
@@ -62,7 +64,7 @@ class AgendaTwin(HttpTwin):
 class LibraryTwin(HttpTwin):
     """Readers: OAuth tokens that end, a list by date of change and by pages, idempotency keys, an error inside."""
 
-    page_size = 2
+    page_size = 3
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,5 +137,27 @@ class LibraryTwin(HttpTwin):
         return known
 
 
-def basic_of(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+def moved(card: str | None = "C0001", number: int = 1, street: str = "4 chemin du Vieux Lavoir") -> Delivery:
+    value = {"street": street, "postal_code": "93001", "city": "Saint-Aubin", "country": "FR"}
+    said = {"source": "portail", "date": "2026-03-02", "quality": "declared"}
+    citizen = {"references": [{"system": "mediatheque", "id": card or "0"}]}
+    data = {"citizen": citizen, "new_address": {"value": value, **said}}
+    return Delivery(
+        Event("citizen.address-changed", "/saint-aubin/portail", data, id=f"m-{number}"), f"k-{number}", card
+    )
+
+
+def registration(number: int = 1) -> Delivery:
+    citizen = {"identity": {"family_name": "Quenneville", "given_names": ["Solène"]}}
+    data = {
+        "request": {
+            "references": [{"system": "portail", "id": f"r-{number}"}], "procedure": "formulaire-qf",
+            "submitted_at": "2026-03-02T09:14:05Z", "intake": "online", "requester": {"citizen": citizen},
+        }
+    }  # fmt: skip
+    return Delivery(Event("request.received", "/saint-aubin/portail", data, id=f"r-{number}"), f"kr-{number}")
+
+
+def about(card: str | None) -> Question:
+    fields = ("card_number", "category", "expires_on", "blocked")
+    return Question("q-1", "library-card", 1, fields, "formulaire-qf", 5.0, reference=card)
