@@ -16,6 +16,7 @@ from connectors.sdk.kinds.changes import read_ranked, whole_batches
 from connectors.sdk.kinds.client import HttpConnector
 from connectors.sdk.kinds.events import Collected
 from connectors.sdk.kinds.follow import Follows
+from connectors.sdk.kinds.look_ups import found_reference
 from connectors.sdk.kinds.paging import Page, Params
 from connectors.sdk.kinds.questions import Questions
 from connectors.sdk.kinds.rest_checks import rest_faults as rest_faults
@@ -104,7 +105,21 @@ class RestConnector(HttpConnector):
         )  # fmt: skip
         body = answer.json() if answer.body.strip() else None
         reference = self._reference(spec, answer, body)
-        return Done(spec.get("answer") or f"Pris en compte par {self.name}", reference)
+        return Done(self._said(spec), reference)
+
+    def look_up(self, delivery: Delivery) -> Done | None:
+        """By the `look_up` of its `[[deliver]]`; None without one: such a delivery is never looked up."""
+        if "look_up" not in self.spec_of(delivery):
+            return None
+        message = self.message_for(delivery)
+        try:
+            reference = found_reference(message, self.call)
+        except InvalidMessage:
+            raise Refused(f"{self.name} ne peut pas être interrogé sur cet envoi") from None
+        return None if reference is None else Done(self._said(message.spec), reference)
+
+    def _said(self, spec: Mapping[str, Any]) -> str:
+        return spec.get("answer") or f"Pris en compte par {self.name}"
 
     def _reference(self, spec: Mapping[str, Any], answer: HttpAnswer, body: Any) -> str | None:
         """The identifier that the package gave. Raises as `HttpAnswer.json` for an answer that is no success."""
