@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.sdk.letters import is_held, nearest
 from connectors.sdk.xml import add, new_root, write_xml
 from schemas.errors import ConfigError
 
@@ -19,12 +20,6 @@ _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uff
 _XML_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _RISKY = ("=", "+", "-", "@", "\t", "\r")
 _NEUTRAL = re.compile(r"'(?=[=+\-@])")
-# Letters and signs that decomposition leaves whole.
-_NEAREST = str.maketrans({
-    "œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
-    "ı": "i", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"',
-    "–": "-", "—": "-", "…": "...", "€": "EUR", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "ʼ": "'", "‑": "-",
-})  # fmt: skip
 
 
 class Unwritable(ValueError):
@@ -70,11 +65,11 @@ class RowFormat:
         """The text as the file can hold it. Raises Unwritable."""
         if _UNWRITABLE.search(text):
             raise Unwritable("contient un caractère de contrôle")
-        if self.format == "xml" or self._holds(text):
+        if self.format == "xml" or is_held(text, self.encoding):
             return text
-        nearest = "".join(c if self._holds(c) else _nearest(c) for c in text)
-        if self.transliterate and self._holds(nearest):
-            return nearest
+        near = nearest(text, self.encoding)
+        if self.transliterate and is_held(near, self.encoding):
+            return near
         raise Unwritable(f"contient un caractère que l'encodage {self.encoding} ne connaît pas")
 
     def write(self, names: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Collection[str] = ()) -> bytes:
@@ -109,13 +104,6 @@ class RowFormat:
     def _neutral(self, cell: str) -> str:
         return f"'{cell}" if self.neutralise and cell[:1] in _RISKY else cell
 
-    def _holds(self, text: str) -> bool:
-        try:
-            text.encode(self.encoding)
-        except UnicodeEncodeError:
-            return False
-        return True
-
 
 def without_apostrophe(cell: str) -> str:
     """A cell without the apostrophe that kept a spreadsheet from running it."""
@@ -135,8 +123,3 @@ def cell_text(value: object) -> str:
     if isinstance(value, Mapping | Sequence):
         raise Unwritable("n'est pas une valeur simple")
     return str(value)
-
-
-def _nearest(character: str) -> str:
-    plain = character.translate(_NEAREST)
-    return "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
