@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 _LEAP = "60"
+_MONTHS = (
+    "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
+    "décembre",
+)  # fmt: skip
 _LAST = timedelta(seconds=59, microseconds=999_999)  # of the minute: a leap second must not become the next day
 
 
@@ -65,3 +69,8 @@ def _read(text: str) -> tuple[datetime, str]:
     if (after.day, after.hour, after.minute) != (1, 0, 0):
         raise ValueError("no leap second is here")
     return start + _LAST, fraction or ""
+
+
+def french_date(day: date) -> str:
+    """As letters and acts write it: `1er mai 2026`."""
+    return f"{'1er' if day.day == 1 else day.day} {_MONTHS[day.month - 1]} {day.year}"

@@ -126,7 +126,7 @@ def error_of(answer: HttpAnswer) -> HubError:
     wish = retry_after(answer.headers)
     row = error_row(ERRORS, status=str(answer.status), codeapp=code)
     if row is None:
-        return TryLater(f"DGFiP : réponse {answer.status} inattendue", after=wish)
+        return TryLater(f"DGFiP : réponse {answer.status} inattendue", after=wish, fault="away.not-json")
     said = f"{row.meaning} ({code or answer.status})"
     return row.error(said, native=code or str(answer.status), after=wish or _PAUSE)
 

@@ -65,10 +65,6 @@ class ApiImpotConnector(Connector):
             raise Refused("Le numéro fiscal compte 13 chiffres", native="tax_number_malformed")
         return Asked(year, number)
 
-    def close(self) -> None:
-        if "client" in vars(self):
-            self.client.close()
-
 
 def _check_person(data: Mapping[str, Any], identity: Mapping[str, Any] | None, *, by_token: bool) -> None:
     """For a token the day of birth is enough: names are not compared, since a register may spell them its own way."""

@@ -1,77 +1,65 @@
-"""A tax situation of the DGFiP -> the fields of evidence. Pure. What is not there is absent, never zero."""
+"""A tax situation of the DGFiP -> the fields of evidence. Pure: `evidence.csv` says which member is which field, and
+this file reads what is more than one value."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from schemas.errors import TryLater
+from connectors.sdk import values
+from connectors.sdk.evidence import Answer, EvidenceTable, Said
 
 Data = Mapping[str, Any]
 _PLACE = re.compile(r"(.*?)[\s,]*\b([0-9]{5})\s+(\D.*)")
 _POSTAL = re.compile(r"[0-9A-Za-z][0-9A-Za-z -]*")
-_UNSAYABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_LARGEST = 1_000_000_000
 
 
 def tax_situation(data: Data, year: int | None) -> dict[str, dict[str, Any]]:
     """The values by field. `year` is the one that was asked for; the situation may name its own."""
-    of = _integer(data, "annRevenu") or year
+    answer = _answer(data if data.get("annRevenu") is not None else {**data, "annRevenu": year})
+    of = answer.integer("annRevenu")
     if of is None or not 1990 <= of <= 2200:
-        raise _malformed("annRevenu")
-    told = {
-        "tax_year": of,
-        "reference_tax_income": _number(data, "rfr"),
-        "household_parts": _parts(data),
-        "total_income": _number(data, "revenuBrutGlobal"),
-        "tax_before_credits": _number(data, "impAvImput"),
-        "tax_address": _address(data),
-        "declarants": list(declarants(data)) or None,
-    }
-    return {
-        name: {"value": value, "source": "DGFiP", "date": str(of), "quality": "authoritative"}
-        for name, value in told.items()
-        if value is not None
-    }
+        raise answer.malformed("annRevenu")
+    [part] = TABLE["tax-situation"]
+    return part.values(answer, Said("DGFiP", str(of)))
 
 
-def declarants(data: Data) -> Iterator[dict[str, Any]]:
+def declarants(data: Data) -> list[dict[str, Any]]:
     """The one or two people of the return."""
+    return list(_declarants(_answer(data)))
+
+
+def _answer(data: Data) -> Answer:
+    return Answer(data, "DGFiP")
+
+
+def _declarants(answer: Answer) -> Iterator[dict[str, Any]]:
     for number in ("1", "2"):
+        born = answer.part(f"dateNaisDec{number}")
         told = {
-            "family_name": _one_line(data, f"nmNaiDec{number}", 100),
-            "preferred_name": _one_line(data, f"nmUsaDec{number}", 100),
-            "given_names": [name[:100] for name in (_one_line(data, f"prnmDec{number}", 400) or "").split()[:20]],
-            "birthdate": _birthdate(_table(data, f"dateNaisDec{number}") or {}),
+            "family_name": answer.text(f"nmNaiDec{number}", 100),
+            "preferred_name": answer.text(f"nmUsaDec{number}", 100),
+            "given_names": [name[:100] for name in (answer.text(f"prnmDec{number}", 400) or "").split()[:20]],
+            "birthdate": values.dated_parts(*(born.text(part, 4) or "" for part in ("annee", "mois", "jour"))),
         }
         if known := {name: value for name, value in told.items() if value}:
             yield known
 
 
-def _birthdate(parts: Data) -> str:
-    """A part that is unknown is empty or 00, and what follows it is not told."""
-    known: list[str] = []
-    for name, digits, most in (("annee", 4, 2999), ("mois", 2, 12), ("jour", 2, 31)):
-        text = (_one_line(parts, name, 4) or "").zfill(digits)
-        if not re.fullmatch(f"[0-9]{{{digits}}}", text) or not 0 < int(text) <= most:
-            break
-        known.append(text)
-    return "-".join(known) if known and known[0][0] in "12" else ""
-
-
-def _address(data: Data) -> dict[str, str] | None:
+def _address(answer: Answer, name: str) -> dict[str, str] | None:
     """In its parts where they are given, else the one line taken apart at its postal code."""
-    detail = _table(data, "aftDetail") or {}
-    postal_code = _one_line(detail, "getcodePostal", 12) or _one_line(detail, "codePostal", 12) or ""
+    detail = answer.part(name)
+    postal_code = detail.text("getcodePostal", 12) or detail.text("codePostal", 12) or ""
     told = {
-        "street": _one_line(detail, "voie", 200),
-        "complement": _one_line(detail, "complementAdresse", 200),
+        "street": detail.text("voie", 200),
+        "complement": detail.text("complementAdresse", 200),
         "postal_code": postal_code if _POSTAL.fullmatch(postal_code) else "",
-        "city": _one_line(detail, "getcommune", 100) or _one_line(detail, "commune", 100),
+        "city": detail.text("getcommune", 100) or detail.text("commune", 100),
     }
     known = {name: value for name, value in told.items() if value}
-    return known or _line(_one_line(data, "aft", 400) or "") or None
+    return known or _line(answer.text("aft", 400) or "") or None
 
 
 def _line(text: str) -> dict[str, str]:
@@ -83,47 +71,7 @@ def _line(text: str) -> dict[str, str]:
     return {name: value for name, value in told.items() if value}
 
 
-# Reading, strictly
-
-
-def _number(data: Data, name: str) -> int | float | None:
-    value = data.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:
-        raise _malformed(name)
-    return value
-
-
-def _parts(data: Data) -> int | float | None:
-    parts = _number(data, "nbPart")
-    if parts is not None and not 0 <= parts <= 100:
-        raise _malformed("nbPart")
-    return parts
-
-
-def _integer(data: Data, name: str) -> int | None:
-    value = _number(data, name)
-    if isinstance(value, float):
-        raise _malformed(name)
-    return value
-
-
-def _one_line(data: Data, name: str, longest: int) -> str | None:
-    value = data.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise _malformed(name)
-    return " ".join(_UNSAYABLE.sub(" ", value).split())[:longest].strip() or None
-
-
-def _table(data: Data, name: str) -> Data | None:
-    value = data.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise _malformed(name)
-    return value
-
-
-def _malformed(name: str) -> TryLater:
-    return TryLater(f"DGFiP : {name} n'a pas la forme attendue", fault="away.not-json")
+TABLE = EvidenceTable(
+    Path(__file__).with_name("evidence.csv"),
+    readers={"address": _address, "declarants": lambda answer, _: list(_declarants(answer)) or None},
+)

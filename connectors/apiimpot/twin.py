@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.sdk import Secret
-from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
+from connectors.sdk.rest_twin import RestTwin
+from connectors.sdk.twin import TwinAnswer, TwinCall, route
 
 CLIENT, SECRET = "unefois", "secret-impot"
 TOKEN_LIFE = timedelta(seconds=60)
@@ -47,7 +48,7 @@ class _Login:
     ends: datetime
 
 
-class ApiImpotTwin(HttpTwin):
+class ApiImpotTwin(RestTwin):
     """`log_in` gives a FranceConnect token that lives 60 s by the twin's clock. `scopes`: the resources that our client
     was granted. `hidden`: properties that it does not show. `asked` keeps the path and the headers of each call,
     `given` its answer."""
@@ -60,7 +61,6 @@ class ApiImpotTwin(HttpTwin):
         self.households = {number: dict(data) for number, data in HOUSEHOLDS.items()}
         self.asked: list[tuple[str, Mapping[str, str]]] = []
         self.given: list[tuple[str, TwinAnswer]] = []
-        self._tokens: dict[str, frozenset[str]] = {}
         self._logins: dict[str, _Login] = {}
 
     def settings(self) -> dict[str, Any]:
@@ -76,22 +76,9 @@ class ApiImpotTwin(HttpTwin):
             self._logins[token] = _Login(number, self.now() + TOKEN_LIFE)
         return Secret(token)
 
-    def forget_tokens(self) -> None:
-        with self.lock:
-            self._tokens.clear()
-
     @route("POST", "/token")
     def _token(self, call: TwinCall) -> TwinAnswer:
-        form = call.form()
-        if call.headers.get("authorization") != basic(CLIENT, SECRET):
-            return TwinAnswer(401, {"error": "invalid_client"})
-        if form.get("grant_type") != "client_credentials":
-            return TwinAnswer(400, {"error": "unsupported_grant_type"})
-        granted = frozenset(form.get("scope", "").split()) & self.scopes
-        token = secrets.token_hex(16)
-        self._tokens[token] = granted
-        body = {"access_token": token, "token_type": "Bearer", "expires_in": 3600, "scope": " ".join(sorted(granted))}
-        return TwinAnswer(200, body)
+        return self.grant(call, CLIENT, SECRET, scopes=self.scopes)
 
     @route("GET", f"{_BASE}/{{path:rest}}")
     def _situation(self, call: TwinCall, path: str) -> TwinAnswer:
@@ -101,7 +88,7 @@ class ApiImpotTwin(HttpTwin):
         return answer
 
     def _checked(self, call: TwinCall, parts: Sequence[str]) -> TwinAnswer:
-        granted = self._tokens.get(call.headers.get("authorization", "").removeprefix("Bearer "))
+        granted = self.bearer(call)
         if granted is None:
             return TwinAnswer(401, {"fault": {"code": 900901, "message": "Invalid Credentials"}})
         if not _UUID.fullmatch(call.headers.get("x-correlation-id", "")):

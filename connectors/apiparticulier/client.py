@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from connectors.apiparticulier.limits import Limiter
 from connectors.apiparticulier.operations import Operation
 from connectors.sdk import Secret
 from connectors.sdk.error_table import error_row
 from connectors.sdk.http import HttpAnswer, HttpClient, retry_after
+from connectors.sdk.rate_limit import Limiter
 from schemas.errors import HubError, Refused, TryLater
 from schemas.exchange import AuthorisationExpired
 
@@ -49,7 +49,7 @@ class ApiParticulier:
     def __init__(self, settings: Mapping[str, Any], *, recipient: str, now: Callable[[], datetime]) -> None:
         self._token: Secret | None = settings.get("token")
         self._recipient = recipient
-        self._limiter = Limiter(now, settings.get("calls_per_minute", 50))
+        self._limiter = Limiter(now, settings.get("calls_per_minute", 50), "API Particulier")
         self._http = HttpClient(
             settings["base_url"], headers={"accept": "application/json"},
             timeout=settings.get("timeout_seconds", 10), max_bytes=_MAX_BYTES,
@@ -145,7 +145,7 @@ def error_of(fault: Fault, mode: str, *, after: float | None = None) -> HubError
     facts = {"status": str(fault.status), "code": fault.code, "title": fault.title, "mode": mode}
     row = error_row(ERRORS, **facts)
     if row is None or (not fault.code and row.becomes in ("no-record", "not-matched", "ambiguous", "refused")):
-        return TryLater(f"API Particulier : réponse {fault.status} inattendue", after=after)
+        return TryLater(f"API Particulier : réponse {fault.status} inattendue", after=after, fault="away.not-json")
     said = f"{row.meaning} ({fault.code or fault.status})"
     if row.becomes == "in-flight":
         return _InFlight(said)

@@ -7,20 +7,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from connectors.apiparticulier import mapping, operations
 from connectors.apiparticulier.client import ApiParticulier
 from connectors.apiparticulier.operations import Operation, identity_parameters
 from connectors.sdk import Connector, Probe
+from connectors.sdk.evidence import Answer
 from connectors.sdk.names import fold_name, same_birthdate
 from schemas.errors import HubError, Refused
 from schemas.exchange import Evidence, NotMatched, Question
 
 _MONTH = re.compile(r"([12][0-9]{3})-(0[1-9]|1[0-2])")
 _HISTORY_MONTHS = 24
-_HOUSEHOLD = ("adults", "children", "address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,51 +32,13 @@ class Part:
     read: Callable[[Mapping[str, Any], datetime], dict[str, dict[str, Any]]]
 
 
-PARTS: Mapping[str, tuple[Part, ...]] = {
-    "family-quotient": (
-        Part(
-            operations.FAMILY_QUOTIENT, ("quotient", "month", "scheme", "children_count", *_HOUSEHOLD),
-            mapping.family_quotient,
-        ),
-    ),
-    "family-composition": (Part(operations.FAMILY_QUOTIENT, _HOUSEHOLD, mapping.family_composition),),
-    "residence-address": (Part(operations.FAMILY_QUOTIENT, ("address",), mapping.residence_address),),
-    "student-status": (
-        Part(
-            operations.STUDENT, ("enrolled", "period_from", "period_to", "institution", "city", "kind"),
-            mapping.student_status,
-        ),
-    ),
-    "scholarship": (
-        Part(
-            operations.SCHOLARSHIP,
-            ("holder", "level", "period_from", "period_months", "institution", "city", "final"), mapping.scholarship,
-        ),
-    ),
-    "job-seeker-status": (
-        Part(
-            operations.JOB_SEEKER, ("registered", "category", "registered_on", "ended_on"), mapping.job_seeker_status
-        ),
-    ),
-    "solidarity-allowances": (
-        Part(operations.RSA, ("rsa",), mapping.entitlement("rsa")),
-        Part(operations.ACTIVITY_BONUS, ("activity_bonus",), mapping.entitlement("activity_bonus")),
-        Part(operations.FAMILY_SUPPORT, ("family_support",), mapping.entitlement("family_support")),
-    ),
-    "disability-allowances": (
-        Part(operations.DISABLED_ADULT, ("adult",), mapping.entitlement("adult")),
-        Part(operations.DISABLED_CHILD, ("child",), mapping.disabled_child),
-    ),
-    "complementary-health": (
-        Part(operations.COMPLEMENTARY_HEALTH, ("entitled", "contribution", "from"), mapping.complementary_health),
-    ),
-    "school-registration": (
-        Part(
-            operations.SCHOOL, ("enrolled", "school_year", "school", "level", "scholarship_holder"),
-            mapping.school_registration,
-        ),
-    ),
-}  # fmt: skip
+@cache
+def evidence_parts() -> Mapping[str, tuple[Part, ...]]:
+    """By type of evidence."""
+    return {
+        evidence: tuple(Part(operations.BY_PATH[one.operation], one.fields, mapping.reader(one)) for one in found)
+        for evidence, found in mapping.TABLE.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +76,18 @@ class ApiParticulierConnector(Connector):
     def answer(self, question: Question) -> Evidence:
         """Ask only what gives the asked fields. Several operations make one answer or none: where one is away, all is
         asked again later; where one knows nobody, its fields are absent unless nobody is known anywhere."""
-        if question.evidence not in PARTS or question.version != 1:
+        if question.evidence not in evidence_parts() or question.version != 1:
             raise Refused("API Particulier ne donne pas ce justificatif", native="evidence_unknown")
         asked, end = set(question.fields), time.monotonic() + question.seconds
-        parts = [part for part in PARTS[question.evidence] if asked.intersection(part.fields)]
+        wanted = [part for part in evidence_parts()[question.evidence] if asked.intersection(part.fields)]
         values: dict[str, dict[str, Any]] = {}
         unmatched: list[NotMatched] = []
-        for part in parts:
+        for part in wanted:
             try:
                 values |= part.read(self._operation_data(part.operation, question, end), self.context.now())
             except NotMatched as error:
                 unmatched.append(error)
-        if unmatched and len(unmatched) == len(parts):
+        if unmatched and len(unmatched) == len(wanted):
             raise unmatched[0]
         return Evidence(question.evidence, 1, {name: value for name, value in values.items() if name in asked})
 
@@ -133,10 +95,11 @@ class ApiParticulierConnector(Connector):
         way = self._way(operation, question)
         token = question.token if way.mode == "france_connect" else None
         data = self.client.operation_data(operation, way.mode, way.params, seconds=end - time.monotonic(), token=token)
+        answer = mapping.answered(data, self.context.now())
         if way.by_identifier:
-            _check_person(data, question.identity, stated=way.stated)
+            _check_person(answer, question.identity, stated=way.stated)
         elif token is not None:
-            _check_household(data, question.identity)
+            _check_household(answer, question.identity)
         return data
 
     def _way(self, operation: Operation, question: Question) -> _Way:
@@ -174,10 +137,6 @@ class ApiParticulierConnector(Connector):
             return asked | {"codesBcnRegions[]": list(regions)}
         raise Refused("Il faut nommer l'école, ou régler le département des écoles", native="school_missing")
 
-    def close(self) -> None:
-        if "client" in vars(self):
-            self.client.close()
-
 
 def _month_parameters(text: object, now: datetime) -> dict[str, int]:
     match = _MONTH.fullmatch(text) if isinstance(text, str) else None
@@ -189,10 +148,10 @@ def _month_parameters(text: object, now: datetime) -> dict[str, int]:
     return {"annee": year, "mois": month}
 
 
-def _check_person(data: Mapping[str, Any], identity: Mapping[str, Any] | None, *, stated: bool) -> None:
+def _check_person(answer: Answer, identity: Mapping[str, Any] | None, *, stated: bool) -> None:
     """Where the answer names its person, it must be the citizen; where an asker stated the identifier, it must name
     them."""
-    told, born = mapping.named(data), (identity or {}).get("birthdate")
+    told, born = mapping.named(answer), (identity or {}).get("birthdate")
     if told is None or identity is None or not born:
         if stated:
             raise NotMatched("Rien ne montre que cet identifiant est celui de la personne", native="unverified")
@@ -201,9 +160,9 @@ def _check_person(data: Mapping[str, Any], identity: Mapping[str, Any] | None, *
         raise NotMatched("Cet identifiant est celui d'une autre personne", native="other_person")
 
 
-def _check_household(data: Mapping[str, Any], identity: Mapping[str, Any] | None) -> None:
+def _check_household(answer: Answer, identity: Mapping[str, Any] | None) -> None:
     """A token may be that of another citizen than the one of the question. Where an answer names the adults, one of
     them was born on the citizen's day; names are not compared, since a register may spell them its own way."""
-    born, told = (identity or {}).get("birthdate"), mapping.birthdates(data)
+    born, told = (identity or {}).get("birthdate"), mapping.birthdates(answer)
     if born and told and not any(same_birthdate(one, born) for one in told):
         raise NotMatched("Le jeton FranceConnect est celui d'une autre personne", native="other_person")

@@ -35,16 +35,17 @@ def _benefit(name: str) -> Operation:
 
 
 FAMILY_QUOTIENT = _benefit("quotient_familial")
-RSA = _benefit("revenu_solidarite_active")
-ACTIVITY_BONUS = _benefit("prime_activite")
-FAMILY_SUPPORT = _benefit("allocation_soutien_familial")
-DISABLED_ADULT = _benefit("allocation_adulte_handicape")
-DISABLED_CHILD = _benefit("allocation_enfant_handicape")
-COMPLEMENTARY_HEALTH = _benefit("complementaire_sante_solidaire")
 STUDENT = Operation("/v3/mesri/statut_etudiant", given_names=1)
 SCHOLARSHIP = Operation("/v4/cnous/etudiant_boursier", gender=False)
 SCHOOL = Operation("/v4/men/scolarites", france_connect=False, birthplace=False)
 JOB_SEEKER = Operation("/v3/france_travail/statut", france_connect=False, identity=False)
+_BENEFITS = (
+    "revenu_solidarite_active", "prime_activite", "allocation_soutien_familial", "allocation_adulte_handicape",
+    "allocation_enfant_handicape", "complementaire_sante_solidaire",
+)  # fmt: skip
+BY_PATH: Mapping[str, Operation] = {
+    one.path: one for one in (FAMILY_QUOTIENT, STUDENT, SCHOLARSHIP, SCHOOL, JOB_SEEKER, *map(_benefit, _BENEFITS))
+}
 
 
 def identity_parameters(operation: Operation, identity: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import secrets
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -23,34 +25,7 @@ _CIVIL = ("nomNaissance", "prenoms[]", "sexeEtatCivil")
 _PLACE = ("codeCogInseeCommuneNaissance", "nomCommuneNaissance", "codeCogInseeDepartementNaissance")
 _GENDERS = {"male": "M", "female": "F"}
 
-# status, title, details and provider of each code that it can say
-_SAID: Mapping[str, tuple[int, str, str, str]] = {
-    "00100": (403, "Privilèges insuffisants", "Votre token est valide mais vos privilèges sont insuffisants.", ""),
-    "00101": (401, "Interdit", "Votre token n'est pas valide ou n'est pas renseigné", ""),
-    "00103": (401, "Jeton expiré", "Votre token est expiré. Vous devez refaire une demande", ""),
-    "00105": (401, "Jeton sur liste noire", "Votre jeton est sur liste noire.", ""),
-    "00015": (409, "Conflit", "Une requête associé à votre jeton est déjà en cours de traitement.", ""),
-    "00203": (422, "Entité non traitable", "Le paramètre est obligatoire", ""),
-    "00360": (422, "Entité non traitable", "Le numéro d'INE n'est pas correctement formatté", ""),
-    "00366": (422, "Entité non traitable", "Un ou plusieurs paramètres de civilité ne sont pas formatés", ""),
-    "00391": (422, "Entité non traitable", "Les paramètres d'identité correspondent à plusieurs personnes.", ""),
-    "00419": (422, "Entité non traitable", "Les paramètres codeEtablissement et périmètre sont incohérents", ""),
-    "00429": (429, "Trop de requêtes", "Vous avez effectué trop de requêtes", ""),
-    "00501": (504, "Erreur réseau", "Problème de connexion au serveur distant.", ""),
-    "10003": (404, "Dossier allocataire absent MSA", "Le dossier allocataire n'a pas été trouvé.", "MSA"),
-    "23003": (404, "Dossier allocataire absent CNAF", "Le dossier allocataire n'a pas été trouvé.", "CNAF"),
-    "24003": (404, "Entité non trouvée", "Aucune situation France Travail n'a pu être trouvée.", "France Travail"),
-    "25003": (404, "Entité non trouvée", "Aucun étudiant n'a pu être trouvé.", "MESRI"),
-    "26003": (404, "Entité non trouvée", "Aucun étudiant boursier n'a pu être trouvé.", "CNOUS"),
-    "30003": (404, "Entité non trouvée", "Aucun élève n'a pu être trouvé.", "MEN"),
-    "35003": (404, "Allocataire non référencé", "L'allocataire n'est pas référencé.", "CNAF & MSA"),
-    "37001": (504, "Service non disponible", "Service du fournisseur temporairement indisponible.", "CNAV"),
-    "37002": (504, "Intermédiaire hors-délai", "Temps d'attente d'une réponse du fournisseur écoulé.", "CNAV"),
-    "37003": (404, "Entité non trouvée", "Dossier allocataire inexistant.", "CNAV"),
-    "37008": (504, "Erreur auprès du fournisseur de données : trop de requêtes", "Veuillez réessayer.", "CNAV"),
-    "37999": (502, "Erreur inconnue du fournisseur de données", "La réponse retournée est invalide.", "CNAV"),
-    "40003": (404, "Dossier allocataire absent RNCPS", "Le dossier allocataire n'a pas été trouvé.", "RNCPS"),
-}  # fmt: skip
+_GROUPS = {"@civil": _CIVIL, "@birth": _BIRTH, "@place": _PLACE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,55 +33,39 @@ class _Rule:
     """What one operation demands in identity mode; `unknown`: its code for nobody. `scopes`: which scope gives which
     field of the answer. `modes`: the ways to ask it."""
 
-    needs: tuple[str, ...]
-    takes: tuple[str, ...] = ()
-    unknown: str = "35003"
-    most_names: int = 3
-    scopes: Mapping[str, str] = field(default_factory=dict)
-    modes: tuple[str, ...] = ("identite", "france_connect")
+    needs: Sequence[str]
+    takes: Sequence[str]
+    unknown: str
+    most_names: int
+    scopes: Mapping[str, str]
+    modes: Sequence[str]
 
 
-def _benefit(*scopes: tuple[str, str], unknown: str = "35003", takes: tuple[str, ...] = ()) -> _Rule:
-    needs = (*_CIVIL, "codeCogInseePaysNaissance")
-    return _Rule(needs, ("nomUsage", *_BIRTH, *_PLACE, *takes), unknown, scopes=dict(scopes))
+def _table(name: str) -> list[dict[str, str]]:
+    with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter=";"))
 
 
-_RULES: Mapping[str, _Rule] = {
-    "/v3/dss/quotient_familial": _benefit(
-        ("quotient_familial", "cnaf_quotient_familial"), ("allocataires", "cnaf_allocataires"),
-        ("enfants", "cnaf_enfants"), ("adresse", "cnaf_adresse"), takes=("annee", "mois"),
-    ),
-    "/v3/dss/revenu_solidarite_active": _benefit(("avec_majoration", "revenu_solidarite_active_majoration")),
-    "/v3/dss/prime_activite": _benefit(("avec_majoration", "prime_activite_majoration")),
-    "/v3/dss/allocation_soutien_familial": _benefit(),
-    "/v3/dss/allocation_adulte_handicape": _benefit(),
-    "/v3/dss/allocation_enfant_handicape": _benefit(),
-    "/v3/dss/complementaire_sante_solidaire": _benefit(unknown="40003"),
-    "/v3/mesri/statut_etudiant": _Rule(
-        (*_CIVIL, *_BIRTH), _PLACE, "25003", most_names=1,
-        scopes={"identite": "mesri_identite", "admissions": "mesri_admissions"},
-        modes=("identite", "france_connect", "ine"),
-    ),
-    "/v4/cnous/etudiant_boursier": _Rule(
-        ("nomNaissance", "prenoms[]", *_BIRTH), ("sexeEtatCivil", *_PLACE), "26003",
-        scopes={
-            "statut_boursier": "cnous_statut_boursier", "periode_versement_bourse": "cnous_periode_versement",
-            "etablissement_etudes": "cnous_ville_etudes", "echelon_bourse": "cnous_echelon_bourse",
-            "email": "cnous_email", "identite": "cnous_identite",
-        },
-        modes=("identite", "france_connect", "ine"),
-    ),
-    "/v4/men/scolarites": _Rule(
-        (*_CIVIL, *_BIRTH, "anneeScolaire"),
-        ("codeEtablissement", "degreEtablissement", "codesBcnDepartements[]", "codesBcnRegions[]"), "30003",
-        modes=("identite",),
-    ),
-    "/v3/france_travail/statut": _Rule(
-        ("identifiant",), unknown="24003", modes=("identifiant",),
-        scopes={"identite": "pole_emploi_identite", "contact": "pole_emploi_contact",
-                "adresse": "pole_emploi_adresse", "inscription": "pole_emploi_inscription"},
-    ),
-}  # fmt: skip
+@cache
+def _said() -> Mapping[str, tuple[int, str, str, str]]:
+    """Status, title, details and provider of each code that it can say."""
+    rows = _table("twin_errors.csv")
+    return {row["code"]: (int(row["status"]), row["title"], row["detail"], row["provider"]) for row in rows}
+
+
+@cache
+def _rules() -> Mapping[str, _Rule]:
+    return {row["path"]: _rule(row) for row in _table("twin_operations.csv")}
+
+
+def _rule(row: Mapping[str, str]) -> _Rule:
+    needs, takes = (
+        [n for word in row[cell].split() for n in _GROUPS.get(word, (word,))] for cell in ("needs", "takes")
+    )
+    scopes = dict(pair.split("=") for pair in row["scopes"].split())
+    return _Rule(needs, takes, row["unknown"], int(row["most_names"]), scopes, row["modes"].split())
+
+
 _SAMPLE = re.compile(r"(v[34])_(cnav|cnous|mesri|men|france_travail|gip_mds|dsnj|ants)_(\w+?)_with_(\w+)")
 _MODES = {"civility": "identite", "france_connect": "france_connect", "ine": "ine", "identifiant": "identifiant"}
 _FULLY_SCOPED = "*"
@@ -162,7 +121,7 @@ class ApiParticulierTwin(HttpTwin):
     @staticmethod
     def codes() -> Sequence[str]:
         """What `answer_error` takes."""
-        return tuple(_SAID)
+        return tuple(_said())
 
     def operation(self, call: TwinCall) -> str:
         """One path for each interface: no identifier is in it."""
@@ -212,7 +171,7 @@ class ApiParticulierTwin(HttpTwin):
         sample = self._sample(f"{base}/{mode}", {name: _plain(values) for name, values in query.items()})
         if sample is not None:
             return sample
-        rule = _RULES.get(base)
+        rule = _rules().get(base)
         if rule is None or mode not in rule.modes:
             return self.not_found(TwinCall("GET", base, {}, {}, b""))
         fault = _number_fault(query) if mode == "ine" else _fault(rule, query)
@@ -230,18 +189,18 @@ class ApiParticulierTwin(HttpTwin):
     ) -> TwinAnswer:
         """What the twin knows of one person, without what no scope gives."""
         if "answers" not in person:
-            return self._sample(f"{base}/{mode}", person) or _error(_RULES[base].unknown)  # one of the samples
+            return self._sample(f"{base}/{mode}", person) or _error(_rules()[base].unknown)  # one of the samples
         code, data = person.get("errors", {}).get(base), person["answers"].get(base)
-        if base not in _RULES or mode not in _RULES[base].modes:
+        if base not in _rules() or mode not in _rules()[base].modes:
             return self.not_found(TwinCall("GET", base, {}, {}, b""))
         if code or data is None:
-            return _error(code or _RULES[base].unknown)
+            return _error(code or _rules()[base].unknown)
         if base.endswith("quotient_familial"):
             dated = _dated(data, query, self.now())
             if dated is None:
                 return _error("00203", parameter="annee")
             data = dated
-        named = _RULES[base].scopes
+        named = _rules()[base].scopes
         shown = {name: value for name, value in data.items() if _granted(named.get(name, _FULLY_SCOPED), scopes)}
         if mode == "france_connect":
             shown.pop("identite", None)  # the citizen said who they are
@@ -376,7 +335,7 @@ def _folded(text: str) -> str:
 
 
 def _envelope(code: str, *, title: str = "", parameter: str = "") -> dict[str, Any]:
-    _, usual, detail, provider = _SAID[code]
+    _, usual, detail, provider = _said()[code]
     meta: dict[str, Any] = {"provider": provider} if provider else {}
     if code == "00501":
         meta["retry_in"] = 10
@@ -385,4 +344,4 @@ def _envelope(code: str, *, title: str = "", parameter: str = "") -> dict[str, A
 
 
 def _error(code: str, *, title: str = "", parameter: str = "", headers: Mapping[str, str] | None = None) -> TwinAnswer:
-    return TwinAnswer(_SAID[code][0], _envelope(code, title=title, parameter=parameter), headers or {})
+    return TwinAnswer(_said()[code][0], _envelope(code, title=title, parameter=parameter), headers or {})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.conformance.examination import Ear, Examination, Opened, Taken
-from connectors.sdk.folder_twin import FolderTwin
+from connectors.sdk.twin import Leaving
 from schemas.delivery import Delivery
 from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
 from schemas.event import Event
@@ -107,7 +107,7 @@ class Staged:
     def told(self) -> bool:
         """Whether something was said, where staff look, of a record that is not among the events."""
         twin = self.opened.case.twin
-        return bool(self.warned or self.taken.faults or (isinstance(twin, FolderTwin) and twin.reasons()))
+        return bool(self.warned or self.taken.faults or (isinstance(twin, Leaving) and twin.reasons()))
 
     def settle(self, error: HubError | None, due: Ending, *, gone: bool = False) -> str:
         """What the hub does next, once the package is well; why the work is not done exactly once, or "". `gone`: the

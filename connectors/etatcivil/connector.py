@@ -3,7 +3,7 @@ the office to act on. Only the state of a request passes; a record never does.""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,18 +16,18 @@ from connectors.etatcivil.mapping import (
     reference_of,
     request_file,
 )
-from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
+from connectors.sdk import Context, reference_link, status_changed
 from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.documents import attachment_names
 from connectors.sdk.files import MAX_FILE_BYTES, open_folders
+from connectors.sdk.folder_connector import FolderConnector
 from connectors.sdk.follow_up import REQUEST_RECEIVED, read_follow_up
-from connectors.sdk.inbox import Inbox, LeftFile, Taken
+from connectors.sdk.inbox import LeftFile, Taken
 from connectors.sdk.links import request_link
-from schemas.delivery import Delivery, Done, Polled
-from schemas.errors import HubError, InvalidMessage, Refused
+from schemas.delivery import Delivery, Done
+from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event
 
-_TOGETHER = 100
 _DROPPED, _FOLLOWED = "DEPOSEE", "SUITE_DEPOSEE"
 _REFUSED = "REFUSEE"  # the package could not use what we dropped: no decision on the request
 
@@ -44,25 +44,19 @@ class Drop:
     link: Mapping[str, Any]
 
 
-class EtatCivil(Connector):
+class EtatCivil(FolderConnector):
     """A request is one ZIP named after it: dropping it again replaces the same file, and the package knows a
     request it has already collected by its `identifiant`. What comes after it is a ZIP of its own, named after its
     delivery: a return by that name is about the same request."""
 
+    max_bytes = MAX_RETURN_BYTES
+    together = 100
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._keys = AnswerKeys(context, "-")
-        self._out, self._back = open_folders(self.settings)
         self._words = [row.native for row in self.statuses.rows if row.native not in (_DROPPED, _FOLLOWED)]
-        self._inbox = Inbox.of(self._back, context, prefixes=["retour-"]) if self._back else None
-
-    def probe(self) -> Probe:
-        try:
-            waiting = len(self._out.names())
-            returns = self._inbox.waiting() if self._inbox else 0
-        except HubError as error:
-            return Probe(False, f"Dossiers d'état civil inaccessibles : {error.reason}")
-        return Probe(True, f"{waiting} demande(s) à collecter, {returns} retour(s) à lire.")
+        self.open_exchange(*open_folders(self.settings), prefixes=["retour-"])
 
     def prepare(self, delivery: Delivery) -> Drop:
         encoding = self.settings.get("encoding", "UTF-8")
@@ -77,22 +71,18 @@ class EtatCivil(Connector):
         told = _DROPPED if follow_up.kind == "reopened" else _FOLLOWED
         return Drop(name, content, _attached(follow_up.documents), told, follow_up.link)
 
-    def send(self, delivery: Delivery, prepared: Drop) -> Done:
-        attachments = {name: self.context.documents.read(id) for name, id in prepared.attachments.items()}
-        self._out.put(f"{prepared.name}.zip", pack(prepared.name, prepared.request, attachments))
-        return Done("Déposé dans le logiciel d'état civil", prepared.name, [self._dropped(prepared)])
+    def put_rows(self, rows: Sequence[Drop], *, again: bool) -> None:
+        for drop in rows:
+            attachments = {name: self.context.documents.read(id) for name, id in drop.attachments.items()}
+            self.out.put(f"{drop.name}.zip", pack(drop.name, drop.request, attachments))
 
-    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
-        """A file that we may not open stays where it is, and is told once the others are read."""
-        if self._inbox is not None:
-            yield from self._inbox.take(expect_return, self._read_left, max_bytes=MAX_RETURN_BYTES, together=_TOGETHER)
+    def done(self, delivery: Delivery, row: Drop) -> Done:
+        return Done("Déposé dans le logiciel d'état civil", row.name, [self._dropped(row)])
 
-    def close(self) -> None:
-        for folder in (self._out, self._back):
-            if folder is not None:
-                folder.close()
+    def expect(self, name: str) -> None:
+        expect_return(name)
 
-    def _read_left(self, file: LeftFile) -> Taken:
+    def read_left(self, file: LeftFile) -> Taken:
         row = read_return(file.readable_name, file.content, self.settings.get("return_encoding", "utf-8"))
         said = return_of(row, self._words)
         name = self._dropped_name(said.reference)

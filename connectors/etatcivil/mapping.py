@@ -12,7 +12,7 @@ from typing import Any
 from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.documents import attachment_names
 from connectors.sdk.follow_up import FollowUp
-from connectors.sdk.xml import Element, add, new_root, write_xml
+from connectors.sdk.xml import Element, add, add_all, new_root, write_xml
 from schemas.converters import NO_POSTAL_CODE
 from schemas.errors import InvalidMessage, Refused
 
@@ -94,17 +94,13 @@ def _encoded(make: Callable[[], Element], encoding: str) -> bytes:
 def _follow_up(follow_up: FollowUp, name: str, request_name: str | None) -> Element:
     root = new_root("suiteDemandeEtatCivil")
     root.set("version", "1.0")
-    add(root, "identifiant", name)
-    _optional(root, "demande", request_name)
+    add_all(root, {"identifiant": name, "demande": request_name or None})
     for system, number in follow_up.numbers:
         add(root, "numero", number, systeme=system)
-    add(root, "objet", follow_up.label)
-    add(root, "date", follow_up.at.upper())
-    _optional(root, "libelle", follow_up.said.strip())
-    _optional(root, "motif", follow_up.reason.strip())
-    for piece in attachment_names(follow_up.documents):
-        add(root, "piece", piece)
-    return root
+    return add_all(root, {
+        "objet": follow_up.label, "date": follow_up.at.upper(), "libelle": follow_up.said.strip() or None,
+        "motif": follow_up.reason.strip() or None, "piece": attachment_names(follow_up.documents),
+    })  # fmt: skip
 
 
 def _request(request: Mapping[str, Any], name: str) -> Element:
@@ -112,15 +108,12 @@ def _request(request: Mapping[str, Any], name: str) -> Element:
     kind = _kind(request["procedure"], form)
     root = new_root("demandeEtatCivil")
     root.set("version", "1.0")
-    add(root, "identifiant", name)
-    _requester(root, request, form)
-    add(root, "natureDocument", _one_of(form, "document_kind", DOCUMENT_KINDS))
-    add(root, "nbExemplaire", str(_copies(form)))
-    add(root, "dateDemande", request["submitted_at"].upper())
-    _event(root, request, form, kind)
-    _optional(root, "motif", _form_text(form, "motive"))
-    _optional(root, "origine", _ORIGINS.get(request.get("intake", "")))
-    return root
+    return add_all(root, {
+        "identifiant": name, "demandeur": _requester(request, form),
+        "natureDocument": _one_of(form, "document_kind", DOCUMENT_KINDS), "nbExemplaire": _copies(form),
+        "dateDemande": request["submitted_at"].upper(), "evenement": _event(request, form, kind),
+        "motif": _form_text(form, "motive"), "origine": _ORIGINS.get(request.get("intake", "")),
+    })  # fmt: skip
 
 
 def _kind(procedure: str, form: Mapping[str, Any]) -> str:
@@ -130,22 +123,19 @@ def _kind(procedure: str, form: Mapping[str, Any]) -> str:
     return kind
 
 
-def _requester(root: Element, request: Mapping[str, Any], form: Mapping[str, Any]) -> None:
+def _requester(request: Mapping[str, Any], form: Mapping[str, Any]) -> dict[str, Any]:
     person = request["requester"]
     itself = _is_holder(request)
     usual = "Organisme" if "organisation" in person else "La personne concernée" if itself else "Non précisée"
-    element = add(root, "demandeur")
-    add(element, "qualiteDemandeur", _form_text(form, "requester_capacity") or usual)
-    individual = add(element, "individu")
+    asker = {"qualiteDemandeur": _form_text(form, "requester_capacity") or usual}
     if "organisation" in person:
-        add(add(individual, "noms"), "nomDeFamille", person["organisation"]["name"])
-        _address(individual, None, person["organisation"].get("email"), None)
-        return
+        email = person["organisation"].get("email")
+        named = {"noms": {"nomDeFamille": person["organisation"]["name"]}}
+        return {**asker, "individu": {**named, "adresse": _address({"email": email})}}
     citizen = person.get("citizen", {})
     identity = _identity(citizen, "du demandeur")
-    _add_names(individual, identity)
-    _optional(individual, "genre", {"male": "M", "female": "Mme"}.get(identity.get("gender", "")))
-    _address(individual, citizen.get("address"), citizen.get("email"), citizen.get("phone"))
+    gender = {"male": "M", "female": "Mme"}.get(identity.get("gender", ""))
+    return {**asker, "individu": {**_names(identity), "genre": gender, "adresse": _address(citizen)}}
 
 
 def _is_holder(request: Mapping[str, Any]) -> bool:
@@ -160,26 +150,22 @@ def _born(citizen: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in citizen.get("identity", {}).items() if key != "preferred_name"}
 
 
-def _event(root: Element, request: Mapping[str, Any], form: Mapping[str, Any], kind: str) -> None:
+def _event(request: Mapping[str, Any], form: Mapping[str, Any], kind: str) -> dict[str, Any]:
     place = _table(form.get("event_place"), "event_place")
     city = _form_text(place, "city")
     if not city:
         raise _refusal("event_place/city", "manque")
-    element = add(root, "evenement")
     people = request.get("beneficiaries") or [request["requester"].get("citizen", {})]
-    _individual(element, "interesse", _identity(people[0], "du titulaire de l'acte"), form, place)
-    if kind == "MAR" and (spouse := _spouse(people, form)):
-        _individual(element, "conjoint", spouse, {}, place)
-    add(element, "natureEvenement", kind)
+    holder = _individual(_identity(people[0], "du titulaire de l'acte"), form, place)
+    spouse = _spouse(people, form) if kind == "MAR" else None
     recognition = _table(form.get("recognition"), "recognition") if kind == "REC" else {}
-    if kind == "REC":
-        add(element, "typeInteresse", _SUBJECTS[_one_of(recognition, "subject", tuple(_SUBJECTS))])
-    dates = add(element, "dateEvenement")
+    subject = _SUBJECTS[_one_of(recognition, "subject", tuple(_SUBJECTS))] if kind == "REC" else None
     first, last = _span(_form_text(form, "event_date") or "")
-    add(dates, "dateDebut", first)
-    _optional(dates, "dateFin", last)
-    add(add(element, "lieuEvenement"), "ville", city)
-    add(element, "natureReconnaissance", _form_text(recognition, "kind") or "")
+    return {
+        "interesse": holder, "conjoint": _individual(spouse, {}, place) if spouse else None,
+        "natureEvenement": kind, "typeInteresse": subject, "dateEvenement": {"dateDebut": first, "dateFin": last},
+        "lieuEvenement": {"ville": city}, "natureReconnaissance": _form_text(recognition, "kind") or "",
+    }  # fmt: skip
 
 
 def _spouse(people: Sequence[Mapping[str, Any]], form: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -188,61 +174,50 @@ def _spouse(people: Sequence[Mapping[str, Any]], form: Mapping[str, Any]) -> Map
     return _form_person(form["spouse"], "spouse") if form.get("spouse") else None
 
 
-def _individual(
-    parent: Element, tag: str, identity: Mapping[str, Any], form: Mapping[str, Any], place: Mapping[str, Any]
-) -> None:
-    element = add(parent, tag)
-    _add_names(element, identity)
-    _optional(element, "sexe", {"male": "M", "female": "F"}.get(identity.get("gender", "")))
-    _parents(element, form)
+def _individual(identity: Mapping[str, Any], form: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, Any]:
+    gender = {"male": "M", "female": "F"}.get(identity.get("gender", ""))
+    person = {**_names(identity), "sexe": gender, **_parents(form)}
     if birthdate := identity.get("birthdate"):
         _span(birthdate, "birthdate")
-        birth = add(element, "naissance")
-        add(birth, "date", birthdate)
         # The layout wants the name of the town and we hold its code: the two are known together for one place only.
-        if place.get("insee_code") and place["insee_code"] == identity.get("birthplace"):
-            add(add(birth, "lieu"), "ville", place["city"])
+        here = place.get("insee_code") and place["insee_code"] == identity.get("birthplace")
+        person["naissance"] = {"date": birthdate, "lieu": {"ville": place["city"]} if here else None}
+    return person
 
 
-def _parents(element: Element, form: Mapping[str, Any]) -> None:
+def _parents(form: Mapping[str, Any]) -> dict[str, Any]:
     parents = form.get("parents") or []
     if not isinstance(parents, list):
         raise _refusal("parents", "n'est pas une liste")
     by_role = {_one_of(_table(p, "parents"), "role", tuple(_PARENTS)): _form_person(p, "parents") for p in parents}
-    for role, tag in _PARENTS.items():
-        if role in by_role:
-            _add_names(add(element, tag), by_role[role])
+    return {tag: _names(by_role[role]) for role, tag in _PARENTS.items() if role in by_role}
 
 
-def _add_names(element: Element, identity: Mapping[str, Any]) -> None:
-    names = add(element, "noms")
-    add(names, "nomDeFamille", identity["family_name"])
-    _optional(names, "nomUsage", identity.get("preferred_name"))
-    _optional(element, "prenoms", " ".join(identity.get("given_names") or ()))
+def _names(identity: Mapping[str, Any]) -> dict[str, Any]:
+    names = {"nomDeFamille": identity["family_name"], "nomUsage": _said(identity.get("preferred_name"))}
+    return {"noms": names, "prenoms": _said(" ".join(identity.get("given_names") or ()))}
 
 
-def _address(element: Element, address: Mapping[str, Any] | None, email: str | None, phone: str | None) -> None:
+def _address(person: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Of a citizen or an organisation: where they are, and how they are reached."""
+    address: Mapping[str, Any] = person.get("address") or {}
+    email, phone = person.get("email"), person.get("phone")
     if not (address or email or phone):
-        return
-    address = address or {}
-    written = add(element, "adresse")
+        return None
     street = " ".join(part for part in (address.get("house_number"), address.get("street")) if part)
-    _optional(written, "ligneAdr1", street or address.get("complement"))
-    _optional(written, "ligneAdr2", address.get("complement") if street else None)
-    code = address.get("postal_code")
-    _optional(written, "codePostal", code if code != NO_POSTAL_CODE else None)
-    place = add(written, "lieu")
-    add(place, "ville", address.get("city", ""))
-    if address:
-        country = address.get("country", "FR")
-        add(place, "pays", "France" if country == "FR" else country)
-    _optional(written, "mail", email)
-    _optional(written, "tel", phone)
+    code, country = address.get("postal_code"), address.get("country", "FR")
+    place = {"ville": address.get("city", ""), "pays": "France" if country == "FR" else country}
+    return {
+        "ligneAdr1": _said(street or address.get("complement")),
+        "ligneAdr2": _said(address.get("complement")) if street else None,
+        "codePostal": _said(code) if code != NO_POSTAL_CODE else None,
+        "lieu": place if address else {"ville": ""}, "mail": _said(email), "tel": _said(phone),
+    }  # fmt: skip
 
 
-def _optional(parent: Element, tag: str, text: str | None) -> None:
-    if text and text.strip():
-        add(parent, tag, text)
+def _said(text: str | None) -> str | None:
+    """None for a blank: its element is left out."""
+    return text if text and text.strip() else None
 
 
 def _identity(citizen: Mapping[str, Any], whose: str) -> Mapping[str, Any]:

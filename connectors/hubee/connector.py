@@ -99,9 +99,6 @@ class HubEEConnector(Connector):
         done = case.status == notice.status and case.has_status_event(notice.status, notice.message)
         return _informed(notice.status) if done else None
 
-    def close(self) -> None:
-        self.client.close()
-
     def _announce_missing(self, case: Case, notice: Notice) -> None:
         """Tell the status that the case has, when it was set without its event or without this message."""
         message = notice.message if case.status == notice.status else None

@@ -8,15 +8,17 @@ be read stays in the form, by the name of its element.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from connectors.hubee.client import Attachment, Case
 from connectors.sdk import values
-from connectors.sdk.values import Unread
-from connectors.sdk.xml import Element, local_name, parse_xml
+from connectors.sdk.local_times import moment
+from connectors.sdk.loose_xml import LooseElement
+from connectors.sdk.names import fold_name
+from connectors.sdk.values import Unread, one_line
+from connectors.sdk.xml import Element, parse_xml
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
 
@@ -34,17 +36,15 @@ PROCEDURES = {
     "FormulaireQF": "formulaire-qf",
 }
 _RECORDS = {"NAISSANCE": "NAI", "MARIAGE": "MAR", "DECES": "DEC", "RECONNAISSANCE": "REC"}
-_EXCERPTS = (("SANSFILIATION", "EXTSF"), ("AVECFILIATION", "EXTAF"), ("PLURILINGUE", "EXTPL"), ("MULTILINGUE", "EXTPL"),
-             ("INTEGRALE", "CPI"))  # fmt: skip
+_EXCERPTS = (("sansfiliation", "EXTSF"), ("avecfiliation", "EXTAF"), ("plurilingue", "EXTPL"), ("multilingue", "EXTPL"),
+             ("integrale", "CPI"))  # fmt: skip
+_PARENTS = (("father", "Pere"), ("mother", "Mere"))
 # Root of a form -> the elements that describe the people it is about.
 _PEOPLE = {
     "recensementcitoyen": ("Personne",),
     "pacs": ("partenaire1", "partenaire2"),
     "non_pacs": ("identiteDemandeur",),
 }
-_INSEE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
-_STREET = re.compile(r"(\d{1,5}(?:\s*(?:bis|ter|quater))?)\s*,?\s+(\S.*)", re.IGNORECASE)
-_UNKNOWN = frozenset({"0", "00", "000", "0000", ""})
 
 
 def is_xml(attachment: Attachment) -> bool:
@@ -61,10 +61,10 @@ def request(case: Case, forms: Sequence[Element], *, system: str, procedures: Ma
     """The record `request`, before its documents. `procedures` completes PROCEDURES. Raises InvalidMessage when nobody
     asks, when a civil-record request has no form, or for what the catalogue does not hold."""
     unread = Unread()
-    kind, requester, beneficiaries, form = _read_case(case, forms, unread)
+    kind, requester, beneficiaries, form = _read_case(case, [LooseElement(form) for form in forms], unread)
     references = [{"system": system, "id": case.id}]
     if case.external_id:
-        references.append({"system": f"{system}.osl", "id": _one_line(case.external_id)})
+        references.append({"system": f"{system}.osl", "id": one_line(case.external_id)})
     body: dict[str, Any] = {
         "references": references,
         "procedure": _procedure(case.process, kind, procedures),
@@ -91,17 +91,15 @@ def with_documents(
 
 
 def document_kind(text: str) -> str | None:
-    return _one_line(text)[:100] or None
+    return one_line(text)[:100] or None
 
 
 def instant(text: str | None) -> str:
     """RFC 3339 with the offset that HubEE gave: the same case read again must say the same text. A time without zone
     is read as UTC. Raises InvalidMessage when there is none."""
-    try:
-        at = datetime.fromisoformat(text or "")
-    except ValueError:
-        raise InvalidMessage("HubEE : un dossier sans date", code="not_hubee") from None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    at = moment(text or "", UTC)
+    if at is None:
+        raise InvalidMessage("HubEE : un dossier sans date", code="not_hubee")
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -111,60 +109,44 @@ def calendar_date(text: str | None) -> str | None:
     parts = re.split(r"[/.-]", raw)
     if "-" not in raw or len(parts[0]) < 4:
         parts.reverse()
-    known = list(_known(parts))
-    try:
-        if len(known) == 3:
-            return date(*known).isoformat()
-        if len(known) == 2 and 1 <= known[1] <= 12 and known[0] >= 1000:
-            return f"{known[0]:04}-{known[1]:02}"
-        return f"{known[0]:04}" if len(known) == 1 and known[0] >= 1000 else None
-    except ValueError:
-        return None
-
-
-def _known(parts: Sequence[str]) -> Iterator[int]:
-    """Year, month and day as far as they are known."""
-    for part in parts[:3]:
-        if part in _UNKNOWN or not (part.isascii() and part.isdigit()):
-            return
-        yield int(part)
+    return values.dated_parts(*parts[:3])
 
 
 Read = tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
 
 
-def _read_case(case: Case, forms: Sequence[Element], unread: Unread) -> Read:
+def _read_case(case: Case, forms: Sequence[LooseElement], unread: Unread) -> Read:
     """Kind of record, requester, beneficiaries, form."""
     for form in forms:
-        root = local_name(form).lower()
-        if root == "enveloppemetiertype" and (asked := _child(form, "DemandeActe")) is not None:
+        root = form.name
+        if root == "enveloppemetiertype" and (asked := form.child("DemandeActe")) is not None:
             return _civil_record(case, asked, unread)
         if root in _PEOPLE:
-            people = [_person(person, unread) for tag in _PEOPLE[root] for person in _children(form, tag)]
+            people = [_person(person, unread) for tag in _PEOPLE[root] for person in form.children(tag)]
             return ("", *_asked_for(case, people, unread), {})
     if case.process == "EtatCivil":
         raise InvalidMessage("une demande d'acte sans son formulaire XML", code="form_missing")
     return "", _applicant(case, unread), [], {}
 
 
-def _civil_record(case: Case, asked: Element, unread: Unread) -> Read:
-    kind = _folded(_text_at(asked, "TypeActe/Code") or _text_at(asked, "TypeActe/Libelle") or "")
+def _civil_record(case: Case, asked: LooseElement, unread: Unread) -> Read:
+    kind = fold_name(asked.text("TypeActe/Code", "TypeActe/Libelle") or "").upper()
     record = next((code for word, code in _RECORDS.items() if word in kind), None)
-    asker = _child(asked, "Demandeur")
-    capacity = None if asker is None else _text_at(asker, "QualiteDemandeur/Libelle")
-    holders = [_person(holder, unread, asked) for tag in ("Titulaire", "Conjoint") for holder in _children(asked, tag)]
+    asker = asked.child("Demandeur")
+    capacity = None if asker is None else asker.text("QualiteDemandeur/Libelle")
+    holders = [_person(holder, unread, asked) for tag in ("Titulaire", "Conjoint") for holder in asked.children(tag)]
     people = [holder for holder in holders if holder]
     requester = _requester(case, asker, unread)
-    if asker is not None and _folded(_text_at(asker, "QualiteDemandeur/Code") or "") == "PERSONNECONCERNEE" and people:
+    if asker is not None and fold_name(asker.text("QualiteDemandeur/Code") or "") == "personneconcernee" and people:
         requester, people = _same_person(requester, people)
     place = _place(asked)
     form = {
         "event_kind": record,
         "document_kind": _excerpt(asked),
-        "event_date": calendar_date(_text_at(asked, "DateActe")),
+        "event_date": calendar_date(asked.text("DateActe")),
         "event_place": place,
-        "copies": _copies(_text_at(asked, "NombreExemplaires")),
-        "motive": _text_at(asked, "MotifDemande/Commentaire") or _text_at(asked, "MotifDemande/Libelle"),
+        "copies": _copies(asked.text("NombreExemplaires")),
+        "motive": asked.text("MotifDemande/Commentaire", "MotifDemande/Libelle"),
         "requester_capacity": capacity,
         "parents": _parents(asked),
     }
@@ -172,7 +154,7 @@ def _civil_record(case: Case, asked: Element, unread: Unread) -> Read:
     return word, requester, people, {key: value for key, value in form.items() if value}
 
 
-def _requester(case: Case, asker: Element | None, unread: Unread) -> dict[str, Any]:
+def _requester(case: Case, asker: LooseElement | None, unread: Unread) -> dict[str, Any]:
     person = {} if asker is None else _person(asker, unread)
     return person or _applicant(case, unread)
 
@@ -188,27 +170,27 @@ def _same_person(
         return requester, people
     name = asking.get("preferred_name") or asking["family_name"]
     names = (held["family_name"], held.get("preferred_name", ""))
-    identity = held if _folded(name) in map(_folded, names) else {"preferred_name": name, **held}
+    identity = held if fold_name(name) in map(fold_name, names) else {"preferred_name": name, **held}
     return requester | {"identity": identity}, people if len(people) > 1 else []
 
 
 def _holder_who_asks(asking: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The holder who shares first names with the asker. Between two: the likest, all first names before the first one,
     gender before the name, which may be the other's; None when they are as like."""
-    given = {_folded(name) for name in asking["given_names"]}
-    found = [one for one in held if given & {_folded(name) for name in one["given_names"]}]
+    given = {fold_name(name) for name in asking["given_names"]}
+    found = [one for one in held if given & {fold_name(name) for name in one["given_names"]}]
     likeness = [_likeness(asking, one) for one in found]
     best = max(likeness, default=())
     return found[likeness.index(best)] if likeness.count(best) == 1 else None
 
 
 def _likeness(asking: Mapping[str, Any], held: Mapping[str, Any]) -> tuple[bool, ...]:
-    mine, theirs = ([_folded(name) for name in one["given_names"]] for one in (asking, held))
+    mine, theirs = ([fold_name(name) for name in one["given_names"]] for one in (asking, held))
     gender = asking.get("gender")
-    names = (_folded(asking["family_name"]), _folded(asking.get("preferred_name", "")))
+    names = (fold_name(asking["family_name"]), fold_name(asking.get("preferred_name", "")))
     return (
         mine == theirs, mine[0] == theirs[0], gender == held.get("gender", gender),
-        _folded(held["family_name"]) in names,
+        fold_name(held["family_name"]) in names,
     )  # fmt: skip
 
 
@@ -222,10 +204,10 @@ def _asked_for(case: Case, people: list[dict[str, Any]], unread: Unread) -> tupl
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return _folded(one["family_name"]) in (
-        _folded(other["family_name"]),
-        _folded(other.get("preferred_name", "")),
-    ) and _folded(one["given_names"][0]) == _folded(other["given_names"][0])
+    names = (fold_name(other["family_name"]), fold_name(other.get("preferred_name", "")))
+    return fold_name(one["family_name"]) in names and fold_name(one["given_names"][0]) == fold_name(
+        other["given_names"][0]
+    )
 
 
 def _applicant(case: Case, unread: Unread) -> dict[str, Any]:
@@ -238,111 +220,101 @@ def _applicant(case: Case, unread: Unread) -> dict[str, Any]:
     )
 
 
-def _person(element: Element, unread: Unread, asked: Element | None = None) -> dict[str, Any]:
+def _person(element: LooseElement, unread: Unread, asked: LooseElement | None = None) -> dict[str, Any]:
     """The record `citizen`, or {} when there is no name and first name."""
     use = _name_at(element, "NomUsage")
-    family = _name_at(element, "NomNaissance") or _name_at(element, "NomFamille") or _name_at(element, "Nom") or use
-    written = _text_at(element, "Prenoms") or _text_at(element, "Prenom") or _text_at(element, "PrenomUsuel") or ""
+    family = _name_at(element, "NomNaissance", "NomFamille", "Nom") or use
+    written = element.text("Prenoms", "Prenom", "PrenomUsuel") or ""
     given = unread.read("Prenoms", written, values.given_names)
     if not family or not given:
         return {}
     identity: dict[str, Any] = {"family_name": family, "given_names": given}
-    name = use or (_name_at(element, "Nom") if _text_at(element, "NomNaissance") else None)
-    identity |= {"preferred_name": name} if name and _folded(name) != _folded(family) else {}
-    identity |= _given("gender", _gender(element, unread)) | _given("birthdate", _birthdate(element, unread))
+    name = use or (_name_at(element, "Nom") if element.text("NomNaissance") else None)
+    identity |= {"preferred_name": name} if name and fold_name(name) != fold_name(family) else {}
+    identity |= _given("gender", unread.read_first(_said_at(element, "Sexe", "Civilite"), values.gender)) | _given(
+        "birthdate", _birthdate(element, unread)
+    )
     identity |= _given("birthplace", _birthplace(element, asked))
     address = _address(element, unread)
     return {"identity": identity} | _contacts(element, unread) | ({"address": address} if address else {})
 
 
-def _name_at(element: Element, path: str) -> str | None:
-    return values.text_of(100)(_text_at(element, path) or "").value
+def _name_at(element: LooseElement, *paths: str) -> str | None:
+    return values.text_of(100)(element.text(*paths) or "").value
 
 
-def _gender(element: Element, unread: Unread) -> str | None:
-    said = {tag: text for tag in ("Sexe", "Civilite") if (text := _text_at(element, tag))}
-    found = [gender for text in said.values() if (gender := values.gender(text).value)]
-    if said and not found:
-        unread.keep(*next(iter(said.items())))
-    return found[0] if found else None
-
-
-def _birthdate(element: Element, unread: Unread) -> str | None:
-    written = _text_at(element, "DateDeNaissance") or _text_at(element, "DateNaissance")
-    whole = calendar_date(written)
-    parts = [_text_at(element, tag) or "" for tag in ("anneeNaissance", "moisNaissance", "jourNaissance")]
-    found = whole or (calendar_date("-".join(parts)) if parts[0] else None)
+def _birthdate(element: LooseElement, unread: Unread) -> str | None:
+    written = element.text("DateDeNaissance", "DateNaissance")
+    parts = [element.text(tag) or "" for tag in ("anneeNaissance", "moisNaissance", "jourNaissance")]
+    found = calendar_date(written) or values.dated_parts(*parts)
     if written and found is None:
         unread.keep("DateDeNaissance", written)
     return found
 
 
-def _birthplace(element: Element, asked: Element | None) -> str | None:
+def _birthplace(element: LooseElement, asked: LooseElement | None) -> str | None:
     """The code that is said; else that of the town of the record, when the person was born there."""
-    code = _text_at(element, "CodeINSEENaissance") or _text_at(element, "LieuNaissance/codeInsee")
+    code = element.text("CodeINSEENaissance", "LieuNaissance/codeInsee")
     if code is None and asked is not None:
-        born, town = _text_at(element, "LieuDeNaissance"), _text_at(asked, "LieuActe/Ville")
-        code = _text_at(asked, "LieuActe/CodeINSEE") if born and town and _folded(born) == _folded(town) else None
-    return code if code and _INSEE.fullmatch(code) else None
+        born, town = element.text("LieuDeNaissance"), asked.text("LieuActe/Ville")
+        code = asked.text("LieuActe/CodeINSEE") if born and town and fold_name(born) == fold_name(town) else None
+    return values.insee_code(code or "").value
 
 
-def _contacts(element: Element, unread: Unread) -> dict[str, str]:
+def _contacts(element: LooseElement, unread: Unread) -> dict[str, str]:
     """The first e-mail address and telephone number that can be read; of a kind where none can, the first is kept."""
-    said = {"email": ("Courriel", "adresseElectronique"), "phone": ("Telephone",)}
-    written = {kind: [(tag, _text_at(element, tag) or "") for tag in tags] for kind, tags in said.items()}
-    for contact in _children(element, "MethodeContact"):
-        channel = _folded(_text_at(contact, "CanalCode") or "")
-        kind = {"EMAIL": "email", "TEL": "phone"}.get(channel)
-        written.get(kind or "", []).append(("MethodeContact", _text_at(contact, "URI") or ""))
-    readers = {"email": values.email, "phone": values.phone}
-    found: dict[str, str] = {}
-    for kind, texts in written.items():
-        some = [(tag, text) for tag, text in texts if text]
-        best = next((one for one in some if readers[kind](one[1]).value), some[0] if some else ("", ""))
-        found |= _given(kind, unread.read(*best, readers[kind]))
-    return found
+    channels = {"email": _said_at(element, "Courriel", "adresseElectronique"), "tel": _said_at(element, "Telephone")}
+    for contact in element.children("MethodeContact"):
+        channel = fold_name(contact.text("CanalCode") or "")
+        channels.get(channel, []).append(("MethodeContact", contact.text("URI") or ""))
+    email = unread.read_first(channels["email"], values.email)
+    return _given("email", email) | _given("phone", unread.read_first(channels["tel"], values.phone))
 
 
-def _address(element: Element, unread: Unread) -> dict[str, str]:
+def _said_at(element: LooseElement, *names: str) -> list[tuple[str, str]]:
+    return [(name, element.text(name) or "") for name in names]
+
+
+def _address(element: LooseElement, unread: Unread) -> dict[str, str]:
     """The first address with a town: a French one with the five digits of its postal code, or one of a country that is
     known. One that is neither stays in the form."""
     tags = ("AdresseFrancaise", "AdresseResidence", "AdresseDomicile", "adressePostale", "AdresseEtrangere")
-    for tag, place in ((name, found) for name in tags for found in _children(element, name)):
-        code, city = _text_at(place, "CodePostal") or "", _text_at(place, "Ville") or _text_at(place, "Localite")
-        country = values.country(_text_at(place, "Pays") or "FR").value
+    for tag, place in ((name, found) for name in tags for found in element.children(name)):
+        code, city = place.text("CodePostal") or "", place.text("Ville", "Localite")
+        country = values.country(place.text("Pays") or "FR").value
         fits = values.has_five_digits(code) if country == "FR" else values.postal_code(code).value or not code
         if city and country and fits:
-            insee = _text_at(place, "CodeINSEE")
             return (
                 {"city": city[:100]}
                 | _given("postal_code", code)
                 | _given("country", country if country != "FR" else None)
                 | _street(place)
-                | _given("complement", (_text_at(place, "Complement") or "")[:200])
-                | _given("insee_code", insee if insee and _INSEE.fullmatch(insee) else None)
+                | _given("complement", (place.text("Complement") or "")[:200])
+                | _given("insee_code", values.insee_code(place.text("CodeINSEE") or "").value)
             )
-        unread.keep(tag, ", ".join(_one_line(part.text or "") for part in place if _one_line(part.text or "")))
+        unread.keep(tag, ", ".join(place.texts()))
     return {}
 
 
-def _street(place: Element) -> dict[str, str]:
-    number = " ".join(part for part in (_text_at(place, "NumeroVoie"), _text_at(place, "Extension")) if part)
-    street = " ".join(part for part in (_text_at(place, "TypeVoie"), _text_at(place, "NomVoie")) if part)
-    whole = _text_at(place, "Voie") or _text_at(place, "NumeroLibelleVoie") or ""
-    if not street and (match := _STREET.fullmatch(whole)):
-        number, street = match.groups()
-    return _given("house_number", number[:20]) | _given("street", (street or whole)[:200])
+def _street(place: LooseElement) -> dict[str, str]:
+    number = " ".join(part for part in (place.text("NumeroVoie"), place.text("Extension")) if part)
+    street = " ".join(part for part in (place.text("TypeVoie"), place.text("NomVoie")) if part)
+    whole = place.text("Voie", "NumeroLibelleVoie") or ""
+    if not street:
+        written, street = values.street_line(whole)
+        number = written or number
+    return _given("house_number", number[:20]) | _given("street", street[:200])
 
 
-def _place(asked: Element) -> dict[str, str]:
-    city, code = _text_at(asked, "LieuActe/Ville"), _text_at(asked, "LieuActe/CodeINSEE")
+def _place(asked: LooseElement) -> dict[str, str]:
+    city, code = asked.text("LieuActe/Ville"), asked.text("LieuActe/CodeINSEE")
     if not city:
         return {}
-    return {"city": city} | _given("insee_code", code if code and _INSEE.fullmatch(code) else None)
+    return {"city": city} | _given("insee_code", values.insee_code(code or "").value)
 
 
-def _excerpt(asked: Element) -> str | None:
-    words = _folded(_text_at(asked, "NatureActe/Code") or "") + _folded(_text_at(asked, "NatureActe/Libelle") or "")
+def _excerpt(asked: LooseElement) -> str | None:
+    words = fold_name(asked.text("NatureActe/Code") or "") + fold_name(asked.text("NatureActe/Libelle") or "")
     return next((code for word, code in _EXCERPTS if word in words), None)
 
 
@@ -350,18 +322,14 @@ def _copies(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and 1 <= int(text) <= 99 else None
 
 
-def _parents(asked: Element) -> list[dict[str, Any]]:
+def _parents(asked: LooseElement) -> list[dict[str, Any]]:
     found = []
-    for holder in _children(asked, "Titulaire")[:1]:
-        for role, tag in (("father", "Pere"), ("mother", "Mere")):
-            for parent in [
-                *_children(holder, tag),
-                *(p for f in _children(holder, "Filiation") for p in _children(f, tag)),
-            ]:
-                identity = _person(parent, Unread()).get("identity", {})
-                keys = ("family_name", "given_names", "preferred_name")
-                if identity:
-                    found.append({"role": role} | {key: identity[key] for key in keys if key in identity})
+    for holder in asked.children("Titulaire")[:1]:
+        homes = [holder, *holder.children("Filiation")]
+        for role, parent in ((role, one) for role, tag in _PARENTS for home in homes for one in home.children(tag)):
+            identity = _person(parent, Unread()).get("identity", {})
+            told = {key: identity[key] for key in ("family_name", "given_names", "preferred_name") if key in identity}
+            found += [{"role": role, **told}] if told else []
     return found
 
 
@@ -375,31 +343,3 @@ def _procedure(process: str, kind: str, procedures: Mapping[str, str]) -> str:
 
 def _given(key: str, value: str | None) -> dict[str, str]:
     return {key: value} if value else {}
-
-
-def _text_at(element: Element, path: str) -> str | None:
-    """The first text at a path that is not empty; None when there is none."""
-    head, _, rest = path.partition("/")
-    for child in _children(element, head):
-        text = _text_at(child, rest) if rest else _one_line(child.text or "")
-        if text:
-            return text
-    return None
-
-
-def _child(element: Element, tag: str) -> Element | None:
-    return next(iter(_children(element, tag)), None)
-
-
-def _children(element: Element, tag: str) -> list[Element]:
-    return [child for child in element if local_name(child).lower() == tag.lower()]
-
-
-def _one_line(text: str) -> str:
-    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
-
-
-def _folded(text: str) -> str:
-    """Letters and digits alone, without accents, in capitals: to compare."""
-    plain = unicodedata.normalize("NFKD", text)
-    return "".join(letter for letter in plain if letter.isalnum()).upper()

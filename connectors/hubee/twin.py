@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.hubee.workflow import OURS, Workflow
-from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
-from connectors.sdk.xml import Element, add, new_root, write_xml
+from connectors.sdk.rest_twin import RestTwin, TwinRefusal
+from connectors.sdk.twin import TwinAnswer, TwinCall, route
+from connectors.sdk.xml import add_all, new_root, write_xml
 from schemas.secret import Secret
 from schemas.times import to_rfc3339
 
@@ -72,7 +73,7 @@ class _Case:
     event_files: dict[str, list[File]] = field(default_factory=dict)
 
 
-class HubEETwin(HttpTwin):
+class HubEETwin(RestTwin):
     """HubEE as one subscription sees it, and the online service behind it.
 
     What the town did: `announced(case)` lists the statuses that the online service was notified of, `status(case)` is
@@ -86,7 +87,6 @@ class HubEETwin(HttpTwin):
         self.client_id = "abonnement-essai"
         self.client_secret = Secret("secret-essai")
         self.notifications: list[dict[str, Any]] = []
-        self.tokens: set[str] = set()
         self._cases: dict[str, _Case] = {}
         self._clock = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
         self.pace = timedelta(seconds=1)  # between two things that happen; none: all in one second
@@ -170,9 +170,6 @@ class HubEETwin(HttpTwin):
         for file in self._cases[case_id].files:
             file.digest = "wrong"
 
-    def expire_tokens(self) -> None:
-        self.tokens.clear()
-
     def status(self, case_id: str) -> str:
         return str(self._cases[case_id].body["status"])
 
@@ -192,7 +189,7 @@ class HubEETwin(HttpTwin):
     def authenticate(self, call: TwinCall) -> TwinAnswer | None:
         if call.path == "/oauth2/token":
             return None
-        if call.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
+        if self.bearer(call) is None:
             return _error(401, "Invalid Credentials", code=900901)
         for header, limit in _LIMITS.items():
             if len(call.headers.get(header, "")) > limit:
@@ -207,13 +204,9 @@ class HubEETwin(HttpTwin):
 
     @route("POST", "/oauth2/token")
     def give_token(self, call: TwinCall) -> TwinAnswer:
-        if call.headers.get("authorization") != basic(self.client_id, self.client_secret):
-            return TwinAnswer(401, {"error": "invalid_client"})
-        if call.form() != {"grant_type": "client_credentials", "scope": "SI"}:
-            return TwinAnswer(400, {"error": "invalid_request"})
-        token = uuid.uuid4().hex
-        self.tokens.add(token)
-        return TwinAnswer(200, {"access_token": token, "token_type": "Bearer", "expires_in": 3600, "scope": "SI"})
+        if call.form().get("scope") != "SI":
+            return TwinAnswer(400, {"error": "invalid_scope"})
+        return self.grant(call, self.client_id, self.client_secret.reveal(), scopes=("SI",))
 
     @route("GET", f"{_API}/notifications")
     def list_notifications(self, call: TwinCall) -> TwinAnswer:
@@ -237,17 +230,13 @@ class HubEETwin(HttpTwin):
 
     @route("GET", f"{_API}/cases/{{case_id}}")
     def get_case(self, call: TwinCall, case_id: str) -> TwinAnswer:
-        case = self._cases.get(case_id)
-        if case is None:
-            return _error(404, "Case is not found")
+        case = self._case(case_id)
         events = [self._with_files(case, event) for event in case.events]
         return TwinAnswer(200, {**case.body, "attachments": [f.metadata() for f in case.files], "events": events})
 
     @route("PATCH", f"{_API}/cases/{{case_id}}")
     def patch_case(self, call: TwinCall, case_id: str) -> TwinAnswer:
-        case, status = self._cases.get(case_id), _said(call, "status")
-        if case is None:
-            return _error(404, "Case is not found")
+        case, status = self._case(case_id), _said(call, "status")
         allowed = Workflow.of(case.body["processCode"]).allows(case.body["status"], status)
         if not allowed or status not in OURS:
             return _error(400, f"Status {case.body['status']} cannot be followed by {status or 'nothing'}")
@@ -256,14 +245,11 @@ class HubEETwin(HttpTwin):
 
     @route("GET", f"{_API}/cases/{{case_id}}/attachments/{{file_id}}")
     def download(self, call: TwinCall, case_id: str, file_id: str) -> TwinAnswer:
-        case = self._cases.get(case_id)
-        return _binary(case.files if case else [], file_id)
+        return _binary(self._case(case_id).files, file_id)
 
     @route("POST", f"{_API}/cases/{{case_id}}/events")
     def create_event(self, call: TwinCall, case_id: str) -> TwinAnswer:
-        case, body = self._cases.get(case_id), call.json()
-        if case is None:
-            return _error(400, "Case is not found")
+        case, body = self._case(case_id, 400), call.json()
         fault = _event_fault(body)
         if fault:
             return _error(400, f"Bad Request : Validation failed. {fault}")
@@ -280,16 +266,13 @@ class HubEETwin(HttpTwin):
 
     @route("GET", f"{_API}/cases/{{case_id}}/events/{{event_id}}")
     def get_event(self, call: TwinCall, case_id: str, event_id: str) -> TwinAnswer:
-        case = self._cases.get(case_id)
-        event = self._event(case, event_id) if case else None
-        return TwinAnswer(200, self._with_files(case, event)) if case and event else _error(404, "Event is not found")
+        case = self._case(case_id)
+        return TwinAnswer(200, self._with_files(case, self._known_event(case, event_id)))
 
     @route("PATCH", f"{_API}/cases/{{case_id}}/events/{{event_id}}")
     def patch_event(self, call: TwinCall, case_id: str, event_id: str) -> TwinAnswer:
-        case = self._cases.get(case_id)
-        event = self._event(case, event_id) if case else None
-        if case is None or event is None:
-            return _error(404, "Event is not found")
+        case = self._case(case_id)
+        event = self._known_event(case, event_id)
         status = _said(call, "status")
         if event["status"] == status == "RECEIVED":
             return _error(400, "Event is already received")
@@ -301,8 +284,7 @@ class HubEETwin(HttpTwin):
 
     @route("GET", f"{_API}/cases/{{case_id}}/events/{{event_id}}/attachments/{{file_id}}")
     def download_of_event(self, call: TwinCall, case_id: str, event_id: str, file_id: str) -> TwinAnswer:
-        case = self._cases.get(case_id)
-        return _binary(case.event_files.get(event_id, []) if case else [], file_id)
+        return _binary(self._case(case_id).event_files.get(event_id, []), file_id)
 
     def _shown(self, notification: dict[str, Any]) -> dict[str, Any]:
         """With how the event that it is about stands now."""
@@ -315,6 +297,17 @@ class HubEETwin(HttpTwin):
         """The events of the town that notified the online service."""
         events = self._cases[case_id].events
         return [event for event in events if event["transmitter"]["type"] == "SI" and event["notification"]]
+
+    def _case(self, case_id: str, status: int = 404) -> _Case:
+        if case_id not in self._cases:
+            raise TwinRefusal(status, _errors(status, "Case is not found"))
+        return self._cases[case_id]
+
+    def _known_event(self, case: _Case, event_id: str) -> dict[str, Any]:
+        event = self._event(case, event_id)
+        if not event:
+            raise TwinRefusal(404, _errors(404, "Event is not found"))
+        return event
 
     def _event(self, case: _Case, event_id: str) -> dict[str, Any]:
         return next((event for event in case.events if event["id"] == event_id), {})
@@ -349,49 +342,29 @@ def civil_record_form(
     """The portal's XML for a civil-record request. `spouse`: the second holder of a marriage record."""
     root = new_root("EnveloppeMetierType")
     root.set("canal_utilise", "0")
-    asked = add(root, "DemandeActe")
-    _coded(asked, "TypeActe", kind, f"Acte de {kind.lower()}")
-    _coded(asked, "NatureActe", excerpt, excerpt.replace("-", " ").capitalize())
-    add(asked, "DateActe", date)
-    place = add(asked, "LieuActe")
-    for tag, text in (("CodePostal", "93999"), ("Ville", "SAINT-AUBIN"), ("CodeINSEE", BRANCH)):
-        add(place, tag, text)
-    add(asked, "NombreExemplaires", "1")
-    motive = add(asked, "MotifDemande")
-    add(motive, "Libelle", "Autre")
-    add(motive, "Commentaire", "Succession")
-    asker = add(asked, "Demandeur")
-    _coded(asker, "QualiteDemandeur", *capacity)
-    _civil(asker, requester, name="Nom", given="Prenom")
-    home = add(asker, "AdresseFrancaise")
-    for tag, text in (("Voie", requester.street), ("CodePostal", requester.postal_code), ("Ville", requester.town)):
-        add(home, tag, text)
-    add(asker, "Courriel", requester.email)
-    _holder(asked, "Titulaire", holder)
-    if spouse is not None:
-        _holder(asked, "Conjoint", spouse)
-    return write_xml(root, pretty=True)
+    asker = {
+        "QualiteDemandeur": dict(zip(("Code", "Libelle"), capacity, strict=True)), "Civilite": requester.title,
+        "Nom": requester.name, "Prenom": requester.given,
+        "AdresseFrancaise": {
+            "Voie": requester.street, "CodePostal": requester.postal_code, "Ville": requester.town,
+        },
+        "Courriel": requester.email,
+    }  # fmt: skip
+    asked = {
+        "TypeActe": {"Code": kind, "Libelle": f"Acte de {kind.lower()}"},
+        "NatureActe": {"Code": excerpt, "Libelle": excerpt.replace("-", " ").capitalize()}, "DateActe": date,
+        "LieuActe": {"CodePostal": "93999", "Ville": "SAINT-AUBIN", "CodeINSEE": BRANCH}, "NombreExemplaires": "1",
+        "MotifDemande": {"Libelle": "Autre", "Commentaire": "Succession"}, "Demandeur": asker,
+        "Titulaire": _holder(holder), "Conjoint": _holder(spouse) if spouse else None,
+    }  # fmt: skip
+    return write_xml(add_all(root, {"DemandeActe": asked}), pretty=True)
 
 
-def _holder(asked: Element, tag: str, holder: Person) -> None:
-    person = add(asked, tag)
-    _civil(person, holder, name="NomNaissance", given="Prenoms")
-    if holder.use_name:
-        add(person, "NomUsage", holder.use_name)
-    add(person, "DateDeNaissance", holder.born)
-    add(person, "LieuDeNaissance", holder.born_in)
-
-
-def _civil(parent: Element, person: Person, *, name: str, given: str) -> None:
-    add(parent, "Civilite", person.title)
-    add(parent, name, person.name)
-    add(parent, given, person.given)
-
-
-def _coded(parent: Element, tag: str, code: str, label: str) -> None:
-    element = add(parent, tag)
-    add(element, "Code", code)
-    add(element, "Libelle", label)
+def _holder(holder: Person) -> dict[str, str | None]:
+    return {
+        "Civilite": holder.title, "NomNaissance": holder.name, "Prenoms": holder.given,
+        "NomUsage": holder.use_name or None, "DateDeNaissance": holder.born, "LieuDeNaissance": holder.born_in,
+    }  # fmt: skip
 
 
 def _event_fault(body: Any) -> str:
@@ -422,7 +395,11 @@ def _binary(files: list[File], file_id: str) -> TwinAnswer:
 
 
 def _error(status: int, message: str, *, code: int | None = None) -> TwinAnswer:
-    return TwinAnswer(status, {"errors": [{"code": code or status, "message": message}]})
+    return TwinAnswer(status, _errors(code or status, message))
+
+
+def _errors(code: int, message: str) -> dict[str, Any]:
+    return {"errors": [{"code": code, "message": message}]}
 
 
 def _is_uuid(text: str) -> bool:

@@ -28,14 +28,14 @@ class SignatureBook(Connector):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.parapheur = Parapheur(context.settings)
+        self.client = Parapheur(context.settings)
         self._prefix = f"{context.settings.get('prefix', 'unefois')}-"
         self._archived: set[str] = set()
 
     def probe(self) -> Probe:
         wanted = self.settings["type"]
         try:
-            types = self.parapheur.types()
+            types = self.client.types()
         except AccessDenied:
             return Probe(False, "Le parapheur refuse le compte technique : identifiant ou mot de passe à vérifier.")
         except HubError:
@@ -48,7 +48,7 @@ class SignatureBook(Connector):
         return mapping.act(delivery, self.settings, self._today())
 
     def send(self, delivery: Delivery, prepared: Act) -> Done:
-        created = self.parapheur.create(
+        created = self.client.create(
             dossier_id=prepared.dossier_id, title=prepared.title, file_name=prepared.file_name, pdf=prepared.pdf,
             annotation=prepared.annotation,
         )  # fmt: skip
@@ -56,7 +56,7 @@ class SignatureBook(Connector):
 
     def look_up(self, delivery: Delivery) -> Done | None:
         dossier_id = mapping.dossier_id(delivery, self.settings.get("prefix", "unefois"))
-        return _deposited(dossier_id, already=True) if self.parapheur.holds(dossier_id) else None
+        return _deposited(dossier_id, already=True) if self.client.holds(dossier_id) else None
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """One commit per dossier that moved. The cursor keeps, per dossier that we follow, its last status and the
@@ -64,7 +64,7 @@ class SignatureBook(Connector):
         others; its error is raised at the end. What cannot be read is told and read again: nothing of it is granted or
         archived before."""
         followed: dict[str, Any] = dict((cursor or {}).get("dossiers", {}))
-        search = self.parapheur.search()
+        search = self.client.search()
         found = {item.dossier_id: item for item in search.found if item.dossier_id.startswith(self._prefix)}
         if search.unread:
             yield Polled((), _cursor(followed), faults=[_unreadable(place) for place in search.unread])
@@ -85,15 +85,12 @@ class SignatureBook(Connector):
         if failure is not None:
             raise failure
 
-    def close(self) -> None:
-        self.parapheur.close()
-
     def _read_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled | None:
         known = followed.get(dossier_id)
         mark = f"{found.status} {found.timestamp}" if found else ""
         if known and (mark == known["mark"] if found else known["over"]):
             return self._finished_dossier(dossier_id, found, followed)
-        steps = mapping.steps(self.parapheur.history(dossier_id), self.statuses, self.context.zone)
+        steps = mapping.steps(self.client.history(dossier_id), self.statuses, self.context.zone)
         if not steps:
             return self._missing_dossier(dossier_id, found, followed)
         told = set(known["seen"]) if known else set()
@@ -142,7 +139,7 @@ class SignatureBook(Connector):
         return [*received, self.event("request.status-changed", data, id=name, time=step.time)]
 
     def _store_signed(self, dossier_id: str) -> list[StoredDocument]:
-        signed = self.parapheur.fetch(dossier_id)
+        signed = self.client.fetch(dossier_id)
         kind = mapping.document_type(signed.content, signed.media_type)
         name = file_name(signed.name, f"{dossier_id}.pdf")
         documents = [self.context.documents.store(signed.content, name=name, media_type=kind, kind="signed-act")]
@@ -169,7 +166,7 @@ class SignatureBook(Connector):
 
         def archive() -> None:
             try:
-                self.parapheur.archive(dossier_id, erase=wish == "erase")
+                self.client.archive(dossier_id, erase=wish == "erase")
             except Refused:
                 _log.warning("the parapheur does not archive %s: a person must", dossier_id)
             self._archived.add(dossier_id)

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from connectors.iparapheur.client import LogLine
 from connectors.iparapheur.pdf import write_pdf
 from connectors.sdk.documents import media_type
 from connectors.sdk.links import reference_link
+from connectors.sdk.local_times import in_order, moment
 from connectors.sdk.statuses import Statuses, StatusRow, status_changed
 from schemas.delivery import Delivery
 from schemas.errors import Refused
+from schemas.times import french_date
 
 END = "Archive"  # the log's word for "circuit over, may be archived"
 _SIGNED = frozenset({"Signe", "CachetOK"})
@@ -25,10 +27,6 @@ _REFUSED = frozenset({"RejetVisa", "RejetSignataire", "RejetCachet"})  # the sen
 _TEMPLATES = Path(__file__).parent / "templates"
 _FACTS = {"requester.name": "le nom du demandeur", "town": "le nom de la collectivité"}
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
-_MONTHS = (
-    "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
-    "décembre",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def act(delivery: Delivery, settings: Mapping[str, Any], today: date) -> Act:
     text = fill(_template(request["procedure"], settings), _facts(request, settings, today))
     title = f"{_heading(text)} - {reference}"
     try:
-        pdf = write_pdf(text, title=title)
+        pdf = write_pdf(text, title=title, day=today)
     except ValueError:
         raise Refused("la demande contient des caractères que l'acte ne peut pas porter", native="characters") from None
     dossier = dossier_id(delivery, settings.get("prefix", "unefois"))
@@ -116,7 +114,7 @@ def steps(lines: Sequence[LogLine], statuses: Statuses, zone: tzinfo) -> list[St
     sealed since the last refusal. The first line that moves a refused dossier on is `reopened`."""
     found: list[Step] = []
     signed = refused = False
-    dated = _in_order(lines, zone)
+    dated = in_order([(moment(line.timestamp, zone), line) for line in lines])
     for (key, line), (at, _) in zip(_keyed_lines([line for _, line in dated]), dated, strict=True):
         row = statuses.canonical(line.status)
         signed = (signed and line.status not in _REFUSED) or line.status in _SIGNED
@@ -128,54 +126,9 @@ def steps(lines: Sequence[LogLine], statuses: Statuses, zone: tzinfo) -> list[St
     return found
 
 
-def instant(text: str, zone: tzinfo) -> datetime | None:
-    """A time-stamp of the log; one without offset is the town's, where the server stands, and in the hour that comes
-    twice the first of the two. None when it is no ISO 8601."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=zone)
-
-
 def document_type(content: bytes, said: str | None) -> str:
     """The media type of a document that the parapheur gave back: a PDF is one whatever is said of it."""
     return "application/pdf" if content.startswith(b"%PDF") else media_type(said)
-
-
-_Dated = tuple[datetime | None, LogLine]
-
-
-def _in_order(lines: Sequence[LogLine], zone: tzinfo) -> list[_Dated]:
-    """Oldest first, where all times can be read; else as given."""
-    dated = [(instant(line.timestamp, zone), line) for line in lines]
-    known = [(at, line) for at, line in dated if at]
-    if len(known) < len(lines):
-        return dated
-    if known and _is_backwards(known[0][0], known[-1][0]):
-        known.reverse()
-    return [*sorted(_told_apart(known), key=lambda item: item[0].astimezone(UTC))]
-
-
-def _is_backwards(first: datetime, last: datetime) -> bool:
-    """Whether a log is given newest first. In the hour that comes twice nothing shows it: then it is oldest first."""
-    return first.astimezone(UTC) > last.astimezone(UTC) and not (_comes_twice(first) and _comes_twice(last))
-
-
-def _told_apart(dated: Sequence[tuple[datetime, LogLine]]) -> Iterator[tuple[datetime, LogLine]]:
-    """A line that reads earlier than the one before it, in the hour that comes twice, was written the second time."""
-    latest: datetime | None = None
-    for at, line in dated:
-        if latest and at.astimezone(UTC) < latest and _comes_twice(at):
-            at = at.replace(fold=1)
-        latest = max(latest or at.astimezone(UTC), at.astimezone(UTC))
-        yield at, line
-
-
-def _comes_twice(at: datetime) -> bool:
-    """When the clocks go back: it has two offsets. One that never was, when they go forward, does not."""
-    first, second = at.replace(fold=0).utcoffset(), at.replace(fold=1).utcoffset()
-    return first is not None and second is not None and first > second
 
 
 def _keyed_lines(lines: Sequence[LogLine]) -> Iterator[tuple[str, LogLine]]:
@@ -253,7 +206,7 @@ def _french_date(text: str) -> str:
         day = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else None
     except ValueError:
         return text
-    return f"{'1er' if day.day == 1 else day.day} {_MONTHS[day.month - 1]} {day.year}" if day else text
+    return french_date(day) if day else text
 
 
 def _one_line(text: str) -> str:

@@ -15,6 +15,7 @@ from connectors.sdk.http import SUCCESS
 from connectors.sdk.kinds.events import Collected, collected
 from connectors.sdk.kinds.paging import Page
 from connectors.sdk.kinds.rest import RestConnector
+from connectors.sdk.local_times import moment
 from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
@@ -179,12 +180,11 @@ def _patron_number(patron: Any) -> str:
 
 
 def _written_at(patron: Any) -> datetime:
-    try:
-        at = datetime.fromisoformat(str(patron.get("updated_on")))
-    except (ValueError, AttributeError):
+    at = moment(str(patron.get("updated_on")), UTC) if isinstance(patron, Mapping) else None
+    if at is None:
         message = "Une fiche de Koha n'a pas de date de modification lisible"
-        raise InvalidMessage(message, pointer="/updated_on", code="no_date") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+        raise InvalidMessage(message, pointer="/updated_on", code="no_date")
+    return at
 
 
 def _unchanged(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

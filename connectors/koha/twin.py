@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic, route
+from connectors.sdk.rest_twin import RestTwin
+from connectors.sdk.twin import TwinAnswer, TwinCall, basic, route
 
 _TEXTS = (
     "cardnumber", "surname", "firstname", "preferred_name", "middle_name", "title", "other_name", "street_number",
@@ -29,7 +29,7 @@ _REQUIRED = ("surname", "library_id", "category_id")
 _BASE = "/api/v1"
 
 
-class KohaTwin(HttpTwin):
+class KohaTwin(RestTwin):
     """`add` enrols a patron, `change_address` is a librarian at work, `busy_librarian` makes others write between
     our reads. `base` is the setting `base_url`. `history` keeps each body that was written."""
 
@@ -40,7 +40,6 @@ class KohaTwin(HttpTwin):
         self.patrons: dict[int, dict[str, Any]] = {}
         self.history: list[dict[str, Any]] = []
         self.clock = now or datetime.now(UTC)
-        self.tokens: set[str] = set()
         self._id, self._secret = client_id, client_secret
         self._busy = 0
         self._hidden: tuple[str, ...] = ()
@@ -83,27 +82,15 @@ class KohaTwin(HttpTwin):
         with self.lock:
             self._busy = times
 
-    def forget_tokens(self) -> None:
-        with self.lock:
-            self.tokens.clear()
-
     def authenticate(self, call: TwinCall) -> TwinAnswer | None:
         header = call.headers.get("authorization", "")
         if call.path == f"{_BASE}/oauth/token" or header == basic(self._id, self._secret):
             return None
-        known = header.startswith("Bearer ") and header[7:] in self.tokens
-        return None if known else TwinAnswer(401, {"error": "Authentication failure."})
+        return None if self.bearer(call) is not None else TwinAnswer(401, {"error": "Authentication failure."})
 
     @route("POST", f"{_BASE}/oauth/token")
     def _token(self, call: TwinCall) -> TwinAnswer:
-        form = call.form()
-        if form.get("grant_type") != "client_credentials":
-            return TwinAnswer(400, {"error": "Unimplemented grant type"})
-        if (form.get("client_id"), form.get("client_secret")) != (self._id, self._secret):
-            return TwinAnswer(403, {"error": "unauthorized_client"})
-        token = secrets.token_hex(16)
-        self.tokens.add(token)
-        return TwinAnswer(200, {"access_token": token, "token_type": "Bearer", "expires_in": 3600})
+        return self.grant(call, self._id, self._secret, in_form=True, denied=403)
 
     @route("GET", f"{_BASE}/patrons")
     def _list(self, call: TwinCall) -> TwinAnswer:

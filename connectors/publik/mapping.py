@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from typing import Any
 
 from connectors.sdk import values
-from connectors.sdk.documents import file_name, media_type
+from connectors.sdk.documents import decoded_file, file_name, media_type
 from connectors.sdk.links import reference_link
+from connectors.sdk.local_times import instant
 from connectors.sdk.values import Reading, Unread
 from schemas.errors import InvalidMessage, Refused
 from schemas.times import to_rfc3339
@@ -86,28 +85,6 @@ def holds_value(data: object, name: str, value: str) -> bool:
         or (key.endswith("_content") and holds_value(item, name, value))
         for key, item in data.items()
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """A local time in the hour that comes twice, when the clocks go back, may be either; any other is both."""
-
-    earliest: datetime
-    latest: datetime
-
-
-def instant(text: object, zone: tzinfo, pointer: str) -> datetime:
-    """Publik writes local times without an offset: one that comes twice is the first."""
-    return readings(text, zone, pointer).earliest
-
-
-def readings(text: object, zone: tzinfo, pointer: str) -> Readings:
-    try:
-        at = datetime.fromisoformat(str(text))
-    except ValueError:
-        raise InvalidMessage("date illisible", pointer=pointer, code="bad_date") from None
-    both = [(at if at.tzinfo else at.replace(tzinfo=zone, fold=fold)).astimezone(UTC) for fold in (0, 1)]
-    return Readings(min(both), max(both))
 
 
 def lacks_content(formdata: Mapping[str, Any]) -> bool:
@@ -343,23 +320,8 @@ def _attached(pointer: str, item: Mapping[str, Any], setting: Mapping[str, Any])
         name=file_name(item["filename"]),
         media_type=media_type(str(item.get("content_type") or "")),
         kind=setting.get("documents", {}).get(pointer.split("/")[2]),
-        content=_decoded(item.get("content"), pointer),
+        content=decoded_file(item.get("content"), MAX_FILE, f"{pointer}/content"),
     )
-
-
-def _decoded(content: object, pointer: str) -> bytes:
-    place = f"{pointer}/content"
-    if not isinstance(content, str):
-        raise InvalidMessage("le contenu du fichier manque", pointer=place, code="file_without_content")
-    if len(content) > MAX_FILE * 3 // 2:
-        raise InvalidMessage("fichier de plus de 10 Mio", pointer=place, code="document_too_large")
-    try:
-        decoded = base64.b64decode("".join(content.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidMessage("le contenu du fichier n'est pas du base64", pointer=place, code="bad_base64") from None
-    if len(decoded) > MAX_FILE:
-        raise InvalidMessage("fichier de plus de 10 Mio", pointer=place, code="document_too_large")
-    return decoded
 
 
 def _sourced(source: str, at: str) -> dict[str, str]:

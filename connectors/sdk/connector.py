@@ -145,7 +145,10 @@ class Connector:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Give back connections and files."""
+        """Give back connections and files: the `client` of a connector, once it has made one."""
+        close = getattr(vars(self).get("client"), "close", None)
+        if close is not None:
+            close()
 
     def event(
         self, event_type: str, data: Mapping[str, Any], *, id: str, time: str | None = None, subject: str | None = None,

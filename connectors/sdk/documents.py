@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from connectors.sdk.multipart import decode_base64
+from schemas.errors import InvalidMessage
+
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")  # RFC 6838 §4.2
 _LONGEST_NAME = 255
 
@@ -24,6 +27,23 @@ def media_type(given: str | None) -> str:
     """`type/subtype` without parameters; `application/octet-stream` for what is none."""
     media = (given or "").partition(";")[0].strip()
     return media if _MEDIA_TYPE.fullmatch(media) else "application/octet-stream"
+
+
+def decoded_file(content: object, most: int, pointer: str) -> bytes:
+    """A file that stands in JSON as base64. Raises InvalidMessage, at `pointer`, for what is none, and for more than
+    `most` bytes: a text that must be too long is not even decoded."""
+    if not isinstance(content, str):
+        raise InvalidMessage("le contenu du fichier manque", pointer=pointer, code="file_without_content")
+    too_large = InvalidMessage(f"fichier de plus de {most // 1024**2} Mio", pointer=pointer, code="document_too_large")
+    if len(content) > most * 3 // 2:
+        raise too_large
+    try:
+        decoded = decode_base64(content)
+    except ValueError:
+        raise InvalidMessage("le contenu du fichier n'est pas du base64", pointer=pointer, code="bad_base64") from None
+    if len(decoded) > most:
+        raise too_large
+    return decoded
 
 
 def attachment_names(documents: Sequence[Mapping[str, Any]]) -> list[str]:

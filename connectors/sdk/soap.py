@@ -85,8 +85,8 @@ class SoapClient:
     (zeep checks neither). What we receive is read by the types of the contract: elements that it does not know are
     passed over, since a vendor may add some, and a value that is not of its type is an error, never an absent one.
     `errors`: what the vendor's own codes mean, in the `<detail>` of its faults and in its messages (`native` from the
-    element in the body on). `token`: the account that each message
-    names in its header, with its password as it is (WS-Security UsernameToken, PasswordText).
+    element in the body on). `token`: the account that each message names in its header, with its password as it is
+    (WS-Security UsernameToken, PasswordText).
 
     Raises what HttpClient raises; besides:
     - a value that the contract does not allow: Refused, before anything is sent;
@@ -115,11 +115,24 @@ class SoapClient:
         a text. `safe` says that calling twice is harmless. Gives dicts, lists, text and bytes; None for nothing.
         `each`: an element that repeats, whose entries are read each for itself: one that cannot be read stands in the
         list as an `UnreadableEntry`, and hides no other."""
+        return self._asked(operation, values, named, safe=safe, each=each, seconds=None)
+
+    def ask(
+        self, operation: str, arguments: Mapping[str, Any], *, safe: bool, each: str = "", seconds: float | None = None
+    ) -> Any:
+        """As `call`, with elements of any names. `seconds`: until nobody waits for the answer any more."""
+        return self._asked(operation, (), dict(arguments), safe=safe, each=each, seconds=seconds)
+
+    def _asked(
+        self, operation: str, values: tuple[Any, ...], named: dict[str, Any], *, safe: bool, each: str,
+        seconds: float | None,
+    ) -> Any:  # fmt: skip
         contract = self._built()
         with self._building:  # zeep completes its types while it writes
             request, headers = self._write_request(contract, operation, values, named)
-        expect = (200, 400, 404, 500)
-        answer = self._http.request("POST", "", content=request, headers=headers, expect=expect, safe=safe)
+        answer = self._http.request(
+            "POST", "", content=request, headers=headers, expect=(200, 400, 404, 500), safe=safe, seconds=seconds
+        )
         if answer.status == 404:  # a refusal is said in SOAP; this is a server whose application is not (yet) there
             said = f"{answer.service} n'est pas, ou pas encore, à l'adresse réglée"
             raise TryLater(said, detail=f"{operation}: 404", fault="away.unreachable")
@@ -212,11 +225,12 @@ class SoapContract:
         except _Unreadable as error:
             raise InvalidMessage(error.rule, pointer="/" + "/".join(error.path)) from None
 
-    def write_answer(self, operation: str, values: Mapping[str, Any]) -> Element:
-        """The element in the body of an answer. Raises InvalidMessage for what the contract does not allow."""
+    def write_answer(self, operation: str, values: Mapping[str, Any] | str) -> Element:
+        """The element in the body of an answer: its elements, or the text that is all of it. Raises InvalidMessage for
+        what the contract does not allow."""
         body, holder = self._body(operation, answer=True), etree.Element("holder")
         try:
-            body.render(holder, body(**values))
+            body.render(holder, body(values) if isinstance(values, str) else body(**values))
         except (ZeepError, ValueError, TypeError) as error:
             raise InvalidMessage(str(error)) from None
         return holder[0]

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 from connectors.sdk.soap import WSSE, SoapContract
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, route
-from connectors.sdk.xml import Element, add, namespace, new_root, parse_xml, text_at, write_xml
+from connectors.sdk.xml import Element, add, add_all, namespace, new_root, parse_xml, text_at, validate_xsd, write_xml
 from schemas.errors import InvalidMessage
 
 _TEXT_XML = {"Content-Type": "text/xml; charset=utf-8"}
 _SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 _BODY = re.compile(rb"<(?:[\w.-]+:)?Body[^>]*>\s*<(?:[\w.-]+:)?([\w.-]+)")
-_F = TypeVar("_F", bound=Callable[..., Mapping[str, Any]])
+_F = TypeVar("_F", bound=Callable[..., Mapping[str, Any] | str])
 
 
 class SoapFault(Exception):
@@ -40,12 +40,14 @@ def operation(name: str) -> Callable[[_F], _F]:
 class SoapTwin(HttpTwin):
     """Subclass it, set `wsdl` and mark methods with `@operation`; `twin.address` is where it answers.
 
-    `asked` keeps each operation that was understood with its request. `login`: the account that a message must name in
-    its header (WS-Security UsernameToken), where one is set. What the contract does not allow is answered by a fault
-    that blames the caller. `on` of `misbehave` may name an operation.
+    `schema`: the XSD of the messages, where a request is held against its patterns and enumerations too. `said` gives
+    the answer. `asked` keeps each operation that was understood with its request. `login`: the account that a message
+    must name in its header (WS-Security UsernameToken), where one is set. What the contract does not allow is answered
+    by a fault that blames the caller. `on` of `misbehave` may name an operation.
     """
 
     wsdl: Path
+    schema: Path | None = None
     path = "/ws"
 
     def __init__(self) -> None:
@@ -67,6 +69,11 @@ class SoapTwin(HttpTwin):
 
     def operation(self, call: TwinCall) -> str:
         return self.title(call).rpartition(" ")[2]
+
+    def said(self, name: str, request: Any) -> Mapping[str, Any] | str:
+        """The elements of the answer to an operation. Override it for what one twin says of all of them."""
+        answer: Mapping[str, Any] | str = self._operations[name](request)
+        return answer
 
     def error_inside(self, call: TwinCall) -> TwinAnswer:
         """A fault that says nothing of its cause."""
@@ -93,17 +100,28 @@ class SoapTwin(HttpTwin):
         name = self.contract.operation_of(body[0])
         if name is None or name not in self._operations:
             raise SoapFault("Client", "no such operation")
+        if self.schema is not None and validate_xsd(_alone(body[0]), self.schema):
+            raise SoapFault("Client", "not in the contract")
         request = self.contract.read_request(name, body[0])
         self.asked.append((name, request))
-        root = new_root(f"{{{soap}}}Envelope", {"S": soap})
-        add(root, "Body").append(self.contract.write_answer(name, self._operations[name](request or {})))
-        return TwinAnswer(200, write_xml(root), _TEXT_XML)
+        return envelope_answer(self.contract.write_answer(name, self.said(name, request or {})), soap)
 
     def _check_login(self, envelope: Element) -> None:
         token = f".//{{{WSSE}}}UsernameToken/{{{WSSE}}}"
         found = (text_at(envelope, f"{token}Username"), text_at(envelope, f"{token}Password"))
         if self.login is not None and found != self.login:
             raise SoapFault("FailedAuthentication", "who are you?")
+
+
+def envelope_answer(content: Element, soap: str = _SOAP) -> TwinAnswer:
+    """One element as a whole answer."""
+    root = new_root(f"{{{soap}}}Envelope", {"S": soap})
+    add(root, "Body").append(content)
+    return TwinAnswer(200, write_xml(root), _TEXT_XML)
+
+
+def _alone(element: Element) -> Element:
+    return parse_xml(write_xml(element), max_bytes=64 * 1024 * 1024, large_text=True)
 
 
 def fault_answer(fault: SoapFault, status: int = 500) -> TwinAnswer:
@@ -114,12 +132,5 @@ def fault_answer(fault: SoapFault, status: int = 500) -> TwinAnswer:
         add(said, tag, text).tag = tag
     detail = add(said, "detail")
     detail.tag = "detail"
-    _add_all(detail, fault.detail)
+    add_all(detail, fault.detail)
     return TwinAnswer(status, write_xml(root), _TEXT_XML)
-
-
-def _add_all(parent: Element, said: Mapping[str, Any]) -> None:
-    for name, value in said.items():
-        child = add(parent, name, None if isinstance(value, Mapping) else str(value))
-        if isinstance(value, Mapping):
-            _add_all(child, value)

@@ -76,6 +76,15 @@ def sign(keys: Iterable[Key], *, id: str, at: datetime, body: bytes) -> dict[str
     return {"webhook-id": id, "webhook-timestamp": stamp, "webhook-signature": signatures}
 
 
+def message_id(key: str) -> str:
+    """The `webhook-id` of a message, the same for every attempt; the standard allows no dot."""
+    return f"msg_{hashlib.sha256(key.encode()).hexdigest()[:40]}" if "." in key or not _fits_a_header(key) else key
+
+
+def _fits_a_header(key: str) -> bool:
+    return key.isascii() and key.isprintable() and " " not in key
+
+
 def verify(
     headers: Mapping[str, str], body: bytes, secrets: Iterable[Secret], now: datetime, tolerance: float = TOLERANCE
 ) -> str:

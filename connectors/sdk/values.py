@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from importlib.resources import files
+from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 import phonenumbers
@@ -41,6 +42,7 @@ _INSEE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
 _FOREIGN_CODE = re.compile(r"99[0-9]{3}")
 _RNA = re.compile(r"W[0-9]{9}")
 _ANY_POSTAL_CODE = re.compile(r"[0-9A-Za-z][0-9A-Za-z -]{0,11}")  # record `address`
+_STREET = re.compile(r"(\d{1,5}(?:\s*(?:bis|ter|quater))?)\s*,?\s+(\S.*)", re.IGNORECASE)
 _POSTAL_CODE = re.compile(r"(?:F-|FR-)?([0-9]{4,5})(?:\.0)?", re.IGNORECASE)
 
 
@@ -66,6 +68,13 @@ class Unread:
         if found.value is None or not found.whole:
             self.keep(name, text)
         return found.value
+
+    def read_first(self, written: Sequence[tuple[str, str]], reader: Callable[[str], Reading[_T]]) -> _T | None:
+        """The first of several optional answers, each with its name, that can be read; where none can, the first that
+        says something is kept."""
+        said = [one for one in written if one[1].strip()]
+        best = next((one for one in said if reader(one[1]).value is not None), said[0] if said else ("", ""))
+        return self.read(*best, reader)
 
     def keep(self, name: str, text: str) -> None:
         """Keep an answer as it was written, on one line; cut where there is too much."""
@@ -162,6 +171,23 @@ def partial_date(text: str) -> Reading[str]:
     """A day, or a month or a year alone: what a birth record knows."""
     iso = _iso(one_line(text))
     return Reading(iso if is_partial_date(iso) and iso[0] in "12" else None)
+
+
+def dated_parts(year: str, month: str = "", day: str = "") -> str | None:
+    """A date of which registers know a part: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`. A part that is empty, zeros or no
+    number is unknown, and what follows it is not told. None when there is no such date."""
+    known = [part.zfill(size) for part, size in zip(_known_parts(year, month, day), (4, 2, 2), strict=False)]
+    return partial_date("-".join(known)).value
+
+
+def _known_parts(*parts: str) -> list[str]:
+    return list(takewhile(lambda part: part.isascii() and part.isdigit() and int(part) > 0, parts))
+
+
+def street_line(text: str) -> tuple[str, str]:
+    """The number and the street of a line such as `12 bis, rue des Tilleuls`; "" for a number that is not there."""
+    match = _STREET.fullmatch(text)
+    return (match[1], match[2]) if match else ("", text)
 
 
 def text_of(longest: int) -> Callable[[str], Reading[str]]:

@@ -144,6 +144,18 @@ def add(parent: Element, tag: str, text: str | None = None, **attributes: str) -
     return child
 
 
+def add_all(parent: Element, said: Mapping[str, Any]) -> Element:
+    """Append what a table says, in its order: a text, a table of elements inside, or a list for one that repeats; None
+    is left out. The parent. Raises as `add`."""
+    for tag, value in said.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Mapping):
+                add_all(add(parent, tag), one)
+            elif one is not None:
+                add(parent, tag, str(one))
+    return parent
+
+
 def write_xml(root: Element, *, encoding: str = "UTF-8", pretty: bool = False) -> bytes:
     """The document with its declaration. What `encoding` lacks is written as a reference (`&#128512;`)."""
     # Encoded here, since the C library that libxml2 would ask leaves out U+E0000 to U+E007F without a word.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from connectors.sdk import Connector, Context, Probe
 from connectors.sdk.http import HttpAnswer, HttpClient, retry_after
-from connectors.sdk.standard_webhooks import Key, sign
+from connectors.sdk.standard_webhooks import Key, message_id, sign
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, ConfigError, HubError, TryLater
 from schemas.times import to_rfc3339
@@ -102,15 +101,6 @@ class Webhook(Connector):
 
     def close(self) -> None:
         self._http.close()
-
-
-def message_id(key: str) -> str:
-    """The same for every attempt; the standard allows no dot."""
-    return f"msg_{hashlib.sha256(key.encode()).hexdigest()[:40]}" if "." in key or not _fits_a_header(key) else key
-
-
-def _fits_a_header(key: str) -> bool:
-    return key.isascii() and key.isprintable() and " " not in key
 
 
 def _failure(answer: HttpAnswer) -> HubError:

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 from hub.exchanges.grants import GROUNDS, Grant, Granted
 from hub.privacy.labels import labels
 from hub.privacy.pages import page_environment, style_sheet
-from hub.requests.letters import french_date
 from hub.settings.model import ConnectionSettings, HubSettings, Tenant
 from hub.settings.procedures import Procedure
 from schemas.manifest import Manifest
 from schemas.registry import Registry
 from schemas.secret import Secret
+from schemas.times import french_date
 
 OPEN = "À compléter par le responsable de traitement"
 Json = dict[str, Any]

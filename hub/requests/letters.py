@@ -9,12 +9,9 @@ from zoneinfo import ZoneInfo
 
 from hub.requests.clocks import clocks
 from hub.settings.procedures import Contact, Procedure
+from schemas.times import french_date
 
 _PARIS = ZoneInfo("Europe/Paris")
-_MONTHS = (
-    "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre",
-    "décembre",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +60,6 @@ def _competent_at(facts: RequestFacts) -> datetime:
 def filed_text(reference: str | None) -> str:
     """The number that whoever brought the request gave it, to be read after the hub's own."""
     return f" (référence de dépôt : {reference})" if reference else ""
-
-
-def french_date(day: date) -> str:
-    return f"{'1er' if day.day == 1 else day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
 def _contact_text(contact: Contact) -> str:

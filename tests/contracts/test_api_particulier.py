@@ -14,9 +14,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from connectors.apiparticulier import mapping
 from connectors.apiparticulier.client import data_of, error_of, fault_of
-from connectors.apiparticulier.connector import PARTS, ApiParticulierConnector
+from connectors.apiparticulier.connector import ApiParticulierConnector, evidence_parts
 from connectors.apiparticulier.operations import Operation, identity_parameters
 from connectors.apiparticulier.twin import TOKEN, ApiParticulierTwin, sample_path
 from connectors.sdk import Secret
@@ -34,12 +33,18 @@ REGISTRY = Registry.load()
 WINTER = datetime(2024, 12, 10, 12, 0, tzinfo=UTC)  # when the sandbox's quotients were computed
 
 Reader = Callable[[Mapping[str, Any], datetime], dict[str, dict[str, Any]]]
+
+
+def the_reader(evidence: str) -> tuple[str, Reader]:
+    return evidence, evidence_parts()[evidence][0].read
+
+
 # Operations that the connector does not ask, but whose answers are read the same way.
 _EARLIER = {
-    "/v3/cnous/etudiant_boursier": [("scholarship", mapping.scholarship)],
-    "/v3/men/scolarites": [("school-registration", mapping.school_registration)],
+    "/v3/cnous/etudiant_boursier": [the_reader("scholarship")],
+    "/v3/men/scolarites": [the_reader("school-registration")],
     "/v3/dss/participation_familiale_eaje": [
-        ("family-composition", mapping.family_composition), ("residence-address", mapping.residence_address),
+        the_reader("family-composition"), the_reader("residence-address"),
     ],
 }  # fmt: skip
 # No type of evidence holds what these say: their envelope and their errors are read, their content is not.
@@ -64,7 +69,9 @@ def samples() -> list[Path]:
 
 
 def readers(base: str) -> list[tuple[str, Reader]]:
-    ours = [(name, part.read) for name, parts in PARTS.items() for part in parts if part.operation.path == base]
+    ours = [
+        (name, part.read) for name, parts in evidence_parts().items() for part in parts if part.operation.path == base
+    ]
     return ours or list(_EARLIER.get(base, ()))
 
 
@@ -99,7 +106,11 @@ def test_every_official_answer_becomes_evidence_or_the_right_error(file: Path) -
 
 
 def test_every_official_answer_is_of_an_operation_that_we_know() -> None:
-    known = {part.operation.path for parts in PARTS.values() for part in parts} | _EARLIER.keys() | _WITHOUT_EVIDENCE
+    known = (
+        {part.operation.path for parts in evidence_parts().values() for part in parts}
+        | _EARLIER.keys()
+        | _WITHOUT_EVIDENCE
+    )
     found = {str(sample_path(file.parent.name)).rpartition("/")[0] for file in samples()}
     assert found <= known
     assert len(samples()) > 150
@@ -151,7 +162,7 @@ def by_identity() -> Iterator[Any]:
     for file in samples():
         base, _, mode = str(sample_path(file.parent.name)).rpartition("/")
         params = json.loads(file.read_text(encoding="utf-8"))["params"]
-        for evidence, parts in PARTS.items():
+        for evidence, parts in evidence_parts().items():
             if mode == "identite" and base == parts[0].operation.path:
                 asked = asked_as(parts[0].operation, params)
                 if asked is not None and (evidence == "family-quotient" or "month" not in asked):
@@ -161,7 +172,7 @@ def by_identity() -> Iterator[Any]:
 def by_franceconnect() -> Iterator[Any]:
     for file in samples():
         base, _, mode = str(sample_path(file.parent.name)).rpartition("/")
-        for evidence, parts in PARTS.items():
+        for evidence, parts in evidence_parts().items():
             if mode == "france_connect" and base == parts[0].operation.path:
                 yield pytest.param(file, evidence, id=f"{name_of(file)}-{evidence}")
 
@@ -169,7 +180,7 @@ def by_franceconnect() -> Iterator[Any]:
 def hold(file: Path, evidence: str, told: Callable[[tuple[str, ...]], Evidence]) -> None:
     """What was told over the wire is what the sample says."""
     sample = json.loads(file.read_text(encoding="utf-8"))
-    part = PARTS[evidence][0]
+    part = evidence_parts()[evidence][0]
     if sample["status"] != 200:
         with pytest.raises(_EXPECTED[sample["status"]], match=sample["body"]["errors"][0]["code"]):
             told(part.fields)
@@ -271,7 +282,7 @@ def everything_asked(twin: ApiParticulierTwin) -> None:
     """Each kind of evidence about each of our people, in each way, and each error."""
     connector = connect(twin, NOON)
     for person in twin.people:
-        for evidence in PARTS:
+        for evidence in evidence_parts():
             fields = REGISTRY.evidence_fields(evidence)
             month = {"month": "2025-04"} if evidence == "family-quotient" else {}
             for token in (None, twin.log_in(person["key"])):
@@ -299,7 +310,7 @@ def test_the_description_has_nothing_against_our_calls_and_the_answers_of_our_tw
         everything_asked(twin)
         assert len(twin.asked) > 60
         assert {path.rpartition("/")[0] for path, _ in twin.asked} == {
-            part.operation.path for parts in PARTS.values() for part in parts
+            part.operation.path for parts in evidence_parts().values() for part in parts
         }
         calls = {f"{path}: {fault}" for path, query in twin.asked for fault in call_faults(path, query)}
         answers = {
@@ -330,9 +341,9 @@ def test_the_errors_of_our_twin_are_those_of_the_description() -> None:
         for _ in twin.codes():
             try:
                 connector.client.operation_data(
-                    PARTS["family-quotient"][0].operation,
+                    evidence_parts()["family-quotient"][0].operation,
                     "identite",
-                    identity_parameters(PARTS["family-quotient"][0].operation, identity),
+                    identity_parameters(evidence_parts()["family-quotient"][0].operation, identity),
                     seconds=5,
                 )
             except HubError:

@@ -40,14 +40,14 @@ class Listening(ParapheurTwin):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: dict[str, Element] = {}
+        self.requests: dict[str, Element] = {}
         self.answered: dict[str, Element] = {}
 
-    def message(self, call: TwinCall) -> TwinAnswer:
-        answer = super().message(call)
+    def message(self, call: TwinCall, where: str) -> TwinAnswer:
+        answer = super().message(call, where)
         request = body_of(call.body)
         operation = local_name(request).removesuffix("Request")
-        self.asked[operation] = request
+        self.requests[operation] = request
         self.answered[operation] = body_of(answer.body)
         return answer
 
@@ -100,7 +100,7 @@ def children(element: Element) -> list[str]:
 
 @pytest.mark.parametrize("operation", SENT)
 def test_we_send_the_elements_that_the_vendors_tests_send(twin: Listening, operation: str) -> None:
-    theirs, ours = sample("requests", operation), twin.asked[operation]
+    theirs, ours = sample("requests", operation), twin.requests[operation]
     assert ours.tag == theirs.tag
     ours_only = set(children(ours)) - set(children(theirs))
     assert ours_only <= {f"{NS}EmailEmetteur"}
@@ -109,7 +109,7 @@ def test_we_send_the_elements_that_the_vendors_tests_send(twin: Listening, opera
 
 def test_the_document_carries_its_media_type_as_the_vendors_does(twin: Listening) -> None:
     theirs = sample("requests", "CreerDossier").find(f"{NS}DocumentPrincipal")
-    ours = twin.asked["CreerDossier"].find(f"{NS}DocumentPrincipal")
+    ours = twin.requests["CreerDossier"].find(f"{NS}DocumentPrincipal")
     assert theirs is not None
     assert ours is not None
     assert sorted(ours.attrib.items()) == sorted(theirs.attrib.items())
@@ -118,7 +118,7 @@ def test_the_document_carries_its_media_type_as_the_vendors_does(twin: Listening
 def test_what_the_vendor_sends_empty_we_send_nil(twin: Listening) -> None:
     nil = "{http://www.w3.org/2001/XMLSchema-instance}nil"
     theirs = {str(child.tag) for child in sample("requests", "CreerDossier") if child.get(nil) == "true"}
-    ours = {str(child.tag) for child in twin.asked["CreerDossier"] if child.get(nil) == "true"}
+    ours = {str(child.tag) for child in twin.requests["CreerDossier"] if child.get(nil) == "true"}
     assert theirs <= ours
 
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from connectors.apiparticulier import mapping
 from connectors.apiparticulier.client import ERRORS, Fault, error_of
-from connectors.apiparticulier.connector import PARTS, ApiParticulierConnector
-from connectors.apiparticulier.limits import Limiter
+from connectors.apiparticulier.connector import ApiParticulierConnector, evidence_parts
 from connectors.apiparticulier.operations import FAMILY_QUOTIENT, SCHOOL, STUDENT, identity_parameters
 from connectors.apiparticulier.twin import TOKEN, ApiParticulierTwin
 from connectors.sdk import Secret
 from connectors.sdk.error_table import error_rows
+from connectors.sdk.rate_limit import Limiter
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.exchange import AmbiguousIdentity, AuthorisationExpired, Evidence, NotMatched, Question
 from schemas.registry import Registry
@@ -81,7 +80,7 @@ def asked_paths(twin: ApiParticulierTwin) -> list[str]:
 def test_the_manifest_declares_the_fields_that_the_operations_give() -> None:
     manifest = context_for("apiparticulier", {}).manifest
     declared = {answer.type: set(answer.fields) for answer in manifest.answers}
-    given = {name: {field for part in parts for field in part.fields} for name, parts in PARTS.items()}
+    given = {name: {field for part in parts for field in part.fields} for name, parts in evidence_parts().items()}
 
     assert declared == given
     assert all(set(fields) <= set(REGISTRY.evidence_fields(name)) for name, fields in declared.items())
@@ -292,8 +291,12 @@ def test_without_any_perimeter_a_pupil_is_not_looked_for(twin: ApiParticulierTwi
 def test_before_mid_october_no_scholarship_of_a_pupil_is_not_told() -> None:
     data = {"annee_scolaire": "2026-2027", "est_boursier": False, "est_scolarise": True}
 
-    assert "scholarship_holder" not in mapping.school_registration(data, datetime.fromisoformat("2026-10-01T12:00Z"))
-    assert "scholarship_holder" in mapping.school_registration(data, datetime.fromisoformat("2026-10-16T12:00Z"))
+    assert "scholarship_holder" not in evidence_parts()["school-registration"][0].read(
+        data, datetime.fromisoformat("2026-10-01T12:00Z")
+    )
+    assert "scholarship_holder" in evidence_parts()["school-registration"][0].read(
+        data, datetime.fromisoformat("2026-10-16T12:00Z")
+    )
 
 
 def test_a_job_seeker_is_known_by_the_identifier_of_the_account(twin: ApiParticulierTwin) -> None:
@@ -496,7 +499,7 @@ def test_an_answer_of_another_shape_is_no_answer() -> None:
     )  # fmt: skip
     for data in shapes:
         with pytest.raises(TryLater):
-            mapping.family_quotient(data, NOON)
+            evidence_parts()["family-quotient"][0].read(data, NOON)
 
 
 def test_every_line_of_the_table_says_something_that_the_hub_knows() -> None:
@@ -595,7 +598,7 @@ def test_calls_stay_below_the_announced_limit(twin: ApiParticulierTwin, clock: C
 
 
 def test_headers_that_make_no_sense_change_nothing() -> None:
-    limiter = Limiter(lambda: NOON, 50)
+    limiter = Limiter(lambda: NOON, 50, "API Particulier")
     for text in ("", "-1", "beaucoup", "9" * 40, "٣"):
         limiter.learn_limits("/r", {"ratelimit-limit": text, "ratelimit-remaining": text, "ratelimit-reset": text})
     limiter.count_call("/r")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import connectors.apiparticulier.twin as beside
-from connectors.apiparticulier.connector import PARTS, Part
+from connectors.apiparticulier.connector import Part, evidence_parts
 from schemas.errors import TryLater
 from schemas.exchange import Evidence
 from schemas.registry import Registry
@@ -30,8 +30,8 @@ def cases() -> list[Any]:
     return [
         pytest.param(evidence, part, person["answers"][part.operation.path],
                      id=f"{evidence}-{part.operation.path.rpartition('/')[2]}-{person['key']}")
-        for evidence, parts in PARTS.items()
-        for part in parts
+        for evidence, found in evidence_parts().items()
+        for part in found
         for person in PEOPLE
         if part.operation.path in person["answers"]
     ]  # fmt: skip

@@ -634,7 +634,7 @@ def test_the_partner_is_named_in_every_call(twin: HubEETwin) -> None:
 
 def test_an_expired_token_is_renewed(twin: HubEETwin, hubee: HubEEConnector) -> None:
     read(hubee)
-    twin.expire_tokens()
+    twin.forget_tokens()
     twin.add_civil_record_request()
     assert len(read(hubee)) == 1
 

@@ -83,8 +83,9 @@ def text_of(pdf: bytes) -> str:
     assert pdf[table:].startswith(b"xref\n")
     for number, place in enumerate(re.findall(rb"(\d{10}) 00000 n ", pdf[table:]), start=1):
         assert pdf[int(place) :].startswith(b"%d 0 obj\n" % number)
-    for length, stream in re.findall(rb"/Length (\d+) >>\nstream\n(.*?)\nendstream", pdf, re.DOTALL):
-        assert int(length) == len(stream)
+    streams = re.findall(rb"/Length (\d+)\s>>\nstream\n(.*?)\nendstream", pdf, re.DOTALL)
+    assert streams
+    assert all(int(length) == len(stream) for length, stream in streams)
     shown = re.findall(rb"\((.*?)(?<!\\)\) Tj", pdf)
     raw = b"\n".join(re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), line) for line in shown)
     return re.sub(r"\\([()\\])", r"\1", raw.decode("cp1252"))
@@ -123,10 +124,10 @@ def test_the_act_has_as_many_pages_as_it_needs(book: Book) -> None:
     template = "# Règlement\n" + "\n".join(f"Article {n}. (clause) \\ {'mot ' * 40}" for n in range(40))
     act = book.connector.prepare(delivery())
     long = Book(book.twin, templates={"occupation-domaine-public": template}).connector.prepare(delivery())
-    assert b"/Count 1 " in act.pdf
+    assert re.search(rb"/Count 1\s", act.pdf)
     text = text_of(long.pdf)
     assert "Article 39. (clause) \\ mot" in text
-    assert "1 / 3" in text
+    assert "1 / 3" in text.replace("\n", "")
 
 
 def test_a_pdf_reader_reads_the_act(book: Book, tmp_path: Path) -> None:

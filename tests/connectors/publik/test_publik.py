@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors.publik import mapping
 from connectors.publik.connector import Publik
 from connectors.publik.mapping import MAX_FILE
 from connectors.publik.twin import PublikTwin, file_field
 from connectors.sdk import Inbound, Secret
+from connectors.sdk.local_times import readings
 from connectors.sdk.signed_query import sign
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
@@ -420,7 +420,7 @@ def test_no_form_of_the_hour_that_comes_twice_is_missed() -> None:
 def test_a_form_that_gives_its_offset_is_dated_by_it() -> None:
     """Whatever the hour: nothing has to be guessed."""
     first, second = (
-        mapping.readings(f"2026-10-25T02:10:00{offset}", PARIS, "/receipt_time") for offset in ("+02:00", "+01:00")
+        readings(f"2026-10-25T02:10:00{offset}", PARIS, "/receipt_time") for offset in ("+02:00", "+01:00")
     )
 
     assert first.earliest == first.latest == datetime(2026, 10, 25, 0, 10, tzinfo=UTC)

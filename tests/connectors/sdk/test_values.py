@@ -124,3 +124,20 @@ def test_no_answer_however_long_holds_a_reader_up(text: str) -> None:
     ):  # fmt: skip
         reader(text)
     values.french_postal_code(text)
+
+
+@pytest.mark.parametrize(
+    ("parts", "meant"),
+    [
+        (("1962", "00", "00"), "1962"), (("1962", "3", ""), "1962-03"), (("1962", "03", "9"), "1962-03-09"),
+        (("1962", "", "09"), "1962"), (("0000", "03", "09"), None), (("1962", "13", ""), None),
+        (("1962", "02", "31"), None), (("",), None), (("62", "03", "09"), None), (("1962", "mars", ""), "1962"),
+    ],
+)  # fmt: skip
+def test_a_date_of_which_a_part_is_unknown_tells_what_comes_before(parts: tuple[str, ...], meant: str | None) -> None:
+    assert values.dated_parts(*parts) == meant
+
+
+def test_the_number_of_a_line_of_street_is_told_apart() -> None:
+    assert values.street_line("12 bis, rue des Tilleuls") == ("12 bis", "rue des Tilleuls")
+    assert values.street_line("Les Quatre Vents") == ("", "Les Quatre Vents")

@@ -11,7 +11,8 @@ import pytest
 
 from connectors.sdk import Secret
 from connectors.sdk.http import HttpClient
-from connectors.webhook.connector import Webhook, message_id
+from connectors.sdk.standard_webhooks import message_id
+from connectors.webhook.connector import Webhook
 from connectors.webhook.twin import WebhookTwin
 from schemas.delivery import Delivery
 from schemas.errors import AccessDenied, ConfigError, TryLater

@@ -8,8 +8,9 @@ from datetime import date
 import pytest
 from hypothesis import given
 
-from hub.requests.letters import RequestFacts, acknowledgement_text, french_date
+from hub.requests.letters import RequestFacts, acknowledgement_text
 from hub.settings.procedures import Contact, Procedure, load_procedures
+from schemas.times import french_date
 from tests.hub.requests.examples import CONTACT, DAYS, FACTS, NOON
 
 

@@ -26,10 +26,11 @@ class Limiter:
     """One per connection; thread-safe. Limits are those of each resource. One call in ten is left to whoever else uses
     the same token."""
 
-    def __init__(self, now: Callable[[], datetime], per_minute: int) -> None:
+    def __init__(self, now: Callable[[], datetime], per_minute: int, service: str) -> None:
         """`per_minute`: held to until an answer announces another limit."""
         self._now = now
         self._per_minute = per_minute
+        self._service = service
         self._windows: dict[str, _Window] = {}
         self._lock = threading.Lock()
 
@@ -44,11 +45,8 @@ class Limiter:
             if len(window.made) >= self._room(window):
                 wait = max(wait, window.made[0] + _MINUTE - now)
             if wait > 0:
-                raise TryLater(
-                    "API Particulier : la limite d'appels par minute est atteinte",
-                    after=round(wait, 1),
-                    fault="away.quota",
-                )
+                said = f"{self._service} : la limite d'appels par minute est atteinte"
+                raise TryLater(said, after=round(wait, 1), fault="away.quota")
             window.made.append(now)
 
     def learn_limits(self, resource: str, headers: Mapping[str, str]) -> None:
