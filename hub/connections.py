@@ -102,7 +102,7 @@ class Connection:
 
 def opened_since(ledger: Ledger, connection: str, since: datetime) -> Sequence[Opened]:
     """What the package gave this connection an identifier for since then, as the outcomes of its deliveries hold it."""
-    with ledger.transaction() as tx:
+    with ledger.reading() as tx:
         rows = tx.referenced(connection, since.timestamp())
     return [Opened(row.reference, row.type, datetime.fromtimestamp(row.at, UTC)) for row in rows]
 

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ class Manifest:
             concurrency=raw.get("concurrency", 4), batch=raw.get("batch", 1),
             poll_seconds=_poll_seconds(raw),
             receives="webhook" in raw, outside=raw.get("outside", False),
-            settings=settings_schema(raw.get("settings", {}), raw.get("types", {}), raw.get("settings_rules", {})),
+            settings=settings_schema(declared_settings(raw), raw.get("types", {}), settings_rules(raw)),
             owners=tuple(raw["owners"]), folder=folder,
             answers=tuple(_answered(item) for item in raw.get("answer", ())),
             speaks_for=tuple(raw.get("speaks_for", ())), household=raw.get("household", False),
@@ -129,6 +130,35 @@ class Manifest:
     def names_spoken_for(self, system: str) -> frozenset[str]:
         """The further systems whose identifiers a connection of this `system` may bind."""
         return frozenset(system + name if name.startswith(".") else name for name in self.speaks_for)
+
+
+def declared_settings(raw: Table) -> Table:
+    """The typed settings of a connection: those that its kind brings, and those of `[settings]`, which go before."""
+    own = raw.get("settings", {})
+    return {**folder_settings()["files"], **folder_settings()[raw["kind"]], **own} if _in_folders(raw) else own
+
+
+def settings_rules(raw: Table) -> Table:
+    """The rules between them."""
+    own = raw.get("settings_rules", {})
+    return {**own, "with": {"host": ["username", "host_key"], **own.get("with", {})}} if _in_folders(raw) else own
+
+
+def _usual_pause(raw: Table) -> str | None:
+    """How often a kind that lives by being polled is, when its manifest does not say."""
+    if raw["kind"] in ("dump", "sql"):
+        return "5m"
+    return "1m" if raw["kind"] == "drop" and "returns" in raw else None
+
+
+def _in_folders(raw: Table) -> bool:
+    return raw.get("kind") in ("dump", "drop")
+
+
+@cache
+def folder_settings() -> Table:
+    """The settings that the kinds bring which exchange files: `files` those of all, `dump` and `drop` of one."""
+    return tomllib.loads(Path(__file__).with_name("folder_settings.toml").read_text(encoding="utf-8"))
 
 
 def published(raw: Table) -> tuple[str, ...]:
@@ -141,7 +171,8 @@ def published(raw: Table) -> tuple[str, ...]:
         for item in (raw.get(part) or {}).get(word, ())
     )
     found |= dict.fromkeys(item.get("type", "request.status-changed") for item in raw.get("follow", ()))
-    if "status" in (raw.get("returns") or {}):
+    dropped = raw["kind"] == "drop" and any("status" in item for item in raw.get("deliver", ()))
+    if "status" in (raw.get("returns") or {}) or dropped:
         found["request.status-changed"] = None
     return tuple(found)
 
@@ -158,7 +189,7 @@ def seconds_of(duration: object) -> float:
 
 def _poll_seconds(raw: Table) -> float | None:
     """How often it is polled: as often as its most impatient table says."""
-    every = raw.get("poll", {}).get("every")
+    every = raw.get("poll", {}).get("every", _usual_pause(raw))
     found = [one for follow in raw.get("follow", ()) for one in follow["every"]] + (
         [every] if every is not None else []
     )

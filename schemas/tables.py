@@ -105,32 +105,46 @@ def read_text(content: bytes, encoding: str) -> str:
 def read_rows(
     content: bytes | str, columns: Sequence[str], *, encoding: str = "utf-8", separator: str = ";", exact: bool = False,
     required: Collection[str] = (), prose: Collection[str] = (), max_cell: int = MAX_CELL,
+    positions: Mapping[str, int] | None = None, header: bool = True,
 ) -> Table:  # fmt: skip
     """The rows of a CSV file with a header, and the faults of its other lines.
 
     `columns`: those that are read; they may stand in any order among others, unless the header must be `exact`.
     `required`: a line that ends before one of these is told; other missing cells are empty. `prose`: columns that may
-    hold line breaks and tabs. Raises InvalidMessage `encoding` or `header` when nothing of the file can be used.
+    hold line breaks and tabs. `positions`: where columns stand, from 1, that the header does not name, or names twice;
+    all of them in a file without a `header`. Raises InvalidMessage `encoding` or `header` when nothing of the file can
+    be used.
     """
     text = content if isinstance(content, str) else read_text(content, encoding)
     faults = LineFaults()
     records = _Records(text, separator, faults)
-    header = records.header()
-    missing = [name for name in columns if header.count(name) != 1]
-    if exact and header != list(columns):
+    names = (records if header else _Records(text, separator, LineFaults())).header()
+    if exact and names != list(columns):
         raise InvalidMessage(f"La première ligne doit être {separator.join(columns)}.", code="header")
-    if missing:
-        raise InvalidMessage(f"La première ligne doit nommer une fois : {', '.join(missing)}.", code="header")
-    places = {name: header.index(name) for name in columns}
+    places = _places(columns, names if header else [], positions or {}, len(names))
     needed = max((places[name] for name in required), default=-1) + 1
     rows = []
-    for line, last, cells in records.of_width(len(header), needed):
+    for line, last, cells in records.of_width(len(names), needed):
         row = Row(line, last, {name: cells[place].strip() for name, place in places.items()})
         if any(_is_unreadable(row[name], max_cell, name in prose) for name in columns):
             faults.add(line, last, "cell", "une cellule est trop longue ou contient un caractère de contrôle")
         else:
             rows.append(row)
     return Table(rows, faults)
+
+
+def _places(
+    columns: Sequence[str], names: Sequence[str], positions: Mapping[str, int], width: int
+) -> Mapping[str, int]:
+    """Where each column stands, from 0."""
+    by_name = [name for name in columns if name not in positions]
+    missing = [name for name in by_name if names.count(name) != 1]
+    if missing:
+        raise InvalidMessage(f"La première ligne doit nommer une fois : {', '.join(missing)}.", code="header")
+    beyond = [str(positions[name]) for name in columns if positions.get(name, 0) > width]
+    if beyond:
+        raise InvalidMessage(f"Il n'y a pas de colonne {', '.join(beyond)} : {width} en tout.", code="header")
+    return {name: positions[name] - 1 if name in positions else names.index(name) for name in columns}
 
 
 class _Records:

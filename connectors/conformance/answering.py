@@ -18,7 +18,7 @@ _EVERY = 1000  # calls
 
 def answering(exam: Examination) -> None:
     for number in range(_questions(exam)):
-        with exam.opened(timeout=2.0) as opened:
+        with exam.opened() as opened:
             _answered(exam, opened, opened.case.asked[number])
 
 

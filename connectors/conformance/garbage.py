@@ -14,8 +14,7 @@ from connectors.conformance.acts import Act, Staged, acts_of, ending_of, staged
 from connectors.conformance.answering import wrong_with
 from connectors.conformance.examination import Examination
 from connectors.conformance.spoiling import Whole, spoilt, whole_of
-from connectors.sdk.folder_twin import FolderTwin
-from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall
+from connectors.sdk.twin import HttpTwin, Leaving, TwinAnswer, TwinCall
 from schemas.errors import HubError
 from schemas.event import Event
 from schemas.exchange import Evidence
@@ -169,7 +168,7 @@ def _arm(stage: Staged, plan: Plan, *, again: bool = False) -> None:
     twin = stage.opened.case.twin
     if isinstance(twin, HttpTwin):
         twin.alter = _altering(twin, plan)
-    elif isinstance(twin, FolderTwin) and not again:
+    elif isinstance(twin, Leaving) and not again:
         name = [name for name in twin.left() if _kind_of(name) == plan.name][plan.answer]
         spoiled = plan.spoil(twin.left()[name])
         if spoiled is not None:
@@ -214,9 +213,9 @@ def _plans(exam: Examination, act: Act, *, records: int, middle: bool) -> Iterat
 def _answers(exam: Examination, act: Act, records: int) -> list[tuple[str, Whole]]:
     """What the twin answers, or leaves, while the act runs undisturbed; its own words only."""
     seen: list[tuple[str, Whole]] = []
-    with staged(exam, act, records=records, timeout=2.0) as stage:
+    with staged(exam, act, records=records) as stage:
         twin = stage.opened.case.twin
-        if isinstance(twin, FolderTwin):
+        if isinstance(twin, Leaving):
             return (
                 [(_kind_of(name), whole_of(content)) for name, content in twin.left().items()]
                 if act.kind == "poll"

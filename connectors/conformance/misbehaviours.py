@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.conformance.acts import Act, Ending, acts_of, ending_of, staged
+from connectors.conformance.acts import Act, Ending, Staged, acts_of, ending_of, staged
 from connectors.conformance.examination import Examination
 from connectors.conformance.outcome import Column
 from connectors.conformance.sentences import unfit_for_a_timeline
@@ -10,6 +10,8 @@ from schemas.errors import HubError, InvalidMessage, TryLater
 
 _ALWAYS = 1000
 _LASTING = ("401", "password")  # what is so until somebody changes it
+_WAITING = ("timeout", "late", "drip", "slow")  # no answer comes: the less is waited for it, the better
+_IMPATIENT, _PATIENT = 0.3, 2.0  # seconds
 _GONE = ("404", "410")
 NEVER = "·"
 
@@ -34,25 +36,40 @@ def _cells(exam: Examination, act: Act, operation: str, due: Ending) -> dict[str
 
 
 def _cell(exam: Examination, act: Act, operation: str, kind: str, due: Ending) -> str:
+    """A machine that is busy may let an impatient connection give up before the call that is to go wrong: then once
+    more, patiently."""
+    first = _played(exam, act, operation, kind, due, _IMPATIENT if kind in _WAITING else _PATIENT)
+    return _played(exam, act, operation, kind, due, _PATIENT) if first == NEVER and kind in _WAITING else first
+
+
+def _played(exam: Examination, act: Act, operation: str, kind: str, due: Ending, timeout: float) -> str:
     where = f"{act.name}: {kind} at {operation}"
-    with staged(exam, act) as stage:
-        twin, error, caught = stage.opened.case.twin, None, ""
+    with staged(exam, act, timeout=timeout) as stage:
+        twin = stage.opened.case.twin
         twin.misbehave(kind, _ALWAYS if kind in _LASTING else 1, at=operation)
-        try:
-            stage.run()
-        except HubError as raised:
-            error = raised
-            exam.overhear(error)
-        except Exception as raised:
-            exam.overhear(raised)
-            caught = type(raised).__name__
-            exam.fault(f"{where}: raised {caught}: translate it in the file that hides the library")
+        error = _outcome(exam, where, stage)
         if not twin.met(kind):
             return NEVER
+        if error is not None and not isinstance(error, HubError):
+            return f"{type(error).__name__}"
         _plainly_said(exam, where, error)
-        wrong = stage.settle(error, due, gone=kind in _GONE) if not caught else ""
+        wrong = stage.settle(error, due, gone=kind in _GONE)
         exam.expect(not wrong, f"{where}: {wrong}")
         return "told" if error is None and stage.taken.faults else said(error)
+
+
+def _outcome(exam: Examination, where: str, stage: Staged) -> Exception | None:
+    """What the act raised. What is no error of the hub is a fault."""
+    try:
+        stage.run()
+    except HubError as error:
+        exam.overhear(error)
+        return error
+    except Exception as error:
+        exam.overhear(error)
+        exam.fault(f"{where}: raised {type(error).__name__}: translate it in the file that hides the library")
+        return error
+    return None
 
 
 def _plainly_said(exam: Examination, where: str, error: HubError | None) -> None:

@@ -75,7 +75,7 @@ def pages(exam: Examination) -> None:
         each = len(exam.committed(opened, "poll: one record").events)
         size = max(1, int(getattr(opened.case.twin, "page_size", 1)))
     for count in sorted({0, 2, size, size + 1}):
-        with exam.opened(timeout=2.0) as opened:
+        with exam.opened() as opened:
             assert opened.case.news is not None
             opened.case.news(count)
             taken = _all_of(exam, opened, count * each)
@@ -87,7 +87,7 @@ def pages(exam: Examination) -> None:
 
 def _moved_between_pages(exam: Examination, size: int, each: int) -> None:
     """The first record changes while its page is read, and goes to the end: the first of the next page moves up."""
-    with exam.opened(timeout=2.0) as opened:
+    with exam.opened() as opened:
         case = opened.case
         assert case.news is not None
         case.news(size + 1)

@@ -16,19 +16,20 @@ from connectors.etatcivil.mapping import (
     reference_of,
     request_file,
 )
-from connectors.sdk import Context, reference_link
+from connectors.sdk import Context, reference_link, status_changed
 from connectors.sdk.answer_key import AnswerKeys
-from connectors.sdk.folder_connector import FolderConnector, named_attachments
+from connectors.sdk.documents import attachment_names
+from connectors.sdk.files import MAX_FILE_BYTES, open_folders
+from connectors.sdk.folder_connector import FolderConnector
 from connectors.sdk.follow_up import REQUEST_RECEIVED, read_follow_up
 from connectors.sdk.inbox import LeftFile, Taken
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done
-from schemas.errors import InvalidMessage
+from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event
 
-_TOGETHER = 100
 _DROPPED, _FOLLOWED = "DEPOSEE", "SUITE_DEPOSEE"
-_TOO_HEAVY = "Les pièces jointes sont trop lourdes pour le dépôt d'état civil."
+_REFUSED = "REFUSEE"  # the package could not use what we dropped: no decision on the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +49,38 @@ class EtatCivil(FolderConnector):
     request it has already collected by its `identifiant`. What comes after it is a ZIP of its own, named after its
     delivery: a return by that name is about the same request."""
 
-    sentences = ("Dossiers d'état civil inaccessibles", "demande(s) à collecter", "retour(s) à lire")
-    refused = "REFUSEE"  # the package could not use what we dropped: no decision on the request
-    max_left_bytes, read_together = MAX_RETURN_BYTES, _TOGETHER
+    max_bytes = MAX_RETURN_BYTES
+    together = 100
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._keys = AnswerKeys(context, "-")
         self._words = [row.native for row in self.statuses.rows if row.native not in (_DROPPED, _FOLLOWED)]
-
-    def return_prefixes(self) -> Sequence[str]:
-        return ["retour-"]
-
-    def expect(self, name: str) -> None:
-        expect_return(name)
+        self.open_exchange(*open_folders(self.settings), prefixes=["retour-"])
 
     def prepare(self, delivery: Delivery) -> Drop:
         encoding = self.settings.get("encoding", "UTF-8")
         if delivery.event.type == REQUEST_RECEIVED:
             request = delivery.event.data["request"]
             name = identifier(request, self._keys)
-            attached = named_attachments(request.get("documents", ()), _TOO_HEAVY)
+            attached = _attached(request.get("documents", ()))
             return Drop(name, request_file(request, name, encoding), attached, _DROPPED, request_link(delivery))
         follow_up = read_follow_up(delivery)
         name = follow_up_name(follow_up, delivery.key, self._keys)
         content = follow_up_file(follow_up, name, delivery.reference, encoding)
         told = _DROPPED if follow_up.kind == "reopened" else _FOLLOWED
-        return Drop(name, content, named_attachments(follow_up.documents, _TOO_HEAVY), told, follow_up.link)
+        return Drop(name, content, _attached(follow_up.documents), told, follow_up.link)
 
-    def send(self, delivery: Delivery, prepared: Drop) -> Done:
-        attachments = {name: self.context.documents.read(id) for name, id in prepared.attachments.items()}
-        self.drop_folder.put(f"{prepared.name}.zip", pack(prepared.name, prepared.request, attachments))
-        return Done("Déposé dans le logiciel d'état civil", prepared.name, [self._dropped(prepared)])
+    def put_rows(self, rows: Sequence[Drop], *, again: bool) -> None:
+        for drop in rows:
+            attachments = {name: self.context.documents.read(id) for name, id in drop.attachments.items()}
+            self.out.put(f"{drop.name}.zip", pack(drop.name, drop.request, attachments))
+
+    def done(self, delivery: Delivery, row: Drop) -> Done:
+        return Done("Déposé dans le logiciel d'état civil", row.name, [self._dropped(row)])
+
+    def expect(self, name: str) -> None:
+        expect_return(name)
 
     def read_left(self, file: LeftFile) -> Taken:
         row = read_return(file.readable_name, file.content, self.settings.get("return_encoding", "utf-8"))
@@ -105,8 +106,21 @@ class EtatCivil(FolderConnector):
 
     def _dropped(self, drop: Drop) -> Event:
         more = {"new_references": [{"system": self.context.system, "id": drop.name}]}
-        return self.status_event(drop.link, drop.told, id=f"{drop.name}:{drop.told}", **more)
+        return self._status(drop.link, drop.told, f"{drop.name}:{drop.told}", **more)
 
     def _returned(self, name: str, said: Return, mark: str) -> Event:
         link = reference_link(self.context.system, name)
-        return self.status_event(link, said.status, id=f"{name}:{mark}", reason=said.reason)
+        return self._status(link, said.status, f"{name}:{mark}", reason=said.reason)
+
+    def _status(self, link: Mapping[str, Any], native: str, id: str, **more: Any) -> Event:
+        row = self.statuses.canonical(native)
+        if native == _REFUSED and row is not None:
+            more = {**more, "reason": more.get("reason") or row.label}
+        data = status_changed(link, native, row, **more)
+        return self.event("request.status-changed", data, id=id)
+
+
+def _attached(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    if sum(document["size"] for document in documents) > MAX_FILE_BYTES // 2:
+        raise Refused("Les pièces jointes sont trop lourdes pour le dépôt d'état civil.", native="taille")
+    return dict(zip(attachment_names(documents), (document["id"] for document in documents), strict=True))

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connectors.filedrop.layout import Layout, News, Site
-from connectors.sdk.xml import add, new_root, write_xml
+from connectors.sdk.row_files import without_apostrophe
 from schemas.checks import is_french_postal_code
 from schemas.errors import InvalidMessage
 from schemas.tables import Row, Table, read_rows
 
 MAX_BYTES = 5 * 1024 * 1024
 ANSWER_COLUMNS = ("cle", "resultat", "motif")
-_XML_ENCODINGS = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8", "cp1252": "windows-1252", "iso-8859-15": "ISO-8859-15"}
 _HOUSE = re.compile(r"(\d{1,5}(?: ?(?:bis|ter|quater|[A-Za-z](?![A-Za-z])))?)\s*[, ]\s*(\S.*)", re.IGNORECASE)
-_NEUTRAL = re.compile(r"'(?=[=+\-@])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,39 +28,8 @@ class Move:
 
 def write_rows(site: Site, layout: Layout, rows: Sequence[Sequence[str]]) -> bytes:
     """The whole file. Cells were already made fit for the encoding by `Site.row`."""
-    return _write_xml(site, layout, rows) if site.format == "xml" else _write_csv(site, layout, rows)
-
-
-def _write_csv(site: Site, layout: Layout, rows: Sequence[Sequence[str]]) -> bytes:
-    written = [
-        [_without_formula(site, column.format, cell) for column, cell in zip(layout.columns, row, strict=True)]
-        for row in rows
-    ]
-    # The csv module leaves a lone CR or LF bare when it is not the line end of the file.
-    multi_line = any("\n" in cell or "\r" in cell for row in written for cell in row)
-    buffer = io.StringIO()
-    writer = csv.writer(
-        buffer, delimiter=site.separator, lineterminator=site.line_end,
-        quoting=csv.QUOTE_ALL if site.quote_all or multi_line else csv.QUOTE_MINIMAL,
-    )  # fmt: skip
-    if site.header:
-        writer.writerow(layout.names)
-    writer.writerows(written)
-    return buffer.getvalue().encode(site.encoding)
-
-
-def _without_formula(site: Site, format: str, cell: str) -> str:
-    risky = site.neutralise and format != "number" and cell[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{cell}" if risky else cell
-
-
-def _write_xml(site: Site, layout: Layout, rows: Sequence[Sequence[str]]) -> bytes:
-    root = new_root(site.xml_root)
-    for row in rows:
-        element = add(root, site.xml_row)
-        for name, cell in zip(layout.names, row, strict=True):
-            add(element, name, cell)
-    return write_xml(root, encoding=_XML_ENCODINGS[site.encoding], pretty=True)
+    numbers = [column.name for column in layout.columns if column.format == "number"]
+    return site.form.write(layout.names, rows, numbers=numbers)
 
 
 def read_news(site: Site, news: News, content: bytes) -> Table:
@@ -72,13 +37,15 @@ def read_news(site: Site, news: News, content: bytes) -> Table:
     Raises InvalidMessage when nothing of it can be read; a bad line is a fault of its own."""
     wanted = [news.reference, news.address, news.postal_code, news.city, news.date]
     more = [news.complement] if news.complement else []
-    return read_rows(content, [*wanted, *more], encoding=site.encoding, separator=site.separator, required=wanted)
+    return read_rows(
+        content, [*wanted, *more], encoding=site.form.encoding, separator=site.form.separator, required=wanted
+    )
 
 
 def read_answers(site: Site, content: bytes) -> Table:
     """A return file, three columns: `cle;resultat;motif`. Raises InvalidMessage as `read_news`."""
     return read_rows(
-        content, ANSWER_COLUMNS, encoding=site.encoding, separator=site.separator, required=ANSWER_COLUMNS[:2]
+        content, ANSWER_COLUMNS, encoding=site.form.encoding, separator=site.form.separator, required=ANSWER_COLUMNS[:2]
     )
 
 
@@ -101,11 +68,6 @@ def move_of(site: Site, news: News, row: Row) -> Move:
     if len(city) > 100 or any(len(part) > 200 for part in address.values()):
         raise InvalidMessage("l'adresse est trop longue", code="address")
     return Move(reference, address, day)
-
-
-def without_apostrophe(cell: str) -> str:
-    """A cell without the apostrophe that kept a spreadsheet from running it."""
-    return _NEUTRAL.sub("", cell, count=1)
 
 
 def _postal_code(text: str) -> str:

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from connectors.filedrop.client import (
-    ANSWER_COLUMNS,
-    MAX_BYTES,
-    Move,
-    move_of,
-    read_answers,
-    read_news,
-    without_apostrophe,
-    write_rows,
-)
+from connectors.filedrop.client import ANSWER_COLUMNS, MAX_BYTES, Move, move_of, read_answers, read_news, write_rows
 from connectors.filedrop.layout import Layout, News, Site
-from connectors.sdk import Connector, Context, Probe, reference_link, status_changed
+from connectors.sdk import Context, reference_link, status_changed
 from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.documents import attachment_names
+from connectors.sdk.dropping import MOMENT, digest_of
 from connectors.sdk.files import MAX_FILE_BYTES, open_folders
+from connectors.sdk.folder_connector import FolderConnector
 from connectors.sdk.follow_up import REQUEST_RECEIVED, FollowUp, read_follow_up
-from connectors.sdk.inbox import Inbox, LeftFile, Taken
+from connectors.sdk.inbox import LeftFile, Taken
 from connectors.sdk.links import request_link
-from schemas.delivery import Delivery, Done, Polled
-from schemas.errors import HubError, InvalidMessage, Refused
+from connectors.sdk.row_files import without_apostrophe
+from schemas.delivery import Delivery, Done
+from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event
 from schemas.tables import Row as TableRow
 
@@ -56,13 +48,11 @@ class Row:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-class FileDrop(Connector):
+class FileDrop(FolderConnector):
     """Every row carries its exchange key, made from `delivery.key`: the package knows a row that it has read before,
-    and we know an answer to a row that we wrote (`AnswerKeys`): no answer is about a request that was never here.
+    and we know an answer to a row that we wrote (`AnswerKeys`): no answer is about a request that was never here."""
 
-    Files are named so that their alphabetical order is the order in which they were dropped, even when the package
-    collects late; a retry writes over the file of the first attempt while it still lies there.
-    """
+    max_bytes = MAX_BYTES
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -70,19 +60,9 @@ class FileDrop(Connector):
         self._answers_prefix = self.settings.get("answers_prefix", "reponses-")
         self._alone = self.settings.get("files", "batch") == "event"
         self._keys = AnswerKeys(context, "~")
-        self._out, self._back = open_folders(self.settings)
+        out, back = open_folders(self.settings)
         prefixes = [self._answers_prefix, *([self.site.news.prefix] if self.site.news else [])]
-        self._inbox = Inbox.of(self._back, context, prefixes=prefixes) if self._back else None
-        self._naming = threading.Lock()
-        self._last = datetime.min.replace(tzinfo=UTC)
-
-    def probe(self) -> Probe:
-        try:
-            waiting = len(self._out.names())
-            returns = self._inbox.waiting() if self._inbox else 0
-        except HubError as error:
-            return Probe(False, f"Dossiers d'échange inaccessibles : {error.reason}")
-        return Probe(True, f"{waiting} fichier(s) à collecter, {returns} fichier(s) à lire.")
+        self.open_exchange(out, back, prefixes=prefixes)
 
     def prepare(self, delivery: Delivery) -> Row:
         event = delivery.event
@@ -101,41 +81,8 @@ class FileDrop(Connector):
             return Row(event.type, key, cells)
         return Row(event.type, key, cells, _DROPPED, request_link(delivery))
 
-    def send(self, delivery: Delivery, prepared: Row) -> Done:
-        self._drop(prepared.event_type, [prepared], again=delivery.attempt > 1)
-        return self._done(delivery, prepared)
-
-    def handle_many(self, deliveries: Sequence[Delivery]) -> list[Done | HubError]:
-        outcomes: dict[int, Done | HubError] = {}
-        rows: dict[int, Row] = {}
-        for place, delivery in enumerate(deliveries):
-            try:
-                rows[place] = self.prepare(delivery)
-            except HubError as error:
-                outcomes[place] = error
-        for places in self._by_file(rows):
-            outcomes |= self._drop_together(deliveries, rows, places)
-        return [outcomes[place] for place in range(len(deliveries))]
-
-    def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
-        """A file that we may not open stays where it is, and is told once the others are read."""
-        if self._inbox is not None:
-            yield from self._inbox.take(self._expect, self._read_left, max_bytes=MAX_BYTES)
-
-    def close(self) -> None:
-        for folder in (self._out, self._back):
-            if folder is not None:
-                folder.close()
-
-    def _by_file(self, rows: Mapping[int, Row]) -> list[list[int]]:
-        if self._alone:
-            return [[place] for place in rows]
-        alone = [[place] for place, row in rows.items() if row.files]
-        by_type: dict[str, list[int]] = {}
-        for place, row in rows.items():
-            if not row.files:
-                by_type.setdefault(row.event_type, []).append(place)
-        return [*by_type.values(), *alone]
+    def group_of(self, row: Row) -> str | None:
+        return None if self._alone or row.files else row.event_type
 
     def _follow_up(self, layout: Layout, delivery: Delivery, key: str, own: Mapping[str, Any]) -> Row:
         follow_up = read_follow_up(delivery)
@@ -148,37 +95,15 @@ class FileDrop(Connector):
         told = _DROPPED if follow_up.kind == "reopened" else _FOLLOWED
         return Row(delivery.event.type, key, cells, told, follow_up.link, files)
 
-    def _drop_together(
-        self, deliveries: Sequence[Delivery], rows: Mapping[int, Row], places: Sequence[int]
-    ) -> dict[int, Done | HubError]:
-        again = any(deliveries[place].attempt > 1 for place in places)
-        try:
-            self._drop(rows[places[0]].event_type, [rows[place] for place in places], again=again)
-        except HubError as error:
-            return dict.fromkeys(places, error)
-        return {place: self._done(deliveries[place], rows[place]) for place in places}
-
-    def _drop(self, event_type: str, rows: Sequence[Row], *, again: bool) -> None:
-        layout = self.site.layouts[event_type]
+    def put_rows(self, rows: Sequence[Row], *, again: bool) -> None:
+        layout = self.site.layouts[rows[0].event_type]
         for row in rows:  # before the row that names them
             for name, document in row.files.items():
-                self._out.put(name, self.context.documents.read(document))
+                self.out.put(name, self.context.documents.read(document))
         content = write_rows(self.site, layout, [row.cells for row in rows])
-        self._out.put(self._file_name(layout, rows, again=again), content)
-
-    def _file_name(self, layout: Layout, rows: Sequence[Row], *, again: bool) -> str:
-        digest = hashlib.sha256("\n".join(row.key for row in rows).encode()).hexdigest()[:12]
-        end = f"-{digest}-{len(rows)}.{self.site.format}"
-        if again:
-            for name in self._out.names():
-                if name.startswith(f"{layout.prefix}-") and name.endswith(end):
-                    return name
-        return f"{layout.prefix}-{self._next_moment():%Y%m%dT%H%M%S%fZ}{end}"
-
-    def _next_moment(self) -> datetime:
-        with self._naming:
-            self._last = max(self.context.now().astimezone(UTC), self._last + timedelta(microseconds=1))
-            return self._last
+        digest = digest_of([row.key for row in rows])
+        name = f"{layout.prefix}-{MOMENT}-{digest}-{len(rows)}.{self.site.form.format}"
+        self.dropping.put(name, content, again=again)
 
     def _request_of(self, key: str) -> str | None:
         """The request that a row was about. Raises InvalidMessage for a key that we never wrote. A key of the old form
@@ -194,7 +119,7 @@ class FileDrop(Connector):
         known = f"{self.context.tenant} {self.context.system} {match.group(1)}" if match else ""
         return match if match and match.group(3) == hashlib.sha256(known.encode()).hexdigest()[:6] else None
 
-    def _done(self, delivery: Delivery, row: Row) -> Done:
+    def done(self, delivery: Delivery, row: Row) -> Done:
         if not row.told:
             return Done("Déposé pour le logiciel")
         # Named after the delivery, not the row: whoever hears of the event must not learn the row's key.
@@ -204,11 +129,11 @@ class FileDrop(Connector):
     def _is_news(self, name: str) -> bool:
         return self.site.news is not None and name.startswith(self.site.news.prefix)
 
-    def _expect(self, name: str) -> None:
+    def expect(self, name: str) -> None:
         if not name.lower().endswith(".csv") or not (self._is_news(name) or name.startswith(self._answers_prefix)):
             raise InvalidMessage("Ce nom de fichier n'est pas convenu.", code="name")
 
-    def _read_left(self, file: LeftFile) -> Taken:
+    def read_left(self, file: LeftFile) -> Taken:
         news = self.site.news
         make: Callable[[TableRow, str], Event | None] = self._answer_event
         if news is not None and self._is_news(file.readable_name):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,20 +11,13 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk.row_files import RowFormat, Unwritable, cell_text
 from schemas.errors import ConfigError, Refused
 
 KEY = "/delivery/key"
 FILES = "/follow_up/files"
 _DATES = {"JJ/MM/AAAA": "%d/%m/%Y", "AAAA-MM-JJ": "%Y-%m-%d", "AAAAMMJJ": "%Y%m%d"}
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt].*)?")
-_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
-_XML_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-# Letters and signs that decomposition leaves whole.
-_NEAREST = str.maketrans({
-    "œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
-    "ı": "i", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"',
-    "–": "-", "—": "-", "…": "...", "€": "EUR", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "ʼ": "'", "‑": "-",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +65,9 @@ class News:
 class Site:
     """How this site writes its files, in both directions."""
 
-    format: str
-    encoding: str
-    transliterate: bool
-    separator: str
-    quote_all: bool
-    line_end: str
-    header: bool
-    neutralise: bool
+    form: RowFormat
     date_format: str
     decimal: str
-    xml_root: str
-    xml_row: str
     layouts: Mapping[str, Layout]
     news: News | None
 
@@ -96,17 +79,16 @@ class Site:
         layouts = {event_type: _layout(event_type, layout) for event_type, layout in raw.items()}
         news = settings.get("news") or preset.get("news")
         site = Site(
-            format=settings.get("format", "csv"), encoding=settings.get("encoding", "utf-8"),
-            transliterate=settings.get("unmappable", "refuse") == "transliterate",
-            separator=settings.get("separator", ";"), quote_all=settings.get("quoting", "minimal") == "all",
-            line_end={"crlf": "\r\n", "lf": "\n"}[settings.get("line_end", "crlf")],
-            header=settings.get("header", True), neutralise=settings.get("neutralise_formulas", True),
+            form=RowFormat.of(settings), layouts=layouts, news=News(**news) if news else None,
             date_format=settings.get("date_format", "JJ/MM/AAAA"), decimal=settings.get("decimal", ","),
-            xml_root=settings.get("xml_root", "echanges"), xml_row=settings.get("xml_row", "echange"),
-            layouts=layouts, news=News(**news) if news else None,
         )  # fmt: skip
-        site._check_xml_names()
+        for layout in layouts.values():
+            site.form.check_names(layout.names, "layouts")
         return site
+
+    @property
+    def encoding(self) -> str:
+        return self.form.encoding
 
     def row(self, layout: Layout, view: Mapping[str, Any]) -> tuple[str, ...]:
         """The cells of one event, as text that the site's encoding can hold. Raises Refused, naming the column only."""
@@ -121,11 +103,12 @@ class Site:
         if not text and column.required:
             raise _refused(column, "manque")
         text = text or column.absent
-        if _UNWRITABLE.search(text):
-            raise _refused(column, "contient un caractère de contrôle")
         if column.max_length is not None and len(text) > column.max_length:
             raise _refused(column, f"dépasse {column.max_length} caractères")
-        return self._mapped(column, text)
+        try:
+            return self.form.fit(text)
+        except Unwritable as error:
+            raise _refused(column, str(error)) from None
 
     def _written(self, column: Column, view: Mapping[str, Any]) -> str:
         if column.constant is not None:
@@ -164,27 +147,6 @@ class Site:
             raise _refused(column, "n'est pas un nombre")
         return format(number, "f").replace(".", self.decimal)
 
-    def _mapped(self, column: Column, text: str) -> str:
-        if self.format == "xml" or self._holds(text):
-            return text
-        nearest = "".join(c if self._holds(c) else _nearest(c) for c in text)
-        if self.transliterate and self._holds(nearest):
-            return nearest
-        raise _refused(column, f"contient un caractère que l'encodage {self.encoding} ne connaît pas")
-
-    def _holds(self, text: str) -> bool:
-        try:
-            text.encode(self.encoding)
-        except UnicodeEncodeError:
-            return False
-        return True
-
-    def _check_xml_names(self) -> None:
-        names = [name for layout in self.layouts.values() for name in layout.names] if self.format == "xml" else []
-        for name in names:
-            if not _XML_NAME.fullmatch(name):
-                raise ConfigError(f"{name} cannot name an XML element", key="layouts")
-
 
 def value_at(view: Any, pointer: str) -> Any:
     """What a JSON pointer leads to; None when it leads nowhere."""
@@ -209,8 +171,6 @@ def _preset(name: str | None) -> Mapping[str, Any]:
 def _layout(event_type: str, raw: Mapping[str, Any]) -> Layout:
     layout = Layout(raw["prefix"], tuple(_column(column) for column in raw["columns"]))
     key = f"layouts.{event_type}"
-    if len(set(layout.names)) != len(layout.names):
-        raise ConfigError("two columns have the same name", key=key)
     if not any(column.sources == (KEY,) for column in layout.columns):
         raise ConfigError(f"one column must hold {KEY}: the package knows a row it has already read by it", key=key)
     return layout
@@ -223,17 +183,10 @@ def _column(raw: Mapping[str, Any]) -> Column:
 
 
 def _cell_text(column: Column, value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "oui" if value else "non"
-    if isinstance(value, str):
-        return unicodedata.normalize("NFC", value).strip()
-    if isinstance(value, int | float | Decimal):
-        return str(value)
-    if isinstance(value, Sequence) and all(isinstance(item, str | int | float) for item in value):
-        return " ".join(_cell_text(column, item) for item in value)
-    raise _refused(column, "n'est pas une valeur simple")
+    try:
+        return cell_text(value)
+    except Unwritable as error:
+        raise _refused(column, str(error)) from None
 
 
 def _phone(text: str) -> str:
@@ -242,11 +195,6 @@ def _phone(text: str) -> str:
     if digits.startswith("+33"):
         return "0" + digits[3:]
     return digits.replace("+", "00", 1)
-
-
-def _nearest(character: str) -> str:
-    plain = character.translate(_NEAREST)
-    return "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
 
 
 def _refused(column: Column, why: str) -> Refused:

@@ -40,7 +40,7 @@ class PackageTwin(FolderTwin):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._site = Site.of({"preset": self.preset, **self.site})
-        self.encoding = self._site.encoding
+        self.encoding = self._site.form.encoding
         self._known: set[str] = set()
         self._numbers = itertools.count(1)
 
@@ -90,7 +90,7 @@ class PackageTwin(FolderTwin):
 
     def _csv(self, rows: list[list[str]]) -> str:
         buffer = io.StringIO()
-        csv.writer(buffer, delimiter=self._site.separator, lineterminator=self._site.line_end).writerows(rows)
+        csv.writer(buffer, delimiter=self._site.form.separator, lineterminator=self._site.form.line_end).writerows(rows)
         return buffer.getvalue()
 
     def _read_dropped(self, path: Path) -> None:
@@ -123,13 +123,13 @@ class PackageTwin(FolderTwin):
         return key
 
     def _rows(self, layout: Layout, content: bytes) -> Iterator[dict[str, str]]:
-        if self._site.format == "xml":
+        if self._site.form.format == "xml":
             for element in parse_xml(content):
                 yield {local_name(cell): cell.text or "" for cell in element}
             return
-        text = io.StringIO(content.decode(self._site.encoding), newline="")
-        lines = list(csv.reader(text, delimiter=self._site.separator, strict=True))
-        header = lines.pop(0) if self._site.header and lines else list(layout.names)
+        text = io.StringIO(content.decode(self._site.form.encoding), newline="")
+        lines = list(csv.reader(text, delimiter=self._site.form.separator, strict=True))
+        header = lines.pop(0) if self._site.form.header and lines else list(layout.names)
         if header != list(layout.names) or any(len(line) != len(header) for line in lines):
             raise InvalidMessage("the columns are not those agreed upon")
         for line in lines:

@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime
 
 from fpdf import FPDF, Align
 
+from connectors.sdk.letters import is_held, nearest
+
 _MARGIN = 25  # millimetres
 _LEADING = 1.4
 _PAGES = "\x01"  # stands for their number until it is known; no text of an act can hold it
-_LETTERS = {"ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i", "\u202f": "\u00a0", "−": "-"}
 
 
 class _Act(FPDF):
@@ -50,20 +51,8 @@ def write_pdf(text: str, *, title: str, day: date) -> bytes:
 
 
 def _printable(text: str) -> str:
-    return "".join(_latin(character) for character in unicodedata.normalize("NFC", text))
-
-
-def _latin(character: str) -> str:
-    known = _LETTERS.get(character, character)
-    plain = "".join(part for part in unicodedata.normalize("NFKD", known) if not unicodedata.combining(part))
-    for candidate in (known, plain):
-        if candidate == "\n" or ((candidate.isprintable() or candidate == "\u00a0") and _encodable(candidate)):
-            return candidate
-    raise ValueError("a character has no Latin form")
-
-
-def _encodable(text: str) -> bool:
-    try:
-        return bool(text.encode("cp1252"))
-    except UnicodeEncodeError:
-        return False
+    known = nearest(unicodedata.normalize("NFC", text), "cp1252")
+    shown = all(letter.isprintable() or letter in "\n\u00a0" for letter in known)
+    if not shown or not is_held(known, "cp1252"):
+        raise ValueError("a character has no Latin form")
+    return known

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from connectors.publik.canteen import json_object
-from connectors.sdk import Secret
 from connectors.sdk.http import HttpAnswer, HttpClient, segment
-from connectors.sdk.signed_query import sign
+from connectors.sdk.kinds.auth import SignedClient
 from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
 from schemas.exchange import NotMatched
 
@@ -23,15 +21,15 @@ class PublikClient:
     """Calls one portal, with HTTP Basic or with a signed query string."""
 
     def __init__(self, settings: Mapping[str, Any], now: Callable[[], datetime]) -> None:
-        self._id: str = settings["client_id"]
-        self._secret: Secret = settings["client_secret"]
-        self._signs = settings.get("authentication", "basic") == "signature"
-        self._now = now
-        self._http = HttpClient(
-            settings["base_url"], headers={"accept": "application/json"}, timeout=settings.get("timeout_seconds", 20),
-            auth=None if self._signs else (self._id, self._secret), max_bytes=_MAX_ANSWER,
-            service="Publik",
-        )  # fmt: skip
+        base, account = settings["base_url"], (settings["client_id"], settings["client_secret"])
+        options = {
+            "headers": {"accept": "application/json"}, "timeout": settings.get("timeout_seconds", 20),
+            "max_bytes": _MAX_ANSWER, "service": "Publik",
+        }  # fmt: skip
+        if settings.get("authentication", "basic") == "signature":
+            self._http: HttpClient = SignedClient(base, *account, now, **options)
+        else:
+            self._http = HttpClient(base, auth=account, **options)
 
     def formdata(self, slug: str, number: str, seconds: float | None = None) -> dict[str, Any]:
         """One form with its files and its workflow. Raises Refused (404) when the portal does not know it. `seconds`:
@@ -104,10 +102,6 @@ class PublikClient:
         self, method: str, path: str, params: Mapping[str, str] | None = None, *, body: Any = None,
         expect: tuple[int, ...] = (200,), seconds: float | None = None,
     ) -> HttpAnswer:  # fmt: skip
-        if self._signs:
-            nonce = secrets.token_hex(16)
-            path += "?" + sign(params or {}, orig=self._id, key=self._secret, now=self._now(), nonce=nonce)
-            params = None
         return self._http.request(method, path, params=params, json=body, expect=expect, seconds=seconds)
 
     def close(self) -> None:

@@ -3,26 +3,22 @@ whether a family is registered at the canteen, where a form of the portal is how
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from connectors.publik import canteen, mapping
 from connectors.publik.client import PublikClient
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply
 from connectors.sdk.evidence import Said
+from connectors.sdk.kinds.signatures import Signature, SignatureSettings
 from connectors.sdk.local_times import Readings, instant, readings
 from connectors.sdk.poll_cursor import PollCursor
 from connectors.sdk.records import each
-from connectors.sdk.signed_query import SignatureCheck
 from connectors.sdk.values import address_version
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater
@@ -55,7 +51,9 @@ class Publik(Connector):
         settings = context.settings
         self._forms: Mapping[str, Any] = settings["forms"]
         self._zone = ZoneInfo(settings["timezone"]) if "timezone" in settings else context.zone
-        self._signatures = SignatureCheck(settings["incoming_id"], settings["incoming_secret"], context.first_use)
+        kind = "basic" if settings.get("incoming_authentication") == "basic" else "publik"
+        caller = SignatureSettings(kind, settings["incoming_secret"], "authorization", user=settings["incoming_id"])
+        self._caller = Signature(caller, context)
 
     @cached_property
     def client(self) -> PublikClient:
@@ -72,12 +70,12 @@ class Publik(Connector):
 
     def knows_caller(self, head: Inbound) -> bool:
         """Publik signs the query, or sends Basic: never the body."""
-        self._authenticate(head, use=False)
+        self._caller.check(head, use=False)
         return True
 
     def receive(self, inbound: Inbound) -> Reply:
         """A form pushed by its workflow to `/in/{connection}/{slug}`."""
-        self._authenticate(inbound)
+        self._caller.check(inbound)
         slug = inbound.path.strip("/")
         if inbound.method != "POST" or slug not in self._forms:
             raise InvalidMessage("formulaire inconnu de ce raccordement", code="unknown_form")
@@ -91,22 +89,6 @@ class Publik(Connector):
         status = next((code for kind, code in _REFUSALS.items() if isinstance(error, kind)), 500)
         pointer = f" ({error.pointer})" if isinstance(error, InvalidMessage) and error.pointer else ""
         return status, {"err": 1, "err_class": error.code, "err_desc": f"{error.reason}{pointer}"}
-
-    def _authenticate(self, inbound: Inbound, *, use: bool = True) -> None:
-        if self.settings.get("incoming_authentication", "signature") == "basic":
-            self._check_basic(inbound.headers.get("authorization", ""))
-            return
-        self._signatures.check(inbound.query_string or urlencode(inbound.query), self.context.now(), use=use)
-
-    def _check_basic(self, header: str) -> None:
-        due = f"{self.settings['incoming_id']}:{self.settings['incoming_secret'].reveal()}".encode()
-        scheme, _, encoded = header.partition(" ")
-        try:
-            given = base64.b64decode(encoded.strip(), validate=True)
-        except (binascii.Error, ValueError):
-            given = b""
-        if not hmac.compare_digest(given, due) or scheme.lower() != "basic":
-            raise AccessDenied("identifiant ou mot de passe invalide", fault="denied.login")
 
     # in: the pull, for pushes that were lost
 

@@ -18,7 +18,7 @@ from connectors.sdk.loading import loading_faults
 from connectors.sdk.mapping import fields_of
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
-from schemas.manifest import FILE, KINDS, Manifest, published
+from schemas.manifest import FILE, KINDS, Manifest, declared_settings, published, settings_rules
 from schemas.pointers import resolves
 from schemas.registry import Registry
 from schemas.setting_types import setting_faults, settings_schema
@@ -45,13 +45,13 @@ def manifest_schema(kind: str) -> Mapping[str, Any]:
     whole: dict[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
     for path in (_KINDS / "declared.schema.json", _KINDS / f"{kind}.schema.json") if kind in _DECLARED else ():
         more = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        whole = _merged(whole, more | {"required": [*whole["required"], *more.get("required", ())]})
+        whole = merged(whole, more | {"required": [*whole["required"], *more.get("required", ())]})
     return whole
 
 
-def _merged(schema: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def merged(schema: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """The members of `more` laid over those of `schema`, tables into tables."""
-    both = {k: _merged(schema[k], more[k]) for k in schema.keys() & more.keys() if isinstance(schema[k], dict)}
+    both = {k: merged(schema[k], more[k]) for k in schema.keys() & more.keys() if isinstance(schema[k], dict)}
     return {**schema, **more, **both}
 
 
@@ -147,7 +147,7 @@ def _answered_faults(answered: Mapping[str, Any], registry: Registry) -> Iterato
 
 
 def _settings_faults(raw: Mapping[str, Any]) -> Iterator[Found]:
-    settings, types, rules = raw.get("settings", {}), raw.get("types", {}), raw.get("settings_rules", {})
+    settings, types, rules = declared_settings(raw), raw.get("types", {}), settings_rules(raw)
     found = list(setting_faults(settings, types, rules))
     yield from found
     if found:

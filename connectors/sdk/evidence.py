@@ -61,7 +61,7 @@ class Answer:
     at: datetime = _UNDATED
 
     def text(self, name: str, longest: int) -> str | None:
-        """One line, cut at `longest`."""
+        """One line, cut at `longest`. Raises TryLater for what was read in another encoding than its own."""
         value = self._typed(str, name)
         if value is None:
             return None

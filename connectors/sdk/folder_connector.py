@@ -1,79 +1,103 @@
-"""What connectors of packages without an API share: a folder for what is dropped, another for what they leave."""
+"""A package without API: it reads the files that are put down for it, and may leave files of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
 
-from connectors.sdk.connector import Connector, Context
-from connectors.sdk.documents import attachment_names
-from connectors.sdk.files import MAX_FILE_BYTES, open_folders
+from connectors.sdk.connector import Connector
+from connectors.sdk.dropping import DropFolder
+from connectors.sdk.files import MAX_FILE_BYTES, Folder
 from connectors.sdk.inbox import Inbox, LeftFile, Taken
-from connectors.sdk.statuses import status_changed
-from schemas.delivery import Polled, Probe
-from schemas.errors import HubError, Refused
-from schemas.event import Event
+from schemas.delivery import Delivery, Done, Polled, Probe
+from schemas.errors import HubError, InvalidMessage
 
 
 class FolderConnector(Connector):
-    """Subclass it: `expect` refuses files by their names, `read_left` reads one. `sentences` are those of the probe:
-    when the folders cannot be reached, and what waits on each side. `refused`: the word by which the package says that
-    it could not use what was dropped; such a no has its label for a reason where it gives none."""
+    """What all such packages share. A subclass calls `open_exchange` when it is made, makes a row of a delivery in
+    `prepare`, and says which rows share a file (`group_of`), how they are written (`put_rows`), what became of each
+    (`done`), and what the files are that the package leaves (`expect`, `read_left`). `together`: how many small ones
+    are committed at once."""
 
-    sentences: ClassVar[tuple[str, str, str]] = (
-        "Dossiers d'échange inaccessibles", "fichier(s) à collecter", "fichier(s) à lire",
-    )  # fmt: skip
-    refused: ClassVar[str] = ""
-    max_left_bytes: ClassVar[int] = MAX_FILE_BYTES
-    read_together: ClassVar[int] = 1
+    max_bytes = MAX_FILE_BYTES
+    together = 1
+    out: Folder
+    dropping: DropFolder
+    inbox: Inbox | None = None
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self.drop_folder, self.return_folder = open_folders(self.settings)
-        prefixes = self.return_prefixes()
-        self.inbox = Inbox.of(self.return_folder, context, prefixes=prefixes) if self.return_folder else None
+    def open_exchange(self, out: Folder, back: Folder | None, *, prefixes: Sequence[str] = ()) -> None:
+        """The folder where files are put down, and the one where the package leaves its own. `prefixes`: how the names
+        of those begin, as far as that is agreed upon."""
+        self.out = out
+        self.dropping = DropFolder(out, self.context.now)
+        self.inbox = Inbox.of(back, self.context, prefixes=prefixes) if back is not None else None
 
-    def return_prefixes(self) -> Sequence[str]:
-        """How the names of the files begin that the package leaves."""
+    def group_of(self, row: Any) -> Hashable | None:
+        """What rows of one file have in common; None for a row that has a file of its own."""
+        return None
+
+    def put_rows(self, rows: Sequence[Any], *, again: bool) -> None:
+        """Write rows of one group as a file. `again`: one of them may have been put down before."""
+        raise NotImplementedError
+
+    def done(self, delivery: Delivery, row: Any) -> Done:
         raise NotImplementedError
 
     def expect(self, name: str) -> None:
-        """Raises InvalidMessage for a name that nobody agreed upon: such a file is not even opened."""
-        raise NotImplementedError
+        """Raises InvalidMessage for the name of a file that is not agreed upon."""
+        raise InvalidMessage("Ce nom de fichier n'est pas convenu.", code="name")
 
     def read_left(self, file: LeftFile) -> Taken:
         raise NotImplementedError
 
     def probe(self) -> Probe:
-        away, out, back = self.sentences
         try:
-            waiting = len(self.drop_folder.names())
-            returns = self.inbox.waiting() if self.inbox else 0
+            waiting = len(self.out.names())
+            left = self.inbox.waiting() if self.inbox else 0
         except HubError as error:
-            return Probe(False, f"{away} : {error.reason}")
-        return Probe(True, f"{waiting} {out}, {returns} {back}.")
+            return Probe(False, f"Dossiers d'échange inaccessibles : {error.reason}")
+        return Probe(True, f"{waiting} fichier(s) à collecter, {left} fichier(s) à lire.")
+
+    def send(self, delivery: Delivery, prepared: Any) -> Done:
+        self.put_rows([prepared], again=delivery.attempt > 1)
+        return self.done(delivery, prepared)
+
+    def handle_many(self, deliveries: Sequence[Delivery]) -> list[Done | HubError]:
+        """One file for each group. What goes wrong with a file is the outcome of each of its rows."""
+        outcomes: dict[int, Done | HubError] = {}
+        rows: dict[int, Any] = {}
+        for place, delivery in enumerate(deliveries):
+            try:
+                rows[place] = self.prepare(delivery)
+            except HubError as error:
+                outcomes[place] = error
+        for places in self._by_file(rows):
+            again = any(deliveries[place].attempt > 1 for place in places)
+            try:
+                self.put_rows([rows[place] for place in places], again=again)
+                outcomes |= {place: self.done(deliveries[place], rows[place]) for place in places}
+            except HubError as error:
+                outcomes |= dict.fromkeys(places, error)
+        return [outcomes[place] for place in range(len(deliveries))]
 
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """A file that we may not open stays where it is, and is told once the others are read."""
         if self.inbox is not None:
-            limits = {"max_bytes": self.max_left_bytes, "together": self.read_together}
-            yield from self.inbox.take(self.expect, self.read_left, **limits)
+            yield from self.inbox.take(self.expect, self.read_left, max_bytes=self.max_bytes, together=self.together)
 
     def close(self) -> None:
-        for folder in (self.drop_folder, self.return_folder):
-            if folder is not None:
-                folder.close()
+        self.out.close()
+        if self.inbox is not None:
+            self.inbox.folder.close()
 
-    def status_event(self, link: Mapping[str, Any], word: str, *, id: str, **more: Any) -> Event:
-        """`request.status-changed` for a word of `statuses.csv`. `more`: see `status_changed`."""
-        row = self.statuses.canonical(word)
-        if word == self.refused and row is not None:
-            more = {**more, "reason": more.get("reason") or row.label}
-        return self.event("request.status-changed", status_changed(link, word, row, **more), id=id)
-
-
-def named_attachments(documents: Sequence[Mapping[str, Any]], too_heavy: str) -> dict[str, str]:
-    """A name in the drop for each document (its id). Raises Refused with the sentence `too_heavy`."""
-    if sum(document["size"] for document in documents) > MAX_FILE_BYTES // 2:
-        raise Refused(too_heavy, native="taille")
-    return dict(zip(attachment_names(documents), (document["id"] for document in documents), strict=True))
+    def _by_file(self, rows: Mapping[int, Any]) -> list[list[int]]:
+        """Rows that share a file go first, in the order of the groups' first rows."""
+        groups: dict[Hashable, list[int]] = {}
+        alone: list[list[int]] = []
+        for place, row in rows.items():
+            group = self.group_of(row)
+            if group is None:
+                alone.append([place])
+            else:
+                groups.setdefault(group, []).append(place)
+        return [*groups.values(), *alone]

@@ -13,9 +13,10 @@ import hashlib
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain, count
+from typing import Any
 
 import structlog
 
@@ -55,14 +56,27 @@ class LeftFile:
         return _readable(self.name)
 
 
-@dataclass(frozen=True, slots=True)
+def written_at(file: LeftFile, now: datetime) -> datetime:
+    """When a file was written, by its folder's clock: no later than a day from `now`, whatever that clock says."""
+    latest = now + timedelta(days=1)
+    seconds = file.written / 1e9
+    return datetime.fromtimestamp(max(seconds, 0.0), UTC) if seconds < latest.timestamp() else latest
+
+
+@dataclass(slots=True)
 class Taken:
     """What a file gave: its events, and the faults of its lines. `used`: how many lines were of use, also those that
-    say nothing to anybody."""
+    say nothing to anybody. `keys`: what names the record of a line, where the package numbers its records. `intent`,
+    `cursor`: what the hub remembers before the events are accepted, and together with the last of them.
+    `skip_unknown`: as in `Polled`."""
 
     faults: LineFaults = field(default_factory=LineFaults)
     events: list[Event] = field(default_factory=list)
     used: list[int] = field(default_factory=list)
+    keys: dict[int, str] = field(default_factory=dict)
+    intent: Mapping[str, Any] | None = None
+    cursor: Mapping[str, Any] | None = None
+    skip_unknown: set[str] = field(default_factory=set)
 
     def record(self, row: Row, make: Callable[[], Event | None]) -> None:
         """Keep what `make` says of one row. A fault of the row: `make` raises InvalidMessage, or the shared schema
@@ -76,15 +90,22 @@ class Taken:
             self.faults.add(row.line, row.last, error.code.replace("_", "-"), error.reason)
 
 
+class Held(InvalidMessage):
+    """A file that is neither taken nor set aside: it stays where it is until a person acts. `code`: the code of its
+    fault."""
+
+
 class Inbox:
     """The return folder of one connection. `prefixes`: how the names of its files begin; only what is agreed upon of a
     name is ever logged."""
 
     def __init__(
         self, folder: Folder, *, connection: str, now: Callable[[], datetime], settled: str = "looks",
-        marker: str = ".ok", prefixes: Sequence[str] = (),
+        marker: str = ".ok", prefixes: Sequence[str] = (), keep: bool = True,
     ) -> None:  # fmt: skip
+        """`keep`: what was read is put away; else it is deleted."""
         self.folder = folder
+        self._keep = keep
         self._connection, self._settled, self._marker, self._prefixes = connection, settled, marker, prefixes
         self._now = now
         self._unread: dict[str, tuple[Entry, datetime]] = {}
@@ -93,12 +114,12 @@ class Inbox:
         self._in_vain = 0
 
     @staticmethod
-    def of(folder: Folder, context: Context, *, prefixes: Sequence[str]) -> Inbox:
+    def of(folder: Folder, context: Context, *, prefixes: Sequence[str], keep: bool = True) -> Inbox:
         """As the settings of the connection say."""
         settings = context.settings
         return Inbox(
             folder, connection=context.connection, now=context.now, settled=settings.get("settled", "looks"),
-            marker=settings.get("marker", ".ok"), prefixes=prefixes,
+            marker=settings.get("marker", ".ok"), prefixes=prefixes, keep=keep,
         )  # fmt: skip
 
     def waiting(self) -> int:
@@ -107,11 +128,12 @@ class Inbox:
 
     def take(
         self, expect: Callable[[str], None], read: Callable[[LeftFile], Taken], *, max_bytes: int = MAX_FILE_BYTES,
-        together: int = 1,
+        together: int = 1, in_order: bool = False,
     ) -> Iterator[Polled]:  # fmt: skip
         """Each file that is whole, oldest first. `expect` raises InvalidMessage for a name that is not agreed upon (the
-        file is not opened), `read` for a file of which nothing can be used: it is set aside. `together`: small files
-        whose events are committed at once.
+        file is not opened), `read` for a file of which nothing can be used: it is set aside; Held for one that waits.
+        `together`: small files whose events are committed at once. `in_order`: one that cannot be opened holds up those
+        behind it, which would mean something else without it.
 
         Its acknowledgement puts the files away and never raises: what cannot be moved is told, not read again, and
         moved by a later poll. A file whose rights keep us out stays and is told by TryLater at the end, once the others
@@ -123,11 +145,16 @@ class Inbox:
                 self._add(batch, entry, self._opened(entry, expect, read, max_bytes))
             except AccessDenied:
                 closed += 1
+                if in_order:
+                    break
+            except Held as error:
+                mark = _mark(entry.name, entry.written)
+                batch.faults.append(RecordFault(error.code, self.place_of(entry.name), error.reason, mark))
             except InvalidMessage as error:
                 self._add_refused(batch, entry, error.code, error.reason)
             except TryLater as error:
                 late.append(error)
-                if len(late) > 1:  # not this file alone
+                if in_order or len(late) > 1:  # not this file alone
                     break
             if batch.files >= together:
                 yield from batch.polled()
@@ -201,9 +228,13 @@ class Inbox:
             return
         place = self.place_of(entry.name)
         faults = [
-            RecordFault(f"record-refused.{one.code}", f"{place}, {one.where}", one.reason, f"{file.mark}:{one.line}")
+            RecordFault(
+                f"record-refused.{one.code}", f"{place}, {one.where}", one.reason,
+                taken.keys.get(one.line, f"{file.mark}:{one.line}"),
+            )
             for one in taken.faults.told
-        ]
+        ]  # fmt: skip
+        batch.remember(taken)
         batch.add(taken.events, faults, self._once(entry, partial(self._finish, file, taken.faults)))
 
     def _add_refused(self, batch: _Batch, entry: Entry, code: str, why: str) -> None:
@@ -216,7 +247,10 @@ class Inbox:
     def _finish(self, file: LeftFile, faults: LineFaults) -> None:
         if len(faults):
             write_reason(self.folder, file.name, str(faults))
-        put_away(self.folder, file)
+        if self._keep:
+            put_away(self.folder, file)
+        elif self.folder.modified(file.name) == file.written:
+            self.folder.delete(file.name)
         self._delete_markers(file.name)
 
     def _refuse(self, entry: Entry, why: str) -> None:
@@ -292,6 +326,9 @@ class _Batch:
     events: list[Event] = field(default_factory=list)
     faults: list[RecordFault] = field(default_factory=list)
     acts: list[Callable[[], None]] = field(default_factory=list)
+    intent: Mapping[str, Any] | None = None
+    cursor: Mapping[str, Any] | None = None
+    skip_unknown: set[str] = field(default_factory=set)
 
     @property
     def files(self) -> int:
@@ -302,13 +339,19 @@ class _Batch:
         self.faults += faults
         self.acts.append(act)
 
+    def remember(self, taken: Taken) -> None:
+        self.intent, self.cursor = taken.intent or self.intent, taken.cursor or self.cursor
+        self.skip_unknown |= taken.skip_unknown
+
     def polled(self) -> Iterator[Polled]:
-        if not self.acts:
+        if not self.acts and not self.faults:
             return
+        if self.intent is not None:
+            yield Polled(cursor=self.intent)
         parts = [self.events[at : at + MAX_BATCH] for at in range(0, len(self.events), MAX_BATCH)] or [[]]
         for part in parts[:-1]:
-            yield Polled(part)
-        yield Polled(parts[-1], acknowledge=self._acknowledge, faults=self.faults)
+            yield Polled(part, skip_unknown=self.skip_unknown)
+        yield Polled(parts[-1], self.cursor, self._acknowledge, self.faults, self.skip_unknown)
 
     def _acknowledge(self) -> None:
         for act in self.acts:

@@ -115,11 +115,24 @@ class SoapClient:
         a text. `safe` says that calling twice is harmless. Gives dicts, lists, text and bytes; None for nothing.
         `each`: an element that repeats, whose entries are read each for itself: one that cannot be read stands in the
         list as an `UnreadableEntry`, and hides no other."""
+        return self._asked(operation, values, named, safe=safe, each=each, seconds=None)
+
+    def ask(
+        self, operation: str, arguments: Mapping[str, Any], *, safe: bool, each: str = "", seconds: float | None = None
+    ) -> Any:
+        """As `call`, with elements of any names. `seconds`: until nobody waits for the answer any more."""
+        return self._asked(operation, (), dict(arguments), safe=safe, each=each, seconds=seconds)
+
+    def _asked(
+        self, operation: str, values: tuple[Any, ...], named: dict[str, Any], *, safe: bool, each: str,
+        seconds: float | None,
+    ) -> Any:  # fmt: skip
         contract = self._built()
         with self._building:  # zeep completes its types while it writes
             request, headers = self._write_request(contract, operation, values, named)
-        expect = (200, 400, 404, 500)
-        answer = self._http.request("POST", "", content=request, headers=headers, expect=expect, safe=safe)
+        answer = self._http.request(
+            "POST", "", content=request, headers=headers, expect=(200, 400, 404, 500), safe=safe, seconds=seconds
+        )
         if answer.status == 404:  # a refusal is said in SOAP; this is a server whose application is not (yet) there
             said = f"{answer.service} n'est pas, ou pas encore, à l'adresse réglée"
             raise TryLater(said, detail=f"{operation}: 404", fault="away.unreachable")

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from schemas.secret import Secret
@@ -92,6 +92,20 @@ class Misbehaving(Protocol):
 
     def start(self) -> object:
         """Be there again, as before."""
+
+
+@runtime_checkable
+class Leaving(Protocol):
+    """A twin that is not called: what it has to say lies somewhere until it is read."""
+
+    def left(self) -> Mapping[str, bytes]:
+        """What lies there and was not taken yet, by name."""
+
+    def rewrite(self, name: str, content: bytes) -> None:
+        """Change it where it lies."""
+
+    def reasons(self) -> Mapping[str, str]:
+        """Why what was put aside was, as the package's staff can read it."""
 
 
 def route(method: str, path: str) -> Callable[[_F], _F]:

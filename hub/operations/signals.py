@@ -26,7 +26,7 @@ from schemas.errors import HubError, InvalidMessage
 
 _log = structlog.get_logger()
 PUSH_INVALID, PUSH_DENIED, FILE_ASIDE = "push-invalid", "push-denied", "file-aside"
-KINDS = ("record-refused", FILE_ASIDE, PUSH_INVALID, PUSH_DENIED, "not-acknowledged", "poll-error")
+KINDS = ("record-refused", FILE_ASIDE, "dump-shrunk", PUSH_INVALID, PUSH_DENIED, "not-acknowledged", "poll-error")
 _EVERY = 10.0  # seconds between two writes of one row by one process
 _RECORDS = 100  # rows of one cause; records beyond are one
 _KEPT = 1_000  # rows whose last write a process remembers

@@ -72,7 +72,7 @@ _OURS = "un système que la collectivité ne connaît pas"
 _PRIVATE = re.compile(r"«[^»]*»|\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']*'|\S+@\S+|\d+(?:[.,:/-]\d+)*")
 _THIS = "{trouble}"  # in a remedy: the trouble that it is of
 _KEPT = re.compile(r"[0-9a-f]{32}")  # the id of a refused event
-_CALM = {"push-invalid": 86_400.0, "push-denied": 3_600.0, "not-acknowledged": 86_400.0}
+_CALM = {"push-invalid": 86_400.0, "push-denied": 3_600.0, "not-acknowledged": 86_400.0, "dump-shrunk": 86_400.0}
 _KEEP = Insert(
     troubles,
     conflict="(id) DO UPDATE SET cause = excluded.cause, urgent = excluded.urgent, number = excluded.number,"
@@ -389,6 +389,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "file-aside": Kind(
         _signals("file-aside"), lambda code, _: f"fichier mis à l'écart ({code})", _settle_remedies, personal=False,
+    ),
+    "dump-shrunk": Kind(
+        _signals("dump-shrunk"), lambda code, _: f"un export complet attend qu'on l'accepte ({code})", _no_remedies,
+        personal=False,
     ),
     "push-invalid": Kind(
         _signals("push-invalid"), lambda code, _: f"appel du logiciel illisible ({code})", _no_remedies,

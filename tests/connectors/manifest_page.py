@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk.check import merged
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, OWN_FACTS
-from schemas.manifest import KINDS
+from schemas.manifest import KINDS, folder_settings
 from schemas.setting_types import TYPE_OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "manifest.md"
 SDK = ROOT / "connectors" / "sdk"
 EXAMPLE = ROOT / "tests" / "connectors" / "sdk" / "kinds" / "examples" / "agenda"
+EXAMPLES = {"dump": "periscolaire", "drop": "regie", "sql": "fileattente"}
 HEAD = Path(__file__).with_suffix(".md")
 
 
@@ -34,8 +36,20 @@ def page() -> str:
     for kind in KINDS:
         path = SDK / "kinds" / f"{kind}.schema.json"
         if path.exists():
-            parts += _section(f'`kind = "{kind}"`', _schema(path))
+            parts += _section(f'`kind = "{kind}"`', _schema(path), EXAMPLES.get(kind, ""))
+    parts += _folder_settings()
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _folder_settings() -> Iterator[str]:
+    """The settings that connections of some kinds have without a word of their manifests."""
+    yield "## Settings of connections that exchange files\n"
+    yield "Connections of the kinds `dump` and `drop` have these beside those of `[settings]`, which go before.\n"
+    yield "| setting | kinds | type | what it says |\n| --- | --- | --- | --- |"
+    for part, kinds in (("files", "dump, drop"), ("dump", "dump"), ("drop", "drop")):
+        for name, one in folder_settings()[part].items():
+            yield f"| `{name}` | {kinds} | {one['type']} | {one['about']} |"
+    yield ""
 
 
 def _schema(path: Path) -> Mapping[str, Any]:
@@ -43,10 +57,14 @@ def _schema(path: Path) -> Mapping[str, Any]:
     return found
 
 
-def _section(title: str, schema: Mapping[str, Any]) -> Iterator[str]:
+def _section(title: str, schema: Mapping[str, Any], example: str = "") -> Iterator[str]:
     yield f"## {title}\n"
+    if "description" in schema and example:
+        toml = (EXAMPLE.parent / example / "connector.toml").read_text(encoding="utf-8")
+        yield f"{schema['description']}\n\n```toml\n{toml}```\n"
     of_all = (SDK / "connector.schema.json", SDK / "kinds" / "declared.schema.json")
-    defs = {name: part for path in of_all for name, part in _schema(path)["$defs"].items()} | schema.get("$defs", {})
+    defs = {name: part for path in of_all for name, part in _schema(path)["$defs"].items()}
+    defs = merged(defs, schema.get("$defs", {}))
     if "follow" in schema.get("$defs", {}):  # which no kind but these has: all of it stands here
         shared = _schema(of_all[1])["$defs"]["follow"]
         own = schema["$defs"]["follow"]

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 from connectors.sdk.error_table import error_table_faults
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventReader, Language
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, OWN_FACTS
-from connectors.sdk.kinds.follow import FOLLOW_FACTS, follow_faults
+from connectors.sdk.kinds.follow import FOLLOW_FACTS
+from connectors.sdk.kinds.follow_checks import follow_faults
 from connectors.sdk.kinds.hooks import Hooks, hook_named, load_hooks
 from connectors.sdk.kinds.texts import FORMS, names_in, texts_of
 from connectors.sdk.mapping import Converters, Map, MappingTable, Template, table_faults
@@ -23,6 +24,7 @@ from connectors.sdk.statuses import Statuses
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.event import Event
 from schemas.fault import Fault
+from schemas.manifest import declared_settings
 from schemas.registry import Registry
 from schemas.shape import nearest
 
@@ -58,7 +60,7 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
 
 def facts_known(raw: Mapping[str, Any]) -> frozenset[str]:
     """The names that placeholders may hold anywhere: those of the connection, and of settings that are shown."""
-    settings = raw.get("settings", {})
+    settings = declared_settings(raw)
     kinds = {name: part if isinstance(part, str) else part.get("type") for name, part in settings.items()}
     return frozenset({name for name, kind in kinds.items() if kind not in ("secret", "table", "list")} | {*OWN_FACTS})
 
@@ -178,7 +180,7 @@ def _table_faults(raw: Mapping[str, Any], path: Path, language: Language, regist
         path, converters=language.converters, maps=[*schemas, *_other_maps(raw)], registry=registry,
         events={name: schema for name, schema in schemas.items() if schema is not None and name not in backwards},
         filled={spec["map"]: FILLED for _, spec in _event_tables(raw) if "map" in spec and "status" in spec},
-        settings=raw.get("settings", {}),
+        settings=declared_settings(raw),
         facts=None if raw["kind"] in _BY_COLUMN else {*facts_known(raw), *DELIVERY_FACTS, *_followed(raw)},
     )  # fmt: skip
 

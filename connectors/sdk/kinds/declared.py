@@ -56,7 +56,9 @@ class DeclaredConnector(Connector):
         self.errors = ErrorTable.read(self.declared.get("error", ()))
         self.language = self._language()
         self.tables = self.language.tables
-        self._delivers = {(one["type"], one.get("version", 1)): one for one in self.declared.get("deliver", ())}
+        self._delivers: Mapping[tuple[str, int], Mapping[str, Any]] = {
+            (one["type"], one.get("version", 1)): one for one in self.declared.get("deliver", ())
+        }
         self._forms = {key: self._forms_of(spec) for key, spec in self._delivers.items()}
 
     @classmethod
@@ -113,14 +115,18 @@ class DeclaredConnector(Connector):
         """What `message_for` makes; a kind makes its call of it."""
         return self.message_for(delivery)
 
+    def spec_of(self, delivery: Delivery) -> Mapping[str, Any]:
+        """The `[[deliver]]` of this event. Raises Refused when there is none."""
+        spec = self._delivers.get((delivery.event.type, delivery.event.version))
+        if spec is None:
+            raise Refused(f"{self.name} ne prend pas cet événement")
+        return spec
+
     def message_for(self, delivery: Delivery) -> Message:
         """The message that the `[[deliver]]` of this event declares. Raises Refused, naming the field, for what its
         tables cannot say, and for an event about nobody whom the package knows when it must name them."""
-        event = delivery.event
+        event, spec = delivery.event, self.spec_of(delivery)
         key = (event.type, event.version)
-        spec = self._delivers.get(key)
-        if spec is None:
-            raise Refused(f"{self.name} ne prend pas cet événement")
         facts = self._delivery_facts(delivery, needed_facts(spec, self.tables))
         try:
             body = self.tables[spec["map"]].write(event.data, facts) if "map" in spec else None

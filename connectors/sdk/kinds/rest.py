@@ -14,9 +14,9 @@ from connectors.sdk.http import HttpAnswer, lost_answer
 from connectors.sdk.kinds.calls import address_of, form_fields, lenient_json, value_at
 from connectors.sdk.kinds.changes import read_ranked, whole_batches
 from connectors.sdk.kinds.client import HttpConnector
-from connectors.sdk.kinds.declared import Message
 from connectors.sdk.kinds.events import Collected
 from connectors.sdk.kinds.follow import Follows
+from connectors.sdk.kinds.look_ups import found_reference
 from connectors.sdk.kinds.paging import Page, Params
 from connectors.sdk.kinds.questions import Questions
 from connectors.sdk.kinds.rest_checks import rest_faults as rest_faults
@@ -42,7 +42,6 @@ _UNREAD = "a renvoyé des données qui n'ont pas la forme attendue"
 class Call:
     """What a `[[deliver]]` will call. `empty`: the event says nothing that would change anything there."""
 
-    message: Message
     method: str
     path: str
     params: Mapping[str, Any]
@@ -90,14 +89,14 @@ class RestConnector(HttpConnector):
         body = message.body if message.body is not None else forms.get("body")
         said = [part for part in (body, forms.get("form")) if part is not None]
         return Call(
-            message, method, path, params={**query, **forms.get("query", {})},
+            method, path, params={**query, **forms.get("query", {})},
             headers={**{name: str(value) for name, value in forms.get("headers", {}).items()}, **key},
             form=form_fields(forms["form"]) if "form" in forms else None, json=body,
             safe=again == "same-state" or bool(key), empty=bool(said) and not any(said),
         )  # fmt: skip
 
     def send(self, delivery: Delivery, prepared: Any) -> Done:
-        spec = prepared.message.spec
+        spec = self.spec_of(delivery)
         if prepared.empty:
             return Done(f"{self.name} : rien à mettre à jour")
         answer = self.request(
@@ -106,7 +105,21 @@ class RestConnector(HttpConnector):
         )  # fmt: skip
         body = answer.json() if answer.body.strip() else None
         reference = self._reference(spec, answer, body)
-        return Done(spec.get("answer") or f"Pris en compte par {self.name}", reference)
+        return Done(self._said(spec), reference)
+
+    def look_up(self, delivery: Delivery) -> Done | None:
+        """By the `look_up` of its `[[deliver]]`; None without one: such a delivery is never looked up."""
+        if "look_up" not in self.spec_of(delivery):
+            return None
+        message = self.message_for(delivery)
+        try:
+            reference = found_reference(message, self.call)
+        except InvalidMessage:
+            raise Refused(f"{self.name} ne peut pas être interrogé sur cet envoi") from None
+        return None if reference is None else Done(self._said(message.spec), reference)
+
+    def _said(self, spec: Mapping[str, Any]) -> str:
+        return spec.get("answer") or f"Pris en compte par {self.name}"
 
     def _reference(self, spec: Mapping[str, Any], answer: HttpAnswer, body: Any) -> str | None:
         """The identifier that the package gave. Raises as `HttpAnswer.json` for an answer that is no success."""

@@ -9,6 +9,7 @@ from connectors.sdk.kinds.auth import auth_faults
 from connectors.sdk.kinds.checks import facts_known, secrets_known, unknown_names
 from connectors.sdk.kinds.facts import DELIVERY_FACTS
 from connectors.sdk.kinds.follow import FOLLOW_FACTS
+from connectors.sdk.kinds.look_ups import look_up_faults
 from connectors.sdk.kinds.paging import paging_faults
 from connectors.sdk.kinds.signatures import signature_faults
 from connectors.sdk.kinds.texts import texts_of
@@ -57,6 +58,7 @@ def undone_faults(raw: Mapping[str, Any]) -> Found:
 
 def _delivered(raw: Mapping[str, Any]) -> Found:
     for number, spec in enumerate(raw.get("deliver", ())):
+        yield from ((f"deliver[{number}].{key}", message) for key, message in look_up_faults(spec))
         if len([name for name in ("form", "body", "map") if name in spec]) > 1:
             yield f"deliver[{number}]", "one of form, body and map says what is sent"
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from connectors.sdk.connector import Context
 from connectors.sdk.jwt_check import JwtCheck
@@ -58,7 +59,8 @@ class Signature:
         """Raises AccessDenied for a call that does not prove itself. `use` False: what is good once stays good, for the
         check that follows."""
         if self._query is not None:
-            self._query.check(inbound.query_string, self._now(), use=use)
+            query = inbound.query_string or urlencode(inbound.query)
+            self._query.check(query, self._now(), use=use)
         elif self._said.kind == "standard-webhooks":
             verify(
                 inbound.headers, inbound.body, [self._said.secret], self._now(), self._said.tolerance.total_seconds()

@@ -80,16 +80,19 @@ class SoapConnector(DeclaredConnector):
             token=account if self._auth["kind"] == "ws-security" else None,
         )  # fmt: skip
 
-    def call(self, operation: str, arguments: Mapping[str, Any], *, safe: bool, each: str = "") -> dict[str, Any]:
+    def call(
+        self, operation: str, arguments: Mapping[str, Any], *, safe: bool, each: str = "", seconds: float | None = None
+    ) -> dict[str, Any]:
         """Call an operation; its answer as a record of texts, numbers, lists and objects. Raises what `SoapClient.call`
-        raises, `[[error]]` first. `safe`, `each`: see there."""
+        raises, `[[error]]` first. `safe`, `each`, `seconds`: see there."""
+        how: dict[str, Any] = {"safe": safe, "each": each, "seconds": seconds}
         if self._auth["kind"] != "session":
-            return plain_record(self.client.call(operation, safe=safe, each=each, **arguments))
+            return plain_record(self.client.ask(operation, arguments, **how))
         session = self._signed_in()
         try:
-            return self._in_session(session, operation, arguments, safe, each)
+            return self._in_session(session, operation, arguments, how)
         except AccessDenied:
-            return self._in_session(self._signed_in(instead=session), operation, arguments, safe, each)
+            return self._in_session(self._signed_in(instead=session), operation, arguments, how)
 
     def probe(self) -> Probe:
         raw = {**self.declared["soap"]["probe"]}
@@ -195,7 +198,10 @@ class SoapConnector(DeclaredConnector):
         return SoapQuestions(self.declared, self.language, self.context)
 
     def answer(self, question: Question) -> Evidence:
-        return self._questions.answer(question, lambda operation, asked: self.call(operation, asked, safe=True))
+        def ask(operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+            return self.call(operation, arguments, safe=True, seconds=question.seconds)
+
+        return self._questions.answer(question, ask)
 
     # what is open
 
@@ -208,10 +214,10 @@ class SoapConnector(DeclaredConnector):
     # sessions
 
     def _in_session(
-        self, session: Secret, operation: str, arguments: Mapping[str, Any], safe: bool, each: str
+        self, session: Secret, operation: str, arguments: Mapping[str, Any], how: Mapping[str, Any]
     ) -> dict[str, Any]:
         with_it = with_value(arguments, self._auth["argument"], session.reveal())
-        return plain_record(self.client.call(operation, safe=safe, each=each, **with_it))
+        return plain_record(self.client.ask(operation, with_it, **how))
 
     def _signed_in(self, instead: Secret | None = None) -> Secret:
         """The session that is open; another one `instead` of one that the package does not know any more."""
@@ -222,7 +228,7 @@ class SoapConnector(DeclaredConnector):
 
     def _sign_in(self) -> Secret:
         arguments = filled(self._auth.get("ask", {}), lambda text: self.fill_secret(text).reveal())
-        answer = plain_record(self.client.call(self._auth["operation"], safe=True, **arguments))
+        answer = plain_record(self.client.ask(self._auth["operation"], arguments, safe=True))
         token = self._reference(answer, self._auth["token"])
         if token is None:
             raise AccessDenied(f"{self.name} n'ouvre pas de session", fault="denied.login")

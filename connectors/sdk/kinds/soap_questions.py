@@ -7,6 +7,7 @@ from typing import Any
 
 from connectors.sdk.connector import Context
 from connectors.sdk.kinds.events import Language
+from connectors.sdk.kinds.questions import evidence_of
 from connectors.sdk.kinds.shapes import check_evidence
 from connectors.sdk.kinds.texts import Only, names_in, texts_of
 from connectors.sdk.mapping import Map
@@ -14,7 +15,6 @@ from connectors.sdk.mapping.places import Place, getter
 from connectors.sdk.mapping.scalars import is_empty
 from schemas.errors import InvalidMessage, Refused, TryLater
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
-from schemas.times import to_rfc3339
 
 Ask = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """(operation, arguments) -> the answer as a record."""
@@ -73,13 +73,8 @@ class SoapQuestions:
         return fitting[0]
 
     def _evidence(self, spec: Mapping[str, Any], question: Question, record: Any) -> Evidence:
-        said = {
-            "source": self._context.connection, "date": to_rfc3339(self._context.now(), "seconds"),
-            "quality": spec.get("quality", "authoritative"),
-        }  # fmt: skip
         values = self._language.tables[spec["map"]].read(record, self._language.facts)
-        asked = {name: {"value": value, **said} for name, value in values.items() if name in question.fields}
-        evidence = Evidence(question.evidence, question.version, asked)
+        evidence = evidence_of(question, values, self._context, spec.get("quality", "authoritative"))
         check_evidence(evidence)
         return evidence
 

@@ -196,7 +196,9 @@ def test_what_left_nothing_else_is_a_trouble_of_its_connection_and_code(hub: Wat
     assert hub.told() == [(kind, "opened")] * 3
 
 
-@pytest.mark.parametrize(("kind", "hours"), [("push-denied", 1), ("push-invalid", 24), ("not-acknowledged", 24)])
+@pytest.mark.parametrize(
+    ("kind", "hours"), [("push-denied", 1), ("push-invalid", 24), ("not-acknowledged", 24), ("dump-shrunk", 24)]
+)
 def test_a_signal_closes_after_a_calm_and_begins_anew_when_it_comes_back(hub: Watched, kind: str, hours: int) -> None:
     hub.signal(kind)
     hub.clock.at += hours * 3600 - 60

@@ -179,6 +179,16 @@ def test_a_value_that_the_table_cannot_say_is_refused_with_the_name_of_its_field
     assert "06" not in str(caught.value)
 
 
+def test_a_delivery_is_explained_row_by_row_without_a_value() -> None:
+    lines = declared().explain(contact_changed(email="m.corvisart@nouveau.example", phone=["06"]))
+
+    assert lines == [
+        "email <- /email/value : {email: texte (27)}",
+        "phone_number <- /phone/value : une valeur simple est attendue",
+    ]
+    assert declared().explain(contact_changed())[0] == "email <- /email/value : absent"
+
+
 # what `check` says
 
 

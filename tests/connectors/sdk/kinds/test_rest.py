@@ -161,6 +161,54 @@ def test_a_success_that_does_not_say_so_is_none(library: LibraryTwin) -> None:
             readers(library).handle(moved())
 
 
+LOOKED_UP: dict[str, Any] = {
+    "type": "request.received", "call": "POST registrations", "again": "look-up",
+    "body": {"our_key": "{key}", "name": "/request/requester/citizen/identity/family_name"},
+    "reference": "/registration/number",
+    "look_up": {
+        "call": "GET registrations", "query": {"our_key": "{key}"}, "list": "/registrations",
+        "only": {"/our_key": "{key}"}, "reference": "/number",
+    },
+}  # fmt: skip
+
+
+def registering(twin: LibraryTwin) -> RestConnector:
+    manifest = example("mediatheque")
+    declared = {**manifest.declared, "deliver": [LOOKED_UP]}
+    return RestConnector(context_of(replace(manifest, declared=declared), twin.settings()))
+
+
+def test_an_attempt_whose_answer_was_lost_is_found_by_our_key_among_all_that_the_package_shows(
+    library: LibraryTwin,
+) -> None:
+    connector = registering(library)
+    assert connector.look_up(registration(1)) is None
+    connector.handle(registration(2))
+    library.misbehave("lose_answer", on="POST /v2/registrations")
+    with pytest.raises(Unknown):
+        connector.handle(registration(1))
+
+    found = connector.look_up(registration(1))
+
+    assert found is not None
+    assert found.reference == "101"
+    assert connector.look_up(registration(3)) is None
+
+
+@pytest.mark.parametrize("wrong", [{}, {"registrations": None}, [], "text", {"registrations": [{"our_key": "kr-1"}]}])
+def test_a_look_up_that_makes_no_sense_says_neither_yes_nor_no(library: LibraryTwin, wrong: Any) -> None:
+    library.registered = lambda call: TwinAnswer(200, wrong)  # type: ignore[method-assign]
+    library._routes = library._find_routes()
+
+    with pytest.raises(TryLater):
+        registering(library).look_up(registration(1))
+
+
+def test_what_a_delivery_without_a_look_up_did_is_not_asked(library: LibraryTwin) -> None:
+    assert readers(library).look_up(registration(1)) is None
+    assert library.calls == []
+
+
 # pushes
 
 

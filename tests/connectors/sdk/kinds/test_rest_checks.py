@@ -14,6 +14,7 @@ from schemas.registry import Registry
 from tests.connectors.sdk.kinds.agenda import EXAMPLES
 
 REGISTRY = Registry.load()
+LOOK_UP = 'look_up = { call = "GET a", only = { "/a" = "{key}" }, reference = "/b" }'
 
 
 def faults(folder: Path, name: str, old: str = "", new: str = "") -> dict[str, str]:
@@ -47,6 +48,7 @@ def test_the_examples_have_no_fault(tmp_path: Path, name: str) -> None:
         ('call = "PATCH readers/{reference}"\n', "", "deliver[0].call", "missing"),
         ('map = "address-out"', 'map = "address-out"\nbody = { a = "/new_address/value" }', "deliver[0]", "one of"),
         ('map = "card"\n', "", "answer[0].map", "missing"),
+        ('map = "address-out"', f'map = "address-out"\n{LOOK_UP}', "deliver[0].look_up", "is not asked"),
         ('id = "/card | text", ', "", "poll.cursor.id", "missing"),
         ('every = "5m"\n', "", "poll", "needs `every`"),
         ('kind = "page", param = "page", size = 3', 'kind = "page", size = 3', "poll.paging.param", "needs it"),

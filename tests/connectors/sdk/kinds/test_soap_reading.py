@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,3 +230,15 @@ def test_dates_are_told_in_the_zone_of_the_package(twin: PaymentTwin, tmp_path: 
     found, _ = polled(connection(twin, manifest=manifest), None)
 
     assert [event.time for one in found for event in one.events] == ["2026-07-14T08:00:00Z", "2026-07-14T10:00:00Z"]
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_not_waited_for(twin: PaymentTwin, source: SoapConnector) -> None:
+    source.probe()  # reads the contract
+    twin.misbehave("timeout", on="lireCompte")
+    began = time.monotonic()
+
+    with pytest.raises(TryLater) as caught:
+        source.answer(asked(seconds=0.2))
+
+    assert caught.value.fault == "away.timeout"
+    assert time.monotonic() - began < 1.5  # the connection itself would wait for two seconds

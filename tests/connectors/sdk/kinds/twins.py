@@ -123,9 +123,15 @@ class LibraryTwin(HttpTwin):
 
     @route("POST", "/v2/registrations")
     def register(self, call: TwinCall) -> TwinAnswer:
-        key = call.headers["idempotency-key"]
+        key = call.headers.get("idempotency-key") or call.json()["our_key"]
         self.registrations.setdefault(key, call.json())
         return TwinAnswer(201, {"registration": {"number": 100 + list(self.registrations).index(key)}})
+
+    @route("GET", "/v2/registrations")
+    def registered(self, call: TwinCall) -> TwinAnswer:
+        """All of them: it knows no filter, and says so to nobody."""
+        found = [{**one, "number": 100 + number} for number, one in enumerate(self.registrations.values())]
+        return TwinAnswer(200, {"registrations": [{"of": "another program"}, "text", *found]})
 
     def error_inside(self, call: TwinCall) -> TwinAnswer:
         return TwinAnswer(200, {"problem": {"code": "READ_ONLY", "text": "Mme Quenneville"}})

@@ -1,0 +1,139 @@
+"""The twin of a package whose database is read: a SQLite file with one table, which can be away, locked or spoilt."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from connectors.sdk.database import ReadOnlyDatabase
+
+_SEPARATOR = b";"
+
+
+class SqlTwin:
+    """`with SqlTwin("tickets", ["rank", "state"]) as twin:` makes the file; `address` is what a connection to it sets.
+    `watch(database)` lets it see what is asked of it, and misbehave then.
+
+    `left` shows its rows as a table with separators, and `rewrite` puts others in their place."""
+
+    kinds: ClassVar[Mapping[str, str]] = {
+        "refuse": "the database is not there", "locked": "it is locked by another", "garbage": "the file of no format",
+    }  # fmt: skip
+    page_size = 1
+
+    def __init__(self, table: str, columns: Sequence[str]) -> None:
+        self.table, self.columns = table, tuple(columns)
+        self.operations: list[str] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="unefois-twin-")
+        self.path = Path(self._folder.name) / "package.db"
+        self._faults: Counter[str] = Counter()
+        self._announced: Counter[str] = Counter()
+        with self._open() as base:
+            base.execute(f"create table {table} ({', '.join(columns)})")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    @property
+    def address(self) -> str:
+        return f"sqlite:///{self.path}"
+
+    def watch(self, database: ReadOnlyDatabase) -> None:
+        """Note each query of a connector, and misbehave while it runs."""
+        read = database.read
+
+        def watched(query: str, values: Mapping[str, Any], most: int) -> Any:
+            self.operations.append("query")
+            with self._misbehaving():
+                return read(query, values, most)
+
+        database.read = watched  # type: ignore[method-assign]
+
+    def add(self, *rows: Sequence[Any]) -> None:
+        """Rows, each a value for every column."""
+        marks = ", ".join("?" * len(self.columns))
+        with self._open() as base:
+            base.executemany(f"insert into {self.table} values ({marks})", rows)  # noqa: S608
+
+    def misbehave(self, kind: str, times: int = 1, *, on: str = "", at: str = "") -> None:
+        """`kinds` says which; `on` and `at` are for twins that are called in several ways."""
+        self._announced[kind] = self._faults[kind] = self._faults[kind] + times
+
+    def met(self, kind: str) -> bool:
+        return self._faults[kind] < self._announced[kind]
+
+    def behave(self) -> None:
+        self._faults.clear()
+        self.start()
+
+    def stop(self) -> None:
+        if self.path.exists():
+            self.path.rename(self._away)
+
+    def start(self) -> None:
+        if self._away.exists():
+            self._away.rename(self.path)
+
+    def left(self) -> dict[str, bytes]:
+        with self._open() as base:
+            rows = base.execute(f"select * from {self.table} order by rowid").fetchall()  # noqa: S608
+        lines = [list(self.columns), *rows]
+        return {f"{self.table}.csv": b"\r\n".join(_line(one) for one in lines) + b"\r\n"}
+
+    def rewrite(self, name: str, content: bytes) -> None:
+        """Cells of digits are numbers; others are text, whatever their bytes are."""
+        with self._open() as base:
+            base.execute(f"delete from {self.table}")  # noqa: S608
+            for line in content.split(b"\r\n")[1:]:
+                cells = [*line.split(_SEPARATOR), *[b""] * len(self.columns)][: len(self.columns)]
+                marks = ", ".join("?" if one.isdigit() else "cast(? as text)" for one in cells)
+                values = [int(one) if one.isdigit() else one for one in cells]
+                if line:
+                    base.execute(f"insert into {self.table} values ({marks})", values)  # noqa: S608
+
+    def reasons(self) -> Mapping[str, str]:
+        return {}
+
+    @property
+    def _away(self) -> Path:
+        return self.path.with_suffix(".away")
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        path = self.path if self.path.exists() or not self._away.exists() else self._away
+        with closing(sqlite3.connect(path)) as base:
+            yield base
+            base.commit()
+
+    @contextmanager
+    def _misbehaving(self) -> Iterator[None]:
+        kind = next((one for one in self.kinds if self._faults[one] > 0), "")
+        if not kind:
+            yield
+            return
+        self._faults[kind] -= 1
+        if kind == "locked":
+            with closing(sqlite3.connect(self.path)) as base:
+                base.execute("begin exclusive")
+                yield
+            return
+        self.stop()
+        try:
+            if kind == "garbage":
+                self.path.write_bytes(b"\x00\xff\xfe{[" * 200)
+            yield
+        finally:
+            self.path.unlink(missing_ok=True)
+            self.start()
+
+
+def _line(cells: Sequence[Any]) -> bytes:
+    return _SEPARATOR.join(str("" if cell is None else cell).encode() for cell in cells)
