@@ -22,10 +22,14 @@ schema_app = typer.Typer(no_args_is_help=True, help="The shared schemas.")
 @connector_app.command("list")
 def connector_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
     """The connectors that are installed, with those of the town's own folder; none of their code is run."""
+    from connectors.conformance.page import recorded_tier
     from hub.wiring import installed
 
     keep = ("domain", "kind", "protocol", "verified")
-    found = [{"name": m.id} | {k: getattr(m, k) for k in keep} for m in installed(config).values()]
+    found = [
+        {"name": m.id} | {k: getattr(m, k) for k in keep} | {"tier": recorded_tier(m.folder)}
+        for m in installed(config).values()
+    ]
     show_rows(found, as_json)
 
 
@@ -50,7 +54,7 @@ def connector_test(
     verified: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day on which it worked with the vendor's own system.")
     ] = None,
-    page: Annotated[Path | None, typer.Option(help="Write the page of outcomes here.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Write what was found into the connector's folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold a connector to what every connector promises, against its twin, and compute its tier."""
@@ -60,10 +64,13 @@ def connector_test(
     outcomes = examine_all(slug, folder, rules, verified.date() if verified else None, quiet=as_json)
     if as_json:
         print_json([outcome.to_dict() for _, outcome in outcomes])
-    if page is not None:
-        from connectors.conformance.page import page as written
+    if write:
+        from connectors.conformance.page import FILE, page
 
-        page.write_text(written(outcomes), encoding="utf-8")
+        if rules:
+            fail("what is written down is what every rule found: leave out --only")
+        for manifest, outcome in outcomes:
+            (manifest.folder / FILE).write_text(page(manifest, outcome), encoding="utf-8")
     raise typer.Exit(1 if any(outcome.faults for _, outcome in outcomes) else 0)
 
 

@@ -1,20 +1,23 @@
-"""`docs/connectors-outcomes.md` is what the suite finds over all connectors that are installed. Written by
-`unefois connector test --page docs/connectors-outcomes.md`."""
+"""What the suite found, as pages: `outcomes.md` in the folder of each connector, and `docs/connectors-outcomes.md` that
+says how they are read. Adding a connector touches neither the second nor anything else outside its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from connectors.conformance.finding import notes_of
 from connectors.conformance.outcome import Column, Outcome, rules
 from schemas.manifest import Manifest
 
+FILE = "outcomes.md"
 HEAD = """# When the other side misbehaves
 
-What the suite finds of each connector against its twin: its tier, what it says of each misbehaviour of its package at
-each call, and of what is bad inside what comes. The page is written by `unefois connector test --page
-docs/connectors-outcomes.md` and held true by `tests/connectors/test_suite.py`. Each cell is acted out to its end: once
-the package is well again the work is done exactly once, or not at all where it was refused.
+What the suite finds of each connector against its twin stands in its folder, `connectors/<id>/outcomes.md`: its tier,
+what it says of each misbehaviour of its package at each call, and of what is bad inside what comes. `unefois connector
+test <id> --write` writes it, and a test holds it true. Each cell is acted out to its end: once the package is well
+again the work is done exactly once, or not at all where it was refused.
 
 What follows each word is told in [connectors.md](connectors.md#the-errors-named-after-what-happens-next). In short:
 
@@ -30,23 +33,38 @@ What follows each word is told in [connectors.md](connectors.md#the-errors-named
 Whatever a poll meets, its next round asks again. An error at one record is told at the end of the round: the other
 records have been taken. A call that two deliveries make is played at the first of them.
 """
+_TIER = re.compile(r"^Tier: ([a-z]+)\.", re.MULTILINE)
 
 
-def page(outcomes: Sequence[tuple[Manifest, Outcome]]) -> str:
-    parts = [HEAD, "## Tiers\n", *_tiers([outcome for _, outcome in outcomes]), "", "## The rules\n", *_rules(), ""]
-    for manifest, outcome in outcomes:
-        parts += [f"## {manifest.id}\n", *_section(notes_of(manifest), outcome)]
-    return "\n".join(parts)
+def general_page() -> str:
+    """`docs/connectors-outcomes.md`: the words and the rules, which are the same for all."""
+    return "\n".join([HEAD, "## The rules\n", *_rules(), ""])
+
+
+def page(manifest: Manifest, outcome: Outcome) -> str:
+    """`outcomes.md` of one connector."""
+    failed = ", ".join(result.rule.name for result in outcome.results if result.verdict == "failed")
+    tier = f"Tier: {outcome.tier or 'none'}." + (f" It fails {failed}." if failed else "")
+    return "\n".join([f"# {manifest.name}: what the suite finds\n", tier, "", *_section(notes_of(manifest), outcome)])
+
+
+def recorded_tier(folder: Path) -> str:
+    """The tier of a connector, as the suite wrote it down in its folder; "" where it never did."""
+    try:
+        found = _TIER.search((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return found[1] if found else ""
 
 
 def cells(text: str) -> dict[tuple[str, str, str], str]:
-    """(heading, first cell of the row, title of the column) -> cell, of every table of a page."""
+    """(what stands above the table, first cell of the row, title of the column) -> cell, of every table of a page."""
     found: dict[tuple[str, str, str], str] = {}
     heading = ""
     titles: list[str] = []
     for line in text.splitlines():
-        if line.startswith("## "):
-            heading, titles = line[3:], []
+        if line.endswith(":"):
+            heading, titles = line, []
         if not line.startswith("|"):
             titles = []
             continue
@@ -55,14 +73,6 @@ def cells(text: str) -> dict[tuple[str, str, str], str]:
             found |= {(heading, first, title): cell for title, cell in zip(titles, row, strict=True)}
         titles = titles or row
     return found
-
-
-def _tiers(outcomes: Iterable[Outcome]) -> list[str]:
-    rows = []
-    for outcome in outcomes:
-        failed = ", ".join(result.rule.name for result in outcome.results if result.verdict == "failed")
-        rows.append([outcome.connector, outcome.tier or "none", failed or "nothing"])
-    return _table(["connector", "tier", "what it fails"], rows)
 
 
 def _rules() -> list[str]:

@@ -19,6 +19,7 @@ _F = TypeVar("_F", bound=Callable[..., "TwinAnswer"])
 _ENCODINGS: Mapping[str, str] = {"bom": "utf-8-sig", "latin-1": "iso-8859-1", "utf-16": "utf-16"}
 _WORKING = ("", "late", "lose_answer", "half", "drip", *_ENCODINGS)  # the faults of an answer whose work is done
 _DRIP = 0.02  # seconds between two bytes
+_LOOK = 0.005  # seconds until a server sees that it must stop: the suite stops thousands
 _BOMB = b"""<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">
 <!ENTITY d "&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;"><!ENTITY e SYSTEM "file:///etc/hostname">]><a>&d;&e;</a>"""
 _NONSENSE: Mapping[str, Any] = {
@@ -143,7 +144,7 @@ class LoopbackTwin:
             self._server = self.new_server()
             self.port = self._server.server_address[1]
             serve = self._server.serve_forever
-            threading.Thread(target=serve, args=(0.02,), name=type(self).__name__, daemon=True).start()
+            threading.Thread(target=serve, args=(_LOOK,), name=type(self).__name__, daemon=True).start()
         return self
 
     def stop(self) -> None:

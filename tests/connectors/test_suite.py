@@ -1,8 +1,7 @@
-"""The suite over every connector that is installed, and the page that says what it found."""
+"""The suite over every connector that is installed, and the pages that say what it found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from connectors import conformance
 from connectors.conformance import Outcome
-from connectors.conformance.page import cells, page
+from connectors.conformance.page import FILE, cells, general_page, page, recorded_tier
 from connectors.sdk import find_manifests
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "connectors-outcomes.md"
@@ -30,17 +29,13 @@ def test_a_connector_keeps_every_promise_and_its_tier_is_computed(slug: str) -> 
 
 
 @pytest.mark.parametrize("slug", find_manifests())
-def test_the_page_says_of_a_connector_what_the_suite_found(slug: str) -> None:
-    written = cells(page([(find_manifests()[slug], outcome_of(slug))]))
+def test_the_page_of_a_connector_says_what_the_suite_found(slug: str) -> None:
+    manifest = find_manifests()[slug]
+    written = (manifest.folder / FILE).read_text(encoding="utf-8")
 
-    assert {key: cell for key, cell in written.items() if key[0] == slug} == of_page(slug)
-
-
-def test_every_connector_is_on_the_page_and_no_other() -> None:
-    tiers = {first for heading, first, _ in cells(PAGE.read_text("utf-8")) if heading == "Tiers"}
-
-    assert tiers == set(find_manifests())
+    assert cells(written) == cells(page(manifest, outcome_of(slug)))
+    assert recorded_tier(manifest.folder) == outcome_of(slug).tier
 
 
-def of_page(slug: str) -> Mapping[tuple[str, str, str], str]:
-    return {key: cell for key, cell in cells(PAGE.read_text("utf-8")).items() if key[0] == slug}
+def test_the_page_of_the_words_and_the_rules_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == general_page()

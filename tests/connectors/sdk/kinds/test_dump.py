@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
+import random
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -222,6 +224,46 @@ def test_a_key_that_was_forgotten_and_comes_back_uses_no_identifier_again(hub: H
     (second,) = hub.after(row("7001", "14 quai des Aulnes"), *others).events
 
     assert second.id != first.id
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_stops_and_whatever_is_overwritten_the_hub_ends_with_what_the_package_says(
+    hub: Hub, seed: int
+) -> None:
+    """The door: an identifier is taken once; the same with other data would be refused, and lost."""
+    chance = random.Random(seed)
+    said = dict.fromkeys(("7001", "7002", "7003"), "A")
+    hub.after(*(row(key, street) for key, street in said.items()))
+    known, door = dict(said), dict[str, object]()
+
+    def take(stop: bool) -> None:
+        """Events are committed one by one, the cursor of a part with its last."""
+        for polled in hub.connector.poll(copy.deepcopy(hub.cursor)):
+            for number, event in enumerate(polled.events):
+                if stop and chance.random() < 0.4:
+                    return
+                if event.id not in door:
+                    known[event.data["citizen"]["references"][0]["id"]] = event.data["new_address"]["value"]["street"]
+                assert door.setdefault(event.id, event.data) == event.data, "an identifier with other data"
+                if number == len(polled.events) - 1 and stop and chance.random() < 0.2:
+                    return
+            hub.cursor = polled.cursor if polled.cursor is not None else hub.cursor
+            if polled.acknowledge is not None:
+                polled.acknowledge()
+
+    for _ in range(12):
+        for key in said:
+            said[key] = chance.choice("ABC")
+        path = hub.leave([row(key, street) for key, street in said.items()])
+        while chance.random() < 0.6:
+            take(stop=True)
+            hub.start_again()
+            if path.exists() and chance.random() < 0.5:
+                said[chance.choice(list(said))] = chance.choice("ABC")
+                hub.leave([row(key, street) for key, street in said.items()], path.name, int(path.stat().st_mtime))
+        take(stop=False)
+
+        assert known == said
 
 
 # what looks like an accident
