@@ -70,7 +70,7 @@ def test_a_new_connector_passes_every_rule_of_the_suite_at_once(folder: Path, sl
 
     outcome = conformance.examine(Manifest.load(folder / slug / FILE))
 
-    assert outcome.faults == []
+    assert outcome.faults == ()
     assert outcome.tier == "gold"
 
 
