@@ -6,7 +6,6 @@ import csv
 import json
 import re
 import secrets
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from connectors.sdk import Secret
+from connectors.sdk.names import fold_name
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, route
 
 TOKEN = "jeton-essai-identite"
@@ -280,10 +280,10 @@ def _same(person: Mapping[str, Any], query: Mapping[str, list[str]]) -> bool:
         if name in query:
             return bool(query[name][0] == person.get(own))
     identity = person["identity"]
-    names = [_folded(name) for name in query["prenoms[]"]]
-    if _folded(query["nomNaissance"][0]) != _folded(identity["family_name"]):
+    names = [fold_name(name) for name in query["prenoms[]"]]
+    if fold_name(query["nomNaissance"][0]) != fold_name(identity["family_name"]):
         return False
-    if names != [_folded(name) for name in identity["given_names"]][: len(names)]:
+    if names != [fold_name(name) for name in identity["given_names"]][: len(names)]:
         return False
     born = [int(part) for part in identity.get("birthdate", "").split("-") if part]
     said = [int(query[name][0]) for name in _BIRTH if name in query]
@@ -327,11 +327,6 @@ def _texts(value: Any) -> list[str]:
 
 def _plain(values: list[str]) -> str | list[str]:
     return values if len(values) > 1 else values[0]
-
-
-def _folded(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text)
-    return "".join(letter for letter in plain if letter.isalpha()).casefold()
 
 
 def _envelope(code: str, *, title: str = "", parameter: str = "") -> dict[str, Any]:
