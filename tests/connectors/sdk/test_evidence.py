@@ -67,8 +67,22 @@ def test_a_saying_of_the_connector_dates_its_field_alone(tmp_path: Path) -> None
     ],
 )  # fmt: skip
 def test_another_shape_than_the_one_due_is_no_answer(tmp_path: Path, place: int, data: dict[str, Any]) -> None:
-    with pytest.raises(TryLater, match="Le parking : "):
+    with pytest.raises(TryLater, match="Le parking : ") as caught:
         told(tmp_path, data, place)
+    assert caught.value.fault == "away.not-json"
+
+
+@pytest.mark.parametrize("name", ["Gr\x8egoire", "Se\x92ne", "\ud83d", "a\udcff"])
+def test_a_text_whose_letters_another_encoding_lost_is_no_answer(name: str) -> None:
+    with pytest.raises(TryLater, match="Le parking : nom n'a pas la forme") as caught:
+        Answer({"nom": name}, "Le parking").text("nom", 100)
+    assert caught.value.fault == "away.not-json"
+
+
+@pytest.mark.parametrize("one", [None, "x", 3, ["x"]])
+def test_a_list_of_people_that_holds_something_else_is_no_answer(one: object) -> None:
+    with pytest.raises(TryLater, match="Le parking : titulaires n'a pas la forme"):
+        Answer({"titulaires": [{"nom": "Delorme"}, one]}, "Le parking").parts("titulaires")
 
 
 def test_a_word_that_nobody_reads_is_told(tmp_path: Path) -> None:
