@@ -9,6 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from types import MappingProxyType
+from typing import Any
+
+import orjson
 
 LA_POSTE = "356000000"  # its establishments were numbered without the Luhn key, see `is_siret`
 
@@ -18,6 +21,8 @@ _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")  # in UTF-8
+_NUL = b"\\u0000"  # in JSON; or the six characters themselves, behind another backslash
+_DEEPEST = 16  # levels
 _UNFIT = re.compile(r"[\x00\x80-\x9f]")
 _FRENCH_POSTAL_CODE = re.compile(r"[0-9]{5}")
 _SIRET = re.compile(r"[0-9]{14}")
@@ -66,9 +71,7 @@ def unfit_character(document: object, written: bytes) -> tuple[str, str] | None:
 
     U+0000: no database takes it. U+0080 to U+009F: controls that nobody writes. They are what bytes of cp1252 become
     when they are read as ISO 8859: the apostrophe of a street's name would reach every package as one."""
-    if b"\\u0000" in written or (b"\xc2" in written and _C1.search(written)):
-        return _unfit(document, "")  # None: the six characters themselves
-    return None
+    return _unfit(document) if _holds_unfit(written) else None
 
 
 FORMATS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
@@ -81,20 +84,36 @@ BESIDE_SCHEMAS: Mapping[str, str] = MappingProxyType({"urn:unefois:record:email:
 """Formats that the door asks for beside a schema that was released without them, by its `$id`."""
 
 
-def _unfit(value: object, pointer: str) -> tuple[str, str] | None:
-    if isinstance(value, str):
-        unfit = _UNFIT.search(value)
-        return (pointer, f"U+{ord(unfit.group()):04X}") if unfit else None
-    if isinstance(value, Mapping):
-        inner = [
-            part for name, below in value.items()
-            for part in ((name, pointer), (below, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"))
-        ]  # fmt: skip
-    else:
-        inner = [
-            (below, f"{pointer}/{at}") for at, below in enumerate(value if isinstance(value, list | tuple) else ())
-        ]
-    return next((found for below, place in inner if (found := _unfit(below, place))), None)
+def _unfit(document: Any) -> tuple[str, str]:
+    """Where one stands, and which. Looked for in halves, each written as JSON again: a stranger chooses how many values
+    there are to go through, and this way none of them is touched one by one. Below `_DEEPEST` the place is that of the
+    part that holds it."""
+    value, steps = document, list[str]()
+    while isinstance(value, Mapping | list | tuple) and len(steps) < _DEEPEST:
+        entries: list[Any] = list(value.items()) if isinstance(value, Mapping) else list(enumerate(value))
+        while len(entries) > 1:
+            half = entries[: len(entries) // 2]
+            entries = half if _holds_unfit(orjson.dumps(half, default=dict)) else entries[len(entries) // 2 :]
+        ((name, value),) = entries
+        if isinstance(name, str) and _UNFIT.search(name):
+            value = name
+            break
+        steps.append(str(name).replace("~", "~0").replace("/", "~1"))
+    found = _UNFIT.search(value) if isinstance(value, str) else None
+    character = f"U+{ord(found.group()):04X}" if found else "U+0000 or U+0080 to U+009F"
+    return "".join(f"/{step}" for step in steps), character
+
+
+def _holds_unfit(written: bytes) -> bool:
+    if b"\xc2" in written and _C1.search(written):
+        return True
+    begin = 0
+    while (at := written.find(_NUL, begin)) >= 0:
+        before = written[begin:at]
+        if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+            return True
+        begin = at + len(_NUL)
+    return False
 
 
 def _luhn(digits: str) -> bool:
