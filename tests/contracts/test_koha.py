@@ -57,7 +57,7 @@ def test_the_twin_gives_patrons_of_the_api_and_refuses_what_the_api_refuses() ->
         assert set(patron) <= set(schema["properties"])
         for spoilt in ({**patron, "quartier": "Nord"}, {**patron, "surname": None, "restricted": True}):
             with pytest.raises(Exception, match="400"):
-                koha(twin).request("PUT", f"patrons/{number}", json=spoilt)
+                koha(twin).call("PUT patrons/{number}", facts={"number": number}, json=spoilt)
 
 
 def test_the_addresses_that_we_call_are_those_of_the_api() -> None:
