@@ -97,7 +97,7 @@ class Poller:
             self.once(stop)
             self._note_success()
         except AccessDenied as error:
-            self._pause(error.reason)
+            self._pause(error)
             _log.error("connection paused", connection=self.connection, cause=error.code)
         except TryLater as error:
             self.trouble = error.reason
@@ -222,11 +222,11 @@ class Poller:
             kept = can_be_kept(event) and not self._observe
             (self._signals.note if kept else self._signals.tell)(self.connection, REFUSED, [fault])
 
-    def _pause(self, cause: str) -> None:
-        self.trouble = cause
+    def _pause(self, error: AccessDenied) -> None:
+        self.trouble = error.reason
         try:
             with self._ledger.transaction() as tx:
-                tx.pause(self.connection, cause)
+                tx.pause(self.connection, error.reason, error.fault)
         except BusUnavailable:
             pass  # the next poll is denied again
 

@@ -76,7 +76,7 @@ class Signals:
 
     def tell_error(self, connection: str, kind: str, error: Exception) -> None:
         """As `tell`, of what was raised: by its code, or the kind of exception and where it comes from."""
-        self.tell(connection, kind, [fault_of(error, "connector." if kind == PUSH_INVALID else "")])
+        self.tell(connection, kind, [record_fault_of(error, "connector." if kind == PUSH_INVALID else "")])
 
     def note(self, connection: str, kind: str, faults: Sequence[RecordFault]) -> None:
         for fault in faults:
@@ -144,7 +144,7 @@ class Signals:
         return True
 
 
-def fault_of(error: Exception, prefix: str = "") -> RecordFault:
+def record_fault_of(error: Exception, prefix: str = "") -> RecordFault:
     """What an error says without quoting anything: the message of one that is not ours may."""
     if isinstance(error, InvalidMessage):
         return RecordFault(error.code, error.pointer, error.reason)

@@ -20,6 +20,7 @@ import connectors
 from connectors import conformance
 from connectors.conformance import Asked, Bench, Case, NotConformant, Stand
 from connectors.conformance.answering import SLACK
+from connectors.conformance.case import MemoryDocuments
 from connectors.sdk import Connector, Context, Inbound, Probe, Reply, Secret, discovery
 from connectors.sdk.check import connector_faults
 from connectors.sdk.twin import HttpTwin
@@ -30,7 +31,6 @@ from schemas.event import Event
 from schemas.exchange import Evidence, NotMatched, Question
 from schemas.manifest import Answered, Consumed, Manifest
 from schemas.registry import Registry
-from tests.support.documents import MemoryDocuments
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "connectors.md"
 _FILE = re.compile(r"^`((?:connectors|tests)/\S+)`[^\n]*\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connectors.conformance.case import MemoryDocuments
 from connectors.sdk import Context, find_manifests
 from schemas.delivery import Documents
-from tests.support.documents import MemoryDocuments
 
 PARIS = ZoneInfo("Europe/Paris")
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

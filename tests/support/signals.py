@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from hub.operations.signals import fault_of
+from hub.operations.signals import record_fault_of
 from schemas.delivery import RecordFault
 
 
@@ -24,7 +24,7 @@ class Heard:
         self.faults += faults
 
     def tell_error(self, connection: str, kind: str, error: Exception) -> None:
-        self.tell(connection, kind, [fault_of(error)])
+        self.tell(connection, kind, [record_fault_of(error)])
 
     def note(self, connection: str, kind: str, faults: Sequence[RecordFault]) -> None:
         self.noted += [(kind, fault.code) for fault in faults]

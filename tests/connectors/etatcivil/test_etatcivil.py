@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from connectors.conformance.case import MemoryDocuments
 from connectors.conformance.examples import REQUEST_ID, document_came, reopened
 from connectors.etatcivil.connector import EtatCivil
 from connectors.etatcivil.twin import CivilStatusTwin
@@ -25,7 +26,6 @@ from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.etatcivil.requests import delivery, document, form, request
 from tests.support.context import context_for
-from tests.support.documents import MemoryDocuments
 
 REGISTRY = Registry.load()
 

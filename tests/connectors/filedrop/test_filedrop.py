@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from connectors.conformance.case import MemoryDocuments
 from connectors.conformance.examples import document_came, message_came, reopened
 from connectors.filedrop.connector import FileDrop
 from connectors.filedrop.twin import PackageTwin
@@ -22,7 +23,6 @@ from schemas.secret import Secret
 from schemas.shape import shape_faults
 from tests.connectors.filedrop.events import REQUEST_ID, asked, moved, reached, value
 from tests.support.context import context_for
-from tests.support.documents import MemoryDocuments
 
 REGISTRY = Registry.load()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from connectors.conformance.case import MemoryDocuments
 from connectors.hubee.client import HubEE
 from connectors.hubee.connector import HubEEConnector
 from connectors.hubee.twin import DAUGHTER, FATHER, File, HubEETwin, Person
@@ -16,7 +17,6 @@ from schemas.event import Event
 from schemas.registry import Registry
 from schemas.secret import Secret
 from tests.support.context import context_for
-from tests.support.documents import MemoryDocuments
 
 REGISTRY = Registry.load()
 BOMB = b'<!DOCTYPE a [<!ENTITY b "bbbbbbbb"><!ENTITY c "&b;&b;&b;&b;">]><a>&c;</a>'

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from connectors.conformance.case import MemoryDocuments
 from connectors.iparapheur.client import LogLine
 from connectors.iparapheur.connector import SignatureBook
 from connectors.iparapheur.mapping import dossier_id, fill, steps
@@ -26,7 +27,6 @@ from schemas.event import Event
 from schemas.registry import Registry
 from schemas.secret import Secret
 from tests.support.context import PARIS, context_for
-from tests.support.documents import MemoryDocuments
 
 REQUEST = json.loads((Path(__file__).parent / "fixtures" / "request.json").read_text(encoding="utf-8"))
 REGISTRY = Registry.load()

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from connectors.conformance.case import MemoryDocuments
 from connectors.conformance.examples import document_came, reopened
 from connectors.mail.connector import Mail
 from connectors.mail.mapping import MAX_ATTACHED
@@ -34,7 +35,6 @@ from schemas.event import Event
 from schemas.registry import Registry
 from schemas.secret import Secret
 from tests.support.context import context_for
-from tests.support.documents import MemoryDocuments
 from tests.support.dribble import Stopwatch, dribbling
 
 MESSAGE = json.loads((Path(__file__).parent / "fixtures" / "message.json").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from connectors.conformance.case import MemoryDocuments
 from connectors.publik.connector import Publik
 from connectors.publik.twin import PublikTwin
 from connectors.sdk import Inbound, Secret
@@ -17,7 +18,6 @@ from schemas.delivery import Delivery
 from schemas.event import Event
 from schemas.exchange import Question
 from tests.support.context import NOON, context_for
-from tests.support.documents import MemoryDocuments
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ORIG, KEY = "demarches.saint-aubin.example", "clef-push"

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from connectors.conformance.case import MemoryDocuments
 from connectors.publik.connector import Publik
 from connectors.publik.mapping import MAX_FILE
 from connectors.publik.twin import PublikTwin, file_field
@@ -26,7 +27,6 @@ from schemas.registry import Registry
 from schemas.shape import shape_faults
 from tests.connectors.publik.scene import KEY, ORIG, SLUG, connector, fixture, pushed, settings, status
 from tests.support.context import NOON, PARIS, context_for
-from tests.support.documents import MemoryDocuments
 
 REGISTRY = Registry.load()
 

@@ -312,7 +312,7 @@ def test_whatever_an_acknowledgement_raises_what_is_committed_stays_so(town: Tow
 
 def test_an_acknowledgement_that_is_not_allowed_pauses_the_connection(town: Town) -> None:
     def acknowledge() -> None:
-        raise AccessDenied("mot de passe refusé")
+        raise AccessDenied("mot de passe refusé", fault="denied.login")
 
     polls = Poller(
         NAME, town.hub.ledger, town.hub.acceptance, lambda: PORTAL,
@@ -322,6 +322,7 @@ def test_an_acknowledgement_that_is_not_allowed_pauses_the_connection(town: Town
 
     with town.hub.ledger.reading() as tx:
         assert tx.paused() == {NAME: "mot de passe refusé"}
+        assert tx.pause_faults() == {NAME: "denied.login"}
 
 
 # --- what the connector raises ----------------------------------------------------------------------------------------

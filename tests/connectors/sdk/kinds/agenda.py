@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from connectors.conformance.case import MemoryDocuments
 from connectors.sdk import Context, Secret
 from connectors.sdk.discovery import find_manifests
 from schemas.delivery import Delivery
 from schemas.event import Event
 from schemas.manifest import Manifest
 from tests.support.context import ANSWER_SECRET, NOON, PARIS
-from tests.support.documents import MemoryDocuments
 
 EXAMPLES = Path(__file__).parent / "examples"
 SETTINGS: dict[str, Any] = {
