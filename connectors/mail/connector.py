@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.mail import mapping
-from connectors.mail.client import Server
-from connectors.mail.headers import mail_address
 from connectors.mail.mapping import Attached, Letter
 from connectors.sdk.connector import Connector, Context
+from connectors.sdk.smtp.client import Server
+from connectors.sdk.smtp.headers import mail_address
 from schemas.delivery import Delivery, Done, Probe
 from schemas.errors import AccessDenied, ConfigError, HubError, Refused
 

@@ -13,9 +13,9 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from typing import Any
 
-from connectors.mail.headers import AddressLine, mail_address
 from connectors.sdk.documents import media_type
 from connectors.sdk.follow_up import FollowUp, read_follow_up
+from connectors.sdk.smtp.headers import AddressLine, mail_address
 from schemas.delivery import Delivery
 from schemas.errors import Refused
 

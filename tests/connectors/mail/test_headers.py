@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from connectors.mail.headers import mail_address
 from connectors.mail.twin import MailTwin
+from connectors.sdk.smtp.headers import mail_address
 from schemas.errors import ConfigError, Refused
 from tests.connectors.mail.test_mail import delivery, mail
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.mail.replies import REPLIES, enhanced_code, reply_error
 from connectors.mail.twin import MailTwin
+from connectors.sdk.smtp.replies import REPLIES, enhanced_code, reply_error
 from schemas.errors import AccessDenied, HubError, Refused, TryLater, is_fault
 from tests.connectors.mail.test_mail import delivery, mail
 

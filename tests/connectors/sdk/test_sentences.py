@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from connectors.conformance.sentences import unfit_for_a_timeline
-from connectors.mail.client import Server
 from connectors.mail.twin import MailTwin
 from connectors.sdk.addresses import public_address
 from connectors.sdk.files import LocalFolder, open_folder
 from connectors.sdk.http import HttpClient
 from connectors.sdk.sftp_twin import SftpTwin
+from connectors.sdk.smtp.client import Server
 from connectors.sdk.soap import NIL, SoapClient
 from schemas.errors import HubError
 from schemas.secret import Secret

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
-from connectors.mail.replies import PUTS_OFF, reply_error
 from connectors.sdk.deadline import Deadline, connect, current
+from connectors.sdk.smtp.replies import PUTS_OFF, reply_error
 from schemas.errors import AccessDenied, ConfigError, HubError, Refused, TryLater, Unknown
 from schemas.secret import Secret
 
