@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from commands.shared import HUB_TOML, AsJson, Config, Name, checkout_of, fail, print_json, replace_process, show_rows
-
-if TYPE_CHECKING:
-    pass
 
 connector_app = typer.Typer(no_args_is_help=True, help="The packages the hub can speak to.")
 
