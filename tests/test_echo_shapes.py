@@ -66,8 +66,8 @@ def through_files(preset: str, **site: Any) -> Shape:
         row = dict(zip(layout.names, own.row(layout, view), strict=True)) | {news.date: "02/03/2026"}
         names = [name for name in (news.reference, news.address, news.complement, news.postal_code, news.city) if name]
         cells = [[*names, news.date], [row[name] for name in [*names, news.date]]]
-        text = "\r\n".join(own.separator.join(f'"{cell}"' for cell in line) for line in cells)
-        table = read_news(own, news, text.encode(own.encoding))
+        text = "\r\n".join(own.form.separator.join(f'"{cell}"' for cell in line) for line in cells)
+        table = read_news(own, news, text.encode(own.form.encoding))
         assert len(table.faults) == 0
         return move_of(own, news, table.rows[0]).address
 
