@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from jsonschema_path import SchemaPath
 from openapi_core import Config, OpenAPI
 from openapi_core.templating.datatypes import TemplateResult
 from openapi_core.templating.paths.datatypes import PathOperationServer
@@ -60,11 +59,13 @@ class OpenApiCheck:
         self.schemas = Schemas(document)
         self.routes = sorted(_routes(document), key=lambda route: route.pattern.groups)  # the literal path first
         own = {name: part for name, part in document.items() if name not in ("servers", "security")}
-        kinds = {kind: json.loads for kind in _media_types(document) if JSON.match(kind)}
+        kinds: dict[str, Callable[[bytes], Any]] = {
+            kind: json.loads for kind in _media_types(document) if JSON.match(kind)
+        }
         config = Config(
             spec_validator_cls=None, path_finder_cls=_finder(self.routes), extra_media_type_deserializers=kinds
         )
-        self._core = OpenAPI(SchemaPath.from_dict(_without_security(own)), config)
+        self._core = OpenAPI.from_dict(_without_security(own), config=config)
 
     # calls
 
@@ -121,7 +122,7 @@ class OpenApiCheck:
         return path[len(self.base) :] if path.startswith(f"{self.base}/") or path == self.base else None
 
     def _request(self, call: TwinCall) -> MockRequest:
-        query: Any = parse_qs(call.query_string, keep_blank_values=True) or dict(call.query)
+        query: Any = call.query if not call.query_string else parse_qs(call.query_string, keep_blank_values=True)
         kind = call.headers.get("content-type", "")
         headers = {name: value for name, value in call.headers.items() if name not in _OWN_HEADERS}
         return MockRequest(
