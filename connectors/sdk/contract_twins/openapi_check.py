@@ -66,8 +66,8 @@ class OpenApiCheck:
         self.schemas = Schemas(document)
         self.routes = sorted(_routes(document), key=lambda route: route.pattern.groups)  # the literal path first
         own = {name: part for name, part in document.items() if name not in ("servers", "security")}
-        kinds: dict[str, Callable[[bytes], Any]] = {
-            kind: json.loads if JSON.match(kind) else _text for kind in _media_types(document) if kind not in FORMS
+        kinds: dict[str, Callable[..., Any]] = {
+            kind: _json if JSON.match(kind) else _text for kind in _media_types(document) if kind not in FORMS
         }
         config = Config(
             spec_validator_cls=None, path_finder_cls=_finder(self.routes), extra_media_type_deserializers=kinds
@@ -141,7 +141,11 @@ class OpenApiCheck:
         return MockResponse(content, answer.status, dict(headers), headers.get("content-type", usual))
 
 
-def _text(body: bytes) -> str:
+def _json(body: bytes, **parameters: str) -> Any:
+    return json.loads(body)  # JSON is UTF-8, whatever charset is named beside it (RFC 8259, 11)
+
+
+def _text(body: bytes, **parameters: str) -> str:
     """What is no JSON and no form is a text, whatever is in it: no schema of ours can say more."""
     return body.decode("latin-1")
 
