@@ -20,6 +20,8 @@ from schemas.sheet import read_sheet
 
 _WORDS = Path(__file__).with_name("words.csv")
 _DEEPEST = 8
+_FREE = "request/form/"
+"""Answers of a form: the schema leaves them free, and `words.csv` names the usual ones."""
 _LEAST = 4
 """The score below which nothing is proposed."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -86,7 +88,9 @@ class Targets:
         self.evidence = carries in registry.evidence_types()
         self._samples = Samples(registry.schema_set)
         schema = registry.evidence(carries, version) if self.evidence else registry.schema(carries, version)
-        self.places = tuple(self._places(self._samples.facts({"$ref": schema["$id"]}), "", 0))
+        found = [*self._places(self._samples.facts({"$ref": schema["$id"]}), "", 0)]
+        free = [f"/{place}" for place, _ in _known() if place.startswith(_FREE) and carries == "request.received"]
+        self.places = (*found, *(Place(pointer, Facts(types=frozenset({"string"}))) for pointer in free))
 
     def propose(self, field: Field) -> Target | None:
         """The best place for a field; None when none is likely."""
@@ -103,9 +107,6 @@ class Targets:
         for _, _, field, target in sorted(found, key=lambda one: (-one[0], one[1])):
             taken.setdefault(target.place.pointer, field.place)
         return {field.place: target for _, _, field, target in found if taken[target.place.pointer] == field.place}
-
-    def facts_at(self, pointer: str) -> Facts | None:
-        return next((place.facts for place in self.places if place.pointer == pointer), None)
 
     def _places(self, facts: Facts, pointer: str, depth: int) -> Iterator[Place]:
         if depth > _DEEPEST:
@@ -131,6 +132,18 @@ class Targets:
         if not name or not _fits(field, place):
             return 0
         return name + _around(place.pointer, frozenset(above) | frozenset(words)) + _shaped(field, place)
+
+
+@cache
+def identity_places(registry: Registry) -> Targets:
+    """What a question tells of the citizen."""
+    found = Targets(registry, "citizen.contact-changed")
+    found.places = tuple(
+        Place(place.pointer.removeprefix("/citizen"), place.facts)
+        for place in found.places
+        if place.pointer.startswith("/citizen/identity/")
+    )
+    return found
 
 
 def _above(field: Field) -> tuple[str, ...]:
