@@ -34,6 +34,13 @@ ABOUT: Mapping[str, frozenset[str]] = {
     "request.status-changed": frozenset({"status", "statut", "events", "event", "etat"}),
 }  # fmt: skip
 """What each event is called in the addresses of packages."""
+CORE: Mapping[str, tuple[str, ...]] = {
+    "citizen.contact-changed": ("/email", "/phone"), "citizen.address-changed": ("/new_address",),
+    "appointment.changed": ("/appointment",), "message.sms-requested": ("/message", "/to"),
+    "message.requested": ("/text", "/subject", "/to"), "payment.requested": ("/payment",),
+    "document.received": ("/document", "/kind"), "request.status-changed": ("/status", "/reason", "/native"),
+}  # fmt: skip
+"""What each event is for: a call that is told nothing of it is no call for it."""
 ONCE = "request.received"
 _OF_SOMEBODY = ("citizen.contact-changed", "citizen.address-changed", "request.status-changed")
 _FORMS = "form"
@@ -47,7 +54,7 @@ def deliveries(
     if operation.harmless or operation.name.startswith("DELETE ") or speech.unspeakable(operation):
         return
     for carries, candidates in targets.items():
-        part = _Delivery(operation, speech, registry, candidates, slug).part(carries)
+        part = _Delivery(operation, speech, registry, candidates.inside(operation), slug).part(carries)
         if part is not None:
             yield part
 
@@ -76,7 +83,7 @@ class _Delivery:
         kind, body = self.speech.body(self.operation.name)
         lines = self._body_lines(name, body, events, reference)
         query = self._plain("query", events, reference)
-        if lines is None or query is None:
+        if lines is None or query is None or not self._has_core(carries):
             return None
         is_form = bool(kind) and not JSON.match(kind)
         spec: dict[str, Any] = {"type": carries, **({"version": version} if version != 1 else {})}
@@ -98,6 +105,10 @@ class _Delivery:
         part.mapped = len(where.used) + len(query) + sum(line.used for line in lines)
         part.score = self._score(carries, where)
         return part
+
+    def _has_core(self, carries: str) -> bool:
+        told = [place.pointer for _, place in self.sources.values()]
+        return carries not in CORE or any(one.startswith(CORE[carries]) for one in told)
 
     def _address(self, carries: str) -> Address | None:
         """Of a change the last value of the path is what the event is about; of something new it is not."""
@@ -238,10 +249,10 @@ class _Delivery:
     def _score(self, carries: str, where: Address) -> float:
         words = frozenset(words_of(self.operation.name))
         score = sum(1.5 if one.required else 1.0 for one, _ in self.sources.values())
-        score += 2 if words & ABOUT.get(carries, frozenset()) else -1
-        score += 2 if carries in _OF_SOMEBODY[:2] and self.sources else 0
+        score += 2 if words & ABOUT.get(carries, frozenset()) else -1 if carries == ONCE else -4
+        score += 2 if carries in _OF_SOMEBODY[:2] else 0
         score += 1 if self._again() != "none" else 0
-        return score - 0.5 * len(self.settings) - 0.25 * len(where.settings) - (4 if not self.sources else 0)
+        return score - 0.5 * len(self.settings) - 0.25 * len(where.settings) - (12 if not self.sources else 0)
 
 
 def sample_name(operation: str) -> str:

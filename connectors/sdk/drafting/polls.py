@@ -42,7 +42,7 @@ def polls(operation: Operation, speech: Speech, targets: Mapping[str, Targets]) 
     if name is None or at is None:
         return
     for carries, candidates in targets.items():
-        part = _Poll(operation, speech, candidates, name, at).part(carries)
+        part = _Poll(operation, speech, candidates.inside(operation), name, at).part(carries)
         if part is not None:
             yield part
 

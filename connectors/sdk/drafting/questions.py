@@ -25,8 +25,9 @@ from zoneinfo import ZoneInfo
 
 ABOUT: Mapping[str, frozenset[str]] = {
     "library-card": frozenset({"patron", "patrons", "library", "borrower", "bibliotheque", "carte"}),
-    "residence-address": frozenset({"adresse", "address", "commune", "communes", "search", "reverse"}),
+    "residence-address": frozenset({"adresse", "address", "commune", "communes", "search", "reverse", "completion"}),
     "family-quotient": frozenset({"quotient", "qf"}),
+    "family-composition": frozenset({"composition", "foyer", "familiale"}),
     "tax-situation": frozenset({"ir", "situations", "impot", "rfr", "fiscale"}),
     "canteen-registration": frozenset({"cantine", "canteen"}),
     "school-registration": frozenset({"scolarite", "scolarites", "eleve", "school"}),
@@ -50,7 +51,7 @@ def questions(
     if not operation.name.startswith("GET ") or speech.unspeakable(operation) or not operation.gives:
         return
     for carries, candidates in targets.items():
-        part = _Question(operation, speech, registry, candidates).part(carries)
+        part = _Question(operation, speech, registry, candidates.inside(operation)).part(carries)
         if part is not None:
             yield part
 
@@ -88,12 +89,16 @@ class _Question:
         part.settings, part.values = where.settings | self.settings, where.values | self.values
         part.samples = self._samples(carries, fields, where, record)
         part.mapped = len(chosen) + len(where.used) + len(query)
-        words = frozenset(words_of(self.operation.name))
-        sure = [one for one in chosen.values() if one.score >= _SURE]
-        part.score = len(sure) + (2 if words & ABOUT.get(carries, frozenset()) else -1) - 0.5 * len(part.settings)
-        part.score -= 4 if not sure else 0
+        part.score = self._usefulness(carries, chosen) - 0.5 * len(part.settings)
         part.score += 1 if self.asked else 0
         return part
+
+    def _usefulness(self, carries: str, chosen: Mapping[str, Target]) -> float:
+        sure = [one.place.pointer for one in chosen.values() if one.score >= _SURE]
+        if frozenset(words_of(self.operation.name)) & ABOUT.get(carries, frozenset()):
+            return len(sure) + 2 - (6 if not sure else 0)
+        own = carries == "residence-address" or any(not one.startswith("/address/") for one in sure)
+        return len(sure) - (1 if carries == "residence-address" else 3) - (0 if own else 9)
 
     def _query(self, where: Address) -> dict[str, Any] | None:
         """What the call must say; the citizen's identity where its words ask for it, else their reference."""
@@ -145,14 +150,15 @@ class _Question:
         not are kept for later."""
         by = {one.place: one for one in self.operation.gives}
         kept = dict(chosen)
-        while True:
+        record: Any = None
+        while kept:
             prefix = self.operation.lists + "/0" if self.operation.lists is not None else ""
             wanted = {prefix + place: _wanted(by[place], target) for place, target in kept.items()}
             record = tree_value(answer, wanted)
             wrong = self._wrong(carries, record, kept, by)
-            if wrong is None or not kept:
+            if wrong is None:
                 break
-            kept = {place: one for place, one in kept.items() if not one.place.pointer.startswith(wrong)} if wrong else {}
+            kept = {place: one for place, one in kept.items() if not one.place.pointer.startswith(wrong)}
         return record, kept, list(self._lines(carries, chosen, kept, by))
 
     def _wrong(self, carries: str, record: Any, kept: Mapping[str, Target], by: Mapping[str, Field]) -> str | None:
@@ -172,7 +178,7 @@ class _Question:
             fitting = ["/" + "/".join(one for one in steps[1:] if one != "value")] if len(steps) > 1 else []
             near = [one.place.pointer for one in kept.values() if fitting and (one.place.pointer + "/").startswith(fitting[0] + "/")]
             own = [one.place.pointer for place, one in kept.items() if place == pointer]
-            return (own or near or [next(iter(kept.values())).place.pointer])[0] if kept else ""
+            return (own or near or [next(iter(kept.values())).place.pointer])[0]
         return None
 
     def _lines(
