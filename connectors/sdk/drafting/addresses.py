@@ -58,6 +58,8 @@ def fixed(one: Field) -> Any:
     """The only value that a field may have for us; None where there is a choice."""
     if len(one.choices) == 1:
         return one.choices[0]
+    if not one.choices and words_of(one.place)[-1:] == ("format",) and one.where in ("path", "query"):
+        return "json"
     return next((choice for choice in one.choices if str(choice).lower() in _USUAL), None)
 
 

@@ -12,7 +12,7 @@ from connectors.sdk.contract.openapi import JSON
 from connectors.sdk.drafting.addresses import Address, address, due, fixed, setting
 from connectors.sdk.drafting.conversions import meanings, writing_words
 from connectors.sdk.drafting.events import SampleEvents
-from connectors.sdk.drafting.invented import field_value, shared_value, tree_value
+from connectors.sdk.drafting.invented import field_value, tree_value, wished
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Node, Speech
 from connectors.sdk.drafting.targets import Place, Target, Targets, words_of
@@ -143,12 +143,10 @@ class _Delivery:
         target = self.targets.propose(one) if one is not None and one.type != "bytes" else None
         if one is None or target is None or fixed(one) is not None:
             return None
-        said = field_value(one, 0, shared_value(target.place.pointer))
-        words = writing_words(one, target.place)
-        if words is None:
+        if writing_words(one, target.place) is None:
             return target if meanings(one, target.place) and target.place.shape == "enum" else None
-        shared = str(said) if "string" in target.place.facts.types else said
-        return target if events.takes(reference, target.place.pointer, shared) else None
+        said = self._said(one, target.place, 0)
+        return target if events.takes(reference, target.place.pointer, said) else None
 
     def _line(self, name: str, place: str, one: Field | None, target: Target | None, due: bool) -> Line | None:
         about = one.about if one else ""
@@ -159,7 +157,7 @@ class _Delivery:
             self.sources[place] = (one, target.place)
             return Line(name, to, target.place.pointer, self._words(one, target.place), one.required, about)
         only = fixed(one)
-        source = f"={only}" if only is not None else f"={{setting:{setting(self, one)}}}"
+        source = f"={only}" if only is not None else f"={{{setting(self, one)}}}"
         return Line(name, to, source, _typed(one), due, about)
 
     def _words(self, one: Field, place: Place) -> str:
@@ -243,7 +241,9 @@ class _Delivery:
         if writing_words(one, place) is None:
             known = list(dict.fromkeys(meanings(one, place).values()))
             return known[variant % len(known)]
-        found = field_value(one, variant, shared_value(place.pointer, variant))
+        if place.shape in ("date", "instant"):
+            return wished(place, variant)
+        found = field_value(one, variant, wished(place, variant))
         return str(found) if "string" in place.facts.types else found
 
     def _score(self, carries: str, where: Address) -> float:
@@ -272,6 +272,6 @@ def _nested(lines: Sequence[Line]) -> dict[str, Any]:
         inner = found
         for step in way:
             inner = inner.setdefault(step, {})
-        source = line.source.removeprefix("=").replace("{setting:", "{")
+        source = line.source.removeprefix("=")
         inner[last] = f"{source} | {line.convert}" if line.convert and line.source.startswith("/") else source
     return found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Set
+from datetime import date
 from typing import Any
 
 from connectors.sdk.contract.model import Field
 from connectors.sdk.drafting.speech import Node
-from connectors.sdk.drafting.targets import words_of
+from connectors.sdk.drafting.targets import Place, words_of
 from schemas.samples import matching
 
 _PEOPLE: Mapping[str, tuple[str, str]] = {
@@ -33,6 +34,21 @@ _FORMATS: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 _TEXTS = ("exemple", "variante")
 _NUMBERS = (7201, 7202)
+
+
+def wished(place: Place, variant: int = 0) -> Any:
+    """What a sample says at a shared place, in the hub's words; None where any value does."""
+    said = shared_value(place.pointer, variant)
+    shapes = {"date": "date", "instant": "date-time"}
+    return _FORMATS[shapes[place.shape]][variant] if said is None and place.shape in shapes else said
+
+
+def vendor_value(field: Field, place: Place, convert: str, variant: int = 0) -> Any:
+    """The same as the package writes it, which `convert` reads."""
+    said = wished(place, variant)
+    if convert.startswith("date:") and isinstance(said, str):
+        return date.fromisoformat(said).strftime(convert.removeprefix("date:"))
+    return field_value(field, variant, said)
 
 
 def shared_value(pointer: str, variant: int = 0) -> Any:

@@ -10,7 +10,7 @@ from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.drafting.addresses import address, due, fixed, setting
 from connectors.sdk.drafting.conversions import meanings, reading_words
 from connectors.sdk.drafting.deliveries import sample_name
-from connectors.sdk.drafting.invented import field_value, shared_value, tree_value
+from connectors.sdk.drafting.invented import field_value, tree_value, vendor_value
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import Target, Targets, words_of
@@ -114,7 +114,7 @@ class _Poll:
             wanted = pointer.startswith("/appointment/") and pointer.count("/") == 2 and words is not None
             if wanted and pointer not in ("/appointment/state",) and place != self.name.place:
                 lines.append(Line(name, pointer, place, words or "", pointer.endswith("starts_at"), by[place].about))
-                used[place] = field_value(by[place], 0, shared_value(pointer))
+                used[place] = vendor_value(by[place], target.place, words or "")
         return lines, used, []
 
     def _cursor(self) -> dict[str, Any]:
@@ -158,9 +158,10 @@ class _Poll:
 def _named(operation: Operation) -> Field | None:
     """What names a record: `id`, or the shortest place that ends so."""
     texts = [one for one in operation.gives if one.type in ("text", "integer") and one.place.count("/") == 1]
-    named = [one for one in texts if words_of(one.name)[-1:] in (("id",), ("uuid",), ("reference",))]
-    named += [one for one in texts if words_of(one.name)[:1] == ("id",)]
-    return min(named, key=lambda one: len(one.place), default=None)
+    ends = [one for one in texts if words_of(one.name)[-1:] in (("id",), ("uuid",), ("reference",))]
+    named = [*ends, *(one for one in texts if words_of(one.name)[:1] == ("id",))]
+    about = {word.removesuffix("s") for word in words_of(operation.name)}
+    return min(named, key=lambda one: (one.name != "id", not about & {*words_of(one.name)}), default=None)
 
 
 def _changed(operation: Operation) -> Field | None:

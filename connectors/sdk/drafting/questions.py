@@ -8,9 +8,9 @@ from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.drafting.addresses import Address, address, due, fixed, setting
-from connectors.sdk.drafting.conversions import reading_words
+from connectors.sdk.drafting.conversions import meanings, reading_words, writing_words
 from connectors.sdk.drafting.deliveries import sample_name
-from connectors.sdk.drafting.invented import field_value, shared_value, tree_value
+from connectors.sdk.drafting.invented import field_value, tree_value, vendor_value
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Node, Speech
 from connectors.sdk.drafting.targets import Place, Target, Targets, identity_places, words_of
@@ -27,7 +27,7 @@ ABOUT: Mapping[str, frozenset[str]] = {
     "library-card": frozenset({"patron", "patrons", "library", "borrower", "bibliotheque", "carte"}),
     "residence-address": frozenset({"adresse", "address", "commune", "communes", "search", "reverse", "completion"}),
     "family-quotient": frozenset({"quotient", "qf"}),
-    "family-composition": frozenset({"composition", "foyer", "familiale"}),
+    "family-composition": frozenset({"composition", "foyer"}),
     "tax-situation": frozenset({"ir", "situations", "impot", "rfr", "fiscale"}),
     "canteen-registration": frozenset({"cantine", "canteen"}),
     "school-registration": frozenset({"scolarite", "scolarites", "eleve", "school"}),
@@ -66,6 +66,7 @@ class _Question:
     values: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, Place] = field(default_factory=dict)
     """Parameters that the citizen's identity fills."""
+    converters: dict[str, Any] = field(default_factory=dict)
 
     def part(self, carries: str) -> Part | None:
         where = address(self.operation, reference=True)
@@ -87,6 +88,7 @@ class _Question:
         spec["map"] = carries
         part = Part("answer", self.operation, carries, [Table("[answer]", spec, self._notes(carries, chosen))], lines)
         part.settings, part.values = where.settings | self.settings, where.values | self.values
+        part.converters = self.converters
         part.samples = self._samples(carries, fields, where, record)
         part.mapped = len(chosen) + len(where.used) + len(query)
         part.score = self._usefulness(carries, chosen) - 0.5 * len(part.settings)
@@ -106,7 +108,7 @@ class _Question:
         fields = [one for one in self.operation.asks if one.where == "query"]
         for one in fields:
             place = identity_places(self.registry).propose(one)
-            if place is not None and reading_words(one, place.place) is not None and not where.reference:
+            if place is not None and not where.reference and self._asks(one, place.place):
                 self.asked[one.place] = place.place
         if not any(place.pointer.endswith("/family_name") for place in self.asked.values()):
             self.asked.clear()
@@ -114,14 +116,24 @@ class _Question:
             where.reference = self._asking(fields)
         for one in fields:
             if one.place in self.asked:
-                words = {"date": "date"}.get(self.asked[one.place].shape, "")
-                found[one.place] = self.asked[one.place].pointer + (f" | {words}" if words else "")
+                found[one.place] = self._identity(one, self.asked[one.place])
             elif one is where.reference:
                 found[one.place] = "{reference}"
             elif one.required:
                 only = fixed(one)
                 found[one.place] = str(only) if only is not None else f"{{{setting(self, one)}}}"
         return found
+
+    def _asks(self, one: Field, place: Place) -> bool:
+        return bool(meanings(one, place)) if place.shape == "enum" else not one.choices
+
+    def _identity(self, one: Field, place: Place) -> str:
+        """A value of the citizen's identity, in the package's own words."""
+        if place.shape == "enum":
+            name = "-".join(words_of(one.place))
+            self.converters[name] = {"table": dict(meanings(one, place))}
+            return f"{place.pointer} | {name}"
+        return f"{place.pointer} | {writing_words(one, place) or 'text'}"
 
     def _asking(self, fields: Sequence[Field]) -> Field | None:
         """The parameter that names whom or what is asked for."""
@@ -217,4 +229,4 @@ _SURE = 7
 
 
 def _wanted(one: Field, target: Target) -> Any:
-    return field_value(one, 0, shared_value(target.place.pointer))
+    return vendor_value(one, target.place, reading_words(one, target.place) or "")

@@ -85,7 +85,7 @@ _GENERIC = frozenset(
     "id reference type nature kind to code valeur numero status statut etat state titre title niveau level school ecole "
     "etablissement mois month name nom content contenu texte text message motif reason raison objet subject sujet "
     "description comment detail start end debut fin size hash digest place lieu location recipient body service_code "
-    "libelle category categorie inscrit registered month country pays".split()
+    "libelle naissance birth category categorie inscrit registered month country pays".split()
 )  # fmt: skip
 """Words that say a shared place alone, and nothing where another word stands before them."""
 
@@ -195,7 +195,7 @@ def _named(words: tuple[str, ...], above: tuple[str, ...], said: tuple[str, ...]
         return 10
     if above and said in ((*above[-1:], *words), (*words, *above[-1:])):
         return 9
-    whole_only = len(said) == 1 and said[0] in _GENERIC
+    whole_only = len(said) == 1 and (said[0] in _GENERIC or "code" in words)
     return 7 if len(words) > len(said) and words[-len(said) :] == said and not whole_only else 0
 
 
