@@ -67,10 +67,11 @@ def connector_new(
 
     if answers:
         fail("--answers is for a connector without a contract: with --from say --type")
+    choices = Choices(chosen, carries, table, reduced, webhook)
     if list_only:
-        list_contract(source, chosen, table, as_json)
+        list_contract(source, choices, as_json)
     else:
-        write_from_contract(slug, source, Choices(chosen, carries, table, reduced, webhook), folder)
+        write_from_contract(slug, source, choices, folder)
 
 
 @connector_app.command("test")

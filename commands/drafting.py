@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,25 +15,23 @@ if TYPE_CHECKING:
     from connectors.sdk.drafting.draft import Choices
 
 
-def list_contract(source: Path, operations: Sequence[str], table: str, as_json: bool) -> None:
-    """The operations of a contract; of those that are named, the fields."""
-    from connectors.sdk.contract.reading import read_contract
-    from connectors.sdk.drafting.draft import named_operations
+def list_contract(source: Path, choices: Choices, as_json: bool) -> None:
+    """The operations of a contract; of those that are chosen, the fields."""
+    from connectors.sdk.drafting.draft import contract_at, named_operations
     from connectors.sdk.drafting.listing import field_rows, operation_rows
 
-    contract = read_contract(source, table=table)
-    named = named_operations(contract, operations)
+    with contract_at(source, choices) as contract:
+        named = named_operations(contract, choices.operations)
     show_rows([row for one in named for row in field_rows(one)] if named else operation_rows(contract), as_json)
 
 
 def write_from_contract(slug: str, source: Path, choices: Choices, folder: Path) -> None:
     """Write the connector, and say what it does, what it maps and what a person must look at."""
-    from connectors.sdk.contract.reading import read_contract
-    from connectors.sdk.drafting.draft import draft_connector
+    from connectors.sdk.drafting.draft import contract_at, draft_connector
     from schemas.registry import Registry
 
-    contract = read_contract(source, table=choices.table)
-    draft, paths = draft_connector(slug, contract, _asked(contract, choices), folder, Registry.load())
+    with contract_at(source, choices) as contract:
+        draft, paths = draft_connector(slug, contract, _asked(contract, choices), folder, Registry.load())
     for path in paths:
         typer.echo(str(path))
     for line in draft.does:

@@ -50,7 +50,7 @@ def address(operation: Operation, *, reference: bool) -> Address:
         only = fixed(one)
         return str(only) if only is not None else f"{{{setting(found, one)}}}"
 
-    found.call = f"{method} {_HOLE.sub(filled, path) or '.'}"
+    found.call = f"{method} {_HOLE.sub(filled, path)}"
     return found
 
 

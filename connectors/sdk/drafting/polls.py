@@ -89,8 +89,9 @@ class _Poll:
         if status is None:
             return None
         event |= {"about": self.name.place, "status": status.place, "unknown": "skip"}
-        words = [str(choice) for choice in status.choices if str(choice).strip()] or ["open", "closed"]
-        return [], {status.place: words[0] if status.choices else "open"}, [_status_row(word) for word in words]
+        words = [str(choice) for choice in status.choices if str(choice).strip()]
+        words = words or [str(status.example or "open"), "closed"]
+        return [], {status.place: words[0]}, [_status_row(word) for word in dict.fromkeys(words)]
 
     def _appointment(self, event: dict[str, Any]) -> tuple[list[Line], dict[str, Any], list[Sequence[str]]] | None:
         found = self.targets.assigned(self.operation.gives)
@@ -134,6 +135,9 @@ class _Poll:
         return found
 
     def _answer(self, used: Mapping[str, Any]) -> Any:
+        sampled = self.speech.sampled(self.operation.name)
+        if sampled is not None:
+            return sampled
         _, answer = self.speech.answer(self.operation.name)
         assert answer is not None
         wanted = {self.name.place: field_value(self.name, 0, "7201"), self.at.place: "2026-03-02T09:00:00Z", **used}

@@ -166,7 +166,7 @@ class _Question:
         while kept:
             prefix = self.operation.lists + "/0" if self.operation.lists is not None else ""
             wanted = {prefix + place: _wanted(by[place], target) for place, target in kept.items()}
-            record = tree_value(answer, wanted)
+            record = self.speech.sampled(self.operation.name) or tree_value(answer, wanted)
             wrong = self._wrong(carries, record, kept, by)
             if wrong is None:
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from connectors.sdk.contract.model import Operation
@@ -23,7 +23,7 @@ def reduced(speech: Speech, operations: Iterable[Operation]) -> dict[str, Any]:
         shared = {name: part for name, part in document["paths"][path].items() if name in ("parameters", "servers")}
         method = one.name.partition(" ")[0].lower()
         paths.setdefault(path, shared)[method] = speech.written(one.name)
-    info = {"title": str((document.get("info") or {}).get("title", "")), "version": str((document.get("info") or {}).get("version", ""))}
+    info = {"title": "", "version": str((document.get("info") or {}).get("version", ""))}
     found: dict[str, Any] = {"openapi": document["openapi"], "info": info}
     found |= {name: document[name] for name in ("servers", "security") if name in document}
     found["paths"] = paths
@@ -33,8 +33,16 @@ def reduced(speech: Speech, operations: Iterable[Operation]) -> dict[str, Any]:
         components["securitySchemes"] = schemes
     found |= {"components": components} if components else {}
     bare: dict[str, Any] = _bare(found, named=False)
-    bare["info"] = info
-    return bare
+    for holder in (*_answers(bare["paths"]), *(bare.get("components", {}).get("responses") or {}).values()):
+        if "$ref" not in holder:
+            holder["description"] = ""  # OpenAPI asks for one
+    return {**bare, "info": info}
+
+
+def _answers(paths: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for item in paths.values():
+        for own in item.values():
+            yield from own.get("responses", {}).values() if isinstance(own, dict) else ()
 
 
 def _components(document: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,8 +51,6 @@ def _components(document: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[s
     waiting = [*_references(paths)]
     while waiting:
         steps = waiting.pop()
-        if len(steps) < 3 or steps[1] in kept.get(steps[2], {}) or steps[0] != "components":
-            pass
         place = kept.setdefault(steps[1], {}) if len(steps) > 2 else {}
         if len(steps) > 2 and steps[2] not in place:
             part = document["components"][steps[1]][steps[2]]

@@ -85,7 +85,8 @@ class _Drafting:
         settings = {**entrance.settings, **{key: one for part in parts for key, one in part.settings.items()}}
         unsaid = [*entrance.unsaid, *(line for part in parts for line in part.unsaid)]
         source = self.contract.source
-        copied = reduced(self.speech, operations) if self.choices.reduced else None
+        kept = [*operations, *([entrance.probed] if entrance.probed else [])]
+        copied = reduced(self.speech, kept) if self.choices.reduced else None
         file = f"contract/{source.stem}.json" if copied is not None else f"contract/{source.name}"
         converters = {key: one for part in parts for key, one in part.converters.items()}
         head = {"id": self.slug, "name": name, "vendor": "À compléter", "domain": "a-completer", "kind": "rest",

@@ -25,6 +25,8 @@ class Door:
     settings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     unsaid: list[str] = field(default_factory=list)
+    probed: Operation | None = None
+    """What the probe calls."""
     auth: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, Any] = field(default_factory=dict)
 
@@ -122,7 +124,8 @@ def _probe(found: Door, contract: Contract, speech: Speech, chosen: Sequence[Ope
     best = min(fitting, key=cost, default=None)
     if best is None:
         found.unsaid.append("No call of the contract is harmless: the probe only tells whether the address answers.")
-        return "GET ."
+        return "GET "
+    found.probed = best
     where = address(best, reference=False)
     query = []
     for one in due(best.asks, "query"):

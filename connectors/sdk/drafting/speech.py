@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk.contract.json_sample import SAMPLED
 from connectors.sdk.contract.model import Operation
 from connectors.sdk.contract.openapi import JSON, content_of, openapi_document, operation_name, operations_of, successes
 from connectors.sdk.contract.schemas import Schemas, Whole
@@ -71,6 +72,14 @@ class Speech:
             if kind:
                 return kind, self.tree(said.get("schema") or {})
         return "", None
+
+    def sampled(self, name: str) -> Any:
+        """The sample that the document was made of, as this operation answers or says it; None of a contract."""
+        if not self.document.get(SAMPLED):
+            return None
+        own = self.written(name)
+        holders = [own.get("requestBody"), *((own.get("responses") or {}).get(one) for one in successes(own))]
+        return next((content_of(self.schemas.at(one))[1].get("example") for one in holders if one), None)
 
     def unspeakable(self, operation: Operation) -> str:
         """Why no declaration can make this call; "" when one can."""
