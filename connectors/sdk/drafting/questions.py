@@ -110,7 +110,8 @@ class _Question:
             place = identity_places(self.registry).propose(one)
             if place is not None and not where.reference and self._asks(one, place.place):
                 self.asked[one.place] = place.place
-        if not any(place.pointer.endswith("/family_name") for place in self.asked.values()):
+        told = {place.pointer for place in self.asked.values()}
+        if "/identity/family_name" not in told or len(told) < _WHO:
             self.asked.clear()
         if not where.reference and not self.asked:
             where.reference = self._asking(fields)
@@ -226,6 +227,8 @@ class _Question:
 
 _PARIS = ZoneInfo("Europe/Paris")
 _SURE = 7
+_WHO = 2
+"""How much of an identity a call must ask for, so that it is about a person."""
 
 
 def _wanted(one: Field, target: Target) -> Any:

@@ -73,6 +73,13 @@ class Speech:
                 return kind, self.tree(said.get("schema") or {})
         return "", None
 
+    def proofs(self, name: str) -> list[list[Mapping[str, Any]]]:
+        """The ways to prove who calls, any of which will do; each may be several schemes together."""
+        asked = self.written(name).get("security", self.document.get("security")) or []
+        known = (self.document.get("components") or {}).get("securitySchemes") or {}
+        ways = [[self.schemas.at(known[one]) for one in way if one in known] for way in asked]
+        return [way for way in ways if way]
+
     def sampled(self, name: str) -> Any:
         """The sample that the document was made of, as this operation answers or says it; None of a contract."""
         if not self.document.get(SAMPLED):
