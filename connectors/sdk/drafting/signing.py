@@ -126,10 +126,13 @@ def _probe(found: Door, contract: Contract, speech: Speech, chosen: Sequence[Ope
     known = [one for one in contract.operations if one.name.startswith("GET ") and not speech.unspeakable(one)]
     fitting = [one for one in known if not due(one.asks, "header")] or known
 
-    def cost(one: Operation) -> tuple[int, int, int]:
+    alike = [speech.proofs(one.name) for one in chosen]
+
+    def cost(one: Operation) -> tuple[bool, int, int, int]:
         last = frozenset(words_of(one.name.rpartition("/")[2]))
         open_ = [ask for ask in one.asks if (ask.where == "path" or ask.required) and fixed(ask) is None]
-        return len(open_), 0 if last & {*_PROBES} else 1 if one in chosen else 2, len(one.name)
+        foreign = speech.proofs(one.name) not in (*alike, [])
+        return foreign, len(open_), 0 if last & {*_PROBES} else 1 if one in chosen else 2, len(one.name)
 
     best = min(fitting, key=cost, default=None)
     if best is None:
