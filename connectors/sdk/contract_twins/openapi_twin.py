@@ -122,12 +122,12 @@ class OpenApiTwin(RestTwin):
 
     def authenticate(self, call: TwinCall) -> TwinAnswer | None:
         route = self.contract.route(call.method, call.path)
-        if self._is_door(call) or (route is not None and not self._unproved(route, call)):
+        if self.beyond_contract(call) or (route is not None and not self._unproved(route, call)):
             return None
         return None if route is None else self._said_no(route, 401)
 
     def answer(self, call: TwinCall) -> TwinAnswer:
-        if self._is_door(call):
+        if self.beyond_contract(call):
             return self._let_in(call)
         route = self.contract.route(call.method, call.path)
         if route is None:
@@ -273,7 +273,8 @@ class OpenApiTwin(RestTwin):
         borne = _borne_by(call)
         return bool(self.accepted) and not any(secret in borne for secret in self.accepted)
 
-    def _is_door(self, call: TwinCall) -> bool:
+    def beyond_contract(self, call: TwinCall) -> bool:
+        """Whether it is called where one signs in."""
         return bool(self.door.path) and (call.method, call.path) == (self.door.method, self.door.path)
 
     def _let_in(self, call: TwinCall) -> TwinAnswer:
