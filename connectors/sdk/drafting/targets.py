@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
 from schemas.registry import Registry
@@ -28,8 +27,8 @@ _LEAST = 4
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PEOPLE = frozenset({
     "user", "usager", "citizen", "citoyen", "person", "personne", "individu", "patron", "client", "customer", "contact",
-    "demandeur", "requester", "payer", "payeur", "applicant", "adherent", "identite", "identity", "titulaire", "allocataire",
-    "borrower", "subscriber", "resident",
+    "demandeur", "requester", "payer", "payeur", "applicant", "adherent", "identite", "identity", "titulaire",
+    "allocataire", "borrower", "subscriber", "resident",
 })  # fmt: skip
 _OTHERS: Mapping[str, frozenset[str]] = {
     "beneficiaries": frozenset({"beneficiaire", "beneficiary", "enfant", "child", "children", "guest", "invite"}),
@@ -82,11 +81,70 @@ def words_of(name: str) -> tuple[str, ...]:
 
 
 _GENERIC = frozenset(
-    "id reference type nature kind to code valeur numero status statut etat state titre title niveau level school ecole "
-    "etablissement mois month name nom content contenu texte text message motif reason raison objet subject sujet "
-    "description comment detail start end debut fin size hash digest place lieu location recipient body service_code "
-    "libelle naissance birth category categorie inscrit registered month country pays".split()
-)  # fmt: skip
+    [
+        "id",
+        "reference",
+        "type",
+        "nature",
+        "kind",
+        "to",
+        "code",
+        "valeur",
+        "numero",
+        "status",
+        "statut",
+        "etat",
+        "state",
+        "titre",
+        "title",
+        "niveau",
+        "level",
+        "school",
+        "ecole",
+        "etablissement",
+        "mois",
+        "month",
+        "name",
+        "nom",
+        "content",
+        "contenu",
+        "texte",
+        "text",
+        "message",
+        "motif",
+        "reason",
+        "raison",
+        "objet",
+        "subject",
+        "sujet",
+        "description",
+        "comment",
+        "detail",
+        "start",
+        "end",
+        "debut",
+        "fin",
+        "size",
+        "hash",
+        "digest",
+        "place",
+        "lieu",
+        "location",
+        "recipient",
+        "body",
+        "service_code",
+        "libelle",
+        "naissance",
+        "birth",
+        "category",
+        "categorie",
+        "inscrit",
+        "registered",
+        "month",
+        "country",
+        "pays",
+    ]
+)
 """Words that say a shared place alone, and nothing where another word stands before them."""
 
 
@@ -121,7 +179,9 @@ class Targets:
 
     def assigned(self, fields: Sequence[Field]) -> dict[str, Target]:
         """For each field by its place the proposal that no surer field has; no shared place is given twice."""
-        found = [(target.score, at, field, target) for at, field in enumerate(fields) if (target := self.propose(field))]
+        found = [
+            (target.score, at, field, target) for at, field in enumerate(fields) if (target := self.propose(field))
+        ]
         taken: dict[str, str] = {}
         for _, _, field, target in sorted(found, key=lambda one: (-one[0], one[1])):
             taken.setdefault(target.place.pointer, field.place)
@@ -180,7 +240,7 @@ def _known() -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
 
 @cache
 def _said_for(pointer: str) -> tuple[tuple[str, ...], ...]:
-    """What the trade calls a place: the words of the longest line of `words.csv` that it ends with, and its own name."""
+    """What the trade calls a place: the words of the longest line of `words.csv` that it ends with; its own name."""
     plain = re.sub(r"/value\b|(?<=/)(old|new)_(?=address)", "", pointer).lstrip("/")
     fitting = [(place, words) for place, words in _known() if plain == place or plain.endswith(f"/{place}")]
     said = max(fitting, key=lambda one: len(one[0]))[1] if fitting else ()
