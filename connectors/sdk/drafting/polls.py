@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
-from connectors.sdk.drafting.addresses import address, due, headers_due
+from connectors.sdk.drafting.addresses import address, due, headers_due, said_or_set
 from connectors.sdk.drafting.conversions import meanings, reading_words
 from connectors.sdk.drafting.deliveries import sample_name
 from connectors.sdk.drafting.invented import field_value, vendor_value

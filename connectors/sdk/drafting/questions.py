@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.contract_twins.places import with_value
-from connectors.sdk.drafting.addresses import Address, address, headers_due
+from connectors.sdk.drafting.addresses import Address, address, headers_due, said_or_set
 from connectors.sdk.drafting.conversions import meanings, reading_words, writing_words
 from connectors.sdk.drafting.deliveries import sample_name
 from connectors.sdk.drafting.invented import field_value, vendor_value

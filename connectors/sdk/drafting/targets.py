@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from connectors.sdk.contract.model import Field, Operation
@@ -73,6 +73,7 @@ class Target:
     score: int
 
 
+@lru_cache(maxsize=20_000)
 def words_of(name: str) -> tuple[str, ...]:
     """The words of a name: `dateNaissance`, `date_naissance` and `Date de naissance` are told alike."""
     plain = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
@@ -171,7 +172,8 @@ class Targets:
 
     def propose(self, field: Field) -> Target | None:
         """The best place for a field; None when none is likely."""
-        scored = [(self._score(field, place), place) for place in self.places]
+        words, above = words_of(field.name), _above(field) or self.within
+        scored = [(self._score(field, place, words, above), place) for place in self.places]
         best = max(scored, key=lambda one: (one[0], -len(one[1].pointer), one[1].pointer), default=(0, None))
         if best[1] is None or best[0] < _LEAST:
             return None
@@ -205,9 +207,8 @@ class Targets:
         elif part.types != frozenset({"object"}):
             yield Place(pointer, part)
 
-    def _score(self, field: Field, place: Place) -> int:
-        words, above = words_of(field.name), _above(field) or self.within
-        name = max((_named(words, above, said) for said in _said_for(place.pointer)), default=0)
+    def _score(self, field: Field, place: Place, words: tuple[str, ...], above: tuple[str, ...]) -> int:
+        name = max((_named(words, above, said) for said in _said_for(place.pointer)), default=0) if words else 0
         if not name or not _fits(field, place):
             return 0
         return name + _around(place.pointer, frozenset(above) | frozenset(words)) + _shaped(field, place)
@@ -251,7 +252,7 @@ def _said_for(pointer: str) -> tuple[tuple[str, ...], ...]:
 
 def _named(words: tuple[str, ...], above: tuple[str, ...], said: tuple[str, ...]) -> int:
     """How well words say a name: whole, with what stands above it, or at their end."""
-    if words == said or "".join(words) == "".join(said):
+    if words == said or (words[0][0] == said[0][0] and "".join(words) == "".join(said)):
         return 10
     if above and said in ((*above[-1:], *words), (*words, *above[-1:])):
         return 9
