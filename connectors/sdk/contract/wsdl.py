@@ -1,0 +1,97 @@
+"""A WSDL as a `Contract`: its operations, with places as the kit writes them (`arg0/montant`, `arg0/lignes/0/libelle`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from connectors.sdk.contract.message_schemas import WSDL, Node, schemas_of
+from connectors.sdk.contract.model import Contract, Field, Operation
+from connectors.sdk.soap import SoapContract, soap_contract
+from connectors.sdk.xml import Element, parse_xml
+
+_HARMLESS = re.compile(
+    r"(get|list|read|search|find|query|fetch|count|check(?!in|out)|is(?=[A-Z])|has(?=[A-Z])|lire|lister|recup[eé]rer|r?e?chercher"
+    r"|consulter|obtenir|afficher|verifier|tester|etat|statut|status|echo|ping)",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"(native)?code|type|numero|id", re.IGNORECASE)
+_DEEP = 3  # how far inside an answer its list is looked for
+
+
+def read_wsdl(path: Path) -> Contract:
+    """What a WSDL says, with all that it imports. Raises ConfigError for one that cannot be used."""
+    path = path.resolve()
+    soap, root = soap_contract(path), parse_xml(path.read_bytes())
+    about = _told(root)
+    names = [name for name in about if name in soap.operations] + sorted(soap.operations - about.keys())
+    return Contract(
+        "soap", path, title=_title(root), base=soap.address,
+        operations=tuple(_operation(path, soap, name, about.get(name, "")) for name in names),
+    )  # fmt: skip
+
+
+def fields_of(nodes: Sequence[Node], where: str = "", required: bool = True) -> Iterator[Field]:
+    """The values that nodes hold, each with its place. `required`: whether what they stand in must be there."""
+    for node in nodes:
+        place = f"{where}/{node.name}" if where else node.name
+        must = required and node.required
+        if node.parts:
+            yield from fields_of(node.parts, f"{place}/0" if node.many else place, must)
+        elif node.type != "any" or node.built_in:
+            yield Field(
+                f"{place}/0" if node.many else place, node.type, must, about=node.about, example=node.default,
+                choices=node.choices, limits=node.limits, nullable=node.nullable,
+            )  # fmt: skip
+
+
+def list_in(node: Node) -> str | None:
+    """Where an answer holds its list of records; None for one that gives one record."""
+    place: list[str] = []
+    for _ in range(_DEEP):
+        records = [part for part in node.parts if part.many and part.parts]
+        inside = [part for part in node.parts if part.parts and not part.many]
+        if len(records) == 1 and not inside:
+            return "/".join([*place, records[0].name])
+        if records or len(inside) != 1:
+            return None
+        node = inside[0]
+        place.append(node.name)
+    return None
+
+
+def _operation(path: Path, soap: SoapContract, name: str, about: str) -> Operation:
+    schemas = schemas_of(path)
+    answer = schemas.body(name, answer=True)
+    lists = list_in(answer)
+    given = answer.parts
+    for step in lists.split("/") if lists else ():
+        given = next(part.parts for part in given if part.name == step)
+    return Operation(
+        name, about, tuple(fields_of(schemas.body(name).parts)), tuple(fields_of(given)), lists,
+        harmless=_HARMLESS.match(name) is not None, faults=tuple(_codes(schemas.detail(name))),
+    )  # fmt: skip
+
+
+def _codes(details: Sequence[Node]) -> Iterator[str]:
+    """The ways inside a `<detail>` to what names the fault: `RefusMetier/code`."""
+    for node in details:
+        named = [part for part in node.parts if not part.parts and _CODE.fullmatch(part.name)]
+        named.sort(key=lambda part: (not part.choices, "code" not in part.name.lower()))
+        yield f"{node.name}/{named[0].name}" if named else node.name
+
+
+def _told(root: Element) -> Mapping[str, str]:
+    """What the file says of each operation, in its order."""
+    found: dict[str, str] = {}
+    for one in root.iterfind(f"{{{WSDL}}}portType/{{{WSDL}}}operation"):
+        said = " ".join(" ".join(note.itertext()) for note in one.iterfind(f"{{{WSDL}}}documentation"))
+        found.setdefault(one.get("name", ""), " ".join(said.split()))
+    return found
+
+
+def _title(root: Element) -> str:
+    service = root.find(f"{{{WSDL}}}service")
+    return root.get("name") or (service.get("name", "") if service is not None else "")
