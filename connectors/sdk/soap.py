@@ -82,7 +82,8 @@ class UnreadableEntry:
 
 
 class SoapClient:
-    """Calls the operations of a local WSDL (document or rpc, all its services). Thread-safe; the WSDL is read at the first call.
+    """Calls the operations of a local WSDL, document or rpc, of all its services. Thread-safe; the WSDL is read at the
+    first call.
 
     `schema`: the XSD of the messages. What we send is held against it first, patterns and enumerations included
     (zeep checks neither). What we receive is read by the types of the contract: elements that it does not know are
@@ -248,12 +249,10 @@ class SoapContract:
         message = found.output if answer else found.input
         if message.body is None:
             return ()
-        held = {name: part for name, part in message.abstract.parts.items()}
         if not self.is_rpc(operation):
             return (MessagePart("", element=str(message.body.qname.text)),)
-        return tuple(
-            MessagePart(str(name), _qname(part.element), _qname(part.type)) for name, part in held.items()
-        )
+        held = message.abstract.parts.items()
+        return tuple(MessagePart(str(name), _qname(part.element), _qname(part.type)) for name, part in held)
 
     def body_name(self, operation: str, *, answer: bool = False) -> str:
         """The element (`{namespace}name`) in the body of a request, or of an answer; "" for a request of nothing."""
@@ -270,7 +269,9 @@ class SoapContract:
     def faults(self, operation: str) -> tuple[str, ...]:
         """The elements (`{namespace}name`) that the contract has for the `<detail>` of its faults."""
         messages = self.binding(operation).get(operation).abstract.fault_messages.values()
-        return tuple(_qname(part.element) for one in messages for part in one.parts.values() if part.element is not None)
+        return tuple(
+            _qname(part.element) for one in messages for part in one.parts.values() if part.element is not None
+        )
 
     def envelope(self, operation: str) -> str:
         """The version of SOAP in which it is spoken, by its namespace."""

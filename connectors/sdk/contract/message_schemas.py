@@ -43,8 +43,8 @@ _FACETS = {
 @dataclass(frozen=True, slots=True)
 class Node:
     """An element or an attribute of a message. `required`, by what it stands in; `many`: it repeats. `branch`: of a
-    choice, 0 for the first. `parts`: what stands inside. `built_in`: the name of its type in XML Schema. `pattern`: that of
-    its limits, as Python writes it."""
+    choice, 0 for the first. `parts`: what stands inside. `built_in`: the name of its type in XML Schema. `pattern`: as
+    Python writes it."""
 
     name: str
     type: Type = "any"
@@ -62,12 +62,11 @@ class Node:
 
 
 class MessageSchemas:
-    """The types of a WSDL and of all that it imports. Raises ConfigError for what is no usable schema. Use `schemas_of`,
-    which reads each contract once."""
+    """The types of a WSDL and of all that it imports. Raises ConfigError for what is no usable schema.
+    `schemas_of` reads each contract once."""
 
     def __init__(self, wsdl: Path, soap: SoapContract) -> None:
         self._folder, self._soap = wsdl.parent, soap
-        self._rpc = {name for name in soap.operations if soap.is_rpc(name)}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # an import that fails is no warning
@@ -95,7 +94,8 @@ class MessageSchemas:
     def _built(self, wsdl: Path) -> Any:
         first: Any = None
         sources = [(path, write_xml(node).decode()) for path, node in self._sources(wsdl, set())]
-        sources += [(wsdl, _wrapper(self._soap, name, answer)) for name in sorted(self._rpc) for answer in (False, True)]
+        rpc = sorted(name for name in self._soap.operations if self._soap.is_rpc(name))
+        sources += [(wsdl, _wrapper(self._soap, name, answer)) for name in rpc for answer in (False, True)]
         for path, source in sources:
             if first is None:
                 first = XMLSchema10(
@@ -231,7 +231,9 @@ def _scalar(node: Node, kind: Any) -> Node:
 def _limits(kind: Any, base: Any) -> dict[str, Any]:
     """The limits that the contract sets, without those of XML Schema's own types."""
     known = (base.facets if base is not None else None) or {}
-    facets = {_local(str(name)): one for name, one in (kind.facets or {}).items() if name and known.get(name) is not one}
+    facets = {
+        _local(str(name)): one for name, one in (kind.facets or {}).items() if name and known.get(name) is not one
+    }
     limits = {ours: _plain(facets[name].value) for name, ours in _FACETS.items() if name in facets}
     if "length" in facets:
         limits |= {"minLength": facets["length"].value, "maxLength": facets["length"].value}

@@ -1,5 +1,4 @@
-"""A WSDL as a `Contract`: its operations, with places as the kit writes them (`arg0/montant`, `arg0/lignes/0/libelle`).
-"""
+"""A WSDL as a `Contract`: its operations, with places as the kit writes them (`arg0/lignes/0/libelle`)."""
 
 from __future__ import annotations
 
@@ -19,6 +18,16 @@ _HARMLESS = re.compile(
 )
 _CODE = re.compile(r"(native)?code|type|numero|id", re.IGNORECASE)
 _DEEP = 3  # how far inside an answer its list is looked for
+
+
+def is_wsdl(path: Path) -> bool:
+    """Whether the file looks like a WSDL, by its name or by its first words."""
+    return path.suffix.lower() == ".wsdl" or (path.suffix.lower() == ".xml" and WSDL.encode() in _start(path))
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
 
 
 def read_wsdl(path: Path) -> Contract:
@@ -87,11 +96,12 @@ def _told(root: Element) -> Mapping[str, str]:
     """What the file says of each operation, in its order."""
     found: dict[str, str] = {}
     for one in root.iterfind(f"{{{WSDL}}}portType/{{{WSDL}}}operation"):
-        said = " ".join(" ".join(note.itertext()) for note in one.iterfind(f"{{{WSDL}}}documentation"))
+        notes = one.iterfind(f"{{{WSDL}}}documentation")
+        said = " ".join(str(text) for note in notes for text in note.itertext())
         found.setdefault(one.get("name", ""), " ".join(said.split()))
     return found
 
 
 def _title(root: Element) -> str:
     service = root.find(f"{{{WSDL}}}service")
-    return root.get("name") or (service.get("name", "") if service is not None else "")
+    return root.get("name") or (service.get("name") if service is not None else None) or ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.contract.model import Contract, Field
+from connectors.sdk.contract.reading import read_contract
 from connectors.sdk.contract.wsdl import read_wsdl
 from schemas.errors import ConfigError
 
@@ -89,3 +90,10 @@ def test_an_address_of_the_web_stands_for_the_file_of_its_name_beside_the_contra
     shutil.copy(WSDL / "types" / "commun.xsd", tmp_path)
 
     assert len(read_wsdl(tmp_path / "voirie.wsdl").operations) == 2
+
+
+def test_a_wsdl_is_known_whatever_its_ending(tmp_path: Path) -> None:
+    shutil.copy(WSDL / "guichet.wsdl", tmp_path / "guichet.xml")
+
+    assert read_contract(tmp_path / "guichet.xml").title == "Guichet"
+    assert read_contract(WSDL / "voirie.wsdl").title == "Voirie"
