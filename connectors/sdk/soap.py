@@ -23,7 +23,7 @@ from zeep.wsdl.bindings.soap import SoapBinding
 from zeep.xsd import AnySimpleType, ComplexType
 from zeep.xsd import Element as DeclaredElement
 from zeep.xsd.elements import Any as Wildcard
-from zeep.xsd.elements.indicators import Indicator
+from zeep.xsd.elements.indicators import Choice, Indicator
 from zeep.xsd.types import builtins
 from zeep.xsd.types.collection import ListType, UnionType
 
@@ -156,7 +156,8 @@ class SoapClient:
     ) -> tuple[bytes, dict[str, str]]:
         how: dict[str, Any] = {"client": contract.client, "options": {"address": ""}}
         try:
-            envelope, headers = contract.binding(operation)._create(operation, values, named, **how)
+            said = contract.as_zeep(operation, named)
+            envelope, headers = contract.binding(operation)._create(operation, values, said, **how)
         except (ZeepError, ValueError, TypeError, KeyError) as error:  # the last two: names that it does not have
             raise Refused(_NOT_ALLOWED, detail=f"{operation}: {type(error).__name__}", fault="bad-input") from None
         faults = self._faults(envelope)
@@ -322,11 +323,28 @@ class SoapContract:
         what the contract does not allow."""
         body, holder = self._body(operation, answer=True), etree.Element("holder")
         try:
-            body.render(holder, body(values) if isinstance(values, str) else body(**values))
+            said = values if isinstance(values, str) else _as_zeep(body.type, values)
+            body.render(holder, body(said) if isinstance(said, str) else body(**said))
         except (ZeepError, ValueError, TypeError) as error:
             raise InvalidMessage(str(error)) from None
         holder[0].tag = self.body_name(operation, answer=True)
         return holder[0]
+
+    def write_element(self, name: str, values: Mapping[str, Any]) -> Element:
+        """A global element (`{namespace}name`) of these elements, as one in the `<detail>` of a fault. Raises
+        InvalidMessage for what the contract does not allow."""
+        declared: Any = self.types.get_element(name)
+        holder = etree.Element("holder")
+        try:
+            declared.render(holder, declared(**_as_zeep(declared.type, values)))
+        except (ZeepError, ValueError, TypeError) as error:
+            raise InvalidMessage(str(error)) from None
+        return holder[0]
+
+    def as_zeep(self, operation: str, named: Mapping[str, Any]) -> Any:
+        """The elements of a request, as zeep takes them. Raises KeyError for no operation of the contract."""
+        body = self._body(operation, answer=False)
+        return named if body is None else _as_zeep(body.type, named)
 
     def _body(self, operation: str, answer: bool) -> Any:
         found = self.binding(operation).get(operation)
@@ -354,6 +372,48 @@ def _collect_places(kind: Any, path: tuple[str, ...], found: set[str]) -> bool:
         closed &= not isinstance(part, Wildcard) and (not closed or _collect_places(part.type, (*path, name), found))
     found.update("/".join((*path, name)) for name, attribute in kind.attributes if attribute.name)
     return closed
+
+
+def _as_zeep(kind: Any, values: Any) -> Any:
+    """Values by the names of their elements, as zeep takes them: what stands in a group that repeats, in a list of its
+    own; an array of SOAP's encoding as a list."""
+    if isinstance(values, list | tuple):
+        return [_as_zeep(kind, one) for one in values]
+    if not isinstance(kind, ComplexType) or not isinstance(values, Mapping):
+        return values
+    left = dict(values)
+    for name, part in kind.elements_nested:
+        _regroup(name, part, left)
+    if kind._array_type and len(left) == 1:
+        return next(iter(left.values()))
+    return left
+
+
+def _regroup(name: str, part: Any, left: dict[str, Any]) -> None:
+    if not isinstance(part, Indicator):
+        if name in left and isinstance(part, DeclaredElement):
+            left[name] = _as_zeep(part.type, left[name])
+    elif not part.accepts_multiple:
+        for inner, one in part.elements:
+            _regroup(inner, one, left)
+    elif name not in left:
+        held: Any = part
+        found = {inner: left.pop(inner) for inner, _, _ in _named_apart(_declared([*held])) if inner in left}
+        entries = _entries(part, found)
+        for entry in entries:
+            for inner, one in part.elements:
+                _regroup(inner, one, entry)
+        if entries:
+            left[name] = entries
+
+
+def _entries(group: Any, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The repetitions of a group: of a choice one for each value, else the values of the same position together."""
+    lists = {name: list(value) if isinstance(value, list | tuple) else [value] for name, value in found.items()}
+    if isinstance(group, Choice):
+        return [{name: one} for name, values in lists.items() for one in values]
+    most = max(map(len, lists.values()), default=0)
+    return [{name: values[at] for name, values in lists.items() if at < len(values)} for at in range(most)]
 
 
 class _LocalFiles(Transport):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,9 @@ _FACETS = {
     "minExclusive": "exclusiveMinimum", "maxExclusive": "exclusiveMaximum", "totalDigits": "totalDigits",
     "fractionDigits": "fractionDigits",
 }  # fmt: skip
+
+
+_RULES = {"Group": "elements", "AtomicBuiltin": "type", "AtomicRestriction": "type"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,13 @@ class MessageSchemas:
         """What the `<detail>` of a fault of this operation may hold, one of them."""
         return tuple(_node(self._maps.elements[name], ()) for name in self._soap.faults(operation))
 
-    def faults(self, element: Element) -> list[XsdFault]:
-        """Every breach of the element in the body of a message, or in a `<detail>`; an empty list means valid."""
-        declared = self._maps.elements.get(str(element.tag))
+    def knows(self, element: Element) -> bool:
+        return str(element.tag) in self._maps.elements
+
+    def faults(self, element: Element, declared_as: str = "") -> list[XsdFault]:
+        """Every breach of the element in the body of a message, or in a `<detail>`; an empty list means valid.
+        `declared_as`: the element (`{namespace}name`) that it stands for, whatever its own name."""
+        declared = self._maps.elements.get(declared_as or str(element.tag))
         if declared is None:
             return [XsdFault(f"/{_local(str(element.tag))}", "no element of the contract", 0)]
         return [_fault(error) for error in declared.iter_errors(element)]
@@ -273,5 +281,8 @@ def _local(name: str) -> str:
 
 
 def _fault(error: Any) -> XsdFault:
-    """Names and rule, never a value."""
-    return XsdFault(str(error.path or "/"), type(error.validator).__name__.removeprefix("Xsd"), error.sourceline or 0)
+    """The place below the root, and the rule; never a value."""
+    steps = [step.rpartition(":")[2] for step in str(error.path or "").split("/")[2:]]
+    name = re.sub(r"^Xsd|Facets?$", "", type(error.validator).__name__)
+    rule = _RULES.get(name, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+    return XsdFault("/" + "/".join(steps), rule, error.sourceline or 0)

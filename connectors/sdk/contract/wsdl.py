@@ -16,7 +16,7 @@ _HARMLESS = re.compile(
     r"|consulter|obtenir|afficher|verifier|tester|etat|statut|status|echo|ping)",
     re.IGNORECASE,
 )
-_CODE = re.compile(r"(native)?code|type|numero|id", re.IGNORECASE)
+_CODE = re.compile(r".*code|type|num[eé]ro|id", re.IGNORECASE)
 _DEEP = 3  # how far inside an answer its list is looked for
 
 
@@ -48,7 +48,7 @@ def fields_of(nodes: Sequence[Node], where: str = "", required: bool = True) -> 
         place = f"{where}/{node.name}" if where else node.name
         must = required and node.required
         if node.parts:
-            yield from fields_of(node.parts, f"{place}/0" if node.many else place, must)
+            yield from fields_of(node.parts, f"{place}/0" if node.many else place, must and not node.nullable)
         elif node.type != "any" or node.built_in:
             yield Field(
                 f"{place}/0" if node.many else place, node.type, must, about=node.about, example=node.default,
@@ -84,12 +84,17 @@ def _operation(path: Path, soap: SoapContract, name: str, about: str) -> Operati
     )  # fmt: skip
 
 
+def code_in(detail: Node) -> Node | None:
+    """What names a fault, of what stands in its `<detail>`."""
+    named = [part for part in detail.parts if not part.parts and _CODE.fullmatch(part.name)]
+    return min(named, key=lambda part: (not part.choices, "code" not in part.name.lower()), default=None)
+
+
 def _codes(details: Sequence[Node]) -> Iterator[str]:
     """The ways inside a `<detail>` to what names the fault: `RefusMetier/code`."""
     for node in details:
-        named = [part for part in node.parts if not part.parts and _CODE.fullmatch(part.name)]
-        named.sort(key=lambda part: (not part.choices, "code" not in part.name.lower()))
-        yield f"{node.name}/{named[0].name}" if named else node.name
+        code = code_in(node)
+        yield node.name if code is None else f"{node.name}/{code.name}"
 
 
 def _told(root: Element) -> Mapping[str, str]:
