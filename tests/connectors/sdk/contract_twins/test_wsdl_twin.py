@@ -60,7 +60,7 @@ def test_a_sample_is_answered_instead(tmp_path: Path) -> None:
         json.dumps({"Signalements": {"Signalement": [one, one]}, "Total": 2})
     )
 
-    with WsdlTwin(VOIRIE, answers=tmp_path) as twin:
+    with WsdlTwin(VOIRIE, samples=lambda name: tmp_path / f"{name}.json") as twin:
         assert call(twin, "ListerSignalements")["Signalements"]["Signalement"] == [one, one]
 
 
