@@ -55,4 +55,4 @@ def concrete(base: str, call: str) -> tuple[str, str]:
     """Method and path of a call, something in the place of each placeholder."""
     method, _, address = call.partition(" ")
     path = _PLACEHOLDER.sub("1", address.partition("?")[0])
-    return method, f"{base}/{path}".rstrip("/") or "/"
+    return method, f"{base}/{path}" if path else base or "/"
