@@ -72,7 +72,7 @@ class OpenApiCheck:
         config = Config(
             spec_validator_cls=None, path_finder_cls=_finder(self.routes), extra_media_type_deserializers=kinds
         )
-        self._core = OpenAPI.from_dict(_without_security(own), config=config)
+        self._core = OpenAPI.from_dict(_without_own_headers(_without_security(own), self.schemas), config=config)
 
     # calls
 
@@ -209,6 +209,23 @@ def _without_security(document: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(item, Mapping)
     }
     return {**document, "paths": paths}
+
+
+def _without_own_headers(document: dict[str, Any], schemas: Schemas) -> dict[str, Any]:
+    """A parameter of the header `Authorization`, `Accept` or `Content-Type` is to be ignored, says OpenAPI."""
+
+    def asked(holder: Any) -> Any:
+        if not isinstance(holder, Mapping) or "parameters" not in holder:
+            return holder
+        known = [one for one in holder["parameters"] or () if not _is_own_header(schemas.at(one))]
+        return {**holder, "parameters": known}
+
+    paths = {path: {name: asked(own) for name, own in asked(item).items()} for path, item in document["paths"].items()}
+    return {**document, "paths": paths}
+
+
+def _is_own_header(parameter: Mapping[str, Any]) -> bool:
+    return parameter.get("in") == "header" and str(parameter.get("name", "")).lower() in _OWN_HEADERS
 
 
 def _cookies(call: TwinCall) -> dict[str, str]:
