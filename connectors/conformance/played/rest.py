@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from connectors.conformance.case import Bench, Case, Stand
-from connectors.conformance.played.base import base_path, concrete
+from connectors.conformance.played.base import base_path, calls_of, concrete
 from connectors.conformance.played.news import News, since_filter
 from connectors.conformance.played.samples import Samples, personal_in
 from connectors.conformance.played.settings import drawn_secret, settings_of
@@ -61,6 +61,8 @@ class Play:
         self.path = samples.manifest.folder / str(self.declared["contract"]["openapi"])
         self.check = check_of(self.path)
         self.base, self.prefix = base_path(self.declared, self.check)
+        for call in calls_of(self.declared):
+            self.route(call)
         self.twin = self._new_twin()
         self.manifest = _waiting(samples.manifest, bench.timeout)
         self.webhook: Mapping[str, Any] = self.declared.get("webhook", {})

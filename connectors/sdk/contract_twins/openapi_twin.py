@@ -122,12 +122,12 @@ class OpenApiTwin(RestTwin):
 
     def authenticate(self, call: TwinCall) -> TwinAnswer | None:
         route = self.contract.route(call.method, call.path)
-        if self._is_door(call) or (route is not None and not self._unproved(route, call)):
+        if self.beyond_contract(call) or (route is not None and not self._unproved(route, call)):
             return None
         return None if route is None else self._said_no(route, 401)
 
     def answer(self, call: TwinCall) -> TwinAnswer:
-        if self._is_door(call):
+        if self.beyond_contract(call):
             return self._let_in(call)
         route = self.contract.route(call.method, call.path)
         if route is None:
@@ -208,7 +208,7 @@ class OpenApiTwin(RestTwin):
         if sample is not None:
             return self._sample(route, sample, kind, status)
         if "schema" not in said:
-            return said.get("example")
+            return said.get("example", {} if JSON.match(kind) else None)
         if not JSON.match(kind):
             return "exemple"
         for made in self._candidates(said):
@@ -252,7 +252,9 @@ class OpenApiTwin(RestTwin):
         status = status or (successes(route.own) or ["200"])[0]
         kind, _ = self._content(route, status)
         headers = {"Content-Type": kind} if kind and "*" not in kind else {}
-        return TwinAnswer(_number(status), body, headers)
+        return TwinAnswer(
+            _number(status), json.dumps(body).encode() if isinstance(body, str) and JSON.match(kind) else body, headers
+        )
 
     def _said_no(self, route: Route, status: int) -> TwinAnswer:
         kind, said = self._content(route, str(status))
@@ -273,7 +275,8 @@ class OpenApiTwin(RestTwin):
         borne = _borne_by(call)
         return bool(self.accepted) and not any(secret in borne for secret in self.accepted)
 
-    def _is_door(self, call: TwinCall) -> bool:
+    def beyond_contract(self, call: TwinCall) -> bool:
+        """Whether it is called where one signs in."""
         return bool(self.door.path) and (call.method, call.path) == (self.door.method, self.door.path)
 
     def _let_in(self, call: TwinCall) -> TwinAnswer:
