@@ -30,6 +30,7 @@ from schemas.registry import Registry
 _PARIS = ZoneInfo("Europe/Paris")
 _ONCE = "request.received"
 _FORM = "/request/form/"
+_REFERENCE = "720184"  # by which the package knows what the samples are about
 _SURE = 7
 _MOST = 60  # fields of one message for which a shared place is looked for
 _IDS = frozenset({"id", "identifiant", "numero", "num", "number", "reference", "ref", "code", "key", "cle", "no"})
@@ -116,7 +117,7 @@ class SoapParts:
         part.mapped = sum(line.used for line in lines)
         part.score = self._score(operation, carries, sources, bool(follow)) - 0.5 * len(part.settings) - 0.1 * bare
         part.trial = lambda: self._refused(
-            operation, lines, events.data("7201", self._values(said, operation, 0)), part
+            operation, lines, events.data(_REFERENCE, self._values(said, operation, 0)), part
         )
         return part
 
@@ -129,7 +130,7 @@ class SoapParts:
         for place, target in targets.assigned(fields).items():
             one = next(field for field in fields if field.place == place)
             words, pointer = writing_words(one, target.place), target.place.pointer
-            if words is not None and events.takes("7201", pointer, wished(target.place) or "exemple"):
+            if words is not None and events.takes(_REFERENCE, pointer, wished(target.place) or "exemple"):
                 found[place] = (pointer, words)
         for one in operation.asks if carries == _ONCE else ():
             plain = one.type in ("text", "integer", "number", "date", "boolean") and not one.nullable
@@ -191,8 +192,8 @@ class SoapParts:
     ) -> Iterator[tuple[str, str]]:
         name = carries.replace(".", "-")
         for variant, ending in enumerate(("", ".again") if carries != _ONCE else ("",)):
-            data = events.data("7201", self._values(said, operation, variant), variant)
-            event = {**events.event(name, data), "reference": "7201"}
+            data = events.data(_REFERENCE, self._values(said, operation, variant), variant)
+            event = {**events.event(name, data), "reference": _REFERENCE}
             yield f"events/{name}{ending}.json", json_text(event)
 
     def _score(
@@ -234,7 +235,7 @@ class SoapParts:
         lines = [self._answer_line(carries, one, chosen.get(one.place), targets) for one in operation.gives]
         part = Part("answer", operation, carries, [Table("[answer]", spec, notes)], lines)
         part.settings, part.values = how.settings, how.values
-        whom = str(field_value(reference, 0, "7201"))
+        whom = str(field_value(reference, 0, _REFERENCE))
         about = {"type": carries, "version": 1, "fields": fields, "reference": whom}
         part.samples = {
             f"questions/{carries}.json": json_text(about), f"answers/{operation.name}.json": json_text(record),
