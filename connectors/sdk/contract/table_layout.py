@@ -27,7 +27,8 @@ _APART = ("|", "/", "~", "{", "}", " + ")  # what a name cannot hold where mappi
 class TableSample:
     """What a file shows of itself. `names`: of its columns, each once, as a manifest may name them. `positions`: those,
     from 1, that the first line names twice, not at all, or as no manifest can. `fixed`: characters from and to, from 1,
-    of a file of fixed width. `rows`: a cell for each name. `suffix`: of the file of rows, `zipped` in another."""
+    of a file of fixed width. `rows`: a cell for each name. `suffix`: of the file of rows, `zipped` in another.
+    `head`: the first line as it stands there."""
 
     names: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -38,6 +39,7 @@ class TableSample:
     header: bool = True
     positions: Mapping[str, int] = field(default_factory=dict)
     fixed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    head: tuple[str, ...] = ()
 
     def column(self, name: str) -> tuple[str, ...]:
         """Its cells that hold something, in their order."""
@@ -123,7 +125,7 @@ def _named(found: Iterator[list[str]], suffix: str, zipped: bool, encoding: str,
         head.pop()
     names, positions = _unique(head)
     rows = tuple(tuple((cells + [""] * len(names))[: len(names)]) for cells in lines[1 if header else 0 :])
-    return TableSample(names, rows, suffix, zipped, encoding, separator, header, positions)
+    return TableSample(names, rows, suffix, zipped, encoding, separator, header, positions, {}, tuple(head))
 
 
 def _is_header(lines: Sequence[Sequence[str]]) -> bool:
@@ -177,4 +179,4 @@ def _fixed(
     names, _ = _unique(cut[0] if header else [""] * len(ranges))
     rows = tuple(map(tuple, cut[1 if header else 0 :]))
     fixed = dict(zip(names, ranges, strict=True))
-    return TableSample(names, rows, suffix, zipped, encoding, ";", header, {}, fixed)
+    return TableSample(names, rows, suffix, zipped, encoding, ";", header, {}, fixed, names)
