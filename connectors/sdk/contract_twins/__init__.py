@@ -1,1 +1,1 @@
-"""Twins that need no code of a connector: what they take and give is what its contract says."""
+"""Twins that are made from a vendor's contract: they refuse what it refuses, and answer what it allows."""
