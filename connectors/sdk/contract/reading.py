@@ -8,6 +8,9 @@ from pathlib import Path
 from connectors.sdk.contract.documents import read_document
 from connectors.sdk.contract.model import Contract
 from connectors.sdk.contract.openapi import read_openapi
+from connectors.sdk.contract.sql_tables import read_sql
+from connectors.sdk.contract.table_layout import TABLE_SUFFIXES
+from connectors.sdk.contract.table_sample import read_table
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 
@@ -23,7 +26,7 @@ def read_contract(path: Path, *, table: str = "") -> Contract:
     for fits, read in READERS:
         if fits(path):
             return read(path, table)
-    raise ConfigError("is no contract that can be read (OpenAPI or Swagger, as JSON or YAML)", key=str(path))
+    raise ConfigError("is no contract that can be read (OpenAPI or Swagger, a table, CREATE TABLE)", key=str(path))
 
 
 def contract_of(manifest: Manifest) -> Contract | None:
@@ -41,5 +44,7 @@ def _is_openapi(path: Path) -> bool:
 
 READERS: Sequence[tuple[Callable[[Path], bool], Callable[[Path, str], Contract]]] = (
     (_is_openapi, lambda path, table: read_openapi(path)),
+    (lambda path: path.suffix.lower() == ".sql", lambda path, table: read_sql(path, table=table)),
+    (lambda path: path.suffix.lower() in TABLE_SUFFIXES, lambda path, table: read_table(path, sheet=table)),
 )
 """Each reader, behind what tells that a file is its own; the first that fits reads it."""
