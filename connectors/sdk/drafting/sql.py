@@ -28,10 +28,10 @@ _CHANGED = re.compile(r"(.* )?(updated|modified|changed|modif|modification|maj|m
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _RESERVED = frozenset((
     "all", "and", "any", "as", "asc", "between", "by", "case", "check", "column", "create", "cross", "default", "desc",
-    "distinct", "drop", "else", "end", "exists", "fetch", "for", "foreign", "from", "grant", "group", "having", "in",
-    "index", "inner", "insert", "into", "is", "join", "key", "left", "like", "limit", "not", "null", "offset", "on",
-    "or", "order", "outer", "primary", "references", "right", "select", "set", "table", "then", "to", "transaction", "union",
-    "unique", "update", "user", "using", "values", "when", "where", "with",
+    "distinct", "drop", "else", "end", "exists", "fetch", "for", "foreign", "from", "grant", "group", "having",
+    "in", "index", "inner", "insert", "into", "is", "join", "key", "left", "like", "limit", "not", "null", "offset",
+    "on", "or", "order", "outer", "primary", "references", "right", "select", "set", "table", "then", "to",
+    "transaction", "union", "unique", "update", "user", "using", "values", "when", "where", "with",
 ))  # fmt: skip
 _MYSQL = re.compile(r"\bengine\s*=|\bauto_increment\b|^[^']*`", re.IGNORECASE | re.MULTILINE)
 _FIRST: Mapping[str, Any] = {"instant": "1970-01-01 00:00:00", "date": "1970-01-01", "text": ""}
