@@ -125,8 +125,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 def with_field(operation: Operation, place: str, one: Field | None, side: str = "gives") -> Operation:
     """The operation with another field at this place; None takes it away."""
-    others = [kept for kept in getattr(operation, side) if kept.place != place]
-    return replace(operation, **{side: (*others, one) if one is not None else tuple(others)})
+    others = tuple(kept for kept in getattr(operation, side) if kept.place != place)
+    fields = (*others, one) if one is not None else others
+    return replace(operation, asks=fields) if side == "asks" else replace(operation, gives=fields)
 
 
 def changed(contract: Contract, *operations: Operation, **more: Any) -> Contract:
