@@ -91,12 +91,13 @@ HIDDEN_IN = {
     "tenacity": ["hub/acceptance/accept.py"],
     "typer": ["commands/"],
     "uvicorn": ["gateway/serving/"],
+    "yaml": ["connectors/sdk/contract/documents.py"],
     "zeep": ["connectors/sdk/soap.py"],
 }
 # Used everywhere like the standard library: a faster json, and the log.
 EVERYWHERE = {"orjson", "structlog"}
 # Where the name of a package is not that of its module.
-IMPORTED_AS = {"fpdf": "fpdf2"}
+IMPORTED_AS = {"fpdf": "fpdf2", "yaml": "pyyaml"}
 # Declared because another library finds them: uvicorn's loop and parser, SQLAlchemy's driver, FastAPI's forms.
 FOUND_BY_OTHERS = {"uvloop", "httptools", "psycopg", "python-multipart", "tzdata"}
 

@@ -1,0 +1,132 @@
+"""The schemas of an OpenAPI document, with references followed and alternatives decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.errors import ConfigError
+
+_DEEPEST = 24
+_MERGED = ("properties", "required", "allOf", "oneOf", "anyOf", "$ref")
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A schema in one piece: no reference, no `allOf`, of `oneOf` and `anyOf` the first branch that is not null.
+    `through`: the references that were followed to it."""
+
+    schema: Schema
+    through: frozenset[str] = frozenset()
+
+    @property
+    def type(self) -> str:
+        """Its one type; "" where it says none."""
+        return _type_of(self.schema)
+
+    @property
+    def nullable(self) -> bool:
+        return bool(self.schema.get("nullable"))
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        found = self.schema.get("properties")
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def required(self) -> frozenset[str]:
+        found = self.schema.get("required")
+        return frozenset(str(name) for name in found) if isinstance(found, list) else frozenset()
+
+
+class Schemas:
+    """The schemas of one document. Raises ConfigError for a reference that leads nowhere, to another file, or to
+    itself."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+
+    def at(self, node: Any) -> Mapping[str, Any]:
+        """A parameter, a body, an answer or a header, its references followed; {} for what is none."""
+        return self._followed(node)[0]
+
+    def whole(self, node: Any) -> Whole:
+        return self._whole(node, 0)
+
+    def _followed(self, node: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
+        through: set[str] = set()
+        while isinstance(node, Mapping) and isinstance(node.get("$ref"), str):
+            reference = node["$ref"]
+            if reference in through:
+                raise ConfigError(f"{reference} refers to itself")
+            through.add(reference)
+            # OpenAPI 3.1 lets keywords stand beside a reference
+            beside = {name: part for name, part in node.items() if name != "$ref"}
+            found = self._target(reference)
+            node = {**found, **beside} if isinstance(found, Mapping) and beside else found
+        return (node if isinstance(node, Mapping) else {}), frozenset(through)
+
+    def _target(self, reference: str) -> Any:
+        if not reference.startswith("#"):
+            raise ConfigError(f"{reference} leads to another file: write the contract as one file")
+        found: Any = self._document
+        for step in reference[1:].split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~").replace("%7B", "{").replace("%7D", "}")
+            if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+                found = found[int(name)]
+            elif isinstance(found, Mapping) and name in found:
+                found = found[name]
+            else:
+                raise ConfigError(f"{reference} leads nowhere")
+        return found
+
+    def _whole(self, node: Any, depth: int) -> Whole:
+        own, through = self._followed(node)
+        if depth > _DEEPEST:
+            return Whole({}, through)
+        made: dict[str, Any] = {name: part for name, part in own.items() if name not in _MERGED}
+        properties: dict[str, Any] = {}
+        required: list[str] = []
+        for part in self._parts(own):
+            piece = self._whole(part, depth + 1)
+            through |= piece.through
+            made = {**{name: one for name, one in piece.schema.items() if name not in _MERGED}, **made}
+            properties.update(piece.properties)
+            required += piece.required
+        properties.update(own.get("properties") or {})
+        required += Whole(own).required
+        if properties:
+            made["properties"] = properties
+        if required:
+            made["required"] = sorted(set(required))
+        if self._may_be_null(own):
+            made["nullable"] = True
+        return Whole(made, through)
+
+    def _parts(self, own: Schema) -> Iterator[Any]:
+        yield from own.get("allOf") or ()
+        for word in ("oneOf", "anyOf"):
+            yield from [one for one in own.get(word) or () if not _is_null(one)][:1]
+
+    def _may_be_null(self, own: Schema) -> bool:
+        kinds = own.get("type")
+        branches = [*(own.get("oneOf") or ()), *(own.get("anyOf") or ())]
+        return (
+            bool(own.get("nullable")) or (isinstance(kinds, list) and "null" in kinds) or any(map(_is_null, branches))
+        )
+
+
+def _is_null(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and schema.get("type") == "null"
+
+
+def _type_of(schema: Schema) -> str:
+    said = schema.get("type")
+    kinds = [one for one in said if one != "null"] if isinstance(said, list) else [said] if said else []
+    if kinds:
+        return str(kinds[0])
+    if schema.get("properties"):
+        return "object"
+    return "array" if "items" in schema else ""
