@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from commands.contracts import connector_update
 from commands.shared import HUB_TOML, AsJson, Config, Name, checkout_of, fail, print_json, replace_process, show_rows
 
 connector_app = typer.Typer(no_args_is_help=True, help="The packages the hub can speak to.")
-
+connector_app.command("update")(connector_update)
 
 schema_app = typer.Typer(no_args_is_help=True, help="The shared schemas.")
 

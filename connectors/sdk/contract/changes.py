@@ -3,6 +3,7 @@ must stay welcome, what we read must stay there) and by what the connector uses.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from connectors.sdk.contract.security import security_changes
 from connectors.sdk.contract.uses import EVERYTHING, Read, Sent, Use, Uses, full_place
 
 Grade = Literal["breaking", "review", "additive"]
+Direction = Literal["sent", "read", ""]
 GRADES: tuple[Grade, ...] = ("breaking", "review", "additive")
 _B: Grade = "breaking"
 _R: Grade = "review"
@@ -38,19 +40,21 @@ _READ: Mapping[str, Grade] = {
 @dataclass(frozen=True, slots=True)
 class Change:
     """One change. `place`: of the value, as `mapping.csv` writes it; "" where the operation itself changed, which is ""
-    where all of the contract did. `direction`: `sent`, `read`, or "". `used`: whether the connector uses it."""
+    where all of the contract did. `direction`: `sent`, `read`, or "". `used`: whether the connector uses it. `field`:
+    the value as the new contract has it, as the old one where it is gone; None for no value."""
 
     grade: Grade
     kind: str
     operation: str = ""
     place: str = ""
-    direction: Literal["sent", "read", ""] = ""
+    direction: Direction = ""
     before: str = ""
     after: str = ""
     used: bool = False
+    field: Field | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "field"}
 
     def __str__(self) -> str:
         where = " ".join(
@@ -72,8 +76,6 @@ def breaks(changes: Iterable[Change]) -> bool:
 
 def _whole(old: Contract, new: Contract, uses: Uses) -> Iterator[Change]:
     """Of the contract as one: its address, and how a caller proves who it is."""
-    if old.kind != new.kind:
-        yield Change(_B, "kind-changed", before=old.kind, after=new.kind, used=True)
     moved = any(way.moved for way in paired_operations(old, new))
     if old.base != new.base and (moved or not new.operations or old.kind != "rest"):
         yield Change(_R, "address-changed", before=old.base, after=new.base, used=True)
@@ -120,7 +122,7 @@ class _Operation:
             sent = self._sends(known)
             for shift in _shifts(old, new):
                 grade = self._grade_sent(shift, old, new, sent)
-                yield self._of(grade, shift, known.place, "sent", sent is not None)
+                yield self._of(grade, shift, known, new, "sent", used=sent is not None)
 
     def _grade_sent(self, shift: Shift, old: Field | None, new: Field | None, sent: Sent | None) -> Grade:
         if self.use is None:
@@ -148,7 +150,7 @@ class _Operation:
             read = self._reads(self.old, old) if old is not None else None
             for shift in _shifts(old, new):
                 if not _says_nothing(self.kind, shift, read):
-                    yield self._of(self._grade_read(shift, read), shift, known.place, "read", read is not None)
+                    yield self._of(self._grade_read(shift, read), shift, known, new, "read", used=read is not None)
 
     def _grade_read(self, shift: Shift, read: Read | None) -> Grade:
         grade = _READ.get(shift.what, _A)
@@ -171,10 +173,12 @@ class _Operation:
             return Read()
         return self.use.read(full_place(operation, one)) if self.use is not None else None
 
-    def _of(self, grade: Grade, shift: Shift, place: str, direction: Literal["sent", "read"], used: bool) -> Change:
+    def _of(
+        self, grade: Grade, shift: Shift, known: Field, new: Field | None, direction: Direction, *, used: bool
+    ) -> Change:
         return Change(
-            grade, shift.what, self.old.name, place, direction, shift.before, shift.after,
-            used=used and self.use is not None,
+            grade, shift.what, self.old.name, known.place, direction, shift.before, shift.after,
+            used=used and self.use is not None, field=new or known,
         )  # fmt: skip
 
     def _change(self, grade: Grade, kind: str, before: str = "", after: str = "") -> Change:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from connectors.sdk.contract.model import Contract
-from connectors.sdk.contract.uses import EVERYTHING, Read, Sent, Steps, Use, Uses, steps_of
+from connectors.sdk.contract.uses import EVERYTHING, Carried, Read, Sent, Steps, Use, Uses, steps_of
+from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION
 from connectors.sdk.kinds.texts import FORMS, names_in, value_row
 from connectors.sdk.mapping.granted import form_rows
 from connectors.sdk.mapping.rows import FILE as TABLE
@@ -91,14 +93,14 @@ class _Tables:
         if probe:
             yield Use(probe["operation"], self._sent({k: v for k, v in probe.items() if k != "operation"}))
         for spec in (http.get("auth", {}), soap.get("auth", {})):
-            yield from self._asked(key, spec, _needed(_places(spec.get("token", ""))))
+            yield from self._asked(key, spec, _needed(places_in(spec.get("token", ""))))
         for spec in self.raw.get("deliver", ()):
-            said = _needed(spec.get("success", ())) | _needed(_places(spec.get("reference", "")))
+            said = _needed(spec.get("success", ())) | _needed(places_in(spec.get("reference", "")))
             again = spec.get("again", "").partition("key:")[2]
             own = {steps_of(again): Sent(always=True)} if again else {}
             yield from self._asked(key, spec, said, self._written(spec) | own)
             look_up = spec.get("look_up", {})
-            found = _needed(look_up.get("only", ())) | _needed(_places(look_up.get("reference", "")))
+            found = _needed(look_up.get("only", ())) | _needed(places_in(look_up.get("reference", "")))
             yield from self._asked(key, look_up, found)
         yield from self._polled(key)
         for spec in (*self.raw.get("follow", ()), *self.raw.get("answer", ())):
@@ -109,12 +111,12 @@ class _Tables:
         paging, cursor = poll.get("paging", {}), poll.get("cursor", {})
         names = ("param", "size_param", "argument", "size_argument")
         more = {table[name]: "" for table in (paging, cursor) for name in names if name in table}
-        reads = _needed(place for name in ("at", "id") for place in _places(cursor.get(name, "")))
+        reads = _needed(place for name in ("at", "id") for place in places_in(cursor.get(name, "")))
         for spec in (*poll.get("event", ()), {"only": poll.get("only", {})}):
             reads |= self._event(spec)
-        whole = _needed(_places(paging.get("next", "")))
+        whole = _needed(places_in(paging.get("next", "")))
         for use in self._asked(key, poll, reads, {steps_of(name): Sent() for name in more}):
-            yield Use(use.call, use.sends, {**use.reads, **whole}, use.words)
+            yield replace(use, reads={**use.reads, **whole}, maps=_maps(poll.get("event", ())))
 
     def _asked(
         self, key: str, spec: Table, reads: Mapping[Steps, Read], sends: Mapping[Steps, Sent] | None = None
@@ -125,7 +127,8 @@ class _Tables:
         found = {behind + steps: read for steps, read in reads.items()}
         forms = {k: v for name in FORMS if name in spec for k, v in spec[name].items()}
         code = "before" in spec or any("before" in one for one in spec.get("event", ()))
-        yield Use(spec[key], {**self._sent(forms), **(sends or {})}, found, self.words if code else None)
+        words = self.words if code else None
+        yield Use(spec[key], {**self._sent(forms), **(sends or {})}, found, words, _maps([spec]))
 
     def _sent(self, form: Table) -> dict[Steps, Sent]:
         return {steps_of(row.target): Sent(_is_sure(row), self._values(row)) for row in form_rows(form)}
@@ -134,7 +137,7 @@ class _Tables:
         """What the map of a delivery writes: the targets of one that writes, the sources of one that reads."""
         found: dict[Steps, Sent] = {}
         for row in self.rows.get(spec.get("map", ""), ()):
-            targets = _places(row.source) if row.target.startswith("/") else [row.target]
+            targets = places_in(row.source) if row.target.startswith("/") else [row.target]
             found |= {steps_of(target): Sent(_is_sure(row), self._values(row)) for target in targets}
         return found
 
@@ -146,10 +149,10 @@ class _Tables:
     # what is read
 
     def _event(self, spec: Table) -> dict[Steps, Read]:
-        reads = _needed(spec.get("only", ())) | _needed(_places(spec.get("id", "")))
+        reads = _needed(spec.get("only", ())) | _needed(places_in(spec.get("id", "")))
         for name in (name for name in _VALUES if name in spec):
             codes = self.codes if name == "status" else None
-            reads |= {steps: Read(name in _NEEDED, codes) for steps in map(steps_of, _places(spec[name]))}
+            reads |= {steps: Read(name in _NEEDED, codes) for steps in map(steps_of, places_in(spec[name]))}
         if "before" in spec:  # its map reads what the function makes
             return reads
         for row in self.rows.get(spec.get("map", ""), ()):
@@ -157,7 +160,7 @@ class _Tables:
         return reads
 
     def _row(self, row: Row) -> dict[Steps, Read]:
-        found = _places(row.source)
+        found = places_in(row.source)
         codes, strict = self._table_codes(row.convert)
         return {steps_of(place): Read(row.required and len(found) == 1, codes, strict) for place in found}
 
@@ -180,13 +183,15 @@ class _Tables:
         reads |= {steps_of(name): Read() for name in columns.get("read", ())}
         for word in ("key", "status", "reason", "time"):
             needed = word in ("key", "status")
-            reads |= {steps_of(place): Read(needed) for place in _places(returns.get(word, ""))}
+            reads |= {steps_of(place): Read(needed) for place in places_in(returns.get(word, ""))}
         for part, key in _EVENTS:
             for spec in (self.raw.get(part) or {}).get(key, ()):
                 reads |= {steps_of(name): Read() for name in spec.get("watch", ())}
                 reads |= self._event(spec) | self._columns_in(spec)
-        sends = {k: v for spec in self.raw.get("deliver", ()) for k, v in self._written(spec).items()}
-        return Use("", sends, reads)
+        delivers = self.raw.get("deliver", ())
+        sends = {k: v for spec in delivers for k, v in self._written(spec).items()}
+        tables = [spec for part, key in _EVENTS for spec in (self.raw.get(part) or {}).get(key, ())]
+        return Use("", sends, reads, maps=_maps([*tables, *delivers]))
 
     def _queried(self, contract: Contract) -> Iterator[Use]:
         sql = self.raw["sql"]
@@ -197,20 +202,29 @@ class _Tables:
         read = {steps[-1].casefold(): how for steps, how in found.items() if steps}
         for table in (one for one in contract.operations if one.name.casefold() in words):
             names = [one.place for one in table.gives if one.place.casefold() in words | read.keys()]
-            yield Use(
-                table.name.casefold(), reads={steps_of(n): read.get(n.casefold(), Read(needed=True)) for n in names}
-            )
+            reads = {steps_of(n): read.get(n.casefold(), Read(needed=True)) for n in names}
+            yield Use(table.name.casefold(), reads=reads, maps=_maps(sql.get("event", ())))
 
     def _columns_in(self, spec: Table) -> dict[Steps, Read]:
         return _needed(name for name in names_in(spec.get("id", "")))
 
 
-def _places(text: str) -> list[str]:
+def places_in(text: str) -> list[str]:
     """The places that a text of a table names: `/a|/b | date`, `rdv-{/data/id}`, `return/day return/hour`."""
     if "{" in text or text.startswith("="):
         return [name for name in names_in(text) if name.startswith("/")]
     source = value_row(text).source if text else ""
     return [place.strip() for one in source.split("|") for place in one.split(" + ") if place.strip()]
+
+
+def _maps(specs: Iterable[Table]) -> dict[str, Carried]:
+    """The maps that tables name; a table that says how a call is safe to repeat is a delivery."""
+    found = {}
+    for spec in (spec for spec in specs if "map" in spec):
+        carries = spec.get("type", STATUS_CHANGED)
+        version = spec.get("version", STATUS_VERSION if carries == STATUS_CHANGED else 1)
+        found[spec["map"]] = Carried(carries, version, "again" in spec)
+    return found
 
 
 def _needed(places: Iterable[str]) -> dict[Steps, Read]:

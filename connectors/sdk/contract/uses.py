@@ -34,14 +34,24 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """What a map carries: the type and version of the event or evidence, and whether it writes the request."""
+
+    type: str
+    version: int = 1
+    sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """One call of a connector, as its manifest writes it. `words`: the words of its code, where code may read and send
-    besides; None where tables say all."""
+    besides; None where tables say all. `maps`: the maps that write the request or read the answer."""
 
     call: str
     sends: Mapping[Steps, Sent] = field(default_factory=dict)
     reads: Mapping[Steps, Read] = field(default_factory=dict)
     words: frozenset[str] | None = None
+    maps: Mapping[str, Carried] = field(default_factory=dict)
 
     def sent(self, place: str) -> Sent | None:
         """How a place of the request is filled; None: not at all."""
@@ -130,7 +140,7 @@ def _together(found: list[Use]) -> Use:
     return Use(
         found[0].call, {k: v for use in found for k, v in use.sends.items()},
         {k: v for use in sorted(found, key=_needs) for k, v in use.reads.items()},
-        frozenset().union(*words) if words else None,
+        frozenset().union(*words) if words else None, {k: v for use in found for k, v in use.maps.items()},
     )  # fmt: skip
 
 
