@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,12 +45,36 @@ def connector_update(
     raise typer.Exit(1 if breaks(proposal.changes) else 0)
 
 
+def listed(manifest: Manifest, as_json: bool) -> dict[str, Any]:
+    """A line of `connector list`."""
+    from connectors.sdk.contract.coverage import coverage_of
+    from connectors.sdk.recorded import recorded_tier
+
+    said, coverage = manifest.declared.get("contract", {}), coverage_of(manifest)
+    origin = {"from": str(said.get("from", "")), "version": str(said.get("version", ""))}
+    return {
+        "name": manifest.id, **{key: getattr(manifest, key) for key in ("domain", "kind", "protocol", "verified")},
+        "tier": recorded_tier(manifest.folder),
+        "contract": origin if as_json else ", ".join(part for part in origin.values() if part),
+        "coverage": coverage.to_dict() if as_json else str(coverage),
+    }  # fmt: skip
+
+
+def known_connectors(folder: Path | None) -> Mapping[str, Manifest]:
+    """Those that are installed, and those of a folder; one sentence and exit code 2 where a manifest cannot be read."""
+    from connectors.sdk.discovery import find_manifests
+
+    try:
+        return find_manifests(folder)
+    except ValueError as error:
+        fail(str(error))
+
+
 def known_connector(name: str, folder: Path | None) -> Manifest:
     """The connector of this name; one sentence and exit code 2 when there is none."""
-    from connectors.sdk import find_manifests
     from schemas.shape import nearest
 
-    found = find_manifests(folder)
+    found = known_connectors(folder)
     return found[name] if name in found else fail(f'no connector "{name}"{nearest(name, found)}')
 
 

@@ -14,6 +14,7 @@ from connectors.sdk.kinds.texts import FORMS, names_in, value_row
 from connectors.sdk.mapping.granted import form_rows
 from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.mapping.rows import Row, read_table
+from connectors.sdk.recorded import recorded_operations
 from connectors.sdk.statuses import Statuses
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
@@ -23,8 +24,6 @@ _VALUES = ("time", "about", "status", "label", "procedure")
 _NEEDED = ("time", "about", "status")
 _WORD = re.compile(r"[^\W\d]\w*")
 _HOLE = re.compile(r"\{[^{}]*\}")
-_COLUMN = re.compile(r"^\|  \|(.+)\|$", re.MULTILINE)
-_OUTCOMES = "outcomes.md"
 _EVENTS = (("poll", "event"), ("dump", "change"), ("sql", "event"), ("returns", "event"))
 
 
@@ -35,20 +34,11 @@ def uses_of(manifest: Manifest, contract: Contract) -> Uses:
     made = _Tables(raw, _rows(manifest), _statuses(manifest), words)
     own: list[Use] = []
     if manifest.kind == "python" or (manifest.folder / "connector.py").exists():
-        own = [Use(call, words=words) for call in seen_operations(manifest)]
+        own = [Use(call, words=words) for call in recorded_operations(manifest.folder)]
         if not own:
             return EVERYTHING
     signs_in = None if own else made.signs_in()
     return Uses((*own, *made.of_kind(contract)), made.base(), signs_in, made.faults())
-
-
-def seen_operations(manifest: Manifest) -> tuple[str, ...]:
-    """The operations that the suite saw at the connector's twin, as `outcomes.md` of its folder tells them."""
-    try:
-        text = (manifest.folder / _OUTCOMES).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ()
-    return tuple(dict.fromkeys(name for line in _COLUMN.findall(text) for name in re.findall(r"`([^`]+)`", line)))
 
 
 class _Tables:
