@@ -10,9 +10,11 @@ import typer
 
 from commands.contracts import connector_update, known_connectors, listed
 from commands.shared import HUB_TOML, AsJson, Config, Name, checkout_of, fail, print_json, replace_process, show_rows
+from commands.twins import connector_twin
 
 connector_app = typer.Typer(no_args_is_help=True, help="The packages the hub can speak to.")
 connector_app.command("update")(connector_update)
+connector_app.command("twin")(connector_twin)
 
 schema_app = typer.Typer(no_args_is_help=True, help="The shared schemas.")
 
