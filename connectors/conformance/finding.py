@@ -1,7 +1,9 @@
-"""The cases of a connector: `cases` in the file `case.py` of its folder, and what its `contents.py` adds."""
+"""The cases of a connector: `cases` in the file `case.py` of its folder, or made of what it declares; and what its
+`contents.py` adds."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +12,14 @@ from connectors.sdk.discovery import folder_module
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 
+PLAYED = "connectors.conformance.played"
+
 
 def stands_of(manifest: Manifest) -> Sequence[Stand]:
-    """Every case of a connector. Raises ConfigError when its folder has none."""
+    """Every case of a connector. Raises ConfigError when its folder has none and none can be made."""
     if not (manifest.folder / "case.py").exists():
-        raise ConfigError("there is no case.py in its folder: nothing shows how its twin is played", key=manifest.id)
+        made: Sequence[Stand] = importlib.import_module(PLAYED).played_cases(manifest)
+        return made
     stands: Sequence[Stand] = getattr(folder_module(manifest.folder, "case"), "cases", ())
     if not stands:
         raise ConfigError("case.py names no `cases`", key=manifest.id)
@@ -31,4 +36,6 @@ def contents_of(manifest: Manifest) -> Sequence[Any]:
 
 def notes_of(manifest: Manifest) -> str:
     """What a reader of the outcome page must know of this package; "" where its case says nothing."""
+    if not (manifest.folder / "case.py").exists():
+        return ""
     return str(getattr(folder_module(manifest.folder, "case"), "notes", ""))

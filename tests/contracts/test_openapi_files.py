@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sdk.contract.documents import read_document
-from connectors.sdk.contract.openapi import operations_of
+from connectors.sdk.contract.openapi import openapi_document, operations_of
 from connectors.sdk.contract.reading import read_contract
-from connectors.sdk.contract.swagger import as_openapi
 
 _BESIDE = Path(__file__).resolve().parents[2] / ".." / "shared" / "contracts"
 CONTRACTS = Path(os.environ.get("UNEFOIS_CONTRACTS", _BESIDE)).resolve()
@@ -31,13 +29,10 @@ pytestmark = pytest.mark.skipif(not FILES, reason="contracts folder absent")
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONTRACTS)))
 def test_every_operation_of_the_file_is_read(path: Path) -> None:
-    document = read_document(path)
-    paths = document["paths"] if "openapi" in document else as_openapi(path, document)["paths"]
-
     found = read_contract(path)
 
     assert len(found.operations) == len({one.name for one in found.operations}) > 0
-    assert len(found.operations) == sum(1 for _ in operations_of({**document, "paths": paths}))
+    assert len(found.operations) == sum(1 for _ in operations_of(openapi_document(path)))
     for operation in found.operations:
         places = [(one.where, one.place) for one in operation.asks]
         assert len(places) == len(set(places)), operation.name

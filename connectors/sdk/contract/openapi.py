@@ -9,6 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from connectors.sdk.contract.documents import read_document
+from connectors.sdk.contract.mending import mended
 from connectors.sdk.contract.model import Contract, Field, Operation, Type
 from connectors.sdk.contract.schemas import Schemas, Whole
 from connectors.sdk.contract.swagger import as_openapi
@@ -39,13 +40,11 @@ Where = Literal["path", "query", "header", "body", "form", "record"]
 def openapi_document(path: Path) -> Mapping[str, Any]:
     """The document of a file, as OpenAPI 3 whatever it was. Raises ConfigError for a file that holds none."""
     document = read_document(path)
-    if str(document.get("swagger", "")).startswith("2."):
-        return as_openapi(path, document)
-    if not str(document.get("openapi", "")).startswith("3."):
+    if not str(document.get("swagger", "")).startswith("2.") and not str(document.get("openapi", "")).startswith("3."):
         raise ConfigError("is no OpenAPI 3 and no Swagger 2 document", key=str(path))
     if not isinstance(document.get("paths"), Mapping):
         raise ConfigError("names no paths", key=str(path))
-    return document
+    return mended(as_openapi(document) if "swagger" in document else document)
 
 
 def read_openapi(path: Path) -> Contract:

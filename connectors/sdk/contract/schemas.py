@@ -15,7 +15,7 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A schema in one piece: no reference, no `allOf`, of `oneOf` and `anyOf` the first branch that is not null.
+    """A schema in one piece: no reference, no `allOf`, of `oneOf` and `anyOf` one branch that is not null.
     `through`: the references that were followed to it."""
 
     schema: Schema
@@ -42,11 +42,15 @@ class Whole:
 
 
 class Schemas:
-    """The schemas of one document. Raises ConfigError for a reference that leads nowhere, to another file, or to
-    itself."""
+    """The schemas of one document. `branch`: which alternative is taken, the last where there are fewer. Raises
+    ConfigError for a reference that leads nowhere, to another file, or to itself."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self._document = document
+    def __init__(self, document: Mapping[str, Any], branch: int = 0) -> None:
+        self._document, self._branch = document, branch
+
+    def taking(self, branch: int) -> Schemas:
+        """The same document with another alternative taken."""
+        return Schemas(self._document, branch)
 
     def at(self, node: Any) -> Mapping[str, Any]:
         """A parameter, a body, an answer or a header, its references followed; {} for what is none."""
@@ -108,7 +112,8 @@ class Schemas:
     def _parts(self, own: Schema) -> Iterator[Any]:
         yield from own.get("allOf") or ()
         for word in ("oneOf", "anyOf"):
-            yield from [one for one in own.get(word) or () if not _is_null(one)][:1]
+            branches = [one for one in own.get(word) or () if not _is_null(one)]
+            yield from branches[: self._branch + 1][-1:]
 
     def _may_be_null(self, own: Schema) -> bool:
         kinds = own.get("type")

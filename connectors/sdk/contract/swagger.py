@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 Node = Mapping[str, Any]
@@ -23,14 +20,9 @@ _ANY_JSON = ["application/json"]
 _URLENCODED = "application/x-www-form-urlencoded"
 
 
-def as_openapi(path: Path, document: Node) -> Node:
-    """The same contract in the words of OpenAPI 3.0. `path`: where the document was read; it is converted once."""
-    return _converted(path, json.dumps(document))
-
-
-@lru_cache(maxsize=32)
-def _converted(path: Path, text: str) -> Node:
-    return _Swagger(json.loads(text)).openapi()
+def as_openapi(document: Node) -> Node:
+    """The same contract in the words of OpenAPI 3.0."""
+    return _Swagger(document).openapi()
 
 
 class _Swagger:

@@ -1,0 +1,314 @@
+"""A twin of a package by its OpenAPI file: it refuses what that refuses, and answers what it allows."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from connectors.sdk.contract.openapi import JSON, content_of, successes
+from connectors.sdk.contract_twins.keeping import Keep, Record, Shelf, list_answer, page_of, shelf_of
+from connectors.sdk.contract_twins.openapi_check import OpenApiCheck, Route, check_of
+from connectors.sdk.contract_twins.places import said_in, with_value
+from connectors.sdk.contract_twins.values import Values
+from connectors.sdk.kinds.calls import value_at
+from connectors.sdk.rest_twin import RestTwin
+from connectors.sdk.twin import TwinAnswer, TwinCall
+from schemas.errors import ConfigError
+
+_HARMLESS = ("get", "head", "options")
+_REFUSALS = ("422", "400")
+_BRANCHES = 4
+_PAGE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a package is signed in at, which its contract need not name. `path`: as it is called. `headers`: those that
+    its answer bears; `token`: where its body holds what proves the caller."""
+
+    method: str = ""
+    path: str = ""
+    headers: Sequence[str] = ()
+    token: str = ""
+
+
+@dataclass(slots=True)
+class Written:
+    """A call that changed something, and how it was answered."""
+
+    operation: str
+    path: str
+    said: Any
+    query: Mapping[str, str] = field(default_factory=dict)
+    answer: TwinAnswer = field(default_factory=TwinAnswer)
+
+
+class OpenApiTwin(RestTwin):
+    """`with OpenApiTwin(path) as twin: twin.url`. A subclass marks methods with `@route` for what the package does
+    beyond its contract; a call that the contract refuses does not reach them.
+
+    `keeps`: what it keeps (`[[twin.keep]]`). `samples`: the file with the answer to an operation, None without one;
+    without one it answers the contract's example, else what it makes of the schema. `written` holds the calls that
+    changed something: by the value of a header of `key_headers`, which makes a repetition do nothing again, by
+    operation and path where they are among the `same_state`, else each by itself. `accepted`: secrets of which a call
+    must bear one, whatever is borne when there are none. `strangers`: texts that name nobody here. `paging`: as
+    `[poll]` has it. `status_only`: operations whose success is the status alone.
+    """
+
+    def __init__(
+        self, path: Path, *, keeps: Sequence[Keep] = (), samples: Callable[[str], Path | None] = lambda name: None,
+        door: Door | None = None, paging: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.contract: OpenApiCheck = check_of(path)
+        self.samples, self.door, self.paging = samples, door or Door(), paging or {}
+        self.written: dict[str, Written] = {}
+        self.key_headers: set[str] = set()
+        self.same_state: set[str] = set()
+        self.accepted: set[str] = set()
+        self.strangers: set[str] = set()
+        self.refusing: list[TwinAnswer] = []
+        self.page_size = int(self.paging.get("size", _PAGE)) if self.paging else 1
+        self.shelves = [self.shelf(keep) for keep in keeps]
+
+    # what it holds
+
+    def shelf(self, keep: Keep) -> Shelf:
+        return Shelf(keep, lambda: self.template(keep))
+
+    def template(self, keep: Keep) -> Record:
+        """What a record looks like, by the answer that holds one."""
+        for path, place in ((keep.path, keep.around), (keep.listing, f"{keep.list or ''}/0")):
+            route = next(
+                (one for one in self.contract.routes if one.path.strip("/") == path and one.method == "get"), None
+            )
+            body = self.body_of(route) if route is not None else None
+            found = value_at(body, place) if body is not None else None
+            if isinstance(found, dict):
+                return found
+        return {keep.member.strip("/"): 1}
+
+    def effects(self) -> Any:
+        """All that it holds, as a value that can be compared."""
+        kept = {shelf.keep.listing: shelf.records for shelf in self.shelves}
+        written = {key: (one.operation, one.path, one.said, dict(one.query)) for key, one in self.written.items()}
+        return {"kept": kept, "written": written}
+
+    def refuse(self, status: int, body: Any = None, operation: str = "") -> None:
+        """Say no to the next call that would change something: with this body, else one that the contract allows."""
+        route = next((one for one in self.contract.routes if one.name == operation), None)
+        made = self.body_of(route, str(status)) if body is None and route is not None else body
+        self.refusing.append(TwinAnswer(status, made if made is not None else {"error": "refused"}))
+
+    # calls
+
+    def operation(self, call: TwinCall) -> str:
+        route = self.contract.route(call.method, call.path)
+        return super().operation(call) if route is None else f"{call.method} {self.contract.base}{route.path}"
+
+    def authenticate(self, call: TwinCall) -> TwinAnswer | None:
+        route = self.contract.route(call.method, call.path)
+        if self._is_door(call) or (route is not None and not self._unproved(route, call)):
+            return None
+        return None if route is None else self._said_no(route, 401)
+
+    def answer(self, call: TwinCall) -> TwinAnswer:
+        if self._is_door(call):
+            return self._let_in(call)
+        route = self.contract.route(call.method, call.path)
+        if route is None:
+            return TwinAnswer(405 if self.contract.names_path(call.path) else 404, {"error": "not found"})
+        refusal = self.authenticate(call) or self._refused_by_contract(route, call)
+        return refusal if refusal is not None else self._accepted(route, call)
+
+    def _accepted(self, route: Route, call: TwinCall) -> TwinAnswer:
+        if route.method in _HARMLESS:
+            return self._done(route, call)
+        key = self._write_key(route, call)
+        before = self.written.get(key)
+        if before is not None and route.name not in self.same_state:
+            return before.answer
+        if self.refusing:
+            return self.refusing.pop(0)
+        answer = self._done(route, call)
+        if answer.status < 300:
+            self.written[key] = Written(route.name, call.path, said_in(call), call.query, answer)
+        return answer
+
+    def _done(self, route: Route, call: TwinCall) -> TwinAnswer:
+        own = [one for one in self._routes if one[0] == call.method and one[1].fullmatch(call.path)]
+        return super().answer(call) if own else self.behaviour(route, call)
+
+    def behaviour(self, route: Route, call: TwinCall) -> TwinAnswer:
+        """What it does with a call that the contract allows: by what it keeps, else the answer of the operation."""
+        arguments = self.contract.arguments(route, call.path)
+        found = shelf_of(self.shelves, route.path.strip("/"))
+        if self._names_a_stranger(arguments, call):
+            return self._nobody(route, call)
+        if found is not None and found[1] and route.method in ("get", "put", "patch", "post", "delete"):
+            return self._about_one(route, call, found[0], list(arguments.values())[-1])
+        if found is not None and route.method == "get":
+            return self._list(route, call, found[0])
+        if found is not None and route.method == "post":
+            record = found[0].new(said_in(call))
+            return self._said(route, call, self._around(route, found[0].keep, record))
+        return self._said(route, call, self.body_of(route))
+
+    def _about_one(self, route: Route, call: TwinCall, shelf: Shelf, key: str) -> TwinAnswer:
+        if route.method == "get":
+            record = shelf.get(key)
+        elif route.method == "delete":
+            record = shelf.get(key)
+            shelf.records.pop(key, None)
+            shelf.known.discard(key)
+        else:
+            record = shelf.change(key, said_in(call))
+        if record is None:
+            return self._said_no(route, 404)
+        return self._said(route, call, self._around(route, shelf.keep, record))
+
+    def _list(self, route: Route, call: TwinCall, shelf: Shelf) -> TwinAnswer:
+        query = {name: value for name, value in call.query.items() if name != self.paging.get("param", "offset")}
+        address = f"{self.url}{call.path}" + (f"?{urlencode(query)}" if query else "")
+        page = page_of(shelf.listed(query), self.paging, call.query, address, self.page_size)
+        body = list_answer(self.body_of(route), shelf.keep.list or "", page, str(self.paging.get("next", "")))
+        answer = self._said(route, call, body)
+        return TwinAnswer(answer.status, answer.body, {**answer.headers, **page.headers})
+
+    def _around(self, route: Route, keep: Keep, record: Record) -> Any:
+        """The answer of an operation with this record in it; that of the contract where it gives no record."""
+        body = self.body_of(route)
+        if body is None and route.method != "get":
+            return None
+        inside = value_at(body, keep.around) if keep.around else body
+        return with_value(body, keep.around, record) if isinstance(inside, dict) or body is None else body
+
+    # answers
+
+    def body_of(self, route: Route, status: str = "") -> Any:
+        """The answer of an operation: that of the samples, the contract's example, or one made of its schema, the first
+        that the contract allows. None where it says nothing. Raises ConfigError for a sample that it does not allow,
+        and where nothing that is made is allowed."""
+        status = status or (successes(route.own) or ["200"])[0]
+        kind, said = self._content(route, status)
+        sample = self.samples(route.name) if status.startswith(("2", "d")) else None
+        if sample is not None:
+            return self._sample(route, sample, kind, status)
+        if "schema" not in said:
+            return said.get("example")
+        if not JSON.match(kind):
+            return "exemple"
+        for made in self._candidates(said):
+            if not self._fault(route, kind, status, made):
+                return made
+        raise ConfigError(f"{route.name}: no answer could be made of its schema: write one into the samples")
+
+    def _candidates(self, said: Mapping[str, Any]) -> Any:
+        if "example" in said:
+            yield said["example"]
+        schemas = self.contract.schemas
+        for one in (said.get("examples") or {}).values():
+            yield schemas.at(one).get("value")
+        yield Values(schemas, examples=True).made(said["schema"])
+        yield from (Values(schemas.taking(branch)).made(said["schema"]) for branch in range(_BRANCHES))
+        yield Values(schemas, bare=True).made(said["schema"])
+
+    def _sample(self, route: Route, path: Path, kind: str, status: str) -> Any:
+        try:
+            content = path.read_bytes()
+            found = json.loads(content) if path.suffix == ".json" else content
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot be read ({type(error).__name__})", key=str(path)) from None
+        fault = self._fault(route, kind or "application/json", status, found)
+        if fault:
+            raise ConfigError(f"the contract does not allow it as an answer to {route.name}: {fault}", key=str(path))
+        return found
+
+    def _fault(self, route: Route, kind: str, status: str, body: Any) -> str:
+        path = self.contract.base + route.path.replace("{", "").replace("}", "")
+        call = TwinCall(route.method.upper(), path, {}, {}, b"")
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.contract.answer_fault(call, TwinAnswer(_number(status), content, {"Content-Type": kind}))
+
+    def _content(self, route: Route, status: str) -> tuple[str, Mapping[str, Any]]:
+        responses = route.own.get("responses") or {}
+        known = next((name for name in (status, f"{status[:1]}XX", "default") if name in responses), None)
+        return content_of(self.contract.schemas.at(responses[known])) if known is not None else ("", {})
+
+    def _said(self, route: Route, call: TwinCall, body: Any, status: str = "") -> TwinAnswer:
+        status = status or (successes(route.own) or ["200"])[0]
+        kind, _ = self._content(route, status)
+        headers = {"Content-Type": kind} if kind and "*" not in kind else {}
+        return TwinAnswer(_number(status), body, headers)
+
+    def _said_no(self, route: Route, status: int) -> TwinAnswer:
+        kind, said = self._content(route, str(status))
+        body = self.body_of(route, str(status)) if "schema" in said else {"error": str(status)}
+        return TwinAnswer(status, body, {"Content-Type": kind} if kind and "*" not in kind else {})
+
+    # who may call, and what is refused
+
+    def _refused_by_contract(self, route: Route, call: TwinCall) -> TwinAnswer | None:
+        if not self.contract.content_fault(call):
+            return None
+        named = [status for status in _REFUSALS if status in (route.own.get("responses") or {})]
+        return self._said_no(route, int(named[0]) if named else 400)
+
+    def _unproved(self, route: Route, call: TwinCall) -> bool:
+        if self.contract.unproved(route, call):
+            return True
+        borne = _borne_by(call)
+        return bool(self.accepted) and not any(secret in borne for secret in self.accepted)
+
+    def _is_door(self, call: TwinCall) -> bool:
+        return bool(self.door.path) and (call.method, call.path) == (self.door.method, self.door.path)
+
+    def _let_in(self, call: TwinCall) -> TwinAnswer:
+        token = secrets.token_hex(16)
+        self.accepted.add(token)
+        route = self.contract.route(call.method, call.path)
+        body = self.body_of(route) if route is not None else {}
+        if self.door.token:
+            body = with_value(body, self.door.token, token)
+        return TwinAnswer(200, body, dict.fromkeys(self.door.headers, token))
+
+    def _names_a_stranger(self, arguments: Mapping[str, str], call: TwinCall) -> bool:
+        return bool(self.strangers & {*arguments.values(), *call.query.values()})
+
+    def _nobody(self, route: Route, call: TwinCall) -> TwinAnswer:
+        body = self.body_of(route) if route.method == "get" else None
+        place = next((shelf.keep.list for shelf in self.shelves if route.path.strip("/") == shelf.keep.listing), None)
+        place = place if place is not None else next((p for p in self.lists if value_at(body, p) is not None), None)
+        if body is not None and place is not None and isinstance(value_at(body, place), list):
+            return self._said(route, call, with_value(body, place, []))
+        return self._said_no(route, 404)
+
+    lists: Sequence[str] = ()
+
+    def _write_key(self, route: Route, call: TwinCall) -> str:
+        header = next((call.headers[name] for name in sorted(self.key_headers) if name in call.headers), None)
+        if header is not None:
+            return f"{route.name} {header}"
+        return f"{route.name} {call.path}" if route.name in self.same_state else f"{route.name} #{len(self.written)}"
+
+
+def _number(status: str) -> int:
+    return int(status) if status.isdecimal() else int(status[0]) * 100 if status[:1].isdecimal() else 200
+
+
+def _borne_by(call: TwinCall) -> str:
+    """All by which a call can prove who makes it, as one text."""
+    scheme, _, proof = call.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            proof = base64.b64decode(proof).decode("utf-8", "replace")
+        except (binascii.Error, ValueError):
+            proof = ""
+    return "\n".join([proof, *call.headers.values(), *call.query.values()])
