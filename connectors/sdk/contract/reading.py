@@ -8,6 +8,7 @@ from pathlib import Path
 from connectors.sdk.contract.documents import read_document
 from connectors.sdk.contract.model import Contract
 from connectors.sdk.contract.openapi import read_openapi
+from connectors.sdk.contract.wsdl import is_wsdl, read_wsdl
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 
@@ -23,7 +24,7 @@ def read_contract(path: Path, *, table: str = "") -> Contract:
     for fits, read in READERS:
         if fits(path):
             return read(path, table)
-    raise ConfigError("is no contract that can be read (OpenAPI or Swagger, as JSON or YAML)", key=str(path))
+    raise ConfigError("is no contract that can be read (OpenAPI or Swagger, as JSON or YAML; WSDL)", key=str(path))
 
 
 def contract_of(manifest: Manifest) -> Contract | None:
@@ -41,5 +42,6 @@ def _is_openapi(path: Path) -> bool:
 
 READERS: Sequence[tuple[Callable[[Path], bool], Callable[[Path, str], Contract]]] = (
     (_is_openapi, lambda path, table: read_openapi(path)),
+    (is_wsdl, lambda path, table: read_wsdl(path)),
 )
 """Each reader, behind what tells that a file is its own; the first that fits reads it."""
