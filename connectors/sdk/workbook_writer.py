@@ -12,6 +12,7 @@ _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _TYPES = "http://schemas.openxmlformats.org/package/2006/content-types"
+_USUAL = "Export"
 _NO_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _MEMBERS = {
     "[Content_Types].xml": f'<Types xmlns="{_TYPES}"/>',
@@ -22,10 +23,10 @@ _MEMBERS = {
 }  # fmt: skip
 
 
-def workbook_of(rows: Sequence[Sequence[str]], sheet: str = "Export") -> bytes:
+def workbook_of(rows: Sequence[Sequence[str]], sheet: str = "") -> bytes:
     """What XML cannot hold is left out of a cell."""
     lines = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
-    book = f'<sheets><sheet name="{escape(sheet)}" sheetId="1" r:id="r1"/></sheets>'
+    book = f'<sheets><sheet name="{escape(sheet or _USUAL)}" sheetId="1" r:id="r1"/></sheets>'
     members = {
         **_MEMBERS,
         "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}">{book}</workbook>',

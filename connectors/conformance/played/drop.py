@@ -142,7 +142,7 @@ class Returned:
         self._sample = read_sample(self._path)
         head = self._sample.head or self._sample.names
         form = TableForm.of({**usual, **self._raw}, encoding)
-        self._layout = FileLayout(form, self._pattern, head if form.header else ())
+        self._layout = FileLayout(form, self._pattern, tuple(head))
 
     @property
     def personal(self) -> Sequence[str]:

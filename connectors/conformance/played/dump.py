@@ -81,7 +81,7 @@ class Export:
             )
         form = TableForm.of(self.dump, encoding)
         head = self.sample.head or self.sample.names
-        return FileLayout(form, self.dump["files"], head if form.header else ())
+        return FileLayout(form, self.dump["files"], tuple(head))
 
     @cached_property
     def adds(self) -> bool:
@@ -101,7 +101,7 @@ class Export:
         lost, changed = (_share(self.dump.get(name, usual))
                          for name, usual in (("lost_at_most", "10%"), ("changed_at_most", "1000%")))  # fmt: skip
         due = max(math.ceil(1 / lost) if lost else 0, math.ceil(SHOWN * len(self.specs) / changed) if changed else 0)
-        return [self.keyed(number) for number in range(1000, 1000 + max(0, due - SHOWN))]
+        return [self.keyed(number) for number in range(1000, 1000 + max(self.adds, due - SHOWN))]
 
     @property
     def personal(self) -> Sequence[str]:
@@ -124,7 +124,8 @@ class Export:
         """The row with a watched column of each change saying something else."""
         cells = list(row)
         for spec in self.specs:
-            if not any(cells[place] != row[place] for place in map(self._place_of, spec.get("watch", ()))):
+            watched = [self._place_of(column) for column in spec.get("watch", ())]
+            if watched and all(cells[place] == row[place] for place in watched):
                 place, other = self._other(spec, row)
                 cells[place] = other
         return cells
@@ -138,7 +139,7 @@ class Export:
         free = [place for place in watched if place not in kept] or watched
         said = {place: [one[place] for one in self.sample.rows] for place in free}
         differing = [place for place in free if any(cell and cell != row[place] for cell in said[place])]
-        place = (differing or [one for one in free if row[one]] or free or [self.key])[0]
+        place = (differing or [one for one in free if row[one]] or free)[0]
         return place, another(row[place], said.get(place, ()))
 
     @cached_property

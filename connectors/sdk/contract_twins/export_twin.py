@@ -25,11 +25,12 @@ _OF_TEXTS = ("latin-1", "utf-16")
 
 @dataclass(frozen=True, slots=True)
 class FileLayout:
-    """How a file of rows is written. `head`: its first line, () for none. `pattern`: what files are called."""
+    """How a file of rows is written. `pattern`: what files are called. `head`: the names of its columns, which stand in
+    its first line where the form has one."""
 
     form: TableForm
     pattern: str
-    head: tuple[str, ...] = ()
+    head: tuple[str, ...]
 
     def name(self, number: int) -> str:
         """A name that the pattern fits, one for each number. Raises ConfigError for a pattern of one name alone."""
@@ -51,18 +52,20 @@ class FileLayout:
         return self.suffix not in (*SUFFIXES, ".zip")
 
     def as_table(self, rows: Sequence[Sequence[str]]) -> bytes:
-        """The rows as a table with `;`, whatever the layout: as those see it who look for what could be wrong."""
+        """Names and rows as a table with `;`, whatever the layout: as those see it who look for what could be wrong."""
+        return self.as_lines([self.head, *rows])
+
+    def as_lines(self, rows: Sequence[Sequence[str]]) -> bytes:
         text = io.StringIO()
-        lines = [self.head, *rows] if self.head else rows
-        csv.writer(text, delimiter=";", lineterminator="\r\n").writerows(lines)
+        csv.writer(text, delimiter=";", lineterminator="\r\n").writerows(rows)
         return text.getvalue().encode(self.form.encoding, "replace")
 
     def as_file(self, table: bytes) -> bytes:
         """The file that holds such a table, its bytes as they are where the layout has room for them."""
+        table = table if self.form.header else table.partition(_END)[2]
         if self.suffix in SUFFIXES:
-            text = table.decode(self.form.encoding, "replace").replace("\x00", "")
-            rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
-            return workbook_of(list(rows), self.form.sheet or "Export")
+            lines = table.decode(self.form.encoding, "replace").replace("\x00", "").split("\r\n")
+            return workbook_of([_cells(line) for line in lines], self.form.sheet)
         if self.form.fixed:
             return _END.join(self._padded(line) for line in table.split(_END))
         plain = table.replace(_SHOWN, self.form.separator.encode())
@@ -134,9 +137,17 @@ class RowFilesTwin(FolderTwin):
 
     def _content(self, name: str) -> bytes:
         layout = self._layouts[name]
-        behind = FileLayout(layout.form, layout.pattern).as_table(self.quiet)
+        behind = layout.as_lines(self.quiet)
         table = self._tables[name]
         return layout.as_file(table + (behind if table.endswith(_END) else b""))
+
+
+def _cells(line: str) -> list[str]:
+    """Of one line: a quote that is left open there swallows no other."""
+    try:
+        return next(csv.reader([line], delimiter=";"), [])
+    except csv.Error:
+        return line.split(";")
 
 
 def _zipped(content: bytes) -> bytes:

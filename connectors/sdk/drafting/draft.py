@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from connectors.sdk.contract.model import Contract
+from connectors.sdk.contract.json_sample import document_of_sample, is_json_sample
+from connectors.sdk.contract.model import Contract, Operation
+from connectors.sdk.contract.reading import read_contract
 from connectors.sdk.scaffold import check_free
 from schemas.errors import ConfigError
 from schemas.registry import Registry
@@ -45,18 +49,38 @@ class Draft:
 Drafting = Callable[[str, Contract, Choices, Registry], Draft]
 
 
+@contextmanager
+def contract_at(path: Path, choices: Choices) -> Iterator[Contract]:
+    """The contract of a file, to be drafted from; a sample of JSON is made into one, which is there for so long. Raises
+    ConfigError, naming the file, for one that is neither."""
+    if not choices.webhook and not is_json_sample(path):
+        yield read_contract(path, table=choices.table)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / f"{path.stem}.openapi.json"
+        document = document_of_sample(path, webhook=choices.webhook)
+        written.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        yield read_contract(written)
+
+
 def draft_of(slug: str, contract: Contract, choices: Choices, registry: Registry) -> Draft:
     """What `connectors.sdk.drafting.<kind>.draft` makes of a contract. Raises ConfigError for an operation or a type
     that is none, and for a contract of which nothing can be declared."""
-    for name in choices.operations:
-        if contract.operation(name) is None:
-            known = [one.name for one in contract.operations]
-            raise ConfigError(f'the contract has no operation "{name}"{nearest(name, known)}', key="operation")
+    named_operations(contract, choices.operations)
     types = (*registry.types(), *registry.evidence_types())
     if choices.carries and choices.carries not in types:
         raise ConfigError(f'no event or evidence "{choices.carries}"{nearest(choices.carries, types)}', key="type")
     draft: Drafting = importlib.import_module(f"connectors.sdk.drafting.{contract.kind}").draft
     return draft(slug, contract, choices, registry)
+
+
+def named_operations(contract: Contract, names: Sequence[str]) -> list[Operation]:
+    """The operations of these names. Raises ConfigError, with the nearest right word, for one that is none."""
+    known = {one.name: one for one in contract.operations}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f'the contract has no operation "{name}"{nearest(name, known)}', key="operation")
+    return [known[name] for name in names]
 
 
 def draft_connector(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +14,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from connectors.sdk.contract.model import Field
+from connectors.sdk.contract.model import Field, Operation
 from schemas.registry import Registry
 from schemas.samples import Facts, Samples, together
 from schemas.sheet import read_sheet
 
 _WORDS = Path(__file__).with_name("words.csv")
 _DEEPEST = 8
+_FREE = "request/form/"
+"""Answers of a form: the schema leaves them free, and `words.csv` names the usual ones."""
 _LEAST = 4
 """The score below which nothing is proposed."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -78,15 +81,35 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(spaced.lower().split())
 
 
+_GENERIC = frozenset(
+    "id reference type nature kind to code valeur numero status statut etat state titre title niveau level school ecole "
+    "etablissement mois month name nom content contenu texte text message motif reason raison objet subject sujet "
+    "description comment detail start end debut fin size hash digest place lieu location recipient body service_code "
+    "libelle naissance birth category categorie inscrit registered month country pays".split()
+)  # fmt: skip
+"""Words that say a shared place alone, and nothing where another word stands before them."""
+
+
 class Targets:
-    """The places of one event or evidence type, as candidates for a vendor's fields. Immutable."""
+    """The places of one event or evidence type, as candidates for a vendor's fields."""
 
     def __init__(self, registry: Registry, carries: str, version: int = 1) -> None:
         self.carries, self.version = carries, version
+        self.within: tuple[str, ...] = ()
         self.evidence = carries in registry.evidence_types()
         self._samples = Samples(registry.schema_set)
         schema = registry.evidence(carries, version) if self.evidence else registry.schema(carries, version)
-        self.places = tuple(self._places(self._samples.facts({"$ref": schema["$id"]}), "", 0))
+        found = [*self._places(self._samples.facts({"$ref": schema["$id"]}), "", 0)]
+        free = [f"/{place}" for place, _ in _known() if place.startswith(_FREE) and carries == "request.received"]
+        self.places = (*found, *(Place(pointer, Facts(types=frozenset({"string"}))) for pointer in free))
+
+    def inside(self, operation: Operation) -> Targets:
+        """The same for the fields of one operation: what stands on top of its records is of what its path names, as a
+        `nom` of `GET communes` is that of a commune."""
+        steps = [step for step in operation.name.partition(" ")[2].split("/") if step and "{" not in step]
+        found = copy.copy(self)
+        found.within = tuple(word.removesuffix("s") for word in words_of(steps[-1])[-1:]) if steps else ()
+        return found
 
     def propose(self, field: Field) -> Target | None:
         """The best place for a field; None when none is likely."""
@@ -103,9 +126,6 @@ class Targets:
         for _, _, field, target in sorted(found, key=lambda one: (-one[0], one[1])):
             taken.setdefault(target.place.pointer, field.place)
         return {field.place: target for _, _, field, target in found if taken[target.place.pointer] == field.place}
-
-    def facts_at(self, pointer: str) -> Facts | None:
-        return next((place.facts for place in self.places if place.pointer == pointer), None)
 
     def _places(self, facts: Facts, pointer: str, depth: int) -> Iterator[Place]:
         if depth > _DEEPEST:
@@ -126,11 +146,23 @@ class Targets:
             yield Place(pointer, part)
 
     def _score(self, field: Field, place: Place) -> int:
-        words, above = words_of(field.name), _above(field)
+        words, above = words_of(field.name), _above(field) or self.within
         name = max((_named(words, above, said) for said in _said_for(place.pointer)), default=0)
         if not name or not _fits(field, place):
             return 0
         return name + _around(place.pointer, frozenset(above) | frozenset(words)) + _shaped(field, place)
+
+
+@cache
+def identity_places(registry: Registry) -> Targets:
+    """What a question tells of the citizen."""
+    found = Targets(registry, "citizen.contact-changed")
+    found.places = tuple(
+        Place(place.pointer.removeprefix("/citizen"), place.facts)
+        for place in found.places
+        if place.pointer.startswith("/citizen/identity/")
+    )
+    return found
 
 
 def _above(field: Field) -> tuple[str, ...]:
@@ -158,16 +190,13 @@ def _said_for(pointer: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _named(words: tuple[str, ...], above: tuple[str, ...], said: tuple[str, ...]) -> int:
-    """How well words say a name: whole, with what stands above it, at their end, or somewhere in them."""
+    """How well words say a name: whole, with what stands above it, or at their end."""
     if words == said or "".join(words) == "".join(said):
         return 10
-    if len(above) and (*above[-1:], *words) == said:
+    if above and said in ((*above[-1:], *words), (*words, *above[-1:])):
         return 9
-    if len(words) > len(said) and words[-len(said) :] == said:
-        return 7
-    if len(words) > len(said) and words[: len(said)] == said:
-        return 5
-    return 0
+    whole_only = len(said) == 1 and (said[0] in _GENERIC or "code" in words)
+    return 7 if len(words) > len(said) and words[-len(said) :] == said and not whole_only else 0
 
 
 def _around(pointer: str, words: frozenset[str]) -> int:

@@ -100,7 +100,7 @@ def test_answers_of_a_package_bear_keys_that_the_hub_made(tmp_path: Path) -> Non
     text = (EXAMPLES / "regie" / "connector.toml").read_text(encoding="utf-8")
     manifest = changed(tmp_path, "regie", (text[text.index("[[returns.event]]") :], ""))
     (manifest.folder / "samples" / "returns" / "reponses-001.csv").write_bytes(
-        "Cle;Etat;Motif\r\n;REGLE;\r\n;REJETE;Pièce illisible\r\n".encode("cp1252")
+        "Cle;Etat;Motif\r\n;REGLE;Réglé en mairie\r\n;REJETE;Pièce illisible\r\n".encode("cp1252")
     )
     table = manifest.folder / "mapping.csv"
     rows = table.read_text(encoding="utf-8").splitlines()
@@ -115,7 +115,9 @@ def test_a_package_that_reads_xml_is_played(tmp_path: Path) -> None:
         tmp_path, "regie", ('file = "{event}-{key}.csv"', 'file = "{event}-{key}.xml"\nformat = "xml"'),
     )  # fmt: skip
     table = manifest.folder / "mapping.csv"
-    table.write_text(table.read_text(encoding="utf-8").replace("-out;Code postal", "-out;Code_postal"), encoding="utf-8")
+    table.write_text(
+        table.read_text(encoding="utf-8").replace("-out;Code postal", "-out;Code_postal"), encoding="utf-8"
+    )
 
     conformance.check(manifest, only=("one-effect", "refusals", "turns"))
 
