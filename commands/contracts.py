@@ -36,7 +36,7 @@ def connector_update(
     manifest = known_connector(name, folder)
     if not again:
         check_no_proposal(manifest.folder)
-    proposal = proposal_of(manifest, read_contract(new, table=table), Registry.load())
+    proposal = proposal_of(manifest, read_contract(new, table=table, alternatives=True), Registry.load())
     written = write_proposal(manifest.folder, proposal) if proposal.changes else []
     if as_json:
         print_json(_data(manifest, new, proposal.changes, written))

@@ -4,8 +4,8 @@ must stay welcome, what we read must stay there) and by what the connector uses.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from connectors.sdk.contract.field_changes import Shift, shifts_of, word
@@ -105,7 +105,7 @@ class _Operation:
     uses: Uses
 
     def changes(self) -> Iterator[Change]:
-        if self.old.lists != self.new.lists:
+        if self._list_moved():
             yield self._change(_B, "list-moved", before=_list(self.old), after=_list(self.new))
         for fault in (one for one in self.new.faults if one not in self.old.faults):
             yield self._change(_A if self._knows(fault) else _R, "fault-added", after=fault)
@@ -113,6 +113,11 @@ class _Operation:
             yield self._change(_A, "fault-removed", before=fault)
         yield from self._sent()
         yield from self._read()
+
+    def _list_moved(self) -> bool:
+        """Which list of an answer holds its records is guessed: one that lies where it lay has not moved."""
+        lists = (self.old.lists, self.new.lists)
+        return lists[0] != lists[1] and (None not in lists or "" in lists)
 
     def _knows(self, fault: str) -> bool:
         return fault.upper() in map(str.upper, _USUAL) or fault in self.uses.faults or "*" in self.uses.faults
@@ -146,11 +151,24 @@ class _Operation:
         return _B if sent is None or self.uses.whole else _R
 
     def _read(self) -> Iterator[Change]:
-        for known, old, new in paired_fields(self.old.gives, self.new.gives):
-            read = self._reads(self.old, old) if old is not None else None
+        for known, old, new in paired_fields(*self._given()):
+            read = self._reads(old) if old is not None else None
             for shift in _shifts(old, new):
                 if not _says_nothing(self.kind, shift, read):
                     yield self._of(self._grade_read(shift, read), shift, known, new, "read", used=read is not None)
+
+    def _given(self) -> tuple[Sequence[Field], Sequence[Field]]:
+        """The values of both answers, by their places in a record; in the whole answer where one of both is taken for a
+        list of records and the other is not."""
+        if self._in_records():
+            return self.old.gives, self.new.gives
+        old, new = (
+            [replace(f, place=full_place(op, f), required=False) for f in op.gives] for op in (self.old, self.new)
+        )
+        return old, new
+
+    def _in_records(self) -> bool:
+        return self.old.lists == self.new.lists or None not in (self.old.lists, self.new.lists)
 
     def _grade_read(self, shift: Shift, read: Read | None) -> Grade:
         grade = _READ.get(shift.what, _A)
@@ -168,10 +186,11 @@ class _Operation:
             return Sent(always=not self.uses.whole)
         return self.use.sent(one.place) if self.use is not None else None
 
-    def _reads(self, operation: Operation, one: Field) -> Read | None:
+    def _reads(self, one: Field) -> Read | None:
         if self.uses.whole:
             return Read()
-        return self.use.read(full_place(operation, one)) if self.use is not None else None
+        place = full_place(self.old, one) if self._in_records() else one.place
+        return self.use.read(place) if self.use is not None else None
 
     def _of(
         self, grade: Grade, shift: Shift, known: Field, new: Field | None, direction: Direction, *, used: bool

@@ -38,7 +38,7 @@ def shifts_of(old: Field, new: Field) -> Iterator[Shift]:
         yield Shift("field-moved", _form(old), _form(new))
     if old.required != new.required:
         yield Shift("field-required" if new.required else "field-optional")
-    if old.nullable != new.nullable:
+    if old.nullable != new.nullable and not (_untyped(old) or _untyped(new)):
         yield Shift("null-added" if new.nullable else "null-removed")
     if old.type != new.type:
         yield Shift(f"type-{_direction(old.type, new.type)}", old.type, new.type)
@@ -60,6 +60,11 @@ def _form(one: Field) -> str:
 def _spelling(one: Field) -> str:
     """Its name where the name matters: that of a placeholder does not, nor does the case of a header's."""
     return "" if one.where == "path" else one.name.casefold() if one.where == "header" else one.name
+
+
+def _untyped(one: Field) -> bool:
+    """Whether nothing is said of its values, so that null was always one of them."""
+    return one.type == "any" and not one.choices and not one.nullable
 
 
 def _direction(old: str, new: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from connectors.sdk.contract.alternatives import Alternatives
 from connectors.sdk.contract.documents import read_document
 from connectors.sdk.contract.mending import mended
 from connectors.sdk.contract.model import Contract, Field, Operation, Type
@@ -23,7 +24,7 @@ _DEEPEST = 10
 _MOST_FIELDS = 3_000
 _LIMITS = (
     "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
-    "multipleOf", "minItems", "maxItems",
+    "multipleOf", "minItems", "maxItems", "default", "deprecated",
 )  # fmt: skip
 _TYPES: Mapping[str, Type] = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
 _FORMATS: Mapping[str, Type] = {"date": "date", "date-time": "instant", "binary": "bytes", "byte": "bytes"}
@@ -47,11 +48,13 @@ def openapi_document(path: Path) -> Mapping[str, Any]:
     return mended(as_openapi(document) if "swagger" in document else document)
 
 
-def read_openapi(path: Path) -> Contract:
-    """Every operation of the file. Raises ConfigError, naming the file, for what cannot be read."""
+def read_openapi(path: Path, *, alternatives: bool = False) -> Contract:
+    """Every operation of the file. `alternatives`: of `oneOf` and `anyOf` what all branches say together, not the first
+    alone. Raises ConfigError, naming the file, for what cannot be read."""
     document = openapi_document(path)
+    schemas = Alternatives(document) if alternatives else Schemas(document)
     try:
-        return _Reader(document).contract(path)
+        return _Reader(document, schemas).contract(path)
     except ConfigError as error:
         raise ConfigError(str(error), key=str(path)) from None
 
@@ -100,9 +103,9 @@ def successes(operation: Mapping[str, Any]) -> list[str]:
 
 
 class _Reader:
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, Any], schemas: Schemas) -> None:
         self.document = document
-        self.schemas = Schemas(document)
+        self.schemas = schemas
 
     def contract(self, path: Path) -> Contract:
         info = self.document.get("info") or {}
@@ -149,6 +152,11 @@ class _Reader:
         if whole.type == "array":
             whole = self.schemas.whole(whole.schema.get("items") or {})
             example = example[0] if isinstance(example, list) and example else example
+        if parameter.get("style") == "deepObject" and whole.properties:
+            for inner, part in whole.properties.items():
+                due = needed and inner in whole.required
+                yield _field(f"{name}[{inner}]", self.schemas.whole(part), where, required=due, example=None)
+            return
         yield _field(name, whole, where, required=needed, example=example, about=about)
 
     def _body(self, own: Mapping[str, Any]) -> tuple[Field, ...]:
@@ -203,6 +211,7 @@ class _Walk:
 
     def __init__(self, schemas: Schemas, where: Where, example: Any) -> None:
         self._schemas, self._where, self._example = schemas, where, example
+        self._other_way = "writeOnly" if where == "record" else "readOnly"
         self.found: list[Field] = []
 
     def go(self, place: str, node: Any, needed: bool, seen: frozenset[str] = frozenset(), name: str = "") -> None:
@@ -212,6 +221,8 @@ class _Walk:
         seen |= whole.through
         if whole.type == "object" and whole.properties:
             for name, part in whole.properties.items():
+                if self._schemas.whole(part).schema.get(self._other_way) is True:
+                    continue
                 step = name.replace("~", "~0").replace("/", "~1")
                 inner = needed and not whole.nullable and name in whole.required
                 self.go(f"{place}/{step}", part, inner, seen)

@@ -107,7 +107,7 @@ def steps_of(place: str) -> Steps:
 
 def full_place(operation: Operation, one: Field) -> str:
     """The place of a value of the answer, from the answer's beginning: behind the list, where it lists."""
-    return f"{operation.lists.rstrip('/')}/{one.place.lstrip('/')}" if operation.lists else one.place
+    return f"{operation.lists.rstrip('/')}/0/{one.place.lstrip('/')}" if operation.lists else one.place
 
 
 def path_key(call: str, base: str = "") -> Steps:

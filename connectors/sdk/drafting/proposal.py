@@ -38,7 +38,7 @@ class Proposal:
 def proposal_of(manifest: Manifest, new: Contract, registry: Registry) -> Proposal:
     """What the new contract changes for a connector. Raises ConfigError for a connector that names no contract, and for
     a contract of another kind than its own."""
-    old = contract_of(manifest)
+    old = contract_of(manifest, alternatives=True)
     if old is None:
         raise ConfigError("names no file in [contract]: there is nothing to compare with", key=manifest.id)
     if old.kind != new.kind:
