@@ -93,6 +93,10 @@ def _operations(old: Contract, new: Contract, uses: Uses) -> Iterator[Change]:
         if after is None:
             yield Change(_B if use else _A, "operation-removed", pair.name, used=use is not None)
             continue
+        if before.name.endswith("/") != after.name.endswith("/"):
+            yield Change(
+                _R if use else _A, "address-changed", pair.name, before=before.name, after=after.name, used=bool(use)
+            )
         yield from _Operation(old.kind, before, after, use, uses).changes()
 
 
@@ -151,21 +155,25 @@ class _Operation:
         return _B if sent is None or self.uses.whole else _R
 
     def _read(self) -> Iterator[Change]:
-        for known, old, new in paired_fields(*self._given()):
-            read = self._reads(old) if old is not None else None
-            for shift in _shifts(old, new):
-                if not _says_nothing(self.kind, shift, read):
-                    yield self._of(self._grade_read(shift, read), shift, known, new, "read", used=read is not None)
+        for olds, news, whole in self._given():
+            for known, old, new in paired_fields(olds, news):
+                read = self._reads(old if whole else replace(old, place=full_place(self.old, old))) if old else None
+                for shift in _shifts(old, new):
+                    if not _says_nothing(self.kind, shift, read):
+                        yield self._of(self._grade_read(shift, read), shift, known, new, "read", used=read is not None)
 
-    def _given(self) -> tuple[Sequence[Field], Sequence[Field]]:
-        """The values of both answers, by their places in a record; in the whole answer where one of both is taken for a
-        list of records and the other is not."""
+    def _given(self) -> Iterator[tuple[Sequence[Field], Sequence[Field], bool]]:
+        """The values of both answers: those of a record by their places in it, and those beside; all by their places in
+        the answer where one of both is taken for a list of records and the other is not."""
         if self._in_records():
-            return self.old.gives, self.new.gives
+            yield self.old.gives, self.new.gives, False
+            yield self.old.beside, self.new.beside, True
+            return
         old, new = (
-            [replace(f, place=full_place(op, f), required=False) for f in op.gives] for op in (self.old, self.new)
+            [replace(f, place=full_place(op, f), required=False) for f in op.gives] + list(op.beside)
+            for op in (self.old, self.new)
         )
-        return old, new
+        yield old, new, True
 
     def _in_records(self) -> bool:
         return self.old.lists == self.new.lists or None not in (self.old.lists, self.new.lists)
@@ -189,8 +197,7 @@ class _Operation:
     def _reads(self, one: Field) -> Read | None:
         if self.uses.whole:
             return Read()
-        place = full_place(self.old, one) if self._in_records() else one.place
-        return self.use.read(place) if self.use is not None else None
+        return self.use.read(one.place) if self.use is not None else None
 
     def _of(
         self, grade: Grade, shift: Shift, known: Field, new: Field | None, direction: Direction, *, used: bool

@@ -36,6 +36,8 @@ _AROUND_A_LIST = re.compile(
 )
 
 Where = Literal["path", "query", "header", "body", "form", "record"]
+Given = tuple[str | None, tuple[Field, ...], tuple[Field, ...]]
+"""Where a list of records stands, what a record holds, and what stands beside the list."""
 
 
 def openapi_document(path: Path) -> Mapping[str, Any]:
@@ -117,12 +119,13 @@ class _Reader:
     def _operations(self) -> Iterator[Operation]:
         for path, method, shared, own in operations_of(self.document):
             asks = [*self._parameters(shared, own), *self._body(own)]
-            lists, gives = self._gives(own, method)
+            lists, gives, beside = self._gives(own, method)
             wins = successes(own)
             yield Operation(
                 operation_name(method, path), about=_about(own), asks=tuple(asks), gives=gives, lists=lists,
                 harmless=method in _HARMLESS,
                 faults=tuple(str(status) for status in own.get("responses") or {} if str(status) not in wins),
+                beside=beside,
             )  # fmt: skip
 
     def _security(self) -> Iterator[Mapping[str, Any]]:
@@ -130,10 +133,12 @@ class _Reader:
         asked = [*(self.document.get("security") or ())]
         for _, _, _, own in operations_of(self.document):
             asked += own.get("security") or ()
-        names = [name for one in asked if isinstance(one, Mapping) for name in one]
-        for name in dict.fromkeys([*names, *known]):
+        scopes: dict[str, set[str]] = {}
+        for name, wanted in (pair for one in asked if isinstance(one, Mapping) for pair in one.items()):
+            scopes.setdefault(name, set()).update(wanted or ())
+        for name in dict.fromkeys([*scopes, *known]):
             if name in known:
-                yield self.schemas.at(known[name])
+                yield {**self.schemas.at(known[name]), **({"scopes": sorted(scopes[name])} if scopes.get(name) else {})}
 
     def _parameters(self, shared: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Field]:
         found = {}
@@ -167,15 +172,15 @@ class _Reader:
         walk.go("", said.get("schema") or {}, kind != "" and bool(body.get("required", where == "body")))
         return tuple(walk.found)
 
-    def _gives(self, own: Mapping[str, Any], method: str) -> tuple[str | None, tuple[Field, ...]]:
+    def _gives(self, own: Mapping[str, Any], method: str) -> Given:
         responses = own.get("responses") or {}
         for status in successes(own):
             kind, said = content_of(self.schemas.at(responses[status]))
             if kind and "schema" in said:
                 return self._answer(said, method)
-        return None, ()
+        return None, (), ()
 
-    def _answer(self, said: Mapping[str, Any], method: str) -> tuple[str | None, tuple[Field, ...]]:
+    def _answer(self, said: Mapping[str, Any], method: str) -> Given:
         whole, example = self.schemas.whole(said["schema"]), _example(said)
         lists = self._list_place(whole)
         record: Any = said["schema"]
@@ -187,7 +192,12 @@ class _Reader:
             example = example[0] if isinstance(example, list) and example else None
         walk = _Walk(self.schemas, "record", example)
         walk.go("", record, True)
-        return lists, tuple(walk.found)
+        return lists, tuple(walk.found), self._beside(said["schema"], lists) if lists else ()
+
+    def _beside(self, schema: Any, lists: str) -> tuple[Field, ...]:
+        walk = _Walk(self.schemas, "record", None)
+        walk.go("", schema, True)
+        return tuple(one for one in walk.found if not one.place.startswith(f"{lists}/"))
 
     def _list_place(self, whole: Whole) -> str | None:
         """Where the list of records stands in an answer: the answer itself, or its one list beside what is told of

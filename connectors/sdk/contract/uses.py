@@ -111,7 +111,8 @@ def full_place(operation: Operation, one: Field) -> str:
 
 
 def path_key(call: str, base: str = "") -> Steps:
-    """`PATCH users/{id}?a=b` as its method and the steps of its path, each placeholder as `{}`."""
+    """`PATCH users/{id}?a=b` as its method and the steps of its path, each placeholder as `{}`; a slash at the end is
+    none."""
     method, _, path = call.partition(" ")
     steps = f"{base}/{path.partition('?')[0]}".split("/")
     return (method.upper(), *(_HOLE.sub("{}", step) for step in steps if step))
