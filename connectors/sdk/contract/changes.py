@@ -93,7 +93,11 @@ def _operations(old: Contract, new: Contract, uses: Uses) -> Iterator[Change]:
         if after is None:
             yield Change(_B if use else _A, "operation-removed", pair.name, used=use is not None)
             continue
-        if before.name.endswith("/") != after.name.endswith("/"):
+        if pair.renamed:
+            yield Change(
+                _B if use else _A, "operation-renamed", pair.name, before=before.name, after=after.name, used=bool(use)
+            )
+        elif before.name.endswith("/") != after.name.endswith("/"):
             yield Change(
                 _R if use else _A, "address-changed", pair.name, before=before.name, after=after.name, used=bool(use)
             )

@@ -12,11 +12,13 @@ from connectors.sdk.contract.uses import path_key, steps_of
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """`old` is None for an operation that came, `new` for one that went. `moved`: its address is another."""
+    """`old` is None for an operation that came, `new` for one that went. `moved`: the base of its address is another;
+    `renamed`: its own name is, and all else is the same."""
 
     old: Operation | None
     new: Operation | None
     moved: bool = False
+    renamed: bool = False
 
     @property
     def name(self) -> str:
@@ -26,17 +28,17 @@ class Pair:
 
 def paired_operations(old: Contract, new: Contract) -> list[Pair]:
     """By their whole address, however their placeholders are called and whatever part of it the base holds; then by
-    their name below it; the only table of a file by being alone."""
+    their name below it; then by saying and holding the same; the only table of a file by being alone."""
     left, came, pairs = list(old.operations), list(new.operations), []
     if old.kind == "dump" and len(left) == len(came) == 1:
         return [Pair(left[0], came[0])]
-    for key, moved in ((_address, False), (_way, True)):
+    for key in (_address, _way, _content):
         for one in list(left):
             found = next((other for other in came if key(new, other) == key(old, one)), None)
             if found is not None:
                 left.remove(one)
                 came.remove(found)
-                pairs.append(Pair(one, found, moved and old.kind == "rest"))
+                pairs.append(Pair(one, found, key is _way and old.kind == "rest", key is _content))
     order = {id(one): at for at, one in enumerate(old.operations)}
     pairs += [Pair(one, None) for one in left]
     return [*sorted(pairs, key=lambda pair: order[id(pair.old)]), *(Pair(None, one) for one in came)]
@@ -71,6 +73,13 @@ def _address(contract: Contract, operation: Operation) -> object:
 
 def _way(contract: Contract, operation: Operation) -> object:
     return path_key(operation.name) if contract.kind == "rest" else operation.name.casefold()
+
+
+def _content(contract: Contract, operation: Operation) -> object:
+    """What it is about, how it is called and all that it holds; nothing that fits another where it says too little."""
+    places = [(one.where, steps_of(one.place)) for one in (*operation.asks, *operation.gives) if one.where != "path"]
+    method = operation.name.partition(" ")[0] if contract.kind == "rest" else ""
+    return (method, operation.about, places) if operation.about and places else id(operation)
 
 
 def _spelt(one: Field) -> object:

@@ -52,7 +52,7 @@ READERS = Operation(
         got("/family_name", required=True, limits={"maxLength": 60}), got("/blocked", "boolean", required=True),
         got("/visits", "integer", required=True), got("/tags/0"), got("/loans/0/title"),
     ),
-    lists="/readers", harmless=True,
+    lists="/readers", harmless=True, about="All readers",
 )  # fmt: skip
 STATS = Operation("GET stats", asks=(Field("year", "integer", where="query"),), gives=(got("/visits", "integer"),))
 LIBRARY = Contract("rest", FILE, base="/v2", operations=(PATCH, READERS, STATS), security=(OAUTH, BASIC))
@@ -239,6 +239,9 @@ WHOLE: list[tuple[str, Contract, list[tuple[str, str, str]]]] = [
      [("breaking", "operation-removed", "")]),
     ("a call that nobody makes is gone", replace(LIBRARY, operations=(PATCH, READERS)),
      [("additive", "operation-removed", "")]),
+    ("a call that we make is called otherwise",
+     replace(LIBRARY, operations=(PATCH, replace(READERS, name="GET people"), STATS)),
+     [("breaking", "operation-renamed", "")]),
     ("a call came", replace(LIBRARY, operations=(*LIBRARY.operations, Operation("GET loans"))),
      [("additive", "operation-added", "")]),
     ("the list stands elsewhere", changed(LIBRARY, replace(READERS, lists="/data")), [("breaking", "list-moved", "")]),
