@@ -100,7 +100,7 @@ class OpenApiCheck:
 
     def content_fault(self, call: TwinCall) -> str:
         """What is wrong in the parameters or the body of a call whose path the contract names."""
-        return "; ".join(dict.fromkeys(_sentences(self._core.iter_apicall_request_errors(self._request(call)))))
+        return _joined(self._core.iter_apicall_request_errors(self._request(call)))
 
     # answers
 
@@ -112,11 +112,7 @@ class OpenApiCheck:
             # a refusal that nobody wrote down is still one; a success that nobody wrote down is an invention
             invented = route is not None and bool(responses) and answer.status < 400
             return f"the contract names no answer {answer.status}" if invented else ""
-        return "; ".join(
-            dict.fromkeys(
-                _sentences(self._core.iter_apicall_response_errors(self._request(call), self._response(answer)))
-            )
-        )
+        return _joined(self._core.iter_apicall_response_errors(self._request(call), self._response(answer)))
 
     def _below_base(self, path: str) -> str | None:
         return path[len(self.base) :] if path.startswith(f"{self.base}/") or path == self.base else None
@@ -218,6 +214,13 @@ def _borne(scheme: Mapping[str, Any], call: TwinCall) -> bool:
     word = str(scheme.get("scheme", "bearer")).lower() if kind == "http" else "bearer"
     given, _, proof = call.headers.get("authorization", "").partition(" ")
     return kind in ("mutualTLS", None) or (given.lower() == word and bool(proof))
+
+
+def _joined(errors: Any) -> str:
+    try:
+        return "; ".join(dict.fromkeys(_sentences(errors)))
+    except RecursionError:
+        return "body: too deep"
 
 
 def _sentences(errors: Any) -> Iterator[str]:

@@ -69,7 +69,7 @@ def setting(found: Any, one: Field) -> str:
     name = name if name[0].isalpha() else f"n_{name}"
     name = f"{name}_fixe" if name in (*DELIVERY_FACTS, *OWN_FACTS, "base_url", "timeout_seconds") else name[:60]
     found.settings[name] = typed(one)
-    found.values[name] = field_value(one)
+    found.values[name] = "true" if one.type == "boolean" else field_value(one)
     return name
 
 
@@ -78,7 +78,9 @@ def typed(one: Field) -> dict[str, Any]:
     about = f"À vérifier : valeur de « {one.place.lstrip('/')} » dans les appels."
     if one.choices and all(isinstance(choice, str) and choice for choice in one.choices):
         return {"type": "choice", "of": list(dict.fromkeys(one.choices)), "about": about}
-    if one.type in ("integer", "number", "boolean"):
+    if one.type == "boolean":  # a placeholder is a text
+        return {"type": "choice", "of": ["true", "false"], "about": about}
+    if one.type in ("integer", "number"):
         return {"type": one.type, "about": about}
     return {"type": "text", "about": about}
 

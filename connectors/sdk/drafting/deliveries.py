@@ -12,10 +12,11 @@ from connectors.sdk.contract.openapi import JSON
 from connectors.sdk.drafting.addresses import Address, address, due, fixed, setting
 from connectors.sdk.drafting.conversions import meanings, writing_words
 from connectors.sdk.drafting.events import SampleEvents
-from connectors.sdk.drafting.invented import field_value, tree_value, wished
+from connectors.sdk.drafting.invented import field_value, value, wished
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Node, Speech
 from connectors.sdk.drafting.targets import Place, Target, Targets, words_of
+from connectors.sdk.drafting.trial import answer_with, call_fault
 from connectors.sdk.drafting.writing import Line, Table, json_text
 from schemas.registry import Registry
 
@@ -102,6 +103,10 @@ class _Delivery:
         part.settings, part.values = where.settings | self.settings, where.values | self.values
         part.converters = self.converters
         part.samples = dict(self._samples(carries, events, reference))
+        part.trial = lambda: call_fault(
+            self.speech, spec, lines, self._data(events, reference, 0), {**part.values, "reference": reference},
+            self.converters,
+        )  # fmt: skip
         part.mapped = len(where.used) + len(query) + sum(line.used for line in lines)
         part.score = self._score(carries, where)
         return part
@@ -125,7 +130,7 @@ class _Delivery:
         if body is None:
             return []
         fields = {one.place: one for one in self.operation.asks if one.where in ("body", "form")}
-        leaves = {leaf.place: leaf for leaf in body.leaves() if leaf.place}
+        leaves = {leaf.place: leaf for leaf in body.leaves() if leaf.place and leaf.whole.type != "object"}
         found = {place: target for place in leaves if (target := self._source(fields.get(place), events, reference))}
         must = {leaf.place for leaf in body.must(found.keys()) if leaf.place}
         lines = []
@@ -151,7 +156,7 @@ class _Delivery:
     def _line(self, name: str, place: str, one: Field | None, target: Target | None, due: bool) -> Line | None:
         about = one.about if one else ""
         to = place.lstrip("/")
-        if " " in to or one is None or one.type in ("bytes", "any") and target is None and not one.choices:
+        if " " in to or one is None or one.type == "bytes" or (one.type == "any" and target is None and not one.choices):
             return None
         if target is not None:
             self.sources[place] = (one, target.place)
@@ -197,7 +202,7 @@ class _Delivery:
         """What the answer must hold, so that an error inside a success is none; and what names the new thing."""
         _, answer = self.speech.answer(self.operation.name)
         leaves = [leaf for leaf in answer.leaves() if leaf.place] if answer is not None else []
-        told = [leaf for leaf in leaves if leaf.whole.type in ("string", "integer")]
+        told = [leaf for leaf in leaves if leaf.whole.type in ("string", "integer") and not leaf.whole.schema.get("writeOnly")]
         told = [leaf for leaf in told if not leaf.whole.nullable] or told
         names = [leaf for leaf in told if _IDS.search("_".join(words_of(leaf.place.rpartition("/")[2])))]
         if names and self.operation.name.startswith("POST "):
@@ -228,14 +233,24 @@ class _Delivery:
         for variant, word in ((0, ""), (1, ".again")):
             if variant and carries == ONCE:
                 continue
-            said = {place.pointer: self._said(one, place, variant) for one, place in self.sources.values()}
             name = f"{self.slug}-{carries.replace('.', '-')}"
-            yield f"events/{name}{word}.json", json_text(events.event(f"{name}-{variant}", events.data(reference, said, variant)))
-        kind, answer = self.speech.answer(self.operation.name)
+            said = events.event(f"{name}-{variant}", self._data(events, reference, variant))
+            yield f"events/{name}{word}.json", json_text(said)
+        answer = answer_with(self.speech, self.operation.name, self._told()) if self._answered() else None
         if answer is not None:
-            due_places = {place: None for spec in self._answered().values() for place in ([spec] if isinstance(spec, str) else spec)}
-            wanted = {leaf.place: tree_value(leaf, {}) for leaf in answer.leaves() if leaf.place in due_places}
-            yield f"answers/{sample_name(self.operation.name)}.json", json_text(tree_value(answer, wanted))
+            yield f"answers/{sample_name(self.operation.name)}.json", json_text(answer)
+
+    def _data(self, events: SampleEvents, reference: str, variant: int) -> dict[str, Any]:
+        said = {place.pointer: self._said(one, place, variant) for one, place in self.sources.values()}
+        return events.data(reference, said, variant)
+
+    def _told(self) -> dict[str, Any]:
+        """What must be in the answer, so that it is taken for one."""
+        said = self._answered()
+        places = [said["reference"]] if "reference" in said else [*said["success"]]
+        _, answer = self.speech.answer(self.operation.name)
+        leaves = answer.leaves() if answer is not None else ()
+        return {leaf.place: value(leaf.whole.schema) for leaf in leaves if leaf.place in places}
 
     def _said(self, one: Field, place: Place, variant: int) -> Any:
         if writing_words(one, place) is None:

@@ -10,10 +10,11 @@ from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.drafting.addresses import address, due, fixed, setting
 from connectors.sdk.drafting.conversions import meanings, reading_words
 from connectors.sdk.drafting.deliveries import sample_name
-from connectors.sdk.drafting.invented import field_value, tree_value, vendor_value
+from connectors.sdk.drafting.invented import field_value, vendor_value
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import Target, Targets, words_of
+from connectors.sdk.drafting.trial import answer_with, call_fault
 from connectors.sdk.drafting.writing import Line, Table, json_text
 
 STATUS, APPOINTMENT = "request.status-changed", "appointment.changed"
@@ -77,7 +78,11 @@ class _Poll:
         part.lines = [*lines, *self._rest(used)]
         part.settings, part.values = where.settings | self.settings, where.values | self.values
         part.converters, part.statuses = self.converters, statuses
-        part.samples = {f"answers/{sample_name(self.operation.name)}.json": json_text(self._answer(used))}
+        answer = self._answer(used)
+        if answer is None:
+            return None
+        part.samples = {f"answers/{sample_name(self.operation.name)}.json": json_text(answer)}
+        part.trial = lambda: call_fault(self.speech, {**spec, "map": ""}, (), {}, part.values, {})
         part.mapped = len(used) + len(where.used) + len(query)
         part.unsaid = self._unsaid()
         moved = any(word in _CHANGED for word in words_of(self.at.name))
@@ -135,14 +140,10 @@ class _Poll:
         return found
 
     def _answer(self, used: Mapping[str, Any]) -> Any:
-        sampled = self.speech.sampled(self.operation.name)
-        if sampled is not None:
-            return sampled
-        _, answer = self.speech.answer(self.operation.name)
-        assert answer is not None
         wanted = {self.name.place: field_value(self.name, 0, "7201"), self.at.place: "2026-03-02T09:00:00Z", **used}
         prefix = f"{self.operation.lists}/0"
-        return tree_value(answer, {prefix + place: said for place, said in wanted.items()})
+        found = {prefix + place: said for place, said in wanted.items()}
+        return answer_with(self.speech, self.operation.name, found)
 
     def _rest(self, used: Mapping[str, Any]) -> Iterator[Line]:
         for one in self.operation.gives:

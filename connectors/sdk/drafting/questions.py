@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
-from connectors.sdk.drafting.addresses import Address, address, due, fixed, setting
+from connectors.sdk.drafting.addresses import Address, address, fixed, setting
 from connectors.sdk.drafting.conversions import meanings, reading_words, writing_words
 from connectors.sdk.drafting.deliveries import sample_name
-from connectors.sdk.drafting.invented import field_value, tree_value, vendor_value
+from connectors.sdk.drafting.invented import field_value, vendor_value
 from connectors.sdk.drafting.part import Part
-from connectors.sdk.drafting.speech import Node, Speech
+from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import Place, Target, Targets, identity_places, words_of
+from connectors.sdk.drafting.trial import answer_with, call_fault
 from connectors.sdk.drafting.writing import Line, Table, json_text
 from connectors.sdk.mapping import Map, Row
 from connectors.sdk.mapping.declared import Converters
@@ -73,11 +74,10 @@ class _Question:
         query = self._query(where)
         if query is None or not (where.reference or self.asked):
             return None
-        _, answer = self.speech.answer(self.operation.name)
         chosen = self._chosen(carries)
-        if answer is None or not chosen:
+        if not chosen:
             return None
-        record, chosen, lines = self._held(carries, answer, chosen)
+        record, chosen, lines = self._held(carries, chosen)
         if not chosen:
             return None
         fields = sorted({target.place.pointer.split("/")[1] for target in chosen.values()})
@@ -89,6 +89,11 @@ class _Question:
         part = Part("answer", self.operation, carries, [Table("[answer]", spec, self._notes(carries, chosen))], lines)
         part.settings, part.values = where.settings | self.settings, where.values | self.values
         part.converters = self.converters
+        reference = str(field_value(where.reference, 0, "7201")) if where.reference else ""
+        part.trial = lambda: call_fault(
+            self.speech, {**spec, "map": ""}, (), {"identity": _WHOM}, {**part.values, "reference": reference},
+            self.converters,
+        )  # fmt: skip
         part.samples = self._samples(carries, fields, where, record)
         part.mapped = len(chosen) + len(where.used) + len(query)
         part.score = self._usefulness(carries, chosen) - 0.5 * len(part.settings)
@@ -110,7 +115,8 @@ class _Question:
             place = identity_places(self.registry).propose(one)
             if place is not None and not where.reference and self._asks(one, place.place):
                 self.asked[one.place] = place.place
-        if not any(place.pointer.endswith("/family_name") for place in self.asked.values()):
+        told = {place.pointer for place in self.asked.values()}
+        if "/identity/family_name" not in told or len(told) < _WHO:
             self.asked.clear()
         if not where.reference and not self.asked:
             where.reference = self._asking(fields)
@@ -156,7 +162,7 @@ class _Question:
         return {best.place: Target(place, 0)} if best is not None else {}
 
     def _held(
-        self, carries: str, answer: Node, chosen: dict[str, Target]
+        self, carries: str, chosen: dict[str, Target]
     ) -> tuple[Any, dict[str, Target], list[Line]]:  # fmt: skip
         """An answer about somebody invented, and the lines with which it makes valid evidence; those with which it does
         not are kept for later."""
@@ -166,8 +172,8 @@ class _Question:
         while kept:
             prefix = self.operation.lists + "/0" if self.operation.lists is not None else ""
             wanted = {prefix + place: _wanted(by[place], target) for place, target in kept.items()}
-            record = self.speech.sampled(self.operation.name) or tree_value(answer, wanted)
-            wrong = self._wrong(carries, record, kept, by)
+            record = answer_with(self.speech, self.operation.name, wanted)
+            wrong = next(iter(kept.values())).place.pointer if record is None else self._wrong(carries, record, kept, by)
             if wrong is None:
                 break
             kept = {place: one for place, one in kept.items() if not one.place.pointer.startswith(wrong)}
@@ -214,18 +220,21 @@ class _Question:
         if where.reference is not None:
             asked["reference"] = str(field_value(where.reference, 0, "7201"))
         else:
-            asked["identity"] = {
-                "family_name": "Mercoeur", "given_names": ["Odile"], "gender": "female", "birthdate": "1971-05-14",
-                "birthplace": "93001", "birthcountry": "99100",
-            }  # fmt: skip
+            asked["identity"] = _WHOM
         return {
             f"questions/{carries}.json": json_text(asked),
             f"answers/{sample_name(self.operation.name)}.json": json_text(record),
         }
 
 
+_WHOM: Mapping[str, Any] = {
+    "family_name": "Mercoeur", "given_names": ["Odile"], "gender": "female", "birthdate": "1971-05-14",
+    "birthplace": "93001", "birthcountry": "99100",
+}  # fmt: skip
 _PARIS = ZoneInfo("Europe/Paris")
 _SURE = 7
+_WHO = 2
+"""How much of an identity a call must ask for, so that it is about a person."""
 
 
 def _wanted(one: Field, target: Target) -> Any:

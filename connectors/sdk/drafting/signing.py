@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from connectors.sdk.contract.model import Contract, Operation
 from connectors.sdk.drafting.addresses import address, due, fixed, setting
@@ -40,12 +41,9 @@ def door(name: str, contract: Contract, speech: Speech, chosen: Sequence[Operati
     found = Door()
     about = f"Adresse du service, avec {contract.base}." if contract.base else "Adresse du service."
     base = found.ask("base_url", "url", about)
-    if contract.base:
-        found.values["base_url"] = contract.base
-    for scheme in contract.security:
-        if _speaks(found, scheme):
-            break
-    if contract.security and not found.auth and not found.headers:
+    wanted = [speech.proofs(one.name) for one in chosen]
+    asked = next((one for one in wanted if one), [[one] for one in contract.security] if not any(wanted) else [])
+    if asked and not any(_speaks_all(found, schemes) for schemes in asked):
         found.unsaid.append("How the package wants us to sign in is none of the declared ways: see `[http.auth]`.")
     for operation in (one for one in chosen if one.harmless):
         for one in due(operation.asks, "header"):
@@ -60,10 +58,20 @@ def door(name: str, contract: Contract, speech: Speech, chosen: Sequence[Operati
     return found, [Table("http", http), *_errors(name, chosen)]
 
 
-def _speaks(found: Door, scheme: Mapping[str, Any]) -> bool:
-    """Whether a scheme can be declared; then it is."""
-    way = _WAYS.get(str(scheme.get("type", "")).lower())
-    return way is not None and way(found, scheme)
+def _speaks_all(found: Door, schemes: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether ways that are asked for together can be declared; then they are: one signs in, keys beside it are
+    headers."""
+    known = [(_WAYS.get(str(scheme.get("type", "")).lower()), scheme) for scheme in schemes]
+    if not all(way is not None for way, _ in known):
+        return False
+    for way, scheme in known:
+        if found.auth and scheme.get("in") == "header":
+            name = str(scheme.get("name", ""))
+            key = "_".join(words_of(name))
+            found.headers[name] = found.ask(f"key_{key}", _SECRET, f"Valeur secrète de l'en-tête {name}.")
+        elif not found.auth and way is not None and not way(found, scheme):
+            return False
+    return True
 
 
 def _http(found: Door, scheme: Mapping[str, Any]) -> bool:
@@ -91,8 +99,10 @@ def _oauth(found: Door, scheme: Mapping[str, Any]) -> bool:
     flows = scheme.get("flows") or {}
     for name, kind in (("clientCredentials", "oauth"), ("password", "oauth-password")):
         if name in flows:
+            path = urlsplit(str(flows[name].get("tokenUrl", ""))).path or "/token"
+            server = found.ask("token_server", "url", f"Adresse du serveur de jetons, sans {path}.")
             found.auth = {
-                "kind": kind, "token_url": found.ask("token_url", "url", "Adresse du serveur de jetons."),
+                "kind": kind, "token_url": server + path,
                 "client_id": found.ask("client_id", _TEXT, "Identifiant du hub."),
                 "client_secret": found.ask("client_secret", _SECRET, "Son secret."),
             }  # fmt: skip
@@ -116,10 +126,13 @@ def _probe(found: Door, contract: Contract, speech: Speech, chosen: Sequence[Ope
     known = [one for one in contract.operations if one.name.startswith("GET ") and not speech.unspeakable(one)]
     fitting = [one for one in known if not due(one.asks, "header")] or known
 
-    def cost(one: Operation) -> tuple[int, int, int]:
+    alike = [speech.proofs(one.name) for one in chosen]
+
+    def cost(one: Operation) -> tuple[bool, int, int, int]:
         last = frozenset(words_of(one.name.rpartition("/")[2]))
         open_ = [ask for ask in one.asks if (ask.where == "path" or ask.required) and fixed(ask) is None]
-        return len(open_), 0 if last & {*_PROBES} else 1 if one in chosen else 2, len(one.name)
+        foreign = speech.proofs(one.name) not in (*alike, [])
+        return foreign, len(open_), 0 if last & {*_PROBES} else 1 if one in chosen else 2, len(one.name)
 
     best = min(fitting, key=cost, default=None)
     if best is None:
