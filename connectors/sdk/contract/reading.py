@@ -72,7 +72,7 @@ def _table(path: Path, table: str, alternatives: bool) -> Contract:
     from connectors.sdk.contract.table_layout import TABLE_SUFFIXES
     from connectors.sdk.contract.table_sample import read_table
 
-    return read_table(path) if path.suffix.lower() in TABLE_SUFFIXES else _none(path, table, alternatives)
+    return read_table(path, sheet=table) if path.suffix.lower() in TABLE_SUFFIXES else _none(path, table, alternatives)
 
 
 def _none(path: Path, table: str, alternatives: bool) -> Contract:

@@ -47,7 +47,7 @@ class TableSample:
         return tuple(row[place] for row in self.rows if row[place])
 
 
-def read_sample(path: Path) -> TableSample:
+def read_sample(path: Path, *, sheet: str = "") -> TableSample:
     """Read CSV, a spreadsheet, fixed width, or one of these in a ZIP. Raises ConfigError, naming the file, for what is
     no table or holds no row of names."""
     try:
@@ -55,7 +55,7 @@ def read_sample(path: Path) -> TableSample:
         zipped = PurePosixPath(name).suffix.lower() == ".zip"
         if zipped:
             name, content = only_member(content, is_table)
-        return _sample(PurePosixPath(name).suffix.lower(), content, zipped)
+        return _sample(PurePosixPath(name).suffix.lower(), content, zipped, sheet)
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", key=path.name) from None
     except InvalidMessage as error:
@@ -64,9 +64,9 @@ def read_sample(path: Path) -> TableSample:
         raise ConfigError(str(error), key=path.name) from None
 
 
-def _sample(suffix: str, content: bytes, zipped: bool) -> TableSample:
+def _sample(suffix: str, content: bytes, zipped: bool, sheet: str) -> TableSample:
     if suffix in SUFFIXES or is_archive(content):
-        return _named(_cells(workbook_as_csv(content), ";"), suffix, zipped, "utf-8", ";")
+        return _named(_cells(workbook_as_csv(content, sheet), ";"), suffix, zipped, "utf-8", ";")
     encoding = _encoding(content)
     text = content.decode(encoding)
     separator = _separator(text)

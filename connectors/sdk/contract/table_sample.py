@@ -26,10 +26,10 @@ _PERSONAL = re.compile(r"nom|mail|courriel|tel|portable|adresse|voie|rue|ville|c
                        r"civilite|date")  # fmt: skip
 
 
-def read_table(path: Path) -> Contract:
-    """The contract of a sample: one operation, a field for each column, what its cells tell of it. Raises ConfigError
-    for what is no table."""
-    sample = read_sample(path)
+def read_table(path: Path, *, sheet: str = "") -> Contract:
+    """The contract of a sample: one operation, a field for each column, what its cells tell of it. `sheet`: of a
+    workbook, "" for the first. Raises ConfigError for what is no table."""
+    sample = read_sample(path, sheet=sheet)
     fields = tuple(_field(sample, name) for name in sample.names)
     said = Operation(path.stem, gives=fields, lists="", harmless=True)
     return Contract("dump", path, title=path.stem, operations=(said,))
