@@ -116,6 +116,15 @@ def test_a_field_that_is_spelt_otherwise_is_proposed_under_its_new_name(update: 
     assert "#card;/category;/Level;text;" in proposed(place)
 
 
+def test_a_line_that_waits_behind_a_hash_is_marked_too(update: Update, place: Path) -> None:
+    (place / "mapping.csv").write_text(MAPPING + "#card;;/blocked;boolean;\n", encoding="utf-8")
+
+    assert update(document(without(READER, "blocked", phone={"type": "string"})))[0] == 0
+    lines = proposed(place)
+    assert lines[lines.index("#card;;/blocked;boolean;") - 1] == "# Disparu du contrat : /blocked (GET readers/{id})"
+    assert "#card;;/phone;;" in lines
+
+
 def test_a_call_that_is_gone_marks_every_line_of_its_map(update: Update, place: Path) -> None:
     new = document()
     del new["paths"]["/readers/{id}"]["get"]

@@ -208,12 +208,14 @@ def places_in(text: str) -> list[str]:
 
 
 def _maps(specs: Iterable[Table]) -> dict[str, Carried]:
-    """The maps that tables name; a table that says how a call is safe to repeat is a delivery."""
+    """The maps that tables name; a table that says how a call is safe to repeat is a delivery, and where it has no map,
+    what nothing fills yet stands under a name of its own."""
     found = {}
-    for spec in (spec for spec in specs if "map" in spec):
+    for spec in (spec for spec in specs if "map" in spec or "again" in spec):
         carries = spec.get("type", STATUS_CHANGED)
         version = spec.get("version", STATUS_VERSION if carries == STATUS_CHANGED else 1)
-        found[spec["map"]] = Carried(carries, version, "again" in spec)
+        name = spec.get("map") or "to-" + carries.partition(".")[2]
+        found[name] = Carried(carries, version, "again" in spec)
     return found
 
 

@@ -33,7 +33,8 @@ def proposed_mapping(
     path = manifest.folder / FILE
     content = path.read_bytes()
     encoding = _encoding(content)
-    sheet = _Sheet(content.decode(encoding), read_table(path).rows)
+    text = content.decode(encoding)
+    sheet = _Sheet(text, [*read_table(path).rows, *_kept(text)])
     marks: dict[int, list[str]] = {}
     added: list[str] = []
     for change in changes:
@@ -52,6 +53,8 @@ def proposed_mapping(
 
 @dataclass(frozen=True, slots=True)
 class _Sheet:
+    """The lines of the file, those behind a `#` among them."""
+
     text: str
     rows: Sequence[Row]
 
@@ -78,12 +81,12 @@ class _Sheet:
 
     def _sides(self, name: str, package: str, shared: str, convert: str, required: bool, about: str) -> str:
         """A line behind its `#`, written the way in which the map is."""
-        written = any(row.map == name and not row.target.startswith("/") for row in self.rows)
+        written = any(row.map == name and _writes(row) for row in self.rows)
         sides = (package.lstrip("/"), shared) if written else (shared, package)
         said = (COMMENT + name, *sides, convert, "oui" * required, one_line(about))
         cells = dict(zip(COLUMNS, said, strict=True))
         line = io.StringIO()
-        csv.writer(line, delimiter=";", lineterminator="").writerow([cells.get(one, "") for one in self._columns()])
+        csv.writer(line, delimiter=";", lineterminator="").writerow([cells.get(one, "") for one in _columns(self.text)])
         return line.getvalue()
 
     def written(self, marks: Mapping[int, Sequence[str]], added: Sequence[str]) -> str:
@@ -94,10 +97,23 @@ class _Sheet:
         lines += [f"{COMMENT} {_NEW}", *dict.fromkeys(added)] if added else []
         return end.join([*lines, ""])
 
-    def _columns(self) -> list[str]:
-        """As the town's first line names them: a line must not be longer once its `#` is taken away."""
-        lines = (line for line in self.text.splitlines() if line.strip() and not line.startswith((COMMENT, "sep=")))
-        return [name.strip().strip('"') for name in next(lines, "").split(";") if name.strip()] or list(COLUMNS)
+
+def _kept(text: str) -> Iterator[Row]:
+    """The lines behind a `#` that could be used, in the columns of the first line."""
+    head = _columns(text)
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        cells = next(csv.reader([line.strip().lstrip(COMMENT)], delimiter=";"), []) if line.startswith(COMMENT) else []
+        said = dict(zip(head, cells, strict=False))
+        if len(cells) > 2 and said.get("map"):
+            target, source, convert = (said.get(name, "").strip() for name in ("target", "source", "convert"))
+            yield Row(said["map"], target, source, convert, line=number)
+
+
+def _columns(text: str) -> list[str]:
+    """As the first line names them: a line must not be longer once its `#` is taken away."""
+    lines = (line for line in text.splitlines() if line.strip() and not line.startswith((COMMENT, "sep=")))
+    found = [name.strip().strip('"') for name in next(lines, "").split(";")]
+    return [name for name in found if name] or list(COLUMNS)
 
 
 def _mark(change: Change) -> str:
@@ -112,12 +128,17 @@ def _likely(one: Field, carried: Carried, registry: Registry, taken: Collection[
     return ("", "") if found is None or words is None or found.place.pointer in taken else (found.place.pointer, words)
 
 
+def _writes(row: Row) -> bool:
+    """Whether its target is a place of the package; one that nobody chose yet is none."""
+    return bool(row.target) and not row.target.startswith("/")
+
+
 def _package_places(row: Row) -> list[str]:
-    return places_in(row.source) if row.target.startswith("/") else [row.target]
+    return [row.target] if _writes(row) else places_in(row.source)
 
 
 def _event_place(row: Row) -> str:
-    return row.target if row.target.startswith("/") else row.source
+    return row.source if _writes(row) else row.target
 
 
 def _encoding(content: bytes) -> str:
