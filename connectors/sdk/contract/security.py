@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Literal
 
 Scheme = Mapping[str, Any]
@@ -21,9 +22,7 @@ def security_changes(
     None where it is not known. A contract that names no scheme says nothing of the matter."""
     before, after = ([name_of(one) for one in schemes] for schemes in (old, new))
     if set(before) == set(after):
-        yield from (
-            ("review", f"{n}: {_rest(a)}", f"{n}: {_rest(b)}") for n, a, b in _same(old, new) if _rest(a) != _rest(b)
-        )
+        yield from (("review", f"{n}: {_rest(a)}", f"{n}: {_rest(b)}") for n, a, b in _same(old, new))
         return
     said = (", ".join(dict.fromkeys(before)) or "none", ", ".join(dict.fromkeys(after)) or "none")
     yield _grade(before, after, signs_in), *said
@@ -54,8 +53,13 @@ def _grade(
 
 
 def _same(old: Sequence[Scheme], new: Sequence[Scheme]) -> Iterator[tuple[str, Scheme, Scheme]]:
-    by_name = {name_of(one): one for one in new}
-    yield from ((name_of(one), one, by_name[name_of(one)]) for one in old)
+    """Those of one name that say something else now; several may have one name."""
+    for name in dict.fromkeys(map(name_of, old)):
+        before, after = ([one for one in schemes if name_of(one) == name] for schemes in (old, new))
+        gone: list[Scheme] = [one for one in before if _rest(one) not in map(_rest, after)]
+        came: list[Scheme] = [one for one in after if _rest(one) not in map(_rest, before)]
+        nothing: Scheme = {}
+        yield from ((name, one, other) for one, other in zip_longest(gone, came, fillvalue=nothing))
 
 
 def _rest(scheme: Scheme) -> dict[str, Any]:

@@ -270,6 +270,15 @@ def test_what_concerns_calls(library: Manifest, new: Contract, due: list[tuple[s
     assert breaks(found) == any(one[0] == "breaking" for one in due)
 
 
+def test_two_ways_to_sign_in_of_one_kind_are_told_apart() -> None:
+    ways = ({**OAUTH, "scopes": ["a"]}, {**OAUTH, "scopes": ["b"]})
+
+    assert changes_of(replace(LIBRARY, security=ways), replace(LIBRARY, security=ways[::-1])) == ()
+    assert said(changes_of(replace(LIBRARY, security=ways), replace(LIBRARY, security=(ways[0], OAUTH)))) == [
+        ("review", "security-changed", "")
+    ]
+
+
 def test_without_a_connector_everything_counts_as_used() -> None:
     new = changed(LIBRARY, with_field(STATS, "/visits", None))
 
