@@ -57,17 +57,19 @@ class Change:
         return {name: value for name, value in asdict(self).items() if name != "field"}
 
     def __str__(self) -> str:
-        where = " ".join(
-            part for part in (self.operation, self.direction and f"({self.direction})", self.place) if part
-        )
+        words = (self.kind, self.operation, self.direction and f"({self.direction})", self.place)
         said = f": {self.before or 'nothing'} -> {self.after or 'nothing'}" if self.before or self.after else ""
-        return f"{self.kind} {where}{said}".strip()
+        return " ".join(word for word in words if word) + said
 
 
 def changes_of(old: Contract, new: Contract, uses: Uses = EVERYTHING) -> tuple[Change, ...]:
     """Every change, the gravest first. `uses`: what the connector uses of the old contract; everything by default."""
-    found = [*_whole(old, new, uses), *_operations(old, new, uses)]
-    return tuple(sorted(dict.fromkeys(found), key=lambda one: GRADES.index(one.grade)))
+    return in_order([*_whole(old, new, uses), *_operations(old, new, uses)])
+
+
+def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """The gravest first, none twice."""
+    return tuple(sorted(dict.fromkeys(changes), key=lambda one: GRADES.index(one.grade)))
 
 
 def breaks(changes: Iterable[Change]) -> bool:
@@ -119,8 +121,16 @@ class _Operation:
             yield self._change(_A if self._knows(fault) else _R, "fault-added", after=fault)
         for fault in (one for one in self.old.faults if one not in self.new.faults):
             yield self._change(_A, "fault-removed", before=fault)
+        yield from self._columns_moved()
         yield from self._sent()
         yield from self._read()
+
+    def _columns_moved(self) -> Iterator[Change]:
+        """Of a table: a column that is read by its position, where another stands there now."""
+        for position in sorted(self.uses.positions):
+            old, new = ([one.place for one in op.gives[position - 1 : position]] for op in (self.old, self.new))
+            if old and old != new:
+                yield Change(_B, "column-moved", self.old.name, old[0], "read", old[0], "".join(new), used=True)
 
     def _list_moved(self) -> bool:
         """Which list of an answer holds its records is guessed: one that lies where it lay has not moved."""

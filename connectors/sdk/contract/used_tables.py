@@ -38,7 +38,7 @@ def uses_of(manifest: Manifest, contract: Contract) -> Uses:
         if not own:
             return EVERYTHING
     signs_in = None if own else made.signs_in()
-    return Uses((*own, *made.of_kind(contract)), made.base(), signs_in, made.faults())
+    return Uses((*own, *made.of_kind(contract)), made.base(), signs_in, made.faults(), made.positions())
 
 
 class _Tables:
@@ -65,13 +65,17 @@ class _Tables:
             found |= set(row.get("table", ()))
         return frozenset(found)
 
+    def positions(self) -> frozenset[int]:
+        tables = (self.raw.get("dump", {}), self.raw.get("returns") or {})
+        return frozenset(position for table in tables for position in table.get("positions", {}).values())
+
     def of_kind(self, contract: Contract) -> Iterator[Use]:
         if contract.kind in ("rest", "soap"):
             yield from self._calls("operation" if contract.kind == "soap" else "call")
         elif "query" in self.raw.get("sql", {}):
             yield from self._queried(contract)
         else:
-            yield self._table()
+            yield self._named(self._table(), contract)
 
     # calls
 
@@ -182,6 +186,17 @@ class _Tables:
         sends = {k: v for spec in delivers for k, v in self._written(spec).items()}
         tables = [spec for part, key in _EVENTS for spec in (self.raw.get(part) or {}).get(key, ())]
         return Use("", sends, reads, maps=_maps([*tables, *delivers]))
+
+    def _named(self, use: Use, contract: Contract) -> Use:
+        """With the names that the contract has for columns which the manifest names by their place in the file."""
+        columns = [one.place for one in contract.operations[0].gives] if contract.operations else []
+        dump, returns = self.raw.get("dump", {}), self.raw.get("returns") or {}
+        fixed = sorted(dump.get("fixed", {}), key=lambda name: int(str(dump["fixed"][name]).partition("-")[0]))
+        places = (
+            {name: at for at, name in enumerate(fixed, 1)} | dump.get("positions", {}) | returns.get("positions", {})
+        )
+        names = {steps_of(name): steps_of(columns[at - 1]) for name, at in places.items() if at <= len(columns)}
+        return replace(use, reads={names.get(steps, steps): read for steps, read in use.reads.items()})
 
     def _queried(self, contract: Contract) -> Iterator[Use]:
         sql = self.raw["sql"]

@@ -69,13 +69,15 @@ class Use:
 @dataclass(frozen=True, slots=True)
 class Uses:
     """All of it. `base`: the path that the manifest puts below the server's address. `signs_in`: the kind of its
-    `auth`, "" for none, None where it is not known. `faults`: the codes that it declares the meaning of. `whole`:
-    nothing is known, so that everything counts as used."""
+    `auth`, "" for none, None where it is not known. `faults`: the codes that it declares the meaning of.
+    `positions`: of a table, the columns that are read by their position, from 1. `whole`: nothing is known, so that
+    everything counts as used."""
 
     calls: tuple[Use, ...] = ()
     base: str = ""
     signs_in: str | None = None
     faults: frozenset[str] = frozenset()
+    positions: frozenset[int] = frozenset()
     whole: bool = False
 
     def of(self, contract: Contract, operation: Operation) -> Use | None:

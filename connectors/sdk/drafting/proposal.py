@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.sdk.contract.changes import GRADES, Change, changes_of
+from connectors.sdk.contract.changes import GRADES, Change, changes_of, in_order
+from connectors.sdk.contract.layout_changes import layout_changes
 from connectors.sdk.contract.model import Contract
 from connectors.sdk.contract.reading import contract_of
 from connectors.sdk.contract.used_tables import uses_of
@@ -44,7 +45,7 @@ def proposal_of(manifest: Manifest, new: Contract, registry: Registry) -> Propos
     if old.kind != new.kind:
         raise ConfigError(f"its contract is one of {old.kind}, the new one of {new.kind}", key=manifest.id)
     uses = uses_of(manifest, old)
-    changes = changes_of(old, new, uses)
+    changes = in_order([*layout_changes(old, new), *changes_of(old, new, uses)])
     files = {f"contract/{new.source.name}": new.source.read_bytes(), "changes.md": _page(manifest, new, changes)}
     if (manifest.folder / TABLE).exists():
         files[TABLE] = proposed_mapping(manifest, old, new, uses, changes, registry)

@@ -363,6 +363,22 @@ def test_a_dump(new: Operation, due: list[tuple[str, str, str]]) -> None:
     assert said(found) == due
 
 
+def test_columns_that_are_read_by_their_place_may_not_move() -> None:
+    manifest = example("periscolaire")
+    dump = {**manifest.declared["dump"], "positions": {"Voie": 2}}
+    placed = replace(manifest, declared={**manifest.declared, "dump": dump})
+    export = replace(EXPORT, gives=(got("Dossier"), got("Colonne 2"), *EXPORT.gives[2:]))
+    old = replace(DUMP, operations=(export,))
+    moved = replace(export, gives=(export.gives[0], got("Batiment"), *export.gives[1:]))
+    gone = replace(export, gives=(export.gives[0], *export.gives[2:]))
+
+    uses = uses_of(placed, old)
+
+    assert said(changes_of(old, old, uses)) == []
+    assert ("breaking", "column-moved", "Colonne 2") in said(changes_of(old, replace(old, operations=(moved,)), uses))
+    assert ("breaking", "field-removed", "Colonne 2") in said(changes_of(old, replace(old, operations=(gone,)), uses))
+
+
 TICKETS = Operation(
     "tickets", gives=(got("rank", "integer"), got("request"), got("state"), got("at", "instant"), got("desk")), lists=""
 )
