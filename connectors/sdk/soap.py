@@ -127,6 +127,16 @@ class SoapClient:
         """As `call`, with elements of any names. `seconds`: until nobody waits for the answer any more."""
         return self._asked(operation, (), dict(arguments), safe=safe, each=each, seconds=seconds)
 
+    def read_description(self, query: str = "wsdl") -> None:
+        """Ask the package for its own description, for a contract without a harmless operation. Raises what HttpClient
+        raises, and TryLater for what is no XML."""
+        name, _, value = query.partition("=")
+        answer = self._http.request("GET", "", params={name: value}, expect=(200,), safe=True)
+        try:
+            parse_xml(answer.body, max_bytes=MAX_BYTES)
+        except InvalidMessage as error:
+            raise _lost(answer, f"{answer.service}{_NO_MESSAGE}", f"{query}: {error.reason}") from None
+
     def _asked(
         self, operation: str, values: tuple[Any, ...], named: dict[str, Any], *, safe: bool, each: str,
         seconds: float | None,
@@ -230,6 +240,11 @@ class SoapContract:
         """What writes an operation: that of the first port which has it. Raises KeyError for none of the contract."""
         return self._bindings[operation]
 
+    @property
+    def unspoken(self) -> frozenset[str]:
+        """Operations of the contract that cannot be called (see `why_not`)."""
+        return frozenset(str(name) for name in self._bindings) - self.operations
+
     def why_not(self, operation: str) -> str:
         """Why an operation is none of `operations`; "" for one that is."""
         if operation not in self._bindings:
@@ -318,6 +333,17 @@ class SoapContract:
         except _Unreadable as error:
             raise InvalidMessage(error.rule, pointer="/" + "/".join(error.path)) from None
 
+    def write_request(self, operation: str, values: Mapping[str, Any]) -> Element:
+        """The element in the body of a request. Raises InvalidMessage for what the contract does not allow."""
+        how: dict[str, Any] = {"client": self.client, "options": {"address": ""}}
+        try:
+            envelope, _ = self.binding(operation)._create(operation, (), self.as_zeep(operation, values), **how)
+            body = _body(envelope)
+        except (ZeepError, ValueError, TypeError, KeyError) as error:
+            raise InvalidMessage(f"{type(error).__name__}: {error}") from None
+        assert body is not None
+        return body[0]
+
     def write_answer(self, operation: str, values: Mapping[str, Any] | str) -> Element:
         """The element in the body of an answer: its elements, or the text that is all of it. Raises InvalidMessage for
         what the contract does not allow."""
@@ -379,6 +405,8 @@ def _as_zeep(kind: Any, values: Any) -> Any:
     own; an array of SOAP's encoding as a list."""
     if isinstance(values, list | tuple):
         return [_as_zeep(kind, one) for one in values]
+    if isinstance(kind, builtins.Base64Binary) and isinstance(values, str):
+        return decode_base64(values)  # a document whose text is its base64, as JSON has it
     if not isinstance(kind, ComplexType) or not isinstance(values, Mapping):
         return values
     left = dict(values)
@@ -396,6 +424,13 @@ def _regroup(name: str, part: Any, left: dict[str, Any]) -> None:
     elif not part.accepts_multiple:
         for inner, one in part.elements:
             _regroup(inner, one, left)
+            if (
+                isinstance(one, DeclaredElement)
+                and one.nillable
+                and not one.is_optional
+                and not isinstance(part, Choice)
+            ):
+                left.setdefault(inner, NIL)  # which zeep forgets for a value with attributes
     elif name not in left:
         held: Any = part
         found = {inner: left.pop(inner) for inner, _, _ in _named_apart(_declared([*held])) if inner in left}

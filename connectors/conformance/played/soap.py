@@ -59,7 +59,7 @@ class Play:
             again = spec.get("again", "none")
             if again == "same-state" or again.startswith(_KEY):
                 twin.known_by[spec["operation"]] = again.removeprefix(_KEY) if again.startswith(_KEY) else ""
-        twin.pending = no_for(self.declared, ("later",)) if "follow" in self.declared else None
+        twin.pending = no_for(self.declared, ("later",), named=True) if "follow" in self.declared else None
         twin.nobody = frozenset(self._strangers())
         return twin
 

@@ -9,7 +9,7 @@ from connectors.sdk.contract_twins.wsdl_twin import Kept, Refusal
 from connectors.sdk.kinds.texts import names_in, value_row
 
 _REFERENCE = "reference"
-_ANY = "*"
+_ANY, _OTHER = "*", "999"  # a code that no row names
 
 
 def keeps_of(declared: Mapping[str, Any]) -> list[Kept]:
@@ -41,10 +41,13 @@ def harmless_in(declared: Mapping[str, Any]) -> set[str]:
     return {str(one["operation"]) for one in (*tables, *declared.get("answer", ())) if "operation" in one}
 
 
-def no_for(declared: Mapping[str, Any], meanings: Sequence[str]) -> Refusal | None:
-    """How the package says something of this meaning by `[[error]]`; None where no row does."""
+def no_for(declared: Mapping[str, Any], meanings: Sequence[str], *, named: bool = False) -> Refusal | None:
+    """How the package says something of this meaning by `[[error]]`, where it is `named` by a code of its own; None
+    where no row does."""
     for row in declared.get("error", ()):
         for code, means in _codes(row):
+            if named and code == _OTHER:
+                continue
             if means in meanings and "detail" in row:
                 return Refusal(code, detail=row["detail"])
             if means in meanings and "native" in row and not row["native"].startswith("/"):
@@ -56,7 +59,7 @@ def _codes(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each code of a row with its meaning, those that are named first."""
     table = row.get("table") or {_ANY: row.get("means", "")}
     for code, said in sorted(table.items(), key=lambda one: one[0] == _ANY):
-        yield ("999" if code == _ANY else code), said if isinstance(said, str) else said["means"]
+        yield (_OTHER if code == _ANY else code), said if isinstance(said, str) else said["means"]
 
 
 def arguments(said: Any, where: str = "") -> Iterator[tuple[str, str]]:

@@ -3,10 +3,10 @@ their order is none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from connectors.sdk.contract.schemas import Schema, Schemas, Whole, is_null
+from connectors.sdk.contract.schemas import Schema, Schemas, Whole
 
 _DEEPEST = 12
 _APART = ("properties", "required", "items", "enum", "const", "type", "nullable")
@@ -18,10 +18,9 @@ class Alternatives(Schemas):
 
     _depth = 0
 
-    def parts(self, own: Schema) -> Iterator[Any]:
-        yield from own.get("allOf") or ()
+    def _taken(self, own: Schema) -> Iterator[Any]:
         for word in ("oneOf", "anyOf"):
-            branches = [one for one in own.get(word) or () if not is_null(one)]
+            branches = [one for one in own.get(word) or () if one != {"type": "null"}]
             if len(branches) == 1:
                 yield branches[0]
             elif branches and self._depth < _DEEPEST:
@@ -30,6 +29,9 @@ class Alternatives(Schemas):
                     yield _together([self.whole(one) for one in branches])
                 finally:
                     self._depth -= 1
+
+    def _told_apart(self, own: Schema, properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        return iter(())
 
 
 def _together(branches: Sequence[Whole]) -> dict[str, Any]:

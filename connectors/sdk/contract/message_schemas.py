@@ -62,7 +62,13 @@ class Node:
     branch: int = 0
     built_in: str = ""
     pattern: str = ""
+    attribute: bool = False
     parts: tuple[Node, ...] = ()
+
+    @property
+    def may_be_nil(self) -> bool:
+        """Whether it may stand there and say nothing: its attributes are due even so (XSD 1.0, 3.3.4)."""
+        return self.nullable and not any(part.attribute and part.required for part in self.parts)
 
 
 class MessageSchemas:
@@ -214,7 +220,7 @@ def _attributes(kind: Any) -> Iterator[Node]:
         if name is not None and declared.use != "prohibited":
             made = Node(
                 declared.local_name, required=declared.use == "required", about=_about(declared),
-                default=declared.fixed or declared.default,
+                default=declared.fixed or declared.default, attribute=True,
             )  # fmt: skip
             yield _scalar(made, declared.type)
 
@@ -226,6 +232,8 @@ def _scalar(node: Node, kind: Any) -> Node:
     limits = _limits(kind, base)
     if built_in not in ("string", "anySimpleType", "anyType") and read in ("text", "integer"):
         limits["format"] = built_in
+    elif built_in == "base64Binary":
+        limits["format"] = "byte"
     own = kind.patterns if base is None or kind.patterns is not base.patterns else None
     if own is not None:
         limits["pattern"] = "|".join(own.regexps)

@@ -154,6 +154,11 @@ class _Reader:
         whole, example = self.schemas.whole(schema), _example(parameter)
         needed = where == "path" or bool(parameter.get("required"))
         about = _line(parameter.get("description"))
+        if parameter.get("style") == "deepObject":
+            for part, inner in whole.properties.items():
+                held = self.schemas.whole(inner)
+                yield _field(f"{name}[{part}]", held, where, required=needed and part in whole.required, example=None)
+            return
         if whole.type == "array":
             whole = self.schemas.whole(whole.schema.get("items") or {})
             example = example[0] if isinstance(example, list) and example else example

@@ -48,7 +48,7 @@ def fields_of(nodes: Sequence[Node], where: str = "", required: bool = True) -> 
         place = f"{where}/{node.name}" if where else node.name
         must = required and node.required
         if node.parts:
-            yield from fields_of(node.parts, f"{place}/0" if node.many else place, must and not node.nullable)
+            yield from fields_of(node.parts, f"{place}/0" if node.many else place, must and not node.may_be_nil)
         elif node.type != "any" or node.built_in:
             yield Field(
                 f"{place}/0" if node.many else place, node.type, must, about=node.about, example=node.default,

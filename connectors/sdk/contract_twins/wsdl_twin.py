@@ -15,7 +15,7 @@ from connectors.sdk.contract.message_schemas import Node
 from connectors.sdk.contract.wsdl import code_in
 from connectors.sdk.contract_twins.wsdl_check import WsdlCheck, wsdl_check
 from connectors.sdk.soap_twin import SoapFault, SoapTwin
-from connectors.sdk.twin import TwinAnswer, TwinCall, basic
+from connectors.sdk.twin import TwinAnswer, TwinCall, basic, route
 from connectors.sdk.xml import Element
 from schemas.errors import ConfigError
 
@@ -98,6 +98,14 @@ class WsdlTwin(SoapTwin):
     def authenticate(self, call: TwinCall) -> TwinAnswer | None:
         proved = self.account is None or call.headers.get("authorization") == basic(*self.account)
         return None if proved else TwinAnswer(401, {"error": "401"})
+
+    def beyond_contract(self, call: TwinCall) -> bool:
+        """Its own description, which no operation gives."""
+        return call.method == "GET"
+
+    @route("GET", "/{where:rest}")
+    def description(self, call: TwinCall, where: str) -> TwinAnswer:
+        return TwinAnswer(200, self.wsdl.read_bytes(), {"Content-Type": "text/xml; charset=utf-8"})
 
     def speaks(self, name: str) -> bool:
         return name in self.messages.operations

@@ -85,6 +85,12 @@ def typed(one: Field) -> dict[str, Any]:
     return {"type": "text", "about": about}
 
 
+def headers_due(found: Any, operation: Operation) -> dict[str, str]:
+    """The headers that an operation must bear beside those that prove who calls, filled as the query is."""
+    wanted = [one for one in due(operation.asks, "header") if "idempotency" not in one.place.lower()]
+    return {one.place: str(only) if (only := fixed(one)) is not None else f"{{{setting(found, one)}}}" for one in wanted}
+
+
 def due(fields: Iterable[Field], where: str) -> list[Field]:
     """Those of a part of the call that must be there."""
     return [one for one in fields if one.where == where and one.required and one.place.lower() not in _UNASKED]

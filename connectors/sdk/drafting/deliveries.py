@@ -9,7 +9,7 @@ from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.contract.openapi import JSON
-from connectors.sdk.drafting.addresses import Address, address, due, fixed, setting
+from connectors.sdk.drafting.addresses import Address, address, due, fixed, headers_due, setting
 from connectors.sdk.drafting.conversions import meanings, writing_words
 from connectors.sdk.drafting.events import SampleEvents
 from connectors.sdk.drafting.invented import field_value, value, wished
@@ -188,8 +188,7 @@ class _Delivery:
         return found
 
     def _headers(self) -> dict[str, Any]:
-        wanted = [one for one in due(self.operation.asks, "header") if "idempotency" not in one.place.lower()]
-        made = {one.place: str(fixed(one)) if fixed(one) is not None else f"{{{setting(self, one)}}}" for one in wanted}
+        made = headers_due(self, self.operation)
         return {"headers": made} if made else {}
 
     def _again(self) -> str:

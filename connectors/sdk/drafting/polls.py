@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
-from connectors.sdk.drafting.addresses import address, due, fixed, setting
+from connectors.sdk.drafting.addresses import address, due, fixed, headers_due, setting
 from connectors.sdk.drafting.conversions import meanings, reading_words
 from connectors.sdk.drafting.deliveries import sample_name
 from connectors.sdk.drafting.invented import field_value, vendor_value
@@ -82,7 +82,8 @@ class _Poll:
         if answer is None:
             return None
         part.samples = {f"answers/{sample_name(self.operation.name)}.json": json_text(answer)}
-        part.trial = lambda: call_fault(self.speech, {**spec, "map": ""}, (), {}, part.values, {})
+        tried = {**spec, "headers": headers_due(part, self.operation)}
+        part.trial = lambda: call_fault(self.speech, tried, (), {}, part.values, {})
         part.mapped = len(used) + len(where.used) + len(query)
         part.unsaid = self._unsaid()
         moved = any(word in _CHANGED for word in words_of(self.at.name))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
-from connectors.sdk.drafting.addresses import Address, address, fixed, setting
+from connectors.sdk.drafting.addresses import Address, address, fixed, headers_due, setting
 from connectors.sdk.drafting.conversions import meanings, reading_words, writing_words
 from connectors.sdk.drafting.deliveries import sample_name
 from connectors.sdk.drafting.invented import field_value, vendor_value
@@ -91,7 +91,7 @@ class _Question:
         part.converters = self.converters
         reference = str(field_value(where.reference, 0, "7201")) if where.reference else ""
         part.trial = lambda: call_fault(
-            self.speech, {**spec, "map": ""}, (), {"identity": _WHOM}, {**part.values, "reference": reference},
+            self.speech, {**spec, "headers": headers_due(part, self.operation)}, (), {"identity": _WHOM}, {**part.values, "reference": reference},
             self.converters,
         )  # fmt: skip
         part.samples = self._samples(carries, fields, where, record)

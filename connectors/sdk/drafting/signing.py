@@ -8,12 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from connectors.sdk.contract.model import Contract, Operation
-from connectors.sdk.drafting.addresses import address, due, fixed, setting
+from connectors.sdk.drafting.addresses import address, due, fixed, headers_due, setting
 from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import words_of
 from connectors.sdk.drafting.writing import Table
+from schemas.errors import ConfigError
 
 _PROBES = ("version", "status", "ping", "health", "me", "info", "test", "privileges", "capabilities", "getcapabilities")
+_READING = frozenset({"rechercher", "consulter", "search", "find", "list", "lister", "get", "lire", "query"})
 _REFUSED = {"400": "la demande est mal formée", "409": "la demande contredit ce qui est enregistré",
             "422": "une valeur n'est pas acceptée"}  # fmt: skip
 _SECRET, _TEXT = "secret", "text"
@@ -45,11 +47,10 @@ def door(name: str, contract: Contract, speech: Speech, chosen: Sequence[Operati
     asked = next((one for one in wanted if one), [[one] for one in contract.security] if not any(wanted) else [])
     if asked and not any(_speaks_all(found, schemes) for schemes in asked):
         found.unsaid.append("How the package wants us to sign in is none of the declared ways: see `[http.auth]`.")
-    for operation in (one for one in chosen if one.harmless):
-        for one in due(operation.asks, "header"):
-            only = fixed(one)
-            found.headers[one.place] = str(only) if only is not None else f"{{{setting(found, one)}}}"
     http: dict[str, Any] = {"base": base, "timeout": "timeout_seconds", "probe": _probe(found, contract, speech, chosen)}
+    probed = [found.probed] if found.probed is not None else []
+    for operation in (*probed, *(one for one in chosen if one.harmless)):
+        found.headers |= headers_due(found, operation)
     http |= {"auth": found.auth} if found.auth else {}
     http |= {"headers": found.headers} if found.headers else {}
     found.settings["timeout_seconds"] = {
@@ -124,6 +125,7 @@ _WAYS: Mapping[str, Callable[[Door, Mapping[str, Any]], bool]] = {
 def _probe(found: Door, contract: Contract, speech: Speech, chosen: Sequence[Operation]) -> str:
     """The harmless call that needs least; one with a good name first."""
     known = [one for one in contract.operations if one.name.startswith("GET ") and not speech.unspeakable(one)]
+    known = known or [one for one in contract.operations if _only_asks(one, speech)]
     fitting = [one for one in known if not due(one.asks, "header")] or known
 
     alike = [speech.proofs(one.name) for one in chosen]
@@ -136,8 +138,7 @@ def _probe(found: Door, contract: Contract, speech: Speech, chosen: Sequence[Ope
 
     best = min(fitting, key=cost, default=None)
     if best is None:
-        found.unsaid.append("No call of the contract is harmless: the probe only tells whether the address answers.")
-        return "GET "
+        raise ConfigError("no call of the contract is harmless: write the probe by hand, without --from", key="probe")
     found.probed = best
     where = address(best, reference=False)
     query = []
@@ -147,6 +148,13 @@ def _probe(found: Door, contract: Contract, speech: Speech, chosen: Sequence[Ope
     found.settings |= where.settings
     found.values |= where.values
     return where.call + ("?" + "&".join(query) if query else "")
+
+
+def _only_asks(one: Operation, speech: Speech) -> bool:
+    """A call that writes by its method alone: it searches, and needs no body to do so."""
+    body = speech.schemas.at(speech.written(one.name).get("requestBody"))
+    reads = bool({*words_of(one.name)} & _READING) and not body.get("required")
+    return one.name.startswith("POST ") and reads and not speech.unspeakable(one)
 
 
 def _errors(name: str, chosen: Sequence[Operation]) -> list[Table]:

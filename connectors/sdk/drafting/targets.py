@@ -74,6 +74,7 @@ class Target:
     score: int
 
 
+@cache
 def words_of(name: str) -> tuple[str, ...]:
     """The words of a name: `dateNaissance`, `date_naissance` and `Date de naissance` are told alike."""
     plain = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))

@@ -97,7 +97,10 @@ class SoapConnector(DeclaredConnector):
     def probe(self) -> Probe:
         raw = {**self.declared["soap"]["probe"]}
         try:
-            self.call(raw.pop("operation"), filled(raw, self.fill), safe=True)
+            if "get" in raw:
+                self.client.read_description(raw["get"])
+            else:
+                self.call(raw.pop("operation"), filled(raw, self.fill), safe=True)
         except HubError as error:
             return self.said_by_probe(error)
         return self.said_by_probe(None)

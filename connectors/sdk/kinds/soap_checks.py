@@ -95,7 +95,7 @@ def _operations(raw: Mapping[str, Any]) -> Found:
 
 def _argument_faults(raw: Mapping[str, Any], contract: SoapContract) -> Found:
     probe = {name: value for name, value in raw["soap"]["probe"].items() if name != "operation"}
-    asked = [("soap.probe", raw["soap"]["probe"]["operation"], probe)]
+    asked = [("soap.probe", raw["soap"]["probe"].get("operation"), probe)]
     auth, poll = raw["soap"].get("auth", {}), raw.get("poll") or {}
     asked += [("soap.auth.ask", auth.get("operation"), auth.get("ask", {}))]
     asked += [("poll.ask", poll.get("operation"), poll.get("ask", {}))]

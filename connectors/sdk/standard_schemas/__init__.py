@@ -22,7 +22,7 @@ def contract_file(address: str, folder: Path) -> Path:
     the file of its name in the contract's folder. Raises ValueError for one outside, or that is not there."""
     parts = urlsplit(address)
     if parts.scheme in ("http", "https"):
-        known = STANDARD.get(f"http://{parts.netloc}{parts.path}".rstrip("/"))
+        known = _known(address)
         path = _HERE / known if known else folder / Path(unquote(parts.path)).name
         if not path.is_file():
             raise ValueError(f"it imports {address}, which is not in its folder as {path.name}")
@@ -31,3 +31,13 @@ def contract_file(address: str, folder: Path) -> Path:
     if parts.scheme not in ("", "file") or not (path.is_relative_to(folder) or path.parent == _HERE):
         raise ValueError(f"{folder.name}: the contract reaches outside its folder")
     return path
+
+
+def is_standard(address: str) -> bool:
+    """Whether an address is that of one of the web's own schemas."""
+    return bool(_known(address))
+
+
+def _known(address: str) -> str:
+    parts = urlsplit(address)
+    return STANDARD.get(f"http://{parts.netloc}{parts.path}".rstrip("/"), "")
