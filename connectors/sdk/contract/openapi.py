@@ -162,11 +162,6 @@ class _Reader:
         if whole.type == "array":
             whole = self.schemas.whole(whole.schema.get("items") or {})
             example = example[0] if isinstance(example, list) and example else example
-        if parameter.get("style") == "deepObject" and whole.properties:
-            for inner, part in whole.properties.items():
-                due = needed and inner in whole.required
-                yield _field(f"{name}[{inner}]", self.schemas.whole(part), where, required=due, example=None)
-            return
         yield _field(name, whole, where, required=needed, example=example, about=about)
 
     def _body(self, own: Mapping[str, Any]) -> tuple[Field, ...]:
