@@ -18,9 +18,10 @@ import typer
 
 from commands.clients import client_app
 from commands.develop import bench, connector_app, faults, schema_app
+from commands.exports import connection_app
 from commands.journal import journal_app
 from commands.keys import key_app
-from commands.operate import connection_app, link_app, parked_app
+from commands.operate import link_app, parked_app
 from commands.refused import refused_app
 from commands.register import register_app
 from commands.requests import request_app

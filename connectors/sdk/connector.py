@@ -137,6 +137,15 @@ class Connector:
         not. Needed for the idempotency `look-up-first`, before each new attempt."""
         return None
 
+    def waiting(self) -> Mapping[str, str]:
+        """Files that lie there and may wait for a person's word: by the key of the fault that told of it, the place."""
+        return {}
+
+    def decide(self, key: str, *, refused: str = "") -> bool:
+        """A person's word about the file of this key: it is taken, or with a reason refused and set aside. False when
+        it is not there any more, or was written anew since."""
+        return False
+
     def answer(self, question: Question) -> Evidence:
         """Answer a live question about a citizen, for an evidence type of the manifest's `answers`. Read-only.
 

@@ -126,6 +126,23 @@ class Inbox:
         """For a probe: how many files lie there that nobody still writes, as far as their names tell."""
         return sum(entry.usable and not self._is_beside(entry.name) for entry in self.folder.entries())
 
+    def marks(self) -> Mapping[str, str]:
+        """The names of the files that lie there, by what tells each from a later one of its name: the key of its
+        fault while it waits."""
+        return {_mark(one.name, one.written): one.name for one in self.folder.entries() if one.usable}
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a file that lies there another name, and what marks it as complete with it."""
+        if self._settled == "marker":
+            self.folder.put(f"{new_name}{self._marker}", b"")
+        self.folder.move(name, new_name)
+        self._delete_markers(name)
+
+    def refuse(self, name: str, why: str) -> None:
+        """Set a file aside that a person does not want."""
+        set_aside(self.folder, name, why)
+        self._delete_markers(name)
+
     def take(
         self, expect: Callable[[str], None], read: Callable[[LeftFile], Taken], *, max_bytes: int = MAX_FILE_BYTES,
         together: int = 1, in_order: bool = False,

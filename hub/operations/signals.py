@@ -153,10 +153,24 @@ def record_fault_of(error: Exception, prefix: str = "") -> RecordFault:
     return RecordFault(f"{prefix}{type(error).__name__}", ", ".join(code_places(error)[-3:]))
 
 
+def told_of(tx: Transaction, connection: str, kind: str, key: str) -> Mapping[str, str] | None:
+    """Code and sentence of what was told of one record, by its key; None when nothing is."""
+    mine = (_ROWS.connection == connection, _ROWS.kind == kind)
+    for row in tx.sql.execute(select(_ROWS.id, _ROWS.code, _ROWS.reason).where(*mine)):
+        if row.id == _id(connection, kind, row.code, key):
+            return {"code": row.code, "reason": row.reason}
+    return None
+
+
 def forget_signals(tx: Transaction, connection: str, kind: str, code: str) -> int:
     """Forget what was told of a cause, since somebody saw to it; how many rows."""
     mine = (_ROWS.connection == connection, _ROWS.kind == kind, _ROWS.code == code)
     return int(tx.sql.execute(delete(trouble_signals).where(*mine)).rowcount)
+
+
+def forget_signal(tx: Transaction, connection: str, kind: str, code: str, key: str) -> None:
+    """The same of one record."""
+    tx.sql.execute(delete(trouble_signals).where(_ROWS.id == _id(connection, kind, code, key)))
 
 
 def _values(row_id: str, row: _Row, number: int, now: float) -> dict[str, Any]:

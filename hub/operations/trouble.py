@@ -356,6 +356,11 @@ def _settle_remedies(tenant: str, item: Item) -> tuple[str, ...]:
     return (f'unefois trouble settle {_THIS} "…"',)
 
 
+def _export_remedies(tenant: str, item: Item) -> tuple[str, ...]:
+    file = f'{item.connection} --file "{item.name}"'
+    return (f"unefois connection accept {file}", f'unefois connection refuse {file} --reason "…"')
+
+
 def _no_remedies(tenant: str, item: Item) -> tuple[str, ...]:
     """Nothing here mends it: it is over when it does not happen any more."""
     return ()
@@ -391,7 +396,7 @@ KINDS: Mapping[str, Kind] = {
         _signals("file-aside"), lambda code, _: f"fichier mis à l'écart ({code})", _settle_remedies, personal=False,
     ),
     "dump-shrunk": Kind(
-        _signals("dump-shrunk"), lambda code, _: f"un export complet attend qu'on l'accepte ({code})", _no_remedies,
+        _signals("dump-shrunk"), lambda code, _: f"un export complet attend qu'on l'accepte ({code})", _export_remedies,
         personal=False,
     ),
     "push-invalid": Kind(

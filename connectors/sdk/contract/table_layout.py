@@ -160,13 +160,16 @@ def _plain(name: str) -> str:
 
 
 def _ranges(text: str) -> list[tuple[int, int]]:
-    """Where columns of fixed width stand: each begins where, after blanks in all lines, some line goes on."""
+    """Where columns of fixed width stand: each begins where, after blanks in all lines, some line goes on, and a name
+    in the first line where that holds names."""
     lines = [line.rstrip("\r\n\x1a") for line in text.splitlines() if line.strip(" \x1a")]
     if len(lines) < _FEWEST_LINES:
         return []
     width = max(map(len, lines))
     used = [any(at < len(line) and line[at] != " " for line in lines) for at in range(width)]
     starts = [at for at in range(width) if used[at] and (at == 0 or not used[at - 1])]
+    if not any(letter.isdigit() for letter in lines[0]):  # names: no column begins where none of them does
+        starts = [at for at in starts if lines[0][at : at + 1].strip()]
     return [(start + 1, end) for start, end in pairwise([*starts, width])]
 
 

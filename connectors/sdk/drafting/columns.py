@@ -65,7 +65,9 @@ def people_in(names: Sequence[str]) -> Sequence[Person]:
 
 def status_column(fields: Sequence[Field]) -> Field | None:
     """The column that says how far something is; None for none."""
-    return next((one for one in fields if _STATUS.fullmatch(plain(one.place)) and one.type in ("text", "integer")), None)
+    return next(
+        (one for one in fields if _STATUS.fullmatch(plain(one.place)) and one.type in ("text", "integer")), None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,17 @@ class Change:
     parts: Mapping[str, str]
     due: Sequence[str]
 
-    def lines(self, key: str) -> Iterator[Line]:
-        """Its rows of `mapping.csv`, about the person whom `key` names."""
+    def lines(self, key: str, day: tuple[str, str] = ("={day}", "")) -> Iterator[Line]:
+        """Its rows of `mapping.csv`, about the person whom `key` names. `day`: since when, and its converter."""
         yield Line(self.name, "/citizen/references/0/system", "={system}")
         yield Line(self.name, "/citizen/references/0/id", key, "text", required=True)
         holder = "new_address" if self.type == ADDRESS else self.name
         for part, column in self.parts.items():
             target = f"/{holder}/value/{part}" if self.type == ADDRESS else f"/{holder}/value"
             yield Line(self.name, target, column, "text", column in self.due)
-        said = {"source": "={system}", "date": "={day}", "quality": "=declared"}
-        yield from (Line(self.name, f"/{holder}/{name}", source) for name, source in said.items())
-        if self.type == ADDRESS:
-            yield Line(self.name, "/effective_on", "={day}")
+        yield Line(self.name, f"/{holder}/source", "={system}")
+        yield Line(self.name, f"/{holder}/date", *day)
+        yield Line(self.name, f"/{holder}/quality", "=declared")
 
 
 def changes_in(names: Sequence[str]) -> Iterator[Change]:

@@ -19,14 +19,7 @@ from connectors.sdk.contract.table_sample import keys_of
 from connectors.sdk.drafting.columns import Change, changes_in, invented_row, plain, status_column, unused_lines
 from connectors.sdk.drafting.draft import Choices, Draft
 from connectors.sdk.drafting.polls import status_row
-from connectors.sdk.drafting.writing import (
-    Table,
-    manifest_text,
-    mapping_text,
-    readme_text,
-    statuses_text,
-    test_text,
-)
+from connectors.sdk.drafting.writing import Table, manifest_text, mapping_text, readme_text, statuses_text, test_text
 from connectors.sdk.workbook import SUFFIXES
 from schemas.errors import ConfigError
 from schemas.registry import Registry
@@ -163,7 +156,9 @@ class _Drafting:
                 row[self.status.place] = self._words()[variant]
         text = io.StringIO()
         writer = csv.writer(text, delimiter=";", lineterminator="\r\n")
-        writer.writerows([self.sample.head or self.sample.names, *([row[one] for one in self.sample.names] for row in rows)])
+        writer.writerows(
+            [self.sample.head or self.sample.names, *([row[one] for one in self.sample.names] for row in rows)]
+        )
         encoding = self.sample.encoding if self.sample.suffix not in SUFFIXES else "utf-8"
         return text.getvalue().encode(encoding.removesuffix("-sig"), "replace")
 

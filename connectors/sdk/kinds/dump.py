@@ -23,7 +23,7 @@ from schemas.errors import ConfigError, HubError, InvalidMessage
 from schemas.tables import Row
 
 ACCEPTED = "-accepte"
-"""What a person writes behind the name of a file, before its ending, to have it taken whatever it has lost."""
+"""What stands behind the name of a file, before its ending, that a person wants taken whatever it has lost."""
 FACTS = ("key", "revision", "day")
 """What placeholders of a `[[dump.change]]` may name beside columns: the row's key, the revision of the change, and the
 day on which the file was written."""
@@ -72,6 +72,20 @@ class DumpConnector(DeclaredConnector):
     def poll(self, cursor: Mapping[str, Any] | None) -> Iterator[Polled]:
         """Each dump that is whole, oldest first, against the one before."""
         yield from self._inbox.take(self._expect, partial(self._read, _Memory(cursor)), in_order=True)
+
+    def waiting(self) -> Mapping[str, str]:
+        return {mark: self._inbox.place_of(name) for mark, name in self._inbox.marks().items()}
+
+    def decide(self, key: str, *, refused: str = "") -> bool:
+        name = self._inbox.marks().get(key)
+        if name is None:
+            return False
+        if refused:
+            self._inbox.refuse(name, refused)
+        elif as_left(name) == name:
+            path = PurePosixPath(name)
+            self._inbox.rename(name, f"{path.stem}{ACCEPTED}{path.suffix}")
+        return True
 
     def close(self) -> None:
         self._folder.close()
@@ -130,8 +144,9 @@ class DumpConnector(DeclaredConnector):
             if present and number > present * float(limit.removesuffix("%")) / 100:
                 share = f"{100 * number / present:.1f}".rstrip("0").rstrip(".").replace(".", ",")
                 raise Held(
-                    f"Le fichier {word} {number} lignes sur {present} ({share} %) : il attend. Bon : ajouter "
-                    f"{ACCEPTED} à la fin de son nom, avant le point. Sinon : l'ôter du dossier.",
+                    f"Le fichier {word} {number} lignes sur {present} ({share} %) : il attend une réponse. Bon : "
+                    f"unefois connection accept (ou ajouter {ACCEPTED} à la fin de son nom, avant le point). Sinon : "
+                    "unefois connection refuse (ou l'ôter du dossier).",
                     code=code,
                 )  # fmt: skip
 

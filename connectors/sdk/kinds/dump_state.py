@@ -68,7 +68,8 @@ class Digests:
 @dataclass(slots=True)
 class DumpState:
     """All that is known. `file`, `written`: the last dump that was taken or begun, and when it was written, in
-    nanoseconds. `first`: nobody was in it so far. `forgotten`: a state is there that this hub cannot read, as after its secret was changed."""
+    nanoseconds. `first`: nobody was in one so far. `forgotten`: a state is there that this hub cannot read, as after
+    its secret was changed."""
 
     known: dict[bytes, Known] = field(default_factory=dict)
     file: str = ""

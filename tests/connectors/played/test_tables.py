@@ -50,8 +50,8 @@ def test_an_example_has_no_python_and_keeps_every_promise(name: str) -> None:
     [('"export*.*"', '"export*.ods"'), ('encoding = "cp1252"\n', "")],
     [('"export*.*"', '"export-*.zip"')],
     [('encoding = "cp1252"\n', 'encoding = "cp1252"\nseparator = "\\t"\n')],
-    [('encoding = "cp1252"\n', 'encoding = "cp1252"\nfixed = { Dossier = "1-8", Nom = "9-30", Voie = "31-60", '
-      '"Code postal" = "61-66", Ville = "67-90", Courriel = "91-140", Note = "141-150" }\n')],
+    [('encoding = "cp1252"\n', ('encoding = "cp1252"\nfixed = { Dossier = "1-8", Nom = "9-30", Voie = "31-60", "Code '
+       'postal" = "61-66", Ville = "67-90", Courriel = "91-140", Note = "141-150" }\n'))],
     [('encoding = "cp1252"\n', 'encoding = "cp1252"\npositions = { Rue = 3 }\n'), ('["Voie",', '["Rue",')],
     [('lost_at_most = "50%"', 'lost_at_most = "2%"\nchanged_at_most = "5%"')],
     [('first = "load"', 'first = "tell"')],
