@@ -46,7 +46,8 @@ def proposal_of(manifest: Manifest, new: Contract, registry: Registry) -> Propos
         raise ConfigError(f"its contract is one of {old.kind}, the new one of {new.kind}", key=manifest.id)
     uses = uses_of(manifest, old)
     changes = in_order([*layout_changes(old, new), *changes_of(old, new, uses)])
-    files = {f"contract/{new.source.name}": new.source.read_bytes(), "changes.md": _page(manifest, new, changes)}
+    files = {f"contract/{name}": content for name, content in _contract_files(new).items()}
+    files["changes.md"] = _page(manifest, new, changes)
     if (manifest.folder / TABLE).exists():
         files[TABLE] = proposed_mapping(manifest, old, new, uses, changes, registry)
     return Proposal(changes, files)
@@ -74,6 +75,15 @@ def write_proposal(folder: Path, proposal: Proposal) -> list[Path]:
     except OSError as error:
         raise ConfigError(f"the proposal cannot be written ({error.strerror})", key=folder.name) from None
     return sorted(path for path in place.rglob("*") if path.is_file())
+
+
+def _contract_files(contract: Contract) -> Mapping[str, bytes]:
+    """The contract, with all that it imports."""
+    if contract.kind != "soap":
+        return {contract.source.name: contract.source.read_bytes()}
+    from connectors.sdk.contract.wsdl_files import wsdl_files
+
+    return wsdl_files(contract.source)
 
 
 def _page(manifest: Manifest, new: Contract, changes: Iterable[Change]) -> bytes:
