@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from connectors.sdk.database import ReadOnlyDatabase
+from connectors.sdk.twin_schedule import Scheduled
 
 _SEPARATOR = b";"
 
 
-class SqlTwin:
+class SqlTwin(Scheduled):
     """`with SqlTwin("tickets", ["rank", "state"]) as twin:` makes the file; `address` is what a connection to it sets.
     `watch(database)` lets it see what is asked of it, and misbehave then.
 

@@ -1,0 +1,124 @@
+"""`unefois connector update` for what is no REST: a WSDL, a full export, a database."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.discovery import find_manifests
+from tests.commands.test_update import ran
+from tests.connectors.sdk.kinds.agenda import EXAMPLES
+
+NAMES = "Dossier;Voie;Code postal;Ville;Courriel;Quotient"
+ROWS = "F-1;4 rue Haute;93210;Bourg;a@b.example;800\nF-2;5 rue Basse;93210;Bourg;c@d.example;900\n"
+
+
+def connector(folder: Path, name: str) -> Path:
+    place = folder / "ours" / name
+    shutil.copytree(EXAMPLES / name, place)
+    find_manifests.cache_clear()
+    return place
+
+
+def updated(place: Path, new: Path, *words: str) -> tuple[int, str]:
+    return ran(["connector", "update", place.name, "--from", str(new), "--folder", str(place.parent), *words])
+
+
+def proposed(place: Path) -> list[str]:
+    return (place / "proposal" / "mapping.csv").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture
+def payments(tmp_path: Path) -> Path:
+    return connector(tmp_path, "encaissement")
+
+
+@pytest.fixture
+def canteens(tmp_path: Path) -> Path:
+    place = connector(tmp_path, "periscolaire")
+    (place / "samples" / "export.csv").write_text(f"{NAMES}\n{ROWS}", encoding="utf-8")
+    return place
+
+
+def changed_contract(place: Path, folder: Path, old: str, new: str) -> Path:
+    """A copy of the connector's WSDL in which the schema beside it says something else."""
+    shutil.copytree(place / "contract", folder / "new")
+    schema = folder / "new" / "encaissement.xsd"
+    schema.write_text(schema.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    return folder / "new" / "encaissement.wsdl"
+
+
+def test_a_wsdl_that_says_the_same_changes_nothing(payments: Path) -> None:
+    assert updated(payments, payments / "contract" / "encaissement.wsdl")[0] == 0
+    assert not (payments / "proposal").exists()
+
+
+def test_an_argument_that_is_gone_from_the_schema_beside_a_wsdl_breaks(payments: Path, tmp_path: Path) -> None:
+    objet = '<xs:element name="objet" type="xs:string" minOccurs="0"/>'
+    new = changed_contract(payments, tmp_path, objet, "")
+
+    code, said = updated(payments, new)
+
+    assert code == 1
+    assert "field-removed ouvrirEncaissement (sent) arg0/objet" in said
+    lines = proposed(payments)
+    at = lines.index("payment;arg0/objet;/request/form/objet;text;")
+    assert lines[at - 1] == "# Disparu du contrat : arg0/objet (ouvrirEncaissement)"
+    written = {path.name for path in (payments / "proposal" / "contract").iterdir()}
+    assert written == {"encaissement.wsdl", "encaissement.xsd"}
+
+
+def test_an_argument_that_must_be_there_now_breaks_and_is_proposed(payments: Path, tmp_path: Path) -> None:
+    regie = '<xs:element name="regie" type="xs:string"/>'
+    new = changed_contract(payments, tmp_path, regie, f'{regie}<xs:element name="telephone" type="xs:string"/>')
+
+    code, said = updated(payments, new)
+
+    assert code == 1
+    assert "field-added ouvrirEncaissement (sent) arg0/telephone: nothing -> text, required" in said
+    assert "#payment;arg0/telephone;/request/requester/citizen/phone;text;oui" in proposed(payments)
+
+
+def test_an_export_whose_columns_change(canteens: Path, tmp_path: Path) -> None:
+    new = tmp_path / "export-2027.csv"
+    named = NAMES.replace("Ville", "Commune").replace("Quotient", "Quotient;Portable")
+    new.write_text(named + "\n" + ROWS.replace("\n", ";0612345678\n"), encoding="utf-8")
+
+    code, said = updated(canteens, new)
+
+    assert code == 1
+    assert "field-removed export (read) Ville" in said
+    lines = proposed(canteens)
+    assert lines[lines.index("address;/new_address/value/city;Ville;text;oui") - 1].startswith("# Disparu du contrat")
+    assert "#contact;/phone/value;Portable;text;" in lines
+
+
+def test_an_export_in_another_layout_breaks(canteens: Path, tmp_path: Path) -> None:
+    new = tmp_path / "export.csv"
+    new.write_text(f"{NAMES}\n{ROWS}".replace(";", ","), encoding="utf-8")
+
+    code, said = updated(canteens, new)
+
+    assert (code, "separator-changed: ; -> ," in said) == (1, True)
+
+
+def test_a_database_whose_columns_change(tmp_path: Path) -> None:
+    place = connector(tmp_path, "fileattente")
+    tables = (place / "contract" / "tables.sql").read_text(encoding="utf-8")
+    new = tmp_path / "new.sql"
+    new.write_text(tables.replace("state", "status"), encoding="utf-8")
+
+    code, said = updated(place, new)
+
+    assert code == 1
+    assert "field-removed tickets (read) state" in said
+    assert updated(place, place / "contract" / "tables.sql", "--again")[0] == 0
+
+
+def test_a_contract_of_another_kind_is_refused(canteens: Path) -> None:
+    code, said = updated(canteens, EXAMPLES / "encaissement" / "contract" / "encaissement.wsdl")
+
+    assert code == 2
+    assert "its contract is one of dump, the new one of soap" in said
