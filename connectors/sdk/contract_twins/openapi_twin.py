@@ -208,7 +208,7 @@ class OpenApiTwin(RestTwin):
         if sample is not None:
             return self._sample(route, sample, kind, status)
         if "schema" not in said:
-            return said.get("example")
+            return said.get("example", {} if JSON.match(kind) else None)
         if not JSON.match(kind):
             return "exemple"
         for made in self._candidates(said):
