@@ -8,26 +8,24 @@ from typing import Annotated
 
 import typer
 
+from commands.contracts import connector_update, known_connectors, listed
 from commands.shared import HUB_TOML, AsJson, Config, Name, checkout_of, fail, print_json, replace_process, show_rows
+from commands.twins import connector_twin
 
 connector_app = typer.Typer(no_args_is_help=True, help="The packages the hub can speak to.")
-
+connector_app.command("update")(connector_update)
+connector_app.command("twin")(connector_twin)
 
 schema_app = typer.Typer(no_args_is_help=True, help="The shared schemas.")
 
 
 @connector_app.command("list")
 def connector_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
-    """The connectors that are installed, with those of the town's own folder; none of their code is run."""
-    from connectors.conformance.page import recorded_tier
-    from hub.wiring import installed
+    """The connectors that are installed, with those of the town's own folder: what each is, where its contract came
+    from and how much of it is covered; none of their code is run."""
+    from hub.settings.reading import connectors_dir
 
-    keep = ("domain", "kind", "protocol", "verified")
-    found = [
-        {"name": m.id} | {k: getattr(m, k) for k in keep} | {"tier": recorded_tier(m.folder)}
-        for m in installed(config).values()
-    ]
-    show_rows(found, as_json)
+    show_rows([listed(one, as_json) for one in known_connectors(connectors_dir(config)).values()], as_json)
 
 
 @connector_app.command("new")
@@ -93,7 +91,8 @@ def connector_test(
     if as_json:
         print_json([outcome.to_dict() for _, outcome in outcomes])
     if write:
-        from connectors.conformance.page import FILE, page
+        from connectors.conformance.page import page
+        from connectors.sdk.recorded import FILE
 
         if rules:
             fail("what is written down is what every rule found: leave out --only")

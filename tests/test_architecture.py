@@ -91,6 +91,7 @@ HIDDEN_IN = {
     "starlette": ["gateway/"],
     "tenacity": ["hub/acceptance/accept.py"],
     "typer": ["commands/"],
+    "xmlschema": ["connectors/sdk/contract/message_schemas.py"],
     "uvicorn": ["gateway/serving/"],
     "yaml": ["connectors/sdk/contract/documents.py"],
     "zeep": ["connectors/sdk/soap.py"],

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from datetime import date
 
 from connectors.conformance.answering import answering
-from connectors.conformance.case import NOON, Asked, Bench, Case, Clock, MemoryDocuments, Stand
+from connectors.conformance.case import NOON, Asked, Bench, Case, Clock, MemoryDocuments, Stand, WallClock
 from connectors.conformance.contents import contents
 from connectors.conformance.contract_rule import contract
 from connectors.conformance.declaration import declaration, probe
@@ -35,7 +35,7 @@ from connectors.sdk import Manifest
 
 __all__ = [
     "CHECKS", "NOON", "TIERS", "Asked", "Bench", "Case", "Clock", "MemoryDocuments", "NotConformant", "Outcome",
-    "Result", "Rule", "Stand", "check", "examine", "opened_case", "rules", "stands_of",
+    "Result", "Rule", "Stand", "WallClock", "check", "examine", "opened_case", "rules", "stands_of",
 ]  # fmt: skip
 
 CHECKS: Mapping[str, Callable[[Examination], None]] = {
@@ -59,9 +59,10 @@ class NotConformant(AssertionError):
 
 
 @contextmanager
-def opened_case(manifest: Manifest, *, timeout: float = 5.0) -> Iterator[Case]:
-    """The first case of a connector, its twin started: for those who try something by hand."""
-    with stands_of(manifest)[0](Bench(manifest, timeout=timeout)) as case:
+def opened_case(manifest: Manifest, *, timeout: float = 5.0, clock: Clock | None = None) -> Iterator[Case]:
+    """The first case of a connector, its twin started: for those who try something by hand. `clock`: the hour of
+    connector and twin; that of a bench, which stands still, by default."""
+    with stands_of(manifest)[0](Bench(manifest, clock or Clock(), timeout=timeout)) as case:
         yield case
 
 

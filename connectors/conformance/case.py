@@ -31,6 +31,13 @@ class Clock:
         self.at += timedelta(seconds=seconds)
 
 
+class WallClock(Clock):
+    """The hour as it is, for a twin that is played with by hand."""
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC)
+
+
 class MemoryDocuments:
     """Documents of one tenant, in memory."""
 

@@ -3,15 +3,12 @@ says how they are read. Adding a connector touches neither the second nor anythi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from connectors.conformance.finding import notes_of
 from connectors.conformance.outcome import Column, Outcome, rules
 from schemas.manifest import Manifest
 
-FILE = "outcomes.md"
 HEAD = """# When the other side misbehaves
 
 What the suite finds of each connector against its twin stands in its folder, `connectors/<id>/outcomes.md`: its tier,
@@ -33,7 +30,6 @@ What follows each word is told in [connectors.md](connectors.md#the-errors-named
 Whatever a poll meets, its next round asks again. An error at one record is told at the end of the round: the other
 records have been taken. A call that two deliveries make is played at the first of them.
 """
-_TIER = re.compile(r"^Tier: ([a-z]+)\.", re.MULTILINE)
 
 
 def general_page() -> str:
@@ -46,15 +42,6 @@ def page(manifest: Manifest, outcome: Outcome) -> str:
     failed = ", ".join(result.rule.name for result in outcome.results if result.verdict == "failed")
     tier = f"Tier: {outcome.tier or 'none'}." + (f" It fails {failed}." if failed else "")
     return "\n".join([f"# {manifest.name}: what the suite finds\n", tier, "", *_section(notes_of(manifest), outcome)])
-
-
-def recorded_tier(folder: Path) -> str:
-    """The tier of a connector, as the suite wrote it down in its folder; "" where it never did."""
-    try:
-        found = _TIER.search((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return found[1] if found else ""
 
 
 def cells(text: str) -> dict[tuple[str, str, str], str]:

@@ -130,7 +130,7 @@ class ParapheurTwin(SoapTwin):
 
     def error_inside(self, call: TwinCall) -> TwinAnswer:
         name = self.operation(call)
-        content = self.contract.write_answer(name, _return("KO", "Erreur interne"))
+        content = self.messages.write_answer(name, _return("KO", "Erreur interne"))
         return envelope_answer(content) if name in _SAYS_KO else super().error_inside(call)
 
     def authenticate(self, call: TwinCall) -> TwinAnswer | None:

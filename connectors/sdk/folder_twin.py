@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from connectors.sdk.sftp_twin import SftpTwin
+from connectors.sdk.twin_schedule import Scheduled
 
 _CONTENTS: Mapping[str, Callable[[bytes, str], bytes]] = {
     "growing": lambda content, _: content[: len(content) // 2],
@@ -18,7 +19,7 @@ _CONTENTS: Mapping[str, Callable[[bytes, str], bytes]] = {
 }
 
 
-class FolderTwin:
+class FolderTwin(Scheduled):
     """`with MyTwin() as package:` starts the SFTP account; `connection_settings()` (SFTP) or `local_settings()` (the
     same folders as paths) is what a connection to it sets. `stop()`, `start()`: an outage.
 
@@ -64,6 +65,10 @@ class FolderTwin:
         if self._collector.is_alive():
             self._collector.join()
         self.sftp.__exit__()
+
+    @property
+    def address(self) -> str:
+        return f"sftp://{self.sftp.username}@{self.sftp.host}:{self.sftp.port}"
 
     def site_settings(self) -> dict[str, Any]:
         """Override for what a connection sets besides the folders."""

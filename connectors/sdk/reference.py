@@ -58,6 +58,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk.kinds.events": ("EventReader", "Collected", "collected"),
     "connectors.sdk.kinds.changes": ("Changes",),
     "connectors.sdk.kinds.paging": ("Page", "pages"),
+    "connectors.sdk.twin_schedule": ("Scheduled", "Plan", "Schedule"),
     "connectors.sdk.twin": ("HttpTwin", "TwinCall", "TwinAnswer"),
     "connectors.sdk.rest_twin": ("RestTwin", "TwinRefusal"),
     "connectors.sdk.contract_twins.openapi_twin": ("OpenApiTwin",),

@@ -12,6 +12,7 @@ from typing import Any
 import asyncssh
 
 from connectors.sdk.files import LoopThread
+from connectors.sdk.twin_schedule import wanted_port
 from schemas.secret import Secret
 
 _WAIT = 20.0
@@ -67,6 +68,7 @@ class SftpTwin:
         } | changes  # fmt: skip
 
     def start(self) -> SftpTwin:
+        self.port = self.port or wanted_port()
         self._thread.run(self._listen(), _WAIT)
         return self
 

@@ -10,24 +10,27 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import zeep
 from lxml import etree
 from zeep.exceptions import Error as ZeepError
 from zeep.transports import Transport
+from zeep.wsdl.bindings.soap import SoapBinding
 from zeep.xsd import AnySimpleType, ComplexType
 from zeep.xsd import Element as DeclaredElement
 from zeep.xsd.elements import Any as Wildcard
-from zeep.xsd.elements.indicators import Indicator
+from zeep.xsd.elements.indicators import Choice, Indicator
 from zeep.xsd.types import builtins
 from zeep.xsd.types.collection import ListType, UnionType
 
 from connectors.sdk.error_table import ErrorTable
 from connectors.sdk.http import HttpAnswer, HttpClient
 from connectors.sdk.multipart import decode_base64, parts_of
+from connectors.sdk.standard_schemas import contract_file
 from connectors.sdk.xml import (
     XSD,
     Element,
@@ -79,7 +82,8 @@ class UnreadableEntry:
 
 
 class SoapClient:
-    """Calls the operations of a local WSDL (document/literal). Thread-safe; the WSDL is read at the first call.
+    """Calls the operations of a local WSDL, document or rpc, of all its services. Thread-safe; the WSDL is read at the
+    first call.
 
     `schema`: the XSD of the messages. What we send is held against it first, patterns and enumerations included
     (zeep checks neither). What we receive is read by the types of the contract: elements that it does not know are
@@ -150,10 +154,11 @@ class SoapClient:
     def _write_request(
         self, contract: SoapContract, operation: str, values: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[bytes, dict[str, str]]:
-        client, binding = contract.client, contract.binding
+        how: dict[str, Any] = {"client": contract.client, "options": {"address": ""}}
         try:
-            envelope, headers = binding._create(operation, values, named, client=client, options={"address": ""})
-        except (ZeepError, ValueError, TypeError) as error:  # a TypeError: a name that the contract does not have
+            said = contract.as_zeep(operation, named)
+            envelope, headers = contract.binding(operation)._create(operation, values, said, **how)
+        except (ZeepError, ValueError, TypeError, KeyError) as error:  # the last two: names that it does not have
             raise Refused(_NOT_ALLOWED, detail=f"{operation}: {type(error).__name__}", fault="bad-input") from None
         faults = self._faults(envelope)
         if faults:
@@ -176,12 +181,11 @@ class SoapClient:
             raise self._errors.error_in(answer, _detail_of(content)) or _fault_error(content, name, answer)
         if (meant := self._errors.error_at(answer, content)) is not None:
             raise meant
-        body = contract.binding.get(name).output.body
-        if answer.status != 200 or etree.QName(content) != body.qname:
+        if answer.status != 200 or not contract.is_answer(name, content):
             said = f"{answer.service} a renvoyé un autre message qu'attendu"
-            raise _lost(answer, said, f"{name}: {body.qname.localname} was due")
+            raise _lost(answer, said, f"{name}: its answer was due")
         try:
-            return _Reader(contract, beside, each).value(content, body.type, ())
+            return contract.read(name, content, beside, each)
         except _Unreadable as error:
             place = ".".join(_names(error.path))
             said = f"{answer.service} a renvoyé une valeur illisible ({place or local_name(content)})"
@@ -189,33 +193,122 @@ class SoapClient:
             raise _lost(answer, said, detail, fault=_placed("bad-return", error.path)) from None
 
 
+@dataclass(frozen=True, slots=True)
+class MessagePart:
+    """A part of a message: the element that it is, or of rpc its name and its type, each `{namespace}name`."""
+
+    name: str
+    element: str = ""
+    type: str = ""
+
+
+def _qname(declared: Any) -> str:
+    return str(declared.qname.text) if declared is not None and declared.qname is not None else ""
+
+
 class SoapContract:
     """A WSDL as zeep reads it, and the values that its types allow where they are listed. Raises ConfigError for one
     that cannot be used. `operations`: their names."""
 
     def __init__(self, path: Path) -> None:
-        settings = zeep.Settings(forbid_dtd=True, forbid_external=True)
-        files = _LocalFiles(path.parent)
+        settings = zeep.Settings(forbid_dtd=True)
+        files = _LocalFiles(path.parent)  # which fetches nothing
         try:
             self.client = zeep.Client(str(path), transport=files, settings=settings)  # type: ignore[no-untyped-call]
-        except (ZeepError, OSError, ValueError) as error:
+        except ValueError as error:
+            raise ConfigError(f"{path.name} is not a usable contract ({error})") from error
+        except (ZeepError, OSError) as error:
             raise ConfigError(f"{path.name} is not a usable contract ({type(error).__name__})") from error
-        self.binding = self.client.service._binding
         self.types = self.client.wsdl.types
         self.listed = files.listed
-        self.operations = frozenset(str(name) for name in self.binding._operations)
+        self._bindings = {name: one for one in reversed(self._spoken()) for name in one._operations}
+        self.operations = frozenset(str(name) for name in self._bindings if not self.why_not(name))
+        if not self.operations:
+            raise ConfigError(f"{path.name} is not a usable contract (no operation of SOAP that can be called)")
+
+    def binding(self, operation: str) -> Any:
+        """What writes an operation: that of the first port which has it. Raises KeyError for none of the contract."""
+        return self._bindings[operation]
+
+    def why_not(self, operation: str) -> str:
+        """Why an operation is none of `operations`; "" for one that is."""
+        if operation not in self._bindings:
+            return "the contract does not have it"
+        called = self.binding(operation).get(operation)
+        asked, given = called.input, called.output
+        if given is None or given.body is None:
+            return "it answers nothing"
+        wrapped = any(getattr(one, "_is_body_wrapped", False) for one in (asked, given))
+        return "it has several parts in one body, which no server can tell apart" if wrapped else ""
+
+    def is_rpc(self, operation: str) -> bool:
+        return bool(self.binding(operation).get(operation).style == "rpc")
+
+    def parts(self, operation: str, *, answer: bool = False) -> tuple[MessagePart, ...]:
+        """What stands in the body of a request, or of an answer: its one element, or of rpc the parts inside it."""
+        found = self.binding(operation).get(operation)
+        message = found.output if answer else found.input
+        if message.body is None:
+            return ()
+        if not self.is_rpc(operation):
+            return (MessagePart("", element=str(message.body.qname.text)),)
+        held = message.abstract.parts.items()
+        return tuple(MessagePart(str(name), _qname(part.element), _qname(part.type)) for name, part in held)
+
+    def body_name(self, operation: str, *, answer: bool = False) -> str:
+        """The element (`{namespace}name`) in the body of a request, or of an answer; "" for a request of nothing."""
+        body = self._body(operation, answer)
+        if body is None:
+            return ""
+        named = etree.QName(body.qname.namespace, f"{operation}Response") if self._renames(operation, answer) else None
+        return str((named or body.qname).text)
+
+    def _renames(self, operation: str, answer: bool) -> bool:
+        """WS-I Basic Profile, R2729; zeep takes the name of the message."""
+        return answer and self.is_rpc(operation)
+
+    def faults(self, operation: str) -> tuple[str, ...]:
+        """The elements (`{namespace}name`) that the contract has for the `<detail>` of its faults."""
+        messages = self.binding(operation).get(operation).abstract.fault_messages.values()
+        return tuple(
+            _qname(part.element) for one in messages for part in one.parts.values() if part.element is not None
+        )
+
+    def envelope(self, operation: str) -> str:
+        """The version of SOAP in which it is spoken, by its namespace."""
+        return str(self.binding(operation).nsmap["soap-env"])
+
+    @property
+    def address(self) -> str:
+        """Where the contract says that it is; "" where it does not."""
+        ports = [port for service in self.client.wsdl.services.values() for port in service.ports.values()]
+        return str(next((port.binding_options["address"] for port in ports if port.binding_options), ""))
+
+    def _spoken(self) -> list[Any]:
+        """The bindings to SOAP, those of ports in their order; all that there are where no service is named."""
+        wsdl = self.client.wsdl
+        ports = [port.binding for service in wsdl.services.values() for port in service.ports.values()]
+        return [one for one in ports or wsdl.bindings.values() if isinstance(one, SoapBinding)]
 
     def places(self, operation: str, *, answer: bool = False) -> frozenset[str] | None:
         """The places of a request of this operation, or of its answer, as unwrapped paths: `arg0/lines/amount`, without
         the positions in lists. None where the contract allows anything somewhere."""
         found: set[str] = set()
         body = self._body(operation, answer)
-        return frozenset(found) if _collect_places(body.type, (), found) else None
+        return frozenset(found) if body is None or _collect_places(body.type, (), found) else None
 
     def operation_of(self, request: Element) -> str | None:
         """The operation of the element in the body of a request."""
         named = ((name, self._body(name, answer=False)) for name in self.operations)
-        return next((name for name, body in named if body.qname == etree.QName(request)), None)
+        return next((name for name, body in named if body is not None and body.qname == etree.QName(request)), None)
+
+    def is_answer(self, operation: str, element: Element) -> bool:
+        """Whether an element in a body answers this operation: of rpc whatever its name (SOAP 1.1 §7.1)."""
+        return self.is_rpc(operation) or etree.QName(element) == self._body(operation, answer=True).qname
+
+    def read(self, operation: str, content: Element, beside: Mapping[str, bytes], each: str) -> Any:
+        """What an answer says (see `SoapClient.call`). Raises _Unreadable."""
+        return _Reader(self, beside, each).value(content, self._body(operation, answer=True).type, ())
 
     def read_request(self, operation: str, request: Element) -> Any:
         """What a request says, as `SoapClient.call` gives an answer. Raises InvalidMessage for what the contract does
@@ -230,14 +323,38 @@ class SoapContract:
         what the contract does not allow."""
         body, holder = self._body(operation, answer=True), etree.Element("holder")
         try:
-            body.render(holder, body(values) if isinstance(values, str) else body(**values))
+            said = values if isinstance(values, str) else _as_zeep(body.type, values)
+            body.render(holder, body(said) if isinstance(said, str) else body(**said))
+        except (ZeepError, ValueError, TypeError) as error:
+            raise InvalidMessage(str(error)) from None
+        holder[0].tag = self.body_name(operation, answer=True)
+        return holder[0]
+
+    def write_element(self, name: str, values: Mapping[str, Any]) -> Element:
+        """A global element (`{namespace}name`) of these elements, as one in the `<detail>` of a fault. Raises
+        InvalidMessage for what the contract does not allow."""
+        declared: Any = self.types.get_element(name)
+        holder = etree.Element("holder")
+        try:
+            declared.render(holder, declared(**_as_zeep(declared.type, values)))
         except (ZeepError, ValueError, TypeError) as error:
             raise InvalidMessage(str(error)) from None
         return holder[0]
 
+    def as_zeep(self, operation: str, named: Mapping[str, Any]) -> Any:
+        """The elements of a request, as zeep takes them. Raises KeyError for no operation of the contract."""
+        body = self._body(operation, answer=False)
+        return named if body is None else _as_zeep(body.type, named)
+
     def _body(self, operation: str, answer: bool) -> Any:
-        found = self.binding.get(operation)
+        found = self.binding(operation).get(operation)
         return (found.output if answer else found.input).body
+
+
+@cache
+def soap_contract(path: Path) -> SoapContract:
+    """A contract, read once: for twins and checks, which read the same one again and again."""
+    return SoapContract(path)
 
 
 _DEEPEST = 12  # levels of a message that `places` tells; a type may hold itself
@@ -257,6 +374,48 @@ def _collect_places(kind: Any, path: tuple[str, ...], found: set[str]) -> bool:
     return closed
 
 
+def _as_zeep(kind: Any, values: Any) -> Any:
+    """Values by the names of their elements, as zeep takes them: what stands in a group that repeats, in a list of its
+    own; an array of SOAP's encoding as a list."""
+    if isinstance(values, list | tuple):
+        return [_as_zeep(kind, one) for one in values]
+    if not isinstance(kind, ComplexType) or not isinstance(values, Mapping):
+        return values
+    left = dict(values)
+    for name, part in kind.elements_nested:
+        _regroup(name, part, left)
+    if kind._array_type and len(left) == 1:
+        return next(iter(left.values()))
+    return left
+
+
+def _regroup(name: str, part: Any, left: dict[str, Any]) -> None:
+    if not isinstance(part, Indicator):
+        if name in left and isinstance(part, DeclaredElement):
+            left[name] = _as_zeep(part.type, left[name])
+    elif not part.accepts_multiple:
+        for inner, one in part.elements:
+            _regroup(inner, one, left)
+    elif name not in left:
+        held: Any = part
+        found = {inner: left.pop(inner) for inner, _, _ in _named_apart(_declared([*held])) if inner in left}
+        entries = _entries(part, found)
+        for entry in entries:
+            for inner, one in part.elements:
+                _regroup(inner, one, entry)
+        if entries:
+            left[name] = entries
+
+
+def _entries(group: Any, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The repetitions of a group: of a choice one for each value, else the values of the same position together."""
+    lists = {name: list(value) if isinstance(value, list | tuple) else [value] for name, value in found.items()}
+    if isinstance(group, Choice):
+        return [{name: one} for name, values in lists.items() for one in values]
+    most = max(map(len, lists.values()), default=0)
+    return [{name: values[at] for name, values in lists.items() if at < len(values)} for at in range(most)]
+
+
 class _LocalFiles(Transport):
     """What the WSDL imports comes from its own folder. `listed`: by type, the values that its enumeration allows, which
     zeep leaves out; None for a type that does not list them all."""
@@ -267,10 +426,7 @@ class _LocalFiles(Transport):
         self.listed: dict[str, frozenset[str] | None] = {}
 
     def load(self, url: str) -> bytes:
-        path = Path(url).resolve()
-        if urlsplit(url).scheme or not path.is_relative_to(self.folder):
-            raise ValueError(f"{self.folder.name}: the contract reaches outside its folder")
-        content = path.read_bytes()
+        content = contract_file(url, self.folder).read_bytes()
         try:
             self._list_values(parse_xml(content))
         except InvalidMessage as error:

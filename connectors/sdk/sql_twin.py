@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from connectors.sdk.database import ReadOnlyDatabase
+from connectors.sdk.twin_schedule import Scheduled
 
 _SEPARATOR = b";"
 
 
-class SqlTwin:
+class SqlTwin(Scheduled):
     """`with SqlTwin("tickets", ["rank", "state"]) as twin:` makes the file; `address` is what a connection to it sets.
     `watch(database)` lets it see what is asked of it, and misbehave then.
 
@@ -26,7 +27,10 @@ class SqlTwin:
     }  # fmt: skip
     page_size = 1
 
-    def __init__(self, table: str, columns: Sequence[str]) -> None:
+    def __init__(self, table: str, columns: Sequence[str], rules: Mapping[str, str] | None = None) -> None:
+        """`rules`: by column, what its values must be, as SQL: `typeof(rank) = 'integer'`. `add` refuses others as the
+        package's database does; `rewrite` passes over them, for there are older databases with what is forbidden
+        today."""
         self.table, self.columns = table, tuple(columns)
         self.operations: list[str] = []
         self._folder = tempfile.TemporaryDirectory(prefix="unefois-twin-")
@@ -34,7 +38,8 @@ class SqlTwin:
         self._faults: Counter[str] = Counter()
         self._announced: Counter[str] = Counter()
         with self._open() as base:
-            base.execute(f"create table {table} ({', '.join(columns)})")
+            checks = [f"check ({rule})" for rule in (rules or {}).values()]
+            base.execute(f"create table {quoted(table)} ({', '.join([*map(quoted, columns), *checks])})")
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +66,7 @@ class SqlTwin:
         """Rows, each a value for every column."""
         marks = ", ".join("?" * len(self.columns))
         with self._open() as base:
-            base.executemany(f"insert into {self.table} values ({marks})", rows)  # noqa: S608
+            base.executemany(f"insert into {quoted(self.table)} values ({marks})", rows)  # noqa: S608
 
     def misbehave(self, kind: str, times: int = 1, *, on: str = "", at: str = "") -> None:
         """`kinds` says which; `on` and `at` are for twins that are called in several ways."""
@@ -84,20 +89,21 @@ class SqlTwin:
 
     def left(self) -> dict[str, bytes]:
         with self._open() as base:
-            rows = base.execute(f"select * from {self.table} order by rowid").fetchall()  # noqa: S608
+            rows = base.execute(f"select * from {quoted(self.table)} order by rowid").fetchall()  # noqa: S608
         lines = [list(self.columns), *rows]
         return {f"{self.table}.csv": b"\r\n".join(_line(one) for one in lines) + b"\r\n"}
 
     def rewrite(self, name: str, content: bytes) -> None:
         """Cells of digits are numbers; others are text, whatever their bytes are."""
         with self._open() as base:
-            base.execute(f"delete from {self.table}")  # noqa: S608
+            base.execute("pragma ignore_check_constraints = on")
+            base.execute(f"delete from {quoted(self.table)}")  # noqa: S608
             for line in content.split(b"\r\n")[1:]:
                 cells = [*line.split(_SEPARATOR), *[b""] * len(self.columns)][: len(self.columns)]
                 marks = ", ".join("?" if one.isdigit() else "cast(? as text)" for one in cells)
                 values = [int(one) if one.isdigit() else one for one in cells]
                 if line:
-                    base.execute(f"insert into {self.table} values ({marks})", values)  # noqa: S608
+                    base.execute(f"insert into {quoted(self.table)} values ({marks})", values)  # noqa: S608
 
     def reasons(self) -> Mapping[str, str]:
         return {}
@@ -133,6 +139,11 @@ class SqlTwin:
         finally:
             self.path.unlink(missing_ok=True)
             self.start()
+
+
+def quoted(name: str) -> str:
+    """A name as SQL takes any."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _line(cells: Sequence[Any]) -> bytes:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from connectors.sdk.twin_schedule import Scheduled, wanted_port
 from schemas.secret import Secret
 
 _F = TypeVar("_F", bound=Callable[..., "TwinAnswer"])
@@ -123,16 +124,31 @@ def route(method: str, path: str) -> Callable[[_F], _F]:
     return mark
 
 
-class LoopbackTwin:
+class LoopbackTwin(Scheduled):
     """A server on a port of this machine. `with MyTwin() as twin`; `stop` and `start` play an outage on the same port,
     with the state kept. Whoever waits inside a call waits on `stopped`."""
 
     host = "127.0.0.1"
 
     def __init__(self) -> None:
-        self.port = 0  # any free one, at the first start
+        self.port = 0  # any free one, or that of `listening_at`, at the first start
         self.stopped = threading.Event()
         self._server: socketserver.TCPServer | None = None
+
+    kinds: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def address(self) -> str:
+        """Where it is, as a person would write it down."""
+        return f"{self.host}:{self.port}"
+
+    def misbehave(self, kind: str, times: int = 1, *, on: str = "", at: str = "") -> None:
+        """Make the next `times` calls go wrong: one of `kinds`."""
+        raise NotImplementedError
+
+    def behave(self) -> None:
+        """Forget every fault that is left, and listen again."""
+        raise NotImplementedError
 
     def new_server(self) -> socketserver.TCPServer:
         """A server bound to `host` and `port`."""
@@ -141,6 +157,7 @@ class LoopbackTwin:
     def start(self) -> Self:
         if self._server is None:
             self.stopped.clear()
+            self.port = self.port or wanted_port()
             self._server = self.new_server()
             self.port = self._server.server_address[1]
             serve = self._server.serve_forever
@@ -210,6 +227,10 @@ class HttpTwin(LoopbackTwin):
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        return self.url
 
     def new_server(self) -> socketserver.TCPServer:
         return QuietServer((self.host, self.port), _handler_of(self))

@@ -9,8 +9,9 @@ import pytest
 
 from connectors import conformance
 from connectors.conformance import Outcome
-from connectors.conformance.page import FILE, cells, general_page, page, recorded_tier
+from connectors.conformance.page import cells, general_page, page
 from connectors.sdk import find_manifests
+from connectors.sdk.recorded import FILE, recorded_tier
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "connectors-outcomes.md"
 

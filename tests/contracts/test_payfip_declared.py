@@ -94,9 +94,9 @@ class PaymentsOfTheState(SoapTwin):
 
     def answer(self, call: TwinCall) -> TwinAnswer:
         request = next(child for child in parse_xml(call.body) if child.tag.endswith("Body"))[0]
-        name = self.contract.operation_of(request)
+        name = self.messages.operation_of(request)
         assert name is not None
-        self.asked.append((name, self.contract.read_request(name, request)))
+        self.asked.append((name, self.messages.read_request(name, request)))
         status = 500 if b"Fault" in self.sample else 200
         return TwinAnswer(status, self.sample, {"Content-Type": "text/xml; charset=utf-8"})
 

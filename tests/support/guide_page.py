@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_BLOCK = re.compile(r"(?:^`(?P<path>[^`\n]+)`[^\n]*\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"(?:^`(?P<path>[^`\n]+)`[^\n]*\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _ANYTHING = "…"
-_FAILS = re.compile(r"FAIL|breaking")
+_FAILS = re.compile(r"\bKO\b|breaking")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from connectors.conformance.played.samples import Samples
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 
-PLAYED = ("rest",)
+PLAYED = ("rest", "soap", "dump", "drop", "sql")
 """The kinds whose cases can be made."""
 
 

@@ -38,7 +38,8 @@ class Field:
 class Operation:
     """One call. `name`: as a manifest writes it: `PATCH users/{id}`, `creerPaiementSecurise`; of a table its name.
     `asks`: what it takes, `gives`: what a success answers (places below one record where it `lists`). `lists`: where
-    the list of records stands in the answer, "" when the answer is the list, None when it gives one record.
+    the list of records stands in the answer, "" when the answer is the list, None when it gives one record. `beside`:
+    what the answer says beside that list, as the address of the next page.
     `harmless`: it changes nothing. `faults`: the refusals that the contract names: statuses, or codes."""
 
     name: str
@@ -48,6 +49,7 @@ class Operation:
     lists: str | None = None
     harmless: bool = False
     faults: tuple[str, ...] = ()
+    beside: tuple[Field, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

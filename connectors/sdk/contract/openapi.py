@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from connectors.sdk.contract.alternatives import Alternatives
 from connectors.sdk.contract.documents import read_document
 from connectors.sdk.contract.mending import mended
 from connectors.sdk.contract.model import Contract, Field, Operation, Type
@@ -23,7 +24,7 @@ _DEEPEST = 10
 _MOST_FIELDS = 3_000
 _LIMITS = (
     "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
-    "multipleOf", "minItems", "maxItems",
+    "multipleOf", "minItems", "maxItems", "default", "deprecated",
 )  # fmt: skip
 _TYPES: Mapping[str, Type] = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
 _FORMATS: Mapping[str, Type] = {"date": "date", "date-time": "instant", "binary": "bytes", "byte": "bytes"}
@@ -35,6 +36,8 @@ _AROUND_A_LIST = re.compile(
 )
 
 Where = Literal["path", "query", "header", "body", "form", "record"]
+Given = tuple[str | None, tuple[Field, ...], tuple[Field, ...]]
+"""Where a list of records stands, what a record holds, and what stands beside the list."""
 
 
 def openapi_document(path: Path) -> Mapping[str, Any]:
@@ -47,11 +50,13 @@ def openapi_document(path: Path) -> Mapping[str, Any]:
     return mended(as_openapi(document) if "swagger" in document else document)
 
 
-def read_openapi(path: Path) -> Contract:
-    """Every operation of the file. Raises ConfigError, naming the file, for what cannot be read."""
+def read_openapi(path: Path, *, alternatives: bool = False) -> Contract:
+    """Every operation of the file. `alternatives`: of `oneOf` and `anyOf` what all branches say together, not the first
+    alone. Raises ConfigError, naming the file, for what cannot be read."""
     document = openapi_document(path)
+    schemas = Alternatives(document) if alternatives else Schemas(document)
     try:
-        return _Reader(document).contract(path)
+        return _Reader(document, schemas).contract(path)
     except ConfigError as error:
         raise ConfigError(str(error), key=str(path)) from None
 
@@ -100,9 +105,9 @@ def successes(operation: Mapping[str, Any]) -> list[str]:
 
 
 class _Reader:
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, Any], schemas: Schemas) -> None:
         self.document = document
-        self.schemas = Schemas(document)
+        self.schemas = schemas
 
     def contract(self, path: Path) -> Contract:
         info = self.document.get("info") or {}
@@ -114,12 +119,13 @@ class _Reader:
     def _operations(self) -> Iterator[Operation]:
         for path, method, shared, own in operations_of(self.document):
             asks = [*self._parameters(shared, own), *self._body(own)]
-            lists, gives = self._gives(own, method)
+            lists, gives, beside = self._gives(own, method)
             wins = successes(own)
             yield Operation(
                 operation_name(method, path), about=_about(own), asks=tuple(asks), gives=gives, lists=lists,
                 harmless=method in _HARMLESS,
                 faults=tuple(str(status) for status in own.get("responses") or {} if str(status) not in wins),
+                beside=beside,
             )  # fmt: skip
 
     def _security(self) -> Iterator[Mapping[str, Any]]:
@@ -127,10 +133,12 @@ class _Reader:
         asked = [*(self.document.get("security") or ())]
         for _, _, _, own in operations_of(self.document):
             asked += own.get("security") or ()
-        names = [name for one in asked if isinstance(one, Mapping) for name in one]
-        for name in dict.fromkeys([*names, *known]):
+        scopes: dict[str, set[str]] = {}
+        for name, wanted in (pair for one in asked if isinstance(one, Mapping) for pair in one.items()):
+            scopes.setdefault(name, set()).update(wanted or ())
+        for name in dict.fromkeys([*scopes, *known]):
             if name in known:
-                yield self.schemas.at(known[name])
+                yield {**self.schemas.at(known[name]), **({"scopes": sorted(scopes[name])} if scopes.get(name) else {})}
 
     def _parameters(self, shared: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Field]:
         found = {}
@@ -149,6 +157,11 @@ class _Reader:
         if whole.type == "array":
             whole = self.schemas.whole(whole.schema.get("items") or {})
             example = example[0] if isinstance(example, list) and example else example
+        if parameter.get("style") == "deepObject" and whole.properties:
+            for inner, part in whole.properties.items():
+                due = needed and inner in whole.required
+                yield _field(f"{name}[{inner}]", self.schemas.whole(part), where, required=due, example=None)
+            return
         yield _field(name, whole, where, required=needed, example=example, about=about)
 
     def _body(self, own: Mapping[str, Any]) -> tuple[Field, ...]:
@@ -159,15 +172,15 @@ class _Reader:
         walk.go("", said.get("schema") or {}, kind != "" and bool(body.get("required", where == "body")))
         return tuple(walk.found)
 
-    def _gives(self, own: Mapping[str, Any], method: str) -> tuple[str | None, tuple[Field, ...]]:
+    def _gives(self, own: Mapping[str, Any], method: str) -> Given:
         responses = own.get("responses") or {}
         for status in successes(own):
             kind, said = content_of(self.schemas.at(responses[status]))
             if kind and "schema" in said:
                 return self._answer(said, method)
-        return None, ()
+        return None, (), ()
 
-    def _answer(self, said: Mapping[str, Any], method: str) -> tuple[str | None, tuple[Field, ...]]:
+    def _answer(self, said: Mapping[str, Any], method: str) -> Given:
         whole, example = self.schemas.whole(said["schema"]), _example(said)
         lists = self._list_place(whole)
         record: Any = said["schema"]
@@ -179,7 +192,12 @@ class _Reader:
             example = example[0] if isinstance(example, list) and example else None
         walk = _Walk(self.schemas, "record", example)
         walk.go("", record, True)
-        return lists, tuple(walk.found)
+        return lists, tuple(walk.found), self._beside(said["schema"], lists) if lists else ()
+
+    def _beside(self, schema: Any, lists: str) -> tuple[Field, ...]:
+        walk = _Walk(self.schemas, "record", None)
+        walk.go("", schema, True)
+        return tuple(one for one in walk.found if not one.place.startswith(f"{lists}/"))
 
     def _list_place(self, whole: Whole) -> str | None:
         """Where the list of records stands in an answer: the answer itself, or its one list beside what is told of
@@ -203,6 +221,7 @@ class _Walk:
 
     def __init__(self, schemas: Schemas, where: Where, example: Any) -> None:
         self._schemas, self._where, self._example = schemas, where, example
+        self._other_way = "writeOnly" if where == "record" else "readOnly"
         self.found: list[Field] = []
 
     def go(self, place: str, node: Any, needed: bool, seen: frozenset[str] = frozenset(), name: str = "") -> None:
@@ -212,6 +231,8 @@ class _Walk:
         seen |= whole.through
         if whole.type == "object" and whole.properties:
             for name, part in whole.properties.items():
+                if self._schemas.whole(part).schema.get(self._other_way) is True:
+                    continue
                 step = name.replace("~", "~0").replace("/", "~1")
                 inner = needed and not whole.nullable and name in whole.required
                 self.go(f"{place}/{step}", part, inner, seen)

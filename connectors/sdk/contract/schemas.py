@@ -93,7 +93,7 @@ class Schemas:
         made: dict[str, Any] = {name: part for name, part in own.items() if name not in _MERGED}
         properties: dict[str, Any] = {}
         required: list[str] = []
-        for part in self._parts(own):
+        for part in self.parts(own):
             piece = self._whole(part, depth + 1)
             through |= piece.through
             made = {**{name: one for name, one in piece.schema.items() if name not in _MERGED}, **made}
@@ -109,21 +109,23 @@ class Schemas:
             made["nullable"] = True
         return Whole(made, through)
 
-    def _parts(self, own: Schema) -> Iterator[Any]:
+    def parts(self, own: Schema) -> Iterator[Any]:
+        """The schemas that one is made of beside its own keywords."""
         yield from own.get("allOf") or ()
         for word in ("oneOf", "anyOf"):
-            branches = [one for one in own.get(word) or () if not _is_null(one)]
+            branches = [one for one in own.get(word) or () if not is_null(one)]
             yield from branches[: self._branch + 1][-1:]
 
     def _may_be_null(self, own: Schema) -> bool:
         kinds = own.get("type")
         branches = [*(own.get("oneOf") or ()), *(own.get("anyOf") or ())]
         return (
-            bool(own.get("nullable")) or (isinstance(kinds, list) and "null" in kinds) or any(map(_is_null, branches))
+            bool(own.get("nullable")) or (isinstance(kinds, list) and "null" in kinds) or any(map(is_null, branches))
         )
 
 
-def _is_null(schema: Any) -> bool:
+def is_null(schema: Any) -> bool:
+    """Whether a branch allows null and nothing else."""
     return isinstance(schema, Mapping) and schema.get("type") == "null"
 
 

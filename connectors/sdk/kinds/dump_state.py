@@ -68,7 +68,7 @@ class Digests:
 @dataclass(slots=True)
 class DumpState:
     """All that is known. `file`, `written`: the last dump that was taken or begun, and when it was written, in
-    nanoseconds. `forgotten`: a state is there that this hub cannot read, as after its secret was changed."""
+    nanoseconds. `first`: nobody was in it so far. `forgotten`: a state is there that this hub cannot read, as after its secret was changed."""
 
     known: dict[bytes, Known] = field(default_factory=dict)
     file: str = ""
@@ -88,7 +88,7 @@ class DumpState:
             known = _unpacked(zlib.decompress(base64.b64decode(cursor["known"])), cursor["groups"], groups)
         except (KeyError, TypeError, ValueError, binascii.Error, zlib.error, struct.error):
             return DumpState(forgotten=True)
-        return DumpState(known, str(cursor.get("file", "")), written, first=False)
+        return DumpState(known, str(cursor.get("file", "")), written, first=not known)
 
     def to_cursor(self, digests: Digests, groups: Sequence[str]) -> Mapping[str, Any]:
         shape = _shape(len(groups))

@@ -45,7 +45,7 @@ class TableForm:
         used; a bad line is a fault of its own."""
         suffix = PurePosixPath(name).suffix.lower()
         if suffix == ".zip":
-            name, content = only_member(content, _is_table)
+            name, content = only_member(content, is_table)
             suffix = PurePosixPath(name).suffix.lower()
         if suffix in SUFFIXES or is_archive(content):
             return self._rows(workbook_as_csv(content, self.sheet), _SEPARATOR, columns, required)
@@ -77,7 +77,7 @@ def _as_csv(rows: Sequence[Sequence[str]]) -> str:
     return made.getvalue()
 
 
-def _is_table(name: str) -> bool:
+def is_table(name: str) -> bool:
     last = PurePosixPath(name)
     return last.suffix.lower() in (*_TEXTS, *SUFFIXES) and not last.name.startswith((".", "~$", "__"))
 

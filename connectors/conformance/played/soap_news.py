@@ -1,0 +1,98 @@
+"""What a SOAP package has to tell: how what was given to it stands now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from connectors.conformance.case import Clock
+from connectors.conformance.played.soap_keeps import place_in
+from connectors.sdk.contract.message_places import node_at
+from connectors.sdk.contract_twins.wsdl_twin import Entry, Kept, WsdlTwin
+from connectors.sdk.kinds.soap import SoapConnector
+from connectors.sdk.statuses import FINAL
+from schemas.delivery import Opened
+from schemas.errors import ConfigError
+from schemas.manifest import seconds_of
+
+_AGO = timedelta(minutes=1)
+_WORDS = ("EN-COURS", "EN-ATTENTE")
+
+
+class FollowNews:
+    """`[[follow]]`: references that were opened, and of which the package says a first status, or a second one. Neither
+    is final: what has ended says nothing more."""
+
+    def __init__(self, connector: SoapConnector, twin: WsdlTwin, opened: list[Opened], clock: Clock) -> None:
+        self._connector, self._twin, self._opened, self._clock = connector, twin, opened, clock
+        self._follows: Sequence[Mapping[str, Any]] = connector.declared["follow"]
+        self._types = [one["type"] for one in connector.declared["deliver"] if "reference" in one]
+        self._kept = self._first_kept()
+        self._said = {one["operation"]: self._pair(one) for one in self._follows}
+        self._told: list[str] = []
+        self._turns = 0
+        self._forget()
+
+    def add(self, count: int) -> None:
+        for _ in range(count):
+            self._told.append(self._open())
+            self._say(self._told[-1], 0)
+
+    def turn(self, value: int) -> None:
+        """Somebody changes it, some time before it is asked for again."""
+        self._turns += 1
+        self._clock.move(
+            max(seconds_of(one["every"][min(self._turns, len(one["every"]) - 1)]) for one in self._follows)
+        )
+        self._say(self._told[0], value)
+
+    def _open(self) -> str:
+        identifier = self._twin.identifier(self._kept, len(self._twin.opened) + 1)
+        self._opened.append(Opened(identifier, self._types[0], self._clock() - _AGO))
+        self._twin.opened[identifier] = Entry("")
+        return identifier
+
+    def _forget(self) -> None:
+        """One that nobody does anything about: it is asked for, and says nothing yet."""
+        forgotten = self._open()
+        if self._twin.pending is None:
+            for one in self._follows:
+                self._twin.settle(forgotten, one["operation"], {place_in(one["status"]): None})
+
+    def _say(self, identifier: str, value: int) -> None:
+        for one in self._follows:
+            self._twin.settle(
+                identifier, one["operation"], {place_in(one["status"]): self._said[one["operation"]][value]}
+            )
+
+    def _first_kept(self) -> Kept:
+        asked = {one["operation"] for one in self._follows}
+        found = next((one for one in self._twin.keeps if one.asked in asked), None)
+        if found is None:
+            raise ConfigError("no argument of a [[follow]] is {reference}: the twin cannot tell what it is asked about")
+        return found
+
+    def _pair(self, follow: Mapping[str, Any]) -> tuple[str, str]:
+        found = list(dict.fromkeys(self._words(follow)))
+        if len(found) < 2:
+            place = place_in(follow["status"])
+            raise ConfigError(f"{follow['operation']}: {place} has no two words that are not final ones")
+        return found[0], found[1]
+
+    def _words(self, follow: Mapping[str, Any]) -> Iterator[str]:
+        """Words of the package that end nothing: those of `statuses.csv`, of the contract, else invented ones."""
+        rows = self._connector.statuses.rows
+        known = {row.native: row.canonical in FINAL or row.native in follow.get("final", ()) for row in rows}
+        yield from (row.native for row in rows if not known[row.native] and row.direction in ("in", "both"))
+        schema = self._twin.contract.schemas.body(follow["operation"], answer=True)
+        node = node_at(schema, place_in(follow["status"]))
+        final = set(follow.get("final", ()))
+        for word in node.choices if node is not None and node.choices else _WORDS:
+            if not known.get(word, word in final):
+                yield word
+
+
+def news_of(connector: SoapConnector, twin: WsdlTwin, opened: list[Opened], clock: Clock) -> FollowNews | None:
+    """What the package has to tell; None for one that is not asked."""
+    return FollowNews(connector, twin, opened, clock) if "follow" in connector.declared else None

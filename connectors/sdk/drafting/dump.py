@@ -1,0 +1,184 @@
+"""A connector of the kind `dump`, drafted from a file as the package leaves it.
+
+No row of that file goes into the connector's folder: its samples are of the same layout, about nobody.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from connectors.sdk.contract.model import Contract, Field
+from connectors.sdk.contract.table_layout import TableSample, read_sample
+from connectors.sdk.contract.table_sample import keys_of
+from connectors.sdk.drafting.columns import Change, changes_in, invented_row, plain, status_column, unused_lines
+from connectors.sdk.drafting.draft import Choices, Draft
+from connectors.sdk.drafting.polls import status_row
+from connectors.sdk.drafting.writing import (
+    Table,
+    manifest_text,
+    mapping_text,
+    readme_text,
+    statuses_text,
+    test_text,
+)
+from connectors.sdk.workbook import SUFFIXES
+from schemas.errors import ConfigError
+from schemas.registry import Registry
+
+STATUS = "request.status-changed"
+_HOUSEHOLD = re.compile(r"famille|foyer|household|family")
+_MOST_STATUSES = 30
+_FIGURES = re.compile(r"[0-9]+")
+
+
+def draft(slug: str, contract: Contract, choices: Choices, registry: Registry) -> Draft:
+    """Its key, what its columns can tell, and the layout of its files. Raises ConfigError for a file in which no column
+    names a row, and for one that tells nothing shared."""
+    return _Drafting(slug, contract, choices, read_sample(contract.source, sheet=choices.table)).draft()
+
+
+@dataclass
+class _Drafting:
+    slug: str
+    contract: Contract
+    choices: Choices
+    sample: TableSample
+
+    @property
+    def name(self) -> str:
+        return self.slug.replace("_", " ").capitalize()
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        return self.contract.operations[0].gives
+
+    @cached_property
+    def key(self) -> str:
+        found = keys_of(self.sample)
+        if not found:
+            said = "no column names a row: it would be filled in each, and never twice the same"
+            raise ConfigError(said, key=self.contract.source.name)
+        return found[0]
+
+    @cached_property
+    def changes(self) -> Sequence[Change]:
+        wish = self.choices.carries
+        return [one for one in changes_in(self.sample.names) if wish in ("", one.type)]
+
+    @cached_property
+    def status(self) -> Field | None:
+        """What says how far a request is: where it is asked for, or nothing else is told."""
+        wanted = self.choices.carries in ("", STATUS) and not self.changes
+        return status_column(self.fields) if wanted else None
+
+    def draft(self) -> Draft:
+        if not self.changes and self.status is None:
+            said = f"no column tells {self.choices.carries or 'an address, a way to be reached, or a status'}"
+            raise ConfigError(said, key=self.contract.source.name)
+        statuses = [status_row(word) for word in self._words()]
+        does = [f"tells {one.type} by {', '.join(one.parts.values())}" for one in self.changes]
+        does += [f"tells {STATUS} by {self.status.place}"] if self.status else []
+        used = self._used
+        lines = [line for one in self.changes for line in one.lines(self.key)]
+        lines += unused_lines(self.changes[0].name if self.changes else "status", self.fields, used)
+        files: dict[str, str | bytes] = {
+            "connector.toml": self._manifest(), "mapping.csv": mapping_text(lines),
+            "README.md": readme_text(self.name, does, {}, self._unsaid(), self.contract.source.name),
+            f"tests/test_{self.slug}.py": test_text(self.slug, self.name), "samples/export.csv": self._export(),
+        }  # fmt: skip
+        files |= {"statuses.csv": statuses_text(statuses)} if statuses else {}
+        return Draft(files, tuple(does), len(self.fields), len(used), tuple(self._unsaid()))
+
+    @property
+    def _used(self) -> list[str]:
+        found = [self.key, *(column for one in self.changes for column in one.parts.values())]
+        return list(dict.fromkeys([*found, *([self.status.place] if self.status else [])]))
+
+    def _manifest(self) -> str:
+        source = self.contract.source.name
+        head = {"id": self.slug, "name": self.name, "vendor": "À compléter", "domain": "a-completer", "kind": "dump",
+                "owners": ["à compléter"]}  # fmt: skip
+        head |= {"household": True} if _HOUSEHOLD.search(plain(self.key)) else {}
+        kept = {"from": source, "table": "samples/export.csv", "samples": "samples"}
+        note = f"Écrit d'après {source}, sans aucune de ses lignes : relire chaque « à vérifier »."
+        key = f"À vérifier : « {self.key} » est-il le même d'un fichier à l'autre, et unique ?"
+        dump = Table("dump", self._layout(), [key])
+        return manifest_text(head, [Table("contract", kept), dump, *self._tables()], [note])
+
+    def _layout(self) -> Mapping[str, Any]:
+        sample, found = self.sample, {"files": self._files()}
+        is_text = sample.suffix not in SUFFIXES
+        if is_text and sample.encoding not in ("utf-8", "utf-8-sig"):
+            found |= {"encoding": sample.encoding}
+        if is_text and sample.separator != ";" and not sample.fixed:
+            found |= {"separator": sample.separator}
+        found |= {"sheet": self.choices.table} if self.choices.table and not is_text else {}
+        if sample.fixed:
+            found |= {"fixed": {name: f"{first}-{last}" for name, (first, last) in sample.fixed.items()}}
+        if sample.header != (not sample.fixed):
+            found |= {"header": sample.header}
+        found |= {"positions": dict(sample.positions)} if sample.positions else {}
+        keys = sample.column(self.key)
+        form = {"pattern": "[0-9]+"} if all(one.isascii() and one.isdigit() for one in keys) else {}
+        return {**found, "columns": {"key": self.key, **form}}
+
+    def _files(self) -> str:
+        """The name of the file without what changes from one night to the next."""
+        stem = re.split(r"[-_. ]?[0-9]", self.contract.source.stem, maxsplit=1)[0] or "export"
+        safe = re.sub(r"[^\w.-]", "?", stem)
+        return f"{safe}*{'.zip' if self.sample.zipped else self.contract.source.suffix.lower()}"
+
+    def _tables(self) -> Iterator[Table]:
+        for one in self.changes:
+            event = {
+                "type": one.type, "watch": list(one.parts.values()), "id": f"{{key}}-{one.name}-{{revision}}",
+                "map": one.name, "only": dict.fromkeys(one.due, "*"),
+            }  # fmt: skip
+            yield Table("[dump.change]", event, [f"À vérifier : de qui est « {one.due[0]} » ?"])
+        if self.status is not None:
+            event = {
+                "type": STATUS, "watch": [self.status.place], "id": "{key}-status-{revision}", "about": self.key,
+                "status": self.status.place, "unknown": "skip", "only": {self.status.place: "*"},
+            }  # fmt: skip
+            yield Table("[dump.change]", event, ["À vérifier : le sens de chaque statut, dans statuses.csv."])
+
+    def _words(self) -> Sequence[str]:
+        """The statuses that the file shows, and one more where it shows one alone."""
+        if self.status is None:
+            return ()
+        found = list(dict.fromkeys(self.sample.column(self.status.place)))[:_MOST_STATUSES]
+        return [*found, *(["en cours", "clos"][: max(0, 2 - len(found))])]
+
+    def _export(self) -> bytes:
+        rows = [invented_row(self.fields, variant) for variant in (0, 1)]
+        for variant, row in enumerate(rows):
+            row[self.key] = shape_of(next(iter(self.sample.column(self.key))), variant)
+            if self.status is not None:
+                row[self.status.place] = self._words()[variant]
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=";", lineterminator="\r\n")
+        writer.writerows([self.sample.head or self.sample.names, *([row[one] for one in self.sample.names] for row in rows)])
+        encoding = self.sample.encoding if self.sample.suffix not in SUFFIXES else "utf-8"
+        return text.getvalue().encode(encoding.removesuffix("-sig"), "replace")
+
+    def _unsaid(self) -> Sequence[str]:
+        return [
+            "Every row is a person or household of the package: which of its columns name them stands in `columns`.",
+            "A row that is no longer there says nothing: leave out or add what its absence means.",
+        ]
+
+
+def shape_of(text: str, variant: int) -> str:
+    """A text of the same form that says nothing of the first: figures that count on, letters that do not differ."""
+    figures = _FIGURES.findall(text)
+    if not figures:
+        return "".join("A" if one.isupper() else "a" if one.isalpha() else one for one in text) + str(variant + 1)
+    made = "".join("A" if one.isupper() else "a" if one.isalpha() else one for one in text)
+    counted = iter(range(7001 + variant, 9999))
+    return _FIGURES.sub(lambda found: str(next(counted)).zfill(len(found[0]))[-len(found[0]) :], made)

@@ -1,0 +1,118 @@
+"""What a new contract asks of a connector, written beside it: the folder `proposal/`, and nothing outside it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from connectors.sdk.contract.changes import GRADES, Change, changes_of
+from connectors.sdk.contract.model import Contract
+from connectors.sdk.contract.reading import contract_of
+from connectors.sdk.contract.used_tables import uses_of
+from connectors.sdk.drafting.proposed_mapping import proposed_mapping
+from connectors.sdk.mapping.rows import FILE as TABLE
+from schemas.errors import ConfigError
+from schemas.manifest import Manifest
+from schemas.registry import Registry
+
+FOLDER = "proposal"
+_MEANS: Mapping[str, str] = {
+    "breaking": "The connector will fail, or be refused, unless it is changed.",
+    "review": "It may go on or not: a person must look.",
+    "additive": "Nothing to do for it.",
+}
+_SHOWN = 200  # of the changes that ask for nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """`changes`: the gravest first. `files`: what to write, by the path below `proposal/`."""
+
+    changes: tuple[Change, ...]
+    files: Mapping[str, bytes]
+
+
+def proposal_of(manifest: Manifest, new: Contract, registry: Registry) -> Proposal:
+    """What the new contract changes for a connector. Raises ConfigError for a connector that names no contract, and for
+    a contract of another kind than its own."""
+    old = contract_of(manifest, alternatives=True)
+    if old is None:
+        raise ConfigError("names no file in [contract]: there is nothing to compare with", key=manifest.id)
+    if old.kind != new.kind:
+        raise ConfigError(f"its contract is one of {old.kind}, the new one of {new.kind}", key=manifest.id)
+    uses = uses_of(manifest, old)
+    changes = changes_of(old, new, uses)
+    files = {f"contract/{new.source.name}": new.source.read_bytes(), "changes.md": _page(manifest, new, changes)}
+    if (manifest.folder / TABLE).exists():
+        files[TABLE] = proposed_mapping(manifest, old, new, uses, changes, registry)
+    return Proposal(changes, files)
+
+
+def check_no_proposal(folder: Path) -> None:
+    """Raises ConfigError where a proposal lies already: somebody may be at work on it."""
+    if (folder / FOLDER).exists():
+        raise ConfigError(f"{folder / FOLDER} is there already: look at it, or replace it by --again", key=folder.name)
+
+
+def write_proposal(folder: Path, proposal: Proposal) -> list[Path]:
+    """The folder `proposal/` of a connector, in place of one that is there; whole or not at all. Its files."""
+    place = folder / FOLDER
+    try:
+        with tempfile.TemporaryDirectory(prefix=".proposal-", dir=folder) as drafts:
+            draft = Path(drafts) / FOLDER
+            for name, content in proposal.files.items():
+                path = draft / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            if place.exists():
+                shutil.move(place, Path(drafts) / "old")
+            draft.rename(place)
+    except OSError as error:
+        raise ConfigError(f"the proposal cannot be written ({error.strerror})", key=folder.name) from None
+    return sorted(path for path in place.rglob("*") if path.is_file())
+
+
+def _page(manifest: Manifest, new: Contract, changes: Iterable[Change]) -> bytes:
+    found = list(changes)
+    head = f"# {manifest.name}: what changes with {new.title or new.source.name} {new.version}".rstrip()
+    lines = [head, "", *_summary(found)]
+    for grade in GRADES:
+        graded = [change for change in found if change.grade == grade]
+        if graded:
+            lines += ["", f"## {grade.capitalize()} ({len(graded)})", "", _MEANS[grade], "", *_table(graded)]
+    return "\n".join([*lines, "", *_steps(manifest, new)]).encode()
+
+
+def _summary(changes: list[Change]) -> list[str]:
+    if not changes:
+        return ["Nothing that this connector could notice."]
+    return [", ".join(f"{sum(c.grade == grade for c in changes)} {grade}" for grade in GRADES) + "."]
+
+
+def _table(changes: list[Change]) -> Iterator[str]:
+    yield "| change | operation | place | before | after | used |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for one in changes[:_SHOWN]:
+        place = f"{one.direction}: `{one.place}`" if one.place else ""
+        cells = (one.kind, one.operation and f"`{one.operation}`", place, one.before, one.after, "yes" * one.used)
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    if len(changes) > _SHOWN:
+        yield f"\n… and {len(changes) - _SHOWN} more."
+
+
+def _steps(manifest: Manifest, new: Contract) -> list[str]:
+    said = manifest.declared["contract"]
+    own = next(str(said[key]) for key in ("openapi", "wsdl", "table", "sql") if key in said)
+    return [
+        "## To take it over",
+        "",
+        "1. Read `mapping.csv` of this folder: the connector's own lines, what is gone marked above them, what is new",
+        "   behind a `#` at the end.",
+        "2. Change `connector.toml` where a breaking change says so: it is not written here.",
+        f"3. Put `contract/{new.source.name}` in the place of `{own}`, and its version into `[contract]`.",
+        f"4. `unefois check`, then `unefois connector test {manifest.id}`; then delete this folder.",
+        "",
+    ]
