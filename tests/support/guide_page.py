@@ -13,7 +13,7 @@ _BLOCK = re.compile(
     r"(?:^`(?P<path>[^`\n]+)`[^\n]*\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _ANYTHING = "…"
-_FAILS = re.compile(r"\bKO\b|breaking")
+_FAILS = re.compile(r"\bKO\b|BREAKING")
 
 
 @dataclass(frozen=True, slots=True)
