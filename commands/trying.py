@@ -41,7 +41,7 @@ def try_event(
 
     def act(hub: Hub) -> tuple[bool, list[str]]:
         connection = _called(hub, name)
-        trial = _trial(hub, name, sample, last)
+        trial = _trial(hub, connection, sample, last)
         lines = list(_about_event(trial))
         if trial.delivery is None or trial.fault is not None:
             return False, lines
@@ -60,14 +60,15 @@ def _called(hub: Hub, name: str) -> Connection:
     return connection
 
 
-def _trial(hub: Hub, name: str, sample: Path | None, last: str | None) -> Trial:
+def _trial(hub: Hub, connection: Connection, sample: Path | None, last: str | None) -> Trial:
     from hub.operations.trials import trial_of_last, trial_of_sample
     from schemas.errors import InvalidMessage
 
-    member = hub.acceptance.directory.connections[name]
+    member = hub.acceptance.directory.connections[connection.name]
     if sample is not None:
         try:
-            return trial_of_sample(member, hub.registry, json.loads(sample.read_text(encoding="utf-8-sig")))
+            document = json.loads(sample.read_text(encoding="utf-8-sig"))
+            return trial_of_sample(member, hub.registry, document, connection.manifest.id)
         except (OSError, ValueError) as error:
             fail(f"{sample} cannot be read as JSON ({type(error).__name__})")
         except InvalidMessage as error:

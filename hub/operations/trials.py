@@ -17,6 +17,7 @@ from schemas.converters import convert
 from schemas.delivery import Delivery
 from schemas.errors import InvalidMessage
 from schemas.event import Event
+from schemas.references import reference_in
 from schemas.registry import Registry
 
 _NO_REQUEST = "00000000-0000-0000-0000-000000000000"
@@ -33,9 +34,10 @@ class Trial:
     fields: tuple[str, ...] = ()
 
 
-def trial_of_sample(member: ConnectionRouting, registry: Registry, document: object) -> Trial:
+def trial_of_sample(member: ConnectionRouting, registry: Registry, document: object, connector: str = "") -> Trial:
     """A sample: an event in the JSON form of CloudEvents, of which `specversion`, `id` and `source` may be missing, and
-    perhaps `reference`, how this package calls the request or citizen. Raises InvalidMessage for what is no event."""
+    perhaps `reference`, how this package calls the request or citizen; without it that is what the event itself says
+    for the system of the connection, or for its `connector`. Raises InvalidMessage for what is no event."""
     if not isinstance(document, Mapping):
         raise InvalidMessage("a sample is a JSON object", code="not_an_event")
     body = {"specversion": "1.0", "id": "essai", "source": f"/{member.tenant}/essai", **document}
@@ -51,6 +53,8 @@ def trial_of_sample(member: ConnectionRouting, registry: Registry, document: obj
     if consumed is None:
         return Trial(event, fault, None)
     seen = convert(event, consumed.version) if fault is None else event
+    if reference is None and fault is None:
+        reference = reference_in(event, member.system, connector)
     seen = replace(seen, data=project(seen.data, tree_of(consumed.fields)))
     seen = with_recipient(seen, member.system, reference)
     return Trial(event, fault, Delivery(seen, _key(), reference, request_id=_NO_REQUEST), consumed.fields)

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from commands.main import app
+from hub.operations.trials import trial_of_sample
 from tests.support.town import TENANT, Town, moved
 
 NAME = f"{TENANT}.famille"
@@ -63,6 +64,19 @@ def test_a_sample_is_sent_to_the_package_when_that_is_asked_for(town: Town, samp
     assert code == 0
     assert "fait : " in said
     assert len(town.dropped("famille")) == 1
+
+
+@pytest.mark.parametrize("system", ["famille", "filedrop"])
+def test_a_sample_is_known_in_the_package_by_what_it_says_itself(town: Town, sample: Path, system: str) -> None:
+    document = json.loads(sample.read_text(encoding="utf-8"))
+    del document["reference"]
+    document["data"]["citizen"]["references"] = [{"system": system, "id": "F-1"}]
+
+    member = town.hub.acceptance.directory.connections[NAME]
+    trial = trial_of_sample(member, town.hub.registry, document, "filedrop")
+
+    assert trial.delivery is not None
+    assert trial.delivery.reference == "F-1"
 
 
 def test_a_sample_that_breaks_its_schema_is_told_with_its_place(town: Town) -> None:

@@ -26,6 +26,7 @@ from schemas.errors import ConfigError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Question
 from schemas.manifest import Answered, Manifest
+from schemas.references import reference_in
 from schemas.registry import Registry
 from schemas.secret import Secret
 
@@ -187,15 +188,6 @@ class Samples:
 def file_name(operation: str) -> str:
     """The name of an operation as the stem of a file: `GET users/{id}` as `GET-users-id`."""
     return re.sub(r"[^A-Za-z0-9]+", "-", operation).strip("-")
-
-
-def reference_in(event: Event, system: str) -> str | None:
-    """How this system calls what the event is about: the request, or else the citizen; None when it says nothing."""
-    for holder in (event.data.get("request"), event.data.get("citizen")):
-        for one in holder.get("references", ()) if isinstance(holder, Mapping) else ():
-            if one.get("system") == system:
-                return str(one["id"])
-    return None
 
 
 def personal_in(value: Any, name: str = "") -> Iterator[str]:

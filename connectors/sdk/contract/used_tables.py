@@ -29,13 +29,14 @@ _EVENTS = (("poll", "event"), ("dump", "change"), ("sql", "event"), ("returns", 
 
 def uses_of(manifest: Manifest, contract: Contract) -> Uses:
     """What a connector uses. Where its own code speaks to the package: the operations that the suite saw at its twin,
-    of each the fields whose name its code holds; everything, where the suite has not written any down."""
+    of each the fields whose name its code holds; everything, where nothing is declared and the suite has not written
+    any down."""
     raw, words = manifest.declared, _words_of(manifest)
     made = _Tables(raw, _rows(manifest), _statuses(manifest), words)
     own: list[Use] = []
     if manifest.kind == "python" or (manifest.folder / "connector.py").exists():
         own = [Use(call, words=words) for call in recorded_operations(manifest.folder)]
-        if not own:
+        if not own and manifest.kind == "python":
             return EVERYTHING
     signs_in = None if own else made.signs_in()
     return Uses((*own, *made.of_kind(contract)), made.base(), signs_in, made.faults(), made.positions())

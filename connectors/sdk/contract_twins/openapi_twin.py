@@ -168,6 +168,17 @@ class OpenApiTwin(RestTwin):
             return self._said(route, call, self._around(route, found[0].keep, record))
         return self._said(route, call, self.body_of(route))
 
+    def by_contract(self, call: TwinCall) -> TwinAnswer:
+        """For a subclass's own route: what the twin does with a call that the contract allows."""
+        found = self.contract.route(call.method, call.path)
+        return self.behaviour(found, call) if found is not None else self.not_found(call)
+
+    def kept(self, path: str, key: str) -> Record:
+        """For a subclass's own route: the record of this key among those of `[[twin.keep]]`; {} for one that is not
+        there."""
+        found = shelf_of(self.shelves, path.strip("/"))
+        return (found[0].get(key) if found is not None else None) or {}
+
     def _about_one(self, route: Route, call: TwinCall, shelf: Shelf, key: str) -> TwinAnswer:
         if route.method == "get":
             record = shelf.get(key)

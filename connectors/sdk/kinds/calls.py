@@ -14,6 +14,8 @@ from schemas.json_text import parse_mended_json
 
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
+UNREAD = "a renvoyé des données qui n'ont pas la forme attendue"
+
 
 def address_of(call: str, render: Callable[[str], str]) -> tuple[str, str, dict[str, str]]:
     """Method, path below the base address, and query parameters. `render` fills one text with placeholders; what it

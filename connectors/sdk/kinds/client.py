@@ -10,14 +10,14 @@ from typing import Any
 
 from connectors.sdk.http import HttpAnswer, HttpClient
 from connectors.sdk.kinds.auth import client_of
-from connectors.sdk.kinds.calls import address_of
+from connectors.sdk.kinds.calls import UNREAD, address_of
 from connectors.sdk.kinds.changes import Changes, Collect
 from connectors.sdk.kinds.declared import DeclaredConnector
 from connectors.sdk.kinds.paging import Page, Params, pages
 from connectors.sdk.kinds.questions import evidence_of
 from connectors.sdk.kinds.texts import Facts, pointer_in, rendering, required
 from schemas.delivery import Polled, Probe
-from schemas.errors import HubError
+from schemas.errors import HubError, InvalidMessage, TryLater
 from schemas.exchange import Evidence, Question
 from schemas.manifest import seconds_of
 
@@ -53,6 +53,16 @@ class HttpConnector(DeclaredConnector):
         """As `HttpClient.request`, with the query parameters that every call bears."""
         every = {name: self.fill(value) for name, value in self.declared["http"].get("query", {}).items()}
         return self.http.request(method, path, params={**every, **(params or {})} or None, **options)
+
+    def read(self, method: str, path: str, place: str) -> Any:
+        """One value of the answer to a harmless call, at a place such as `/version | integer`: TryLater for an answer
+        that does not hold it."""
+        answer = self.request(method, path, safe=True)
+        try:
+            return self.reading(place)(answer.json())
+        except InvalidMessage as error:
+            detail = f"{answer.host}: {error.pointer} {error.code}"
+            raise TryLater(f"{self.name} {UNREAD}", detail=detail, fault="away.not-json") from None
 
     def probe(self) -> Probe:
         try:

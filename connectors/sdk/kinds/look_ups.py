@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from connectors.sdk.http import SUCCESS, HttpAnswer, lost_answer
-from connectors.sdk.kinds.calls import value_at
+from connectors.sdk.kinds.calls import UNREAD, value_at
 from connectors.sdk.kinds.declared import Message
 from connectors.sdk.kinds.texts import Only, rendering
 from connectors.sdk.mapping.places import WHOLE
 from schemas.errors import InvalidMessage
 
 Ask = Callable[..., HttpAnswer]
-_UNREAD = "a renvoyé des données qui n'ont pas la forme attendue"
 
 
 def found_reference(message: Message, ask: Ask) -> str | None:
@@ -51,7 +50,7 @@ def _records(spec: Mapping[str, Any], answer: HttpAnswer) -> list[Any]:
     found = body if spec["list"] == WHOLE else value_at(body, spec["list"])
     if not isinstance(found, list):
         detail = f"{answer.host}: a list was due at {spec['list']}"
-        raise lost_answer(f"{answer.service} {_UNREAD}", True, detail=detail, fault="away.not-json")
+        raise lost_answer(f"{answer.service} {UNREAD}", True, detail=detail, fault="away.not-json")
     return found
 
 
@@ -59,7 +58,7 @@ def _reference(spec: Mapping[str, Any], record: Any, answer: HttpAnswer) -> str:
     found = value_at(record, spec["reference"])
     if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
         detail = f"{answer.host}: no identifier at {spec['reference']}"
-        raise lost_answer(f"{answer.service} {_UNREAD}", True, detail=detail, fault="away.not-json")
+        raise lost_answer(f"{answer.service} {UNREAD}", True, detail=detail, fault="away.not-json")
     return str(found)
 
 

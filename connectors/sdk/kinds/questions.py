@@ -7,7 +7,7 @@ from typing import Any
 
 from connectors.sdk.connector import Context
 from connectors.sdk.http import SUCCESS, HttpAnswer, lost_answer
-from connectors.sdk.kinds.calls import value_at
+from connectors.sdk.kinds.calls import UNREAD, value_at
 from connectors.sdk.kinds.events import Language
 from connectors.sdk.kinds.shapes import check_evidence
 from connectors.sdk.kinds.texts import Only, names_in, texts_of
@@ -18,7 +18,6 @@ from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
 from schemas.times import to_rfc3339
 
 Ask = Callable[..., HttpAnswer]
-_UNREAD = "a renvoyé des données qui n'ont pas la forme attendue"
 
 
 class Questions:
@@ -96,7 +95,7 @@ class Questions:
 
     def _unread(self, answer: HttpAnswer) -> Exception:
         detail = f"{answer.host}: not what the map reads"
-        return lost_answer(f"{self._name} {_UNREAD}", True, detail=detail, fault="away.not-json")
+        return lost_answer(f"{self._name} {UNREAD}", True, detail=detail, fault="away.not-json")
 
 
 def evidence_of(

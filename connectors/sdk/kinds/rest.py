@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.sdk.connector import Context
 from connectors.sdk.http import HttpAnswer, lost_answer
-from connectors.sdk.kinds.calls import address_of, form_fields, lenient_json, value_at
+from connectors.sdk.kinds.calls import UNREAD, address_of, form_fields, lenient_json, value_at
 from connectors.sdk.kinds.changes import read_ranked, whole_batches
 from connectors.sdk.kinds.client import HttpConnector
 from connectors.sdk.kinds.events import Collected
@@ -35,7 +35,6 @@ from schemas.times import to_rfc3339
 _TIMEOUT = "20s"
 _SETTLED = "2s"
 _KEY = "key:"
-_UNREAD = "a renvoyé des données qui n'ont pas la forme attendue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ class RestConnector(HttpConnector):
             well = False
         if not well or not isinstance(found, str | int) or isinstance(found, bool) or found is None:
             detail = f"{answer.host}: no success, or no identifier"
-            raise lost_answer(f"{self.name} {_UNREAD}", answer.safe, detail=detail, fault="away.not-json")
+            raise lost_answer(f"{self.name} {UNREAD}", answer.safe, detail=detail, fault="away.not-json")
         return str(found) or None
 
     # calls of the package
