@@ -7,9 +7,10 @@ size limit, authentication and errors are those of every other connector.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,10 +29,12 @@ from zeep.xsd.types.collection import ListType, UnionType
 from connectors.sdk.error_table import ErrorTable
 from connectors.sdk.http import HttpAnswer, HttpClient
 from connectors.sdk.multipart import decode_base64, parts_of
+from connectors.sdk.shapes import Shapes, Unwatched
 from connectors.sdk.xml import (
     XSD,
     Element,
     XsdFault,
+    as_tree,
     is_xsd_value,
     local_name,
     namespace,
@@ -39,6 +42,7 @@ from connectors.sdk.xml import (
     text_at,
     validate_xsd,
 )
+from schemas.answer_shape import XML
 from schemas.errors import (
     AccessDenied,
     ConfigError,
@@ -78,6 +82,10 @@ class UnreadableEntry:
     rule: str
 
 
+STRANGE = "has another shape than always"
+"""The rule by which an entry is not read whose shape is to be refused."""
+
+
 class SoapClient:
     """Calls the operations of a local WSDL (document/literal). Thread-safe; the WSDL is read at the first call.
 
@@ -86,7 +94,7 @@ class SoapClient:
     passed over, since a vendor may add some, and a value that is not of its type is an error, never an absent one.
     `errors`: what the vendor's own codes mean, in the `<detail>` of its faults and in its messages (`native` from the
     element in the body on). `token`: the account that each message names in its header, with its password as it is
-    (WS-Security UsernameToken, PasswordText).
+    (WS-Security UsernameToken, PasswordText). `shapes`: of the context, which watches the answers.
 
     Raises what HttpClient raises; besides:
     - a value that the contract does not allow: Refused, before anything is sent;
@@ -100,13 +108,14 @@ class SoapClient:
     def __init__(
         self, wsdl_path: Path, url: str, *, auth: tuple[str, Secret] | None = None, timeout: float = 10.0,
         max_bytes: int = MAX_BYTES, schema: Path | None = None, http: HttpClient | None = None,
-        errors: ErrorTable | None = None, token: tuple[str, Secret] | None = None,
+        errors: ErrorTable | None = None, token: tuple[str, Secret] | None = None, shapes: Shapes | None = None,
     ) -> None:  # fmt: skip
         self._token = token
         self._wsdl_path = wsdl_path
         self._schema = schema
         self._http = http or HttpClient(url, auth=auth, timeout=timeout, max_bytes=max_bytes)
         self._errors = errors or ErrorTable()
+        self._shapes = shapes or Unwatched()
         self._building = threading.Lock()
         self._contract: SoapContract | None = None
 
@@ -180,8 +189,11 @@ class SoapClient:
         if answer.status != 200 or etree.QName(content) != body.qname:
             said = f"{answer.service} a renvoyé un autre message qu'attendu"
             raise _lost(answer, said, f"{name}: {body.qname.localname} was due")
+        tree = as_tree(content)
+        self._shapes.see(name, tree, XML)
+        strange = partial(_strange_at, tree, self._shapes) if self._shapes.strange(tree) else _never_strange
         try:
-            return _Reader(contract, beside, each).value(content, body.type, ())
+            return _Reader(contract, beside, each, strange).value(content, body.type, ())
         except _Unreadable as error:
             place = ".".join(_names(error.path))
             said = f"{answer.service} a renvoyé une valeur illisible ({place or local_name(content)})"
@@ -291,6 +303,20 @@ def _type_name(simple_type: Any) -> str:
     return str(etree.QName(schema.get("targetNamespace"), name).text)
 
 
+def _never_strange(path: tuple[str, ...]) -> bool:
+    return False
+
+
+def _strange_at(tree: Any, shapes: Shapes, path: tuple[str, ...]) -> bool:
+    """Whether the entry at a path, as `_Reader` writes it, is not as it has always been."""
+    for step in path:
+        name, _, number = step.rstrip("]").partition("[")
+        found = tree.get(name, ()) if isinstance(tree, Mapping) else ()
+        at = int(number or 1) - 1
+        tree = found[at] if at < len(found) else None
+    return bool(shapes.strange(tree))
+
+
 class _Unreadable(Exception):
     def __init__(self, path: tuple[str, ...], rule: str) -> None:
         super().__init__(rule)
@@ -302,7 +328,11 @@ class _Reader:
     """Reads an answer by the types of the contract. zeep's own reading makes None of a value that it cannot convert,
     logs it, and takes any word for a boolean. Raises _Unreadable with the place of such a value, never the value."""
 
-    def __init__(self, contract: SoapContract, beside: Mapping[str, bytes], each: str) -> None:
+    def __init__(
+        self, contract: SoapContract, beside: Mapping[str, bytes], each: str,
+        strange: Callable[[tuple[str, ...]], bool] = _never_strange,
+    ) -> None:  # fmt: skip
+        self._strange = strange
         self._contract = contract
         self._beside = beside
         self._each = each
@@ -372,6 +402,8 @@ class _Reader:
         return values
 
     def _entry(self, element: Element, kind: Any, path: tuple[str, ...]) -> Any:
+        if local_name(element) == self._each and self._strange(path):
+            return UnreadableEntry("/".join(path), STRANGE)
         try:
             return self.value(element, kind, path)
         except _Unreadable as error:

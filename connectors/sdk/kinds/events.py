@@ -13,11 +13,13 @@ from connectors.sdk.kinds.texts import Facts, Only, pointer_in, reading, renderi
 from connectors.sdk.links import reference_link
 from connectors.sdk.mapping import Converters, MappingTable
 from connectors.sdk.records import each, record_fault
+from connectors.sdk.shapes import check_known
 from connectors.sdk.statuses import Statuses, status_changed
 from schemas.delivery import Polled, RecordFault
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
+Strange = Callable[[Any], str]
 STATUS_CHANGED = "request.status-changed"
 STATUS_VERSION = 2
 _LONGEST_ID = 512
@@ -42,6 +44,10 @@ class Language:
     def value(self, text: str, convert: str = "") -> Callable[[Any, Facts], Any]:
         """See `reading`."""
         return reading(text, self.converters, self.settings, convert)
+
+
+def not_strange(record: Any) -> str:
+    return ""
 
 
 class EventReader:
@@ -132,13 +138,13 @@ class Collected:
 
 def collect(
     records: Sequence[Any], readers: Sequence[EventReader], *, place: str = "", facts: Facts | None = None,
-    before: Callable[[Any], Any] | None = None,
+    before: Callable[[Any], Any] | None = None, strange: Strange = not_strange,
 ) -> Collected:  # fmt: skip
     """The events of all records that can be read, and a fault for each that cannot: one hides no other. `place`: the
-    pointer to the list. `before`: what becomes of each record first."""
+    pointer to the list. `before`: what becomes of each record first. `strange`: see `Shapes.strange`."""
     found = Collected()
     for number, record in enumerate(records):
-        collect_one(found, record, readers, place=f"{place}/{number}", facts=facts, before=before)
+        collect_one(found, record, readers, place=f"{place}/{number}", facts=facts, before=before, strange=strange)
     return found
 
 
@@ -158,11 +164,12 @@ def collected(
 
 def collect_one(
     found: Collected, record: Any, readers: Sequence[EventReader], *, place: str = "", facts: Facts | None = None,
-    before: Callable[[Any], Any] | None = None,
+    before: Callable[[Any], Any] | None = None, strange: Strange = not_strange,
 ) -> None:  # fmt: skip
     """Add to `found` what one record gives."""
     reader = None
     try:
+        check_known(strange(record))
         record = record if before is None else before(record)
         for reader in readers:
             event = reader.read(record, facts)

@@ -35,6 +35,8 @@ from schemas.times import to_rfc3339
 _TIMEOUT = "20s"
 _SETTLED = "2s"
 _KEY = "key:"
+WEBHOOK = "webhook"
+"""The operation of what a package pushes."""
 _UNREAD = "a renvoyé des données qui n'ont pas la forme attendue"
 
 
@@ -101,7 +103,7 @@ class RestConnector(HttpConnector):
             return Done(f"{self.name} : rien à mettre à jour")
         answer = self.request(
             prepared.method, prepared.path, params=prepared.params, headers=prepared.headers,
-            form=prepared.form, json=prepared.json, safe=prepared.safe,
+            form=prepared.form, json=prepared.json, safe=prepared.safe, operation=spec["call"].partition("?")[0],
         )  # fmt: skip
         body = answer.json() if answer.body.strip() else None
         reference = self._reference(spec, answer, body)
@@ -154,6 +156,7 @@ class RestConnector(HttpConnector):
             body = lenient_json(inbound.body)
         except ValueError:
             raise InvalidMessage("ce n'est pas du JSON", code="not_json") from None
+        self.context.shapes.see(WEBHOOK, body)
         listed = self.declared["webhook"].get("list")
         place = "" if listed in (None, WHOLE) else str(listed)
         records = [body] if listed is None else value_at(body, place)

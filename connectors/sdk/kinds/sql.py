@@ -15,6 +15,7 @@ from connectors.sdk.kinds.checks import facts_known, unknown_names
 from connectors.sdk.kinds.declared import DeclaredConnector
 from connectors.sdk.kinds.events import Collected, collect_one
 from connectors.sdk.kinds.texts import names_in
+from schemas.answer_shape import COLUMNS
 from schemas.delivery import Polled, Probe
 from schemas.errors import ConfigError, HubError, InvalidMessage
 from schemas.event import MAX_BATCH
@@ -66,6 +67,7 @@ class SqlConnector(DeclaredConnector):
         known = cursor is not None
         for _ in range(_MOST_PAGES):
             page = self.database.read(self._query, {"cursor": reached}, self._page)
+            self.context.shapes.see("query", page, COLUMNS)
             found = Collected()
             rows = self._whole_values(self._ranked(page, reached, known, found), full=len(page) >= self._page)
             if not rows:
@@ -74,7 +76,7 @@ class SqlConnector(DeclaredConnector):
             self._check_order(rows, reached, known=known)
             reached, known = rows[-1][self._column], True
             for row in rows:
-                collect_one(found, row, self._readers, place=self._place_of(row))
+                collect_one(found, row, self._readers, place=self._place_of(row), strange=self.context.shapes.strange)
             yield from _in_parts(found, _stored(reached))
 
     def close(self) -> None:
