@@ -61,6 +61,7 @@ class Known:
     def learn(self, shape: Shape, told: Collection[Change]) -> tuple[list[Change], list[Change]]:
         """Take one more answer; the changes that it shows, and those of `told` that are no more. What is told stays
         unknown until a person accepts it."""
+        self.stirred = self.unsure = False
         by_place = self._by_place(shape)
         sure = {place for place, one in self.places.items() if one.seen >= self.manner.known_after}
         news = {one.place for one in told if one.change == NEW}
@@ -130,7 +131,7 @@ class Known:
         if len(self.places) + len(self.pending) >= _MOST:
             return None
         seen = self.pending[place] = self.pending.get(place, 0) + 1
-        if seen < self.manner.told_after and not is_folded(place):
+        if (seen < self.manner.told_after and not is_folded(place)) or (place and parent not in self.places):
             self.unsure = True
             return None
         del self.pending[place]
@@ -171,13 +172,15 @@ class Known:
 
     def _fold_maps(self) -> None:
         """Names that come and go at one place are data: they are forgotten."""
-        coming: Counter[str] = Counter()
+        members = [(parent_of(place), one) for place, one in self.places.items() if not is_folded(place)]
+        recorded = {parent for parent, one in members if not one.optional}
+        coming = Counter(parent for parent, one in members if one.optional and one.seen < SURE)
         for place, seen in self.pending.items():
             holder = self.places.get(parent_of(place))
-            coming[parent_of(place)] += holder is not None and seen < holder.seen
-        members = [(parent_of(place), one) for place, one in self.places.items() if not is_folded(place)]
-        coming.update(parent for parent, one in members if one.optional and one.seen < SURE)
-        recorded = {parent for parent, one in members if not one.optional}
+            if holder is not None and seen < holder.seen:
+                coming[parent_of(place)] += 1
+            elif holder is not None:
+                recorded.add(parent_of(place))
         for parent, many in coming.items():
             if many > (_BESIDE if parent in recorded else _OF_A_MAP):
                 self._fold(parent)

@@ -19,6 +19,7 @@ from sqlalchemy import delete, func, select, update
 from bus.ledger import Ledger, Transaction
 from bus.sql import Insert
 from hub.operations.known_shape import MISSING, NEW, Change, Known
+from hub.operations.logs import code_places
 from hub.settings.model import Drift
 from hub.storage.tables import answer_shapes, shape_changes
 from schemas.answer_shape import JSON, Manner, Shape, form_of, place_under, shape_of, type_of
@@ -105,8 +106,8 @@ class Shapes:
                 self._notice_accepted()
                 for watched in list(self._watched.values()):
                     self._say(watched, watched.learn())
-            except HubError as error:
-                _log.warning("shapes not kept", error=type(error).__name__)
+            except Exception as error:  # whatever it is: nothing that works for the town ends because somebody watches
+                _log.warning("shapes not kept", error=type(error).__name__, places=code_places(error)[-2:])
 
     def _notice_accepted(self) -> None:
         with self._ledger.reading() as tx:
@@ -141,7 +142,8 @@ class Watched:
         try:
             self._see(operation[:200], value, manner)
         except Exception as error:  # whatever it is: no call of a package fails because somebody watches
-            _log.warning("shape not seen", connection=self.connection, error=type(error).__name__)
+            places = code_places(error)[-2:]
+            _log.warning("shape not seen", connection=self.connection, error=type(error).__name__, places=places)
 
     def strange(self, record: Any) -> str:
         marks: Mapping[int, str] = getattr(self._mine, "marks", {})
@@ -220,7 +222,6 @@ class Watched:
         gone: list[Change] = []
         stirred = False
         for shape in shapes:
-            known.stirred = known.unsure = False
             found, back = known.learn(shape, told)
             fresh, gone = fresh + found, gone + back
             told = [one for one in [*told, *found] if one not in back]
