@@ -301,7 +301,7 @@ def _mark_all(value: Any, place: str, strange: set[tuple[str, str]], manner: Man
     if isinstance(value, Mapping):
         parts = [(place_under(place, str(name), manner), part) for name, part in value.items()]
     elif isinstance(value, list):
-        parts = [(f"{place}/*", part) for part in value]
+        parts = [(f"{place}/*" if manner.repeats else place, part) for part in value]
     found = ""
     for where, part in parts:
         if (where, "") in strange or (where, type_of(part)) in strange:

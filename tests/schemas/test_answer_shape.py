@@ -43,7 +43,9 @@ def test_a_name_that_no_program_would_have_is_data(name: str) -> None:
     assert shape({name: 1, "id": 2}) == {("", "object"), ("/{}", "integer"), ("/id", "integer")}
 
 
-@pytest.mark.parametrize("name", ["nom", "birth_name", "codePostal", "code-postal", "line1", "@id", "$ref", "_links", "prénom"])
+@pytest.mark.parametrize(
+    "name", ["nom", "birth_name", "codePostal", "code-postal", "line1", "@id", "$ref", "_links", "prénom"]
+)
 def test_a_name_of_a_program_stays(name: str) -> None:
     assert not is_data(name)
 

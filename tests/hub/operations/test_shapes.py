@@ -161,9 +161,7 @@ def test_of_a_page_only_the_records_that_are_strange_are_refused(url: str) -> No
     process.ledger.close()
 
 
-def test_a_store_that_fails_breaks_no_call_and_loses_nothing(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_fails_breaks_no_call_and_loses_nothing(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as away:
         away.setattr(Ledger, "transaction", _unavailable)
         process.see(RECORD, 10)
@@ -186,7 +184,9 @@ def test_a_value_that_nobody_expected_breaks_no_call(process: Process) -> None:
 
 
 def test_the_names_of_people_are_written_nowhere(process: Process) -> None:
-    process.see({"titulaires": {"Jean Dupont": {"age": 1}}, "par_mail": {"j.dupont@x.fr": 1}, "2026": {"F-1042": 1}}, 30)
+    process.see(
+        {"titulaires": {"Jean Dupont": {"age": 1}}, "par_mail": {"j.dupont@x.fr": 1}, "2026": {"F-1042": 1}}, 30
+    )
     process.see({"titulaires": {"Zoé Martin": {"age": 1}}, "par_mail": {"z@x.fr": 2}, "2027": {"F-7": 1}}, 30)
 
     written = process.written()
@@ -213,7 +213,7 @@ def test_an_answer_of_a_hundred_thousand_names_leaves_a_small_row(process: Proce
 def test_new_names_in_every_answer_leave_a_small_row(process: Process) -> None:
     names = [f"{a}{b}{c}" for a in "abcdefghij" for b in "klmnopqrst" for c in "uvwxyz"]
     for turn in range(100):
-        process.see({"id": 1, "agents": {name: 1 for name in names[turn * 6 : turn * 6 + 6]}})
+        process.see({"id": 1, "agents": dict.fromkeys(names[turn * 6 : turn * 6 + 6], 1)})
 
     assert process.places() == {"", "/id", "/agents", "/agents/{}"}
 
