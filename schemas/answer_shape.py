@@ -2,8 +2,8 @@
 
 A place is a JSON pointer in which positions of lists are `*` and names that are data are `{}`. The name of a member is
 data (of a person, perhaps) when it is no name that a program would have (spaces, dots, signs), when digits make most of
-it or four of them follow each other, when it is a hexadecimal number, when it is one of three whose objects have the
-same members (of two, where there is nothing else), and when there are more of them than a record has.
+it or four of them follow each other, when it is a hexadecimal number, when it is one of three whose objects share half
+of their members (of two, where there is nothing else), and when there are more of them than a record has.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ _TYPES: Mapping[type, str] = {
 _DEEPEST = 16
 _LONGEST = 300  # characters of a place
 _MOST = 2_000  # places of one answer
+_EMPTY: tuple[Form, ...] = (frozenset(), ((), ()))
 _NAME = re.compile(r"[@$#_]{0,2}[^\W\d][\w:-]{0,63}")
-_NUMBERED = re.compile(r"\d{4}|^(?=.*\d)[0-9a-fA-F-]{8,}$")
+_NUMBERED = re.compile(r"\d{4}|^(?=.*\d)[0-9a-fA-F:-]{8,}$")
 _NO_WORD = re.compile(r"[\W\d_]+|.*@.*|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}", re.DOTALL)
 
 
@@ -144,10 +145,9 @@ def _places_of(form: Form, manner: Manner) -> Shape:
         return frozenset({("", "object"), *_under("{}", _merged([_places(one, manner) for one in form]))})
     names, kinds = form
     found: dict[str, list[Shape]] = {}
-    entries_look = _alike(kinds) if manner.free else frozenset()
-    for name, kind in zip(names, kinds, strict=True):
-        is_entry = bool(entries_look) and (_look(kind) in entries_look)
-        found.setdefault("{}" if is_entry else _step(name, manner), []).append(_places(kind, manner))
+    entries = _entries(kinds) if manner.free else frozenset()
+    for at, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+        found.setdefault("{}" if at in entries else _step(name, manner), []).append(_places(kind, manner))
     members = (part for step, shapes in found.items() for part in _under(step, _merged(shapes)))
     return frozenset({("", "object"), *members})
 
@@ -175,25 +175,25 @@ def _step(name: str, manner: Manner) -> str:
     return "{}" if is_data(name, manner) else name.replace("~", "~0").replace("/", "~1")
 
 
-def _alike(kinds: tuple[Form, ...]) -> frozenset[Form]:
-    """What the entries of a map look like that the members of an object are: three or more objects, or lists of
-    objects, with the same members; of an object that holds nothing else, two."""
-    looks = Counter(look for kind in kinds if (look := _look(kind)))
-    others = sum(kind is not NoneType and not _is_empty(kind) and not _look(kind) for kind in kinds)
-    return frozenset(look for look, many in looks.items() if many > 2 or (many == 2 and len(looks) == 1 and not others))
+def _entries(kinds: tuple[Form, ...]) -> frozenset[int]:
+    """Which members of an object are entries of a map: three or more objects, or lists of objects, that share at least
+    half of their names; of an object that holds nothing else, two. What is empty beside them is one, too."""
+    looks = {at: look for at, kind in enumerate(kinds) if (look := _look(kind))}
+    shared = Counter(name for look in looks.values() for name in look)
+    common = {name for name, many in shared.items() if many > 1 and many * 2 >= len(looks)}
+    alike = {at for at, look in looks.items() if len(look & common) * 2 >= len(look)}
+    empty = {at for at, kind in enumerate(kinds) if kind is NoneType or kind in _EMPTY}
+    is_map = len(alike) > 2 or (len(alike) == 2 and len(alike) + len(empty) == len(kinds))
+    return frozenset(alike | empty) if is_map else frozenset()
 
 
-def _is_empty(form: Form) -> bool:
-    return form in (frozenset(), ((), ()))
-
-
-def _look(form: Form) -> Form:
-    """What two entries of a map have in common; nothing for a value, and for what holds nothing but values."""
+def _look(form: Form) -> frozenset[str]:
+    """The names by which entries of a map are known to be alike; none of a value, and of what holds only values."""
     if isinstance(form, frozenset):
-        return frozenset(look for one in form if (look := _look(one)))
+        return frozenset(name for one in form for name in _look(one))
     if isinstance(form, _Map):
-        return "map"
-    return frozenset(form[0]) if isinstance(form, tuple) else None
+        return frozenset({"{}"})
+    return frozenset(form[0]) if isinstance(form, tuple) else frozenset()
 
 
 def _type_of(kind: type) -> str:

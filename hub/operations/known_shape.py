@@ -37,8 +37,8 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class Place:
-    """`seen`: in how many answers, as far as that matters. `optional`: what holds it may lack it. `missed`: answers in
-    a row that lack it though what held it is there."""
+    """`seen`: in how many answers it said something, as far as that matters. `optional`: what holds it may lack it.
+    `missed`: answers in a row that lack it though what held it is there."""
 
     seen: int = 0
     types: set[str] = field(default_factory=set)
@@ -139,7 +139,7 @@ class Known:
         if not is_folded(place) and parent in sure:
             return Change(NEW, place, now="|".join(sorted(types)))
         always = ABSENT not in kinds and (not place or self.places[parent].seen <= seen)
-        self.places[place] = Place(seen, types, optional=not always)
+        self.places[place] = Place(seen if types else 0, types, optional=not always)
         self.stirred = True
         return None
 
@@ -152,7 +152,9 @@ class Known:
         types = kinds - {ABSENT, NULL} - others
         optional = one.optional or ABSENT in kinds or 0 < one.missed < self.manner.gone_after
         here = kinds != {ABSENT}
-        after = Place(min(one.seen + here, SURE), one.types | types, optional, 0 if here else one.missed)
+        after = Place(
+            min(one.seen + bool(kinds - {ABSENT, NULL}), SURE), one.types | types, optional, 0 if here else one.missed
+        )
         self.stirred |= after != one
         self.places[place] = after
 

@@ -60,6 +60,45 @@ def test_entries_of_a_map_are_known_by_being_alike() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "people",
+    [
+        {"durand": {"age": 3, "ville": "x"}, "martin": {"age": 4}, "petit": {"age": 5, "classe": "CP"}},
+        {"durand": [{"age": 3}], "martin": [], "petit": [{"age": 5, "classe": "CP"}], "girard": [{"age": 1}]},
+        {"durand": {}, "martin": {"age": 4}, "petit": {"age": 5}, "girard": None},
+        {"durand": {"age": 3}, "martin": {"age": 4}, "petit": {"age": 5}, "total": 3, "ok": True},
+    ],
+)
+def test_entries_of_a_map_need_not_be_the_same(people: dict[str, Any]) -> None:
+    """Maps of objects that differ a little were taken for records: https://github.com/duckdb/duckdb/pull/11285."""
+    assert not {"/durand", "/martin", "/petit", "/girard"} & {place for place, _ in shape(people)}
+
+
+def test_parts_of_a_record_that_share_a_name_are_no_map() -> None:
+    record = {
+        "dossier": {"id": 1, "titre": "x", "objet": "y"}, "usager": {"id": 2, "nom": "x", "courriel": "y"},
+        "service": {"id": 3, "siret": "x", "rue": "y"},
+    }  # fmt: skip
+
+    assert {"/dossier/titre", "/usager/nom", "/service/siret"} <= {place for place, _ in shape(record)}
+
+
+@pytest.mark.parametrize("key", ["0a:f5:99:89:bb:37", "fa:b5:99:89:bb:37", "54.209.5.232", "1", "2"])
+def test_addresses_and_numbers_as_keys_are_data(key: str) -> None:
+    """https://github.com/snowplow-archive/schema-guru/issues/111, https://github.com/glideapps/quicktype/issues/819."""
+    assert shape({key: 1, "ok": True}) == {("", "object"), ("/{}", "integer"), ("/ok", "boolean")}
+
+
+def test_the_order_of_members_and_records_is_no_difference() -> None:
+    """One catalogue with two hashes was told as a change, again and again:
+    https://github.com/airbytehq/airbyte/issues/23349."""
+    one = [{"id": 1, "nom": "x"}, {"id": 2}]
+    other = [{"id": 2}, {"nom": "x", "id": 1}]
+
+    assert shape(one) == shape(other)
+    assert hash(shape(one)) == hash(shape(other))
+
+
 def test_an_envelope_and_lists_of_values_are_no_map() -> None:
     assert ("/data/id", "integer") in shape({"data": {"id": 1}, "next": None, "links": {}})
     assert ("/tags/*", "string") in shape({"tags": ["x"], "mails": ["y"], "phones": ["z"]})

@@ -5,6 +5,7 @@ The noise is what others were reported for: each report has its test.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -132,7 +133,6 @@ def test_a_restart_forgets_nothing_that_was_kept(watch: Watch) -> None:
 
 
 def test_an_empty_list_says_nothing() -> None:
-    """A list that is empty for long has no records, which lost nothing: https://github.com/dlt-hub/dlt/issues/1153."""
     watch = Watch()
     assert watch.see({"data": [RECORD]}, times=25) == []
 
@@ -141,11 +141,49 @@ def test_an_empty_list_says_nothing() -> None:
 
 
 def test_null_is_no_type() -> None:
+    """https://github.com/schemathesis/schemathesis/issues/1618."""
     watch = Watch()
     assert watch.see({"fin": None, "id": 1}, times=25) == []
     assert watch.see({"fin": "2026-01-01", "id": 1}, times=25) == []
     assert watch.see({"fin": None, "id": 1}, times=25) == []
     assert watch.see({"fin": 3, "id": 1}) == [Change("type", "/fin", "string", "integer")]
+
+
+def test_an_object_that_is_null_for_a_while_lost_nothing() -> None:
+    """A nested record that was null violated the frozen columns: https://github.com/dlt-hub/dlt/issues/3183."""
+    watch = Watch()
+    assert watch.see({"id": 1, "foyer": {"parts": 2, "enfants": [{"age": 3}]}}, times=25) == []
+
+    assert watch.see({"id": 1, "foyer": None}, {"id": 1, "foyer": {"parts": 2, "enfants": None}}, times=50) == []
+
+
+def test_what_was_null_at_first_may_be_an_object_and_is_one_place() -> None:
+    """It was kept as two: https://github.com/dlt-hub/dlt/issues/3125."""
+    watch = Watch()
+    assert watch.see({"id": 1, "foyer": None}, times=25) == []
+    assert watch.see({"id": 1, "foyer": {"parts": 2}}, times=25) == []
+    assert watch.known.places["/foyer"].types == {"object"}
+
+
+def test_words_by_language_are_told_once_for_each_at_most() -> None:
+    """A map of few keys is as a record with optional members: https://github.com/lmmx/polars-genson/issues/67."""
+    watch = Watch()
+    assert watch.see({"titre": {"fr": "x", "en": "y"}}, {"titre": {"fr": "x"}}, {"titre": {"en": "x"}}, times=20) == []
+
+    found = watch.see({"titre": {"de": "x"}}, {"titre": {"fr": "x", "de": "y"}}, times=40)
+    assert found == [Change("new", "/titre/de", now="string")]
+
+
+def test_random_words_as_keys_are_not_kept() -> None:
+    """They filled the memory: https://github.com/vearutop/flatjsonl/issues/45."""
+    watch = Watch()
+    drawn = random.Random(1)
+    for _ in range(200):
+        token = "".join(drawn.choices("abcdefghijklmnopqrstuvwxyz", k=12))
+        assert watch.see({"ok": True, "jetons": {token: 1}}) == []
+
+    assert set(watch.known.places) == {"", "/ok", "/jetons", "/jetons/{}"}
+    assert watch.known.pending == {}
 
 
 def test_a_list_of_mixed_types_is_what_it_was_when_it_was_learned() -> None:
