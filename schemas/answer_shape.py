@@ -145,9 +145,9 @@ def _places_of(form: Form, manner: Manner) -> Shape:
         return frozenset({("", "object"), *_under("{}", _merged([_places(one, manner) for one in form]))})
     names, kinds = form
     found: dict[str, list[Shape]] = {}
-    entries = _entries(kinds) if manner.free else frozenset()
+    mapped = _entries(kinds) if manner.free else frozenset()
     for at, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-        found.setdefault("{}" if at in entries else _step(name, manner), []).append(_places(kind, manner))
+        found.setdefault("{}" if at in mapped else _step(name, manner), []).append(_places(kind, manner))
     members = (part for step, shapes in found.items() for part in _under(step, _merged(shapes)))
     return frozenset({("", "object"), *members})
 

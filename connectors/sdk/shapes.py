@@ -31,9 +31,12 @@ class Unwatched:
         return ""
 
 
+def strange_record(place: str) -> InvalidMessage:
+    """For a record that is not as it has always been: `place`, what `Shapes.strange` said."""
+    return InvalidMessage("sa forme n'est pas celle que l'on connaît", pointer=place, code="drift")
+
+
 def check_known(place: str) -> None:
-    """Raises InvalidMessage for a record that is not as it has always been: `place`, what `Shapes.strange` said."""
+    """Raises what `strange_record` says, unless nothing is strange."""
     if place:
-        raise InvalidMessage(
-            "la forme de l'enregistrement n'est pas celle que l'on connaît", pointer=place, code="drift"
-        )
+        raise strange_record(place)

@@ -13,7 +13,7 @@ from connectors.sdk.kinds.texts import Facts, Only, pointer_in, reading, renderi
 from connectors.sdk.links import reference_link
 from connectors.sdk.mapping import Converters, MappingTable
 from connectors.sdk.records import each, record_fault
-from connectors.sdk.shapes import check_known
+from connectors.sdk.shapes import strange_record
 from connectors.sdk.statuses import Statuses, status_changed
 from schemas.delivery import Polled, RecordFault
 from schemas.errors import InvalidMessage
@@ -119,15 +119,17 @@ class EventReader:
 @dataclass(slots=True)
 class Collected:
     """What a page of records gave. `skip_unknown`: identifiers of the events that are nobody's loss when the hub does
-    not know their request."""
+    not know their request. `withheld`: see `Polled`."""
 
     events: list[Event] = field(default_factory=list)
     faults: list[RecordFault] = field(default_factory=list)
     skip_unknown: set[str] = field(default_factory=set)
     errors: list[InvalidMessage] = field(default_factory=list)
+    withheld: dict[str, InvalidMessage] = field(default_factory=dict)
 
     def polled(self, cursor: Mapping[str, Any] | None = None, acknowledge: Callable[[], None] | None = None) -> Polled:
-        return Polled(self.events, cursor, acknowledge, self.faults, frozenset(self.skip_unknown))
+        skipped = frozenset(self.skip_unknown)
+        return Polled(self.events, cursor, acknowledge, self.faults, skipped, self.withheld)
 
     def refuse(self, error: InvalidMessage, place: str, key: str = "") -> None:
         """Keep what is wrong with the record at `place`, a JSON pointer."""
@@ -167,15 +169,15 @@ def collect_one(
     before: Callable[[Any], Any] | None = None, strange: Strange = not_strange,
 ) -> None:  # fmt: skip
     """Add to `found` what one record gives."""
-    reader = None
+    reader, odd = None, strange(record)
     try:
-        check_known(strange(record))
         record = record if before is None else before(record)
         for reader in readers:
             event = reader.read(record, facts)
             if event is not None:
                 found.events.append(event)
                 found.skip_unknown |= {event.id} if reader.skips_unknown else set()
+                found.withheld |= {event.id: strange_record(odd)} if odd else {}
     except InvalidMessage as error:
         found.refuse(error, place, reader.name_of(record, facts) if reader is not None else "")
 

@@ -24,6 +24,7 @@ from connectors.sdk.kinds.rest_checks import undone_faults
 from connectors.sdk.kinds.signatures import Signature, signature_of
 from connectors.sdk.kinds.texts import Facts, Only
 from connectors.sdk.mapping.places import WHOLE
+from connectors.sdk.shapes import check_known
 from schemas.delivery import Delivery, Done, Inbound, Polled, Reply
 from schemas.errors import InvalidMessage, Refused
 from schemas.exchange import Evidence, Question
@@ -157,6 +158,7 @@ class RestConnector(HttpConnector):
         except ValueError:
             raise InvalidMessage("ce n'est pas du JSON", code="not_json") from None
         self.context.shapes.see(WEBHOOK, body)
+        check_known(self.context.shapes.strange(body))  # it is not lost: its sender has it, and sends it again
         listed = self.declared["webhook"].get("list")
         place = "" if listed in (None, WHOLE) else str(listed)
         records = [body] if listed is None else value_at(body, place)

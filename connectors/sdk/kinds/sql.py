@@ -151,8 +151,8 @@ def _in_parts(found: Collected, cursor: Mapping[str, Any]) -> Iterator[Polled]:
     """Several tables may make more events of a page than one commit takes."""
     parts = [found.events[at : at + MAX_BATCH] for at in range(0, len(found.events), MAX_BATCH)] or [[]]
     for part in parts[:-1]:
-        yield Polled(part, skip_unknown=found.skip_unknown)
-    yield Polled(parts[-1], cursor, faults=found.faults, skip_unknown=found.skip_unknown)
+        yield Polled(part, skip_unknown=found.skip_unknown, withheld=found.withheld)
+    yield Polled(parts[-1], cursor, faults=found.faults, skip_unknown=found.skip_unknown, withheld=found.withheld)
 
 
 def _is_beyond(value: Any, reached: Any, *, known: bool) -> bool:

@@ -18,8 +18,8 @@ from bus.tables import deliveries
 from commands.main import app
 from hub.acceptance.refused import keep_refused
 from hub.operations import trouble
-from hub.operations.signals import KINDS as SIGNALS
 from hub.operations.shapes import Shapes, accept
+from hub.operations.signals import KINDS as SIGNALS
 from hub.operations.signals import Signals
 from hub.operations.trouble import KINDS, Trouble, Troubles, find_trouble, list_troubles, open_trouble_counts
 from hub.routing.directory import ConnectionRouting, Directory
