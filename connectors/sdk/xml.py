@@ -116,15 +116,17 @@ def text_by_names(element: Element, path: str) -> str | None:
 
 def as_tree(element: Element) -> Any:
     """An element as records of lists, for its shape: a text is `""`, an attribute `@` and its name; nothing is None."""
-    if element.get(_NIL) in ("true", "1"):
-        return None
-    tree: dict[str, Any] = {f"@{etree.QName(name).localname}": "" for name in element.keys()}  # noqa: SIM118
+    tree: dict[str, Any] = {}
+    for name, value in element.attrib.items():
+        if name == _NIL and value in ("true", "1"):
+            return None
+        tree[f"@{str(name).rpartition('}')[2]}"] = ""
     for child in islice(element, _MOST_CHILDREN):
-        tree.setdefault(local_name(child), []).append(as_tree(child))
-    said = bool((element.text or "").strip())
+        if isinstance(child.tag, str):
+            tree.setdefault(child.tag.rpartition("}")[2], []).append(as_tree(child))
     if not tree:
-        return "" if said else None
-    return tree | ({"#text": ""} if said else {})
+        return "" if (element.text or "").strip() else None
+    return tree | ({"#text": ""} if (element.text or "").strip() else {})
 
 
 def is_xsd_value(text: str, type_name: str) -> bool:
