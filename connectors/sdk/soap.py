@@ -7,10 +7,9 @@ size limit, authentication and errors are those of every other connector.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -191,14 +190,14 @@ class SoapClient:
             raise _lost(answer, said, f"{name}: {body.qname.localname} was due")
         tree = as_tree(content)
         self._shapes.see(name, tree, XML)
-        strange = partial(_strange_at, tree, self._shapes) if self._shapes.strange(tree) else _never_strange
         try:
-            return _Reader(contract, beside, each, strange).value(content, body.type, ())
+            found = _Reader(contract, beside, each).value(content, body.type, ())
         except _Unreadable as error:
             place = ".".join(_names(error.path))
             said = f"{answer.service} a renvoyé une valeur illisible ({place or local_name(content)})"
             detail = f"{name}: {'/'.join(error.path)} ({error.rule})"
             raise _lost(answer, said, detail, fault=_placed("bad-return", error.path)) from None
+        return _without_strange(found, tree, each, self._shapes) if self._shapes.strange(tree) else found
 
 
 class SoapContract:
@@ -303,18 +302,22 @@ def _type_name(simple_type: Any) -> str:
     return str(etree.QName(schema.get("targetNamespace"), name).text)
 
 
-def _never_strange(path: tuple[str, ...]) -> bool:
-    return False
-
-
-def _strange_at(tree: Any, shapes: Shapes, path: tuple[str, ...]) -> bool:
-    """Whether the entry at a path, as `_Reader` writes it, is not as it has always been."""
-    for step in path:
-        name, _, number = step.rstrip("]").partition("[")
-        found = tree.get(name, ()) if isinstance(tree, Mapping) else ()
-        at = int(number or 1) - 1
-        tree = found[at] if at < len(found) else None
-    return bool(shapes.strange(tree))
+def _without_strange(value: Any, tree: Any, each: str, shapes: Shapes, path: str = "") -> Any:
+    """What was read of an answer, without the entries of its list whose shape is to be refused. `tree`: as `as_tree`
+    gives it."""
+    if not isinstance(value, dict) or not isinstance(tree, dict):
+        return value
+    found = dict(value)
+    for name, part in value.items():
+        trees = tree.get(name, ())
+        if name != each or not isinstance(part, list):
+            found[name] = _without_strange(part, trees[0] if trees else None, each, shapes, f"{path}{name}/")
+            continue
+        found[name] = [
+            UnreadableEntry(f"{path}{name}[{number}]", STRANGE) if shapes.strange(there) else entry
+            for number, (entry, there) in enumerate(zip(part, trees, strict=False), 1)
+        ] + part[len(trees) :]  # fmt: skip
+    return found
 
 
 class _Unreadable(Exception):
@@ -328,11 +331,7 @@ class _Reader:
     """Reads an answer by the types of the contract. zeep's own reading makes None of a value that it cannot convert,
     logs it, and takes any word for a boolean. Raises _Unreadable with the place of such a value, never the value."""
 
-    def __init__(
-        self, contract: SoapContract, beside: Mapping[str, bytes], each: str,
-        strange: Callable[[tuple[str, ...]], bool] = _never_strange,
-    ) -> None:  # fmt: skip
-        self._strange = strange
+    def __init__(self, contract: SoapContract, beside: Mapping[str, bytes], each: str) -> None:
         self._contract = contract
         self._beside = beside
         self._each = each
@@ -402,8 +401,6 @@ class _Reader:
         return values
 
     def _entry(self, element: Element, kind: Any, path: tuple[str, ...]) -> Any:
-        if local_name(element) == self._each and self._strange(path):
-            return UnreadableEntry("/".join(path), STRANGE)
         try:
             return self.value(element, kind, path)
         except _Unreadable as error:
