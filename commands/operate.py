@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ from commands.shared import (
 )
 
 if TYPE_CHECKING:
+    from bus.ledger import Transaction
     from hub.wiring import Hub
 
 
@@ -82,6 +84,49 @@ def connection_retry(connection: Name, config: Config = HUB_TOML) -> None:
 
     due, paused = with_hub(config, act)
     typer.echo(f"{due} due now." + (" This connection is paused: resume it." if paused else ""))
+
+
+@connection_app.command("shape")
+def connection_shape(
+    connection: Name,
+    accept: Annotated[bool, typer.Option("--accept", help="What changed is how it is from now on.")] = False,
+    config: Config = HUB_TOML,
+    as_json: AsJson = False,
+) -> None:
+    """The shape of what its package answers: each place with its types, and what changed; no value."""
+    from hub.operations import shapes
+
+    def act(hub: Hub) -> tuple[int, list[dict[str, Any]]]:
+        known_connection(hub, connection)
+        with hub.ledger.transaction() as tx:
+            accepted = shapes.accept(tx, connection) if accept else 0
+            if accepted:
+                journal_act(hub, tx, connection, "shape.accepted", changes=accepted)
+            return accepted, list(_shape_rows(tx, connection))
+
+    accepted, rows = with_hub(config, act)
+    if accept and not as_json:
+        typer.echo(f"{accepted} change(s) accepted.")
+    else:
+        show_rows(rows, as_json)
+
+
+def _shape_rows(tx: Transaction, connection: str) -> Iterator[dict[str, Any]]:
+    """What changed first, then what is known."""
+    from hub.operations import shapes
+
+    for found in shapes.changes_of(tx, connection):
+        change = found.change
+        yield {
+            "operation": found.operation, "place": change.place, "types": change.now or change.was,
+            "change": change.change, "since": utc_text(found.at),
+        }  # fmt: skip
+    for operation, known in shapes.shapes_of(tx, connection):
+        for place, one in sorted(known.places.items()):
+            yield {
+                "operation": operation, "place": place or "/", "types": "|".join(sorted(one.types)),
+                "optional": "optional" if one.optional else None,
+            }  # fmt: skip
 
 
 @parked_app.command("list")

@@ -58,6 +58,7 @@ from hub.journal.signing import Signer
 from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
 from hub.operations.retention import Keeper
+from hub.operations.shapes import Shapes
 from hub.operations.signals import Signals
 from hub.operations.trouble import Troubles
 from hub.privacy.account import Accounts
@@ -104,6 +105,7 @@ class Hub:
         self.root_key = key = _root_key(self.ledger, settings)
         self.ledger.cipher = BodyCipher(key) if key else None
         self.signals = Signals(self.ledger, count=self.metrics.told_fault, count_skipped=self.metrics.skipped)
+        self.shapes = Shapes(self.ledger, count=self.metrics.told_fault)
         self.keys = PersonKeys(self._derived(PURPOSE))
         self.signer = Signer(key)
         self.journal = Journal(self.keys)
@@ -173,7 +175,7 @@ class Hub:
             acceptance=self.acceptance, deliveries=self.deliveries, corrections=self.corrections,
             documents=self.documents, batcher=self.batcher, receiver=self.receiver,
             keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
-            signals=self.signals,
+            signals=self.signals, note_shapes=self.shapes.flush,
             exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
             metrics=self.metrics,
             webhook_types=tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
@@ -292,6 +294,7 @@ class Hub:
                 answer_secret=self._derived(f"unefois answers {routing.name}"),
                 first_use=partial(use_nonce, self.ledger, routing.name),
                 opened=partial(opened_since, self.ledger, routing.name),
+                shapes=self.shapes.of(routing.name, configured.drift if configured else "ignore"),
             )  # fmt: skip
             return connector_class(manifest)(context)
 
@@ -343,6 +346,7 @@ class Hub:
     def close(self) -> None:
         self.stop()
         self.signals.flush()
+        self.shapes.flush()
         self.batcher.close()
         self.sources.close()
         for connection in self.connections.values():
@@ -425,6 +429,7 @@ class Hub:
                     sweep_at = float("inf")
                 self.renew_resumed()
                 self.signals.flush()
+                self.shapes.flush()
                 self._replace_stale()
             except HubError as error:
                 _log.warning("watch waits", error=type(error).__name__)

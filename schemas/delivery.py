@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from schemas.errors import HubError
+from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence, Question
 
@@ -81,13 +81,15 @@ class Polled:
     What the door refuses is kept sealed by the hub, and hinders neither the cursor nor the acknowledgement.
 
     `faults`: what the connector read and could not understand; the others go on. `skip_unknown`: the ids of the events
-    that are nobody's loss when the hub does not know their request (one opened at the counter): they are counted."""
+    that are nobody's loss when the hub does not know their request (one opened at the counter): they are counted.
+    `withheld`: by id, the events of records whose shape is to be refused, and why: kept as what the door refuses."""
 
     events: Sequence[Event] = ()
     cursor: Mapping[str, Any] | None = None
     acknowledge: Callable[[], None] | None = None
     faults: Sequence[RecordFault] = ()
     skip_unknown: Collection[str] = ()
+    withheld: Mapping[str, InvalidMessage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

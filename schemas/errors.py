@@ -34,6 +34,7 @@ FAULTS: dict[str, frozenset[str]] = {
     }),
     "denied": frozenset({"login", "forbidden", "redirect", "host-key", "token", "not-public", "gone"}),
     "unknown": frozenset({"cut", "stop"}),
+    "drift": frozenset({"breaking", "review"}),
 }  # fmt: skip
 """The details that a code may have. A code that is not here has details of its own: `refused` the package's codes."""
 _FAULT = re.compile(r"[a-z]+(-[a-z]+)*(\.[A-Za-z0-9_-]+)*")

@@ -81,8 +81,11 @@ class LineFaults:
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """`names`: those of the first line, where it has any."""
+
     rows: list[Row]
     faults: LineFaults
+    names: Sequence[str] = ()
 
 
 def read_text(content: bytes, encoding: str) -> str:
@@ -130,7 +133,7 @@ def read_rows(
             faults.add(line, last, "cell", "une cellule est trop longue ou contient un caractère de contrôle")
         else:
             rows.append(row)
-    return Table(rows, faults)
+    return Table(rows, faults, names if header else ())
 
 
 def _places(

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.sdk.first_use import FirstUse, in_this_process
 from connectors.sdk.records import check_record
+from connectors.sdk.shapes import Shapes, Unwatched
 from connectors.sdk.statuses import Statuses
 from schemas.delivery import Delivery, Documents, Done, Inbound, Opened, Polled, Probe, Reply
 from schemas.errors import HubError, InvalidMessage
@@ -39,8 +40,9 @@ class Context:
     linked (`system-reference.system`). `answer_secret` is known to this hub and
     made for this connection alone: `AnswerKeys` draws from it, so only a hub that runs needs to give one. `zone`: where
     the days of the tenant are counted. `first_use` says whether something that may be used once comes for the first
-    time, to any process of the hub. `opened`: what the package gave an identifier for since then, oldest first. `now`
-    is the clock: use it, never `datetime.now()`."""
+    time, to any process of the hub. `opened`: what the package gave an identifier for since then, oldest first.
+    `shapes` watches what the package answers: give it to the clients that you make. `now` is the clock: use it, never
+    `datetime.now()`."""
 
     tenant: str
     connection: str
@@ -55,6 +57,7 @@ class Context:
     now: Callable[[], datetime] = _utc_now
     first_use: FirstUse = field(default_factory=in_this_process)
     opened: Callable[[datetime], Sequence[Opened]] = _nothing_opened
+    shapes: Shapes = field(default_factory=Unwatched)
 
 
 class Connector:

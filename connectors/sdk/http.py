@@ -9,10 +9,10 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -22,7 +22,8 @@ import orjson
 
 from connectors.sdk.addresses import public_address
 from connectors.sdk.deadline import LITTLE_BUFFERED, Deadline, current, look_up, within
-from connectors.sdk.trace import is_recording, note_answer, note_call
+from connectors.sdk.shapes import Shapes, Unwatched
+from connectors.sdk.trace import is_recording, note_answer, note_call, shown_path
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.json_text import parse_mended_json
 from schemas.secret import Secret
@@ -39,6 +40,7 @@ _UNREACHED = {
     "away.tls": "la connexion sécurisée échoue", "away.name": "son nom est introuvable",
     "away.timeout": "délai dépassé", "away.unreachable": "pas de connexion",
 }  # fmt: skip
+_given = threading.local()
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
@@ -46,7 +48,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 class HttpAnswer:
     """An answer whose status was among the expected ones. Header names in lower case. `safe`: making the call again is
     harmless, which decides the error for a body that makes no sense. `host`: for the log, never the whole address.
-    `service`: as messages call who answered."""
+    `service`: as messages call who answered. `see`: watches what is read of it, for its shape alone."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,11 +56,14 @@ class HttpAnswer:
     safe: bool = True
     host: str = ""
     service: str = ANY_SERVICE
+    see: Callable[[Any], None] = field(default=lambda _: None, repr=False, compare=False)
 
     def json(self) -> Any:
         """The body as JSON. Raises TryLater or Unknown (see HttpClient) when it is something else."""
         try:
-            return parse_mended_json(self.body)
+            value = parse_mended_json(self.body)
+            self.see(value)
+            return value
         except ValueError:
             what = "une page web" if self.body.lstrip()[:1] == b"<" else "autre chose"
             said = f"{self.service} a renvoyé {what} au lieu de données"
@@ -96,12 +101,12 @@ class HttpClient:
         self, base_url: str, *, headers: Mapping[str, str | Secret] | None = None,
         auth: tuple[str, Secret] | None = None, timeout: float = 10.0, max_bytes: int = MAX_BYTES,
         ca_file: str | None = None, transport: httpx.BaseTransport | None = None, pin_public: bool = False,
-        service: str = ANY_SERVICE, read_error: ReadError | None = None,
+        service: str = ANY_SERVICE, read_error: ReadError | None = None, shapes: Shapes | None = None,
     ) -> None:  # fmt: skip
         """`service`: who is called, in French, as messages begin ("Koha", "l'abonné"). `read_error`: asked of an answer
         first, whatever its status, for the error that the package's own words stand for; None: for none. `pin_public`:
         resolve the host before each call, refuse (AccessDenied) one with an address inside, and connect to the very
-        address that was checked; TLS and `Host` keep the name."""
+        address that was checked; TLS and `Host` keep the name. `shapes`: of the context, which watches the answers."""
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError("the address must start with http:// or https:// and name a server")
@@ -115,6 +120,7 @@ class HttpClient:
         self._transport = transport
         self._pin_public = pin_public
         self._read_error = read_error
+        self._shapes = shapes or Unwatched()
         self._headers = {"accept-encoding": "identity"} | {k: _reveal(v) for k, v in (headers or {}).items()}
         self._auth = httpx.BasicAuth(auth[0], auth[1].reveal()) if auth else None
         trust = ssl.create_default_context(cafile=ca_file) if ca_file else _usual_trust()
@@ -139,18 +145,20 @@ class HttpClient:
             self.base_url, headers=self._headers, timeout=self._timeout, max_bytes=self._max_bytes,
             ca_file=self._ca_file, transport=self._transport, token=token, scope=scope, service=self.service,
             form_credentials=credentials if in_form else None, grant=grant, read_error=self._read_error,
+            shapes=self._shapes,
         )  # fmt: skip
 
     def request(
         self, method: str, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None,
         content: bytes | None = None, form: Mapping[str, str] | None = None,
         files: Mapping[str, tuple[str, bytes, str]] | None = None, headers: Mapping[str, str | Secret] | None = None,
-        expect: Collection[int] = SUCCESS, safe: bool | None = None, seconds: float | None = None,
+        expect: Collection[int] = SUCCESS, safe: bool | None = None, seconds: float | None = None, operation: str = "",
     ) -> HttpAnswer:  # fmt: skip
         """Make one call. `path` is joined to the base address: build it with `segment` for what comes from outside.
         `safe` says that making the call twice is harmless; by default the method decides (GET, HEAD, PUT, DELETE).
         `files`: field -> (name, bytes, media type), sent as a multipart form together with `form`. `seconds`: what is
-        left for this call when that is less than the client's own time-out."""
+        left for this call when that is less than the client's own time-out. `operation`: what calls of this kind are
+        called; without it, method and path with `…` for what comes from a record."""
         again = method.upper() in _SAFE_METHODS if safe is None else safe
         own = {name: _reveal(value) for name, value in (headers or {}).items()}
         if json is not None:
@@ -166,6 +174,8 @@ class HttpClient:
             request.extensions = dict(request.extensions) | {"timeout": bound}
             deadline.sent = False
             answer = self._exchange(request, again, deadline)
+        if answer.status in SUCCESS:
+            answer = replace(answer, see=partial(self._shapes.see, operation or _operation_of(method, path)))
         if told := self._told_in(answer):
             raise told
         if answer.status in expect:
@@ -429,7 +439,14 @@ def segment(value: str) -> str:
     """One path segment, quoted: what comes from outside cannot step to another resource."""
     if value in ("", ".", ".."):
         raise InvalidMessage("an identifier cannot be a path step", code="bad_identifier")
-    return quote(value, safe="")
+    step = quote(value, safe="")
+    _given.steps = [*getattr(_given, "steps", ())[-31:], step]
+    return step
+
+
+def _operation_of(method: str, path: str) -> str:
+    """A call without what it says: no step that `segment` made in this thread, and none that looks like data."""
+    return f"{method.upper()} {shown_path(path.partition('?')[0], getattr(_given, 'steps', ()))}".strip()
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

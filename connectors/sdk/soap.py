@@ -30,11 +30,13 @@ from zeep.xsd.types.collection import ListType, UnionType
 from connectors.sdk.error_table import ErrorTable
 from connectors.sdk.http import HttpAnswer, HttpClient
 from connectors.sdk.multipart import decode_base64, parts_of
+from connectors.sdk.shapes import Shapes, Unwatched
 from connectors.sdk.standard_schemas import contract_file
 from connectors.sdk.xml import (
     XSD,
     Element,
     XsdFault,
+    as_tree,
     is_xsd_value,
     local_name,
     namespace,
@@ -42,6 +44,7 @@ from connectors.sdk.xml import (
     text_at,
     validate_xsd,
 )
+from schemas.answer_shape import XML
 from schemas.errors import (
     AccessDenied,
     ConfigError,
@@ -81,6 +84,10 @@ class UnreadableEntry:
     rule: str
 
 
+STRANGE = "has another shape than always"
+"""The rule by which an entry is not read whose shape is to be refused."""
+
+
 class SoapClient:
     """Calls the operations of a local WSDL, document or rpc, of all its services. Thread-safe; the WSDL is read at the
     first call.
@@ -90,7 +97,7 @@ class SoapClient:
     passed over, since a vendor may add some, and a value that is not of its type is an error, never an absent one.
     `errors`: what the vendor's own codes mean, in the `<detail>` of its faults and in its messages (`native` from the
     element in the body on). `token`: the account that each message names in its header, with its password as it is
-    (WS-Security UsernameToken, PasswordText).
+    (WS-Security UsernameToken, PasswordText). `shapes`: of the context, which watches the answers.
 
     Raises what HttpClient raises; besides:
     - a value that the contract does not allow: Refused, before anything is sent;
@@ -104,13 +111,14 @@ class SoapClient:
     def __init__(
         self, wsdl_path: Path, url: str, *, auth: tuple[str, Secret] | None = None, timeout: float = 10.0,
         max_bytes: int = MAX_BYTES, schema: Path | None = None, http: HttpClient | None = None,
-        errors: ErrorTable | None = None, token: tuple[str, Secret] | None = None,
+        errors: ErrorTable | None = None, token: tuple[str, Secret] | None = None, shapes: Shapes | None = None,
     ) -> None:  # fmt: skip
         self._token = token
         self._wsdl_path = wsdl_path
         self._schema = schema
         self._http = http or HttpClient(url, auth=auth, timeout=timeout, max_bytes=max_bytes)
         self._errors = errors or ErrorTable()
+        self._shapes = shapes or Unwatched()
         self._building = threading.Lock()
         self._contract: SoapContract | None = None
 
@@ -194,13 +202,16 @@ class SoapClient:
         if answer.status != 200 or not contract.is_answer(name, content):
             said = f"{answer.service} a renvoyé un autre message qu'attendu"
             raise _lost(answer, said, f"{name}: its answer was due")
+        tree = as_tree(content)
+        self._shapes.see(name, tree, XML)
         try:
-            return contract.read(name, content, beside, each)
+            found = contract.read(name, content, beside, each)
         except _Unreadable as error:
             place = ".".join(_names(error.path))
             said = f"{answer.service} a renvoyé une valeur illisible ({place or local_name(content)})"
             detail = f"{name}: {'/'.join(error.path)} ({error.rule})"
             raise _lost(answer, said, detail, fault=_placed("bad-return", error.path)) from None
+        return _without_strange(found, tree, each, self._shapes) if self._shapes.strange(tree) else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,6 +491,24 @@ def _type_name(simple_type: Any) -> str:
     schema = next(simple_type.iterancestors(f"{{{XSD}}}schema"))
     name = simple_type.get("name") or simple_type.getparent().get("name", "Anonymous")
     return str(etree.QName(schema.get("targetNamespace"), name).text)
+
+
+def _without_strange(value: Any, tree: Any, each: str, shapes: Shapes, path: str = "") -> Any:
+    """What was read of an answer, without the entries of its list whose shape is to be refused. `tree`: as `as_tree`
+    gives it."""
+    if not isinstance(value, dict) or not isinstance(tree, dict):
+        return value
+    found = dict(value)
+    for name, part in value.items():
+        trees = tree.get(name, ())
+        if name != each or not isinstance(part, list):
+            found[name] = _without_strange(part, trees[0] if trees else None, each, shapes, f"{path}{name}/")
+            continue
+        found[name] = [
+            UnreadableEntry(f"{path}{name}[{number}]", STRANGE) if shapes.strange(there) else entry
+            for number, (entry, there) in enumerate(zip(part, trees, strict=False), 1)
+        ] + part[len(trees) :]  # fmt: skip
+    return found
 
 
 class _Unreadable(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -80,9 +80,14 @@ def note_answer(status: int, headers: Mapping[str, str], body: bytes) -> None:
 def shown_address(url: str) -> str:
     """Path and names of the query's members; every step that may come from a record is `…`."""
     parts = urlsplit(url)
-    steps = [step if not step or _PLAIN_STEP.fullmatch(step) else "…" for step in parts.path.split("/")]
     query = "&".join(f"{name}=…" for name, _ in parse_qsl(parts.query, keep_blank_values=True))
-    return "/".join(steps) + (f"?{query}" if query else "")
+    return shown_path(parts.path) + (f"?{query}" if query else "")
+
+
+def shown_path(path: str, given: Collection[str] = ()) -> str:
+    """A path in which every step that may come from a record is `…`; `given`: steps that surely may."""
+    plain = (not step or (step not in given and _PLAIN_STEP.fullmatch(step)) for step in path.split("/"))
+    return "/".join(step if shown else "…" for step, shown in zip(path.split("/"), plain, strict=True))
 
 
 def shape_of(body: bytes, media_type: str = "") -> str:

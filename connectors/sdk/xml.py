@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,6 +26,8 @@ XSD = "http://www.w3.org/2001/XMLSchema"
 MENDED = "\ufffd"  # stands in a mended document where there was what no XML may hold
 
 Element = etree._Element
+_NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+_MOST_CHILDREN = 20_000  # of one element that are looked at for its shape
 
 _validating = threading.Lock()  # a compiled schema holds the faults of its last run
 
@@ -109,6 +112,21 @@ def text_by_names(element: Element, path: str) -> str | None:
     for name in path.split("/"):
         found = next((child for child in found if local_name(child) == name), None) if found is not None else None
     return None if found is None else _trimmed_text(found)
+
+
+def as_tree(element: Element) -> Any:
+    """An element as records of lists, for its shape: a text is `""`, an attribute `@` and its name; nothing is None."""
+    tree: dict[str, Any] = {}
+    for name, value in element.attrib.items():
+        if name == _NIL and value in ("true", "1"):
+            return None
+        tree[f"@{str(name).rpartition('}')[2]}"] = ""
+    for child in islice(element, _MOST_CHILDREN):
+        if isinstance(child.tag, str):
+            tree.setdefault(child.tag.rpartition("}")[2], []).append(as_tree(child))
+    if not tree:
+        return "" if (element.text or "").strip() else None
+    return tree | ({"#text": ""} if (element.text or "").strip() else {})
 
 
 def is_xsd_value(text: str, type_name: str) -> bool:

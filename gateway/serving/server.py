@@ -101,7 +101,8 @@ def serve_http(services: Services) -> None:
 
 
 def _keep_up(services: Services, stop: threading.Event) -> None:
-    """Take up webhooks that another gateway made: else what is accepted here would not be meant for them."""
+    """Take up webhooks that another gateway made: else what is accepted here would not be meant for them. Learn the
+    shapes of what was pushed."""
     known = -1
     while not stop.wait(0.0 if known < 0 else _LOOK_SECONDS):
         try:
@@ -109,6 +110,7 @@ def _keep_up(services: Services, stop: threading.Event) -> None:
             if known not in (-1, current):
                 services.reload()
             known = current
+            services.note_shapes()
         except HubError as error:
             _log.warning("webhooks not read", error=error.code)
 

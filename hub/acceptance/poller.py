@@ -148,12 +148,14 @@ class Poller:
                 self._note_refused(polled.events, [e if isinstance(e, InvalidMessage) else None for e in checked])
                 return 0
             verdicts = self._submit(polled, token)
+            events, withheld = _divided(polled)
         except InvalidMessage as error:  # what it is as a whole: none of it was taken, and the cursor must not pass it
             self._blocked = self._failed = True
             self.refused, self._not_taken = self.refused + 1, self._not_taken + 1
             self._signals.tell_error(self.connection, POLL_ERROR, error)
             return 0
-        self._note_refused(polled.events, [verdict.error for verdict in verdicts])
+        self._note_refused(events, [verdict.error for verdict in verdicts])
+        self._note_refused([event for event, _ in withheld], [error for _, error in withheld])
         if skipped := sum(verdict.outcome == "skipped" for verdict in verdicts):
             self._signals.skipped(self.connection, skipped)
         self._acknowledge(polled)
@@ -162,6 +164,7 @@ class Poller:
     def _submit(self, polled: Polled, token: int) -> list[Verdict]:
         verdicts: list[Verdict] = []
         origin = self._origin()
+        events, withheld = _divided(polled)
 
         def fenced(tx: Transaction) -> None:
             tx.fence(self._name, token, self._lease)
@@ -170,14 +173,16 @@ class Poller:
 
         def settle(tx: Transaction, last: Sequence[Verdict]) -> None:
             """What is refused is kept before the cursor passes it."""
-            part = polled.events[len(verdicts) : len(verdicts) + len(last)]
+            part = events[len(verdicts) : len(verdicts) + len(last)]
             said = [(event, verdict.error) for event, verdict in zip(part, last, strict=True)]
             settle_polled(tx, self.connection, origin.tenant, said)
-            whole = len(verdicts) + len(last) == len(polled.events)
+            whole = len(verdicts) + len(last) == len(events)
+            if whole and withheld:
+                settle_polled(tx, self.connection, origin.tenant, withheld)
             if whole and polled.cursor is not None and not self._blocked:
                 tx.move_cursor(self.connection, polled.cursor)
 
-        for part in self._parts(polled.events):
+        for part in self._parts(events):
             began = time.monotonic()
             verdicts += self._acceptance.submit(
                 self._ledger, origin, part, before=fenced, after=settle, skip=polled.skip_unknown
@@ -238,3 +243,11 @@ class Poller:
                     tx.give_back(self._name, token)
         except BusUnavailable:
             pass  # it expires by itself
+
+
+def _divided(polled: Polled) -> tuple[Sequence[Event], list[tuple[Event, InvalidMessage]]]:
+    """The events that go to the door, and those that are withheld from it."""
+    if not polled.withheld:
+        return polled.events, []
+    events = [event for event in polled.events if event.id not in polled.withheld]
+    return events, [(event, polled.withheld[event.id]) for event in polled.events if event.id in polled.withheld]

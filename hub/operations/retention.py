@@ -29,6 +29,7 @@ from hub.journal.entries import journal_time
 from hub.journal.sealing import EXPIRED
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip
+    answer_shapes,
     citizen_blocks,
     citizen_identities,
     citizen_links,
@@ -58,6 +59,7 @@ from hub.storage.tables import (  # fmt: skip
     request_people,
     request_steps,
     requests,
+    shape_changes,
     trouble_signals,
     troubles,
     unproved_references,
@@ -118,7 +120,7 @@ class Keeper:
             ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
             ("journal", self._journal()),
             ("evidence", self._evidence()), ("refused", self._refused()),
-            ("held", self._held()),
+            ("held", self._held()), ("shapes", self._shapes()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
@@ -166,6 +168,17 @@ class Keeper:
         yield from self._delete(refused_events, refused_events.c.last_at < before)
         yield from self._delete(trouble_signals, trouble_signals.c.last_at < before)
         yield from self._delete(troubles, troubles.c.closed_at < before)
+
+    def _shapes(self) -> Iterator[int]:
+        """Of operations that nobody has called for long; what changed in them goes too."""
+        before = self._ledger.now() - self._settings.requests_days * _DAY
+        yield from self._delete(answer_shapes, answer_shapes.c.last_at < before)
+        known = exists().where(
+            answer_shapes.c.connection == shape_changes.c.connection,
+            answer_shapes.c.operation == shape_changes.c.operation,
+        )
+        for _ in self._delete(shape_changes, ~known):
+            yield 0
 
     # --- events, requests, people -------------------------------------------------------------------------------
 

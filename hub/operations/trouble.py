@@ -41,6 +41,8 @@ from bus.sql import Insert
 from bus.tables import deliveries, events
 from hub.acceptance.accept import Acceptance
 from hub.clients.repository import list_clients
+from hub.operations.known_shape import Change
+from hub.operations.shapes import sentence
 from hub.operations.signals import forget_signals
 from hub.storage.tables import (  # fmt: skip
     citizen_links,
@@ -51,6 +53,7 @@ from hub.storage.tables import (  # fmt: skip
     request_links,
     request_steps,
     requests,
+    shape_changes,
     trouble_signals,
     troubles,
     unproved_references,
@@ -250,6 +253,27 @@ def _signals(kind: str) -> Callable[[_Scope], Iterator[Select[Any]]]:
     return items
 
 
+def _changed_shapes(scope: _Scope) -> Iterator[Select[Any]]:
+    """One for each change: it is over when a person has accepted it, or when it is as it was."""
+    row = shape_changes.c
+    parts = (row.change, row.place, row.operation, row.was, row.now)
+    detail: ColumnElement[str] = parts[0]
+    for part in parts[1:]:
+        detail = detail + literal("\t") + part
+    found = _items(about=row.connection, detail=detail, at=row.at, connection=row.connection, name=row.place)
+    yield found.where(row.tenant == scope.tenant).order_by(row.at)
+
+
+def _shape_cause(detail: str) -> str:
+    change, place, operation, was, now = detail.split("\t")
+    return sentence(operation, Change(change, place, was, now))
+
+
+def _shape_remedies(tenant: str, item: Item) -> tuple[str, ...]:
+    shown = f"unefois connection shape {item.connection}"
+    return (shown, f"{shown} --accept")
+
+
 def _forget_calm(tx: Transaction, tenant: str) -> None:
     """What comes after a calm is a trouble of its own, with its own beginning and number."""
     row = trouble_signals.c
@@ -416,6 +440,7 @@ KINDS: Mapping[str, Kind] = {
         _signals("poll-error"), lambda code, _: f"la relève s'arrête sur ce que le connecteur ne comprend pas ({code})",
         _no_remedies, personal=False,
     ),
+    "drift": Kind(_changed_shapes, lambda detail, _: _shape_cause(detail), _shape_remedies, personal=False),
     "unread": Kind(
         _unread, lambda name, _: f"une suite est attendue et aucun service n'a reçu l'événement ({name})",
         _request_remedies,

@@ -20,6 +20,7 @@ from schemas.secret import Secret
 Environ = Mapping[str, str]
 Table = dict[str, Any]
 Mode = Literal["observe", "pilot", "live"]
+Drift = Literal["ignore", "warn", "pause", "refuse"]
 GENERAL = "general"  # the sector of a system that belongs to no other
 Place = tuple[str | int, ...]
 
@@ -83,8 +84,9 @@ class Tenant:
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
     """A connector configured for one tenant. `consumes_override`: None means what the manifest says; an empty tuple
-    means that nothing is delivered. `rate`: calls per second, None means no limit. `poll_seconds` and
-    `label`: None means what the manifest says. Secrets in `settings` are
+    means that nothing is delivered. `drift`: what follows when its answers have another
+    shape. `rate`: calls per second, None means no limit. `poll_seconds` and `label`: None means what the manifest says.
+    Secrets in `settings` are
     `Secret`; defaults of the manifest's schema are filled in."""
 
     name: str
@@ -101,6 +103,7 @@ class ConnectionSettings:
     label: str | None = None
     sector: str = GENERAL
     speaks_for: frozenset[str] = frozenset()
+    drift: Drift = "warn"
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 

@@ -453,6 +453,7 @@ class SettingsParser:
             label=item.get("label"),
             sector=item.get("sector", GENERAL),
             speaks_for=_speaks_for(item, name, manifest),
+            drift=item["drift"],
             settings=MappingProxyType(settings),
         )  # fmt: skip
 

@@ -525,6 +525,33 @@ trouble_signals = Table(
     Index("trouble_signals_age", "last_at"),
 )  # fmt: skip
 
+# The shape of what each operation of a connection's package answers: places and types, no value.
+answer_shapes = Table(
+    "answer_shapes", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("operation", String(200), primary_key=True),
+    Column("known", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("last_at", Double, nullable=False),  # to the day
+    Index("answer_shapes_age", "last_at"),
+)  # fmt: skip
+
+# What changed in one of them, until a person accepts it or it is gone.
+shape_changes = Table(
+    "shape_changes", metadata,
+    Column("id", String(32), primary_key=True),  # digest of connection, operation and change
+    Column("tenant", String(64), nullable=False),
+    Column("connection", String(128), nullable=False),
+    Column("operation", String(200), nullable=False),
+    Column("change", String(8), nullable=False),  # new, missing, type
+    Column("place", String(300), nullable=False),
+    Column("was", String(100), nullable=False),
+    Column("now", String(100), nullable=False),
+    Column("at", Double, nullable=False),
+    Index("shape_changes_tenant", "tenant", "at"),
+    Index("shape_changes_of", "connection", "operation"),
+)  # fmt: skip
+
 # What a connection brought and the door refused, where nobody can be told so: kept for a while, the event encrypted as
 # event bodies are.
 refused_events = Table(

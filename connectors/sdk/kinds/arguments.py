@@ -7,7 +7,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from connectors.sdk.soap import UnreadableEntry
+from connectors.sdk.shapes import check_known
+from connectors.sdk.soap import STRANGE, UnreadableEntry
 from schemas.errors import InvalidMessage
 
 
@@ -60,5 +61,7 @@ def readable(record: Any) -> Any:
     """The record of a list. Raises InvalidMessage for one that the contract could not read, at its place in it."""
     if isinstance(record, UnreadableEntry):
         place = "".join(f"/{step}" for step in record.path.split("/")[1:])
+        if record.rule == STRANGE:
+            check_known(place)
         raise InvalidMessage("une valeur est illisible", pointer=place, code="unreadable", rule=record.rule)
     return record

@@ -123,5 +123,5 @@ def whole_batches(found: Collected, cursor: Mapping[str, Any] | None) -> Iterato
         events = found.events[start : start + MAX_BATCH]
         if events or faults:
             ours = {event.id for event in events} & found.skip_unknown
-            yield Polled(events, cursor, None, faults, frozenset(ours))
+            yield Polled(events, cursor, None, faults, frozenset(ours), found.withheld)
         faults = []

@@ -37,7 +37,7 @@ class HttpConnector(DeclaredConnector):
         return client_of(
             self.fill(raw["base"]), raw.get("auth", {}), self.fill_secret, self.context.now, headers=headers,
             timeout=self.duration(raw.get("timeout", _TIMEOUT)).total_seconds(), service=self.name,
-            read_error=self.errors.error_for if self.errors.rules else None,
+            read_error=self.errors.error_for if self.errors.rules else None, shapes=self.context.shapes,
         )  # fmt: skip
 
     def call(
@@ -47,7 +47,8 @@ class HttpConnector(DeclaredConnector):
         step of the path. `options`: those of `HttpClient.request`. Raises what that raises, `[[error]]` first."""
         known = {**self.facts, **(facts or {})}
         method, path, query = address_of(text, lambda one: self._rendered(one, record, known))
-        return self.request(method, path, params={**query, **(params or {})}, **options)
+        named = {"operation": text.partition("?")[0], **options}
+        return self.request(method, path, params={**query, **(params or {})}, **named)
 
     def request(self, method: str, path: str, *, params: Params | None = None, **options: Any) -> HttpAnswer:
         """As `HttpClient.request`, with the query parameters that every call bears."""

@@ -107,7 +107,7 @@ class DeclaredConnector(Connector):
         self, records: Sequence[Any], readers: Sequence[EventReader], *, place: str = "", facts: Facts | None = None
     ) -> Collected:
         """The events of all records that can be read, and a fault for each that cannot: one hides no other."""
-        return collect(records, readers, place=place, facts=facts)
+        return collect(records, readers, place=place, facts=facts, strange=self.context.shapes.strange)
 
     # deliveries into messages
 

@@ -17,7 +17,7 @@ from connectors.sdk.kinds.columns import columns_of
 from connectors.sdk.kinds.declared import DeclaredConnector
 from connectors.sdk.kinds.dump_compare import Change, Comparison, rows_by_key
 from connectors.sdk.kinds.dump_state import Digests, DumpState, group_of
-from connectors.sdk.kinds.table_files import TableForm, form_faults
+from connectors.sdk.kinds.table_files import TableForm, form_faults, see_columns
 from schemas.delivery import Polled, Probe
 from schemas.errors import ConfigError, HubError, InvalidMessage
 from schemas.tables import Row
@@ -101,6 +101,7 @@ class DumpConnector(DeclaredConnector):
         if written < before.written and not accepted:
             raise InvalidMessage("Un fichier plus récent a déjà été lu : celui-ci n'est pas repris.", code="older")
         table = self._form.read(file.readable_name, file.content, self._columns, (self._key,))
+        see_columns(self.context.shapes, self._pattern, table)
         taken = Taken(table.faults)
         rows, kept = rows_by_key(table.rows, self._dump["columns"], taken)
         if len(rows) > MAX_KEYS:

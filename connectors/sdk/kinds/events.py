@@ -13,11 +13,13 @@ from connectors.sdk.kinds.texts import Facts, Only, pointer_in, reading, renderi
 from connectors.sdk.links import reference_link
 from connectors.sdk.mapping import Converters, MappingTable
 from connectors.sdk.records import each, record_fault
+from connectors.sdk.shapes import strange_record
 from connectors.sdk.statuses import Statuses, status_changed
 from schemas.delivery import Polled, RecordFault
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
+Strange = Callable[[Any], str]
 STATUS_CHANGED = "request.status-changed"
 STATUS_VERSION = 2
 _LONGEST_ID = 512
@@ -42,6 +44,10 @@ class Language:
     def value(self, text: str, convert: str = "") -> Callable[[Any, Facts], Any]:
         """See `reading`."""
         return reading(text, self.converters, self.settings, convert)
+
+
+def not_strange(record: Any) -> str:
+    return ""
 
 
 class EventReader:
@@ -113,15 +119,17 @@ class EventReader:
 @dataclass(slots=True)
 class Collected:
     """What a page of records gave. `skip_unknown`: identifiers of the events that are nobody's loss when the hub does
-    not know their request."""
+    not know their request. `withheld`: see `Polled`."""
 
     events: list[Event] = field(default_factory=list)
     faults: list[RecordFault] = field(default_factory=list)
     skip_unknown: set[str] = field(default_factory=set)
     errors: list[InvalidMessage] = field(default_factory=list)
+    withheld: dict[str, InvalidMessage] = field(default_factory=dict)
 
     def polled(self, cursor: Mapping[str, Any] | None = None, acknowledge: Callable[[], None] | None = None) -> Polled:
-        return Polled(self.events, cursor, acknowledge, self.faults, frozenset(self.skip_unknown))
+        skipped = frozenset(self.skip_unknown)
+        return Polled(self.events, cursor, acknowledge, self.faults, skipped, self.withheld)
 
     def refuse(self, error: InvalidMessage, place: str, key: str = "") -> None:
         """Keep what is wrong with the record at `place`, a JSON pointer."""
@@ -132,13 +140,13 @@ class Collected:
 
 def collect(
     records: Sequence[Any], readers: Sequence[EventReader], *, place: str = "", facts: Facts | None = None,
-    before: Callable[[Any], Any] | None = None,
+    before: Callable[[Any], Any] | None = None, strange: Strange = not_strange,
 ) -> Collected:  # fmt: skip
     """The events of all records that can be read, and a fault for each that cannot: one hides no other. `place`: the
-    pointer to the list. `before`: what becomes of each record first."""
+    pointer to the list. `before`: what becomes of each record first. `strange`: see `Shapes.strange`."""
     found = Collected()
     for number, record in enumerate(records):
-        collect_one(found, record, readers, place=f"{place}/{number}", facts=facts, before=before)
+        collect_one(found, record, readers, place=f"{place}/{number}", facts=facts, before=before, strange=strange)
     return found
 
 
@@ -158,10 +166,10 @@ def collected(
 
 def collect_one(
     found: Collected, record: Any, readers: Sequence[EventReader], *, place: str = "", facts: Facts | None = None,
-    before: Callable[[Any], Any] | None = None,
+    before: Callable[[Any], Any] | None = None, strange: Strange = not_strange,
 ) -> None:  # fmt: skip
     """Add to `found` what one record gives."""
-    reader = None
+    reader, odd = None, strange(record)
     try:
         record = record if before is None else before(record)
         for reader in readers:
@@ -169,6 +177,7 @@ def collect_one(
             if event is not None:
                 found.events.append(event)
                 found.skip_unknown |= {event.id} if reader.skips_unknown else set()
+                found.withheld |= {event.id: strange_record(odd)} if odd else {}
     except InvalidMessage as error:
         found.refuse(error, place, reader.name_of(record, facts) if reader is not None else "")
 

@@ -65,9 +65,11 @@ def paging_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _body(answer: HttpAnswer) -> Any:
     try:
-        return lenient_json(answer.body)
+        value = lenient_json(answer.body)
     except ValueError:
         return answer.json()  # which says why not
+    answer.see(value)
+    return value
 
 
 def _records(answer: HttpAnswer, body: Any, place: str) -> list[Any]:

@@ -24,6 +24,7 @@ from connectors.sdk.kinds.rest_checks import undone_faults
 from connectors.sdk.kinds.signatures import Signature, signature_of
 from connectors.sdk.kinds.texts import Facts, Only
 from connectors.sdk.mapping.places import WHOLE
+from connectors.sdk.shapes import check_known
 from schemas.delivery import Delivery, Done, Inbound, Polled, Reply
 from schemas.errors import InvalidMessage, Refused
 from schemas.exchange import Evidence, Question
@@ -35,6 +36,8 @@ from schemas.times import to_rfc3339
 _TIMEOUT = "20s"
 _SETTLED = "2s"
 _KEY = "key:"
+WEBHOOK = "webhook"
+"""The operation of what a package pushes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class RestConnector(HttpConnector):
             return Done(f"{self.name} : rien à mettre à jour")
         answer = self.request(
             prepared.method, prepared.path, params=prepared.params, headers=prepared.headers,
-            form=prepared.form, json=prepared.json, safe=prepared.safe,
+            form=prepared.form, json=prepared.json, safe=prepared.safe, operation=spec["call"].partition("?")[0],
         )  # fmt: skip
         body = answer.json() if answer.body.strip() else None
         reference = self._reference(spec, answer, body)
@@ -153,6 +156,8 @@ class RestConnector(HttpConnector):
             body = lenient_json(inbound.body)
         except ValueError:
             raise InvalidMessage("ce n'est pas du JSON", code="not_json") from None
+        self.context.shapes.see(WEBHOOK, body)
+        check_known(self.context.shapes.strange(body))  # it is not lost: its sender has it, and sends it again
         listed = self.declared["webhook"].get("list")
         place = "" if listed in (None, WHOLE) else str(listed)
         records = [body] if listed is None else value_at(body, place)

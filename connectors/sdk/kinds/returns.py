@@ -13,7 +13,7 @@ from connectors.sdk.inbox import LeftFile, Taken, written_at
 from connectors.sdk.kinds.checks import unknown_names
 from connectors.sdk.kinds.columns import columns_of
 from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventReader
-from connectors.sdk.kinds.table_files import TableForm, form_faults
+from connectors.sdk.kinds.table_files import TableForm, form_faults, see_columns
 from connectors.sdk.kinds.texts import names_in
 from connectors.sdk.row_files import without_apostrophe
 from connectors.sdk.statuses import status_changed
@@ -76,6 +76,8 @@ class Returns:
         columns = [column for one in news for column in one.columns] if news else list(self._columns.values())
         required = [] if news else [self._columns[part] for part in ("key", "status")]
         table = self._form.read(file.readable_name, file.content, list(dict.fromkeys(columns)), required)
+        pattern = news[0].files if news else self._answers
+        see_columns(self._connector.context.shapes, pattern, table)
         written = written_at(file, self._connector.context.now())
         day = written.astimezone(self._connector.zone).date().isoformat()
         taken = Taken(table.faults)

@@ -77,7 +77,7 @@ class SoapConnector(DeclaredConnector):
         return SoapClient(
             folder / raw["wsdl"], self.fill(raw["url"]), http=http, errors=self.errors,
             schema=folder / raw["xsd"] if "xsd" in raw else None,
-            token=account if self._auth["kind"] == "ws-security" else None,
+            token=account if self._auth["kind"] == "ws-security" else None, shapes=self.context.shapes,
         )  # fmt: skip
 
     def call(

@@ -15,6 +15,7 @@ from connectors.sdk.kinds.checks import facts_known, unknown_names
 from connectors.sdk.kinds.declared import DeclaredConnector
 from connectors.sdk.kinds.events import Collected, collect_one
 from connectors.sdk.kinds.texts import names_in
+from schemas.answer_shape import COLUMNS
 from schemas.delivery import Polled, Probe
 from schemas.errors import ConfigError, HubError, InvalidMessage
 from schemas.event import MAX_BATCH
@@ -66,6 +67,7 @@ class SqlConnector(DeclaredConnector):
         known = cursor is not None
         for _ in range(_MOST_PAGES):
             page = self.database.read(self._query, {"cursor": reached}, self._page)
+            self.context.shapes.see("query", page, COLUMNS)
             found = Collected()
             rows = self._whole_values(self._ranked(page, reached, known, found), full=len(page) >= self._page)
             if not rows:
@@ -74,7 +76,7 @@ class SqlConnector(DeclaredConnector):
             self._check_order(rows, reached, known=known)
             reached, known = rows[-1][self._column], True
             for row in rows:
-                collect_one(found, row, self._readers, place=self._place_of(row))
+                collect_one(found, row, self._readers, place=self._place_of(row), strange=self.context.shapes.strange)
             yield from _in_parts(found, _stored(reached))
 
     def close(self) -> None:
@@ -149,8 +151,8 @@ def _in_parts(found: Collected, cursor: Mapping[str, Any]) -> Iterator[Polled]:
     """Several tables may make more events of a page than one commit takes."""
     parts = [found.events[at : at + MAX_BATCH] for at in range(0, len(found.events), MAX_BATCH)] or [[]]
     for part in parts[:-1]:
-        yield Polled(part, skip_unknown=found.skip_unknown)
-    yield Polled(parts[-1], cursor, faults=found.faults, skip_unknown=found.skip_unknown)
+        yield Polled(part, skip_unknown=found.skip_unknown, withheld=found.withheld)
+    yield Polled(parts[-1], cursor, faults=found.faults, skip_unknown=found.skip_unknown, withheld=found.withheld)
 
 
 def _is_beyond(value: Any, reached: Any, *, known: bool) -> bool:

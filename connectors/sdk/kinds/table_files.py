@@ -10,7 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from connectors.sdk.archive import is_archive, only_member
+from connectors.sdk.shapes import Shapes, check_known
 from connectors.sdk.workbook import SUFFIXES, workbook_as_csv
+from schemas.answer_shape import COLUMNS
 from schemas.tables import Table, read_rows, read_text
 
 _TEXTS = (".csv", ".txt", ".tsv", ".dat", ".asc")
@@ -68,6 +70,15 @@ class TableForm:
             [line[start - 1 : end] for start, end in self.fixed.values()] if at >= first and line.strip() else []
             for at, line in enumerate(lines)
         ]
+
+
+def see_columns(shapes: Shapes, files: str, table: Table) -> None:
+    """Show the names of a table's columns, as those of all files of a pattern. Raises InvalidMessage when there are
+    others than always and such files are to be refused."""
+    if table.names:
+        columns = dict.fromkeys(table.names, "")
+        shapes.see(files, columns, COLUMNS)
+        check_known(shapes.strange(columns))
 
 
 def _as_csv(rows: Sequence[Sequence[str]]) -> str:

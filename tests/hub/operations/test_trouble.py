@@ -18,6 +18,7 @@ from bus.tables import deliveries
 from commands.main import app
 from hub.acceptance.refused import keep_refused
 from hub.operations import trouble
+from hub.operations.shapes import Shapes, accept
 from hub.operations.signals import KINDS as SIGNALS
 from hub.operations.signals import Signals
 from hub.operations.trouble import KINDS, Trouble, Troubles, find_trouble, list_troubles, open_trouble_counts
@@ -156,8 +157,15 @@ class Watched:
         self.park(start, "issue inconnue après un arrêt", f"{tenant}.koha")
         self.decision(self.request(start + 1, tenant, status="withdrawn", final=1))
         self.asked(self.request(start + 2, tenant, **TERRACE))
+        self.drift(f"{tenant}.koha")
         for kind in set(SIGNALS) - {"record-refused"}:
             self.signal(kind, f"{tenant}.koha")
+
+    def drift(self, connection: str, answer: Any = None) -> None:
+        shapes = Shapes(self.ledger)
+        for said in [*[{"id": 1}] * 20, *[{"id": 1, **(answer or {"mail": "x"})}] * 3]:
+            shapes.of(connection, "warn").see("GET patrons", said)
+        shapes.flush()
 
     def signal(self, kind: str, connection: str = KOHA, **more: Any) -> None:
         values = {"code": "encoding", "place": "ligne 3", "reason": "le fichier n'est pas lisible"}
@@ -500,6 +508,27 @@ def test_what_is_held_is_one_trouble_an_origin_and_day_however_much_it_is(hub: W
 
 
 # --- what holds for all of them --------------------------------------------------------------------------------------
+
+
+def test_each_change_of_a_shape_is_one_trouble_until_it_is_accepted(hub: Watched) -> None:
+    hub.drift(KOHA, {"mail": "x", "id": "A-1"})
+    found = {one.cause: one for one in hub.look()}
+    hub.drift(KOHA, {"mail": "x", "id": "A-1"})
+
+    said = "la forme des réponses a changé : /mail est apparu (GET patrons)"
+    assert set(found) == {
+        said, "la forme des réponses a changé : /id était integer, devient string (GET patrons)"
+    }  # fmt: skip
+    assert {one.id for one in hub.look()} == {one.id for one in found.values()}
+    (item,) = hub.items(found[said])
+    assert (item.name, item.connection) == ("/mail", KOHA)
+    assert item.remedies == (f"unefois connection shape {KOHA}", f"unefois connection shape {KOHA} --accept")
+
+    with hub.ledger.transaction() as tx:
+        accept(tx, KOHA)
+    assert hub.look() == []
+    hub.drift(KOHA, {"mail": "x", "id": "A-1"})
+    assert hub.look() == []
 
 
 def test_two_tenants_do_not_mix(hub: Watched) -> None:
