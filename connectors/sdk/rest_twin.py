@@ -63,8 +63,8 @@ class RestTwin(HttpTwin):
 
 
 class EvidenceTwin(RestTwin, Generic[_T]):
-    """A source of evidence that takes FranceConnect's access tokens, each of which lives 60 s by the twin's clock. `given`
-    keeps what it answered to each path."""
+    """A source of evidence that takes FranceConnect's access tokens, each of which lives 60 s by the twin's clock.
+    `given` keeps what it answered to each path."""
 
     def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         super().__init__()
