@@ -13,9 +13,11 @@ from typing import Any
 from connectors.apiparticulier import mapping
 from connectors.apiparticulier.client import ApiParticulier
 from connectors.apiparticulier.operations import SCHOOL, Operation, identity_parameters
-from connectors.sdk import Connector, Probe
+from connectors.sdk import Probe
 from connectors.sdk.evidence import Answer
+from connectors.sdk.kinds.client import HttpConnector
 from connectors.sdk.names import fold_name, same_birthdate
+from connectors.sdk.rate_limit import Limiter
 from schemas.errors import HubError, Refused
 from schemas.exchange import Evidence, NotMatched, Question
 
@@ -52,13 +54,16 @@ class _Way:
     stated: bool = False
 
 
-class ApiParticulierConnector(Connector):
+class ApiParticulierConnector(HttpConnector):
     """Answers live questions: with the citizen's FranceConnect token when there is one and the operation takes it,
     otherwise by identity, with the town's own token."""
 
+    max_bytes = 512 * 1024
+
     @cached_property
     def client(self) -> ApiParticulier:
-        return ApiParticulier(self.settings, recipient=self.context.tenant_siret, now=self.context.now)
+        limiter = Limiter(self.context.now, self.settings["calls_per_minute"], self.name)
+        return ApiParticulier(self.request, self.settings.get("token"), self.context.tenant_siret, limiter)
 
     def probe(self) -> Probe:
         try:

@@ -168,7 +168,7 @@ class ApiParticulierTwin(EvidenceTwin[tuple[Person, frozenset[str]]]):
             if where == path and sample["params"] and _covers(params, sample["params"])
         ]
         sample = max(fitting)[2] if fitting else None
-        return sample and TwinAnswer(sample["status"], sample["body"])
+        return TwinAnswer(sample["status"], sample["body"]) if sample else None
 
     def error_inside(self, call: TwinCall) -> TwinAnswer:
         return TwinAnswer(200, _envelope("37999"))
