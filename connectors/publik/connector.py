@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 from connectors.publik import canteen, mapping
 from connectors.publik.client import PublikClient
-from connectors.sdk import Connector, Context, Inbound, Probe, Reply
+from connectors.sdk import Context, Inbound, Probe, Reply
 from connectors.sdk.evidence import Said
+from connectors.sdk.kinds.client import HttpConnector
 from connectors.sdk.kinds.signatures import Signature, SignatureSettings
 from connectors.sdk.local_times import Readings, instant, readings
 from connectors.sdk.poll_cursor import PollCursor
@@ -43,25 +44,27 @@ class Jump:
     body: Mapping[str, Any]
 
 
-class Publik(Connector):
+class Publik(HttpConnector):
     """Requests of citizens, told by forms; what became of them, told to the form's workflow."""
+
+    max_bytes = 64 * 1024 * 1024  # a form and its files, in base64
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        settings = context.settings
-        self._forms: Mapping[str, Any] = settings["forms"]
+        settings = self.settings
+        self._slugs: Mapping[str, Any] = settings["forms"]
         self._zone = ZoneInfo(settings["timezone"]) if "timezone" in settings else context.zone
-        kind = "basic" if settings.get("incoming_authentication") == "basic" else "publik"
+        kind = "basic" if settings["incoming_authentication"] == "basic" else "publik"
         caller = SignatureSettings(kind, settings["incoming_secret"], "authorization", user=settings["incoming_id"])
         self._caller = Signature(caller, context)
 
     @cached_property
     def client(self) -> PublikClient:
-        return PublikClient(self.settings, self.context.now)
+        return PublikClient(self.request)
 
     def probe(self) -> Probe:
         try:
-            self.client.ping(next(iter(self._forms)))
+            self.client.ping(next(iter(self._slugs)))
         except HubError as error:
             return Probe(False, f"Publik ne répond pas comme attendu : {error.reason}")
         return Probe(True, "Publik répond et accepte notre identifiant.")
@@ -77,7 +80,7 @@ class Publik(Connector):
         """A form pushed by its workflow to `/in/{connection}/{slug}`."""
         self._caller.check(inbound)
         slug = inbound.path.strip("/")
-        if inbound.method != "POST" or slug not in self._forms:
+        if inbound.method != "POST" or slug not in self._slugs:
             raise InvalidMessage("formulaire inconnu de ce raccordement", code="unknown_form")
         formdata = decode_json(inbound.body)
         if not isinstance(formdata, Mapping):
@@ -96,7 +99,7 @@ class Publik(Connector):
         """Forms received since the cursor, under the identifiers that the push gives them. At first, those of the
         last `catch_up_days`. A form that cannot be read is passed over and told: it must not hide the others."""
         state: dict[str, Any] = dict(cursor or {})
-        for slug in self._forms:
+        for slug in self._slugs:
             yield from self._poll_form(slug, state)
 
     def _poll_form(self, slug: str, state: dict[str, Any]) -> Iterator[Polled]:
@@ -129,7 +132,7 @@ class Publik(Connector):
         yield page
 
     def _first_day(self) -> datetime:
-        return self.context.now() - timedelta(days=self.settings.get("catch_up_days", 1))
+        return self.context.now() - timedelta(days=self.settings["catch_up_days"])
 
     def _dated(self, item: Mapping[str, Any]) -> Iterator[tuple[Readings, Mapping[str, Any]]]:
         yield readings(item.get("receipt_time"), self._zone, "/receipt_time"), item
@@ -141,7 +144,7 @@ class Publik(Connector):
     def _events(self, slug: str, formdata: Mapping[str, Any]) -> list[Event]:
         """Mapped first, stored second: what is refused leaves nothing behind."""
         form = mapping.read_form(
-            slug, self._forms[slug], formdata,
+            slug, self._slugs[slug], formdata,
             system=self.context.system, source=self.context.connection, zone=self._zone,
         )  # fmt: skip
         stored = [
@@ -235,7 +238,7 @@ class Publik(Connector):
 
     def _trigger(self, slug: str, status: str | None, default: str | None) -> str | None:
         """The form's own trigger, else the connection's, else that of statuses.csv; "" means silence."""
-        own = self._forms.get(slug, {}).get("triggers", {})
+        own = self._slugs.get(slug, {}).get("triggers", {})
         name = own.get(status, self.settings.get("triggers", {}).get(status, default)) if status else None
         return name or None
 
