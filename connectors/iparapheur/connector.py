@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -28,7 +29,7 @@ class SignatureBook(Connector):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.client = Parapheur(context.settings)
+        self.client = Parapheur(self.settings)
         self._prefix = f"{context.settings.get('prefix', 'unefois')}-"
         self._archived: set[str] = set()
 
@@ -48,10 +49,7 @@ class SignatureBook(Connector):
         return mapping.act(delivery, self.settings, self._today())
 
     def send(self, delivery: Delivery, prepared: Act) -> Done:
-        created = self.client.create(
-            dossier_id=prepared.dossier_id, title=prepared.title, file_name=prepared.file_name, pdf=prepared.pdf,
-            annotation=prepared.annotation,
-        )  # fmt: skip
+        created = self.client.create(**asdict(prepared))
         return _deposited(prepared.dossier_id, already=not created)
 
     def look_up(self, delivery: Delivery) -> Done | None:
@@ -64,10 +62,10 @@ class SignatureBook(Connector):
         others; its error is raised at the end. What cannot be read is told and read again: nothing of it is granted or
         archived before."""
         followed: dict[str, Any] = dict((cursor or {}).get("dossiers", {}))
-        search = self.client.search()
-        found = {item.dossier_id: item for item in search.found if item.dossier_id.startswith(self._prefix)}
-        if search.unread:
-            yield Polled((), _cursor(followed), faults=[_unreadable(place) for place in search.unread])
+        shown, unread = self.client.search()
+        found = {item.dossier_id: item for item in shown if item.dossier_id.startswith(self._prefix)}
+        if unread:
+            yield Polled((), _cursor(followed), faults=[_unreadable(place) for place in unread])
         failure: HubError | None = None
         for dossier_id in sorted(found.keys() | followed.keys()):
             try:
@@ -116,11 +114,8 @@ class SignatureBook(Connector):
     def _missing_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled:
         """A dossier that nobody finished is gone: said when it stays so, applied to nothing."""
         if found is not None:
-            raise TryLater(
-                "le parapheur montre un dossier sans son journal",
-                detail="GetHistoDossier",
-                fault="bad-return.LogDossier",
-            )
+            said = "le parapheur montre un dossier sans son journal"
+            raise TryLater(said, detail="GetHistoDossier", fault="bad-return.LogDossier")
         missed = followed[dossier_id].get("missed", 0) + 1
         if missed < _MISSES:
             followed[dossier_id] = followed[dossier_id] | {"missed": missed}
@@ -151,11 +146,8 @@ class SignatureBook(Connector):
         return documents
 
     def _document_event(self, dossier_id: str, document: StoredDocument, step: Step) -> Event:
-        data = {
-            "document": document.to_data(),
-            "kind": document.kind,
-            "request": reference_link(self.context.system, dossier_id),
-        }
+        link = reference_link(self.context.system, dossier_id)
+        data = {"document": document.to_data(), "kind": document.kind, "request": link}
         name = f"{dossier_id}/{document.kind}/{document.sha256[:16]}"
         return self.event("document.received", data, id=name, time=step.time, subject=dossier_id)
 
