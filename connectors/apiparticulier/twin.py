@@ -21,8 +21,6 @@ from schemas.sheet import sheet_rows
 TOKEN = "jeton-essai-identite"
 _FULLY_SCOPED = "*"
 _ERRORS = ("code", "status", "title", "detail", "provider")
-_SAMPLE = re.compile(r"(v[34])_(cnav|cnous|mesri|men|france_travail|gip_mds|dsnj|ants)_(\w+?)_with_(\w+)")
-_MODES = {"civility": "identite", "france_connect": "france_connect", "ine": "ine", "identifiant": "identifiant"}
 
 Query = Mapping[str, list[str]]
 Person = Mapping[str, Any]
@@ -36,13 +34,11 @@ def _said() -> Mapping[str, Mapping[str, str]]:
 
 class ApiParticulierTwin(EvidenceTwin[tuple[Person, frozenset[str]]]):
     """`log_in` gives a FranceConnect token. `scopes`: those of our own token ("*" for all). `answer_error` makes the
-    next calls answer with a code of its errors. `asked` keeps each query.
-    `samples`: a folder of the official fictitious answers, served for the very parameters that they name."""
+    next calls answer with a code of its errors. `asked` keeps each query."""
 
     def __init__(
-        self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), token: str = TOKEN, per_minute: int = 50,
-        samples: Path | None = None,
-    ) -> None:  # fmt: skip
+        self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), token: str = TOKEN, per_minute: int = 50
+    ) -> None:
         super().__init__(now=now)
         self.token = token
         self.per_minute = per_minute
@@ -53,13 +49,12 @@ class ApiParticulierTwin(EvidenceTwin[tuple[Person, frozenset[str]]]):
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
         self._errors: list[tuple[str, str, str]] = []
         self._minutes: dict[tuple[str, int], int] = {}
-        self._samples = list(_read_samples(samples)) if samples else []
 
     def person(self, key: str) -> dict[str, Any]:
         return next(person for person in self.people if person["key"] == key)
 
     def log_in(self, person: str | Person, *, scopes: Sequence[str] = (_FULLY_SCOPED,)) -> Secret:
-        """The access token of a citizen: one of `people` by key, or the parameters of an identity in `samples`."""
+        """The access token of a citizen: one of `people`, or its key."""
         return self.open_login((self.person(person) if isinstance(person, str) else person, frozenset(scopes)))
 
     def answer_error(self, code: str, times: int = 1, *, on: str = "", title: str = "") -> None:
@@ -119,10 +114,6 @@ class ApiParticulierTwin(EvidenceTwin[tuple[Person, frozenset[str]]]):
         return self._identified(base, mode, query)
 
     def _identified(self, base: str, mode: str, query: Query) -> TwinAnswer:
-        asked = {name: values if len(values) > 1 else values[0] for name, values in query.items()}
-        sample = self._sample(f"{base}/{mode}", asked)
-        if sample is not None:
-            return sample
         rule = self._rule(base, mode)
         if mode == "ine":
             _check_number(query)
@@ -142,11 +133,6 @@ class ApiParticulierTwin(EvidenceTwin[tuple[Person, frozenset[str]]]):
     def _of(self, base: str, mode: str, person: Person, scopes: frozenset[str], query: Query) -> TwinAnswer:
         """What the twin knows of one person, without what no scope gives."""
         rule = self._rule(base, mode)
-        if "answers" not in person:  # one of the samples
-            sample = self._sample(f"{base}/{mode}", person)
-            if sample is None:
-                raise _error(rule.unknown)
-            return sample
         code, data = person.get("errors", {}).get(base), person["answers"].get(base)
         if code or data is None:
             raise _error(code or rule.unknown)
@@ -160,16 +146,6 @@ class ApiParticulierTwin(EvidenceTwin[tuple[Person, frozenset[str]]]):
             shown.pop("identite", None)  # the citizen said who they are
         return TwinAnswer(200, {"data": shown, "links": {}, "meta": {}})
 
-    def _sample(self, path: str, params: Mapping[str, Any]) -> TwinAnswer | None:
-        """The official answer whose parameters are all there, the most precise one."""
-        fitting = [
-            (len(sample["params"]), number, sample)
-            for number, (where, sample) in enumerate(self._samples)
-            if where == path and sample["params"] and _covers(params, sample["params"])
-        ]
-        sample = max(fitting)[2] if fitting else None
-        return TwinAnswer(sample["status"], sample["body"]) if sample else None
-
     def error_inside(self, call: TwinCall) -> TwinAnswer:
         return TwinAnswer(200, _envelope("37999"))
 
@@ -178,20 +154,6 @@ class ApiParticulierTwin(EvidenceTwin[tuple[Person, frozenset[str]]]):
 
 
 _NO_PAGE = "<!DOCTYPE html><title>404</title>"
-
-
-def sample_path(folder: str) -> str | None:
-    """The address of the operation whose official answers are in this folder of samples."""
-    match = _SAMPLE.fullmatch(folder)
-    if match is None:
-        return None
-    version, provider, name, mode = match.groups()
-    return f"/{version}/{'dss' if provider == 'cnav' else provider}/{name}/{_MODES[mode]}"
-
-
-def _read_samples(folder: Path) -> list[tuple[str, dict[str, Any]]]:
-    found = ((sample_path(file.parent.name), file) for file in sorted(folder.glob("*/*.json")))
-    return [(path, json.loads(file.read_text(encoding="utf-8"))) for path, file in found if path is not None]
 
 
 def _check_parameters(rule: Rule, query: Query) -> None:
@@ -252,20 +214,6 @@ def _dated(data: Mapping[str, Any], query: Query, now: datetime) -> dict[str, An
         raise _error("00203", parameter="annee")
     when = {"annee": year, "mois": month, "annee_calcul": now.year, "mois_calcul": now.month}
     return {**data, "quotient_familial": data["quotient_familial"] | when}
-
-
-def _covers(params: Mapping[str, Any], due: Mapping[str, Any]) -> bool:
-    for name, value in due.items():
-        given = params.get(name, params.get(f"{name}[]"))
-        if name == "anneeScolaire" and given is not None:
-            given = str(given)[:4]  # 2025 and 2025-2026 are the same school year
-        if given is None or _texts(given) != _texts(value):
-            return False
-    return True
-
-
-def _texts(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
 
 
 def _envelope(code: str, *, title: str = "", parameter: str = "") -> dict[str, Any]:
