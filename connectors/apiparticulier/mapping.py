@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.sdk import values
 from connectors.sdk.evidence import Answer, EvidencePart, EvidenceTable, Reader, Said, Saying
+from connectors.sdk.values import present
 
 Data = Mapping[str, Any]
 Values = dict[str, dict[str, Any]]
@@ -114,14 +115,14 @@ def _count(family: Answer, name: str) -> int | None:
 def _members(people: Sequence[Answer]) -> Iterator[dict[str, Any]]:
     for person in people:
         born = person.text("date_naissance", 10) or ""
-        told = {
+        known = present({
             "family_name": person.text("nom_naissance", 100),
             "preferred_name": person.text("nom_usage", 100),
             "given_names": [name[:100] for name in (person.text("prenoms", 400) or "").split()[:20]],
             "gender": _GENDERS.get(person.text("sexe", 1) or ""),
             "birthdate": values.dated_parts(*(born.split("-") if _DATE.fullmatch(born) else [""])),
-        }
-        if known := {name: value for name, value in told.items() if value}:
+        })  # fmt: skip
+        if known:
             yield known
 
 
@@ -131,14 +132,13 @@ def _address(family: Answer, name: str) -> dict[str, str] | None:
     place = _POSTAL.fullmatch(stated.text("code_postal_ville", 120) or "")
     postal_code, city = place.groups() if place else (None, stated.text("code_postal_ville", 100))
     names = ("complement_information", "complement_information_geographique", "lieu_dit")
-    told = {
+    known = present({
         "street": stated.text("numero_libelle_voie", 200),
         "complement": ", ".join(part for name in names if (part := stated.text(name, 90)))[:200],
         "postal_code": postal_code,
         "city": (city or "")[:100],
         "country_name": stated.text("pays", 100),
-    }
-    known = {name: value for name, value in told.items() if value}
+    })  # fmt: skip
     return known if known.keys() - {"country_name"} else None
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from connectors.sdk.http import SUCCESS, HttpAnswer, HttpClient, OAuthClient, lost_answer, segment
+from connectors.sdk.kinds.calls import lenient_json, value_at
 from connectors.sdk.mapping import Converters, MappingTable
+from connectors.sdk.values import present
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 
 _T = TypeVar("_T")
@@ -99,7 +101,7 @@ class HubEE:
         partner = {wire: settings[ours] for ours, wire in _PARTNER.items() if settings.get(ours)}
         base = HttpClient(
             settings.get("api_url", API).rstrip("/") + f"/{_BASE}", headers=partner, timeout=self.timeout,
-            max_bytes=LARGEST + 1024, service="HubEE",
+            max_bytes=LARGEST + 1024, service="HubEE", read_error=_error_inside,
         )  # fmt: skip
         self._http: OAuthClient = base.with_client_credentials(
             settings.get("token_url", TOKENS), settings["client_id"], settings["client_secret"], "SI"
@@ -110,8 +112,7 @@ class HubEE:
         """The oldest notifications of the process that were not deleted. There is no cursor: ask for more to see
         beyond those that must wait."""
         params = {"processCode": self.process, "maxResult": limit}
-        answer = self._http.request("GET", "notifications", params=params)
-        body = _checked(answer)
+        body = self._http.request("GET", "notifications", params=params).json()
         if not isinstance(body, list):
             raise TryLater("HubEE n'a pas renvoyé de liste de notifications", fault="away.not-json")
         return [_notification(item) for item in body]
@@ -122,10 +123,11 @@ class HubEE:
             _check_done(answer)
 
     def case(self, case_id: str) -> Case:
-        return _case(_checked_object(self._http.request("GET", f"cases/{segment(case_id)}")))
+        return _case(self._http.request("GET", f"cases/{segment(case_id)}").json_object())
 
     def step(self, case_id: str, event_id: str) -> Step:
-        return _step(_checked_object(self._http.request("GET", f"cases/{segment(case_id)}/events/{segment(event_id)}")))
+        path = f"cases/{segment(case_id)}/events/{segment(event_id)}"
+        return _step(self._http.request("GET", path).json_object())
 
     def download(self, case_id: str, attachment: Attachment, event_id: str | None = None) -> tuple[bytes, bool]:
         """The bytes of an attachment, and whether HubEE gave a digest for them. InvalidMessage when they are not
@@ -147,7 +149,7 @@ class HubEE:
     def post_status_event(self, case_id: str, status: str, *, before: str | None, message: str | None) -> None:
         """The event that makes HubEE notify the online service. The PATCH alone tells nobody."""
         body = _event_body(status, before=before, message=message)
-        _checked_object(self._http.request("POST", f"cases/{segment(case_id)}/events", json=body))
+        self._http.request("POST", f"cases/{segment(case_id)}/events", json=body).json_object()
 
     def mark_read(self, case_id: str, event_id: str) -> None:
         """Acknowledge an event. HubEE refuses to be told so twice: one that it shows as read is."""
@@ -167,38 +169,19 @@ class HubEE:
 
 def _event_body(status: str, *, before: str | None, message: str | None) -> dict[str, Any]:
     body = {"actionType": "STATUS_UPDATE", "notification": True, "caseNewStatus": status}
-    body |= {"caseCurrentStatus": before} if before else {}
-    return body | ({"message": message} if message else {})
+    return present({**body, "caseCurrentStatus": before, "message": message})
 
 
-def _checked(answer: HttpAnswer) -> Any:
-    """The body of a success that is one: HubEE's gateway may answer 200 with `errors` inside."""
-    if not answer.body:
+def _error_inside(answer: HttpAnswer) -> HubError | None:
+    """HubEE's gateway may answer 200 with `errors` inside."""
+    try:
+        errors = value_at(lenient_json(answer.body), "/errors") if answer.status in SUCCESS else None
+    except ValueError:  # no JSON: whoever reads it says so
         return None
-    body = answer.json()
-    errors = body.get("errors") if isinstance(body, dict) else None
-    if errors:
-        raise _fault(errors, answer.safe)
-    return body
+    return _fault(str(value_at(errors, "/0/code") or "")[:10], answer.safe) if errors else None
 
 
-def _checked_object(answer: HttpAnswer) -> dict[str, Any]:
-    body = _checked(answer)
-    if not isinstance(body, dict):
-        raise lost_answer("HubEE a renvoyé des données qui n'ont pas la forme attendue", answer.safe)
-    return body
-
-
-def _check_done(answer: HttpAnswer) -> None:
-    """204 says that it was done; another success comes from something that stands before HubEE."""
-    if answer.status != 204:
-        _checked(answer)
-        raise lost_answer("HubEE a répondu autrement qu'attendu", answer.safe, detail=f"{answer.status}, 204 was due")
-
-
-def _fault(errors: Any, safe: bool) -> HubError:
-    first = errors[0] if isinstance(errors, list) and isinstance(errors[0], dict) else {}
-    code = str(first.get("code", ""))[:10]
+def _fault(code: str, safe: bool) -> HubError:
     what = f"HubEE a répondu par une erreur ({code or 'sans code'})"
     if code in ("401", "403"):
         return AccessDenied(what, fault="denied.login" if code == "401" else "denied.forbidden")
@@ -207,6 +190,12 @@ def _fault(errors: Any, safe: bool) -> HubError:
     if code.startswith("4"):
         return Refused(what, native=code)
     return lost_answer(what, safe)
+
+
+def _check_done(answer: HttpAnswer) -> None:
+    """204 says that it was done; another success comes from something that stands before HubEE."""
+    if answer.status != 204:
+        raise lost_answer("HubEE a répondu autrement qu'attendu", answer.safe, detail=f"{answer.status}, 204 was due")
 
 
 def _check_digest(content: bytes, digest: str) -> None:

@@ -16,15 +16,7 @@ _TEXTS = (
     "secondary_email", "gender", "userid", "opac_notes", "staff_notes", "statistics_1", "statistics_2",
     "relationship_type", "sms_number", "lang", "date_of_birth", "expiry_date", "date_enrolled",
 )  # fmt: skip
-_WRITABLE = {
-    *_TEXTS,
-    "patron_id",
-    "library_id",
-    "category_id",
-    "updated_on",
-    "incorrect_address",
-    "extended_attributes",
-}
+_OTHERS = ("patron_id", "library_id", "category_id", "updated_on", "incorrect_address", "extended_attributes")
 _REQUIRED = ("surname", "library_id", "category_id")
 _BASE = "/api/v1"
 
@@ -147,7 +139,7 @@ def _matches(patron: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
 def _faults(body: Any) -> list[str]:
     if not isinstance(body, dict):
         return ["Expected object."]
-    unknown = sorted(set(body) - _WRITABLE - {"restricted"})
+    unknown = sorted(set(body) - {*_TEXTS, *_OTHERS, "restricted"})
     faults = [f"Properties not allowed: {', '.join(unknown)}."] if unknown else []
     faults += ["Read-only."] if "restricted" in body else []
     faults += [f"Missing property: {name}." for name in _REQUIRED if not body.get(name)]

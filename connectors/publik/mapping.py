@@ -12,7 +12,7 @@ from connectors.sdk import values
 from connectors.sdk.documents import decoded_file, file_name, media_type
 from connectors.sdk.links import reference_link
 from connectors.sdk.local_times import instant
-from connectors.sdk.values import Reading, Unread
+from connectors.sdk.values import Reading, Unread, present
 from schemas.errors import InvalidMessage, Refused
 from schemas.times import to_rfc3339
 
@@ -135,11 +135,7 @@ def _request(
     beneficiaries = _people(setting.get("beneficiaries"), formdata["fields"], unread)
     if "beneficiary" in tree:
         beneficiaries.insert(0, _citizen(tree["beneficiary"], [], "/fields"))
-    if beneficiaries:
-        request["beneficiaries"] = beneficiaries
-    if "form" in tree:
-        request["form"] = tree["form"]
-    return request
+    return present({**request, "beneficiaries": beneficiaries, "form": tree.get("form")})
 
 
 def _requester(tree: Mapping[str, Any], account: References) -> dict[str, Any]:
@@ -174,8 +170,7 @@ def _address_change(
         "request": link,
     }
     household = _people(setting.get("household"), answers, unread)
-    optional = {"old_address": old, "household": household, "effective_on": tree.get("effective_on")}
-    return change | {name: value for name, value in optional.items() if value}
+    return present({**change, "old_address": old, "household": household, "effective_on": tree.get("effective_on")})
 
 
 def _contact_change(
@@ -196,8 +191,7 @@ def _citizen(said: Mapping[str, Any], account: References, pointer: str) -> dict
         citizen["references"] = account
     if "identity" not in citizen and "references" not in citizen:
         raise InvalidMessage("la demande ne dit pas de qui elle parle", pointer=pointer, code="nobody")
-    address = _address(said.get("address", {}))
-    return citizen | ({"address": address} if address else {})
+    return present({**citizen, "address": _address(said.get("address", {}))})
 
 
 def _people(block: Mapping[str, Any] | None, answers: Answers, unread: Unread) -> list[dict[str, Any]]:
