@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.etatcivil import mapping
-from connectors.etatcivil.client import MAX_RETURN_BYTES, Return, expect_return, pack, read_return, return_of
+from connectors.etatcivil.client import MAX_RETURN_BYTES, expect_return, pack, read_return
 from connectors.sdk import Context, reference_link
 from connectors.sdk.folder_connector import RequestFolder
 from connectors.sdk.follow_up import REQUEST_RECEIVED, read_follow_up
@@ -16,7 +16,6 @@ from connectors.sdk.inbox import LeftFile, Taken
 from connectors.sdk.links import request_link
 from schemas.delivery import Delivery, Done
 from schemas.errors import InvalidMessage
-from schemas.event import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +63,20 @@ class EtatCivil(RequestFolder):
             self.out.put(f"{drop.name}.zip", pack(drop.name, drop.request, attachments))
 
     def done(self, delivery: Delivery, row: Drop) -> Done:
-        return Done("Déposé dans le logiciel d'état civil", row.name, [self._dropped(row)])
+        references = [{"system": self.context.system, "id": row.name}]
+        dropped = self.status_event(row.link, row.told, f"{row.name}:{row.told}", new_references=references)
+        return Done("Déposé dans le logiciel d'état civil", row.name, [dropped])
 
     def expect(self, name: str) -> None:
         expect_return(name)
 
     def read_left(self, file: LeftFile) -> Taken:
-        row = read_return(file.readable_name, file.content, self.settings.get("return_encoding", "utf-8"))
-        said = return_of(row, self._words)
-        name = self._dropped_name(said.reference)
+        encoding = self.settings.get("return_encoding", "utf-8")
+        row = read_return(file.readable_name, file.content, encoding, self._words)
+        name = self._dropped_name(row["reference"])
+        link = reference_link(self.context.system, name)
         taken = Taken()
-        taken.record(row, lambda: self._returned(name, said, file.mark))
+        taken.record(row, lambda: self.status_event(link, row["statut"], f"{name}:{file.mark}", reason=row["motif"]))
         return taken
 
     def _dropped_name(self, reference: str) -> str:
@@ -90,11 +92,3 @@ class EtatCivil(RequestFolder):
             more = " : elle est mal recopiée, ou d'ailleurs" if error.code == "key_mistyped" else ""
             why = f"Aucune demande déposée ne porte cette référence{more}."
             raise InvalidMessage(why, code="reference") from None
-
-    def _dropped(self, drop: Drop) -> Event:
-        references = [{"system": self.context.system, "id": drop.name}]
-        return self.status_event(drop.link, drop.told, f"{drop.name}:{drop.told}", new_references=references)
-
-    def _returned(self, name: str, said: Return, mark: str) -> Event:
-        link = reference_link(self.context.system, name)
-        return self.status_event(link, said.status, f"{name}:{mark}", reason=said.reason)
