@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,7 @@ from connectors.sdk.kinds.signatures import Signature, SignatureSettings
 from connectors.sdk.local_times import Readings, instant, readings
 from connectors.sdk.poll_cursor import PollCursor
 from connectors.sdk.records import each
-from connectors.sdk.values import address_version
+from connectors.sdk.values import address_version, present
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event, decode_json
@@ -124,12 +125,12 @@ class Publik(HttpConnector):
                 yield Polled(events, dict(state), faults=[*faults, *unread])
 
     def _pages(self, slug: str, horizon: datetime) -> Iterator[Sequence[Mapping[str, Any]]]:
-        offset, page = 0, self.client.listing(slug, since=horizon.astimezone(self._zone), offset=0, limit=_PAGE)
-        while len(page) == _PAGE:
+        since = horizon.astimezone(self._zone)
+        for offset in count(0, _PAGE):
+            page = self.client.listing(slug, since=since, offset=offset, limit=_PAGE)
             yield page
-            offset += _PAGE
-            page = self.client.listing(slug, since=horizon.astimezone(self._zone), offset=offset, limit=_PAGE)
-        yield page
+            if len(page) < _PAGE:
+                return
 
     def _first_day(self) -> datetime:
         return self.context.now() - timedelta(days=self.settings["catch_up_days"])
@@ -151,21 +152,18 @@ class Publik(HttpConnector):
             self.context.documents.store(file.content, name=file.name, media_type=file.media_type, kind=file.kind)
             for file in form.files
         ]
-        request = form.request | ({"documents": [document.to_data() for document in stored]} if stored else {})
-        told = [("request.received", {"request": request})]
-        told += [("citizen.address-changed", form.address_change)] if form.address_change else []
-        told += [("citizen.contact-changed", form.contact_change)] if form.contact_change else []
+        request = present({**form.request, "documents": [document.to_data() for document in stored]})
+        told = {
+            "request.received": {"request": request}, "citizen.address-changed": form.address_change,
+            "citizen.contact-changed": form.contact_change,
+        }  # fmt: skip
         return [
             self.event(
-                kind,
-                data,
-                id=f"{form.reference}/{kind}",
-                time=form.received_at,
-                subject=form.reference,
+                kind, data, id=f"{form.reference}/{kind}", time=form.received_at, subject=form.reference,
                 version=address_version(data) if kind != "citizen.contact-changed" else 1,
             )
-            for kind, data in told
-        ]
+            for kind, data in told.items() if data
+        ]  # fmt: skip
 
     # asked: who is registered at the canteen
 
@@ -225,15 +223,11 @@ class Publik(HttpConnector):
         data = delivery.event.data
         row = self.statuses.native(data["status"]) if data["status"] else None
         body = {
-            _KEY: delivery.key,
-            "status": data["status"],
-            "label": row.label if row else "",
-            "native_code": data["native"]["code"],
-            "native_label": data["native"]["label"],
-            "reason": data.get("reason", ""),
-            "phase": data.get("phase", ""),
+            _KEY: delivery.key, "status": data["status"], "label": row.label if row else "",
+            "native_code": data["native"]["code"], "native_label": data["native"]["label"],
+            "reason": data.get("reason", ""), "phase": data.get("phase", ""),
             "documents": [document["name"] for document in data.get("documents", ())],
-        }
+        }  # fmt: skip
         return Jump(slug, number, self._trigger(slug, data["status"], row.native if row else None), body)
 
     def _trigger(self, slug: str, status: str | None, default: str | None) -> str | None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
 
+from connectors.publik.canteen import json_object
 from connectors.sdk import values
 from connectors.sdk.documents import decoded_file, file_name, media_type
+from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.links import reference_link
 from connectors.sdk.local_times import instant
 from connectors.sdk.values import Reading, Unread, present
@@ -107,35 +109,25 @@ def read_form(
     _set_aside_addresses(tree, setting["fields"], answers, unread)
     account = _account(formdata, system)
     link = reference_link(system, reference)
-    sourced = _sourced(source, received_at)
+    sourced = {"source": source, "date": received_at, "quality": "declared"}
     request = _request(setting, formdata, tree, account, link, unread) | {"submitted_at": received_at}
-    address_change = _address_change(setting, answers, tree, account, link, sourced, unread)
-    return Form(
-        reference=reference,
-        received_at=received_at,
-        request=unread.added_to(request),
-        address_change=address_change,
-        contact_change=_contact_change(tree, account, link, sourced),
-        files=[_attached(pointer, item, setting) for pointer, item in _files_in(answers, "/fields")],
-    )
+    moved = _address_change(setting, answers, tree, account, link, sourced, unread)
+    reached = _contact_change(tree, account, link, sourced)
+    files = [_attached(pointer, item, setting) for pointer, item in _files_in(answers, "/fields")]
+    return Form(reference, received_at, unread.added_to(request), moved, reached, files)
 
 
 def _request(
     setting: Mapping[str, Any], formdata: Mapping[str, Any], tree: Mapping[str, Any], account: References,
     link: Mapping[str, Any], unread: Unread,
 ) -> dict[str, Any]:  # fmt: skip
-    given = formdata.get("submission")
-    submission = given if isinstance(given, Mapping) else {}
-    request: dict[str, Any] = {
-        **link,
-        "procedure": setting["procedure"],
-        "intake": _CHANNELS.get(str(submission.get("channel", "web")), "online"),
-        **_requester(tree, account),
-    }
-    beneficiaries = _people(setting.get("beneficiaries"), formdata["fields"], unread)
-    if "beneficiary" in tree:
-        beneficiaries.insert(0, _citizen(tree["beneficiary"], [], "/fields"))
-    return present({**request, "beneficiaries": beneficiaries, "form": tree.get("form")})
+    channel = value_at(formdata, "/submission/channel") or "web"
+    beneficiaries = [_citizen(tree["beneficiary"], [], "/fields")] if "beneficiary" in tree else []
+    beneficiaries += _people(setting.get("beneficiaries"), formdata["fields"], unread)
+    return present({
+        **link, "procedure": setting["procedure"], "intake": _CHANNELS.get(str(channel), "online"),
+        **_requester(tree, account), "beneficiaries": beneficiaries, "form": tree.get("form"),
+    })  # fmt: skip
 
 
 def _requester(tree: Mapping[str, Any], account: References) -> dict[str, Any]:
@@ -164,13 +156,11 @@ def _address_change(
         place = f"/fields/{next(names)}"
         raise InvalidMessage("le code postal français a cinq chiffres", pointer=place, code="bad_postal_code")
     old = _address(tree.get("old_address", {}))
-    change: dict[str, Any] = {
+    return present({
         "citizen": _citizen(tree.get("requester", {}), account, "/fields"),
-        "new_address": {"value": new, **sourced},
-        "request": link,
-    }
-    household = _people(setting.get("household"), answers, unread)
-    return present({**change, "old_address": old, "household": household, "effective_on": tree.get("effective_on")})
+        "new_address": {"value": new, **sourced}, "request": link, "old_address": old,
+        "household": _people(setting.get("household"), answers, unread), "effective_on": tree.get("effective_on"),
+    })  # fmt: skip
 
 
 def _contact_change(
@@ -222,9 +212,7 @@ def _address(said: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _account(formdata: Mapping[str, Any], system: str) -> References:
     """The portal account that filed the form; nothing for a form without account."""
-    user = formdata.get("user")
-    if not isinstance(user, Mapping):
-        return []
+    user = json_object(formdata.get("user"))
     names = user.get("NameID") or user.get("uuid") or user.get("id")
     name = names[0] if isinstance(names, list) else names
     return [{"system": system, "id": str(name)[:200]}] if isinstance(name, str | int) and name != "" else []
@@ -316,7 +304,3 @@ def _attached(pointer: str, item: Mapping[str, Any], setting: Mapping[str, Any])
         kind=setting.get("documents", {}).get(pointer.split("/")[2]),
         content=decoded_file(item.get("content"), MAX_FILE, f"{pointer}/content"),
     )
-
-
-def _sourced(source: str, at: str) -> dict[str, str]:
-    return {"source": source, "date": at, "quality": "declared"}
