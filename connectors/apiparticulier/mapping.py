@@ -33,7 +33,7 @@ _POSTAL = re.compile(r"([0-9]{5})(?:\s+(.*))?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SCHOOL_YEAR = re.compile(r"(20[0-9]{2})(?:-(20[0-9]{2}))?")
 _MID_OCTOBER = (10, 15)
-_MOST_ADULTS = 20
+_MOST, _MOST_ADULTS = 50, 20
 
 
 def reader(part: EvidencePart) -> Callable[[Data, datetime], Values]:
@@ -61,10 +61,14 @@ def _scheme(family: Answer) -> str | None:
 
 
 def _known_scheme(quotient: Answer, name: str) -> str | None:
-    scheme = quotient.text(name, 20)
-    if scheme not in (None, "CNAF", "MSA"):
-        raise quotient.malformed(name)
-    return scheme
+    return _one_of(quotient, name, ("CNAF", "MSA"))
+
+
+def _one_of(answer: Answer, name: str, words: Sequence[str]) -> str | None:
+    word = answer.text(name, 40)
+    if word is not None and word not in words:
+        raise answer.malformed(name)
+    return word
 
 
 def _month(family: Answer, name: str = "quotient_familial") -> str | None:
@@ -98,12 +102,7 @@ def birthdates(family: Answer) -> list[str]:
 
 
 def _people(family: Answer, name: str) -> list[dict[str, Any]] | None:
-    people = family.parts(name)
-    return None if people is None else list(_members(people))
-
-
-def _adults(family: Answer, name: str) -> list[dict[str, Any]] | None:
-    people = family.parts(name, _MOST_ADULTS)
+    people = family.parts(name, _MOST_ADULTS if name == "allocataires" else _MOST)
     return None if people is None else list(_members(people))
 
 
@@ -145,20 +144,13 @@ def _address(family: Answer, name: str) -> dict[str, str] | None:
 # Rights
 
 
-def _child_status(right: Answer, name: str) -> str | None:
-    status = right.text(name, 40)
-    if status is not None and status not in (*_ROLES, "non_beneficiaire"):
-        raise right.malformed(name)
-    return status
-
-
 def _child_entitled(right: Answer, name: str) -> bool | None:
-    status = _child_status(right, name)
+    status = _one_of(right, name, (*_ROLES, "non_beneficiaire"))
     return None if status is None else status in _ROLES
 
 
 def _child_role(right: Answer, name: str) -> str | None:
-    return _ROLES.get(_child_status(right, name) or "")
+    return _ROLES.get(right.text(name, 40) or "")
 
 
 # Studies, school and work
@@ -175,12 +167,8 @@ def _told_admission(student: Answer) -> Answer:
 
 def _rank(admission: Answer) -> tuple[bool, bool, str, str]:
     begins, ends = admission.date("date_debut") or "", admission.date("date_fin") or ""
-    return (
-        begins <= _today(admission) <= (ends or _today(admission)),
-        bool(admission.boolean("est_inscrit")),
-        ends,
-        begins,
-    )
+    runs = begins <= _today(admission) <= (ends or _today(admission))
+    return runs, bool(admission.boolean("est_inscrit")), ends, begins
 
 
 def _said_of_admission(admission: Answer, said: Said) -> Said:
@@ -244,7 +232,7 @@ def _today(answer: Answer) -> str:
 
 
 _READERS: Mapping[str, Reader] = {
-    "month": _month, "scheme": _known_scheme, "count": _count, "adults": _adults, "people": _people,
+    "month": _month, "scheme": _known_scheme, "count": _count, "people": _people,
     "address": _address, "uai": _fitting(_UAI, 8), "commune": _fitting(_COMMUNE, 5), "entitled": _child_entitled,
     "role": _child_role, "registered": _registered, "category": _category, "school-year": _school_year,
     "scholarship": _pupil_scholarship,

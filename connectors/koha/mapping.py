@@ -27,15 +27,11 @@ def address_fields(address: Mapping[str, Any], layout: Layout) -> dict[str, str 
     line = " ".join(part for part in (number, street) if part) if layout == "one-line" else street
     country = address.get("country", "FR")
     return {
-        "street_number": number if layout == "split" else None,
-        "street_type": None,
-        "address": line or None,
-        "address2": address.get("complement"),
+        "street_number": number if layout == "split" else None, "street_type": None, "address": line or None,
+        "address2": address.get("complement"), "city": address["city"], "state": None,
         "postal_code": None if address["postal_code"] == NO_POSTAL_CODE else address["postal_code"],
-        "city": address["city"],
-        "state": None,
         "country": None if country == "FR" else country,
-    }
+    }  # fmt: skip
 
 
 def contact_fields(data: Mapping[str, Any], phone_property: str) -> dict[str, str | None]:
