@@ -226,11 +226,8 @@ def _form_person(value: object, key: str) -> Mapping[str, Any]:
     """A person of the form: a name at least. Answers of a form are free, so their types are checked here."""
     person = _table(value, key)
     given = person.get("given_names") or []
-    if (
-        not _form_text(person, "family_name")
-        or not isinstance(given, list)
-        or not all(isinstance(n, str) for n in given)
-    ):
+    named = isinstance(given, list) and all(isinstance(name, str) for name in given)
+    if not _form_text(person, "family_name") or not named:
         raise _refusal(key, "ne nomme pas la personne")
     for name in ("preferred_name", "gender", "birthdate"):
         _form_text(person, name)

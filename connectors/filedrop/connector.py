@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from connectors.filedrop.client import ANSWER_COLUMNS, MAX_BYTES, Move, move_of, read_answers, read_news, write_rows
+from connectors.filedrop.client import ANSWER_COLUMNS, MAX_BYTES, move_of, read_answers, read_news, write_rows
 from connectors.filedrop.layout import Layout, News, Site
 from connectors.sdk import Context, reference_link
 from connectors.sdk.dropping import MOMENT, digest_of
@@ -142,15 +142,11 @@ class FileDrop(RequestFolder):
         return taken
 
     def _address_event(self, news: News, row: TableRow, id: str) -> Event:
-        move = move_of(self.site, news, row)
-        return self.event("citizen.address-changed", self._address_change(move), id=id)
-
-    def _address_change(self, move: Move) -> dict[str, Any]:
-        value = {"value": move.address, "source": self.context.system, "date": move.date, "quality": "declared"}
-        return {
-            "citizen": reference_link(self.context.system, move.reference),
-            "new_address": value, "effective_on": move.date,
-        }  # fmt: skip
+        move, system = move_of(self.site, news, row), self.context.system
+        value = {"value": move.address, "source": system, "date": move.date, "quality": "declared"}
+        citizen = reference_link(system, move.reference)
+        data = {"citizen": citizen, "new_address": value, "effective_on": move.date}
+        return self.event("citizen.address-changed", data, id=id)
 
     def _answer_event(self, row: TableRow, id: str) -> Event | None:
         """None when the row concerned no request and the package only confirms: there is nobody to tell."""

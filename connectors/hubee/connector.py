@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import pairwise, takewhile
 from typing import Any
@@ -140,26 +140,21 @@ class HubEEConnector(Connector):
             raise InvalidMessage("une notification sans identifiant", code="not_hubee")
         if notification.recipient not in ("", self._us):
             raise InvalidMessage("une notification pour une autre collectivité", code="not_ours")
+        unread = None
         if notification.event_id is None:
             events = self._new_case(notification.case_id)
-            mark = None
         else:
             step = self.client.step(notification.case_id, notification.event_id)
             events = self._new_step(notification.case_id, step)
-            is_read = READ in (step.status, notification.event_status)
-            mark = None if is_read else partial(self.client.mark_read, notification.case_id, notification.event_id)
-        return None if events is None else Polled(events, acknowledge=self._acknowledge(notification, mark, seen))
+            unread = step.id if READ not in (step.status, notification.event_status) else None
+        return None if events is None else Polled(events, None, partial(self._take, notification, unread, seen))
 
-    def _acknowledge(
-        self, notification: Notification, mark: Callable[[], None] | None, seen: dict[str, bool]
-    ) -> Callable[[], None]:
-        def acknowledge() -> None:
-            if mark is not None:
-                mark()
-            self.client.delete_notification(notification.id)
-            seen[notification.id] = False
-
-        return acknowledge
+    def _take(self, notification: Notification, unread: str | None, seen: dict[str, bool]) -> None:
+        """Once its events are committed."""
+        if unread is not None:
+            self.client.mark_read(notification.case_id, unread)
+        self.client.delete_notification(notification.id)
+        seen[notification.id] = False
 
     def _new_case(self, case_id: str) -> list[Event] | None:
         case = self.client.case(case_id)

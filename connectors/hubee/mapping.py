@@ -122,27 +122,17 @@ def _civil_record(case: Case, asked: LooseElement, unread: Unread) -> Read:
     capacity = None if asker is None else asker.text("QualiteDemandeur/Libelle")
     holders = [_person(holder, unread, asked) for tag in ("Titulaire", "Conjoint") for holder in asked.children(tag)]
     people = [holder for holder in holders if holder]
-    requester = _requester(case, asker, unread)
+    requester = ({} if asker is None else _person(asker, unread)) or _applicant(case, unread)
     if asker is not None and fold_name(asker.text("QualiteDemandeur/Code") or "") == "personneconcernee" and people:
         requester, people = _same_person(requester, people)
-    place = _place(asked)
     form = {
-        "event_kind": record,
-        "document_kind": _excerpt(asked),
-        "event_date": calendar_date(asked.text("DateActe")),
-        "event_place": place,
-        "copies": _copies(asked.text("NombreExemplaires")),
+        "event_kind": record, "document_kind": _excerpt(asked), "event_date": calendar_date(asked.text("DateActe")),
+        "event_place": _place(asked), "copies": _copies(asked.text("NombreExemplaires")),
         "motive": asked.text("MotifDemande/Commentaire", "MotifDemande/Libelle"),
-        "requester_capacity": capacity,
-        "parents": _parents(asked),
-    }
+        "requester_capacity": capacity, "parents": _parents(asked),
+    }  # fmt: skip
     word = next((word for word, code in _RECORDS.items() if code == record), kind)
     return word, requester, people, present(form)
-
-
-def _requester(case: Case, asker: LooseElement | None, unread: Unread) -> dict[str, Any]:
-    person = {} if asker is None else _person(asker, unread)
-    return person or _applicant(case, unread)
 
 
 def _same_person(

@@ -26,15 +26,6 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A dossier as the search shows it: its last status, and when."""
-
-    dossier_id: str
-    status: str
-    timestamp: str
-
-
-@dataclass(frozen=True, slots=True)
 class Signed:
     """The document as it left the circuit, and its detached signature when the format has one."""
 
@@ -88,20 +79,21 @@ class Parapheur:
         """Whether the parapheur has this dossier: by its log, or by the search where the log says KO."""
         if self.history(dossier_id):
             return True
-        return any(found.dossier_id == dossier_id for found in self.search()[0])
+        return dossier_id in self.search()[0]
 
-    def search(self) -> tuple[list[Found], list[str]]:
-        """The dossiers of our type and subtype, whatever their status and author, and the places of lines that cannot
-        be read; each may be of any dossier. A line of another application may hold anything: it hides no other."""
+    def search(self) -> tuple[dict[str, LogLine], list[str]]:
+        """The dossiers of our type and subtype, whatever their status and author, each with the last line of its log,
+        and the places of lines that cannot be read; each may be of any dossier. A line of another application may hold
+        anything: it hides no other."""
         limit = self._settings.get("search_limit")
         answer = self._soap.call(
             "RechercherDossiers", safe=True, each="LogDossier",
             TypeTechnique=self._settings["type"], SousType=self._settings["subtype"], Status="",
             **({"NombreDossiers": limit} if limit else {}),
         )  # fmt: skip
-        lines = [_found(line) for line in (answer or {}).get("LogDossier") or []]
-        unread = [f"LogDossier {place}" for place, line in enumerate(lines, 1) if line is None]
-        return [line for line in lines if line], unread
+        lines = list(enumerate((answer or {}).get("LogDossier") or [], 1))
+        found = dict(read for _, line in lines if (read := _found(line)))
+        return found, [f"LogDossier {place}" for place, line in lines if not _found(line)]
 
     def history(self, dossier_id: str) -> list[LogLine]:
         """The log of a dossier; empty when the parapheur refuses to know it. Raises TryLater for a line whose status or
@@ -132,13 +124,12 @@ class Parapheur:
         _check_done("ArchiverDossier", answer, safe=True)
 
 
-def _found(line: Any) -> Found | None:
+def _found(line: Any) -> tuple[str, LogLine] | None:
     """A line of a search; None for one that cannot be read, or names no dossier."""
     if isinstance(line, UnreadableEntry):
         return None
-    found = Found(*(_stripped_text(line[name]) for name in ("nom", "status", "timestamp")))
-    readable = found.dossier_id and MENDED not in found.dossier_id + found.status + found.timestamp
-    return found if readable else None
+    dossier, status, timestamp = (_stripped_text(line[name]) for name in ("nom", "status", "timestamp"))
+    return (dossier, LogLine(timestamp, status)) if dossier and MENDED not in dossier + status + timestamp else None
 
 
 def _log_line(line: Mapping[str, Any]) -> LogLine:

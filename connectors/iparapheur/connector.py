@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from connectors.iparapheur import mapping
-from connectors.iparapheur.client import Found, Parapheur
+from connectors.iparapheur.client import LogLine, Parapheur
 from connectors.iparapheur.mapping import Act, Step
 from connectors.sdk import Connector, Context, reference_link, status_changed
 from connectors.sdk.documents import file_name
@@ -63,7 +63,7 @@ class SignatureBook(Connector):
         archived before."""
         followed: dict[str, Any] = dict((cursor or {}).get("dossiers", {}))
         shown, unread = self.client.search()
-        found = {item.dossier_id: item for item in shown if item.dossier_id.startswith(self._prefix)}
+        found = {name: line for name, line in shown.items() if name.startswith(self._prefix)}
         if unread:
             yield Polled((), _cursor(followed), faults=[_unreadable(place) for place in unread])
         failure: HubError | None = None
@@ -83,7 +83,7 @@ class SignatureBook(Connector):
         if failure is not None:
             raise failure
 
-    def _read_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled | None:
+    def _read_dossier(self, dossier_id: str, found: LogLine | None, followed: dict[str, Any]) -> Polled | None:
         known = followed.get(dossier_id)
         mark = f"{found.status} {found.timestamp}" if found else ""
         if known and (mark == known["mark"] if found else known["over"]):
@@ -103,7 +103,7 @@ class SignatureBook(Connector):
         }
         return Polled(events, _cursor(followed), self._archiving(dossier_id) if found and last.decides else None)
 
-    def _finished_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled | None:
+    def _finished_dossier(self, dossier_id: str, found: LogLine | None, followed: dict[str, Any]) -> Polled | None:
         """Nothing new: forget a finished dossier that has left the parapheur, archive a granted one that has not."""
         if found is None:
             del followed[dossier_id]
@@ -111,7 +111,7 @@ class SignatureBook(Connector):
         archiving = self._archiving(dossier_id) if followed[dossier_id]["granted"] else None
         return Polled((), _cursor(followed), archiving) if archiving else None
 
-    def _missing_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled:
+    def _missing_dossier(self, dossier_id: str, found: LogLine | None, followed: dict[str, Any]) -> Polled:
         """A dossier that nobody finished is gone: said when it stays so, applied to nothing."""
         if found is not None:
             said = "le parapheur montre un dossier sans son journal"
