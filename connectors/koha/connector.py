@@ -45,12 +45,10 @@ class Koha(RestConnector):
 
     def prepare(self, delivery: Delivery) -> Mapping[str, str | None]:
         """What to write in the record of the card."""
-        kind, data = delivery.event.type, delivery.event.data
+        data = delivery.event.data
         if delivery.reference is None:
             raise Refused("aucune carte de bibliothèque n'est liée à cette personne")
-        if kind not in _SAID:
-            raise Refused("Koha ne prend que les changements d'adresse et de coordonnées")
-        if kind == "citizen.contact-changed":
+        if self.spec_of(delivery)["type"] == "citizen.contact-changed":
             return mapping.contact_fields(data, self.settings["phone_property"])
         return mapping.address_fields(data["new_address"]["value"], self.settings["address_layout"])
 

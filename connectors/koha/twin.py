@@ -90,10 +90,8 @@ class KohaTwin(RestTwin):
         found = sorted((p for p in self.patrons.values() if _matches(p, query)), key=lambda p: p["updated_on"])
         size, page = int(call.query.get("_per_page", "20")), int(call.query.get("_page", "1"))
         self.page_size = size
-        shown = [
-            {name: value for name, value in patron.items() if name not in self._hidden}
-            for patron in found[(page - 1) * size : page * size]
-        ]
+        paged = found[(page - 1) * size : page * size]
+        shown = [{name: value for name, value in one.items() if name not in self._hidden} for one in paged]
         return TwinAnswer(200, shown, {"X-Total-Count": str(len(found))})
 
     @route("GET", f"{_BASE}/patrons/{{patron_id}}")
