@@ -10,6 +10,7 @@ from pathlib import Path
 from connectors.sdk import Secret
 from connectors.sdk.error_table import error_row
 from connectors.sdk.http import HttpAnswer, retry_after, segment
+from connectors.sdk.kinds.calls import value_at
 from schemas.errors import HubError, TryLater
 
 ONE_YEAR, LATEST = "RessourceIR", "RessourceIRDerniere2"
@@ -75,6 +76,5 @@ def _codeapp(answer: HttpAnswer) -> str:
         body = answer.json_object()
     except TryLater:
         return ""
-    inside = body.get("erreur")
-    code = str((inside if isinstance(inside, dict) else body).get("codeapp", ""))
+    code = str(value_at(body, "/erreur/codeapp") or body.get("codeapp", ""))
     return code if _CODE.fullmatch(code) else ""

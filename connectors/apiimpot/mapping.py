@@ -4,7 +4,7 @@ this file reads what is more than one value."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +29,24 @@ def tax_situation(data: Data, year: int | None) -> dict[str, dict[str, Any]]:
 
 def declarants(data: Data) -> list[dict[str, Any]]:
     """The one or two people of the return."""
-    return list(_declarants(_answer(data)))
+    return _declarants(_answer(data))
 
 
 def _answer(data: Data) -> Answer:
     return Answer(data, "DGFiP")
 
 
-def _declarants(answer: Answer) -> Iterator[dict[str, Any]]:
-    for number in ("1", "2"):
-        born = answer.part(f"dateNaisDec{number}")
-        known = present({
-            "family_name": answer.text(f"nmNaiDec{number}", 100),
-            "preferred_name": answer.text(f"nmUsaDec{number}", 100),
-            "given_names": [name[:100] for name in (answer.text(f"prnmDec{number}", 400) or "").split()[:20]],
-            "birthdate": values.dated_parts(*(born.text(part, 4) or "" for part in ("annee", "mois", "jour"))),
-        })  # fmt: skip
-        if known:
-            yield known
+def _declarants(answer: Answer) -> list[dict[str, Any]]:
+    return [known for number in ("1", "2") if (known := _declarant(answer, number))]
+
+
+def _declarant(answer: Answer, number: str) -> dict[str, Any]:
+    born = answer.part(f"dateNaisDec{number}")
+    return present({
+        "family_name": answer.text(f"nmNaiDec{number}", 100), "preferred_name": answer.text(f"nmUsaDec{number}", 100),
+        "given_names": [name[:100] for name in (answer.text(f"prnmDec{number}", 400) or "").split()[:20]],
+        "birthdate": values.dated_parts(*(born.text(part, 4) or "" for part in ("annee", "mois", "jour"))),
+    })  # fmt: skip
 
 
 def _address(answer: Answer, name: str) -> dict[str, str] | None:
@@ -72,5 +72,5 @@ def _line(text: str) -> dict[str, str]:
 
 TABLE = EvidenceTable(
     Path(__file__).with_name("evidence.csv"),
-    readers={"address": _address, "declarants": lambda answer, _: list(_declarants(answer)) or None},
+    readers={"address": _address, "declarants": lambda answer, _: _declarants(answer) or None},
 )

@@ -43,9 +43,8 @@ class ApiParticulierTwin(EvidenceTwin[tuple[Person, frozenset[str]]]):
         self.token = token
         self.per_minute = per_minute
         self.scopes: frozenset[str] = frozenset({_FULLY_SCOPED})
-        self.people: list[dict[str, Any]] = json.loads(Path(__file__).with_name("people.json").read_text("utf-8"))[
-            "people"
-        ]
+        people = json.loads(Path(__file__).with_name("people.json").read_text("utf-8"))
+        self.people: list[dict[str, Any]] = people["people"]
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
         self._errors: list[tuple[str, str, str]] = []
         self._minutes: dict[tuple[str, int], int] = {}
@@ -222,11 +221,8 @@ def _envelope(code: str, *, title: str = "", parameter: str = "") -> dict[str, A
     if code == "00501":
         meta["retry_in"] = 10
     source = {"parameter": parameter} if parameter else None
-    return {
-        "errors": [
-            {"code": code, "title": title or said["title"], "detail": said["detail"], "source": source, "meta": meta}
-        ]
-    }
+    told = {"code": code, "title": title or said["title"], "detail": said["detail"], "source": source, "meta": meta}
+    return {"errors": [told]}
 
 
 def _error(code: str, *, title: str = "", parameter: str = "") -> TwinRefusal:

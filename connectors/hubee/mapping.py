@@ -181,9 +181,8 @@ def _asked_for(case: Case, people: list[dict[str, Any]], unread: Unread) -> tupl
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     names = (fold_name(other["family_name"]), fold_name(other.get("preferred_name", "")))
-    return fold_name(one["family_name"]) in names and fold_name(one["given_names"][0]) == fold_name(
-        other["given_names"][0]
-    )
+    first, second = (fold_name(person["given_names"][0]) for person in (one, other))
+    return fold_name(one["family_name"]) in names and first == second
 
 
 def _applicant(case: Case, unread: Unread) -> dict[str, Any]:

@@ -237,9 +237,8 @@ class HubEETwin(RestTwin):
     def delete_notification(self, call: TwinCall, notification_id: str) -> TwinAnswer:
         if not _UUID.fullmatch(notification_id):
             raise _refusal(400, "Bad Request : notificationId")
-        self.notifications.remove(
-            _found((item for item in self.notifications if item["id"] == notification_id), "Notification")
-        )
+        known = (item for item in self.notifications if item["id"] == notification_id)
+        self.notifications.remove(_found(known, "Notification"))
         return TwinAnswer(204)
 
     @route("GET", f"{_API}/cases/{{case_id}}")

@@ -124,14 +124,13 @@ class KohaTwin(RestTwin):
 
 
 def _matches(patron: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
-    for name, due in query.items():
-        value = patron.get(name.removeprefix("me."))
-        if isinstance(due, Mapping):
-            if not datetime.fromisoformat(str(value)) >= datetime.fromisoformat(due[">="]):
-                return False
-        elif value != due:
-            return False
-    return True
+    return all(_fits(patron.get(name.removeprefix("me.")), due) for name, due in query.items())
+
+
+def _fits(value: Any, due: Any) -> bool:
+    if isinstance(due, Mapping):
+        return datetime.fromisoformat(str(value)) >= datetime.fromisoformat(due[">="])
+    return bool(value == due)
 
 
 def _faults(body: Any) -> list[str]:

@@ -121,11 +121,8 @@ def _address(text: str) -> str:
 
 def _header(text: str, field: str) -> str:
     if _CONTROL.search(text):
-        raise Refused(
-            f"{field} contient un retour à la ligne ou un caractère de contrôle",
-            native="header",
-            fault="refused.header",
-        )
+        said = f"{field} contient un retour à la ligne ou un caractère de contrôle"
+        raise Refused(said, native="header", fault="refused.header")
     return text.strip()
 
 

@@ -148,10 +148,7 @@ class Publik(HttpConnector):
             slug, self._slugs[slug], formdata,
             system=self.context.system, source=self.context.connection, zone=self._zone,
         )  # fmt: skip
-        stored = [
-            self.context.documents.store(file.content, name=file.name, media_type=file.media_type, kind=file.kind)
-            for file in form.files
-        ]
+        stored = [self.context.documents.store(**file) for file in form.files]
         request = present({**form.request, "documents": [document.to_data() for document in stored]})
         told = {
             "request.received": {"request": request}, "citizen.address-changed": form.address_change,

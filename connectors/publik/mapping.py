@@ -41,26 +41,16 @@ References = list[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
-    """A file of the form, decoded."""
-
-    name: str
-    media_type: str
-    kind: str | None
-    content: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Form:
     """What one form said. `request` lacks its documents: they are added once `files` are stored. It keeps in its form,
-    as they were written, the optional answers that could not be read."""
+    as they were written, the optional answers that could not be read. `files`: each as `Documents.store` takes it."""
 
     reference: str
     received_at: str
     request: dict[str, Any]
     address_change: dict[str, Any] | None
     contact_change: dict[str, Any] | None
-    files: Sequence[Attached]
+    files: Sequence[Mapping[str, Any]] = field(repr=False)
 
 
 def reference_of(slug: str, number: object) -> str:
@@ -297,10 +287,9 @@ def _files_in(value: Any, pointer: str) -> Iterator[tuple[str, Mapping[str, Any]
             yield from _files_in(item, f"{pointer}/{number}")
 
 
-def _attached(pointer: str, item: Mapping[str, Any], setting: Mapping[str, Any]) -> Attached:
-    return Attached(
-        name=file_name(item["filename"]),
-        media_type=media_type(str(item.get("content_type") or "")),
-        kind=setting.get("documents", {}).get(pointer.split("/")[2]),
-        content=decoded_file(item.get("content"), MAX_FILE, f"{pointer}/content"),
-    )
+def _attached(pointer: str, item: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": file_name(item["filename"]), "media_type": media_type(str(item.get("content_type") or "")),
+        "kind": setting.get("documents", {}).get(pointer.split("/")[2]),
+        "content": decoded_file(item.get("content"), MAX_FILE, f"{pointer}/content"),
+    }  # fmt: skip
