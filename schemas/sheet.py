@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from schemas.errors import ConfigError
 from schemas.fault import Fault
 from schemas.shape import nearest
 
@@ -140,3 +141,12 @@ def _header(
         elif names.count(name) > 1:
             sheet.note(line, name, "this column is there twice")
     return [] if len(sheet.faults) > first else names
+
+
+def sheet_rows(path: Path, columns: Sequence[str]) -> list[Mapping[str, str]]:
+    """The lines of a table that comes with the code, by the names of its columns. Raises ConfigError with its first
+    fault."""
+    sheet = read_sheet(path, columns)
+    for fault in sheet.faults:
+        raise ConfigError(str(fault), key=path.name)
+    return [row.cells for row in sheet.rows]

@@ -4,12 +4,13 @@ this file reads what is more than one value."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from connectors.sdk import values
 from connectors.sdk.evidence import Answer, EvidenceTable, Said
+from connectors.sdk.values import present
 
 Data = Mapping[str, Any]
 _PLACE = re.compile(r"(.*?)[\s,]*\b([0-9]{5})\s+(\D.*)")
@@ -28,37 +29,36 @@ def tax_situation(data: Data, year: int | None) -> dict[str, dict[str, Any]]:
 
 def declarants(data: Data) -> list[dict[str, Any]]:
     """The one or two people of the return."""
-    return list(_declarants(_answer(data)))
+    return _declarants(_answer(data))
 
 
 def _answer(data: Data) -> Answer:
     return Answer(data, "DGFiP")
 
 
-def _declarants(answer: Answer) -> Iterator[dict[str, Any]]:
-    for number in ("1", "2"):
-        born = answer.part(f"dateNaisDec{number}")
-        told = {
-            "family_name": answer.text(f"nmNaiDec{number}", 100),
-            "preferred_name": answer.text(f"nmUsaDec{number}", 100),
-            "given_names": [name[:100] for name in (answer.text(f"prnmDec{number}", 400) or "").split()[:20]],
-            "birthdate": values.dated_parts(*(born.text(part, 4) or "" for part in ("annee", "mois", "jour"))),
-        }
-        if known := {name: value for name, value in told.items() if value}:
-            yield known
+def _declarants(answer: Answer) -> list[dict[str, Any]]:
+    return [known for number in ("1", "2") if (known := _declarant(answer, number))]
+
+
+def _declarant(answer: Answer, number: str) -> dict[str, Any]:
+    born = answer.part(f"dateNaisDec{number}")
+    return present({
+        "family_name": answer.text(f"nmNaiDec{number}", 100), "preferred_name": answer.text(f"nmUsaDec{number}", 100),
+        "given_names": [name[:100] for name in (answer.text(f"prnmDec{number}", 400) or "").split()[:20]],
+        "birthdate": values.dated_parts(*(born.text(part, 4) or "" for part in ("annee", "mois", "jour"))),
+    })  # fmt: skip
 
 
 def _address(answer: Answer, name: str) -> dict[str, str] | None:
     """In its parts where they are given, else the one line taken apart at its postal code."""
     detail = answer.part(name)
     postal_code = detail.text("getcodePostal", 12) or detail.text("codePostal", 12) or ""
-    told = {
+    known = present({
         "street": detail.text("voie", 200),
         "complement": detail.text("complementAdresse", 200),
         "postal_code": postal_code if _POSTAL.fullmatch(postal_code) else "",
         "city": detail.text("getcommune", 100) or detail.text("commune", 100),
-    }
-    known = {name: value for name, value in told.items() if value}
+    })  # fmt: skip
     return known or _line(answer.text("aft", 400) or "") or None
 
 
@@ -67,11 +67,10 @@ def _line(text: str) -> dict[str, str]:
     if match is None:
         return {"street": text[:200]} if text else {}
     street, postal_code, city = match.groups()
-    told = {"street": street[:200], "postal_code": postal_code, "city": city[:100]}
-    return {name: value for name, value in told.items() if value}
+    return present({"street": street[:200], "postal_code": postal_code, "city": city[:100]})
 
 
 TABLE = EvidenceTable(
     Path(__file__).with_name("evidence.csv"),
-    readers={"address": _address, "declarants": lambda answer, _: list(_declarants(answer)) or None},
+    readers={"address": _address, "declarants": lambda answer, _: _declarants(answer) or None},
 )

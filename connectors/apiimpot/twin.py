@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from connectors.apiimpot.client import LATEST, ONE_YEAR
 from connectors.sdk import Secret
-from connectors.sdk.rest_twin import RestTwin
+from connectors.sdk.rest_twin import EvidenceTwin, TwinRefusal
 from connectors.sdk.twin import TwinAnswer, TwinCall, route
 
 CLIENT, SECRET = "unefois", "secret-impot"
-TOKEN_LIFE = timedelta(seconds=60)
 _BASE = "/impotparticulier/1.0"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_ONE = ("RessourceIR", "application/prs.dgfip.part.situations.ir.assiettes.v1+json")
-_LATEST = ("RessourceIRDerniere2", "application/prs.dgfip.part.derniere.situations.ir.assiettes.v1+json")
+_KIND = "application/prs.dgfip.part.situations.ir.assiettes.v1+json"
+_LATEST_KIND = "application/prs.dgfip.part.derniere.situations.ir.assiettes.v1+json"
+_UNKNOWN = {"fault": {"code": 900901, "message": "Invalid Credentials"}}
 
 HOUSEHOLDS: Mapping[str, dict[str, Any]] = {
     "3012345678901": {
@@ -42,26 +41,16 @@ HOUSEHOLDS: Mapping[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@dataclass(slots=True)
-class _Login:
-    number: str
-    ends: datetime
-
-
-class ApiImpotTwin(RestTwin):
-    """`log_in` gives a FranceConnect token that lives 60 s by the twin's clock. `scopes`: the resources that our client
-    was granted. `hidden`: properties that it does not show. `asked` keeps the path and the headers of each call,
-    `given` its answer."""
+class ApiImpotTwin(EvidenceTwin[str]):
+    """`log_in` gives a FranceConnect token. `scopes`: the resources that our client was granted. `hidden`: properties
+    that it does not show. `asked` keeps the path and the headers of each call."""
 
     def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        super().__init__()
-        self.now = now
-        self.scopes = frozenset({_ONE[0], _LATEST[0]})
+        super().__init__(now=now)
+        self.scopes = frozenset({ONE_YEAR, LATEST})
         self.hidden: frozenset[str] = frozenset()
         self.households = {number: dict(data) for number, data in HOUSEHOLDS.items()}
         self.asked: list[tuple[str, Mapping[str, str]]] = []
-        self.given: list[tuple[str, TwinAnswer]] = []
-        self._logins: dict[str, _Login] = {}
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -71,10 +60,7 @@ class ApiImpotTwin(RestTwin):
 
     def log_in(self, number: str) -> Secret:
         """The access token of the citizen who has this tax number."""
-        token = secrets.token_urlsafe(32)
-        with self.lock:
-            self._logins[token] = _Login(number, self.now() + TOKEN_LIFE)
-        return Secret(token)
+        return self.open_login(number)
 
     @route("POST", "/token")
     def _token(self, call: TwinCall) -> TwinAnswer:
@@ -83,47 +69,46 @@ class ApiImpotTwin(RestTwin):
     @route("GET", f"{_BASE}/{{path:rest}}")
     def _situation(self, call: TwinCall, path: str) -> TwinAnswer:
         self.asked.append((f"/{path}", call.headers))
-        answer = self._checked(call, path.split("/"))
+        try:
+            answer = self._checked(call, path.split("/"))
+        except TwinRefusal as refusal:
+            answer = refusal.answer
         self.given.append((f"/{path}", answer))
         return answer
 
-    def _checked(self, call: TwinCall, parts: Sequence[str]) -> TwinAnswer:
+    def _checked(self, call: TwinCall, parts: list[str]) -> TwinAnswer:
         granted = self.bearer(call)
         if granted is None:
-            return TwinAnswer(401, {"fault": {"code": 900901, "message": "Invalid Credentials"}})
+            raise TwinRefusal(401, _UNKNOWN)
         if not _UUID.fullmatch(call.headers.get("x-correlation-id", "")):
-            return _refused(400, "4000")
-        number = ""
+            raise _refused(400, "4000")
         if parts[0] == "spi":
             number, parts = parts[1], parts[2:]
             if not re.fullmatch(r"[0-9]{13}", number):
-                return _refused(400, "4001")
-        else:
-            token = call.headers.get("x-franceconnect-oauth")
-            if token is None:
-                return _refused(400, "4003")
-            login = self._logins.get(token)
-            if login is None or login.ends <= self.now():
-                return TwinAnswer(401, {"fault": {"code": 900901, "message": "Invalid Credentials"}})
-            number = login.number
-        return self._of(number, list(parts), granted, call.headers.get("accept", ""))
+                raise _refused(400, "4001")
+            return self._of(number, parts, granted, call.headers.get("accept", ""))
+        if "x-franceconnect-oauth" not in call.headers:
+            raise _refused(400, "4003")
+        citizen = self.logged_in(call.headers["x-franceconnect-oauth"])
+        if citizen is None:
+            raise TwinRefusal(401, _UNKNOWN)
+        return self._of(citizen, parts, granted, call.headers.get("accept", ""))
 
     def _of(self, number: str, parts: list[str], granted: frozenset[str], accept: str) -> TwinAnswer:
         latest = parts == ["dernieresituation", "ir", "assiettes", "deuxans"]
         if not latest and parts[:-1] != ["situations", "ir", "assiettes", "annrev"]:
-            return TwinAnswer(404, "<!DOCTYPE html><title>404</title>")
-        scope, kind = _LATEST if latest else _ONE
-        if scope not in granted:
-            return _refused(403, "4031")
-        if kind != accept:
-            return TwinAnswer(406, {"fault": {"message": "Not Acceptable"}})
+            raise TwinRefusal(404, "<!DOCTYPE html><title>404</title>")
+        if (LATEST if latest else ONE_YEAR) not in granted:
+            raise _refused(403, "4031")
+        if accept != (kind := _LATEST_KIND if latest else _KIND):
+            raise TwinRefusal(406, {"fault": {"message": "Not Acceptable"}})
         if not latest and not re.fullmatch(r"[12][0-9]{3}", parts[-1]):
-            return _refused(400, "4002")
+            raise _refused(400, "4002")
         household = self.households.get(number)
         if household is None:
-            return _refused(410, "4102")
+            raise _refused(410, "4102")
         if not latest and int(parts[-1]) not in (household["annRevenu"], household["annRevenu"] - 1):
-            return _refused(410, "4101")
+            raise _refused(410, "4101")
         hidden = self.hidden | (frozenset() if latest else {"annRevenu"})
         shown = {name: value for name, value in household.items() if name not in hidden}
         return TwinAnswer(200, shown, {"Content-Type": kind})
@@ -132,5 +117,5 @@ class ApiImpotTwin(RestTwin):
         return TwinAnswer(200, [{"codeapp": "5000"}])
 
 
-def _refused(status: int, code: str) -> TwinAnswer:
-    return TwinAnswer(status, {"erreur": {"codeapp": code, "message": "Erreur"}})
+def _refused(status: int, code: str) -> TwinRefusal:
+    return TwinRefusal(status, {"erreur": {"codeapp": code, "message": "Erreur"}})

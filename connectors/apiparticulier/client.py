@@ -6,20 +6,19 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from connectors.apiparticulier.operations import Operation
 from connectors.sdk import Secret
 from connectors.sdk.error_table import error_row
-from connectors.sdk.http import HttpAnswer, HttpClient, retry_after
+from connectors.sdk.http import HttpAnswer, retry_after
+from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.rate_limit import Limiter
 from schemas.errors import HubError, Refused, TryLater
 from schemas.exchange import AuthorisationExpired
 
 ERRORS = Path(__file__).with_name("errors.csv")
-_MAX_BYTES = 512 * 1024
 _READ = (200, 400, 401, 403, 404, 409, 422, 429, 502, 503, 504)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.5
 _LONGEST_ADVICE = 3600.0
@@ -41,20 +40,16 @@ class Fault:
 
 
 class ApiParticulier:
-    """Asks, and waits where the same question is already in flight. `pause` and `clock` are those of the thread."""
+    """Asks, and waits where the same question is already in flight. `request`: makes a call, as `HttpClient.request`.
+    `pause` and `clock` are those of the thread."""
 
     pause: Callable[[float], None] = staticmethod(time.sleep)
     clock: Callable[[], float] = staticmethod(time.monotonic)
 
-    def __init__(self, settings: Mapping[str, Any], *, recipient: str, now: Callable[[], datetime]) -> None:
-        self._token: Secret | None = settings.get("token")
-        self._recipient = recipient
-        self._limiter = Limiter(now, settings.get("calls_per_minute", 50), "API Particulier")
-        self._http = HttpClient(
-            settings["base_url"], headers={"accept": "application/json"},
-            timeout=settings.get("timeout_seconds", 10), max_bytes=_MAX_BYTES,
-            service="API Particulier",
-        )  # fmt: skip
+    def __init__(
+        self, request: Callable[..., HttpAnswer], token: Secret | None, recipient: str, limiter: Limiter
+    ) -> None:
+        self._request, self._token, self._recipient, self._limiter = request, token, recipient, limiter
 
     def operation_data(
         self, operation: Operation, mode: str, params: Mapping[str, Any], *, seconds: float, token: Secret | None = None
@@ -77,10 +72,7 @@ class ApiParticulier:
     def ping(self) -> int:
         """Ask for a quotient of nobody: the status of the answer, which names no person. 422 says that we are let in,
         and 401 or 403 that we are not."""
-        bearer = {"authorization": Secret(f"Bearer {self._token.reveal()}")} if self._token else {}
-        params = {"recipient": self._recipient}
-        path = "/v3/dss/quotient_familial/identite"
-        return self._http.request("GET", path, params=params, headers=bearer, expect=_READ).status
+        return self._call("/v3/dss/quotient_familial/identite", {}, self._token).status
 
     def _call_once(
         self, path: str, mode: str, params: Mapping[str, Any], bearer: Secret, seconds: float
@@ -88,10 +80,7 @@ class ApiParticulier:
         if seconds <= 0:
             raise TryLater("API Particulier : le temps de la question est passé", fault="away.timeout")
         self._limiter.count_call(path)
-        answer = self._http.request(
-            "GET", path, params={"recipient": self._recipient, **params}, expect=_READ, seconds=seconds,
-            headers={"authorization": Secret(f"Bearer {bearer.reveal()}")},
-        )  # fmt: skip
+        answer = self._call(path, params, bearer, seconds)
         self._limiter.learn_limits(path, answer.headers)
         if answer.status == 200:
             return data_of(answer)
@@ -101,8 +90,12 @@ class ApiParticulier:
             self._limiter.close_resource(path, error.after or 0)
         raise error
 
-    def close(self) -> None:
-        self._http.close()
+    def _call(
+        self, path: str, params: Mapping[str, Any], bearer: Secret | None, seconds: float | None = None
+    ) -> HttpAnswer:
+        headers = {"authorization": Secret(f"Bearer {bearer.reveal()}")} if bearer else {}
+        asked = {"recipient": self._recipient, **params}
+        return self._request("GET", path, params=asked, headers=headers, expect=_READ, seconds=seconds)
 
 
 class _InFlight(TryLater):
@@ -122,21 +115,16 @@ def fault_of(answer: HttpAnswer) -> Fault:
     """The first error of the envelope. What stands in its details may name a person: only codes and names of
     parameters are kept."""
     try:
-        error = answer.json_object()["errors"][0]
-        code, title = error["code"], error["title"]
-    except (TryLater, KeyError, IndexError, TypeError):
+        body = answer.json_object()
+    except TryLater:
         return Fault(answer.status)
+    names = ("code", "title", "source/parameter", "meta/retry_in")
+    code, title, parameter, advised = (value_at(body, f"/errors/0/{name}") for name in names)
     if not isinstance(code, str) or not _CODE.fullmatch(code) or not isinstance(title, str):
         return Fault(answer.status)
-    parameter, advised = _nested_member(error, "source", "parameter"), _nested_member(error, "meta", "retry_in")
     named = parameter if isinstance(parameter, str) and _PARAMETER.fullmatch(parameter) else ""
     wait = min(float(advised), _LONGEST_ADVICE) if type(advised) in (int, float) and advised > 0 else None
     return Fault(answer.status, code, title, named, wait)
-
-
-def _nested_member(error: Mapping[str, Any], part: str, name: str) -> Any:
-    found = error.get(part)
-    return found.get(name) if isinstance(found, dict) else None
 
 
 def error_of(fault: Fault, mode: str, *, after: float | None = None) -> HubError:

@@ -10,12 +10,14 @@ from datetime import datetime
 from functools import cache, cached_property
 from typing import Any
 
-from connectors.apiparticulier import mapping, operations
+from connectors.apiparticulier import mapping
 from connectors.apiparticulier.client import ApiParticulier
-from connectors.apiparticulier.operations import Operation, identity_parameters
-from connectors.sdk import Connector, Probe
+from connectors.apiparticulier.operations import SCHOOL, Operation, identity_parameters
+from connectors.sdk import Probe
 from connectors.sdk.evidence import Answer
+from connectors.sdk.kinds.client import HttpConnector
 from connectors.sdk.names import fold_name, same_birthdate
+from connectors.sdk.rate_limit import Limiter
 from schemas.errors import HubError, Refused
 from schemas.exchange import Evidence, NotMatched, Question
 
@@ -36,7 +38,7 @@ class Part:
 def evidence_parts() -> Mapping[str, tuple[Part, ...]]:
     """By type of evidence."""
     return {
-        evidence: tuple(Part(operations.BY_PATH[one.operation], one.fields, mapping.reader(one)) for one in found)
+        evidence: tuple(Part(Operation(one.operation), one.fields, mapping.reader(one)) for one in found)
         for evidence, found in mapping.TABLE.items()
     }
 
@@ -52,13 +54,16 @@ class _Way:
     stated: bool = False
 
 
-class ApiParticulierConnector(Connector):
+class ApiParticulierConnector(HttpConnector):
     """Answers live questions: with the citizen's FranceConnect token when there is one and the operation takes it,
     otherwise by identity, with the town's own token."""
 
+    max_bytes = 512 * 1024
+
     @cached_property
     def client(self) -> ApiParticulier:
-        return ApiParticulier(self.settings, recipient=self.context.tenant_siret, now=self.context.now)
+        limiter = Limiter(self.context.now, self.settings["calls_per_minute"], self.name)
+        return ApiParticulier(self.request, self.settings.get("token"), self.context.tenant_siret, limiter)
 
     def probe(self) -> Probe:
         try:
@@ -104,21 +109,21 @@ class ApiParticulierConnector(Connector):
 
     def _way(self, operation: Operation, question: Question) -> _Way:
         stated = question.parameters
-        if operation is operations.JOB_SEEKER:
+        if "identifiant" in operation.rule.modes:
             identifier = question.reference or stated.get("identifier")
             if not identifier:
                 raise Refused("France Travail ne répond qu'à l'identifiant du compte", native="identifier_missing")
             return _Way("identifiant", {"identifiant": identifier}, True, stated=question.reference is None)
-        if "ine" in stated and operation in (operations.STUDENT, operations.SCHOLARSHIP):
+        if "ine" in stated and "ine" in operation.rule.modes:
             return _Way("ine", {"ine": stated["ine"]}, True, stated=True)
         more = self._other_parameters(operation, question)
-        if question.token is not None and operation.france_connect:
+        if question.token is not None and "france_connect" in operation.rule.modes:
             return _Way("france_connect", more)
         return _Way("identite", identity_parameters(operation, question.identity) | more)
 
     def _other_parameters(self, operation: Operation, question: Question) -> dict[str, Any]:
         """The parameters beyond the person."""
-        if operation is operations.SCHOOL:
+        if operation == SCHOOL:
             return self._school_parameters(question.parameters)
         month = question.parameters.get("month") if question.evidence == "family-quotient" else None
         return _month_parameters(month, self.context.now()) if month is not None else {}

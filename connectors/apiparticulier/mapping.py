@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.sdk import values
 from connectors.sdk.evidence import Answer, EvidencePart, EvidenceTable, Reader, Said, Saying
+from connectors.sdk.values import present
 
 Data = Mapping[str, Any]
 Values = dict[str, dict[str, Any]]
@@ -32,7 +33,7 @@ _POSTAL = re.compile(r"([0-9]{5})(?:\s+(.*))?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SCHOOL_YEAR = re.compile(r"(20[0-9]{2})(?:-(20[0-9]{2}))?")
 _MID_OCTOBER = (10, 15)
-_MOST_ADULTS = 20
+_MOST, _MOST_ADULTS = 50, 20
 
 
 def reader(part: EvidencePart) -> Callable[[Data, datetime], Values]:
@@ -60,10 +61,14 @@ def _scheme(family: Answer) -> str | None:
 
 
 def _known_scheme(quotient: Answer, name: str) -> str | None:
-    scheme = quotient.text(name, 20)
-    if scheme not in (None, "CNAF", "MSA"):
-        raise quotient.malformed(name)
-    return scheme
+    return _one_of(quotient, name, ("CNAF", "MSA"))
+
+
+def _one_of(answer: Answer, name: str, words: Sequence[str]) -> str | None:
+    word = answer.text(name, 40)
+    if word is not None and word not in words:
+        raise answer.malformed(name)
+    return word
 
 
 def _month(family: Answer, name: str = "quotient_familial") -> str | None:
@@ -97,12 +102,7 @@ def birthdates(family: Answer) -> list[str]:
 
 
 def _people(family: Answer, name: str) -> list[dict[str, Any]] | None:
-    people = family.parts(name)
-    return None if people is None else list(_members(people))
-
-
-def _adults(family: Answer, name: str) -> list[dict[str, Any]] | None:
-    people = family.parts(name, _MOST_ADULTS)
+    people = family.parts(name, _MOST_ADULTS if name == "allocataires" else _MOST)
     return None if people is None else list(_members(people))
 
 
@@ -114,14 +114,14 @@ def _count(family: Answer, name: str) -> int | None:
 def _members(people: Sequence[Answer]) -> Iterator[dict[str, Any]]:
     for person in people:
         born = person.text("date_naissance", 10) or ""
-        told = {
+        known = present({
             "family_name": person.text("nom_naissance", 100),
             "preferred_name": person.text("nom_usage", 100),
             "given_names": [name[:100] for name in (person.text("prenoms", 400) or "").split()[:20]],
             "gender": _GENDERS.get(person.text("sexe", 1) or ""),
             "birthdate": values.dated_parts(*(born.split("-") if _DATE.fullmatch(born) else [""])),
-        }
-        if known := {name: value for name, value in told.items() if value}:
+        })  # fmt: skip
+        if known:
             yield known
 
 
@@ -131,34 +131,26 @@ def _address(family: Answer, name: str) -> dict[str, str] | None:
     place = _POSTAL.fullmatch(stated.text("code_postal_ville", 120) or "")
     postal_code, city = place.groups() if place else (None, stated.text("code_postal_ville", 100))
     names = ("complement_information", "complement_information_geographique", "lieu_dit")
-    told = {
+    known = present({
         "street": stated.text("numero_libelle_voie", 200),
         "complement": ", ".join(part for name in names if (part := stated.text(name, 90)))[:200],
         "postal_code": postal_code,
         "city": (city or "")[:100],
         "country_name": stated.text("pays", 100),
-    }
-    known = {name: value for name, value in told.items() if value}
+    })  # fmt: skip
     return known if known.keys() - {"country_name"} else None
 
 
 # Rights
 
 
-def _child_status(right: Answer, name: str) -> str | None:
-    status = right.text(name, 40)
-    if status is not None and status not in (*_ROLES, "non_beneficiaire"):
-        raise right.malformed(name)
-    return status
-
-
 def _child_entitled(right: Answer, name: str) -> bool | None:
-    status = _child_status(right, name)
+    status = _one_of(right, name, (*_ROLES, "non_beneficiaire"))
     return None if status is None else status in _ROLES
 
 
 def _child_role(right: Answer, name: str) -> str | None:
-    return _ROLES.get(_child_status(right, name) or "")
+    return _ROLES.get(right.text(name, 40) or "")
 
 
 # Studies, school and work
@@ -175,12 +167,8 @@ def _told_admission(student: Answer) -> Answer:
 
 def _rank(admission: Answer) -> tuple[bool, bool, str, str]:
     begins, ends = admission.date("date_debut") or "", admission.date("date_fin") or ""
-    return (
-        begins <= _today(admission) <= (ends or _today(admission)),
-        bool(admission.boolean("est_inscrit")),
-        ends,
-        begins,
-    )
+    runs = begins <= _today(admission) <= (ends or _today(admission))
+    return runs, bool(admission.boolean("est_inscrit")), ends, begins
 
 
 def _said_of_admission(admission: Answer, said: Said) -> Said:
@@ -244,7 +232,7 @@ def _today(answer: Answer) -> str:
 
 
 _READERS: Mapping[str, Reader] = {
-    "month": _month, "scheme": _known_scheme, "count": _count, "adults": _adults, "people": _people,
+    "month": _month, "scheme": _known_scheme, "count": _count, "people": _people,
     "address": _address, "uai": _fitting(_UAI, 8), "commune": _fitting(_COMMUNE, 5), "entitled": _child_entitled,
     "role": _child_role, "registered": _registered, "category": _category, "school-year": _school_year,
     "scholarship": _pupil_scholarship,

@@ -1,100 +1,105 @@
-"""The operations of API Particulier that answer for evidence, and what each must be told. Pure."""
+"""The operations of API Particulier that answer for evidence, and what each must be told: `operations.csv`. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from schemas.errors import Refused
+from schemas.sheet import sheet_rows
 
 FRANCE = "99100"
-_GENDERS = {"male": "M", "female": "F"}
-_DATE_PARTS = ("anneeDateNaissance", "moisDateNaissance", "jourDateNaissance")
+BIRTH = ("anneeDateNaissance", "moisDateNaissance", "jourDateNaissance")
+COUNTRY, COMMUNE, GENDER, NAMES = (
+    "codeCogInseePaysNaissance", "codeCogInseeCommuneNaissance", "sexeEtatCivil", "prenoms[]",
+)  # fmt: skip
+GENDERS = {"male": "M", "female": "F"}
+_GROUPS = {
+    "@civil": ("nomNaissance", NAMES, GENDER), "@birth": BIRTH,
+    "@place": (COMMUNE, "nomCommuneNaissance", "codeCogInseeDepartementNaissance"),
+}  # fmt: skip
+_COLUMNS = ("path", "needs", "takes", "unknown", "most_names", "modes", "scopes")
+# What an identity lacks when a parameter that is needed cannot be said.
+_LACKS = {
+    BIRTH[2]: ("full_birthdate", "la date de naissance complète"), NAMES: ("given_names", "les prénoms"),
+    GENDER: ("gender", "le sexe"), COUNTRY: ("birthcountry", "le pays de naissance"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one operation demands in identity mode, and takes beside that; `unknown`: its code for nobody. `modes`: the
+    ways to ask it. `scopes`: which scope gives which member of the answer."""
+
+    needs: tuple[str, ...]
+    takes: tuple[str, ...]
+    unknown: str
+    most_names: int
+    modes: tuple[str, ...]
+    scopes: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One resource under its base path. `france_connect`: it may be asked with the citizen's own token. `identity`: it
-    may be asked by civil identity; else by an identifier. The rest says which parts of an identity it demands."""
+    """One resource under its base path."""
 
     path: str
-    france_connect: bool = True
-    identity: bool = True
-    usual_name: bool = False
-    given_names: int = 3
-    country: bool = False
-    gender: bool = True
-    full_birthdate: bool = True
-    birthplace: bool = True
+
+    @property
+    def rule(self) -> Rule:
+        return rules()[self.path]
 
 
-def _benefit(name: str) -> Operation:
-    """Those of the CNAF and the MSA take partial dates and people born abroad."""
-    return Operation(f"/v3/dss/{name}", usual_name=True, country=True, full_birthdate=False)
+FAMILY_QUOTIENT = Operation("/v3/dss/quotient_familial")
+STUDENT = Operation("/v3/mesri/statut_etudiant")
+SCHOOL = Operation("/v4/men/scolarites")
 
 
-FAMILY_QUOTIENT = _benefit("quotient_familial")
-STUDENT = Operation("/v3/mesri/statut_etudiant", given_names=1)
-SCHOLARSHIP = Operation("/v4/cnous/etudiant_boursier", gender=False)
-SCHOOL = Operation("/v4/men/scolarites", france_connect=False, birthplace=False)
-JOB_SEEKER = Operation("/v3/france_travail/statut", france_connect=False, identity=False)
-_BENEFITS = (
-    "revenu_solidarite_active", "prime_activite", "allocation_soutien_familial", "allocation_adulte_handicape",
-    "allocation_enfant_handicape", "complementaire_sante_solidaire",
-)  # fmt: skip
-BY_PATH: Mapping[str, Operation] = {
-    one.path: one for one in (FAMILY_QUOTIENT, STUDENT, SCHOLARSHIP, SCHOOL, JOB_SEEKER, *map(_benefit, _BENEFITS))
-}
+@cache
+def rules() -> Mapping[str, Rule]:
+    """By base path."""
+    return {row["path"]: _rule(row) for row in sheet_rows(Path(__file__).with_name("operations.csv"), _COLUMNS)}
+
+
+def _rule(row: Mapping[str, str]) -> Rule:
+    needs, takes = (
+        tuple(name for word in row[cell].split() for name in _GROUPS.get(word, (word,))) for cell in ("needs", "takes")
+    )
+    scopes = dict(pair.split("=") for pair in row["scopes"].split())
+    return Rule(needs, takes, row["unknown"], int(row["most_names"]), tuple(row["modes"].split()), scopes)
 
 
 def identity_parameters(operation: Operation, identity: Mapping[str, Any] | None) -> dict[str, Any]:
     """The query of a person's identity, as `operation` demands it. Raises Refused, with what lacks in `native` and
     before anything is sent, when the operation could not take it."""
-    if not operation.identity or identity is None:
+    rule = operation.rule
+    if "identite" not in rule.modes or identity is None:
         raise Refused("API Particulier a besoin de l'identité de la personne", native="identity_missing")
-    date = _birthdate(operation, identity.get("birthdate"))
-    names = [name for name in identity["given_names"] if name.strip()][: operation.given_names]
-    if not names:
-        raise _lacks("given_names", "les prénoms")
-    asked: dict[str, Any] = {"nomNaissance": identity["family_name"], "prenoms[]": names, **date}
-    usual = identity.get("preferred_name")
-    if operation.usual_name and usual and usual != identity["family_name"]:
-        asked["nomUsage"] = usual
-    return asked | _gender(operation, identity) | _birthplace(operation, identity)
-
-
-def _gender(operation: Operation, identity: Mapping[str, Any]) -> dict[str, str]:
-    gender = _GENDERS.get(identity.get("gender", ""))
-    if gender is None and operation.gender:
-        raise _lacks("gender", "le sexe")
-    return {"sexeEtatCivil": gender} if gender else {}
-
-
-def _birthplace(operation: Operation, identity: Mapping[str, Any]) -> dict[str, str]:
-    """Somebody born abroad has no commune: what the identity holds in its place is left out."""
-    country, place = identity.get("birthcountry"), identity.get("birthplace", "")
-    if operation.country and not country:
-        raise _lacks("birthcountry", "le pays de naissance")
-    home = country == FRANCE or (not country and bool(place))
-    if operation.country and home and not place:
+    known = {name: value for name, value in _said(identity, rule.most_names) if value}
+    for name, (part, words) in _LACKS.items():
+        if name in rule.needs and name not in known:
+            raise _lacks(part, words)
+    if COUNTRY in rule.needs and known[COUNTRY] == FRANCE and not identity.get("birthplace"):
         raise _lacks("birthplace", "la commune de naissance")
-    asked = {"codeCogInseePaysNaissance": str(country)} if operation.country else {}
-    if operation.birthplace and home and place and not place.startswith("99"):
-        asked["codeCogInseeCommuneNaissance"] = place
-    return asked
+    return {name: known[name] for name in (*rule.needs, *rule.takes) if name in known}
 
 
-def _birthdate(operation: Operation, text: str | None) -> dict[str, int]:
-    """Year, month and day as they are known: a part that is unknown, and what follows it, is not said."""
-    known: dict[str, int] = {}
-    for name, part in zip(_DATE_PARTS, (text or "").split("-"), strict=False):
-        if not part.isdigit() or not int(part):
-            break
-        known[name] = int(part)
-    if operation.full_birthdate and len(known) < len(_DATE_PARTS):
-        raise _lacks("full_birthdate", "la date de naissance complète")
-    return known
+def _said(identity: Mapping[str, Any], most_names: int) -> Iterator[tuple[str, Any]]:
+    """Somebody born abroad has no commune: what the identity holds in its place is left out. Of a date of birth, a part
+    that is unknown, and what follows it, is not said."""
+    country, place, usual = (identity.get(name, "") for name in ("birthcountry", "birthplace", "preferred_name"))
+    yield "nomNaissance", identity["family_name"]
+    yield NAMES, [name for name in identity["given_names"] if name.strip()][:most_names]
+    yield "nomUsage", usual if usual != identity["family_name"] else None
+    yield GENDER, GENDERS.get(identity.get("gender", ""))
+    yield COUNTRY, country
+    yield COMMUNE, place if country in ("", FRANCE) and not place.startswith("99") else None
+    date = takewhile(lambda part: part.isdigit() and int(part), (identity.get("birthdate") or "").split("-"))
+    yield from zip(BIRTH, map(int, date), strict=False)
 
 
 def _lacks(part: str, said: str) -> Refused:

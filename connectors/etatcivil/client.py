@@ -6,8 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from schemas.errors import InvalidMessage
 from schemas.tables import Row, read_rows
@@ -15,21 +14,12 @@ from schemas.tables import Row, read_rows
 MAX_RETURN_BYTES = 8 * 1024
 RETURN_COLUMNS = ("reference", "statut", "date", "motif")
 _RETURN_NAME = re.compile(r"retour-([A-Za-z0-9 -]{1,100})\.csv")  # spaces: people copy references
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 _UNREADABLE = {
     "quote": ("Ce n'est pas un CSV à points-virgules.", "csv"),
     "cell": ("Une cellule est trop longue ou contient un caractère de contrôle.", "cell"),
 }
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a ZIP made again is the same to the byte
-
-
-@dataclass(frozen=True, slots=True)
-class Return:
-    """What an agent said of one request. `reference` is as they wrote it."""
-
-    reference: str
-    status: str
-    date: str
-    reason: str
 
 
 def pack(name: str, request: bytes, attachments: Mapping[str, bytes]) -> bytes:
@@ -48,8 +38,9 @@ def expect_return(name: str) -> None:
         raise InvalidMessage("Seul retour-<référence>.csv est lu : aucune pièce jointe.", code="name")
 
 
-def read_return(name: str, content: bytes, encoding: str) -> Row:
-    """The one line of a return file. Raises InvalidMessage, with the reason in French, when it is not exactly one."""
+def read_return(name: str, content: bytes, encoding: str, words: Collection[str]) -> Row:
+    """The one line of a return file, its reference as an agent wrote it. Raises InvalidMessage, with the reason in
+    French, when it is not exactly one."""
     table = read_rows(
         content, RETURN_COLUMNS, encoding=encoding, exact=True, required=RETURN_COLUMNS[:3], prose=["motif"]
     )
@@ -62,24 +53,16 @@ def read_return(name: str, content: bytes, encoding: str) -> Row:
     match = _RETURN_NAME.fullmatch(name)
     if match is None or row["reference"] != match.group(1).strip():
         raise InvalidMessage("La référence n'est pas celle du nom du fichier.", code="reference")
+    _check_said(row, words)
     return row
 
 
-def return_of(row: Row, statuses: Collection[str]) -> Return:
-    """Raises InvalidMessage for a status outside `statuses`, or a date in another form."""
-    if row["statut"] not in statuses:
-        raise InvalidMessage(f"Statut inconnu ; attendu : {', '.join(sorted(statuses))}.", code="status")
-    return Return(row["reference"], row["statut"], _checked_date(row["date"]), row["motif"])
-
-
-def _checked_date(text: str) -> str:
+def _check_said(row: Row, words: Collection[str]) -> None:
+    if row["statut"] not in words:
+        raise InvalidMessage(f"Statut inconnu ; attendu : {', '.join(sorted(words))}.", code="status")
     try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        pass
-    try:
-        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", text):
+        if len(row["date"]) > 10 and not _MOMENT.fullmatch(row["date"]):
             raise ValueError
-        return datetime.fromisoformat(text).isoformat()
+        datetime.fromisoformat(row["date"])
     except ValueError:
         raise InvalidMessage("La date doit être AAAA-MM-JJ ou AAAA-MM-JJTHH:MM.", code="date") from None

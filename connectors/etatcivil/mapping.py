@@ -7,6 +7,8 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from connectors.sdk.answer_key import AnswerKeys
@@ -15,21 +17,14 @@ from connectors.sdk.follow_up import FollowUp
 from connectors.sdk.xml import Element, add, add_all, new_root, write_xml
 from schemas.converters import NO_POSTAL_CODE
 from schemas.errors import InvalidMessage, Refused
+from schemas.sheet import sheet_rows
 
 EVENT_OF = {"acte-naissance": "NAI", "acte-mariage": "MAR", "acte-deces": "DEC", "acte-reconnaissance": "REC"}
 DOCUMENT_KINDS = ("CPI", "EXTAF", "EXTSF", "EXTPL")
 _ORIGINS = {"online": "internet", "desk": "guichet", "mail": "courrier"}
 _SUBJECTS = {"recognised": "reconnu", "author": "auteur"}
 _PARENTS = {"father": "pere", "mother": "mere"}
-_IN_FRENCH = {
-    "form": "le formulaire", "event_kind": "le type d'acte", "document_kind": "la nature du document",
-    "event_date": "la date de l'événement", "event_place": "le lieu de l'événement",
-    "event_place/city": "la ville de l'événement", "city": "la ville de l'événement",
-    "copies": "le nombre d'exemplaires", "motive": "le motif", "requester_capacity": "la qualité du demandeur",
-    "parents": "la filiation", "role": "la filiation", "spouse": "le conjoint", "recognition": "la reconnaissance",
-    "subject": "l'auteur ou l'objet de la reconnaissance", "kind": "la nature de la reconnaissance",
-    "birthdate": "la date de naissance",
-}  # fmt: skip
+_COLUMNS = ("answer", "said")
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
 
@@ -231,11 +226,8 @@ def _form_person(value: object, key: str) -> Mapping[str, Any]:
     """A person of the form: a name at least. Answers of a form are free, so their types are checked here."""
     person = _table(value, key)
     given = person.get("given_names") or []
-    if (
-        not _form_text(person, "family_name")
-        or not isinstance(given, list)
-        or not all(isinstance(n, str) for n in given)
-    ):
+    named = isinstance(given, list) and all(isinstance(name, str) for name in given)
+    if not _form_text(person, "family_name") or not named:
         raise _refusal(key, "ne nomme pas la personne")
     for name in ("preferred_name", "gender", "birthdate"):
         _form_text(person, name)
@@ -286,5 +278,10 @@ def _span(partial: str, key: str = "event_date") -> tuple[str, str | None]:
 
 
 def _refusal(key: str, why: str) -> Refused:
-    said = f"Le formulaire ne permet pas de former la demande : {_IN_FRENCH.get(key, 'une réponse')} {why}."
-    return Refused(said, native=key)
+    what = _in_french().get(key, "une réponse")
+    return Refused(f"Le formulaire ne permet pas de former la demande : {what} {why}.", native=key)
+
+
+@cache
+def _in_french() -> Mapping[str, str]:
+    return {row["answer"]: row["said"] for row in sheet_rows(Path(__file__).with_name("answers.csv"), _COLUMNS)}

@@ -36,7 +36,6 @@ class CivilStatusTwin(FolderTwin):
     collecting: bool = False
     requests: dict[str, Collected] = field(default_factory=dict)
     follow_ups: dict[str, Collected] = field(default_factory=dict)
-    rejected: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def effects(self) -> int:
@@ -45,8 +44,7 @@ class CivilStatusTwin(FolderTwin):
 
     def collect(self) -> list[str]:
         """Take every ZIP that lies in the drop folder; the identifiers of those taken now."""
-        with self.taking:
-            return [name for path in sorted(self.drop.glob("*.zip")) if (name := self._collect_file(path))]
+        return self.take_each(self._collect_file, "*.zip")
 
     def start_work(self, reference: str) -> None:
         self.answer(reference, "EN_COURS")
@@ -66,14 +64,8 @@ class CivilStatusTwin(FolderTwin):
         row = f"{reference};{status};{date};{quoted}"
         self.leave(f"retour-{reference}.csv", f"reference;statut;date;motif\r\n{row}\r\n")
 
-    def _collect_file(self, path: Path) -> str | None:
-        try:
-            name, request, attachments = _read_archive(path)
-        except (InvalidMessage, zipfile.BadZipFile) as error:
-            self.rejected.append((path.name, str(error)))
-            path.rename(path.with_suffix(".refuse"))
-            return None
-        path.unlink()
+    def _collect_file(self, path: Path) -> str:
+        name, request, attachments = _read_archive(path)
         held = self.follow_ups if local_name(request) == "suiteDemandeEtatCivil" else self.requests
         if name in held:
             held[name].drops += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from connectors.filedrop.layout import Layout, News, Site
 from connectors.sdk.row_files import without_apostrophe
+from connectors.sdk.values import present
 from schemas.checks import is_french_postal_code
 from schemas.errors import InvalidMessage
 from schemas.tables import Row, Table, read_rows
@@ -89,5 +90,4 @@ def _street(text: str, complement: str | None) -> dict[str, str]:
     number, street = house.groups() if house else ("", text)
     if complement is None:
         street, _, complement = street.partition(", ")
-    parts = {"house_number": number, "street": street.strip(), "complement": complement.strip()}
-    return {name: part for name, part in parts.items() if part}
+    return present({"house_number": number, "street": street.strip(), "complement": complement.strip()})

@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from connectors.filedrop.client import ANSWER_COLUMNS, MAX_BYTES, Move, move_of, read_answers, read_news, write_rows
+from connectors.filedrop.client import ANSWER_COLUMNS, MAX_BYTES, move_of, read_answers, read_news, write_rows
 from connectors.filedrop.layout import Layout, News, Site
-from connectors.sdk import Context, reference_link, status_changed
-from connectors.sdk.answer_key import AnswerKeys
-from connectors.sdk.documents import attachment_names
+from connectors.sdk import Context, reference_link
 from connectors.sdk.dropping import MOMENT, digest_of
-from connectors.sdk.files import MAX_FILE_BYTES, open_folders
-from connectors.sdk.folder_connector import FolderConnector
+from connectors.sdk.folder_connector import RequestFolder
 from connectors.sdk.follow_up import REQUEST_RECEIVED, FollowUp, read_follow_up
 from connectors.sdk.inbox import LeftFile, Taken
 from connectors.sdk.links import request_link
@@ -26,9 +23,6 @@ from schemas.errors import InvalidMessage, Refused
 from schemas.event import Event
 from schemas.tables import Row as TableRow
 
-_DROPPED, _FOLLOWED = "DEPOSE", "SUITE_DEPOSEE"
-_OURS = (_DROPPED, _FOLLOWED)  # our own words, which no package may say
-_REFUSED = "REFUSE"  # the package could not use what we dropped: no decision on the request
 _FOLLOW_UPS = ("request.status-changed", "document.received")
 _PIECES = "pieces"  # sub-folder of the drop folder
 _OLD_KEY = re.compile(r"([A-Za-z0-9._-]{1,160}~([0-9A-Za-z-]{0,40}))~([0-9a-f]{6})")
@@ -48,28 +42,26 @@ class Row:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-class FileDrop(FolderConnector):
+class FileDrop(RequestFolder):
     """Every row carries its exchange key, made from `delivery.key`: the package knows a row that it has read before,
     and we know an answer to a row that we wrote (`AnswerKeys`): no answer is about a request that was never here."""
 
     max_bytes = MAX_BYTES
+    dropped, followed, unusable = "DEPOSE", "SUITE_DEPOSEE", "REFUSE"
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self.site = Site.of(self.settings)
-        self._answers_prefix = self.settings.get("answers_prefix", "reponses-")
-        self._alone = self.settings.get("files", "batch") == "event"
-        self._keys = AnswerKeys(context, "~")
-        out, back = open_folders(self.settings)
-        prefixes = [self._answers_prefix, *([self.site.news.prefix] if self.site.news else [])]
-        self.open_exchange(out, back, prefixes=prefixes)
+        self.site = Site.of(context.settings)
+        self._answers_prefix = context.settings.get("answers_prefix", "reponses-")
+        self._alone = context.settings.get("files", "batch") == "event"
+        news = [self.site.news.prefix] if self.site.news else []
+        super().__init__(context, separator="~", prefixes=[self._answers_prefix, *news])
 
     def prepare(self, delivery: Delivery) -> Row:
         event = delivery.event
         layout = self.site.layouts.get(event.type)
         if layout is None:
             raise Refused("Ce raccordement n'a pas de colonnes pour cet événement.", native="colonnes")
-        key = self._keys.write(f"{delivery.key}~{delivery.request_id or ''}")
+        key = self.keys.write(f"{delivery.key}~{delivery.request_id or ''}")
         # Named over the event's own members: a producer must not choose what the row says about itself.
         own: dict[str, Any] = {
             "recipient": {"reference": delivery.reference}, "delivery": {"key": key, "type": event.type}
@@ -79,21 +71,25 @@ class FileDrop(FolderConnector):
         cells = self.site.row(layout, {**event.data, **own})
         if event.type != REQUEST_RECEIVED:
             return Row(event.type, key, cells)
-        return Row(event.type, key, cells, _DROPPED, request_link(delivery))
+        return Row(event.type, key, cells, self.dropped, request_link(delivery))
 
     def group_of(self, row: Row) -> str | None:
         return None if self._alone or row.files else row.event_type
 
     def _follow_up(self, layout: Layout, delivery: Delivery, key: str, own: Mapping[str, Any]) -> Row:
         follow_up = read_follow_up(delivery)
-        files = _files(follow_up, key) if layout.carries_files else {}
+        files = self._files(follow_up, key) if layout.carries_files else {}
         facts = {
             "what": follow_up.label, "numbers": [number for _, number in follow_up.numbers], "at": follow_up.at,
             "said": follow_up.said, "reason": follow_up.reason, "files": list(files),
         }  # fmt: skip
         cells = self.site.row(layout, {**delivery.event.data, **own, "follow_up": facts})
-        told = _DROPPED if follow_up.kind == "reopened" else _FOLLOWED
-        return Row(delivery.event.type, key, cells, told, follow_up.link, files)
+        return Row(delivery.event.type, key, cells, self.word_for(follow_up), follow_up.link, files)
+
+    def _files(self, follow_up: FollowUp, key: str) -> dict[str, str]:
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        attached = self.attached(follow_up.documents)
+        return {f"{_PIECES}/{digest}-{name}": document for name, document in attached.items()}
 
     def put_rows(self, rows: Sequence[Row], *, again: bool) -> None:
         layout = self.site.layouts[rows[0].event_type]
@@ -109,10 +105,10 @@ class FileDrop(FolderConnector):
         """The request that a row was about. Raises InvalidMessage for a key that we never wrote. A key of the old form
         is taken only while the connection says so (`old_keys_until`)."""
         if old := self._old_key(key):
-            if not self._keys.takes_old_form():
+            if not self.keys.takes_old_form():
                 raise InvalidMessage("cette clé est de l'ancienne forme, qui n'est plus acceptée", code="key_old")
             return old.group(2) or None
-        return self._keys.read(key).rpartition("~")[2] or None
+        return self.keys.read(key).rpartition("~")[2] or None
 
     def _old_key(self, key: str) -> re.Match[str] | None:
         match = _OLD_KEY.fullmatch(key)
@@ -123,7 +119,7 @@ class FileDrop(FolderConnector):
         if not row.told:
             return Done("Déposé pour le logiciel")
         # Named after the delivery, not the row: whoever hears of the event must not learn the row's key.
-        dropped = self._status(row.link, row.told, "", f"{delivery.key}:{row.told}")
+        dropped = self.status_event(row.link, row.told, f"{delivery.key}:{row.told}")
         return Done("Déposé pour le logiciel", events=[dropped])
 
     def _is_news(self, name: str) -> bool:
@@ -146,41 +142,20 @@ class FileDrop(FolderConnector):
         return taken
 
     def _address_event(self, news: News, row: TableRow, id: str) -> Event:
-        move = move_of(self.site, news, row)
-        return self.event("citizen.address-changed", self._address_change(move), id=id)
-
-    def _address_change(self, move: Move) -> dict[str, Any]:
-        value = {"value": move.address, "source": self.context.system, "date": move.date, "quality": "declared"}
-        return {
-            "citizen": reference_link(self.context.system, move.reference),
-            "new_address": value, "effective_on": move.date,
-        }  # fmt: skip
+        move, system = move_of(self.site, news, row), self.context.system
+        value = {"value": move.address, "source": system, "date": move.date, "quality": "declared"}
+        citizen = reference_link(system, move.reference)
+        data = {"citizen": citizen, "new_address": value, "effective_on": move.date}
+        return self.event("citizen.address-changed", data, id=id)
 
     def _answer_event(self, row: TableRow, id: str) -> Event | None:
         """None when the row concerned no request and the package only confirms: there is nobody to tell."""
         key, result, reason = (without_apostrophe(row[name]) for name in ANSWER_COLUMNS)
-        if self.statuses.canonical(result) is None or result in _OURS:
+        if self.statuses.canonical(result) is None or result in (self.dropped, self.followed):
             raise InvalidMessage("ce résultat n'est pas convenu", code="result")
         request = self._request_of(key)
         if request is None and result != "ENREGISTRE":
             raise InvalidMessage(f"{result} pour un envoi sans demande : à traiter par le service", code="no_request")
         if request is None:
             return None
-        return self._status({"id": request}, result, reason, id)
-
-    def _status(self, link: Mapping[str, Any], native: str, reason: str, id: str) -> Event:
-        row = self.statuses.canonical(native)
-        if native == _REFUSED and row is not None:
-            reason = reason or row.label
-        data = status_changed(link, native, row, reason=reason)
-        return self.event("request.status-changed", data, id=id)
-
-
-def _files(follow_up: FollowUp, key: str) -> dict[str, str]:
-    if sum(document["size"] for document in follow_up.documents) > MAX_FILE_BYTES // 2:
-        raise Refused("Les pièces jointes sont trop lourdes pour le dépôt de fichiers.", native="taille")
-    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    names = attachment_names(follow_up.documents)
-    return {
-        f"{_PIECES}/{digest}-{name}": document["id"] for name, document in zip(names, follow_up.documents, strict=True)
-    }
+        return self.status_event({"id": request}, result, id, reason=reason)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.row_files import RowFormat, Unwritable, cell_text
 from schemas.errors import ConfigError, Refused
 
@@ -99,16 +100,18 @@ class Site:
         return datetime.strptime(text, _DATES[self.date_format]).date().isoformat()  # noqa: DTZ007 (a day has no zone)
 
     def _cell(self, column: Column, view: Mapping[str, Any]) -> str:
-        text = self._written(column, view)
-        if not text and column.required:
-            raise _refused(column, "manque")
-        text = text or column.absent
-        if column.max_length is not None and len(text) > column.max_length:
-            raise _refused(column, f"dépasse {column.max_length} caractères")
+        """Raises Refused, naming the column only."""
         try:
+            text = self._written(column, view)
+            if not text and column.required:
+                raise Unwritable("manque")
+            text = text or column.absent
+            if column.max_length is not None and len(text) > column.max_length:
+                raise Unwritable(f"dépasse {column.max_length} caractères")
             return self.form.fit(text)
         except Unwritable as error:
-            raise _refused(column, str(error)) from None
+            said = f"La colonne {column.name} ne peut pas être écrite : la valeur {error}."
+            raise Refused(said, native=column.name) from None
 
     def _written(self, column: Column, view: Mapping[str, Any]) -> str:
         if column.constant is not None:
@@ -119,46 +122,33 @@ class Site:
         return ", ".join(part for part in (text, more) if part)
 
     def _formatted(self, column: Column, value: object) -> str:
-        text = _cell_text(column, value)
+        text = cell_text(value)
         if not text:
             return ""
         if column.format == "date":
-            return self._dated(column, text)
+            return self._dated(text)
         if column.format == "number":
-            return self._number(column, text)
+            return self._number(text)
         if column.format == "phone":
             return _phone(text)
         return text.upper() if column.format == "upper" else text
 
-    def _dated(self, column: Column, text: str) -> str:
+    def _dated(self, text: str) -> str:
         try:
             if not _ISO_DATE.fullmatch(text):
                 raise ValueError
             return date.fromisoformat(text[:10]).strftime(_DATES[self.date_format])
         except ValueError:
-            raise _refused(column, "n'est pas une date complète") from None
+            raise Unwritable("n'est pas une date complète") from None
 
-    def _number(self, column: Column, text: str) -> str:
+    def _number(self, text: str) -> str:
         try:
             number = Decimal(text)
         except InvalidOperation:
             number = Decimal("nan")
         if not number.is_finite() or abs(number.adjusted()) > 20:
-            raise _refused(column, "n'est pas un nombre")
+            raise Unwritable("n'est pas un nombre")
         return format(number, "f").replace(".", self.decimal)
-
-
-def value_at(view: Any, pointer: str) -> Any:
-    """What a JSON pointer leads to; None when it leads nowhere."""
-    for step in pointer.split("/")[1:]:
-        step = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(view, Mapping):
-            view = view.get(step)
-        elif isinstance(view, Sequence) and not isinstance(view, str) and step.isdecimal() and int(step) < len(view):
-            view = view[int(step)]
-        else:
-            return None
-    return view
 
 
 def _preset(name: str | None) -> Mapping[str, Any]:
@@ -182,20 +172,9 @@ def _column(raw: Mapping[str, Any]) -> Column:
     return Column(sources=(sources,) if isinstance(sources, str) else tuple(sources), **rest)
 
 
-def _cell_text(column: Column, value: object) -> str:
-    try:
-        return cell_text(value)
-    except Unwritable as error:
-        raise _refused(column, str(error)) from None
-
-
 def _phone(text: str) -> str:
     """As French packages key it: ten digits, or 00 and the country."""
     digits = re.sub(r"\(0\)|[^0-9+]", "", text)
     if digits.startswith("+33"):
         return "0" + digits[3:]
     return digits.replace("+", "00", 1)
-
-
-def _refused(column: Column, why: str) -> Refused:
-    return Refused(f"La colonne {column.name} ne peut pas être écrite : la valeur {why}.", native=column.name)

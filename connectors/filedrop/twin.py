@@ -33,7 +33,6 @@ class PackageTwin(FolderTwin):
     records: dict[str, dict[str, str]] = field(default_factory=dict)
     applied: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     repeated: int = 0
-    rejected: list[tuple[str, str]] = field(default_factory=list)
 
     folders = ("entrants", "sortants")
 
@@ -55,9 +54,9 @@ class PackageTwin(FolderTwin):
     def collect(self) -> int:
         """Read every file that lies in the drop folder; how many rows were new."""
         before = self.effects
-        with self.taking:
-            for path in sorted(p for p in self.drop.iterdir() if _is_dropped(p)):
-                self._read_dropped(path)
+        for keys in self.take_each(self._read_dropped):
+            if self.answering and keys:
+                self.answer_all([(key, "ENREGISTRE", "") for key in keys])
         return self.effects - before
 
     def tell_move(
@@ -93,20 +92,11 @@ class PackageTwin(FolderTwin):
         csv.writer(buffer, delimiter=self._site.form.separator, lineterminator=self._site.form.line_end).writerows(rows)
         return buffer.getvalue()
 
-    def _read_dropped(self, path: Path) -> None:
-        try:
-            layout = next((v for v in self._site.layouts.values() if path.name.startswith(f"{v.prefix}-")), None)
-            if layout is None:
-                raise InvalidMessage("a file of no kind I know")
-            rows = list(self._rows(layout, path.read_bytes()))
-        except (InvalidMessage, UnicodeDecodeError, csv.Error) as error:
-            self.rejected.append((path.name, str(error)))
-            path.rename(path.with_suffix(".refuse"))
-            return
-        path.unlink()
-        keys = [self._apply_row(layout, row) for row in rows]
-        if self.answering and keys:
-            self.answer_all([(key, "ENREGISTRE", "") for key in keys])
+    def _read_dropped(self, path: Path) -> list[str]:
+        layout = next((v for v in self._site.layouts.values() if path.name.startswith(f"{v.prefix}-")), None)
+        if layout is None:
+            raise InvalidMessage("a file of no kind I know")
+        return [self._apply_row(layout, row) for row in list(self._rows(layout, path.read_bytes()))]
 
     def _apply_row(self, layout: Layout, row: dict[str, str]) -> str:
         key = row[next(column.name for column in layout.columns if column.sources == (KEY,))]
@@ -134,7 +124,3 @@ class PackageTwin(FolderTwin):
             raise InvalidMessage("the columns are not those agreed upon")
         for line in lines:
             yield dict(zip(header, line, strict=True))
-
-
-def _is_dropped(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and path.suffix != ".refuse"

@@ -6,13 +6,20 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
 
 from connectors.sdk.http import SUCCESS, HttpAnswer, HttpClient, OAuthClient, lost_answer, segment
+from connectors.sdk.kinds.calls import lenient_json, value_at
+from connectors.sdk.mapping import Converters, MappingTable
+from connectors.sdk.values import present
 from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryLater
 
+_T = TypeVar("_T")
 PAGE = 25
 READ = "RECEIVED"
 LARGEST = 10 * 1024 * 1024
@@ -28,22 +35,22 @@ class Notification:
     """Something waits: a new case when `event_id` is None, else an event of it, which HubEE shows as `RECEIVED` once it
     was acknowledged. Texts are "" where HubEE said none."""
 
-    id: str
-    process: str
-    recipient: str
-    case_id: str
-    event_id: str | None
+    id: str = ""
+    process: str = ""
+    recipient: str = ""
+    case_id: str = ""
+    event_id: str | None = None
     event_status: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
     id: str
-    status: str
-    name: str
-    kind: str
-    size: int
-    media_type: str
+    status: str = ""
+    name: str = ""
+    kind: str = ""
+    size: int = 0
+    media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +58,29 @@ class Step:
     """An event of a case: who said what, and the status that it led to."""
 
     id: str
-    action: str
-    status: str
-    sender: str
-    message: str | None
-    before: str | None
-    after: str | None
-    created: str | None
-    attachments: tuple[Attachment, ...]
+    action: str = ""
+    status: str = ""
+    sender: str = ""
+    message: str | None = None
+    before: str | None = None
+    after: str | None = None
+    created: str | None = None
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     id: str
-    external_id: str
-    process: str
-    status: str
-    recipient: str
-    created: str | None
-    first_name: str
-    last_name: str
-    email: str | None
-    attachments: tuple[Attachment, ...]
-    steps: tuple[Step, ...] = field(default=())
+    external_id: str = ""
+    process: str = ""
+    status: str = ""
+    recipient: str = ""
+    created: str | None = None
+    first_name: str = ""
+    last_name: str = ""
+    email: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    steps: tuple[Step, ...] = ()
 
     def has_status_event(self, status: str, message: str | None = None) -> bool:
         """Whether an event has told `status` (with `message`, when given) since the case was last (re)opened."""
@@ -94,7 +101,7 @@ class HubEE:
         partner = {wire: settings[ours] for ours, wire in _PARTNER.items() if settings.get(ours)}
         base = HttpClient(
             settings.get("api_url", API).rstrip("/") + f"/{_BASE}", headers=partner, timeout=self.timeout,
-            max_bytes=LARGEST + 1024, service="HubEE",
+            max_bytes=LARGEST + 1024, service="HubEE", read_error=_error_inside,
         )  # fmt: skip
         self._http: OAuthClient = base.with_client_credentials(
             settings.get("token_url", TOKENS), settings["client_id"], settings["client_secret"], "SI"
@@ -105,8 +112,7 @@ class HubEE:
         """The oldest notifications of the process that were not deleted. There is no cursor: ask for more to see
         beyond those that must wait."""
         params = {"processCode": self.process, "maxResult": limit}
-        answer = self._http.request("GET", "notifications", params=params)
-        body = _checked(answer)
+        body = self._http.request("GET", "notifications", params=params).json()
         if not isinstance(body, list):
             raise TryLater("HubEE n'a pas renvoyé de liste de notifications", fault="away.not-json")
         return [_notification(item) for item in body]
@@ -117,10 +123,11 @@ class HubEE:
             _check_done(answer)
 
     def case(self, case_id: str) -> Case:
-        return _case(_checked_object(self._http.request("GET", f"cases/{segment(case_id)}")))
+        return _case(self._http.request("GET", f"cases/{segment(case_id)}").json_object())
 
     def step(self, case_id: str, event_id: str) -> Step:
-        return _step(_checked_object(self._http.request("GET", f"cases/{segment(case_id)}/events/{segment(event_id)}")))
+        path = f"cases/{segment(case_id)}/events/{segment(event_id)}"
+        return _step(self._http.request("GET", path).json_object())
 
     def download(self, case_id: str, attachment: Attachment, event_id: str | None = None) -> tuple[bytes, bool]:
         """The bytes of an attachment, and whether HubEE gave a digest for them. InvalidMessage when they are not
@@ -142,7 +149,7 @@ class HubEE:
     def post_status_event(self, case_id: str, status: str, *, before: str | None, message: str | None) -> None:
         """The event that makes HubEE notify the online service. The PATCH alone tells nobody."""
         body = _event_body(status, before=before, message=message)
-        _checked_object(self._http.request("POST", f"cases/{segment(case_id)}/events", json=body))
+        self._http.request("POST", f"cases/{segment(case_id)}/events", json=body).json_object()
 
     def mark_read(self, case_id: str, event_id: str) -> None:
         """Acknowledge an event. HubEE refuses to be told so twice: one that it shows as read is."""
@@ -162,38 +169,19 @@ class HubEE:
 
 def _event_body(status: str, *, before: str | None, message: str | None) -> dict[str, Any]:
     body = {"actionType": "STATUS_UPDATE", "notification": True, "caseNewStatus": status}
-    body |= {"caseCurrentStatus": before} if before else {}
-    return body | ({"message": message} if message else {})
+    return present({**body, "caseCurrentStatus": before, "message": message})
 
 
-def _checked(answer: HttpAnswer) -> Any:
-    """The body of a success that is one: HubEE's gateway may answer 200 with `errors` inside."""
-    if not answer.body:
+def _error_inside(answer: HttpAnswer) -> HubError | None:
+    """HubEE's gateway may answer 200 with `errors` inside."""
+    try:
+        errors = value_at(lenient_json(answer.body), "/errors") if answer.status in SUCCESS else None
+    except ValueError:  # no JSON: whoever reads it says so
         return None
-    body = answer.json()
-    errors = body.get("errors") if isinstance(body, dict) else None
-    if errors:
-        raise _fault(errors, answer.safe)
-    return body
+    return _fault(str(value_at(errors, "/0/code") or "")[:10], answer.safe) if errors else None
 
 
-def _checked_object(answer: HttpAnswer) -> dict[str, Any]:
-    body = _checked(answer)
-    if not isinstance(body, dict):
-        raise lost_answer("HubEE a renvoyé des données qui n'ont pas la forme attendue", answer.safe)
-    return body
-
-
-def _check_done(answer: HttpAnswer) -> None:
-    """204 says that it was done; another success comes from something that stands before HubEE."""
-    if answer.status != 204:
-        _checked(answer)
-        raise lost_answer("HubEE a répondu autrement qu'attendu", answer.safe, detail=f"{answer.status}, 204 was due")
-
-
-def _fault(errors: Any, safe: bool) -> HubError:
-    first = errors[0] if isinstance(errors, list) and isinstance(errors[0], dict) else {}
-    code = str(first.get("code", ""))[:10]
+def _fault(code: str, safe: bool) -> HubError:
     what = f"HubEE a répondu par une erreur ({code or 'sans code'})"
     if code in ("401", "403"):
         return AccessDenied(what, fault="denied.login" if code == "401" else "denied.forbidden")
@@ -204,6 +192,12 @@ def _fault(errors: Any, safe: bool) -> HubError:
     return lost_answer(what, safe)
 
 
+def _check_done(answer: HttpAnswer) -> None:
+    """204 says that it was done; another success comes from something that stands before HubEE."""
+    if answer.status != 204:
+        raise lost_answer("HubEE a répondu autrement qu'attendu", answer.safe, detail=f"{answer.status}, 204 was due")
+
+
 def _check_digest(content: bytes, digest: str) -> None:
     named = digest.split("=", 1)[1] if digest.lower().startswith("sha-256=") else digest
     actual = base64.b64encode(hashlib.sha256(content).digest()).decode()
@@ -212,81 +206,50 @@ def _check_digest(content: bytes, digest: str) -> None:
 
 
 def _notification(body: Any) -> Notification:
-    body = body if isinstance(body, Mapping) else {}
-    return Notification(
-        _word_in(body, "id", ""), _word_in(body, "processCode", ""), _organisation(body.get("recipient")),
-        _word_in(body, "caseId", ""), _word_in(body, "eventId", "") or None, _word_in(body, "eventStatus", ""),
-    )  # fmt: skip
+    return _read(Notification, body if isinstance(body, Mapping) else {})
 
 
-def _case(body: dict[str, Any]) -> Case:
-    applicant = _mapping(body.get("applicant") or {})
-    steps = [_step(item) for item in _list(body, "events")]
-    return Case(
-        _word_in(body, "id"), _text_in(body, "externalId", ""), _word_in(body, "processCode"), _word_in(body, "status"),
-        _organisation(body.get("recipient")),
-        _text_or_none(body, "createDateTime") or _text_or_none(body, "transmissionDateTime"),
-        _text_in(applicant, "firstName", ""), _text_in(applicant, "lastName", ""), _text_or_none(applicant, "email"),
-        _attachments(body), tuple(sorted(steps, key=lambda step: step.created or "")),
-    )  # fmt: skip
+def _case(body: Mapping[str, Any]) -> Case:
+    steps = sorted((_step(item) for item in _list(body, "events")), key=lambda step: step.created or "")
+    return _read(Case, body, attachments=_attachments(body), steps=tuple(steps))
 
 
-def _step(body: Any) -> Step:
-    body = _mapping(body)
-    return Step(
-        _word_in(body, "id"), _word_in(body, "actionType", ""), _word_in(body, "status", ""),
-        _organisation(body.get("transmitter")), _text_or_none(body, "message"),
-        _word_in(body, "caseCurrentStatus", "") or None, _word_in(body, "caseNewStatus", "") or None,
-        _text_or_none(body, "createDateTime"), _attachments(body),
-    )  # fmt: skip
+def _step(body: Mapping[str, Any]) -> Step:
+    return _read(Step, body, attachments=_attachments(body))
 
 
 def _attachments(body: Mapping[str, Any]) -> tuple[Attachment, ...]:
-    return tuple(_attachment(_mapping(item)) for item in _list(body, "attachments"))
-
-
-def _attachment(body: Mapping[str, Any]) -> Attachment:
-    size = body.get("size")
-    return Attachment(
-        _word_in(body, "id"), _word_in(body, "status", ""), _text_in(body, "fileName", ""), _text_in(body, "type", ""),
-        size if isinstance(size, int) else 0, _text_in(body, "mimeType", ""),
-    )  # fmt: skip
-
-
-def _organisation(body: Any) -> str:
-    """`SI-<siret>-<code>`; "" when nothing is said."""
-    if not isinstance(body, Mapping):
-        return ""
-    return "-".join(str(body.get(key) or "") for key in ("type", "companyRegister", "branchCode"))
-
-
-def _mapping(body: Any) -> Mapping[str, Any]:
-    if not isinstance(body, Mapping):
-        raise InvalidMessage("HubEE a renvoyé des données qui n'ont pas la forme attendue", code="not_hubee")
-    return body
+    return tuple(_read(Attachment, item) for item in _list(body, "attachments"))
 
 
 def _list(body: Mapping[str, Any], key: str) -> list[Any]:
     value = body.get(key) or []
-    if not isinstance(value, list):
-        raise InvalidMessage(f"HubEE : {key} n'est pas une liste", code="not_hubee", pointer=f"/{key}")
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        raise InvalidMessage(f"HubEE : {key} n'est pas une liste d'objets", code="not_hubee", pointer=f"/{key}")
     return value
 
 
-def _word_in(body: Mapping[str, Any], key: str, default: str | None = None) -> str:
-    """An identifier or a word of HubEE's: what is none is as if absent, and never repeated in a message."""
-    value = body.get(key)
-    return _text_in(body if isinstance(value, str) and _NAME.fullmatch(value) else {}, key, default)
+def _read(kind: type[_T], body: Any, **more: Any) -> _T:
+    """By the map of its name in `wire.csv`. Raises InvalidMessage for what it cannot do without."""
+    return kind(**_wire()[kind.__name__.lower()].read(body), **more)
 
 
-def _text_or_none(body: Mapping[str, Any], key: str) -> str | None:
-    return _text_in(body, key, "") or None
+@cache
+def _wire() -> MappingTable:
+    return MappingTable.load(Path(__file__).with_name("wire.csv"), converters=Converters(zone=UTC, hooks=_HOOKS))
 
 
-def _text_in(body: Mapping[str, Any], key: str, default: str | None = None) -> str:
-    value = body.get(key)
-    if isinstance(value, str) and value:
-        return value
-    if default is None:
-        raise InvalidMessage(f"HubEE : {key} manque", code="not_hubee", pointer=f"/{key}")
-    return default
+def _organisation(body: Any) -> str | None:
+    """`SI-<siret>-<code>`."""
+    if not isinstance(body, Mapping):
+        return None
+    return "-".join(str(body.get(key) or "") for key in ("type", "companyRegister", "branchCode"))
+
+
+# What is no identifier or word of HubEE's is as if absent, and never repeated in a message.
+_HOOKS: Mapping[str, Callable[[Any], Any]] = {
+    "word": lambda value: value if isinstance(value, str) and _NAME.fullmatch(value) else None,
+    "text": lambda value: value if isinstance(value, str) else None,
+    "size": lambda value: value if type(value) is int else None,
+    "organisation": _organisation,
+}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any
 
 from connectors.hubee import mapping
@@ -24,13 +23,8 @@ _LONGEST_MESSAGE = 1000
 _UNSAID = "Rien à dire à HubEE : cet état n'a pas de mot dans cette démarche"
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What is to be told of a case; `status` is None when HubEE has no word for it."""
-
-    case_id: str
-    status: str | None
-    message: str | None
+Notice = tuple[str | None, str | None]
+"""What is to be told of a case: the status, None when HubEE has no word for it, and the message."""
 
 
 class HubEEConnector(Connector):
@@ -71,47 +65,45 @@ class HubEEConnector(Connector):
         word = delivery.event.data.get("status")
         row = self.statuses.native(word, procedure=self.client.process) if word else None
         reason = delivery.event.data.get("reason")
-        return Notice(delivery.reference, row.native if row else None, _message(reason))
+        return row.native if row else None, _message(reason)
 
     def send(self, delivery: Delivery, prepared: Notice) -> Done:
         """Read the case first and do only what is missing: a stop between PATCH and event leaves the event alone."""
-        if prepared.status is None:
+        target, message = prepared
+        if target is None:
             return Done(_UNSAID)
-        case = self.client.case(prepared.case_id)
-        path = self._workflow.path(case.status, prepared.status)
-        passed = self._workflow.path(prepared.status, case.status) or case.has_status_event(prepared.status)
+        case = self.client.case(str(delivery.reference))
+        path = self._workflow.path(case.status, target)
+        passed = self._workflow.path(target, case.status) or case.has_status_event(target)
         if path is None and passed:
             return Done(f"HubEE est déjà plus loin : {case.status}")
         if path is None:
-            raise Refused(f"HubEE ne permet pas de passer de {case.status} à {prepared.status}", native=case.status)
-        self._announce_missing(case, prepared)
-        before = case.status
-        for status in path:
-            self._announce_status(prepared, status, before)
-            before = status
-        return _informed(prepared.status)
+            raise Refused(f"HubEE ne permet pas de passer de {case.status} à {target}", native=case.status)
+        self._announce_missing(case, message if case.status == target else None)
+        for before, status in pairwise((case.status, *path)):
+            self._set_status(case.id, status, before)
+            told = message if status == target else None
+            self.client.post_status_event(case.id, status, before=before, message=told)
+        return _informed(target)
 
     def look_up(self, delivery: Delivery) -> Done | None:
-        notice = self.prepare(delivery)
-        if notice.status is None:
+        target, message = self.prepare(delivery)
+        if target is None:
             return Done(_UNSAID)
-        case = self.client.case(notice.case_id)
-        done = case.status == notice.status and case.has_status_event(notice.status, notice.message)
-        return _informed(notice.status) if done else None
+        case = self.client.case(str(delivery.reference))
+        done = case.status == target and case.has_status_event(target, message)
+        return _informed(target) if done else None
 
-    def _announce_missing(self, case: Case, notice: Notice) -> None:
+    def _announce_missing(self, case: Case, message: str | None) -> None:
         """Tell the status that the case has, when it was set without its event or without this message."""
-        message = notice.message if case.status == notice.status else None
         if case.status in OURS - {"SENT"} and not case.has_status_event(case.status, message):
             self.client.post_status_event(case.id, case.status, before=None, message=message)
 
-    def _announce_status(self, notice: Notice, status: str, before: str) -> None:
-        message = notice.message if status == notice.status else None
+    def _set_status(self, case_id: str, status: str, before: str) -> None:
         try:
-            self.client.set_status(notice.case_id, status)
+            self.client.set_status(case_id, status)
         except Refused as error:
             raise Refused(f"HubEE refuse le passage de {before} à {status}", native=error.native) from None
-        self.client.post_status_event(notice.case_id, status, before=before, message=message)
 
     def _waiting(self, seen: dict[str, bool]) -> Iterator[Notification]:
         """Each notification once, until a page brings fewer than 25 new ones. There is no cursor: what was seen and
@@ -148,26 +140,21 @@ class HubEEConnector(Connector):
             raise InvalidMessage("une notification sans identifiant", code="not_hubee")
         if notification.recipient not in ("", self._us):
             raise InvalidMessage("une notification pour une autre collectivité", code="not_ours")
+        unread = None
         if notification.event_id is None:
             events = self._new_case(notification.case_id)
-            mark = None
         else:
             step = self.client.step(notification.case_id, notification.event_id)
             events = self._new_step(notification.case_id, step)
-            is_read = READ in (step.status, notification.event_status)
-            mark = None if is_read else partial(self.client.mark_read, notification.case_id, notification.event_id)
-        return None if events is None else Polled(events, acknowledge=self._acknowledge(notification, mark, seen))
+            unread = step.id if READ not in (step.status, notification.event_status) else None
+        return None if events is None else Polled(events, None, partial(self._take, notification, unread, seen))
 
-    def _acknowledge(
-        self, notification: Notification, mark: Callable[[], None] | None, seen: dict[str, bool]
-    ) -> Callable[[], None]:
-        def acknowledge() -> None:
-            if mark is not None:
-                mark()
-            self.client.delete_notification(notification.id)
-            seen[notification.id] = False
-
-        return acknowledge
+    def _take(self, notification: Notification, unread: str | None, seen: dict[str, bool]) -> None:
+        """Once its events are committed."""
+        if unread is not None:
+            self.client.mark_read(notification.case_id, unread)
+        self.client.delete_notification(notification.id)
+        seen[notification.id] = False
 
     def _new_case(self, case_id: str) -> list[Event] | None:
         case = self.client.case(case_id)

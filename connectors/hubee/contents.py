@@ -7,15 +7,12 @@ from collections.abc import Callable
 from connectors.conformance.case import Bench
 from connectors.conformance.contents import Content, names, polled
 from connectors.hubee.connector import HubEEConnector
-from connectors.hubee.twin import DAUGHTER, FATHER, File, HubEETwin, civil_record_form
+from connectors.hubee.twin import File, HubEETwin, civil_record_form
 
 _BOMB = b'<!DOCTYPE a [<!ENTITY b "bbbbbbbb"><!ENTITY c "&b;&b;&b;&b;">]><a>&c;</a>'
 _OUTSIDE = b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>'
 _PDF = ("ActeEtatCivil-PDF", "application/pdf", b"%PDF")
-_FORM = civil_record_form(
-    kind="NAISSANCE", excerpt="COPIE-INTEGRALE", holder=FATHER, requester=DAUGHTER, capacity=("Autre", "Autre"),
-    date="1938-05-17",
-)  # fmt: skip
+_FORM = civil_record_form()
 
 
 def _case_with(*files: File) -> Callable[[Bench], str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from connectors.hubee.client import Attachment, Case
@@ -17,24 +19,12 @@ from connectors.sdk import values
 from connectors.sdk.local_times import moment
 from connectors.sdk.loose_xml import LooseElement
 from connectors.sdk.names import fold_name
-from connectors.sdk.values import Unread, one_line
+from connectors.sdk.values import Unread, one_line, present
 from connectors.sdk.xml import Element, parse_xml
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
+from schemas.sheet import sheet_rows
 
-# A process, or a process and the kind of record that it asks for -> the catalogue's procedure.
-PROCEDURES = {
-    "EtatCivil/NAISSANCE": "acte-naissance",
-    "EtatCivil/MARIAGE": "acte-mariage",
-    "EtatCivil/DECES": "acte-deces",
-    "EtatCivil/RECONNAISSANCE": "acte-reconnaissance",
-    "recensementCitoyen": "recensement-citoyen",
-    "depotDossierPACS": "depot-dossier-pacs",
-    "JeChangeDeCoordonnees": "je-change-de-coordonnees",
-    "HebergementTourisme": "hebergement-tourisme",
-    "CERTDC": "certificat-deces",
-    "FormulaireQF": "formulaire-qf",
-}
 _RECORDS = {"NAISSANCE": "NAI", "MARIAGE": "MAR", "DECES": "DEC", "RECONNAISSANCE": "REC"}
 _EXCERPTS = (("sansfiliation", "EXTSF"), ("avecfiliation", "EXTAF"), ("plurilingue", "EXTPL"), ("multilingue", "EXTPL"),
              ("integrale", "CPI"))  # fmt: skip
@@ -58,22 +48,19 @@ def read_forms(contents: Iterable[bytes]) -> list[Element]:
 
 
 def request(case: Case, forms: Sequence[Element], *, system: str, procedures: Mapping[str, str]) -> dict[str, Any]:
-    """The record `request`, before its documents. `procedures` completes PROCEDURES. Raises InvalidMessage when nobody
-    asks, when a civil-record request has no form, or for what the catalogue does not hold."""
+    """The record `request`, before its documents. `procedures` completes `procedures.csv`. Raises InvalidMessage when
+    nobody asks, when a civil-record request has no form, or for what the catalogue does not hold."""
     unread = Unread()
     kind, requester, beneficiaries, form = _read_case(case, [LooseElement(form) for form in forms], unread)
     references = [{"system": system, "id": case.id}]
     if case.external_id:
         references.append({"system": f"{system}.osl", "id": one_line(case.external_id)})
-    body: dict[str, Any] = {
-        "references": references,
-        "procedure": _procedure(case.process, kind, procedures),
-        "submitted_at": instant(case.created),
-        "intake": "online",
-        "requester": {"citizen": requester},
-    }
-    body |= {"beneficiaries": beneficiaries} if beneficiaries else {}
-    return unread.added_to(body | ({"form": form} if form else {}))
+    body = {
+        "references": references, "procedure": _procedure(case.process, kind, procedures),
+        "submitted_at": instant(case.created), "intake": "online", "requester": {"citizen": requester},
+        "beneficiaries": beneficiaries, "form": form,
+    }  # fmt: skip
+    return unread.added_to(present(body))
 
 
 def with_documents(
@@ -85,9 +72,8 @@ def with_documents(
         "documents_without_digest": [document.id for document, verified in stored if not verified],
         "documents_refused_by_hubee": list(refused),
     }
-    form = {**request.get("form", {}), **{key: value for key, value in notes.items() if value}}
-    documents = [document.to_data() for document, _ in stored]
-    return {**request, **({"documents": documents} if documents else {}), **({"form": form} if form else {})}
+    form = present({**request.get("form", {}), **notes})
+    return present({**request, "documents": [document.to_data() for document, _ in stored], "form": form})
 
 
 def document_kind(text: str) -> str | None:
@@ -136,27 +122,17 @@ def _civil_record(case: Case, asked: LooseElement, unread: Unread) -> Read:
     capacity = None if asker is None else asker.text("QualiteDemandeur/Libelle")
     holders = [_person(holder, unread, asked) for tag in ("Titulaire", "Conjoint") for holder in asked.children(tag)]
     people = [holder for holder in holders if holder]
-    requester = _requester(case, asker, unread)
+    requester = ({} if asker is None else _person(asker, unread)) or _applicant(case, unread)
     if asker is not None and fold_name(asker.text("QualiteDemandeur/Code") or "") == "personneconcernee" and people:
         requester, people = _same_person(requester, people)
-    place = _place(asked)
     form = {
-        "event_kind": record,
-        "document_kind": _excerpt(asked),
-        "event_date": calendar_date(asked.text("DateActe")),
-        "event_place": place,
-        "copies": _copies(asked.text("NombreExemplaires")),
+        "event_kind": record, "document_kind": _excerpt(asked), "event_date": calendar_date(asked.text("DateActe")),
+        "event_place": _place(asked), "copies": _copies(asked.text("NombreExemplaires")),
         "motive": asked.text("MotifDemande/Commentaire", "MotifDemande/Libelle"),
-        "requester_capacity": capacity,
-        "parents": _parents(asked),
-    }
+        "requester_capacity": capacity, "parents": _parents(asked),
+    }  # fmt: skip
     word = next((word for word, code in _RECORDS.items() if code == record), kind)
-    return word, requester, people, {key: value for key, value in form.items() if value}
-
-
-def _requester(case: Case, asker: LooseElement | None, unread: Unread) -> dict[str, Any]:
-    person = {} if asker is None else _person(asker, unread)
-    return person or _applicant(case, unread)
+    return word, requester, people, present(form)
 
 
 def _same_person(
@@ -205,9 +181,8 @@ def _asked_for(case: Case, people: list[dict[str, Any]], unread: Unread) -> tupl
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     names = (fold_name(other["family_name"]), fold_name(other.get("preferred_name", "")))
-    return fold_name(one["family_name"]) in names and fold_name(one["given_names"][0]) == fold_name(
-        other["given_names"][0]
-    )
+    first, second = (fold_name(person["given_names"][0]) for person in (one, other))
+    return fold_name(one["family_name"]) in names and first == second
 
 
 def _applicant(case: Case, unread: Unread) -> dict[str, Any]:
@@ -215,9 +190,8 @@ def _applicant(case: Case, unread: Unread) -> dict[str, Any]:
     given = unread.read("firstName", case.first_name, values.given_names)
     if not family or not given:
         raise InvalidMessage("un dossier dont le demandeur n'a pas de nom", code="nobody_asks")
-    return {"identity": {"family_name": family, "given_names": given}} | _given(
-        "email", unread.read("email", case.email or "", values.email)
-    )
+    email = unread.read("email", case.email or "", values.email)
+    return present({"identity": {"family_name": family, "given_names": given}, "email": email})
 
 
 def _person(element: LooseElement, unread: Unread, asked: LooseElement | None = None) -> dict[str, Any]:
@@ -228,15 +202,15 @@ def _person(element: LooseElement, unread: Unread, asked: LooseElement | None = 
     given = unread.read("Prenoms", written, values.given_names)
     if not family or not given:
         return {}
-    identity: dict[str, Any] = {"family_name": family, "given_names": given}
     name = use or (_name_at(element, "Nom") if element.text("NomNaissance") else None)
-    identity |= {"preferred_name": name} if name and fold_name(name) != fold_name(family) else {}
-    identity |= _given("gender", unread.read_first(_said_at(element, "Sexe", "Civilite"), values.gender)) | _given(
-        "birthdate", _birthdate(element, unread)
-    )
-    identity |= _given("birthplace", _birthplace(element, asked))
+    identity = {
+        "family_name": family, "given_names": given,
+        "preferred_name": name if name and fold_name(name) != fold_name(family) else None,
+        "gender": unread.read_first(_said_at(element, "Sexe", "Civilite"), values.gender),
+        "birthdate": _birthdate(element, unread), "birthplace": _birthplace(element, asked),
+    }  # fmt: skip
     address = _address(element, unread)
-    return {"identity": identity} | _contacts(element, unread) | ({"address": address} if address else {})
+    return present({"identity": present(identity), **_contacts(element, unread), "address": address})
 
 
 def _name_at(element: LooseElement, *paths: str) -> str | None:
@@ -261,21 +235,21 @@ def _birthplace(element: LooseElement, asked: LooseElement | None) -> str | None
     return values.insee_code(code or "").value
 
 
-def _contacts(element: LooseElement, unread: Unread) -> dict[str, str]:
+def _contacts(element: LooseElement, unread: Unread) -> dict[str, str | None]:
     """The first e-mail address and telephone number that can be read; of a kind where none can, the first is kept."""
     channels = {"email": _said_at(element, "Courriel", "adresseElectronique"), "tel": _said_at(element, "Telephone")}
     for contact in element.children("MethodeContact"):
         channel = fold_name(contact.text("CanalCode") or "")
         channels.get(channel, []).append(("MethodeContact", contact.text("URI") or ""))
     email = unread.read_first(channels["email"], values.email)
-    return _given("email", email) | _given("phone", unread.read_first(channels["tel"], values.phone))
+    return {"email": email, "phone": unread.read_first(channels["tel"], values.phone)}
 
 
 def _said_at(element: LooseElement, *names: str) -> list[tuple[str, str]]:
     return [(name, element.text(name) or "") for name in names]
 
 
-def _address(element: LooseElement, unread: Unread) -> dict[str, str]:
+def _address(element: LooseElement, unread: Unread) -> dict[str, Any]:
     """The first address with a town: a French one with the five digits of its postal code, or one of a country that is
     known. One that is neither stays in the form."""
     tags = ("AdresseFrancaise", "AdresseResidence", "AdresseDomicile", "adressePostale", "AdresseEtrangere")
@@ -284,14 +258,11 @@ def _address(element: LooseElement, unread: Unread) -> dict[str, str]:
         country = values.country(place.text("Pays") or "FR").value
         fits = values.has_five_digits(code) if country == "FR" else values.postal_code(code).value or not code
         if city and country and fits:
-            return (
-                {"city": city[:100]}
-                | _given("postal_code", code)
-                | _given("country", country if country != "FR" else None)
-                | _street(place)
-                | _given("complement", (place.text("Complement") or "")[:200])
-                | _given("insee_code", values.insee_code(place.text("CodeINSEE") or "").value)
-            )
+            return present({
+                "city": city[:100], "postal_code": code, "country": country if country != "FR" else None,
+                **_street(place), "complement": (place.text("Complement") or "")[:200],
+                "insee_code": values.insee_code(place.text("CodeINSEE") or "").value,
+            })  # fmt: skip
         unread.keep(tag, ", ".join(place.texts()))
     return {}
 
@@ -303,14 +274,12 @@ def _street(place: LooseElement) -> dict[str, str]:
     if not street:
         written, street = values.street_line(whole)
         number = written or number
-    return _given("house_number", number[:20]) | _given("street", street[:200])
+    return {"house_number": number[:20], "street": street[:200]}
 
 
 def _place(asked: LooseElement) -> dict[str, str]:
     city, code = asked.text("LieuActe/Ville"), asked.text("LieuActe/CodeINSEE")
-    if not city:
-        return {}
-    return {"city": city} | _given("insee_code", values.insee_code(code or "").value)
+    return present({"city": city, "insee_code": values.insee_code(code or "").value}) if city else {}
 
 
 def _excerpt(asked: LooseElement) -> str | None:
@@ -333,13 +302,16 @@ def _parents(asked: LooseElement) -> list[dict[str, Any]]:
     return found
 
 
+@cache
+def _procedures() -> Mapping[str, str]:
+    """A process, or a process and the kind of record that it asks for -> the catalogue's procedure."""
+    path = Path(__file__).with_name("procedures.csv")
+    return {row["process"]: row["procedure"] for row in sheet_rows(path, ("process", "procedure"))}
+
+
 def _procedure(process: str, kind: str, procedures: Mapping[str, str]) -> str:
-    known = PROCEDURES | dict(procedures)
+    known = {**_procedures(), **procedures}
     slug = known.get(f"{process}/{kind}") or known.get(process)
     if slug is None:
         raise InvalidMessage("aucune démarche du catalogue pour cette démarche HubEE", code="procedure_unknown")
     return slug
-
-
-def _given(key: str, value: str | None) -> dict[str, str]:
-    return {key: value} if value else {}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from connectors.hubee.workflow import OURS, Workflow
 from connectors.sdk.rest_twin import RestTwin, TwinRefusal
@@ -22,6 +23,11 @@ _API = "/teledossiers/v1"
 _PORTAL = {"type": "OSL", "companyRegister": "11000001900015", "branchCode": "75107"}
 _LIMITS = {"editorname": 50, "applicationname": 50, "softwareversion": 50}
 _EVENT_LIMITS = {"actionType": 100, "message": 1000, "comment": 1000, "author": 255, "caseNewStatus": 15}
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_WRITABLE = (
+    "message", "comment", "author", "caseCurrentStatus", "caseNewStatus", "notification", "partnerAttributes",
+)  # fmt: skip
+_T = TypeVar("_T")
 _ACTIONS = ("STATUS_UPDATE", "ATTACH_DEPOSIT", "ATTACH_DL", "ATTACH_DL_ALL", "COM_ADD", "SENDING_MESSAGE")
 
 
@@ -64,13 +70,28 @@ class File:
             "size": len(self.content), "mimeType": self.media_type,
         }  # fmt: skip
 
+    def download(self) -> TwinAnswer:
+        digest = {"right": hashlib.sha256(self.content).digest(), "wrong": bytes(32)}.get(self.digest)
+        return TwinAnswer(200, self.content, {"digest": base64.b64encode(digest).decode()} if digest else {})
+
 
 @dataclass(slots=True)
-class _Case:
+class _Told:
+    """A case or an event of it, with its attachments."""
+
     body: dict[str, Any]
     files: list[File]
-    events: list[dict[str, Any]] = field(default_factory=list)
-    event_files: dict[str, list[File]] = field(default_factory=dict)
+    events: list[_Told] = field(default_factory=list)
+
+    def shown(self) -> dict[str, Any]:
+        return {**self.body, "attachments": [file.metadata() for file in self.files]}
+
+    def event(self, event_id: object) -> _Told:
+        """Answered 404 when there is none."""
+        return _found((event for event in self.events if event.body["id"] == event_id), "Event")
+
+    def download(self, file_id: str) -> TwinAnswer:
+        return _found((f for f in self.files if f.id == file_id and f.status == "RECEIVED"), "File").download()
 
 
 class HubEETwin(RestTwin):
@@ -87,7 +108,7 @@ class HubEETwin(RestTwin):
         self.client_id = "abonnement-essai"
         self.client_secret = Secret("secret-essai")
         self.notifications: list[dict[str, Any]] = []
-        self._cases: dict[str, _Case] = {}
+        self._cases: dict[str, _Told] = {}
         self._clock = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
         self.pace = timedelta(seconds=1)  # between two things that happen; none: all in one second
 
@@ -108,7 +129,7 @@ class HubEETwin(RestTwin):
         """A new case, notified to the town. Returns its id."""
         with self.lock:
             case_id, at = str(uuid.uuid4()), self._tick()
-            self._cases[case_id] = _Case({
+            self._cases[case_id] = _Told({
                 "id": case_id, "status": "HUBEE_NOTIFIED", "externalId": f"ESSAI-EC-{len(self._cases) + 1:07}-01",
                 "recipient": {"type": "SI", "companyRegister": siret, "branchCode": BRANCH},
                 "processCode": process or self.process, "createDateTime": at, "updateDateTime": at,
@@ -119,21 +140,19 @@ class HubEETwin(RestTwin):
             return case_id
 
     def add_civil_record_request(
-        self, *, kind: str = "NAISSANCE", excerpt: str = "EXTRAIT-AVEC-FILIATION", holder: Person = FATHER,
-        spouse: Person | None = None, requester: Person = DAUGHTER,
-        capacity: tuple[str, str] = ("Descendant", "Fils ou fille"), date: str = "1938-05-17", digest: str = "right",
-        status: str = "RECEIVED", **case: Any,
+        self, *, digest: str = "right", status: str = "RECEIVED", siret: str = SIRET, process: str | None = None,
+        requester: Person = DAUGHTER, **asked: Any,
     ) -> str:  # fmt: skip
-        """An EtatCivil case: the portal's XML and the same in PDF."""
-        form = civil_record_form(
-            kind=kind, excerpt=excerpt, holder=holder, spouse=spouse, requester=requester, capacity=capacity, date=date
-        )
+        """An EtatCivil case: the portal's XML, of what is `asked` (`civil_record_form`), and the same in PDF."""
+        form = civil_record_form(requester=requester, **asked)
         files = [
             File("ActeEtatCivil-XML.xml", "ActeEtatCivil-XML", "application/xml", form, status, digest),
             File("ActeEtatCivil-PDF.pdf", "ActeEtatCivil-PDF", "application/pdf", b"%PDF-1.4 essai\n", status, digest),
         ]
-        names = {"first_name": requester.given, "last_name": requester.name, "email": requester.email or None}
-        return self.add_case(files, **(names | case))
+        return self.add_case(
+            files, first_name=requester.given, last_name=requester.name, email=requester.email or None,
+            process=process, siret=siret,
+        )  # fmt: skip
 
     def add_event(
         self, case_id: str, action: str = "SENDING_MESSAGE", *, status: str | None = None, message: str | None = None,
@@ -142,11 +161,9 @@ class HubEETwin(RestTwin):
         """An event by the online service, notified to the town. Returns its id."""
         with self.lock:
             case = self._cases[case_id]
-            event = self._new_event(_PORTAL, action, event_status)
+            event = self._new_event(case, _PORTAL, action, event_status, files or [])
             before = case.body["status"] if tell_before else None
             event |= {"message": message, "caseCurrentStatus": before, "caseNewStatus": status}
-            case.events.append(event)
-            case.event_files[event["id"]] = files or []
             if status:
                 case.body |= {"status": status, "updateDateTime": event["createDateTime"]}
             self._notify(case_id, event["id"])
@@ -182,7 +199,7 @@ class HubEETwin(RestTwin):
         return [event["message"] for event in self._by_town(case_id) if event["message"]]
 
     def event_status(self, case_id: str, event_id: str) -> str:
-        return str(self._event(self._cases[case_id], event_id)["status"])
+        return str(self._cases[case_id].event(event_id).body["status"])
 
     # The API
 
@@ -190,17 +207,15 @@ class HubEETwin(RestTwin):
         if call.path == "/oauth2/token":
             return None
         if self.bearer(call) is None:
-            return _error(401, "Invalid Credentials", code=900901)
-        for header, limit in _LIMITS.items():
-            if len(call.headers.get(header, "")) > limit:
-                return _error(400, f"Bad Request : {header}")
-        return None
+            return TwinAnswer(401, _errors(900901, "Invalid Credentials"))
+        too_long = next((name for name, limit in _LIMITS.items() if len(call.headers.get(name, "")) > limit), None)
+        return _refusal(400, f"Bad Request : {too_long}").answer if too_long else None
 
     def error_inside(self, call: TwinCall) -> TwinAnswer:
-        return TwinAnswer(200, {"errors": [{"code": 500, "message": "Internal error"}]})
+        return TwinAnswer(200, _errors(500, "Internal error"))
 
     def not_found(self, call: TwinCall) -> TwinAnswer:
-        return _error(404, "No matching resource found")
+        return _refusal(404, "No matching resource found").answer
 
     @route("POST", "/oauth2/token")
     def give_token(self, call: TwinCall) -> TwinAnswer:
@@ -212,7 +227,7 @@ class HubEETwin(RestTwin):
     def list_notifications(self, call: TwinCall) -> TwinAnswer:
         asked = call.query.get("maxResult", "25")
         if not asked.isdigit():
-            return _error(400, "Bad Request : maxResult")
+            raise _refusal(400, "Bad Request : maxResult")
         limit = self.page_size = min(int(asked), self.largest_page or int(asked))
         wanted = call.query.get("processCode")
         found = [self._shown(item) for item in self.notifications if wanted in (None, item["processCode"])]
@@ -220,108 +235,88 @@ class HubEETwin(RestTwin):
 
     @route("DELETE", f"{_API}/notifications/{{notification_id}}")
     def delete_notification(self, call: TwinCall, notification_id: str) -> TwinAnswer:
-        if not _is_uuid(notification_id):
-            return _error(400, "Bad Request : notificationId")
-        kept = [item for item in self.notifications if item["id"] != notification_id]
-        if len(kept) == len(self.notifications):
-            return _error(404, "Notification is not found")
-        self.notifications = kept
+        if not _UUID.fullmatch(notification_id):
+            raise _refusal(400, "Bad Request : notificationId")
+        known = (item for item in self.notifications if item["id"] == notification_id)
+        self.notifications.remove(_found(known, "Notification"))
         return TwinAnswer(204)
 
     @route("GET", f"{_API}/cases/{{case_id}}")
     def get_case(self, call: TwinCall, case_id: str) -> TwinAnswer:
         case = self._case(case_id)
-        events = [self._with_files(case, event) for event in case.events]
-        return TwinAnswer(200, {**case.body, "attachments": [f.metadata() for f in case.files], "events": events})
+        return TwinAnswer(200, {**case.shown(), "events": [event.shown() for event in case.events]})
 
     @route("PATCH", f"{_API}/cases/{{case_id}}")
     def patch_case(self, call: TwinCall, case_id: str) -> TwinAnswer:
         case, status = self._case(case_id), _said(call, "status")
         allowed = Workflow.of(case.body["processCode"]).allows(case.body["status"], status)
         if not allowed or status not in OURS:
-            return _error(400, f"Status {case.body['status']} cannot be followed by {status or 'nothing'}")
+            raise _refusal(400, f"Status {case.body['status']} cannot be followed by {status or 'nothing'}")
         case.body |= {"status": status, "updateDateTime": self._tick()}
         return TwinAnswer(204)
 
     @route("GET", f"{_API}/cases/{{case_id}}/attachments/{{file_id}}")
     def download(self, call: TwinCall, case_id: str, file_id: str) -> TwinAnswer:
-        return _binary(self._case(case_id).files, file_id)
+        return self._case(case_id).download(file_id)
 
     @route("POST", f"{_API}/cases/{{case_id}}/events")
     def create_event(self, call: TwinCall, case_id: str) -> TwinAnswer:
         case, body = self._case(case_id, 400), call.json()
-        fault = _event_fault(body)
-        if fault:
-            return _error(400, f"Bad Request : Validation failed. {fault}")
-        deposit = body["actionType"] == "ATTACH_DEPOSIT"
-        event = self._new_event(case.body["recipient"], body["actionType"], "IN_PROGRESS" if deposit else "SENT")
-        event |= {key: body[key] for key in ("message", "comment", "author", "caseCurrentStatus", "caseNewStatus",
-                                             "notification", "partnerAttributes") if key in body}  # fmt: skip
-        case.events.append(event)
-        case.event_files[event["id"]] = [
+        if fault := _event_fault(body):
+            raise _refusal(400, f"Bad Request : Validation failed. {fault}")
+        status = "IN_PROGRESS" if body["actionType"] == "ATTACH_DEPOSIT" else "SENT"
+        files = [
             File(item["fileName"], item["type"], item["mimeType"], b"", "PENDING")
             for item in body.get("attachments", ())
         ]
-        return TwinAnswer(201, self._with_files(case, event))
+        event = self._new_event(case, case.body["recipient"], body["actionType"], status, files)
+        event |= {name: body[name] for name in _WRITABLE if name in body}
+        return TwinAnswer(201, case.event(event["id"]).shown())
 
     @route("GET", f"{_API}/cases/{{case_id}}/events/{{event_id}}")
     def get_event(self, call: TwinCall, case_id: str, event_id: str) -> TwinAnswer:
-        case = self._case(case_id)
-        return TwinAnswer(200, self._with_files(case, self._known_event(case, event_id)))
+        return TwinAnswer(200, self._case(case_id).event(event_id).shown())
 
     @route("PATCH", f"{_API}/cases/{{case_id}}/events/{{event_id}}")
     def patch_event(self, call: TwinCall, case_id: str, event_id: str) -> TwinAnswer:
-        case = self._case(case_id)
-        event = self._known_event(case, event_id)
-        status = _said(call, "status")
-        if event["status"] == status == "RECEIVED":
-            return _error(400, "Event is already received")
-        waiting = any(file.status != "RECEIVED" for file in case.event_files.get(event_id, ()))
+        event, status = self._case(case_id).event(event_id), _said(call, "status")
+        if event.body["status"] == status == "RECEIVED":
+            raise _refusal(400, "Event is already received")
+        waiting = any(file.status != "RECEIVED" for file in event.files)
         if status not in ("SENT", "RECEIVED") or (status == "SENT" and waiting):
-            return _error(400, "Event attachments are not received")
-        event |= {"status": status, "updateDateTime": self._tick()}
+            raise _refusal(400, "Event attachments are not received")
+        event.body |= {"status": status, "updateDateTime": self._tick()}
         return TwinAnswer(204)
 
     @route("GET", f"{_API}/cases/{{case_id}}/events/{{event_id}}/attachments/{{file_id}}")
     def download_of_event(self, call: TwinCall, case_id: str, event_id: str, file_id: str) -> TwinAnswer:
-        return _binary(self._case(case_id).event_files.get(event_id, []), file_id)
+        return self._case(case_id).event(event_id).download(file_id)
 
     def _shown(self, notification: dict[str, Any]) -> dict[str, Any]:
         """With how the event that it is about stands now."""
-        case = self._cases.get(notification.get("caseId") or "")
-        event = self._event(case, notification["eventId"]) if case and notification.get("eventId") else None
-        said = {"eventActionType": event["actionType"], "eventStatus": event["status"]} if event else {}
-        return {**notification, **said}
+        if not notification.get("eventId"):
+            return notification
+        event = self._case(notification["caseId"]).event(notification["eventId"]).body
+        return {**notification, "eventActionType": event["actionType"], "eventStatus": event["status"]}
 
     def _by_town(self, case_id: str) -> list[dict[str, Any]]:
         """The events of the town that notified the online service."""
-        events = self._cases[case_id].events
+        events = [event.body for event in self._cases[case_id].events]
         return [event for event in events if event["transmitter"]["type"] == "SI" and event["notification"]]
 
-    def _case(self, case_id: str, status: int = 404) -> _Case:
-        if case_id not in self._cases:
-            raise TwinRefusal(status, _errors(status, "Case is not found"))
-        return self._cases[case_id]
+    def _case(self, case_id: str, status: int = 404) -> _Told:
+        return _found((case for known, case in self._cases.items() if known == case_id), "Case", status)
 
-    def _known_event(self, case: _Case, event_id: str) -> dict[str, Any]:
-        event = self._event(case, event_id)
-        if not event:
-            raise TwinRefusal(404, _errors(404, "Event is not found"))
-        return event
-
-    def _event(self, case: _Case, event_id: str) -> dict[str, Any]:
-        return next((event for event in case.events if event["id"] == event_id), {})
-
-    def _with_files(self, case: _Case, event: Mapping[str, Any]) -> dict[str, Any]:
-        return {**event, "attachments": [file.metadata() for file in case.event_files.get(event["id"], ())]}
-
-    def _new_event(self, transmitter: Mapping[str, str], action: str, status: str) -> dict[str, Any]:
+    def _new_event(
+        self, case: _Told, transmitter: Mapping[str, str], action: str, status: str, files: list[File]
+    ) -> dict[str, Any]:
         at = self._tick()
-        return {
+        event = dict.fromkeys(_WRITABLE) | {
             "id": str(uuid.uuid4()), "transmitter": dict(transmitter), "actionType": action, "status": status,
-            "createDateTime": at, "updateDateTime": at, "notification": True, "message": None, "comment": None,
-            "author": None, "caseCurrentStatus": None, "caseNewStatus": None, "partnerAttributes": None,
+            "createDateTime": at, "updateDateTime": at, "notification": True,
         }  # fmt: skip
+        case.events.append(_Told(event, files))
+        return event
 
     def _notify(self, case_id: str, event_id: str | None) -> None:
         case = self._cases[case_id].body
@@ -336,8 +331,9 @@ class HubEETwin(RestTwin):
 
 
 def civil_record_form(
-    *, kind: str, excerpt: str, holder: Person, requester: Person, capacity: tuple[str, str], date: str,
-    spouse: Person | None = None,
+    *, kind: str = "NAISSANCE", excerpt: str = "EXTRAIT-AVEC-FILIATION", holder: Person = FATHER,
+    requester: Person = DAUGHTER, capacity: tuple[str, str] = ("Descendant", "Fils ou fille"),
+    date: str = "1938-05-17", spouse: Person | None = None,
 ) -> bytes:  # fmt: skip
     """The portal's XML for a civil-record request. `spouse`: the second holder of a marriage record."""
     root = new_root("EnveloppeMetierType")
@@ -372,12 +368,9 @@ def _event_fault(body: Any) -> str:
         return "actionType"
     if not isinstance(body.get("notification"), bool):
         return "notification"
-    for key, limit in _EVENT_LIMITS.items():
-        if len(body.get(key) or "") > limit:
-            return key
     if body["actionType"] == "ATTACH_DEPOSIT" and not body.get("attachments"):
         return "attachments"
-    return ""
+    return next((key for key, limit in _EVENT_LIMITS.items() if len(body.get(key) or "") > limit), "")
 
 
 def _said(call: TwinCall, key: str) -> str:
@@ -385,25 +378,16 @@ def _said(call: TwinCall, key: str) -> str:
     return str(body.get(key) or "") if isinstance(body, dict) else ""
 
 
-def _binary(files: list[File], file_id: str) -> TwinAnswer:
-    file = next((file for file in files if file.id == file_id and file.status == "RECEIVED"), None)
-    if file is None:
-        return _error(404, "File is not found")
-    digest = base64.b64encode(hashlib.sha256(file.content).digest()).decode()
-    given = {"right": digest, "wrong": base64.b64encode(bytes(32)).decode()}.get(file.digest)
-    return TwinAnswer(200, file.content, {"digest": given} if given else {})
+def _found(those: Iterator[_T], what: str, status: int = 404) -> _T:
+    found = next(those, None)
+    if found is None:
+        raise _refusal(status, f"{what} is not found")
+    return found
 
 
-def _error(status: int, message: str, *, code: int | None = None) -> TwinAnswer:
-    return TwinAnswer(status, _errors(code or status, message))
+def _refusal(status: int, message: str) -> TwinRefusal:
+    return TwinRefusal(status, _errors(status, message))
 
 
 def _errors(code: int, message: str) -> dict[str, Any]:
     return {"errors": [{"code": code, "message": message}]}
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return bool(uuid.UUID(text))
-    except ValueError:
-        return False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections import deque
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+
+from schemas.sheet import sheet_rows
 
 OURS = frozenset({"SENT", "SI_RECEIVED", "IN_PROGRESS", "ADD_AWAITING", "REFUSED", "DONE", "SI_INTG_ERROR"})
 FINAL = frozenset({"REFUSED", "DONE", "CLOSED", "ARCHIVED"})
@@ -63,8 +64,7 @@ class Workflow:
 @cache
 def _table() -> dict[str, dict[str, tuple[str, ...]]]:
     table: dict[str, dict[str, tuple[str, ...]]] = {}
-    with (Path(__file__).parent / "workflow.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            steps = table.setdefault(row["process"], {})
-            steps[row["status"]] = (*steps.get(row["status"], ()), row["next"])
+    for row in sheet_rows(Path(__file__).with_name("workflow.csv"), ("process", "status", "next")):
+        steps = table.setdefault(row["process"], {})
+        steps[row["status"]] = (*steps.get(row["status"], ()), row["next"])
     return table

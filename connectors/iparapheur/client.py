@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,9 @@ from connectors.sdk.error_table import error_row
 from connectors.sdk.http import HttpClient, lost_answer
 from connectors.sdk.soap import MAX_BYTES, NIL, SoapClient, UnreadableEntry
 from connectors.sdk.xml import MENDED
-from schemas.errors import HubError, Refused, TryLater
-from schemas.secret import Secret
+from schemas.errors import Refused, TryLater
 
 _FOLDER = Path(__file__).parent
-_CONTRACT = _FOLDER / "contract"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +23,6 @@ class LogLine:
     timestamp: str
     status: str
     annotation: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A dossier as the search shows it: its last status, and when."""
-
-    dossier_id: str
-    status: str
-    timestamp: str
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What a search shows. `unread`: the places of lines that cannot be read; each may be of any dossier."""
-
-    found: Sequence[Found]
-    unread: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +41,13 @@ class Parapheur:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
-        password: Secret = settings["password"]
         http = HttpClient(
-            settings["url"], auth=(settings["user"], password), timeout=settings.get("timeout_seconds", 20),
+            settings["url"], auth=(settings["user"], settings["password"]), timeout=settings.get("timeout_seconds", 20),
             max_bytes=MAX_BYTES, ca_file=settings.get("ca_file"), service="le parapheur",
         )  # fmt: skip
-        self._soap = SoapClient(
-            _CONTRACT / "parapheur.wsdl", settings["url"], schema=_CONTRACT / "parapheur.xsd", http=http
-        )
-
-    def close(self) -> None:
-        self._soap.close()
+        contract, schema = (_FOLDER / f"contract/parapheur.{ending}" for ending in ("wsdl", "xsd"))
+        self._soap = SoapClient(contract, settings["url"], schema=schema, http=http)
+        self.close = self._soap.close
 
     def types(self) -> list[str]:
         """The technical types that the account may use."""
@@ -89,50 +66,49 @@ class Parapheur:
             Visibilite=self._settings.get("visibility", "SERVICE"),
             **({"EmailEmetteur": email} if (email := self._settings.get("sender_email")) else {}),
         )  # fmt: skip
-        refusal = _refusal("CreerDossier", answer, safe=False)
-        if refusal is None:
-            return True
-        # The words for a duplicate vary: whatever the KO says, a dossier that is there was created by us.
-        if isinstance(refusal, Refused) and self.holds(dossier_id):
+        try:
+            _check_done("CreerDossier", answer, safe=False)
+        except Refused:
+            # The words for a duplicate vary: whatever the KO says, a dossier that is there was created by us.
+            if not self.holds(dossier_id):
+                raise
             return False
-        raise refusal
+        return True
 
     def holds(self, dossier_id: str) -> bool:
         """Whether the parapheur has this dossier: by its log, or by the search where the log says KO."""
         if self.history(dossier_id):
             return True
-        return any(found.dossier_id == dossier_id for found in self.search().found)
+        return dossier_id in self.search()[0]
 
-    def search(self) -> Search:
-        """The dossiers of our type and subtype, whatever their status and author. A line of another application may
-        hold anything: it hides no other."""
+    def search(self) -> tuple[dict[str, LogLine], list[str]]:
+        """The dossiers of our type and subtype, whatever their status and author, each with the last line of its log,
+        and the places of lines that cannot be read; each may be of any dossier. A line of another application may hold
+        anything: it hides no other."""
         limit = self._settings.get("search_limit")
         answer = self._soap.call(
             "RechercherDossiers", safe=True, each="LogDossier",
             TypeTechnique=self._settings["type"], SousType=self._settings["subtype"], Status="",
             **({"NombreDossiers": limit} if limit else {}),
         )  # fmt: skip
-        lines = [_found(line) for line in (answer or {}).get("LogDossier") or []]
-        unread = [f"LogDossier {place}" for place, line in enumerate(lines, 1) if line is None]
-        return Search([line for line in lines if line], unread)
+        lines = list(enumerate((answer or {}).get("LogDossier") or [], 1))
+        found = dict(read for _, line in lines if (read := _found(line)))
+        return found, [f"LogDossier {place}" for place, line in lines if not _found(line)]
 
     def history(self, dossier_id: str) -> list[LogLine]:
         """The log of a dossier; empty when the parapheur refuses to know it. Raises TryLater for a line whose status or
         time cannot be read, since the others mean nothing without it."""
         answer = self._soap.call("GetHistoDossier", dossier_id, safe=True) or {}
-        refusal = _refusal("GetHistoDossier", answer, safe=True)
-        if isinstance(refusal, Refused):
+        try:
+            _check_done("GetHistoDossier", answer, safe=True)
+        except Refused:
             return []
-        if refusal is not None:
-            raise refusal
         return [_log_line(line) for line in answer.get("LogDossier") or []]
 
     def fetch(self, dossier_id: str) -> Signed:
         """The signed document. Raises TryLater when the answer holds none, or one that cannot be read."""
         answer = self._soap.call("GetDossier", dossier_id, safe=True) or {}
-        refusal = _refusal("GetDossier", answer, safe=True)
-        if refusal is not None:
-            raise refusal
+        _check_done("GetDossier", answer, safe=True)
         content, kind = _document(answer.get("DocPrincipal"))
         signature, signature_kind = _document(answer.get("SignatureDocPrincipal"))
         if not content:
@@ -145,18 +121,15 @@ class Parapheur:
         """Take a finished dossier out of the parapheur. Raises Refused when it does not let go."""
         action = "EFFACER" if erase else "ARCHIVER"
         answer = self._soap.call("ArchiverDossier", safe=True, DossierID=dossier_id, ArchivageAction=action)
-        refusal = _refusal("ArchiverDossier", answer, safe=True)
-        if refusal is not None:
-            raise refusal
+        _check_done("ArchiverDossier", answer, safe=True)
 
 
-def _found(line: Any) -> Found | None:
+def _found(line: Any) -> tuple[str, LogLine] | None:
     """A line of a search; None for one that cannot be read, or names no dossier."""
     if isinstance(line, UnreadableEntry):
         return None
-    found = Found(*(_stripped_text(line[name]) for name in ("nom", "status", "timestamp")))
-    readable = found.dossier_id and MENDED not in found.dossier_id + found.status + found.timestamp
-    return found if readable else None
+    dossier, status, timestamp = (_stripped_text(line[name]) for name in ("nom", "status", "timestamp"))
+    return (dossier, LogLine(timestamp, status)) if dossier and MENDED not in dossier + status + timestamp else None
 
 
 def _log_line(line: Mapping[str, Any]) -> LogLine:
@@ -167,18 +140,19 @@ def _log_line(line: Mapping[str, Any]) -> LogLine:
     return read
 
 
-def _refusal(operation: str, answer: Any, *, safe: bool) -> HubError | None:
-    """None for OK. The parapheur's own message may name people: only what `errors.csv` knows of it is repeated."""
+def _check_done(operation: str, answer: Any, *, safe: bool) -> None:
+    """Raises what a KO means. The parapheur's own message may name people: only what `errors.csv` knows of it is
+    repeated."""
     said = (answer or {}).get("MessageRetour") or {}
     code = _stripped_text(said.get("codeRetour"))
     if code == "OK":
-        return None
+        return
     if code != "KO":
-        return lost_answer("le parapheur ne dit ni oui ni non", safe, detail=f"{operation}: neither OK nor KO")
+        raise lost_answer("le parapheur ne dit ni oui ni non", safe, detail=f"{operation}: neither OK nor KO")
     row = error_row(_FOLDER / "errors.csv", message=_stripped_text(said.get("message")).casefold())
     if row is None:
-        return Refused("le parapheur refuse la demande", native="KO", detail=operation)
-    return row.error(row.meaning, native="KO", detail=operation)
+        raise Refused("le parapheur refuse la demande", native="KO", detail=operation)
+    raise row.error(row.meaning, native="KO", detail=operation)
 
 
 def _document(value: Any) -> tuple[bytes | None, str | None]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from connectors.iparapheur import mapping
-from connectors.iparapheur.client import Found, Parapheur
+from connectors.iparapheur.client import LogLine, Parapheur
 from connectors.iparapheur.mapping import Act, Step
 from connectors.sdk import Connector, Context, reference_link, status_changed
 from connectors.sdk.documents import file_name
@@ -28,7 +29,7 @@ class SignatureBook(Connector):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.client = Parapheur(context.settings)
+        self.client = Parapheur(self.settings)
         self._prefix = f"{context.settings.get('prefix', 'unefois')}-"
         self._archived: set[str] = set()
 
@@ -48,10 +49,7 @@ class SignatureBook(Connector):
         return mapping.act(delivery, self.settings, self._today())
 
     def send(self, delivery: Delivery, prepared: Act) -> Done:
-        created = self.client.create(
-            dossier_id=prepared.dossier_id, title=prepared.title, file_name=prepared.file_name, pdf=prepared.pdf,
-            annotation=prepared.annotation,
-        )  # fmt: skip
+        created = self.client.create(**asdict(prepared))
         return _deposited(prepared.dossier_id, already=not created)
 
     def look_up(self, delivery: Delivery) -> Done | None:
@@ -64,10 +62,10 @@ class SignatureBook(Connector):
         others; its error is raised at the end. What cannot be read is told and read again: nothing of it is granted or
         archived before."""
         followed: dict[str, Any] = dict((cursor or {}).get("dossiers", {}))
-        search = self.client.search()
-        found = {item.dossier_id: item for item in search.found if item.dossier_id.startswith(self._prefix)}
-        if search.unread:
-            yield Polled((), _cursor(followed), faults=[_unreadable(place) for place in search.unread])
+        shown, unread = self.client.search()
+        found = {name: line for name, line in shown.items() if name.startswith(self._prefix)}
+        if unread:
+            yield Polled((), _cursor(followed), faults=[_unreadable(place) for place in unread])
         failure: HubError | None = None
         for dossier_id in sorted(found.keys() | followed.keys()):
             try:
@@ -85,7 +83,7 @@ class SignatureBook(Connector):
         if failure is not None:
             raise failure
 
-    def _read_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled | None:
+    def _read_dossier(self, dossier_id: str, found: LogLine | None, followed: dict[str, Any]) -> Polled | None:
         known = followed.get(dossier_id)
         mark = f"{found.status} {found.timestamp}" if found else ""
         if known and (mark == known["mark"] if found else known["over"]):
@@ -105,7 +103,7 @@ class SignatureBook(Connector):
         }
         return Polled(events, _cursor(followed), self._archiving(dossier_id) if found and last.decides else None)
 
-    def _finished_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled | None:
+    def _finished_dossier(self, dossier_id: str, found: LogLine | None, followed: dict[str, Any]) -> Polled | None:
         """Nothing new: forget a finished dossier that has left the parapheur, archive a granted one that has not."""
         if found is None:
             del followed[dossier_id]
@@ -113,14 +111,11 @@ class SignatureBook(Connector):
         archiving = self._archiving(dossier_id) if followed[dossier_id]["granted"] else None
         return Polled((), _cursor(followed), archiving) if archiving else None
 
-    def _missing_dossier(self, dossier_id: str, found: Found | None, followed: dict[str, Any]) -> Polled:
+    def _missing_dossier(self, dossier_id: str, found: LogLine | None, followed: dict[str, Any]) -> Polled:
         """A dossier that nobody finished is gone: said when it stays so, applied to nothing."""
         if found is not None:
-            raise TryLater(
-                "le parapheur montre un dossier sans son journal",
-                detail="GetHistoDossier",
-                fault="bad-return.LogDossier",
-            )
+            said = "le parapheur montre un dossier sans son journal"
+            raise TryLater(said, detail="GetHistoDossier", fault="bad-return.LogDossier")
         missed = followed[dossier_id].get("missed", 0) + 1
         if missed < _MISSES:
             followed[dossier_id] = followed[dossier_id] | {"missed": missed}
@@ -151,11 +146,8 @@ class SignatureBook(Connector):
         return documents
 
     def _document_event(self, dossier_id: str, document: StoredDocument, step: Step) -> Event:
-        data = {
-            "document": document.to_data(),
-            "kind": document.kind,
-            "request": reference_link(self.context.system, dossier_id),
-        }
+        link = reference_link(self.context.system, dossier_id)
+        data = {"document": document.to_data(), "kind": document.kind, "request": link}
         name = f"{dossier_id}/{document.kind}/{document.sha256[:16]}"
         return self.event("document.received", data, id=name, time=step.time, subject=dossier_id)
 

@@ -14,9 +14,12 @@ from typing import Any
 from connectors.iparapheur.client import LogLine
 from connectors.iparapheur.pdf import write_pdf
 from connectors.sdk.documents import media_type
+from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.links import reference_link
 from connectors.sdk.local_times import in_order, moment
 from connectors.sdk.statuses import Statuses, StatusRow, status_changed
+from connectors.sdk.values import one_line
+from schemas.checks import is_date
 from schemas.delivery import Delivery
 from schemas.errors import Refused
 from schemas.times import french_date
@@ -100,7 +103,7 @@ def act(delivery: Delivery, settings: Mapping[str, Any], today: date) -> Act:
         raise Refused("la demande contient des caractères que l'acte ne peut pas porter", native="characters") from None
     dossier = dossier_id(delivery, settings.get("prefix", "unefois"))
     name = f"acte-{dossier}.pdf"
-    return Act(dossier, _title(title), name, pdf, f"Demande {_one_line(reference)}")
+    return Act(dossier, _title(title), name, pdf, f"Demande {one_line(reference)}")
 
 
 def fill(template: str, facts: Mapping[str, Any]) -> str:
@@ -151,18 +154,15 @@ def _template(procedure: str, settings: Mapping[str, Any]) -> str:
 
 
 def _facts(request: Mapping[str, Any], settings: Mapping[str, Any], today: date) -> dict[str, Any]:
+    about = {
+        "reference": request["references"][0]["id"], "procedure": request["procedure"],
+        "submitted_on": request["submitted_at"][:10],
+    }  # fmt: skip
     return {
-        "request": {
-            "reference": request["references"][0]["id"],
-            "procedure": request["procedure"],
-            "submitted_on": request["submitted_at"][:10],
-        },
-        "requester": {"name": _person_name(request.get("requester", {}))},
-        "form": request.get("form", {}),
-        "town": settings["town"],
-        "signatory": settings.get("signatory", "Le maire"),
-        "today": today.isoformat(),
-    }
+        "request": about, "requester": {"name": _person_name(request.get("requester", {}))},
+        "form": request.get("form", {}), "town": settings["town"],
+        "signatory": settings.get("signatory", "Le maire"), "today": today.isoformat(),
+    }  # fmt: skip
 
 
 def _person_name(person: Mapping[str, Any]) -> str:
@@ -185,10 +185,7 @@ def _first_answer(expression: str, facts: Mapping[str, Any]) -> str:
 
 
 def _fact_at(facts: Mapping[str, Any], path: str) -> Any:
-    value: Any = facts
-    for step in path.split("."):
-        value = value.get(step) if isinstance(value, Mapping) else None
-    return value
+    return value_at(facts, "/" + path.replace(".", "/"))
 
 
 def _written_out(value: Any) -> str:
@@ -198,19 +195,11 @@ def _written_out(value: Any) -> str:
         return " ".join(text for item in value.values() if (text := _written_out(item)))
     if isinstance(value, list):
         return ", ".join(text for item in value if (text := _written_out(item)))
-    return "" if value is None else _french_date(_one_line(str(value)))
+    return "" if value is None else _french_date(one_line(str(value)))
 
 
 def _french_date(text: str) -> str:
-    try:
-        day = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else None
-    except ValueError:
-        return text
-    return french_date(day) if day else text
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return french_date(date.fromisoformat(text)) if is_date(text) else text
 
 
 def _heading(text: str) -> str:
@@ -219,4 +208,4 @@ def _heading(text: str) -> str:
 
 
 def _title(text: str) -> str:
-    return re.sub(r'[\\&"£*/<>?%|+;:]+', "-", _one_line(text))[:200]
+    return re.sub(r'[\\&"£*/<>?%|+;:]+', "-", one_line(text))[:200]

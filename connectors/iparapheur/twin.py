@@ -27,7 +27,7 @@ _CIRCUIT = (
 
 @dataclass(slots=True)
 class TwinDossier:
-    """A dossier of the twin. `log` holds (time-stamp, actor, status, annotation), oldest first."""
+    """A dossier of the twin. `log` holds its lines in the words of the contract, oldest first."""
 
     id: str
     type: str
@@ -37,19 +37,13 @@ class TwinDossier:
     file_name: str
     document: bytes
     annotation: str
-    log: list[tuple[str, str, str, str]] = field(default_factory=list)
+    log: list[dict[str, str]] = field(default_factory=list)
     place: int = 0
     signature: bytes | None = None
 
     @property
     def status(self) -> str:
-        return self.log[-1][2]
-
-    @property
-    def lines(self) -> list[dict[str, str]]:
-        """The log in the words of the contract."""
-        names = ("timestamp", "nom", "status", "annotation")
-        return [dict(zip(names, line, strict=True)) for line in self.log]
+        return self.log[-1]["status"]
 
 
 class ParapheurTwin(SoapTwin):
@@ -182,14 +176,14 @@ class ParapheurTwin(SoapTwin):
             and (not asked["DossierID"] or dossier.id in asked["DossierID"])
         ]
         found = matching[: asked["NombreDossiers"] or 1000]
-        return {"LogDossier": [{**dossier.lines[-1], "nom": dossier.id, "accessible": "OK"} for dossier in found]}
+        return {"LogDossier": [{**dossier.log[-1], "nom": dossier.id, "accessible": "OK"} for dossier in found]}
 
     @operation("GetHistoDossier")
     def _history(self, dossier_id: str) -> dict[str, Any]:
         dossier = self.dossiers.get(dossier_id)
         if dossier is None:
             return _return("KO", "Le dossier est inconnu dans le Parapheur")
-        return {"LogDossier": dossier.lines, **_return("OK", "")}
+        return {"LogDossier": dossier.log, **_return("OK", "")}
 
     @operation("GetDossier")
     def _fetch(self, dossier_id: str) -> dict[str, Any]:
@@ -225,7 +219,8 @@ class ParapheurTwin(SoapTwin):
 
     def _note(self, dossier: TwinDossier, actor: str, status: str, annotation: str) -> None:
         self._last = max(self._now(), self._last + timedelta(milliseconds=1))
-        dossier.log.append((to_rfc3339(self._last), actor, status, annotation))
+        line = {"timestamp": to_rfc3339(self._last), "nom": actor, "status": status, "annotation": annotation}
+        dossier.log.append(line)
 
 
 def _return(code: str, message: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,15 +30,6 @@ _SAID = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What to write in the record of which card."""
-
-    card: str
-    what: str
-    fields: Mapping[str, str | None]
-
-
 class Koha(RestConnector):
     """Patrons of the municipal library."""
 
@@ -53,29 +43,26 @@ class Koha(RestConnector):
 
     # out: the record of a citizen who has a card
 
-    def prepare(self, delivery: Delivery) -> Change:
-        kind, data = delivery.event.type, delivery.event.data
+    def prepare(self, delivery: Delivery) -> Mapping[str, str | None]:
+        """What to write in the record of the card."""
+        data = delivery.event.data
         if delivery.reference is None:
             raise Refused("aucune carte de bibliothèque n'est liée à cette personne")
-        if kind not in _SAID:
-            raise Refused("Koha ne prend que les changements d'adresse et de coordonnées")
-        if kind == "citizen.contact-changed":
-            fields = mapping.contact_fields(data, self.settings["phone_property"])
-        else:
-            fields = mapping.address_fields(data["new_address"]["value"], self.settings["address_layout"])
-        return Change(delivery.reference, kind, fields)
+        if self.spec_of(delivery)["type"] == "citizen.contact-changed":
+            return mapping.contact_fields(data, self.settings["phone_property"])
+        return mapping.address_fields(data["new_address"]["value"], self.settings["address_layout"])
 
-    def send(self, delivery: Delivery, prepared: Change) -> Done:
+    def send(self, delivery: Delivery, prepared: Mapping[str, str | None]) -> Done:
         """Read, change, write, read. Koha has no conditional write: the record is written only when two readings in a
         row agree, and read once more. Setting the same values twice is one effect: any failure may be tried again."""
-        patron = self._bearer_of(prepared.card)
+        patron = self._bearer_of(str(delivery.reference))
         wrote = False
         for _ in range(_TRIES + 1):
-            if mapping.has_values(patron, prepared.fields):
-                return Done(_SAID[prepared.what][wrote])
+            if mapping.has_values(patron, prepared):
+                return Done(_SAID[delivery.event.type][wrote])
             again = self._patron(patron["patron_id"])
             if _unchanged(patron, again):
-                self._replace(patron["patron_id"], mapping.with_values(patron, prepared.fields))
+                self._replace(patron["patron_id"], mapping.with_values(patron, prepared))
                 wrote, again = True, self._patron(patron["patron_id"])
             patron = again
         raise TryLater("la fiche est en cours de modification à la bibliothèque", after=60, fault="away.locked")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from connectors.sdk import values
+from connectors.sdk.values import present
 from schemas.checks import is_date
 from schemas.converters import NO_POSTAL_CODE
 from schemas.errors import InvalidMessage
@@ -26,15 +27,11 @@ def address_fields(address: Mapping[str, Any], layout: Layout) -> dict[str, str 
     line = " ".join(part for part in (number, street) if part) if layout == "one-line" else street
     country = address.get("country", "FR")
     return {
-        "street_number": number if layout == "split" else None,
-        "street_type": None,
-        "address": line or None,
-        "address2": address.get("complement"),
+        "street_number": number if layout == "split" else None, "street_type": None, "address": line or None,
+        "address2": address.get("complement"), "city": address["city"], "state": None,
         "postal_code": None if address["postal_code"] == NO_POSTAL_CODE else address["postal_code"],
-        "city": address["city"],
-        "state": None,
         "country": None if country == "FR" else country,
-    }
+    }  # fmt: skip
 
 
 def contact_fields(data: Mapping[str, Any], phone_property: str) -> dict[str, str | None]:
@@ -61,13 +58,11 @@ def card_of(patron: Patron) -> dict[str, Any]:
     """The card in the words of the evidence `library-card`, as far as the record tells; blanks and what cannot be read
     are left out."""
     expiry, restricted = _one_line(patron.get("expiry_date")), patron.get("restricted")
-    found = {
-        "card_number": _short(patron.get("cardnumber"), 64),
-        "category": _short(patron.get("category_id"), 100),
+    return present({
+        "card_number": _short(patron.get("cardnumber"), 64), "category": _short(patron.get("category_id"), 100),
         "expires_on": expiry if is_date(expiry) else "",
-    }
-    said: dict[str, Any] = {name: text for name, text in found.items() if text}
-    return said | ({"blocked": restricted} if isinstance(restricted, bool) else {})
+        "blocked": restricted if isinstance(restricted, bool) else None,
+    })  # fmt: skip
 
 
 def address_of(patron: Patron) -> dict[str, Any] | None:
@@ -81,15 +76,14 @@ def address_of(patron: Patron) -> dict[str, Any] | None:
     if not text["city"] or country is None or not fits:
         return None
     kind = text["street_type"] if text["street_type"].isalpha() else ""  # some libraries keep a code there
-    said = {
+    return present({
         "house_number": text["street_number"][:20],
         "street": f"{kind} {text['address']}".strip()[:200],
         "complement": text["address2"][:200],
         "postal_code": code,
         "city": text["city"][:100],
         "country": "" if country == "FR" else country,
-    }
-    return {name: value for name, value in said.items() if value}
+    })  # fmt: skip
 
 
 def _told_text(patron: Patron, name: str) -> str:

@@ -16,15 +16,7 @@ _TEXTS = (
     "secondary_email", "gender", "userid", "opac_notes", "staff_notes", "statistics_1", "statistics_2",
     "relationship_type", "sms_number", "lang", "date_of_birth", "expiry_date", "date_enrolled",
 )  # fmt: skip
-_WRITABLE = {
-    *_TEXTS,
-    "patron_id",
-    "library_id",
-    "category_id",
-    "updated_on",
-    "incorrect_address",
-    "extended_attributes",
-}
+_OTHERS = ("patron_id", "library_id", "category_id", "updated_on", "incorrect_address", "extended_attributes")
 _REQUIRED = ("surname", "library_id", "category_id")
 _BASE = "/api/v1"
 
@@ -98,10 +90,8 @@ class KohaTwin(RestTwin):
         found = sorted((p for p in self.patrons.values() if _matches(p, query)), key=lambda p: p["updated_on"])
         size, page = int(call.query.get("_per_page", "20")), int(call.query.get("_page", "1"))
         self.page_size = size
-        shown = [
-            {name: value for name, value in patron.items() if name not in self._hidden}
-            for patron in found[(page - 1) * size : page * size]
-        ]
+        paged = found[(page - 1) * size : page * size]
+        shown = [{name: value for name, value in one.items() if name not in self._hidden} for one in paged]
         return TwinAnswer(200, shown, {"X-Total-Count": str(len(found))})
 
     @route("GET", f"{_BASE}/patrons/{{patron_id}}")
@@ -134,20 +124,19 @@ class KohaTwin(RestTwin):
 
 
 def _matches(patron: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
-    for name, due in query.items():
-        value = patron.get(name.removeprefix("me."))
-        if isinstance(due, Mapping):
-            if not datetime.fromisoformat(str(value)) >= datetime.fromisoformat(due[">="]):
-                return False
-        elif value != due:
-            return False
-    return True
+    return all(_fits(patron.get(name.removeprefix("me.")), due) for name, due in query.items())
+
+
+def _fits(value: Any, due: Any) -> bool:
+    if isinstance(due, Mapping):
+        return datetime.fromisoformat(str(value)) >= datetime.fromisoformat(due[">="])
+    return bool(value == due)
 
 
 def _faults(body: Any) -> list[str]:
     if not isinstance(body, dict):
         return ["Expected object."]
-    unknown = sorted(set(body) - _WRITABLE - {"restricted"})
+    unknown = sorted(set(body) - {*_TEXTS, *_OTHERS, "restricted"})
     faults = [f"Properties not allowed: {', '.join(unknown)}."] if unknown else []
     faults += ["Read-only."] if "restricted" in body else []
     faults += [f"Missing property: {name}." for name in _REQUIRED if not body.get(name)]

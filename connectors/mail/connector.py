@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.mail import mapping
-from connectors.mail.mapping import Attached, Letter
+from connectors.mail.mapping import Letter
 from connectors.sdk.connector import Connector, Context
 from connectors.sdk.smtp.client import Server
 from connectors.sdk.smtp.headers import mail_address
-from schemas.delivery import Delivery, Done, Probe
+from schemas.delivery import Delivery, Done, Probe, StoredDocument
 from schemas.errors import AccessDenied, ConfigError, HubError, Refused
 
 _NO_LOGIN = "Le serveur de messagerie refuse la connexion : identifiant ou mot de passe à vérifier."
@@ -51,7 +51,7 @@ class Mail(Connector):
         self.server.send(message, self.settings["sender"], prepared.to)
         return Done(answer=f"Message remis au serveur de messagerie{_with(len(contents))}.")
 
-    def _contents(self, attached: Sequence[Attached]) -> list[bytes]:
+    def _contents(self, attached: Sequence[StoredDocument]) -> list[bytes]:
         contents = [self.context.documents.read(document.id) for document in attached]
         if sum(map(len, contents)) > mapping.MAX_ATTACHED:
             raise Refused("les pièces jointes dépassent 10 Mio", native="too-large", fault="refused.too-large")

@@ -16,23 +16,12 @@ from typing import Any
 from connectors.sdk.documents import media_type
 from connectors.sdk.follow_up import FollowUp, read_follow_up
 from connectors.sdk.smtp.headers import AddressLine, mail_address
-from schemas.delivery import Delivery
+from schemas.delivery import Delivery, StoredDocument
 from schemas.errors import Refused
 
 MAX_ATTACHED = 10 * 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _LINK = re.compile(r"https://[^\s<>\"]*[^\s<>\".,;:!?)]")
-
-
-@dataclass(frozen=True, slots=True)
-class Attached:
-    """A document of the message, before its content is read."""
-
-    id: str
-    name: str
-    media_type: str
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +33,7 @@ class Letter:
     subject: str
     text: str
     message_id: str
-    attached: tuple[Attached, ...] = ()
+    attached: tuple[StoredDocument, ...] = ()
 
 
 def letter(delivery: Delivery, sender: str) -> Letter:
@@ -92,7 +81,7 @@ def _message_id(delivery: Delivery, sender: str) -> str:
     return f"<{digest}@{sender.rpartition('@')[2]}>"
 
 
-def _all_attached(documents: Sequence[Mapping[str, Any]]) -> tuple[Attached, ...]:
+def _all_attached(documents: Sequence[Mapping[str, Any]]) -> tuple[StoredDocument, ...]:
     attached = tuple(_attached(document) for document in documents)
     if sum(document.size for document in attached) > MAX_ATTACHED:
         raise Refused("les pièces jointes dépassent 10 Mio", native="too-large", fault="refused.too-large")
@@ -132,20 +121,17 @@ def _address(text: str) -> str:
 
 def _header(text: str, field: str) -> str:
     if _CONTROL.search(text):
-        raise Refused(
-            f"{field} contient un retour à la ligne ou un caractère de contrôle",
-            native="header",
-            fault="refused.header",
-        )
+        said = f"{field} contient un retour à la ligne ou un caractère de contrôle"
+        raise Refused(said, native="header", fault="refused.header")
     return text.strip()
 
 
-def _attached(document: Mapping[str, Any]) -> Attached:
+def _attached(document: Mapping[str, Any]) -> StoredDocument:
     name = _header(document["name"], "le nom d'une pièce jointe").replace("/", "_").replace("\\", "_")
     media = media_type(document["media_type"].lower())
     if media.startswith(("multipart/", "message/")):
         media = media_type(None)
-    return Attached(document["id"], name, media, document["size"], document["sha256"])
+    return StoredDocument(document["id"], name, media, document["size"], document["sha256"])
 
 
 def _as_html(text: str, language: str) -> str:

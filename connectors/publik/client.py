@@ -8,33 +8,23 @@ from datetime import datetime
 from typing import Any
 
 from connectors.publik.canteen import json_object
-from connectors.sdk.http import HttpAnswer, HttpClient, segment
-from connectors.sdk.kinds.auth import SignedClient
+from connectors.sdk.http import HttpAnswer, segment
 from schemas.errors import AccessDenied, HubError, Refused, TryLater, Unknown
 from schemas.exchange import NotMatched
 
-_MAX_ANSWER = 64 * 1024 * 1024  # a form and its files, in base64
 _CLASS = re.compile(r"[\w .:-]{1,80}")
 
 
 class PublikClient:
-    """Calls one portal, with HTTP Basic or with a signed query string."""
+    """Calls one portal. `request`: makes a call, as `HttpClient.request`."""
 
-    def __init__(self, settings: Mapping[str, Any], now: Callable[[], datetime]) -> None:
-        base, account = settings["base_url"], (settings["client_id"], settings["client_secret"])
-        options = {
-            "headers": {"accept": "application/json"}, "timeout": settings.get("timeout_seconds", 20),
-            "max_bytes": _MAX_ANSWER, "service": "Publik",
-        }  # fmt: skip
-        if settings.get("authentication", "basic") == "signature":
-            self._http: HttpClient = SignedClient(base, *account, now, **options)
-        else:
-            self._http = HttpClient(base, auth=account, **options)
+    def __init__(self, request: Callable[..., HttpAnswer]) -> None:
+        self._request = request
 
     def formdata(self, slug: str, number: str, seconds: float | None = None) -> dict[str, Any]:
         """One form with its files and its workflow. Raises Refused (404) when the portal does not know it. `seconds`:
         what is left for the call."""
-        value = _content_of(self._call("GET", f"/api/forms/{segment(slug)}/{segment(number)}/", seconds=seconds))
+        value = _content_of(self._request("GET", f"/api/forms/{segment(slug)}/{segment(number)}/", seconds=seconds))
         if not isinstance(value, dict):
             raise TryLater("Publik : une demande était attendue", fault="away.not-json")
         return value
@@ -54,12 +44,12 @@ class PublikClient:
             "full": "on", "include-files-content": "off", "filter-start": since.strftime("%Y-%m-%d"),
             "order_by": "receipt_time", "limit": str(limit), "offset": str(offset),
         }  # fmt: skip
-        return _forms_in(self._call("GET", f"/api/forms/{segment(slug)}/list", params))
+        return _forms_in(self._request("GET", f"/api/forms/{segment(slug)}/list", params=params))
 
     def forms_of(self, user: str, seconds: float) -> list[dict[str, Any]]:
         """The forms that an account filed, without their content. Raises NotMatched for an account unknown to the
         portal. `seconds`: what is left for the call."""
-        answer = self._call("GET", f"/api/users/{segment(user)}/forms", expect=(200, 404), seconds=seconds)
+        answer = self._request("GET", f"/api/users/{segment(user)}/forms", expect=(200, 404), seconds=seconds)
         if answer.status == 404:
             raise NotMatched("compte d'usager inconnu du portail", native="404")
         found = _forms_in(answer)
@@ -68,13 +58,13 @@ class PublikClient:
         return found
 
     def ping(self, slug: str) -> None:
-        self._call("GET", f"/api/forms/{segment(slug)}/list", {"limit": "1"})
+        self._request("GET", f"/api/forms/{segment(slug)}/list", params={"limit": "1"})
 
     def trigger(self, slug: str, number: str, trigger: str, body: Mapping[str, Any]) -> None:
         """Jump. Raises Refused when the current status of the workflow has no such trigger. Never to be repeated
         blindly: a second jump is a second effect."""
         path = f"/{segment(slug)}/{segment(number)}/jump/trigger/{segment(trigger)}/"
-        answer = self._call("POST", path, body=body, expect=(200, 403, 404))
+        answer = self._request("POST", path, json=body, expect=(200, 403, 404))
         if answer.status != 200:
             raise self._why_not(slug, number, trigger, answer.status)
         envelope = answer.json_object()
@@ -97,15 +87,6 @@ class PublikClient:
             f"(« {name} »)",
             native=str(status),
         )
-
-    def _call(
-        self, method: str, path: str, params: Mapping[str, str] | None = None, *, body: Any = None,
-        expect: tuple[int, ...] = (200,), seconds: float | None = None,
-    ) -> HttpAnswer:  # fmt: skip
-        return self._http.request(method, path, params=params, json=body, expect=expect, seconds=seconds)
-
-    def close(self) -> None:
-        self._http.close()
 
 
 def _content_of(answer: HttpAnswer) -> Any:

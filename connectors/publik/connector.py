@@ -8,18 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.publik import canteen, mapping
 from connectors.publik.client import PublikClient
-from connectors.sdk import Connector, Context, Inbound, Probe, Reply
+from connectors.sdk import Context, Inbound, Probe, Reply
 from connectors.sdk.evidence import Said
+from connectors.sdk.kinds.client import HttpConnector
 from connectors.sdk.kinds.signatures import Signature, SignatureSettings
 from connectors.sdk.local_times import Readings, instant, readings
 from connectors.sdk.poll_cursor import PollCursor
 from connectors.sdk.records import each
-from connectors.sdk.values import address_version
+from connectors.sdk.values import address_version, present
 from schemas.delivery import Delivery, Done, Polled
 from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessage, Refused, TryLater
 from schemas.event import Event, decode_json
@@ -43,25 +45,27 @@ class Jump:
     body: Mapping[str, Any]
 
 
-class Publik(Connector):
+class Publik(HttpConnector):
     """Requests of citizens, told by forms; what became of them, told to the form's workflow."""
+
+    max_bytes = 64 * 1024 * 1024  # a form and its files, in base64
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        settings = context.settings
-        self._forms: Mapping[str, Any] = settings["forms"]
+        settings = self.settings
+        self._slugs: Mapping[str, Any] = settings["forms"]
         self._zone = ZoneInfo(settings["timezone"]) if "timezone" in settings else context.zone
-        kind = "basic" if settings.get("incoming_authentication") == "basic" else "publik"
+        kind = "basic" if settings["incoming_authentication"] == "basic" else "publik"
         caller = SignatureSettings(kind, settings["incoming_secret"], "authorization", user=settings["incoming_id"])
         self._caller = Signature(caller, context)
 
     @cached_property
     def client(self) -> PublikClient:
-        return PublikClient(self.settings, self.context.now)
+        return PublikClient(self.request)
 
     def probe(self) -> Probe:
         try:
-            self.client.ping(next(iter(self._forms)))
+            self.client.ping(next(iter(self._slugs)))
         except HubError as error:
             return Probe(False, f"Publik ne répond pas comme attendu : {error.reason}")
         return Probe(True, "Publik répond et accepte notre identifiant.")
@@ -77,7 +81,7 @@ class Publik(Connector):
         """A form pushed by its workflow to `/in/{connection}/{slug}`."""
         self._caller.check(inbound)
         slug = inbound.path.strip("/")
-        if inbound.method != "POST" or slug not in self._forms:
+        if inbound.method != "POST" or slug not in self._slugs:
             raise InvalidMessage("formulaire inconnu de ce raccordement", code="unknown_form")
         formdata = decode_json(inbound.body)
         if not isinstance(formdata, Mapping):
@@ -96,7 +100,7 @@ class Publik(Connector):
         """Forms received since the cursor, under the identifiers that the push gives them. At first, those of the
         last `catch_up_days`. A form that cannot be read is passed over and told: it must not hide the others."""
         state: dict[str, Any] = dict(cursor or {})
-        for slug in self._forms:
+        for slug in self._slugs:
             yield from self._poll_form(slug, state)
 
     def _poll_form(self, slug: str, state: dict[str, Any]) -> Iterator[Polled]:
@@ -121,15 +125,15 @@ class Publik(Connector):
                 yield Polled(events, dict(state), faults=[*faults, *unread])
 
     def _pages(self, slug: str, horizon: datetime) -> Iterator[Sequence[Mapping[str, Any]]]:
-        offset, page = 0, self.client.listing(slug, since=horizon.astimezone(self._zone), offset=0, limit=_PAGE)
-        while len(page) == _PAGE:
+        since = horizon.astimezone(self._zone)
+        for offset in count(0, _PAGE):
+            page = self.client.listing(slug, since=since, offset=offset, limit=_PAGE)
             yield page
-            offset += _PAGE
-            page = self.client.listing(slug, since=horizon.astimezone(self._zone), offset=offset, limit=_PAGE)
-        yield page
+            if len(page) < _PAGE:
+                return
 
     def _first_day(self) -> datetime:
-        return self.context.now() - timedelta(days=self.settings.get("catch_up_days", 1))
+        return self.context.now() - timedelta(days=self.settings["catch_up_days"])
 
     def _dated(self, item: Mapping[str, Any]) -> Iterator[tuple[Readings, Mapping[str, Any]]]:
         yield readings(item.get("receipt_time"), self._zone, "/receipt_time"), item
@@ -141,28 +145,22 @@ class Publik(Connector):
     def _events(self, slug: str, formdata: Mapping[str, Any]) -> list[Event]:
         """Mapped first, stored second: what is refused leaves nothing behind."""
         form = mapping.read_form(
-            slug, self._forms[slug], formdata,
+            slug, self._slugs[slug], formdata,
             system=self.context.system, source=self.context.connection, zone=self._zone,
         )  # fmt: skip
-        stored = [
-            self.context.documents.store(file.content, name=file.name, media_type=file.media_type, kind=file.kind)
-            for file in form.files
-        ]
-        request = form.request | ({"documents": [document.to_data() for document in stored]} if stored else {})
-        told = [("request.received", {"request": request})]
-        told += [("citizen.address-changed", form.address_change)] if form.address_change else []
-        told += [("citizen.contact-changed", form.contact_change)] if form.contact_change else []
+        stored = [self.context.documents.store(**file) for file in form.files]
+        request = present({**form.request, "documents": [document.to_data() for document in stored]})
+        told = {
+            "request.received": {"request": request}, "citizen.address-changed": form.address_change,
+            "citizen.contact-changed": form.contact_change,
+        }  # fmt: skip
         return [
             self.event(
-                kind,
-                data,
-                id=f"{form.reference}/{kind}",
-                time=form.received_at,
-                subject=form.reference,
+                kind, data, id=f"{form.reference}/{kind}", time=form.received_at, subject=form.reference,
                 version=address_version(data) if kind != "citizen.contact-changed" else 1,
             )
-            for kind, data in told
-        ]
+            for kind, data in told.items() if data
+        ]  # fmt: skip
 
     # asked: who is registered at the canteen
 
@@ -222,20 +220,16 @@ class Publik(Connector):
         data = delivery.event.data
         row = self.statuses.native(data["status"]) if data["status"] else None
         body = {
-            _KEY: delivery.key,
-            "status": data["status"],
-            "label": row.label if row else "",
-            "native_code": data["native"]["code"],
-            "native_label": data["native"]["label"],
-            "reason": data.get("reason", ""),
-            "phase": data.get("phase", ""),
+            _KEY: delivery.key, "status": data["status"], "label": row.label if row else "",
+            "native_code": data["native"]["code"], "native_label": data["native"]["label"],
+            "reason": data.get("reason", ""), "phase": data.get("phase", ""),
             "documents": [document["name"] for document in data.get("documents", ())],
-        }
+        }  # fmt: skip
         return Jump(slug, number, self._trigger(slug, data["status"], row.native if row else None), body)
 
     def _trigger(self, slug: str, status: str | None, default: str | None) -> str | None:
         """The form's own trigger, else the connection's, else that of statuses.csv; "" means silence."""
-        own = self._forms.get(slug, {}).get("triggers", {})
+        own = self._slugs.get(slug, {}).get("triggers", {})
         name = own.get(status, self.settings.get("triggers", {}).get(status, default)) if status else None
         return name or None
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
 
+from connectors.publik.canteen import json_object
 from connectors.sdk import values
 from connectors.sdk.documents import decoded_file, file_name, media_type
+from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.links import reference_link
 from connectors.sdk.local_times import instant
-from connectors.sdk.values import Reading, Unread
+from connectors.sdk.values import Reading, Unread, present
 from schemas.errors import InvalidMessage, Refused
 from schemas.times import to_rfc3339
 
@@ -39,26 +41,16 @@ References = list[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
-    """A file of the form, decoded."""
-
-    name: str
-    media_type: str
-    kind: str | None
-    content: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Form:
     """What one form said. `request` lacks its documents: they are added once `files` are stored. It keeps in its form,
-    as they were written, the optional answers that could not be read."""
+    as they were written, the optional answers that could not be read. `files`: each as `Documents.store` takes it."""
 
     reference: str
     received_at: str
     request: dict[str, Any]
     address_change: dict[str, Any] | None
     contact_change: dict[str, Any] | None
-    files: Sequence[Attached]
+    files: Sequence[Mapping[str, Any]] = field(repr=False)
 
 
 def reference_of(slug: str, number: object) -> str:
@@ -107,39 +99,25 @@ def read_form(
     _set_aside_addresses(tree, setting["fields"], answers, unread)
     account = _account(formdata, system)
     link = reference_link(system, reference)
-    sourced = _sourced(source, received_at)
+    sourced = {"source": source, "date": received_at, "quality": "declared"}
     request = _request(setting, formdata, tree, account, link, unread) | {"submitted_at": received_at}
-    address_change = _address_change(setting, answers, tree, account, link, sourced, unread)
-    return Form(
-        reference=reference,
-        received_at=received_at,
-        request=unread.added_to(request),
-        address_change=address_change,
-        contact_change=_contact_change(tree, account, link, sourced),
-        files=[_attached(pointer, item, setting) for pointer, item in _files_in(answers, "/fields")],
-    )
+    moved = _address_change(setting, answers, tree, account, link, sourced, unread)
+    reached = _contact_change(tree, account, link, sourced)
+    files = [_attached(pointer, item, setting) for pointer, item in _files_in(answers, "/fields")]
+    return Form(reference, received_at, unread.added_to(request), moved, reached, files)
 
 
 def _request(
     setting: Mapping[str, Any], formdata: Mapping[str, Any], tree: Mapping[str, Any], account: References,
     link: Mapping[str, Any], unread: Unread,
 ) -> dict[str, Any]:  # fmt: skip
-    given = formdata.get("submission")
-    submission = given if isinstance(given, Mapping) else {}
-    request: dict[str, Any] = {
-        **link,
-        "procedure": setting["procedure"],
-        "intake": _CHANNELS.get(str(submission.get("channel", "web")), "online"),
-        **_requester(tree, account),
-    }
-    beneficiaries = _people(setting.get("beneficiaries"), formdata["fields"], unread)
-    if "beneficiary" in tree:
-        beneficiaries.insert(0, _citizen(tree["beneficiary"], [], "/fields"))
-    if beneficiaries:
-        request["beneficiaries"] = beneficiaries
-    if "form" in tree:
-        request["form"] = tree["form"]
-    return request
+    channel = value_at(formdata, "/submission/channel") or "web"
+    beneficiaries = [_citizen(tree["beneficiary"], [], "/fields")] if "beneficiary" in tree else []
+    beneficiaries += _people(setting.get("beneficiaries"), formdata["fields"], unread)
+    return present({
+        **link, "procedure": setting["procedure"], "intake": _CHANNELS.get(str(channel), "online"),
+        **_requester(tree, account), "beneficiaries": beneficiaries, "form": tree.get("form"),
+    })  # fmt: skip
 
 
 def _requester(tree: Mapping[str, Any], account: References) -> dict[str, Any]:
@@ -168,14 +146,11 @@ def _address_change(
         place = f"/fields/{next(names)}"
         raise InvalidMessage("le code postal français a cinq chiffres", pointer=place, code="bad_postal_code")
     old = _address(tree.get("old_address", {}))
-    change: dict[str, Any] = {
+    return present({
         "citizen": _citizen(tree.get("requester", {}), account, "/fields"),
-        "new_address": {"value": new, **sourced},
-        "request": link,
-    }
-    household = _people(setting.get("household"), answers, unread)
-    optional = {"old_address": old, "household": household, "effective_on": tree.get("effective_on")}
-    return change | {name: value for name, value in optional.items() if value}
+        "new_address": {"value": new, **sourced}, "request": link, "old_address": old,
+        "household": _people(setting.get("household"), answers, unread), "effective_on": tree.get("effective_on"),
+    })  # fmt: skip
 
 
 def _contact_change(
@@ -196,8 +171,7 @@ def _citizen(said: Mapping[str, Any], account: References, pointer: str) -> dict
         citizen["references"] = account
     if "identity" not in citizen and "references" not in citizen:
         raise InvalidMessage("la demande ne dit pas de qui elle parle", pointer=pointer, code="nobody")
-    address = _address(said.get("address", {}))
-    return citizen | ({"address": address} if address else {})
+    return present({**citizen, "address": _address(said.get("address", {}))})
 
 
 def _people(block: Mapping[str, Any] | None, answers: Answers, unread: Unread) -> list[dict[str, Any]]:
@@ -228,9 +202,7 @@ def _address(said: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _account(formdata: Mapping[str, Any], system: str) -> References:
     """The portal account that filed the form; nothing for a form without account."""
-    user = formdata.get("user")
-    if not isinstance(user, Mapping):
-        return []
+    user = json_object(formdata.get("user"))
     names = user.get("NameID") or user.get("uuid") or user.get("id")
     name = names[0] if isinstance(names, list) else names
     return [{"system": system, "id": str(name)[:200]}] if isinstance(name, str | int) and name != "" else []
@@ -315,14 +287,9 @@ def _files_in(value: Any, pointer: str) -> Iterator[tuple[str, Mapping[str, Any]
             yield from _files_in(item, f"{pointer}/{number}")
 
 
-def _attached(pointer: str, item: Mapping[str, Any], setting: Mapping[str, Any]) -> Attached:
-    return Attached(
-        name=file_name(item["filename"]),
-        media_type=media_type(str(item.get("content_type") or "")),
-        kind=setting.get("documents", {}).get(pointer.split("/")[2]),
-        content=decoded_file(item.get("content"), MAX_FILE, f"{pointer}/content"),
-    )
-
-
-def _sourced(source: str, at: str) -> dict[str, str]:
-    return {"source": source, "date": at, "quality": "declared"}
+def _attached(pointer: str, item: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": file_name(item["filename"]), "media_type": media_type(str(item.get("content_type") or "")),
+        "kind": setting.get("documents", {}).get(pointer.split("/")[2]),
+        "content": decoded_file(item.get("content"), MAX_FILE, f"{pointer}/content"),
+    }  # fmt: skip

@@ -74,7 +74,6 @@ class PublikTwin(HttpTwin):
         self.now = now
         self._id, self._secret, self._signed = client_id, Secret(client_secret), signed
         self._check = SignatureCheck(client_id, self._secret, in_this_process())
-        self._errs = 0
 
     def submit(
         self, slug: str, fields: Mapping[str, Any], *, user: Mapping[str, Any] | None = None, channel: str = "web",
@@ -88,54 +87,38 @@ class PublikTwin(HttpTwin):
             return filed
 
     def push(
-        self, filed: Filed, url: str, *, orig: str = "demarches.saint-aubin.example", key: str = "clef-push",
-        basic_auth: bool = False,
-    ) -> HttpAnswer:  # fmt: skip
+        self, filed: Filed, url: str, *, orig: str = "demarches.saint-aubin.example", key: str = "clef-push"
+    ) -> HttpAnswer:
         """POST the formdata to `url`, as the workflow does; the answer whatever it is."""
-        path = ""
-        if not basic_auth:
-            nonce = secrets.token_hex(16)
-            path = "?" + sign({}, orig=orig, key=Secret(key), now=self._clock(), nonce=nonce)
-        auth = (orig, Secret(key)) if basic_auth else None
-        with HttpClient(url + path, auth=auth) as client:
+        query = sign({}, orig=orig, key=Secret(key), now=self._clock(), nonce=secrets.token_hex(16))
+        with HttpClient(f"{url}?{query}") as client:
             return client.request("POST", "", json=self.formdata(filed), expect=range(200, 600))
 
     def err(self, times: int = 1) -> None:
-        with self.lock:
-            self._errs = times
+        self.misbehave("inside", times)
 
     def formdata(self, filed: Filed, *, contents: bool = True) -> dict[str, Any]:
         state = self.workflow[filed.status]
-        data: dict[str, Any] = {}
-        for _, body in filed.jumps:
-            data |= body
+        data = {name: value for _, body in filed.jumps for name, value in body.items()}
         return {
-            "id": filed.number,
-            "receipt_time": filed.received,
-            "last_update_time": filed.received,
-            "url": f"{self.url}/{filed.slug}/{filed.number}/",
+            "id": filed.number, "receipt_time": filed.received, "last_update_time": filed.received,
+            "url": f"{self.url}/{filed.slug}/{filed.number}/", "user": filed.user, "roles": {},
             "fields": filed.fields if contents else _without_contents(filed.fields),
-            "user": filed.user,
             "submission": {"backoffice": filed.channel != "web", "channel": filed.channel},
             "workflow": {
-                "status": {"id": state.id, "name": state.name, "endpoint": state.endpoint},
-                "data": data or None,
+                "status": {"id": state.id, "name": state.name, "endpoint": state.endpoint}, "data": data or None,
             },
-            "roles": {},
-        }
+        }  # fmt: skip
 
     def authenticate(self, call: TwinCall) -> TwinAnswer | None:
-        if self._errs and call.path.strip("/"):
-            self._errs -= 1
-            return _error(200, "Erreur du portail")
-        if self._signed:
-            try:
-                self._check.check(urlencode(call.query), self._clock())
-            except AccessDenied:
-                return _error(403, "Access denied")
-            return None
-        known = call.headers.get("authorization") == basic(self._id, self._secret)
-        return None if known else _error(401, "Unauthorized")
+        if not self._signed:
+            known = call.headers.get("authorization") == basic(self._id, self._secret)
+            return None if known else _error(401, "Unauthorized")
+        try:
+            self._check.check(urlencode(call.query), self._clock())
+        except AccessDenied:
+            return _error(403, "Access denied")
+        return None
 
     @route("GET", "/api/forms/{slug}/list")
     def _list(self, call: TwinCall, slug: str) -> TwinAnswer:
@@ -152,11 +135,8 @@ class PublikTwin(HttpTwin):
     @route("GET", "/api/users/{uuid}/forms")
     def _forms_of(self, call: TwinCall, uuid: str) -> TwinAnswer:
         mine = [filed for filed in self.forms.values() if uuid in ((filed.user or {}).get("NameID") or ())]
-        return (
-            TwinAnswer(200, {"err": 0, "data": [self._line(filed) for filed in mine]})
-            if mine
-            else _error(404, "No user")
-        )
+        data = [self._line(filed) for filed in mine]
+        return TwinAnswer(200, {"err": 0, "data": data}) if data else _error(404, "No user")
 
     def _line(self, filed: Filed) -> dict[str, Any]:
         """A form as it is listed for the person who filed it."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from schemas.checks import is_date
 from schemas.errors import ConfigError, TryLater
-from schemas.sheet import read_sheet
+from schemas.sheet import sheet_rows
 from schemas.times import to_rfc3339
 
 _T = TypeVar("_T")
@@ -209,12 +209,9 @@ class EvidenceTable(Mapping[str, tuple[EvidencePart, ...]]):
 
     @cached_property
     def _parts(self) -> Mapping[str, tuple[EvidencePart, ...]]:
-        sheet = read_sheet(self._path, _COLUMNS)
-        for fault in sheet.faults:
-            raise ConfigError(str(fault))
         rows: dict[tuple[str, str], list[_Row]] = {}
-        for line in sheet.rows:
-            rows.setdefault((line.cells["evidence"], line.cells["operation"]), []).append(self._row(line.cells))
+        for cells in sheet_rows(self._path, _COLUMNS):
+            rows.setdefault((cells["evidence"], cells["operation"]), []).append(self._row(cells))
         parts: dict[str, tuple[EvidencePart, ...]] = {}
         for (evidence, operation), found in rows.items():
             parts[evidence] = (*parts.get(evidence, ()), EvidencePart(evidence, operation, tuple(found)))

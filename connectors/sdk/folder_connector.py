@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from connectors.sdk.connector import Connector
+from connectors.sdk.answer_key import AnswerKeys
+from connectors.sdk.connector import Connector, Context
+from connectors.sdk.documents import attachment_names
 from connectors.sdk.dropping import DropFolder
-from connectors.sdk.files import MAX_FILE_BYTES, Folder
+from connectors.sdk.files import MAX_FILE_BYTES, Folder, open_folders
+from connectors.sdk.follow_up import FollowUp
 from connectors.sdk.inbox import Inbox, LeftFile, Taken
+from connectors.sdk.statuses import status_changed
 from schemas.delivery import Delivery, Done, Polled, Probe
-from schemas.errors import HubError, InvalidMessage
+from schemas.errors import HubError, InvalidMessage, Refused
+from schemas.event import Event
 
 
 class FolderConnector(Connector):
@@ -101,3 +106,36 @@ class FolderConnector(Connector):
             else:
                 groups.setdefault(group, []).append(place)
         return [*groups.values(), *alone]
+
+
+class RequestFolder(FolderConnector):
+    """A package that is given requests, and what comes after them, in a folder of its connection's settings; what it
+    answers names them by a key (`keys`). Three words of its `statuses.csv` are no package's own: `dropped`; `followed`,
+    for what comes after a request; `unusable`, for what the package could not use, which decides nothing."""
+
+    dropped: str
+    followed: str
+    unusable: str
+
+    def __init__(self, context: Context, *, separator: str, prefixes: Sequence[str]) -> None:
+        """`separator`, `prefixes`: see `AnswerKeys` and `open_exchange`."""
+        super().__init__(context)
+        self.keys = AnswerKeys(context, separator)
+        self.open_exchange(*open_folders(self.settings), prefixes=prefixes)
+
+    def word_for(self, follow_up: FollowUp) -> str:
+        """What is told of a request once what comes after it was dropped."""
+        return self.dropped if follow_up.kind == "reopened" else self.followed
+
+    def attached(self, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """A safe name for each document of a delivery, and its identifier. Raises Refused for too much of them."""
+        if sum(document["size"] for document in documents) > MAX_FILE_BYTES // 2:
+            raise Refused("Les pièces jointes sont trop lourdes pour le dépôt.", native="taille")
+        return dict(zip(attachment_names(documents), (document["id"] for document in documents), strict=True))
+
+    def status_event(self, link: Mapping[str, Any], native: str, id: str, *, reason: str = "", **more: Any) -> Event:
+        """Where the request of this link stands by a word of `statuses.csv`."""
+        row = self.statuses.canonical(native)
+        if native == self.unusable and row is not None:
+            reason = reason or row.label
+        return self.event("request.status-changed", status_changed(link, native, row, reason=reason, **more), id=id)

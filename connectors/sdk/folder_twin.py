@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import threading
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from connectors.sdk.sftp_twin import SftpTwin
 from connectors.sdk.twin_schedule import Scheduled
+from schemas.errors import InvalidMessage
+
+_T = TypeVar("_T")
+_REJECTED = ".refuse"
 
 _CONTENTS: Mapping[str, Callable[[bytes, str], bytes]] = {
     "growing": lambda content, _: content[: len(content) // 2],
@@ -23,8 +29,8 @@ class FolderTwin(Scheduled):
     """`with MyTwin() as package:` starts the SFTP account; `connection_settings()` (SFTP) or `local_settings()` (the
     same folders as paths) is what a connection to it sets. `stop()`, `start()`: an outage.
 
-    Subclass it as a dataclass: name the two folders in `folders`, write `collect`, which takes what was dropped under
-    `taking`. `collecting`: the twin collects by itself, ten times a second.
+    Subclass it as a dataclass: name the two folders in `folders`, write `collect`, which takes what was dropped by
+    `take_each`. `collecting`: the twin collects by itself, ten times a second.
 
     It misbehaves as `SftpTwin` does, and with the files that lie in the return folder: "growing" (half of each is
     there, the rest comes with `behave`), "latin-1", "utf-16", "garbage" (each in that encoding, or of no format, until
@@ -48,6 +54,7 @@ class FolderTwin(Scheduled):
         self.drop.mkdir()
         self.returns.mkdir()
         self.taking = threading.Lock()
+        self.rejected: list[tuple[str, str]] = []
         self._password = self.sftp.password
         self._right: dict[str, bytes] = {}
         self._announced: Counter[str] = Counter()
@@ -69,6 +76,22 @@ class FolderTwin(Scheduled):
     @property
     def address(self) -> str:
         return f"sftp://{self.sftp.username}@{self.sftp.host}:{self.sftp.port}"
+
+    def take_each(self, read: Callable[[Path], _T], pattern: str = "*") -> list[_T]:
+        """What `read` makes of each file that was dropped, by their names. One that it cannot use stays there under
+        another ending, and is told in `rejected`."""
+        taken = []
+        with self.taking:
+            for path in sorted(path for path in self.drop.glob(pattern) if _lies_there(path)):
+                if path.suffix == _REJECTED:
+                    continue
+                try:
+                    taken.append(read(path))
+                    path.unlink()
+                except (InvalidMessage, zipfile.BadZipFile, UnicodeDecodeError, csv.Error) as error:
+                    self.rejected.append((path.name, str(error)))
+                    path.rename(path.with_suffix(_REJECTED))
+        return taken
 
     def site_settings(self) -> dict[str, Any]:
         """Override for what a connection sets besides the folders."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
 
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, basic
+from schemas.secret import Secret
+
+_T = TypeVar("_T")
+_LOGIN_LIFE = timedelta(seconds=60)
 
 
 class TwinRefusal(Exception):
@@ -55,3 +60,26 @@ class RestTwin(HttpTwin):
             return super().answer(call)
         except TwinRefusal as refusal:
             return refusal.answer
+
+
+class EvidenceTwin(RestTwin, Generic[_T]):
+    """A source of evidence that takes FranceConnect's access tokens, each of which lives 60 s by the twin's clock.
+    `given` keeps what it answered to each path."""
+
+    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        super().__init__()
+        self.now = now
+        self.given: list[tuple[str, TwinAnswer]] = []
+        self._logins: dict[str, tuple[_T, datetime]] = {}
+
+    def open_login(self, citizen: _T) -> Secret:
+        """The token of a citizen who logs in now."""
+        token = secrets.token_urlsafe(32)
+        with self.lock:
+            self._logins[token] = (citizen, self.now() + _LOGIN_LIFE)
+        return Secret(token)
+
+    def logged_in(self, token: str) -> _T | None:
+        """Whose token this is; None when it is nobody's or has ended."""
+        citizen, ends = self._logins.get(token, (None, self.now()))
+        return citizen if ends > self.now() else None

@@ -94,6 +94,11 @@ def one_line(text: str) -> str:
     return " ".join(_CONTROL.sub(" ", text).split())
 
 
+def present(members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members that say something: False and 0 do, an empty text, list or object does not."""
+    return {name: value for name, value in members.items() if value or value == 0}
+
+
 def phone(text: str, region: str = "FR") -> Reading[str]:
     """One telephone number: as it is written where the shared form allows, else in the international form. `(+33)…` is
     read; an extension is not part of a number, and two numbers are none."""

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from connectors.sdk import Connector, Context, Probe
 from connectors.sdk.http import HttpAnswer, HttpClient, retry_after
 from connectors.sdk.standard_webhooks import Key, message_id, sign
+from connectors.sdk.values import present
 from schemas.delivery import Delivery, Done
 from schemas.errors import AccessDenied, ConfigError, HubError, TryLater
 from schemas.times import to_rfc3339
@@ -81,10 +82,9 @@ class Webhook(Connector):
         said = {"request_id": request, "document_id": document, "correction_id": correction, "link": link}
         if delivery.event.type == "trouble.changed":  # names nobody, and is nowhere to be read
             return {"trouble_id": data["id"], "kind": data["kind"], "state": data["state"]}
-        told = {name: data[name] for name in ("status", "recipient") if name in data}
         followed: dict[str, Any] = next((data[name] for name in _FOLLOWED if name in data), {})
-        told |= {"state": followed["state"]} if "state" in followed else {}
-        return {key: value for key, value in said.items() if value} | told
+        told = {name: data[name] for name in ("status", "recipient") if name in data}
+        return present({**said, "state": followed.get("state")}) | told
 
     def send(self, delivery: Delivery, prepared: Message) -> Done:
         """One signed attempt. Any answer but 2xx is a failure to try again, 410 the wish to hear no more."""

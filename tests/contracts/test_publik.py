@@ -11,7 +11,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from connectors.publik import canteen
-from connectors.publik.client import PublikClient
 from connectors.publik.connector import Publik
 from connectors.publik.twin import PublikTwin
 from schemas.registry import Registry
@@ -57,7 +56,7 @@ def test_the_documented_list_of_a_persons_forms_is_read_and_that_of_the_twin_has
 
     with PublikTwin(now=NOON) as twin:
         twin.submit("cantine", MEALS, user={"NameID": [PARENT]})
-        given = PublikClient(settings(twin.url), lambda: NOON).forms_of(PARENT, 5.0)
+        given = connector(twin).client.forms_of(PARENT, 5.0)
     assert given[0].keys() <= lines[0].keys()
 
 

@@ -19,7 +19,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "basic": ("user", "password"), "bearer": ("token",), "api-key": ("value",),
     "oauth": ("token_url", "client_id", "client_secret"),
     "oauth-password": ("token_url", "client_id", "client_secret", "user", "password"), "session": ("call",),
-    "publik": ("orig", "key"),
+    "publik": ("orig", "key"), "signature": ("orig", "key"),
 }  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def client_of(
         return _oauth(base, {**auth, "kind": kind}, fill, options)
     if kind == "session":
         return SessionClient(base, auth, fill, **options)
-    if kind == "publik":
+    if kind in ("publik", "signature"):
         return SignedClient(base, fill(auth["orig"]).reveal(), fill(auth["key"]), now, **options)
     return HttpClient(base, **options)
 

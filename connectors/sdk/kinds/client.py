@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from connectors.sdk.http import HttpAnswer, HttpClient
+from connectors.sdk.http import MAX_BYTES, HttpAnswer, HttpClient
 from connectors.sdk.kinds.auth import client_of
 from connectors.sdk.kinds.calls import UNREAD, address_of
 from connectors.sdk.kinds.changes import Changes, Collect
@@ -25,7 +25,10 @@ _TIMEOUT = "20s"
 
 
 class HttpConnector(DeclaredConnector):
-    """A package behind the `[http]` of a `connector.toml`. Its methods are for code that reads and writes by itself."""
+    """A package behind the `[http]` of a `connector.toml`. Its methods are for code that reads and writes by itself.
+    `max_bytes`: the largest answer that is read."""
+
+    max_bytes = MAX_BYTES
 
     @cached_property
     def http(self) -> HttpClient:
@@ -37,7 +40,8 @@ class HttpConnector(DeclaredConnector):
         return client_of(
             self.fill(raw["base"]), raw.get("auth", {}), self.fill_secret, self.context.now, headers=headers,
             timeout=self.duration(raw.get("timeout", _TIMEOUT)).total_seconds(), service=self.name,
-            read_error=self.errors.error_for if self.errors.rules else None, shapes=self.context.shapes,
+            max_bytes=self.max_bytes, read_error=self.errors.error_for if self.errors.rules else None,
+            shapes=self.context.shapes,
         )  # fmt: skip
 
     def call(
