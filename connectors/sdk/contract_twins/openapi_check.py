@@ -17,13 +17,21 @@ from openapi_core.templating.paths.datatypes import PathOperationServer
 from openapi_core.templating.paths.exceptions import OperationNotFound, PathNotFound
 from openapi_core.testing import MockRequest, MockResponse
 
-from connectors.sdk.contract.openapi import JSON, base_of, openapi_document, operation_name, operations_of
+from connectors.sdk.contract.openapi import (
+    FORMS,
+    JSON,
+    OWN_HEADERS,
+    base_of,
+    openapi_document,
+    operation_name,
+    operations_of,
+    successes,
+)  # fmt: skip
 from connectors.sdk.contract.schemas import Schemas
 from connectors.sdk.twin import TwinAnswer, TwinCall
 
 _PLACEHOLDER = re.compile(r"\\\{([^{}]+)\\\}")
 _HOST = "http://127.0.0.1"
-_OWN_HEADERS = ("accept", "content-type", "authorization")  # OpenAPI: a parameter of such a name says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +67,8 @@ class OpenApiCheck:
         self.schemas = Schemas(document)
         self.routes = sorted(_routes(document), key=lambda route: route.pattern.groups)  # the literal path first
         own = {name: part for name, part in document.items() if name not in ("servers", "security")}
-        kinds: dict[str, Callable[[bytes], Any]] = {
-            kind: json.loads for kind in _media_types(document) if JSON.match(kind)
+        kinds: dict[str, Callable[..., Any]] = {
+            kind: _json if JSON.match(kind) else _text for kind in _media_types(document) if kind not in FORMS
         }
         config = Config(
             spec_validator_cls=None, path_finder_cls=_finder(self.routes), extra_media_type_deserializers=kinds
@@ -109,8 +117,8 @@ class OpenApiCheck:
         responses = (route.own.get("responses") or {}) if route is not None else {}
         known = (str(answer.status), f"{answer.status // 100}XX", "default")
         if route is None or not any(name in responses for name in known):
-            # a refusal that nobody wrote down is still one; a success that nobody wrote down is an invention
-            invented = route is not None and bool(responses) and answer.status < 400
+            # a refusal that nobody wrote down is still one; another success than those written down is an invention
+            invented = route is not None and bool(successes(route.own)) and answer.status < 400
             return f"the contract names no answer {answer.status}" if invented else ""
         return _joined(self._core.iter_apicall_response_errors(self._request(call), self._response(answer)))
 
@@ -120,10 +128,9 @@ class OpenApiCheck:
     def _request(self, call: TwinCall) -> MockRequest:
         query: Any = call.query if not call.query_string else parse_qs(call.query_string, keep_blank_values=True)
         kind = call.headers.get("content-type", "")
-        headers = {name: value for name, value in call.headers.items() if name not in _OWN_HEADERS}
         return MockRequest(
-            _HOST, call.method, self._below_base(call.path) or "", args=query, headers=headers, data=call.body,
-            cookies=_cookies(call), content_type=kind,
+            _HOST, call.method, self._below_base(call.path) or "", args=query, headers=dict(call.headers),
+            data=call.body, cookies=_cookies(call), content_type=kind,
         )  # fmt: skip
 
     def _response(self, answer: TwinAnswer) -> MockResponse:
@@ -133,6 +140,15 @@ class OpenApiCheck:
         content = (body.encode() if isinstance(body, str) else body or b"") if plain else json.dumps(body).encode()
         usual = "application/json" if not plain else "application/octet-stream"
         return MockResponse(content, answer.status, dict(headers), headers.get("content-type", usual))
+
+
+def _json(body: bytes, **parameters: str) -> Any:
+    return json.loads(body)  # JSON is UTF-8, whatever charset is named beside it (RFC 8259, 11)
+
+
+def _text(body: bytes, **parameters: str) -> str:
+    """What is no JSON and no form is a text, whatever is in it: no schema of ours can say more."""
+    return body.decode("latin-1")
 
 
 def _media_types(node: Any) -> Iterator[str]:
@@ -210,7 +226,7 @@ def _without_own_headers(document: dict[str, Any], schemas: Schemas) -> dict[str
 
 
 def _is_own_header(parameter: Mapping[str, Any]) -> bool:
-    return parameter.get("in") == "header" and str(parameter.get("name", "")).lower() in _OWN_HEADERS
+    return parameter.get("in") == "header" and str(parameter.get("name", "")).lower() in OWN_HEADERS
 
 
 def _cookies(call: TwinCall) -> dict[str, str]:

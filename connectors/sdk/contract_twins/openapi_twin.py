@@ -208,7 +208,7 @@ class OpenApiTwin(RestTwin):
         if sample is not None:
             return self._sample(route, sample, kind, status)
         if "schema" not in said:
-            return said.get("example")
+            return said.get("example", {} if JSON.match(kind) else None)
         if not JSON.match(kind):
             return "exemple"
         for made in self._candidates(said):
@@ -252,7 +252,9 @@ class OpenApiTwin(RestTwin):
         status = status or (successes(route.own) or ["200"])[0]
         kind, _ = self._content(route, status)
         headers = {"Content-Type": kind} if kind and "*" not in kind else {}
-        return TwinAnswer(_number(status), body, headers)
+        return TwinAnswer(
+            _number(status), json.dumps(body).encode() if isinstance(body, str) and JSON.match(kind) else body, headers
+        )
 
     def _said_no(self, route: Route, status: int) -> TwinAnswer:
         kind, said = self._content(route, str(status))
