@@ -18,6 +18,8 @@ from schemas.errors import ConfigError
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\b", re.IGNORECASE)
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+OWN_HEADERS = ("accept", "content-type", "authorization")
+"""Headers of which a parameter says nothing: OpenAPI tells them elsewhere."""
 _HARMLESS = ("get", "head", "options")
 _DEEPEST = 10
 _MOST_FIELDS = 3_000
@@ -138,7 +140,7 @@ class _Reader:
             parameter = self.schemas.at(one)
             found[parameter.get("name"), parameter.get("in")] = parameter
         for (name, where), parameter in found.items():
-            if where in ("path", "query", "header"):
+            if where in ("path", "query", "header") and (where != "header" or str(name).lower() not in OWN_HEADERS):
                 yield from self._parameter(str(name), where, parameter)
 
     def _parameter(self, name: str, where: Where, parameter: Mapping[str, Any]) -> Iterator[Field]:

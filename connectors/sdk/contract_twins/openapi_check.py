@@ -20,6 +20,7 @@ from openapi_core.testing import MockRequest, MockResponse
 from connectors.sdk.contract.openapi import (
     FORMS,
     JSON,
+    OWN_HEADERS,
     base_of,
     openapi_document,
     operation_name,
@@ -225,7 +226,7 @@ def _without_own_headers(document: dict[str, Any], schemas: Schemas) -> dict[str
 
 
 def _is_own_header(parameter: Mapping[str, Any]) -> bool:
-    return parameter.get("in") == "header" and str(parameter.get("name", "")).lower() in _OWN_HEADERS
+    return parameter.get("in") == "header" and str(parameter.get("name", "")).lower() in OWN_HEADERS
 
 
 def _cookies(call: TwinCall) -> dict[str, str]:
