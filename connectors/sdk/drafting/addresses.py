@@ -47,8 +47,7 @@ def address(operation: Operation, *, reference: bool) -> Address:
         if name == about:
             found.reference = one
             return REFERENCE
-        only = fixed(one)
-        return str(only) if only is not None else f"{{{setting(found, one)}}}"
+        return said_or_set(found, one)
 
     found.call = f"{method} {_HOLE.sub(filled, path)}"
     return found
@@ -88,7 +87,13 @@ def typed(one: Field) -> dict[str, Any]:
 def headers_due(found: Any, operation: Operation) -> dict[str, str]:
     """The headers that an operation must bear beside those that prove who calls, filled as the query is."""
     wanted = [one for one in due(operation.asks, "header") if "idempotency" not in one.place.lower()]
-    return {one.place: str(only) if (only := fixed(one)) is not None else f"{{{setting(found, one)}}}" for one in wanted}
+    return {one.place: said_or_set(found, one) for one in wanted}
+
+
+def said_or_set(found: Any, one: Field) -> str:
+    """The only value of a field, or the placeholder of a setting for it."""
+    only = fixed(one)
+    return str(only) if only is not None else f"{{{setting(found, one)}}}"
 
 
 def due(fields: Iterable[Field], where: str) -> list[Field]:

@@ -8,10 +8,10 @@ from datetime import date
 from typing import Any
 
 from connectors.sdk.contract.model import Field
-from connectors.sdk.drafting.targets import Place, words_of
+from connectors.sdk.drafting.targets import Place
 from schemas.samples import matching
 
-_PEOPLE: Mapping[str, tuple[str, str]] = {
+_PEOPLE: Mapping[str, tuple[Any, Any]] = {
     "family_name": ("Mercoeur", "Talvande"), "preferred_name": ("Brisemiche", "Talvande"),
     "given_names": ("Odile", "Anselme"), "gender": ("female", "male"), "birthdate": ("1971-05-14", "1984-09-23"),
     "birthplace": ("93001", "38999"), "birthcountry": ("99100", "99351"), "email": ("odile.mercoeur@courriel.example",

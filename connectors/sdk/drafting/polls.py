@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
-from connectors.sdk.drafting.addresses import address, due, fixed, headers_due, setting
+from connectors.sdk.drafting.addresses import address, due, headers_due, said_or_set
 from connectors.sdk.drafting.conversions import meanings, reading_words
 from connectors.sdk.drafting.deliveries import sample_name
 from connectors.sdk.drafting.invented import field_value, vendor_value
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import Target, Targets, words_of
+from connectors.sdk.drafting.trade import trade_words
 from connectors.sdk.drafting.trial import answer_with, call_fault
 from connectors.sdk.drafting.writing import Line, Table, json_text
 
@@ -22,17 +23,10 @@ _CHANGED = ("updated", "modified", "changed", "modif", "modification", "maj", "u
 _SINCE = ("since", "after", "from", "depuis", "start")
 _PAGES = ("page",)
 _SIZES = ("per_page", "page_size", "size", "limit", "pagesize")
-_STATUS_WORDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
-    "received": ("received", "qualification", ("received", "recu", "new", "nouveau", "open", "ouvert", "sent", "submitted", "draft", "brouillon", "waiting", "unknown")),
-    "in_progress": ("in_progress", "processing", ("in_progress", "en_cours", "processing", "assigned", "pending", "instruction", "si_received")),
-    "incomplete": ("incomplete", "qualification", ("incomplete", "incomplet", "add_pieces")),
-    "granted": ("granted", "delivery", ("granted", "accepted", "accepte", "approved", "valide", "validated", "authorized")),
-    "rejected": ("rejected", "delivery", ("rejected", "refused", "refuse", "rejete", "denied")),
-    "fulfilled": ("fulfilled", "delivery", ("done", "fulfilled", "termine", "fini", "completed", "processed", "resolved", "seen", "finished")),
-    "closed": ("closed", "delivery", ("closed", "clos", "cloture", "ferme", "archived")),
-    "withdrawn": ("withdrawn", "delivery", ("withdrawn", "cancelled", "canceled", "annule", "abandonne", "revoked")),
+_PHASES: Mapping[str, str] = {
+    "received": "qualification", "incomplete": "qualification", "in_progress": "processing", "granted": "delivery",
+    "rejected": "delivery", "fulfilled": "delivery", "closed": "delivery", "withdrawn": "delivery",
 }  # fmt: skip
-"""The canonical word, the phase, and what the trade calls it."""
 
 
 def polls(operation: Operation, speech: Speech, targets: Mapping[str, Targets]) -> Iterator[Part]:
@@ -131,13 +125,14 @@ class _Poll:
 
     def _is_since(self, one: Field) -> bool:
         words = words_of(one.place)
-        return one.type == "instant" and any(word in _SINCE for word in words) and any(word in _CHANGED for word in words)
+        return (
+            one.type == "instant" and any(word in _SINCE for word in words) and any(word in _CHANGED for word in words)
+        )
 
     def _query(self) -> dict[str, str]:
         found = {}
         for one in due(self.operation.asks, "query"):
-            only = fixed(one)
-            found[one.place] = str(only) if only is not None else f"{{{setting(self, one)}}}"
+            found[one.place] = said_or_set(self, one)
         return found
 
     def _answer(self, used: Mapping[str, Any]) -> Any:
@@ -158,7 +153,9 @@ class _Poll:
         asked = [one.place for one in self.operation.asks if one.where == "query"]
         pages = [one for one in asked if "_".join(words_of(one)) in (*_PAGES, *_SIZES, "offset", "cursor")]
         named = ", ".join(f"`{one}`" for one in pages)
-        return [f"The list has pages ({named}): declare `[poll.paging]`, or only the first page is read."] if pages else []
+        return (
+            [f"The list has pages ({named}): declare `[poll.paging]`, or only the first page is read."] if pages else []
+        )
 
 
 def _named(operation: Operation) -> Field | None:
@@ -173,7 +170,9 @@ def _named(operation: Operation) -> Field | None:
 def _changed(operation: Operation) -> Field | None:
     """The date of change: one that says so, before any other moment of the record."""
     moments = [one for one in operation.gives if one.type == "instant" and one.place.count("/") == 1]
-    return next((one for one in moments if any(word in _CHANGED for word in words_of(one.name))), next(iter(moments), None))
+    return next(
+        (one for one in moments if any(word in _CHANGED for word in words_of(one.name))), next(iter(moments), None)
+    )
 
 
 def _says(one: Field, words: Sequence[str]) -> bool:
@@ -182,7 +181,7 @@ def _says(one: Field, words: Sequence[str]) -> bool:
 
 def _status_row(native: str) -> Sequence[str]:
     said = "_".join(words_of(native))
-    for canonical, phase, words in _STATUS_WORDS.values():
-        if said in words:
+    for canonical, phase in _PHASES.items():
+        if said in trade_words(f"status {canonical}"):
             return native, canonical, phase, native
     return native, "", "", native

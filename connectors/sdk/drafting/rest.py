@@ -85,7 +85,7 @@ class _Drafting:
 
     def _types(self) -> Iterator[Sequence[str]]:
         wish = self.choices.carries
-        for types in (deliveries.ABOUT, (polls.STATUS, polls.APPOINTMENT), self.registry.evidence_types()):
+        for types in (deliveries.TOLD, (polls.STATUS, polls.APPOINTMENT), self.registry.evidence_types()):
             yield [one for one in types if wish in ("", one)]
 
     def _targets(self, types: Iterable[str]) -> Mapping[str, Targets]:
@@ -113,7 +113,9 @@ class _Drafting:
         statuses = [row for part in parts for row in part.statuses]
         does = [part.does for part in parts]
         files: dict[str, str | bytes] = {
-            "connector.toml": manifest_text(head, every, [f"Écrit d'après {source.name} : relire chaque « à vérifier »."]),
+            "connector.toml": manifest_text(
+                head, every, [f"Écrit d'après {source.name} : relire chaque « à vérifier »."]
+            ),
             "mapping.csv": mapping_text(lines),
             "README.md": readme_text(name, does, settings, unsaid, source.name),
             f"tests/test_{self.slug}.py": test_text(self.slug, name),

@@ -47,7 +47,11 @@ def door(name: str, contract: Contract, speech: Speech, chosen: Sequence[Operati
     asked = next((one for one in wanted if one), [[one] for one in contract.security] if not any(wanted) else [])
     if asked and not any(_speaks_all(found, schemes) for schemes in asked):
         found.unsaid.append("How the package wants us to sign in is none of the declared ways: see `[http.auth]`.")
-    http: dict[str, Any] = {"base": base, "timeout": "timeout_seconds", "probe": _probe(found, contract, speech, chosen)}
+    http: dict[str, Any] = {
+        "base": base,
+        "timeout": "timeout_seconds",
+        "probe": _probe(found, contract, speech, chosen),
+    }
     probed = [found.probed] if found.probed is not None else []
     for operation in (*probed, *(one for one in chosen if one.harmless)):
         found.headers |= headers_due(found, operation)

@@ -1,4 +1,4 @@
-"""What of an operation the declared format can say, read from the document itself: bodies, answers, schemas as trees."""
+"""What of an operation the declared format can say, by the document itself: bodies, answers, schemas as trees."""
 
 from __future__ import annotations
 

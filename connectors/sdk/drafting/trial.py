@@ -72,7 +72,9 @@ def answer_with(speech: Speech, name: str, wanted: Mapping[str, Any]) -> Any:
         for made in _made(speech, said.get("schema")) if kind and "schema" in said else ():
             for place, value in wanted.items():
                 made = with_value(made, place, value)
-            call = TwinCall(route.method.upper(), speech.check.base + route.path.replace("{", "").replace("}", ""), {}, {}, b"")
+            call = TwinCall(
+                route.method.upper(), speech.check.base + route.path.replace("{", "").replace("}", ""), {}, {}, b""
+            )
             number = int(status) if status.isdecimal() else 200
             answer = TwinAnswer(number, json.dumps(made).encode(), {"Content-Type": kind})
             if not speech.check.answer_fault(call, answer):
