@@ -13,16 +13,17 @@ from connectors.sdk.contract.message_schemas import MessageSchemas
 from connectors.sdk.contract.model import Contract, Field, Operation
 from connectors.sdk.drafting.addresses import fixed, setting
 from connectors.sdk.drafting.conversions import reading_words, writing_words
-from connectors.sdk.drafting.deliveries import ABOUT, CORE
+from connectors.sdk.drafting.deliveries import CORE
 from connectors.sdk.drafting.events import SampleEvents
 from connectors.sdk.drafting.invented import field_value, vendor_value, wished
 from connectors.sdk.drafting.part import Part
-from connectors.sdk.drafting.polls import _STATUS_WORDS as STATUS_WORDS
 from connectors.sdk.drafting.questions import NEAREST
 from connectors.sdk.drafting.targets import Target, Targets, words_of
+from connectors.sdk.drafting.trade import trade_words
 from connectors.sdk.drafting.writing import Line, Table, json_text
 from connectors.sdk.mapping import Map, Row, converters_from
 from connectors.sdk.soap import SoapContract
+from connectors.sdk.statuses import CANONICAL, FINAL
 from schemas.errors import HubError
 from schemas.exchange import Evidence
 from schemas.registry import Registry
@@ -200,7 +201,7 @@ class SoapParts:
         self, operation: Operation, carries: str, sources: Mapping[str, tuple[str, str]], follows: bool
     ) -> float:
         shared = sum(not source.startswith(_FORM) for source, _ in sources.values())
-        about = frozenset(words_of(operation.name)) & ABOUT.get(carries, frozenset())
+        about = frozenset(words_of(operation.name)) & trade_words(carries)
         documents = sum(one.type == "bytes" and one.required for one in operation.asks)
         return shared + 0.1 * len(sources) + 2 * bool(about) + 4 * follows - 3 * documents
 
@@ -333,9 +334,9 @@ def status_rows(state: Field) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = []
     for choice in map(str, state.choices):
         said = "_".join(words_of(choice))
-        meant = next(((word, phase) for word, phase, names in STATUS_WORDS.values() if said in names), ("", ""))
-        rows.append((choice, *meant, f"{choice} (à vérifier)"))
-    if not any(row[1] in ("rejected", "fulfilled", "closed", "withdrawn") for row in rows):
+        meant = next((word for word in CANONICAL if said in trade_words(f"status {word}")), "")
+        rows.append((choice, meant, "", f"{choice} (à vérifier)"))
+    if not any(row[1] in FINAL for row in rows):
         rows[-1] = (rows[-1][0], "fulfilled", "delivery", rows[-1][3])
     return rows
 
