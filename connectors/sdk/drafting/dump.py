@@ -78,7 +78,8 @@ class _Drafting:
         does = [f"tells {one.type} by {', '.join(one.parts.values())}" for one in self.changes]
         does += [f"tells {STATUS} by {self.status.place}"] if self.status else []
         used = self._used
-        lines = [line for one in self.changes for line in one.lines(self.key)]
+        words = {"postal_code": "postal_code"} if self.sample.suffix in SUFFIXES else {}
+        lines = [line for one in self.changes for line in one.lines(self.key, words=words)]
         lines += unused_lines(self.changes[0].name if self.changes else "status", self.fields, used)
         files: dict[str, str | bytes] = {
             "connector.toml": self._manifest(), "mapping.csv": mapping_text(lines),
