@@ -2,9 +2,9 @@
 
 Taken: byte order marks, Excel's line `sep=;`, empty lines and lines of separators alone, separators too many at the
 end of a line, empty cells dropped there, blanks before a quote, the mark with which DOS ends a file, names of columns
-in other letters (`PRENOM` for `Prénom`) where no other column could be meant. Columns that nobody asked for are not looked at. A quote that is opened and
-never closed costs its own line: the lines that it would swallow are read again, or named with it. What is told holds
-nothing of the content.
+in other letters (`PRENOM` for `Prénom`) where no other column could be meant. Columns that nobody asked for are not
+looked at. A quote that is opened and never closed costs its own line: the lines that it would swallow are read again,
+or named with it. What is told holds nothing of the content.
 """
 
 from __future__ import annotations

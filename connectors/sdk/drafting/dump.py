@@ -96,8 +96,10 @@ class _Drafting:
 
     def _manifest(self) -> str:
         source = self.contract.source.name
-        head = {"id": self.slug, "name": self.name, "vendor": "À compléter", "domain": "a-completer", "kind": "dump",
-                "owners": ["à compléter"]}  # fmt: skip
+        head: dict[str, Any] = {
+            "id": self.slug, "name": self.name, "vendor": "À compléter", "domain": "a-completer", "kind": "dump",
+            "owners": ["à compléter"],
+        }  # fmt: skip
         head |= {"household": True} if _HOUSEHOLD.search(plain(self.key)) else {}
         kept = {"from": source, "table": "samples/export.csv", "samples": "samples"}
         note = f"Écrit d'après {source}, sans aucune de ses lignes : relire chaque « à vérifier »."
@@ -106,7 +108,8 @@ class _Drafting:
         return manifest_text(head, [Table("contract", kept), dump, *self._tables()], [note])
 
     def _layout(self) -> Mapping[str, Any]:
-        sample, found = self.sample, {"files": self._files()}
+        sample = self.sample
+        found: dict[str, Any] = {"files": self._files()}
         is_text = sample.suffix not in SUFFIXES
         if is_text and sample.encoding not in ("utf-8", "utf-8-sig"):
             found |= {"encoding": sample.encoding}
