@@ -52,7 +52,7 @@ def connector_new(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the folder of a new connector: ready to be filled in, or out of the vendor's contract, ready to be tried."""
+    """Write the folder of a new connector: ready to be filled in, or out of the vendor's contract."""
     chosen = tuple(operation or ())
     if source is None:
         if chosen or carries or list_only or table or reduced or webhook:

@@ -43,8 +43,8 @@ def read_sheet(
 ) -> Sheet:  # fmt: skip
     """Read the whole file, whatever it holds: UTF-8 with or without byte order mark, or cp1252; one of `separators`
     between the cells, told by the first line; any line ends, any number of empty cells or empty lines behind. The first
-    line names the `columns`, in any order; those in `optional` may be missing. Lines that begin with `comment`, when one
-    is given, are passed over. Nothing is raised."""
+    line names the `columns`, in any order; those in `optional` may be missing. Lines that begin with `comment`, when
+    one is given, are passed over. Nothing is raised."""
     sheet = Sheet(path)
     text = _text_of(sheet)
     if text is None:

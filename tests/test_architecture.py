@@ -79,6 +79,7 @@ HIDDEN_IN = {
     "jsonschema": ["schemas/"],
     "jsonschema_rs": ["schemas/validators.py"],
     "lxml": ["connectors/sdk/xml.py", "connectors/sdk/soap.py"],
+    "openapi_core": ["connectors/sdk/contract_twins/openapi_check.py"],
     "phonenumbers": ["connectors/sdk/values.py"],
     "pika": ["bus/rabbitmq.py", "faults/"],
     "python_calamine": ["connectors/sdk/workbook_reader.py"],

@@ -21,6 +21,7 @@ from datetime import date
 from connectors.conformance.answering import answering
 from connectors.conformance.case import NOON, Asked, Bench, Case, Clock, MemoryDocuments, Stand
 from connectors.conformance.contents import contents
+from connectors.conformance.contract_rule import contract
 from connectors.conformance.declaration import declaration, probe
 from connectors.conformance.deliveries import one_effect, outage, preparation, refusals
 from connectors.conformance.examination import Examination
@@ -41,7 +42,8 @@ CHECKS: Mapping[str, Callable[[Examination], None]] = {
     "declaration": declaration, "probe": probe, "preparation": preparation, "outage": outage, "one-effect": one_effect,
     "refusals": refusals, "polling": polling, "receiving": receiving, "answering": answering,
     "misbehaviours": misbehaviours, "contents": contents, "garbage-answers": garbage_answers,
-    "garbage-calls": garbage_calls, "bad-record": bad_record, "pages": pages, "turns": turns, "order": order,
+    "garbage-calls": garbage_calls, "bad-record": bad_record, "contract": contract,
+    "pages": pages, "turns": turns, "order": order,
     # These look at all that was heard and raised by the others.
     "leaks": leaks, "fault-codes": fault_codes,
 }  # fmt: skip

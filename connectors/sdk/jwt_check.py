@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Any
 
 from joserfc import jwt
@@ -62,3 +63,18 @@ class JwtCheck:
             return kind.import_key(self.key.reveal())
         except (JoseError, ValueError, TypeError):
             raise ConfigError("the key of the signature is none for its algorithm") from None
+
+
+def signed_token(claims: Mapping[str, Any], key: str, algorithm: str) -> str:
+    """A token as whoever calls would make it, with the shared secret or the private key: for twins and cases."""
+    kinds: Mapping[str, Any] = {"HS256": OctKey, "RS256": RSAKey, "ES256": ECKey}
+    return jwt.encode({"alg": algorithm}, dict(claims), kinds[algorithm].import_key(key))
+
+
+def drawn_pair(algorithm: str) -> tuple[str, str]:
+    """A private and its public key, PEM, or twice the one secret of HS256."""
+    if algorithm == "HS256":
+        secret = token_hex(32)
+        return secret, secret
+    key = RSAKey.generate_key(2048) if algorithm == "RS256" else ECKey.generate_key("P-256")
+    return key.as_pem(private=True).decode(), key.as_pem(private=False).decode()

@@ -60,6 +60,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk.kinds.paging": ("Page", "pages"),
     "connectors.sdk.twin": ("HttpTwin", "TwinCall", "TwinAnswer"),
     "connectors.sdk.rest_twin": ("RestTwin", "TwinRefusal"),
+    "connectors.sdk.contract_twins.openapi_twin": ("OpenApiTwin",),
+    "connectors.sdk.contract_twins.checking": ("ContractChecker", "Contracted"),
     "connectors.sdk.soap_twin": ("SoapTwin", "SoapFault", "operation"),
     "connectors.sdk.folder_twin": ("FolderTwin",),
     "connectors.sdk.smtp_twin": ("SmtpTwin",),

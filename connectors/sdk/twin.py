@@ -297,7 +297,7 @@ class HttpTwin(LoopbackTwin):
             self.calls.append((call.method, call.path))
             self.operations.append(self.operation(call))
             fault = self._take_fault(call)
-            answer = self.answer(call) if fault in _WORKING or self._believes(fault) else None
+            answer = self.answer(call) if fault in _WORKING or self._believes(fault, call) else None
             if answer is not None and self.alter is not None:
                 answer = self.alter(call, answer)
         if fault in ("timeout", "late"):
@@ -306,8 +306,12 @@ class HttpTwin(LoopbackTwin):
             return None, fault
         return answer if fault in _WORKING and answer else self._wrong(fault, call), fault
 
-    def _believes(self, fault: str) -> bool:
-        return self.status_is_all and (fault in _NONSENSE or fault in ("large", "inside"))
+    def trusts_status(self, call: TwinCall) -> bool:
+        """Whether the success of this call is its status alone: override it where that is so of some operations."""
+        return self.status_is_all
+
+    def _believes(self, fault: str, call: TwinCall) -> bool:
+        return (fault in _NONSENSE or fault in ("large", "inside")) and self.trusts_status(call)
 
     def _wrong(self, fault: str, call: TwinCall) -> TwinAnswer:
         if fault == "inside":

@@ -34,7 +34,7 @@ def another_data(event: Event, granted: Sequence[str], registry: Registry) -> Ma
     for pointer in granted:
         for holder, key in list(_texts(data, steps_of(pointer))):
             before = holder[key]
-            for said in _otherwise(before):
+            for said in otherwise(before):
                 holder[key] = said
                 if _valid(replace(event, data=data), registry):
                     break
@@ -62,7 +62,7 @@ def _is_wordy(value: Any) -> bool:
     return isinstance(value, str) and bool(_WORDY.search(value))
 
 
-def _otherwise(text: str) -> Iterator[str]:
+def otherwise(text: str) -> Iterator[str]:
     """The last small letter or digit another, of an address the first."""
     places = [place for place, letter in enumerate(text) if letter in string.digits + string.ascii_lowercase]
     for place in (places[0], places[-1]) if "@" in text else (places[-1], places[0]) if places else ():

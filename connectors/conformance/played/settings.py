@@ -1,32 +1,73 @@
-"""Settings of a case: those that its twin gives, those of its samples, and for the others a value of their type."""
+"""The settings of a case: those of the samples, and for the rest what their types allow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from connectors.conformance.played.samples import Samples
-from schemas.manifest import declared_settings
+from connectors.sdk.contract.schemas import Schemas
+from connectors.sdk.contract_twins.values import Values
+from connectors.sdk.kinds.calls import value_at
+from connectors.sdk.mapping.rows import FILE, Row, read_table
+from connectors.sdk.mapping.sources import Source
+from schemas.manifest import Manifest, declared_settings
 from schemas.secret import Secret
 
-_USUAL: Mapping[str, Any] = {
-    "text": "texte", "date": "2026-03-02", "procedure": "formulaire-qf", "integer": 1, "number": 1, "boolean": True,
-    "list": [], "table": {}, "url": "http://127.0.0.1:9",
-}  # fmt: skip
+PROCEDURE = "formulaire-qf"
+_SETTING = "setting:"
 
 
-def settings_of(samples: Samples, given: Mapping[str, Any]) -> dict[str, Any]:
-    """`given` as far as the manifest knows them, and what it requires besides."""
-    found = {}
-    for name, one in declared_settings(samples.manifest.declared).items():
+def settings_of(samples: Samples, given: Mapping[str, Any], records: Sequence[Any] = ()) -> dict[str, Any]:
+    """One value for each setting that is required or named by `given`, which goes before what the types allow; the
+    samples go before all. Secrets are drawn anew. `records`: what the package says, in which the keys of tables are
+    looked for that `mapping.csv` reads."""
+    manifest = samples.manifest
+    typed, schema = declared_settings(manifest.declared), manifest.settings
+    values, made = Values(Schemas(schema)), {}
+    for name, part in typed.items():
         if name in given:
-            found[name] = given[name]
-        elif name in samples.settings:
-            found[name] = samples.settings[name]
-        elif not one.get("optional") and "default" not in one:
-            found[name] = Secret(f"a-secret-of-{name}") if one["type"] == "secret" else _usual(one)
-    return found
+            made[name] = given[name]
+        elif part.get("type") == "secret":
+            made[name] = drawn_secret(manifest, name)
+        elif part.get("type") == "table":
+            made[name] = _table(samples, name, part, records)
+        elif "default" not in part and not part.get("optional"):
+            made[name] = PROCEDURE if part.get("type") == "procedure" else values.made(schema["properties"][name])
+    return {**made, **samples.settings}
 
 
-def _usual(one: Mapping[str, Any]) -> Any:
-    return one["of"][0] if one["type"] == "choice" else _USUAL.get(one["type"], "texte")
+def drawn_secret(manifest: Manifest, name: str) -> Secret:
+    """A secret of the form that the declaration asks for."""
+    signature = manifest.declared.get("webhook", {}).get("signature", {})
+    if signature.get("kind") == "standard-webhooks" and signature.get("secret") == name:
+        return Secret("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
+    return Secret(secrets.token_hex(20))
+
+
+def _table(samples: Samples, name: str, part: Mapping[str, Any], records: Sequence[Any]) -> dict[str, Any]:
+    """A table whose keys are what the package says, and whose values what the events say, where they are read by it."""
+    rows = [
+        row for row in read_table(samples.manifest.folder / FILE).rows if f"{_SETTING}{name}" in row.convert.split()
+    ]
+    read = [str(value) for row in rows if row.target.startswith("/") for value in _found(row, records)]
+    events = [one.event.data for pair in samples.turns for one in pair] + [one.event.data for one in samples.deliveries]
+    said = [str(value) for row in rows if not row.target.startswith("/") for value in _found(row, events)]
+    usual = PROCEDURE if part.get("of") == "procedure" else "exemple"
+    keys = list(dict.fromkeys(read)) or [_key(part, number) for number in range(max(1, len(said)))]
+    return {key: said[number] if number < len(said) else usual for number, key in enumerate(keys)}
+
+
+def _found(row: Row, records: Sequence[Any]) -> Iterator[Any]:
+    for record in records:
+        for place in Source.of(row.source).places:
+            value = value_at(record, place.pointer)
+            if isinstance(value, str | int) and not isinstance(value, bool):
+                yield value
+
+
+def _key(part: Mapping[str, Any], number: int) -> str:
+    keys = part.get("keys")
+    return str(keys[number]) if isinstance(keys, list) and number < len(keys) else str(number + 1)

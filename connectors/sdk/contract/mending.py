@@ -7,6 +7,7 @@ from typing import Any
 
 _VALUES = ("example", "examples", "default", "enum", "const")
 _TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
+_SCHEMES = ("apiKey", "http", "oauth2", "openIdConnect", "mutualTLS")  # of security, which have a `type` too
 _MEANT: Mapping[str, Mapping[str, str]] = {
     "date": {"type": "string", "format": "date"}, "datetime": {"type": "string", "format": "date-time"},
     "date-time": {"type": "string", "format": "date-time"}, "file": {"type": "string", "format": "binary"},
@@ -18,8 +19,8 @@ _SCHEMA_WORDS = ("type", "items", "properties", "$ref", "allOf", "oneOf", "anyOf
 
 
 def mended(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A document of OpenAPI 3 without types that do not exist (`date`; what nobody knows may be anything) and with the
-    schema of a `content` that names no media type below `application/json`."""
+    """A document of OpenAPI 3 without types that do not exist (`date`; what nobody knows may be anything), with media
+    types without their charset, and with the schema of a `content` that names none below `application/json`."""
     found: Mapping[str, Any] = _mended(document)
     return found
 
@@ -39,9 +40,7 @@ def _mended(node: Any, *, names: bool = False) -> Any:
 
 def _without_unknown_type(node: dict[str, Any]) -> dict[str, Any]:
     said = node.get("type")
-    if not isinstance(said, str) or said in _TYPES or "in" in node or "scheme" in node or "flows" in node:
-        return node
-    if said == "openIdConnect" or said == "mutualTLS" or said == "apiKey":
+    if not isinstance(said, str) or said in (*_TYPES, *_SCHEMES):
         return node
     rest = {key: part for key, part in node.items() if key != "type"}
     return {**rest, **{key: part for key, part in _MEANT.get(said.lower(), {}).items() if key not in rest}}
@@ -49,7 +48,10 @@ def _without_unknown_type(node: dict[str, Any]) -> dict[str, Any]:
 
 def _with_media_type(node: dict[str, Any]) -> dict[str, Any]:
     content = node.get("content")
-    if not isinstance(content, Mapping) or not content or any("/" in kind or "*" in kind for kind in content):
+    if not isinstance(content, Mapping) or not content:
         return node
+    if any("/" in kind or "*" in kind for kind in content):
+        plain = {kind.partition(";")[0].strip(): part for kind, part in content.items()}
+        return {**node, "content": plain}
     schema = {key: content[key] for key in _SCHEMA_WORDS if key in content}
     return {**node, "content": {"application/json": {"schema": schema}}}

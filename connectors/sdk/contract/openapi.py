@@ -18,6 +18,8 @@ from schemas.errors import ConfigError
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\b", re.IGNORECASE)
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+OWN_HEADERS = ("accept", "content-type", "authorization")
+"""Headers of which a parameter says nothing: OpenAPI tells them elsewhere."""
 _HARMLESS = ("get", "head", "options")
 _DEEPEST = 10
 _MOST_FIELDS = 3_000
@@ -138,7 +140,7 @@ class _Reader:
             parameter = self.schemas.at(one)
             found[parameter.get("name"), parameter.get("in")] = parameter
         for (name, where), parameter in found.items():
-            if where in ("path", "query", "header"):
+            if where in ("path", "query", "header") and (where != "header" or str(name).lower() not in OWN_HEADERS):
                 yield from self._parameter(str(name), where, parameter)
 
     def _parameter(self, name: str, where: Where, parameter: Mapping[str, Any]) -> Iterator[Field]:
@@ -146,6 +148,11 @@ class _Reader:
         whole, example = self.schemas.whole(schema), _example(parameter)
         needed = where == "path" or bool(parameter.get("required"))
         about = _line(parameter.get("description"))
+        if parameter.get("style") == "deepObject":
+            for part, inner in whole.properties.items():
+                held = self.schemas.whole(inner)
+                yield _field(f"{name}[{part}]", held, where, required=needed and part in whole.required, example=None)
+            return
         if whole.type == "array":
             whole = self.schemas.whole(whole.schema.get("items") or {})
             example = example[0] if isinstance(example, list) and example else example

@@ -8,7 +8,6 @@ from typing import Any
 
 from schemas.errors import ConfigError
 
-_DEEPEST = 24
 _MERGED = ("properties", "required", "allOf", "oneOf", "anyOf", "$ref")
 Schema = Mapping[str, Any]
 
@@ -57,7 +56,7 @@ class Schemas:
         return self._followed(node)[0]
 
     def whole(self, node: Any) -> Whole:
-        return self._whole(node, 0)
+        return self._whole(node, frozenset())
 
     def _followed(self, node: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
         through: set[str] = set()
@@ -86,20 +85,23 @@ class Schemas:
                 raise ConfigError(f"{reference} leads nowhere")
         return found
 
-    def _whole(self, node: Any, depth: int) -> Whole:
+    def _whole(self, node: Any, inside: frozenset[str]) -> Whole:
+        """`inside`: the references whose parts are being put together: what is made of itself adds nothing."""
         own, through = self._followed(node)
-        if depth > _DEEPEST:
-            return Whole({}, through)
+        if through & inside:
+            return Whole({})
+        inside |= through
         made: dict[str, Any] = {name: part for name, part in own.items() if name not in _MERGED}
         properties: dict[str, Any] = {}
         required: list[str] = []
         for part in self._parts(own):
-            piece = self._whole(part, depth + 1)
+            piece = self._whole(part, inside)
             through |= piece.through
             made = {**{name: one for name, one in piece.schema.items() if name not in _MERGED}, **made}
             properties.update(piece.properties)
             required += piece.required
         properties.update(own.get("properties") or {})
+        properties.update(self._told_apart(own, properties))
         required += Whole(own).required
         if properties:
             made["properties"] = properties
@@ -111,9 +113,23 @@ class Schemas:
 
     def _parts(self, own: Schema) -> Iterator[Any]:
         yield from own.get("allOf") or ()
+        yield from self._taken(own)
+
+    def _taken(self, own: Schema) -> Iterator[Any]:
         for word in ("oneOf", "anyOf"):
             branches = [one for one in own.get(word) or () if not _is_null(one)]
             yield from branches[: self._branch + 1][-1:]
+
+    def _told_apart(self, own: Schema, properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """The member by which the alternative that was taken is told from the others, with the word for it."""
+        said = own.get("discriminator")
+        name = said.get("propertyName") if isinstance(said, Mapping) else None
+        references = [one.get("$ref") for one in self._taken(own) if isinstance(one, Mapping)]
+        if isinstance(name, str) and references and isinstance(references[0], str):
+            words = {target: word for word, target in (said.get("mapping") or {}).items()}  # type: ignore[union-attr]
+            last = references[0].rpartition("/")[2]
+            word = words.get(references[0]) or words.get(last) or last
+            yield name, {"type": "string", **self.at(properties.get(name)), "const": word}
 
     def _may_be_null(self, own: Schema) -> bool:
         kinds = own.get("type")

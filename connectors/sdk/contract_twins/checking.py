@@ -20,7 +20,9 @@ class ContractChecker(Protocol):
 
 @runtime_checkable
 class Contracted(Protocol):
-    """A twin whose contract is known."""
+    """A twin that is held against a contract."""
 
-    @property
-    def contract(self) -> ContractChecker: ...
+    contract: ContractChecker
+
+    def beyond_contract(self, call: TwinCall) -> bool:
+        """Whether a call is to what the contract does not speak of and the package has: where one signs in."""

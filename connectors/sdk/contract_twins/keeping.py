@@ -43,7 +43,8 @@ class Keep:
 @dataclass(slots=True)
 class Shelf:
     """The records of one `Keep`. `template`: what a new one is made of. `known`: keys of records that were always
-    there. `fits`: which records a call lists, beside those that its query names. `sorting`: their order."""
+    there, which a list shows only to who asks for one of them. `fits`: which records a call lists, beside those that
+    its query names; parameters that are `unasked` name nothing. `sorting`: their order."""
 
     keep: Keep
     template: Callable[[], Record]
@@ -53,9 +54,12 @@ class Shelf:
     sorting: Callable[[Record], Any] | None = None
     unasked: frozenset[str] = frozenset()
 
+    def know(self, key: str) -> None:
+        """Let a record of this key have been there always."""
+        self.known.add(key)
+        self.put(self.with_key(self.template(), key))
+
     def get(self, key: str) -> Record | None:
-        if key not in self.records and key in self.known:
-            self.put(self.with_key(self.template(), key))
         return self.records.get(key)
 
     def put(self, record: Record) -> Record:
@@ -66,7 +70,7 @@ class Shelf:
         """A record that was not there before, with what was said of it."""
         first, count = self.template(), len(self.records)
         key = numbered(value_at(first, self.keep.member), count)
-        while str(key) in self.records or str(key) in self.known:
+        while str(key) in self.records:
             count += 1
             key = numbered(value_at(first, self.keep.member), count)
         made = merged(first, said) if isinstance(said, Mapping) else first
@@ -88,7 +92,8 @@ class Shelf:
 
     def listed(self, query: Mapping[str, str]) -> list[Record]:
         """Those that the query asks for: where it names a member of the records, by its value."""
-        found = [one for one in self.records.values() if self.fits(one, query)]
+        shown = [key for key in self.records if key not in self.known or self.keep.member.strip("/") in query]
+        found = [self.records[key] for key in shown if self.fits(self.records[key], query)]
         names = {name for one in found for name, _ in members(one)}
         for name in names & query.keys() - self.unasked:
             found = [one for one in found if str(dict(members(one)).get(name)) == query[name]]

@@ -17,13 +17,21 @@ from openapi_core.templating.paths.datatypes import PathOperationServer
 from openapi_core.templating.paths.exceptions import OperationNotFound, PathNotFound
 from openapi_core.testing import MockRequest, MockResponse
 
-from connectors.sdk.contract.openapi import JSON, base_of, openapi_document, operation_name, operations_of
+from connectors.sdk.contract.openapi import (
+    FORMS,
+    JSON,
+    OWN_HEADERS,
+    base_of,
+    openapi_document,
+    operation_name,
+    operations_of,
+    successes,
+)  # fmt: skip
 from connectors.sdk.contract.schemas import Schemas
 from connectors.sdk.twin import TwinAnswer, TwinCall
 
 _PLACEHOLDER = re.compile(r"\\\{([^{}]+)\\\}")
 _HOST = "http://127.0.0.1"
-_OWN_HEADERS = ("accept", "content-type", "authorization")  # OpenAPI: a parameter of such a name says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +67,13 @@ class OpenApiCheck:
         self.schemas = Schemas(document)
         self.routes = sorted(_routes(document), key=lambda route: route.pattern.groups)  # the literal path first
         own = {name: part for name, part in document.items() if name not in ("servers", "security")}
-        kinds: dict[str, Callable[[bytes], Any]] = {
-            kind: json.loads for kind in _media_types(document) if JSON.match(kind)
+        kinds: dict[str, Callable[..., Any]] = {
+            kind: _json if JSON.match(kind) else _text for kind in _media_types(document) if kind not in FORMS
         }
         config = Config(
             spec_validator_cls=None, path_finder_cls=_finder(self.routes), extra_media_type_deserializers=kinds
         )
-        self._core = OpenAPI.from_dict(_without_security(own), config=config)
+        self._core = OpenAPI.from_dict(_without_own_headers(_without_security(own), self.schemas), config=config)
 
     # calls
 
@@ -81,6 +89,12 @@ class OpenApiCheck:
     def arguments(self, route: Route, path: str) -> Mapping[str, str]:
         """The values of the placeholders of its path."""
         return _arguments(route, self._below_base(path) or "")
+
+    def answer_headers(self, route: Route, status: str) -> Mapping[str, Any]:
+        """The schema of each header that an answer must bear, by its name."""
+        said = self.schemas.at((route.own.get("responses") or {}).get(status)).get("headers") or {}
+        found = {name: self.schemas.at(one) for name, one in said.items() if name.lower() != "content-type"}
+        return {name: one.get("schema") or {} for name, one in found.items() if one.get("required")}
 
     def unproved(self, route: Route, call: TwinCall) -> bool:
         """Whether the call bears none of the proofs that the contract asks for."""
@@ -100,7 +114,7 @@ class OpenApiCheck:
 
     def content_fault(self, call: TwinCall) -> str:
         """What is wrong in the parameters or the body of a call whose path the contract names."""
-        return "; ".join(dict.fromkeys(_sentences(self._core.iter_apicall_request_errors(self._request(call)))))
+        return _joined(self._core.iter_apicall_request_errors(self._request(call)))
 
     # answers
 
@@ -109,14 +123,10 @@ class OpenApiCheck:
         responses = (route.own.get("responses") or {}) if route is not None else {}
         known = (str(answer.status), f"{answer.status // 100}XX", "default")
         if route is None or not any(name in responses for name in known):
-            # a refusal that nobody wrote down is still one; a success that nobody wrote down is an invention
-            invented = route is not None and bool(responses) and answer.status < 400
+            # a refusal that nobody wrote down is still one; another success than those written down is an invention
+            invented = route is not None and bool(successes(route.own)) and answer.status < 400
             return f"the contract names no answer {answer.status}" if invented else ""
-        return "; ".join(
-            dict.fromkeys(
-                _sentences(self._core.iter_apicall_response_errors(self._request(call), self._response(answer)))
-            )
-        )
+        return _joined(self._core.iter_apicall_response_errors(self._request(call), self._response(answer)))
 
     def _below_base(self, path: str) -> str | None:
         return path[len(self.base) :] if path.startswith(f"{self.base}/") or path == self.base else None
@@ -124,10 +134,9 @@ class OpenApiCheck:
     def _request(self, call: TwinCall) -> MockRequest:
         query: Any = call.query if not call.query_string else parse_qs(call.query_string, keep_blank_values=True)
         kind = call.headers.get("content-type", "")
-        headers = {name: value for name, value in call.headers.items() if name not in _OWN_HEADERS}
         return MockRequest(
-            _HOST, call.method, self._below_base(call.path) or "", args=query, headers=headers, data=call.body,
-            cookies=_cookies(call), content_type=kind,
+            _HOST, call.method, self._below_base(call.path) or "", args=query, headers=dict(call.headers),
+            data=call.body, cookies=_cookies(call), content_type=kind,
         )  # fmt: skip
 
     def _response(self, answer: TwinAnswer) -> MockResponse:
@@ -137,6 +146,15 @@ class OpenApiCheck:
         content = (body.encode() if isinstance(body, str) else body or b"") if plain else json.dumps(body).encode()
         usual = "application/json" if not plain else "application/octet-stream"
         return MockResponse(content, answer.status, dict(headers), headers.get("content-type", usual))
+
+
+def _json(body: bytes, **parameters: str) -> Any:
+    return json.loads(body)  # JSON is UTF-8, whatever charset is named beside it (RFC 8259, 11)
+
+
+def _text(body: bytes, **parameters: str) -> str:
+    """What is no JSON and no form is a text, whatever is in it: no schema of ours can say more."""
+    return body.decode("latin-1")
 
 
 def _media_types(node: Any) -> Iterator[str]:
@@ -200,6 +218,23 @@ def _without_security(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**document, "paths": paths}
 
 
+def _without_own_headers(document: dict[str, Any], schemas: Schemas) -> dict[str, Any]:
+    """A parameter of the header `Authorization`, `Accept` or `Content-Type` is to be ignored, says OpenAPI."""
+
+    def asked(holder: Any) -> Any:
+        if not isinstance(holder, Mapping) or "parameters" not in holder:
+            return holder
+        known = [one for one in holder["parameters"] or () if not _is_own_header(schemas.at(one))]
+        return {**holder, "parameters": known}
+
+    paths = {path: {name: asked(own) for name, own in asked(item).items()} for path, item in document["paths"].items()}
+    return {**document, "paths": paths}
+
+
+def _is_own_header(parameter: Mapping[str, Any]) -> bool:
+    return parameter.get("in") == "header" and str(parameter.get("name", "")).lower() in OWN_HEADERS
+
+
 def _cookies(call: TwinCall) -> dict[str, str]:
     pairs = (part.strip().partition("=") for part in call.headers.get("cookie", "").split(";"))
     return {name: value for name, mark, value in pairs if mark}
@@ -218,6 +253,13 @@ def _borne(scheme: Mapping[str, Any], call: TwinCall) -> bool:
     word = str(scheme.get("scheme", "bearer")).lower() if kind == "http" else "bearer"
     given, _, proof = call.headers.get("authorization", "").partition(" ")
     return kind in ("mutualTLS", None) or (given.lower() == word and bool(proof))
+
+
+def _joined(errors: Any) -> str:
+    try:
+        return "; ".join(dict.fromkeys(_sentences(errors)))
+    except RecursionError:
+        return "body: too deep"
 
 
 def _sentences(errors: Any) -> Iterator[str]:

@@ -59,7 +59,8 @@ class OpenApiTwin(RestTwin):
     changed something: by the value of a header of `key_headers`, which makes a repetition do nothing again, by
     operation and path where they are among the `same_state`, else each by itself. `accepted`: secrets of which a call
     must bear one, whatever is borne when there are none. `strangers`: texts that name nobody here. `paging`: as
-    `[poll]` has it. `status_only`: operations whose success is the status alone.
+    `[poll]` has it. `status_only`: operations whose success is the status alone. `lists`: where answers
+    may hold a list, which is empty for a stranger.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class OpenApiTwin(RestTwin):
         self.accepted: set[str] = set()
         self.strangers: set[str] = set()
         self.refusing: list[TwinAnswer] = []
+        self.status_only: set[str] = set()
+        self.lists: Sequence[str] = ()
         self.page_size = int(self.paging.get("size", _PAGE)) if self.paging else 1
         self.shelves = [self.shelf(keep) for keep in keeps]
 
@@ -113,14 +116,18 @@ class OpenApiTwin(RestTwin):
         route = self.contract.route(call.method, call.path)
         return super().operation(call) if route is None else f"{call.method} {self.contract.base}{route.path}"
 
+    def trusts_status(self, call: TwinCall) -> bool:
+        route = self.contract.route(call.method, call.path)
+        return route is not None and route.name in self.status_only
+
     def authenticate(self, call: TwinCall) -> TwinAnswer | None:
         route = self.contract.route(call.method, call.path)
-        if self._is_door(call) or (route is not None and not self._unproved(route, call)):
+        if self.beyond_contract(call) or (route is not None and not self._unproved(route, call)):
             return None
         return None if route is None else self._said_no(route, 401)
 
     def answer(self, call: TwinCall) -> TwinAnswer:
-        if self._is_door(call):
+        if self.beyond_contract(call):
             return self._let_in(call)
         route = self.contract.route(call.method, call.path)
         if route is None:
@@ -167,7 +174,6 @@ class OpenApiTwin(RestTwin):
         elif route.method == "delete":
             record = shelf.get(key)
             shelf.records.pop(key, None)
-            shelf.known.discard(key)
         else:
             record = shelf.change(key, said_in(call))
         if record is None:
@@ -202,7 +208,7 @@ class OpenApiTwin(RestTwin):
         if sample is not None:
             return self._sample(route, sample, kind, status)
         if "schema" not in said:
-            return said.get("example")
+            return said.get("example", {} if JSON.match(kind) else None)
         if not JSON.match(kind):
             return "exemple"
         for made in self._candidates(said):
@@ -235,7 +241,8 @@ class OpenApiTwin(RestTwin):
         path = self.contract.base + route.path.replace("{", "").replace("}", "")
         call = TwinCall(route.method.upper(), path, {}, {}, b"")
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.contract.answer_fault(call, TwinAnswer(_number(status), content, {"Content-Type": kind}))
+        headers = {**made_headers(self.contract, route, status), "Content-Type": kind}
+        return self.contract.answer_fault(call, TwinAnswer(_number(status), content, headers))
 
     def _content(self, route: Route, status: str) -> tuple[str, Mapping[str, Any]]:
         responses = route.own.get("responses") or {}
@@ -245,8 +252,11 @@ class OpenApiTwin(RestTwin):
     def _said(self, route: Route, call: TwinCall, body: Any, status: str = "") -> TwinAnswer:
         status = status or (successes(route.own) or ["200"])[0]
         kind, _ = self._content(route, status)
-        headers = {"Content-Type": kind} if kind and "*" not in kind else {}
-        return TwinAnswer(_number(status), body, headers)
+        own = {"Content-Type": kind} if kind and "*" not in kind else {}
+        headers = {**made_headers(self.contract, route, status), **own}
+        return TwinAnswer(
+            _number(status), json.dumps(body).encode() if isinstance(body, str) and JSON.match(kind) else body, headers
+        )
 
     def _said_no(self, route: Route, status: int) -> TwinAnswer:
         kind, said = self._content(route, str(status))
@@ -267,7 +277,8 @@ class OpenApiTwin(RestTwin):
         borne = _borne_by(call)
         return bool(self.accepted) and not any(secret in borne for secret in self.accepted)
 
-    def _is_door(self, call: TwinCall) -> bool:
+    def beyond_contract(self, call: TwinCall) -> bool:
+        """Whether it is called where one signs in."""
         return bool(self.door.path) and (call.method, call.path) == (self.door.method, self.door.path)
 
     def _let_in(self, call: TwinCall) -> TwinAnswer:
@@ -290,8 +301,6 @@ class OpenApiTwin(RestTwin):
             return self._said(route, call, with_value(body, place, []))
         return self._said_no(route, 404)
 
-    lists: Sequence[str] = ()
-
     def _write_key(self, route: Route, call: TwinCall) -> str:
         header = next((call.headers[name] for name in sorted(self.key_headers) if name in call.headers), None)
         if header is not None:
@@ -301,6 +310,13 @@ class OpenApiTwin(RestTwin):
 
 def _number(status: str) -> int:
     return int(status) if status.isdecimal() else int(status[0]) * 100 if status[:1].isdecimal() else 200
+
+
+def made_headers(contract: OpenApiCheck, route: Route, status: str) -> dict[str, str]:
+    """A value for each header that an answer must bear."""
+    values = Values(contract.schemas)
+    made = {name: values.made(schema) for name, schema in contract.answer_headers(route, status).items()}
+    return {name: str(one).lower() if isinstance(one, bool) else str(one) for name, one in made.items()}
 
 
 def _borne_by(call: TwinCall) -> str:

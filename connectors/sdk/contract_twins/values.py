@@ -61,9 +61,11 @@ class Values:
         for name, part in whole.properties.items():
             own = self._schemas.whole(part)
             again = bool(own.through & seen) or depth + 1 > _DEEPEST
-            if name in whole.required or not (own.schema.get(self._hidden) or again or self._bare):
+            if own.schema.get(self._hidden):  # required or not: OpenAPI asks for it in the other direction alone
+                continue
+            if name in whole.required or not (again or self._bare):
                 made[name] = self._made(part, seen, depth + 1)
-        for name in sorted(whole.required - made.keys()):
+        for name in sorted(whole.required - whole.properties.keys()):
             made[name] = _TEXT
         return made
 

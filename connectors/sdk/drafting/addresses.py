@@ -47,8 +47,7 @@ def address(operation: Operation, *, reference: bool) -> Address:
         if name == about:
             found.reference = one
             return REFERENCE
-        only = fixed(one)
-        return str(only) if only is not None else f"{{{setting(found, one)}}}"
+        return said_or_set(found, one)
 
     found.call = f"{method} {_HOLE.sub(filled, path)}"
     return found
@@ -69,7 +68,7 @@ def setting(found: Any, one: Field) -> str:
     name = name if name[0].isalpha() else f"n_{name}"
     name = f"{name}_fixe" if name in (*DELIVERY_FACTS, *OWN_FACTS, "base_url", "timeout_seconds") else name[:60]
     found.settings[name] = typed(one)
-    found.values[name] = field_value(one)
+    found.values[name] = "true" if one.type == "boolean" else field_value(one)
     return name
 
 
@@ -78,9 +77,23 @@ def typed(one: Field) -> dict[str, Any]:
     about = f"À vérifier : valeur de « {one.place.lstrip('/')} » dans les appels."
     if one.choices and all(isinstance(choice, str) and choice for choice in one.choices):
         return {"type": "choice", "of": list(dict.fromkeys(one.choices)), "about": about}
-    if one.type in ("integer", "number", "boolean"):
+    if one.type == "boolean":  # a placeholder is a text
+        return {"type": "choice", "of": ["true", "false"], "about": about}
+    if one.type in ("integer", "number"):
         return {"type": one.type, "about": about}
     return {"type": "text", "about": about}
+
+
+def headers_due(found: Any, operation: Operation) -> dict[str, str]:
+    """The headers that an operation must bear beside those that prove who calls, filled as the query is."""
+    wanted = [one for one in due(operation.asks, "header") if "idempotency" not in one.place.lower()]
+    return {one.place: said_or_set(found, one) for one in wanted}
+
+
+def said_or_set(found: Any, one: Field) -> str:
+    """The only value of a field, or the placeholder of a setting for it."""
+    only = fixed(one)
+    return str(only) if only is not None else f"{{{setting(found, one)}}}"
 
 
 def due(fields: Iterable[Field], where: str) -> list[Field]:

@@ -7,24 +7,11 @@ from collections.abc import Mapping
 
 from connectors.sdk.contract.model import Field
 from connectors.sdk.drafting.targets import Place, words_of
+from connectors.sdk.drafting.trade import trade_words
 
 _DAYS = (
     (r"\d{2}/\d{2}/\d{4}", "date:%d/%m/%Y"), (r"\d{8}", "date:%Y%m%d"), (r"\d{2}-\d{2}-\d{4}", "date:%d-%m-%Y"),
 )  # fmt: skip
-_MEANS: Mapping[str, tuple[str, ...]] = {
-    "female": ("f", "female", "femme", "feminin", "mme", "madame", "2"),
-    "male": ("m", "male", "homme", "masculin", "h", "mr", "monsieur", "1"),
-    "email": ("email", "mail", "courriel"), "letter": ("letter", "courrier", "papier"), "sms": ("sms", "texto"),
-    "booked": ("booked", "confirmed", "confirme", "unknown", "pending", "planned", "planifie", "scheduled", "reserve"),
-    "cancelled": ("cancelled", "canceled", "annule", "excused", "revoked", "deleted"),
-    "attended": ("attended", "seen", "honore", "present", "done", "waiting"),
-    "missed": ("missed", "noshow", "no_show", "absent"),
-    "on-site": ("onsite", "on_site", "public_office", "mairie", "desk"), "phone": ("phone", "telephone"),
-    "video": ("video", "visio"), "home": ("home", "domicile"),
-    "sent": ("sent", "envoye"), "delivered": ("delivered", "distribue"), "returned": ("returned", "bounced", "npai"),
-    "failed": ("failed", "error", "erreur", "echec"),
-}  # fmt: skip
-"""What the trade calls the shared words of closed lists."""
 
 
 def reading_words(field: Field, place: Place) -> str | None:
@@ -65,7 +52,7 @@ def meanings(field: Field, place: Place) -> Mapping[str, str]:
     for choice in field.choices:
         said = "_".join(words_of(str(choice)))
         for meaning in sorted(shared):
-            if said == "_".join(words_of(meaning)) or said in _MEANS.get(meaning, ()):
+            if said == "_".join(words_of(meaning)) or said in trade_words(f"meaning {meaning}"):
                 found[str(choice)] = meaning
     return found
 

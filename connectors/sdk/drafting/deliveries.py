@@ -9,31 +9,18 @@ from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.contract.openapi import JSON
-from connectors.sdk.drafting.addresses import Address, address, due, fixed, setting
+from connectors.sdk.drafting.addresses import Address, address, due, fixed, headers_due, said_or_set, setting
 from connectors.sdk.drafting.conversions import meanings, writing_words
 from connectors.sdk.drafting.events import SampleEvents
-from connectors.sdk.drafting.invented import field_value, tree_value, wished
+from connectors.sdk.drafting.invented import field_value, value, wished
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Node, Speech
 from connectors.sdk.drafting.targets import Place, Target, Targets, words_of
+from connectors.sdk.drafting.trade import trade_words
+from connectors.sdk.drafting.trial import answer_with, call_fault
 from connectors.sdk.drafting.writing import Line, Table, json_text
 from schemas.registry import Registry
 
-ABOUT: Mapping[str, frozenset[str]] = {
-    "citizen.contact-changed": frozenset({"user", "usager", "patron", "contact", "identity", "customer", "person", "citizen"}),
-    "citizen.address-changed": frozenset({"address", "adresse", "user", "usager", "patron", "person", "citizen"}),
-    "request.received": frozenset({
-        "request", "requests", "demande", "demandes", "dossier", "folder", "ticket", "case", "intervention", "signalement",
-        "works", "resources", "draft", "document", "dossiers", "tickets", "cases", "folders", "worksrequests",
-    }),
-    "appointment.changed": frozenset({"rdv", "rdvs", "appointment", "appointments", "booking", "reservation"}),
-    "message.sms-requested": frozenset({"sms", "mt", "texto"}),
-    "message.requested": frozenset({"mail", "email", "notification", "message"}),
-    "payment.requested": frozenset({"payment", "paiement", "checkout", "intents", "facture", "invoice"}),
-    "document.received": frozenset({"document", "file", "attachment", "attachments"}),
-    "request.status-changed": frozenset({"status", "statut", "events", "event", "etat"}),
-}  # fmt: skip
-"""What each event is called in the addresses of packages."""
 CORE: Mapping[str, tuple[str, ...]] = {
     "citizen.contact-changed": ("/email", "/phone"), "citizen.address-changed": ("/new_address",),
     "appointment.changed": ("/appointment",), "message.sms-requested": ("/message", "/to"),
@@ -42,6 +29,8 @@ CORE: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """What each event is for: a call that is told nothing of it is no call for it."""
 ONCE = "request.received"
+TOLD = (ONCE, *CORE)
+"""The events that a call may say."""
 _OF_SOMEBODY = ("citizen.contact-changed", "citizen.address-changed", "request.status-changed")
 _FORMS = "form"
 _IDS = re.compile(r"(^|_)(id|uuid|numero|number|reference|code)$")
@@ -102,6 +91,10 @@ class _Delivery:
         part.settings, part.values = where.settings | self.settings, where.values | self.values
         part.converters = self.converters
         part.samples = dict(self._samples(carries, events, reference))
+        part.trial = lambda: call_fault(
+            self.speech, spec, lines, self._data(events, reference, 0), {**part.values, "reference": reference},
+            self.converters,
+        )  # fmt: skip
         part.mapped = len(where.used) + len(query) + sum(line.used for line in lines)
         part.score = self._score(carries, where)
         return part
@@ -125,13 +118,17 @@ class _Delivery:
         if body is None:
             return []
         fields = {one.place: one for one in self.operation.asks if one.where in ("body", "form")}
-        leaves = {leaf.place: leaf for leaf in body.leaves() if leaf.place}
+        leaves = {leaf.place: leaf for leaf in body.leaves() if leaf.place and leaf.whole.type != "object"}
         found = {place: target for place in leaves if (target := self._source(fields.get(place), events, reference))}
         must = {leaf.place for leaf in body.must(found.keys()) if leaf.place}
         lines = []
         for place in leaves:
             one = fields.get(place)
-            line = self._line(name, place, one, found.get(place), place in must) if place in found or place in must else None
+            line = (
+                self._line(name, place, one, found.get(place), place in must)
+                if place in found or place in must
+                else None
+            )
             if line is None and place in must:
                 return None
             if line is not None:
@@ -151,7 +148,12 @@ class _Delivery:
     def _line(self, name: str, place: str, one: Field | None, target: Target | None, due: bool) -> Line | None:
         about = one.about if one else ""
         to = place.lstrip("/")
-        if " " in to or one is None or one.type in ("bytes", "any") and target is None and not one.choices:
+        if (
+            " " in to
+            or one is None
+            or one.type == "bytes"
+            or (one.type == "any" and target is None and not one.choices)
+        ):
             return None
         if target is not None:
             self.sources[place] = (one, target.place)
@@ -178,13 +180,11 @@ class _Delivery:
                 words = self._words(one, target.place)
                 found[one.place] = f"{target.place.pointer} | {words}" if words else target.place.pointer
             elif one in due(self.operation.asks, where):
-                only = fixed(one)
-                found[one.place] = str(only) if only is not None else f"{{{setting(self, one)}}}"
+                found[one.place] = said_or_set(self, one)
         return found
 
     def _headers(self) -> dict[str, Any]:
-        wanted = [one for one in due(self.operation.asks, "header") if "idempotency" not in one.place.lower()]
-        made = {one.place: str(fixed(one)) if fixed(one) is not None else f"{{{setting(self, one)}}}" for one in wanted}
+        made = headers_due(self, self.operation)
         return {"headers": made} if made else {}
 
     def _again(self) -> str:
@@ -196,8 +196,14 @@ class _Delivery:
     def _answered(self) -> dict[str, Any]:
         """What the answer must hold, so that an error inside a success is none; and what names the new thing."""
         _, answer = self.speech.answer(self.operation.name)
+        if answer is not None:
+            answer.forget("writeOnly")
         leaves = [leaf for leaf in answer.leaves() if leaf.place] if answer is not None else []
-        told = [leaf for leaf in leaves if leaf.whole.type in ("string", "integer")]
+        told = [
+            leaf
+            for leaf in leaves
+            if leaf.whole.type in ("string", "integer") and not leaf.whole.schema.get("writeOnly")
+        ]
         told = [leaf for leaf in told if not leaf.whole.nullable] or told
         names = [leaf for leaf in told if _IDS.search("_".join(words_of(leaf.place.rpartition("/")[2])))]
         if names and self.operation.name.startswith("POST "):
@@ -228,14 +234,24 @@ class _Delivery:
         for variant, word in ((0, ""), (1, ".again")):
             if variant and carries == ONCE:
                 continue
-            said = {place.pointer: self._said(one, place, variant) for one, place in self.sources.values()}
             name = f"{self.slug}-{carries.replace('.', '-')}"
-            yield f"events/{name}{word}.json", json_text(events.event(f"{name}-{variant}", events.data(reference, said, variant)))
-        kind, answer = self.speech.answer(self.operation.name)
+            said = events.event(f"{name}-{variant}", self._data(events, reference, variant))
+            yield f"events/{name}{word}.json", json_text(said)
+        answer = answer_with(self.speech, self.operation.name, self._told()) if self._answered() else None
         if answer is not None:
-            due_places = {place: None for spec in self._answered().values() for place in ([spec] if isinstance(spec, str) else spec)}
-            wanted = {leaf.place: tree_value(leaf, {}) for leaf in answer.leaves() if leaf.place in due_places}
-            yield f"answers/{sample_name(self.operation.name)}.json", json_text(tree_value(answer, wanted))
+            yield f"answers/{sample_name(self.operation.name)}.json", json_text(answer)
+
+    def _data(self, events: SampleEvents, reference: str, variant: int) -> dict[str, Any]:
+        said = {place.pointer: self._said(one, place, variant) for one, place in self.sources.values()}
+        return events.data(reference, said, variant)
+
+    def _told(self) -> dict[str, Any]:
+        """What must be in the answer, so that it is taken for one."""
+        said = self._answered()
+        places = [said["reference"]] if "reference" in said else [*said["success"]]
+        _, answer = self.speech.answer(self.operation.name)
+        leaves = answer.leaves() if answer is not None else ()
+        return {leaf.place: value(leaf.whole.schema) for leaf in leaves if leaf.place in places}
 
     def _said(self, one: Field, place: Place, variant: int) -> Any:
         if writing_words(one, place) is None:
@@ -248,8 +264,9 @@ class _Delivery:
 
     def _score(self, carries: str, where: Address) -> float:
         words = frozenset(words_of(self.operation.name))
-        score = sum(1.5 if one.required else 1.0 for one, _ in self.sources.values())
-        score += 2 if words & ABOUT.get(carries, frozenset()) else -1 if carries == ONCE else -4
+        told = {place.pointer: one.required for one, place in reversed(self.sources.values())}
+        score = sum(1.5 if required else 1.0 for required in told.values())
+        score += 2 if words & trade_words(carries) else -1 if carries == ONCE else -6
         score += 2 if carries in _OF_SOMEBODY[:2] else 0
         score += 1 if self._again() != "none" else 0
         return score - 0.5 * len(self.settings) - 0.25 * len(where.settings) - (12 if not self.sources else 0)

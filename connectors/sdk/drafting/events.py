@@ -25,7 +25,7 @@ class SampleEvents:
 
     def data(self, reference: str, values: Mapping[str, Any], variant: int = 0) -> dict[str, Any]:
         """The data with each of `values` at its pointer, as far as the schema takes it."""
-        found = copy.deepcopy(self._example)
+        found: dict[str, Any] = copy.deepcopy(self._example)
         _people(found, variant)
         _named(found, self._system, reference)
         for pointer, value in values.items():
@@ -38,12 +38,11 @@ class SampleEvents:
     def takes(self, reference: str, pointer: str, value: Any) -> bool:
         """Whether the sample can say this."""
         found = self.data(reference, {pointer: value})
-        return _at(found, pointer) == value
+        return bool(_at(found, pointer) == value)
 
     def event(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """The event, as a CloudEvent."""
-        event = Event(self._carries, _SOURCE, data, id=name, time=_TIME, version=self._version)
-        return event.to_dict()
+        return Event(self._carries, _SOURCE, data, id=name, time=_TIME, version=self._version).to_dict()
 
     def _valid(self, data: Mapping[str, Any]) -> bool:
         try:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 from connectors.sdk.contract.model import Field
-from connectors.sdk.drafting.speech import Node
-from connectors.sdk.drafting.targets import Place, words_of
+from connectors.sdk.drafting.targets import Place
 from schemas.samples import matching
 
-_PEOPLE: Mapping[str, tuple[str, str]] = {
+_PEOPLE: Mapping[str, tuple[Any, Any]] = {
     "family_name": ("Mercoeur", "Talvande"), "preferred_name": ("Brisemiche", "Talvande"),
     "given_names": ("Odile", "Anselme"), "gender": ("female", "male"), "birthdate": ("1971-05-14", "1984-09-23"),
     "birthplace": ("93001", "38999"), "birthcountry": ("99100", "99351"), "email": ("odile.mercoeur@courriel.example",
@@ -80,33 +79,6 @@ def value(schema: Mapping[str, Any], variant: int = 0, wish: Any = None) -> Any:
     if kind in ("integer", "number"):
         return _number(schema, variant, wish)
     return _text(schema, variant, wish) if kind in ("string", "any", "", None) else {}
-
-
-def tree_value(node: Node, wanted: Mapping[str, Any], variant: int = 0, most: int = 0) -> Any:
-    """A value of a whole schema, with what it requires and what is `wanted` by place; those are taken as they are."""
-    if node.place in wanted:
-        return wanted[node.place]
-    if node.whole.type == "array" and "0" in node.parts:
-        count = max(1, int(node.whole.schema.get("minItems") or 1))
-        return [tree_value(node.parts["0"], wanted, variant) for _ in range(count)]
-    if node.parts:
-        named = {name: part for name, part in node.parts.items() if name in node.due or _leads(part, wanted.keys())}
-        return {name: tree_value(part, wanted, variant) for name, part in named.items()}
-    if node.whole.type == "object":
-        return {}
-    return value(node.whole.schema, variant, _wish(node.place, variant))
-
-
-def _leads(node: Node, wanted: Set[str]) -> bool:
-    return any(one == node.place or one.startswith(f"{node.place}/") for one in wanted)
-
-
-def _wish(place: str, variant: int) -> Any:
-    """A person's name where a name is due; so nobody takes a sample for somebody."""
-    words = "_".join(words_of(place.rpartition("/")[2]))
-    return _PEOPLE.get({"nom": "family_name", "prenom": "given_names", "ville": "city"}.get(words, words), (None, None))[
-        variant
-    ]
 
 
 def _number(schema: Mapping[str, Any], variant: int, wish: Any) -> int | float:

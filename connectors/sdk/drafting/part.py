@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ class Part:
     samples: dict[str, str] = field(default_factory=dict)
     unsaid: list[str] = field(default_factory=list)
     score: float = 0.0
+    trial: Callable[[], str] = field(default=lambda: "")
+    """Why the contract refuses its call; "" when it takes it."""
     mapped: int = 0
     """How many fields of the contract a line, a table or a placeholder uses."""
 

@@ -7,31 +7,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
-from connectors.sdk.drafting.addresses import address, due, fixed, setting
+from connectors.sdk.drafting.addresses import address, due, headers_due, said_or_set
 from connectors.sdk.drafting.conversions import meanings, reading_words
 from connectors.sdk.drafting.deliveries import sample_name
-from connectors.sdk.drafting.invented import field_value, tree_value, vendor_value
+from connectors.sdk.drafting.invented import field_value, vendor_value
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import Target, Targets, words_of
+from connectors.sdk.drafting.trade import trade_words
+from connectors.sdk.drafting.trial import answer_with, call_fault
 from connectors.sdk.drafting.writing import Line, Table, json_text
 
 STATUS, APPOINTMENT = "request.status-changed", "appointment.changed"
 _CHANGED = ("updated", "modified", "changed", "modif", "modification", "maj", "update", "change", "processed")
 _SINCE = ("since", "after", "from", "depuis", "start")
-_PAGES = ("page",)
-_SIZES = ("per_page", "page_size", "size", "limit", "pagesize")
-_STATUS_WORDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
-    "received": ("received", "qualification", ("received", "recu", "new", "nouveau", "open", "ouvert", "sent", "submitted", "draft", "brouillon", "waiting", "unknown")),
-    "in_progress": ("in_progress", "processing", ("in_progress", "en_cours", "processing", "assigned", "pending", "instruction", "si_received")),
-    "incomplete": ("incomplete", "qualification", ("incomplete", "incomplet", "add_pieces")),
-    "granted": ("granted", "delivery", ("granted", "accepted", "accepte", "approved", "valide", "validated", "authorized")),
-    "rejected": ("rejected", "delivery", ("rejected", "refused", "refuse", "rejete", "denied")),
-    "fulfilled": ("fulfilled", "delivery", ("done", "fulfilled", "termine", "fini", "completed", "processed", "resolved", "seen", "finished")),
-    "closed": ("closed", "delivery", ("closed", "clos", "cloture", "ferme", "archived")),
-    "withdrawn": ("withdrawn", "delivery", ("withdrawn", "cancelled", "canceled", "annule", "abandonne", "revoked")),
+_PAGES: Mapping[str, str] = {
+    "page": "page", "page_number": "page", "pagenumber": "page", "page_no": "page", "offset": "offset",
+    "skip": "offset",
 }  # fmt: skip
-"""The canonical word, the phase, and what the trade calls it."""
+_SIZES = ("per_page", "page_size", "pagesize", "size", "limit", "page_limit")
+_PAGE = 100
+_PHASES: Mapping[str, str] = {
+    "received": "qualification", "incomplete": "qualification", "in_progress": "processing", "granted": "delivery",
+    "rejected": "delivery", "fulfilled": "delivery", "closed": "delivery", "withdrawn": "delivery",
+}  # fmt: skip
 
 
 def polls(operation: Operation, speech: Speech, targets: Mapping[str, Targets]) -> Iterator[Part]:
@@ -72,12 +71,18 @@ class _Poll:
         spec |= {"query": query} if query else {}
         spec |= {"list": self.operation.lists} if self.operation.lists else {}
         spec["cursor"] = self._cursor()
+        spec |= {"paging": paging} if (paging := self._paging()) else {}
         note = f"{self.operation.name} : à vérifier. {self.operation.about}".rstrip(" .")
         part = Part("poll", self.operation, carries, [Table("poll", spec, [note]), Table("[poll.event]", event)], [])
         part.lines = [*lines, *self._rest(used)]
         part.settings, part.values = where.settings | self.settings, where.values | self.values
         part.converters, part.statuses = self.converters, statuses
-        part.samples = {f"answers/{sample_name(self.operation.name)}.json": json_text(self._answer(used))}
+        answer = self._answer(used)
+        if answer is None:
+            return None
+        part.samples = {f"answers/{sample_name(self.operation.name)}.json": json_text(answer)}
+        tried = {**spec, "headers": headers_due(part, self.operation)}
+        part.trial = lambda: call_fault(self.speech, tried, (), {}, part.values, {})
         part.mapped = len(used) + len(where.used) + len(query)
         part.unsaid = self._unsaid()
         moved = any(word in _CHANGED for word in words_of(self.at.name))
@@ -125,24 +130,21 @@ class _Poll:
 
     def _is_since(self, one: Field) -> bool:
         words = words_of(one.place)
-        return one.type == "instant" and any(word in _SINCE for word in words) and any(word in _CHANGED for word in words)
+        return (
+            one.type == "instant" and any(word in _SINCE for word in words) and any(word in _CHANGED for word in words)
+        )
 
     def _query(self) -> dict[str, str]:
         found = {}
         for one in due(self.operation.asks, "query"):
-            only = fixed(one)
-            found[one.place] = str(only) if only is not None else f"{{{setting(self, one)}}}"
+            found[one.place] = said_or_set(self, one)
         return found
 
     def _answer(self, used: Mapping[str, Any]) -> Any:
-        sampled = self.speech.sampled(self.operation.name)
-        if sampled is not None:
-            return sampled
-        _, answer = self.speech.answer(self.operation.name)
-        assert answer is not None
         wanted = {self.name.place: field_value(self.name, 0, "7201"), self.at.place: "2026-03-02T09:00:00Z", **used}
         prefix = f"{self.operation.lists}/0"
-        return tree_value(answer, {prefix + place: said for place, said in wanted.items()})
+        found = {prefix + place: said for place, said in wanted.items()}
+        return answer_with(self.speech, self.operation.name, found)
 
     def _rest(self, used: Mapping[str, Any]) -> Iterator[Line]:
         for one in self.operation.gives:
@@ -152,11 +154,26 @@ class _Poll:
                 to = target.place.pointer if target else ""
                 yield Line("polled", to, one.place, words, False, f"{one.type} · {one.about}", used=False)
 
+    def _paging(self) -> dict[str, Any]:
+        """How the next page is asked for, by the names of the parameters; nothing where none of them is known."""
+        asked = {"_".join(words_of(one.place)): one for one in self.operation.asks if one.where == "query"}
+        page = next((asked[name] for name in _PAGES if name in asked), None)
+        size = next((asked[name] for name in _SIZES if name in asked), None)
+        if page is None:
+            return {}
+        most = size.limits.get("maximum") if size is not None else None
+        said: dict[str, Any] = {"kind": _PAGES["_".join(words_of(page.place))], "param": page.place}
+        said |= {"first": 0} if said["kind"] == "page" and page.limits.get("minimum") == 0 else {}
+        if size is not None:  # without one the last page is the empty one
+            said["size"] = int(most) if isinstance(most, int) and 0 < most < _PAGE else _PAGE
+            said["size_param"] = size.place
+        return said
+
     def _unsaid(self) -> list[str]:
-        asked = [one.place for one in self.operation.asks if one.where == "query"]
-        pages = [one for one in asked if "_".join(words_of(one)) in (*_PAGES, *_SIZES, "offset", "cursor")]
-        named = ", ".join(f"`{one}`" for one in pages)
-        return [f"The list has pages ({named}): declare `[poll.paging]`, or only the first page is read."] if pages else []
+        asked = ["_".join(words_of(one.place)) for one in self.operation.asks if one.where == "query"]
+        pages = [one for one in asked if one in (*_SIZES, "cursor", "page_token", "after")]
+        said = f"The list has pages ({', '.join(pages)}): declare `[poll.paging]`, or only the first page is read."
+        return [said] if pages and not self._paging() else []
 
 
 def _named(operation: Operation) -> Field | None:
@@ -171,7 +188,9 @@ def _named(operation: Operation) -> Field | None:
 def _changed(operation: Operation) -> Field | None:
     """The date of change: one that says so, before any other moment of the record."""
     moments = [one for one in operation.gives if one.type == "instant" and one.place.count("/") == 1]
-    return next((one for one in moments if any(word in _CHANGED for word in words_of(one.name))), next(iter(moments), None))
+    return next(
+        (one for one in moments if any(word in _CHANGED for word in words_of(one.name))), next(iter(moments), None)
+    )
 
 
 def _says(one: Field, words: Sequence[str]) -> bool:
@@ -181,7 +200,7 @@ def _says(one: Field, words: Sequence[str]) -> bool:
 def status_row(native: str) -> Sequence[str]:
     """A line of `statuses.csv` for a word of the package, applied to nothing where nobody knows it."""
     said = "_".join(words_of(native))
-    for canonical, phase, words in _STATUS_WORDS.values():
-        if said in words:
+    for canonical, phase in _PHASES.items():
+        if said in trade_words(f"status {canonical}"):
             return native, canonical, phase, native
     return native, "", "", native

@@ -5,40 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from connectors.sdk.contract.model import Field, Operation
-from connectors.sdk.drafting.addresses import Address, address, due, fixed, setting
+from connectors.sdk.contract_twins.places import with_value
+from connectors.sdk.drafting.addresses import Address, address, headers_due, said_or_set
 from connectors.sdk.drafting.conversions import meanings, reading_words, writing_words
 from connectors.sdk.drafting.deliveries import sample_name
-from connectors.sdk.drafting.invented import field_value, tree_value, vendor_value
+from connectors.sdk.drafting.invented import field_value, vendor_value
 from connectors.sdk.drafting.part import Part
-from connectors.sdk.drafting.speech import Node, Speech
+from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import Place, Target, Targets, identity_places, words_of
+from connectors.sdk.drafting.trade import trade_words
+from connectors.sdk.drafting.trial import answer_with, call_fault
 from connectors.sdk.drafting.writing import Line, Table, json_text
+from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.mapping import Map, Row
 from connectors.sdk.mapping.declared import Converters
 from connectors.sdk.mapping.places import WHOLE
 from schemas.errors import HubError
 from schemas.exchange import Evidence
 from schemas.registry import Registry
-from zoneinfo import ZoneInfo
 
-ABOUT: Mapping[str, frozenset[str]] = {
-    "library-card": frozenset({"patron", "patrons", "library", "borrower", "bibliotheque", "carte"}),
-    "residence-address": frozenset({"adresse", "address", "commune", "communes", "search", "reverse", "completion"}),
-    "family-quotient": frozenset({"quotient", "qf"}),
-    "family-composition": frozenset({"composition", "foyer"}),
-    "tax-situation": frozenset({"ir", "situations", "impot", "rfr", "fiscale"}),
-    "canteen-registration": frozenset({"cantine", "canteen"}),
-    "school-registration": frozenset({"scolarite", "scolarites", "eleve", "school"}),
-    "student-status": frozenset({"etudiant", "student"}),
-    "scholarship": frozenset({"boursier", "bourse", "scholarship"}),
-    "job-seeker-status": frozenset({"emploi", "demandeur", "francetravail"}),
-    "complementary-health": frozenset({"complementaire", "sante"}),
-    "disability-allowances": frozenset({"handicape", "aah", "aeeh"}),
-    "solidarity-allowances": frozenset({"rsa", "revenu", "solidarite", "prime", "activite", "soutien"}),
-}  # fmt: skip
-"""What each evidence is called in the addresses of packages."""
 NEAREST = ("library-card", "/card_number")
 """Where an operation answers nothing that is shared: a text that only says that somebody is known there."""
 _ASKING = frozenset({"q", "query", "search", "text", "reference", "id", "code"})
@@ -73,15 +61,18 @@ class _Question:
         query = self._query(where)
         if query is None or not (where.reference or self.asked):
             return None
-        _, answer = self.speech.answer(self.operation.name)
         chosen = self._chosen(carries)
-        if answer is None or not chosen:
+        if not chosen:
             return None
-        record, chosen, lines = self._held(carries, answer, chosen)
+        record, chosen, lines = self._held(carries, chosen)
         if not chosen:
             return None
         fields = sorted({target.place.pointer.split("/")[1] for target in chosen.values()})
-        spec: dict[str, Any] = {"type": carries, "fields": fields, "needs": ["reference" if where.reference else "identity"]}
+        spec: dict[str, Any] = {
+            "type": carries,
+            "fields": fields,
+            "needs": ["reference" if where.reference else "identity"],
+        }
         spec |= {"call": where.call} | ({"query": query} if query else {})
         if self.operation.lists is not None:
             spec["list"] = self.operation.lists or WHOLE
@@ -89,6 +80,10 @@ class _Question:
         part = Part("answer", self.operation, carries, [Table("[answer]", spec, self._notes(carries, chosen))], lines)
         part.settings, part.values = where.settings | self.settings, where.values | self.values
         part.converters = self.converters
+        reference = str(field_value(where.reference, 0, "7201")) if where.reference else ""
+        tried = {**spec, "headers": headers_due(part, self.operation)}
+        facts = {**part.values, "reference": reference}
+        part.trial = lambda: call_fault(self.speech, tried, (), {"identity": _WHOM}, facts, self.converters)
         part.samples = self._samples(carries, fields, where, record)
         part.mapped = len(chosen) + len(where.used) + len(query)
         part.score = self._usefulness(carries, chosen) - 0.5 * len(part.settings)
@@ -97,7 +92,7 @@ class _Question:
 
     def _usefulness(self, carries: str, chosen: Mapping[str, Target]) -> float:
         sure = [one.place.pointer for one in chosen.values() if one.score >= _SURE]
-        if frozenset(words_of(self.operation.name)) & ABOUT.get(carries, frozenset()):
+        if frozenset(words_of(self.operation.name)) & trade_words(carries):
             return len(sure) + 2 - (6 if not sure else 0)
         own = carries == "residence-address" or any(not one.startswith("/address/") for one in sure)
         return len(sure) - (1 if carries == "residence-address" else 3) - (0 if own else 9)
@@ -110,7 +105,8 @@ class _Question:
             place = identity_places(self.registry).propose(one)
             if place is not None and not where.reference and self._asks(one, place.place):
                 self.asked[one.place] = place.place
-        if not any(place.pointer.endswith("/family_name") for place in self.asked.values()):
+        told = {place.pointer for place in self.asked.values()}
+        if "/identity/family_name" not in told or len(told) < _WHO:
             self.asked.clear()
         if not where.reference and not self.asked:
             where.reference = self._asking(fields)
@@ -120,8 +116,7 @@ class _Question:
             elif one is where.reference:
                 found[one.place] = "{reference}"
             elif one.required:
-                only = fixed(one)
-                found[one.place] = str(only) if only is not None else f"{{{setting(self, one)}}}"
+                found[one.place] = said_or_set(self, one)
         return found
 
     def _asks(self, one: Field, place: Place) -> bool:
@@ -156,7 +151,7 @@ class _Question:
         return {best.place: Target(place, 0)} if best is not None else {}
 
     def _held(
-        self, carries: str, answer: Node, chosen: dict[str, Target]
+        self, carries: str, chosen: dict[str, Target]
     ) -> tuple[Any, dict[str, Target], list[Line]]:  # fmt: skip
         """An answer about somebody invented, and the lines with which it makes valid evidence; those with which it does
         not are kept for later."""
@@ -166,29 +161,43 @@ class _Question:
         while kept:
             prefix = self.operation.lists + "/0" if self.operation.lists is not None else ""
             wanted = {prefix + place: _wanted(by[place], target) for place, target in kept.items()}
-            record = self.speech.sampled(self.operation.name) or tree_value(answer, wanted)
-            wrong = self._wrong(carries, record, kept, by)
+            record = self._of_one(answer_with(self.speech, self.operation.name, wanted))
+            wrong = (
+                next(iter(kept.values())).place.pointer if record is None else self._wrong(carries, record, kept, by)
+            )
             if wrong is None:
                 break
             kept = {place: one for place, one in kept.items() if not one.place.pointer.startswith(wrong)}
         return record, kept, list(self._lines(carries, chosen, kept, by))
 
+    def _of_one(self, record: Any) -> Any:
+        """A list answers a question when it holds one record: several would be several people."""
+        place = self.operation.lists
+        found = value_at(record, place) if place is not None else None
+        return with_value(record, place or "", found[:1]) if isinstance(found, list) else record
+
     def _wrong(self, carries: str, record: Any, kept: Mapping[str, Target], by: Mapping[str, Field]) -> str | None:
         """The pointer of the first value that is not valid, as far as the field; None when all are."""
-        rows = [Row(carries, one.place.pointer, place, reading_words(by[place], one.place) or "") for place, one in kept.items()]
-        here = record
-        for step in (self.operation.lists or "").split("/")[1:]:
-            here = here[step]
-        here = here[0] if self.operation.lists is not None else here
+        rows = [
+            Row(carries, one.place.pointer, place, reading_words(by[place], one.place) or "")
+            for place, one in kept.items()
+        ]
+        here = record if self.operation.lists is None else value_at(record, f"{self.operation.lists}/0")
         try:
             values = Map.of(rows, converters=Converters(zone=_PARIS)).read(here)
             said = {"source": "x", "date": "2026-03-02", "quality": "authoritative"}
-            self.registry.validate_evidence(Evidence(carries, 1, {name: {"value": one, **said} for name, one in values.items()}))
+            self.registry.validate_evidence(
+                Evidence(carries, 1, {name: {"value": one, **said} for name, one in values.items()})
+            )
         except HubError as error:
             pointer = str(getattr(error, "pointer", ""))
             steps = pointer.removeprefix("/values").split("/")
             fitting = ["/" + "/".join(one for one in steps[1:] if one != "value")] if len(steps) > 1 else []
-            near = [one.place.pointer for one in kept.values() if fitting and (one.place.pointer + "/").startswith(fitting[0] + "/")]
+            near = [
+                one.place.pointer
+                for one in kept.values()
+                if fitting and (one.place.pointer + "/").startswith(fitting[0] + "/")
+            ]
             own = [one.place.pointer for place, one in kept.items() if place == pointer]
             return (own or near or [next(iter(kept.values())).place.pointer])[0]
         return None
@@ -214,18 +223,29 @@ class _Question:
         if where.reference is not None:
             asked["reference"] = str(field_value(where.reference, 0, "7201"))
         else:
-            asked["identity"] = {
-                "family_name": "Mercoeur", "given_names": ["Odile"], "gender": "female", "birthdate": "1971-05-14",
-                "birthplace": "93001", "birthcountry": "99100",
-            }  # fmt: skip
+            asked["identity"] = _WHOM
         return {
             f"questions/{carries}.json": json_text(asked),
             f"answers/{sample_name(self.operation.name)}.json": json_text(record),
         }
 
 
+def _blamed(pointer: str, kept: Mapping[str, Target]) -> str:
+    """The place that a fault is about: of the record, or of the evidence; the first where it says neither."""
+    at = pointer.removeprefix("/values").replace("/value", "", 1)
+    own = [one.place.pointer for place, one in kept.items() if place == pointer]
+    near = [one.place.pointer for one in kept.values() if at and f"{one.place.pointer}/".startswith(f"{at}/")]
+    return (own or near or [next(iter(kept.values())).place.pointer])[0]
+
+
+_WHOM: Mapping[str, Any] = {
+    "family_name": "Mercoeur", "given_names": ["Odile"], "gender": "female", "birthdate": "1971-05-14",
+    "birthplace": "93001", "birthcountry": "99100",
+}  # fmt: skip
 _PARIS = ZoneInfo("Europe/Paris")
 _SURE = 7
+_WHO = 2
+"""How much of an identity a call must ask for, so that it is about a person."""
 
 
 def _wanted(one: Field, target: Target) -> Any:

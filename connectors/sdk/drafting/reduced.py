@@ -9,8 +9,35 @@ from typing import Any
 from connectors.sdk.contract.model import Operation
 from connectors.sdk.drafting.speech import Speech
 
-_PROSE = ("description", "summary", "title", "example", "examples", "externalDocs", "tags", "deprecated", "xml", "termsOfService", "contact", "license")
-_NAMED = ("properties", "patternProperties", "schemas", "parameters", "responses", "securitySchemes", "requestBodies", "headers", "paths", "content", "scopes", "$defs", "mapping")
+_PROSE = (
+    "description",
+    "summary",
+    "title",
+    "example",
+    "examples",
+    "externalDocs",
+    "tags",
+    "deprecated",
+    "xml",
+    "termsOfService",
+    "contact",
+    "license",
+)
+_NAMED = (
+    "properties",
+    "patternProperties",
+    "schemas",
+    "parameters",
+    "responses",
+    "securitySchemes",
+    "requestBodies",
+    "headers",
+    "paths",
+    "content",
+    "scopes",
+    "$defs",
+    "mapping",
+)
 """Where a name is the package's own, whatever it is called."""
 
 
@@ -77,5 +104,12 @@ def _bare(value: Any, *, named: bool) -> Any:
         return [_bare(part, named=False) for part in value]
     if not isinstance(value, Mapping):
         return value
-    kept = value if named else {name: part for name, part in value.items() if name not in _PROSE and not str(name).startswith("x-")}
-    return {name: _bare(part, named=not named and name in _NAMED and isinstance(part, Mapping)) for name, part in kept.items()}
+    kept = (
+        value
+        if named
+        else {name: part for name, part in value.items() if name not in _PROSE and not str(name).startswith("x-")}
+    )
+    return {
+        name: _bare(part, named=not named and name in _NAMED and isinstance(part, Mapping))
+        for name, part in kept.items()
+    }

@@ -27,6 +27,8 @@ from connectors.sdk.drafting.writing import (
 from schemas.errors import ConfigError
 from schemas.registry import Registry
 
+_MOST = 60
+"""Candidates that are tried before it is said that none will do."""
 _VERSIONS: Mapping[str, int] = {"request.status-changed": 2}
 
 
@@ -47,21 +49,32 @@ class _Drafting:
 
     def parts(self) -> list[Part]:
         if not self.choices.operations:
-            best = max(self._candidates(self.contract.operations), key=lambda one: one.score, default=None)
+            best, why = self._best(self._candidates(self.contract.operations))
             if best is None:
-                raise ConfigError("nothing of this contract can be declared: see `--list`", key=self.slug)
+                said = f"nothing of this contract can be declared{f' ({why})' if why else ''}: see `--list`"
+                raise ConfigError(said, key=self.slug)
             return [best]
         taken: list[Part] = []
         for name in self.choices.operations:
             operation = self.contract.operation(name)
             assert operation is not None
             free = [one for one in self._candidates([operation]) if not _clashes(one, taken)]
-            best = max(free, key=lambda one: one.score, default=None)
+            best, refused = self._best(free)
             if best is None:
-                why = self.speech.unspeakable(operation) or "nothing shared is left that it could carry"
+                why = self.speech.unspeakable(operation) or refused or "nothing shared is left that it could carry"
                 raise ConfigError(f"{name} cannot be declared: {why}", key="operation")
             taken.append(best)
         return taken
+
+    def _best(self, parts: Iterable[Part]) -> tuple[Part | None, str]:
+        """The most useful part whose call its own contract takes; why not, where there is none."""
+        why = ""
+        for part in sorted(parts, key=lambda one: -one.score)[:_MOST]:
+            refused = part.trial()
+            if not refused:
+                return part, ""
+            why = why or f"{part.operation.name}: {refused}"
+        return None, why
 
     def _candidates(self, operations: Iterable[Operation]) -> Iterator[Part]:
         told, polled, answered = (self._targets(types) for types in self._types())
@@ -72,7 +85,7 @@ class _Drafting:
 
     def _types(self) -> Iterator[Sequence[str]]:
         wish = self.choices.carries
-        for types in (deliveries.ABOUT, (polls.STATUS, polls.APPOINTMENT), self.registry.evidence_types()):
+        for types in (deliveries.TOLD, (polls.STATUS, polls.APPOINTMENT), self.registry.evidence_types()):
             yield [one for one in types if wish in ("", one)]
 
     def _targets(self, types: Iterable[str]) -> Mapping[str, Targets]:
@@ -100,7 +113,9 @@ class _Drafting:
         statuses = [row for part in parts for row in part.statuses]
         does = [part.does for part in parts]
         files: dict[str, str | bytes] = {
-            "connector.toml": manifest_text(head, every, [f"Écrit d'après {source.name} : relire chaque « à vérifier »."]),
+            "connector.toml": manifest_text(
+                head, every, [f"Écrit d'après {source.name} : relire chaque « à vérifier »."]
+            ),
             "mapping.csv": mapping_text(lines),
             "README.md": readme_text(name, does, settings, unsaid, source.name),
             f"tests/test_{self.slug}.py": test_text(self.slug, name),

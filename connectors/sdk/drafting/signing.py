@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from connectors.sdk.contract.model import Contract, Operation
-from connectors.sdk.drafting.addresses import address, due, fixed, setting
+from connectors.sdk.drafting.addresses import address, due, fixed, headers_due, setting
 from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import words_of
 from connectors.sdk.drafting.writing import Table
+from schemas.errors import ConfigError
 
 _PROBES = ("version", "status", "ping", "health", "me", "info", "test", "privileges", "capabilities", "getcapabilities")
+_READING = frozenset({"rechercher", "consulter", "search", "find", "list", "lister", "get", "lire", "query"})
 _REFUSED = {"400": "la demande est mal formée", "409": "la demande contredit ce qui est enregistré",
             "422": "une valeur n'est pas acceptée"}  # fmt: skip
 _SECRET, _TEXT = "secret", "text"
@@ -40,18 +43,18 @@ def door(name: str, contract: Contract, speech: Speech, chosen: Sequence[Operati
     found = Door()
     about = f"Adresse du service, avec {contract.base}." if contract.base else "Adresse du service."
     base = found.ask("base_url", "url", about)
-    if contract.base:
-        found.values["base_url"] = contract.base
-    for scheme in contract.security:
-        if _speaks(found, scheme):
-            break
-    if contract.security and not found.auth and not found.headers:
+    wanted = [speech.proofs(one.name) for one in chosen]
+    asked = next((one for one in wanted if one), [[one] for one in contract.security] if not any(wanted) else [])
+    if asked and not any(_speaks_all(found, schemes) for schemes in asked):
         found.unsaid.append("How the package wants us to sign in is none of the declared ways: see `[http.auth]`.")
-    for operation in (one for one in chosen if one.harmless):
-        for one in due(operation.asks, "header"):
-            only = fixed(one)
-            found.headers[one.place] = str(only) if only is not None else f"{{{setting(found, one)}}}"
-    http: dict[str, Any] = {"base": base, "timeout": "timeout_seconds", "probe": _probe(found, contract, speech, chosen)}
+    http: dict[str, Any] = {
+        "base": base,
+        "timeout": "timeout_seconds",
+        "probe": _probe(found, contract, speech, chosen),
+    }
+    probed = [found.probed] if found.probed is not None else []
+    for operation in (*probed, *(one for one in chosen if one.harmless)):
+        found.headers |= headers_due(found, operation)
     http |= {"auth": found.auth} if found.auth else {}
     http |= {"headers": found.headers} if found.headers else {}
     found.settings["timeout_seconds"] = {
@@ -60,10 +63,20 @@ def door(name: str, contract: Contract, speech: Speech, chosen: Sequence[Operati
     return found, [Table("http", http), *_errors(name, chosen)]
 
 
-def _speaks(found: Door, scheme: Mapping[str, Any]) -> bool:
-    """Whether a scheme can be declared; then it is."""
-    way = _WAYS.get(str(scheme.get("type", "")).lower())
-    return way is not None and way(found, scheme)
+def _speaks_all(found: Door, schemes: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether ways that are asked for together can be declared; then they are: one signs in, keys beside it are
+    headers."""
+    known = [(_WAYS.get(str(scheme.get("type", "")).lower()), scheme) for scheme in schemes]
+    if not all(way is not None for way, _ in known):
+        return False
+    for way, scheme in known:
+        if found.auth and scheme.get("in") == "header":
+            name = str(scheme.get("name", ""))
+            key = "_".join(words_of(name))
+            found.headers[name] = found.ask(f"key_{key}", _SECRET, f"Valeur secrète de l'en-tête {name}.")
+        elif not found.auth and way is not None and not way(found, scheme):
+            return False
+    return True
 
 
 def _http(found: Door, scheme: Mapping[str, Any]) -> bool:
@@ -91,8 +104,10 @@ def _oauth(found: Door, scheme: Mapping[str, Any]) -> bool:
     flows = scheme.get("flows") or {}
     for name, kind in (("clientCredentials", "oauth"), ("password", "oauth-password")):
         if name in flows:
+            path = urlsplit(str(flows[name].get("tokenUrl", ""))).path or "/token"
+            server = found.ask("token_server", "url", f"Adresse du serveur de jetons, sans {path}.")
             found.auth = {
-                "kind": kind, "token_url": found.ask("token_url", "url", "Adresse du serveur de jetons."),
+                "kind": kind, "token_url": server + path,
                 "client_id": found.ask("client_id", _TEXT, "Identifiant du hub."),
                 "client_secret": found.ask("client_secret", _SECRET, "Son secret."),
             }  # fmt: skip
@@ -114,17 +129,20 @@ _WAYS: Mapping[str, Callable[[Door, Mapping[str, Any]], bool]] = {
 def _probe(found: Door, contract: Contract, speech: Speech, chosen: Sequence[Operation]) -> str:
     """The harmless call that needs least; one with a good name first."""
     known = [one for one in contract.operations if one.name.startswith("GET ") and not speech.unspeakable(one)]
+    known = known or [one for one in contract.operations if _only_asks(one, speech)]
     fitting = [one for one in known if not due(one.asks, "header")] or known
 
-    def cost(one: Operation) -> tuple[int, int, int]:
+    alike = [speech.proofs(one.name) for one in chosen]
+
+    def cost(one: Operation) -> tuple[bool, int, int, int]:
         last = frozenset(words_of(one.name.rpartition("/")[2]))
         open_ = [ask for ask in one.asks if (ask.where == "path" or ask.required) and fixed(ask) is None]
-        return len(open_), 0 if last & {*_PROBES} else 1 if one in chosen else 2, len(one.name)
+        foreign = speech.proofs(one.name) not in (*alike, [])
+        return foreign, len(open_), 0 if last & {*_PROBES} else 1 if one in chosen else 2, len(one.name)
 
     best = min(fitting, key=cost, default=None)
     if best is None:
-        found.unsaid.append("No call of the contract is harmless: the probe only tells whether the address answers.")
-        return "GET "
+        raise ConfigError("no call of the contract is harmless: write the probe by hand, without --from", key="probe")
     found.probed = best
     where = address(best, reference=False)
     query = []
@@ -134,6 +152,13 @@ def _probe(found: Door, contract: Contract, speech: Speech, chosen: Sequence[Ope
     found.settings |= where.settings
     found.values |= where.values
     return where.call + ("?" + "&".join(query) if query else "")
+
+
+def _only_asks(one: Operation, speech: Speech) -> bool:
+    """A call that writes by its method alone: it searches, and needs no body to do so."""
+    body = speech.schemas.at(speech.written(one.name).get("requestBody"))
+    reads = bool({*words_of(one.name)} & _READING) and not body.get("required")
+    return one.name.startswith("POST ") and reads and not speech.unspeakable(one)
 
 
 def _errors(name: str, chosen: Sequence[Operation]) -> list[Table]:

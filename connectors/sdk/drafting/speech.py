@@ -1,4 +1,4 @@
-"""What of an operation the declared format can say, read from the document itself: bodies, answers, schemas as trees."""
+"""What of an operation the declared format can say, by the document itself: bodies, answers, schemas as trees."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from connectors.sdk.contract.json_sample import SAMPLED
 from connectors.sdk.contract.model import Operation
 from connectors.sdk.contract.openapi import JSON, content_of, openapi_document, operation_name, operations_of, successes
 from connectors.sdk.contract.schemas import Schemas, Whole
+from connectors.sdk.contract_twins.openapi_check import check_of
 
 FORM = "application/x-www-form-urlencoded"
 _DEEPEST = 10
@@ -25,6 +26,12 @@ class Node:
     whole: Whole
     parts: dict[str, Node] = field(default_factory=dict)
     due: frozenset[str] = frozenset()
+
+    def forget(self, mark: str) -> None:
+        """Leave out the members that bear a mark: what is only read is in no call, whatever is required."""
+        self.parts = {name: part for name, part in self.parts.items() if not part.whole.schema.get(mark)}
+        for part in self.parts.values():
+            part.forget(mark)
 
     def leaves(self) -> Iterator[Node]:
         if not self.parts:
@@ -47,6 +54,7 @@ class Speech:
     def __init__(self, path: Path) -> None:
         self.document = openapi_document(path)
         self.schemas = Schemas(self.document)
+        self.check = check_of(path)
         self._own = {
             operation_name(method, place): (place, shared, own)
             for place, method, shared, own in operations_of(self.document)
@@ -62,7 +70,10 @@ class Speech:
     def body(self, name: str) -> tuple[str, Node | None]:
         """The media type of the body that it takes, and the tree of its schema; None for no body."""
         kind, said = content_of(self.schemas.at(self.written(name).get("requestBody")))
-        return kind, self.tree(said.get("schema") or {}) if kind else None
+        tree = self.tree(said.get("schema") or {}) if kind else None
+        if tree is not None:
+            tree.forget("readOnly")
+        return kind, tree
 
     def answer(self, name: str) -> tuple[str, Node | None]:
         """The same of what a success answers: the first success that holds something."""
@@ -72,6 +83,13 @@ class Speech:
             if kind:
                 return kind, self.tree(said.get("schema") or {})
         return "", None
+
+    def proofs(self, name: str) -> list[list[Mapping[str, Any]]]:
+        """The ways to prove who calls, any of which will do; each may be several schemes together."""
+        asked = self.written(name).get("security", self.document.get("security")) or []
+        known = (self.document.get("components") or {}).get("securitySchemes") or {}
+        ways = [[self.schemas.at(known[one]) for one in way if one in known] for way in asked]
+        return [way for way in ways if way]
 
     def sampled(self, name: str) -> Any:
         """The sample that the document was made of, as this operation answers or says it; None of a contract."""

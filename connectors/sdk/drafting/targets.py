@@ -10,9 +10,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
 from schemas.registry import Registry
@@ -28,8 +27,8 @@ _LEAST = 4
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PEOPLE = frozenset({
     "user", "usager", "citizen", "citoyen", "person", "personne", "individu", "patron", "client", "customer", "contact",
-    "demandeur", "requester", "payer", "payeur", "applicant", "adherent", "identite", "identity", "titulaire", "allocataire",
-    "borrower", "subscriber", "resident",
+    "demandeur", "requester", "payer", "payeur", "applicant", "adherent", "identite", "identity", "titulaire",
+    "allocataire", "borrower", "subscriber", "resident",
 })  # fmt: skip
 _OTHERS: Mapping[str, frozenset[str]] = {
     "beneficiaries": frozenset({"beneficiaire", "beneficiary", "enfant", "child", "children", "guest", "invite"}),
@@ -74,6 +73,7 @@ class Target:
     score: int
 
 
+@lru_cache(maxsize=20_000)
 def words_of(name: str) -> tuple[str, ...]:
     """The words of a name: `dateNaissance`, `date_naissance` and `Date de naissance` are told alike."""
     plain = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
@@ -82,11 +82,70 @@ def words_of(name: str) -> tuple[str, ...]:
 
 
 _GENERIC = frozenset(
-    "id reference type nature kind to code valeur numero status statut etat state titre title niveau level school ecole "
-    "etablissement mois month name nom content contenu texte text message motif reason raison objet subject sujet "
-    "description comment detail start end debut fin size hash digest place lieu location recipient body service_code "
-    "libelle naissance birth category categorie inscrit registered month country pays".split()
-)  # fmt: skip
+    [
+        "id",
+        "reference",
+        "type",
+        "nature",
+        "kind",
+        "to",
+        "code",
+        "valeur",
+        "numero",
+        "status",
+        "statut",
+        "etat",
+        "state",
+        "titre",
+        "title",
+        "niveau",
+        "level",
+        "school",
+        "ecole",
+        "etablissement",
+        "mois",
+        "month",
+        "name",
+        "nom",
+        "content",
+        "contenu",
+        "texte",
+        "text",
+        "message",
+        "motif",
+        "reason",
+        "raison",
+        "objet",
+        "subject",
+        "sujet",
+        "description",
+        "comment",
+        "detail",
+        "start",
+        "end",
+        "debut",
+        "fin",
+        "size",
+        "hash",
+        "digest",
+        "place",
+        "lieu",
+        "location",
+        "recipient",
+        "body",
+        "service_code",
+        "libelle",
+        "naissance",
+        "birth",
+        "category",
+        "categorie",
+        "inscrit",
+        "registered",
+        "month",
+        "country",
+        "pays",
+    ]
+)
 """Words that say a shared place alone, and nothing where another word stands before them."""
 
 
@@ -113,7 +172,8 @@ class Targets:
 
     def propose(self, field: Field) -> Target | None:
         """The best place for a field; None when none is likely."""
-        scored = [(self._score(field, place), place) for place in self.places]
+        words, above = words_of(field.name), _above(field) or self.within
+        scored = [(self._score(field, place, words, above), place) for place in self.places]
         best = max(scored, key=lambda one: (one[0], -len(one[1].pointer), one[1].pointer), default=(0, None))
         if best[1] is None or best[0] < _LEAST:
             return None
@@ -121,7 +181,9 @@ class Targets:
 
     def assigned(self, fields: Sequence[Field]) -> dict[str, Target]:
         """For each field by its place the proposal that no surer field has; no shared place is given twice."""
-        found = [(target.score, at, field, target) for at, field in enumerate(fields) if (target := self.propose(field))]
+        found = [
+            (target.score, at, field, target) for at, field in enumerate(fields) if (target := self.propose(field))
+        ]
         taken: dict[str, str] = {}
         for _, _, field, target in sorted(found, key=lambda one: (-one[0], one[1])):
             taken.setdefault(target.place.pointer, field.place)
@@ -145,9 +207,8 @@ class Targets:
         elif part.types != frozenset({"object"}):
             yield Place(pointer, part)
 
-    def _score(self, field: Field, place: Place) -> int:
-        words, above = words_of(field.name), _above(field) or self.within
-        name = max((_named(words, above, said) for said in _said_for(place.pointer)), default=0)
+    def _score(self, field: Field, place: Place, words: tuple[str, ...], above: tuple[str, ...]) -> int:
+        name = max((_named(words, above, said) for said in _said_for(place.pointer)), default=0) if words else 0
         if not name or not _fits(field, place):
             return 0
         return name + _around(place.pointer, frozenset(above) | frozenset(words)) + _shaped(field, place)
@@ -180,7 +241,7 @@ def _known() -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
 
 @cache
 def _said_for(pointer: str) -> tuple[tuple[str, ...], ...]:
-    """What the trade calls a place: the words of the longest line of `words.csv` that it ends with, and its own name."""
+    """What the trade calls a place: the words of the longest line of `words.csv` that it ends with; its own name."""
     plain = re.sub(r"/value\b|(?<=/)(old|new)_(?=address)", "", pointer).lstrip("/")
     fitting = [(place, words) for place, words in _known() if plain == place or plain.endswith(f"/{place}")]
     said = max(fitting, key=lambda one: len(one[0]))[1] if fitting else ()
@@ -191,7 +252,7 @@ def _said_for(pointer: str) -> tuple[tuple[str, ...], ...]:
 
 def _named(words: tuple[str, ...], above: tuple[str, ...], said: tuple[str, ...]) -> int:
     """How well words say a name: whole, with what stands above it, or at their end."""
-    if words == said or "".join(words) == "".join(said):
+    if words == said or (words[0][0] == said[0][0] and "".join(words) == "".join(said)):
         return 10
     if above and said in ((*above[-1:], *words), (*words, *above[-1:])):
         return 9

@@ -120,7 +120,9 @@ def readme_text(
     lines += ["", "## What the declaration does not say", ""] if unsaid else []
     lines += [f"- {one}" for one in unsaid]
     lines += ["", "## Ce que la ville doit demander à son éditeur", ""]
-    lines += ["Un compte propre au hub, et la confirmation de chaque point marqué « à vérifier » dans `connector.toml`."]
+    lines += [
+        "Un compte propre au hub, et la confirmation de chaque point marqué « à vérifier » dans `connector.toml`."
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -148,8 +148,7 @@ def instant(formats: Iterable[str], zone: tzinfo) -> Converter:
 
 def _instant(formats: list[moments.Format], zone: tzinfo) -> Converter:
     if not formats:
-        iso = [moments.Format.of("%Y-%m-%dT%H:%M:%S%z")]
-        return Converter("instant", moments.iso_instant_reader(zone), moments.instant_writer(iso, zone))
+        return Converter("instant", moments.iso_instant_reader(zone), moments.iso_instant_writer(zone))
     if not all(form.has_time for form in formats):
         raise ValueError("an instant needs the hour (%H) in each of its formats")
     return Converter("instant", moments.instant_reader(formats, zone), moments.instant_writer(formats, zone))

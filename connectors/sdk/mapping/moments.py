@@ -150,6 +150,17 @@ def instant_writer(formats: Iterable[Format], zone: tzinfo) -> Callable[[object]
     return write
 
 
+def iso_instant_writer(zone: tzinfo) -> Callable[[object], str | None]:
+    """An RFC 3339 instant -> one with the offset of `zone`."""
+    write = instant_writer([Format.of("%Y-%m-%dT%H:%M:%S%z")], zone)
+
+    def iso(value: object) -> str | None:
+        said = write(value)
+        return f"{said[:-2]}:{said[-2:]}" if said else None  # `+0100` is no offset of RFC 3339
+
+    return iso
+
+
 def _expression(tokens: list[tuple[str, str]]) -> str:
     """Two digits where a neighbour is a directive too, one or two where something stands between (`3/2/2026`)."""
     parts = []

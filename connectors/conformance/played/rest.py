@@ -1,0 +1,306 @@
+"""The case of a declared REST connector: its twin is the contract, its people are the samples."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from connectors.conformance.case import Bench, Case, Stand
+from connectors.conformance.played.base import base_path, calls_of, concrete
+from connectors.conformance.played.news import News, since_filter
+from connectors.conformance.played.samples import Samples, personal_in
+from connectors.conformance.played.settings import drawn_secret, settings_of
+from connectors.conformance.played.signing import Signer, key_pair
+from connectors.sdk.contract.openapi import JSON, content_of, successes
+from connectors.sdk.contract.schemas import Schemas
+from connectors.sdk.contract_twins.keeping import Keep, Shelf
+from connectors.sdk.contract_twins.openapi_check import Route, check_of
+from connectors.sdk.contract_twins.openapi_twin import Door, OpenApiTwin
+from connectors.sdk.contract_twins.places import with_value
+from connectors.sdk.discovery import connector_class, folder_module
+from connectors.sdk.jwt_check import drawn_pair
+from connectors.sdk.kinds.calls import lenient_json, value_at
+from connectors.sdk.kinds.rest import RestConnector
+from connectors.sdk.kinds.texts import names_in, value_row
+from connectors.sdk.mapping.places import WHOLE
+from schemas.delivery import Inbound
+from schemas.errors import ConfigError
+from schemas.exchange import Question
+from schemas.manifest import Manifest
+
+_PROOFS: Mapping[str, Sequence[str]] = {"basic": ("password",), "bearer": ("token",), "api-key": ("value",)}
+_REFUSALS = (422, 409, 400, 404)
+_A_DAY = "1d"
+_KEY = "key:"
+
+
+def cases(manifest: Manifest, samples: Samples) -> Sequence[Stand]:
+    """One: everything that is declared, against a twin that keeps to the contract."""
+    return (partial(_played, samples),)
+
+
+@contextmanager
+def _played(samples: Samples, bench: Bench) -> Iterator[Case]:
+    play = Play(samples, bench)
+    with play.twin:
+        yield play.case()
+
+
+class Play:
+    """One connection to one twin. Raises ConfigError for a contract that does not name what the connector calls, and
+    for samples that it does not allow."""
+
+    def __init__(self, samples: Samples, bench: Bench) -> None:
+        self.samples, self.bench = samples, bench
+        self.declared: Mapping[str, Any] = samples.manifest.declared
+        self.path = samples.manifest.folder / str(self.declared["contract"]["openapi"])
+        self.check = check_of(self.path)
+        self.base, self.prefix = base_path(self.declared, self.check)
+        for call in calls_of(self.declared):
+            self.route(call)
+        self.twin = self._new_twin()
+        self.manifest = _waiting(samples.manifest, bench.timeout)
+        self.webhook: Mapping[str, Any] = self.declared.get("webhook", {})
+
+    # the twin
+
+    def _new_twin(self) -> OpenApiTwin:
+        kind = OpenApiTwin
+        if (self.samples.manifest.folder / "twin.py").exists():
+            kind = folder_module(self.samples.manifest.folder, "twin").Twin
+        twin = kind(
+            self.path, keeps=self._keeps(), samples=self.samples.answer,
+            paging=self.declared.get("poll", {}).get("paging"),
+        )  # fmt: skip
+        for spec in self.declared.get("deliver", ()):
+            route, again = self.route(spec["call"]), spec.get("again", "none")
+            twin.key_headers |= {again.removeprefix(_KEY).lower()} if again.startswith(_KEY) else set()
+            twin.same_state |= {route.name} if again == "same-state" else set()
+            bare = not {"success", "reference"} & spec.keys() and not _answers_json(route, self.check.schemas)
+            twin.status_only |= {route.name} if bare else set()
+        twin.lists = tuple(
+            _list_place(one.get("list")) or "" for one in self.declared.get("answer", ()) if "list" in one
+        )
+        twin.strangers = self._strangers()
+        return twin
+
+    def _keeps(self) -> list[Keep]:
+        """Those of `[[twin.keep]]`, and what the poll and the look-ups need to be kept."""
+        said = self.declared.get("twin", {}).get("keep", ())
+        found = [Keep(one["path"].strip("/"), one["key"], one.get("list")) for one in said]
+        for call, place, key in self._listed():
+            listing = self.route(call).path.strip("/")
+            if listing not in {one.listing for one in found}:
+                found.append(Keep(f"{listing}/{{key}}", key, place))
+        return found
+
+    def _listed(self) -> Iterator[tuple[str, str, str]]:
+        """Each list that the connector reads its own records from: the call, where the list stands, a record's key."""
+        poll = self.declared.get("poll", {})
+        if "call" in poll:
+            cursor = poll.get("cursor", {})
+            named = [name for one in poll.get("event", ()) for name in names_in(one["id"]) if name.startswith("/")]
+            key = value_row(cursor["id"]).source.split("|")[0].strip() if "id" in cursor else (named or ["/id"])[0]
+            yield poll["call"], _list_place(poll.get("list")) or "", key
+        for spec in self.declared.get("deliver", ()):
+            look = spec.get("look_up")
+            if look and "list" in look:
+                yield look["call"], _list_place(look["list"]) or "", look["reference"]
+
+    def route(self, call: str) -> Route:
+        """The operation of a call, as the manifest writes it."""
+        found = self.check.route(*concrete(self.base, call))
+        if found is None:
+            raise ConfigError(f"{self.path.name} names no `{call}` below {self.base or '/'}")
+        return found
+
+    def _strangers(self) -> set[str]:
+        said = [asked.stranger for asked in self.samples.asked if asked.stranger is not None]
+        known = {text for asked in self.samples.asked for text in _told_by(asked.question)}
+        return {text for one in said for text in _told_by(one)} - known
+
+    # the connection
+
+    def connect(self) -> RestConnector:
+        kind: Any = connector_class(self.manifest)
+        connector: RestConnector = kind(replace(self.bench, manifest=self.manifest).context(self.settings))
+        return connector
+
+    def _settings(self) -> dict[str, Any]:
+        http = self.declared["http"]
+        given: dict[str, Any] = {
+            name: f"{self.twin.url}{self.prefix if name in names_in(http['base']) else ''}"
+            for name, part in self.declared.get("settings", {}).items()
+            if part.get("type") == "url"
+        }
+        waits, catch_up = http.get("timeout"), self.declared.get("poll", {}).get("catch_up")
+        if waits in self.declared.get("settings", {}):
+            given[waits] = self.bench.timeout
+        if catch_up in self.declared.get("settings", {}):
+            given[catch_up] = 1
+        signature = self.webhook.get("signature", {})
+        if "public_key" in signature:
+            given[signature["public_key"]] = key_pair(signature.get("algorithm", "HS256"))[1]
+        return settings_of(self.samples, given, self._records())
+
+    def _records(self) -> list[Any]:
+        """What the package says: bodies of webhooks, and a record of the polled list."""
+        bodies = [lenient_json(body) for body in self.samples.webhooks]
+        listed = _list_place(self.webhook.get("list")) if "list" in self.webhook else None
+        if listed is not None:
+            bodies = [one for body in bodies for one in value_at(body, listed) or ()]
+        return [*bodies, *(shelf.template() for shelf in self.twin.shelves)]
+
+    def _open_door(self, connector: RestConnector) -> None:
+        """Let in who bears what this connection was given."""
+        auth = self.declared["http"].get("auth")
+        if auth is None:
+            return
+        kind = connector.fill_secret(auth["kind"]).reveal()
+        if kind.startswith("oauth"):
+            path = urlsplit(connector.fill_secret(auth["token_url"]).reveal()).path
+            self.twin.door = Door("POST", path, token="/access_token")  # noqa: S106
+        elif kind == "session":
+            method, _, address = auth["call"].partition(" ")
+            path = f"{self.base}/{connector.fill_secret(address).reveal()}"
+            self.twin.door = Door(method, path, tuple(auth.get("keep", ())), auth.get("token", ""))
+        self.twin.accepted |= {connector.fill_secret(auth[name]).reveal() for name in _PROOFS.get(kind, ())}
+        if self.twin.door.path:
+            self.twin.accepted.add(secrets.token_hex(16))  # nobody's: what is borne must have been given at the door
+
+    # the case
+
+    def case(self) -> Case:
+        self.settings = self._settings()
+        connector = self.connect()
+        self._open_door(connector)
+        self._know_people()
+        news = self._news(connector)
+        signer = self._signer(connector)
+        webhooks = self.samples.webhooks
+        return Case(
+            connect=self.connect, twin=self.twin, deliveries=self.samples.deliveries,
+            effects=self.twin.effects, refuse=self._refuse if self.samples.deliveries else None,
+            deny=lambda: self.twin.misbehave("401", times=4), turns=self.samples.turns,
+            news=news.add if news else None, turn=news.turn if news else None,
+            inbound=[signer.call(body) for body in webhooks] if signer else (),
+            resigned=(lambda inbound, body: signer.call(body)) if signer else None,
+            forged=_forged(signer, webhooks[0], self._stranger_key()) if signer and webhooks else (),
+            personal=self._personal(),
+            asked=self.samples.asked,
+        )  # fmt: skip
+
+    def _personal(self) -> Sequence[str]:
+        return [*self.samples.personal, *(text for one in self.twin.shelves for text in personal_in(one.template()))]
+
+    def _know_people(self) -> None:
+        """Let those be at the twin about whom something is said or asked."""
+        said = {one.event.type: one.reference for one in self.samples.deliveries}
+        asked = {one.question.evidence: one.question.reference for one in self.samples.asked}
+        for table, references in (("deliver", said), ("answer", asked)):
+            for spec in self.declared.get(table, ()):
+                path, reference = self.route(spec["call"]).path.strip("/"), references.get(spec["type"])
+                for shelf in self.twin.shelves:
+                    if shelf.keep.path == path and reference is not None:
+                        shelf.know(reference)
+
+    def _news(self, connector: RestConnector) -> News | None:
+        poll = self.declared.get("poll", {})
+        if "call" not in poll or "every" not in poll:
+            return None
+        shelf = self._shelf(self.route(poll["call"]).path.strip("/"))
+        news = News(connector, shelf)
+        shelf.fits, shelf.unasked = since_filter(connector), frozenset(poll.get("query", {}))
+        if self.declared["poll"].get("cursor", {}).get("kind") == "since":
+            at = connector.reading(poll["cursor"]["at"], "instant")
+            shelf.sorting = at
+        return news
+
+    def _shelf(self, listing: str) -> Shelf:
+        return next(one for one in self.twin.shelves if one.keep.listing == listing)
+
+    def _refuse(self) -> None:
+        spec = self.declared["deliver"][-1]
+        last = self.samples.deliveries[-1].event
+        spec = next((one for one in self.declared["deliver"] if one["type"] == last.type), spec)
+        status, body = self._refusal(self.route(spec["call"]))
+        self.twin.refuse(status, body, self.route(spec["call"]).name)
+
+    def _refusal(self, route: Route) -> tuple[int, Any]:
+        """A no that the connector reads as one: of `[[error]]`, else one that the contract names."""
+        named = {int(status) for status in route.own.get("responses") or {} if str(status).isdecimal()}
+        for error in self.declared.get("error", ()):
+            statuses = error.get("status", 422)
+            statuses = statuses if isinstance(statuses, list) else [statuses]
+            code = _refusing_code(error)
+            if code is not None:
+                status = next((one for one in statuses if one in named and one >= 400), statuses[0])
+                return status, self._with_code(route, status, error.get("native"), code)
+        return next((status for status in _REFUSALS if status in named), _REFUSALS[0]), None
+
+    def _with_code(self, route: Route, status: int, place: str | None, code: str) -> Any:
+        if place is None or not place.startswith("/") or not code:
+            return None
+        return with_value(self.twin.body_of(route, str(status)) or {}, place, code)
+
+    # calls of the package
+
+    def _signer(self, connector: RestConnector) -> Signer | None:
+        said = self.webhook.get("signature")
+        if said is None:
+            return None
+        texts = {name: connector.fill(said[name]) for name in ("user", "issuer", "audience") if name in said}
+        key = key_pair(said["algorithm"])[0] if "public_key" in said else connector.secret(said["secret"]).reveal()
+        return Signer({**said, **texts}, key, self.bench.clock)
+
+    def _stranger_key(self) -> str:
+        signature = self.webhook["signature"]
+        if "public_key" in signature:
+            return drawn_pair(signature["algorithm"])[0]
+        return drawn_secret(self.samples.manifest, str(signature.get("secret"))).reveal()
+
+
+def _waiting(manifest: Manifest, timeout: float) -> Manifest:
+    """The manifest as a connection would have it that waits as long as the bench says, and whose first poll looks back:
+    where these are no settings, they are written down for a package that is far away."""
+    declared, settings = dict(manifest.declared), manifest.declared.get("settings", {})
+    if declared["http"].get("timeout") not in settings:
+        declared["http"] = {**declared["http"], "timeout": timeout}
+    poll = declared.get("poll", {})
+    if poll.get("cursor", {}).get("kind") == "since" and poll.get("catch_up") not in settings:
+        declared["poll"] = {**poll, "catch_up": _A_DAY}
+    return replace(manifest, declared=declared)
+
+
+def _list_place(said: str | None) -> str | None:
+    return "" if said == WHOLE else said
+
+
+def _answers_json(route: Route, schemas: Schemas) -> bool:
+    kinds = [content_of(schemas.at(route.own["responses"][status]))[0] for status in successes(route.own)]
+    return any(JSON.match(kind) for kind in kinds)
+
+
+def _refusing_code(error: Mapping[str, Any]) -> str | None:
+    """A code of an `[[error]]` that refuses; "" where the status alone does; None where none of it refuses."""
+    for code, meaning in error.get("table", {}).items():
+        word = meaning.get("means") if isinstance(meaning, Mapping) else meaning
+        if word == "refused" and code != "*":
+            return str(code)
+    return "" if error.get("means") == "refused" else None
+
+
+def _told_by(question: Question) -> set[str]:
+    """The texts by which a question says about whom it is."""
+    named = (question.identity or {}).values()
+    texts = {one for value in named for one in (value if isinstance(value, list | tuple) else [value])}
+    return {str(one) for one in (question.reference, *texts) if isinstance(one, str)}
+
+
+def _forged(signer: Signer, body: bytes, key: str) -> Sequence[Inbound]:
+    return [signer.call(body, key), signer.unsigned(body)]
