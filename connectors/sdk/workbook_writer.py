@@ -40,4 +40,5 @@ def workbook_of(rows: Sequence[Sequence[str]], sheet: str = "") -> bytes:
 
 
 def _cell(text: str) -> str:
-    return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(_NO_XML.sub("\x80", text))}</t></is></c>'
+    written = escape(_NO_XML.sub("\x80", text))
+    return f'<c t="inlineStr"><is><t xml:space="preserve">{written}</t></is></c>'
