@@ -104,6 +104,8 @@ def _obey(twin: Any, words: Sequence[str]) -> str:
         twin.misbehave(known_kind(word, twin.kinds), int(more[0]) if more else 1, on=" ".join(more[1:]))
     except ConfigError as error:
         return str(error)
+    if word == "refuse":
+        twin.stop()
     return " ".join(words)
 
 

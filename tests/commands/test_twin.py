@@ -14,6 +14,10 @@ from queue import Empty, Queue
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import pytest
+
+from tests.connectors.sdk.kinds.agenda import EXAMPLES
+
 CODE = "from commands.main import main; main()"
 PATIENCE = 60.0  # seconds
 
@@ -154,3 +158,14 @@ def test_the_account_of_a_package_that_exchanges_files_is_told_too() -> None:
         assert twin.line_with("port =") == f"port = {port}"
         with socket.create_connection(("127.0.0.1", int(port)), timeout=10) as line:
             assert line.recv(4) == b"SSH-"
+
+
+def test_a_package_without_code_of_its_own_is_played_from_its_samples() -> None:
+    with twin_of("periscolaire", "--folder", str(EXAMPLES)) as twin:
+        twin.line_with("sftp://")
+        port = int(twin.line_with("port =").rpartition(" ")[2])
+        twin.type("refuse")
+        twin.line_with("refuse")
+
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=10)

@@ -31,7 +31,8 @@ def settings_of(samples: Samples, given: Mapping[str, Any], records: Sequence[An
         if name in given:
             made[name] = given[name]
         elif part.get("type") == "secret":
-            made[name] = drawn_secret(manifest, name)
+            if name in manifest.declared.get("settings", {}):  # not those that a kind brings along
+                made[name] = drawn_secret(manifest, name)
         elif part.get("type") == "table":
             made[name] = _table(samples, name, part, records)
         elif "default" not in part and not part.get("optional"):
