@@ -96,6 +96,11 @@ class OpenApiCheck:
         found = {name: self.schemas.at(one) for name, one in said.items() if name.lower() != "content-type"}
         return {name: one.get("schema") or {} for name, one in found.items() if one.get("required")}
 
+    def query_names(self, route: Route) -> Sequence[str]:
+        """The names of the query parameters of an operation."""
+        said = [*(route.shared.get("parameters") or ()), *(route.own.get("parameters") or ())]
+        return [str(one.get("name")) for one in map(self.schemas.at, said) if one.get("in") == "query"]
+
     def unproved(self, route: Route, call: TwinCall) -> bool:
         """Whether the call bears none of the proofs that the contract asks for."""
         asked = route.own.get("security", self.document.get("security")) or []
