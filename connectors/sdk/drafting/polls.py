@@ -96,7 +96,7 @@ class _Poll:
         event |= {"about": self.name.place, "status": status.place, "unknown": "skip"}
         words = [str(choice) for choice in status.choices if str(choice).strip()]
         words = words or [str(status.example or "open"), "closed"]
-        return [], {status.place: words[0]}, [_status_row(word) for word in dict.fromkeys(words)]
+        return [], {status.place: words[0]}, [status_row(word) for word in dict.fromkeys(words)]
 
     def _appointment(self, event: dict[str, Any]) -> tuple[list[Line], dict[str, Any], list[Sequence[str]]] | None:
         found = self.targets.assigned(self.operation.gives)
@@ -197,7 +197,8 @@ def _says(one: Field, words: Sequence[str]) -> bool:
     return one.place.count("/") == 1 and one.type == "text" and words_of(one.name)[-1:] in [(word,) for word in words]
 
 
-def _status_row(native: str) -> Sequence[str]:
+def status_row(native: str) -> Sequence[str]:
+    """The line of `statuses.csv` for a native status: what it means, where the trade is sure."""
     said = "_".join(words_of(native))
     for canonical, phase in _PHASES.items():
         if said in trade_words(f"status {canonical}"):

@@ -50,6 +50,38 @@ def test_a_sample_becomes_a_connector_that_passes_at_once(value: Any, does: str,
 
 
 @pytest.mark.parametrize(
+    ("value", "does"),
+    [
+        (TICKET, "takes request.status-changed by POST echantillon"),
+        ({"event": "moved", "data": TICKET}, "takes request.status-changed by POST echantillon"),
+        ([TICKET, CLOSED], "takes request.status-changed by POST echantillon"),
+        (
+            {"id": 7, "date_depot": "2026-03-02T09:00:00Z", "nom": "Mercoeur", "prenom": "Odile", "etage": 2},
+            "takes request.received by POST echantillon",
+        ),
+    ],
+)
+def test_a_sample_of_a_call_becomes_a_webhook_that_passes_at_once(value: Any, does: str, tmp_path: Path) -> None:
+    mine, choices = tmp_path / "mine", Choices(webhook=True)
+    mine.mkdir()
+
+    with contract_at(sample(tmp_path, value), choices) as contract:
+        draft, _ = draft_connector("essai", contract, choices, mine, Registry.load())
+
+    assert draft.does == (does,)
+    assert [str(fault) for fault in connector_faults(mine, Registry.load(), ("formulaire-qf",))] == []
+    conformance.check(Manifest.load(mine / "essai" / "connector.toml", fields_of))
+
+
+def test_a_call_of_which_nothing_is_shared_is_told(tmp_path: Path) -> None:
+    with (
+        contract_at(sample(tmp_path, {"sent": 3}), Choices(webhook=True)) as contract,
+        pytest.raises(ConfigError, match="nothing shared says it"),
+    ):
+        draft_connector("essai", contract, Choices(webhook=True), tmp_path, Registry.load())
+
+
+@pytest.mark.parametrize(
     ("values", "schema"),
     [
         ([1, 2], {"type": "integer"}),
