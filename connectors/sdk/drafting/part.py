@@ -18,8 +18,8 @@ _SAYS: Mapping[str, str] = {
 @dataclass(slots=True)
 class Part:
     """`kind`: `deliver`, `poll`, `answer` or `webhook`. `lines`: of `mapping.csv`, those used and those kept for later.
-    `values`: what the settings are in the samples. `samples`: texts by their path below `samples/`. `score`: how useful it looks.
-    `notes`: what a person must look at, in French; `unsaid`: what no declaration says."""
+    `values`: what the settings are in the samples. `samples`: texts by their path below `samples/`. `score`: how useful
+    it looks. `unsaid`: what no declaration says."""
 
     kind: str
     operation: Operation

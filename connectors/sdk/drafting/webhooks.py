@@ -63,13 +63,12 @@ def _status(fields: Sequence[Field], name: Field | None) -> Part | None:
 def _received(fields: Sequence[Field], name: Field | None, targets: Targets | None) -> Part | None:
     by = {one.place: one for one in fields}
     assigned = targets.assigned(fields).items() if targets is not None else ()
-    told = {one.place.pointer: (place, reading_words(by[place], one.place)) for place, one in assigned}
+    told = {one.place.pointer: (place, reading_words(by[place], one.place) or "") for place, one in assigned}
     if name is None or any(pointer not in told for pointer in _NEEDED):
         return None
     rows = [("/request/references/0/system", "={system}", ""), ("/request/references/0/id", name.place, "text"),
             ("/request/procedure", "={procedure}", ""), ("/request/intake", "=online", "")]  # fmt: skip
-    rows += [(pointer, place, words) for pointer, (place, words) in told.items()
-             if (pointer.startswith(_PERSON) and words is not None) or pointer in _NEEDED]  # fmt: skip
+    rows += [(pointer, place, words) for pointer, (place, words) in told.items() if pointer in _NEEDED]
     lines = [Line(_MAP, to, source, words, True) for to, source, words in rows]
     at = told["/request/submitted_at"][0]
     event = {"type": RECEIVED, "id": f"{{{name.place}}}", "time": f"{at} | instant", "map": _MAP}
