@@ -32,15 +32,46 @@ def connector_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
 
 @connector_app.command("new")
 def connector_new(
-    slug: str,
+    slug: Annotated[str, typer.Argument(metavar="NAME")],
     folder: Annotated[Path, typer.Option(help="Where connectors are.")] = Path("connectors"),
     answers: Annotated[str, typer.Option(metavar="TYPE", help="A type of evidence that it answers for, besides.")] = "",
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="The vendor's contract, or a sample of its data.")
+    ] = None,
+    operation: Annotated[
+        list[str] | None, typer.Option(help="With --from: an operation that it makes; may be said again.")
+    ] = None,
+    carries: Annotated[str, typer.Option("--type", help="With --from: the event or evidence that it carries.")] = "",
+    list_only: Annotated[bool, typer.Option("--list", help="With --from: show operations and fields alone.")] = False,
+    table: Annotated[str, typer.Option(help="With --from: the table, where the file has several.")] = "",
+    reduced: Annotated[
+        bool, typer.Option("--reduced", help="With --from: keep of the contract what is used, without its prose.")
+    ] = False,
+    webhook: Annotated[
+        bool, typer.Option("--webhook", help="With --from: the sample is what the package calls with.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Write the folder of a new connector, ready to be filled in."""
-    from connectors.sdk.scaffold import write_connector
+    """Write the folder of a new connector: ready to be filled in, or out of the vendor's contract."""
+    chosen = tuple(operation or ())
+    if source is None:
+        if chosen or carries or list_only or table or reduced or webhook:
+            fail("these options go with --from, the vendor's contract")
+        from connectors.sdk.scaffold import write_connector
 
-    for path in write_connector(slug, folder, answers):
-        typer.echo(str(path))
+        for path in write_connector(slug, folder, answers):
+            typer.echo(str(path))
+        return
+    from commands.drafting import list_contract, write_from_contract
+    from connectors.sdk.drafting.draft import Choices
+
+    if answers:
+        fail("--answers is for a connector without a contract: with --from say --type")
+    choices = Choices(chosen, carries, table, reduced, webhook)
+    if list_only:
+        list_contract(source, choices, as_json)
+    else:
+        write_from_contract(slug, source, choices, folder)
 
 
 @connector_app.command("test")

@@ -39,17 +39,18 @@ class Sheet:
 
 
 def read_sheet(
-    path: Path, columns: Sequence[str], *, optional: Collection[str] = (), separators: str = ";,"
+    path: Path, columns: Sequence[str], *, optional: Collection[str] = (), separators: str = ";,", comment: str = ""
 ) -> Sheet:  # fmt: skip
     """Read the whole file, whatever it holds: UTF-8 with or without byte order mark, or cp1252; one of `separators`
     between the cells, told by the first line; any line ends, any number of empty cells or empty lines behind. The first
-    line names the `columns`, in any order; those in `optional` may be missing. Nothing is raised."""
+    line names the `columns`, in any order; those in `optional` may be missing. Lines that begin with `comment`, when
+    one is given, are passed over. Nothing is raised."""
     sheet = Sheet(path)
     text = _text_of(sheet)
     if text is None:
         return sheet
-    mark = _separator(text, separators)
-    lines = list(_lines(text, mark, sheet))
+    mark = _separator(text, separators, comment)
+    lines = list(_lines(text, mark, comment, sheet))
     if lines:
         _read_rows(lines, columns, optional, mark, sheet)
     elif not sheet.faults:
@@ -77,9 +78,14 @@ def _text_of(sheet: Sheet) -> str | None:
     return None
 
 
-def _separator(text: str, separators: str) -> str:
-    first = next((line for line in text.splitlines() if line.strip() and not _is_mark(line, separators)), "")
-    return max(separators, key=first.count)
+def _separator(text: str, separators: str, comment: str) -> str:
+    said = (line for line in text.splitlines() if line.strip() and not _is_comment(line, comment))
+    return max(separators, key=next((line for line in said if not _is_mark(line, separators)), "").count)
+
+
+def _is_comment(line: str, comment: str) -> bool:
+    """A spreadsheet puts the line in quotes where it holds some itself."""
+    return bool(comment) and line.lstrip(' "').startswith(comment)
 
 
 def _is_mark(line: str, separators: str) -> bool:
@@ -87,11 +93,11 @@ def _is_mark(line: str, separators: str) -> bool:
     return line.strip().casefold() in {f"sep={mark}" for mark in separators}
 
 
-def _lines(text: str, mark: str, sheet: Sheet) -> Iterator[tuple[int, list[str]]]:
+def _lines(text: str, mark: str, comment: str, sheet: Sheet) -> Iterator[tuple[int, list[str]]]:
     """The lines that hold something, each with its number and its trimmed cells. Each is read by itself: no cell of
     these tables has a line break in it, so a quote that is left open costs its own line."""
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
-        if number == 1 and _is_mark(line, mark):
+        if (number == 1 and _is_mark(line, mark)) or _is_comment(line, comment):
             continue
         try:
             cells = [cell.strip() for cell in next(csv.reader([line.rstrip("\n")], delimiter=mark, strict=True), [])]

@@ -29,7 +29,7 @@ def write_connector(slug: str, folder: Path, answers: str = "") -> list[Path]:
     Raises ConfigError for a slug that cannot be a module, for a type that does not exist, for a folder that is not
     there and for anything that exists already: nothing is overwritten, and nothing half-written is left."""
     place = folder / slug
-    _check_free(slug, folder, place)
+    check_free(slug, folder)
     words = {"slug": slug, "Class": "".join(part.title() for part in slug.split("_")), "name": _display_name(slug)}
     words |= _answer_parts(answers, words)
     try:
@@ -42,7 +42,9 @@ def write_connector(slug: str, folder: Path, answers: str = "") -> list[Path]:
     return sorted(place.iterdir())
 
 
-def _check_free(slug: str, folder: Path, place: Path) -> None:
+def check_free(slug: str, folder: Path) -> None:
+    """Raises ConfigError for a slug that cannot be a module, and for one that is taken in this folder."""
+    place = folder / slug
     if not _SLUG.fullmatch(slug) or keyword.iskeyword(slug):
         raise ConfigError("a connector is named by lower-case letters, digits and underscores", key=slug)
     if not folder.is_dir():

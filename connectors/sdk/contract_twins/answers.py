@@ -38,7 +38,9 @@ class Answers:
         """This body as the operation answers it."""
         status = status or success_of(route)
         kind, _ = self.content(route, status)
-        headers = dict(self._headers(route, status)) | ({"Content-Type": kind} if kind and "*" not in kind else {})
+        headers = made_headers(self._check, route, status) | (
+            {"Content-Type": kind} if kind and "*" not in kind else {}
+        )
         text = isinstance(body, str) and JSON.match(kind)
         return TwinAnswer(number_of(status), json.dumps(body).encode() if text else body, headers)
 
@@ -50,7 +52,7 @@ class Answers:
 
     def content(self, route: Route, status: str) -> tuple[str, Mapping[str, Any]]:
         """The media type of an answer, and what the contract says of it."""
-        return content_of(self._said(route, status))
+        return content_of(self._check.said(route, status))
 
     def fault(self, route: Route, body: Any, status: str = "") -> str:
         """Why the contract does not allow this body; "" when it does."""
@@ -58,7 +60,7 @@ class Answers:
         path = self._check.base + route.path.replace("{", "").replace("}", "")
         call = TwinCall(route.method.upper(), path, {}, {}, b"")
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = dict(self._headers(route, status)) | {"Content-Type": self.content(route, status)[0]}
+        headers = made_headers(self._check, route, status) | {"Content-Type": self.content(route, status)[0]}
         return self._check.answer_fault(call, TwinAnswer(number_of(status), content, headers))
 
     def _new_body(self, route: Route, status: str) -> Any:
@@ -96,18 +98,6 @@ class Answers:
             raise ConfigError(f"the contract does not allow it as an answer to {route.name}: {fault}", key=str(path))
         return found
 
-    def _headers(self, route: Route, status: str) -> Iterator[tuple[str, str]]:
-        """Those that the contract asks of an answer."""
-        for name, one in (self._said(route, status).get("headers") or {}).items():
-            header = self._check.schemas.at(one)
-            if header.get("required"):
-                yield str(name), str(Values(self._check.schemas).made(header.get("schema") or {"type": "string"}))
-
-    def _said(self, route: Route, status: str) -> Mapping[str, Any]:
-        responses = route.own.get("responses") or {}
-        known = next((name for name in (status, f"{status[:1]}XX", "default") if name in responses), None)
-        return self._check.schemas.at(responses[known]) if known is not None else {}
-
 
 def success_of(route: Route) -> str:
     """The status of its success, as the contract writes it."""
@@ -117,3 +107,10 @@ def success_of(route: Route) -> str:
 def number_of(status: str) -> int:
     """`201`, `2XX` and `default` as a number."""
     return int(status) if status.isdecimal() else int(status[0]) * 100 if status[:1].isdecimal() else 200
+
+
+def made_headers(contract: OpenApiCheck, route: Route, status: str) -> dict[str, str]:
+    """A value for each header that an answer must bear."""
+    values = Values(contract.schemas)
+    made = {name: values.made(schema) for name, schema in contract.answer_headers(route, status).items()}
+    return {name: str(one).lower() if isinstance(one, bool) else str(one) for name, one in made.items()}

@@ -10,8 +10,9 @@ from schemas.fault import Fault
 from schemas.sheet import Sheet, read_sheet
 
 FILE = "mapping.csv"
-COLUMNS = ("map", "target", "source", "convert", "required")
-_OPTIONAL = ("convert", "required")
+COLUMNS = ("map", "target", "source", "convert", "required", "about")
+COMMENT = "#"
+_OPTIONAL = ("convert", "required", "about")
 _NEEDED = ("map", "target", "source")
 _YES = "oui"
 
@@ -37,8 +38,9 @@ class Rows:
 
 
 def read_table(path: Path) -> Rows:
-    """Read the whole file, whatever it holds. Nothing is raised."""
-    sheet = read_sheet(path, COLUMNS, optional=_OPTIONAL, separators=";")
+    """Read the whole file, whatever it holds: lines that begin with `#` are kept for later, and the column `about` is
+    for people alone. Nothing is raised."""
+    sheet = read_sheet(path, COLUMNS, optional=_OPTIONAL, separators=";", comment=COMMENT)
     found = [_row(one.line, one.cells, sheet) for one in sheet.rows]
     return Rows([row for row in found if row is not None], sheet.faults)
 

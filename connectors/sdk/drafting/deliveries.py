@@ -1,0 +1,294 @@
+"""`[[deliver]]` from an operation that writes: which event it says, and field by field out of what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.sdk.contract.model import Field, Operation
+from connectors.sdk.contract.openapi import JSON
+from connectors.sdk.drafting.addresses import Address, address, due, fixed, headers_due, said_or_set, setting
+from connectors.sdk.drafting.conversions import meanings, writing_words
+from connectors.sdk.drafting.events import SampleEvents
+from connectors.sdk.drafting.invented import field_value, value, wished
+from connectors.sdk.drafting.part import Part
+from connectors.sdk.drafting.speech import Node, Speech
+from connectors.sdk.drafting.targets import Place, Target, Targets, words_of
+from connectors.sdk.drafting.trade import trade_words
+from connectors.sdk.drafting.trial import answer_with, call_fault
+from connectors.sdk.drafting.writing import Line, Table, json_text
+from schemas.registry import Registry
+
+CORE: Mapping[str, tuple[str, ...]] = {
+    "citizen.contact-changed": ("/email", "/phone"), "citizen.address-changed": ("/new_address",),
+    "appointment.changed": ("/appointment",), "message.sms-requested": ("/message", "/to"),
+    "message.requested": ("/text", "/subject", "/to"), "payment.requested": ("/payment",),
+    "document.received": ("/document", "/kind"), "request.status-changed": ("/status", "/reason", "/native"),
+}  # fmt: skip
+"""What each event is for: a call that is told nothing of it is no call for it."""
+ONCE = "request.received"
+TOLD = (ONCE, *CORE)
+"""The events that a call may say."""
+_OF_SOMEBODY = ("citizen.contact-changed", "citizen.address-changed", "request.status-changed")
+_FORMS = "form"
+_IDS = re.compile(r"(^|_)(id|uuid|numero|number|reference|code)$")
+
+
+def deliveries(
+    operation: Operation, speech: Speech, registry: Registry, targets: Mapping[str, Targets], slug: str
+) -> Iterator[Part]:  # fmt: skip
+    """A part for each event that the operation could say, as far as the declared format says it."""
+    if operation.harmless or operation.name.startswith("DELETE ") or speech.unspeakable(operation):
+        return
+    for carries, candidates in targets.items():
+        part = _Delivery(operation, speech, registry, candidates.inside(operation), slug).part(carries)
+        if part is not None:
+            yield part
+
+
+@dataclass(slots=True)
+class _Delivery:
+    operation: Operation
+    speech: Speech
+    registry: Registry
+    targets: Targets
+    slug: str
+    settings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    converters: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, tuple[Field, Place]] = field(default_factory=dict)
+    """The fields that the event fills, by their place."""
+
+    def part(self, carries: str) -> Part | None:
+        name = "to-" + carries.partition(".")[2]
+        where = self._address(carries)
+        if where is None:
+            return None
+        version = 2 if carries == "request.status-changed" else 1
+        events = SampleEvents(self.registry, carries, version, self.slug)
+        reference = str(field_value(where.reference, 0, "7201")) if where.reference else "7201"
+        kind, body = self.speech.body(self.operation.name)
+        lines = self._body_lines(name, body, events, reference)
+        query = self._plain("query", events, reference)
+        if lines is None or query is None or not self._has_core(carries):
+            return None
+        is_form = bool(kind) and not JSON.match(kind)
+        spec: dict[str, Any] = {"type": carries, **({"version": version} if version != 1 else {})}
+        spec |= {"scope": "linked"} if where.reference else {}
+        spec |= {"call": where.call, "again": self._again()}
+        spec |= {"query": query} if query else {}
+        if lines and is_form:
+            spec["form"] = _nested(lines)
+        elif any(line.used for line in lines):
+            spec["map"] = name
+        spec |= self._headers() | self._answered()
+        notes = [f"{self.operation.name} : à vérifier. {self.operation.about}".rstrip(" ."), *self._doubts(carries)]
+        part = Part("deliver", self.operation, carries, [Table("[deliver]", spec, notes)], [], score=0)
+        part.lines = [self._as_comment(line) for line in lines] if is_form else lines
+        part.lines = [*part.lines, *self._rest(name, lines)]
+        part.settings, part.values = where.settings | self.settings, where.values | self.values
+        part.converters = self.converters
+        part.samples = dict(self._samples(carries, events, reference))
+        part.trial = lambda: call_fault(
+            self.speech, spec, lines, self._data(events, reference, 0), {**part.values, "reference": reference},
+            self.converters,
+        )  # fmt: skip
+        part.mapped = len(where.used) + len(query) + sum(line.used for line in lines)
+        part.score = self._score(carries, where)
+        return part
+
+    def _has_core(self, carries: str) -> bool:
+        told = [place.pointer for _, place in self.sources.values()]
+        return carries not in CORE or any(one.startswith(CORE[carries]) for one in told)
+
+    def _address(self, carries: str) -> Address | None:
+        """Of a change the last value of the path is what the event is about; of something new it is not."""
+        path = self.operation.name.partition(" ")[2]
+        ends = path.rstrip("/").endswith("}")
+        writes_over = self.operation.name.startswith(("PUT ", "PATCH "))
+        where = address(self.operation, reference=ends or writes_over)
+        if carries in _OF_SOMEBODY and where.reference is None:
+            return None
+        return None if carries == ONCE and where.reference is not None else where
+
+    def _body_lines(self, name: str, body: Node | None, events: SampleEvents, reference: str) -> list[Line] | None:
+        """The lines of what is sent; None where something that must be there cannot be said."""
+        if body is None:
+            return []
+        fields = {one.place: one for one in self.operation.asks if one.where in ("body", "form")}
+        leaves = {leaf.place: leaf for leaf in body.leaves() if leaf.place and leaf.whole.type != "object"}
+        found = {place: target for place in leaves if (target := self._source(fields.get(place), events, reference))}
+        must = {leaf.place for leaf in body.must(found.keys()) if leaf.place}
+        lines = []
+        for place in leaves:
+            one = fields.get(place)
+            line = (
+                self._line(name, place, one, found.get(place), place in must)
+                if place in found or place in must
+                else None
+            )
+            if line is None and place in must:
+                return None
+            if line is not None:
+                lines.append(line)
+        return lines
+
+    def _source(self, one: Field | None, events: SampleEvents, reference: str) -> Target | None:
+        """The shared place that fills a field, where the event can say what the field may hold."""
+        target = self.targets.propose(one) if one is not None and one.type != "bytes" else None
+        if one is None or target is None or fixed(one) is not None:
+            return None
+        if writing_words(one, target.place) is None:
+            return target if meanings(one, target.place) and target.place.shape == "enum" else None
+        said = self._said(one, target.place, 0)
+        return target if events.takes(reference, target.place.pointer, said) else None
+
+    def _line(self, name: str, place: str, one: Field | None, target: Target | None, due: bool) -> Line | None:
+        about = one.about if one else ""
+        to = place.lstrip("/")
+        if (
+            " " in to
+            or one is None
+            or one.type == "bytes"
+            or (one.type == "any" and target is None and not one.choices)
+        ):
+            return None
+        if target is not None:
+            self.sources[place] = (one, target.place)
+            return Line(name, to, target.place.pointer, self._words(one, target.place), one.required, about)
+        only = fixed(one)
+        source = f"={only}" if only is not None else f"={{{setting(self, one)}}}"
+        return Line(name, to, source, _typed(one), due, about)
+
+    def _words(self, one: Field, place: Place) -> str:
+        words = writing_words(one, place)
+        if words is not None:
+            return words
+        known = "-".join(words_of(one.place))
+        self.converters[known] = {"table": dict(meanings(one, place))}
+        return known
+
+    def _plain(self, where: str, events: SampleEvents, reference: str) -> dict[str, Any] | None:
+        """The query: what must be there, and what the event says."""
+        found: dict[str, Any] = {}
+        for one in self.operation.asks:
+            target = self._source(one, events, reference) if one.where == where else None
+            if target is not None and writing_words(one, target.place) is not None:
+                self.sources[one.place] = (one, target.place)
+                words = self._words(one, target.place)
+                found[one.place] = f"{target.place.pointer} | {words}" if words else target.place.pointer
+            elif one in due(self.operation.asks, where):
+                found[one.place] = said_or_set(self, one)
+        return found
+
+    def _headers(self) -> dict[str, Any]:
+        made = headers_due(self, self.operation)
+        return {"headers": made} if made else {}
+
+    def _again(self) -> str:
+        key = next((one.place for one in self.operation.asks if "idempotency" in one.place.lower()), "")
+        if key:
+            return f"key:{key}"
+        return "same-state" if self.operation.name.startswith(("PUT ", "PATCH ")) else "none"
+
+    def _answered(self) -> dict[str, Any]:
+        """What the answer must hold, so that an error inside a success is none; and what names the new thing."""
+        _, answer = self.speech.answer(self.operation.name)
+        if answer is not None:
+            answer.forget("writeOnly")
+        leaves = [leaf for leaf in answer.leaves() if leaf.place] if answer is not None else []
+        told = [
+            leaf
+            for leaf in leaves
+            if leaf.whole.type in ("string", "integer") and not leaf.whole.schema.get("writeOnly")
+        ]
+        told = [leaf for leaf in told if not leaf.whole.nullable] or told
+        names = [leaf for leaf in told if _IDS.search("_".join(words_of(leaf.place.rpartition("/")[2])))]
+        if names and self.operation.name.startswith("POST "):
+            return {"reference": min(names, key=lambda one: one.place.count("/")).place}
+        sure = names or told or leaves
+        return {"success": {min(sure, key=lambda one: one.place.count("/")).place: "*"}} if sure else {}
+
+    def _rest(self, name: str, lines: Sequence[Line]) -> Iterator[Line]:
+        said = {f"/{line.target}" for line in lines}
+        for one in self.operation.asks:
+            if one.where in ("body", "form", "query") and one.place not in said:
+                target = self.targets.propose(one)
+                source = target.place.pointer if target else ""
+                words = (writing_words(one, target.place) or "") if target else ""
+                to = one.place.lstrip("/")
+                yield Line(name, to, source, words, False, f"{one.type} · {one.about}", used=False)
+
+    def _as_comment(self, line: Line) -> Line:
+        return Line(line.map, line.target, line.source, line.convert, line.required, line.about, used=False)
+
+    def _doubts(self, carries: str) -> list[str]:
+        doubts = [] if self.sources else [f"À vérifier : rien de {carries} n'est lu ; les réglages disent tout."]
+        if self._again() == "none":
+            doubts.append("À vérifier : sans clé de l'éditeur, un appel sans réponse attend une personne (again).")
+        return doubts
+
+    def _samples(self, carries: str, events: SampleEvents, reference: str) -> Iterator[tuple[str, str]]:
+        for variant, word in ((0, ""), (1, ".again")):
+            if variant and carries == ONCE:
+                continue
+            name = f"{self.slug}-{carries.replace('.', '-')}"
+            said = events.event(f"{name}-{variant}", self._data(events, reference, variant))
+            yield f"events/{name}{word}.json", json_text(said)
+        answer = answer_with(self.speech, self.operation.name, self._told()) if self._answered() else None
+        if answer is not None:
+            yield f"answers/{sample_name(self.operation.name)}.json", json_text(answer)
+
+    def _data(self, events: SampleEvents, reference: str, variant: int) -> dict[str, Any]:
+        said = {place.pointer: self._said(one, place, variant) for one, place in self.sources.values()}
+        return events.data(reference, said, variant)
+
+    def _told(self) -> dict[str, Any]:
+        """What must be in the answer, so that it is taken for one."""
+        said = self._answered()
+        places = [said["reference"]] if "reference" in said else [*said["success"]]
+        _, answer = self.speech.answer(self.operation.name)
+        leaves = answer.leaves() if answer is not None else ()
+        return {leaf.place: value(leaf.whole.schema) for leaf in leaves if leaf.place in places}
+
+    def _said(self, one: Field, place: Place, variant: int) -> Any:
+        if writing_words(one, place) is None:
+            known = list(dict.fromkeys(meanings(one, place).values()))
+            return known[variant % len(known)]
+        if place.shape in ("date", "instant"):
+            return wished(place, variant)
+        found = field_value(one, variant, wished(place, variant))
+        return str(found) if "string" in place.facts.types else found
+
+    def _score(self, carries: str, where: Address) -> float:
+        words = frozenset(words_of(self.operation.name))
+        told = {place.pointer: one.required for one, place in reversed(self.sources.values())}
+        score = sum(1.5 if required else 1.0 for required in told.values())
+        score += 2 if words & trade_words(carries) else -1 if carries == ONCE else -6
+        score += 2 if carries in _OF_SOMEBODY[:2] else 0
+        score += 1 if self._again() != "none" else 0
+        return score - 0.5 * len(self.settings) - 0.25 * len(where.settings) - (12 if not self.sources else 0)
+
+
+def sample_name(operation: str) -> str:
+    """The file of an answer: `GET-users-id`."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", operation).strip("-")
+
+
+def _typed(one: Field) -> str:
+    return {"integer": "integer", "number": "decimal", "boolean": "boolean"}.get(one.type, "")
+
+
+def _nested(lines: Sequence[Line]) -> dict[str, Any]:
+    """A form as the nested table that connector.toml writes."""
+    found: dict[str, Any] = {}
+    for line in lines:
+        *way, last = line.target.split("/")
+        inner = found
+        for step in way:
+            inner = inner.setdefault(step, {})
+        source = line.source.removeprefix("=")
+        inner[last] = f"{source} | {line.convert}" if line.convert and line.source.startswith("/") else source
+    return found
