@@ -97,6 +97,10 @@ class Play:
         """Those of `[[twin.keep]]`, and what the poll and the look-ups need to be kept."""
         said = self.declared.get("twin", {}).get("keep", ())
         found = [Keep(one["path"].strip("/"), one["key"], one.get("list")) for one in said]
+        known = {route.path.strip("/") for route in self.check.routes}
+        for keep in found:
+            if keep.path not in known:
+                raise ConfigError(f"[[twin.keep]] names {keep.path}, and {self.path.name} names no such path")
         for call, place, key in self._listed():
             listing = self.route(call).path.strip("/")
             if listing not in {one.listing for one in found}:
@@ -264,7 +268,7 @@ class Play:
     def _with_code(self, route: Route, status: int, place: str | None, code: str) -> Any:
         if place is None or not place.startswith("/") or not code:
             return None
-        return with_value(self.twin.body_of(route, str(status)) or {}, place, code)
+        return with_value(self.twin.answers.body(route, str(status)) or {}, place, code)
 
     # calls of the package
 

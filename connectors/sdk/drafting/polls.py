@@ -141,7 +141,7 @@ class _Poll:
         return found
 
     def _answer(self, used: Mapping[str, Any]) -> Any:
-        wanted = {self.name.place: field_value(self.name, 0, "7201"), self.at.place: "2026-03-02T09:00:00Z", **used}
+        wanted = {self.name.place: field_value(self.name, 0, "4117"), self.at.place: "2026-03-02T09:00:00Z", **used}
         prefix = f"{self.operation.lists}/0"
         found = {prefix + place: said for place, said in wanted.items()}
         return answer_with(self.speech, self.operation.name, found)
@@ -198,7 +198,7 @@ def _says(one: Field, words: Sequence[str]) -> bool:
 
 
 def status_row(native: str) -> Sequence[str]:
-    """A line of `statuses.csv` for a word of the package, applied to nothing where nobody knows it."""
+    """The line of `statuses.csv` for a native status: what it means, where the trade is sure."""
     said = "_".join(words_of(native))
     for canonical, phase in _PHASES.items():
         if said in trade_words(f"status {canonical}"):
