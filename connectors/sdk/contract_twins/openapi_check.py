@@ -90,6 +90,11 @@ class OpenApiCheck:
         """The values of the placeholders of its path."""
         return _arguments(route, self._below_base(path) or "")
 
+    def query_names(self, route: Route) -> Sequence[str]:
+        """The names of the query parameters of an operation."""
+        said = [*(route.shared.get("parameters") or ()), *(route.own.get("parameters") or ())]
+        return [str(one.get("name")) for one in map(self.schemas.at, said) if one.get("in") == "query"]
+
     def unproved(self, route: Route, call: TwinCall) -> bool:
         """Whether the call bears none of the proofs that the contract asks for."""
         asked = route.own.get("security", self.document.get("security")) or []

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,8 @@ class OpenApiTwin(RestTwin):
             return self.refusing.pop(0)
         answer = self._done(route, call)
         if answer.status < 300:
-            self.written[key] = Written(route.name, call.path, said_in(call), call.query, answer)
+            named = {name: call.query[name] for name in self.contract.query_names(route) if name in call.query}
+            self.written[key] = Written(route.name, call.path, said_in(call), named, answer)
         return answer
 
     def _done(self, route: Route, call: TwinCall) -> TwinAnswer:
@@ -161,7 +162,7 @@ class OpenApiTwin(RestTwin):
             return self._nobody(route, call)
         if found is not None and found[1] and route.method in ("get", "put", "patch", "post", "delete"):
             return self._about_one(route, call, found[0], list(arguments.values())[-1])
-        if found is not None and route.method == "get":
+        if found is not None and route.method == "get" and found[0].is_listed:
             return self._list(route, call, found[0])
         if found is not None and route.method == "post":
             record = found[0].new(said_in(call))
@@ -184,17 +185,23 @@ class OpenApiTwin(RestTwin):
         query = {name: value for name, value in call.query.items() if name != self.paging.get("param", "offset")}
         address = f"{self.url}{call.path}" + (f"?{urlencode(query)}" if query else "")
         page = page_of(shelf.listed(query), self.paging, call.query, address, self.page_size)
-        body = list_answer(self.body_of(route), shelf.keep.list or "", page, str(self.paging.get("next", "")))
+        whole = self.body_of(route)
+        body = list_answer(whole, _list_place(shelf.keep, whole), page, str(self.paging.get("next", "")))
         answer = self._said(route, call, body)
         return TwinAnswer(answer.status, answer.body, {**answer.headers, **page.headers})
 
     def _around(self, route: Route, keep: Keep, record: Record) -> Any:
-        """The answer of an operation with this record in it; that of the contract where it gives no record."""
+        """The answer of an operation with this record in it, where the contract allows it there; else as it is."""
         body = self.body_of(route)
-        if body is None and route.method != "get":
-            return None
-        inside = value_at(body, keep.around) if keep.around else body
-        return with_value(body, keep.around, record) if isinstance(inside, dict) or body is None else body
+        if body is None:
+            return record if route.method == "get" else None
+        kind, _ = self._content(route, _success(route))
+        for place in (keep.around, *_holding(body, keep.member)):
+            if isinstance(value_at(body, place), dict):
+                made = with_value(body, place, record)
+                if not self._fault(route, kind, _success(route), made):
+                    return made
+        return body
 
     # answers
 
@@ -202,7 +209,7 @@ class OpenApiTwin(RestTwin):
         """The answer of an operation: that of the samples, the contract's example, or one made of its schema, the first
         that the contract allows. None where it says nothing. Raises ConfigError for a sample that it does not allow,
         and where nothing that is made is allowed."""
-        status = status or (successes(route.own) or ["200"])[0]
+        status = status or _success(route)
         kind, said = self._content(route, status)
         sample = self.samples(route.name) if status.startswith(("2", "d")) else None
         if sample is not None:
@@ -249,7 +256,7 @@ class OpenApiTwin(RestTwin):
         return content_of(self.contract.schemas.at(responses[known])) if known is not None else ("", {})
 
     def _said(self, route: Route, call: TwinCall, body: Any, status: str = "") -> TwinAnswer:
-        status = status or (successes(route.own) or ["200"])[0]
+        status = status or _success(route)
         kind, _ = self._content(route, status)
         headers = {"Content-Type": kind} if kind and "*" not in kind else {}
         return TwinAnswer(
@@ -293,9 +300,10 @@ class OpenApiTwin(RestTwin):
 
     def _nobody(self, route: Route, call: TwinCall) -> TwinAnswer:
         body = self.body_of(route) if route.method == "get" else None
-        place = next((shelf.keep.list for shelf in self.shelves if route.path.strip("/") == shelf.keep.listing), None)
-        place = place if place is not None else next((p for p in self.lists if value_at(body, p) is not None), None)
-        if body is not None and place is not None and isinstance(value_at(body, place), list):
+        kept = next((shelf.keep for shelf in self.shelves if route.path.strip("/") == shelf.keep.listing), None)
+        places = self.lists if kept is None else (_list_place(kept, body),)
+        place = next((one for one in places if isinstance(value_at(body, one), list)), None)
+        if place is not None:
             return self._said(route, call, with_value(body, place, []))
         return self._said_no(route, 404)
 
@@ -304,6 +312,26 @@ class OpenApiTwin(RestTwin):
         if header is not None:
             return f"{route.name} {header}"
         return f"{route.name} {call.path}" if route.name in self.same_state else f"{route.name} #{len(self.written)}"
+
+
+def _success(route: Route) -> str:
+    return (successes(route.own) or ["200"])[0]
+
+
+def _list_place(keep: Keep, body: Any) -> str:
+    """Where the list stands in the answer of a list: as it was said, else its first list."""
+    if keep.list is not None or not isinstance(body, dict):
+        return keep.list or ""
+    return next((f"/{name}" for name, part in body.items() if isinstance(part, list)), "")
+
+
+def _holding(body: Any, member: str, place: str = "") -> Iterator[str]:
+    """The places of the objects in an answer that have this member."""
+    if isinstance(body, dict):
+        if value_at(body, member) is not None:
+            yield place
+        for name, part in body.items():
+            yield from _holding(part, member, f"{place}/{name}")
 
 
 def _number(status: str) -> int:
