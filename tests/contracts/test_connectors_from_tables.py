@@ -12,6 +12,7 @@ import pytest
 
 from connectors.sdk.contract.model import Field
 from connectors.sdk.drafting.columns import invented_row
+from schemas.errors import ConfigError
 from tests.connectors.sdk.drafting.drafted import Drafted, drafted
 from tests.connectors.sdk.kinds.workbooks import ods, xlsx
 
@@ -99,3 +100,8 @@ def test_the_exports_of_family_packages_become_connectors(
 
     held(found, f"family-exports {layout}", table)
     assert set(found.manifest.publishes) == {"citizen.address-changed", "citizen.contact-changed"}
+
+
+def test_a_list_of_parents_without_an_identifier_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no column names a row"):
+        drafted(tmp_path, PARENTS)
