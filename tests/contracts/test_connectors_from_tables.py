@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,11 +27,11 @@ ROOMS = CONTRACTS / "grr" / "schema-subset.sql"
 
 
 @pytest.fixture(scope="module")
-def table(request: pytest.FixtureRequest) -> list[str]:
+def table() -> Iterator[list[str]]:
     """What the test prints at its end."""
     lines = [f"{'file':34} {'operations':>10} {'accepted':>9} {'mapped':>7} {'found':>6}"]
-    request.addfinalizer(lambda: print("\n" + "\n".join(lines)))
-    return lines
+    yield lines
+    print("\n" + "\n".join(lines))
 
 
 def held(found: Drafted, name: str, table: list[str]) -> None:
