@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from connectors.sdk.contract.model import Field
 from connectors.sdk.drafting.columns import invented_row
+from schemas.errors import ConfigError
 from tests.connectors.sdk.drafting.drafted import Drafted, drafted
 from tests.connectors.sdk.kinds.workbooks import ods, xlsx
 
@@ -26,11 +27,11 @@ ROOMS = CONTRACTS / "grr" / "schema-subset.sql"
 
 
 @pytest.fixture(scope="module")
-def table(request: pytest.FixtureRequest) -> list[str]:
+def table() -> Iterator[list[str]]:
     """What the test prints at its end."""
     lines = [f"{'file':34} {'operations':>10} {'accepted':>9} {'mapped':>7} {'found':>6}"]
-    request.addfinalizer(lambda: print("\n" + "\n".join(lines)))
-    return lines
+    yield lines
+    print("\n" + "\n".join(lines))
 
 
 def held(found: Drafted, name: str, table: list[str]) -> None:
@@ -99,3 +100,8 @@ def test_the_exports_of_family_packages_become_connectors(
 
     held(found, f"family-exports {layout}", table)
     assert set(found.manifest.publishes) == {"citizen.address-changed", "citizen.contact-changed"}
+
+
+def test_a_list_of_parents_without_an_identifier_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no column names a row"):
+        drafted(tmp_path, PARENTS)

@@ -168,8 +168,8 @@ class _Drafting:
 
     def _unsaid(self) -> Sequence[str]:
         return [
-            "Every row is a person or household of the package: which of its columns name them stands in `columns`.",
-            "A row that is no longer there says nothing: leave out or add what its absence means.",
+            "Whom the watched columns are about is proposed from their names alone.",
+            "A row that is no longer there tells nothing: no event says that somebody left.",
         ]
 
 
