@@ -20,7 +20,7 @@ _SHOWN = 20  # of the changes that ask for nothing
 
 def connector_update(
     name: str,
-    new: Annotated[Path, typer.Option("--from", metavar="NEW", help="The vendor's new contract.")],
+    new: Annotated[Path, typer.Option("--from", metavar="NEW", help="The vendor's new contract, or a new sample.")],
     folder: Folder = None,
     table: Annotated[str, typer.Option(help="Of a database with several tables, the one.")] = "",
     again: Annotated[bool, typer.Option("--again", help="Replace a proposal that is there.")] = False,
@@ -29,14 +29,15 @@ def connector_update(
     """Compare a connector's contract with a new one: what breaks, what must be looked at, what it may use. Writes the
     folder `proposal/` of the connector and touches nothing else."""
     from connectors.sdk.contract.changes import breaks
-    from connectors.sdk.contract.reading import read_contract
+    from connectors.sdk.drafting.new_contract import new_contract
     from connectors.sdk.drafting.proposal import check_no_proposal, proposal_of, write_proposal
     from schemas.registry import Registry
 
     manifest = known_connector(name, folder)
     if not again:
         check_no_proposal(manifest.folder)
-    proposal = proposal_of(manifest, read_contract(new, table=table, alternatives=True), Registry.load())
+    with new_contract(new, manifest, table=table) as contract:
+        proposal = proposal_of(manifest, contract, Registry.load())
     written = write_proposal(manifest.folder, proposal) if proposal.changes else []
     if as_json:
         print_json(_data(manifest, new, proposal.changes, written))
