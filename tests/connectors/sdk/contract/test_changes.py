@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.contract.changes import Change, breaks, changes_of
+from connectors.sdk.contract.changes import changes_of
+from connectors.sdk.contract.grades import Change, breaks
 from connectors.sdk.contract.model import Contract, Field, Operation
 from connectors.sdk.contract.used_tables import uses_of
 from connectors.sdk.mapping import fields_of
