@@ -337,6 +337,14 @@ def test_soap(new: Contract, due: list[tuple[str, str, str]]) -> None:
     assert said(changes_of(PAYMENTS, new, uses_of(example("encaissement"), PAYMENTS))) == due
 
 
+def test_a_probe_that_reads_the_packages_own_description_uses_no_operation() -> None:
+    manifest = example("encaissement")
+    soap = {**manifest.declared["soap"], "probe": {"get": "wsdl"}}
+    probed = replace(manifest, declared={**manifest.declared, "soap": soap})
+
+    assert {use.call for use in uses_of(probed, PAYMENTS).calls} == {one.name for one in PAYMENTS.operations}
+
+
 # columns
 
 COLUMNS = ("Dossier", "Voie", "Code postal", "Ville", "Courriel", "Quotient")
