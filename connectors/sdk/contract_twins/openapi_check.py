@@ -90,6 +90,12 @@ class OpenApiCheck:
         """The values of the placeholders of its path."""
         return _arguments(route, self._below_base(path) or "")
 
+    def answer_headers(self, route: Route, status: str) -> Mapping[str, Any]:
+        """The schema of each header that an answer must bear, by its name."""
+        said = self.schemas.at((route.own.get("responses") or {}).get(status)).get("headers") or {}
+        found = {name: self.schemas.at(one) for name, one in said.items() if name.lower() != "content-type"}
+        return {name: one.get("schema") or {} for name, one in found.items() if one.get("required")}
+
     def unproved(self, route: Route, call: TwinCall) -> bool:
         """Whether the call bears none of the proofs that the contract asks for."""
         asked = route.own.get("security", self.document.get("security")) or []

@@ -241,7 +241,8 @@ class OpenApiTwin(RestTwin):
         path = self.contract.base + route.path.replace("{", "").replace("}", "")
         call = TwinCall(route.method.upper(), path, {}, {}, b"")
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.contract.answer_fault(call, TwinAnswer(_number(status), content, {"Content-Type": kind}))
+        headers = {**made_headers(self.contract, route, status), "Content-Type": kind}
+        return self.contract.answer_fault(call, TwinAnswer(_number(status), content, headers))
 
     def _content(self, route: Route, status: str) -> tuple[str, Mapping[str, Any]]:
         responses = route.own.get("responses") or {}
@@ -251,7 +252,8 @@ class OpenApiTwin(RestTwin):
     def _said(self, route: Route, call: TwinCall, body: Any, status: str = "") -> TwinAnswer:
         status = status or (successes(route.own) or ["200"])[0]
         kind, _ = self._content(route, status)
-        headers = {"Content-Type": kind} if kind and "*" not in kind else {}
+        own = {"Content-Type": kind} if kind and "*" not in kind else {}
+        headers = {**made_headers(self.contract, route, status), **own}
         return TwinAnswer(
             _number(status), json.dumps(body).encode() if isinstance(body, str) and JSON.match(kind) else body, headers
         )
@@ -308,6 +310,13 @@ class OpenApiTwin(RestTwin):
 
 def _number(status: str) -> int:
     return int(status) if status.isdecimal() else int(status[0]) * 100 if status[:1].isdecimal() else 200
+
+
+def made_headers(contract: OpenApiCheck, route: Route, status: str) -> dict[str, str]:
+    """A value for each header that an answer must bear."""
+    values = Values(contract.schemas)
+    made = {name: values.made(schema) for name, schema in contract.answer_headers(route, status).items()}
+    return {name: str(one).lower() if isinstance(one, bool) else str(one) for name, one in made.items()}
 
 
 def _borne_by(call: TwinCall) -> str:

@@ -264,8 +264,9 @@ class _Delivery:
 
     def _score(self, carries: str, where: Address) -> float:
         words = frozenset(words_of(self.operation.name))
-        score = sum(1.5 if one.required else 1.0 for one, _ in self.sources.values())
-        score += 2 if words & trade_words(carries) else -1 if carries == ONCE else -4
+        told = {place.pointer: one.required for one, place in reversed(self.sources.values())}
+        score = sum(1.5 if required else 1.0 for required in told.values())
+        score += 2 if words & trade_words(carries) else -1 if carries == ONCE else -6
         score += 2 if carries in _OF_SOMEBODY[:2] else 0
         score += 1 if self._again() != "none" else 0
         return score - 0.5 * len(self.settings) - 0.25 * len(where.settings) - (12 if not self.sources else 0)

@@ -21,8 +21,12 @@ from connectors.sdk.drafting.writing import Line, Table, json_text
 STATUS, APPOINTMENT = "request.status-changed", "appointment.changed"
 _CHANGED = ("updated", "modified", "changed", "modif", "modification", "maj", "update", "change", "processed")
 _SINCE = ("since", "after", "from", "depuis", "start")
-_PAGES = ("page",)
-_SIZES = ("per_page", "page_size", "size", "limit", "pagesize")
+_PAGES: Mapping[str, str] = {
+    "page": "page", "page_number": "page", "pagenumber": "page", "page_no": "page", "offset": "offset",
+    "skip": "offset",
+}  # fmt: skip
+_SIZES = ("per_page", "page_size", "pagesize", "size", "limit", "page_limit")
+_PAGE = 100
 _PHASES: Mapping[str, str] = {
     "received": "qualification", "incomplete": "qualification", "in_progress": "processing", "granted": "delivery",
     "rejected": "delivery", "fulfilled": "delivery", "closed": "delivery", "withdrawn": "delivery",
@@ -67,6 +71,7 @@ class _Poll:
         spec |= {"query": query} if query else {}
         spec |= {"list": self.operation.lists} if self.operation.lists else {}
         spec["cursor"] = self._cursor()
+        spec |= {"paging": paging} if (paging := self._paging()) else {}
         note = f"{self.operation.name} : à vérifier. {self.operation.about}".rstrip(" .")
         part = Part("poll", self.operation, carries, [Table("poll", spec, [note]), Table("[poll.event]", event)], [])
         part.lines = [*lines, *self._rest(used)]
@@ -136,7 +141,7 @@ class _Poll:
         return found
 
     def _answer(self, used: Mapping[str, Any]) -> Any:
-        wanted = {self.name.place: field_value(self.name, 0, "7201"), self.at.place: "2026-03-02T09:00:00Z", **used}
+        wanted = {self.name.place: field_value(self.name, 0, "4117"), self.at.place: "2026-03-02T09:00:00Z", **used}
         prefix = f"{self.operation.lists}/0"
         found = {prefix + place: said for place, said in wanted.items()}
         return answer_with(self.speech, self.operation.name, found)
@@ -149,13 +154,26 @@ class _Poll:
                 to = target.place.pointer if target else ""
                 yield Line("polled", to, one.place, words, False, f"{one.type} · {one.about}", used=False)
 
+    def _paging(self) -> dict[str, Any]:
+        """How the next page is asked for, by the names of the parameters; nothing where none of them is known."""
+        asked = {"_".join(words_of(one.place)): one for one in self.operation.asks if one.where == "query"}
+        page = next((asked[name] for name in _PAGES if name in asked), None)
+        size = next((asked[name] for name in _SIZES if name in asked), None)
+        if page is None:
+            return {}
+        most = size.limits.get("maximum") if size is not None else None
+        said: dict[str, Any] = {"kind": _PAGES["_".join(words_of(page.place))], "param": page.place}
+        said |= {"first": 0} if said["kind"] == "page" and page.limits.get("minimum") == 0 else {}
+        if size is not None:  # without one the last page is the empty one
+            said["size"] = int(most) if isinstance(most, int) and 0 < most < _PAGE else _PAGE
+            said["size_param"] = size.place
+        return said
+
     def _unsaid(self) -> list[str]:
-        asked = [one.place for one in self.operation.asks if one.where == "query"]
-        pages = [one for one in asked if "_".join(words_of(one)) in (*_PAGES, *_SIZES, "offset", "cursor")]
-        named = ", ".join(f"`{one}`" for one in pages)
-        return (
-            [f"The list has pages ({named}): declare `[poll.paging]`, or only the first page is read."] if pages else []
-        )
+        asked = ["_".join(words_of(one.place)) for one in self.operation.asks if one.where == "query"]
+        pages = [one for one in asked if one in (*_SIZES, "cursor", "page_token", "after")]
+        said = f"The list has pages ({', '.join(pages)}): declare `[poll.paging]`, or only the first page is read."
+        return [said] if pages and not self._paging() else []
 
 
 def _named(operation: Operation) -> Field | None:

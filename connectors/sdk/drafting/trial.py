@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from connectors.sdk.contract.openapi import content_of, successes
+from connectors.sdk.contract_twins.openapi_twin import made_headers
 from connectors.sdk.contract_twins.places import with_value
 from connectors.sdk.contract_twins.values import Values
 from connectors.sdk.drafting.speech import Speech
@@ -76,7 +77,8 @@ def answer_with(speech: Speech, name: str, wanted: Mapping[str, Any]) -> Any:
                 route.method.upper(), speech.check.base + route.path.replace("{", "").replace("}", ""), {}, {}, b""
             )
             number = int(status) if status.isdecimal() else 200
-            answer = TwinAnswer(number, json.dumps(made).encode(), {"Content-Type": kind})
+            headers = {**made_headers(speech.check, route, status), "Content-Type": kind}
+            answer = TwinAnswer(number, json.dumps(made).encode(), headers)
             if not speech.check.answer_fault(call, answer):
                 return made
     return None
