@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from connectors.conformance.case import Bench, Case, Stand
 from connectors.conformance.played.base import base_path, calls_of, concrete
+from connectors.conformance.played.followed import Followed
 from connectors.conformance.played.news import News, since_filter
 from connectors.conformance.played.samples import Samples, personal_in
 from connectors.conformance.played.settings import drawn_secret, settings_of
@@ -28,14 +29,14 @@ from connectors.sdk.kinds.calls import lenient_json, value_at
 from connectors.sdk.kinds.rest import RestConnector
 from connectors.sdk.kinds.texts import names_in, value_row
 from connectors.sdk.mapping.places import WHOLE
-from schemas.delivery import Inbound
+from schemas.delivery import Inbound, Opened
 from schemas.errors import ConfigError
 from schemas.exchange import Question
-from schemas.manifest import Manifest
+from schemas.manifest import Manifest, seconds_of
 
 _PROOFS: Mapping[str, Sequence[str]] = {"basic": ("password",), "bearer": ("token",), "api-key": ("value",)}
 _REFUSALS = (422, 409, 400, 404)
-_A_DAY = "1d"
+_A_DAY, _A_MINUTE = "1d", 60.0
 _KEY = "key:"
 
 
@@ -60,6 +61,7 @@ class Play:
         self.declared: Mapping[str, Any] = samples.manifest.declared
         self.path = samples.manifest.folder / str(self.declared["contract"]["openapi"])
         self.check = check_of(self.path)
+        self.opened: list[Opened] = []
         self.base, self.prefix = base_path(self.declared, self.check)
         for call in calls_of(self.declared):
             self.route(call)
@@ -83,6 +85,8 @@ class Play:
             twin.same_state |= {route.name} if again == "same-state" else set()
             bare = not {"success", "reference"} & spec.keys() and not _answers_json(route, self.check.schemas)
             twin.status_only |= {route.name} if bare else set()
+        for call, _, _ in self._listed():
+            self._shelf(twin, self.route(call).path.strip("/")).alone = True
         twin.lists = tuple(
             _list_place(one.get("list")) or "" for one in self.declared.get("answer", ()) if "list" in one
         )
@@ -93,10 +97,19 @@ class Play:
         """Those of `[[twin.keep]]`, and what the poll and the look-ups need to be kept."""
         said = self.declared.get("twin", {}).get("keep", ())
         found = [Keep(one["path"].strip("/"), one["key"], one.get("list")) for one in said]
+        known = {route.path.strip("/") for route in self.check.routes}
+        for keep in found:
+            if keep.path not in known:
+                raise ConfigError(f"[[twin.keep]] names {keep.path}, and {self.path.name} names no such path")
         for call, place, key in self._listed():
             listing = self.route(call).path.strip("/")
             if listing not in {one.listing for one in found}:
                 found.append(Keep(f"{listing}/{{key}}", key, place))
+        for spec in self.declared.get("follow", ())[:1]:
+            path = self.route(spec["call"]).path.strip("/")
+            if path not in {one.path for one in found}:
+                given = [one["reference"] for one in self.declared.get("deliver", ()) if "reference" in one]
+                found.append(Keep(path, given[0] if given else "/id"))
         return found
 
     def _listed(self) -> Iterator[tuple[str, str, str]]:
@@ -128,7 +141,9 @@ class Play:
 
     def connect(self) -> RestConnector:
         kind: Any = connector_class(self.manifest)
-        connector: RestConnector = kind(replace(self.bench, manifest=self.manifest).context(self.settings))
+        context = replace(self.bench, manifest=self.manifest).context(self.settings)
+        opened = replace(context, opened=lambda since: [one for one in self.opened if one.at >= since])
+        connector: RestConnector = kind(opened)
         return connector
 
     def _settings(self) -> dict[str, Any]:
@@ -209,11 +224,11 @@ class Play:
                     if shelf.keep.path == path and reference is not None:
                         shelf.know(reference)
 
-    def _news(self, connector: RestConnector) -> News | None:
+    def _news(self, connector: RestConnector) -> News | Followed | None:
         poll = self.declared.get("poll", {})
         if "call" not in poll or "every" not in poll:
-            return None
-        shelf = self._shelf(self.route(poll["call"]).path.strip("/"))
+            return self._followed(connector)
+        shelf = self._shelf(self.twin, self.route(poll["call"]).path.strip("/"))
         news = News(connector, shelf)
         shelf.fits, shelf.unasked = since_filter(connector), frozenset(poll.get("query", {}))
         if self.declared["poll"].get("cursor", {}).get("kind") == "since":
@@ -221,8 +236,15 @@ class Play:
             shelf.sorting = at
         return news
 
-    def _shelf(self, listing: str) -> Shelf:
-        return next(one for one in self.twin.shelves if one.keep.listing == listing)
+    def _followed(self, connector: RestConnector) -> Followed | None:
+        if not self.declared.get("follow"):
+            return None
+        path = self.route(self.declared["follow"][0]["call"]).path.strip("/")
+        shelf = next(one for one in self.twin.shelves if one.keep.path == path)
+        return Followed(connector, shelf, self.opened, self.bench.clock)
+
+    def _shelf(self, twin: OpenApiTwin, listing: str) -> Shelf:
+        return next(one for one in twin.shelves if one.keep.listing == listing)
 
     def _refuse(self) -> None:
         spec = self.declared["deliver"][-1]
@@ -246,7 +268,7 @@ class Play:
     def _with_code(self, route: Route, status: int, place: str | None, code: str) -> Any:
         if place is None or not place.startswith("/") or not code:
             return None
-        return with_value(self.twin.body_of(route, str(status)) or {}, place, code)
+        return with_value(self.twin.answers.body(route, str(status)) or {}, place, code)
 
     # calls of the package
 
@@ -266,14 +288,19 @@ class Play:
 
 
 def _waiting(manifest: Manifest, timeout: float) -> Manifest:
-    """The manifest as a connection would have it that waits as long as the bench says, and whose first poll looks back:
-    where these are no settings, they are written down for a package that is far away."""
+    """The manifest as a connection would have it that waits as long as the bench says, whose first poll looks back, and
+    that asks for what was opened each minute: where no setting says so, it is written for a package that is far away
+    and for hours in which nobody looks."""
     declared, settings = dict(manifest.declared), manifest.declared.get("settings", {})
     if declared["http"].get("timeout") not in settings:
         declared["http"] = {**declared["http"], "timeout": timeout}
     poll = declared.get("poll", {})
     if poll.get("cursor", {}).get("kind") == "since" and poll.get("catch_up") not in settings:
         declared["poll"] = {**poll, "catch_up": _A_DAY}
+    if "follow" in declared:
+        declared["follow"] = [
+            {**one, "every": [min([*map(seconds_of, one["every"]), _A_MINUTE])]} for one in declared["follow"]
+        ]
     return replace(manifest, declared=declared)
 
 

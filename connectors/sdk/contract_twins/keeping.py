@@ -19,7 +19,7 @@ _FIRST = {"page": 1, "offset": 0}
 class Keep:
     """One `[[twin.keep]]`. `path`: that of one record, `users/{id}`; its list is one step above. `key`: where an answer
     about one record holds its key, `/user/id`: the record is what stands above it. `list`: where the list stands in the
-    answer of its list, "" when the answer is the list, None when it has none."""
+    answer of its list, "" when the answer is the list, None for where the contract says."""
 
     path: str
     key: str
@@ -44,7 +44,8 @@ class Keep:
 class Shelf:
     """The records of one `Keep`. `template`: what a new one is made of. `known`: keys of records that were always
     there, which a list shows only to who asks for one of them. `fits`: which records a call lists, beside those that
-    its query names; parameters that are `unasked` name nothing. `sorting`: their order."""
+    its query names; parameters that are `unasked` name nothing. `sorting`: their order. `alone`: its list holds nothing
+    but what was put here; else, as long as nothing was, it is the one that the contract shows."""
 
     keep: Keep
     template: Callable[[], Record]
@@ -53,6 +54,11 @@ class Shelf:
     fits: Callable[[Record, Mapping[str, str]], bool] = lambda record, query: True
     sorting: Callable[[Record], Any] | None = None
     unasked: frozenset[str] = frozenset()
+    alone: bool = False
+
+    @property
+    def is_listed(self) -> bool:
+        return self.alone or bool(self.records.keys() - self.known)
 
     def know(self, key: str) -> None:
         """Let a record of this key have been there always."""

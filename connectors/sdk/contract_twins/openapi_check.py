@@ -90,9 +90,20 @@ class OpenApiCheck:
         """The values of the placeholders of its path."""
         return _arguments(route, self._below_base(path) or "")
 
+    def query_names(self, route: Route) -> Sequence[str]:
+        """The names of the query parameters of an operation."""
+        said = [*(route.shared.get("parameters") or ()), *(route.own.get("parameters") or ())]
+        return [str(one.get("name")) for one in map(self.schemas.at, said) if one.get("in") == "query"]
+
+    def said(self, route: Route, status: str) -> Mapping[str, Any]:
+        """What an operation says of the answers of a status; {} for nothing."""
+        responses = route.own.get("responses") or {}
+        known = next((name for name in (status, f"{status[:1]}XX", "default") if name in responses), None)
+        return self.schemas.at(responses[known]) if known is not None else {}
+
     def answer_headers(self, route: Route, status: str) -> Mapping[str, Any]:
         """The schema of each header that an answer must bear, by its name."""
-        said = self.schemas.at((route.own.get("responses") or {}).get(status)).get("headers") or {}
+        said = self.said(route, status).get("headers") or {}
         found = {name: self.schemas.at(one) for name, one in said.items() if name.lower() != "content-type"}
         return {name: one.get("schema") or {} for name, one in found.items() if one.get("required")}
 

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from connectors.sdk.contract.openapi import JSON, content_of, successes
+from connectors.sdk.contract_twins.answers import Answers
 from connectors.sdk.contract_twins.keeping import Keep, Record, Shelf, list_answer, page_of, shelf_of
 from connectors.sdk.contract_twins.openapi_check import OpenApiCheck, Route, check_of
 from connectors.sdk.contract_twins.places import said_in, with_value
-from connectors.sdk.contract_twins.values import Values
 from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.rest_twin import RestTwin
 from connectors.sdk.twin import TwinAnswer, TwinCall
-from schemas.errors import ConfigError
 
 _HARMLESS = ("get", "head", "options")
 _REFUSALS = ("422", "400")
-_BRANCHES = 4
 _PAGE = 3
 
 
@@ -69,7 +65,8 @@ class OpenApiTwin(RestTwin):
     ) -> None:  # fmt: skip
         super().__init__()
         self.contract: OpenApiCheck = check_of(path)
-        self.samples, self.door, self.paging = samples, door or Door(), paging or {}
+        self.answers = Answers(self.contract, samples)
+        self.door, self.paging = door or Door(), paging or {}
         self.written: dict[str, Written] = {}
         self.key_headers: set[str] = set()
         self.same_state: set[str] = set()
@@ -92,7 +89,7 @@ class OpenApiTwin(RestTwin):
             route = next(
                 (one for one in self.contract.routes if one.path.strip("/") == path and one.method == "get"), None
             )
-            body = self.body_of(route) if route is not None else None
+            body = self.answers.body(route) if route is not None else None
             found = value_at(body, place) if body is not None else None
             if isinstance(found, dict):
                 return found
@@ -107,7 +104,7 @@ class OpenApiTwin(RestTwin):
     def refuse(self, status: int, body: Any = None, operation: str = "") -> None:
         """Say no to the next call that would change something: with this body, else one that the contract allows."""
         route = next((one for one in self.contract.routes if one.name == operation), None)
-        made = self.body_of(route, str(status)) if body is None and route is not None else body
+        made = self.answers.body(route, str(status)) if body is None and route is not None else body
         self.refusing.append(TwinAnswer(status, made if made is not None else {"error": "refused"}))
 
     # calls
@@ -124,7 +121,7 @@ class OpenApiTwin(RestTwin):
         route = self.contract.route(call.method, call.path)
         if self.beyond_contract(call) or (route is not None and not self._unproved(route, call)):
             return None
-        return None if route is None else self._said_no(route, 401)
+        return None if route is None else self.answers.refusal(route, 401)
 
     def answer(self, call: TwinCall) -> TwinAnswer:
         if self.beyond_contract(call):
@@ -146,7 +143,8 @@ class OpenApiTwin(RestTwin):
             return self.refusing.pop(0)
         answer = self._done(route, call)
         if answer.status < 300:
-            self.written[key] = Written(route.name, call.path, said_in(call), call.query, answer)
+            named = {name: call.query[name] for name in self.contract.query_names(route) if name in call.query}
+            self.written[key] = Written(route.name, call.path, said_in(call), named, answer)
         return answer
 
     def _done(self, route: Route, call: TwinCall) -> TwinAnswer:
@@ -161,12 +159,12 @@ class OpenApiTwin(RestTwin):
             return self._nobody(route, call)
         if found is not None and found[1] and route.method in ("get", "put", "patch", "post", "delete"):
             return self._about_one(route, call, found[0], list(arguments.values())[-1])
-        if found is not None and route.method == "get":
+        if found is not None and route.method == "get" and found[0].is_listed:
             return self._list(route, call, found[0])
         if found is not None and route.method == "post":
             record = found[0].new(said_in(call))
-            return self._said(route, call, self._around(route, found[0].keep, record))
-        return self._said(route, call, self.body_of(route))
+            return self.answers.answer(route, self._around(route, found[0].keep, record))
+        return self.answers.answer(route, self.answers.body(route))
 
     def _about_one(self, route: Route, call: TwinCall, shelf: Shelf, key: str) -> TwinAnswer:
         if route.method == "get":
@@ -177,91 +175,29 @@ class OpenApiTwin(RestTwin):
         else:
             record = shelf.change(key, said_in(call))
         if record is None:
-            return self._said_no(route, 404)
-        return self._said(route, call, self._around(route, shelf.keep, record))
+            return self.answers.refusal(route, 404)
+        return self.answers.answer(route, self._around(route, shelf.keep, record))
 
     def _list(self, route: Route, call: TwinCall, shelf: Shelf) -> TwinAnswer:
         query = {name: value for name, value in call.query.items() if name != self.paging.get("param", "offset")}
         address = f"{self.url}{call.path}" + (f"?{urlencode(query)}" if query else "")
         page = page_of(shelf.listed(query), self.paging, call.query, address, self.page_size)
-        body = list_answer(self.body_of(route), shelf.keep.list or "", page, str(self.paging.get("next", "")))
-        answer = self._said(route, call, body)
+        whole = self.answers.body(route)
+        body = list_answer(whole, _list_place(shelf.keep, whole), page, str(self.paging.get("next", "")))
+        answer = self.answers.answer(route, body)
         return TwinAnswer(answer.status, answer.body, {**answer.headers, **page.headers})
 
     def _around(self, route: Route, keep: Keep, record: Record) -> Any:
-        """The answer of an operation with this record in it; that of the contract where it gives no record."""
-        body = self.body_of(route)
-        if body is None and route.method != "get":
-            return None
-        inside = value_at(body, keep.around) if keep.around else body
-        return with_value(body, keep.around, record) if isinstance(inside, dict) or body is None else body
-
-    # answers
-
-    def body_of(self, route: Route, status: str = "") -> Any:
-        """The answer of an operation: that of the samples, the contract's example, or one made of its schema, the first
-        that the contract allows. None where it says nothing. Raises ConfigError for a sample that it does not allow,
-        and where nothing that is made is allowed."""
-        status = status or (successes(route.own) or ["200"])[0]
-        kind, said = self._content(route, status)
-        sample = self.samples(route.name) if status.startswith(("2", "d")) else None
-        if sample is not None:
-            return self._sample(route, sample, kind, status)
-        if "schema" not in said:
-            return said.get("example", {} if JSON.match(kind) else None)
-        if not JSON.match(kind):
-            return "exemple"
-        for made in self._candidates(said):
-            if not self._fault(route, kind, status, made):
-                return made
-        raise ConfigError(f"{route.name}: no answer could be made of its schema: write one into the samples")
-
-    def _candidates(self, said: Mapping[str, Any]) -> Any:
-        if "example" in said:
-            yield said["example"]
-        schemas = self.contract.schemas
-        for one in (said.get("examples") or {}).values():
-            yield schemas.at(one).get("value")
-        yield Values(schemas, examples=True).made(said["schema"])
-        yield from (Values(schemas.taking(branch)).made(said["schema"]) for branch in range(_BRANCHES))
-        yield Values(schemas, bare=True).made(said["schema"])
-
-    def _sample(self, route: Route, path: Path, kind: str, status: str) -> Any:
-        try:
-            content = path.read_bytes()
-            found = json.loads(content) if path.suffix == ".json" else content
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot be read ({type(error).__name__})", key=str(path)) from None
-        fault = self._fault(route, kind or "application/json", status, found)
-        if fault:
-            raise ConfigError(f"the contract does not allow it as an answer to {route.name}: {fault}", key=str(path))
-        return found
-
-    def _fault(self, route: Route, kind: str, status: str, body: Any) -> str:
-        path = self.contract.base + route.path.replace("{", "").replace("}", "")
-        call = TwinCall(route.method.upper(), path, {}, {}, b"")
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {**made_headers(self.contract, route, status), "Content-Type": kind}
-        return self.contract.answer_fault(call, TwinAnswer(_number(status), content, headers))
-
-    def _content(self, route: Route, status: str) -> tuple[str, Mapping[str, Any]]:
-        responses = route.own.get("responses") or {}
-        known = next((name for name in (status, f"{status[:1]}XX", "default") if name in responses), None)
-        return content_of(self.contract.schemas.at(responses[known])) if known is not None else ("", {})
-
-    def _said(self, route: Route, call: TwinCall, body: Any, status: str = "") -> TwinAnswer:
-        status = status or (successes(route.own) or ["200"])[0]
-        kind, _ = self._content(route, status)
-        own = {"Content-Type": kind} if kind and "*" not in kind else {}
-        headers = {**made_headers(self.contract, route, status), **own}
-        return TwinAnswer(
-            _number(status), json.dumps(body).encode() if isinstance(body, str) and JSON.match(kind) else body, headers
-        )
-
-    def _said_no(self, route: Route, status: int) -> TwinAnswer:
-        kind, said = self._content(route, str(status))
-        body = self.body_of(route, str(status)) if "schema" in said else {"error": str(status)}
-        return TwinAnswer(status, body, {"Content-Type": kind} if kind and "*" not in kind else {})
+        """The answer of an operation with this record in it, where the contract allows it there; else as it is."""
+        body = self.answers.body(route)
+        if body is None:
+            return record if route.method == "get" else None
+        for place in (keep.around, *_holding(body, keep.member)):
+            if isinstance(value_at(body, place), dict):
+                made = with_value(body, place, record)
+                if not self.answers.fault(route, made):
+                    return made
+        return body
 
     # who may call, and what is refused
 
@@ -269,7 +205,7 @@ class OpenApiTwin(RestTwin):
         if not self.contract.content_fault(call):
             return None
         named = [status for status in _REFUSALS if status in (route.own.get("responses") or {})]
-        return self._said_no(route, int(named[0]) if named else 400)
+        return self.answers.refusal(route, int(named[0]) if named else 400)
 
     def _unproved(self, route: Route, call: TwinCall) -> bool:
         if self.contract.unproved(route, call):
@@ -285,7 +221,7 @@ class OpenApiTwin(RestTwin):
         token = secrets.token_hex(16)
         self.accepted.add(token)
         route = self.contract.route(call.method, call.path)
-        body = self.body_of(route) if route is not None else {}
+        body = self.answers.body(route) if route is not None else {}
         if self.door.token:
             body = with_value(body, self.door.token, token)
         return TwinAnswer(200, body, dict.fromkeys(self.door.headers, token))
@@ -294,12 +230,13 @@ class OpenApiTwin(RestTwin):
         return bool(self.strangers & {*arguments.values(), *call.query.values()})
 
     def _nobody(self, route: Route, call: TwinCall) -> TwinAnswer:
-        body = self.body_of(route) if route.method == "get" else None
-        place = next((shelf.keep.list for shelf in self.shelves if route.path.strip("/") == shelf.keep.listing), None)
-        place = place if place is not None else next((p for p in self.lists if value_at(body, p) is not None), None)
-        if body is not None and place is not None and isinstance(value_at(body, place), list):
-            return self._said(route, call, with_value(body, place, []))
-        return self._said_no(route, 404)
+        body = self.answers.body(route) if route.method == "get" else None
+        kept = next((shelf.keep for shelf in self.shelves if route.path.strip("/") == shelf.keep.listing), None)
+        places = self.lists if kept is None else (_list_place(kept, body),)
+        place = next((one for one in places if isinstance(value_at(body, one), list)), None)
+        if place is not None:
+            return self.answers.answer(route, with_value(body, place, []))
+        return self.answers.refusal(route, 404)
 
     def _write_key(self, route: Route, call: TwinCall) -> str:
         header = next((call.headers[name] for name in sorted(self.key_headers) if name in call.headers), None)
@@ -308,15 +245,20 @@ class OpenApiTwin(RestTwin):
         return f"{route.name} {call.path}" if route.name in self.same_state else f"{route.name} #{len(self.written)}"
 
 
-def _number(status: str) -> int:
-    return int(status) if status.isdecimal() else int(status[0]) * 100 if status[:1].isdecimal() else 200
+def _list_place(keep: Keep, body: Any) -> str:
+    """Where the list stands in the answer of a list: as it was said, else its first list."""
+    if keep.list is not None or not isinstance(body, dict):
+        return keep.list or ""
+    return next((f"/{name}" for name, part in body.items() if isinstance(part, list)), "")
 
 
-def made_headers(contract: OpenApiCheck, route: Route, status: str) -> dict[str, str]:
-    """A value for each header that an answer must bear."""
-    values = Values(contract.schemas)
-    made = {name: values.made(schema) for name, schema in contract.answer_headers(route, status).items()}
-    return {name: str(one).lower() if isinstance(one, bool) else str(one) for name, one in made.items()}
+def _holding(body: Any, member: str, place: str = "") -> Iterator[str]:
+    """The places of the objects in an answer that have this member."""
+    if isinstance(body, dict):
+        if value_at(body, member) is not None:
+            yield place
+        for name, part in body.items():
+            yield from _holding(part, member, f"{place}/{name}")
 
 
 def _borne_by(call: TwinCall) -> str:

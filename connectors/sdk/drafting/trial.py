@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from connectors.sdk.contract.openapi import content_of, successes
-from connectors.sdk.contract_twins.openapi_twin import made_headers
+from connectors.sdk.contract_twins.answers import made_headers
 from connectors.sdk.contract_twins.places import with_value
 from connectors.sdk.contract_twins.values import Values
 from connectors.sdk.drafting.speech import Speech
