@@ -117,8 +117,10 @@ class Play:
     def _say_of_nobody(self) -> None:
         """What the package answers about somebody, or something, that it does not know."""
         no = no_for(self.declared, ("not-matched", "no-record"))
+        set_here = frozenset(str(one) for one in self.settings.values() if isinstance(one, str | int | float))
         for spec in self.declared.get("answer", ()):
             name = spec["operation"]
+            self.twin.about_people[name] = set_here
             if "list" in spec:
                 self.twin.absent[name] = with_value_at(self.twin.usual(name), place_in(spec["list"]), [])
             elif no is not None:

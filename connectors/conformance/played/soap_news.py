@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from connectors.conformance.case import Clock
 from connectors.conformance.played.soap_keeps import place_in
-from connectors.sdk.contract.message_places import node_at
+from connectors.conformance.played.soap_lists import ListNews, words_of_status
 from connectors.sdk.contract_twins.wsdl_twin import Entry, Kept, WsdlTwin
 from connectors.sdk.kinds.soap import SoapConnector
-from connectors.sdk.statuses import FINAL
 from schemas.delivery import Opened
 from schemas.errors import ConfigError
 from schemas.manifest import seconds_of
 
 _AGO = timedelta(minutes=1)
-_WORDS = ("EN-COURS", "EN-ATTENTE")
 
 
 class FollowNews:
@@ -74,25 +72,30 @@ class FollowNews:
         return found
 
     def _pair(self, follow: Mapping[str, Any]) -> tuple[str, str]:
-        found = list(dict.fromkeys(self._words(follow)))
+        found = words_of_status(self._connector, self._twin, follow["operation"], follow, place_in(follow["status"]))
         if len(found) < 2:
             place = place_in(follow["status"])
             raise ConfigError(f"{follow['operation']}: {place} has no two words that are not final ones")
         return found[0], found[1]
 
-    def _words(self, follow: Mapping[str, Any]) -> Iterator[str]:
-        """Words of the package that end nothing: those of `statuses.csv`, of the contract, else invented ones."""
-        rows = self._connector.statuses.rows
-        known = {row.native: row.canonical in FINAL or row.native in follow.get("final", ()) for row in rows}
-        yield from (row.native for row in rows if not known[row.native] and row.direction in ("in", "both"))
-        schema = self._twin.contract.schemas.body(follow["operation"], answer=True)
-        node = node_at(schema, place_in(follow["status"]))
-        final = set(follow.get("final", ()))
-        for word in node.choices if node is not None and node.choices else _WORDS:
-            if not known.get(word, word in final):
-                yield word
+
+class BothNews:
+    """What is followed and what is listed: each news is one of either."""
+
+    def __init__(self, *parts: FollowNews | ListNews) -> None:
+        self._parts = parts
+
+    def add(self, count: int) -> None:
+        for part in self._parts:
+            part.add(count)
+
+    def turn(self, value: int) -> None:
+        for part in self._parts:
+            part.turn(value)
 
 
-def news_of(connector: SoapConnector, twin: WsdlTwin, opened: list[Opened], clock: Clock) -> FollowNews | None:
+def news_of(connector: SoapConnector, twin: WsdlTwin, opened: list[Opened], clock: Clock) -> BothNews | None:
     """What the package has to tell; None for one that is not asked."""
-    return FollowNews(connector, twin, opened, clock) if "follow" in connector.declared else None
+    follows = [FollowNews(connector, twin, opened, clock)] if "follow" in connector.declared else []
+    lists = [ListNews(connector, twin, clock)] if "operation" in connector.declared.get("poll", {}) else []
+    return BothNews(*follows, *lists) if follows or lists else None

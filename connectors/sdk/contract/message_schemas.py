@@ -10,17 +10,18 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from xmlschema import XMLSchema10, XMLSchemaException
 from xmlschema.validators import XsdElement, XsdGroup
 
 from connectors.sdk.contract.model import Type
+from connectors.sdk.contract.wsdl_imports import WSDL, wsdl_paths
 from connectors.sdk.soap import SoapContract, soap_contract
 from connectors.sdk.standard_schemas import contract_file
 from connectors.sdk.xml import XSD, Element, XsdFault, add, new_root, parse_xml, write_xml
 from schemas.errors import ConfigError, InvalidMessage
 
-WSDL = "http://schemas.xmlsoap.org/wsdl/"
 _XS = f"{{{XSD}}}"
 _ENCODING = "http://schemas.xmlsoap.org/soap/encoding/"
 _LOCATED = (_ENCODING, "http://www.w3.org/2005/05/xmlmime")  # which contracts import without an address
@@ -120,8 +121,16 @@ class MessageSchemas:
                 XMLSchema10(source, base_url=path.parent.as_uri(), global_maps=first.maps, build=False)
         if first is None:
             raise ValueError("no schema in it")
+        self._load_passed_over(wsdl, first.maps)
         first.maps.build()
         return first.maps
+
+    def _load_passed_over(self, wsdl: Path, maps: Any) -> None:
+        """Of several files of one namespace xmlschema loads the first that is imported."""
+        for path in wsdl_paths(wsdl)[1:]:
+            loaded = {Path(unquote(urlsplit(one.url).path)) for one in maps.iter_schemas() if one.url}
+            if path not in loaded and parse_xml(path.read_bytes()).tag == f"{_XS}schema":
+                XMLSchema10(path.as_uri(), global_maps=maps, build=False)
 
     def _sources(self, wsdl: Path, seen: set[Path]) -> Iterator[tuple[Path, Element]]:
         """The schemas that stand in the WSDL and in those that it imports."""

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from connectors.sdk.contract.message_schemas import WSDL, Node, schemas_of
+from connectors.sdk.contract.message_schemas import Node, schemas_of
 from connectors.sdk.contract.model import Contract, Field, Operation
+from connectors.sdk.contract.wsdl_imports import WSDL
 from connectors.sdk.soap import SoapContract, soap_contract
 from connectors.sdk.xml import Element, parse_xml
 

@@ -6,11 +6,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from connectors.sdk.contract.message_schemas import WSDL
-from connectors.sdk.standard_schemas import contract_file, is_standard
+from connectors.sdk.contract.wsdl_imports import WSDL, wsdl_paths
 from connectors.sdk.xml import XSD, Element, local_name, namespace, parse_xml, write_xml
 
-_IMPORTS = ("import", "include", "redefine")
 _PROSE = ("documentation", "annotation")
 _NAMES = ("type", "base", "ref", "element", "itemType", "memberTypes", "substitutionGroup", "message", "binding")
 Name = tuple[str, str]
@@ -19,12 +17,12 @@ Name = tuple[str, str]
 
 def wsdl_files(wsdl: Path) -> dict[str, bytes]:
     """Each file by its path beside the WSDL, which comes first. Raises ValueError for one that is not there."""
-    return {path.relative_to(wsdl.parent).as_posix(): path.read_bytes() for path in _paths(wsdl)}
+    return {path.relative_to(wsdl.parent).as_posix(): path.read_bytes() for path in wsdl_paths(wsdl)}
 
 
 def reduced_files(wsdl: Path, operations: Collection[str]) -> dict[str, bytes]:
     """The same with these operations and the types that they need alone, without prose."""
-    roots = {path: parse_xml(path.read_bytes()) for path in _paths(wsdl)}
+    roots = {path: parse_xml(path.read_bytes()) for path in wsdl_paths(wsdl)}
     for root in roots.values():
         _without_others(root, operations)
     known = {name: node for root in roots.values() for schema in _schemas(root) for name, node in _globals(schema)}
@@ -35,24 +33,6 @@ def reduced_files(wsdl: Path, operations: Collection[str]) -> dict[str, bytes]:
                 if name not in needed:
                     schema.remove(node)
     return {path.relative_to(wsdl.parent).as_posix(): write_xml(root) for path, root in roots.items()}
-
-
-def _paths(wsdl: Path) -> list[Path]:
-    found: list[Path] = []
-    waiting = [wsdl]
-    while waiting:
-        path = waiting.pop(0)
-        if path not in found:
-            found.append(path)
-            waiting += list(_imported(path, wsdl.parent))
-    return found
-
-
-def _imported(path: Path, folder: Path) -> Iterator[Path]:
-    for node in parse_xml(path.read_bytes()).iter():
-        address = node.get("schemaLocation") or node.get("location") or ""
-        if namespace(node) in (XSD, WSDL) and local_name(node) in _IMPORTS and address and not is_standard(address):
-            yield contract_file(address if "://" in address else str(path.parent / address), folder)
 
 
 def _without_others(root: Element, operations: Collection[str]) -> None:

@@ -62,7 +62,8 @@ class WsdlTwin(SoapTwin):
     does nothing twice; "" where each call says what is, and replaces the last. `settle` says how an entry stands,
     `pending` is the no until then. `refuse` says no to the next calls of an operation. `told`: what an operation
     answers instead of its sample; `absent`: what it answers about nobody; `nobody`: texts of people whom it does
-    not know. `account`: the one that HTTP Basic must name, where one is set.
+    not know; `about_people`: operations that are asked about somebody, each with the texts that name nobody.
+    `account`: the one that HTTP Basic must name, where one is set.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class WsdlTwin(SoapTwin):
         self.absent: dict[str, Any] = {}
         self.pending: Refusal | None = None
         self.nobody: frozenset[str] = frozenset()
+        self.about_people: dict[str, frozenset[str]] = {}
         self.account: tuple[str, str] | None = None
         self._refusals: dict[str, list[Refusal]] = {}
 
@@ -154,7 +156,8 @@ class WsdlTwin(SoapTwin):
         return self._written(name, with_value_at(self.usual(name), no.inside, no.code))
 
     def _answer(self, name: str, request: Any) -> Any:
-        if self.nobody & {str(value) for _, value in leaves(request)}:
+        texts = {str(value) for _, value in leaves(request)}
+        if self.nobody & texts or (name in self.about_people and texts <= self.about_people[name]):
             return self._nothing(name)
         for kept in self.keeps:
             if kept.asked == name:

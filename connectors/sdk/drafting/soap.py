@@ -10,7 +10,7 @@ from typing import Any
 from connectors.sdk.contract.message_schemas import schemas_of
 from connectors.sdk.contract.model import Contract, Operation
 from connectors.sdk.contract.wsdl_files import reduced_files, wsdl_files
-from connectors.sdk.drafting.deliveries import ABOUT
+from connectors.sdk.drafting.deliveries import TOLD
 from connectors.sdk.drafting.draft import Choices, Draft
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.soap_parts import SoapParts, asked
@@ -78,7 +78,7 @@ class _Drafting:
     def _candidates(self, operations: Iterable[Operation]) -> Iterator[Part]:
         for operation in operations:
             writes = not operation.harmless
-            for carries in self._types(ABOUT if writes else self.registry.evidence_types()):
+            for carries in self._types(TOLD if writes else self.registry.evidence_types()):
                 places = self._places(carries)
                 made = [self.parts.deliver(operation, carries, places)] if writes else []
                 made += [self.parts.deliver(operation, carries, places, bare=True)] if made != [None] and writes else []

@@ -13,16 +13,17 @@ from connectors.sdk.contract.message_schemas import MessageSchemas
 from connectors.sdk.contract.model import Contract, Field, Operation
 from connectors.sdk.drafting.addresses import fixed, setting
 from connectors.sdk.drafting.conversions import reading_words, writing_words
-from connectors.sdk.drafting.deliveries import ABOUT, CORE
+from connectors.sdk.drafting.deliveries import CORE
 from connectors.sdk.drafting.events import SampleEvents
 from connectors.sdk.drafting.invented import field_value, vendor_value, wished
 from connectors.sdk.drafting.part import Part
-from connectors.sdk.drafting.polls import _STATUS_WORDS as STATUS_WORDS
 from connectors.sdk.drafting.questions import NEAREST
 from connectors.sdk.drafting.targets import Target, Targets, words_of
+from connectors.sdk.drafting.trade import trade_words
 from connectors.sdk.drafting.writing import Line, Table, json_text
 from connectors.sdk.mapping import Map, Row, converters_from
 from connectors.sdk.soap import SoapContract
+from connectors.sdk.statuses import CANONICAL, FINAL
 from schemas.errors import HubError
 from schemas.exchange import Evidence
 from schemas.registry import Registry
@@ -30,6 +31,7 @@ from schemas.registry import Registry
 _PARIS = ZoneInfo("Europe/Paris")
 _ONCE = "request.received"
 _FORM = "/request/form/"
+_REFERENCE = "720184"  # by which the package knows what the samples are about
 _SURE = 7
 _MOST = 60  # fields of one message for which a shared place is looked for
 _IDS = frozenset({"id", "identifiant", "numero", "num", "number", "reference", "ref", "code", "key", "cle", "no"})
@@ -116,7 +118,7 @@ class SoapParts:
         part.mapped = sum(line.used for line in lines)
         part.score = self._score(operation, carries, sources, bool(follow)) - 0.5 * len(part.settings) - 0.1 * bare
         part.trial = lambda: self._refused(
-            operation, lines, events.data("7201", self._values(said, operation, 0)), part
+            operation, lines, events.data(_REFERENCE, self._values(said, operation, 0)), part
         )
         return part
 
@@ -129,7 +131,7 @@ class SoapParts:
         for place, target in targets.assigned(fields).items():
             one = next(field for field in fields if field.place == place)
             words, pointer = writing_words(one, target.place), target.place.pointer
-            if words is not None and events.takes("7201", pointer, wished(target.place) or "exemple"):
+            if words is not None and events.takes(_REFERENCE, pointer, wished(target.place) or "exemple"):
                 found[place] = (pointer, words)
         for one in operation.asks if carries == _ONCE else ():
             plain = one.type in ("text", "integer", "number", "date", "boolean") and not one.nullable
@@ -191,15 +193,15 @@ class SoapParts:
     ) -> Iterator[tuple[str, str]]:
         name = carries.replace(".", "-")
         for variant, ending in enumerate(("", ".again") if carries != _ONCE else ("",)):
-            data = events.data("7201", self._values(said, operation, variant), variant)
-            event = {**events.event(name, data), "reference": "7201"}
+            data = events.data(_REFERENCE, self._values(said, operation, variant), variant)
+            event = {**events.event(name, data), "reference": _REFERENCE}
             yield f"events/{name}{ending}.json", json_text(event)
 
     def _score(
         self, operation: Operation, carries: str, sources: Mapping[str, tuple[str, str]], follows: bool
     ) -> float:
         shared = sum(not source.startswith(_FORM) for source, _ in sources.values())
-        about = frozenset(words_of(operation.name)) & ABOUT.get(carries, frozenset())
+        about = frozenset(words_of(operation.name)) & trade_words(carries)
         documents = sum(one.type == "bytes" and one.required for one in operation.asks)
         return shared + 0.1 * len(sources) + 2 * bool(about) + 4 * follows - 3 * documents
 
@@ -234,7 +236,7 @@ class SoapParts:
         lines = [self._answer_line(carries, one, chosen.get(one.place), targets) for one in operation.gives]
         part = Part("answer", operation, carries, [Table("[answer]", spec, notes)], lines)
         part.settings, part.values = how.settings, how.values
-        whom = str(field_value(reference, 0, "7201"))
+        whom = str(field_value(reference, 0, _REFERENCE))
         about = {"type": carries, "version": 1, "fields": fields, "reference": whom}
         part.samples = {
             f"questions/{carries}.json": json_text(about), f"answers/{operation.name}.json": json_text(record),
@@ -332,9 +334,9 @@ def status_rows(state: Field) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = []
     for choice in map(str, state.choices):
         said = "_".join(words_of(choice))
-        meant = next(((word, phase) for word, phase, names in STATUS_WORDS.values() if said in names), ("", ""))
-        rows.append((choice, *meant, f"{choice} (à vérifier)"))
-    if not any(row[1] in ("rejected", "fulfilled", "closed", "withdrawn") for row in rows):
+        meant = next((word for word in CANONICAL if said in trade_words(f"status {word}")), "")
+        rows.append((choice, meant, "", f"{choice} (à vérifier)"))
+    if not any(row[1] in FINAL for row in rows):
         rows[-1] = (rows[-1][0], "fulfilled", "delivery", rows[-1][3])
     return rows
 

@@ -1,0 +1,76 @@
+"""A declared SOAP connector without a line of Python passes the suite, played by its contract and its samples."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from connectors import conformance
+from connectors.conformance import Bench
+from connectors.conformance.finding import stands_of
+from connectors.sdk import Manifest
+from connectors.sdk.mapping import fields_of
+from schemas.errors import ConfigError
+from tests.connectors.sdk.kinds.agenda import EXAMPLES, example
+from tests.connectors.sdk.kinds.test_soap import changed
+from tests.connectors.sdk.kinds.test_soap_reading import CURSOR, LIST, QUESTION, ROWS, with_tables
+
+
+def test_deliveries_and_what_is_followed_are_played_to_gold() -> None:
+    manifest = example("encaissement")
+
+    outcome = conformance.examine(manifest)
+
+    assert list(manifest.folder.rglob("*.py")) == []
+    assert outcome.tier == "gold"
+    assert {result.rule.name for result in outcome.results if result.verdict == "passed"} >= {
+        "one-effect", "refusals", "polling", "misbehaviours", "garbage-answers", "contract", "pages", "turns", "order",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("cursor", ['list = "reglement"\n', CURSOR], ids=["whole", "since"])
+@pytest.mark.parametrize("follow", [False, True], ids=["alone", "beside what is followed"])
+def test_a_list_is_played(tmp_path: Path, cursor: str, follow: bool) -> None:
+    tables = LIST.replace('list = "reglement"\n', cursor).replace("size = 2", "size = 5")
+    tables = tables.replace('argument = "depuis" }', 'argument = "depuis", catch_up = "1d" }')
+    if follow:
+        tables = tables.replace('every = "5m"', 'every = "15s"')
+
+    conformance.check(
+        with_tables(tmp_path, tables, follow=follow), only=("declaration", "polling", "bad-record", "pages")
+    )
+
+
+def test_a_question_is_played_with_a_stranger(tmp_path: Path) -> None:
+    manifest = with_tables(tmp_path, QUESTION, follow=False, rows=ROWS)
+    folder = manifest.folder / "samples"
+    (folder / "questions").mkdir()
+    asked = {"type": "family-quotient", "identity": {"family_name": "Corvisart"}, "reference": "OP-1"}
+    (folder / "questions" / "quotient.json").write_text(json.dumps(asked))
+    known = {"compte": [{"numero": "7", "quotient": 640, "mois": "2026-03"}]}
+    (folder / "answers" / "lireCompte.json").write_text(json.dumps(known))
+
+    conformance.check(manifest, only=("declaration", "answering", "garbage-answers", "contract"))
+
+
+def test_a_twin_of_its_own_is_played(tmp_path: Path) -> None:
+    place = tmp_path / "encaissement"
+    shutil.copytree(EXAMPLES / "encaissement", place)
+    (place / "twin.py").write_text(
+        "from connectors.sdk.contract_twins.wsdl_twin import WsdlTwin\n\n\nclass Twin(WsdlTwin):\n    mark = 7\n"
+    )
+    manifest = Manifest.load(place / "connector.toml", fields_of)
+
+    with stands_of(manifest)[0](Bench(manifest)) as case:
+        assert case.twin.mark == 7  # type: ignore[attr-defined]
+        assert case.connect().probe().ok
+
+
+def test_a_follow_that_asks_for_nothing_is_named(tmp_path: Path) -> None:
+    manifest = changed(tmp_path, ('numeroOperation = "{reference}"', 'numeroOperation = "OP-1"'))
+
+    with pytest.raises(ConfigError, match="reference"), stands_of(manifest)[0](Bench(manifest)):
+        raise AssertionError("it is played")
