@@ -1,9 +1,10 @@
 """CSV as packages and spreadsheets really write it: what loses nothing is taken, the rest is told by its line.
 
-Taken: a byte order mark, Excel's line `sep=;`, empty lines and lines of separators alone, separators too many at the
-end of a line, empty cells dropped there. Columns that nobody asked for are not looked at. A quote that is opened and
-never closed costs its own line: the lines that it would swallow are read again, or named with it. What is told holds
-nothing of the content.
+Taken: byte order marks, Excel's line `sep=;`, empty lines and lines of separators alone, separators too many at the
+end of a line, empty cells dropped there, blanks before a quote, the mark with which DOS ends a file, names of columns
+in other letters (`PRENOM` for `Prénom`) where no other column could be meant. Columns that nobody asked for are not
+looked at. A quote that is opened and never closed costs its own line: the lines that it would swallow are read again,
+or named with it. What is told holds nothing of the content.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +21,7 @@ from schemas.errors import InvalidMessage
 MAX_CELL = 2000
 MAX_FAULTS = 1000
 _MARK = b"\xef\xbb\xbf"
+_DOS_END = "\x1a"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PROSE_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -89,7 +92,9 @@ def read_text(content: bytes, encoding: str) -> str:
     """The text of a file in the encoding agreed upon. Raises InvalidMessage `encoding` for one in another: UTF-8 with
     accents where a one-byte encoding was agreed on, bytes of cp1252 in ISO 8859, UTF-16. Most wrong bytes are some
     character of a one-byte encoding, so decoding alone refuses nothing."""
-    body = content.removeprefix(_MARK)
+    body = content
+    while body.startswith(_MARK):
+        body = body.removeprefix(_MARK)
     utf8 = encoding.lower().startswith("utf-8")
     if body.startswith(_UTF16_MARKS) or (not utf8 and _is_utf8(body)):
         raise _other_encoding()
@@ -137,21 +142,37 @@ def _places(
     columns: Sequence[str], names: Sequence[str], positions: Mapping[str, int], width: int
 ) -> Mapping[str, int]:
     """Where each column stands, from 0."""
-    by_name = [name for name in columns if name not in positions]
-    missing = [name for name in by_name if names.count(name) != 1]
+    by_name = {name: _named(name, names) for name in columns if name not in positions}
+    missing = [name for name, place in by_name.items() if place is None]
     if missing:
         raise InvalidMessage(f"La première ligne doit nommer une fois : {', '.join(missing)}.", code="header")
     beyond = [str(positions[name]) for name in columns if positions.get(name, 0) > width]
     if beyond:
         raise InvalidMessage(f"Il n'y a pas de colonne {', '.join(beyond)} : {width} en tout.", code="header")
-    return {name: positions[name] - 1 if name in positions else names.index(name) for name in columns}
+    found = {name: place for name, place in by_name.items() if place is not None}
+    return {name: positions[name] - 1 if name in positions else found[name] for name in columns}
+
+
+def _named(column: str, names: Sequence[str]) -> int | None:
+    """Where the one column of this name stands, or the one that is written so but for case, accents and blanks."""
+    if names.count(column) > 1:
+        return None
+    if column in names:
+        return names.index(column)
+    alike = [place for place, name in enumerate(names) if _folded(name) == _folded(column)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _folded(name: str) -> str:
+    plain = (one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
+    return " ".join("".join(plain).casefold().split())
 
 
 class _Records:
     """The records of a text. One that is malformed gives its following lines back, to be read again."""
 
     def __init__(self, text: str, separator: str, faults: LineFaults) -> None:
-        self._lines = list(io.StringIO(text, newline=""))
+        self._lines = list(io.StringIO(text.rstrip(_DOS_END), newline=""))
         self._separator, self._faults = separator, faults
         self._at = 1 if self._lines and self._lines[0].rstrip("\r\n") == f"sep={separator}" else 0
         self._reader = self._new_reader()
@@ -199,7 +220,7 @@ class _Records:
         self._reader = self._new_reader()
 
     def _new_reader(self) -> Iterator[list[str]]:
-        return csv.reader(self._following(), delimiter=self._separator, strict=True)
+        return csv.reader(self._following(), delimiter=self._separator, strict=True, skipinitialspace=True)
 
     def _following(self) -> Iterator[str]:
         while self._at < len(self._lines):

@@ -17,6 +17,7 @@ import python_calamine
 
 PASSWORD, TOO_LARGE, NO_SHEET, UNREADABLE = 2, 3, 4, 5
 MAX_CELLS = 10_000_000
+_EXACT = 2**53  # above, a number of a sheet is not exact
 _MEMORY = 2 * 1024**3
 _SECONDS = 120
 
@@ -54,7 +55,7 @@ def _text(cell: object) -> str:
     """In one line: a line of the output is a row of the sheet."""
     if isinstance(cell, bool):
         return "oui" if cell else "non"
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) <= _EXACT:
         return str(int(cell))
     if isinstance(cell, datetime):
         return cell.date().isoformat() if cell.time() == time() else cell.isoformat()

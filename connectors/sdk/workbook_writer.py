@@ -24,7 +24,7 @@ _MEMBERS = {
 
 
 def workbook_of(rows: Sequence[Sequence[str]], sheet: str = "") -> bytes:
-    """What XML cannot hold is left out of a cell."""
+    """What XML cannot hold comes as a control character that it can: U+0080."""
     lines = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
     book = f'<sheets><sheet name="{escape(sheet or _USUAL)}" sheetId="1" r:id="r1"/></sheets>'
     members = {
@@ -40,4 +40,5 @@ def workbook_of(rows: Sequence[Sequence[str]], sheet: str = "") -> bytes:
 
 
 def _cell(text: str) -> str:
-    return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(_NO_XML.sub("", text))}</t></is></c>'
+    written = escape(_NO_XML.sub("\x80", text))
+    return f'<c t="inlineStr"><is><t xml:space="preserve">{written}</t></is></c>'

@@ -20,12 +20,12 @@ from connectors.conformance.played.rows import (
     chosen,
     mapping_rows,
     native_words,
+    needed_settings,
     numbered,
     personal_columns,
     personal_texts,
 )  # fmt: skip
 from connectors.conformance.played.samples import Samples
-from connectors.conformance.played.settings import settings_of
 from connectors.sdk import Connector
 from connectors.sdk.contract.table_layout import read_sample
 from connectors.sdk.contract_twins.export_twin import FileLayout, RowFilesTwin
@@ -49,7 +49,7 @@ def cases(manifest: Manifest, samples: Samples) -> Sequence[Stand]:
         dropped = Dropped(manifest, samples)
         with DropTwin(keys=dropped.keys) as twin:
             twin.encoding = dropped.encoding
-            settings = settings_of(samples, twin.connection_settings(timeout=max(bench.timeout, 0.5)))
+            settings = needed_settings(samples, twin.connection_settings(timeout=max(bench.timeout, 0.5)))
 
             def connect() -> Connector:
                 return connector_class(manifest)(bench.context(settings))

@@ -16,13 +16,13 @@ from connectors.conformance.played.rows import (
     another,
     chosen,
     native_words,
+    needed_settings,
     numbered,
     personal_columns,
     personal_texts,
     sample_file,
 )  # fmt: skip
 from connectors.conformance.played.samples import Samples
-from connectors.conformance.played.settings import settings_of
 from connectors.sdk.contract.table_layout import TableSample, read_sample
 from connectors.sdk.contract_twins.export_twin import FileLayout, RowFilesTwin
 from connectors.sdk.discovery import connector_class
@@ -44,7 +44,7 @@ def cases(manifest: Manifest, samples: Samples) -> Sequence[Stand]:
         with RowFilesTwin(texts=export.layout.is_text, quiet=export.quiet) as twin:
             twin.encoding = export.layout.form.encoding
             package = Package(export, twin)
-            settings = settings_of(samples, twin.connection_settings(
+            settings = needed_settings(samples, twin.connection_settings(
                 timeout=max(bench.timeout, 0.5), folder=f"/{twin.folders[1]}", settled="looks"
             ))  # fmt: skip
             yield Case(

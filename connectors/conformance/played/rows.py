@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from connectors.conformance.played.samples import Samples
+from connectors.conformance.played.settings import settings_of
 from connectors.sdk.kinds.texts import Only
 from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.mapping.rows import Row, read_table
 from connectors.sdk.statuses import Statuses
 from schemas.errors import ConfigError
-from schemas.manifest import Manifest
+from schemas.manifest import Manifest, declared_settings
 
 Record = Mapping[str, str]
 _LAST_FIGURES = re.compile(r"[0-9]+(?=[^0-9]*$)")
@@ -86,6 +87,15 @@ def native_words(manifest: Manifest) -> list[str]:
     path = manifest.folder / "statuses.csv"
     rows = Statuses.load(path).rows if path.exists() else ()
     return [row.native for row in rows if row.direction in ("in", "both")]
+
+
+def needed_settings(samples: Samples, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that the twin gives, those of the samples, and for what else is required a value of its type."""
+    known = declared_settings(samples.manifest.declared)
+    told = {name: one for name, one in given.items() if name in known}
+    made = settings_of(samples, told)
+    kept = {name for name, one in known.items() if not one.get("optional")} | {*told, *samples.settings}
+    return {name: one for name, one in made.items() if name in kept}
 
 
 def sample_file(samples: Samples, stem: str) -> Path:

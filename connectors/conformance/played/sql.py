@@ -15,13 +15,13 @@ from connectors.conformance.played.rows import (
     another,
     chosen,
     native_words,
+    needed_settings,
     numbered,
     personal_columns,
     personal_texts,
     sample_file,
 )  # fmt: skip
 from connectors.conformance.played.samples import Samples
-from connectors.conformance.played.settings import settings_of
 from connectors.sdk import Connector
 from connectors.sdk.contract.model import Contract, Field, Operation
 from connectors.sdk.contract.sql_tables import KEY, read_sql
@@ -46,7 +46,7 @@ def cases(manifest: Manifest, samples: Samples) -> Sequence[Stand]:
         rows = Rows(samples)
         with sql_twin_of(rows.table) as twin:
             addresses = dict.fromkeys(names_in(manifest.declared["sql"]["url"]), twin.address)
-            settings = settings_of(samples, addresses)
+            settings = needed_settings(samples, addresses)
 
             def connect() -> Connector:
                 connector = connector_class(manifest)(bench.context(settings))

@@ -22,6 +22,7 @@ _NAMES_A_RECORD = (
     re.compile(r"(id|identifiant)[ _].*|.*[ _](id|identifiant)"),
     re.compile(r"(numero|num|no|n|code|matricule|reference|ref)[ _](?!postal|tel|voie|rue|insee|pays).*"),
 )  # fmt: skip
+_FEWEST_ROWS = 3  # of which a column differs in each by more than chance
 _PERSONAL = re.compile(r"nom|mail|courriel|tel|portable|adresse|voie|rue|ville|commune|postal|\bcp|naissance|pays|sexe|"
                        r"civilite|date")  # fmt: skip
 
@@ -49,7 +50,8 @@ def keys_of(sample: TableSample) -> Sequence[str]:
     alone = [name for name in sample.names if _differs(sample, name)]
     ranked = sorted((rank, at, name) for at, name in enumerate(alone) if (rank := _rank(name)) is not None)
     called = [name for _, _, name in ranked]
-    return [*called, *(name for name in alone if name not in called and not _PERSONAL.search(folded(name)))]
+    others = (name for name in alone if name not in called and not _PERSONAL.search(folded(name)))
+    return [*called, *(others if len(sample.rows) >= _FEWEST_ROWS else ())]
 
 
 def _differs(sample: TableSample, name: str) -> bool:

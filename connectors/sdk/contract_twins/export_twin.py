@@ -64,7 +64,7 @@ class FileLayout:
         """The file that holds such a table, its bytes as they are where the layout has room for them."""
         table = table if self.form.header else table.partition(_END)[2]
         if self.suffix in SUFFIXES:
-            lines = table.decode(self.form.encoding, "replace").replace("\x00", "").split("\r\n")
+            lines = table.decode(self.form.encoding, "replace").split("\r\n")
             return workbook_of([_cells(line) for line in lines], self.form.sheet)
         if self.form.fixed:
             return _END.join(self._padded(line) for line in table.split(_END))

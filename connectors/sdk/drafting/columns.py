@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from connectors.sdk.contract.cell_types import FORMAT
@@ -80,14 +81,17 @@ class Change:
     parts: Mapping[str, str]
     due: Sequence[str]
 
-    def lines(self, key: str, day: tuple[str, str] = ("={day}", "")) -> Iterator[Line]:
-        """Its rows of `mapping.csv`, about the person whom `key` names. `day`: since when, and its converter."""
+    def lines(
+        self, key: str, day: tuple[str, str] = ("={day}", ""), words: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[Line]:  # fmt: skip
+        """Its rows of `mapping.csv`, about the person whom `key` names. `day`: since when, and its converter. `words`:
+        converters of parts, for which `text` will not do."""
         yield Line(self.name, "/citizen/references/0/system", "={system}")
         yield Line(self.name, "/citizen/references/0/id", key, "text", required=True)
         holder = "new_address" if self.type == ADDRESS else self.name
         for part, column in self.parts.items():
             target = f"/{holder}/value/{part}" if self.type == ADDRESS else f"/{holder}/value"
-            yield Line(self.name, target, column, "text", column in self.due)
+            yield Line(self.name, target, column, words.get(part, "text"), column in self.due)
         yield Line(self.name, f"/{holder}/source", "={system}")
         yield Line(self.name, f"/{holder}/date", *day)
         yield Line(self.name, f"/{holder}/quality", "=declared")

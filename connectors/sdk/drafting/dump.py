@@ -78,7 +78,8 @@ class _Drafting:
         does = [f"tells {one.type} by {', '.join(one.parts.values())}" for one in self.changes]
         does += [f"tells {STATUS} by {self.status.place}"] if self.status else []
         used = self._used
-        lines = [line for one in self.changes for line in one.lines(self.key)]
+        words = {"postal_code": "postal_code"} if self.sample.suffix in SUFFIXES else {}
+        lines = [line for one in self.changes for line in one.lines(self.key, words=words)]
         lines += unused_lines(self.changes[0].name if self.changes else "status", self.fields, used)
         files: dict[str, str | bytes] = {
             "connector.toml": self._manifest(), "mapping.csv": mapping_text(lines),
@@ -95,8 +96,10 @@ class _Drafting:
 
     def _manifest(self) -> str:
         source = self.contract.source.name
-        head = {"id": self.slug, "name": self.name, "vendor": "À compléter", "domain": "a-completer", "kind": "dump",
-                "owners": ["à compléter"]}  # fmt: skip
+        head: dict[str, Any] = {
+            "id": self.slug, "name": self.name, "vendor": "À compléter", "domain": "a-completer", "kind": "dump",
+            "owners": ["à compléter"],
+        }  # fmt: skip
         head |= {"household": True} if _HOUSEHOLD.search(plain(self.key)) else {}
         kept = {"from": source, "table": "samples/export.csv", "samples": "samples"}
         note = f"Écrit d'après {source}, sans aucune de ses lignes : relire chaque « à vérifier »."
@@ -105,7 +108,8 @@ class _Drafting:
         return manifest_text(head, [Table("contract", kept), dump, *self._tables()], [note])
 
     def _layout(self) -> Mapping[str, Any]:
-        sample, found = self.sample, {"files": self._files()}
+        sample = self.sample
+        found: dict[str, Any] = {"files": self._files()}
         is_text = sample.suffix not in SUFFIXES
         if is_text and sample.encoding not in ("utf-8", "utf-8-sig"):
             found |= {"encoding": sample.encoding}
@@ -164,8 +168,8 @@ class _Drafting:
 
     def _unsaid(self) -> Sequence[str]:
         return [
-            "Every row is a person or household of the package: which of its columns name them stands in `columns`.",
-            "A row that is no longer there says nothing: leave out or add what its absence means.",
+            "Whom the watched columns are about is proposed from their names alone.",
+            "A row that is no longer there tells nothing: no event says that somebody left.",
         ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -11,11 +12,14 @@ from typing import Any
 
 from connectors.sdk.archive import is_archive, only_member
 from connectors.sdk.workbook import SUFFIXES, workbook_as_csv
+from schemas.errors import InvalidMessage
 from schemas.tables import Table, read_rows, read_text
 
 _TEXTS = (".csv", ".txt", ".tsv", ".dat", ".asc")
 _LONGEST_LINE = 20_000
 _SEPARATOR = ";"
+_HEAD = 4096
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class TableForm:
         if suffix == ".zip":
             name, content = only_member(content, is_table)
             suffix = PurePosixPath(name).suffix.lower()
-        if suffix in SUFFIXES or is_archive(content):
+        if is_archive(content) or (suffix in SUFFIXES and not _is_text(content)):
             return self._rows(workbook_as_csv(content, self.sheet), _SEPARATOR, columns, required)
         text = read_text(content, self.encoding)
         if self.fixed:
@@ -75,6 +79,16 @@ def _as_csv(rows: Sequence[Sequence[str]]) -> str:
     made = io.StringIO()
     csv.writer(made, delimiter=_SEPARATOR, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
     return made.getvalue()
+
+
+def _is_text(content: bytes) -> bool:
+    """Whether a file that is called a workbook is a text: many a package names its CSV so that a double click opens it.
+    Raises InvalidMessage for a web page of that name."""
+    head = content[:_HEAD]
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        said = "C'est une page web (ou du XML) sous le nom d'un classeur : demander un export CSV."
+        raise InvalidMessage(said, code="workbook")
+    return bool(head) and not _BINARY.search(head)
 
 
 def is_table(name: str) -> bool:

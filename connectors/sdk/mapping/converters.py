@@ -3,6 +3,7 @@ writes the hub's words as the package wants them (`reverse`)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -24,6 +25,7 @@ class Reading(Protocol):
     def value(self) -> Any: ...
 
 
+_FOUR_DIGITS = re.compile(r"[1-9][0-9]{3}")
 Reader = Callable[[str], Reading]
 _YES = ("true", "vrai", "oui", "yes", "o", "y", "1", "x")
 _NO = ("false", "faux", "non", "no", "n", "0")
@@ -71,6 +73,20 @@ def upper() -> Converter:
         return text_value(value).upper() or None
 
     return Converter("upper", capitals, capitals)
+
+
+def postal_code() -> Converter:
+    """`postal_code`: one line of text; a number of four digits is a French postal code that a spreadsheet took its zero
+    from. Back: one line of text."""
+
+    def line(value: Any) -> str | None:
+        return text_value(value) or None
+
+    def code(value: Any) -> str | None:
+        said = line(value)
+        return f"0{said}" if said is not None and _FOUR_DIGITS.fullmatch(said) else said
+
+    return Converter("postal_code", code, line)
 
 
 def integer(lowest: int | None = None, highest: int | None = None) -> Converter:

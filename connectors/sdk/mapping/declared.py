@@ -16,7 +16,7 @@ from schemas.shape import nearest
 _WORD = re.compile(r"[a-z][a-z0-9_-]*")
 _SEPARATORS = re.compile(r"[\s,]+")
 _BOUNDS = re.compile(r"(-?[0-9]{1,15})?\.\.(-?[0-9]{1,15})?")
-WORDS = ("text", "upper", "integer", "decimal", "cents", "date", "instant", "boolean", "setting", "py")
+WORDS = ("text", "upper", "integer", "decimal", "cents", "date", "instant", "boolean", "postal_code", "setting", "py")
 _KINDS = ("date", "instant", "boolean", "table", "decimal", "cents")
 _OPTIONS = {"date": ("zone",), "instant": ("zone",), "decimal": ("mark",), "cents": ("mark",)}
 
@@ -141,6 +141,7 @@ def _closed(name: str, argument: str, zone: tzinfo) -> Converter:
         raise ValueError("takes nothing after a colon")
     makers: dict[str, Callable[[], Converter]] = {
         "text": closed.text, "upper": closed.upper, "decimal": closed.decimal, "boolean": closed.boolean,
+        "postal_code": closed.postal_code,
     }  # fmt: skip
     return makers[name]() if name in makers else _no(name)
 

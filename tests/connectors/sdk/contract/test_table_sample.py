@@ -105,3 +105,9 @@ def test_the_likeliest_key_comes_first(tmp_path: Path, head: list[str], key: str
 def test_what_is_no_table_is_said_with_the_name_of_the_file(tmp_path: Path, name: str, content: bytes) -> None:
     with pytest.raises(ConfigError, match=name):
         read_table(written(tmp_path, name, content))
+
+
+def test_of_a_row_or_two_no_column_is_guessed_to_name_rows(tmp_path: Path) -> None:
+    sample = read_sample(written(tmp_path, "x.csv", "Poste;Classe\nguichet;CE2\naccueil;CM1\n"))
+
+    assert keys_of(sample) == []

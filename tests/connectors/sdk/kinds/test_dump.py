@@ -23,6 +23,7 @@ from schemas.manifest import FILE, Manifest
 from schemas.registry import Registry
 from tests.connectors.sdk.kinds.agenda import EXAMPLES, example
 from tests.connectors.sdk.kinds.exports import HEAD, SUNDAY_NIGHT, Hub, as_csv, row
+from tests.connectors.sdk.kinds.workbooks import ods, xlsx, zipped
 from tests.support.garbage import WRONG
 
 REGISTRY = Registry.load()
@@ -101,6 +102,22 @@ def test_two_groups_that_change_in_one_night_are_two_events(hub: Hub) -> None:
     found = hub.after(row(street="14 quai des Aulnes", Courriel="maelle@courriel.example"))
 
     assert sorted(event.type for event in found.events) == ["citizen.address-changed", "citizen.contact-changed"]
+
+
+def test_the_same_rows_in_another_form_of_file_say_nothing_and_a_change_in_it_is_told(hub: Hub) -> None:
+    rows, moved = [row("7001"), row("7002")], [row("7001"), row("7002", "14 quai des Aulnes")]
+    hub.after(*rows)
+    for name, write in (("export-a.xlsx", xlsx), ("export-b.ods", ods), ("export-c.zip", zipped_csv)):
+        hub.leave(write([HEAD, *rows]), name)
+        assert hub.poll().ids == []
+        hub.leave(write([HEAD, *moved]), f"{name[:8]}-2{name[8:]}")
+        assert [event.split("-")[0] for event in hub.poll().ids] == ["7002"]
+        hub.leave(write([HEAD, *rows]), f"{name[:8]}-3{name[8:]}")
+        assert len(hub.poll().ids) == 1
+
+
+def zipped_csv(rows: list[list[str]]) -> bytes:
+    return zipped(("export.csv", as_csv(rows[1:])))
 
 
 def test_the_same_export_again_says_nothing(hub: Hub) -> None:
