@@ -11,7 +11,7 @@ import typer
 from commands.shared import AsJson, fail, print_json
 
 if TYPE_CHECKING:
-    from connectors.sdk.contract.changes import Change
+    from connectors.sdk.contract.grades import Change
     from schemas.manifest import Manifest
 
 Folder = Annotated[Path | None, typer.Option(help="A folder of the town's own connectors.")]
@@ -20,7 +20,7 @@ _SHOWN = 20  # of the changes that ask for nothing
 
 def connector_update(
     name: str,
-    new: Annotated[Path, typer.Option("--from", metavar="NEW", help="The vendor's new contract.")],
+    new: Annotated[Path, typer.Option("--from", metavar="NEW", help="The vendor's new contract, or a new sample.")],
     folder: Folder = None,
     table: Annotated[str, typer.Option(help="Of a database with several tables, the one.")] = "",
     again: Annotated[bool, typer.Option("--again", help="Replace a proposal that is there.")] = False,
@@ -28,15 +28,16 @@ def connector_update(
 ) -> None:
     """Compare a connector's contract with a new one: what breaks, what must be looked at, what it may use. Writes the
     folder `proposal/` of the connector and touches nothing else."""
-    from connectors.sdk.contract.changes import breaks
-    from connectors.sdk.contract.reading import read_contract
+    from connectors.sdk.contract.grades import breaks
+    from connectors.sdk.drafting.new_contract import new_contract
     from connectors.sdk.drafting.proposal import check_no_proposal, proposal_of, write_proposal
     from schemas.registry import Registry
 
     manifest = known_connector(name, folder)
     if not again:
         check_no_proposal(manifest.folder)
-    proposal = proposal_of(manifest, read_contract(new, table=table, alternatives=True), Registry.load())
+    with new_contract(new, manifest, table=table) as contract:
+        proposal = proposal_of(manifest, contract, Registry.load())
     written = write_proposal(manifest.folder, proposal) if proposal.changes else []
     if as_json:
         print_json(_data(manifest, new, proposal.changes, written))
@@ -79,7 +80,7 @@ def known_connector(name: str, folder: Path | None) -> Manifest:
 
 
 def _data(manifest: Manifest, new: Path, changes: Sequence[Change], written: Sequence[Path]) -> dict[str, Any]:
-    from connectors.sdk.contract.changes import GRADES
+    from connectors.sdk.contract.grades import GRADES
 
     counts: dict[str, int] = {grade: sum(one.grade == grade for one in changes) for grade in GRADES}
     return {
@@ -89,7 +90,7 @@ def _data(manifest: Manifest, new: Path, changes: Sequence[Change], written: Seq
 
 
 def _show(changes: Sequence[Change], written: Sequence[Path]) -> None:
-    from connectors.sdk.contract.changes import GRADES
+    from connectors.sdk.contract.grades import GRADES
 
     for grade in GRADES:
         found = [str(one) for one in changes if one.grade == grade]

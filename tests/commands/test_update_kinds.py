@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -122,3 +123,21 @@ def test_a_contract_of_another_kind_is_refused(canteens: Path) -> None:
 
     assert code == 2
     assert "its contract is one of dump, the new one of soap" in said
+
+
+def test_a_connector_drafted_from_a_sample_is_compared_with_a_new_sample(tmp_path: Path) -> None:
+    folder, old, new = tmp_path / "ours", tmp_path / "fiche.json", tmp_path / "fiche-2027.json"
+    folder.mkdir()
+    home = {"id": 7, "voie": "4 rue Haute", "code_postal": "93210", "commune": "Bourg"}
+    old.write_text(json.dumps(home), encoding="utf-8")
+    assert ran(["connector", "new", "fiches", "--from", str(old), "--folder", str(folder)])[0] == 0
+
+    find_manifests.cache_clear()
+    assert updated(folder / "fiches", old) == (0, "Nothing that this connector could notice.\n")
+    moved = {name: value for name, value in home.items() if name != "commune"}
+    new.write_text(json.dumps({**moved, "ville": "Bourg"}), encoding="utf-8")
+    code, said = updated(folder / "fiches", new)
+
+    assert code == 1
+    assert "field-removed GET fiche/{id} (read) /commune" in said
+    assert "#residence-address;;/ville;;;" in proposed(folder / "fiches")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from connectors.sdk.contract.changes import Change
+from connectors.sdk.contract.grades import Change
 from connectors.sdk.contract.model import Contract
 from connectors.sdk.contract.table_layout import TableSample, read_sample
 

@@ -85,7 +85,7 @@ class _Tables:
         probe = soap.get("probe", {})
         if "probe" in http:
             yield Use(http["probe"])
-        if probe:
+        if "operation" in probe:
             yield Use(probe["operation"], self._sent({k: v for k, v in probe.items() if k != "operation"}))
         for spec in (http.get("auth", {}), soap.get("auth", {})):
             yield from self._asked(key, spec, _needed(places_in(spec.get("token", ""))))

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.sdk.contract.changes import GRADES, Change, changes_of, in_order
+from connectors.sdk.contract.changes import changes_of
+from connectors.sdk.contract.grades import GRADES, Change, in_order
 from connectors.sdk.contract.layout_changes import layout_changes
 from connectors.sdk.contract.model import Contract
 from connectors.sdk.contract.reading import contract_of

@@ -8,7 +8,7 @@ import io
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from connectors.sdk.contract.changes import Change
+from connectors.sdk.contract.grades import Change
 from connectors.sdk.contract.model import Contract, Field, Operation
 from connectors.sdk.contract.used_tables import places_in
 from connectors.sdk.contract.uses import Carried, Use, Uses, full_place, steps_of

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.contract.changes import Change, breaks, changes_of
+from connectors.sdk.contract.changes import changes_of
+from connectors.sdk.contract.grades import Change, breaks
 from connectors.sdk.contract.model import Contract, Field, Operation
 from connectors.sdk.contract.used_tables import uses_of
 from connectors.sdk.mapping import fields_of
@@ -334,6 +335,14 @@ SOAP: list[tuple[str, Contract, list[tuple[str, str, str]]]] = [
 @pytest.mark.parametrize(("new", "due"), [case[1:] for case in SOAP], ids=[case[0] for case in SOAP])
 def test_soap(new: Contract, due: list[tuple[str, str, str]]) -> None:
     assert said(changes_of(PAYMENTS, new, uses_of(example("encaissement"), PAYMENTS))) == due
+
+
+def test_a_probe_that_reads_the_packages_own_description_uses_no_operation() -> None:
+    manifest = example("encaissement")
+    soap = {**manifest.declared["soap"], "probe": {"get": "wsdl"}}
+    probed = replace(manifest, declared={**manifest.declared, "soap": soap})
+
+    assert {use.call for use in uses_of(probed, PAYMENTS).calls} == {one.name for one in PAYMENTS.operations}
 
 
 # columns
