@@ -98,7 +98,7 @@ def place_under(place: str, name: str, manner: Manner = JSON) -> str:
 def is_data(name: str, manner: Manner = JSON) -> bool:
     """Whether a name by itself looks like data and not like a name that a program has."""
     if not manner.free:
-        return _NO_WORD.fullmatch(name) is not None
+        return _NO_WORD.fullmatch(name) is not None or not name.isprintable()
     digits = sum(map(str.isdigit, name))
     return _NAME.fullmatch(name) is None or _NUMBERED.search(name) is not None or 1 < digits > len(name) / 2
 

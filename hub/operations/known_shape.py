@@ -38,23 +38,25 @@ class Change(NamedTuple):
 @dataclass(slots=True)
 class Place:
     """`seen`: in how many answers it said something, as far as that matters. `optional`: what holds it may lack it.
-    `missed`: answers in a row that lack it though what held it is there."""
+    `missed`: answers in a row that lack it though what held it is there. `calm`: answers in a row in which no name was
+    new in it; where there are enough, what comes then is a change."""
 
     seen: int = 0
     types: set[str] = field(default_factory=set)
     optional: bool = False
     missed: int = 0
+    calm: int = 0
 
 
 @dataclass(slots=True)
 class Known:
-    """`maps`: places whose members are entries, of names that are data. `pending`: names seen too seldom to be kept;
-    they never leave the process."""
+    """`maps`: places whose members are entries, of names that are data. `pending`: names seen too seldom to be kept,
+    how often, and whether they came late; they never leave the process."""
 
     manner: Manner
     places: dict[str, Place] = field(default_factory=dict)
     maps: set[str] = field(default_factory=set)
-    pending: dict[str, int] = field(default_factory=dict)
+    pending: dict[str, tuple[int, bool]] = field(default_factory=dict)
     stirred: bool = False  # something is to be kept
     unsure: bool = False  # the same answer again may say more
 
@@ -63,14 +65,14 @@ class Known:
         unknown until a person accepts it."""
         self.stirred = self.unsure = False
         by_place = self._by_place(shape)
-        sure = {place for place, one in self.places.items() if one.seen >= self.manner.known_after}
+        before = {place: one.calm >= self.manner.known_after for place, one in self.places.items()}
         news = {one.place for one in told if one.change == NEW}
         changes, back = [], []
         for place in sorted(by_place):
             if any(place == one or place.startswith(f"{one}/") for one in news):
                 continue
             if place not in self.places:
-                found = self._meet(place, by_place[place], sure)
+                found = self._meet(place, by_place[place], before)
                 news |= {found.place} if found else set()
                 changes += [found] if found else []
             else:
@@ -107,7 +109,7 @@ class Known:
 
     def _is_known(self, place: str) -> bool:
         found = self.places.get(place)
-        return found is not None and found.seen >= self.manner.known_after
+        return found is not None and found.calm >= self.manner.known_after
 
     def _by_place(self, shape: Shape) -> dict[str, set[str]]:
         found: dict[str, set[str]] = defaultdict(set)
@@ -123,23 +125,28 @@ class Known:
                     place = f"{one}/{{}}{slash}{rest}"
         return place
 
-    def _meet(self, place: str, kinds: set[str], sure: Collection[str]) -> Change | None:
-        """A place that is not known."""
+    def _meet(self, place: str, kinds: set[str], before: Mapping[str, bool]) -> Change | None:
+        """A place that is not known. `before`: those that were, and whether all that is in them was."""
         parent = parent_of(place)
         if kinds == {ABSENT} or (place and parent not in self.places and parent not in self.pending):
             return None
         if len(self.places) + len(self.pending) >= _MOST:
             return None
-        seen = self.pending[place] = self.pending.get(place, 0) + 1
+        seen, late = self.pending.get(place, (0, before.get(parent, False)))
+        seen += 1
+        self.pending[place] = (seen, late)
+        if seen == 1 and not is_folded(place) and before.get(parent) is False:
+            self.places[parent].calm = 0
         if (seen < self.manner.told_after and not is_folded(place)) or (place and parent not in self.places):
             self.unsure = True
             return None
         del self.pending[place]
         types = kinds - {ABSENT, NULL}
-        if not is_folded(place) and parent in sure:
+        if not is_folded(place) and late:
             return Change(NEW, place, now="|".join(sorted(types)))
         always = ABSENT not in kinds and (not place or self.places[parent].seen <= seen)
-        self.places[place] = Place(seen if types else 0, types, optional=not always)
+        seen = seen if types else 0
+        self.places[place] = Place(seen, types, optional=not always, calm=seen)
         self.stirred = True
         return None
 
@@ -151,10 +158,9 @@ class Known:
             yield Change(RETYPED, place, "|".join(sorted(one.types)), kind)
         types = kinds - {ABSENT, NULL} - others
         optional = one.optional or ABSENT in kinds or 0 < one.missed < self.manner.gone_after
-        here = kinds != {ABSENT}
-        after = Place(
-            min(one.seen + bool(kinds - {ABSENT, NULL}), SURE), one.types | types, optional, 0 if here else one.missed
-        )
+        here, said = kinds != {ABSENT}, bool(kinds - {ABSENT, NULL})
+        seen, calm = min(one.seen + said, SURE), min(one.calm + said, SURE)
+        after = Place(seen, one.types | types, optional, 0 if here else one.missed, calm)
         self.stirred |= after != one
         self.places[place] = after
 
@@ -177,7 +183,7 @@ class Known:
         members = [(parent_of(place), one) for place, one in self.places.items() if not is_folded(place)]
         recorded = {parent for parent, one in members if not one.optional}
         coming = Counter(parent for parent, one in members if one.optional and one.seen < SURE)
-        for place, seen in self.pending.items():
+        for place, (seen, _) in self.pending.items():
             holder = self.places.get(parent_of(place))
             if holder is not None and seen < holder.seen:
                 coming[parent_of(place)] += 1
@@ -200,7 +206,7 @@ class Known:
     def to_dict(self) -> dict[str, Any]:
         """As it is kept."""
         places = {
-            place: [one.seen, "|".join(sorted(one.types)), int(one.optional), one.missed]
+            place: [one.seen, "|".join(sorted(one.types)), int(one.optional), one.missed, one.calm]
             for place, one in self.places.items()
         }
         return {"places": places, "maps": sorted(self.maps)}
@@ -208,8 +214,8 @@ class Known:
     @staticmethod
     def of(raw: Mapping[str, Any], manner: Manner) -> Known:
         places = {
-            place: Place(seen, {one for one in types.split("|") if one}, bool(optional), missed)
-            for place, (seen, types, optional, missed) in raw.get("places", {}).items()
+            place: Place(seen, {one for one in types.split("|") if one}, bool(optional), missed, calm)
+            for place, (seen, types, optional, missed, calm) in raw.get("places", {}).items()
         }
         return Known(manner, places, set(raw.get("maps", ())))
 

@@ -30,7 +30,7 @@ KIND = "drift"
 _ACCEPTED = "shapes"  # the counter of what people accepted: each process reads what is known again
 _OPERATIONS = 200  # of one connection
 _CHANGES = 200  # of one connection that are written; more of them tell nobody more
-_WAITING = 1_000  # answers of one operation between two commits
+_WAITING = 100  # answers of one operation between two commits
 _DIFFERENT = 50  # shapes of these
 _SETTLED = 10_000  # forms of one operation that a process remembers, as numbers
 _DAY = 86_400.0
@@ -66,7 +66,7 @@ class _Operation:
     fresh: list[Shape] = field(default_factory=list)
     different: dict[Shape, Shape] = field(default_factory=dict)
     known: Known | None = None
-    pending: dict[str, int] = field(default_factory=dict)
+    pending: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
     def add(self, shape: Shape) -> None:
         same = self.different.get(shape)
@@ -198,7 +198,7 @@ class Watched:
     def learn(self) -> list[tuple[str, Change]]:
         """What was seen, into what is known, in one commit; the changes that nobody was told of."""
         with self._lock:
-            due = [(one, one.take()) for one in self._operations.values() if one.fresh]
+            due = [(one, one.take()) for _, one in sorted(self._operations.items()) if one.fresh]
         if not due:
             return []
         try:

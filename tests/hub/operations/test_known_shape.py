@@ -203,6 +203,19 @@ def test_members_that_are_seldom_there_are_told_once_each_at_most() -> None:
     assert found == [Change("new", "/remarque", now="string")]
 
 
+@pytest.mark.parametrize("number", range(5))
+def test_optional_members_that_come_one_by_one_are_learned_before_anything_is_told(number: int) -> None:
+    """Thirty members, each in one of ten to one of thirty answers: of an API with so many, a few are told."""
+    drawn, watch = random.Random(number), Watch()
+    names = {f"champ_{chr(97 + n % 26)}{chr(97 + n // 26)}": drawn.uniform(0.03, 0.1) for n in range(30)}
+    told = []
+    for _ in range(1_000):
+        told += watch.see({"id": 1, "nom": "x"} | {name: "x" for name, part in names.items() if drawn.random() < part})
+
+    assert len(told) <= 5
+    assert {one.change for one in told} <= {"new"}
+
+
 def test_people_as_keys_are_never_kept_nor_told() -> None:
     """One person in each answer, by the name alone, with a member beside that is always there."""
     watch = Watch()

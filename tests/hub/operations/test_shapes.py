@@ -180,6 +180,10 @@ def test_a_value_that_nobody_expected_breaks_no_call(process: Process) -> None:
 
     process.see({"a": Odd(), "b": object(), 3: 4}, 5)  # type: ignore[dict-item]
     process.see({"\ud800": 1, "nul\x00": 2}, 5)
+    for columns in ({"Nom": "", "nul\x00": ""}, {"Nom": "", "a\ud800": "", "b\x00": "", "c\x1b": ""}):
+        process.koha.see("export", columns, COLUMNS)
+        process.shapes.flush()
+    assert process.changes() == []
     process.see(RECORD, 25)
 
 
