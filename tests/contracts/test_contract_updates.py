@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -154,3 +155,19 @@ def test_every_call_gone_breaks_those_that_are_made_alone(source: Path, connecto
     used = {one.name for one in contract.operations if uses.of(contract, one)}
     assert {one.operation for one in found if one.grade == "breaking"} == used != set()
     assert len(found) == len(contract.operations)
+
+
+def test_a_wsdl_again_changes_nothing_and_an_argument_that_is_filled_and_goes_breaks(tmp_path: Path) -> None:
+    source = CONTRACTS / "payfip" / "wsdl" / "PaiementSecuriseService.wsdl"
+    draft_connector("drafted", read_contract(source), Choices(), tmp_path, REGISTRY)
+    connector = Manifest.load(tmp_path / "drafted" / "connector.toml", fields_of)
+    shutil.copytree(source.parent, tmp_path / "new")
+    for path in (tmp_path / "new").glob("*.xsd"):
+        path.write_text(path.read_text(encoding="utf-8").replace('name="montant"', 'name="somme"'), encoding="utf-8")
+
+    same = proposal_of(connector, read_contract(source), REGISTRY)
+    other = proposal_of(connector, read_contract(tmp_path / "new" / source.name), REGISTRY)
+
+    print(f"payfip: {coverage_of(connector)}; the same again: {len(same.changes)} changes; renamed: {counted(other)}")
+    assert same.changes == ()
+    assert ("breaking", "arg0/montant") in {(one.grade, one.place) for one in other.changes}
