@@ -31,9 +31,9 @@ def answered(operation: Operation, speech: Speech) -> dict[str, Any]:
 
 
 def told_back(operation: Operation, speech: Speech) -> dict[str, Any]:
-    """A value for each place that `answered` names, for the sample."""
+    """A value for each place that `answered` names, for the sample; none where it names none."""
     said = answered(operation, speech)
-    places = [said["reference"]] if "reference" in said else [*said["success"]]
+    places = [said["reference"]] if "reference" in said else [*said.get("success", ())]
     _, answer = speech.answer(operation.name)
     leaves = answer.leaves() if answer is not None else ()
     return {leaf.place: value(leaf.whole.schema) for leaf in leaves if leaf.place in places}

@@ -218,11 +218,8 @@ class _Delivery:
             name = f"{self.slug}-{carries.replace('.', '-')}"
             said = events.event(f"{name}-{variant}", self._data(events, reference, variant))
             yield f"events/{name}{word}.json", json_text(said)
-        answer = (
-            answer_with(self.speech, self.operation.name, told_back(self.operation, self.speech))
-            if answered(self.operation, self.speech)
-            else None
-        )
+        due = told_back(self.operation, self.speech)
+        answer = answer_with(self.speech, self.operation.name, due) if due else None
         if answer is not None:
             yield f"answers/{sample_name(self.operation.name)}.json", json_text(answer)
 
