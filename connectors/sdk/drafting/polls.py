@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,7 @@ class _Poll:
         spec |= {"paging": paging} if (paging := self._paging()) else {}
         note = f"{self.operation.name} : à vérifier. {self.operation.about}".rstrip(" .")
         part = Part("poll", self.operation, carries, [Table("poll", spec, [note]), Table("[poll.event]", event)], [])
-        part.lines = [*lines, *self._rest(used)]
+        part.lines = [*lines, *self._rest({line.source for line in lines})]
         part.settings, part.values = where.settings | self.settings, where.values | self.values
         part.converters, part.statuses = self.converters, statuses
         answer = self._answer(used)
@@ -146,7 +146,7 @@ class _Poll:
         found = {prefix + place: said for place, said in wanted.items()}
         return answer_with(self.speech, self.operation.name, found)
 
-    def _rest(self, used: Mapping[str, Any]) -> Iterator[Line]:
+    def _rest(self, used: Set[str]) -> Iterator[Line]:
         for one in self.operation.gives:
             if one.place not in used:
                 target: Target | None = self.targets.propose(one)
