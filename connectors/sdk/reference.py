@@ -61,6 +61,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk.twin": ("HttpTwin", "TwinCall", "TwinAnswer"),
     "connectors.sdk.rest_twin": ("RestTwin", "TwinRefusal"),
     "connectors.sdk.contract_twins.openapi_twin": ("OpenApiTwin",),
+    "connectors.sdk.contract_twins.wsdl_twin": ("WsdlTwin", "Kept"),
     "connectors.sdk.contract_twins.checking": ("ContractChecker", "Contracted"),
     "connectors.sdk.soap_twin": ("SoapTwin", "SoapFault", "operation"),
     "connectors.sdk.folder_twin": ("FolderTwin",),
