@@ -62,6 +62,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "connectors.sdk.twin_schedule": ("Scheduled", "Plan", "Schedule"),
     "connectors.sdk.twin": ("HttpTwin", "TwinCall", "TwinAnswer"),
     "connectors.sdk.contract_twins.openapi_twin": ("OpenApiTwin",),
+    "connectors.sdk.contract_twins.wsdl_twin": ("WsdlTwin", "Kept"),
     "connectors.sdk.contract_twins.checking": ("ContractChecker", "Contracted"),
     "connectors.sdk.rest_twin": ("RestTwin", "TwinRefusal", "EvidenceTwin"),
     "connectors.sdk.soap_twin": ("SoapTwin", "SoapFault", "operation"),

@@ -14,12 +14,18 @@ _ANY, _OTHER = "*", "999"  # a code that no row names
 
 def keeps_of(declared: Mapping[str, Any]) -> list[Kept]:
     """Those of `[[twin.keep]]`, and those that `reference`, `[[follow]]` and `look_up` show."""
-    found = [Kept(**one) for one in declared.get("twin", {}).get("keep", ())]
+    found = [_kept(one) for one in declared.get("twin", {}).get("keep", ())]
     for spec in declared.get("deliver", ()):
         if "reference" in spec:
             key = place_in(spec["reference"])
             found += _asking(spec, key, declared) or [Kept(spec["operation"], key)]
     return found
+
+
+def _kept(said: Mapping[str, str]) -> Kept:
+    operation, _, key = said["key"].partition("/")
+    asked, _, by = said["path"].partition("/")
+    return Kept(operation, key, asked, by)
 
 
 def _asking(spec: Mapping[str, Any], key: str, declared: Mapping[str, Any]) -> list[Kept]:

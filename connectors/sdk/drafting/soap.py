@@ -145,7 +145,7 @@ class _Drafting:
         harmless = [one for one in self.contract.operations if one.harmless]
         cheap = sorted(harmless, key=lambda one: (sum(field.required for field in one.asks), len(one.gives)))
         for operation in cheap:
-            how = asked(operation)
+            how = asked(operation, optional=2)
             if not self.parts.refused(operation, how):
                 return {"operation": operation.name, **how.arguments}, how.settings, how.values
         return {"get": "wsdl"}, {}, {}

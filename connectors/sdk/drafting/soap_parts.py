@@ -51,13 +51,15 @@ class Asked:
     used: set[str] = field(default_factory=set)
 
 
-def asked(operation: Operation, reference: Field | None = None) -> Asked:
-    """What a harmless call must say: each field that is required, and `reference`."""
+def asked(operation: Operation, reference: Field | None = None, *, optional: int = 0) -> Asked:
+    """What a harmless call must say: each field that is required, and `reference`; where none is and there are at most
+    so many `optional` ones, those: a contract that requires nothing has not said what it needs."""
+    loose = len(operation.asks) <= optional and not any(one.required for one in operation.asks)
     found = Asked()
     for one in operation.asks:
         if one is reference:
             said = "{reference}"
-        elif one.required and not one.nullable:
+        elif (one.required and not one.nullable) or (loose and one.type in ("text", "integer")):
             only = fixed(one)
             said = str(only) if only is not None else f"{{{setting(found, one)}}}"
         else:
