@@ -102,12 +102,13 @@ class PublikTwin(HttpTwin):
         data = {name: value for _, body in filed.jumps for name, value in body.items()}
         return {
             "id": filed.number, "receipt_time": filed.received, "last_update_time": filed.received,
-            "url": f"{self.url}/{filed.slug}/{filed.number}/", "user": filed.user, "roles": {},
-            "fields": filed.fields if contents else _without_contents(filed.fields),
+            "url": f"{self.url}/{filed.slug}/{filed.number}/",
+            "fields": filed.fields if contents else _without_contents(filed.fields), "user": filed.user,
             "submission": {"backoffice": filed.channel != "web", "channel": filed.channel},
             "workflow": {
                 "status": {"id": state.id, "name": state.name, "endpoint": state.endpoint}, "data": data or None,
             },
+            "roles": {},
         }  # fmt: skip
 
     def authenticate(self, call: TwinCall) -> TwinAnswer | None:
