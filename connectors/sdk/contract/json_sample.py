@@ -47,13 +47,14 @@ def is_json_sample(path: Path) -> bool:
 
 def document_of_sample(path: Path, *, webhook: bool = False) -> dict[str, Any]:
     """An OpenAPI document with one call: a GET that answers like the sample, or with `webhook` the POST that the
-    package makes. The addresses are ours: the sample tells none."""
+    package makes, beside one that only tells whether it is there. The addresses are ours: the sample tells none."""
     sample = sample_value(path)
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "records"
     content = {"content": {"application/json": {"schema": schema_of([sample]), "example": sample}}}
     found: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": name, "version": "1"}, SAMPLED: True}
     if webhook:
-        return {**found, "paths": {f"/{name}": {"post": {"requestBody": content, "responses": {"200": _OK}}}}}
+        pushed = {"post": {"requestBody": content, "responses": {"200": _OK}}}
+        return {**found, "paths": {"/": {"get": {"responses": {"200": _OK}}}, f"/{name}": pushed}}
     operation = {"responses": {"200": {**_OK, **content}, "404": _OK}}
     if _lists(sample):
         asked = next((one for one in _IDENTIFIERS if one in _first(sample)), "q")

@@ -10,9 +10,10 @@ from typing import Any
 from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.contract.openapi import JSON
 from connectors.sdk.drafting.addresses import Address, address, due, fixed, headers_due, said_or_set, setting
+from connectors.sdk.drafting.answered import answered, told_back
 from connectors.sdk.drafting.conversions import meanings, writing_words
 from connectors.sdk.drafting.events import SampleEvents
-from connectors.sdk.drafting.invented import field_value, value, wished
+from connectors.sdk.drafting.invented import field_value, wished
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Node, Speech
 from connectors.sdk.drafting.targets import Place, Target, Targets, words_of
@@ -32,8 +33,6 @@ ONCE = "request.received"
 TOLD = (ONCE, *CORE)
 """The events that a call may say."""
 _OF_SOMEBODY = ("citizen.contact-changed", "citizen.address-changed", "request.status-changed")
-_FORMS = "form"
-_IDS = re.compile(r"(^|_)(id|uuid|numero|number|reference|code)$")
 
 
 def deliveries(
@@ -83,7 +82,7 @@ class _Delivery:
             spec["form"] = _nested(lines)
         elif any(line.used for line in lines):
             spec["map"] = name
-        spec |= self._headers() | self._answered()
+        spec |= self._headers() | answered(self.operation, self.speech)
         notes = [f"{self.operation.name} : à vérifier. {self.operation.about}".rstrip(" ."), *self._doubts(carries)]
         part = Part("deliver", self.operation, carries, [Table("[deliver]", spec, notes)], [], score=0)
         part.lines = [self._as_comment(line) for line in lines] if is_form else lines
@@ -193,24 +192,6 @@ class _Delivery:
             return f"key:{key}"
         return "same-state" if self.operation.name.startswith(("PUT ", "PATCH ")) else "none"
 
-    def _answered(self) -> dict[str, Any]:
-        """What the answer must hold, so that an error inside a success is none; and what names the new thing."""
-        _, answer = self.speech.answer(self.operation.name)
-        if answer is not None:
-            answer.forget("writeOnly")
-        leaves = [leaf for leaf in answer.leaves() if leaf.place] if answer is not None else []
-        told = [
-            leaf
-            for leaf in leaves
-            if leaf.whole.type in ("string", "integer") and not leaf.whole.schema.get("writeOnly")
-        ]
-        told = [leaf for leaf in told if not leaf.whole.nullable] or told
-        names = [leaf for leaf in told if _IDS.search("_".join(words_of(leaf.place.rpartition("/")[2])))]
-        if names and self.operation.name.startswith("POST "):
-            return {"reference": min(names, key=lambda one: one.place.count("/")).place}
-        sure = names or told or leaves
-        return {"success": {min(sure, key=lambda one: one.place.count("/")).place: "*"}} if sure else {}
-
     def _rest(self, name: str, lines: Sequence[Line]) -> Iterator[Line]:
         said = {f"/{line.target}" for line in lines}
         for one in self.operation.asks:
@@ -237,21 +218,14 @@ class _Delivery:
             name = f"{self.slug}-{carries.replace('.', '-')}"
             said = events.event(f"{name}-{variant}", self._data(events, reference, variant))
             yield f"events/{name}{word}.json", json_text(said)
-        answer = answer_with(self.speech, self.operation.name, self._told()) if self._answered() else None
+        due = told_back(self.operation, self.speech)
+        answer = answer_with(self.speech, self.operation.name, due) if due else None
         if answer is not None:
             yield f"answers/{sample_name(self.operation.name)}.json", json_text(answer)
 
     def _data(self, events: SampleEvents, reference: str, variant: int) -> dict[str, Any]:
         said = {place.pointer: self._said(one, place, variant) for one, place in self.sources.values()}
         return events.data(reference, said, variant)
-
-    def _told(self) -> dict[str, Any]:
-        """What must be in the answer, so that it is taken for one."""
-        said = self._answered()
-        places = [said["reference"]] if "reference" in said else [*said["success"]]
-        _, answer = self.speech.answer(self.operation.name)
-        leaves = answer.leaves() if answer is not None else ()
-        return {leaf.place: value(leaf.whole.schema) for leaf in leaves if leaf.place in places}
 
     def _said(self, one: Field, place: Place, variant: int) -> Any:
         if writing_words(one, place) is None:

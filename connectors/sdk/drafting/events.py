@@ -22,6 +22,8 @@ class SampleEvents:
     def __init__(self, registry: Registry, carries: str, version: int, system: str) -> None:
         self._registry, self._carries, self._version, self._system = registry, carries, version, system
         self._example = registry.schema(carries, version)["examples"][0]
+        if carries == "citizen.contact-changed":  # its example says one way to reach somebody; the sample says both
+            self._example = {**self._example, "phone": {**self._example["email"], "value": _said("phone", 0)}}
 
     def data(self, reference: str, values: Mapping[str, Any], variant: int = 0) -> dict[str, Any]:
         """The data with each of `values` at its pointer, as far as the schema takes it."""

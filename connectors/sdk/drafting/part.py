@@ -10,13 +10,16 @@ from connectors.sdk.contract.model import Operation
 from connectors.sdk.drafting.writing import Line, Table
 
 Settings = Mapping[str, Mapping[str, Any]]
+_SAYS: Mapping[str, str] = {
+    "deliver": "tells {} by {}", "poll": "reads {} from {}", "answer": "answers {} by {}", "webhook": "takes {} by {}",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
 class Part:
-    """`kind`: `deliver`, `poll` or `answer`. `lines`: of `mapping.csv`, those used and those kept for later. `values`:
-    what the settings are in the samples. `samples`: texts by their path below `samples/`. `score`: how useful it looks.
-    `notes`: what a person must look at, in French; `unsaid`: what no declaration says."""
+    """`kind`: `deliver`, `poll`, `answer` or `webhook`. `lines`: of `mapping.csv`, those used and those kept for later.
+    `values`: what the settings are in the samples. `samples`: texts by their path below `samples/`. `score`: how useful
+    it looks. `unsaid`: what no declaration says."""
 
     kind: str
     operation: Operation
@@ -37,5 +40,4 @@ class Part:
 
     @property
     def does(self) -> str:
-        said = {"deliver": "tells {} by {}", "poll": "reads {} from {}", "answer": "answers {} by {}"}[self.kind]
-        return said.format(self.carries, self.operation.name)
+        return _SAYS[self.kind].format(self.carries, self.operation.name)

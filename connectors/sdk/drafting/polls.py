@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,7 @@ class _Poll:
         spec |= {"paging": paging} if (paging := self._paging()) else {}
         note = f"{self.operation.name} : à vérifier. {self.operation.about}".rstrip(" .")
         part = Part("poll", self.operation, carries, [Table("poll", spec, [note]), Table("[poll.event]", event)], [])
-        part.lines = [*lines, *self._rest(used)]
+        part.lines = [*lines, *self._rest({line.source for line in lines})]
         part.settings, part.values = where.settings | self.settings, where.values | self.values
         part.converters, part.statuses = self.converters, statuses
         answer = self._answer(used)
@@ -96,7 +96,7 @@ class _Poll:
         event |= {"about": self.name.place, "status": status.place, "unknown": "skip"}
         words = [str(choice) for choice in status.choices if str(choice).strip()]
         words = words or [str(status.example or "open"), "closed"]
-        return [], {status.place: words[0]}, [_status_row(word) for word in dict.fromkeys(words)]
+        return [], {status.place: words[0]}, [status_row(word) for word in dict.fromkeys(words)]
 
     def _appointment(self, event: dict[str, Any]) -> tuple[list[Line], dict[str, Any], list[Sequence[str]]] | None:
         found = self.targets.assigned(self.operation.gives)
@@ -141,12 +141,12 @@ class _Poll:
         return found
 
     def _answer(self, used: Mapping[str, Any]) -> Any:
-        wanted = {self.name.place: field_value(self.name, 0, "7201"), self.at.place: "2026-03-02T09:00:00Z", **used}
+        wanted = {self.name.place: field_value(self.name, 0, "4117"), self.at.place: "2026-03-02T09:00:00Z", **used}
         prefix = f"{self.operation.lists}/0"
         found = {prefix + place: said for place, said in wanted.items()}
         return answer_with(self.speech, self.operation.name, found)
 
-    def _rest(self, used: Mapping[str, Any]) -> Iterator[Line]:
+    def _rest(self, used: Set[str]) -> Iterator[Line]:
         for one in self.operation.gives:
             if one.place not in used:
                 target: Target | None = self.targets.propose(one)
@@ -197,7 +197,8 @@ def _says(one: Field, words: Sequence[str]) -> bool:
     return one.place.count("/") == 1 and one.type == "text" and words_of(one.name)[-1:] in [(word,) for word in words]
 
 
-def _status_row(native: str) -> Sequence[str]:
+def status_row(native: str) -> Sequence[str]:
+    """The line of `statuses.csv` for a native status: what it means, where the trade is sure."""
     said = "_".join(words_of(native))
     for canonical, phase in _PHASES.items():
         if said in trade_words(f"status {canonical}"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.sdk.contract.model import Contract, Operation
-from connectors.sdk.drafting import deliveries, polls, questions
+from connectors.sdk.drafting import deliveries, polls, questions, webhooks
 from connectors.sdk.drafting.draft import Choices, Draft
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.reduced import reduced
@@ -48,6 +48,10 @@ class _Drafting:
     speech: Speech
 
     def parts(self) -> list[Part]:
+        if self.choices.webhook:
+            types = [one for one in (polls.STATUS, webhooks.RECEIVED) if self.choices.carries in ("", one)]
+            pushed = next(one for one in self.contract.operations if not one.harmless)
+            return [webhooks.webhook(pushed, self.speech, self._targets(types))]
         if not self.choices.operations:
             best, why = self._best(self._candidates(self.contract.operations))
             if best is None:
@@ -94,7 +98,8 @@ class _Drafting:
     def draft(self, parts: Sequence[Part]) -> Draft:
         name = self.slug.replace("_", " ").capitalize()
         operations = [part.operation for part in parts]
-        entrance, tables = door(name, self.contract, self.speech, operations)
+        called = [part.operation for part in parts if part.kind != "webhook"]
+        entrance, tables = door(name, self.contract, self.speech, called)
         settings = {**entrance.settings, **{key: one for part in parts for key, one in part.settings.items()}}
         unsaid = [*entrance.unsaid, *(line for part in parts for line in part.unsaid)]
         source = self.contract.source
@@ -134,7 +139,7 @@ class _Drafting:
 
 def _fields(part: Part) -> Sequence[Any]:
     """The fields that the part could have used: what it asks, and of what reads what it gives."""
-    given = part.operation.gives if part.kind != "deliver" else ()
+    given = part.operation.gives if part.kind in ("poll", "answer") else ()
     return [*part.operation.asks, *given]
 
 

@@ -108,7 +108,7 @@ def test_rows_that_cannot_stand_together_are_told(tmp_path: Path, lines: list[st
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "is empty: the first line must be map;target;source;convert;required"),
+        (b"", "is empty: the first line must be map;target;source;convert;required;about"),
         (TABLE.replace(";", ",").encode(), '1: the cells are separated by ",": they must be by ";"'),
         (TABLE.replace(";", "\t").encode(), '1: the cells are separated by tabs: they must be by ";"'),
         (TABLE.encode("utf-16"), "is UTF-16 or no text: save it as CSV UTF-8"),

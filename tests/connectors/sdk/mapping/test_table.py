@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connectors.sdk.mapping import Map, MappingTable, fields_of, value_reader
+from connectors.sdk.mapping import Converters, Map, MappingTable, fields_of, table_faults, value_reader
 from connectors.sdk.mapping.rows import Row
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.event import Event
@@ -341,3 +342,18 @@ def test_an_outgoing_map_reads_the_package_s_message_back() -> None:
         "effective_on": "2026-03-02", "new_address": {"value": {"city": "Valbruyère"}},
     }  # fmt: skip
     assert refusal(make, {"Date d'effet": "hier"}).pointer == "/Date d'effet"
+
+
+def test_a_line_behind_a_number_sign_is_kept_for_later(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.csv"
+    path.write_text(
+        "# written by hand; twice\n#map;of;other;columns\nmap;target;source;convert;required;about\n"
+        "read;/phone/value;/tel;text;;its own word\n#read;/email/value;/mail;no-such;;\n"
+        '"#read;/a";"with ""quotes""";;;;\n',
+        encoding="utf-8",
+    )
+
+    assert table_faults(path, converters=Converters(zone=UTC)) == []
+    assert MappingTable.load(path, converters=Converters(zone=UTC))["read"].read({"tel": "1", "mail": "2"}) == {
+        "phone": {"value": "1"}
+    }
