@@ -175,7 +175,7 @@ NUMBERS = st.builds(
     lambda number, suffix: f"{number}{suffix}", st.integers(1, 9999), st.sampled_from(["", " bis", "bis", " ter", " B"])
 )
 ADDRESSES = st.fixed_dictionaries(
-    {"postal_code": st.from_regex(r"[0-9]{5}", fullmatch=True), "city": WORDS, "street": WORDS},
+    {"postal_code": st.from_regex(r"(0[1-9]|[1-9][0-9])[0-9]{3}", fullmatch=True), "city": WORDS, "street": WORDS},
     optional={"house_number": NUMBERS, "complement": WORDS},
 )
 

@@ -80,3 +80,19 @@ def left(twin: FolderTwin, connector: Connector, name: str, content: bytes | Non
 
 def names(documents: Any) -> str:
     return ", ".join(str(document["name"]) for document in documents)
+
+
+def left_at(
+    twin: Callable[[], Any], connector: Callable[[Any], Any], name: str, content: bytes | None
+) -> Callable[[Bench], str]:
+    """As `left`, at a package and a connection of its own."""
+
+    def act(bench: Bench) -> str:
+        with twin() as package:
+            made = connector(bench.context(package.connection_settings()))
+            try:
+                return left(package, made, name, content)
+            finally:
+                made.close()
+
+    return act

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from connectors.conformance.case import Bench
-from connectors.conformance.contents import Content, left
+from connectors.conformance.contents import Content, left_at
 from connectors.etatcivil.case import request
 from connectors.etatcivil.connector import EtatCivil
 from connectors.etatcivil.twin import CivilStatusTwin
@@ -15,16 +16,7 @@ _ZIP = b"PK\x03\x04" + b"\x00" * 60
 _HEAD = b"reference;statut;date;motif\r\n"
 
 
-def _returned(name: str, content: bytes | None) -> Callable[[Bench], str]:
-    def act(bench: Bench) -> str:
-        with CivilStatusTwin() as office:
-            connector = EtatCivil(bench.context(office.connection_settings()))
-            try:
-                return left(office, connector, name, content)
-            finally:
-                connector.close()
-
-    return act
+_returned = partial(left_at, CivilStatusTwin, EtatCivil)
 
 
 def _dropped_with(name: str) -> Callable[[Bench], str]:

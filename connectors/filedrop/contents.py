@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
-from connectors.conformance.case import Bench
-from connectors.conformance.contents import Content, left
+from connectors.conformance.contents import Content, left_at
 from connectors.filedrop.connector import FileDrop
 from connectors.filedrop.twin import PackageTwin
 
@@ -14,17 +13,7 @@ _ZIP = b"PK\x03\x04" + b"\x00" * 60
 _HEAD = b"Famille_Identifiant;Responsable_1_Adresse;Responsable_1_Code_postal;Responsable_1_Ville;Date_Modification\r\n"
 
 
-def _news(name: str, content: bytes | None) -> Callable[[Bench], str]:
-    def act(bench: Bench) -> str:
-        with PackageTwin() as package:
-            connector = FileDrop(bench.context(package.connection_settings()))
-            try:
-                return left(package, connector, name, content)
-            finally:
-                connector.close()
-
-    return act
-
+_news = partial(left_at, PackageTwin, FileDrop)
 
 contents = (
     Content("news that are a ZIP", _news("nouvelles-1.csv", _ZIP)),

@@ -48,6 +48,8 @@ def digests(place: Path) -> Mapping[str, str]:
     return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.timeout(400)
+@pytest.mark.slow
 def test_a_connector_is_added_by_its_folder_alone(checkout: Path) -> None:
     before = digests(checkout)
 
