@@ -1,4 +1,4 @@
-"""Plug packages in: connectors and schemas; the fault campaign and the benchmark."""
+"""Plug packages in: connectors; the fault campaign and the benchmark."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from commands.twins import connector_twin
 connector_app = typer.Typer(no_args_is_help=True, help="The packages the hub can speak to.")
 connector_app.command("update")(connector_update)
 connector_app.command("twin")(connector_twin)
-
-schema_app = typer.Typer(no_args_is_help=True, help="The shared schemas.")
 
 
 @connector_app.command("list")
@@ -163,34 +161,3 @@ def bench(
         "--full": full, "--profile": profile, "--report": report, "--json": as_json,
     }  # fmt: skip
     replace_process("benchmarks", options, checkout_of("benchmarks"))
-
-
-@schema_app.command("list")
-def schema_list(as_json: AsJson = False) -> None:
-    """The event types, the types of evidence, and their versions."""
-    from schemas.registry import Registry
-
-    registry = Registry.load()
-    found = [{"kind": "event", **row} for row in registry.listing()]
-    found += [{"kind": "evidence", "order": "", **row} for row in registry.evidence_listing()]
-    keep = ("kind", "type", "version", "order", "title")
-    show_rows(found if as_json else [{k: row[k] for k in keep} for row in found], as_json)
-
-
-@schema_app.command("diff")
-def schema_diff(
-    old: Annotated[Path | None, typer.Argument(help="A folder of schemas; the last release by default.")] = None,
-    new: Annotated[Path | None, typer.Argument(help="The folder to compare; the current one by default.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Refuse an incompatible change, with its path, the rule, and a document that breaks."""
-    from schemas.evolution import CURRENT, RELEASED, diff
-
-    changes = diff(old or RELEASED, new or CURRENT)
-    if as_json:
-        print_json([change.to_dict() for change in changes])
-    else:
-        for change in changes:
-            typer.echo(str(change))
-        typer.echo("Compatible with the last release." if not changes else f"{len(changes)} incompatible change(s).")
-    raise typer.Exit(1 if changes else 0)

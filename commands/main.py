@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from commands.clients import client_app
-from commands.develop import bench, connector_app, faults, schema_app
+from commands.develop import bench, connector_app, faults
 from commands.exports import connection_app
 from commands.journal import journal_app
 from commands.keys import key_app
@@ -26,6 +26,7 @@ from commands.refused import refused_app
 from commands.register import register_app
 from commands.requests import request_app
 from commands.rights import citizen_app
+from commands.schemas import schema_app
 from commands.shared import DEVELOP, HUB_TOML, MEASURE, OPERATE, RUN, AsJson, Config, print_json, replace_process
 from commands.trouble import trouble_app
 

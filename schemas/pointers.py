@@ -10,6 +10,7 @@ from typing import Any
 from schemas.registry import Registry
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,4}|\*")
+CHOICES = ("anyOf", "oneOf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,20 @@ def lost(schema: Mapping[str, Any], pointer: str, registry: Registry, *, into_li
 def required_members(schema: Mapping[str, Any], pointer: str, registry: Registry) -> tuple[str, ...]:
     """The members that whatever stands at `pointer` (list positions and `*` allowed) must have in any case; empty where
     it depends on a choice that the schema leaves open."""
+    forms = forms_at(schema, pointer, registry, choices=())
+    return tuple(dict.fromkeys(name for form in forms for name in form.get("required", ())))
+
+
+def forms_at(
+    schema: Mapping[str, Any], pointer: str, registry: Registry, choices: tuple[str, ...] = CHOICES
+) -> list[Mapping[str, Any]]:
+    """Every schema that has a say about what stands at `pointer` (list positions and `*` allowed), each branch of
+    `choices` among them; empty where nothing stands there."""
     here: list[Any] = [schema]
     for name in steps_of(pointer):
-        forms = [form for place in here for form in _forms(place, registry, choices=())]
+        forms = [form for place in here for form in _forms(place, registry, choices)]
         here = list(_members(forms, name)) or (list(_items(forms, name)) if _INDEX.fullmatch(name) else [])
-    forms = [form for place in here for form in _forms(place, registry, choices=())]
-    return tuple(dict.fromkeys(name for form in forms for name in form.get("required", ())))
+    return [form for place in here for form in _forms(place, registry, choices)]
 
 
 def _members(forms: list[Mapping[str, Any]], name: str) -> Iterator[Any]:
@@ -79,9 +88,7 @@ def _items(forms: list[Mapping[str, Any]], name: str) -> Iterator[Any]:
             yield form["items"]
 
 
-def _forms(
-    schema: Any, registry: Registry, choices: tuple[str, ...] = ("anyOf", "oneOf")
-) -> Iterator[Mapping[str, Any]]:
+def _forms(schema: Any, registry: Registry, choices: tuple[str, ...] = CHOICES) -> Iterator[Mapping[str, Any]]:
     """The schema and all that it joins with; of its choices, too, each branch."""
     if not isinstance(schema, Mapping):
         return

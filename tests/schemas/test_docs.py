@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from schemas.event import MAX_BATCH, MAX_EVENT_BYTES, Event
+from schemas.members import words_at
 from schemas.registry import Registry
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
@@ -21,6 +22,12 @@ def test_the_table_of_types_is_the_registry() -> None:
         f"| `{line['type']}` | {line['version']} | {line['order']} | {line['description']} |"
         for line in REGISTRY.listing()
     ]
+
+
+def test_an_appointment_is_described_by_the_words_of_its_state() -> None:
+    schema = REGISTRY.schema("appointment.changed")
+
+    assert [one for one in words_at(schema, "/appointment/state", REGISTRY) if one not in schema["description"]] == []
 
 
 def test_the_example_is_a_valid_event() -> None:

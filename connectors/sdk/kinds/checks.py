@@ -15,6 +15,7 @@ from connectors.sdk.kinds.events import STATUS_CHANGED, STATUS_VERSION, EventRea
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, OWN_FACTS
 from connectors.sdk.kinds.follow import FOLLOW_FACTS
 from connectors.sdk.kinds.follow_checks import follow_faults
+from connectors.sdk.kinds.form_checks import form_faults
 from connectors.sdk.kinds.hooks import Hooks, hook_named, load_hooks
 from connectors.sdk.kinds.texts import FORMS, names_in, texts_of
 from connectors.sdk.mapping import Converters, Map, MappingTable, Template, table_faults
@@ -52,7 +53,8 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     yield from _table_faults(raw, folder / TABLE, language, registry)
     for found in (
         _error_faults(raw), _deliver_faults(raw, folder, language), _event_faults(raw, folder, language),
-        _cursor_faults(raw, language), _asked_faults(raw, language), follow_faults(raw, language),
+        form_faults(raw, converters, registry), _cursor_faults(raw, language), _asked_faults(raw, language),
+        follow_faults(raw, language),
     ):  # fmt: skip
         yield from (Fault(toml, key, message) for key, message in found)
     yield from (Fault(toml, key, message) for key, message in _kind_faults(raw["kind"])(raw))

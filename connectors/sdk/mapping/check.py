@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk.mapping.against import against
 from connectors.sdk.mapping.declared import Converters
 from connectors.sdk.mapping.faults import BadRow
 from connectors.sdk.mapping.places import EACH, Place, list_position
@@ -15,7 +16,7 @@ from connectors.sdk.mapping.sources import Source, source_of, target_of
 from connectors.sdk.mapping.table import Line, Map
 from schemas.errors import ConfigError
 from schemas.fault import Fault
-from schemas.pointers import lost, pointer_of, required_members
+from schemas.pointers import pointer_of, required_members
 from schemas.registry import Registry
 from schemas.shape import nearest
 
@@ -46,7 +47,7 @@ def table_faults(
         lines.setdefault(row.map, []).extend(_understood(row, converters))
     for name, ours in lines.items():
         event = (events or {}).get(name)
-        more = [*_together(name, ours), *_against(ours, event, registry, (names or {}).get(name))]
+        more = [*_together(name, ours), *against(ours, event, registry), *_unknown(ours, (names or {}).get(name))]
         if filled is not None and event is not None and registry is not None:
             more += _unfilled(ours, event, registry, filled.get(name, ()))
         faults += [Fault(str(path), key, message, line=line) for line, key, message in more]
@@ -123,21 +124,18 @@ def _together(name: str, lines: list[Line]) -> Iterator[tuple[int, str, str]]:
         yield error.line, error.key, error.message
 
 
-def _against(
-    lines: list[Line], event: Mapping[str, Any] | None, registry: Registry | None, names: Collection[str] | None
-) -> Iterator[tuple[int, str, str]]:
-    """The rows against the shared schema on one side and the package's own names on the other."""
+def _unknown(lines: list[Line], names: Collection[str] | None) -> Iterator[tuple[int, str, str]]:
+    """The rows against the package's own names."""
     known = {_general(Place.of(name)): name for name in names or ()}
-    for line in lines:
-        sides = (("target", (line.target,)), ("source", line.source.places))
-        (ours, ours_at), (theirs, theirs_at) = sides if line.incoming else sides[::-1]
-        for place in ours_at:
-            out = lost(event, place.pointer, registry, into_lists=True) if event is not None and registry else None
-            if out is not None:
-                yield line.row.line, ours, f'{place.text}: no member "{out.name}"{nearest(out.name, out.known)}'
-        for place in theirs_at if names is not None else ():
+    for line in lines if names is not None else ():
+        key, places = ("source", line.source.places) if line.incoming else ("target", (line.target,))
+        for place in places:
             if place.steps and _general(place) not in known:
-                yield line.row.line, theirs, f'the package has no "{place.text}"{nearest(place.text, known.values())}'
+                yield line.row.line, key, f'the package has no "{place.text}"{nearest(place.text, known.values())}'
+
+
+def _general(place: Place) -> str:
+    return pointer_of([EACH if list_position(step) is not None else step for step in place.steps])
 
 
 def _unfilled(
@@ -157,10 +155,6 @@ def _unfilled(
 def _parents(line: Line) -> Iterator[str]:
     steps = line.target.steps if line.incoming else ()
     return (pointer_of(steps[:end]) for end in range(len(steps)))
-
-
-def _general(place: Place) -> str:
-    return pointer_of([EACH if list_position(step) is not None else step for step in place.steps])
 
 
 def _names(path: str, rows: Iterable[Row], used: Collection[str]) -> Iterator[Fault]:

@@ -42,6 +42,7 @@ class Converter:
 
     `absent`: what a missing source means (a table's line for ""), None when nothing. `whole`: takes objects and lists
     too. `both_ways`: False for a hook, which turns the source of its row into its target whichever way the map goes.
+    `meanings`: all that it may answer, where that is known.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Converter:
     absent: Any = None
     whole: bool = False
     both_ways: bool = True
+    meanings: tuple[Any, ...] = ()
 
 
 def plain() -> Converter:
@@ -195,7 +197,8 @@ def table(codes: Mapping[str, Any]) -> Converter:
             raise unknown_code(text_value(value))
         return found
 
-    return Converter("table", read, write, absent=codes.get(""))
+    meanings = tuple(dict.fromkeys(meaning for meaning in codes.values() if meaning != ""))
+    return Converter("table", read, write, absent=codes.get(""), meanings=meanings)
 
 
 def hook(name: str, function: Convert) -> Converter:
@@ -242,6 +245,7 @@ def chain(parts: Iterable[Converter]) -> Converter:
     return Converter(
         name, _one_after_another([part.apply for part in found]), _one_after_another(backward) if whole_chain else None,
         absent=found[0].absent, whole=found[0].whole, both_ways=all(part.both_ways for part in found),
+        meanings=found[-1].meanings,
     )  # fmt: skip
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from connectors.sdk import reference_link, status_changed
-from connectors.sdk.statuses import Statuses, StatusRow, status_faults
+from connectors.sdk.statuses import CANONICAL, FINAL, Statuses, StatusRow, status_faults
 from schemas.errors import ConfigError
 from schemas.event import Event
+from schemas.members import words_at
 from schemas.registry import Registry
 
 LINK = reference_link("chantiers", "12")
@@ -75,3 +77,13 @@ def test_every_fault_of_the_table_is_told_with_its_line_and_the_nearest_word(tmp
 )
 def test_what_is_no_table_is_a_fault(tmp_path: Path, text: str, message: str) -> None:
     assert any(message in fault.message for fault in status_faults(written(tmp_path, text)))
+
+
+def test_the_page_of_procedures_lists_the_words_that_a_table_takes() -> None:
+    page = Path(__file__).parents[3] / "docs" / "procedures.md"
+    section = page.read_text("utf-8").split("## Words\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z_]+)` \|.*?\|(?:(.*)\|)?$", section, re.MULTILINE)
+    phases = words_at(Registry.load().schema("request.status-changed", 2), "/phase", Registry.load())
+
+    assert [word for word, _ in rows] == [*CANONICAL, *phases]
+    assert {word for word, last in rows if last.strip()} == FINAL

@@ -206,6 +206,9 @@ def test_a_sound_declared_connector_has_no_fault(tmp_path: Path) -> None:
         (('map = "received"\n', ""), "webhook.event[0].map", "missing"),
         (('about = "/data/id"\n', ""), "webhook.event[1].about", "missing"),
         (('"/phone/value"', '"/phone/value | phoen"'), "deliver[0].form", "no converter"),
+        (('"/phone/value"', '"/phone/vlaue | text"'), "deliver[0].form.phone_number", 'did you mean "value"'),
+        (('"/phone/value"', '"/phone"'), "deliver[0].form.phone_number", "name what stands in it: value, "),
+        (('"PATCH users/{reference}"', '"PATCH users/{/person/id}"'), "deliver[0].call", ": citizen, email, phone"),
         (('"PATCH users/{reference}"', '"PATCH users/{referense}"'), "deliver[0]", 'did you mean "reference"'),
         (('"rdv-{/data/id}"', '"rdv-{identifier}"'), "webhook.event[0].id", "nothing is known"),
         (('"rdv-{/data/id}"', '"rdv-{/data/id"'), "webhook.event[0].id", "placeholder"),
@@ -241,6 +244,14 @@ def test_a_row_that_names_no_member_of_the_shared_event_is_told_by_its_line(tmp_
     in_folder(tmp_path, table=table)
 
     assert 'did you mean "intake"' in faults(tmp_path)["mapping.csv:6:target"]
+
+
+def test_a_code_that_means_no_word_of_the_shared_event_is_told_by_the_line_that_uses_it(tmp_path: Path) -> None:
+    in_folder_raw(tmp_path, ('User = "online"', 'User = "onlin"'))
+
+    assert (
+        '"onlin" is none of its words (did you mean "online"?): online, ' in faults(tmp_path)["mapping.csv:6:convert"]
+    )
 
 
 def test_a_member_that_the_shared_event_requires_and_no_row_fills_is_told(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.mapping import names_of, table_faults
+from connectors.sdk.mapping import Converters, converters_from, names_of, table_faults
 from schemas.registry import Registry
-from tests.connectors.sdk.mapping.rdvsp import BOOKING, TABLE, declared, rows, written
+from tests.connectors.sdk.mapping.rdvsp import BOOKING, PARIS, TABLE, declared, rows, written
 
 REGISTRY = Registry.load()
+APPOINTMENT = REGISTRY.schema("appointment.changed")
 EVENTS = {"received": REGISTRY.schema("request.received", 2), "out": REGISTRY.schema("citizen.contact-changed")}
 
 
@@ -150,3 +151,67 @@ def test_what_the_event_requires_and_no_row_fills_is_told(tmp_path: Path) -> Non
     ]
     assert len(faults(tmp_path, text, events=EVENTS, filled={"received": ["/request/procedure", identity]})) == 0
     assert faults(tmp_path, TABLE, events=EVENTS, filled={}) == []
+
+
+def test_a_member_that_is_like_no_other_is_told_with_those_that_are_there(tmp_path: Path) -> None:
+    text = rows("m;/appointment/place/zzz;/a;;", "m;/requester/x;/b;;", "m;/reason/x;/c;;", "m;/zzz;/d;;")
+
+    assert faults(tmp_path, text, events={"m": APPOINTMENT}) == [
+        'mapping.csv:2: target: /appointment/place/zzz: no member "zzz": name, address',
+        'mapping.csv:3: target: /requester/x: no member "requester" (did you mean "request"?)',
+        'mapping.csv:4: target: /reason/x: no member "x": what it would stand in has no members',
+        'mapping.csv:5: target: /zzz: no member "zzz": appointment, citizen, request, reason',
+    ]
+
+
+def test_of_many_members_the_first_are_listed(tmp_path: Path) -> None:
+    (told,) = faults(tmp_path, rows("out;x;/citizen/address/zzz;;"), events={"out": EVENTS["out"]})
+    listed = told.split('"zzz": ')[1].split(", ")
+
+    assert len(listed) <= 13
+    assert (listed[-1] == "…") == (len(listed) == 13)
+
+
+def test_a_word_that_the_event_does_not_know_is_told_where_it_is_said(tmp_path: Path) -> None:
+    words = "booked, cancelled, attended, missed"
+    ours = converters_from({"state": {"table": {"A": "attendd", "B": "missed", "C": ""}}}, zone=PARIS)
+    text = rows("m;/appointment/state;/etat;state;", "m;/appointment/mode;=x;;", "m;/appointment/subject;=x;;")
+    path = written(tmp_path, text)
+
+    said = [str(one) for one in table_faults(path, converters=ours, registry=REGISTRY, events={"m": APPOINTMENT})]
+    assert [one.removeprefix(f"{path}:") for one in said] == [
+        f'2: convert: /appointment/state: "attendd" is none of its words (did you mean "attended"?): {words}',
+        '3: source: /appointment/mode: "x" is none of its words: on-site, phone, video, home',
+    ]
+
+
+def test_a_code_for_a_word_that_no_event_says_is_told_of_an_outgoing_row(tmp_path: Path) -> None:
+    ours = converters_from({"state": {"table": {"A": "attendd", "B": "missed"}}}, zone=PARIS)
+    path = written(tmp_path, rows("m;etat;/appointment/state;state,text;"))
+
+    (told,) = table_faults(path, converters=ours, registry=REGISTRY, events={"m": APPOINTMENT})
+    assert (told.key, told.line) == ("convert", 2)
+    assert 'did you mean "attended"' in told.message
+
+
+@pytest.mark.parametrize(
+    ("row", "key", "told"),
+    [
+        ("/appointment/place;/lieu;text", "target", "/appointment/place: is an object"),
+        ("lieu;/appointment/place;", "source", "/appointment/place: is an object"),
+        ("/citizen/identity/given_names;/prenoms;", "target", "/citizen/identity/given_names: is a list"),
+    ],
+)
+def test_one_value_is_no_object_and_no_list(tmp_path: Path, row: str, key: str, told: str) -> None:
+    inside = ": name what stands in it: name, address" if "place" in row else ""
+
+    assert faults(tmp_path, rows(f"m;{row};"), events={"m": APPOINTMENT}) == [
+        f"mapping.csv:2: {key}: {told}, not a text or a number{inside}"
+    ]
+
+
+def test_a_hook_may_make_an_object(tmp_path: Path) -> None:
+    ours = Converters(zone=PARIS, hooks={"place": lambda value: {"name": value}})
+    path = written(tmp_path, rows("m;/appointment/place;/lieu;py:place;"))
+
+    assert table_faults(path, converters=ours, registry=REGISTRY, events={"m": APPOINTMENT}) == []
