@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from connectors.sdk.contract_twins.answers import Answers
 from connectors.sdk.contract_twins.keeping import Keep, Record, Shelf, list_answer, page_of, shelf_of
 from connectors.sdk.contract_twins.openapi_check import OpenApiCheck, Route, check_of
-from connectors.sdk.contract_twins.places import said_in, with_value
+from connectors.sdk.contract_twins.places import fields_in, is_json, said_in, typed_as, with_value
 from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.rest_twin import RestTwin
 from connectors.sdk.twin import TwinAnswer, TwinCall
@@ -143,9 +143,21 @@ class OpenApiTwin(RestTwin):
             return self.refusing.pop(0)
         answer = self._done(route, call)
         if answer.status < 300:
-            named = {name: call.query[name] for name in self.contract.query_names(route) if name in call.query}
-            self.written[key] = Written(route.name, call.path, said_in(call), named, answer)
+            self.written[key] = Written(route.name, call.path, said_in(call), self._named(route, call), answer)
         return answer
+
+    def _named(self, route: Route, call: TwinCall) -> dict[str, str]:
+        """The parameters of its query that the contract names."""
+        return {name: call.query[name] for name in self.contract.query_names(route) if name in call.query}
+
+    def _told(self, route: Route, call: TwinCall, shelf: Shelf) -> Any:
+        """What a call says of a record of the shelf, by its query, as a form or in JSON."""
+        record, said = shelf.template(), said_in(call)
+        known = {**record, shelf.keep.around.strip("/"): record}
+        named = typed_as(known, fields_in(self._named(route, call).items()))
+        if said is None or isinstance(said, Mapping):
+            return {**named, **((said or {}) if is_json(call) else typed_as(known, said or {}))}
+        return said
 
     def _done(self, route: Route, call: TwinCall) -> TwinAnswer:
         own = [one for one in self._routes if one[0] == call.method and one[1].fullmatch(call.path)]
@@ -162,7 +174,7 @@ class OpenApiTwin(RestTwin):
         if found is not None and route.method == "get" and found[0].is_listed:
             return self._list(route, call, found[0])
         if found is not None and route.method == "post":
-            record = found[0].new(said_in(call))
+            record = found[0].new(self._told(route, call, found[0]))
             return self.answers.answer(route, self._around(route, found[0].keep, record))
         return self.answers.answer(route, self.answers.body(route))
 
@@ -184,7 +196,7 @@ class OpenApiTwin(RestTwin):
             record = shelf.get(key)
             shelf.records.pop(key, None)
         else:
-            record = shelf.change(key, said_in(call))
+            record = shelf.change(key, self._told(route, call, shelf))
         if record is None:
             return self.answers.refusal(route, 404)
         return self.answers.answer(route, self._around(route, shelf.keep, record))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl
@@ -36,12 +37,35 @@ def said_in(call: TwinCall) -> Any:
     """What the body of a call says: JSON, or a form with `user[email]` as a table in a table; None for nothing."""
     if not call.body.strip():
         return None
-    if "json" in call.headers.get("content-type", "") or call.body.lstrip()[:1] in (b"{", b"["):
+    if is_json(call):
         return call.json()
+    return fields_in(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def is_json(call: TwinCall) -> bool:
+    return "json" in call.headers.get("content-type", "") or call.body.lstrip()[:1] in (b"{", b"[")
+
+
+def fields_in(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The fields of a form or of a query, `user[email]` as a table in a table."""
     made: dict[str, Any] = {}
-    for name, value in parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True):
+    for name, value in pairs:
         _put(made, name.replace("]", "").split("["), value)
     return made
+
+
+def typed_as(record: Any, said: Any) -> Any:
+    """The texts of a form or of a query as what stands at their places of the record: numbers, yes or no."""
+    if isinstance(said, Mapping):
+        known = record if isinstance(record, Mapping) else {}
+        return {name: typed_as(known.get(name), part) for name, part in said.items()}
+    if isinstance(said, str) and isinstance(record, bool | int | float):
+        try:
+            read = json.loads(said)
+        except ValueError:
+            return said
+        return read if isinstance(read, bool | int | float) else said
+    return said
 
 
 def merged(record: Any, said: Any) -> Any:

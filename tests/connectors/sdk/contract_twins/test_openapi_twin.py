@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -101,6 +102,33 @@ def test_a_card_is_made_given_changed_listed_and_taken_away(twin: OpenApiTwin) -
     assert [one["id"] for one in say(twin, "GET", "cards", state="shut")["cards"]] == [number]
     assert say(twin, "DELETE", f"cards/{number}") is None
     assert say(twin, "GET", f"cards/{number}") == (404, {"code": "NO"})
+
+
+FORM = {"authorization": "Bearer x", "content-type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("place", ["query", "form", "form of a table"])
+def test_what_is_said_in_the_query_or_as_a_form_changes_a_record_as_json_does(tmp_path: Path, place: str) -> None:
+    document = json.loads(json.dumps(DOCUMENT))
+    card = {**CARD, "properties": {**CARD["properties"], "rank": {"type": "integer"}, "blocked": {"type": "boolean"}}}
+    document["paths"]["/cards/{id}"]["get"]["responses"]["200"] = answering(holding("card", card))
+    names = ("name", "rank", "blocked")
+    document["paths"]["/cards/{id}"]["patch"] = {
+        "parameters": [{"name": name, "in": "query", "schema": {}} for name in names],
+        "requestBody": {"content": {FORM["content-type"]: {"schema": {"type": "object"}}}},
+        "responses": {"200": answering(holding("card", card))},
+    }  # fmt: skip
+    path = tmp_path / "openapi.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    said = {"name": "Ada", "rank": "7", "blocked": "true"}
+    body = urlencode({f"card[{name}]" if "table" in place else name: one for name, one in said.items()}).encode()
+    with OpenApiTwin(path, keeps=[Keep("cards/{id}", "/card/id")]) as twin:
+        twin.shelves[0].know("4")
+        call = (said, FORM, b"") if place == "query" else ({}, FORM, body)
+        assert twin.answer(TwinCall("PATCH", "/api/cards/4", *call)).status == 200
+
+        found = say(twin, "GET", "cards/4")["card"]
+        assert [found[name] for name in names] == ["Ada", 7, True]
 
 
 @pytest.mark.parametrize(
