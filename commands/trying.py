@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hub.connections import Connection
     from hub.operations.trials import Trial
     from hub.wiring import Hub
+    from schemas.errors import HubError
 
 
 def try_probe(config: Path, name: str) -> tuple[bool, list[str]]:
@@ -119,14 +120,25 @@ def _handled(connector: Connector, trial: Trial, *, send: bool) -> tuple[bool, l
                 return True, [*lines, "Issue        rien n'est envoyé (--twin : au jumeau ; --send : au logiciel)"]
             done = connector.handle(delivery)
         except HubError as error:
-            return False, [*lines, *_exchanged(exchanges), f"Issue        {type(error).__name__} : {error.reason}"]
+            return False, [*lines, *_exchanged(exchanges), f"Issue        {_meaning(error)} : {error.reason}"]
     return True, [*lines, *_exchanged(exchanges), f"Issue        fait : {done.answer}"]
 
 
-def _prepared(prepared: Any) -> list[str]:
-    from connectors.sdk.trace import shape_of_any
+def _meaning(error: HubError) -> str:
+    """What an error means for the delivery, in the words of the console."""
+    from schemas.errors import AccessDenied, Expired, InvalidMessage, Refused, TryLater, Unknown
 
-    return [f"Message      {shape_of_any(prepared)}"]
+    means = {
+        Expired: "expiré", Refused: "refusé", AccessDenied: "accès refusé", TryLater: "à refaire plus tard",
+        Unknown: "effet inconnu", InvalidMessage: "illisible",
+    }  # fmt: skip
+    return next((said for kind, said in means.items() if isinstance(error, kind)), "erreur")
+
+
+def _prepared(prepared: Any) -> list[str]:
+    from connectors.sdk.trace import shape_of_message
+
+    return [f"Message      {shape_of_message(prepared)}"]
 
 
 def _exchanged(exchanges: Sequence[Exchange]) -> list[str]:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from commands.main import app
 from hub.operations.trials import trial_of_sample
+from schemas.errors import AccessDenied
 from tests.support.town import TENANT, Town, moved
 
 NAME = f"{TENANT}.famille"
@@ -122,3 +123,21 @@ def test_what_cannot_be_tried_is_one_sentence(town: Town, words: list[str], mess
 
     assert code == 2
     assert message in said
+
+
+def test_a_package_that_lets_nobody_in_is_told_in_the_words_of_the_console(
+    town: Town, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class _Login(AccessDenied):
+        """As the kit has its own of it."""
+
+    def send(*_: object) -> None:
+        raise _Login("le logiciel refuse nos identifiants")
+
+    monkeypatch.setattr(type(town.hub.connections[NAME].connector), "handle", send)
+
+    code, said = tried(town, "--event", str(sample), "--send")
+
+    assert code == 1
+    assert "Issue        accès refusé : le logiciel refuse nos identifiants" in said
+    assert "_Login" not in said
