@@ -54,6 +54,36 @@ def try_event(
     return found
 
 
+def try_call(config: Path, name: str, sample: Path) -> tuple[bool, list[str]]:
+    """Whether a call of the package can be read, and what each table makes of it. Its signature is not asked, and
+    nothing is kept."""
+
+    def act(hub: Hub) -> tuple[bool, list[str]]:
+        from connectors.sdk.contract.json_sample import call_of_sample
+        from schemas.errors import InvalidMessage
+
+        connection = known_connection(hub, name)
+        explain = getattr(connection.connector, "explain_push", None)
+        if explain is None or "webhook" not in connection.manifest.declared:
+            fail("no [webhook] of this connection declares what its package calls with")
+        _, body = call_of_sample(_document(sample))
+        try:
+            found = explain(body)
+        except InvalidMessage as error:
+            return False, [f"Appel        illisible : {error.pointer or '/'} : {error.reason}"]
+        return not any(one.fault for one in found), [line for one in found for line in one]
+
+    found: tuple[bool, list[str]] = with_hub(config, act)
+    return found
+
+
+def _document(sample: Path) -> Any:
+    try:
+        return json.loads(sample.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        fail(f"{sample} cannot be read as JSON ({type(error).__name__})")
+
+
 def _called(hub: Hub, name: str) -> Connection:
     connection = known_connection(hub, name)
     if connection.manifest.outside:
@@ -67,11 +97,9 @@ def _trial(hub: Hub, connection: Connection, sample: Path | None, last: str | No
 
     member = hub.acceptance.directory.connections[connection.name]
     if sample is not None:
+        document = _document(sample)
         try:
-            document = json.loads(sample.read_text(encoding="utf-8-sig"))
             return trial_of_sample(member, hub.registry, document, connection.manifest.id)
-        except (OSError, ValueError) as error:
-            fail(f"{sample} cannot be read as JSON ({type(error).__name__})")
         except InvalidMessage as error:
             fail(f"{sample}: {error.pointer or '/'}: {error}")
     with hub.ledger.reading() as tx:
