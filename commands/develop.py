@@ -48,12 +48,15 @@ def connector_new(
     webhook: Annotated[
         bool, typer.Option("--webhook", help="With --from: the sample is what the package calls with.")
     ] = False,
+    probe: Annotated[
+        str, typer.Option(metavar="OPERATION", help="With --from: the harmless call that shows whether it is there.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Write the folder of a new connector: ready to be filled in, or out of the vendor's contract."""
     chosen = tuple(operation or ())
     if source is None:
-        if chosen or carries or list_only or table or reduced or webhook:
+        if chosen or carries or list_only or table or reduced or webhook or probe:
             fail("these options go with --from, the vendor's contract")
         from connectors.sdk.scaffold import write_connector
 
@@ -65,7 +68,7 @@ def connector_new(
 
     if answers:
         fail("--answers is for a connector without a contract: with --from say --type")
-    choices = Choices(chosen, carries, table, reduced, webhook)
+    choices = Choices(chosen, carries, table, reduced, webhook, probe)
     if list_only:
         list_contract(source, choices, as_json)
     else:
