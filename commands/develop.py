@@ -46,12 +46,15 @@ def connector_new(
     webhook: Annotated[
         bool, typer.Option("--webhook", help="With --from: the sample is what the package calls with.")
     ] = False,
+    probe: Annotated[
+        str, typer.Option(metavar="OPERATION", help="With --from: the harmless call that shows whether it is there.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Write the folder of a new connector: ready to be filled in, or out of the vendor's contract."""
     chosen = tuple(operation or ())
     if source is None:
-        if chosen or carries or list_only or table or reduced or webhook:
+        if chosen or carries or list_only or table or reduced or webhook or probe:
             fail("these options go with --from, the vendor's contract")
         from connectors.sdk.scaffold import write_connector
 
@@ -63,7 +66,7 @@ def connector_new(
 
     if answers:
         fail("--answers is for a connector without a contract: with --from say --type")
-    choices = Choices(chosen, carries, table, reduced, webhook)
+    choices = Choices(chosen, carries, table, reduced, webhook, probe)
     if list_only:
         list_contract(source, choices, as_json)
     else:
@@ -103,18 +106,23 @@ def connector_test(
 def connector_try(
     connection: Name, config: Config = HUB_TOML,
     event: Annotated[Path | None, typer.Option(metavar="SAMPLE", help="A file with an event to be told.")] = None,
+    call: Annotated[Path | None, typer.Option(metavar="SAMPLE", help="A file with a call of the package.")] = None,
     last: Annotated[bool, typer.Option("--last", help="The same with the newest event of the connection.")] = False,
     kind: Annotated[str, typer.Option("--type", help="With --last: the newest of this type.")] = "",
     twin: Annotated[bool, typer.Option("--twin", help="Send it, to the connector's twin on this machine.")] = False,
     send: Annotated[bool, typer.Option("--send", help="Send it, to the package itself.")] = False,
 ) -> None:  # fmt: skip
     """Call the package of one connection harmlessly; or show what becomes of an event, by its shape alone: mapping,
-    message, call and answer."""
-    from commands.trying import try_event, try_probe
+    message, call and answer; or of a call of the package: the events that it makes."""
+    from commands.trying import try_call, try_event, try_probe
 
-    if event is not None and last:
-        fail("--event or --last, not both")
-    if event is None and not last:
+    if (event is not None) + last + (call is not None) > 1:
+        fail("--event, --call or --last, not both")
+    if call is not None:
+        if twin or send:
+            fail("a call of the package is read, and sent to nobody")
+        ok, lines = try_call(config, connection, call)
+    elif event is None and not last:
         if twin or send:
             fail("what is to be sent? Name it by --event or --last")
         ok, lines = try_probe(config, connection)

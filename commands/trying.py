@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hub.connections import Connection
     from hub.operations.trials import Trial
     from hub.wiring import Hub
+    from schemas.errors import HubError
 
 
 def try_probe(config: Path, name: str) -> tuple[bool, list[str]]:
@@ -53,6 +54,36 @@ def try_event(
     return found
 
 
+def try_call(config: Path, name: str, sample: Path) -> tuple[bool, list[str]]:
+    """Whether a call of the package can be read, and what each table makes of it. Its signature is not asked, and
+    nothing is kept."""
+
+    def act(hub: Hub) -> tuple[bool, list[str]]:
+        from connectors.sdk.contract.json_sample import call_of_sample
+        from schemas.errors import InvalidMessage
+
+        connection = known_connection(hub, name)
+        explain = getattr(connection.connector, "explain_push", None)
+        if explain is None or "webhook" not in connection.manifest.declared:
+            fail("no [webhook] of this connection declares what its package calls with")
+        _, body = call_of_sample(_document(sample))
+        try:
+            found = explain(body)
+        except InvalidMessage as error:
+            return False, [f"Appel        illisible : {error.pointer or '/'} : {error.reason}"]
+        return not any(one.fault for one in found), [line for one in found for line in one]
+
+    found: tuple[bool, list[str]] = with_hub(config, act)
+    return found
+
+
+def _document(sample: Path) -> Any:
+    try:
+        return json.loads(sample.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        fail(f"{sample} cannot be read as JSON ({type(error).__name__})")
+
+
 def _called(hub: Hub, name: str) -> Connection:
     connection = known_connection(hub, name)
     if connection.manifest.outside:
@@ -66,11 +97,9 @@ def _trial(hub: Hub, connection: Connection, sample: Path | None, last: str | No
 
     member = hub.acceptance.directory.connections[connection.name]
     if sample is not None:
+        document = _document(sample)
         try:
-            document = json.loads(sample.read_text(encoding="utf-8-sig"))
             return trial_of_sample(member, hub.registry, document, connection.manifest.id)
-        except (OSError, ValueError) as error:
-            fail(f"{sample} cannot be read as JSON ({type(error).__name__})")
         except InvalidMessage as error:
             fail(f"{sample}: {error.pointer or '/'}: {error}")
     with hub.ledger.reading() as tx:
@@ -119,14 +148,25 @@ def _handled(connector: Connector, trial: Trial, *, send: bool) -> tuple[bool, l
                 return True, [*lines, "Issue        rien n'est envoyé (--twin : au jumeau ; --send : au logiciel)"]
             done = connector.handle(delivery)
         except HubError as error:
-            return False, [*lines, *_exchanged(exchanges), f"Issue        {type(error).__name__} : {error.reason}"]
+            return False, [*lines, *_exchanged(exchanges), f"Issue        {_meaning(error)} : {error.reason}"]
     return True, [*lines, *_exchanged(exchanges), f"Issue        fait : {done.answer}"]
 
 
-def _prepared(prepared: Any) -> list[str]:
-    from connectors.sdk.trace import shape_of_any
+def _meaning(error: HubError) -> str:
+    """What an error means for the delivery, in the words of the console."""
+    from schemas.errors import AccessDenied, Expired, InvalidMessage, Refused, TryLater, Unknown
 
-    return [f"Message      {shape_of_any(prepared)}"]
+    means = {
+        Expired: "expiré", Refused: "refusé", AccessDenied: "accès refusé", TryLater: "à refaire plus tard",
+        Unknown: "effet inconnu", InvalidMessage: "illisible",
+    }  # fmt: skip
+    return next((said for kind, said in means.items() if isinstance(error, kind)), "erreur")
+
+
+def _prepared(prepared: Any) -> list[str]:
+    from connectors.sdk.trace import shape_of_message
+
+    return [f"Message      {shape_of_message(prepared)}"]
 
 
 def _exchanged(exchanges: Sequence[Exchange]) -> list[str]:

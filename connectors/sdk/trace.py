@@ -22,6 +22,12 @@ from schemas.json_text import parse_json
 _LONGEST = 40  # members of a table, entries of a list, children of an element that are shown
 _DEEPEST = 8
 _PLAIN_STEP = re.compile(r"[A-Za-z][A-Za-z_.-]{0,40}|v\d(\.\d)?")  # of an address: no number, nothing from outside
+_SHOWN_AS: Mapping[str, str] = {
+    "path": "chemin", "params": "paramètres", "headers": "en-têtes", "form": "formulaire", "forms": "formulaires",
+    "json": "corps", "body": "corps", "query": "paramètres",
+}  # fmt: skip
+_KEPT = ("method", "spec", "facts", "data")
+"""What a connector keeps beside its message for itself; the line of the call shows the method."""
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -123,13 +129,15 @@ def shape(value: Any, depth: int = 0) -> str:
     return "nombre" if isinstance(value, int | float) else type(value).__name__
 
 
-def shape_of_any(value: Any) -> str:
-    """The shape of what a connector prepared: records and bytes too."""
+def shape_of_message(value: Any) -> str:
+    """The shape of what a connector prepared, records and bytes too: what it holds, not how it is kept. What is empty
+    is left out."""
     if isinstance(value, bytes):
         return shape_of(value) or "0 octet"
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {one.name: getattr(value, one.name) for one in fields(value)}
-        return f"{type(value).__name__}({', '.join(f'{name}: {shape_of_any(part)}' for name, part in parts.items())})"
+        held = {one.name: getattr(value, one.name) for one in fields(value) if one.name not in _KEPT}
+        said = {_SHOWN_AS.get(name, name): part for name, part in held.items() if part and part is not True}
+        return " ; ".join(f"{name} {shape_of_message(part)}" for name, part in said.items()) or "vide"
     return shape(value)
 
 

@@ -50,7 +50,13 @@ def test_of_a_chosen_operation_the_fields_are_listed(tmp_path: Path) -> None:
 
 
 def test_options_of_a_contract_go_with_a_contract(tmp_path: Path) -> None:
-    for words in (["--list"], ["--operation", "GET people"], ["--type", "library-card"], ["--reduced"]):
+    for words in (
+        ["--list"],
+        ["--operation", "GET people"],
+        ["--type", "library-card"],
+        ["--reduced"],
+        ["--probe", "GET a"],
+    ):
         done = run("medias", *words, "--folder", str(tmp_path))
 
         assert done.exit_code != 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 from commands.main import app
 from hub.operations.trials import trial_of_sample
+from schemas.errors import AccessDenied
 from tests.support.town import TENANT, Town, moved
 
+ROOT = Path(__file__).resolve().parents[2]
 NAME = f"{TENANT}.famille"
 STREET = "rue des Tilleuls"
 
@@ -115,6 +117,8 @@ def test_an_event_that_the_connection_does_not_read_is_told(town: Town) -> None:
         (["--send"], "what is to be sent"),
         (["--event", "nowhere.json"], "cannot be read"),
         (["--event", "nowhere.json", "--last"], "not both"),
+        (["--call", "nowhere.json"], "declares what its package calls with"),
+        (["--call", "nowhere.json", "--send"], "sent to nobody"),
     ],
 )
 def test_what_cannot_be_tried_is_one_sentence(town: Town, words: list[str], message: str) -> None:
@@ -122,3 +126,73 @@ def test_what_cannot_be_tried_is_one_sentence(town: Town, words: list[str], mess
 
     assert code == 2
     assert message in said
+
+
+def test_a_package_that_lets_nobody_in_is_told_in_the_words_of_the_console(
+    town: Town, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class _Login(AccessDenied):
+        """As the kit has its own of it."""
+
+    def send(*_: object) -> None:
+        raise _Login("le logiciel refuse nos identifiants")
+
+    monkeypatch.setattr(type(town.hub.connections[NAME].connector), "handle", send)
+
+    code, said = tried(town, "--event", str(sample), "--send")
+
+    assert code == 1
+    assert "Issue        accès refusé : le logiciel refuse nos identifiants" in said
+    assert "_Login" not in said
+
+
+PUSHED = ROOT / "connectors" / "rdvsp" / "samples" / "webhooks"
+"""Calls about nobody who lives."""
+
+
+@pytest.fixture
+def called(tmp_path: Path) -> Iterator[Callable[[Any], tuple[int, str]]]:
+    (tmp_path / "secret").write_text("a secret of nobody", encoding="utf-8")
+    secret = {"file": str(tmp_path / "secret")}
+    values = {
+        "base_url": "https://rdv.example", "email": "hub@ville.example", "password": secret, "webhook_secret": secret,
+    }  # fmt: skip
+    town = Town(tmp_path, {"famille": {"connector": "rdvsp", "settings": values}})
+
+    def call(body: Any) -> tuple[int, str]:
+        path = tmp_path / "call.json"
+        path.write_text(json.dumps(body), encoding="utf-8")
+        return tried(town, "--call", str(path))
+
+    yield call
+    town.close()
+
+
+def test_a_call_of_the_package_is_read_without_its_signature_and_shown_without_a_value(
+    called: Callable[[Any], tuple[int, str]],
+) -> None:
+    body = json.loads((PUSHED / "created.json").read_text(encoding="utf-8"))
+
+    for sample in (body, {"headers": {"X-Lapin-Signature": "0"}, "body": body}):
+        code, said = called(sample)
+
+        assert code == 0, said
+        assert "appointment.changed, version 1 : conforme, identifiant rdv-{/data/id}" in said
+        assert "Correspondance /appointment/starts_at <- " in said
+        assert "passé, ce n'est pas la valeur attendue en /meta/event" in said
+        assert str(body["data"]["starts_at"]) not in said
+
+
+def test_a_call_that_is_passed_by_or_cannot_be_read_says_why(called: Callable[[Any], tuple[int, str]]) -> None:
+    body = json.loads((PUSHED / "created.json").read_text(encoding="utf-8"))
+    absence = json.loads((PUSHED / "absence.json").read_text(encoding="utf-8"))
+
+    code, said = called(absence)
+    assert code == 0
+    assert "passé, ce n'est pas la valeur attendue en /meta/model" in said
+    assert "conforme" not in said
+
+    code, said = called({**body, "data": {**body["data"], "starts_at": "demain"}})
+    assert code == 1
+    assert "non conforme : /data/starts_at" in said
+    assert "demain" not in said

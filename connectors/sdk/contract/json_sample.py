@@ -14,6 +14,8 @@ from schemas.errors import ConfigError
 SAMPLED = "x-unefois-sample"
 """The key of a document that was made of a sample: its example is that sample."""
 _IDENTIFIERS = ("id", "uuid", "reference", "code", "numero")
+_AROUND = frozenset({"headers", "body", "method", "url", "path", "query"})
+"""What stands in a call that was written down whole."""
 _SHAPES = (
     ("date", re.compile(r"\d{4}-\d\d-\d\d")),
     ("date-time", re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)")),
@@ -32,6 +34,21 @@ def sample_value(path: Path) -> Any:
     if not records or not all(isinstance(one, dict) and one for one in records):
         raise ConfigError("is neither a JSON object nor a list of objects", key=str(path))
     return found
+
+
+def call_of_sample(sample: Any) -> tuple[Mapping[str, str], Any]:
+    """The headers and the body of a call, where the sample is wrapped as `{"headers": {…}, "body": {…}}`; else none,
+    and the sample itself. A body that is a text is read as JSON."""
+    if not isinstance(sample, dict) or sample.keys() - _AROUND or not {"headers", "body"} <= sample.keys():
+        return {}, sample
+    body = sample["body"]
+    if isinstance(body, str):
+        try:
+            body = json.loads(body)
+        except ValueError:
+            return {}, sample
+    headers = sample["headers"] if isinstance(sample["headers"], dict) else {}
+    return {str(name): str(value) for name, value in headers.items()}, body
 
 
 def is_json_sample(path: Path) -> bool:

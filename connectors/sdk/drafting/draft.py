@@ -24,13 +24,15 @@ class Choices:
     """What the author chose. `operations`: by name; none: the draft chooses the most useful. `carries`: the type of
     event or evidence that it is to carry; "": proposed. `table`: of a contract with several tables, the one. `reduced`:
     the contract is written down with what the chosen operations need, without prose and examples. `webhook`: the sample
-    is what the package calls with."""
+    is what the package calls with. `probe`: the harmless operation that shows whether the package is there; "":
+    proposed."""
 
     operations: tuple[str, ...] = ()
     carries: str = ""
     table: str = ""
     reduced: bool = False
     webhook: bool = False
+    probe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,27 @@ def draft_of(slug: str, contract: Contract, choices: Choices, registry: Registry
     types = (*registry.types(), *registry.evidence_types())
     if choices.carries and choices.carries not in types:
         raise ConfigError(f'no event or evidence "{choices.carries}"{nearest(choices.carries, types)}', key="type")
+    if choices.probe:
+        check_probe(contract, choices.probe)
     draft: Drafting = importlib.import_module(f"connectors.sdk.drafting.{contract.kind}").draft
     return draft(slug, contract, choices, registry)
 
 
-def named_operations(contract: Contract, names: Sequence[str]) -> list[Operation]:
+def named_operations(contract: Contract, names: Sequence[str], *, key: str = "operation") -> list[Operation]:
     """The operations of these names. Raises ConfigError, with the nearest right word, for one that is none."""
     known = {one.name: one for one in contract.operations}
     for name in names:
         if name not in known:
-            raise ConfigError(f'the contract has no operation "{name}"{nearest(name, known)}', key="operation")
+            raise ConfigError(f'the contract has no operation "{name}"{nearest(name, known)}', key=key)
     return [known[name] for name in names]
+
+
+def check_probe(contract: Contract, name: str) -> None:
+    """Raises ConfigError for a probe that the contract does not have, and for one that may change something."""
+    if contract.kind != "rest":
+        raise ConfigError("only a contract of OpenAPI offers a choice of probes", key="probe")
+    if not named_operations(contract, [name], key="probe")[0].harmless:
+        raise ConfigError(f"{name} may change something: a probe only reads", key="probe")
 
 
 def draft_connector(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from connectors.sdk.contract.model import Operation
+from connectors.sdk.contract.openapi import base_of
 from connectors.sdk.drafting.speech import Speech
 
 _PROSE = (
@@ -42,17 +43,21 @@ _NAMED = (
 
 
 def reduced(speech: Speech, operations: Iterable[Operation]) -> dict[str, Any]:
-    """The document, as OpenAPI 3. References are kept, and lead to what is kept."""
+    """The document, as OpenAPI 3. References are kept, and lead to what is kept. No host is: the path that all calls
+    share stands alone."""
     document = speech.document
     paths: dict[str, Any] = {}
     for one in operations:
         path = speech.path(one.name)
-        shared = {name: part for name, part in document["paths"][path].items() if name in ("parameters", "servers")}
+        shared = {name: part for name, part in document["paths"][path].items() if name == "parameters"}
         method = one.name.partition(" ")[0].lower()
-        paths.setdefault(path, shared)[method] = speech.written(one.name)
+        paths.setdefault(path, shared)[method] = {
+            name: part for name, part in speech.written(one.name).items() if name != "servers"
+        }
     info = {"title": "", "version": str((document.get("info") or {}).get("version", ""))}
     found: dict[str, Any] = {"openapi": document["openapi"], "info": info}
-    found |= {name: document[name] for name in ("servers", "security") if name in document}
+    found["servers"] = [{"url": base_of(document) or "/"}]
+    found |= {"security": document["security"]} if "security" in document else {}
     found["paths"] = paths
     components = _components(document, paths)
     schemes = (document.get("components") or {}).get("securitySchemes")

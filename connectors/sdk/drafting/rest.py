@@ -99,7 +99,7 @@ class _Drafting:
         name = self.slug.replace("_", " ").capitalize()
         operations = [part.operation for part in parts]
         called = [part.operation for part in parts if part.kind != "webhook"]
-        entrance, tables = door(name, self.contract, self.speech, called)
+        entrance, tables = door(name, self.contract, self.speech, called, self.choices.probe)
         settings = {**entrance.settings, **{key: one for part in parts for key, one in part.settings.items()}}
         unsaid = [*entrance.unsaid, *(line for part in parts for line in part.unsaid)]
         source = self.contract.source

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from connectors.sdk.contract.model import Contract, Operation
 from connectors.sdk.drafting.addresses import address, due, fixed, headers_due, setting
 from connectors.sdk.drafting.speech import Speech
-from connectors.sdk.drafting.targets import words_of
+from connectors.sdk.drafting.targets import tells_of_people, words_of
 from connectors.sdk.drafting.writing import Table
 from schemas.errors import ConfigError
 
@@ -38,8 +38,11 @@ class Door:
         return f"{{{name}}}"
 
 
-def door(name: str, contract: Contract, speech: Speech, chosen: Sequence[Operation]) -> tuple[Door, list[Table]]:
-    """How the package is spoken to, for the operations that were chosen."""
+def door(
+    name: str, contract: Contract, speech: Speech, chosen: Sequence[Operation], probe: str = ""
+) -> tuple[Door, list[Table]]:  # fmt: skip
+    """How the package is spoken to, for the operations that were chosen. `probe`: an operation that the author chose;
+    "": the best one."""
     found = Door()
     about = f"Adresse du service, avec {contract.base}." if contract.base else "Adresse du service."
     base = found.ask("base_url", "url", about)
@@ -50,7 +53,7 @@ def door(name: str, contract: Contract, speech: Speech, chosen: Sequence[Operati
     http: dict[str, Any] = {
         "base": base,
         "timeout": "timeout_seconds",
-        "probe": _probe(found, contract, speech, chosen),
+        "probe": _called(found, contract.operation(probe) or _probe(contract, speech, chosen)),
     }
     probed = [found.probed] if found.probed is not None else []
     for operation in (*probed, *(one for one in chosen if one.harmless)):
@@ -126,23 +129,30 @@ _WAYS: Mapping[str, Callable[[Door, Mapping[str, Any]], bool]] = {
 }  # fmt: skip
 
 
-def _probe(found: Door, contract: Contract, speech: Speech, chosen: Sequence[Operation]) -> str:
-    """The harmless call that needs least; one with a good name first."""
+def _probe(contract: Contract, speech: Speech, chosen: Sequence[Operation]) -> Operation:
+    """The harmless call that needs least; one with a good name first, one that tells of people last."""
     known = [one for one in contract.operations if one.name.startswith("GET ") and not speech.unspeakable(one)]
     known = known or [one for one in contract.operations if _only_asks(one, speech)]
     fitting = [one for one in known if not due(one.asks, "header")] or known
 
     alike = [speech.proofs(one.name) for one in chosen]
 
-    def cost(one: Operation) -> tuple[bool, int, int, int]:
+    def cost(one: Operation) -> tuple[bool, bool, int, int, int]:
         last = frozenset(words_of(one.name.rpartition("/")[2]))
         open_ = [ask for ask in one.asks if (ask.where == "path" or ask.required) and fixed(ask) is None]
         foreign = speech.proofs(one.name) not in (*alike, [])
-        return foreign, len(open_), 0 if last & {*_PROBES} else 1 if one in chosen else 2, len(one.name)
+        good = bool(last & {*_PROBES})
+        of_people = not good and tells_of_people(one)
+        return foreign, of_people, len(open_), 0 if good else 1 if one in chosen else 2, len(one.name)
 
     best = min(fitting, key=cost, default=None)
     if best is None:
         raise ConfigError("no call of the contract is harmless: write the probe by hand, without --from", key="probe")
+    return best
+
+
+def _called(found: Door, best: Operation) -> str:
+    """The probe as a manifest writes it."""
     found.probed = best
     where = address(best, reference=False)
     query = []

@@ -46,6 +46,15 @@ _AGENTS = frozenset({
 _PERSONAL = frozenset({"identity", "email", "phone"})
 
 
+_STAFF = frozenset({"member", "membre", "agent", "employee", "emprunteur"})
+"""People whom a list may tell of beside citizens."""
+_OF_A_PERSON = frozenset({
+    "first name", "last name", "surname", "family name", "given names", "birth name", "birth date", "birthdate",
+    "date of birth", "prenom", "prenoms", "nom naissance", "nom famille", "date naissance",
+})  # fmt: skip
+"""Fields that only a person has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A place of the shared schemas that holds one value: its pointer into the event's data (of evidence, into its
@@ -79,6 +88,15 @@ def words_of(name: str) -> tuple[str, ...]:
     plain = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
     spaced = re.sub(r"[^A-Za-z0-9]+", " ", _CAMEL.sub(" ", plain))
     return tuple(spaced.lower().split())
+
+
+def tells_of_people(operation: Operation) -> bool:
+    """Whether what it answers is about people, by what it is called and by what it gives."""
+    steps = [step for step in operation.name.partition(" ")[2].split("/") if step and "{" not in step]
+    named = {word.removesuffix("s") for word in words_of(steps[-1])} if steps else set()
+    return bool(named & (_PEOPLE | _STAFF)) or any(
+        " ".join(words_of(one.name)) in _OF_A_PERSON for one in operation.gives
+    )
 
 
 _GENERIC = frozenset(

@@ -12,12 +12,12 @@ from connectors.sdk.connector import Connector, Context
 from connectors.sdk.error_table import ErrorTable
 from connectors.sdk.kinds.checks import declared_faults
 from connectors.sdk.kinds.events import Collected, EventReader, Language, collect
+from connectors.sdk.kinds.explained import explained
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, facts_of, needed_facts, with_defaults
 from connectors.sdk.kinds.hooks import load_hooks
 from connectors.sdk.kinds.texts import FORMS, Facts, pointer_in, rendering, required
-from connectors.sdk.mapping import Map, MappingTable, Traced, converters_from
+from connectors.sdk.mapping import Map, MappingTable, converters_from
 from connectors.sdk.mapping.rows import FILE as TABLE
-from connectors.sdk.trace import shape
 from schemas.delivery import Delivery, Probe
 from schemas.errors import ConfigError, HubError, InvalidMessage, Refused
 from schemas.fault import Fault
@@ -143,7 +143,7 @@ class DeclaredConnector(Connector):
         facts = {**self.facts, **dict(zip(DELIVERY_FACTS, known, strict=True))}
         maps = [self.tables[spec["map"]]] if "map" in spec else []
         maps += self._forms.get(key, {}).values()
-        return [_explained(traced) for one in maps for traced in one.trace(delivery.event.data, facts)]
+        return [explained(traced) for one in maps for traced in one.trace(delivery.event.data, facts)]
 
     def _delivery_facts(self, delivery: Delivery, needed: Collection[str]) -> Facts:
         own = dict(
@@ -187,13 +187,3 @@ class DeclaredConnector(Connector):
             facts=self.facts, statuses=self.statuses, hooks=self.hooks, system=self.context.system,
             unknown=self.context.manifest.unknown, **known,
         )  # fmt: skip
-
-
-def _explained(traced: Traced) -> str:
-    row = traced.row
-    read = f"{row.source} | {row.convert}" if row.convert else row.source
-    if traced.faults:
-        found = " ; ".join(fault.reason for fault in traced.faults)
-    else:
-        found = shape(traced.data) if traced.data else "absent"
-    return f"{row.target} <- {read} : {found}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from connectors.sdk.kinds.explained import Explained, explained, identifier, told
 from connectors.sdk.kinds.hooks import hook_named
 from connectors.sdk.kinds.shapes import of_record
 from connectors.sdk.kinds.texts import Facts, Only, pointer_in, reading, rendering, required
@@ -84,6 +85,20 @@ class EventReader:
             return self._event(self.type, data, id=name, time=at, version=self._version)
         except InvalidMessage as error:
             raise of_record(error, self._map) from None
+
+    def explain(self, record: Any) -> Explained:
+        """What becomes of a record, without a value: the event, row by row, or why it is passed by."""
+        word = f"{self.type}, version {self._version}"
+        lines: list[str] = []
+        try:
+            if isinstance(record, Mapping) and (unmet := self._only.unmet(record)):
+                return Explained(f"{self.type} : passé, ce n'est pas la valeur attendue en {', '.join(unmet)}")
+            if self._map is not None:
+                lines = [explained(one) for one in self._map.trace(self._before(record), self._language.facts)]
+            event = self.read(record)
+        except InvalidMessage as error:
+            return Explained(word, lines, told(error))
+        return Explained(f"{word} : conforme, {identifier(self._raw['id'], event.id if event else '')}", lines)
 
     def name_of(self, record: Any, facts: Facts | None = None) -> str:
         """The identifier that the event would have; "" when the record does not say it."""

@@ -15,6 +15,7 @@ from connectors.sdk.kinds.calls import UNREAD, address_of, form_fields, lenient_
 from connectors.sdk.kinds.changes import read_ranked, whole_batches
 from connectors.sdk.kinds.client import HttpConnector
 from connectors.sdk.kinds.events import Collected
+from connectors.sdk.kinds.explained import Explained
 from connectors.sdk.kinds.follow import Follows
 from connectors.sdk.kinds.look_ups import found_reference
 from connectors.sdk.kinds.paging import Page, Params
@@ -159,16 +160,27 @@ class RestConnector(HttpConnector):
         self.context.shapes.see(WEBHOOK, body)
         check_known(self.context.shapes.strange(body))  # it is not lost: its sender has it, and sends it again
         listed = self.declared["webhook"].get("list")
-        place = "" if listed in (None, WHOLE) else str(listed)
-        records = [body] if listed is None else value_at(body, place)
-        if not isinstance(records, list):
-            raise InvalidMessage("une liste est attendue", pointer=place, code="wrong_shape")
+        place, records = self._pushed_records(body)
         found = self.collect(records, self._pushed, place=place)
         if found.errors and (listed is None or not found.events):
             error = found.errors[0]
             error.pointer = error.pointer.removeprefix("/0") if listed is None else error.pointer
             raise error
         return found
+
+    def explain_push(self, body: Any) -> list[Explained]:
+        """What each table makes of each record of a call, whoever made it: for `unefois connector try`. Raises
+        InvalidMessage for a body that holds no list where one should be."""
+        _, records = self._pushed_records(body)
+        return [reader.explain(record) for record in records for reader in self._pushed]
+
+    def _pushed_records(self, body: Any) -> tuple[str, list[Any]]:
+        listed = self.declared["webhook"].get("list")
+        place = "" if listed in (None, WHOLE) else str(listed)
+        records = [body] if listed is None else value_at(body, place)
+        if not isinstance(records, list):
+            raise InvalidMessage("une liste est attendue", pointer=place, code="wrong_shape")
+        return place, records
 
     # lists
 

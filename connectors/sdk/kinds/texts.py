@@ -77,11 +77,17 @@ class Only:
     def __init__(self, raw: Mapping[str, Any]) -> None:
         """Raises ValueError for what is no place."""
         self._rules = [(getter(Place.of(place).steps), frozenset(_words(said))) for place, said in raw.items()]
+        self._places = tuple(raw)
 
     def fits(self, record: Any) -> bool:
         """Whether each place holds one of its values, `*` for any; numbers, yes and no are compared as they are
         written. Raises InvalidMessage for a record in which the way to a place cannot be gone."""
         return all(_fits(get(record), words) for get, words in self._rules)
+
+    def unmet(self, record: Any) -> list[str]:
+        """The places that hold none of their values. Raises as `fits`."""
+        rules = zip(self._places, self._rules, strict=True)
+        return [place for place, (get, words) in rules if not _fits(get(record), words)]
 
 
 def _fits(value: Any, words: frozenset[str | None]) -> bool:

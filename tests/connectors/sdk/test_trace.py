@@ -7,7 +7,9 @@ import threading
 import pytest
 
 from connectors.sdk.http import HttpClient
-from connectors.sdk.trace import recorded, shape_of, shown_address
+from connectors.sdk.kinds.declared import Message
+from connectors.sdk.kinds.rest import Call
+from connectors.sdk.trace import recorded, shape_of, shape_of_message, shown_address
 from connectors.sdk.twin import HttpTwin, TwinAnswer, TwinCall, route
 from schemas.errors import HubError
 
@@ -65,3 +67,10 @@ def test_the_shape_of_a_body_holds_no_value(body: bytes, media_type: str, shown:
 
 def test_a_step_of_an_address_that_may_name_somebody_is_hidden() -> None:
     assert shown_address("https://a.example/api/v1/users/kaci@b.example") == "/api/v1/users/…"
+
+
+def test_a_message_is_shown_by_what_it_holds_not_by_how_it_is_kept() -> None:
+    call = Call("PATCH", "users/7201", {}, {}, {"email": "a@b.example"}, None, safe=True, empty=False)
+
+    assert shape_of_message(call) == "chemin texte (10) ; formulaire {email: texte (11)}"
+    assert shape_of_message(Message({"call": "x"}, None, {}, {"token": "y"}, {"a": 1})) == "vide"

@@ -139,13 +139,33 @@ def test_a_reduced_contract_keeps_what_is_used_without_its_prose(drafted: Callab
     assert set(written["paths"]) == {"/people", "/members"}  # what is asked, and the probe
     assert set(written["paths"]["/members"]) == {"get"}
     assert set(written["components"]["schemas"]) == {"Member"}
-    assert not any(word in text for word in ("Somebody", "The members", "inventée"))
+    assert not any(word in text for word in ("Somebody", "The members", "inventée", "://"))
+    assert [one["url"] for one in written["servers"]] == ["/api/v3"]
+    passes(folder)
+
+
+@pytest.mark.parametrize(("probe", "expected"), [("", "GET opening-hours"), ("GET members", "GET members")])
+def test_the_probe_tells_of_nobody_unless_the_author_says_so(probe: str, expected: str, tmp_path: Path) -> None:
+    document = json.loads(MEDIAS.read_text(encoding="utf-8"))
+    document["paths"]["/opening-hours"] = {"get": {"responses": {"200": {"description": ""}}}}
+    source, chosen = tmp_path / "medias.json", Choices(("GET members",), reduced=True, probe=probe)
+    source.write_text(json.dumps(document), encoding="utf-8")
+
+    with contract_at(source, chosen) as contract:
+        draft_connector(SLUG, contract, chosen, tmp_path, Registry.load())
+
+    folder = tmp_path / SLUG
+    assert tomllib.loads((folder / "connector.toml").read_text(encoding="utf-8"))["http"]["probe"] == expected
+    kept = json.loads((folder / "contract" / "medias.json").read_text(encoding="utf-8"))["paths"]
+    assert set(kept) == {"/members", f"/{expected.removeprefix('GET ')}"}
     passes(folder)
 
 
 @pytest.mark.parametrize(
     ("operations", "choices", "said"),
     [
+        ((), {"probe": "GET member"}, 'probe: the contract has no operation "GET member"'),
+        ((), {"probe": "POST members"}, "POST members may change something"),
         (("GET member",), {}, 'no operation "GET member" (did you mean "GET members"?)'),
         (("GET members",), {"carries": "library-cart"}, 'no event or evidence "library-cart"'),
         (("POST members/{id}/photo",), {}, "it is sent as multipart/form-data"),
