@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from connectors.sdk.contract.model import Contract, Operation
 from connectors.sdk.drafting.addresses import address, due, fixed, headers_due, setting
+from connectors.sdk.drafting.sessions import session_notes
 from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import tells_of_people, words_of
 from connectors.sdk.drafting.writing import Table
@@ -63,7 +64,8 @@ def door(
     found.settings["timeout_seconds"] = {
         "type": "number", "above": 0, "max": 60, "default": 20, "about": "Délai d'attente d'une réponse, en secondes.",
     }  # fmt: skip
-    return found, [Table("http", http), *_errors(name, chosen)]
+    notes = session_notes(contract, asked[0]) if asked else []
+    return found, [Table("http", http, notes), *_errors(name, chosen)]
 
 
 def _speaks_all(found: Door, schemes: Sequence[Mapping[str, Any]]) -> bool:

@@ -57,6 +57,7 @@ def test_without_a_choice_the_most_useful_operation_is_taken(drafted: Callable[.
                                "samples": "samples"}  # fmt: skip
     assert raw["http"]["auth"] == {"kind": "api-key", "header": "X-App", "value": "{api_key}"}
     assert raw["http"]["headers"] == {"X-Device": "{key_x_device}"}
+    assert 'keep = ["X-App", "X-Device"] }\n' in (folder / "connector.toml").read_text(encoding="utf-8")
     passes(folder)
 
 
