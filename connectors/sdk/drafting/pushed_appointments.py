@@ -16,7 +16,9 @@ from connectors.sdk.kinds.calls import value_at
 
 _MOMENTS = ("%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M")
 _STATES = ("booked", "cancelled", "attended", "missed")
-_STATE, _MOMENT = "etat-rdv", "moment"
+_STATE = "etat-rdv"
+MOMENT = "moment"
+"""The converter of the sample's own spelling of a moment."""
 
 
 def pushed_appointment(
@@ -54,8 +56,8 @@ def _begins(pointer: str) -> bool:
 def _moment(part: Part, start: Field, record: Any) -> str:
     if start.type == "instant":
         return "instant"
-    part.converters[_MOMENT] = {"date": _format(value_at(record, start.place))}
-    return _MOMENT
+    part.converters[MOMENT] = {"date": _format(value_at(record, start.place))}
+    return MOMENT
 
 
 def _format(value: Any) -> str:

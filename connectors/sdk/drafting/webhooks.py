@@ -10,7 +10,7 @@ from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.drafting.conversions import reading_words
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.polls import APPOINTMENT, STATUS, status_row
-from connectors.sdk.drafting.pushed_appointments import pushed_appointment
+from connectors.sdk.drafting.pushed_appointments import MOMENT, pushed_appointment
 from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import Targets, words_of
 from connectors.sdk.drafting.writing import Line, Table, json_text
@@ -105,6 +105,7 @@ def _rest(fields: Sequence[Field], part: Part, targets: Targets) -> Iterator[Lin
     for one in (one for one in fields if one.place not in used):
         target = targets.propose(one)
         words = (reading_words(one, target.place) or "") if target else ""
+        words = MOMENT if words == "instant" and one.type == "text" and MOMENT in part.converters else words
         to = target.place.pointer if target else ""
         yield Line(_MAP, to, one.place, words, False, one.type, used=False)
 

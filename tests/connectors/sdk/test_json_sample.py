@@ -74,7 +74,13 @@ def test_a_sample_of_a_call_becomes_a_webhook_that_passes_at_once(value: Any, do
 
 
 RDV = {
-    "data": {"id": 4411, "status": "unknown", "starts_at": "2026-03-12 10:30:00 +0100", "etage": 2},
+    "data": {
+        "id": 4411,
+        "status": "unknown",
+        "starts_at": "2026-03-12 10:30:00 +0100",
+        "ends_at": "2026-03-12 11:00:00 +0100",
+        "etage": 2,
+    },
     "meta": {"at": 1},
 }
 BOOKED = {"reservation": {"uuid": "b-1", "date_debut": "2026-03-12T10:30:00+01:00"}}
@@ -93,6 +99,7 @@ def test_a_sample_of_an_appointment_is_drafted_and_what_it_does_not_say_is_left_
     lines = (mine / "essai" / "mapping.csv").read_text(encoding="utf-8").splitlines()
     assert draft.does == ("takes appointment.changed by POST echantillon",)
     assert any(line.startswith(f"pushed;/appointment/state;{source};") for line in lines)
+    assert ("#pushed;/appointment/ends_at;/data/ends_at;moment;;text" in lines) is (value == RDV)
     assert "restent à choisir" in (mine / "essai" / "connector.toml").read_text(encoding="utf-8")
     assert [str(fault) for fault in connector_faults(mine, Registry.load(), ("formulaire-qf",))] == []
     conformance.check(Manifest.load(mine / "essai" / "connector.toml", fields_of))
