@@ -22,7 +22,8 @@ def list_contract(source: Path, choices: Choices, as_json: bool) -> None:
 
     with contract_at(source, choices) as contract:
         named = named_operations(contract, choices.operations)
-    show_rows([row for one in named for row in field_rows(one)] if named else operation_rows(contract), as_json)
+    fields = [row for one in named for row in field_rows(one)]
+    show_rows(fields if named else operation_rows(contract, webhook=choices.webhook), as_json)
 
 
 def write_from_contract(slug: str, source: Path, choices: Choices, folder: Path) -> None:

@@ -72,3 +72,12 @@ def test_a_sample_of_json_will_do(tmp_path: Path) -> None:
 
     assert done.exit_code == 0, done.output
     assert "It answers library-card by GET cartes/{id}." in done.output
+
+
+def test_a_call_of_the_package_is_listed_as_such(tmp_path: Path) -> None:
+    sample = tmp_path / "appel.json"
+    sample.write_text(json.dumps({"headers": {"X-Sign": "0"}, "body": {"id": 1, "statut": "clos"}}), encoding="utf-8")
+
+    done = run("essai", "--from", str(sample), "--webhook", "--list", "--json")
+
+    assert [(row["operation"], row["asks"]) for row in json.loads(done.output)] == [("webhook", 2)]

@@ -14,6 +14,8 @@ from schemas.errors import ConfigError
 SAMPLED = "x-unefois-sample"
 """The key of a document that was made of a sample: its example is that sample."""
 _IDENTIFIERS = ("id", "uuid", "reference", "code", "numero")
+PROVED = "x-unefois-signature"
+"""The key of how a sampled call proves itself, as `[webhook] signature` has it; no value of a header is kept."""
 _AROUND = frozenset({"headers", "body", "method", "url", "path", "query"})
 """What stands in a call that was written down whole."""
 _SHAPES = (
@@ -30,10 +32,14 @@ def sample_value(path: Path) -> Any:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         raise ConfigError("is no JSON", key=str(path)) from None
+    _check_records(found, path)
+    return found
+
+
+def _check_records(found: Any, path: Path) -> None:
     records = found if isinstance(found, list) else [found]
     if not records or not all(isinstance(one, dict) and one for one in records):
         raise ConfigError("is neither a JSON object nor a list of objects", key=str(path))
-    return found
 
 
 def call_of_sample(sample: Any) -> tuple[Mapping[str, str], Any]:
@@ -51,6 +57,30 @@ def call_of_sample(sample: Any) -> tuple[Mapping[str, str], Any]:
     return {str(name): str(value) for name, value in headers.items()}, body
 
 
+def proof_of(headers: Mapping[str, str]) -> dict[str, str]:
+    """How the headers of a call prove who makes it, as far as their names and shapes tell; {} where they do not."""
+    known = {name.lower(): value for name, value in headers.items()}
+    if "webhook-signature" in known:
+        return {"kind": "standard-webhooks"}
+    scheme = known.get("authorization", "").partition(" ")[0].lower()
+    named = next((name for name in known if re.search(r"signature|hmac|digest", name)), "")
+    if named:
+        return {**_signed(known[named]), "header": named}
+    if scheme in ("basic", "bearer"):
+        return {"kind": scheme}
+    key = next((name for name in known if re.search(r"token|secret|api-?key", name)), "")
+    return {"kind": "api-key", "header": key} if key else {}
+
+
+def _signed(value: str) -> dict[str, str]:
+    if re.match(r"t=\d+,", value):
+        return {"kind": "hmac-sha256-timestamped"}
+    prefix, _, rest = value.rpartition("=") if re.match(r"sha\d+=[0-9a-fA-F]+$", value) else ("", "", value)
+    sizes = {40: "hmac-sha1-hex", 64: "hmac-sha256-hex", 128: "hmac-sha512-hex", 44: "hmac-sha256-base64",
+             88: "hmac-sha512-base64"}  # fmt: skip
+    return {"kind": sizes.get(len(rest), "hmac-sha256-hex"), **({"prefix": f"{prefix}="} if prefix else {})}
+
+
 def is_json_sample(path: Path) -> bool:
     """Whether a file can be read as a sample; a contract is none."""
     if path.suffix.lower() != ".json":
@@ -66,11 +96,16 @@ def document_of_sample(path: Path, *, webhook: bool = False) -> dict[str, Any]:
     """An OpenAPI document with one call: a GET that answers like the sample, or with `webhook` the POST that the
     package makes, beside one that only tells whether it is there. The addresses are ours: the sample tells none."""
     sample = sample_value(path)
+    headers: Mapping[str, str] = {}
+    if webhook:
+        headers, sample = call_of_sample(sample)
+        _check_records(sample, path)
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "records"
     content = {"content": {"application/json": {"schema": schema_of([sample]), "example": sample}}}
     found: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": name, "version": "1"}, SAMPLED: True}
     if webhook:
         pushed = {"post": {"requestBody": content, "responses": {"200": _OK}}}
+        found |= {PROVED: proof} if (proof := proof_of(headers)) else {}
         return {**found, "paths": {"/": {"get": {"responses": {"200": _OK}}}, f"/{name}": pushed}}
     operation = {"responses": {"200": {**_OK, **content}, "404": _OK}}
     if _lists(sample):

@@ -59,6 +59,8 @@ class _Delivery:
     converters: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, tuple[Field, Place]] = field(default_factory=dict)
     """The fields that the event fills, by their place."""
+    offered: dict[str, tuple[Field, Place]] = field(default_factory=dict)
+    """Those that it could fill, whether it is to or not."""
 
     def part(self, carries: str) -> Part | None:
         name = "to-" + carries.partition(".")[2]
@@ -83,10 +85,12 @@ class _Delivery:
         elif any(line.used for line in lines):
             spec["map"] = name
         spec |= self._headers() | answered(self.operation, self.speech)
+        rest = list(self._rest(name, lines, query))
         notes = [f"{self.operation.name} : à vérifier. {self.operation.about}".rstrip(" ."), *self._doubts(carries)]
+        notes += self._kept_back("query", rest) + (self._kept_back("form", rest) if is_form else [])
         part = Part("deliver", self.operation, carries, [Table("[deliver]", spec, notes)], [], score=0)
         part.lines = [self._as_comment(line) for line in lines] if is_form else lines
-        part.lines = [*part.lines, *self._rest(name, lines)]
+        part.lines = [*part.lines, *rest]
         part.settings, part.values = where.settings | self.settings, where.values | self.values
         part.converters = self.converters
         part.samples = dict(self._samples(carries, events, reference))
@@ -118,8 +122,10 @@ class _Delivery:
             return []
         fields = {one.place: one for one in self.operation.asks if one.where in ("body", "form")}
         leaves = {leaf.place: leaf for leaf in body.leaves() if leaf.place and leaf.whole.type != "object"}
-        found = {place: target for place in leaves if (target := self._source(fields.get(place), events, reference))}
-        must = {leaf.place for leaf in body.must(found.keys()) if leaf.place}
+        said = {place: target for place in leaves if (target := self._source(fields.get(place), events, reference))}
+        own = {place for place, target in said.items() if self._is_its_own(target)}
+        must = {leaf.place for leaf in body.must(own) if leaf.place}
+        found = {place: target for place, target in said.items() if place in own or place in must}
         lines = []
         for place in leaves:
             one = fields.get(place)
@@ -140,9 +146,21 @@ class _Delivery:
         if one is None or target is None or fixed(one) is not None:
             return None
         if writing_words(one, target.place) is None:
-            return target if meanings(one, target.place) and target.place.shape == "enum" else None
+            if not meanings(one, target.place) or target.place.shape != "enum":
+                return None
+            self.offered[one.place] = (one, target.place)
+            return target
         said = self._said(one, target.place, 0)
-        return target if events.takes(reference, target.place.pointer, said) else None
+        if not events.takes(reference, target.place.pointer, said):
+            return None
+        self.offered[one.place] = (one, target.place)
+        return target
+
+    def _is_its_own(self, target: Target) -> bool:
+        """Whether a change of somebody whom the package knows is about this: what is said of them besides stays with
+        us, unless the package asks for it."""
+        carries = self.targets.carries
+        return carries not in _OF_SOMEBODY or target.place.pointer.startswith(CORE[carries])
 
     def _line(self, name: str, place: str, one: Field | None, target: Target | None, due: bool) -> Line | None:
         about = one.about if one else ""
@@ -172,13 +190,15 @@ class _Delivery:
     def _plain(self, where: str, events: SampleEvents, reference: str) -> dict[str, Any] | None:
         """The query: what must be there, and what the event says."""
         found: dict[str, Any] = {}
+        needed = due(self.operation.asks, where)
         for one in self.operation.asks:
             target = self._source(one, events, reference) if one.where == where else None
-            if target is not None and writing_words(one, target.place) is not None:
+            shared = target is not None and (one in needed or self._is_its_own(target))
+            if target is not None and shared and writing_words(one, target.place) is not None:
                 self.sources[one.place] = (one, target.place)
                 words = self._words(one, target.place)
                 found[one.place] = f"{target.place.pointer} | {words}" if words else target.place.pointer
-            elif one in due(self.operation.asks, where):
+            elif one in needed:
                 found[one.place] = said_or_set(self, one)
         return found
 
@@ -192,8 +212,14 @@ class _Delivery:
             return f"key:{key}"
         return "same-state" if self.operation.name.startswith(("PUT ", "PATCH ")) else "none"
 
-    def _rest(self, name: str, lines: Sequence[Line]) -> Iterator[Line]:
-        said = {f"/{line.target}" for line in lines}
+    def _kept_back(self, where: str, rest: Sequence[Line]) -> list[str]:
+        """What a table of connector.toml could say and does not, for who must choose."""
+        places = {one.place.lstrip("/") for one in self.operation.asks if _table_of(one) == where}
+        said = [one for one in rest if one.target in places and one.source]
+        return [f'Non transmis ({where}) : {one.target} = "{_read(one)}"' for one in said]
+
+    def _rest(self, name: str, lines: Sequence[Line], query: Mapping[str, Any]) -> Iterator[Line]:
+        said = {*(f"/{line.target}" for line in lines), *query}
         for one in self.operation.asks:
             if one.where in ("body", "form", "query") and one.place not in said:
                 target = self.targets.propose(one)
@@ -238,7 +264,7 @@ class _Delivery:
 
     def _score(self, carries: str, where: Address) -> float:
         words = frozenset(words_of(self.operation.name))
-        told = {place.pointer: one.required for one, place in reversed(self.sources.values())}
+        told = {place.pointer: one.required for one, place in reversed(self.offered.values())}
         score = sum(1.5 if required else 1.0 for required in told.values())
         score += 2 if words & trade_words(carries) else -1 if carries == ONCE else -6
         score += 2 if carries in _OF_SOMEBODY[:2] else 0
@@ -263,6 +289,15 @@ def _nested(lines: Sequence[Line]) -> dict[str, Any]:
         inner = found
         for step in way:
             inner = inner.setdefault(step, {})
-        source = line.source.removeprefix("=")
-        inner[last] = f"{source} | {line.convert}" if line.convert and line.source.startswith("/") else source
+        inner[last] = _read(line)
     return found
+
+
+def _read(line: Line) -> str:
+    """A source as connector.toml writes it."""
+    source = line.source.removeprefix("=")
+    return f"{source} | {line.convert}" if line.convert and line.source.startswith("/") else source
+
+
+def _table_of(one: Field) -> str:
+    return "form" if one.where == "body" else one.where

@@ -11,14 +11,15 @@ from connectors.sdk.drafting.writing import one_line
 _SHORT = 70
 
 
-def operation_rows(contract: Contract) -> list[Mapping[str, Any]]:
-    """One for each operation, in the order of the contract."""
+def operation_rows(contract: Contract, *, webhook: bool = False) -> list[Mapping[str, Any]]:
+    """One for each operation, in the order of the contract. `webhook`: the call that the package makes, alone."""
     return [
         {
-            "operation": one.name, "asks": len(one.asks), "gives": len(one.gives),
+            "operation": "webhook" if webhook else one.name, "asks": len(one.asks), "gives": len(one.gives),
             "list": "" if one.lists is None else "yes", "about": one_line(one.about, _SHORT),
         }
         for one in contract.operations
+        if not (webhook and one.harmless)
     ]  # fmt: skip
 
 

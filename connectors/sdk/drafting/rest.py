@@ -49,7 +49,7 @@ class _Drafting:
 
     def parts(self) -> list[Part]:
         if self.choices.webhook:
-            types = [one for one in (polls.STATUS, webhooks.RECEIVED) if self.choices.carries in ("", one)]
+            types = [one for one in webhooks.PUSHED if self.choices.carries in ("", one)]
             pushed = next(one for one in self.contract.operations if not one.harmless)
             return [webhooks.webhook(pushed, self.speech, self._targets(types))]
         if not self.choices.operations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 from connectors.sdk.contract.model import Contract, Operation
 from connectors.sdk.drafting.addresses import address, due, fixed, headers_due, setting
+from connectors.sdk.drafting.sessions import session_notes
 from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import tells_of_people, words_of
 from connectors.sdk.drafting.writing import Table
@@ -63,7 +65,8 @@ def door(
     found.settings["timeout_seconds"] = {
         "type": "number", "above": 0, "max": 60, "default": 20, "about": "Délai d'attente d'une réponse, en secondes.",
     }  # fmt: skip
-    return found, [Table("http", http), *_errors(name, chosen)]
+    notes = session_notes(contract, asked[0]) if asked else []
+    return found, [Table("http", http, notes), *_errors(name, chosen)]
 
 
 def _speaks_all(found: Door, schemes: Sequence[Mapping[str, Any]]) -> bool:
@@ -142,13 +145,18 @@ def _probe(contract: Contract, speech: Speech, chosen: Sequence[Operation]) -> O
         open_ = [ask for ask in one.asks if (ask.where == "path" or ask.required) and fixed(ask) is None]
         foreign = speech.proofs(one.name) not in (*alike, [])
         good = bool(last & {*_PROBES})
-        of_people = not good and tells_of_people(one)
+        of_people = not good and any(tells_of_people(other) for other in contract.operations if _is_of(other, one))
         return foreign, of_people, len(open_), 0 if good else 1 if one in chosen else 2, len(one.name)
 
     best = min(fitting, key=cost, default=None)
     if best is None:
         raise ConfigError("no call of the contract is harmless: write the probe by hand, without --from", key="probe")
     return best
+
+
+def _is_of(other: Operation, one: Operation) -> bool:
+    """Whether an operation is this one, or reads one record of its list."""
+    return re.fullmatch(re.escape(one.name) + r"(/\{[^/]*\})?", other.name) is not None
 
 
 def _called(found: Door, best: Operation) -> str:

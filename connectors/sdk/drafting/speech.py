@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from connectors.sdk.contract.json_sample import SAMPLED
+from connectors.sdk.contract.json_sample import PROVED, SAMPLED
 from connectors.sdk.contract.model import Operation
 from connectors.sdk.contract.openapi import JSON, content_of, openapi_document, operation_name, operations_of, successes
 from connectors.sdk.contract.schemas import Schemas, Whole
@@ -98,6 +98,10 @@ class Speech:
         own = self.written(name)
         holders = [own.get("requestBody"), *((own.get("responses") or {}).get(one) for one in successes(own))]
         return next((content_of(self.schemas.at(one))[1].get("example") for one in holders if one), None)
+
+    def proof(self) -> Mapping[str, str]:
+        """How a call that was sampled with its headers proves itself; a bearer token where nothing is known."""
+        return self.document.get(PROVED) or {"kind": "bearer"}
 
     def unspeakable(self, operation: Operation) -> str:
         """Why no declaration can make this call; "" when one can."""

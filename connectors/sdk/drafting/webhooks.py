@@ -9,7 +9,8 @@ from typing import Any
 from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.drafting.conversions import reading_words
 from connectors.sdk.drafting.part import Part
-from connectors.sdk.drafting.polls import STATUS, status_row
+from connectors.sdk.drafting.polls import APPOINTMENT, STATUS, status_row
+from connectors.sdk.drafting.pushed_appointments import MOMENT, pushed_appointment
 from connectors.sdk.drafting.speech import Speech
 from connectors.sdk.drafting.targets import Targets, words_of
 from connectors.sdk.drafting.writing import Line, Table, json_text
@@ -20,31 +21,53 @@ RECEIVED = "request.received"
 _MAP = "pushed"
 _NAMES, _STATES = ("id", "uuid", "reference", "numero"), ("status", "statut", "etat", "state")
 _PERSON = "/request/requester/citizen/identity"
+_NEEDS: Mapping[str, str] = {
+    STATUS: "an identifier of a request and its status", RECEIVED: "an identifier, who asks and when",
+    APPOINTMENT: "an identifier of an appointment and the moment when it begins",
+}  # fmt: skip
+PUSHED = tuple(_NEEDS)
+"""The events that a call may be drafted as."""
 _NEEDED = (f"{_PERSON}/family_name", f"{_PERSON}/given_names/0", "/request/submitted_at")
 
 
 def webhook(operation: Operation, speech: Speech, targets: Mapping[str, Targets]) -> Part:
-    """The part that reads the sample: a status of a request, or a new request. Raises ConfigError for a sample that
-    says neither."""
+    """The part that reads the sample: a status of a request, a new request, or an appointment. Raises ConfigError for a
+    sample that says none of them."""
     sample = speech.sampled(operation.name)
     listed = isinstance(sample, list)
     fields = [replace(one, where="record", place=one.place.removeprefix("/0") if listed else one.place)
-              for one in operation.asks]  # fmt: skip
-    name = _first(fields, _NAMES)
+              for one in operation.asks if one.where != "header"]  # fmt: skip
+    name, state = _first(fields, _NAMES), _first(fields, _STATES)
     found = [_status(fields, name), _received(fields, name, targets.get(RECEIVED))] if name is not None else []
+    if name is not None:
+        record = sample[0] if listed else sample
+        found.append(pushed_appointment(_MAP, fields, name, state, record, targets.get(APPOINTMENT)))
     part = next((one for one in found if one is not None and one.carries in targets), None)
     if part is None or name is None:
-        said = "the sample names no request with a status, nor who asks and when: nothing shared says it"
-        raise ConfigError(said, key=operation.name)
-    read: dict[str, Any] = {"signature": {"kind": "bearer", "secret": "webhook_secret"}}
+        raise ConfigError(_nothing_said(targets), key="webhook")
+    read: dict[str, Any] = {"signature": {**speech.proof(), "secret": "webhook_secret"}}
     notes = ["À vérifier : comment l'appel prouve qu'il vient du logiciel (signature)."]
     part.tables = [Table("webhook", read | ({"list": WHOLE} if listed else {}), notes), *part.tables]
     part.operation = operation
     part.settings["webhook_secret"] = {"type": "secret", "about": "Secret des appels entrants, donné à l'éditeur."}
+    if read["signature"]["kind"] == "basic":
+        read["signature"]["user"] = "{webhook_user}"
+        part.settings["webhook_user"] = {"type": "text", "about": "Compte des appels entrants, donné à l'éditeur."}
     part.lines = [*part.lines, *_rest(fields, part, targets[part.carries])]
     part.samples = {f"webhooks/{operation.name.partition(' ')[2]}.json": json_text(sample)}
     part.mapped = len({line.source for line in part.lines if line.used and line.source.startswith("/")}) or 2
     return part
+
+
+def _nothing_said(targets: Mapping[str, Targets]) -> str:
+    """What to do where a sample makes no valid event."""
+    needs = [said for carries, said in _NEEDS.items() if carries in targets]
+    if not needs:
+        return f"a call is drafted as {', '.join(_NEEDS)} alone: write [[webhook.event]] by hand (docs/manifest.md)"
+    return (
+        f"nothing shared says it: the sample must hold {', or '.join(needs)}. Take another sample, or write "
+        "[[webhook.event]] by hand (docs/manifest.md)"
+    )
 
 
 def _status(fields: Sequence[Field], name: Field | None) -> Part | None:
@@ -82,6 +105,7 @@ def _rest(fields: Sequence[Field], part: Part, targets: Targets) -> Iterator[Lin
     for one in (one for one in fields if one.place not in used):
         target = targets.propose(one)
         words = (reading_words(one, target.place) or "") if target else ""
+        words = MOMENT if words == "instant" and one.type == "text" and MOMENT in part.converters else words
         to = target.place.pointer if target else ""
         yield Line(_MAP, to, one.place, words, False, one.type, used=False)
 

@@ -73,6 +73,84 @@ def test_a_sample_of_a_call_becomes_a_webhook_that_passes_at_once(value: Any, do
     conformance.check(Manifest.load(mine / "essai" / "connector.toml", fields_of))
 
 
+RDV = {
+    "data": {
+        "id": 4411,
+        "status": "unknown",
+        "starts_at": "2026-03-12 10:30:00 +0100",
+        "ends_at": "2026-03-12 11:00:00 +0100",
+        "etage": 2,
+    },
+    "meta": {"at": 1},
+}
+BOOKED = {"reservation": {"uuid": "b-1", "date_debut": "2026-03-12T10:30:00+01:00"}}
+
+
+@pytest.mark.parametrize(("value", "source"), [(RDV, "/data/status"), (BOOKED, "=booked"), ([BOOKED], "=booked")])
+def test_a_sample_of_an_appointment_is_drafted_and_what_it_does_not_say_is_left_to_choose(
+    value: Any, source: str, tmp_path: Path
+) -> None:  # fmt: skip
+    mine, choices = tmp_path / "mine", Choices(webhook=True, carries="appointment.changed")
+    mine.mkdir()
+
+    with contract_at(sample(tmp_path, value), choices) as contract:
+        draft, _ = draft_connector("essai", contract, choices, mine, Registry.load())
+
+    lines = (mine / "essai" / "mapping.csv").read_text(encoding="utf-8").splitlines()
+    assert draft.does == ("takes appointment.changed by POST echantillon",)
+    assert any(line.startswith(f"pushed;/appointment/state;{source};") for line in lines)
+    assert ("#pushed;/appointment/ends_at;/data/ends_at;moment;;text" in lines) is (value == RDV)
+    assert "restent à choisir" in (mine / "essai" / "connector.toml").read_text(encoding="utf-8")
+    assert [str(fault) for fault in connector_faults(mine, Registry.load(), ("formulaire-qf",))] == []
+    conformance.check(Manifest.load(mine / "essai" / "connector.toml", fields_of))
+
+
+@pytest.mark.parametrize(
+    ("headers", "signature"),
+    [
+        ({"X-Rdv-Signature": "0" * 64}, {"kind": "hmac-sha256-hex", "header": "x-rdv-signature"}),
+        ({"X-Hub-Signature-256": "sha256=" + "a" * 64},
+         {"kind": "hmac-sha256-hex", "header": "x-hub-signature-256", "prefix": "sha256="}),
+        ({"Authorization": "Basic dmlsbGU6c2VjcmV0"}, {"kind": "basic", "user": "{webhook_user}"}),
+        ({"X-Api-Key": "cle-de-la-ville"}, {"kind": "api-key", "header": "x-api-key"}),
+        ({"Host": "hub.example"}, {"kind": "bearer"}),
+    ],
+)  # fmt: skip
+def test_a_sample_with_its_headers_tells_how_the_call_proves_itself_and_no_value_of_them_is_kept(
+    headers: dict[str, str], signature: dict[str, str], tmp_path: Path
+) -> None:
+    mine, choices = tmp_path / "mine", Choices(webhook=True)
+    mine.mkdir()
+
+    with contract_at(sample(tmp_path, {"headers": headers, "body": TICKET}), choices) as contract:
+        _, paths = draft_connector("essai", contract, choices, mine, Registry.load())
+
+    manifest = Manifest.load(mine / "essai" / "connector.toml", fields_of)
+    assert manifest.declared["webhook"]["signature"] == {**signature, "secret": "webhook_secret"}
+    assert json.loads((mine / "essai/samples/webhooks/echantillon.json").read_text(encoding="utf-8")) == TICKET
+    assert not any(value in path.read_text(encoding="utf-8") for path in paths for value in headers.values())
+    conformance.check(manifest)
+
+
+@pytest.mark.parametrize(
+    ("carries", "said"),
+    [
+        ("appointment.changed", "the moment when it begins. Take another sample, or write"),
+        ("citizen.merged", "a call is drafted as request.status-changed, request.received, appointment.changed alone"),
+    ],
+)
+def test_a_sample_that_makes_no_valid_event_says_what_to_do(carries: str, said: str, tmp_path: Path) -> None:
+    choices = Choices(webhook=True, carries=carries)
+
+    with (
+        contract_at(sample(tmp_path, {"id": 3, "label": "a"}), choices) as contract,
+        pytest.raises(ConfigError) as refused,
+    ):
+        draft_connector("essai", contract, choices, tmp_path, Registry.load())
+
+    assert said in str(refused.value)
+
+
 def test_a_call_of_which_nothing_is_shared_is_told(tmp_path: Path) -> None:
     with (
         contract_at(sample(tmp_path, {"sent": 3}), Choices(webhook=True)) as contract,

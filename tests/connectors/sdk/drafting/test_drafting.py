@@ -57,6 +57,7 @@ def test_without_a_choice_the_most_useful_operation_is_taken(drafted: Callable[.
                                "samples": "samples"}  # fmt: skip
     assert raw["http"]["auth"] == {"kind": "api-key", "header": "X-App", "value": "{api_key}"}
     assert raw["http"]["headers"] == {"X-Device": "{key_x_device}"}
+    assert 'keep = ["X-App", "X-Device"] }\n' in (folder / "connector.toml").read_text(encoding="utf-8")
     passes(folder)
 
 
@@ -147,7 +148,9 @@ def test_a_reduced_contract_keeps_what_is_used_without_its_prose(drafted: Callab
 @pytest.mark.parametrize(("probe", "expected"), [("", "GET opening-hours"), ("GET members", "GET members")])
 def test_the_probe_tells_of_nobody_unless_the_author_says_so(probe: str, expected: str, tmp_path: Path) -> None:
     document = json.loads(MEDIAS.read_text(encoding="utf-8"))
-    document["paths"]["/opening-hours"] = {"get": {"responses": {"200": {"description": ""}}}}
+    empty = {"responses": {"200": {"description": ""}}}
+    document["paths"] |= {"/opening-hours": {"get": empty}, "/loans": {"get": empty}}
+    document["paths"]["/loans/{id}"] = document["paths"]["/members/{id}"]  # its list tells of people, too
     source, chosen = tmp_path / "medias.json", Choices(("GET members",), reduced=True, probe=probe)
     source.write_text(json.dumps(document), encoding="utf-8")
 
