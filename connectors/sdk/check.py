@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from connectors.sdk.discovery import kind_class
+from connectors.sdk.kinds.checks import apart_faults
 from connectors.sdk.loading import loading_faults
 from connectors.sdk.mapping import fields_of
 from connectors.sdk.toml_lines import line_of
@@ -22,7 +23,7 @@ from schemas.manifest import FILE, KINDS, Manifest, declared_settings, published
 from schemas.pointers import resolves
 from schemas.registry import Registry
 from schemas.setting_types import setting_faults, settings_schema
-from schemas.shape import nearest, schema_fault, shape_faults
+from schemas.shape import mended, nearest, schema_fault, shape_faults
 
 VENDOR_SECTION = "Ce que la ville doit demander à son éditeur"
 _SCHEMA = Path(__file__).with_name("connector.schema.json")
@@ -62,19 +63,36 @@ def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         yield Fault(str(path), "", f"cannot be read as TOML: {error}")
         return
-    kind = raw.get("kind")
-    found = [(fault.key, fault.message) for fault in shape_faults(manifest_schema(str(kind)), raw)]
-    settings = raw.get("settings")
-    if not found:
-        found = [*_manifest_faults(raw, path.parent.name, registry, procedures), *_settings_faults(raw)]
+    kind, settings = _kind_of(raw), raw.get("settings")
+    found, sound = _shape_faults(raw, manifest_schema(kind))
+    if sound is not None:
+        wrong = list(_settings_faults(sound))
+        found += [*_manifest_faults(sound, path.parent.name, registry, procedures), *wrong]
+        sound = None if wrong else sound
     faults = [Fault(str(path), key, message) for key, message in found]
-    if not found and kind in _DECLARED:
-        faults = list(kind_class(kind).faults(raw, path.parent, registry))
-    if not found and not faults:
+    if kind in _DECLARED:
+        more = kind_class(kind).faults(sound, path.parent, registry) if sound else apart_faults(raw, path.parent)
+        faults += [fault for fault in more if fault not in faults]
+    if not faults:
         faults = list(loading_faults(Manifest.load(path, fields_of)))
     for fault in faults:
         yield replace(fault, line=line_of(text, fault.key)) if fault.file == str(path) else fault
     yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
+
+
+def _kind_of(raw: Mapping[str, Any]) -> str:
+    """What stands under `kind`, or under a key that nobody knows and that is nearly it."""
+    known = manifest_schema("")["properties"].keys() - {"kind"}
+    return next((str(raw[name]) for name in raw if name not in known and nearest(name, ["kind"])), "")
+
+
+def _shape_faults(raw: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list[Found], dict[str, Any] | None]:
+    """The faults of its shape, and the manifest as it was meant, which other checks read: None where nobody knows."""
+    first = shape_faults(schema, raw)
+    meant = mended(raw, first)
+    then = first if meant is raw else shape_faults(schema, meant)
+    found = [(fault.key, fault.message) for fault in dict.fromkeys([*first, *then])]
+    return found, None if then else meant
 
 
 def _without_dates(value: Any) -> Any:
