@@ -7,16 +7,17 @@ import json
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date
 from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
 from connectors.sdk.discovery import kind_class
-from connectors.sdk.kinds.checks import apart_faults
 from connectors.sdk.loading import loading_faults
-from connectors.sdk.mapping import fields_of
+from connectors.sdk.mapping import Converters, fields_of, table_faults
+from connectors.sdk.mapping.declared import declare_all
+from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
 from schemas.manifest import FILE, KINDS, Manifest, declared_settings, published, settings_rules
@@ -71,13 +72,40 @@ def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[
         sound = None if wrong else sound
     faults = [Fault(str(path), key, message) for key, message in found]
     if kind in _DECLARED:
-        more = kind_class(kind).faults(sound, path.parent, registry) if sound else apart_faults(raw, path.parent)
+        more = _kind_faults(kind, sound, raw, path.parent, registry)
         faults += [fault for fault in more if fault not in faults]
     if not faults:
         faults = list(loading_faults(Manifest.load(path, fields_of)))
     for fault in faults:
         yield replace(fault, line=line_of(text, fault.key)) if fault.file == str(path) else fault
     yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
+
+
+def _kind_faults(
+    kind: str, sound: dict[str, Any] | None, raw: Mapping[str, Any], folder: Path, registry: Registry
+) -> Iterator[Fault]:
+    """What the kind says of its tables; of those that are not sound, what each converter and row has by itself."""
+    if sound is not None:
+        yield from kind_class(kind).faults(sound, folder, registry)
+        return
+    converters, declared = Converters(zone=UTC, hooks=_AnyHook()), raw.get("converters")
+    for key, said in declare_all(converters, declared) if isinstance(declared, dict) else ():
+        yield Fault(str(folder / FILE), f"converters.{key}", said)
+    if (folder / TABLE).exists():
+        yield from table_faults(folder / TABLE, converters=converters)
+
+
+class _AnyHook(dict[str, Any]):
+    """Every function of a `hooks.py` that is not read."""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> Any:
+        return lambda value: value
 
 
 def _kind_of(raw: Mapping[str, Any]) -> str:

@@ -60,16 +60,6 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     yield from (Fault(toml, key, message) for key, message in _kind_faults(raw["kind"])(raw))
 
 
-def apart_faults(raw: Mapping[str, Any], folder: Path) -> Iterator[Fault]:
-    """Those that each converter and each row of `mapping.csv` has by itself, whatever else is wrong in `raw`."""
-    hooks, _ = _hooks(folder)
-    converters, declared = Converters(zone=UTC, hooks=hooks), raw.get("converters")
-    for key, said in declare_all(converters, declared) if isinstance(declared, dict) else ():
-        yield Fault(str(folder / "connector.toml"), f"converters.{key}", said)
-    if (folder / TABLE).exists():
-        yield from table_faults(folder / TABLE, converters=converters)
-
-
 def facts_known(raw: Mapping[str, Any]) -> frozenset[str]:
     """The names that placeholders may hold anywhere: those of the connection, and of settings that are shown."""
     settings = declared_settings(raw)

@@ -250,6 +250,17 @@ def in_folder_again(folder: Path, change: tuple[str, str]) -> None:
     path.write_text(text.replace(*change, 1), "utf-8")
 
 
+def test_rows_with_hooks_are_no_fault_while_the_manifest_is_not_sound(tmp_path: Path) -> None:
+    table = (EXAMPLES / "agenda" / "mapping.csv").read_text("utf-8").replace("intake;\n", "py:any;\n")
+    in_folder_raw(tmp_path, ('name = "', 'nom = "'))
+    in_folder_again(tmp_path, ("owners = ", "zone = 3\nowners = "))
+    (tmp_path / "agenda" / "mapping.csv").write_text(table, "utf-8")
+    said = faults(tmp_path)
+
+    assert "py:any" in table
+    assert [key for key in said if key.startswith("mapping.csv")] == []
+
+
 @pytest.mark.parametrize("name", ["agenda", "encaissement"])
 def test_a_misspelt_key_anywhere_hides_no_bad_converter(tmp_path: Path, name: str) -> None:
     place = tmp_path / name
