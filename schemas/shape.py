@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -43,10 +43,12 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class ShapeFault:
-    """One fault: where (keys and list positions) and what, without the value."""
+    """One fault: where (keys and list positions) and what, without the value. `meant`: of an unknown key the known one
+    that is nearest, "" where none is near; None of any other fault."""
 
     path: Path
     message: str
+    meant: str | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
@@ -87,8 +89,30 @@ def dotted(path: Iterable[str | int]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """` (did you mean "x"?)`, or nothing when no known name is close."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f' (did you mean "{close[0]}"?)' if close else ""
+    close = _close(name, known)
+    return f' (did you mean "{close}"?)' if close else ""
+
+
+def mended(value: Any, faults: Iterable[ShapeFault]) -> Any:
+    """A copy in which each unknown key stands under the name that it nearly has, or is left out where none is near or
+    that one is there too: what is looked at further, so that a misspelt key hides no other fault."""
+    meant = {fault.path: fault.meant for fault in faults if fault.meant is not None}
+    return _respelt(value, (), meant) if meant else value
+
+
+def _respelt(value: Any, path: Path, meant: Mapping[Path, str]) -> Any:
+    if isinstance(value, list):
+        return [_respelt(item, (*path, position), meant) for position, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    names = {name: meant.get((*path, name), name) for name in value}
+    known = {name for name, said in names.items() if name == said}
+    kept = {said: name for name, said in names.items() if said and (name == said or said not in known)}
+    return {said: _respelt(value[name], (*path, name), meant) for said, name in kept.items()}
+
+
+def _close(name: str, known: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
 
 
 def _faults_of(error: ValidationError) -> Iterator[ShapeFault]:
@@ -109,7 +133,7 @@ def _faults_of(error: ValidationError) -> Iterator[ShapeFault]:
         patterns = error.schema.get("patternProperties", {})
         for name in error.instance:
             if name not in known and not any(re.search(pattern, name) for pattern in patterns):
-                yield ShapeFault((*path, name), f"unknown key{nearest(name, known)}")
+                yield ShapeFault((*path, name), f"unknown key{nearest(name, known)}", _close(name, known))
     elif error.validator in ("anyOf", "oneOf", "allOf") and len(error.context or ()) and not _own_message(error):
         yield from _nearest_branch(error)
     else:

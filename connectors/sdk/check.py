@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,16 @@ from zoneinfo import available_timezones
 
 from connectors.sdk.discovery import kind_class
 from connectors.sdk.loading import loading_faults
-from connectors.sdk.mapping import fields_of
+from connectors.sdk.mapping import Converters, fields_of, table_faults
+from connectors.sdk.mapping.declared import declare_all
+from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
 from schemas.manifest import FILE, KINDS, Manifest, declared_settings, published, settings_rules
 from schemas.pointers import resolves
 from schemas.registry import Registry
 from schemas.setting_types import setting_faults, settings_schema
-from schemas.shape import nearest, schema_fault, shape_faults
+from schemas.shape import mended, nearest, schema_fault, shape_faults
 
 VENDOR_SECTION = "Ce que la ville doit demander à son éditeur"
 _SCHEMA = Path(__file__).with_name("connector.schema.json")
@@ -62,19 +64,63 @@ def _faults_of_connector(path: Path, registry: Registry, procedures: Collection[
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         yield Fault(str(path), "", f"cannot be read as TOML: {error}")
         return
-    kind = raw.get("kind")
-    found = [(fault.key, fault.message) for fault in shape_faults(manifest_schema(str(kind)), raw)]
-    settings = raw.get("settings")
-    if not found:
-        found = [*_manifest_faults(raw, path.parent.name, registry, procedures), *_settings_faults(raw)]
+    kind, settings = _kind_of(raw), raw.get("settings")
+    found, sound = _shape_faults(raw, manifest_schema(kind))
+    if sound is not None:
+        wrong = list(_settings_faults(sound))
+        found += [*_manifest_faults(sound, path.parent.name, registry, procedures), *wrong]
+        sound = None if wrong else sound
     faults = [Fault(str(path), key, message) for key, message in found]
-    if not found and kind in _DECLARED:
-        faults = list(kind_class(kind).faults(raw, path.parent, registry))
-    if not found and not faults:
+    if kind in _DECLARED:
+        more = _kind_faults(kind, sound, raw, path.parent, registry)
+        faults += [fault for fault in more if fault not in faults]
+    if not faults:
         faults = list(loading_faults(Manifest.load(path, fields_of)))
     for fault in faults:
         yield replace(fault, line=line_of(text, fault.key)) if fault.file == str(path) else fault
     yield from _readme_faults(path.with_name("README.md"), settings if isinstance(settings, dict) else {})
+
+
+def _kind_faults(
+    kind: str, sound: dict[str, Any] | None, raw: Mapping[str, Any], folder: Path, registry: Registry
+) -> Iterator[Fault]:
+    """What the kind says of its tables; of those that are not sound, what each converter and row has by itself."""
+    if sound is not None:
+        yield from kind_class(kind).faults(sound, folder, registry)
+        return
+    converters, declared = Converters(zone=UTC, hooks=_AnyHook()), raw.get("converters")
+    for key, said in declare_all(converters, declared) if isinstance(declared, dict) else ():
+        yield Fault(str(folder / FILE), f"converters.{key}", said)
+    if (folder / TABLE).exists():
+        yield from table_faults(folder / TABLE, converters=converters)
+
+
+class _AnyHook(dict[str, Any]):
+    """Every function of a `hooks.py` that is not read."""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> Any:
+        return lambda value: value
+
+
+def _kind_of(raw: Mapping[str, Any]) -> str:
+    """What stands under `kind`, or under a key that nobody knows and that is nearly it."""
+    known = manifest_schema("")["properties"].keys() - {"kind"}
+    return next((str(raw[name]) for name in raw if name not in known and nearest(name, ["kind"])), "")
+
+
+def _shape_faults(raw: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list[Found], dict[str, Any] | None]:
+    """The faults of its shape, and the manifest as it was meant, which other checks read: None where nobody knows."""
+    first = shape_faults(schema, raw)
+    meant = mended(raw, first)
+    then = first if meant is raw else shape_faults(schema, meant)
+    found = [(fault.key, fault.message) for fault in dict.fromkeys([*first, *then])]
+    return found, None if then else meant
 
 
 def _without_dates(value: Any) -> Any:

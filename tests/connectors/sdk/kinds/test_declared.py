@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import shutil
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from schemas.manifest import FILE, Manifest
 from schemas.registry import Registry
 from tests.connectors.sdk.kinds.agenda import EXAMPLES, booking, contact_changed, context_of, example
 from tests.support.garbage import mutations
+from tests.support.manifests import manifest_toml
 
 REGISTRY = Registry.load()
 
@@ -231,12 +234,78 @@ def test_check_names_the_place_of_what_is_wrong(
     assert all(int(place.split(":")[1]) for place in found if place.startswith(FILE) and "map" not in place)
 
 
-def in_folder_raw(folder: Path, change: tuple[str, str]) -> None:
-    place = folder / "agenda"
-    shutil.copytree(EXAMPLES / "agenda", place)
-    text = (place / FILE).read_text("utf-8")
+def test_a_misspelt_key_is_one_fault_and_what_it_holds_is_looked_at_as_it_was_meant(tmp_path: Path) -> None:
+    in_folder_raw(tmp_path, ("only = ", "olny = "))
+    in_folder_again(tmp_path, ("{ table", "{ tabel"))
+    said = faults(tmp_path)
+
+    assert sorted(key.split(":")[2] for key in said if key.startswith(FILE)) == ["converters.intake", "webhook.olny"]
+    assert [key for key in said if not key.startswith((FILE, "mapping.csv:6:convert"))] == []
+
+
+def in_folder_again(folder: Path, change: tuple[str, str]) -> None:
+    path = folder / "agenda" / FILE
+    text = path.read_text("utf-8")
     assert change[0] in text
-    (place / FILE).write_text(text.replace(*change, 1), "utf-8")
+    path.write_text(text.replace(*change, 1), "utf-8")
+
+
+def test_rows_with_hooks_are_no_fault_while_the_manifest_is_not_sound(tmp_path: Path) -> None:
+    table = (EXAMPLES / "agenda" / "mapping.csv").read_text("utf-8").replace("intake;\n", "py:any;\n")
+    in_folder_raw(tmp_path, ('name = "', 'nom = "'))
+    in_folder_again(tmp_path, ("owners = ", "zone = 3\nowners = "))
+    (tmp_path / "agenda" / "mapping.csv").write_text(table, "utf-8")
+    said = faults(tmp_path)
+
+    assert "py:any" in table
+    assert [key for key in said if key.startswith("mapping.csv")] == []
+
+
+@pytest.mark.parametrize("name", ["agenda", "encaissement"])
+def test_a_misspelt_key_anywhere_hides_no_bad_converter(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    shutil.copytree(EXAMPLES / name, place)
+    raw = tomllib.loads((place / FILE).read_text("utf-8"))
+    raw["converters"]["broken"] = {"tabel": {"A": "online"}}
+
+    for way in keys_of({key: value for key, value in raw.items() if key not in ("settings", "converters")}):
+        (place / FILE).write_text(manifest_toml(misspelt(raw, way)), "utf-8")
+        said = faults(tmp_path)
+        assert any(key.endswith(":converters.broken") for key in said), (way, said)
+
+
+@pytest.mark.parametrize(("old", "new"), [("kind =", "kidn ="), ('type = "request.received"\n', "")])
+def test_a_key_that_is_not_there_is_one_fault_and_no_error(tmp_path: Path, old: str, new: str) -> None:
+    place = tmp_path / "encaissement"
+    shutil.copytree(EXAMPLES / "encaissement", place)
+    text = (place / FILE).read_text("utf-8")
+    assert old in text
+    (place / FILE).write_text(text.replace(old, new, 1), "utf-8")
+
+    assert any("missing" in message for message in faults(tmp_path).values())
+
+
+def keys_of(value: Any, way: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from ((*way, key), *keys_of(part, (*way, key)))
+    elif isinstance(value, list):
+        for position, part in enumerate(value):
+            yield from keys_of(part, (*way, position))
+
+
+def misspelt(raw: dict[str, Any], way: tuple[str | int, ...]) -> dict[str, Any]:
+    made: Any = copy.deepcopy(raw)
+    here = made
+    for step in way[:-1]:
+        here = here[step]
+    here[f"{way[-1]}x"] = here.pop(way[-1])
+    return made
+
+
+def in_folder_raw(folder: Path, change: tuple[str, str]) -> None:
+    shutil.copytree(EXAMPLES / "agenda", folder / "agenda")
+    in_folder_again(folder, change)
 
 
 def test_a_row_that_names_no_member_of_the_shared_event_is_told_by_its_line(tmp_path: Path) -> None:
