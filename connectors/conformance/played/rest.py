@@ -25,7 +25,7 @@ from connectors.sdk.contract_twins.openapi_twin import Door, OpenApiTwin
 from connectors.sdk.contract_twins.places import with_value
 from connectors.sdk.discovery import connector_class, folder_module
 from connectors.sdk.jwt_check import drawn_pair
-from connectors.sdk.kinds.calls import lenient_json, value_at
+from connectors.sdk.kinds.calls import address_of, lenient_json, value_at
 from connectors.sdk.kinds.rest import RestConnector
 from connectors.sdk.kinds.texts import names_in, value_row
 from connectors.sdk.mapping.places import WHOLE
@@ -35,6 +35,8 @@ from schemas.exchange import Question
 from schemas.manifest import Manifest, seconds_of
 
 _PROOFS: Mapping[str, Sequence[str]] = {"basic": ("password",), "bearer": ("token",), "api-key": ("value",)}
+_CLIENT = {"client_id": "client_id", "client_secret": "client_secret"}
+_SIGNS = {"oauth": _CLIENT, "oauth-password": {**_CLIENT, "user": "username", "password": "password"}}
 _REFUSALS = (422, 409, 400, 404)
 _A_DAY, _A_MINUTE = "1d", 60.0
 _KEY = "key:"
@@ -179,11 +181,14 @@ class Play:
         kind = connector.fill_secret(auth["kind"]).reveal()
         if kind.startswith("oauth"):
             path = urlsplit(connector.fill_secret(auth["token_url"]).reveal()).path
-            self.twin.door = Door("POST", path, token="/access_token")  # noqa: S106
+            asks = {said: connector.fill_secret(auth[name]).reveal() for name, said in _SIGNS[kind].items()}
+            self.twin.door = Door("POST", path, token="/access_token", asks=asks)  # noqa: S106
         elif kind == "session":
-            method, _, address = auth["call"].partition(" ")
-            path = f"{self.base}/{connector.fill_secret(address).reveal()}"
-            self.twin.door = Door(method, path, tuple(auth.get("keep", ())), auth.get("token", ""))
+            method, path, params = address_of(auth["call"], lambda text: connector.fill_secret(text).reveal())
+            said = {**auth.get("form", {}), **auth.get("body", {})}
+            asks = params | {name: connector.fill_secret(text).reveal() for name, text in said.items()}
+            keep, token = tuple(auth.get("keep", ())), auth.get("token", "")
+            self.twin.door = Door(method, f"{self.base}/{path}", keep, token, asks)
         self.twin.accepted |= {connector.fill_secret(auth[name]).reveal() for name in _PROOFS.get(kind, ())}
         if self.twin.door.path:
             self.twin.accepted.add(secrets.token_hex(16))  # nobody's: what is borne must have been given at the door

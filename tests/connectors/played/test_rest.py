@@ -13,8 +13,10 @@ import pytest
 from connectors import conformance
 from connectors.conformance.case import Bench
 from connectors.conformance.finding import stands_of
+from connectors.sdk import Secret
 from connectors.sdk.check import connector_faults
 from connectors.sdk.discovery import find_manifests
+from connectors.sdk.twin import TwinCall
 from hub.settings.procedures import procedure_slugs
 from schemas.errors import AccessDenied, ConfigError
 from schemas.manifest import Manifest
@@ -236,3 +238,31 @@ def test_the_twin_lets_in_and_takes_what_is_declared(
     changed: Callable[..., Manifest], toml: Callable[[str], str], contract: Callable[[str], str]
 ) -> None:
     assert conformance.examine(changed(toml, contract), only=_CALLED).faults == ()
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        _AUTH,
+        _AUTH.replace(" }", ', credentials = "form" }'),
+        _AUTH.replace('"oauth"', '"oauth-password"').replace(
+            " }", ', user = "{client_id}", password = "{client_id}" }'
+        ),
+        _SESSION + ', token = "/token" }',
+        _SESSION.replace("form =", "body =") + ', token = "/token" }',
+        _SESSION.replace("sign_in", "sign_in?id={client_id}").replace("id = ", "name = ") + ', token = "/token" }',
+    ],
+    ids=["oauth", "oauth by form", "password grant", "session by form", "session in JSON", "session by query"],
+)
+def test_who_signs_in_must_say_what_the_settings_say(changed: Callable[..., Manifest], auth: str) -> None:
+    manifest = changed(replacing((_AUTH, auth)))
+    with stands_of(manifest)[0](Bench(manifest)) as case:
+        connector = case.connect()
+        assert connector.handle(case.deliveries[0]).answer
+        settings = connector.context.settings
+        for name, wrong in (("client_secret", Secret("another")), ("client_id", "another")):
+            context = replace(connector.context, settings={**settings, name: wrong})
+            with pytest.raises(AccessDenied):
+                type(connector)(context).handle(case.deliveries[0])
+        door = case.twin.door  # type: ignore[attr-defined]
+        assert case.twin.answer(TwinCall(door.method, door.path, {}, {}, b"")).status == 401  # type: ignore[attr-defined]
