@@ -29,6 +29,7 @@ from connectors.sdk.kinds.calls import address_of, lenient_json, value_at
 from connectors.sdk.kinds.rest import RestConnector
 from connectors.sdk.kinds.texts import names_in, value_row
 from connectors.sdk.mapping.places import WHOLE
+from connectors.sdk.signed_query import PARAMETERS
 from schemas.delivery import Inbound, Opened
 from schemas.errors import ConfigError
 from schemas.exchange import Question
@@ -79,7 +80,7 @@ class Play:
             kind = folder_module(self.samples.manifest.folder, "twin").Twin
         twin = kind(
             self.path, keeps=self._keeps(), samples=self.samples.answer,
-            paging=self.declared.get("poll", {}).get("paging"),
+            paging=self.declared.get("poll", {}).get("paging"), beyond=frozenset(self._beyond()),
         )  # fmt: skip
         for spec in self.declared.get("deliver", ()):
             route, again = self.route(spec["call"]), spec.get("again", "none")
@@ -94,6 +95,17 @@ class Play:
         )
         twin.strangers = self._strangers()
         return twin
+
+    def _beyond(self) -> Iterator[tuple[str, str]]:
+        """What calls bear beyond the contract: what `[[twin.beyond]]` says, the proofs of `[http] auth`, and what
+        stands in the twin's own address of a next page."""
+        for one in self.declared.get("twin", {}).get("beyond", ()):
+            yield from ((self.route(one["call"]).name, what) for what in one["sends"])
+        poll, auth = self.declared.get("poll", {}), self.declared["http"].get("auth", {})
+        if poll.get("paging", {}).get("kind") in ("next", "link"):
+            yield self.route(poll["call"]).name, poll["paging"].get("param", "offset")
+        signed = PARAMETERS if auth.get("kind") in ("publik", "signature") else ()
+        yield from (("*", name) for name in (*signed, *([auth["query"]] if "query" in auth else ())))
 
     def _keeps(self) -> list[Keep]:
         """Those of `[[twin.keep]]`, and what the poll and the look-ups need to be kept."""

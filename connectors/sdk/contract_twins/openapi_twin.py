@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from connectors.sdk.contract_twins.answers import Answers
 from connectors.sdk.contract_twins.keeping import Keep, Record, Shelf, list_answer, page_of, shelf_of
-from connectors.sdk.contract_twins.openapi_check import OpenApiCheck, Route, check_of
+from connectors.sdk.contract_twins.openapi_check import Beyond, OpenApiCheck, Route, check_of
 from connectors.sdk.contract_twins.places import (
     basic_of,
     fields_in,
@@ -62,16 +62,16 @@ class OpenApiTwin(RestTwin):
     changed something: by the value of a header of `key_headers`, which makes a repetition do nothing again, by
     operation and path where they are among the `same_state`, else each by itself. `accepted`: secrets of which a call
     must bear one, whatever is borne when there are none. `strangers`: texts that name nobody here. `paging`: as
-    `[poll]` has it. `status_only`: operations whose success is the status alone. `lists`: where answers
-    may hold a list, which is empty for a stranger.
+    `[poll]` has it. `beyond`: what calls may bear though the contract does not know it. `status_only`: operations
+    whose success is the status alone. `lists`: where answers may hold a list, which is empty for a stranger.
     """
 
     def __init__(
         self, path: Path, *, keeps: Sequence[Keep] = (), samples: Callable[[str], Path | None] = lambda name: None,
-        door: Door | None = None, paging: Mapping[str, Any] | None = None,
+        door: Door | None = None, paging: Mapping[str, Any] | None = None, beyond: Beyond = frozenset(),
     ) -> None:  # fmt: skip
         super().__init__()
-        self.contract: OpenApiCheck = check_of(path)
+        self.contract: OpenApiCheck = check_of(path, beyond)
         self.answers = Answers(self.contract, samples)
         self.door, self.paging = door or Door(), paging or {}
         self.written: dict[str, Written] = {}

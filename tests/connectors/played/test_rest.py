@@ -176,6 +176,15 @@ def replacing(*pairs: tuple[str, str]) -> Callable[[str], str]:
     return edit
 
 
+def _named(name: str) -> list[tuple[str, str]]:
+    parameter = "        - {name: updated_since,"
+    return [(parameter, f"        - {{name: {name}, in: query, schema: {{}}}}\n{parameter}")]
+
+
+def named(name: str) -> Callable[[str], str]:
+    return replacing(*_named(name))
+
+
 def test_what_is_kept_must_be_named_by_the_contract(changed: Callable[..., Manifest]) -> None:
     manifest = changed(lambda text: text.replace('path = "members/{id}"', 'path = "persons/{id}"'))
 
@@ -186,8 +195,8 @@ def test_what_is_kept_must_be_named_by_the_contract(changed: Callable[..., Manif
 @pytest.mark.parametrize(
     ("toml", "contract"),
     [
-        (replacing((_PAGES, 'paging = { kind = "offset", param = "start", size = 3 }')), replacing()),
-        (replacing((_PAGES, 'paging = { kind = "cursor", param = "after", next = "/next" }')), replacing()),
+        (replacing((_PAGES, 'paging = { kind = "offset", param = "start", size = 3 }')), named("start")),
+        (replacing((_PAGES, 'paging = { kind = "cursor", param = "after", next = "/next" }')), named("after")),
         (replacing((_PAGES, 'paging = { kind = "next", next = "/links/next" }')), replacing()),
         (replacing((_PAGES, 'paging = { kind = "link" }')), replacing()),
         (replacing((_PAGES, "")), replacing()),
@@ -198,7 +207,7 @@ def test_what_is_kept_must_be_named_by_the_contract(changed: Callable[..., Manif
                 (_CURSOR, 'cursor = { kind = "rank", param = "after", at = "/rank" }'),
                 ("registration-{/id}-{/status}-{/updated_at}", "registration-{/rank}"),
             ),
-            replacing(("        activity:", _RANK), ("[id, activity,", "[id, rank, activity,")),
+            replacing(("        activity:", _RANK), ("[id, activity,", "[id, rank, activity,"), *_named("after")),
         ),
     ],
     ids=["offset", "cursor", "next", "link", "one page", "no settings", "the whole list", "rank"],
