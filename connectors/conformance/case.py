@@ -107,7 +107,8 @@ class Case:
     `news`: put so many new records at the twin, each worth the same number of events.
     `turn`: let the record that was there first say A (0) or B (1), as somebody does who works with the package.
     `inbound`: authentic calls of the package; `resigned`: one of them with another body, as authentic as before;
-    `forged`: calls that must not be taken.
+    `forged`: calls that must not be taken. `samples`: the files that `inbound` was read from.
+    `unshown`: what is declared and comes of none of the samples, a sentence each.
     `personal`: texts of the deliveries, the news and the evidence (names, addresses) that no log and no message may
     hold; those of the questions themselves are looked for anyway.
     `asked`: one for each evidence type that the connector answers for.
@@ -128,6 +129,8 @@ class Case:
     inbound: Sequence[Inbound] = ()
     resigned: Callable[[Inbound, bytes], Inbound] | None = None
     forged: Sequence[Inbound] = ()
+    samples: Sequence[str] = ()
+    unshown: Sequence[str] = ()
     personal: Sequence[str] = ()
     asked: Sequence[Asked] = ()
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from connectors.conformance.case import Bench, Case, Stand
 from connectors.conformance.played.base import base_path, calls_of, concrete
 from connectors.conformance.played.followed import Followed
-from connectors.conformance.played.news import News, since_filter
+from connectors.conformance.played.news import News, since_filter, unread
 from connectors.conformance.played.samples import Samples, personal_in
 from connectors.conformance.played.settings import drawn_secret, settings_of
 from connectors.conformance.played.signing import Signer, key_pair
@@ -179,11 +179,19 @@ class Play:
 
     def _records(self) -> list[Any]:
         """What the package says: bodies of webhooks, and a record of the polled list."""
+        return [*self._pushed(), *(shelf.template() for shelf in self.twin.shelves)]
+
+    def _pushed(self) -> list[Any]:
         bodies = [lenient_json(body) for body in self.samples.webhooks]
         listed = _list_place(self.webhook.get("list")) if "list" in self.webhook else None
         if listed is not None:
             bodies = [one for body in bodies for one in value_at(body, listed) or ()]
-        return [*bodies, *(shelf.template() for shelf in self.twin.shelves)]
+        return bodies
+
+    def _unshown_calls(self, connector: RestConnector) -> Iterator[str]:
+        folder = f"{self.declared['contract'].get('samples', 'samples')}/webhooks"
+        for name in unread(connector.event_readers("webhook", "event"), self._pushed(), "webhook.event"):
+            yield f"no sample of {folder} gives {name}"
 
     def _open_door(self, connector: RestConnector) -> None:
         """Let in who bears what this connection was given."""
@@ -223,7 +231,8 @@ class Play:
             inbound=[signer.call(body) for body in webhooks] if signer else (),
             resigned=(lambda inbound, body: signer.call(body)) if signer else None,
             forged=_forged(signer, webhooks[0], self._stranger_key()) if signer and webhooks else (),
-            personal=self._personal(),
+            personal=self._personal(), samples=self.samples.webhook_files if signer else (),
+            unshown=[*self._unshown_calls(connector), *(news.unshown() if isinstance(news, News) else ())],
             asked=self.samples.asked,
         )  # fmt: skip
 

@@ -116,6 +116,11 @@ class Samples:
     def webhooks(self) -> Sequence[bytes]:
         return [path.read_bytes() for path in self.files("webhooks", ".json")]
 
+    @property
+    def webhook_files(self) -> Sequence[str]:
+        """Their names, below the folder of the connector."""
+        return [str(path.relative_to(self.manifest.folder)) for path in self.files("webhooks", ".json")]
+
     @cached_property
     def asked(self) -> Sequence[Asked]:
         """One for each file of `questions/`, about somebody whom the package knows; `stranger` is about somebody else.

@@ -275,3 +275,43 @@ def test_who_signs_in_must_say_what_the_settings_say(changed: Callable[..., Mani
                 type(connector)(context).handle(case.deliveries[0])
         door = case.twin.door  # type: ignore[attr-defined]
         assert case.twin.answer(TwinCall(door.method, door.path, {}, {}, b"")).status == 401  # type: ignore[attr-defined]
+
+
+_NOWHERE = """
+[[poll.event]]
+type = "request.status-changed"
+only = { "/nowhere" = "*" }
+id = "other-{/id}"
+about = "/id"
+status = "/status"
+
+[[answer]]"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('id = "registration-{/id}"\n', 'only = { "/status" = "none" }\nid = "registration-{/id}"\n',
+         "no sample of samples/webhooks gives request.received"),
+        ("[[answer]]", _NOWHERE,
+         "no record of `GET registrations` gives request.status-changed (number 2 of [[poll.event]])"),
+    ],
+    ids=["call", "list"],
+)  # fmt: skip
+def test_each_event_that_is_declared_comes_of_a_sample(
+    changed: Callable[..., Manifest], old: str, new: str, told: str
+) -> None:
+    assert told in conformance.examine(changed(replacing((old, new))), only=["declaration"]).faults
+
+
+def test_a_call_that_cannot_be_read_is_told_with_its_sample_its_place_and_what_is_admitted(
+    changed: Callable[..., Manifest],
+) -> None:
+    manifest = changed()
+    mapping = manifest.folder / "mapping.csv"
+    mapping.write_text(mapping.read_text(encoding="utf-8").replace("intake;=desk", "intake;/activity"), "utf-8")
+
+    told = conformance.examine(manifest, only=["receiving"]).faults[0]
+    assert told.startswith("receive samples/webhooks/registered.json: raised InvalidMessage (/activity: ")
+    assert "(enum) ; admises : " in told
+    assert "desk" in told
