@@ -6,7 +6,6 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable
 from functools import cache
-from textwrap import shorten
 from typing import TypeVar
 
 from schemas.delivery import RecordFault
