@@ -14,6 +14,7 @@ from connectors.conformance.case import Bench, Case, Stand
 from connectors.conformance.played.base import base_path, calls_of, concrete
 from connectors.conformance.played.followed import Followed
 from connectors.conformance.played.news import News, since_filter, unread
+from connectors.conformance.played.refusing import Refusals
 from connectors.conformance.played.samples import Samples, personal_in
 from connectors.conformance.played.settings import drawn_secret, settings_of
 from connectors.conformance.played.signing import Signer, key_pair
@@ -231,6 +232,7 @@ class Play:
             inbound=[signer.call(body) for body in webhooks] if signer else (),
             resigned=(lambda inbound, body: signer.call(body)) if signer else None,
             forged=_forged(signer, webhooks[0], self._stranger_key()) if signer and webhooks else (),
+            refusals=Refusals(self.samples, self.twin, self.route).of(connector),
             personal=self._personal(), samples=self.samples.webhook_files if signer else (),
             unshown=[*self._unshown_calls(connector), *(news.unshown() if isinstance(news, News) else ())],
             asked=self.samples.asked,

@@ -315,3 +315,65 @@ def test_a_call_that_cannot_be_read_is_told_with_its_sample_its_place_and_what_i
     assert told.startswith("receive samples/webhooks/registered.json: raised InvalidMessage (/activity: ")
     assert "(enum) ; admises : " in told
     assert "desk" in told
+
+
+def refused(manifest: Manifest, name: str, body: str) -> tuple[str, ...]:
+    answers = manifest.folder / "samples/answers"
+    answers.mkdir(exist_ok=True)
+    (answers / name).write_text(body, encoding="utf-8")
+    return conformance.examine(manifest, only=["refusals"]).faults
+
+
+_FROZEN = '{"error": {"code": "FROZEN"}}'
+_PATCHED = "PATCH-members-id.422.json"
+_MEMBER = "GET-members-id.404.json"
+_MEANS = 'FROZEN = { means = "refused"'
+_UNKNOWN = '[[error]]\nstatus = 404\nnative = "/error/code"\ntable = { UNKNOWN_MEMBER = "no-record" }\n\n'
+
+
+@pytest.mark.parametrize("means", ["refused", "later", "denied", "expired"])
+def test_a_refusal_among_the_samples_becomes_what_is_declared(changed: Callable[..., Manifest], means: str) -> None:
+    manifest = changed(replacing((_MEANS, f'UNKNOWN_MEMBER = "refused", FROZEN = {{ means = "{means}"')))
+
+    assert refused(manifest, _PATCHED, _FROZEN) == ()
+
+
+def test_a_refusal_of_a_question_becomes_what_is_declared(changed: Callable[..., Manifest]) -> None:
+    manifest = changed(replacing(("[[error]]\n", _UNKNOWN + "[[error]]\n")))
+
+    assert refused(manifest, _MEMBER, '{"error": {"code": "UNKNOWN_MEMBER"}}') == ()
+
+
+def test_a_code_that_nothing_is_declared_for_is_told_with_its_file(changed: Callable[..., Manifest]) -> None:
+    told = refused(changed(), _PATCHED, '{"error": {"code": "MALFORMED"}}')
+
+    assert told == (f"samples/answers/{_PATCHED}: no [[error]] says what it means",)
+
+
+def test_a_connector_that_takes_a_refusal_otherwise_is_told(changed: Callable[..., Manifest]) -> None:
+    manifest = changed(replacing((_MEANS, 'UNKNOWN_MEMBER = "refused", FROZEN = { means = "later"')))
+    (manifest.folder / "connector.py").write_text(_MISREADING, encoding="utf-8")
+
+    [told] = refused(find_manifests(manifest.folder.parent)["adherents"], _PATCHED, _FROZEN)
+    assert told.startswith(f"samples/answers/{_PATCHED}: raised Refused, not TryLater")
+
+
+@pytest.mark.parametrize("name", ["GET-ping.404.json", "POST-nothing.422.json"])
+def test_a_refusal_of_what_is_not_called_is_told(changed: Callable[..., Manifest], name: str) -> None:
+    [told] = refused(changed(), name, _FROZEN)
+
+    assert name in told
+
+
+_MISREADING = """
+from connectors.sdk.kinds.rest import RestConnector
+from schemas.errors import Refused, TryLater
+
+
+class Connector(RestConnector):
+    def send(self, delivery, prepared):
+        try:
+            return super().send(delivery, prepared)
+        except TryLater as error:
+            raise Refused("non", native="x") from error
+"""
