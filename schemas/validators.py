@@ -27,6 +27,8 @@ ONE = frozenset({"items", "contains", "not", "if", "then", "else", "propertyName
 LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
 
+LISTED = "must be one of: "
+"""How the sentence begins that names the words which a schema lists."""
 WORDED = 50  # errors that are looked at to find the one that is told
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
@@ -320,7 +322,7 @@ def _typed(error: Any) -> tuple[str, str | None]:
 
 
 def _listed(error: Any) -> tuple[str, str | None]:
-    return "must be one of: " + ", ".join(str(value) for value in error.validator_value), None
+    return LISTED + ", ".join(str(value) for value in error.validator_value), None
 
 
 _UNEXPECTED = ("unevaluatedProperties", "additionalProperties")

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from connectors.sdk import Connector, Context, Inbound, Manifest
 from connectors.sdk.twin import Misbehaving
 from schemas.delivery import Delivery, StoredDocument
+from schemas.errors import HubError
 from schemas.exchange import Question
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -91,6 +92,17 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A no in the package's own words. `name`: the file that holds it; `act`: what makes a connector call for it, after
+    `arm`; `becomes`: the error that `[[error]]` says it is, None when it says nothing of it."""
+
+    name: str
+    act: Callable[[Connector], object]
+    arm: Callable[[], object]
+    becomes: type[HubError] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One connection, its twin and what passes between them. The manifest says what must be here: what it declares and
     the case does not show is a fault.
@@ -101,13 +113,15 @@ class Case:
     `effects`: what the package holds by now, as a value that can be compared.
     `calls`: how many calls reached the twin; by default the length of its `operations`.
     `refused`: a delivery that the package says no to; by default the last one, after `refuse` has armed the twin.
+    `refusals`: further ones, each in the package's own words.
     `deny`: make the twin not let us in, at the next call.
     `turns`: two deliveries of one type that say something different of the same thing, A and B: where it consumes what
     can be said again. `before_again`: what must happen at the package before A is taken once more after B.
     `news`: put so many new records at the twin, each worth the same number of events.
     `turn`: let the record that was there first say A (0) or B (1), as somebody does who works with the package.
     `inbound`: authentic calls of the package; `resigned`: one of them with another body, as authentic as before;
-    `forged`: calls that must not be taken.
+    `forged`: calls that must not be taken. `samples`: the files that `inbound` was read from.
+    `unshown`: what is declared and comes of none of the samples, a sentence each.
     `personal`: texts of the deliveries, the news and the evidence (names, addresses) that no log and no message may
     hold; those of the questions themselves are looked for anyway.
     `asked`: one for each evidence type that the connector answers for.
@@ -120,6 +134,7 @@ class Case:
     calls: Callable[[], int] | None = None
     refuse: Callable[[], object] | None = None
     refused: Delivery | None = None
+    refusals: Sequence[Refusal] = ()
     deny: Callable[[], object] | None = None
     turns: Sequence[tuple[Delivery, Delivery]] = ()
     before_again: Callable[[], object] | None = None
@@ -128,6 +143,8 @@ class Case:
     inbound: Sequence[Inbound] = ()
     resigned: Callable[[Inbound, bytes], Inbound] | None = None
     forged: Sequence[Inbound] = ()
+    samples: Sequence[str] = ()
+    unshown: Sequence[str] = ()
     personal: Sequence[str] = ()
     asked: Sequence[Asked] = ()
 

@@ -128,7 +128,8 @@ def _other_bodies(call: TwinCall) -> Iterator[Spoilt]:
 
 
 def _other_queries(call: TwinCall) -> Iterator[Spoilt]:
-    for what, pairs in _other_pairs(call.query_string):
+    more = ("a parameter more", [*parse_qsl(call.query_string, keep_blank_values=True), ("unefois", "x")])
+    for what, pairs in (*_other_pairs(call.query_string), more):
         yield what, replace(call, query=dict(pairs), query_string=urlencode(pairs))
 
 

@@ -79,6 +79,8 @@ def _shown(exam: Examination, case: Case) -> None:
     exam.expect(bool(shown) or not consumed, "the case shows no delivery")
     for name in sorted(shown - consumed):
         exam.fault(f"the case delivers {name}, which is not declared")
+    for sentence in case.unshown:
+        exam.fault(sentence)
     for due, kept, wanted in (
         (bool(consumed), case.effects is not None, "`effects`: what the package holds"),
         (bool(consumed) and says_no(case), _has_a_no(case), "a no: `refused` or `refuse`"),

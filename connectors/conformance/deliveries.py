@@ -47,6 +47,23 @@ def one_effect(exam: Examination) -> None:
 def refusals(exam: Examination) -> None:
     _said_no(exam)
     _shut_out(exam)
+    for number in range(_count(exam)):
+        _in_its_own_words(exam, number)
+
+
+def _count(exam: Examination) -> int:
+    with exam.opened() as opened:
+        return len(opened.case.refusals)
+
+
+def _in_its_own_words(exam: Examination, number: int) -> None:
+    with exam.opened() as opened:
+        refusal = opened.case.refusals[number]
+        if refusal.becomes is None:
+            exam.fault(f"{refusal.name}: no [[error]] says what it means")
+            return
+        refusal.arm()
+        exam.raises(refusal.becomes, refusal.name, refusal.act, opened.connector)
 
 
 def _said_no(exam: Examination) -> None:

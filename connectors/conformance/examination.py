@@ -107,7 +107,8 @@ class Examination:
             return act()
         except Exception as error:
             self.overhear(error)
-            said = f" ({error})" if isinstance(error, HubError) else ""
+            place = f"{error.pointer}: " if isinstance(error, InvalidMessage) and error.pointer else ""
+            said = f" ({place}{error})" if isinstance(error, HubError) else ""
             self.fault(f"{where}: raised {type(error).__name__}{said}")
             return None
 

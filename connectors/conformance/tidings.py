@@ -38,14 +38,16 @@ def polling(exam: Examination) -> None:
 def receiving(exam: Examination) -> None:
     with exam.opened() as opened:
         connector = opened.connector
-        for inbound in opened.case.inbound:
+        for number, inbound in enumerate(opened.case.inbound):
+            sample = next(iter(opened.case.samples[number:]), "")
+            where = f"receive {sample}".strip()
             exam.without_error("knows_caller", partial(connector.knows_caller, replace(inbound, body=b"")))
-            first = exam.without_error("receive", partial(connector.receive, inbound))
-            again = exam.without_error("receive again", partial(_retried, connector, inbound))
+            first = exam.without_error(where, partial(connector.receive, inbound))
+            again = exam.without_error(f"{where} again", partial(_retried, connector, inbound))
             if first is not None:
-                exam.events(connector, "receive", first.polled.events)
+                exam.events(connector, where, first.polled.events)
             if first is not None and again is not None:
-                _same(exam, "receive", first.polled.events, again.polled.events)
+                _same(exam, where, first.polled.events, again.polled.events)
         for inbound in opened.case.forged:
             error = exam.raises((AccessDenied, InvalidMessage), "a forged call", connector.receive, inbound)
             if error is not None:

@@ -13,9 +13,14 @@ from schemas.errors import AccessDenied, BusUnavailable, HubError, InvalidMessag
 from schemas.event import Event
 from schemas.exchange import Evidence
 from schemas.registry import Registry
+from schemas.validators import LISTED
 
 _R = TypeVar("_R")
 _T = TypeVar("_T")
+
+_MOST_WORDS = 200  # characters of them
+ADMITTED = " ; admises : "
+"""Before the words that a schema lists, in a sentence about a value that is none of them."""
 
 
 def each(
@@ -55,8 +60,12 @@ def check_record(event: Event) -> Event:
     except InvalidMessage as error:
         place = error.pointer.removeprefix("/data") or "l'ensemble"
         rule = f" ({error.rule})" if error.rule else ""
+        words = f"{ADMITTED}{str(error).removeprefix(LISTED)}" if str(error).startswith(LISTED) else ""
         raise InvalidMessage(
-            f"la valeur de {place} n'est pas admise{rule}", pointer=error.pointer, code=error.code, rule=error.rule
+            f"la valeur de {place} n'est pas admise{rule}{words}",
+            pointer=error.pointer,
+            code=error.code,
+            rule=error.rule,
         ) from None
     return event
 

@@ -16,6 +16,8 @@ from schemas.secret import Secret
 
 TOLERANCE = timedelta(seconds=30)  # both ways
 MOST_NONCE = 128  # characters
+PARAMETERS = ("orig", "algo", "timestamp", "nonce", "signature")
+"""What a signed query has more than an unsigned one."""
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _MARK = "&signature="
 

@@ -13,6 +13,7 @@ from connectors.sdk.contract_twins.keeping import Record, Shelf
 from connectors.sdk.contract_twins.places import with_value
 from connectors.sdk.contract_twins.values import numbered
 from connectors.sdk.kinds.calls import value_at
+from connectors.sdk.kinds.events import EventReader
 from connectors.sdk.kinds.rest import RestConnector
 from connectors.sdk.kinds.texts import names_in, value_row
 from connectors.sdk.mapping.rows import FILE, read_table
@@ -55,6 +56,12 @@ class News:
             self.shelf.records[f"{first} {number}"] = made
         else:
             self.shelf.records[first] = made
+
+    def unshown(self) -> Iterator[str]:
+        """What is declared of the list and comes of no record of it."""
+        made = [self._dressed(one, 0, self._now()) for one in self._first()]
+        for name in unread(self.readers, made, "poll.event"):
+            yield f"no record of `{self.said['call']}` gives {name}"
 
     def events(self, record: Record) -> list[Event]:
         """The events of a record; none where one of them cannot be made."""
@@ -160,6 +167,22 @@ class News:
             place = _place(row.source) if not row.source.startswith("=") else ""
             if row.map in maps and place and place not in {*self.names, *self.dates}:
                 yield place
+
+
+def unread(readers: Sequence[EventReader], records: Sequence[Any], table: str) -> Iterator[str]:
+    """The event types of those tables that are for none of the records; where several are of a type, with its place."""
+    types = [reader.type for reader in readers]
+    for number, reader in enumerate(readers, 1):
+        if not any(_gives(reader, record) for record in records if isinstance(record, Mapping)):
+            yield f"{reader.type} (number {number} of [[{table}]])" if types.count(reader.type) > 1 else reader.type
+
+
+def _gives(reader: EventReader, record: Any) -> bool:
+    """Whether the table is for this record; one that it cannot read is told by another rule."""
+    try:
+        return reader.read(record) is not None
+    except InvalidMessage:
+        return True
 
 
 def since_filter(connector: RestConnector) -> Any:

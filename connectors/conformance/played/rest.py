@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from connectors.conformance.case import Bench, Case, Stand
 from connectors.conformance.played.base import base_path, calls_of, concrete
 from connectors.conformance.played.followed import Followed
-from connectors.conformance.played.news import News, since_filter
+from connectors.conformance.played.news import News, since_filter, unread
+from connectors.conformance.played.refusing import Refusals
 from connectors.conformance.played.samples import Samples, personal_in
 from connectors.conformance.played.settings import drawn_secret, settings_of
 from connectors.conformance.played.signing import Signer, key_pair
@@ -25,16 +26,19 @@ from connectors.sdk.contract_twins.openapi_twin import Door, OpenApiTwin
 from connectors.sdk.contract_twins.places import with_value
 from connectors.sdk.discovery import connector_class, folder_module
 from connectors.sdk.jwt_check import drawn_pair
-from connectors.sdk.kinds.calls import lenient_json, value_at
+from connectors.sdk.kinds.calls import address_of, lenient_json, value_at
 from connectors.sdk.kinds.rest import RestConnector
 from connectors.sdk.kinds.texts import names_in, value_row
 from connectors.sdk.mapping.places import WHOLE
+from connectors.sdk.signed_query import PARAMETERS
 from schemas.delivery import Inbound, Opened
 from schemas.errors import ConfigError
 from schemas.exchange import Question
 from schemas.manifest import Manifest, seconds_of
 
 _PROOFS: Mapping[str, Sequence[str]] = {"basic": ("password",), "bearer": ("token",), "api-key": ("value",)}
+_CLIENT = {"client_id": "client_id", "client_secret": "client_secret"}
+_SIGNS = {"oauth": _CLIENT, "oauth-password": {**_CLIENT, "user": "username", "password": "password"}}
 _REFUSALS = (422, 409, 400, 404)
 _A_DAY, _A_MINUTE = "1d", 60.0
 _KEY = "key:"
@@ -77,7 +81,7 @@ class Play:
             kind = folder_module(self.samples.manifest.folder, "twin").Twin
         twin = kind(
             self.path, keeps=self._keeps(), samples=self.samples.answer,
-            paging=self.declared.get("poll", {}).get("paging"),
+            paging=self.declared.get("poll", {}).get("paging"), beyond=frozenset(self._beyond()),
         )  # fmt: skip
         for spec in self.declared.get("deliver", ()):
             route, again = self.route(spec["call"]), spec.get("again", "none")
@@ -92,6 +96,17 @@ class Play:
         )
         twin.strangers = self._strangers()
         return twin
+
+    def _beyond(self) -> Iterator[tuple[str, str]]:
+        """What calls bear beyond the contract: what `[[twin.beyond]]` says, the proofs of `[http] auth`, and what
+        stands in the twin's own address of a next page."""
+        for one in self.declared.get("twin", {}).get("beyond", ()):
+            yield from ((self.route(one["call"]).name, what) for what in one["sends"])
+        poll, auth = self.declared.get("poll", {}), self.declared["http"].get("auth", {})
+        if poll.get("paging", {}).get("kind") in ("next", "link"):
+            yield self.route(poll["call"]).name, poll["paging"].get("param", "offset")
+        signed = PARAMETERS if auth.get("kind") in ("publik", "signature") else ()
+        yield from (("*", name) for name in (*signed, *([auth["query"]] if "query" in auth else ())))
 
     def _keeps(self) -> list[Keep]:
         """Those of `[[twin.keep]]`, and what the poll and the look-ups need to be kept."""
@@ -165,11 +180,19 @@ class Play:
 
     def _records(self) -> list[Any]:
         """What the package says: bodies of webhooks, and a record of the polled list."""
+        return [*self._pushed(), *(shelf.template() for shelf in self.twin.shelves)]
+
+    def _pushed(self) -> list[Any]:
         bodies = [lenient_json(body) for body in self.samples.webhooks]
         listed = _list_place(self.webhook.get("list")) if "list" in self.webhook else None
         if listed is not None:
             bodies = [one for body in bodies for one in value_at(body, listed) or ()]
-        return [*bodies, *(shelf.template() for shelf in self.twin.shelves)]
+        return bodies
+
+    def _unshown_calls(self, connector: RestConnector) -> Iterator[str]:
+        folder = f"{self.declared['contract'].get('samples', 'samples')}/webhooks"
+        for name in unread(connector.event_readers("webhook", "event"), self._pushed(), "webhook.event"):
+            yield f"no sample of {folder} gives {name}"
 
     def _open_door(self, connector: RestConnector) -> None:
         """Let in who bears what this connection was given."""
@@ -179,11 +202,14 @@ class Play:
         kind = connector.fill_secret(auth["kind"]).reveal()
         if kind.startswith("oauth"):
             path = urlsplit(connector.fill_secret(auth["token_url"]).reveal()).path
-            self.twin.door = Door("POST", path, token="/access_token")  # noqa: S106
+            asks = {said: connector.fill_secret(auth[name]).reveal() for name, said in _SIGNS[kind].items()}
+            self.twin.door = Door("POST", path, token="/access_token", asks=asks)  # noqa: S106
         elif kind == "session":
-            method, _, address = auth["call"].partition(" ")
-            path = f"{self.base}/{connector.fill_secret(address).reveal()}"
-            self.twin.door = Door(method, path, tuple(auth.get("keep", ())), auth.get("token", ""))
+            method, path, params = address_of(auth["call"], lambda text: connector.fill_secret(text).reveal())
+            said = {**auth.get("form", {}), **auth.get("body", {})}
+            asks = params | {name: connector.fill_secret(text).reveal() for name, text in said.items()}
+            keep, token = tuple(auth.get("keep", ())), auth.get("token", "")
+            self.twin.door = Door(method, f"{self.base}/{path}", keep, token, asks)
         self.twin.accepted |= {connector.fill_secret(auth[name]).reveal() for name in _PROOFS.get(kind, ())}
         if self.twin.door.path:
             self.twin.accepted.add(secrets.token_hex(16))  # nobody's: what is borne must have been given at the door
@@ -206,7 +232,9 @@ class Play:
             inbound=[signer.call(body) for body in webhooks] if signer else (),
             resigned=(lambda inbound, body: signer.call(body)) if signer else None,
             forged=_forged(signer, webhooks[0], self._stranger_key()) if signer and webhooks else (),
-            personal=self._personal(),
+            refusals=Refusals(self.samples, self.twin, self.route).of(connector),
+            personal=self._personal(), samples=self.samples.webhook_files if signer else (),
+            unshown=[*self._unshown_calls(connector), *(news.unshown() if isinstance(news, News) else ())],
             asked=self.samples.asked,
         )  # fmt: skip
 

@@ -4,7 +4,8 @@ events/*.json       one event each, as `connector try --event` takes it; `<name>
                     the same thing
 webhooks/*.json     the body of a call of the package
 questions/*.json    {"type", "version", "fields", "reference" or "identity", "parameters", "token", "stranger"}
-answers/<operation> what the twin answers: the name of the operation with `-` for all but letters and digits
+answers/<operation> what the twin answers: the name of the operation with `-` for all but letters and digits; what it
+                    refuses with, with its status: `PATCH-users-id.422.json`
 settings.toml       settings that cannot be made from their types
 """
 
@@ -31,6 +32,7 @@ from schemas.registry import Registry
 from schemas.secret import Secret
 
 REQUEST_ID = "0197a1c2-5b7e-7cc0-9d1f-3a5be0c6d201"
+_REFUSAL = re.compile(r"\.[45]\d\d")
 _AGAIN = ".again"
 _TOLD_ONCE = ("request.received",)
 _SOURCE = "/saint-aubin/portail"
@@ -116,6 +118,11 @@ class Samples:
     def webhooks(self) -> Sequence[bytes]:
         return [path.read_bytes() for path in self.files("webhooks", ".json")]
 
+    @property
+    def webhook_files(self) -> Sequence[str]:
+        """Their names, below the folder of the connector."""
+        return [str(path.relative_to(self.manifest.folder)) for path in self.files("webhooks", ".json")]
+
     @cached_property
     def asked(self) -> Sequence[Asked]:
         """One for each file of `questions/`, about somebody whom the package knows; `stranger` is about somebody else.
@@ -147,6 +154,12 @@ class Samples:
         found = self.files("answers", "")
         return next((path for path in found if path.stem == file_name(operation)), None)
 
+    @property
+    def refusals(self) -> Sequence[tuple[Path, str, int]]:
+        """The files with what the twin refuses with: the stem of the operation, and the status."""
+        found = [(path, path.stem.rpartition(".")) for path in self.files("answers", ".json")]
+        return [(path, name, int(code)) for path, (name, _, code) in found if _REFUSAL.fullmatch(f".{code}")]
+
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """Those of `settings.toml`; texts of secret settings are Secrets."""
@@ -162,8 +175,10 @@ class Samples:
 
     @cached_property
     def personal(self) -> Sequence[str]:
-        """Names, addresses and the like in all samples: no log and no message may hold them."""
-        found = {text for value in self._all() for text in personal_in(value)}
+        """Names, addresses and the like in all samples: no log and no message may hold them. A code that `[[error]]`
+        names is none."""
+        codes = {code for one in self.manifest.declared.get("error", ()) for code in one.get("table", ())}
+        found = {text for value in self._all() for text in personal_in(value)} - codes
         return sorted(found)
 
     def _all(self) -> Iterator[Any]:
@@ -186,8 +201,11 @@ class Samples:
 
 
 def file_name(operation: str) -> str:
-    """The name of an operation as the stem of a file: `GET users/{id}` as `GET-users-id`."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", operation).strip("-")
+    """The name of an operation as the stem of a file: `GET users/{id}` as `GET-users-id`, its refusal
+    `GET users/{id}.404` as `GET-users-id.404`."""
+    name, status = operation[: -len(".422")], operation[-len(".422") :]
+    name, status = (name, status) if _REFUSAL.fullmatch(status) else (operation, "")
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") + status
 
 
 def personal_in(value: Any, name: str = "") -> Iterator[str]:

@@ -19,7 +19,8 @@ _TEXT = "exemple"
 
 
 class Answers:
-    """The answers of one document. `samples`: the file with the answer to an operation, None without one."""
+    """The answers of one document. `samples`: the file with the answer to an operation, or to
+    `<operation>.<status>` with a refusal; None without one."""
 
     def __init__(self, check: OpenApiCheck, samples: Callable[[str], Path | None]) -> None:
         self._check, self._samples = check, samples
@@ -47,7 +48,8 @@ class Answers:
     def refusal(self, route: Route, status: int) -> TwinAnswer:
         """A no, in the words of the contract where it has some."""
         _, said = self.content(route, str(status))
-        body = self.body(route, str(status)) if "schema" in said else {"error": str(status)}
+        shown = "schema" in said or self._samples(f"{route.name}.{status}") is not None
+        body = self.body(route, str(status)) if shown else {"error": str(status)}
         return self.answer(route, body, str(status))
 
     def content(self, route: Route, status: str) -> tuple[str, Mapping[str, Any]]:
@@ -65,7 +67,7 @@ class Answers:
 
     def _new_body(self, route: Route, status: str) -> Any:
         kind, said = self.content(route, status)
-        sample = self._samples(route.name) if not status.startswith(("4", "5")) else None
+        sample = self._samples(f"{route.name}.{status}" if status.startswith(("4", "5")) else route.name)
         if sample is not None:
             return self._sample(route, sample, status)
         if "schema" not in said:

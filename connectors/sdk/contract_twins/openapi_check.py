@@ -31,6 +31,7 @@ from connectors.sdk.contract.schemas import Schemas
 from connectors.sdk.twin import TwinAnswer, TwinCall
 
 _PLACEHOLDER = re.compile(r"\\\{([^{}]+)\\\}")
+_LONGEST_NAME = 60
 _HOST = "http://127.0.0.1"
 
 
@@ -49,21 +50,27 @@ class Route:
         return operation_name(self.method, self.path)
 
 
+Beyond = frozenset[tuple[str, str]]
+"""What calls may bear though the contract does not know it: an operation (`*`: all of them), and a parameter of its
+query or BODY."""
+BODY = "body"
+
+
 @lru_cache(maxsize=64)
-def _check_of(path: Path, changed: int) -> OpenApiCheck:
-    return OpenApiCheck(openapi_document(path))
+def _check_of(path: Path, changed: int, beyond: Beyond) -> OpenApiCheck:
+    return OpenApiCheck(openapi_document(path), beyond)
 
 
-def check_of(path: Path) -> OpenApiCheck:
+def check_of(path: Path, beyond: Beyond = frozenset()) -> OpenApiCheck:
     """The check of a file, made once for as long as it does not change. Raises as `openapi_document`."""
-    return _check_of(path, path.stat().st_mtime_ns if path.exists() else 0)
+    return _check_of(path, path.stat().st_mtime_ns if path.exists() else 0, beyond)
 
 
 class OpenApiCheck:
     """A `ContractChecker`. Share it between threads and twins: it keeps nothing of what it reads."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.document, self.base = document, base_of(document)
+    def __init__(self, document: Mapping[str, Any], beyond: Beyond = frozenset()) -> None:
+        self.document, self.base, self.beyond = document, base_of(document), beyond
         self.schemas = Schemas(document)
         self.routes = sorted(_routes(document), key=lambda route: route.pattern.groups)  # the literal path first
         own = {name: part for name, part in document.items() if name not in ("servers", "security")}
@@ -92,8 +99,11 @@ class OpenApiCheck:
 
     def query_names(self, route: Route) -> Sequence[str]:
         """The names of the query parameters of an operation."""
+        return [str(one.get("name")) for one in self._in_query(route)]
+
+    def _in_query(self, route: Route) -> list[Mapping[str, Any]]:
         said = [*(route.shared.get("parameters") or ()), *(route.own.get("parameters") or ())]
-        return [str(one.get("name")) for one in map(self.schemas.at, said) if one.get("in") == "query"]
+        return [one for one in map(self.schemas.at, said) if one.get("in") == "query"]
 
     def said(self, route: Route, status: str) -> Mapping[str, Any]:
         """What an operation says of the answers of a status; {} for nothing."""
@@ -109,10 +119,13 @@ class OpenApiCheck:
 
     def unproved(self, route: Route, call: TwinCall) -> bool:
         """Whether the call bears none of the proofs that the contract asks for."""
+        schemes = self._schemes(route)
+        return bool(schemes) and not any(all(_borne(scheme, call) for scheme in one) for one in schemes)
+
+    def _schemes(self, route: Route) -> list[list[Mapping[str, Any]]]:
         asked = route.own.get("security", self.document.get("security")) or []
         known = (self.document.get("components") or {}).get("securitySchemes") or {}
-        schemes = [[self.schemas.at(known.get(name)) for name in one] for one in asked]
-        return bool(schemes) and not any(all(_borne(scheme, call) for scheme in one) for one in schemes)
+        return [[self.schemas.at(known.get(name)) for name in one] for one in asked]
 
     def request_fault(self, call: TwinCall) -> str:
         route = self.route(call.method, call.path)
@@ -125,7 +138,32 @@ class OpenApiCheck:
 
     def content_fault(self, call: TwinCall) -> str:
         """What is wrong in the parameters or the body of a call whose path the contract names."""
-        return _joined(self._core.iter_apicall_request_errors(self._request(call)))
+        route = self.route(call.method, call.path)
+        unknown = [*self._unknown(route, call)] if route is not None else []
+        wrong = _joined(self._core.iter_apicall_request_errors(self._request(call)))
+        return "; ".join([*unknown, *([wrong] if wrong else [])])
+
+    def _unknown(self, route: Route, call: TwinCall) -> Iterator[str]:
+        """What a call bears that the contract of its operation does not know."""
+        beyond = {what for operation, what in self.beyond if operation in ("*", route.name)}
+        if call.body and BODY not in beyond and "requestBody" not in route.own:
+            yield "the contract knows no body of this call"
+        parameters = self._in_query(route)
+        if any(self._is_spread(one) for one in parameters):
+            return
+        known = {str(one.get("name")) for one in parameters} | beyond
+        known |= {
+            str(one.get("name")) for schemes in self._schemes(route) for one in schemes if one.get("in") == "query"
+        }
+        for name in call.query:
+            if name not in known and name.partition("[")[0] not in known:
+                yield f"the contract knows no parameter `{name[:_LONGEST_NAME]}`"
+
+    def _is_spread(self, parameter: Mapping[str, Any]) -> bool:
+        """A table that is said member by member, under names of its own."""
+        schema = self.schemas.at(parameter.get("schema") or {})
+        table = schema.get("type") == "object" or "properties" in schema
+        return table and parameter.get("style", "form") == "form" and parameter.get("explode", True)
 
     # answers
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +11,16 @@ from urllib.parse import urlencode
 
 from connectors.sdk.contract_twins.answers import Answers
 from connectors.sdk.contract_twins.keeping import Keep, Record, Shelf, list_answer, page_of, shelf_of
-from connectors.sdk.contract_twins.openapi_check import OpenApiCheck, Route, check_of
-from connectors.sdk.contract_twins.places import fields_in, is_json, said_in, typed_as, with_value
+from connectors.sdk.contract_twins.openapi_check import Beyond, OpenApiCheck, Route, check_of
+from connectors.sdk.contract_twins.places import (
+    basic_of,
+    fields_in,
+    is_json,
+    said_at_door,
+    said_in,
+    typed_as,
+    with_value,
+)  # fmt: skip
 from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.rest_twin import RestTwin
 from connectors.sdk.twin import TwinAnswer, TwinCall
@@ -27,12 +33,13 @@ _PAGE = 3
 @dataclass(frozen=True, slots=True)
 class Door:
     """Where a package is signed in at, which its contract need not name. `path`: as it is called. `headers`: those that
-    its answer bears; `token`: where its body holds what proves the caller."""
+    its answer bears; `token`: where its body holds what proves the caller. `asks`: what must be said there, by name."""
 
     method: str = ""
     path: str = ""
     headers: Sequence[str] = ()
     token: str = ""
+    asks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -55,16 +62,16 @@ class OpenApiTwin(RestTwin):
     changed something: by the value of a header of `key_headers`, which makes a repetition do nothing again, by
     operation and path where they are among the `same_state`, else each by itself. `accepted`: secrets of which a call
     must bear one, whatever is borne when there are none. `strangers`: texts that name nobody here. `paging`: as
-    `[poll]` has it. `status_only`: operations whose success is the status alone. `lists`: where answers
-    may hold a list, which is empty for a stranger.
+    `[poll]` has it. `beyond`: what calls may bear though the contract does not know it. `status_only`: operations
+    whose success is the status alone. `lists`: where answers may hold a list, which is empty for a stranger.
     """
 
     def __init__(
         self, path: Path, *, keeps: Sequence[Keep] = (), samples: Callable[[str], Path | None] = lambda name: None,
-        door: Door | None = None, paging: Mapping[str, Any] | None = None,
+        door: Door | None = None, paging: Mapping[str, Any] | None = None, beyond: Beyond = frozenset(),
     ) -> None:  # fmt: skip
         super().__init__()
-        self.contract: OpenApiCheck = check_of(path)
+        self.contract: OpenApiCheck = check_of(path, beyond)
         self.answers = Answers(self.contract, samples)
         self.door, self.paging = door or Door(), paging or {}
         self.written: dict[str, Written] = {}
@@ -241,6 +248,8 @@ class OpenApiTwin(RestTwin):
         return bool(self.door.path) and (call.method, call.path) == (self.door.method, self.door.path)
 
     def _let_in(self, call: TwinCall) -> TwinAnswer:
+        if not self.door.asks.items() <= said_at_door(call).items():
+            return TwinAnswer(401, {"error": "invalid_client"})
         token = secrets.token_hex(16)
         self.accepted.add(token)
         route = self.contract.route(call.method, call.path)
@@ -287,9 +296,5 @@ def _holding(body: Any, member: str, place: str = "") -> Iterator[str]:
 def _borne_by(call: TwinCall) -> str:
     """All by which a call can prove who makes it, as one text."""
     scheme, _, proof = call.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            proof = base64.b64decode(proof).decode("utf-8", "replace")
-        except (binascii.Error, ValueError):
-            proof = ""
+    proof = "".join(basic_of(call)) if scheme.lower() == "basic" else proof
     return "\n".join([proof, *call.headers.values(), *call.query.values()])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,6 +46,25 @@ def said_in(call: TwinCall) -> Any:
 
 def is_json(call: TwinCall) -> bool:
     return "json" in call.headers.get("content-type", "") or call.body.lstrip()[:1] in (b"{", b"[")
+
+
+def basic_of(call: TwinCall) -> tuple[str, str, str]:
+    """User, colon and password of HTTP Basic; empty texts for a call that bears none that can be read."""
+    scheme, _, proof = call.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return "", "", ""
+    try:
+        return base64.b64decode(proof).decode("utf-8", "replace").partition(":")
+    except (binascii.Error, ValueError):
+        return "", "", ""
+
+
+def said_at_door(call: TwinCall) -> dict[str, Any]:
+    """By name, all that who signs in says: in the query, the body, or of a client by HTTP Basic."""
+    client, _, secret = basic_of(call)
+    basic = {"client_id": client, "client_secret": secret} if client else {}
+    body = call.json() if is_json(call) else dict(parse_qsl(call.body.decode("utf-8", "replace")))
+    return {**basic, **call.query, **(body if isinstance(body, dict) else {})}
 
 
 def fields_in(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from connectors.sdk.mapping import Map
+from connectors.sdk.records import ADMITTED
 from schemas.errors import InvalidMessage
 from schemas.exchange import Evidence
 from schemas.pointers import steps_of
@@ -22,7 +23,8 @@ def of_record(error: InvalidMessage, mapped: Map | None) -> InvalidMessage:
     """What the shared schema refused of an event, told of the value of the record that the broken member was made of;
     of the record as a whole where no row of the map made it."""
     place = _origin(error.pointer.removeprefix(_DATA), mapped)
-    said = f"la valeur n'est pas admise{f' ({error.rule})' if error.rule else ''}"
+    words = "".join(str(error).partition(ADMITTED)[1:])
+    said = f"la valeur n'est pas admise{f' ({error.rule})' if error.rule else ''}{words}"
     return InvalidMessage(said, pointer=place, code=error.code, rule=error.rule)
 
 

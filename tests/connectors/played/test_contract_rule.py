@@ -44,6 +44,9 @@ _OWN = """
         self.change_seen = call.json()
         return self.behaviour(self.contract.route(call.method, call.path), call)
 """
+_DECLARED = (EXAMPLES / "adherents/contract/openapi.yaml").read_text(encoding="utf-8")
+_DECLARED = _DECLARED[_DECLARED.index("      requestBody:") :]
+_DECLARED = _DECLARED[: _DECLARED.index("      responses:")]
 Change = Callable[[Path], None]
 
 
@@ -81,8 +84,16 @@ def faults_of(tmp_path: Path, change: Change) -> str:
             _replacing("connector.toml", 'size = 3, size_param = "per_page"', 'size = 60, size_param = "per_page"'),
             "the contract refuses what the connector calls: query parameter per_page: maximum",
         ),
+        (
+            _replacing("connector.toml", 'size_param = "per_page"', 'size_param = "per_pages"'),
+            "the contract refuses what the connector calls: the contract knows no parameter `per_pages`",
+        ),
+        (
+            _replacing("contract/openapi.yaml", _DECLARED, ""),
+            "the contract refuses what the connector calls: the contract knows no body of this call",
+        ),
     ],
-    ids=["lenient twin", "open door", "other answer", "unknown member", "beyond a limit"],
+    ids=["lenient twin", "open door", "other answer", "unknown member", "beyond a limit", "parameter", "body"],
 )  # fmt: skip
 def test_what_the_contract_does_not_allow_is_a_fault(tmp_path: Path, change: Change, told: str) -> None:
     assert told in faults_of(tmp_path, change)
@@ -90,6 +101,16 @@ def test_what_the_contract_does_not_allow_is_a_fault(tmp_path: Path, change: Cha
 
 def test_a_route_of_its_own_behind_the_contract_is_none(tmp_path: Path) -> None:
     assert faults_of(tmp_path, _with_twin(_OWN)) == ""
+
+
+def test_what_goes_beyond_the_contract_with_its_reason_is_no_fault(tmp_path: Path) -> None:
+    beyond = '[[twin.beyond]]\ncall = "PATCH members/{reference}"\nsends = ["body"]\nwhy = "seen"\n\n[[deliver]]\n'
+
+    def change(folder: Path) -> None:
+        _replacing("contract/openapi.yaml", _DECLARED, "")(folder)
+        _replacing("connector.toml", "[[deliver]]\n", beyond)(folder)
+
+    assert faults_of(tmp_path, change) == ""
 
 
 def test_it_applies_where_a_contract_of_calls_is_named() -> None:

@@ -13,8 +13,10 @@ import pytest
 from connectors import conformance
 from connectors.conformance.case import Bench
 from connectors.conformance.finding import stands_of
+from connectors.sdk import Secret
 from connectors.sdk.check import connector_faults
 from connectors.sdk.discovery import find_manifests
+from connectors.sdk.twin import TwinCall
 from hub.settings.procedures import procedure_slugs
 from schemas.errors import AccessDenied, ConfigError
 from schemas.manifest import Manifest
@@ -174,6 +176,15 @@ def replacing(*pairs: tuple[str, str]) -> Callable[[str], str]:
     return edit
 
 
+def _named(name: str) -> list[tuple[str, str]]:
+    parameter = "        - {name: updated_since,"
+    return [(parameter, f"        - {{name: {name}, in: query, schema: {{}}}}\n{parameter}")]
+
+
+def named(name: str) -> Callable[[str], str]:
+    return replacing(*_named(name))
+
+
 def test_what_is_kept_must_be_named_by_the_contract(changed: Callable[..., Manifest]) -> None:
     manifest = changed(lambda text: text.replace('path = "members/{id}"', 'path = "persons/{id}"'))
 
@@ -184,8 +195,8 @@ def test_what_is_kept_must_be_named_by_the_contract(changed: Callable[..., Manif
 @pytest.mark.parametrize(
     ("toml", "contract"),
     [
-        (replacing((_PAGES, 'paging = { kind = "offset", param = "start", size = 3 }')), replacing()),
-        (replacing((_PAGES, 'paging = { kind = "cursor", param = "after", next = "/next" }')), replacing()),
+        (replacing((_PAGES, 'paging = { kind = "offset", param = "start", size = 3 }')), named("start")),
+        (replacing((_PAGES, 'paging = { kind = "cursor", param = "after", next = "/next" }')), named("after")),
         (replacing((_PAGES, 'paging = { kind = "next", next = "/links/next" }')), replacing()),
         (replacing((_PAGES, 'paging = { kind = "link" }')), replacing()),
         (replacing((_PAGES, "")), replacing()),
@@ -196,7 +207,7 @@ def test_what_is_kept_must_be_named_by_the_contract(changed: Callable[..., Manif
                 (_CURSOR, 'cursor = { kind = "rank", param = "after", at = "/rank" }'),
                 ("registration-{/id}-{/status}-{/updated_at}", "registration-{/rank}"),
             ),
-            replacing(("        activity:", _RANK), ("[id, activity,", "[id, rank, activity,")),
+            replacing(("        activity:", _RANK), ("[id, activity,", "[id, rank, activity,"), *_named("after")),
         ),
     ],
     ids=["offset", "cursor", "next", "link", "one page", "no settings", "the whole list", "rank"],
@@ -236,3 +247,133 @@ def test_the_twin_lets_in_and_takes_what_is_declared(
     changed: Callable[..., Manifest], toml: Callable[[str], str], contract: Callable[[str], str]
 ) -> None:
     assert conformance.examine(changed(toml, contract), only=_CALLED).faults == ()
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        _AUTH,
+        _AUTH.replace(" }", ', credentials = "form" }'),
+        _AUTH.replace('"oauth"', '"oauth-password"').replace(
+            " }", ', user = "{client_id}", password = "{client_id}" }'
+        ),
+        _SESSION + ', token = "/token" }',
+        _SESSION.replace("form =", "body =") + ', token = "/token" }',
+        _SESSION.replace("sign_in", "sign_in?id={client_id}").replace("id = ", "name = ") + ', token = "/token" }',
+    ],
+    ids=["oauth", "oauth by form", "password grant", "session by form", "session in JSON", "session by query"],
+)
+def test_who_signs_in_must_say_what_the_settings_say(changed: Callable[..., Manifest], auth: str) -> None:
+    manifest = changed(replacing((_AUTH, auth)))
+    with stands_of(manifest)[0](Bench(manifest)) as case:
+        connector = case.connect()
+        assert connector.handle(case.deliveries[0]).answer
+        settings = connector.context.settings
+        for name, wrong in (("client_secret", Secret("another")), ("client_id", "another")):
+            context = replace(connector.context, settings={**settings, name: wrong})
+            with pytest.raises(AccessDenied):
+                type(connector)(context).handle(case.deliveries[0])
+        door = case.twin.door  # type: ignore[attr-defined]
+        assert case.twin.answer(TwinCall(door.method, door.path, {}, {}, b"")).status == 401  # type: ignore[attr-defined]
+
+
+_NOWHERE = """
+[[poll.event]]
+type = "request.status-changed"
+only = { "/nowhere" = "*" }
+id = "other-{/id}"
+about = "/id"
+status = "/status"
+
+[[answer]]"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('id = "registration-{/id}"\n', 'only = { "/status" = "none" }\nid = "registration-{/id}"\n',
+         "no sample of samples/webhooks gives request.received"),
+        ("[[answer]]", _NOWHERE,
+         "no record of `GET registrations` gives request.status-changed (number 2 of [[poll.event]])"),
+    ],
+    ids=["call", "list"],
+)  # fmt: skip
+def test_each_event_that_is_declared_comes_of_a_sample(
+    changed: Callable[..., Manifest], old: str, new: str, told: str
+) -> None:
+    assert told in conformance.examine(changed(replacing((old, new))), only=["declaration"]).faults
+
+
+def test_a_call_that_cannot_be_read_is_told_with_its_sample_its_place_and_what_is_admitted(
+    changed: Callable[..., Manifest],
+) -> None:
+    manifest = changed()
+    mapping = manifest.folder / "mapping.csv"
+    mapping.write_text(mapping.read_text(encoding="utf-8").replace("intake;=desk", "intake;/activity"), "utf-8")
+
+    told = conformance.examine(manifest, only=["receiving"]).faults[0]
+    assert told.startswith("receive samples/webhooks/registered.json: raised InvalidMessage (/activity: ")
+    assert "(enum) ; admises : " in told
+    assert "desk" in told
+
+
+def refused(manifest: Manifest, name: str, body: str) -> tuple[str, ...]:
+    answers = manifest.folder / "samples/answers"
+    answers.mkdir(exist_ok=True)
+    (answers / name).write_text(body, encoding="utf-8")
+    return conformance.examine(manifest, only=["refusals"]).faults
+
+
+_FROZEN = '{"error": {"code": "FROZEN"}}'
+_PATCHED = "PATCH-members-id.422.json"
+_MEMBER = "GET-members-id.404.json"
+_MEANS = 'FROZEN = { means = "refused"'
+_UNKNOWN = '[[error]]\nstatus = 404\nnative = "/error/code"\ntable = { UNKNOWN_MEMBER = "no-record" }\n\n'
+
+
+@pytest.mark.parametrize("means", ["refused", "later", "denied", "expired"])
+def test_a_refusal_among_the_samples_becomes_what_is_declared(changed: Callable[..., Manifest], means: str) -> None:
+    manifest = changed(replacing((_MEANS, f'UNKNOWN_MEMBER = "refused", FROZEN = {{ means = "{means}"')))
+
+    assert refused(manifest, _PATCHED, _FROZEN) == ()
+
+
+def test_a_refusal_of_a_question_becomes_what_is_declared(changed: Callable[..., Manifest]) -> None:
+    manifest = changed(replacing(("[[error]]\n", _UNKNOWN + "[[error]]\n")))
+
+    assert refused(manifest, _MEMBER, '{"error": {"code": "UNKNOWN_MEMBER"}}') == ()
+
+
+def test_a_code_that_nothing_is_declared_for_is_told_with_its_file(changed: Callable[..., Manifest]) -> None:
+    told = refused(changed(), _PATCHED, '{"error": {"code": "MALFORMED"}}')
+
+    assert told == (f"samples/answers/{_PATCHED}: no [[error]] says what it means",)
+
+
+def test_a_connector_that_takes_a_refusal_otherwise_is_told(changed: Callable[..., Manifest]) -> None:
+    manifest = changed(replacing((_MEANS, 'UNKNOWN_MEMBER = "refused", FROZEN = { means = "later"')))
+    (manifest.folder / "connector.py").write_text(_MISREADING, encoding="utf-8")
+
+    [told] = refused(find_manifests(manifest.folder.parent)["adherents"], _PATCHED, _FROZEN)
+    assert told.startswith(f"samples/answers/{_PATCHED}: raised Refused, not TryLater")
+
+
+@pytest.mark.parametrize("name", ["GET-ping.404.json", "POST-nothing.422.json"])
+def test_a_refusal_of_what_is_not_called_is_told(changed: Callable[..., Manifest], name: str) -> None:
+    [told] = refused(changed(), name, _FROZEN)
+
+    assert name in told
+
+
+_MISREADING = """
+from connectors.sdk.kinds.rest import RestConnector
+from schemas.errors import Refused, TryLater
+
+
+class Connector(RestConnector):
+    def send(self, delivery, prepared):
+        try:
+            return super().send(delivery, prepared)
+        except TryLater as error:
+            raise Refused("non", native="x") from error
+"""
