@@ -37,7 +37,7 @@ def connector_update(
     if not again:
         check_no_proposal(manifest.folder)
     with new_contract(new, manifest, table=table) as contract:
-        proposal = proposal_of(manifest, contract, Registry.load())
+        proposal = proposal_of(manifest, contract, Registry.load(), sheet=table)
     written = write_proposal(manifest.folder, proposal) if proposal.changes else []
     if as_json:
         print_json(_data(manifest, new, proposal.changes, written))

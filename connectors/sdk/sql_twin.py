@@ -27,11 +27,18 @@ class SqlTwin(Scheduled):
     }  # fmt: skip
     page_size = 1
 
-    def __init__(self, table: str, columns: Sequence[str], rules: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        table: str,
+        columns: Sequence[str],
+        rules: Mapping[str, str] | None = None,
+        types: Mapping[str, str] | None = None,
+    ) -> None:
         """`rules`: by column, what its values must be, as SQL: `typeof(rank) = 'integer'`. `add` refuses others as the
         package's database does; `rewrite` passes over them, for there are older databases with what is forbidden
-        today."""
-        self.table, self.columns = table, tuple(columns)
+        today. `types`: by column, what no database ever holds otherwise: a cell that is to be nonsense of another type
+        stays what it was."""
+        self.table, self.columns, self._types = table, tuple(columns), dict(types or {})
         self.operations: list[str] = []
         self._folder = tempfile.TemporaryDirectory(prefix="unefois-twin-")
         self.path = Path(self._folder.name) / "package.db"
@@ -96,14 +103,28 @@ class SqlTwin(Scheduled):
     def rewrite(self, name: str, content: bytes) -> None:
         """Cells of digits are numbers; others are text, whatever their bytes are."""
         with self._open() as base:
+            known = base.execute(f"select * from {quoted(self.table)} order by rowid").fetchall()  # noqa: S608
             base.execute("pragma ignore_check_constraints = on")
             base.execute(f"delete from {quoted(self.table)}")  # noqa: S608
-            for line in content.split(b"\r\n")[1:]:
+            for number, line in enumerate(content.split(b"\r\n")[1:]):
                 cells = [*line.split(_SEPARATOR), *[b""] * len(self.columns)][: len(self.columns)]
-                marks = ", ".join("?" if one.isdigit() else "cast(? as text)" for one in cells)
-                values = [int(one) if one.isdigit() else one for one in cells]
+                before = known[number] if number < len(known) else [None] * len(cells)
+                held = [self._held(base, *one) for one in zip(self.columns, cells, before, strict=True)]
+                marks = ", ".join("cast(? as text)" if isinstance(one, bytes) else "?" for one in held)
                 if line:
-                    base.execute(f"insert into {quoted(self.table)} values ({marks})", values)  # noqa: S608
+                    base.execute(f"insert into {quoted(self.table)} values ({marks})", held)  # noqa: S608
+
+    def _held(self, base: sqlite3.Connection, column: str, cell: bytes, before: Any) -> Any:
+        """What the column holds once the cell is written: where its type does not take that, nothing or what it was."""
+        value: Any = int(cell) if cell.isdigit() else cell
+        rule = self._types.get(column)
+        if rule is None:
+            return value
+        for one in [value, *([None] if not cell else [])]:
+            mark = "cast(? as text)" if isinstance(one, bytes) else "?"
+            if base.execute(f"select {rule} from (select {mark} as {quoted(column)})", [one]).fetchone()[0]:  # noqa: S608
+                return one
+        return before
 
     def reasons(self) -> Mapping[str, str]:
         return {}

@@ -11,6 +11,7 @@ import pytest
 from connectors.sdk.discovery import find_manifests
 from tests.commands.test_update import ran
 from tests.connectors.sdk.kinds.agenda import EXAMPLES
+from tests.connectors.sdk.kinds.workbooks import xlsx
 
 NAMES = "Dossier;Voie;Code postal;Ville;Courriel;Quotient"
 ROWS = "F-1;4 rue Haute;93210;Bourg;a@b.example;800\nF-2;5 rue Basse;93210;Bourg;c@d.example;900\n"
@@ -96,6 +97,21 @@ def test_an_export_whose_columns_change(canteens: Path, tmp_path: Path) -> None:
     assert "#contact;/phone/value;Portable;text;" in lines
 
 
+@pytest.mark.parametrize("name", ["export-2027.csv", "export-2027.xlsx"])
+def test_no_row_of_a_new_export_goes_into_the_proposal(canteens: Path, tmp_path: Path, name: str) -> None:
+    lines = [[*line.split(";"), last] for line, last in zip(f"{NAMES}\n{ROWS}".splitlines(), "NQQ", strict=True)]
+    new = tmp_path / name
+    new.write_bytes(xlsx(lines) if new.suffix == ".xlsx" else "\n".join(map(";".join, lines)).encode())
+
+    updated(canteens, new)
+
+    kept = canteens / "proposal" / "contract" / "export-2027.csv"
+    said = [one.read_bytes().decode("utf-8") for one in (canteens / "proposal").rglob("*") if one.is_file()]
+    assert kept.read_text(encoding="utf-8").splitlines()[0] == f"{NAMES};N"
+    assert not [word for word in ("rue Haute", "a@b.example", "F-2") if any(word in one for one in said)]
+    assert "Put `contract/export-2027.csv`" in (canteens / "proposal" / "changes.md").read_text(encoding="utf-8")
+
+
 def test_an_export_in_another_layout_breaks(canteens: Path, tmp_path: Path) -> None:
     new = tmp_path / "export.csv"
     new.write_text(f"{NAMES}\n{ROWS}".replace(";", ","), encoding="utf-8")
@@ -141,3 +157,5 @@ def test_a_connector_drafted_from_a_sample_is_compared_with_a_new_sample(tmp_pat
     assert code == 1
     assert "field-removed GET fiche/{id} (read) /commune" in said
     assert "#residence-address;;/ville;;;" in proposed(folder / "fiches")
+    written = [path for path in (folder / "fiches" / "proposal").rglob("*") if path.is_file()]
+    assert not [path for path in written if "rue Haute" in path.read_text(encoding="utf-8")]

@@ -94,6 +94,7 @@ class Rows:
         ]
         self.known = [dict(zip(self.sample.names, row, strict=True)) for row in self.sample.rows]
         self.first = chosen(self.known, self.specs, self.path.name)
+        self._check_first()
 
     @cached_property
     def table(self) -> Operation:
@@ -108,6 +109,14 @@ class Rows:
         if table is None:
             raise ConfigError(f'the query reads "{name}", which is no table of the contract', key=self.manifest.id)
         return table
+
+    def _check_first(self) -> None:
+        """Raises ConfigError where a database would not compare the cursor with what the first poll begins behind: it
+        refuses `date > 0`, which a SQLite file answers."""
+        kinds = [one.type for one in self.table.gives if one.place == self.sql["cursor"]]
+        if kinds and kinds[0] in ("date", "instant") and not _is_moment(str(self.sql.get("first", 0))):
+            said = f'its column "{self.sql["cursor"]}" is a date: say from when, as first = "1970-01-01"'
+            raise ConfigError(said, key=f"{self.manifest.id}.sql.first")
 
     @property
     def personal(self) -> Sequence[str]:
@@ -171,6 +180,14 @@ def _further(text: str, number: int) -> str:
         return numbered(text, number)
     later = (moment + timedelta(seconds=number)).isoformat(sep=text[10:11] or "T")
     return later.replace("+00:00", "Z") if text.endswith("Z") else later
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return not text.isdigit()
 
 
 def _typed(column: Field, text: str) -> Any:

@@ -92,16 +92,18 @@ def is_json_sample(path: Path) -> bool:
     return not (isinstance(found, dict) and found.keys() & {"openapi", "swagger"})
 
 
-def document_of_sample(path: Path, *, webhook: bool = False) -> dict[str, Any]:
+def document_of_sample(path: Path, *, webhook: bool = False, shown: bool = True) -> dict[str, Any]:
     """An OpenAPI document with one call: a GET that answers like the sample, or with `webhook` the POST that the
-    package makes, beside one that only tells whether it is there. The addresses are ours: the sample tells none."""
+    package makes, beside one that only tells whether it is there. The addresses are ours: the sample tells none.
+    `shown`: it holds the sample as its example."""
     sample = sample_value(path)
     headers: Mapping[str, str] = {}
     if webhook:
         headers, sample = call_of_sample(sample)
         _check_records(sample, path)
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "records"
-    content = {"content": {"application/json": {"schema": schema_of([sample]), "example": sample}}}
+    example = {"example": sample} if shown else {}
+    content = {"content": {"application/json": {"schema": schema_of([sample]), **example}}}
     found: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": name, "version": "1"}, SAMPLED: True}
     if webhook:
         pushed = {"post": {"requestBody": content, "responses": {"200": _OK}}}

@@ -12,13 +12,15 @@ _STORED: Mapping[str, str] = {
     "integer": "'integer'", "number": "'integer', 'real'", "boolean": "'integer'", "text": "'text'", "date": "'text'",
     "instant": "'text'", "bytes": "'blob', 'text'",
 }  # fmt: skip
+_FIRM = ("integer", "number", "boolean", "date", "instant")  # no database holds a text where such a value stands
 
 
 def sql_twin_of(table: Operation) -> SqlTwin:
     """It refuses what the declared table refuses: another type, nothing where something must be, a text too long, a
     word that is none of its choices, a date that is none."""
     rules = {one.place: " and ".join(_rules(one)) or "1" for one in table.gives}
-    return SqlTwin(table.name, [one.place for one in table.gives], rules)
+    types = {one.place: rules[one.place] for one in table.gives if one.type in _FIRM}
+    return SqlTwin(table.name, [one.place for one in table.gives], rules, types)
 
 
 def _rules(column: Field) -> Iterator[str]:

@@ -5,8 +5,6 @@ No row of that file goes into the connector's folder: its samples are of the sam
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +14,9 @@ from typing import Any
 from connectors.sdk.contract.model import Contract, Field
 from connectors.sdk.contract.table_layout import TableSample, read_sample
 from connectors.sdk.contract.table_sample import keys_of
-from connectors.sdk.drafting.columns import Change, changes_in, invented_row, plain, status_column, unused_lines
+from connectors.sdk.drafting.columns import Change, changes_in, plain, status_column, unused_lines
 from connectors.sdk.drafting.draft import Choices, Draft
+from connectors.sdk.drafting.invented_export import invented_export
 from connectors.sdk.drafting.polls import status_row
 from connectors.sdk.drafting.writing import Table, manifest_text, mapping_text, readme_text, statuses_text, test_text
 from connectors.sdk.workbook import SUFFIXES
@@ -27,7 +26,6 @@ from schemas.registry import Registry
 STATUS = "request.status-changed"
 _HOUSEHOLD = re.compile(r"famille|foyer|household|family")
 _MOST_STATUSES = 30
-_FIGURES = re.compile(r"[0-9]+")
 
 
 def draft(slug: str, contract: Contract, choices: Choices, registry: Registry) -> Draft:
@@ -153,31 +151,11 @@ class _Drafting:
         return [*found, *(["en cours", "clos"][: max(0, 2 - len(found))])]
 
     def _export(self) -> bytes:
-        rows = [invented_row(self.fields, variant) for variant in (0, 1)]
-        for variant, row in enumerate(rows):
-            row[self.key] = shape_of(next(iter(self.sample.column(self.key))), variant)
-            if self.status is not None:
-                row[self.status.place] = self._words()[variant]
-        text = io.StringIO()
-        writer = csv.writer(text, delimiter=";", lineterminator="\r\n")
-        writer.writerows(
-            [self.sample.head or self.sample.names, *([row[one] for one in self.sample.names] for row in rows)]
-        )
-        encoding = self.sample.encoding if self.sample.suffix not in SUFFIXES else "utf-8"
-        return text.getvalue().encode(encoding.removesuffix("-sig"), "replace")
+        status = self.status.place if self.status else ""
+        return invented_export(self.sample, self.fields, key=self.key, status=status, words=self._words())
 
     def _unsaid(self) -> Sequence[str]:
         return [
             "Whom the watched columns are about is proposed from their names alone.",
             "A row that is no longer there tells nothing: no event says that somebody left.",
         ]
-
-
-def shape_of(text: str, variant: int) -> str:
-    """A text of the same form that says nothing of the first: figures that count on, letters that do not differ."""
-    figures = _FIGURES.findall(text)
-    if not figures:
-        return "".join("A" if one.isupper() else "a" if one.isalpha() else one for one in text) + str(variant + 1)
-    made = "".join("A" if one.isupper() else "a" if one.isalpha() else one for one in text)
-    counted = iter(range(7001 + variant, 9999))
-    return _FIGURES.sub(lambda found: str(next(counted)).zfill(len(found[0]))[-len(found[0]) :], made)

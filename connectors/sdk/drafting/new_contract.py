@@ -35,7 +35,7 @@ def _at_the_same_address(path: Path, manifest: Manifest) -> dict[str, Any]:
     said = manifest.declared.get("contract", {})
     own: Mapping[str, Any] = read_document(manifest.folder / said["openapi"])["paths"] if "openapi" in said else {}
     address, call = next(iter(own.items()), ("", {}))
-    document = document_of_sample(path, webhook=bool(call) and "get" not in call)
+    document = document_of_sample(path, webhook=bool(call) and "get" not in call, shown=False)
     if len(own) == 1:
         document["paths"] = {address: next(iter(document["paths"].values()))}
     return document

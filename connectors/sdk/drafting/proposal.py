@@ -13,7 +13,10 @@ from connectors.sdk.contract.grades import GRADES, Change, in_order
 from connectors.sdk.contract.layout_changes import layout_changes
 from connectors.sdk.contract.model import Contract
 from connectors.sdk.contract.reading import contract_of
+from connectors.sdk.contract.table_layout import read_sample
+from connectors.sdk.contract.table_sample import keys_of
 from connectors.sdk.contract.used_tables import uses_of
+from connectors.sdk.drafting.invented_export import invented_export
 from connectors.sdk.drafting.proposed_mapping import proposed_mapping
 from connectors.sdk.mapping.rows import FILE as TABLE
 from schemas.errors import ConfigError
@@ -37,9 +40,9 @@ class Proposal:
     files: Mapping[str, bytes]
 
 
-def proposal_of(manifest: Manifest, new: Contract, registry: Registry) -> Proposal:
-    """What the new contract changes for a connector. Raises ConfigError for a connector that names no contract, and for
-    a contract of another kind than its own."""
+def proposal_of(manifest: Manifest, new: Contract, registry: Registry, *, sheet: str = "") -> Proposal:
+    """What the new contract changes for a connector. `sheet`: of a workbook, the one that it is of. Raises ConfigError
+    for a connector that names no contract, and for a contract of another kind than its own."""
     old = contract_of(manifest, alternatives=True)
     if old is None:
         raise ConfigError("names no file in [contract]: there is nothing to compare with", key=manifest.id)
@@ -47,7 +50,7 @@ def proposal_of(manifest: Manifest, new: Contract, registry: Registry) -> Propos
         raise ConfigError(f"its contract is one of {old.kind}, the new one of {new.kind}", key=manifest.id)
     uses = uses_of(manifest, old)
     changes = in_order([*layout_changes(old, new), *changes_of(old, new, uses)])
-    files = {f"contract/{name}": content for name, content in _contract_files(new).items()}
+    files = {f"contract/{name}": content for name, content in _contract_files(manifest, new, sheet).items()}
     files["changes.md"] = _page(manifest, new, changes)
     if (manifest.folder / TABLE).exists():
         files[TABLE] = proposed_mapping(manifest, old, new, uses, changes, registry)
@@ -78,13 +81,23 @@ def write_proposal(folder: Path, proposal: Proposal) -> list[Path]:
     return sorted(path for path in place.rglob("*") if path.is_file())
 
 
-def _contract_files(contract: Contract) -> Mapping[str, bytes]:
-    """The contract, with all that it imports."""
+def _contract_files(manifest: Manifest, contract: Contract, sheet: str) -> Mapping[str, bytes]:
+    """The contract, with all that it imports; of an export its layout, with invented rows: its own are of people."""
+    if contract.kind == "dump":
+        sample, fields = read_sample(contract.source, sheet=sheet), contract.operations[0].gives
+        key = manifest.declared.get("dump", {}).get("columns", {}).get("key", "")
+        key = key if key in sample.names else next(iter(keys_of(sample)), "")
+        return {_kept_name(contract): invented_export(sample, fields, key=key)}
     if contract.kind != "soap":
         return {contract.source.name: contract.source.read_bytes()}
     from connectors.sdk.contract.wsdl_files import wsdl_files
 
     return wsdl_files(contract.source)
+
+
+def _kept_name(contract: Contract) -> str:
+    """Of the file that is put in the place of the connector's own."""
+    return f"{contract.source.stem}.csv" if contract.kind == "dump" else contract.source.name
 
 
 def _page(manifest: Manifest, new: Contract, changes: Iterable[Change]) -> bytes:
@@ -124,7 +137,7 @@ def _steps(manifest: Manifest, new: Contract) -> list[str]:
         "1. Read `mapping.csv` of this folder: the connector's own lines, what is gone marked above them, what is new",
         "   behind a `#` at the end.",
         "2. Change `connector.toml` where a breaking change says so: it is not written here.",
-        f"3. Put `contract/{new.source.name}` in the place of `{own}`, and its version into `[contract]`.",
+        f"3. Put `contract/{_kept_name(new)}` in the place of `{own}`, and its version into `[contract]`.",
         f"4. `unefois check`, then `unefois connector test {manifest.id}`; then delete this folder.",
         "",
     ]

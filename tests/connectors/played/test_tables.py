@@ -131,10 +131,21 @@ def test_rows_without_a_contract_are_of_any_type(tmp_path: Path) -> None:
 def test_a_cursor_of_moments_and_an_event_of_each_change_are_played(tmp_path: Path) -> None:
     manifest = changed(
         tmp_path, "fileattente", ("rank > :cursor order by rank", "at > :cursor order by at"),
-        ('cursor = "rank"', 'cursor = "at"\nfirst = ""'), ('id = "{rank}"', 'id = "{request}-{at}"'),
+        ('cursor = "rank"', 'cursor = "at"\nfirst = "2026-01-01"'), ('id = "{rank}"', 'id = "{request}-{at}"'),
     )  # fmt: skip
 
     conformance.check(manifest, only=TOLD)
+
+
+@pytest.mark.parametrize("first", ["", 'first = ""\n', "first = 5\n"])
+def test_behind_which_date_a_cursor_of_moments_begins_must_be_said(tmp_path: Path, first: str) -> None:
+    manifest = changed(
+        tmp_path, "fileattente", ("rank > :cursor order by rank", "at > :cursor order by at"),
+        ('cursor = "rank"\n', f'cursor = "at"\n{first}'),
+    )  # fmt: skip
+
+    with pytest.raises(ConfigError, match="1970-01-01"), conformance.opened_case(manifest):
+        pass
 
 
 def test_a_query_of_a_table_that_the_contract_does_not_have_is_said(tmp_path: Path) -> None:
