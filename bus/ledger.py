@@ -864,10 +864,10 @@ class Transaction:
         return [row for part in parts(seqs) for row in self.sql.execute(query.where(deliveries.c.seq.in_(part)))]
 
     def referenced(self, connection: str, since: float) -> list[Row[Any]]:
-        """`reference`, `at` and `type` of the deliveries that ended since then with an identifier of the package;
-        oldest first."""
+        """`seq`, `reference`, `at` and `type` of the deliveries that ended since then with an identifier of the
+        package; oldest first."""
         row = deliveries.c
-        query = select(row.reference, row.at, events.c.type).join(events, events.c.seq == row.seq)
+        query = select(row.seq, row.reference, row.at, events.c.type).join(events, events.c.seq == row.seq)
         query = query.where(row.connection == connection, row.reference.is_not(None), row.at >= since)
         return list(self.sql.execute(query.where(row.state == DELIVERED).order_by(row.at, row.seq)))
 

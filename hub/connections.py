@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from schemas.delivery import Connector, Delivery, Done, Opened, Polled, Safety
 from schemas.errors import HubError
 from schemas.exchange import Evidence, Question
 from schemas.manifest import Manifest
+from schemas.references import asked_reference
 
 _log = structlog.get_logger()
 
@@ -104,7 +106,17 @@ def opened_since(ledger: Ledger, connection: str, since: datetime) -> Sequence[O
     """What the package gave this connection an identifier for since then, as the outcomes of its deliveries hold it."""
     with ledger.reading() as tx:
         rows = tx.referenced(connection, since.timestamp())
-    return [Opened(row.reference, row.type, datetime.fromtimestamp(row.at, UTC)) for row in rows]
+    return [
+        Opened(row.reference, row.type, datetime.fromtimestamp(row.at, UTC), partial(_asked_by, ledger, row.seq))
+        for row in rows
+    ]
+
+
+def _asked_by(ledger: Ledger, seq: int) -> Mapping[str, str] | None:
+    """How the asking system calls what this event is about; None for one that is not kept any more."""
+    with ledger.reading() as tx:
+        found = tx.load([seq]).get(seq)
+    return asked_reference(found.event) if found is not None else None
 
 
 class ConnectorHandler:

@@ -51,14 +51,20 @@ class Done:
     events: Sequence[Event] = ()
 
 
+def _nobody() -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """What the package took of this connection and gave an identifier for: `reference`, by a delivery of this event
-    type, `at` the moment of its outcome."""
+    type, `at` the moment of its outcome. `asked` reads how the system that asked calls what the event was about
+    (`{system, id}`), None when it does not say; it reads the event, so call it only of what you go on with."""
 
     reference: str
     type: str
     at: datetime
+    asked: Callable[[], Mapping[str, str] | None] = field(default=_nobody, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,3 +15,19 @@ def reference_in(event: Event, *systems: str) -> str | None:
             if one.get("system") in systems:
                 return str(one["id"])
     return None
+
+
+def asked_reference(event: Event) -> Mapping[str, str] | None:
+    """How the system that asks calls what a valid event asks for: its payment, message or appointment, or else the
+    request by its first reference; None when it says nothing."""
+    for kind in ("payment", "message", "appointment"):
+        thing = event.data.get(kind)
+        if isinstance(thing, Mapping) and "reference" in thing:
+            return _plain(thing["reference"])
+    request = event.data.get("request")
+    references = request.get("references", ()) if isinstance(request, Mapping) else ()
+    return _plain(references[0]) if references else None
+
+
+def _plain(reference: Mapping[str, str]) -> Mapping[str, str]:
+    return {"system": reference["system"], "id": reference["id"]}

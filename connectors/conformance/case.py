@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.sdk import Connector, Context, Inbound, Manifest
 from connectors.sdk.twin import Misbehaving
-from schemas.delivery import Delivery, StoredDocument
+from schemas.delivery import Delivery, Opened, StoredDocument
 from schemas.errors import HubError
 from schemas.exchange import Question
 
@@ -119,6 +119,7 @@ class Case:
     can be said again. `before_again`: what must happen at the package before A is taken once more after B.
     `news`: put so many new records at the twin, each worth the same number of events.
     `turn`: let the record that was there first say A (0) or B (1), as somebody does who works with the package.
+    `opened`: what is followed of the news, as the hub tells of it: grows with them.
     `inbound`: authentic calls of the package; `resigned`: one of them with another body, as authentic as before;
     `forged`: calls that must not be taken. `samples`: the files that `inbound` was read from.
     `unshown`: what is declared and comes of none of the samples, a sentence each.
@@ -140,6 +141,7 @@ class Case:
     before_again: Callable[[], object] | None = None
     news: Callable[[int], object] | None = None
     turn: Callable[[int], object] | None = None
+    opened: Sequence[Opened] = ()
     inbound: Sequence[Inbound] = ()
     resigned: Callable[[Inbound, bytes], Inbound] | None = None
     forged: Sequence[Inbound] = ()

@@ -14,6 +14,8 @@ from schemas.errors import AccessDenied, InvalidMessage
 from schemas.event import Event
 
 _LATER = 3600.0
+_YEARS = 800 * 86400.0  # after which whatever was followed is over
+_ASKED = {"payment": ("payment.requested",), "message": ("message.letter-requested", "message.sms-requested")}
 _PAGES = 3  # polls in which everything must have come out
 _A_WEEK_AGO = "2026-02-23T09:00:00Z"
 
@@ -33,6 +35,25 @@ def polling(exam: Examination) -> None:
         known = {event.id for event in first}
         later = [e for polled in exam.read(opened, "poll after the commit", taken.cursor) for e in polled.events]
         exam.expect(all(event.id in known for event in later), "poll: old news came back under another identifier")
+    _as_asked(exam)
+
+
+def _as_asked(exam: Examination) -> None:
+    """What another system asked for is told under the reference by which that one knows it, however it ends."""
+    with exam.opened() as opened:
+        if opened.case.news is None or not opened.case.opened:
+            return
+        opened.case.news(1)
+        taken = exam.committed(opened, "poll: what is followed")
+        opened.bench.clock.move(_YEARS)
+        taken.events += exam.committed(opened, "poll: what is over", taken.cursor).events
+        for event in taken.events:
+            kind = event.type.partition(".")[0]
+            asked = [one.asked() for one in opened.case.opened if one.type in _ASKED.get(kind, ())]
+            named = event.data.get(kind, {}).get("reference") if asked else None
+            if asked and named not in asked:
+                advice = "its reference is {asked_system}, {asked_id}"
+                exam.fault(f"{event.type} names another {kind} than the one asked for: {advice}")
 
 
 def receiving(exam: Examination) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from connectors.conformance.case import Clock
+from connectors.conformance.played.openings import opening
 from connectors.sdk.contract_twins.keeping import Record, Shelf
 from connectors.sdk.contract_twins.places import with_value
 from connectors.sdk.contract_twins.values import numbered
@@ -50,7 +51,7 @@ class Followed:
     def _open(self, number: int = 0) -> str:
         before = value_at(self._shelf.template(), self._shelf.keep.member)
         reference = str(numbered(before if before is not None else "ouvert-1", number))
-        self._opened.append(Opened(reference, self._type, self._clock() - self._pause(0)))
+        self._opened.append(opening(reference, self._type, self._clock() - self._pause(0)))
         return reference
 
     def _say(self, reference: str, value: int) -> None:

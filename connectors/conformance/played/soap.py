@@ -110,7 +110,7 @@ class Play:
             effects=self.twin.effects if self.samples.deliveries else None,
             refuse=self._refuse if self.samples.deliveries else None,
             deny=lambda: self.twin.misbehave("401", times=4), turns=self.samples.turns,
-            news=news.add if news else None, turn=news.turn if news else None,
+            news=news.add if news else None, turn=news.turn if news else None, opened=self.opened,
             personal=self.samples.personal, asked=self.samples.asked,
         )  # fmt: skip
 

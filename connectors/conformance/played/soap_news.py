@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from connectors.conformance.case import Clock
+from connectors.conformance.played.openings import opening
 from connectors.conformance.played.soap_keeps import place_in
 from connectors.conformance.played.soap_lists import ListNews, words_of_status
 from connectors.sdk.contract_twins.wsdl_twin import Entry, Kept, WsdlTwin
@@ -47,7 +48,7 @@ class FollowNews:
 
     def _open(self) -> str:
         identifier = self._twin.identifier(self._kept, len(self._twin.opened) + 1)
-        self._opened.append(Opened(identifier, self._types[0], self._clock() - _AGO))
+        self._opened.append(opening(identifier, self._types[0], self._clock() - _AGO))
         self._twin.opened[identifier] = Entry("")
         return identifier
 

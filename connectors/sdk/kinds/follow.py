@@ -18,7 +18,7 @@ from connectors.sdk.kinds.events import STATUS_CHANGED, EventReader, Language
 from connectors.sdk.kinds.texts import Facts, pointer_in, required
 from connectors.sdk.poll_cursor import PollCursor
 from connectors.sdk.statuses import FINAL
-from schemas.delivery import Polled, RecordFault
+from schemas.delivery import Opened, Polled, RecordFault
 from schemas.errors import AccessDenied, ConfigError, HubError, InvalidMessage, Refused, TryLater, Unknown
 from schemas.event import Event
 from schemas.exchange import NotMatched
@@ -27,10 +27,10 @@ from schemas.manifest import seconds_of
 Ask = Callable[[Mapping[str, Any], Facts], Any]
 """(a `[[follow]]`, what its placeholders name beside the facts of the connection) -> the answer as a record. Raises
 HubError."""
-FOLLOW_FACTS = ("reference", "status", "change")
+FOLLOW_FACTS = ("reference", "status", "change", "asked_system", "asked_id")
 """What placeholders of a `[[follow]]` may name beside the facts of the connection: the identifier that the package
-gave, the native status that it says now, and what tells this change from any other: when the reference was opened, and
-how many it has said since."""
+gave, the native status that it says now, what tells this change from any other (when the reference was opened, and how
+many it has said since), and how the system that asked calls what it asked for."""
 _LATE = timedelta(minutes=15)  # a delivery may be committed this long after its own date
 _AWAY = 3  # failed calls in a row after which the package is away
 _LONGEST_CODE = 100
@@ -41,7 +41,7 @@ _OVER = "aucun état final dans le délai prévu : cette opération n'est plus s
 @dataclass(frozen=True, slots=True)
 class OpenReference:
     """One reference of one `[[follow]]`. `asked`: answers so far; `said`: the native status that was told last, of
-    `changes` told."""
+    `changes` told. `asked_system` and `asked_id`: its reference of the system that asked, "" where that said none."""
 
     reference: str
     opened: datetime
@@ -49,11 +49,20 @@ class OpenReference:
     asked: int = 0
     said: str = ""
     changes: int = 0
+    asked_system: str = ""
+    asked_id: str = ""
 
     @property
     def change(self) -> str:
         """What tells the next thing that it says from any other, and is the same when it is asked for again."""
         return f"{self.opened.astimezone(UTC):%Y%m%dT%H%M%S}.{self.changes + 1}"
+
+    def facts(self, code: str) -> Facts:
+        """What `FOLLOW_FACTS` name, where its native status is `code`."""
+        return {
+            "reference": self.reference, "status": code, "change": self.change, "asked_system": self.asked_system,
+            "asked_id": self.asked_id,
+        }  # fmt: skip
 
     @staticmethod
     def from_dict(stored: Mapping[str, Any]) -> OpenReference:
@@ -63,7 +72,8 @@ class OpenReference:
     def to_dict(self) -> dict[str, Any]:
         return {
             "reference": self.reference, "opened": self.opened.isoformat(), "due": self.due.isoformat(),
-            "asked": self.asked, "said": self.said, "changes": self.changes,
+            "asked": self.asked, "said": self.said, "changes": self.changes, "asked_system": self.asked_system,
+            "asked_id": self.asked_id,
         }  # fmt: skip
 
 
@@ -100,8 +110,10 @@ class Follow:
         """Whether a delivery of this type opens a reference; `openers`: the types whose deliveries give one."""
         return event_type in (frozenset(self._raw["opened_by"]) if "opened_by" in self._raw else openers)
 
-    def begin(self, reference: str, at: datetime) -> OpenReference:
-        return OpenReference(reference, at, at + self.every[0])
+    def begin(self, one: Opened, asked: Mapping[str, str]) -> OpenReference:
+        """`asked`: how the system that asked calls it."""
+        entry = OpenReference(one.reference, one.at, one.at + self.every[0])
+        return replace(entry, asked_system=asked.get("system", ""), asked_id=asked.get("id", ""))
 
     def look(self, entry: OpenReference, now: datetime) -> Looked:
         """Ask once. Raises AccessDenied and ConfigError."""
@@ -148,7 +160,7 @@ class Follow:
         return replace(waiting, events=[event, *waiting.events])
 
     def _event(self, entry: OpenReference, code: str, record: Any, reader: EventReader) -> Event:
-        facts = {"reference": entry.reference, "status": code, "change": entry.change}
+        facts = entry.facts(code)
         event = reader.read(record, facts)
         assert event is not None  # a follow is for every record
         at = self._time(record, facts) if self._time is not None else None
@@ -250,9 +262,10 @@ class Follows:
             one for one in self._context.opened(seen.horizon) if seen.is_news(f"{one.type}:{one.reference}", one.at)
         ]
         for one in news:
-            for follow in self.all:
-                if follow.opens(one.type, self._openers):
-                    book.open.setdefault(f"{follow.number}:{one.reference}", follow.begin(one.reference, one.at))
+            following = [follow for follow in self.all if follow.opens(one.type, self._openers)]
+            asked = (one.asked() or {}) if following else {}
+            for follow in following:
+                book.open.setdefault(f"{follow.number}:{one.reference}", follow.begin(one, asked))
         if news:
             book.seen = seen.after({f"{one.type}:{one.reference}": one.at for one in news})
         return book

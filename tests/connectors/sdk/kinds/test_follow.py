@@ -11,7 +11,7 @@ import pytest
 
 from connectors.sdk.statuses import FINAL
 from hub.requests import repository
-from schemas.delivery import Polled
+from schemas.delivery import Opened, Polled
 from schemas.errors import AccessDenied, TryLater
 from schemas.event import Event
 from schemas.registry import Registry
@@ -219,6 +219,24 @@ def test_a_poller_that_begins_late_follows_what_was_opened_within_the_delay(
     followed.poll(minutes=90)
 
     assert [event.data["request"]["references"][0]["id"] for event in followed.events] == ["OP-2"]
+
+
+def test_the_event_that_asked_is_read_once_and_of_what_is_followed_alone(twin: PaymentTwin, followed: Followed) -> None:
+    read: list[str] = []
+    for number, event_type in (("OP-1", "request.received"), ("OP-9", "citizen.changed")):
+
+        def asked(number: str = number) -> Mapping[str, str]:
+            read.append(number)
+            return {"system": "portail", "id": "cantine-17"}
+
+        followed.clock.opened.append(Opened(number, event_type, followed.clock.now, asked))
+    for _ in range(3):
+        followed.poll(minutes=1)
+
+    assert read == ["OP-1"]
+    assert followed.cursor is not None
+    (kept,) = followed.cursor["followed"]["open"].values()
+    assert (kept["asked_system"], kept["asked_id"]) == ("portail", "cantine-17")
 
 
 def test_nothing_is_written_while_nothing_is_open(followed: Followed) -> None:
