@@ -81,6 +81,17 @@ def test_what_a_sample_cannot_show_is_said(tmp_path: Path, changes: list[Change]
         pass
 
 
+def test_a_name_of_files_that_is_a_setting_with_a_default_is_played_by_it(tmp_path: Path) -> None:
+    setting = (
+        '[settings]\nfiles = { type = "text", optional = true, default = "export*.csv", about = "Nom." }\n\n[dump]'
+    )
+    text = (EXAMPLES / "periscolaire" / "connector.toml").read_text(encoding="utf-8")
+    settings = ("[settings]\n", setting.removesuffix("\n[dump]")) if "[settings]" in text else ("[dump]", setting)
+    manifest = changed(tmp_path, "periscolaire", ('"export*.*"', '"{files}"'), settings)
+
+    conformance.check(manifest, only=("polling",))
+
+
 def test_without_a_sample_the_missing_file_is_named(tmp_path: Path) -> None:
     manifest = changed(tmp_path, "periscolaire")
     (manifest.folder / "samples" / "export.csv").unlink()
