@@ -76,7 +76,7 @@ class _Drafting:
         does = [f"tells {one.type} by {', '.join(one.parts.values())}" for one in self.changes]
         does += [f"tells {STATUS} by {self.status.place}"] if self.status else []
         used = self._used
-        words = {"postal_code": "postal_code"} if self.sample.suffix in SUFFIXES else {}
+        words = {"postal_code": "postal_code"}
         lines = [line for one in self.changes for line in one.lines(self.key, words=words)]
         lines += unused_lines(self.changes[0].name if self.changes else "status", self.fields, used)
         files: dict[str, str | bytes] = {

@@ -110,7 +110,9 @@ class _Drafting:
         does = [f"tells {STATUS} by {self.table.name}.{self.status.place}"] if self.status else []
         does += [f"tells {one.type} by {', '.join(one.parts.values())}" for one in self.changes]
         since = (self.day.place, self.day.type) if self.day else ("", "")
-        lines = [line for one in self.changes for line in one.lines(self.key.place, since)]
+        lines = [
+            line for one in self.changes for line in one.lines(self.key.place, since, {"postal_code": "postal_code"})
+        ]
         lines += unused_lines(self.changes[0].name if self.changes else "status", self.table.gives, self._used)
         statuses = [status_row(word) for word in self._words()]
         files: dict[str, str | bytes] = {

@@ -68,6 +68,19 @@ def test_exports_of_every_layout_and_way_are_played(tmp_path: Path, changes: lis
     conformance.check(manifest, only=TOLD)
 
 
+def test_a_postal_code_that_the_door_refuses_fails_the_suite(tmp_path: Path) -> None:
+    manifest = changed(tmp_path, "periscolaire")
+    export = manifest.folder / "samples" / "export.csv"
+    text = export.read_bytes().decode("cp1252")
+    at = text.splitlines()[0].split(";").index("Code postal")
+    rows = [line.split(";") for line in text.splitlines()]
+    said = [";".join([*row[:at], "7201" if number else row[at], *row[at + 1 :]]) for number, row in enumerate(rows)]
+    export.write_bytes("\r\n".join(said).encode("cp1252"))
+
+    with pytest.raises(conformance.NotConformant, match="postal code has five digits"):
+        conformance.check(manifest, only=("polling",))
+
+
 @pytest.mark.parametrize(("changes", "words"), [
     ([('"export*.*"', '"export.csv"')], "one name"),
     ([('watch = ["Courriel"]', 'watch = ["Mail"]')], 'no column "Mail"'),
