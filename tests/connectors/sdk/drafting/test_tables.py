@@ -83,6 +83,17 @@ def test_each_column_has_its_line_and_what_nothing_reads_is_behind_a_mark(tmp_pa
     assert 'key = "N° dossier"' in found.text("connector.toml")
 
 
+def test_of_several_lines_of_one_family_the_first_is_read_and_that_is_said(tmp_path: Path) -> None:
+    rows = [[*row, child] for row, child in zip([HEAD, ROWS[0], *ROWS], ["Enfant", "Zoé", "Ali", "Eve"], strict=True)]
+    text = "\n".join(";".join(row) for row in rows) + "\n"
+    found = drafted(tmp_path, written(tmp_path, "familles.csv", text))
+
+    assert found.faults == []
+    assert 'key = "N° dossier", pattern = "[0-9]+", one_row_per_key = "first"' in found.text("connector.toml")
+    assert "À vérifier : plusieurs lignes ont un même « N° dossier »" in found.text("connector.toml")
+    assert found.examined("declaration", "polling").faults == ()
+
+
 def test_a_number_of_a_family_is_said_to_be_that_of_a_household(tmp_path: Path) -> None:
     assert drafted(tmp_path, written(tmp_path, "f.csv", TEXT.replace("N° dossier", "N° famille"))).manifest.household
 
