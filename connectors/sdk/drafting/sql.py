@@ -213,7 +213,9 @@ class _Drafting:
         text = self.contract.source.read_bytes().decode("utf-8", "replace")
         mysql = ["It is a database of MySQL or MariaDB; only PostgreSQL and SQLite are read so far."]
         gone = "A row that is deleted says nothing: the query does not see it."
-        return [gone, *(mysql if _MYSQL.search(text) else [])]
+        others = [one.name for one in self.contract.operations if one is not self.table]
+        taken = f"{self.table.name} was taken; another table is chosen by --table: {', '.join(others)}."
+        return [*([taken] if others else []), gone, *(mysql if _MYSQL.search(text) else [])]
 
 
 def _name(name: str) -> str:

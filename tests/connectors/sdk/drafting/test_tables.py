@@ -120,6 +120,7 @@ def test_the_type_that_is_asked_for_is_the_one_that_is_told(tmp_path: Path) -> N
 @pytest.mark.parametrize(("name", "text", "words"), [
     ("a.sql", "create table couleurs (nom text);", "no column only grows"),
     ("a.sql", "create table couleurs (id serial primary key, nom text);", "no column tells"),
+    ("a.sql", "create view v as select id from t;", "columns of its view as a CREATE TABLE"),
     ("a.csv", "Ville;Code postal\nHauterive;38123\nHauterive;38123\n", "no column names a row"),
     ("a.csv", "41207;8 impasse;duvivier@poste.example\n41208;9 impasse;x@poste.example\n", "no column tells"),
     ("a.csv", "Numero;Teinte\n1;rouge\n2;bleu\n", "no column tells"),
@@ -140,3 +141,9 @@ def test_the_people_of_a_row_are_told_apart_by_the_words_beside() -> None:
         ("mere", {"family_name": "Nom mère", "phone": "portableMere"}),
         ("pere", {"postal_code": "CP Père", "city": "villePere"}), ("", {"city": "Ville"}),
     ]  # fmt: skip
+
+
+def test_of_several_tables_the_one_that_was_taken_is_said_and_how_another_is_chosen(tmp_path: Path) -> None:
+    found = drafted(tmp_path, written(tmp_path, "base.sql", TABLE))
+
+    assert "familles was taken; another table is chosen by --table: tickets, couleurs." in found.draft.unsaid
