@@ -8,9 +8,10 @@ from pathlib import Path
 
 import typer
 
+from commands.contracts import known_connectors
 from commands.shared import fail
 from connectors.conformance import CHECKS, Outcome, Result, examine
-from connectors.sdk import Manifest, find_manifests
+from connectors.sdk import Manifest
 from schemas.shape import nearest
 
 _MARKS = {"passed": "ok  ", "failed": "KO  ", "not applicable": "-   ", "not run": "-   "}
@@ -27,7 +28,7 @@ def examine_all(
 
 
 def _chosen(slug: str, folder: Path | None) -> Sequence[Manifest]:
-    found = find_manifests(folder)
+    found = known_connectors(folder)
     if slug and slug not in found:
         fail(f'no connector "{slug}"{nearest(slug, list(found))}')
     return [found[slug]] if slug else list(found.values())

@@ -19,6 +19,7 @@ from schemas.delivery import Polled, RecordFault
 from schemas.errors import HubError, InvalidMessage, Unknown
 from schemas.event import Event
 from schemas.exchange import Question
+from schemas.postal_codes import check_postal_codes
 from schemas.registry import Registry
 
 _SHORTEST_SECRET = 4
@@ -161,10 +162,13 @@ class Examination:
             if self.holds_personal_data(attributes):
                 self.fault(f"{where}: personal data in an attribute of {event.type}")
 
-    def wrong_with(self, event: Event) -> str:
-        """Why the door would not take this event; "" when it would."""
+    def wrong_with(self, event: Event, *, spoilt: bool = False) -> str:
+        """Why the door would not take this event; "" when it would. `spoilt`: of nonsense only the schemas are asked;
+        that a postal code has five digits is then the door's to say."""
         try:
             self.registry.validate(event)
+            if not spoilt:
+                check_postal_codes(event.data)
         except InvalidMessage as error:
             return f"is not valid at {error.pointer}: {error}"
         return ""

@@ -155,7 +155,7 @@ def _heard(exam: Examination, where: str, error: HubError) -> None:
 
 def _fit(exam: Examination, where: str, event: Event) -> None:
     """An event that may be published: valid, and of letters that every system can write."""
-    wrong = exam.wrong_with(event)
+    wrong = exam.wrong_with(event, spoilt=True)
     exam.expect(not wrong, f"{where}: {event.type} {wrong}")
     text = json.dumps([event.id, event.subject, event.time, event.data], ensure_ascii=False)
     exam.expect(not _CONTROL.search(text), f"{where}: control characters in {event.type}")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from schemas.checks import is_french_postal_code
 from schemas.errors import InvalidMessage
 from schemas.event import Event
+from schemas.postal_codes import check_postal_codes
 
 _TIME = 40  # characters of a time
 
@@ -31,7 +28,7 @@ def check_form(event: Event, encoded: bytes, *, read: bool) -> None:
     if not read:
         _read_again(event)
     if b'"postal_code"' in encoded:
-        _refuse_short_postal_codes(event.data, "/data")
+        check_postal_codes(event.data)
 
 
 def _read_again(event: Event) -> None:
@@ -39,21 +36,3 @@ def _read_again(event: Event) -> None:
     read = Event.from_dict(event.to_dict())
     if read.id != event.id or len(read.extensions) != len(event.extensions):
         raise InvalidMessage("an extension has the name of an attribute", code="not_an_event")
-
-
-def _refuse_short_postal_codes(value: Any, pointer: str) -> None:
-    """A French postal code has five digits, whichever version of an address says it: four are a number that a
-    spreadsheet has cut. The free answers of a form are nobody's address."""
-    if isinstance(value, Mapping):
-        code, french = value.get("postal_code"), value.get("country", "FR") == "FR"
-        if isinstance(code, str) and french and "city" in value and not is_french_postal_code(code):
-            raise InvalidMessage(
-                "a French postal code has five digits", pointer=f"{pointer}/postal_code", code="schema_violation",
-                rule="pattern",
-            )  # fmt: skip
-        for name, below in value.items():
-            if name != "form" and isinstance(below, Mapping | list | tuple):
-                _refuse_short_postal_codes(below, f"{pointer}/{name}")
-    elif isinstance(value, list | tuple):
-        for position, below in enumerate(value):
-            _refuse_short_postal_codes(below, f"{pointer}/{position}")

@@ -159,3 +159,14 @@ def test_a_connector_drafted_from_a_sample_is_compared_with_a_new_sample(tmp_pat
     assert "#residence-address;;/ville;;;" in proposed(folder / "fiches")
     written = [path for path in (folder / "fiches" / "proposal").rglob("*") if path.is_file()]
     assert not [path for path in written if "rue Haute" in path.read_text(encoding="utf-8")]
+
+
+def test_a_folder_with_a_connector_that_is_installed_too_is_one_sentence_of_the_suite(tmp_path: Path) -> None:
+    shutil.copytree(Path("connectors") / "koha", tmp_path / "ours" / "koha")
+    find_manifests.cache_clear()
+
+    code, said = ran(["connector", "test", "koha", "--folder", str(tmp_path / "ours")])
+
+    assert code == 2
+    assert "koha" in said
+    assert len(said.strip().splitlines()) == 1

@@ -30,7 +30,7 @@ from connectors.sdk.kinds.table_files import TableForm
 from connectors.sdk.kinds.texts import value_row
 from connectors.sdk.mapping.sources import Source
 from schemas.errors import ConfigError
-from schemas.manifest import Manifest
+from schemas.manifest import Manifest, declared_settings
 
 SHOWN = 3
 """How many rows of an export change; those behind them never do."""
@@ -61,6 +61,7 @@ class Export:
     def __init__(self, samples: Samples) -> None:
         manifest = self.manifest = samples.manifest
         self.dump = manifest.declared["dump"]
+        self._settings = dict(samples.settings)
         self.path = sample_file(samples, "export")
         self.sample: TableSample = read_sample(self.path)
         self.key = self._place_of(self.dump["columns"]["key"])
@@ -74,14 +75,20 @@ class Export:
 
     @cached_property
     def layout(self) -> FileLayout:
-        encoding = self.dump.get("encoding", "utf-8")
-        if "{" in encoding or "{" in self.dump["files"]:
+        encoding, files = self._said("encoding", "utf-8"), self._said("files")
+        if "{" in encoding or "{" in files:
             raise ConfigError(
                 "names a setting: its case is written by hand, in case.py", key=f"{self.manifest.id}.dump"
             )
         form = TableForm.of(self.dump, encoding)
         head = self.sample.head or self.sample.names
-        return FileLayout(form, self.dump["files"], tuple(head))
+        return FileLayout(form, files, tuple(head))
+
+    def _said(self, key: str, usual: str = "") -> str:
+        """A text of `[dump]`, with the settings that the samples give or that have a default."""
+        parts = declared_settings(self.manifest.declared)
+        known = {name: part["default"] for name, part in parts.items() if "default" in part} | self._settings
+        return re.sub(r"\{(\w+)\}", lambda found: str(known.get(found[1], found[0])), self.dump.get(key, usual))
 
     @cached_property
     def adds(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -42,6 +43,7 @@ _TABLE_RULES = (
     "PERIOD",
 )
 _INDEX = ("KEY", "INDEX")
+_VIEW = re.compile(r"\bcreate\b[^;(]{0,80}\bview\b", re.IGNORECASE)
 _COLUMN_RULES = {
     "NOT", "NULL", "DEFAULT", "PRIMARY", "UNIQUE", "KEY", "REFERENCES", "CHECK", "COLLATE", "GENERATED", "AS", "ON",
     "AUTO_INCREMENT", "AUTOINCREMENT", "COMMENT", "CONSTRAINT", "CHARACTER", "CHARSET", "IDENTITY", "UNSIGNED",
@@ -82,7 +84,8 @@ def tables_in(path: Path) -> Sequence[SqlTable]:
     for tokens in statements(_text(path)):
         _take(tokens, found)
     if not found:
-        raise ConfigError("holds no CREATE TABLE statement", key=path.name)
+        viewed = "; write the columns of its view as a CREATE TABLE" if _VIEW.search(_text(path)) else ""
+        raise ConfigError(f"holds no CREATE TABLE statement{viewed}", key=path.name)
     return list(found.values())
 
 

@@ -22,6 +22,7 @@ _NAMES_A_RECORD = (
     re.compile(r"(id|identifiant)[ _].*|.*[ _](id|identifiant)"),
     re.compile(r"(numero|num|no|n|code|matricule|reference|ref)[ _](?!postal|tel|voie|rue|insee|pays).*"),
 )  # fmt: skip
+_WEAKEST = len(_NAMES_A_RECORD) - 1  # a number of something: it must differ in each row to be believed
 _FEWEST_ROWS = 3  # of which a column differs in each by more than chance
 _PERSONAL = re.compile(r"nom|mail|courriel|tel|portable|adresse|voie|rue|ville|commune|postal|\bcp|naissance|pays|sexe|"
                        r"civilite|date")  # fmt: skip
@@ -52,6 +53,21 @@ def keys_of(sample: TableSample) -> Sequence[str]:
     called = [name for _, _, name in ranked]
     others = (name for name in alone if name not in called and not _PERSONAL.search(folded(name)))
     return [*called, *(others if len(sample.rows) >= _FEWEST_ROWS else ())]
+
+
+def repeated_keys_of(sample: TableSample) -> Sequence[str]:
+    """The columns called as if they named a row that are never empty and say the same in several rows, the likeliest
+    first: a family has a line for each child."""
+    full = [
+        name for name in sample.names if len(sample.column(name)) == len(sample.rows) and not _differs(sample, name)
+    ]
+    ranked = sorted((rank, at, name) for at, name in enumerate(full) if (rank := _rank(name)) is not None)
+    return [name for rank, _, name in ranked if rank < _WEAKEST]
+
+
+def called_keys_of(sample: TableSample) -> Sequence[str]:
+    """Of `keys_of` those that are called so."""
+    return [name for name in keys_of(sample) if _rank(name) is not None]
 
 
 def _differs(sample: TableSample, name: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from connectors.sdk.contract.model import Contract, Field
 from connectors.sdk.contract.table_layout import TableSample, read_sample
-from connectors.sdk.contract.table_sample import keys_of
+from connectors.sdk.contract.table_sample import called_keys_of, keys_of, repeated_keys_of
 from connectors.sdk.drafting.columns import Change, changes_in, plain, status_column, unused_lines
 from connectors.sdk.drafting.draft import Choices, Draft
 from connectors.sdk.drafting.invented_export import invented_export
@@ -51,11 +51,17 @@ class _Drafting:
 
     @cached_property
     def key(self) -> str:
-        found = keys_of(self.sample)
+        sample = self.sample
+        found = [*called_keys_of(sample), *repeated_keys_of(sample), *keys_of(sample)]
         if not found:
-            said = "no column names a row: it would be filled in each, and never twice the same"
+            said = "no column names a row: it would be filled in each, and called as a number or an identifier"
             raise ConfigError(said, key=self.contract.source.name)
         return found[0]
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether several lines have one key: those of the children of a family."""
+        return self.key in repeated_keys_of(self.sample)
 
     @cached_property
     def changes(self) -> Sequence[Change]:
@@ -76,7 +82,7 @@ class _Drafting:
         does = [f"tells {one.type} by {', '.join(one.parts.values())}" for one in self.changes]
         does += [f"tells {STATUS} by {self.status.place}"] if self.status else []
         used = self._used
-        words = {"postal_code": "postal_code"} if self.sample.suffix in SUFFIXES else {}
+        words = {"postal_code": "postal_code"}
         lines = [line for one in self.changes for line in one.lines(self.key, words=words)]
         lines += unused_lines(self.changes[0].name if self.changes else "status", self.fields, used)
         files: dict[str, str | bytes] = {
@@ -101,8 +107,10 @@ class _Drafting:
         head |= {"household": True} if _HOUSEHOLD.search(plain(self.key)) else {}
         kept = {"from": source, "table": "samples/export.csv", "samples": "samples"}
         note = f"Écrit d'après {source}, sans aucune de ses lignes : relire chaque « à vérifier »."
-        key = f"À vérifier : « {self.key} » est-il le même d'un fichier à l'autre, et unique ?"
-        dump = Table("dump", self._layout(), [key])
+        alone = "" if self.is_repeated else ", et unique"
+        key = f"À vérifier : « {self.key} » est-il le même d'un fichier à l'autre{alone} ?"
+        several = f"À vérifier : plusieurs lignes ont un même « {self.key} », et seule la première est lue."
+        dump = Table("dump", self._layout(), [key, *([several] if self.is_repeated else [])])
         return manifest_text(head, [Table("contract", kept), dump, *self._tables()], [note])
 
     def _layout(self) -> Mapping[str, Any]:
@@ -121,6 +129,7 @@ class _Drafting:
         found |= {"positions": dict(sample.positions)} if sample.positions else {}
         keys = sample.column(self.key)
         form = {"pattern": "[0-9]+"} if all(one.isascii() and one.isdigit() for one in keys) else {}
+        form |= {"one_row_per_key": "first"} if self.is_repeated else {}
         return {**found, "columns": {"key": self.key, **form}}
 
     def _files(self) -> str:
@@ -155,7 +164,9 @@ class _Drafting:
         return invented_export(self.sample, self.fields, key=self.key, status=status, words=self._words())
 
     def _unsaid(self) -> Sequence[str]:
+        several = f"Of several lines of one {self.key} only the first is read (one_row_per_key)."
         return [
+            *([several] if self.is_repeated else []),
             "Whom the watched columns are about is proposed from their names alone.",
             "A row that is no longer there tells nothing: no event says that somebody left.",
         ]

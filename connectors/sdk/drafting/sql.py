@@ -110,7 +110,9 @@ class _Drafting:
         does = [f"tells {STATUS} by {self.table.name}.{self.status.place}"] if self.status else []
         does += [f"tells {one.type} by {', '.join(one.parts.values())}" for one in self.changes]
         since = (self.day.place, self.day.type) if self.day else ("", "")
-        lines = [line for one in self.changes for line in one.lines(self.key.place, since)]
+        lines = [
+            line for one in self.changes for line in one.lines(self.key.place, since, {"postal_code": "postal_code"})
+        ]
         lines += unused_lines(self.changes[0].name if self.changes else "status", self.table.gives, self._used)
         statuses = [status_row(word) for word in self._words()]
         files: dict[str, str | bytes] = {
@@ -211,7 +213,9 @@ class _Drafting:
         text = self.contract.source.read_bytes().decode("utf-8", "replace")
         mysql = ["It is a database of MySQL or MariaDB; only PostgreSQL and SQLite are read so far."]
         gone = "A row that is deleted says nothing: the query does not see it."
-        return [gone, *(mysql if _MYSQL.search(text) else [])]
+        others = [one.name for one in self.contract.operations if one is not self.table]
+        taken = f"{self.table.name} was taken; another table is chosen by --table: {', '.join(others)}."
+        return [*([taken] if others else []), gone, *(mysql if _MYSQL.search(text) else [])]
 
 
 def _name(name: str) -> str:

@@ -22,6 +22,7 @@ from connectors.sdk.mapping import Converters, Map, MappingTable, Template, tabl
 from connectors.sdk.mapping.declared import declare_all
 from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.statuses import Statuses
+from connectors.sdk.values import phone
 from schemas.errors import ConfigError, InvalidMessage
 from schemas.event import Event
 from schemas.fault import Fault
@@ -33,6 +34,8 @@ Found = Iterator[tuple[str, str]]
 KindFaults = Callable[[Mapping[str, Any]], Found]
 EVENT_TABLES = (("webhook", "event"), ("poll", "event"), ("dump", "change"), ("sql", "event"), ("returns", "event"))
 STATUSES = "statuses.csv"
+READERS = {"phone": phone}
+"""Words of `convert` beside the closed ones: readers of what people write."""
 FILLED = ("/request", "/status", "/native")  # of a status: its own keys make them
 _BY_COLUMN = ("dump", "drop", "sql")  # whose placeholders may be columns
 
@@ -45,7 +48,7 @@ def declared_faults(raw: Mapping[str, Any], folder: Path, registry: Registry) ->
     if fault:
         yield Fault(str(folder / "hooks.py"), "", fault)
     statuses = _statuses(folder / STATUSES)
-    converters = Converters(zone=_zone(raw), hooks=hooks)
+    converters = Converters(zone=_zone(raw), hooks=hooks, readers=READERS)
     yield from (
         Fault(toml, f"converters.{key}", said) for key, said in declare_all(converters, raw.get("converters", {}))
     )

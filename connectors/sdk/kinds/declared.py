@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.sdk.connector import Connector, Context
 from connectors.sdk.error_table import ErrorTable
-from connectors.sdk.kinds.checks import declared_faults
+from connectors.sdk.kinds.checks import READERS, declared_faults
 from connectors.sdk.kinds.events import Collected, EventReader, Language, collect
 from connectors.sdk.kinds.explained import explained
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, facts_of, needed_facts, with_defaults
@@ -178,7 +178,11 @@ class DeclaredConnector(Connector):
 
     def _language(self) -> Language:
         converters = converters_from(
-            self.declared.get("converters", {}), zone=self.zone, settings=self.settings, hooks=self.hooks
+            self.declared.get("converters", {}),
+            zone=self.zone,
+            settings=self.settings,
+            hooks=self.hooks,
+            readers=READERS,
         )
         path = self.context.manifest.folder / TABLE
         known: dict[str, Any] = {"converters": converters, "settings": self.settings}

@@ -55,8 +55,11 @@ class SqlConnector(DeclaredConnector):
         )  # fmt: skip
 
     def probe(self) -> Probe:
+        """Whether the database answers, and the query is one of it: asked once, for one row, from the beginning."""
         try:
             self.database.check()
+            rows = self.database.read(self._query, {"cursor": self._sql.get("first", 0)}, 1)
+            self._check_column(rows)
         except HubError as error:
             return self.said_by_probe(error)
         return self.said_by_probe(None)
@@ -92,8 +95,7 @@ class SqlConnector(DeclaredConnector):
         self, rows: Sequence[Mapping[str, Any]], reached: Any, known: bool, found: Collected
     ) -> Sequence[Mapping[str, Any]]:
         """The rows whose column holds what a cursor can go on from; each other one is a fault of its own."""
-        if rows and self._column not in rows[0]:
-            raise ConfigError(f"the query gives no column {self._column}", key="sql.cursor")
+        self._check_column(rows)
         families = [_family(row[self._column]) for row in rows]
         usual = _family(reached)
         wanted = usual if known or usual in families else next((one for one in families if one), "")
@@ -102,6 +104,10 @@ class SqlConnector(DeclaredConnector):
                 said = f"la colonne {self._column} n'a pas de valeur qui compte"
                 found.refuse(InvalidMessage(said, code="cursor"), self._place_of(row))
         return [row for row, family in zip(rows, families, strict=True) if family == wanted]
+
+    def _check_column(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows and self._column not in rows[0]:
+            raise ConfigError(f"the query gives no column {self._column}", key="sql.cursor")
 
     def _whole_values(self, rows: Sequence[Mapping[str, Any]], *, full: bool) -> Sequence[Mapping[str, Any]]:
         """Of a page that is full, the rows before those of its last value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 from connectors import conformance
 from connectors.conformance.played.rows import another, numbered
 from connectors.sdk import find_manifests
+from connectors.sdk.check import connector_faults
 from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.contract.sql_tables import KEY
 from connectors.sdk.contract_twins.sql_twin import sql_twin_of
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
+from schemas.registry import Registry
 from tests.connectors.sdk.kinds.agenda import EXAMPLES, example
 
 TOLD = ("declaration", "polling", "bad-record", "pages", "turns", "order")
@@ -68,6 +71,19 @@ def test_exports_of_every_layout_and_way_are_played(tmp_path: Path, changes: lis
     conformance.check(manifest, only=TOLD)
 
 
+def test_a_postal_code_that_the_door_refuses_fails_the_suite(tmp_path: Path) -> None:
+    manifest = changed(tmp_path, "periscolaire")
+    export = manifest.folder / "samples" / "export.csv"
+    text = export.read_bytes().decode("cp1252")
+    at = text.splitlines()[0].split(";").index("Code postal")
+    rows = [line.split(";") for line in text.splitlines()]
+    said = [";".join([*row[:at], "7201" if number else row[at], *row[at + 1 :]]) for number, row in enumerate(rows)]
+    export.write_bytes("\r\n".join(said).encode("cp1252"))
+
+    with pytest.raises(conformance.NotConformant, match="postal code has five digits"):
+        conformance.check(manifest, only=("polling",))
+
+
 @pytest.mark.parametrize(("changes", "words"), [
     ([('"export*.*"', '"export.csv"')], "one name"),
     ([('watch = ["Courriel"]', 'watch = ["Mail"]')], 'no column "Mail"'),
@@ -79,6 +95,30 @@ def test_what_a_sample_cannot_show_is_said(tmp_path: Path, changes: list[Change]
 
     with pytest.raises(ConfigError, match=words), conformance.opened_case(manifest):
         pass
+
+
+def test_a_name_of_files_that_is_a_setting_with_a_default_is_played_by_it(tmp_path: Path) -> None:
+    setting = (
+        '[settings]\nfiles = { type = "text", optional = true, default = "export*.csv", about = "Nom." }\n\n[dump]'
+    )
+    text = (EXAMPLES / "periscolaire" / "connector.toml").read_text(encoding="utf-8")
+    settings = ("[settings]\n", setting.removesuffix("\n[dump]")) if "[settings]" in text else ("[dump]", setting)
+    manifest = changed(tmp_path, "periscolaire", ('"export*.*"', '"{files}"'), settings)
+
+    conformance.check(manifest, only=("polling",))
+
+
+def test_phone_is_a_word_of_every_mapping_table(tmp_path: Path) -> None:
+    manifest = changed(
+        tmp_path, "periscolaire", ("/email/value;Courriel;text", "/email/value;Courriel;phone"), ("/email/", "/phone/"),
+        file="mapping.csv",
+    )  # fmt: skip
+    export = manifest.folder / "samples" / "export.csv"
+    text = re.sub(r"[^;\n]+@[^;\r\n]+", "04 00 00 00 12", export.read_bytes().decode("cp1252"))
+    export.write_bytes(text.encode("cp1252"))
+
+    assert not [one for one in connector_faults(tmp_path, Registry.load(), ()) if "mapping" in one.file]
+    conformance.check(manifest, only=("polling",))
 
 
 def test_without_a_sample_the_missing_file_is_named(tmp_path: Path) -> None:

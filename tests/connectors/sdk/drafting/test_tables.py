@@ -83,6 +83,17 @@ def test_each_column_has_its_line_and_what_nothing_reads_is_behind_a_mark(tmp_pa
     assert 'key = "N° dossier"' in found.text("connector.toml")
 
 
+def test_of_several_lines_of_one_family_the_first_is_read_and_that_is_said(tmp_path: Path) -> None:
+    rows = [[*row, child] for row, child in zip([HEAD, ROWS[0], *ROWS], ["Enfant", "Zoé", "Ali", "Eve"], strict=True)]
+    text = "\n".join(";".join(row) for row in rows) + "\n"
+    found = drafted(tmp_path, written(tmp_path, "familles.csv", text))
+
+    assert found.faults == []
+    assert 'key = "N° dossier", pattern = "[0-9]+", one_row_per_key = "first"' in found.text("connector.toml")
+    assert "À vérifier : plusieurs lignes ont un même « N° dossier »" in found.text("connector.toml")
+    assert found.examined("declaration", "polling").faults == ()
+
+
 def test_a_number_of_a_family_is_said_to_be_that_of_a_household(tmp_path: Path) -> None:
     assert drafted(tmp_path, written(tmp_path, "f.csv", TEXT.replace("N° dossier", "N° famille"))).manifest.household
 
@@ -109,6 +120,7 @@ def test_the_type_that_is_asked_for_is_the_one_that_is_told(tmp_path: Path) -> N
 @pytest.mark.parametrize(("name", "text", "words"), [
     ("a.sql", "create table couleurs (nom text);", "no column only grows"),
     ("a.sql", "create table couleurs (id serial primary key, nom text);", "no column tells"),
+    ("a.sql", "create view v as select id from t;", "columns of its view as a CREATE TABLE"),
     ("a.csv", "Ville;Code postal\nHauterive;38123\nHauterive;38123\n", "no column names a row"),
     ("a.csv", "41207;8 impasse;duvivier@poste.example\n41208;9 impasse;x@poste.example\n", "no column tells"),
     ("a.csv", "Numero;Teinte\n1;rouge\n2;bleu\n", "no column tells"),
@@ -129,3 +141,9 @@ def test_the_people_of_a_row_are_told_apart_by_the_words_beside() -> None:
         ("mere", {"family_name": "Nom mère", "phone": "portableMere"}),
         ("pere", {"postal_code": "CP Père", "city": "villePere"}), ("", {"city": "Ville"}),
     ]  # fmt: skip
+
+
+def test_of_several_tables_the_one_that_was_taken_is_said_and_how_another_is_chosen(tmp_path: Path) -> None:
+    found = drafted(tmp_path, written(tmp_path, "base.sql", TABLE))
+
+    assert "familles was taken; another table is chosen by --table: tickets, couleurs." in found.draft.unsaid

@@ -288,6 +288,21 @@ def test_the_probe_says_in_french_whether_it_answers(tickets: Tickets) -> None:
     assert (probe.ok, str(tickets.path) in probe.detail) == (False, False)
 
 
+@pytest.mark.parametrize(("query", "word"), [
+    ("select rank, request, stat, at from tickets where rank > :cursor order by rank", "sql.query"),
+    ("select rank from ticket where rank > :cursor order by rank", "sql.query"),
+    ("select request, state, at from tickets where rank > :cursor order by rank", "sql.cursor"),
+])  # fmt: skip
+def test_the_probe_says_of_a_query_that_can_never_run_that_it_cannot(tickets: Tickets, query: str, word: str) -> None:
+    tickets.add(1)
+    tickets.connector._query = query
+
+    probe = tickets.connector.probe()
+
+    assert not probe.ok
+    assert word in probe.detail
+
+
 # a real server
 
 
