@@ -15,7 +15,7 @@ from connectors.conformance.played.base import base_path, calls_of, concrete
 from connectors.conformance.played.followed import Followed
 from connectors.conformance.played.news import News, since_filter
 from connectors.conformance.played.samples import Samples, personal_in
-from connectors.conformance.played.settings import drawn_secret, settings_of
+from connectors.conformance.played.settings import addresses_of, drawn_secret, settings_of
 from connectors.conformance.played.signing import Signer, key_pair
 from connectors.sdk.contract.openapi import JSON, content_of, successes
 from connectors.sdk.contract.schemas import Schemas
@@ -148,10 +148,9 @@ class Play:
 
     def _settings(self) -> dict[str, Any]:
         http = self.declared["http"]
+        within = names_in(http["base"])
         given: dict[str, Any] = {
-            name: f"{self.twin.url}{self.prefix if name in names_in(http['base']) else ''}"
-            for name, part in self.declared.get("settings", {}).items()
-            if part.get("type") == "url"
+            **addresses_of(self.declared, "http", lambda name: self.twin.url + (self.prefix if name in within else ""))
         }
         waits, catch_up = http.get("timeout"), self.declared.get("poll", {}).get("catch_up")
         if waits in self.declared.get("settings", {}):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from connectors.conformance.case import Bench, Case, Stand
 from connectors.conformance.played.samples import Samples
-from connectors.conformance.played.settings import settings_of
+from connectors.conformance.played.settings import addresses_of, settings_of
 from connectors.conformance.played.soap_keeps import harmless_in, keeps_of, no_for, place_in
 from connectors.conformance.played.soap_news import news_of
 from connectors.sdk.contract.message_places import with_value_at
@@ -79,11 +79,8 @@ class Play:
     def _settings(self) -> dict[str, Any]:
         soap, settings = self.declared["soap"], self.declared.get("settings", {})
         within = bool(set(soap["url"]) and soap["url"] != f"{{{(names_in(soap['url']) or ('',))[0]}}}")
-        given: dict[str, Any] = {
-            name: self.twin.url if within else self.twin.address
-            for name, part in settings.items()
-            if part.get("type") == "url"
-        }
+        address = self.twin.url if within else self.twin.address
+        given: dict[str, Any] = {**addresses_of(self.declared, "soap", lambda name: address)}
         if soap.get("timeout") in settings:
             given[soap["timeout"]] = self.bench.timeout
         return settings_of(self.samples, given)
