@@ -202,6 +202,7 @@ class Play:
             effects=self.twin.effects, refuse=self._refuse if self.samples.deliveries else None,
             deny=lambda: self.twin.misbehave("401", times=4), turns=self.samples.turns,
             news=news.add if news else None, turn=news.turn if news else None, opened=self.opened,
+            words=getattr(news, "words", ()),
             inbound=[signer.call(body) for body in webhooks] if signer else (),
             resigned=(lambda inbound, body: signer.call(body)) if signer else None,
             forged=_forged(signer, webhooks[0], self._stranger_key()) if signer and webhooks else (),

@@ -108,6 +108,7 @@ class Play:
             refuse=self._refuse if self.samples.deliveries else None,
             deny=lambda: self.twin.misbehave("401", times=4), turns=self.samples.turns,
             news=news.add if news else None, turn=news.turn if news else None, opened=self.opened,
+            words=getattr(news, "words", ()),
             personal=self.samples.personal, asked=self.samples.asked,
         )  # fmt: skip
 

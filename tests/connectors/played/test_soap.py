@@ -87,3 +87,11 @@ def test_an_address_that_a_message_says_is_not_that_of_the_package(tmp_path: Pat
         assert settings["page"] == "https://www.ville.example/page"
         assert settings["url"].startswith(case.twin.url)  # type: ignore[attr-defined]
     conformance.check(manifest)
+
+
+def test_a_status_that_is_no_news_is_named_with_the_other_one(tmp_path: Path) -> None:
+    manifest = changed(tmp_path, ('until = "2h"', 'until = "2h"\nid = "always-{reference}"'))
+
+    (fault, *_) = conformance.examine(manifest, only=("turns",)).faults
+
+    assert "A is C; B is EN-COURS" in str(fault)
