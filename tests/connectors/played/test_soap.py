@@ -95,3 +95,12 @@ def test_a_status_that_is_no_news_is_named_with_the_other_one(tmp_path: Path) ->
     (fault, *_) = conformance.examine(manifest, only=("turns",)).faults
 
     assert "A is C; B is EN-COURS" in str(fault)
+
+
+def test_what_cannot_be_played_at_all_is_told_once(tmp_path: Path) -> None:
+    manifest = changed(tmp_path, ('numeroOperation = "{reference}"', 'numeroOperation = "OP-1"'))
+
+    outcome = conformance.examine(manifest)
+
+    assert len(outcome.faults) == 1
+    assert outcome.tier == ""
