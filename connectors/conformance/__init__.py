@@ -73,6 +73,9 @@ def check(manifest: Manifest, stands: Sequence[Stand] | None = None, *, only: Se
         raise NotConformant(faults)
 
 
+_CASE = "the case itself"
+
+
 def examine(
     manifest: Manifest, stands: Sequence[Stand] | None = None, *, only: Sequence[str] = tuple(CHECKS),
     on: date | None = None, progress: Callable[[Result], object] | None = None,
@@ -93,12 +96,20 @@ def examine(
 
 
 def _checked(manifest: Manifest, exams: Sequence[Examination], only: Sequence[str]) -> Iterator[Result]:
-    known = {rule.name: rule for rule in rules()}
+    """What breaks the case itself, as a declaration that cannot be loaded, is told by the first rule alone."""
+    known, told = {rule.name: rule for rule in rules()}, dict[tuple[str, ...], str]()
     for name, act in CHECKS.items():
         if name not in only:
             continue
         reason = known[name].not_for(manifest)
-        yield Result(known[name], "not applicable", (reason,)) if reason else _one_rule(known[name], act, exams)
+        if reason:
+            yield Result(known[name], "not applicable", (reason,))
+            continue
+        result = _one_rule(known[name], act, exams)
+        before = told.get(result.reasons, "")
+        if result.reasons and result.reasons[0].startswith(_CASE):
+            told.setdefault(result.reasons, name)
+        yield Result(result.rule, "not run", (f"see {before}",)) if before else result
 
 
 def _one_rule(rule: Rule, act: Callable[[Examination], None], exams: Sequence[Examination]) -> Result:
@@ -109,6 +120,6 @@ def _one_rule(rule: Rule, act: Callable[[Examination], None], exams: Sequence[Ex
             try:
                 act(exam)
             except Exception as error:
-                exam.fault(f"the case itself: raised {type(error).__name__}: {error}")
+                exam.fault(f"{_CASE}: raised {type(error).__name__}: {error}")
         faults += [fault for fault in exam.faults if fault not in faults]
     return Result(rule, "failed" if faults else "passed", tuple(faults), time.monotonic() - started)

@@ -201,10 +201,17 @@ def _turns_in(exam: Examination) -> None:
             case.turn(number)
             next_ = exam.committed(opened, f"poll: {word}", taken.cursor)
             fresh = [event for event in next_.events if event.id not in seen]
-            exam.expect(bool(fresh), f"poll: A, B, A, B: {word} is no news under an identifier of its own")
+            said = f"poll: A, B, A, B: {word} is no news under an identifier of its own"
+            exam.expect(bool(fresh), said + _why(opened, next_))
             exam.events(opened.connector, f"poll: {word}", next_.events)
             seen |= {event.id for event in next_.events}
             taken = next_
+
+
+def _why(opened: Opened, taken: Taken) -> str:
+    """What was said for A and B, and what the connector understood of it."""
+    words = "".join(f"; {name} is {word}" for name, word in zip("AB", opened.case.words, strict=False))
+    return words + "".join(f"; {fault.code} at {fault.place}: {fault.reason}" for fault in taken.faults[:1])
 
 
 def _count_of_turns(exam: Examination) -> int:

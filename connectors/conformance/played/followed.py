@@ -33,7 +33,7 @@ class Followed:
         openers = [one["type"] for one in connector.declared.get("deliver", ()) if "reference" in one]
         self._type = next(iter(self._said.get("opened_by", openers)))
         self._place = value_row(self._said["status"]).source.split("|")[0].strip()
-        self._pair = self._two()
+        self.words = self._pair = self._two()
         self._references = [self._open()]  # one of which the package knows nothing: it is asked for, and tells nothing
         self._turns = 0
 

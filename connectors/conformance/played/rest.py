@@ -16,7 +16,7 @@ from connectors.conformance.played.followed import Followed
 from connectors.conformance.played.news import News, since_filter, unread
 from connectors.conformance.played.refusing import Refusals
 from connectors.conformance.played.samples import Samples, personal_in
-from connectors.conformance.played.settings import drawn_secret, settings_of
+from connectors.conformance.played.settings import addresses_of, drawn_secret, settings_of
 from connectors.conformance.played.signing import Signer, key_pair
 from connectors.sdk.contract.openapi import JSON, content_of, successes
 from connectors.sdk.contract.schemas import Schemas
@@ -163,10 +163,9 @@ class Play:
 
     def _settings(self) -> dict[str, Any]:
         http = self.declared["http"]
+        within = names_in(http["base"])
         given: dict[str, Any] = {
-            name: f"{self.twin.url}{self.prefix if name in names_in(http['base']) else ''}"
-            for name, part in self.declared.get("settings", {}).items()
-            if part.get("type") == "url"
+            **addresses_of(self.declared, "http", lambda name: self.twin.url + (self.prefix if name in within else ""))
         }
         waits, catch_up = http.get("timeout"), self.declared.get("poll", {}).get("catch_up")
         if waits in self.declared.get("settings", {}):
@@ -229,6 +228,7 @@ class Play:
             effects=self.twin.effects, refuse=self._refuse if self.samples.deliveries else None,
             deny=lambda: self.twin.misbehave("401", times=4), turns=self.samples.turns,
             news=news.add if news else None, turn=news.turn if news else None, opened=self.opened,
+            words=getattr(news, "words", ()),
             inbound=[signer.call(body) for body in webhooks] if signer else (),
             resigned=(lambda inbound, body: signer.call(body)) if signer else None,
             forged=_forged(signer, webhooks[0], self._stranger_key()) if signer and webhooks else (),

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from connectors.conformance.played.samples import Samples
 from connectors.sdk.contract.schemas import Schemas
 from connectors.sdk.contract_twins.values import Values
 from connectors.sdk.kinds.calls import value_at
+from connectors.sdk.kinds.texts import names_in, texts_of
 from connectors.sdk.mapping.rows import FILE, Row, read_table
 from connectors.sdk.mapping.sources import Source
 from schemas.manifest import Manifest, declared_settings
 from schemas.secret import Secret
 
 PROCEDURE = "formulaire-qf"
+ELSEWHERE = "https://www.ville.example/page"
 _SETTING = "setting:"
 
 
@@ -38,6 +40,15 @@ def settings_of(samples: Samples, given: Mapping[str, Any], records: Sequence[An
         elif "default" not in part and not part.get("optional"):
             made[name] = PROCEDURE if part.get("type") == "procedure" else values.made(schema["properties"][name])
     return {**made, **samples.settings}
+
+
+def addresses_of(declared: Mapping[str, Any], kind: str, twin: Callable[[str], str]) -> dict[str, str]:
+    """The settings that are addresses: those by which the table of the kind says where the package is are `twin` of
+    their name, all others somewhere else, as a page to come back to."""
+    named = {name for text in texts_of(declared[kind]) for name in names_in(text)}
+    settings = declared.get("settings", {})
+    found = (name for name, part in settings.items() if isinstance(part, Mapping) and part.get("type") == "url")
+    return {name: twin(name) if name in named else ELSEWHERE for name in found}
 
 
 def drawn_secret(manifest: Manifest, name: str) -> Secret:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from connectors.conformance.case import Bench, Case, Stand
 from connectors.conformance.played.samples import Samples
-from connectors.conformance.played.settings import settings_of
+from connectors.conformance.played.settings import addresses_of, settings_of
 from connectors.conformance.played.soap_keeps import harmless_in, keeps_of, no_for, place_in
 from connectors.conformance.played.soap_news import news_of
 from connectors.sdk.contract.message_places import with_value_at
@@ -79,11 +79,8 @@ class Play:
     def _settings(self) -> dict[str, Any]:
         soap, settings = self.declared["soap"], self.declared.get("settings", {})
         within = bool(set(soap["url"]) and soap["url"] != f"{{{(names_in(soap['url']) or ('',))[0]}}}")
-        given: dict[str, Any] = {
-            name: self.twin.url if within else self.twin.address
-            for name, part in settings.items()
-            if part.get("type") == "url"
-        }
+        address = self.twin.url if within else self.twin.address
+        given: dict[str, Any] = {**addresses_of(self.declared, "soap", lambda name: address)}
         if soap.get("timeout") in settings:
             given[soap["timeout"]] = self.bench.timeout
         return settings_of(self.samples, given)
@@ -111,6 +108,7 @@ class Play:
             refuse=self._refuse if self.samples.deliveries else None,
             deny=lambda: self.twin.misbehave("401", times=4), turns=self.samples.turns,
             news=news.add if news else None, turn=news.turn if news else None, opened=self.opened,
+            words=getattr(news, "words", ()),
             personal=self.samples.personal, asked=self.samples.asked,
         )  # fmt: skip
 

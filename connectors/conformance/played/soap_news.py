@@ -29,6 +29,7 @@ class FollowNews:
         self._types = [one["type"] for one in connector.declared["deliver"] if "reference" in one]
         self._kept = self._first_kept()
         self._said = {one["operation"]: self._pair(one) for one in self._follows}
+        self.words = next(iter(self._said.values()))
         self._told: list[str] = []
         self._turns = 0
         self._forget()
@@ -85,6 +86,7 @@ class BothNews:
 
     def __init__(self, *parts: FollowNews | ListNews) -> None:
         self._parts = parts
+        self.words = next((part.words for part in parts if isinstance(part, FollowNews)), ())
 
     def add(self, count: int) -> None:
         for part in self._parts:

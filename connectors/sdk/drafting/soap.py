@@ -72,8 +72,9 @@ class _Drafting:
             if not refused:
                 return part
             why = f"{part.operation.name}: {refused}" if not number else why
-        named = operations[0].name if len(operations) == 1 else "nothing of this contract"
-        raise ConfigError(f"{named} can be declared: {why}; see `--list`", key="operation")
+        one = len(operations) == 1
+        said = f"{operations[0].name} cannot be declared" if one else "nothing of this contract can be declared"
+        raise ConfigError(f"{said}: {why}; see `--list`", key="operation")
 
     def _candidates(self, operations: Iterable[Operation]) -> Iterator[Part]:
         for operation in operations:

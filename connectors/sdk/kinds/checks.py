@@ -21,6 +21,7 @@ from connectors.sdk.kinds.texts import FORMS, names_in, texts_of
 from connectors.sdk.mapping import Converters, Map, MappingTable, Template, table_faults
 from connectors.sdk.mapping.declared import declare_all
 from connectors.sdk.mapping.rows import FILE as TABLE
+from connectors.sdk.mapping.rows import read_table
 from connectors.sdk.statuses import Statuses
 from connectors.sdk.values import phone
 from schemas.errors import ConfigError, InvalidMessage
@@ -181,6 +182,7 @@ def _table_faults(raw: Mapping[str, Any], path: Path, language: Language, regist
         yield from (_missing(path, name) for name in list(schemas)[:1])
         return
     backwards = _read_backwards(raw, language.tables)
+    yield from _never_given(raw, path)
     yield from table_faults(
         path, converters=language.converters, maps=[*schemas, *_other_maps(raw)], registry=registry,
         events={name: schema for name, schema in schemas.items() if schema is not None and name not in backwards},
@@ -188,6 +190,15 @@ def _table_faults(raw: Mapping[str, Any], path: Path, language: Language, regist
         settings=declared_settings(raw),
         facts=None if raw["kind"] in _BY_COLUMN else {*facts_known(raw), *DELIVERY_FACTS, *_followed(raw)},
     )  # fmt: skip
+
+
+def _never_given(raw: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    """What the maps of `[[follow]]` name of a delivery: there is none when they are read."""
+    maps = {spec["map"] for spec in _follow_maps(raw)}
+    for row in (row for row in read_table(path).rows if row.map in maps and row.source.startswith("=")):
+        for name in sorted({*names_in(row.source)} & {*DELIVERY_FACTS} - {*FOLLOW_FACTS}):
+            said = f'"{name}" is not known in a [[follow]]: {", ".join(FOLLOW_FACTS)} are'
+            yield Fault(str(path), "source", said, line=row.line)
 
 
 def _read_backwards(raw: Mapping[str, Any], tables: MappingTable) -> frozenset[str]:

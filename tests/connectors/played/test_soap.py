@@ -74,3 +74,33 @@ def test_a_follow_that_asks_for_nothing_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="reference"), stands_of(manifest)[0](Bench(manifest)):
         raise AssertionError("it is played")
+
+
+def test_an_address_that_a_message_says_is_not_that_of_the_package(tmp_path: Path) -> None:
+    setting = ("[soap]", 'page = { type = "url", about = "Page de retour." }\n\n[soap]')
+    text = ("payment;arg0/objet;/request/form/objet;text;", "payment;arg0/objet;={page};;")
+    manifest = changed(tmp_path, setting, table=text)
+    (manifest.folder / "README.md").write_text((manifest.folder / "README.md").read_text("utf-8") + "\n`page`\n")
+
+    with stands_of(manifest)[0](Bench(manifest)) as case:
+        settings = case.connect().settings
+        assert settings["page"] == "https://www.ville.example/page"
+        assert settings["url"].startswith(case.twin.url)  # type: ignore[attr-defined]
+    conformance.check(manifest)
+
+
+def test_a_status_that_is_no_news_is_named_with_the_other_one(tmp_path: Path) -> None:
+    manifest = changed(tmp_path, ('until = "2h"', 'until = "2h"\nid = "always-{reference}"'))
+
+    (fault, *_) = conformance.examine(manifest, only=("turns",)).faults
+
+    assert "A is C; B is EN-COURS" in str(fault)
+
+
+def test_what_cannot_be_played_at_all_is_told_once(tmp_path: Path) -> None:
+    manifest = changed(tmp_path, ('numeroOperation = "{reference}"', 'numeroOperation = "OP-1"'))
+
+    outcome = conformance.examine(manifest)
+
+    assert len(outcome.faults) == 1
+    assert outcome.tier == ""

@@ -83,5 +83,5 @@ def test_a_contract_without_a_harmless_operation_is_asked_for_its_own_descriptio
 
 
 def test_an_operation_that_can_carry_nothing_of_a_type_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cloreTicket"):
+    with pytest.raises(ConfigError, match="cloreTicket cannot be declared: nothing shared is left"):
         drafted(tmp_path, WSDL / "guichet.wsdl", operations=("cloreTicket",), carries="library-card")

@@ -357,3 +357,15 @@ def test_what_is_followed_may_be_an_event_of_another_type(twin: PaymentTwin, tmp
     assert said == [("OP-1", "paid"), ("OP-2", "expired"), ("OP-3", "abandoned"), ("OP-3", "open")]
     assert followed.faults == []
     assert payments[0]["amount"] == {"cents": 4550, "currency": "EUR"}
+
+
+@pytest.mark.parametrize("name", ["key", "event", "request"])
+def test_a_name_that_only_a_delivery_knows_is_refused_in_a_follow(tmp_path: Path, name: str) -> None:
+    changed(
+        tmp_path, ('until = "2h"', 'until = "2h"\nmap = "more"'),
+        table=("payment;arg0/regie", f"more;/reason;={{{name}}};;\npayment;arg0/regie"),
+    )  # fmt: skip
+
+    said = faults(tmp_path)["mapping.csv:2:source"]
+
+    assert said == f'"{name}" is not known in a [[follow]]: reference, status, change, asked_system, asked_id are'
