@@ -168,6 +168,7 @@ def _column(part: Sequence[Token]) -> Field:
     name, rest = part[0].value, part[1:]
     end = next((at for at, token in enumerate(rest) if token.key in _COLUMN_RULES), len(rest))
     kind, limits, choices = _typed(rest[:end])
+    choices = choices or _checked(rest[end:])
     rules = [token.key for token in rest[end:]]
     pairs = list(pairwise(rules))
     primary = ("PRIMARY", "KEY") in pairs
@@ -180,6 +181,17 @@ def _column(part: Sequence[Token]) -> Field:
         name, kind, always, "record", about=_said_after("COMMENT", rest[end:]), choices=choices, limits=limits,
         nullable=not always,
     )  # fmt: skip
+
+
+def _checked(rules: Sequence[Token]) -> tuple[Any, ...]:
+    """The words of `CHECK (state IN ('open', 'done'))`; none for any other rule."""
+    keys = [token.key for token in rules]
+    at = keys.index("CHECK") + 1 if "CHECK" in keys else len(rules)
+    body = inside(rules, at)[0] if at < len(rules) and rules[at].value == "(" else []
+    if [token.key for token in body[1:2]] != ["IN"]:
+        return ()
+    listed = [token for token in body[2:] if token.value not in ("(", ")", ",")]
+    return tuple(token.value for token in listed) if all(token.kind == "text" for token in listed) else ()
 
 
 def _grows(typed: Sequence[Token], rules: Sequence[str], pairs: Sequence[tuple[str, str]]) -> bool:

@@ -24,7 +24,9 @@ from schemas.registry import Registry
 
 STATUS = "request.status-changed"
 _PAGE = 200
-_CHANGED = re.compile(r"(.* )?(updated|modified|changed|modif|modification|maj|mise a jour|timestamp|changement)( .*)?")
+_CHANGED = re.compile(
+    r"(.* )?(updated|modified|changed|modif|modifiee?|modification|maj|mise a jour|timestamp|changement)( .*)?"
+)
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _RESERVED = frozenset((
     "all", "and", "any", "as", "asc", "between", "by", "case", "check", "column", "create", "cross", "default", "desc",

@@ -147,3 +147,16 @@ def test_of_several_tables_the_one_that_was_taken_is_said_and_how_another_is_cho
     found = drafted(tmp_path, written(tmp_path, "base.sql", TABLE))
 
     assert "familles was taken; another table is chosen by --table: tickets, couleurs." in found.draft.unsaid
+
+
+def test_a_date_of_change_is_the_cursor_and_a_check_gives_the_words_of_the_status(tmp_path: Path) -> None:
+    text = """create table demandes (id serial primary key,
+      etat varchar(20) not null check (etat in ('ouverte', 'close')),
+      modifie_le timestamp not null);"""
+    found = drafted(tmp_path, written(tmp_path, "base.sql", text))
+    manifest = found.manifest.declared["sql"]
+
+    assert (manifest["cursor"], manifest["event"][0]["id"]) == ("modifie_le", "status-{id}-{modifie_le}")
+    assert manifest["event"][0]["time"] == "modifie_le | instant"
+    assert [line.split(",")[1] for line in found.text("statuses.csv").splitlines()[1:]] == ["ouverte", "close"]
+    assert found.examined("declaration", "polling", "bad-record").faults == ()
