@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,30 @@ def test_a_contract_without_a_harmless_operation_is_asked_for_its_own_descriptio
 def test_an_operation_that_can_carry_nothing_of_a_type_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cloreTicket cannot be declared: nothing shared is left"):
         drafted(tmp_path, WSDL / "guichet.wsdl", operations=("cloreTicket",), carries="library-card")
+
+
+def test_a_payment_that_is_asked_for_is_followed_as_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    _, manifest = drafted(tmp_path, PAYMENTS, operations=("ouvrirEncaissement",), carries="payment.requested")
+
+    (followed,) = manifest.declared["follow"]
+    assert (followed["type"], followed["until"]) == ("payment.changed", "2h")
+    lines = (manifest.folder / "mapping.csv").read_text("utf-8")
+    assert "payment-changed;/payment/reference/id;={asked_id}" in lines
+    assert "payment-expired;/payment/reference/id;={asked_id}" in lines
+    assert "À vérifier" in (manifest.folder / "connector.toml").read_text("utf-8")
+    conformance.check(manifest, only=("declaration", "polling", "turns", "contract"))
+
+
+def test_an_amount_without_decimals_is_proposed_in_cents(tmp_path: Path) -> None:
+    contract = tmp_path / "contract"
+    shutil.copytree(PAYMENTS.parent, contract)
+    xsd = contract / "encaissement.xsd"
+    text = xsd.read_text("utf-8")
+    assert 'name="montant" type="e:Montant"' in text
+    xsd.write_text(text.replace('name="montant" type="e:Montant"', 'name="montant" type="xs:string"'), "utf-8")
+
+    drafted(tmp_path, contract / PAYMENTS.name, operations=("ouvrirEncaissement",), carries="payment.requested")
+
+    lines = (tmp_path / "essai" / "mapping.csv").read_text("utf-8")
+    assert "arg0/montant;/payment/amount/cents;integer;" in lines
+    assert "à vérifier : en centimes ?" in lines
