@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from connectors import conformance
 from connectors.sdk import Manifest
 from connectors.sdk.check import connector_faults
+from connectors.sdk.contract.changes import changes_of
 from connectors.sdk.contract.reading import read_contract
 from connectors.sdk.drafting.draft import Choices, Draft, draft_connector
 from connectors.sdk.mapping import fields_of
@@ -113,3 +115,19 @@ def test_an_amount_without_decimals_is_proposed_in_cents(tmp_path: Path) -> None
     lines = (tmp_path / "essai" / "mapping.csv").read_text("utf-8")
     assert "arg0/montant;/payment/amount/cents;integer;" in lines
     assert "à vérifier : en centimes ?" in lines
+
+
+def test_a_reduced_contract_names_no_host_and_its_update_no_other_address(tmp_path: Path) -> None:
+    text = (WSDL / "guichet.wsdl").read_text("utf-8")
+    old = tmp_path / "guichet.wsdl"
+    old.write_text(
+        re.sub(r'location="http[^"]*"', 'location="https://guichet.mornefontaine.example/ws/v2"', text), "utf-8"
+    )
+    drafted(tmp_path, old, operations=("cloreTicket",), reduced=True)
+    reduced = read_contract(tmp_path / "essai" / "contract" / "guichet.wsdl")
+
+    assert reduced.base == "https://package.example/ws/v2"
+    assert "address-changed" not in {one.kind for one in changes_of(reduced, read_contract(old))}
+    moved = tmp_path / "moved.wsdl"
+    moved.write_text(old.read_text("utf-8").replace("/ws/v2", "/ws/v3"), "utf-8")
+    assert "address-changed" in {one.kind for one in changes_of(reduced, read_contract(moved))}
