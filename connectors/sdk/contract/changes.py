@@ -4,9 +4,10 @@ must stay welcome, what we read must stay there) and by what the connector uses.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from connectors.sdk.contract.grades import Change, Grade, in_order
-from connectors.sdk.contract.model import Contract
+from connectors.sdk.contract.model import NOWHERE, Contract
 from connectors.sdk.contract.operation_changes import OperationChanges
 from connectors.sdk.contract.pairs import paired_operations
 from connectors.sdk.contract.security import security_changes
@@ -26,10 +27,16 @@ def changes_of(old: Contract, new: Contract, uses: Uses = EVERYTHING) -> tuple[C
 def _whole(old: Contract, new: Contract, uses: Uses) -> Iterator[Change]:
     """Of the contract as one: its address, and how a caller proves who it is."""
     moved = any(way.moved for way in paired_operations(old, new))
-    if old.base != new.base and (moved or not new.operations or old.kind != "rest"):
+    if _moved(old.base, new.base) and (moved or not new.operations or old.kind != "rest"):
         yield Change(_R, "address-changed", before=old.base, after=new.base, used=True)
     for grade, before, after in security_changes(old.security, new.security, uses.signs_in):
         yield Change(grade, "security-changed", before=before, after=after, used=grade != _A)
+
+
+def _moved(old: str, new: str) -> bool:
+    """A contract that was reduced says only the way at its host."""
+    before, after = urlsplit(old), urlsplit(new)
+    return before.path != after.path if before.hostname == NOWHERE else old != new
 
 
 def _operations(old: Contract, new: Contract, uses: Uses) -> Iterator[Change]:

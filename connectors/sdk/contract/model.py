@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 Type = Literal["text", "integer", "number", "boolean", "date", "instant", "bytes", "any"]
+NOWHERE = "package.example"
+"""The host that a reduced contract names in the place of the vendor's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from connectors.sdk.contract.model import NOWHERE
 from connectors.sdk.contract.wsdl_imports import WSDL, wsdl_paths
 from connectors.sdk.xml import XSD, Element, local_name, namespace, parse_xml, write_xml
 
@@ -21,10 +23,11 @@ def wsdl_files(wsdl: Path) -> dict[str, bytes]:
 
 
 def reduced_files(wsdl: Path, operations: Collection[str]) -> dict[str, bytes]:
-    """The same with these operations and the types that they need alone, without prose."""
+    """The same with these operations and the types that they need alone, without prose and the vendor's host."""
     roots = {path: parse_xml(path.read_bytes()) for path in wsdl_paths(wsdl)}
     for root in roots.values():
         _without_others(root, operations)
+        _without_host(root)
     known = {name: node for root in roots.values() for schema in _schemas(root) for name, node in _globals(schema)}
     needed = _reached([name for root in roots.values() for name in _named_in_messages(root)], known)
     for root in roots.values():
@@ -57,6 +60,12 @@ def _without_others(root: Element, operations: Collection[str]) -> None:
     for node in list(root.iter(f"{{{WSDL}}}message")):
         if node.get("name") not in said:
             _remove(node)
+
+
+def _without_host(root: Element) -> None:
+    for port in root.iter(f"{{{WSDL}}}port"):
+        for node in (one for one in port if one.get("location")):
+            node.set("location", f"https://{NOWHERE}{urlsplit(node.get('location', '')).path}")
 
 
 def _named_in_messages(root: Element) -> Iterator[Name]:

@@ -109,6 +109,7 @@ class _Drafting:
             Table("contract", {"from": source.name, "wsdl": f"contract/{source.name}", "samples": "samples"}),
             Table("settings", settings), Table("soap", soap), *self._errors(name, operations),
             *(table for part in parts for table in part.tables),
+            Table("converters", _joined(part.converters for part in parts)),
         ]  # fmt: skip
         statuses = [row for part in parts for row in part.statuses]
         unsaid = [*self._unsaid(operations), *(line for part in parts for line in part.unsaid)]

@@ -17,6 +17,7 @@ from connectors.sdk.drafting.deliveries import CORE
 from connectors.sdk.drafting.events import SampleEvents
 from connectors.sdk.drafting.invented import field_value, vendor_value, wished
 from connectors.sdk.drafting.part import Part
+from connectors.sdk.drafting.payments import ASKED, FOLLOW, STATE, ending_lines, says_amount, state_table
 from connectors.sdk.drafting.questions import NEAREST
 from connectors.sdk.drafting.targets import Target, Targets, words_of
 from connectors.sdk.drafting.trade import trade_words
@@ -114,7 +115,12 @@ class SoapParts:
         part = Part("deliver", operation, carries, tables, lines, settings=drawn.settings, values=drawn.values)
         if follow:
             part.settings, part.values = part.settings | follow.pop("settings"), part.values | follow.pop("values")
-            tables.append(Table("[follow]", follow, ["À vérifier : le rythme, et les états de statuses.csv."]))
+            state, gives = follow.pop("state"), follow.pop("gives")
+            where = "statuses.csv"
+            if carries == ASKED:
+                follow, where = {**follow, **FOLLOW}, f"{where} et de [converters] {STATE}"
+                part.lines, part.converters = [*lines, *ending_lines(state, gives)], {STATE: state_table(rows)}
+            tables.append(Table("[follow]", follow, [f"À vérifier : le rythme, le délai, et les états de {where}."]))
             part.statuses = rows
         part.samples = dict(self._events(carries, events, said, operation))
         part.mapped = sum(line.used for line in lines)
@@ -133,6 +139,7 @@ class SoapParts:
         for place, target in targets.assigned(fields).items():
             one = next(field for field in fields if field.place == place)
             words, pointer = writing_words(one, target.place), target.place.pointer
+            words = "integer" if words == "cents" and says_amount(one) else words
             if words is not None and events.takes(_REFERENCE, pointer, wished(target.place) or "exemple"):
                 found[place] = (pointer, words)
         for one in operation.asks if carries == _ONCE else ():
@@ -143,7 +150,9 @@ class SoapParts:
 
     def _line(self, name: str, one: Field, source: tuple[str, str] | None, drawn: Asked) -> Line:
         if source is not None:
-            return Line(name, one.place, source[0], source[1], one.required and not one.nullable, one.about)
+            cents = says_amount(one) and source[0].endswith("/cents")
+            about = f"à vérifier : en centimes ? {one.about}".rstrip() if cents else one.about
+            return Line(name, one.place, source[0], source[1], one.required and not one.nullable, about)
         if one.required and not one.nullable:
             only = fixed(one)
             said = f"={only}" if only is not None else f"={{{setting(drawn, one)}}}"
@@ -176,6 +185,7 @@ class SoapParts:
         spec = {
             "operation": other.name, "ask": how.arguments, "every": ["15s", "2m", "15m", "1h"], "until": "7d",
             "status": state.place, "key": given.place, "settings": how.settings, "values": how.values,
+            "state": state, "gives": other.gives,
         }  # fmt: skip
         return spec, status_rows(state)
 

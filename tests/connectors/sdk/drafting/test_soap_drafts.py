@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from connectors import conformance
 from connectors.sdk import Manifest
 from connectors.sdk.check import connector_faults
+from connectors.sdk.contract.changes import changes_of
 from connectors.sdk.contract.reading import read_contract
 from connectors.sdk.drafting.draft import Choices, Draft, draft_connector
 from connectors.sdk.mapping import fields_of
@@ -85,3 +88,46 @@ def test_a_contract_without_a_harmless_operation_is_asked_for_its_own_descriptio
 def test_an_operation_that_can_carry_nothing_of_a_type_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cloreTicket cannot be declared: nothing shared is left"):
         drafted(tmp_path, WSDL / "guichet.wsdl", operations=("cloreTicket",), carries="library-card")
+
+
+def test_a_payment_that_is_asked_for_is_followed_as_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    _, manifest = drafted(tmp_path, PAYMENTS, operations=("ouvrirEncaissement",), carries="payment.requested")
+
+    (followed,) = manifest.declared["follow"]
+    assert (followed["type"], followed["until"]) == ("payment.changed", "2h")
+    lines = (manifest.folder / "mapping.csv").read_text("utf-8")
+    assert "payment-changed;/payment/reference/id;={asked_id}" in lines
+    assert "payment-expired;/payment/reference/id;={asked_id}" in lines
+    assert "À vérifier" in (manifest.folder / "connector.toml").read_text("utf-8")
+    conformance.check(manifest, only=("declaration", "polling", "turns", "contract"))
+
+
+def test_an_amount_without_decimals_is_proposed_in_cents(tmp_path: Path) -> None:
+    contract = tmp_path / "contract"
+    shutil.copytree(PAYMENTS.parent, contract)
+    xsd = contract / "encaissement.xsd"
+    text = xsd.read_text("utf-8")
+    assert 'name="montant" type="e:Montant"' in text
+    xsd.write_text(text.replace('name="montant" type="e:Montant"', 'name="montant" type="xs:string"'), "utf-8")
+
+    drafted(tmp_path, contract / PAYMENTS.name, operations=("ouvrirEncaissement",), carries="payment.requested")
+
+    lines = (tmp_path / "essai" / "mapping.csv").read_text("utf-8")
+    assert "arg0/montant;/payment/amount/cents;integer;" in lines
+    assert "à vérifier : en centimes ?" in lines
+
+
+def test_a_reduced_contract_names_no_host_and_its_update_no_other_address(tmp_path: Path) -> None:
+    text = (WSDL / "guichet.wsdl").read_text("utf-8")
+    old = tmp_path / "guichet.wsdl"
+    old.write_text(
+        re.sub(r'location="http[^"]*"', 'location="https://guichet.mornefontaine.example/ws/v2"', text), "utf-8"
+    )
+    drafted(tmp_path, old, operations=("cloreTicket",), reduced=True)
+    reduced = read_contract(tmp_path / "essai" / "contract" / "guichet.wsdl")
+
+    assert reduced.base == "https://package.example/ws/v2"
+    assert "address-changed" not in {one.kind for one in changes_of(reduced, read_contract(old))}
+    moved = tmp_path / "moved.wsdl"
+    moved.write_text(old.read_text("utf-8").replace("/ws/v2", "/ws/v3"), "utf-8")
+    assert "address-changed" in {one.kind for one in changes_of(reduced, read_contract(moved))}
