@@ -11,8 +11,8 @@ help: ## say what can be made
 demo: .venv/.runtime ## play the demonstration and keep serving (EXIT=1 returns; BUS=amqp://… DATABASE=postgresql://…)
 	@$(BIN)/unefois demo $(if $(EXIT),--exit) $(if $(BUS),--bus '$(BUS)') $(if $(DATABASE),--database '$(DATABASE)')
 
-test: .venv/.dev ## run every test, with a real RabbitMQ and PostgreSQL (ARGS="tests/bus -x" narrows it)
-	@scripts/services.sh $(BIN)/pytest $(ARGS)
+test: .venv/.dev ## run every test, two files at a time, with real RabbitMQs and PostgreSQLs (ARGS="tests/bus -x" narrows it)
+	@scripts/services.sh $(BIN)/pytest $(or $(ARGS),-n auto --dist loadfile)
 
 faults: .venv/.dev ## break a hub of real processes for MINUTES=2 by SEED=1, balance its books, write docs/reliability.md
 	@scripts/services.sh $(BIN)/unefois faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),2) $(if $(EMBEDDED),--embedded) \

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.support.missing import missing
 from tests.support.servers import Postgres, Rabbit, ServiceUnavailable, postgres_service, rabbitmq_service
+
+
+_SHARED = ("UNEFOIS_TEST_AMQP_URL", "UNEFOIS_TEST_DATABASE_URL")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two files at a time, each with servers of its own: most tests wait. One, where the servers are given."""
+    return 1 if any(name in os.environ for name in _SHARED) else 2
 
 
 @pytest.hookimpl(wrapper=True)
