@@ -117,6 +117,7 @@ def _interrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)  # a shell starts what is in the background deaf to it
     try:
         yield
     except KeyboardInterrupt:

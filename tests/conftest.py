@@ -10,7 +10,6 @@ import pytest
 from tests.support.missing import missing
 from tests.support.servers import Postgres, Rabbit, ServiceUnavailable, postgres_service, rabbitmq_service
 
-
 _SHARED = ("UNEFOIS_TEST_AMQP_URL", "UNEFOIS_TEST_DATABASE_URL")
 
 
