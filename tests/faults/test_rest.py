@@ -68,7 +68,7 @@ def spoil_four_times(town: Town, target: str) -> None:
     """Tell a move that the target spoils, and let its fifth attempt be due in ten minutes."""
     town.recorder.misbehave(target, "answers 500", always=True)
     assert tell(town, move(town, 1))
-    assert until(lambda: row_of(town, target, "u1-1").state == WAITING, 30)
+    assert until(lambda: row_of(town, target, "u1-1").state == WAITING, 90)
     with town.hub.ledger.transaction() as tx:
         where = (deliveries.c.connection == f"{TENANT}.{target}", deliveries.c.state == WAITING)
         tx.sql.execute(update(deliveries).where(*where).values(attempts=4, due=tx.now + 600))
@@ -106,8 +106,8 @@ def test_what_is_stuck_is_named_and_no_clock_waits_for_it(town: Town) -> None:
 def test_a_wait_says_its_attempts_its_doubt_its_time_and_its_cause(town: Town) -> None:
     spoil_four_times(town, "accueil")
 
+    assert until(lambda: len(moving(town)) == 1, 60)  # the others have delivered
     (found,) = moving(town)
-
     assert found.scheduled
     assert str(found).startswith("accueil: 2 waiting after 4 attempts, in doubt, due in ")
     assert "500" in str(found)
@@ -116,7 +116,7 @@ def test_a_wait_says_its_attempts_its_doubt_its_time_and_its_cause(town: Town) -
 def test_the_operator_gives_up_what_was_done_and_tries_the_rest_again(town: Town) -> None:
     town.recorder.misbehave("voirie", "loses the acknowledgement", always=True)
     assert tell(town, move(town, 1))
-    assert until(lambda: row_of(town, "voirie", "u1-1").state == PARKED, 30)
+    assert until(lambda: row_of(town, "voirie", "u1-1").state == PARKED, 90)
     town.recorder.behave("voirie")
     told = Told()
     told.accept(move(town, 1))
