@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -18,6 +19,7 @@ from schemas.manifest import FILE, Manifest
 ROOT = Path(__file__).resolve().parent.parent
 GROUP = "unefois.connectors"
 KINDS = "connectors.sdk.kinds"
+_packages = threading.Lock()
 
 
 @cache
@@ -78,16 +80,17 @@ def folder_module(folder: Path, name: str) -> ModuleType:
     if folder.parent == ROOT:
         return importlib.import_module(f"connectors.{folder.name}.{name}")
     package_name = f"unefois_connector_{folder.name.replace('-', '_')}"
-    known = sys.modules.get(package_name)
-    if known is None or list(known.__path__) != [str(folder)]:
-        _forget(package_name)
-        package = ModuleType(package_name)
-        package.__path__ = [str(folder)]
-        sys.modules[package_name] = package
+    with _packages:  # a hub makes all its connectors at once, each in a thread
+        known = sys.modules.get(package_name)
+        if known is None or list(known.__path__) != [str(folder)]:
+            _forget(package_name)
+            package = ModuleType(package_name)
+            package.__path__ = [str(folder)]
+            sys.modules[package_name] = package
     return importlib.import_module(f"{package_name}.{name}")
 
 
 def _forget(package: str) -> None:
     """Drop what was imported from another folder of the same name."""
-    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+    for name in [name for name in list(sys.modules) if name == package or name.startswith(f"{package}.")]:
         del sys.modules[name]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from connectors.sdk import connector_class, find_manifests
-from connectors.sdk.discovery import ROOT
+from connectors.sdk.discovery import ROOT, folder_module
 from hub.wiring import installed
 from schemas.errors import ConfigError
 from schemas.manifest import FILE
@@ -87,3 +90,28 @@ def test_an_entry_point_without_its_package_is_told(package: Path) -> None:
 
     with pytest.raises(ValueError, match="no package bassin"):
         find_manifests()
+
+
+def test_connectors_of_the_town_are_loaded_while_others_are_imported(tmp_path: Path) -> None:
+    """A hub makes its connectors in threads of their own; found as a delivery parked by the first of them."""
+    folders = [own_connector(tmp_path, f"mairie{number}") / f"mairie{number}" for number in range(60)]
+    ended = threading.Event()
+
+    def imported() -> None:
+        while not ended.is_set():
+            for number in range(500):
+                sys.modules[f"one_of_many_{number}"] = ModuleType("one_of_many")
+            for number in range(500):
+                del sys.modules[f"one_of_many_{number}"]
+
+    busy, usual = threading.Thread(target=imported), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    busy.start()
+    try:
+        loaded = [folder_module(folder, "words").GREETING for folder in folders]
+    finally:
+        sys.setswitchinterval(usual)
+        ended.set()
+        busy.join()
+
+    assert loaded == ["Bonjour"] * 60

@@ -6,7 +6,6 @@ A delivery that a target spoilt four times waits for minutes, which is right; th
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -67,10 +66,9 @@ def stored(town: Town) -> dict[int, str]:
 
 def spoil_four_times(town: Town, target: str) -> None:
     """Tell a move that the target spoils, and let its fifth attempt be due in ten minutes."""
-    assert until(lambda: not moving(town), 60)  # what was told before it
     town.recorder.misbehave(target, "answers 500", always=True)
     assert tell(town, move(town, 1))
-    assert until(lambda: row_of(town, target, "u1-1").state == WAITING, 60)
+    assert until(lambda: row_of(town, target, "u1-1").state == WAITING, 30)
     with town.hub.ledger.transaction() as tx:
         where = (deliveries.c.connection == f"{TENANT}.{target}", deliveries.c.state == WAITING)
         tx.sql.execute(update(deliveries).where(*where).values(attempts=4, due=tx.now + 600))
@@ -108,17 +106,17 @@ def test_what_is_stuck_is_named_and_no_clock_waits_for_it(town: Town) -> None:
 def test_a_wait_says_its_attempts_its_doubt_its_time_and_its_cause(town: Town) -> None:
     spoil_four_times(town, "accueil")
 
-    assert until(lambda: len(moving(town)) == 1, 60)  # the others have delivered
     (found,) = moving(town)
+
     assert found.scheduled
-    assert re.match(r"accueil: [23] waiting after 4 attempts, in doubt, due in ", str(found))
+    assert str(found).startswith("accueil: 2 waiting after 4 attempts, in doubt, due in ")
     assert "500" in str(found)
 
 
 def test_the_operator_gives_up_what_was_done_and_tries_the_rest_again(town: Town) -> None:
     town.recorder.misbehave("voirie", "loses the acknowledgement", always=True)
     assert tell(town, move(town, 1))
-    assert until(lambda: row_of(town, "voirie", "u1-1").state == PARKED, 90)
+    assert until(lambda: row_of(town, "voirie", "u1-1").state == PARKED, 30)
     town.recorder.behave("voirie")
     told = Told()
     told.accept(move(town, 1))
