@@ -106,6 +106,7 @@ def test_what_is_stuck_is_named_and_no_clock_waits_for_it(town: Town) -> None:
 def test_a_wait_says_its_attempts_its_doubt_its_time_and_its_cause(town: Town) -> None:
     spoil_four_times(town, "accueil")
 
+    assert until(lambda: len(moving(town)) == 1, 60)  # the others have been reached by then
     (found,) = moving(town)
 
     assert found.scheduled
