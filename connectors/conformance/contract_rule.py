@@ -32,8 +32,7 @@ def contract(exam: Examination) -> None:
         with exam.opened() as opened:
             twin = opened.case.twin
             if not isinstance(twin, HttpTwin) or not isinstance(twin, Contracted):
-                if exam.manifest.kind != "python":  # whose twin is written by hand, as its connector
-                    exam.fault("the manifest names a contract, and the twin is not held against it")
+                exam.fault("the manifest names a contract, and the twin is not held against it")
                 return
         for call, answer in _passed(exam, number - 1):
             _both_allowed(exam, twin, call, answer)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from connectors.sdk.soap_twin import SoapTwin, envelope_answer, operation
+from connectors.sdk.contract_twins.wsdl_twin import WsdlTwin
+from connectors.sdk.soap_twin import envelope_answer, operation
 from connectors.sdk.twin import TwinAnswer, TwinCall, basic
 from schemas.secret import Secret
 from schemas.times import to_rfc3339
@@ -46,7 +47,7 @@ class TwinDossier:
         return self.log[-1]["status"]
 
 
-class ParapheurTwin(SoapTwin):
+class ParapheurTwin(WsdlTwin):
     """Holds `dossiers` by id; `created` counts those that CreerDossier made, `archived` lists those taken out.
 
     `advance` moves a dossier to the next step of its circuit (visa, signature, end), `reject` refuses it, `say_ko`
@@ -166,7 +167,7 @@ class ParapheurTwin(SoapTwin):
         return _return("OK", f"Dossier {dossier_id} soumis dans le circuit")
 
     @operation("RechercherDossiers")
-    def _search(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def _list_dossiers(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         matching = [
             dossier
             for dossier in self.dossiers.values()
