@@ -174,7 +174,6 @@ class HubSettings:
     retention: Retention = Retention()
     journal: JournalSettings = JournalSettings()
     connectors_dir: Path | None = None
-    communes_file: Path | None = None
     grants_dir: Path | None = None
     next_encryption_key: Secret | None = None
     listening: Listening = Listening()

@@ -542,3 +542,12 @@ refused_events = Table(
     Index("refused_events_cause", "connection", "code", "at"),
     Index("refused_events_age", "last_at"),
 )  # fmt: skip
+
+# INSEE's file of the movements of communes, compressed, where somebody imported it: one row. It is public and concerns
+# nobody.
+commune_files = Table(
+    "commune_files", metadata,
+    Column("id", SmallInteger, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("imported_at", Double, nullable=False),
+)  # fmt: skip

@@ -1,0 +1,21 @@
+"""INSEE's movements of communes, where a town imports them; digests of values under the key of their person."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0016"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "commune_files",
+        sa.Column("id", sa.SmallInteger(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("imported_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
