@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.errors import Refused
+from schemas.identities import given_names
 
 FRANCE = "99100"
 _GENDERS = {"male": "M", "female": "F"}
@@ -54,7 +55,7 @@ def identity_parameters(operation: Operation, identity: Mapping[str, Any] | None
     if not operation.identity or identity is None:
         raise Refused("API Particulier a besoin de l'identité de la personne", native="identity_missing")
     date = _birthdate(operation, identity.get("birthdate"))
-    names = [name for name in identity["given_names"] if name.strip()][: operation.given_names]
+    names = given_names(identity["given_names"])[: operation.given_names]
     if not names:
         raise _lacks("given_names", "les prénoms")
     asked: dict[str, Any] = {"nomNaissance": identity["family_name"], "prenoms[]": names, **date}

@@ -16,6 +16,7 @@ from connectors.sdk.xml import Element, add, add_all, new_root, write_xml
 from schemas.communes import shipped_communes
 from schemas.converters import NO_POSTAL_CODE
 from schemas.errors import InvalidMessage, Refused
+from schemas.identities import partial_date
 
 EVENT_OF = {"acte-naissance": "NAI", "acte-mariage": "MAR", "acte-deces": "DEC", "acte-reconnaissance": "REC"}
 DOCUMENT_KINDS = ("CPI", "EXTAF", "EXTSF", "EXTPL")
@@ -161,7 +162,8 @@ def _event(request: Mapping[str, Any], form: Mapping[str, Any], kind: str) -> di
     spouse = _spouse(people, form) if kind == "MAR" else None
     recognition = _table(form.get("recognition"), "recognition") if kind == "REC" else {}
     subject = _SUBJECTS[_one_of(recognition, "subject", tuple(_SUBJECTS))] if kind == "REC" else None
-    first, last = _span(_form_text(form, "event_date") or "")
+    told = _form_text(form, "event_date") or ""
+    first, last = _span(partial_date(told) or told)
     return {
         "interesse": holder, "conjoint": _individual(spouse, {}, place) if spouse else None,
         "natureEvenement": kind, "typeInteresse": subject, "dateEvenement": {"dateDebut": first, "dateFin": last},

@@ -7,7 +7,6 @@ be read stays in the form, by the name of its element.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import Any
@@ -105,11 +104,7 @@ def instant(text: str | None) -> str:
 
 def calendar_date(text: str | None) -> str | None:
     """`YYYY`, `YYYY-MM` or `YYYY-MM-DD` out of ISO or `dd/mm/yyyy`, unknown parts written 00; None when not a date."""
-    raw = (text or "").strip().split("T")[0]
-    parts = re.split(r"[/.-]", raw)
-    if "-" not in raw or len(parts[0]) < 4:
-        parts.reverse()
-    return values.dated_parts(*parts[:3])
+    return values.partial_date(text or "").value
 
 
 Read = tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any]]

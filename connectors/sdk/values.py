@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 import phonenumbers
 
 from connectors.sdk.names import fold_name
-from schemas.checks import is_date, is_partial_date, is_siret, is_visible
+from schemas import identities
+from schemas.checks import is_date, is_siret, is_visible
 
 UNREAD_ANSWERS = "unread_answers"
 """The member of a request's `form` that holds what could not be read: by the name of the answer, as it was written."""
@@ -125,8 +125,10 @@ def gender(text: str) -> Reading[str]:
 
 
 def given_names(text: str) -> Reading[list[str]]:
-    """The given names, in their order: the first twenty. None when there is none."""
-    names = [name for name in re.split(r"[\s,;]+", one_line(text)) if name]
+    """The given names, in their order: the first twenty. What only stands for a name (`SANS PRENOM`) is kept whole.
+    None when there is none."""
+    line = one_line(text)
+    names = identities.given_names([line]) or ([line] if line.strip(" ,;/") else [])
     fit = len(names) <= _MOST_NAMES and all(len(name) <= 100 for name in names)
     return Reading([name[:100] for name in names[:_MOST_NAMES]] or None, whole=fit)
 
@@ -168,20 +170,14 @@ def calendar_date(text: str) -> Reading[str]:
 
 
 def partial_date(text: str) -> Reading[str]:
-    """A day, or a month or a year alone: what a birth record knows."""
-    iso = _iso(one_line(text))
-    return Reading(iso if is_partial_date(iso) and iso[0] in "12" else None)
+    """A day, or a month or a year alone: what a birth record knows, unknown parts left out or zeros (`00/00/1962`)."""
+    return Reading(identities.partial_date(one_line(text)))
 
 
 def dated_parts(year: str, month: str = "", day: str = "") -> str | None:
     """A date of which registers know a part: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`. A part that is empty, zeros or no
     number is unknown, and what follows it is not told. None when there is no such date."""
-    known = [part.zfill(size) for part, size in zip(_known_parts(year, month, day), (4, 2, 2), strict=False)]
-    return partial_date("-".join(known)).value
-
-
-def _known_parts(*parts: str) -> list[str]:
-    return list(takewhile(lambda part: part.isascii() and part.isdigit() and int(part) > 0, parts))
+    return identities.dated_parts(year, month, day)
 
 
 def street_line(text: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ import orjson
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from bus.ledger import Entry, Ledger, Raced, Transaction
-from hub.acceptance.form import check_form, encode_within
+from hub.acceptance.form import check_form, check_schema, encode_within
 from hub.acceptance.mentions import people_named
 from hub.acceptance.rules import Reading, Rules, Understood
 from hub.acceptance.statements import Statement, statement_of
@@ -153,7 +153,7 @@ class Acceptance:
         try:
             self._authorise(origin, item)
             encoded = encode_within(item, self._limits_of(origin).event_bytes)
-            self.registry.validate(item, words=words)
+            item = check_schema(self.registry, item, words=words)
             check_form(item, encoded, read=read)
             self._check_people(origin, item)
         except InvalidMessage as error:

@@ -19,6 +19,7 @@ from rapidfuzz.distance import OSA
 
 from hub.citizens.names import fold_name
 from schemas.communes import Communes, shipped_communes
+from schemas.identities import given_names
 
 LINK, REVIEW = 90, 70
 
@@ -95,8 +96,9 @@ class Form:
     @staticmethod
     def of(identity: Identity) -> Form | None:
         """None when it is too thin to match on: a name, a given name and at least a year of birth."""
-        family, given = fold_name(str(identity.get("family_name", ""))), identity.get("given_names") or ()
-        names = tuple(part for name in given for part in fold_name(str(name)).split())
+        family = fold_name(str(identity.get("family_name", "")))
+        given = given_names(map(str, identity.get("given_names") or ()))
+        names = tuple(part for name in given for part in fold_name(name).split())
         born = str(identity.get("birthdate", ""))
         if not family or not names or not born:
             return None

@@ -39,6 +39,7 @@ from hub.storage.person_keys import KeyDestroyed
 from hub.storage.tables import evidence_recipients
 from schemas.errors import HubError, InvalidMessage, TryLater
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
+from schemas.identities import read_people
 from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.times import to_rfc3339
@@ -292,6 +293,7 @@ class Exchanges:
 
     def _checked_question(self, client: Client, question: Any) -> _Exchange:
         schemas = self.registry.schema_set
+        question = question if schemas.accepts(QUESTION, question) else read_people(question)
         if not schemas.accepts(QUESTION, question):
             fault = schemas.fault(QUESTION, question)
             raise InvalidMessage(fault.sentence, pointer=fault.pointer, code="schema_violation", rule=fault.rule)

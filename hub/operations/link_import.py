@@ -9,6 +9,7 @@ from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
 from hub.requests.repository import Requests
 from schemas.errors import InvalidMessage
+from schemas.identities import given_names, read_identity
 from schemas.registry import check_document
 from schemas.tables import LineFault, Row, read_rows
 
@@ -63,8 +64,9 @@ def _person(row: Row) -> dict[str, Any]:
     if missing:
         raise InvalidMessage(f"line {row.line}: {', '.join(missing)}", code="not_a_link_file")
     identity = {k: row[k] for k in ("family_name", "gender", "birthdate", "birthplace") if row[k]}
+    names = given_names([row["given_names"]]) or [row["given_names"]]
     person: dict[str, Any] = {
-        "identity": identity | {"given_names": row["given_names"].split()},
+        "identity": read_identity(identity | {"given_names": names}),
         "references": [{"system": row["system"], "id": row["id"]}],
     }
     return person | ({"confidential": True} if row["confidential"].lower() in ("oui", "1", "true") else {})
