@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.sdk import values
+from schemas.communes import FRANCE
 from schemas.errors import Refused
 from schemas.identities import given_names
 
-FRANCE = "99100"
 _GENDERS = {"male": "M", "female": "F"}
 _DATE_PARTS = ("anneeDateNaissance", "moisDateNaissance", "jourDateNaissance")
 
@@ -73,15 +74,14 @@ def _gender(operation: Operation, identity: Mapping[str, Any]) -> dict[str, str]
 
 
 def _birthplace(operation: Operation, identity: Mapping[str, Any]) -> dict[str, str]:
-    """Somebody born abroad has no commune: what the identity holds in its place is left out."""
-    country, place = identity.get("birthcountry"), identity.get("birthplace", "")
+    """Somebody born abroad has no commune: what the identity holds in its place is left out. The country follows from
+    the commune where it is not told; the commune is nowhere demanded (of the CNAF and the MSA since May 2026)."""
+    place = identity.get("birthplace", "")
+    country = identity.get("birthcountry") or values.country_of_birthplace(place)
     if operation.country and not country:
         raise _lacks("birthcountry", "le pays de naissance")
-    home = country == FRANCE or (not country and bool(place))
-    if operation.country and home and not place:
-        raise _lacks("birthplace", "la commune de naissance")
     asked = {"codeCogInseePaysNaissance": str(country)} if operation.country else {}
-    if operation.birthplace and home and place and not place.startswith("99"):
+    if operation.birthplace and country == FRANCE and place and not place.startswith("99"):
         asked["codeCogInseeCommuneNaissance"] = place
     return asked
 

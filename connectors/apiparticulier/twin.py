@@ -260,7 +260,6 @@ def _fault(rule: _Rule, query: Mapping[str, list[str]]) -> TwinAnswer | None:
         or not all(number.isdigit() for number in numbers)
         or any(not re.fullmatch(r"[0-9][0-9AB][0-9]{3}", code) for code in (country, place) if code)
         or (place and country != "99100")
-        or ("codeCogInseePaysNaissance" in rule.needs and country == "99100" and not place)
     )
     if wrong:
         return _error("00366")

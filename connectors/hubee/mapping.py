@@ -230,6 +230,8 @@ def _person(element: LooseElement, unread: Unread, asked: LooseElement | None = 
         "birthdate", _birthdate(element, unread)
     )
     identity |= _given("birthplace", _birthplace(element, asked))
+    country = element.text("PaysNaissance", "LieuNaissance/codePays") or ""
+    identity |= _given("birthcountry", unread.read("PaysNaissance", country, values.birth_country))
     address = _address(element, unread)
     return {"identity": identity} | _contacts(element, unread) | ({"address": address} if address else {})
 

@@ -20,6 +20,7 @@ import phonenumbers
 from connectors.sdk.names import fold_name
 from schemas import identities
 from schemas.checks import is_date, is_siret, is_visible
+from schemas.communes import FRANCE
 
 UNREAD_ANSWERS = "unread_answers"
 """The member of a request's `form` that holds what could not be read: by the name of the answer, as it was written."""
@@ -134,17 +135,23 @@ def given_names(text: str) -> Reading[list[str]]:
 
 
 def country(text: str) -> Reading[str]:
-    """The ISO 3166-1 code of two letters, from such a code or from a name in French."""
-    line = one_line(text)
-    return Reading(_countries().get(line.upper()) or _countries().get(fold_name(line)))
+    """The ISO 3166-1 code of two letters, from such a code, one of three letters or a name in French."""
+    return Reading((_country(text) or {}).get("code"))
 
 
 def birth_country(text: str) -> Reading[str]:
-    """The INSEE code of a country (`99…`). Of names, only that of France is known here."""
+    """The INSEE code of a country (`99…`), from such a code, one of ISO 3166-1 (`FR`, `FRA`) or a name in French."""
     line = one_line(text)
     if _FOREIGN_CODE.fullmatch(line):
         return Reading(line)
-    return Reading("99100" if country(line).value == "FR" else None)
+    return Reading((_country(line) or {}).get("insee") or None)
+
+
+def country_of_birthplace(code: str | None) -> str | None:
+    """The INSEE code of the country that the code of a birthplace names: its own, or that of France."""
+    if not code:
+        return None
+    return code if _FOREIGN_CODE.fullmatch(code) else FRANCE
 
 
 def insee_code(text: str) -> Reading[str]:
@@ -234,11 +241,17 @@ def _iso(line: str) -> str:
         return line
 
 
+def _country(text: str) -> Mapping[str, str] | None:
+    line = one_line(text)
+    return _countries().get(line.upper()) or _countries().get(fold_name(line))
+
+
 @cache
-def _countries() -> Mapping[str, str]:
-    """The code of each country, by its code and by its folded names."""
+def _countries() -> Mapping[str, Mapping[str, str]]:
+    """Each country, by its codes and by its folded names. Their INSEE codes: code officiel géographique 2025, Licence
+    Ouverte 2.0; a territory without one has that of its group."""
     rows: Sequence[Mapping[str, str]] = list(
         csv.DictReader(files("connectors.sdk").joinpath("countries.csv").read_text("utf-8").splitlines(), delimiter=";")
     )
-    named = {fold_name(name): row["code"] for row in rows for name in (row["name"], *row["also"].split("|")) if name}
-    return named | {row["code"]: row["code"] for row in rows}
+    named = {fold_name(name): row for row in rows for name in (row["name"], *row["also"].split("|")) if name}
+    return named | {row["alpha3"]: row for row in rows} | {row["code"]: row for row in rows}
