@@ -64,7 +64,8 @@ def test_a_date_that_says_what_it_does_not_know_presumes_nothing(date: str) -> N
 @pytest.mark.parametrize(
     ("told", "names"),
     [
-        (["Angela Claire Louise"], ["Angela", "Claire", "Louise"]), (["Angela, Claire,Ida"], ["Angela", "Claire", "Ida"]),
+        (["Angela Claire Louise"], ["Angela", "Claire", "Louise"]),
+        (["Angela, Claire,Ida"], ["Angela", "Claire", "Ida"]),
         (["Angela", "Claire"], ["Angela", "Claire"]), (["Jean-Pierre"], ["Jean-Pierre"]), (["D'Arcy"], ["D'Arcy"]),
         (["-"], []), (["SANS PRENOM"], []), (["Sans prénom"], []), (["X"], []), (["Ali X"], ["Ali"]), (["  "], []),
         (["Ali", "-"], ["Ali"]), (["Xavier"], ["Xavier"]), (["Sans"], ["Sans"]), ([], []),

@@ -76,7 +76,8 @@ def test_of_twenty_one_given_names_twenty_are_read_and_all_are_kept() -> None:
 @pytest.mark.parametrize(
     ("said", "read"),
     [("09/03/1987", "1987-03-09"), ("1987-03-09", "1987-03-09"), ("1987", "1987"), ("1987-03", "1987-03"),
-     ("00/00/1962", "1962"), ("1962-00-00", "1962"), ("07/1962", "1962-07"), ("09/03/0020", None), ("31/02/1987", None), ("vers 1987", None)],
+     ("00/00/1962", "1962"),
+     ("1962-00-00", "1962"), ("07/1962", "1962-07"), ("09/03/0020", None), ("31/02/1987", None), ("vers 1987", None)],
 )  # fmt: skip
 def test_a_date_of_birth_is_read_as_far_as_it_is_known(said: str, read: str | None) -> None:
     assert values.partial_date(said).value == read
