@@ -129,6 +129,7 @@ class Hub:
         self.acceptance = Acceptance(
             self.registry, self.current, rules_of(self.registry, self.corrections, self.people), pepper=pepper,
             limits=settings.limits, people=self.people, count=self.metrics.accepted,
+            ask=self.signals.ask_whose_numbers,
         )  # fmt: skip
         self.sources = Sources(
             self.ledger, self.registry, Questions(self.bus, self._seal("live questions")),

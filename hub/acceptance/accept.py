@@ -23,7 +23,7 @@ from hub.acceptance.mentions import people_named
 from hub.acceptance.rules import Reading, Rules, Understood
 from hub.acceptance.statements import Statement, statement_of
 from hub.citizens.identities import People
-from hub.citizens.nir import refuse_nir
+from hub.citizens.nir import doubtful_systems, refuse_nir, without_doubtful
 from hub.citizens.questions import hold
 from hub.citizens.repository import Citizens
 from hub.clients.origin import Origin
@@ -60,13 +60,16 @@ class Verdict:
 
 class Acceptance:
     """Checks and admits. `pepper` keys the digests of identities; without `people` only the very same identity is
-    matched. `count` is told tenant, type, outcome and number."""
+    matched. `count` is told tenant, type, outcome and number;
+    `ask` of a system of which the town must say what its numbers are (`hub.citizens.nir`)."""
 
     def __init__(
         self, registry: Registry, current: CurrentDirectory, rules: Rules, *, pepper: bytes,
         limits: Limits = _WIDEST, people: People | None = None,
         count: Callable[[str, str, str, int], None] = lambda tenant, event_type, outcome, number: None,
+        ask: Callable[[str, str], None] = lambda tenant, system: None,
     ) -> None:  # fmt: skip
+        self.ask_whose_numbers = ask
         self.registry, self.people, self.limits, self.rules = registry, people, limits, rules
         self.current, self._pepper, self._count = current, pepper, count
 
@@ -155,21 +158,25 @@ class Acceptance:
             encoded = encode_within(item, self._limits_of(origin).event_bytes)
             item = check_schema(self.registry, item, words=words)
             check_form(item, encoded, read=read)
-            self._check_people(origin, item)
+            return self._with_people_checked(origin, item)
         except InvalidMessage as error:
             return error
-        return item
 
     def _limits_of(self, origin: Origin) -> Limits:
         """A town may set lower limits to those who call; the hub and its connections are held to the widest."""
         return _WIDEST if origin.internal or origin.connection else self.limits
 
-    def _check_people(self, origin: Origin, event: Event) -> None:
+    def _with_people_checked(self, origin: Origin, event: Event) -> Event:
+        declared, doubtful = self.directory.identifiers(origin.tenant), set[str]()
         for pointer, person in people_named(event):
-            refuse_nir(person, pointer)
+            refuse_nir(person, pointer, declared)
+            doubtful |= doubtful_systems(person, declared)
             if self.directory.links_sectors(origin.tenant, person):
                 message = "these systems are of sectors that are not linked here"
                 raise InvalidMessage(message, pointer=f"{pointer}/references", code="sectors_not_linked")
+        for system in sorted(doubtful):
+            self.ask_whose_numbers(origin.tenant, system)
+        return event.with_data(without_doubtful(event.data, declared, "/data")) if doubtful else event
 
     def _counted(self, item: Submitted, verdict: Verdict) -> tuple[str, str]:
         known = isinstance(item, Event) and self.registry.versions(item.type)

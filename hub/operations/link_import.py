@@ -7,6 +7,7 @@ from typing import Any
 from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
+from hub.citizens.nir import refuse_nir, without_doubtful
 from hub.requests.repository import Requests
 from schemas.errors import InvalidMessage
 from schemas.identities import given_names, read_identity
@@ -24,7 +25,7 @@ def import_links(ledger: Ledger, acceptance: Acceptance, tenant: str, content: b
     rows = _rows(content)
     people = [_person(row) for row in rows]
     for row, person in zip(rows, people, strict=True):
-        _check(acceptance, row, person)
+        _check(acceptance, tenant, row, person)
     with ledger.transaction() as tx:
         tx.hold_door()
         book = acceptance.citizens(tx)
@@ -72,10 +73,14 @@ def _person(row: Row) -> dict[str, Any]:
     return person | ({"confidential": True} if row["confidential"].lower() in ("oui", "1", "true") else {})
 
 
-def _check(acceptance: Acceptance, row: Row, person: dict[str, Any]) -> None:
-    """A file is held to the shared record, as every event is: `0020` is no year, `1004` no commune."""
+def _check(acceptance: Acceptance, tenant: str, row: Row, person: dict[str, Any]) -> None:
+    """A file is held to the shared record, as every event is: `0020` is no year, `1004` no commune; and it brings no
+    social security number."""
+    declared = acceptance.directory.identifiers(tenant)
     try:
         check_document(acceptance.registry.schema_set, _CITIZEN, person, "")
+        refuse_nir(person, "", declared)
+        without_doubtful({"references": person["references"]}, declared, "")
     except InvalidMessage as error:
         column = _column(error.pointer)
         raise InvalidMessage(f"line {row.line}: {column}: {error.reason}", code="not_a_link_file") from None

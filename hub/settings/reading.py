@@ -218,6 +218,7 @@ class SettingsParser:
             masters=MappingProxyType(item.get("masters", {})),
             link_sectors=self._link_sectors(slug, item.get("link_sectors", [])),
             sources=MappingProxyType({evidence: tuple(names) for evidence, names in item.get("sources", {}).items()}),
+            identifiers=MappingProxyType(item.get("identifiers", {})),
             timezone=self._timezone(slug, item.get("timezone")), holidays=item.get("holidays"),
             franceconnect=self._franceconnect(f"tenants.{slug}.franceconnect", item.get("franceconnect")),
         )  # fmt: skip
