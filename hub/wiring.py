@@ -36,6 +36,7 @@ from hub.acceptance.request_rules import RequestReceived, StatusChanged
 from hub.acceptance.rules import Rules
 from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
+from hub.citizens.values import key_plain_digests
 from hub.clients import repository as clients
 from hub.clients import webhooks
 from hub.clients.idempotency import use_nonce
@@ -122,6 +123,7 @@ class Hub:
         pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         references = self._derived("unefois citizen references")
         communes = dated_communes(self.ledger)
+        key_plain_digests(self.ledger, self.keys)
         self.current = CurrentDirectory(self._directory([]))
         self.people = People(self.keys, pepper, references, communes=communes, grouping=self.current.grouping)
         held = HeldEvidence(self.keys)

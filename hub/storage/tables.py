@@ -148,9 +148,9 @@ citizen_links = Table(
     Index("citizen_links_citizen", "citizen_id"),
 )  # fmt: skip
 
-# What is known of a field of a citizen, as digests. One row, whose own digest is empty, says what is known now and what
-# each said last: {"": [digest, time, system, quality, date], who: [digest, time]}; one for each value that was
-# delivered: {to whom: time}.
+# What is known of a field of a citizen, as digests under the key of the person (`hub.citizens.values`). One row, whose
+# own digest is empty, says what is known now and what each said last: {"": [digest, time, system, quality, date], who:
+# [digest, time]}; one for each value that was delivered: {to whom: time}.
 citizen_values = Table(
     "citizen_values", metadata,
     Column("citizen_id", String(36), primary_key=True),
@@ -547,7 +547,7 @@ refused_events = Table(
 # nobody.
 commune_files = Table(
     "commune_files", metadata,
-    Column("id", SmallInteger, primary_key=True),
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("content", LargeBinary, nullable=False),
     Column("imported_at", Double, nullable=False),
 )  # fmt: skip
