@@ -7,6 +7,7 @@ Nothing of a refused event is stored. A verdict is given per event; a duplicate 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -148,6 +149,10 @@ class Acceptance:
         """The citizens, for one unit of work. `origin`: who speaks; `most`: how many questions it may open in a day."""
         return Citizens(tx, self._pepper, self.people, origin, most)
 
+    def keyed(self, digest: bytes) -> bytes:
+        """The digest of an event as the door keeps it: what an event says may be short, and guessed from its digest."""
+        return hmac.digest(self._pepper, digest, "sha256")
+
     def _checked(self, origin: Origin, item: object, read: bool, words: bool) -> Submitted:
         if isinstance(item, InvalidMessage):
             return item
@@ -224,9 +229,10 @@ class _Batch:
             try:
                 if isinstance(item, InvalidMessage):
                     raise item
-                digest, key = _digest(item), self._key(item)
+                bare, key = _digest(item), self._key(item)
+                digest = self._acceptance.keyed(bare)
                 if key in known:
-                    verdicts[place] = _again(known[key], digest)
+                    verdicts[place] = _again(known[key], digest, bare)
                 elif key in here:
                     _again(here[key], digest)
                     copies[place] = here[key][1]
@@ -310,8 +316,9 @@ def _raise_first(verdicts: Sequence[Verdict]) -> None:
             raise verdict.error
 
 
-def _again(before: tuple[bytes, int], digest: bytes) -> Verdict:
-    if before[0] != digest:
+def _again(before: tuple[bytes, int], *digests: bytes) -> Verdict:
+    """`digests`: as it is kept now, and as older versions kept it."""
+    if before[0] not in digests:
         message = "this source and id were used before with another content"
         raise InvalidMessage(message, pointer="/id", code="id_reused")
     return Verdict("duplicate", before[1])

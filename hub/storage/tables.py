@@ -271,7 +271,7 @@ root_keys = Table(
     Column("at", Double),
 )  # fmt: skip
 
-# Values that a grant allows to keep for a while. `place`: digest of tenant, grant, procedure and question.
+# Values that a grant allows to keep for a while. `place`: keyed digest of tenant, grant, procedure and question.
 evidence_held = Table(
     "evidence_held", metadata,
     Column("citizen_id", String(36), primary_key=True),

@@ -1,4 +1,5 @@
-"""INSEE's movements of communes, where a town imports them; digests of values under the key of their person."""
+"""INSEE's movements of communes, where a town imports them; digests of values under the key of their person, places
+of held evidence under that of the hub."""
 
 from __future__ import annotations
 
@@ -23,3 +24,5 @@ def upgrade() -> None:
     op.execute(
         "INSERT INTO counters (name, value) SELECT 'values-to-key', 1 WHERE EXISTS (SELECT 1 FROM citizen_values)"
     )
+    # Where a held value lies was a digest without a key: what lies there is asked for again.
+    op.execute("DELETE FROM evidence_held")
