@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,9 @@ communes_app = typer.Typer(no_args_is_help=True, help="The codes of communes, by
 
 
 @communes_app.command("import")
-def communes_import(file: Path, config: Config = HUB_TOML) -> None:
+def communes_import(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], config: Config = HUB_TOML
+) -> None:
     """Keep INSEE's dated file of movements (v_mvt_commune_….csv), in place of the former codes without days that come
     along."""
     from hub.citizens.communes import import_movements

@@ -85,9 +85,8 @@ class PersonKeys:
 
     def digest_keys(self, tx: Transaction, ids: Collection[str]) -> dict[str, bytes]:
         """A key for digests of what is said of each person, made at first use; without those who were erased."""
-        destroyed = {citizen_id for citizen_id, wrapped in _read(tx, ids).items() if wrapped is None}
-        kept = self._wrapped(tx, set(ids) - destroyed)
-        return {citizen_id: self.digest_key(citizen_id, key) for citizen_id, key in kept.items() if key is not None}
+        keys = self._wrapped(tx, ids)
+        return {citizen_id: self.digest_key(citizen_id, key) for citizen_id, key in keys.items() if key is not None}
 
     def digest_key(self, citizen_id: str, wrapped: bytes) -> bytes:
         """As `digest_keys`, by a caller who read `person_keys.wrapped`."""
