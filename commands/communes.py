@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from commands.shared import HUB_TOML, Config, journal_act, with_hub
+from commands.shared import HUB_TOML, Config, fail, journal_act, with_hub
 
 if TYPE_CHECKING:
     from hub.wiring import Hub
@@ -16,15 +16,13 @@ communes_app = typer.Typer(no_args_is_help=True, help="The codes of communes, by
 
 
 @communes_app.command("import")
-def communes_import(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], config: Config = HUB_TOML
-) -> None:
+def communes_import(file: Path, config: Config = HUB_TOML) -> None:
     """Keep INSEE's dated file of movements (v_mvt_commune_….csv), in place of the former codes without days that come
     along."""
     from hub.citizens.communes import import_movements
 
     def act(hub: Hub) -> int:
-        content = file.read_bytes()
+        content = file.read_bytes() if file.is_file() else fail(f"{file}: no such file")
         with hub.ledger.transaction() as tx:
             number = import_movements(tx, content)
             for tenant in hub.settings.tenants:

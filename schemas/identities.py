@@ -20,7 +20,7 @@ _NO_NAMES = frozenset({
     "", "X", "XX", "XXX", "SANS NOM", "SANS PRENOM", "SANS PRENOMS", "SNP", "INCONNU", "INCONNUE", "NON RENSEIGNE",
     "NON COMMUNIQUE", "NEANT",
 })  # fmt: skip
-_DEEPEST = 12  # levels at which a person stands in an event
+_HOLD_PEOPLE = ("citizen", "household", "request", "requester", "beneficiaries", "representative", "person")
 
 
 def partial_date(text: str) -> str | None:
@@ -84,27 +84,21 @@ def read_identity(told: Mapping[str, Any]) -> Mapping[str, Any]:
     return identity | {name: [NO_NAME] if name == "given_names" else NO_NAME for name in lacking}
 
 
-def read_people(value: Any, level: int = 0) -> Any:
-    """Event data with each `identity` in it as `read_identity` gives it; the same object where nothing changes."""
-    if level > _DEEPEST:
-        return value
+def read_people(value: Any) -> Any:
+    """Event data, or a question, with the identity of each of its people as `read_identity` gives it; the same object
+    where nothing changes. Whoever sends data without end costs no more than a look at what may hold people."""
     if isinstance(value, list | tuple):
-        read = [read_people(part, level + 1) for part in value]
+        read = [read_people(part) for part in value]
         return read if any(new is not old for new, old in zip(read, value, strict=True)) else value
     if not isinstance(value, Mapping):
         return value
-    changed = {name: new for name, old in value.items() if (new := _read_member(name, old, level)) is not old}
-    made = {**value, **changed} if changed else value
-    return {name: part for name, part in made.items() if name != "identity" or part} if changed else value
-
-
-def _read_member(name: str, value: Any, level: int) -> Any:
-    if name == "form":  # free answers of a form: nobody's identity
+    changed = {name: read_people(value[name]) for name in _HOLD_PEOPLE if name in value}
+    if isinstance(told := value.get("identity"), Mapping):
+        identity = read_identity(told)
+        changed["identity"] = told if identity == told else identity
+    if all(new is value[name] for name, new in changed.items()):
         return value
-    if name != "identity" or not isinstance(value, Mapping):
-        return read_people(value, level + 1)
-    read = read_identity(value)
-    return value if read == value else read
+    return {name: part for name, part in {**value, **changed}.items() if name != "identity" or part}
 
 
 def _is_blank(part: Any) -> bool:

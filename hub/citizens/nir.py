@@ -69,7 +69,7 @@ def doubtful_systems(person: Mapping[str, Any], declared: Mapping[str, Numbers])
 
 
 def without_doubtful(value: Any, declared: Mapping[str, Numbers], pointer: str, level: int = 0) -> Any:
-    """Event data without the identifiers of people that may be a NIR. InvalidMessage `nir_undeclared` where nothing
+    """Event data without the identifiers of people that may be a NIR. InvalidMessage `nir_not_allowed` where nothing
     else names the person."""
     if isinstance(value, list | tuple):
         return [without_doubtful(part, declared, f"{pointer}/{n}", level + 1) for n, part in enumerate(value)]
@@ -84,7 +84,7 @@ def without_doubtful(value: Any, declared: Mapping[str, Numbers], pointer: str, 
     known = [one for one in value["references"] if not doubtful_systems({"references": [one]}, declared)]
     if not known and "identity" not in value:
         message = "this may be a social security number (NIR): the town must say what the identifiers of its system are"
-        raise InvalidMessage(message, pointer=f"{pointer}/references/0/id", code="nir_undeclared")
+        raise InvalidMessage(message, pointer=f"{pointer}/references/0/id", code="nir_not_allowed")
     return {name: part for name, part in made.items() if name != "references"} | (
         {"references": known} if known else {}
     )

@@ -34,26 +34,23 @@ def _joined(dialect: str, table: str, name: str, on: str) -> str:
     return _JOIN[dialect].format(table=table, name=name, on=on)
 
 
-_VALUES = {
+# What is kept of the values, and the keys of each person and of whom was merged into them: one statement.
+_READ = {
     dialect: Statement(f"""
-        SELECT wanted.citizen_id, wanted.field, known.digest, known.holders
-        FROM {{wanted(citizen_id text, field text)}}
+        WITH wanted AS (SELECT citizen_id, field FROM {{told(citizen_id text, field text)}}),
+        people AS (SELECT DISTINCT citizen_id AS id FROM wanted)
+        SELECT wanted.citizen_id, wanted.field, known.digest, known.holders, NULL AS id, CAST(NULL AS BYTEA) AS wrapped
+        FROM wanted
         {_joined(dialect, "citizen_values", "known",
                  "known.citizen_id = wanted.citizen_id AND known.field = wanted.field")}
+        UNION ALL SELECT people.id, NULL, NULL, NULL, keys.citizen_id, keys.wrapped FROM people
+        {_joined(dialect, "person_keys", "keys", "keys.citizen_id = people.id")}
+        UNION ALL SELECT people.id, NULL, NULL, NULL, keys.citizen_id, keys.wrapped FROM people
+        {_joined(dialect, "citizens", "merged", "merged.merged_into = people.id")}
+        {_joined(dialect, "person_keys", "keys", "keys.citizen_id = merged.id")}
     """)  # noqa: S608 (the text is our own)
     for dialect in _JOIN
 }  # fmt: skip
-_KEYS = {
-    dialect: Statement(f"""
-        WITH wanted AS (SELECT id FROM {{people(id text)}})
-        SELECT wanted.id AS whole, keys.citizen_id AS id, keys.wrapped FROM wanted
-        {_joined(dialect, "person_keys", "keys", "keys.citizen_id = wanted.id")}
-        UNION ALL SELECT wanted.id, keys.citizen_id, keys.wrapped FROM wanted
-        {_joined(dialect, "citizens", "merged", "merged.merged_into = wanted.id")}
-        {_joined(dialect, "person_keys", "keys", "keys.citizen_id = merged.id")}
-    """)  # noqa: S608
-    for dialect in _JOIN
-}
 _KEEP = Insert(
     citizen_values,
     conflict="(citizen_id, field, digest) DO UPDATE SET holders = excluded.holders, at = excluded.at",
@@ -84,20 +81,15 @@ class KnownValues:
         unread = sorted({one for one in wanted if one not in self._rows and one[0] not in self._new})
         if not unread:
             return
-        sql, people = self._tx.sql, sorted({citizen_id for citizen_id, _ in unread} - self._of.keys())
-        keys = (
-            _KEYS[sql.dialect.name].send(sql, people=[(one,) for one in people])
-            if people and self._keys is not None
-            else ()
-        )
-        rows = _VALUES[sql.dialect.name].send(sql, wanted=unread)
-        self._of |= {citizen_id: {} for citizen_id in people}
-        for row in keys:
-            if row.wrapped is not None and row.whole in self._of and self._keys is not None:
-                self._of[row.whole][row.id] = self._keys.digest_key(row.id, bytes(row.wrapped))
+        sql = self._tx.sql
+        rows = _READ[sql.dialect.name].send(sql, told=unread)
         self._rows |= {one: {} for one in unread}
         for row in rows:
-            self._rows[(row.citizen_id, row.field)][row.digest] = orjson.loads(row.holders or "{}")
+            if row.digest is not None:
+                self._rows[(row.citizen_id, row.field)][row.digest] = orjson.loads(row.holders or "{}")
+            elif row.wrapped is not None and self._keys is not None:
+                key = self._keys.digest_key(row.id, bytes(row.wrapped))
+                self._of.setdefault(row.citizen_id, {})[row.id] = key
 
     def is_echo(self, citizen_id: str, field: str, digest: str, holder: str, *, dated: float) -> bool:
         """See `Citizens.is_echo`."""

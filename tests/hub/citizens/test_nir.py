@@ -99,5 +99,5 @@ def test_whom_nothing_else_names_waits_for_the_answer() -> None:
     with pytest.raises(InvalidMessage) as refused:
         without_doubtful({"citizen": {"references": [{"system": "portail", "id": CLOCK}]}}, {}, "/data")
 
-    assert (refused.value.code, refused.value.pointer) == ("nir_undeclared", "/data/citizen/references/0/id")
+    assert (refused.value.code, refused.value.pointer) == ("nir_not_allowed", "/data/citizen/references/0/id")
     assert CLOCK not in str(refused.value)
