@@ -22,8 +22,6 @@ from schemas.errors import InvalidMessage
 FRANCE = "99100"
 COLUMNS = ("DATE_EFF", "COM_AV", "COM_AP")
 Place = Literal["same", "moved", "city", "abroad", "unknown", "near", "differ"]
-ONE_PLACE = frozenset({"same", "moved", "city", "abroad"})
-"""The levels at which two births may be of one place, as far as both are known."""
 
 _KINDS = ("COM", "ARM", "COMD", "COMA", "")
 _CODE = re.compile(r"(?:\d{2}|2[AB])\d{3}")
@@ -74,6 +72,10 @@ class Communes:
             return "abroad"
         of_both = {land, other_land} == {FRANCE, _ALGERIA} and not (here or there)
         return "unknown" if of_both and born < _INDEPENDENT else "differ"  # France, until that day
+
+    def may_be_one(self, one: str, other: str, born: str, countries: tuple[str, str] = ("", "")) -> bool:
+        """Whether nothing that is told, as for `compare`, says that the two are two places."""
+        return self.compare(one, other, born, countries) not in ("near", "differ")
 
     def codes_since(self, code: str, born: str) -> frozenset[str]:
         """The codes that a commune had after a day: where it went, and where that went."""

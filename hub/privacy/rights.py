@@ -537,9 +537,9 @@ def _same_identity(said: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
     names = [[fold_name(one) for one in (who["family_name"], *who.get("given_names", ())[:1])] for who in (said, mine)]
     apart = said.get("gender", mine.get("gender")) != mine.get("gender", said.get("gender"))
     here, there = ((one.get("birthplace", ""), one.get("birthcountry", "")) for one in (said, mine))
-    place = shipped_communes().compare(here[0], there[0], said["birthdate"], (here[1], there[1]))
-    apart = apart or place in ("near", "differ")
-    return names[0] == names[1] and said["birthdate"] == mine.get("birthdate") and not apart
+    if names[0] != names[1] or said["birthdate"] != mine.get("birthdate") or apart:
+        return False
+    return shipped_communes().may_be_one(here[0], there[0], said["birthdate"], (here[1], there[1]))
 
 
 def _is_person(key: str, value: Mapping[str, Any]) -> bool:

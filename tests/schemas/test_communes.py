@@ -127,3 +127,12 @@ def test_a_file_that_holds_no_movements_is_refused(content: bytes) -> None:
         read_movements(content)
 
     assert refused.value.code == "not_a_file_of_movements"
+
+
+def test_two_places_may_be_one_unless_something_says_otherwise() -> None:
+    may_be_one = shipped_communes().may_be_one
+
+    assert may_be_one("75044", "92044", "1950")
+    assert may_be_one("93066", "", "1950")
+    assert not may_be_one("93066", "93001", "1950")
+    assert not may_be_one("", "", "1975", ("99352", "99351"))

@@ -144,3 +144,23 @@ def test_a_match_follows_a_commune() -> None:
 
     assert compare(old, form(), shipped_communes()).score == 100
     assert compare(old, form(birthplace="93001"), shipped_communes()).verdict == "review"
+
+
+def test_given_names_are_parted_as_for_every_reader() -> None:
+    assert compare(form(given_names=["Blanche, Marie"]), form()).score == 100
+    assert Form.of(BLANCHE | {"given_names": ["SANS PRENOM"]}) is None
+    assert Form.of(BLANCHE | {"given_names": ["-"]}) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "level"),
+    [
+        ({"birthplace": "99352", "birthcountry": None}, {"birthplace": None, "birthcountry": "99352"}, "abroad"),
+        ({"birthplace": "93066"}, {"birthplace": "93200"}, "city"),
+        ({"birthplace": "93066"}, {"birthplace": "93001"}, "near"),
+    ],
+)  # fmt: skip
+def test_a_birthplace_is_compared_by_its_meaning(one: dict[str, Any], other: dict[str, Any], level: str) -> None:
+    levels = {field.name: field.level for field in compare(form(**one), form(**other)).fields}
+
+    assert levels["birthplace"] == level
