@@ -5,7 +5,7 @@ the table learns no telephone number. A bare digest of a short text is no secret
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -71,10 +71,11 @@ class KnownValues:
 
     def __init__(self, tx: Transaction, keys: PersonKeys | None, pepper: bytes, new: Collection[str]) -> None:
         self._tx, self._keys, self._pepper, self._new = tx, keys, pepper, new
-        self._rows: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}  # by citizen and field; then by digest
+        self._rows: dict[tuple[str, str], dict[str, str]] = {}  # by citizen and field: by digest, who holds it
         self._of: dict[str, dict[str, bytes]] = {}  # by citizen: the keys of all whom they are, by id
         self._holders: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._learnt: set[tuple[str, str, str]] = set()
+        self._digests: dict[tuple[bytes, str], str] = {}
 
     def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Read what is kept of these fields of citizens."""
@@ -86,7 +87,7 @@ class KnownValues:
         self._rows |= {one: {} for one in unread}
         for row in rows:
             if row.digest is not None:
-                self._rows[(row.citizen_id, row.field)][row.digest] = orjson.loads(row.holders or "{}")
+                self._rows[(row.citizen_id, row.field)][row.digest] = row.holders or "{}"
             elif row.wrapped is not None and self._keys is not None:
                 key = self._keys.digest_key(row.id, bytes(row.wrapped))
                 self._of.setdefault(row.citizen_id, {})[row.id] = key
@@ -124,8 +125,8 @@ class KnownValues:
             return
         keys = self._own_keys({citizen_id for citizen_id, _, _ in self._learnt})
         rows = [
-            {"citizen_id": citizen_id, "field": field, "digest": keyed(keys[citizen_id], digest),
-             "holders": _written(keys[citizen_id], self._holders[(citizen_id, field, digest)]), "at": self._tx.now}
+            {"citizen_id": citizen_id, "field": field, "digest": self._keyed(keys[citizen_id], digest),
+             "holders": self._written(keys[citizen_id], (citizen_id, field, digest)), "at": self._tx.now}
             for citizen_id, field, digest in self._learnt if citizen_id in keys
         ]  # fmt: skip
         _KEEP.send(self._tx.sql, sorted(rows, key=lambda row: (row["citizen_id"], row["field"], row["digest"])))
@@ -134,21 +135,38 @@ class KnownValues:
         """What is kept about a value of somebody, whichever of the keys of who was merged it is under."""
         place = (citizen_id, field, digest)
         if place not in self._holders:
-            self.prefetch([(citizen_id, field)])
+            if (citizen_id, field) not in self._rows:
+                self.prefetch([(citizen_id, field)])
             rows, found = self._rows.get((citizen_id, field), {}), dict[str, Any]()
             for one in self._variants(citizen_id, digest):
-                for holder, at in rows.get(one, {}).items():
-                    found[holder] = max(at, found.get(holder, at))
+                if one in rows:
+                    held = orjson.loads(rows[one])
+                    found |= held if not found else {who: max(at, found.get(who, at)) for who, at in held.items()}
             self._holders[place] = found
         return self._holders[place]
 
     def _is(self, citizen_id: str, kept: str | None, digest: str) -> bool:
         return kept is not None and (kept == digest or kept in self._variants(citizen_id, digest))
 
-    def _variants(self, citizen_id: str, digest: str) -> Iterator[str]:
-        if digest == _NOW or self._keys is None:
-            return iter((keyed(_peppered(self._pepper, citizen_id), digest),))
-        return (keyed(key, digest) for key in self._of.get(citizen_id, {}).values())
+    def _variants(self, citizen_id: str, digest: str) -> list[str]:
+        if digest == _NOW:
+            return [digest]
+        if self._keys is None:
+            return [self._keyed(_peppered(self._pepper, citizen_id), digest)]
+        return [self._keyed(key, digest) for key in self._of.get(citizen_id, {}).values()]
+
+    def _keyed(self, key: bytes, digest: str) -> str:
+        found = self._digests.get((key, digest))
+        if found is None:
+            found = self._digests[(key, digest)] = keyed(key, digest)
+        return found
+
+    def _written(self, key: bytes, place: tuple[str, str, str]) -> str:
+        return orjson.dumps({
+            name: (self._keyed(key, str(said[0])), *said[1:])
+            if isinstance(said, tuple) and isinstance(said[0], _Fresh) else said
+            for name, said in self._holders[place].items()
+        }).decode()  # fmt: skip
 
     def _own_keys(self, ids: Collection[str]) -> Mapping[str, bytes]:
         """The key of each, made where there is none; without those whose key was destroyed, of whom nothing is kept."""
@@ -214,14 +232,6 @@ def _rewritten(key: bytes, holders: str) -> str:
     return orjson.dumps({
         name: [_rekeyed(key, said[0]), *said[1:]] if isinstance(said, list) else said
         for name, said in orjson.loads(holders).items()
-    }).decode()  # fmt: skip
-
-
-def _written(key: bytes, holders: Mapping[str, Any]) -> str:
-    return orjson.dumps({
-        name: [keyed(key, said[0]), *said[1:]] if not isinstance(said, float | int) and isinstance(said[0], _Fresh)
-        else said
-        for name, said in holders.items()
     }).decode()  # fmt: skip
 
 
