@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from commands.clients import client_app
+from commands.communes import communes_app
 from commands.develop import bench, connector_app, faults
 from commands.exports import connection_app
 from commands.journal import journal_app
@@ -135,7 +136,7 @@ for name, group, panel in (
     ("connection", connection_app, OPERATE), ("parked", parked_app, OPERATE), ("refused", refused_app, OPERATE),
     ("request", request_app, OPERATE), ("client", client_app, OPERATE), ("link", link_app, OPERATE),
     ("citizen", citizen_app, OPERATE), ("journal", journal_app, OPERATE), ("register", register_app, OPERATE),
-    ("key", key_app, OPERATE),
+    ("key", key_app, OPERATE), ("communes", communes_app, OPERATE),
     ("connector", connector_app, DEVELOP), ("schema", schema_app, DEVELOP),
 ):  # fmt: skip
     app.add_typer(group, name=name, rich_help_panel=panel)

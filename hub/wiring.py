@@ -34,7 +34,9 @@ from hub.acceptance.inlet import Inlet
 from hub.acceptance.poller import Poller
 from hub.acceptance.request_rules import RequestReceived, StatusChanged
 from hub.acceptance.rules import Rules
+from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
+from hub.citizens.values import key_plain_digests
 from hub.clients import repository as clients
 from hub.clients import webhooks
 from hub.clients.idempotency import use_nonce
@@ -64,7 +66,7 @@ from hub.operations.trouble import Troubles
 from hub.privacy.account import Accounts
 from hub.routing.directory import ConnectionRouting, CurrentDirectory, Directory
 from hub.services import Services
-from hub.settings import communes, procedures
+from hub.settings import procedures
 from hub.settings.model import ConnectionSettings, HubSettings
 from hub.settings.reading import connectors_dir, load_settings
 from hub.storage.cipher import BodyCipher, TransitSeal, derive_key
@@ -122,14 +124,16 @@ class Hub:
         self.connections: dict[str, Connection] = {}
         pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         references = self._derived("unefois citizen references")
-        movements = communes.load_communes(settings.communes_file) if settings.communes_file else None
+        communes = dated_communes(self.ledger)
+        key_plain_digests(self.ledger, self.keys)
         self.current = CurrentDirectory(self._directory([]))
-        self.people = People(self.keys, pepper, references, communes=movements, grouping=self.current.grouping)
+        self.people = People(self.keys, pepper, references, communes=communes, grouping=self.current.grouping)
         held = HeldEvidence(self.keys)
         self.corrections = Corrections(self.registry, self.people, held, self.journal)
         self.acceptance = Acceptance(
             self.registry, self.current, rules_of(self.registry, self.corrections, self.people), pepper=pepper,
             limits=settings.limits, people=self.people, count=self.metrics.accepted,
+            ask=self.signals.ask_whose_numbers,
         )  # fmt: skip
         self.sources = Sources(
             self.ledger, self.registry, Questions(self.bus, self._seal("live questions")),

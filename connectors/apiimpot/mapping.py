@@ -11,6 +11,7 @@ from typing import Any
 from connectors.sdk import values
 from connectors.sdk.evidence import Answer, EvidenceTable, Said
 from connectors.sdk.values import present
+from schemas.identities import given_names
 
 Data = Mapping[str, Any]
 _PLACE = re.compile(r"(.*?)[\s,]*\b([0-9]{5})\s+(\D.*)")
@@ -44,7 +45,7 @@ def _declarant(answer: Answer, number: str) -> dict[str, Any]:
     born = answer.part(f"dateNaisDec{number}")
     return present({
         "family_name": answer.text(f"nmNaiDec{number}", 100), "preferred_name": answer.text(f"nmUsaDec{number}", 100),
-        "given_names": [name[:100] for name in (answer.text(f"prnmDec{number}", 400) or "").split()[:20]],
+        "given_names": [name[:100] for name in given_names([answer.text(f"prnmDec{number}", 400) or ""])[:20]],
         "birthdate": values.dated_parts(*(born.text(part, 4) or "" for part in ("annee", "mois", "jour"))),
     })  # fmt: skip
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.sdk import values
 from connectors.sdk.evidence import Answer, EvidencePart, EvidenceTable, Reader, Said, Saying
 from connectors.sdk.values import present
+from schemas.identities import given_names, partial_date
 
 Data = Mapping[str, Any]
 Values = dict[str, dict[str, Any]]
@@ -30,7 +30,6 @@ _ROLES = {"allocataire": "recipient", "ouvrant_droit": "opens_right"}
 _UAI = re.compile(r"[0-9]{7}[A-Z]")
 _COMMUNE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
 _POSTAL = re.compile(r"([0-9]{5})(?:\s+(.*))?")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SCHOOL_YEAR = re.compile(r"(20[0-9]{2})(?:-(20[0-9]{2}))?")
 _MID_OCTOBER = (10, 15)
 _MOST, _MOST_ADULTS = 50, 20
@@ -117,9 +116,9 @@ def _members(people: Sequence[Answer]) -> Iterator[dict[str, Any]]:
         known = present({
             "family_name": person.text("nom_naissance", 100),
             "preferred_name": person.text("nom_usage", 100),
-            "given_names": [name[:100] for name in (person.text("prenoms", 400) or "").split()[:20]],
+            "given_names": [name[:100] for name in given_names([person.text("prenoms", 400) or ""])[:20]],
             "gender": _GENDERS.get(person.text("sexe", 1) or ""),
-            "birthdate": values.dated_parts(*(born.split("-") if _DATE.fullmatch(born) else [""])),
+            "birthdate": partial_date(born),
         })  # fmt: skip
         if known:
             yield known

@@ -9,10 +9,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk import values
+from schemas.communes import FRANCE
 from schemas.errors import Refused
+from schemas.identities import given_names
 from schemas.sheet import sheet_rows
 
-FRANCE = "99100"
 BIRTH = ("anneeDateNaissance", "moisDateNaissance", "jourDateNaissance")
 COUNTRY, COMMUNE, GENDER, NAMES = (
     "codeCogInseePaysNaissance", "codeCogInseeCommuneNaissance", "sexeEtatCivil", "prenoms[]",
@@ -83,21 +85,21 @@ def identity_parameters(operation: Operation, identity: Mapping[str, Any] | None
     for name, (part, words) in _LACKS.items():
         if name in rule.needs and name not in known:
             raise _lacks(part, words)
-    if COUNTRY in rule.needs and known[COUNTRY] == FRANCE and not identity.get("birthplace"):
-        raise _lacks("birthplace", "la commune de naissance")
     return {name: known[name] for name in (*rule.needs, *rule.takes) if name in known}
 
 
 def _said(identity: Mapping[str, Any], most_names: int) -> Iterator[tuple[str, Any]]:
-    """Somebody born abroad has no commune: what the identity holds in its place is left out. Of a date of birth, a part
-    that is unknown, and what follows it, is not said."""
-    country, place, usual = (identity.get(name, "") for name in ("birthcountry", "birthplace", "preferred_name"))
+    """Somebody born abroad has no commune: what the identity holds in its place is left out. The country follows from
+    the commune where it is not told; the commune is nowhere demanded (of the CNAF and the MSA since May 2026). Of a
+    date of birth, a part that is unknown, and what follows it, is not said."""
+    place, usual = identity.get("birthplace", ""), identity.get("preferred_name")
+    country = identity.get("birthcountry") or values.country_of_birthplace(place)
     yield "nomNaissance", identity["family_name"]
-    yield NAMES, [name for name in identity["given_names"] if name.strip()][:most_names]
+    yield NAMES, given_names(identity["given_names"])[:most_names]
     yield "nomUsage", usual if usual != identity["family_name"] else None
     yield GENDER, GENDERS.get(identity.get("gender", ""))
     yield COUNTRY, country
-    yield COMMUNE, place if country in ("", FRANCE) and not place.startswith("99") else None
+    yield COMMUNE, place if country in ("", None, FRANCE) and not place.startswith("99") else None
     date = takewhile(lambda part: part.isdigit() and int(part), (identity.get("birthdate") or "").split("-"))
     yield from zip(BIRTH, map(int, date), strict=False)
 

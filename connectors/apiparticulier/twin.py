@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from connectors.apiparticulier.operations import BIRTH, COMMUNE, COUNTRY, FRANCE, GENDER, GENDERS, NAMES, Rule, rules
+from connectors.apiparticulier.operations import BIRTH, COMMUNE, COUNTRY, GENDER, GENDERS, NAMES, Rule, rules
 from connectors.sdk import Secret
 from connectors.sdk.names import fold_name
 from connectors.sdk.rest_twin import EvidenceTwin, TwinRefusal
 from connectors.sdk.twin import TwinAnswer, TwinCall, route
+from schemas.communes import FRANCE
 from schemas.sheet import sheet_rows
 
 TOKEN = "jeton-essai-identite"
@@ -169,7 +170,6 @@ def _check_parameters(rule: Rule, query: Query) -> None:
         or not all(number.isdigit() for number in numbers)
         or any(not re.fullmatch(r"[0-9][0-9AB][0-9]{3}", code) for code in (country, place) if code)
         or (place and country != FRANCE)
-        or (COUNTRY in rule.needs and country == FRANCE and not place)
     )
     if wrong:
         raise _error("00366")

@@ -15,8 +15,10 @@ from connectors.sdk.answer_key import AnswerKeys
 from connectors.sdk.documents import attachment_names
 from connectors.sdk.follow_up import FollowUp
 from connectors.sdk.xml import Element, add, add_all, new_root, write_xml
+from schemas.communes import shipped_communes
 from schemas.converters import NO_POSTAL_CODE
 from schemas.errors import InvalidMessage, Refused
+from schemas.identities import partial_date
 from schemas.sheet import sheet_rows
 
 EVENT_OF = {"acte-naissance": "NAI", "acte-mariage": "MAR", "acte-deces": "DEC", "acte-reconnaissance": "REC"}
@@ -155,7 +157,8 @@ def _event(request: Mapping[str, Any], form: Mapping[str, Any], kind: str) -> di
     spouse = _spouse(people, form) if kind == "MAR" else None
     recognition = _table(form.get("recognition"), "recognition") if kind == "REC" else {}
     subject = _SUBJECTS[_one_of(recognition, "subject", tuple(_SUBJECTS))] if kind == "REC" else None
-    first, last = _span(_form_text(form, "event_date") or "")
+    told = _form_text(form, "event_date") or ""
+    first, last = _span(partial_date(told) or told)
     return {
         "interesse": holder, "conjoint": _individual(spouse, {}, place) if spouse else None,
         "natureEvenement": kind, "typeInteresse": subject, "dateEvenement": {"dateDebut": first, "dateFin": last},
@@ -175,9 +178,14 @@ def _individual(identity: Mapping[str, Any], form: Mapping[str, Any], place: Map
     if birthdate := identity.get("birthdate"):
         _span(birthdate, "birthdate")
         # The layout wants the name of the town and we hold its code: the two are known together for one place only.
-        here = place.get("insee_code") and place["insee_code"] == identity.get("birthplace")
+        here = _is_birthplace(place, identity, birthdate)
         person["naissance"] = {"date": birthdate, "lieu": {"ville": place["city"]} if here else None}
     return person
+
+
+def _is_birthplace(place: Mapping[str, Any], identity: Mapping[str, Any], born: str) -> bool:
+    codes = place.get("insee_code"), identity.get("birthplace")
+    return all(codes) and shipped_communes().compare(str(codes[0]), str(codes[1]), born) in ("same", "moved")
 
 
 def _parents(form: Mapping[str, Any]) -> dict[str, Any]:

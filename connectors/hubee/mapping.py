@@ -7,7 +7,6 @@ be read stays in the form, by the name of its element.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from functools import cache
@@ -91,11 +90,7 @@ def instant(text: str | None) -> str:
 
 def calendar_date(text: str | None) -> str | None:
     """`YYYY`, `YYYY-MM` or `YYYY-MM-DD` out of ISO or `dd/mm/yyyy`, unknown parts written 00; None when not a date."""
-    raw = (text or "").strip().split("T")[0]
-    parts = re.split(r"[/.-]", raw)
-    if "-" not in raw or len(parts[0]) < 4:
-        parts.reverse()
-    return values.dated_parts(*parts[:3])
+    return values.partial_date(text or "").value
 
 
 Read = tuple[str, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
@@ -203,11 +198,13 @@ def _person(element: LooseElement, unread: Unread, asked: LooseElement | None = 
     if not family or not given:
         return {}
     name = use or (_name_at(element, "Nom") if element.text("NomNaissance") else None)
+    country = element.text("PaysNaissance", "LieuNaissance/codePays") or ""
     identity = {
         "family_name": family, "given_names": given,
         "preferred_name": name if name and fold_name(name) != fold_name(family) else None,
         "gender": unread.read_first(_said_at(element, "Sexe", "Civilite"), values.gender),
         "birthdate": _birthdate(element, unread), "birthplace": _birthplace(element, asked),
+        "birthcountry": unread.read("PaysNaissance", country, values.birth_country),
     }  # fmt: skip
     address = _address(element, unread)
     return present({"identity": present(identity), **_contacts(element, unread), "address": address})

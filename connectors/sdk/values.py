@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 import phonenumbers
 
 from connectors.sdk.names import fold_name
-from schemas.checks import is_date, is_partial_date, is_siret, is_visible
+from schemas import identities
+from schemas.checks import is_date, is_siret, is_visible
+from schemas.communes import FRANCE
 
 UNREAD_ANSWERS = "unread_answers"
 """The member of a request's `form` that holds what could not be read: by the name of the answer, as it was written."""
@@ -130,24 +131,32 @@ def gender(text: str) -> Reading[str]:
 
 
 def given_names(text: str) -> Reading[list[str]]:
-    """The given names, in their order: the first twenty. None when there is none."""
-    names = [name for name in re.split(r"[\s,;]+", one_line(text)) if name]
+    """The given names, in their order: the first twenty. What only stands for a name (`SANS PRENOM`) is kept whole.
+    None when there is none."""
+    line = one_line(text)
+    names = identities.given_names([line]) or ([line] if line.strip(" ,;/") else [])
     fit = len(names) <= _MOST_NAMES and all(len(name) <= 100 for name in names)
     return Reading([name[:100] for name in names[:_MOST_NAMES]] or None, whole=fit)
 
 
 def country(text: str) -> Reading[str]:
-    """The ISO 3166-1 code of two letters, from such a code or from a name in French."""
-    line = one_line(text)
-    return Reading(_countries().get(line.upper()) or _countries().get(fold_name(line)))
+    """The ISO 3166-1 code of two letters, from such a code, one of three letters or a name in French."""
+    return Reading((_country(text) or {}).get("code"))
 
 
 def birth_country(text: str) -> Reading[str]:
-    """The INSEE code of a country (`99…`). Of names, only that of France is known here."""
+    """The INSEE code of a country (`99…`), from such a code, one of ISO 3166-1 (`FR`, `FRA`) or a name in French."""
     line = one_line(text)
     if _FOREIGN_CODE.fullmatch(line):
         return Reading(line)
-    return Reading("99100" if country(line).value == "FR" else None)
+    return Reading((_country(line) or {}).get("insee") or None)
+
+
+def country_of_birthplace(code: str | None) -> str | None:
+    """The INSEE code of the country that the code of a birthplace names: its own, or that of France."""
+    if not code:
+        return None
+    return code if _FOREIGN_CODE.fullmatch(code) else FRANCE
 
 
 def insee_code(text: str) -> Reading[str]:
@@ -173,20 +182,14 @@ def calendar_date(text: str) -> Reading[str]:
 
 
 def partial_date(text: str) -> Reading[str]:
-    """A day, or a month or a year alone: what a birth record knows."""
-    iso = _iso(one_line(text))
-    return Reading(iso if is_partial_date(iso) and iso[0] in "12" else None)
+    """A day, or a month or a year alone: what a birth record knows, unknown parts left out or zeros (`00/00/1962`)."""
+    return Reading(identities.partial_date(one_line(text)))
 
 
 def dated_parts(year: str, month: str = "", day: str = "") -> str | None:
     """A date of which registers know a part: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`. A part that is empty, zeros or no
     number is unknown, and what follows it is not told. None when there is no such date."""
-    known = [part.zfill(size) for part, size in zip(_known_parts(year, month, day), (4, 2, 2), strict=False)]
-    return partial_date("-".join(known)).value
-
-
-def _known_parts(*parts: str) -> list[str]:
-    return list(takewhile(lambda part: part.isascii() and part.isdigit() and int(part) > 0, parts))
+    return identities.dated_parts(year, month, day)
 
 
 def street_line(text: str) -> tuple[str, str]:
@@ -243,11 +246,17 @@ def _iso(line: str) -> str:
         return line
 
 
+def _country(text: str) -> Mapping[str, str] | None:
+    line = one_line(text)
+    return _countries().get(line.upper()) or _countries().get(fold_name(line))
+
+
 @cache
-def _countries() -> Mapping[str, str]:
-    """The code of each country, by its code and by its folded names."""
+def _countries() -> Mapping[str, Mapping[str, str]]:
+    """Each country, by its codes and by its folded names. Their INSEE codes: code officiel géographique 2025, Licence
+    Ouverte 2.0; a territory without one has that of its group."""
     rows: Sequence[Mapping[str, str]] = list(
         csv.DictReader(files("connectors.sdk").joinpath("countries.csv").read_text("utf-8").splitlines(), delimiter=";")
     )
-    named = {fold_name(name): row["code"] for row in rows for name in (row["name"], *row["also"].split("|")) if name}
-    return named | {row["code"]: row["code"] for row in rows}
+    named = {fold_name(name): row for row in rows for name in (row["name"], *row["also"].split("|")) if name}
+    return named | {row["alpha3"]: row for row in rows} | {row["code"]: row for row in rows}

@@ -7,6 +7,7 @@ Nothing of a refused event is stored. A verdict is given per event; a duplicate 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,12 +19,12 @@ import orjson
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from bus.ledger import Entry, Ledger, Raced, Transaction
-from hub.acceptance.form import check_form, encode_within
+from hub.acceptance.form import check_form, check_schema, encode_within
 from hub.acceptance.mentions import people_named
 from hub.acceptance.rules import Reading, Rules, Understood
 from hub.acceptance.statements import Statement, statement_of
 from hub.citizens.identities import People
-from hub.citizens.nir import refuse_nir
+from hub.citizens.nir import doubtful_systems, refuse_nir, without_doubtful
 from hub.citizens.questions import hold
 from hub.citizens.repository import Citizens
 from hub.clients.origin import Origin
@@ -60,13 +61,16 @@ class Verdict:
 
 class Acceptance:
     """Checks and admits. `pepper` keys the digests of identities; without `people` only the very same identity is
-    matched. `count` is told tenant, type, outcome and number."""
+    matched. `count` is told tenant, type, outcome and number;
+    `ask` of a system of which the town must say what its numbers are (`hub.citizens.nir`)."""
 
     def __init__(
         self, registry: Registry, current: CurrentDirectory, rules: Rules, *, pepper: bytes,
         limits: Limits = _WIDEST, people: People | None = None,
         count: Callable[[str, str, str, int], None] = lambda tenant, event_type, outcome, number: None,
+        ask: Callable[[str, str], None] = lambda tenant, system: None,
     ) -> None:  # fmt: skip
+        self.ask_whose_numbers = ask
         self.registry, self.people, self.limits, self.rules = registry, people, limits, rules
         self.current, self._pepper, self._count = current, pepper, count
 
@@ -145,6 +149,10 @@ class Acceptance:
         """The citizens, for one unit of work. `origin`: who speaks; `most`: how many questions it may open in a day."""
         return Citizens(tx, self._pepper, self.people, origin, most)
 
+    def keyed(self, digest: bytes) -> bytes:
+        """The digest of an event as the door keeps it: what an event says may be short, and guessed from its digest."""
+        return hmac.digest(self._pepper, digest, "sha256")
+
     def _checked(self, origin: Origin, item: object, read: bool, words: bool) -> Submitted:
         if isinstance(item, InvalidMessage):
             return item
@@ -153,23 +161,27 @@ class Acceptance:
         try:
             self._authorise(origin, item)
             encoded = encode_within(item, self._limits_of(origin).event_bytes)
-            self.registry.validate(item, words=words)
+            item = check_schema(self.registry, item, words=words)
             check_form(item, encoded, read=read)
-            self._check_people(origin, item)
+            return self._with_people_checked(origin, item)
         except InvalidMessage as error:
             return error
-        return item
 
     def _limits_of(self, origin: Origin) -> Limits:
         """A town may set lower limits to those who call; the hub and its connections are held to the widest."""
         return _WIDEST if origin.internal or origin.connection else self.limits
 
-    def _check_people(self, origin: Origin, event: Event) -> None:
+    def _with_people_checked(self, origin: Origin, event: Event) -> Event:
+        declared, doubtful = self.directory.identifiers(origin.tenant), set[str]()
         for pointer, person in people_named(event):
-            refuse_nir(person, pointer)
+            refuse_nir(person, pointer, declared)
+            doubtful |= doubtful_systems(person, declared)
             if self.directory.links_sectors(origin.tenant, person):
                 message = "these systems are of sectors that are not linked here"
                 raise InvalidMessage(message, pointer=f"{pointer}/references", code="sectors_not_linked")
+        for system in sorted(doubtful):
+            self.ask_whose_numbers(origin.tenant, system)
+        return event.with_data(without_doubtful(event.data, declared, "/data")) if doubtful else event
 
     def _counted(self, item: Submitted, verdict: Verdict) -> tuple[str, str]:
         known = isinstance(item, Event) and self.registry.versions(item.type)
@@ -217,9 +229,10 @@ class _Batch:
             try:
                 if isinstance(item, InvalidMessage):
                     raise item
-                digest, key = _digest(item), self._key(item)
+                bare, key = _digest(item), self._key(item)
+                digest = self._acceptance.keyed(bare)
                 if key in known:
-                    verdicts[place] = _again(known[key], digest)
+                    verdicts[place] = _again(known[key], digest, bare)
                 elif key in here:
                     _again(here[key], digest)
                     copies[place] = here[key][1]
@@ -303,8 +316,9 @@ def _raise_first(verdicts: Sequence[Verdict]) -> None:
             raise verdict.error
 
 
-def _again(before: tuple[bytes, int], digest: bytes) -> Verdict:
-    if before[0] != digest:
+def _again(before: tuple[bytes, int], *digests: bytes) -> Verdict:
+    """`digests`: as it is kept now, and as older versions kept it."""
+    if before[0] not in digests:
         message = "this source and id were used before with another content"
         raise InvalidMessage(message, pointer="/id", code="id_reused")
     return Verdict("duplicate", before[1])

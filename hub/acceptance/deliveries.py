@@ -17,6 +17,7 @@ from bus.tables import DELIVERED, FINAL, PARKED, REFUSED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import keep_refused
+from hub.citizens.nir import doubtful_systems, is_refused
 from hub.citizens.repository import ask_identifiers, identifiers_of, link_citizen
 from hub.clients.origin import Origin
 from hub.journal.sealing import look_again
@@ -253,7 +254,7 @@ class Deliveries:
         assert item.done.reference is not None
         delivery, key = item.delivery, item.finished.order_key
         if key.startswith("c:"):
-            if self._may_link(tx, member, key[2:]):
+            if self._may_keep(member, item.done.reference) and self._may_link(tx, member, key[2:]):
                 link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:])
         elif delivery.request_id is not None:
             book = Requests(tx)
@@ -265,6 +266,15 @@ class Deliveries:
                 except InvalidMessage as error:  # it stays with the request that had it first
                     _log.warning("reference not kept", connection=member.name, code=error.code)
                 book.save()
+
+    def _may_keep(self, member: ConnectionRouting, native_id: str) -> bool:
+        """Whether an identifier that a package gave somebody is surely no social security number."""
+        declared = self._acceptance.directory.identifiers(member.tenant)
+        person = {"references": [{"system": member.system, "id": native_id}]}
+        if doubtful_systems(person, declared):
+            self._acceptance.ask_whose_numbers(member.tenant, member.system)
+            return False
+        return not is_refused(person["references"][0], declared)
 
     def _may_link(self, tx: Transaction, member: ConnectionRouting, citizen_id: str) -> bool:
         """Whether the systems that know this person are of sectors that may know them together with this one."""

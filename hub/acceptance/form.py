@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from schemas.errors import InvalidMessage
 from schemas.event import Event
+from schemas.identities import read_people
 from schemas.postal_codes import check_postal_codes
+from schemas.registry import Registry
 
 _TIME = 40  # characters of a time
 
@@ -18,6 +20,21 @@ def encode_within(event: Event, most_bytes: int) -> bytes:
     if len(encoded) > most_bytes:
         raise InvalidMessage(f"an event has at most {most_bytes} bytes", code="too_large")
     return encoded
+
+
+def check_schema(registry: Registry, event: Event, *, words: bool) -> Event:
+    """The event, held to its schema; with its identities read by their meaning where they break it as they are written
+    (`""` for what nobody told, `00/00/1962`). Raises InvalidMessage as `Registry.validate`."""
+    try:
+        registry.validate(event, words=False)
+        return event
+    except InvalidMessage as error:
+        data = read_people(event.data) if error.code == "schema_violation" else event.data
+        if data is event.data and not words:
+            raise
+    read = event if data is event.data else event.with_data(data)
+    registry.validate(read, words=words)
+    return read
 
 
 def check_form(event: Event, encoded: bytes, *, read: bool) -> None:

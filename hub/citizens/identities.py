@@ -26,7 +26,6 @@ from bus.sql import Insert, Statement
 from hub.citizens.matching import Comparison, Form, blocking_keys, compare
 from hub.citizens.names import Person
 from hub.citizens.questions import Quota
-from hub.settings.communes import Communes, shipped_communes
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
     citizen_blocks,
@@ -36,6 +35,7 @@ from hub.storage.tables import (
     citizen_reviews,
     citizens,
 )
+from schemas.communes import Communes, shipped_communes
 
 MOST = 32  # people under one block: what more of them share says nothing about any
 _ASKED = 3  # the likest, of whom an operator is asked

@@ -29,7 +29,7 @@ def find_citizen(
     """Who is meant by what a client says. Changes nothing. All that is said must agree: a reference beside the
     identity of somebody else is ambiguous. InvalidMessage `nir_not_allowed`."""
     person = {"references": list(references)} | ({"identity": identity} if identity else {})
-    refuse_nir(person, "/citizen")
+    refuse_nir(person, "/citizen", {})
     claimed = _claimed(tx, people, tenant, client_id, reference)
     if reference is not None and claimed is None:
         return Found(None, "ambiguous" if identity else "new")

@@ -18,7 +18,8 @@ from typing import Any, Literal
 from rapidfuzz.distance import OSA
 
 from hub.citizens.names import fold_name
-from hub.settings.communes import Communes, shipped_communes
+from schemas.communes import Communes, shipped_communes
+from schemas.identities import given_names
 
 LINK, REVIEW = 90, 70
 
@@ -95,8 +96,9 @@ class Form:
     @staticmethod
     def of(identity: Identity) -> Form | None:
         """None when it is too thin to match on: a name, a given name and at least a year of birth."""
-        family, given = fold_name(str(identity.get("family_name", ""))), identity.get("given_names") or ()
-        names = tuple(part for name in given for part in fold_name(str(name)).split())
+        family = fold_name(str(identity.get("family_name", "")))
+        given = given_names(map(str, identity.get("given_names") or ()))
+        names = tuple(part for name in given for part in fold_name(name).split())
         born = str(identity.get("birthdate", ""))
         if not family or not names or not born:
             return None
@@ -111,12 +113,12 @@ class Form:
 
 def compare(one: Form, other: Form, communes: Communes | None = None) -> Comparison:
     """The two, field by field. Symmetric."""
-    born = max(one.date, other.date, key=len)
+    born, places = max(one.date, other.date, key=len), communes or shipped_communes()
     return Comparison((
         Field("family_name", _compare_family_names(one, other)),
         Field("given_names", _compare_given_names(one.given, other.given)),
         Field("birthdate", _compare_birthdates(one.date, other.date)),
-        Field("birthplace", _compare_birthplaces(one, other, born, communes or shipped_communes())),
+        Field("birthplace", places.compare(one.place, other.place, born, (one.country, other.country))),
         Field("gender", _compare_genders(one.gender, other.gender)),
     ))  # fmt: skip
 
@@ -192,16 +194,6 @@ def _compare_birthdates(one: str, other: str) -> str:
     if OSA.distance(one.replace("-", ""), other.replace("-", "")) == 1:
         return "close"
     return "default" if year == other_year and "01-01" in (one[5:], other[5:]) else "differ"
-
-
-def _compare_birthplaces(one: Form, other: Form, born: str, communes: Communes) -> str:
-    if one.place and other.place:
-        return communes.compare(one.place, other.place, born)
-    abroad = [form.country for form in (one, other) if form.country not in ("", "99100")]
-    french = [form for form in (one, other) if form.country == "99100" or form.place]
-    if len(abroad) > 1:
-        return "abroad" if abroad[0] == abroad[1] else "differ"
-    return "differ" if abroad and french else "unknown"
 
 
 def _compare_genders(one: str, other: str) -> str:

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import hmac
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
 from hub.citizens.identities import People
 from hub.citizens.names import Person, fold_name, value_digest
-from hub.storage.tables import citizen_links, citizen_values, citizens
+from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
+from hub.citizens.values import KnownValues
+from hub.citizens.values import Rank as Rank
+from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
 
-ECHO_DAYS = 30
 _REQUIRED = ("family_name", "birthdate")
 _LINKS = ("tenant", "system", "native_id", "citizen_id")
-_NOW = ""  # the digest of the row that says what is known now, and the name of the hub in it
 
 _PEOPLE = {
     dialect: Statement(f"""
@@ -41,12 +41,6 @@ _PEOPLE = {
     """)  # noqa: S608 (the text is our own)
     for dialect, around in around_found("citizens", "citizen_links", "citizen_id").items()
 }
-_VALUES = Statement("""
-    SELECT citizen_id, field, digest, (
-        SELECT holders FROM citizen_values AS known WHERE known.citizen_id = wanted.citizen_id
-            AND known.field = wanted.field AND known.digest = wanted.digest
-    ) AS holders FROM {wanted(citizen_id text, field text, digest text)}
-""")
 _IDENTIFIERS = Statement(
     "SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text} ORDER BY native_id"
 )
@@ -62,10 +56,6 @@ _NAME = Statement(
 _SEE = Statement("UPDATE citizens SET seen_at = :now WHERE id {ids:text}")
 _MARK = Statement("UPDATE citizens SET confidential = 1 WHERE id {ids:text}")
 _LINK = Insert(citizen_links, conflict="DO NOTHING")
-_KEEP = Insert(
-    citizen_values,
-    conflict="(citizen_id, field, digest) DO UPDATE SET holders = excluded.holders, at = excluded.at",
-)
 
 
 @dataclass(slots=True)
@@ -77,7 +67,6 @@ class Citizen:
     merged_into: str | None = None
 
 
-Rank = tuple[int, float]  # what a value is worth: its index in `QUALITIES`, then its date in seconds since 1970
 QUALITIES = ("declared", "verified", "authoritative")
 Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 
@@ -108,8 +97,7 @@ class Citizens:
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
         self._new_links: list[dict[str, str]] = []
-        self._values: dict[tuple[str, str, str], dict[str, Any]] = {}  # by citizen, field, digest: as `holders` says
-        self._learnt: set[tuple[str, str, str]] = set()
+        self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
         self._digests: dict[int, tuple[Any, str]] = {}
         self._pivots_of: dict[int, tuple[Person, str | None]] = {}
@@ -140,12 +128,9 @@ class Citizens:
             self._follow_merges(tenant, merged)
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
-        self._read_values({
-            (citizen_id, field, digest)
-            for person, field, value in values
-            for citizen_id in self._known_as(tenant, person)
-            for digest in (_NOW, self._digest(value))
-        })  # fmt: skip
+        self._values.prefetch(
+            (citizen_id, field) for person, field, _ in values for citizen_id in self._known_as(tenant, person)
+        )
 
     def resolve(self, tenant: str, person: Person) -> Citizen:
         """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
@@ -271,19 +256,12 @@ class Citizens:
     def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str, *, dated: float) -> bool:
         """Whether `holder` says what the hub knows already, what the hub delivered to it in the last month, or what it
         said itself before another said better. `dated`: what it says to be newer than that is news."""
-        digest, since = self._digest(value), self._tx.now - ECHO_DAYS * 86_400
-        said = self._holders(citizen.id, field, _NOW)
-        known, known_at = said.get(_NOW, (None, since))[:2]
-        if digest == known or self._holders(citizen.id, field, digest).get(holder, since) > since:
-            return True
-        own, own_at = said.get(holder, (None, since))
-        return bool(digest == own and own_at > since and dated <= known_at)
+        return self._values.is_echo(citizen.id, field, self._digest(value), holder, dated=dated)
 
     def yields(self, citizen: Citizen, field: str, rank: Rank, *, master: str) -> bool:
         """Whether another's value of this `rank` must wait for an operator: the known one is the master's and of at
         least the same rank."""
-        known = self._holders(citizen.id, field, _NOW).get(_NOW, ())
-        return len(known) > 2 and known[2] == master and tuple(known[3:]) >= rank
+        return self._values.yields(citizen.id, field, rank, master=master)
 
     def learn(
         self, citizen: Citizen, field: str, value: Any, *, by: str, told: Sequence[str], system: str = "",
@@ -291,14 +269,7 @@ class Citizens:
     ) -> None:  # fmt: skip
         """Note the value now known of a field. `by`: the origin that published it; `told`: the connections that it is
         delivered to, from which it would be an echo; `system`, `rank`: whose value it is and what it is worth."""
-        digest, now = self._digest(value), self._tx.now
-        said = self._holders(citizen.id, field, _NOW)
-        said[_NOW] = (digest, now, system, *rank)
-        said[by] = (digest, now)
-        self._learnt.add((citizen.id, field, _NOW))
-        if told:
-            self._holders(citizen.id, field, digest).update(dict.fromkeys(told, now))
-            self._learnt.add((citizen.id, field, digest))
+        self._values.learn(citizen.id, field, self._digest(value), by=by, told=told, system=system, rank=rank)
 
     def save(self) -> None:
         sql, now = self._tx.sql, self._tx.now
@@ -314,13 +285,9 @@ class Citizens:
         if marked := [citizen_id for citizen_id in self._marked if citizen_id not in self._new]:
             _MARK.send(sql, ids=marked)
         _LINK.send(sql, self._new_links)
-        _KEEP.send(sql, [
-            {"citizen_id": key[0], "field": key[1], "digest": key[2], "at": now,
-             "holders": orjson.dumps(self._values[key]).decode()}
-            for key in sorted(self._learnt)
-        ])  # fmt: skip
         if self.identities is not None:
             self.identities.save()
+        self._values.save()
 
     def _new_among(self, tenant: str, people: Iterable[Person]) -> list[Person]:
         """Those with an identity whom nobody linked, and whose very identity is not known."""
@@ -388,18 +355,6 @@ class Citizens:
         if found is None:
             found = self._digests[id(value)] = (value, value_digest(value))
         return found[1]
-
-    def _holders(self, citizen_id: str, field: str, digest: str) -> dict[str, Any]:
-        """What is kept about a value of somebody: see `hub.storage.tables.citizen_values`."""
-        key = (citizen_id, field, digest)
-        if key not in self._values:
-            self._read_values({key} if citizen_id not in self._new else ())
-        return self._values.setdefault(key, {})
-
-    def _read_values(self, wanted: Collection[tuple[str, str, str]]) -> None:
-        if wanted:
-            for row in _VALUES.send(self._tx.sql, wanted=sorted(wanted)):
-                self._values[(row.citizen_id, row.field, row.digest)] = orjson.loads(row.holders or "{}")
 
     def _pivot_of(self, person: Person) -> str | None:
         found = self._pivots_of.get(id(person))

@@ -7,6 +7,7 @@ from the grant, never from the caller.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,7 @@ from hub.storage.person_keys import KeyDestroyed
 from hub.storage.tables import evidence_recipients
 from schemas.errors import HubError, InvalidMessage, TryLater
 from schemas.exchange import AmbiguousIdentity, Evidence, NotMatched, Question
+from schemas.identities import read_people
 from schemas.registry import Registry
 from schemas.secret import Secret
 from schemas.times import to_rfc3339
@@ -292,6 +294,7 @@ class Exchanges:
 
     def _checked_question(self, client: Client, question: Any) -> _Exchange:
         schemas = self.registry.schema_set
+        question = question if schemas.accepts(QUESTION, question) else read_people(question)
         if not schemas.accepts(QUESTION, question):
             fault = schemas.fault(QUESTION, question)
             raise InvalidMessage(fault.sentence, pointer=fault.pointer, code="schema_violation", rule=fault.rule)
@@ -581,7 +584,8 @@ class Exchanges:
         assert exchange.grant is not None
         asked = [exchange.tenant, exchange.grant.id, exchange.procedure, exchange.evidence, exchange.version,
                  exchange.parameters]  # fmt: skip
-        return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        asked_as = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)  # a parameter may be somebody's number
+        return hmac.digest(self.people.pepper, asked_as, "sha256").hex()
 
 
 def _grant_query(exchange: _Exchange, fields: Sequence[str]) -> GrantQuery:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from joserfc.jwk import KeySet, OctKey
 
 from hub.settings.model import FranceConnect as Settings
 from schemas.errors import HubError
+from schemas.identities import NO_NAME, given_names, read_identity
 from schemas.json_text import parse_json
 from schemas.registry import Registry
 from schemas.secret import Secret
@@ -35,7 +35,6 @@ _SCOPE = "openid given_name family_name birthdate gender birthplace birthcountry
 _WHOLE = ("family_name", "given_names", "birthdate", "gender", "birthcountry")
 _FRANCE = "99100"
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
-_UNKNOWN_PARTS = re.compile("(-00){1,2}$")
 _FRESH = 3600.0  # seconds for which what FranceConnect says of itself is believed
 _SELDOM = 60.0  # seconds between two looks for a key that it did not have
 _LEEWAY = 60.0  # seconds by which clocks may differ
@@ -255,18 +254,17 @@ class FranceConnect:
 
     def _identity(self, person: Mapping[str, Any]) -> Mapping[str, Any]:
         """The pivot identity as a record `identity`. Who is born abroad has no `birthplace`; unknown parts of a date
-        are 00."""
+        are 00; what nobody told is empty."""
         try:
-            found = {
-                "family_name": person["family_name"], "given_names": person["given_name"].split(),
-                "gender": person["gender"], "birthdate": _UNKNOWN_PARTS.sub("", person["birthdate"]),
-                "birthplace": person.get("birthplace"), "birthcountry": person["birthcountry"],
-                "preferred_name": person.get("preferred_username"),
-            }  # fmt: skip
+            names = person["given_name"]
+            identity = read_identity({
+                "family_name": person["family_name"], "given_names": given_names([names]) or [names],
+                "gender": person["gender"], "birthdate": person["birthdate"], "birthplace": person.get("birthplace"),
+                "birthcountry": person["birthcountry"], "preferred_name": person.get("preferred_username"),
+            })  # fmt: skip
         except (KeyError, AttributeError, TypeError):
             raise SignInFailed("no_identity") from None
-        identity = {name: part for name, part in found.items() if part}
-        whole = all(name in identity for name in _WHOLE)
+        whole = all(identity.get(name, NO_NAME) not in (NO_NAME, [NO_NAME]) for name in _WHOLE)
         placed = identity.get("birthcountry") != _FRANCE or "birthplace" in identity
         if not whole or not placed or not self._registry.schema_set.accepts(_IDENTITY, identity):
             raise SignInFailed("no_identity")

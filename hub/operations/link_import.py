@@ -7,8 +7,10 @@ from typing import Any
 from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
+from hub.citizens.nir import refuse_nir, without_doubtful
 from hub.requests.repository import Requests
 from schemas.errors import InvalidMessage
+from schemas.identities import given_names, read_identity
 from schemas.registry import check_document
 from schemas.tables import LineFault, Row, read_rows
 
@@ -23,7 +25,7 @@ def import_links(ledger: Ledger, acceptance: Acceptance, tenant: str, content: b
     rows = _rows(content)
     people = [_person(row) for row in rows]
     for row, person in zip(rows, people, strict=True):
-        _check(acceptance, row, person)
+        _check(acceptance, tenant, row, person)
     with ledger.transaction() as tx:
         tx.hold_door()
         book = acceptance.citizens(tx)
@@ -63,17 +65,22 @@ def _person(row: Row) -> dict[str, Any]:
     if missing:
         raise InvalidMessage(f"line {row.line}: {', '.join(missing)}", code="not_a_link_file")
     identity = {k: row[k] for k in ("family_name", "gender", "birthdate", "birthplace") if row[k]}
+    names = given_names([row["given_names"]]) or [row["given_names"]]
     person: dict[str, Any] = {
-        "identity": identity | {"given_names": row["given_names"].split()},
+        "identity": read_identity(identity | {"given_names": names}),
         "references": [{"system": row["system"], "id": row["id"]}],
     }
     return person | ({"confidential": True} if row["confidential"].lower() in ("oui", "1", "true") else {})
 
 
-def _check(acceptance: Acceptance, row: Row, person: dict[str, Any]) -> None:
-    """A file is held to the shared record, as every event is: `0020` is no year, `1004` no commune."""
+def _check(acceptance: Acceptance, tenant: str, row: Row, person: dict[str, Any]) -> None:
+    """A file is held to the shared record, as every event is: `0020` is no year, `1004` no commune; and it brings no
+    social security number."""
+    declared = acceptance.directory.identifiers(tenant)
     try:
         check_document(acceptance.registry.schema_set, _CITIZEN, person, "")
+        refuse_nir(person, "", declared)
+        without_doubtful({"references": person["references"]}, declared, "")
     except InvalidMessage as error:
         column = _column(error.pointer)
         raise InvalidMessage(f"line {row.line}: {column}: {error.reason}", code="not_a_link_file") from None

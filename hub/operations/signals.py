@@ -26,7 +26,11 @@ from schemas.errors import HubError, InvalidMessage
 
 _log = structlog.get_logger()
 PUSH_INVALID, PUSH_DENIED, FILE_ASIDE = "push-invalid", "push-denied", "file-aside"
-KINDS = ("record-refused", FILE_ASIDE, "dump-shrunk", PUSH_INVALID, PUSH_DENIED, "not-acknowledged", "poll-error")
+NIR_QUESTION = "nir-question"
+KINDS = (
+    "record-refused", FILE_ASIDE, "dump-shrunk", PUSH_INVALID, PUSH_DENIED, "not-acknowledged", "poll-error",
+    NIR_QUESTION,
+)  # fmt: skip
 _EVERY = 10.0  # seconds between two writes of one row by one process
 _RECORDS = 100  # rows of one cause; records beyond are one
 _KEPT = 1_000  # rows whose last write a process remembers
@@ -77,6 +81,12 @@ class Signals:
     def tell_error(self, connection: str, kind: str, error: Exception) -> None:
         """As `tell`, of what was raised: by its code, or the kind of exception and where it comes from."""
         self.tell(connection, kind, [record_fault_of(error, "connector." if kind == PUSH_INVALID else "")])
+
+    def ask_whose_numbers(self, tenant: str, system: str) -> None:
+        """The town must say what the identifiers of a system are. Written by the next `flush`: who calls this is at the
+        door, perhaps in the middle of a transaction."""
+        with self._lock:
+            self._add(f"{tenant}.{system}", NIR_QUESTION, RecordFault("thirteen-digits"))
 
     def note(self, connection: str, kind: str, faults: Sequence[RecordFault]) -> None:
         for fault in faults:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from bus.ledger import Claimed, Transaction
 from bus.tables import deliveries, events
 from hub.acceptance.deliveries import Deliveries, with_recipient
+from hub.acceptance.form import check_schema
 from hub.routing.directory import ConnectionRouting
 from hub.routing.views import project, tree_of
 from schemas.converters import convert
@@ -45,7 +46,7 @@ def trial_of_sample(member: ConnectionRouting, registry: Registry, document: obj
     reference = str(reference) if reference is not None else None
     event = Event.from_dict(body)
     try:
-        registry.validate(event)
+        event = check_schema(registry, event, words=True)
         fault = None
     except InvalidMessage as error:
         fault = error

@@ -75,7 +75,8 @@ _OURS = "un système que la collectivité ne connaît pas"
 _PRIVATE = re.compile(r"«[^»]*»|\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']*'|\S+@\S+|\d+(?:[.,:/-]\d+)*")
 _THIS = "{trouble}"  # in a remedy: the trouble that it is of
 _KEPT = re.compile(r"[0-9a-f]{32}")  # the id of a refused event
-_CALM = {"push-invalid": 86_400.0, "push-denied": 3_600.0, "not-acknowledged": 86_400.0, "dump-shrunk": 86_400.0}
+_CALM = {"push-invalid": 86_400.0, "push-denied": 3_600.0, "not-acknowledged": 86_400.0, "dump-shrunk": 86_400.0,
+         "nir-question": 86_400.0}  # fmt: skip
 _KEEP = Insert(
     troubles,
     conflict="(id) DO UPDATE SET cause = excluded.cause, urgent = excluded.urgent, number = excluded.number,"
@@ -441,6 +442,11 @@ KINDS: Mapping[str, Kind] = {
         _no_remedies, personal=False,
     ),
     "drift": Kind(_changed_shapes, lambda detail, _: _shape_cause(detail), _shape_remedies, personal=False),
+    "nir-question": Kind(
+        _signals("nir-question"),
+        lambda *_: "identifiants de 13 chiffres, écartés : numéros du logiciel ou numéros de sécurité sociale ?"
+        " À dire dans hub.toml (identifiers)", _no_remedies, personal=False,
+    ),
     "unread": Kind(
         _unread, lambda name, _: f"une suite est attendue et aucun service n'a reçu l'événement ({name})",
         _request_remedies,

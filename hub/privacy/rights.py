@@ -55,6 +55,7 @@ from hub.storage.tables import (  # fmt: skip
     unproved_references,
     unread_events,
 )
+from schemas.communes import shipped_communes
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import TOLD
@@ -82,7 +83,6 @@ _BACKUPS = (
 )
 _WRITTEN = ("to", "sender")  # to whom a message goes, from whom it comes
 _CONTACTS = ("email", "phone", "name")
-_SAME_PLACE = ("birthplace", "birthcountry", "gender")
 
 
 class ErasureRefused(HubError):
@@ -535,8 +535,11 @@ def _same_identity(said: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
     if not said.get("given_names") or not said.get("family_name") or not said.get("birthdate"):
         return False
     names = [[fold_name(one) for one in (who["family_name"], *who.get("given_names", ())[:1])] for who in (said, mine)]
-    apart = any(said.get(name, mine.get(name)) != mine.get(name, said.get(name)) for name in _SAME_PLACE)
-    return names[0] == names[1] and said["birthdate"] == mine.get("birthdate") and not apart
+    apart = said.get("gender", mine.get("gender")) != mine.get("gender", said.get("gender"))
+    here, there = ((one.get("birthplace", ""), one.get("birthcountry", "")) for one in (said, mine))
+    if names[0] != names[1] or said["birthdate"] != mine.get("birthdate") or apart:
+        return False
+    return shipped_communes().may_be_one(here[0], there[0], said["birthdate"], (here[1], there[1]))
 
 
 def _is_person(key: str, value: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hub.clients.origin import Origin
 from hub.settings.model import GENERAL, Mode, Tenant
@@ -116,6 +116,11 @@ class Directory:
         """The system that has authority over a field of an event, as `new_address`; None where nobody has."""
         known = self.tenants.get(tenant)
         return known.masters.get(name.removeprefix("new_")) if known is not None else None
+
+    def identifiers(self, tenant: str) -> Mapping[str, Literal["own", "nir"]]:
+        """What a tenant declared of systems whose numbers may be taken for a NIR."""
+        known = self.tenants.get(tenant)
+        return known.identifiers if known is not None else {}
 
     def route(self, facts: Facts) -> Route:
         """The connections that get an event, and those that a `confidential` mark keeps it from.

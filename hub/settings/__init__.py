@@ -1,1 +1,1 @@
-"""What the town declares: hub.toml, the catalogue of procedures, communes, the connectors' manifests."""
+"""What the town declares: hub.toml, the catalogue of procedures, the connectors' manifests."""

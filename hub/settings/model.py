@@ -41,6 +41,7 @@ class Tenant:
     """A legal person served by the hub. `roles`: role named by a procedure → system. `contacts`: by service slug.
     `masters`: field → the system that has authority over it. `link_sectors`: sectors that know a person as the same.
     `sources`: evidence type → the connections that are asked, in this order; without it all that answer it, by name.
+    `identifiers`: system → what its numbers are that read as a NIR without a key, `own` or `nir`.
     `timezone`, `holidays`: None for those of the INSEE code. `franceconnect`: None means that nobody signs in before a
     preview."""
 
@@ -53,6 +54,7 @@ class Tenant:
     masters: Mapping[str, str] = field(default_factory=dict)
     link_sectors: tuple[tuple[str, ...], ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    identifiers: Mapping[str, Literal["own", "nir"]] = field(default_factory=dict)
     timezone: str | None = None
     holidays: str | None = None
     franceconnect: FranceConnect | None = None
@@ -177,7 +179,6 @@ class HubSettings:
     retention: Retention = Retention()
     journal: JournalSettings = JournalSettings()
     connectors_dir: Path | None = None
-    communes_file: Path | None = None
     grants_dir: Path | None = None
     next_encryption_key: Secret | None = None
     listening: Listening = Listening()

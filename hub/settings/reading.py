@@ -19,7 +19,6 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 from zoneinfo import available_timezones
 
-from hub.settings import communes
 from hub.settings import procedures as catalogue
 from hub.settings.files import json_schema
 from hub.settings.model import (
@@ -199,7 +198,6 @@ class SettingsParser:
             retention=Retention(**table.get("retention", {})),
             journal=JournalSettings(**table.get("journal", {})),
             connectors_dir=self._folder(table, "connectors_dir"),
-            communes_file=self._communes_file(table),
             grants_dir=self._folder(table, "grants_dir"),
             listening=self._listening(table.get("listen", {})),
         )
@@ -220,6 +218,7 @@ class SettingsParser:
             masters=MappingProxyType(item.get("masters", {})),
             link_sectors=self._link_sectors(slug, item.get("link_sectors", [])),
             sources=MappingProxyType({evidence: tuple(names) for evidence, names in item.get("sources", {}).items()}),
+            identifiers=MappingProxyType(item.get("identifiers", {})),
             timezone=self._timezone(slug, item.get("timezone")), holidays=item.get("holidays"),
             franceconnect=self._franceconnect(f"tenants.{slug}.franceconnect", item.get("franceconnect")),
         )  # fmt: skip
@@ -381,16 +380,6 @@ class SettingsParser:
         if not folder.is_dir():
             self.fault(key, "no such folder")
         return folder
-
-    def _communes_file(self, table: Table) -> Path | None:
-        if "communes_file" not in table:
-            return None
-        file: Path = self.path.parent / table["communes_file"]
-        try:
-            communes.load_communes(file)
-        except ConfigError as error:
-            self.fault("communes_file", error.reason)
-        return file
 
     def _contacts(self, settings: HubSettings) -> None:
         """Where the hub sends acknowledgements, R112-5 wants each service's address and telephone on them."""

@@ -6,6 +6,7 @@ each wrapped under one key that is derived from the root key.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 
@@ -20,6 +21,7 @@ from schemas.errors import ConfigError, HubError
 
 PURPOSE = "unefois person keys"  # of the key that wraps them
 _NONCE = 12
+_DIGESTS = b"unefois digests of values"
 _WRAPPED = b"person-key:"  # with the citizen's id: a wrapped key that is moved to another row does not open
 
 _READ = Statement("SELECT citizen_id, wrapped FROM person_keys WHERE citizen_id {ids:text}")
@@ -81,6 +83,15 @@ class PersonKeys:
         citizen_id, sealed, context = item
         return _decrypt(self._unwrap(citizen_id, wrapped), sealed, context)
 
+    def digest_keys(self, tx: Transaction, ids: Collection[str]) -> dict[str, bytes]:
+        """A key for digests of what is said of each person, made at first use; without those who were erased."""
+        keys = self._wrapped(tx, ids)
+        return {citizen_id: self.digest_key(citizen_id, key) for citizen_id, key in keys.items() if key is not None}
+
+    def digest_key(self, citizen_id: str, wrapped: bytes) -> bytes:
+        """As `digest_keys`, by a caller who read `person_keys.wrapped`."""
+        return hmac.digest(self._plain(citizen_id, wrapped), _DIGESTS, "sha256")
+
     def check(self, citizen_id: str, wrapped: bytes) -> None:
         """Raises ConfigError when this key of a person does not open."""
         self._unwrap(citizen_id, wrapped)
@@ -93,30 +104,35 @@ class PersonKeys:
         return known.get(citizen_id, b"") is not None
 
     def _keys(self, tx: Transaction, ids: Collection[str]) -> dict[str, AESGCM]:
+        keys = {}
+        for citizen_id, key in self._wrapped(tx, ids).items():
+            if key is None:
+                raise KeyDestroyed
+            keys[citizen_id] = self._unwrap(citizen_id, key)
+        return keys
+
+    def _wrapped(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, bytes | None]:
+        """The wrapped key of each, made where there is none."""
         wrapped = dict(_read(tx, ids))
         if missing := sorted(set(ids) - set(wrapped)):  # sorted: two who make the same keys do not wait in a circle
             made = {citizen_id: self._wrap(citizen_id) for citizen_id in missing}
             rows = [{"citizen_id": citizen_id, "wrapped": key, "at": tx.now} for citizen_id, key in made.items()]
             _MAKE.run(tx.sql, rows)
             wrapped |= _read(tx, missing)
-        keys = {}
-        for citizen_id in ids:
-            key = wrapped[citizen_id]
-            if key is None:
-                raise KeyDestroyed
-            keys[citizen_id] = self._unwrap(citizen_id, key)
-        return keys
+        return wrapped
 
     def _wrap(self, citizen_id: str) -> bytes:
         nonce = secrets.token_bytes(_NONCE)
         return nonce + self._master.encrypt(nonce, AESGCM.generate_key(256), _WRAPPED + citizen_id.encode())
 
     def _unwrap(self, citizen_id: str, wrapped: bytes) -> AESGCM:
+        return AESGCM(self._plain(citizen_id, wrapped))
+
+    def _plain(self, citizen_id: str, wrapped: bytes) -> bytes:
         try:
-            key = self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], _WRAPPED + citizen_id.encode())
+            return self._master.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], _WRAPPED + citizen_id.encode())
         except InvalidTag:
             raise ConfigError("the key of a person does not open with this key", key="encryption_key") from None
-        return AESGCM(key)
 
 
 def _read(tx: Transaction, ids: Collection[str]) -> Mapping[str, bytes | None]:

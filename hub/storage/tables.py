@@ -148,9 +148,9 @@ citizen_links = Table(
     Index("citizen_links_citizen", "citizen_id"),
 )  # fmt: skip
 
-# What is known of a field of a citizen, as digests. One row, whose own digest is empty, says what is known now and what
-# each said last: {"": [digest, time, system, quality, date], who: [digest, time]}; one for each value that was
-# delivered: {to whom: time}.
+# What is known of a field of a citizen, as digests under the key of the person (`hub.citizens.values`). One row, whose
+# own digest is empty, says what is known now and what each said last: {"": [digest, time, system, quality, date], who:
+# [digest, time]}; one for each value that was delivered: {to whom: time}.
 citizen_values = Table(
     "citizen_values", metadata,
     Column("citizen_id", String(36), primary_key=True),
@@ -271,7 +271,7 @@ root_keys = Table(
     Column("at", Double),
 )  # fmt: skip
 
-# Values that a grant allows to keep for a while. `place`: digest of tenant, grant, procedure and question.
+# Values that a grant allows to keep for a while. `place`: keyed digest of tenant, grant, procedure and question.
 evidence_held = Table(
     "evidence_held", metadata,
     Column("citizen_id", String(36), primary_key=True),
@@ -568,4 +568,13 @@ refused_events = Table(
     Column("last_at", Double, nullable=False),
     Index("refused_events_cause", "connection", "code", "at"),
     Index("refused_events_age", "last_at"),
+)  # fmt: skip
+
+# INSEE's file of the movements of communes, compressed, where somebody imported it: one row. It is public and concerns
+# nobody.
+commune_files = Table(
+    "commune_files", metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("imported_at", Double, nullable=False),
 )  # fmt: skip

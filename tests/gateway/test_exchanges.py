@@ -191,6 +191,16 @@ def test_a_portal_gets_the_granted_fields_and_no_other(place: Place) -> None:
     assert place.spring.asked[0].fields == ("quotient", "month", "children_count")
 
 
+def test_an_identity_is_read_in_a_question_as_at_the_door(place: Place) -> None:
+    told = {**PERSON, "birthplace": "", "birthdate": "00/03/1987", "preferred_name": ""}
+    known = {name: part for name, part in PERSON.items() if name != "birthplace"} | {"birthdate": "1987-03"}
+
+    assert place.ask(place.house.client(), citizen={"identity": told}).status_code == 200
+    assert place.spring.asked[0].identity == known
+    refused = place.ask(place.house.client(), citizen={"identity": {**told, "birthdate": "hier"}})
+    assert (refused.status_code, refused.json()["pointer"]) == (422, "/citizen/identity/birthdate")
+
+
 def test_fewer_fields_may_be_asked_for(place: Place) -> None:
     assert list(place.ask(place.house.client(), fields=["month"]).json()["values"]) == ["month"]
 

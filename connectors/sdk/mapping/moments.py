@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from connectors.sdk.mapping.faults import bad_value
 from connectors.sdk.mapping.scalars import text_value
+from schemas.identities import partial_date
 from schemas.times import from_rfc3339, in_zone
 
 # The year has four digits: one of two would name two centuries. Names of months and days depend on a language.
@@ -56,7 +57,8 @@ class Format:
 
 
 def day_reader(formats: Iterable[Format], zone: tzinfo) -> Callable[[object], str | None]:
-    """A day in one of these formats -> `YYYY-MM-DD`, or as much of it as the format knows; blank: None."""
+    """A day in one of these formats -> `YYYY-MM-DD`, or as much of it as the format knows; blank: None. Parts that
+    nobody knew may be zeros or left out, whatever the format: `00/00/1962`, `07/1962`."""
     found = tuple(formats)
 
     def read(value: object) -> str | None:
@@ -65,8 +67,11 @@ def day_reader(formats: Iterable[Format], zone: tzinfo) -> Callable[[object], st
         text = text_value(value)
         for form in found:
             match = form.read(text)
-            if match:
+            if match and all(int(part) for part in match.groups()):
                 return _day(dict(zip(form.fields, match.groups(), strict=True)))
+        known = partial_date(text)
+        if known is not None and len(known) < len("YYYY-MM-DD"):
+            return known
         if not text:
             return None
         raise bad_value("date illisible", "bad_date")

@@ -385,15 +385,53 @@ def test_a_question_about_a_pupil_goes_by_identity_even_with_a_token(twin: ApiPa
 # identities
 
 
-@pytest.mark.parametrize("part", ["gender", "birthcountry", "birthplace"])
-def test_an_identity_that_lacks_a_part_is_refused_before_any_call(twin: ApiParticulierTwin, part: str) -> None:
-    asked = question(twin, "corvisart", "family-quotient")
-    lacking = {name: value for name, value in (asked.identity or {}).items() if name != part}
-    with pytest.raises(Refused) as caught:
-        connect(twin).answer(Question("q", "family-quotient", 1, ("quotient",), "p", 5, identity=lacking))
+def without(twin: ApiParticulierTwin, *parts: str) -> Question:
+    known = question(twin, "corvisart", "family-quotient").identity or {}
+    lacking = {name: value for name, value in known.items() if name not in parts}
+    return Question("q", "family-quotient", 1, ("quotient",), "p", 5, identity=lacking)
 
-    assert caught.value.native == f"identity_without_{part}"
+
+@pytest.mark.parametrize(
+    ("parts", "lacks"), [(("gender",), "gender"), (("birthcountry", "birthplace"), "birthcountry")]
+)
+def test_an_identity_that_lacks_a_part_is_refused_before_any_call(
+    twin: ApiParticulierTwin, parts: tuple[str, ...], lacks: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        connect(twin).answer(without(twin, *parts))
+
+    assert caught.value.native == f"identity_without_{lacks}"
     assert not twin.calls
+
+
+@pytest.mark.parametrize("part", ["birthcountry", "birthplace"])
+def test_the_country_follows_from_the_commune_and_the_commune_is_not_demanded(
+    twin: ApiParticulierTwin, part: str
+) -> None:
+    assert ask(connect(twin), without(twin, part))["quotient"] == 742
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        (["Angela Claire Louise"], ["Angela", "Claire", "Louise"]), (["Angela, Claire"], ["Angela", "Claire"]),
+        (["Jean-Pierre", "-"], ["Jean-Pierre"]), (["Ali", "Ben", "Omar", "Sami"], ["Ali", "Ben", "Omar"]),
+    ],
+)  # fmt: skip
+def test_given_names_are_sent_one_by_one(told: list[str], asked: list[str]) -> None:
+    identity = {"family_name": "X", "given_names": told, "gender": "male", "birthcountry": "99351"}
+
+    assert identity_parameters(FAMILY_QUOTIENT, identity)["prenoms[]"] == asked
+
+
+@pytest.mark.parametrize("name", ["-", "SANS PRENOM"])
+def test_what_stands_for_a_given_name_is_not_sent(name: str) -> None:
+    identity = {"family_name": "X", "given_names": [name], "gender": "male", "birthcountry": "99351"}
+
+    with pytest.raises(Refused) as caught:
+        identity_parameters(FAMILY_QUOTIENT, identity)
+
+    assert caught.value.native == "identity_without_given_names"
 
 
 def test_no_identity_at_all_is_refused_before_any_call(twin: ApiParticulierTwin) -> None:

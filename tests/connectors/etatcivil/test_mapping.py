@@ -55,6 +55,22 @@ def test_the_request_says_who_asks_and_whose_record_it_is() -> None:
     assert text_at(root, "origine") == "internet"
 
 
+@pytest.mark.parametrize(("code", "told"), [("93066", "Saint-Denis"), ("75066", "Saint-Denis"), ("93001", None)])
+def test_a_birthplace_is_the_place_of_the_act_by_whichever_of_its_codes(code: str, told: str | None) -> None:
+    holder = {"identity": HOLDER["identity"] | {"birthdate": "1951-11-23", "birthplace": code}}
+    place = {"city": "Saint-Denis", "insee_code": "93066"}
+    root = written(request(answers=form(event_date="1951-11-23", event_place=place), beneficiaries=[holder]))
+
+    assert text_at(root, "evenement/interesse/naissance/lieu/ville") == told
+
+
+def test_a_date_of_an_act_of_which_a_part_is_unknown_spans_what_it_may_be() -> None:
+    root = written(request(answers=form(event_date="00/02/1984")))
+
+    assert text_at(root, "evenement/dateEvenement/dateDebut") == "1984-02-01"
+    assert text_at(root, "evenement/dateEvenement/dateFin") == "1984-02-29"
+
+
 def test_the_requester_is_the_person_when_nobody_else_is_named() -> None:
     root = written(request(answers=form(requester_capacity=None), beneficiaries=None))
     assert text_at(root, "demandeur/qualiteDemandeur") == "La personne concernée"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.apiparticulier.operations import FAMILY_QUOTIENT, identity_parameters
 from connectors.hubee import mapping
 from connectors.hubee.client import Case
 from connectors.hubee.workflow import FINAL, OURS, Workflow, _table
@@ -204,3 +205,31 @@ def test_a_french_postal_code_of_four_digits_leaves_its_address_in_the_form() ->
 
     assert "address" not in read(short, case())["requester"]["citizen"]
     assert "1000" in unread(short)["AdresseDomicile"]
+
+
+@pytest.mark.parametrize(
+    ("country", "commune", "told", "asked"),
+    [
+        ("FRA", "93066", "99100", ("99100", "93066")), ("", "93066", None, ("99100", "93066")),
+        ("FRA", "", "99100", ("99100", None)), ("DZA", "", "99352", ("99352", None)),
+        ("", "99352", None, ("99352", None)),
+    ],
+)  # fmt: skip
+def test_whoever_hubee_tells_is_found_at_the_cnaf_by_their_identity(
+    country: str, commune: str, told: str | None, asked: tuple[str, str | None]
+) -> None:
+    written = CENSUS.replace(
+        b"<CodeINSEENaissance>2A004<",
+        f"<PaysNaissance>{country}</PaysNaissance><CodeINSEENaissance>{commune}<".encode(),
+    )
+    identity = read(written, case())["requester"]["citizen"]["identity"]
+    query = identity_parameters(FAMILY_QUOTIENT, identity)
+
+    assert identity.get("birthcountry") == told
+    assert (query["codeCogInseePaysNaissance"], query.get("codeCogInseeCommuneNaissance")) == asked
+
+
+def test_a_country_that_nobody_can_read_stays_in_the_form() -> None:
+    written = CENSUS.replace(b"<Sexe>2</Sexe>", b"<Sexe>2</Sexe><PaysNaissance>Atlantide</PaysNaissance>")
+
+    assert unread(written) == {"PaysNaissance": "Atlantide"}

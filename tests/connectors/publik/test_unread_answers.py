@@ -133,3 +133,11 @@ def test_an_unread_answer_of_a_household_names_its_row() -> None:
 
 def test_the_settings_of_these_tests_are_those_of_a_form() -> None:
     assert SETTING["fields"].keys() >= settings()["forms"][SLUG]["fields"].keys()
+
+
+@pytest.mark.parametrize("written", ["00/00/1962", "1962-00-00", "1962"])
+def test_a_date_of_birth_of_which_a_part_is_unknown_is_read_as_far_as_it_is_known(written: str) -> None:
+    events = told(date_naissance=written)
+
+    assert requester(events)["identity"]["birthdate"] == "1962"
+    assert unread(events) is None

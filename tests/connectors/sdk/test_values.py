@@ -76,7 +76,8 @@ def test_of_twenty_one_given_names_twenty_are_read_and_all_are_kept() -> None:
 @pytest.mark.parametrize(
     ("said", "read"),
     [("09/03/1987", "1987-03-09"), ("1987-03-09", "1987-03-09"), ("1987", "1987"), ("1987-03", "1987-03"),
-     ("09/03/0020", None), ("31/02/1987", None), ("vers 1987", None)],
+     ("00/00/1962", "1962"),
+     ("1962-00-00", "1962"), ("07/1962", "1962-07"), ("09/03/0020", None), ("31/02/1987", None), ("vers 1987", None)],
 )  # fmt: skip
 def test_a_date_of_birth_is_read_as_far_as_it_is_known(said: str, read: str | None) -> None:
     assert values.partial_date(said).value == read
@@ -141,3 +142,20 @@ def test_a_date_of_which_a_part_is_unknown_tells_what_comes_before(parts: tuple[
 def test_the_number_of_a_line_of_street_is_told_apart() -> None:
     assert values.street_line("12 bis, rue des Tilleuls") == ("12 bis", "rue des Tilleuls")
     assert values.street_line("Les Quatre Vents") == ("", "Les Quatre Vents")
+
+
+@pytest.mark.parametrize(
+    ("said", "insee"),
+    [
+        ("FRA", "99100"), ("FR", "99100"), ("France", "99100"), ("99352", "99352"), ("DZA", "99352"),
+        ("algérie", "99352"), ("REU", "99100"), ("Guernesey", "99161"), ("ZZZ", None), ("93066", None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_country_of_birth_is_read_from_its_codes_and_its_name(said: str, insee: str | None) -> None:
+    assert values.birth_country(said).value == insee
+
+
+def test_the_code_of_a_birthplace_names_its_country() -> None:
+    assert [values.country_of_birthplace(code) for code in ("93066", "99352", "", None)] == [
+        "99100", "99352", None, None,
+    ]  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.citizens.matching import LINK, REVIEW, Comparison, Form, blocking_keys, compare
-from hub.settings.communes import Communes, shipped_communes
+from schemas.communes import shipped_communes
 
 BLANCHE: dict[str, Any] = {
     "family_name": "Lœvenbruck", "given_names": ["Blanche", "Marie"], "gender": "female", "birthdate": "1991-11-23",
@@ -143,4 +143,24 @@ def test_a_match_follows_a_commune() -> None:
     old = form(birthplace="93059")
 
     assert compare(old, form(), shipped_communes()).score == 100
-    assert compare(old, form(), Communes()).verdict == "review"
+    assert compare(old, form(birthplace="93001"), shipped_communes()).verdict == "review"
+
+
+def test_given_names_are_parted_as_for_every_reader() -> None:
+    assert compare(form(given_names=["Blanche, Marie"]), form()).score == 100
+    assert Form.of(BLANCHE | {"given_names": ["SANS PRENOM"]}) is None
+    assert Form.of(BLANCHE | {"given_names": ["-"]}) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "level"),
+    [
+        ({"birthplace": "99352", "birthcountry": None}, {"birthplace": None, "birthcountry": "99352"}, "abroad"),
+        ({"birthplace": "93066"}, {"birthplace": "93200"}, "city"),
+        ({"birthplace": "93066"}, {"birthplace": "93001"}, "near"),
+    ],
+)  # fmt: skip
+def test_a_birthplace_is_compared_by_its_meaning(one: dict[str, Any], other: dict[str, Any], level: str) -> None:
+    levels = {field.name: field.level for field in compare(form(**one), form(**other)).fields}
+
+    assert levels["birthplace"] == level

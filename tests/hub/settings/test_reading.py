@@ -553,11 +553,10 @@ def test_the_connectors_of_the_town_lie_in_a_folder_beside_the_settings(place: P
     assert "connectors_dir" not in found(place, text)
 
 
-def test_settings_that_link_a_sector_twice_or_name_no_movements_are_faults(tmp_path: Path) -> None:
+def test_settings_that_link_a_sector_twice_are_faults(tmp_path: Path) -> None:
     config = tmp_path / "hub.toml"
-    (tmp_path / "communes.csv").write_text("a,b\n", encoding="utf-8")
     config.write_text(
-        'mode = "development"\ncommunes_file = "communes.csv"\n'
+        'mode = "development"\n'
         '[tenants.saint-aubin]\nlabel = "Ville"\nsiret = "21930001100018"\ninsee = "93001"\n'
         'link_sectors = [["social", "school"], ["school", "sport"]]\nmasters = { street = "publik" }\n',
         encoding="utf-8",
@@ -566,7 +565,6 @@ def test_settings_that_link_a_sector_twice_or_name_no_movements_are_faults(tmp_p
     found = {fault.key: fault.message for fault in settings_faults(config, {}, {})}
 
     assert found["tenants.saint-aubin.link_sectors[1]"] == '"school" is in another group already'
-    assert "DATE_EFF" in found["communes_file"]
     assert any(key.startswith("tenants.saint-aubin.masters") for key in found)
 
 
