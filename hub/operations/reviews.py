@@ -45,6 +45,7 @@ _DECIDED = Insert(
     " decided_by = excluded.decided_by",
 )
 Links = list[tuple[str, str]]
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,25 +113,47 @@ class Reviews:
 
     def merge_reviewed(self, tx: Transaction, review: str, by: Justification) -> str:
         """The two of a review are one person. The citizen who stays: whom more systems know, or who was seen first."""
-        row = self._open_review(tx, review, "person")
+        return self.join_reviewed(tx, self._open_review(tx, review, "person"), by)[0]
+
+    def join_reviewed(
+        self, tx: Transaction, row: Row[Any], by: Justification, facts: Mapping[str, Any] = _NOTHING
+    ) -> tuple[str, str | None]:
+        """As `merge_reviewed`, of an open question that was read: who stays, and who is no more; None where the two
+        were one by way of a third. `facts`: beside what the journal tells of each decision."""
         pair = [self._current_id(tx, row.citizen_id), self._current_id(tx, row.other_id)]
-        if pair[0] == pair[1]:  # by way of a third
+        kept, gone = pair[0], None
+        if pair[0] != pair[1]:
+            kept, gone = sorted(pair, key=lambda one: (-len(self.links(tx, row.tenant, one)), one))
+            self.merge(tx, row.tenant, kept, gone, by, facts)
+        if {kept, gone} != {row.citizen_id, row.other_id}:
             self._record_decision(tx, row.tenant, row.citizen_id, row.other_id, "same", by)
-            return pair[0]
-        kept, gone = sorted(pair, key=lambda one: (-len(self._links(tx, row.tenant, one)), one))
-        return self.merge(tx, row.tenant, kept, gone, by)
+        return kept, gone
 
     def declare_distinct(self, tx: Transaction, review: str, by: Justification) -> None:
         """The two of a review are two people. It is not asked again, and nobody merges them by mistake."""
-        row = self._open_review(tx, review, "person")
-        self._record_decision(tx, row.tenant, row.citizen_id, row.other_id, "distinct", by)
-        self._write_journal(tx, by, "citizen.distinct", row.tenant, row.citizen_id, {"review": row.id})
+        self.part_reviewed(tx, self._open_review(tx, review, "person"), by)
 
-    def merge(self, tx: Transaction, tenant: str, kept: str, gone: str, by: Justification) -> str:
+    def part_reviewed(
+        self, tx: Transaction, row: Row[Any], by: Justification, facts: Mapping[str, Any] = _NOTHING
+    ) -> None:
+        """As `declare_distinct`, of an open question that was read."""
+        self._record_decision(tx, row.tenant, row.citizen_id, row.other_id, "distinct", by)
+        self._write_journal(tx, by, "citizen.distinct", row.tenant, row.citizen_id, {"review": row.id, **facts})
+
+    def ask_again(self, tx: Transaction, review: str, tenant: str, by: Justification, facts: Mapping[str, Any]) -> None:
+        """A question that was answered is open again."""
+        row = citizen_reviews.c
+        again = {"state": "open", "decided_at": None, "decided_by": None}
+        who = tx.sql.execute(update(citizen_reviews).where(row.id == review).values(again).returning(row.citizen_id))
+        self._write_journal(tx, by, "review.reopened", tenant, who.scalar_one(), {"review": review, **facts})
+
+    def merge(
+        self, tx: Transaction, tenant: str, kept: str, gone: str, by: Justification, facts: Mapping[str, Any] = _NOTHING
+    ) -> str:
         """From now on `gone` is `kept`: links, requests, values and pivot. The systems of either are told."""
         tx.hold_door()
         self._check_merge(tx, tenant, kept, gone)
-        links = self._move_links(tx, self._links(tx, tenant, gone), tenant, kept)
+        links = self._move_links(tx, self.links(tx, tenant, gone), tenant, kept)
         moved = {
             "links": links,
             "members": self._move_members(tx, gone, kept),
@@ -142,12 +165,16 @@ class Reviews:
         Insert(citizen_merges).run(tx.sql, [row])
         self._conceal(tx, tenant, (kept, gone))
         self._record_decision(tx, tenant, kept, gone, "same", by)
-        self._write_journal(tx, by, "citizen.merged", tenant, kept, {"other": gone})
-        self._publish_merge(tx, tenant, "citizen.merged", self._links(tx, tenant, kept), links)
+        self._write_journal(tx, by, "citizen.merged", tenant, kept, {"other": gone, **facts})
+        self._publish_merge(tx, tenant, "citizen.merged", self.links(tx, tenant, kept), links)
         return kept
 
-    def unmerge(self, tx: Transaction, gone: str, by: Justification) -> str:
-        """Take a merge back, which says that they are two people. The citizen who is there again.
+    def unmerge(
+        self, tx: Transaction, gone: str, by: Justification, facts: Mapping[str, Any] = _NOTHING, *,
+        decided: bool = True,
+    ) -> str:  # fmt: skip
+        """Take a merge back, which says that they are two people unless it is not `decided` so. The citizen who is
+        there again.
 
         What reached the hub about the two while they were one stays with the one who was kept."""
         tx.hold_door()
@@ -155,7 +182,7 @@ class Reviews:
         if row is None:
             raise InvalidMessage("no such merge", code="not_merged")
         tenant, kept, moved = row.tenant, self._current_id(tx, row.kept_id), orjson.loads(row.moved)
-        held = self._links(tx, tenant, kept)
+        held = self.links(tx, tenant, kept)
         back = [(system, native) for system, native in moved["links"] if (system, native) in held]
         self._move_links(tx, back, tenant, gone)
         self._move_members_back(tx, gone, moved.get("members", ()), kept)
@@ -163,10 +190,11 @@ class Reviews:
         self._part_values(tx, moved.get("values", ()), kept)
         tx.sql.execute(delete(citizen_merges).where(citizen_merges.c.gone_id == gone))
         self._conceal(tx, tenant, (kept, gone))
-        self._record_decision(tx, tenant, kept, gone, "distinct", by)
-        self._write_journal(tx, by, "citizen.unmerged", tenant, gone, {"other": kept})
+        if decided:
+            self._record_decision(tx, tenant, kept, gone, "distinct", by)
+        self._write_journal(tx, by, "citizen.unmerged", tenant, gone, {"other": kept, **facts})
         self._correct_exchanges(tx, tenant, kept, row, by)
-        own, other = self._links(tx, tenant, gone), self._links(tx, tenant, kept)
+        own, other = self.links(tx, tenant, gone), self.links(tx, tenant, kept)
         self._publish_merge(tx, tenant, "citizen.unmerged", own, other)
         self._publish_merge(tx, tenant, "citizen.unmerged", other, own)
         return gone
@@ -202,7 +230,7 @@ class Reviews:
         either = or_(and_(pair[0].in_(ours), pair[1].in_(theirs)), and_(pair[0].in_(theirs), pair[1].in_(ours)))
         if tx.sql.execute(select(citizen_reviews.c.id).where(either, citizen_reviews.c.state == "distinct")).first():
             raise InvalidMessage("an operator said that these are two people", code="declared_distinct")
-        links = [*self._links(tx, tenant, kept), *self._links(tx, tenant, gone)]
+        links = [*self.links(tx, tenant, kept), *self.links(tx, tenant, gone)]
         if self._acceptance.directory.links_sectors(tenant, {"references": _references(links)}):
             raise InvalidMessage("these sectors are not linked here", code="sectors_not_linked")
 
@@ -214,7 +242,7 @@ class Reviews:
         told = self._corrections.about(tx, tenant, [kept], change)
         self._corrections.publish(tx, told, partial(self._acceptance.say_as_hub, tx))
 
-    def _links(self, tx: Transaction, tenant: str, citizen_id: str) -> Links:
+    def links(self, tx: Transaction, tenant: str, citizen_id: str) -> Links:
         columns = citizen_links.c.system, citizen_links.c.native_id
         query = select(*columns).where(citizen_links.c.tenant == tenant, citizen_links.c.citizen_id == citizen_id)
         return [(row.system, row.native_id) for row in tx.sql.execute(query.order_by(*columns))]
@@ -343,7 +371,7 @@ class Reviews:
         return found
 
     def _citizen_record(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
-        if links := self._links(tx, tenant, citizen_id):
+        if links := self.links(tx, tenant, citizen_id):
             return {"references": _references(links)}
         identity = self._people.identity_of(tx, citizen_id)
         if identity is None:
@@ -353,7 +381,7 @@ class Reviews:
     def _person_view(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
         whole = self._people.followed(tx, citizen_id) or citizen_id
         identity = self._people.identities(tx, [citizen_id]).get(citizen_id)
-        return {"identity": identity, "references": _references(self._links(tx, tenant, whole))}
+        return {"identity": identity, "references": _references(self.links(tx, tenant, whole))}
 
     def _held_value(self, tx: Transaction, row: Row[Any]) -> dict[str, Any] | None:
         if row.sealed is None:
