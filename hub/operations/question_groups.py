@@ -36,6 +36,11 @@ class Group:
     since: float
     facts: tuple[str, ...] = ()
 
+    def is_like(self, other: Any) -> bool:
+        """Whether an act or a sample is of this group."""
+        mine = (self.tenant, self.origin, self.score, self.explanation)
+        return mine == (other.tenant, other.origin, other.score, other.explanation)
+
     def condition(self, until: float) -> ColumnElement[bool]:
         """Of its open questions, those that were there at that moment."""
         row = citizen_reviews.c

@@ -66,11 +66,11 @@ class Samples:
         self._reviews, self._journal = reviews, journal
 
     def draw(self, tx: Transaction, group: Group, by: Justification, size: int = 0) -> Sample:
-        """The sample of a group, drawn now unless there is one; made larger where `size` says so. By default as many as
-        are demanded before its questions are answered `same`."""
+        """The sample of a group, drawn now unless there is one; made larger where `size` says so. It begins with as
+        many as are demanded before its questions are answered `same`, unless `size` says how many."""
         tx.hold_door()  # no question comes in between that was opened before
         row = self._row(tx, group.id, group.tenant) or self._begin(tx, group, by)
-        wanted = min(max(size or demanded("same", row.population), row.size), row.population)
+        wanted = min(max(size or row.size or demanded("same", row.population), row.size), row.population)
         if wanted > row.size:
             self._add(tx, row, group, wanted)
             facts = {"sample": row.id, "group": group.id, "size": wanted, "population": row.population}
@@ -86,6 +86,15 @@ class Samples:
         if row is None:
             raise InvalidMessage("no sample of this group was drawn", code="no_sample")
         return _sample(row, Counter(self.answers(tx, row.id).values()))
+
+    def find(self, tx: Transaction, named: str, tenant: str | None = None) -> Sample:
+        """The sample of the group whose id begins so, also of one without an open question."""
+        row = question_samples.c
+        query = (
+            select(row.group_id).distinct().where(row.act_id.is_(None), row.group_id.startswith(named, autoescape=True))
+        )
+        ids = tx.sql.execute(query).scalars().all() if len(named) >= 6 else []
+        return self.standing(tx, ids[0] if len(ids) == 1 else named, tenant)
 
     def answers(self, tx: Transaction, sample: str) -> dict[str, str]:
         """By question, in order: same, distinct, unsure, or empty. What was decided elsewhere or since is an answer."""
