@@ -182,6 +182,14 @@ class Citizens:
                 self._mark(each)
         return citizen
 
+    def open_apart(self, tenant: str, person: Person) -> Citizen:
+        """Somebody new, whoever else has this identity: an operator said that they are two. `prefetch` was given it."""
+        pivot = self._pivot_of(person)
+        citizen = self._create(tenant, pivot)
+        if self.identities is not None and pivot is not None:
+            self.identities.add_identity(citizen.id, tenant, person)
+        return citizen
+
     def check_together(self, tenant: str, people: Iterable[Person]) -> None:
         """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved."""
         new: dict[Any, object] = {}
