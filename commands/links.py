@@ -1,4 +1,4 @@
-"""`unefois link …` and `unefois connection renumber`: which identifiers, in which systems, are the same citizen."""
+"""`unefois link …`: which identifiers, in which systems, are the same citizen."""
 
 from __future__ import annotations
 

@@ -48,6 +48,13 @@ _IDENTIFIERS_NOW = Statement("""
     JOIN citizen_links AS links ON links.citizen_id = citizens.merged_into
     WHERE citizens.id {ids:text} ORDER BY links.native_id
 """)
+_RENUMBERED = Statement("""
+    SELECT links.citizen_id, changed.system, changed.old_id FROM {named(system text, native_id text)}
+    JOIN renumbered_ids AS changed
+        ON changed.tenant = :tenant AND changed.system = named.system AND changed.old_id = named.native_id
+    JOIN citizen_links AS links
+        ON links.tenant = :tenant AND links.system = changed.system AND links.native_id = changed.new_id
+""")
 _OPEN = Insert(citizens)
 _NAME = Statement(
     "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
@@ -143,6 +150,7 @@ class Citizens:
                 self._systems.setdefault(row.id, set()).add(row.system)
         if merged:
             self._follow_merges(tenant, merged)
+        self._find_renumbered(tenant, [key for key in named if (tenant, *key) not in self._links])
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
         self._values.prefetch(
@@ -353,6 +361,12 @@ class Citizens:
             pivot = self._by_id[gone].pivot
             if pivot is not None:
                 self._pivots[(tenant, pivot)] = kept
+
+    def _find_renumbered(self, tenant: str, unknown: Sequence[tuple[str, str]]) -> None:
+        """An identifier that its system changed lately is still that of its person."""
+        for row in _RENUMBERED.run(self._tx.sql, tenant=tenant, named=unknown) if unknown else ():
+            self._read_citizens([row.citizen_id])
+            self._links[(tenant, row.system, row.old_id)] = row.citizen_id
 
     def _read_citizens(self, ids: Iterable[str]) -> None:
         """Read these citizens, with their links, where that was not done."""
