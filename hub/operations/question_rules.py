@@ -241,11 +241,10 @@ class QuestionRules:
         review = tx.sql.execute(select(citizen_reviews).where(citizen_reviews.c.id == answer.review_id)).first()
         if review is None or review.state != _STATES[answer.outcome] or review.decided_at > answer.at:
             return bool(answer.outcome == "merged")
-        if answer.outcome == "third" and self._people.followed(tx, review.citizen_id) == self._people.followed(
-            tx, review.other_id
-        ):
-            return False  # they are one still, by a decision that stays
-        self._reviews.ask_again(tx, review.id, act.tenant, by, facts)
+        try:
+            self._reviews.reopen(tx, review.id, by, facts)
+        except InvalidMessage:  # they are one still, by a decision that stays
+            return False
         return True
 
     def _unmerge(
