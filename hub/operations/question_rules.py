@@ -19,21 +19,15 @@ from typing import Any
 from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 
 from bus.ledger import Transaction
-from bus.sql import Insert
+from bus.sql import Insert, Statement
 from hub.citizens.identities import People, review_id
 from hub.citizens.matching import REVIEW, Form, compare
 from hub.journal.entries import Entry, Journal, Justification
+from hub.operations.heard import Spoken
 from hub.operations.question_groups import CONTRADICTION, DOUBLES, Group, question_groups
 from hub.operations.question_samples import TOLERATED, Sample, Samples, demanded
 from hub.operations.reviews import Reviews
-from hub.storage.tables import (
-    citizen_merges,
-    citizen_reviews,
-    citizens,
-    question_acts,
-    question_answers,
-    question_samples,
-)
+from hub.storage.tables import citizen_merges, citizen_reviews, question_acts, question_answers, question_samples
 from schemas.errors import InvalidMessage
 
 AT_ONCE = 100  # questions in one transaction
@@ -41,6 +35,17 @@ HOLD = 0.25  # seconds that one transaction takes
 ANSWERED = ("merged", "third", "distinct")
 _LEFT = ("declared_distinct", "sectors_not_linked")  # a merge that is refused so has written nothing
 _KEEP = Insert(question_answers)
+_SIDES = Statement("""
+    SELECT whole.named, citizens.id, citizens.confidential
+    FROM (SELECT id AS named, coalesce(merged_into, id) AS id FROM citizens WHERE id {ids:text}) AS whole
+    JOIN citizens ON citizens.id = whole.id OR citizens.merged_into = whole.id
+    ORDER BY citizens.merged_into IS NOT NULL, citizens.id
+""")
+_RIVALS = Statement("""
+    SELECT citizen_id, other_id FROM citizen_reviews WHERE state = 'open' AND kind = 'person' AND citizen_id {ids:text}
+    UNION ALL
+    SELECT citizen_id, other_id FROM citizen_reviews WHERE state = 'open' AND kind = 'person' AND other_id {others:text}
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class QuestionRules:
         self.samples = Samples(reviews, journal)
         self._reviews, self._people, self._journal = reviews, people, journal
         self._groups: dict[str, Group | None] = {}  # by sample
+        self._spoken: dict[str, Spoken] = {}  # by act
 
     def begin(
         self, tx: Transaction, group: str, answer: str, by: Justification, *, tenant: str | None = None,
@@ -168,7 +174,7 @@ class QuestionRules:
 
     def _answer(self, tx: Transaction, act: Row[Any], row: Row[Any], by: Justification) -> tuple[str, str | None]:
         """What became of one question, and the merge."""
-        pair = _Pair.read(tx, self._people, row)
+        pair = _Pair.read(tx, row)
         if pair is None:
             return "unknown_citizen", None
         if pair.confidential:
@@ -256,8 +262,11 @@ class QuestionRules:
         ).first()  # fmt: skip
         if merge is None:
             return False
+        if act.id not in self._spoken:
+            self._spoken[act.id] = Spoken(tx, act.tenant, act.started_at)
+        seqs = self._spoken[act.id].about(tx, self._people.members(tx, merge.gone_id))
         try:
-            self._reviews.unmerge(tx, merge.gone_id, by, facts, decided=False)
+            self._reviews.unmerge(tx, merge.gone_id, by, facts, decided=False, seqs=seqs)
         except InvalidMessage:  # who was kept was forgotten
             return False
         self._forget_decision(tx, act, answer, review_id(act.tenant, "person", *sorted((merge.kept_id, merge.gone_id))))
@@ -316,24 +325,17 @@ class _Pair:
     confidential: bool
 
     @staticmethod
-    def read(tx: Transaction, people: People, row: Row[Any]) -> _Pair | None:
+    def read(tx: Transaction, row: Row[Any]) -> _Pair | None:
         """None when one of them is not there any more."""
-        one, other = people.followed(tx, row.citizen_id), people.followed(tx, row.other_id)
-        if one is None or other is None:
-            return None
-        of_them = or_(citizens.c.id.in_((one, other)), citizens.c.merged_into.in_((one, other)))
-        query = select(citizens.c.id, citizens.c.merged_into, citizens.c.confidential).where(of_them)
-        rows = tx.sql.execute(query.order_by(citizens.c.id)).all()
-        sides = [(whole, *(each.id for each in rows if each.merged_into == whole)) for whole in (one, other)]
-        return _Pair(sides[0], sides[1], any(each.confidential for each in rows))
+        rows = _SIDES.run(tx.sql, ids=[row.citizen_id, row.other_id]).all()
+        sides = [tuple(each.id for each in rows if each.named == named) for named in (row.citizen_id, row.other_id)]
+        return _Pair(sides[0], sides[1], any(each.confidential for each in rows)) if all(sides) else None
 
     def rivals(self, tx: Transaction) -> tuple[set[str], set[str]]:
         """Who else it is asked about each of them whether they are the same."""
-        row, known = citizen_reviews.c, (*self.ours, *self.theirs)
-        open_ones = and_(row.state == "open", row.kind == "person")
-        about = or_(row.citizen_id.in_(known), row.other_id.in_(known))
-        pairs = tx.sql.execute(select(row.citizen_id, row.other_id).where(open_ones, about)).all()
-        both = [(one, other) for pair in pairs for one, other in ((pair[0], pair[1]), (pair[1], pair[0]))]
+        known = (*self.ours, *self.theirs)
+        pairs = [(row.citizen_id, row.other_id) for row in _RIVALS.run(tx.sql, ids=known, others=known)]
+        both = [*pairs, *((other, one) for one, other in pairs)]
         ours = {other for one, other in both if one in self.ours and other not in known}
         return ours, {other for one, other in both if one in self.theirs and other not in known}
 

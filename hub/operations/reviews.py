@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import Row, and_, delete, func, or_, select, update
 
 from bus.ledger import Transaction
-from bus.sql import Insert
+from bus.sql import Insert, Statement
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import rank_of
 from hub.acceptance.rules import withhold
@@ -50,6 +50,10 @@ from schemas.event import Event
 
 _WHOLE = 32  # characters of the id of a review
 _MOST = 50  # references in a record
+_LINKS = Statement("SELECT system, native_id FROM citizen_links WHERE tenant = :tenant AND citizen_id = :id")
+_REQUESTS = Statement("SELECT request_id FROM request_people WHERE citizen_id = :id")
+_VALUES = Statement("SELECT field, digest, holders, at FROM citizen_values WHERE citizen_id = :id")
+_MERGED = Insert(citizen_merges)
 _INVOLVE = Insert(request_people, conflict="DO NOTHING")
 _DECIDED = Insert(
     citizen_reviews,
@@ -148,8 +152,9 @@ class Reviews:
         pair = [self._current_id(tx, row.citizen_id), self._current_id(tx, row.other_id)]
         kept, gone = pair[0], None
         if pair[0] != pair[1]:
-            kept, gone = sorted(pair, key=lambda one: (-len(self.links(tx, row.tenant, one)), one))
-            self.merge(tx, row.tenant, kept, gone, by, facts, overrule=overrule)
+            links = {one: self.links(tx, row.tenant, one) for one in pair}
+            kept, gone = sorted(pair, key=lambda one: (-len(links[one]), one))
+            self._merge(tx, row.tenant, kept, gone, by, facts, links, overrule=overrule)
         if {kept, gone} != {row.citizen_id, row.other_id}:
             self._record_decision(tx, row.tenant, row.citizen_id, row.other_id, "same", by)
         return kept, gone
@@ -172,29 +177,38 @@ class Reviews:
         """From now on `gone` is `kept`: links, requests, values and pivot. The systems of either are told. Raises
         InvalidMessage `declared_distinct` where it was said that they are two, unless this overrules it."""
         tx.hold_door()
-        self._check_merge(tx, tenant, kept, gone, by if overrule else None)
-        links = self._move_links(tx, self.links(tx, tenant, gone), tenant, kept)
+        links = {one: self.links(tx, tenant, one) for one in (kept, gone)}
+        return self._merge(tx, tenant, kept, gone, by, facts, links, overrule=overrule)
+
+    def _merge(
+        self, tx: Transaction, tenant: str, kept: str, gone: str, by: Justification, facts: Mapping[str, Any],
+        links: Mapping[str, Links], *, overrule: bool,
+    ) -> str:  # fmt: skip
+        """`links`: those of either."""
+        together = sorted([*links[kept], *links[gone]])
+        self._check_merge(tx, tenant, kept, gone, together, by if overrule else None)
+        self._move_links(tx, links[gone], tenant, kept)
         moved = {
-            "links": links,
+            "links": links[gone],
             "members": self._move_members(tx, gone, kept),
             **self._move_requests(tx, gone, kept),
             "values": self._join_values(tx, gone, kept),
         }
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": orjson.dumps(moved).decode(),
                "actor": by.actor, "at": tx.now}  # fmt: skip
-        Insert(citizen_merges).run(tx.sql, [row])
+        _MERGED.run(tx.sql, [row])
         self._conceal(tx, tenant, (kept, gone))
         self._record_decision(tx, tenant, kept, gone, "same", by)
         self._write_journal(tx, by, "citizen.merged", tenant, kept, {"other": gone, **facts})
-        self._publish_merge(tx, tenant, "citizen.merged", self.links(tx, tenant, kept), links)
+        self._publish_merge(tx, tenant, "citizen.merged", together, links[gone])
         return kept
 
     def unmerge(
         self, tx: Transaction, gone: str, by: Justification, facts: Mapping[str, Any] = _NOTHING, *,
-        decided: bool = True,
+        decided: bool = True, seqs: Collection[int] | None = None,
     ) -> str:  # fmt: skip
         """Take a merge back, which says that they are two people unless it is not `decided` so. The citizen who is
-        there again.
+        there again. `seqs`: the numbers of the events about the two since the merge, where they are known.
 
         What reached the hub meanwhile by the identifiers that go back goes with them; all else stays with the one who
         was kept."""
@@ -205,7 +219,7 @@ class Reviews:
         held = self.links(tx, tenant, kept)
         back = [(system, native) for system, native in moved["links"] if (system, native) in held]
         ids, left = self._people.members(tx, kept), [link for link in held if link not in back]
-        heard = heard_by(tx, tenant, ids, back, left, since=row.at)
+        heard = heard_by(tx, tenant, ids, back, left, row.at, seqs)
         tx.hold_door()
         self._move_links(tx, back, tenant, gone)
         self._move_members_back(tx, gone, moved.get("members", ()), kept)
@@ -286,7 +300,7 @@ class Reviews:
     # --- parts --------------------------------------------------------------------------------------------------
 
     def _check_merge(
-        self, tx: Transaction, tenant: str, kept: str, gone: str, overruling: Justification | None
+        self, tx: Transaction, tenant: str, kept: str, gone: str, links: Links, overruling: Justification | None
     ) -> None:
         rows = tx.sql.execute(
             select(citizens).where(citizens.c.id.in_([kept, gone]), citizens.c.tenant == tenant)
@@ -302,7 +316,6 @@ class Reviews:
             tx.sql.execute(update(citizen_reviews).where(declared).values(values))
         elif tx.sql.execute(select(citizen_reviews.c.id).where(declared)).first():
             raise InvalidMessage("an operator said that these are two people: --overrule", code="declared_distinct")
-        links = [*self.links(tx, tenant, kept), *self.links(tx, tenant, gone)]
         if self._acceptance.directory.links_sectors(tenant, {"references": _references(links)}):
             raise InvalidMessage("these sectors are not linked here", code="sectors_not_linked")
 
@@ -331,9 +344,9 @@ class Reviews:
         self._corrections.publish(tx, told, partial(self._acceptance.say_as_hub, tx))
 
     def links(self, tx: Transaction, tenant: str, citizen_id: str) -> Links:
-        columns = citizen_links.c.system, citizen_links.c.native_id
-        query = select(*columns).where(citizen_links.c.tenant == tenant, citizen_links.c.citizen_id == citizen_id)
-        return [(row.system, row.native_id) for row in tx.sql.execute(query.order_by(*columns))]
+        """The identifiers of somebody, in order."""
+        found = _LINKS.run(tx.sql, tenant=tenant, id=citizen_id)
+        return sorted((row.system, row.native_id) for row in found)
 
     def _move_links(self, tx: Transaction, links: Links, tenant: str, to: str) -> Links:
         for system, native in links:
@@ -355,13 +368,17 @@ class Reviews:
 
     def _move_requests(self, tx: Transaction, gone: str, kept: str) -> dict[str, list[str]]:
         involved, had = self._requests_of(tx, gone), set(self._requests_of(tx, kept))
-        about = list(tx.sql.execute(select(requests.c.id).where(requests.c.citizen_id == gone)).scalars())
-        _INVOLVE.run(tx.sql, [{"request_id": one, "citizen_id": kept} for one in involved])
-        tx.sql.execute(delete(request_people).where(request_people.c.citizen_id == gone))
-        tx.sql.execute(update(requests).where(requests.c.citizen_id == gone).values(citizen_id=kept))
+        mine = and_(requests.c.id.in_(involved), requests.c.citizen_id == gone)
+        about = list(tx.sql.execute(select(requests.c.id).where(mine)).scalars()) if involved else []
+        if involved:
+            _INVOLVE.run(tx.sql, [{"request_id": one, "citizen_id": kept} for one in involved])
+            tx.sql.execute(delete(request_people).where(request_people.c.citizen_id == gone))
+            tx.sql.execute(update(requests).where(requests.c.id.in_(about)).values(citizen_id=kept))
         return {"involved": involved, "shared": [one for one in involved if one in had], "about": about}
 
     def _move_requests_back(self, tx: Transaction, moved: Mapping[str, Any], gone: str, kept: str) -> None:
+        if not moved.get("involved"):
+            return
         known = set(tx.sql.execute(select(requests.c.id).where(requests.c.id.in_(moved.get("involved", ())))).scalars())
         _INVOLVE.run(
             tx.sql, [{"request_id": one, "citizen_id": gone} for one in moved.get("involved", ()) if one in known]
@@ -373,13 +390,13 @@ class Reviews:
         tx.sql.execute(update(requests).where(requests.c.id.in_(moved.get("about", ()))).values(citizen_id=gone))
 
     def _requests_of(self, tx: Transaction, citizen_id: str) -> list[str]:
-        query = select(request_people.c.request_id).where(request_people.c.citizen_id == citizen_id)
-        return sorted(tx.sql.execute(query).scalars())
+        return sorted(_REQUESTS.run(tx.sql, id=citizen_id).scalars())
 
     def _join_values(self, tx: Transaction, gone: str, kept: str) -> list[dict[str, Any]]:
         """What was delivered to the systems of both is known of the one; where two values differ, the kept one's is
         what is known."""
-        ours, theirs = self._values(tx, kept), self._values(tx, gone)
+        theirs = self._values(tx, gone)
+        ours = self._values(tx, kept) if theirs else {}
         changed = []
         for (name, digest), (holders, at) in theirs.items():
             before = ours.get((name, digest))
@@ -397,7 +414,7 @@ class Reviews:
                 self._put_value(tx, kept, one["field"], one["digest"], one["before"], at)
 
     def _values(self, tx: Transaction, citizen_id: str) -> dict[tuple[str, str], tuple[str, float]]:
-        rows = tx.sql.execute(select(citizen_values).where(citizen_values.c.citizen_id == citizen_id))
+        rows = _VALUES.run(tx.sql, id=citizen_id)
         return {(row.field, row.digest): (row.holders, row.at) for row in rows}
 
     def _put_value(self, tx: Transaction, who: str, field: str, digest: str, holders: str | None, at: float) -> None:
