@@ -60,16 +60,20 @@ def citizen_questions(tenant: Tenant = "", config: Config = HUB_TOML, as_json: A
     """How many questions are open, by origin, score and what speaks against; no names."""
     from hub.operations.question_groups import question_groups
 
-    def read(hub: Hub) -> list[dict[str, Any]]:
+    def read(hub: Hub) -> tuple[list[dict[str, Any]], list[Act]]:
         with hub.ledger.reading() as tx:
             return [
                 {"group": one.id if one.kind == "person" else "", "tenant": one.tenant, "kind": one.kind,
                  "from": one.origin, "open": one.number, "since": utc_text(one.since), "score": one.score or "",
                  "why": one.explanation or "nothing differs"}
                 for one in question_groups(tx, tenant or None)
-            ]  # fmt: skip
+            ], _rules(hub).acts(tx, tenant=tenant or None)  # fmt: skip
 
-    show_rows(with_hub(config, read), as_json)
+    groups, acts = with_hub(config, read)
+    show_rows(groups, as_json)
+    for one in acts:
+        if one.state in ("running", "undoing"):
+            typer.echo(f"Act {one.id} is not through: unefois citizen resume {one.id}", err=True)
 
 
 @citizen_app.command("sample")

@@ -340,6 +340,13 @@ class _Pair:
         return ours, {other for one, other in both if one in self.theirs and other not in known}
 
 
+def open_act_counts(tx: Transaction) -> dict[str, int]:
+    """How many acts are not through, by tenant."""
+    row = question_acts.c
+    query = select(row.tenant, func.count().label("number")).where(row.state.in_(("running", "undoing")))
+    return {one.tenant: one.number for one in tx.sql.execute(query.group_by(row.tenant))}
+
+
 def _check_rule(sample: Sample, answer: str, *, doubles: bool) -> None:
     if answer not in TOLERATED:
         raise InvalidMessage("a rule answers same or distinct", code="bad_parameter")
