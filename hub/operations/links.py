@@ -152,8 +152,8 @@ class Links:
         merges = select(citizen_merges).where(citizen_merges.c.kept_id == row.citizen_id)
         link, others = (row.system, row.native_id), set(self._others(tx, row))
         for merge in tx.sql.execute(merges.order_by(citizen_merges.c.at.desc())):
-            moved = {(system, native) for system, native in orjson.loads(merge.moved)["links"]}
-            if (moved & {link, *others} in ({link}, others) and moved) if parting else link in moved:
+            brought = {(system, native) for system, native in orjson.loads(merge.moved)["links"]} & {link, *others}
+            if (brought and brought in ({link}, others)) if parting else link in brought:
                 return merge
         return None
 
