@@ -485,7 +485,7 @@ class Reviews:
 
     def _person_view(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
         whole = self._people.followed(tx, citizen_id) or citizen_id
-        identity = self._people.identities(tx, [citizen_id]).get(citizen_id)
+        identity = self._people.identity_of(tx, whole)
         return {"identity": identity, "references": _references(self.links(tx, tenant, whole))}
 
     def _held_value(self, tx: Transaction, row: Row[Any]) -> dict[str, Any] | None:
@@ -518,8 +518,8 @@ class Reviews:
 
 def merge_of(row: Row[Any]) -> Merge:
     score = orjson.loads(row.moved).get("score")
-    how = "operator" if row.actor != "hub" else "form" if score is None else "likeness"
-    return Merge(row.gone_id, row.tenant, row.actor, row.at, how, score)
+    how = "operator" if row.actor != "hub" else "likeness" if score else "form"
+    return Merge(row.gone_id, row.tenant, row.actor, row.at, how, score or None)
 
 
 def open_review_counts(tx: Transaction) -> dict[tuple[str, str], int]:

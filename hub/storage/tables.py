@@ -131,11 +131,12 @@ citizens = Table(
     "citizens", metadata,
     Column("id", String(36), primary_key=True),
     Column("tenant", String(64), nullable=False),
-    Column("pivot", String(64)),  # keyed digest of the pivot identity; None until a system told it
+    # Keyed digest of the identity (`hub.citizens.pivots`), which several may have; None until a system told it.
+    Column("pivot", String(64)),
     Column("confidential", SmallInteger, nullable=False),
     Column("seen_at", Double, nullable=False),
     Column("merged_into", String(36)),  # who this person is; their row stays, for its pivot and so that it comes back
-    Index("citizens_pivot", "tenant", "pivot", unique=True),
+    Index("citizens_pivot", "tenant", "pivot"),
     Index("citizens_merged", "merged_into"),
 )  # fmt: skip
 
@@ -416,11 +417,13 @@ journal_late = Table(
     Column("connection", String(128), primary_key=True),
 )  # fmt: skip
 
-# The identity of each person, under their key.
+# The identity of each person, under their key. Of somebody and those who were merged into them, the one that is shown
+# is the last that was told as a change of civil status.
 citizen_identities = Table(
     "citizen_identities", metadata,
     Column("citizen_id", String(36), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+    Column("changed_at", Double, nullable=False, server_default="0"),  # 0: it was no change
 )  # fmt: skip
 
 # Where alike identities meet: keyed digests, which tell nobody who is here (`hub.citizens.matching.blocking_keys`).
