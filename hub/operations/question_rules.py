@@ -42,10 +42,10 @@ _SIDES = Statement("""
     ORDER BY citizens.merged_into IS NOT NULL, citizens.id
 """)
 _RIVALS = Statement("""
-    SELECT citizen_id, other_id FROM citizen_reviews WHERE state = 'open' AND kind = 'person' AND citizen_id {ids:text}
+    SELECT citizen_id, other_id, state, kind FROM citizen_reviews WHERE citizen_id {ids:text}
     UNION ALL
-    SELECT citizen_id, other_id FROM citizen_reviews WHERE state = 'open' AND kind = 'person' AND other_id {others:text}
-""")
+    SELECT citizen_id, other_id, state, kind FROM citizen_reviews WHERE other_id {others:text}
+""")  # not by the state: SQLite would read all that is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +334,8 @@ class _Pair:
     def rivals(self, tx: Transaction) -> tuple[set[str], set[str]]:
         """Who else it is asked about each of them whether they are the same."""
         known = (*self.ours, *self.theirs)
-        pairs = [(row.citizen_id, row.other_id) for row in _RIVALS.run(tx.sql, ids=known, others=known)]
+        rows = _RIVALS.run(tx.sql, ids=known, others=known).all()
+        pairs = [(row.citizen_id, row.other_id) for row in rows if (row.state, row.kind) == ("open", "person")]
         both = [*pairs, *((other, one) for one, other in pairs)]
         ours = {other for one, other in both if one in self.ours and other not in known}
         return ours, {other for one, other in both if one in self.theirs and other not in known}

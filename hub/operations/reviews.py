@@ -310,7 +310,8 @@ class Reviews:
         ours, theirs = self._people.members(tx, kept), self._people.members(tx, gone)
         pair = citizen_reviews.c.citizen_id, citizen_reviews.c.other_id
         either = or_(and_(pair[0].in_(ours), pair[1].in_(theirs)), and_(pair[0].in_(theirs), pair[1].in_(ours)))
-        declared = and_(either, citizen_reviews.c.state == "distinct")
+        # Not by an index of the state, which SQLite would prefer: it would read all that was ever said to be two.
+        declared = and_(either, func.coalesce(citizen_reviews.c.state, "") == "distinct")
         if overruling is not None:
             values = {"state": "same", "decided_at": tx.now, "decided_by": overruling.actor}
             tx.sql.execute(update(citizen_reviews).where(declared).values(values))
