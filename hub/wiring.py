@@ -57,6 +57,7 @@ from hub.journal.entries import Journal
 from hub.journal.rfc3161 import Authority
 from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
+from hub.operations.household_numbers import settle_households
 from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
 from hub.operations.retention import Keeper
@@ -127,6 +128,7 @@ class Hub:
         communes = dated_communes(self.ledger)
         key_plain_digests(self.ledger, self.keys)
         self.current = CurrentDirectory(self._directory([]))
+        settle_households(self.ledger, self.current.directory, self.journal)
         self.people = People(
             self.keys, pepper, references, communes=communes, grouping=self.current.grouping,
             households=self.current.households,

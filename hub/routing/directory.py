@@ -131,6 +131,12 @@ class Directory:
         """The systems whose numbers are those of households: one stands for several people, and names none of them."""
         return self._households.get(tenant, frozenset())
 
+    def has_own_numbers(self, tenant: str, system: str) -> bool:
+        """Whether somebody says that the numbers of this system are not those of households: the tenant, or the
+        connector of a package that is connected."""
+        known = any(member.system == system for member in self._of_tenant.get(tenant, ()))
+        return system not in self.households(tenant) and (known or system in self.identifiers(tenant))
+
     def route(self, facts: Facts) -> Route:
         """The connections that get an event, and those that a `confidential` mark keeps it from.
 

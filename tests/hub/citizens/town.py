@@ -47,7 +47,9 @@ class Town:
         self, ledger: Ledger, *, sectors: bool = False, link: tuple[tuple[str, ...], ...] = (),
         numbers: Mapping[str, Numbers] = {},
     ) -> None:  # fmt: skip
-        self.ledger, self._events = ledger, 0
+        self.ledger = ledger
+        with ledger.reading() as tx:  # those of a town that was here before
+            self._events = int(tx.sql.execute(text("SELECT count(*) FROM events")).scalar_one())
         fields = ("/citizen", "/new_address", "/email", "/phone", "/other")
         consumed = {kind: Consumed(kind, 1, fields, "linked") for kind in TYPES}
         members = [
