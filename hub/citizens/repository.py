@@ -104,7 +104,7 @@ class Citizens:
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
         self._new_links: list[dict[str, str]] = []
-        self._numbers = HouseholdNumbers(tx, people.households if people is not None else lambda tenant: ())
+        self._numbers = HouseholdNumbers(tx, people)
         self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
         self._digests: dict[int, tuple[Any, str]] = {}
@@ -134,6 +134,7 @@ class Citizens:
                 self._systems.setdefault(row.id, set()).add(row.system)
         if merged:
             self._follow_merges(tenant, merged)
+        self._read_citizens(self._numbers.prefetch_people(tenant, filter(self._is_thin, met)))
         self._numbers.prefetch(tenant, self._by_id)
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
@@ -252,6 +253,8 @@ class Citizens:
     def _known_as(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record; where nobody has, who has its identity."""
         found = self.linked(tenant, person) or self.named(tenant, person)
+        if not found and self._is_thin(person):
+            found = {self._numbers.named_among_them(tenant, person)}
         return {citizen_id for citizen_id in found if citizen_id is not None}
 
     def _twins(self, tenant: str, pivot: str | None, citizen: Citizen) -> list[Citizen]:
@@ -349,6 +352,10 @@ class Citizens:
         for row in _LINKS_OF.send(self._tx.sql, ids=unread) if unread else ():
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
             self._systems.setdefault(row.citizen_id, set()).add(row.system)
+
+    def _is_thin(self, person: Person) -> bool:
+        """Whether an identity is told that is not full enough to match on by itself."""
+        return "identity" in person and self._pivot_of(person) is None
 
     def _own(self, tenant: str, person: Person) -> list[Mapping[str, str]]:
         """The identifiers of a person alone: none of their household."""

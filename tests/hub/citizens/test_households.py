@@ -116,6 +116,40 @@ def test_who_asks_by_a_number_of_a_household_finds_nobody_whether_there_is_one(t
     assert town.find(references=[FOYER, CARD]).citizen_id == town.who("koha", "11")
 
 
+NAMED = {"family_name": "MAILLARD", "given_names": ["Ysoline"]}
+
+
+def test_a_name_beside_the_number_says_which_of_them_is_meant(town: Town) -> None:
+    """Packages that number households tell no births."""
+    before = len(people_of(town))
+    told = town.say("famille", of(NAMED, FOYER), new_address=address("3 rue des Ormes", "famille"))
+
+    assert town.to(told.seq) == ["koha"]
+    assert len(people_of(town)) == before
+
+
+@pytest.mark.parametrize("person", [
+    of(NAMED), of(NAMED, {"system": "famille", "id": "foyer-12"}), of(NAMED | {"given_names": ["Gaspard"]}, FOYER),
+    of(NAMED | {"gender": "male"}, FOYER),
+])  # fmt: skip
+def test_a_name_alone_in_another_household_or_contradicted_is_not_hers(town: Town, person: dict[str, Any]) -> None:
+    told = town.say("famille", person)
+
+    assert (told.outcome, town.to(told.seq)) == ("accepted", [])
+    assert len(people_of(town)) == 2
+    assert people_of(town, "foyer-12") == []
+
+
+def test_a_name_that_two_of_a_household_have_is_nobody_s(town: Town) -> None:
+    town.say("famille", of(HER | {"birthdate": "2015-06-01"}, FOYER))
+
+    assert town.to(town.say("famille", of(NAMED, FOYER)).seq) == []
+
+
+def test_an_exchange_does_not_ask_by_a_name_and_a_number(town: Town) -> None:
+    assert town.find(NAMED, references=[FOYER]).verdict == "new"
+
+
 def test_who_moved_to_another_household_is_known_by_the_number_told_last(town: Town) -> None:
     town.say("famille", of(HER, {"system": "famille", "id": "foyer-12"}))
     assert numbers(town, town.who("koha", "11"))["famille"] == "foyer-12"
