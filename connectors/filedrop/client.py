@@ -22,7 +22,7 @@ _HOUSE = re.compile(r"(\d{1,5}(?: ?(?:bis|ter|quater|[A-Za-z](?![A-Za-z])))?)\s*
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change of address that the package tells: whose (its own identifier, perhaps the name), where to, since when."""
+    """A change of address that the package tells: whose (identifier, perhaps the name), where to, since when."""
 
     reference: str
     address: dict[str, str]
