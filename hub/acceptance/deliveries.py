@@ -19,7 +19,7 @@ from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import keep_refused
 from hub.citizens.households import keep_number
 from hub.citizens.nir import doubtful_systems, is_refused
-from hub.citizens.repository import ask_identifiers, identifiers_of, link_citizen
+from hub.citizens.repository import Link, ask_identifiers, identifiers_of, link_citizen
 from hub.clients.origin import Origin
 from hub.journal.sealing import look_again
 from hub.requests import repository as timelines
@@ -257,9 +257,11 @@ class Deliveries:
         delivery, key = item.delivery, item.finished.order_key
         if key.startswith("c:"):
             if self._may_keep(member, item.done.reference) and self._may_link(tx, member, key[2:]):
-                shared = member.system in self._acceptance.directory.households(member.tenant)
-                keep = keep_number if shared else link_citizen
-                keep(tx, member.tenant, member.system, item.done.reference, key[2:])
+                if member.system in self._acceptance.directory.households(member.tenant):
+                    keep_number(tx, member.tenant, member.system, item.done.reference, key[2:])
+                else:
+                    link = Link("told", member.name)
+                    link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:], link)
         elif delivery.request_id is not None:
             book = Requests(tx)
             book.prefetch(member.tenant, [(member.system, item.done.reference)], [delivery.request_id])

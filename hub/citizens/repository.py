@@ -26,7 +26,6 @@ from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
 
 _REQUIRED = ("family_name", "birthdate")
-_LINKS = ("tenant", "system", "native_id", "citizen_id")
 
 _PEOPLE = {
     dialect: Statement(f"""
@@ -56,6 +55,13 @@ _IDENTIFIERS_NOW = Statement("""
     JOIN household_links AS numbers ON numbers.citizen_id = citizens.merged_into
     WHERE citizens.id {ids:text} ORDER BY since DESC, native_id
 """)
+_RENUMBERED = Statement("""
+    SELECT links.citizen_id, changed.system, changed.old_id FROM {named(system text, native_id text)}
+    JOIN renumbered_ids AS changed
+        ON changed.tenant = :tenant AND changed.system = named.system AND changed.old_id = named.native_id
+    JOIN citizen_links AS links
+        ON links.tenant = :tenant AND links.system = changed.system AND links.native_id = changed.new_id
+""")
 _OPEN = Insert(citizens)
 _NAME = Statement(
     "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
@@ -72,6 +78,23 @@ class Citizen:
     confidential: bool
     pivot: str | None = None
     merged_into: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How an identifier came to its citizen. `how`: told (with somebody new, or beside an identifier that is known),
+    identity (the very same), likeness (with its `score`), import, operator, renumbered."""
+
+    how: str
+    origin: str
+    score: int | None = None
+
+    def row(self, tx: Transaction, key: tuple[str, str, str], citizen_id: str) -> dict[str, Any]:
+        tenant, system, native_id = key
+        return {
+            "tenant": tenant, "system": system, "native_id": native_id, "citizen_id": citizen_id, "since": tx.now,
+            "how": self.how, "origin": self.origin, "score": self.score,
+        }  # fmt: skip
 
 
 QUALITIES = ("declared", "verified", "authoritative")
@@ -91,6 +114,7 @@ class Citizens:
         self._pepper = pepper
         self._people = people
         self._origin = origin
+        self.how: str | None = None  # its links came about, where whoever was found does not say it: `import`
         self.identities = people.session(tx, origin, most) if people is not None else None
         self._group: Callable[[Person], str] | None = None
         self._by_id: dict[str, Citizen] = {}
@@ -103,7 +127,7 @@ class Citizens:
         self._long_unseen: set[str] = set()
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
-        self._new_links: list[dict[str, str]] = []
+        self._new_links: list[dict[str, Any]] = []
         self._numbers = HouseholdNumbers(tx, people)
         self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
@@ -136,6 +160,7 @@ class Citizens:
             self._follow_merges(tenant, merged)
         self._read_citizens(self._numbers.prefetch_people(tenant, filter(self._is_thin, met)))
         self._numbers.prefetch(tenant, self._by_id)
+        self._find_renumbered(tenant, [key for key in named if (tenant, *key) not in self._links])
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
         self._values.prefetch(
@@ -148,12 +173,19 @@ class Citizens:
         InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
         pivot = self._pivot_of(person)
         known = self.check(tenant, person)
-        citizen = self._by_id[known] if known else self._match_or_create(tenant, person, pivot)
+        how = "told" if known is None or self.linked(tenant, person) else "identity"
+        score = None
+        if known:
+            citizen = self._by_id[known]
+        else:
+            citizen, score = self._match_or_create(tenant, person, pivot)
+            how = "likeness" if score else how
+        link = Link(self.how or how, self._origin, score)
         if citizen.id in self._long_unseen:
             self._seen.add(citizen.id)
         own, shared = self._numbers.parted(tenant, person)
         for reference in own:
-            self._link(citizen, (tenant, reference["system"], reference["id"]))
+            self._link(citizen, (tenant, reference["system"], reference["id"]), link)
         if shared and (known or self.is_named(tenant, person)):
             self._numbers.keep(tenant, citizen.id, shared)
         if citizen.pivot is None and pivot is not None and (tenant, pivot) not in self._pivots:
@@ -169,6 +201,14 @@ class Citizens:
         if person.get("confidential") or any(each.confidential for each in named):
             for each in named:
                 self._mark(each)
+        return citizen
+
+    def open_apart(self, tenant: str, person: Person) -> Citizen:
+        """Somebody new, whoever else has this identity: an operator said that they are two. `prefetch` was given it."""
+        pivot = self._pivot_of(person)
+        citizen = self._create(tenant, pivot)
+        if self.identities is not None and pivot is not None:
+            self.identities.add_identity(citizen.id, tenant, person)
         return citizen
 
     def check_together(self, tenant: str, people: Iterable[Person]) -> None:
@@ -313,24 +353,24 @@ class Citizens:
         """Those with an identity whom nobody linked, and whose very identity is not known."""
         return [person for person in people if "identity" in person and not self._known_as(tenant, person)]
 
-    def _match_or_create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
-        """Somebody new; unless they are surely one of those whose identity is like theirs."""
+    def _match_or_create(self, tenant: str, person: Person, pivot: str | None) -> tuple[Citizen, int | None]:
+        """Somebody new; unless they are surely one of those whose identity is like theirs: then with the score."""
         citizen = self._create(tenant, pivot)
         if self.identities is None or pivot is None:
-            return citizen
+            return citizen, None
         placed = self.identities.match_newcomer(tenant, person)
         for other, compared in placed.doubts:
             self.identities.open_person_review(tenant, citizen.id, other, compared.explanation())
         self.identities.add_identity(citizen.id, tenant, person, whole=placed.citizen_id)
         if placed.citizen_id is None:
-            return citizen
+            return citizen, None
         self._read_citizens([placed.citizen_id])
         citizen.merged_into = placed.citizen_id
         self._pivots[(tenant, pivot)] = placed.citizen_id
         links = [(r["system"], r["id"]) for r in self._own(tenant, person)]
         new = [link for link in links if (tenant, *link) not in self._links]
         self.identities.record_merge(tenant, citizen.id, placed.citizen_id, new, placed.score)
-        return self._by_id[placed.citizen_id]
+        return self._by_id[placed.citizen_id], placed.score
 
     def _follow_merges(self, tenant: str, merged: Mapping[str, str]) -> None:
         """Whoever was merged into another is that other: for their identifiers, and for their pivot identity."""
@@ -341,6 +381,12 @@ class Citizens:
             pivot = self._by_id[gone].pivot
             if pivot is not None:
                 self._pivots[(tenant, pivot)] = kept
+
+    def _find_renumbered(self, tenant: str, unknown: Sequence[tuple[str, str]]) -> None:
+        """An identifier that its system changed lately is still that of its person."""
+        for row in _RENUMBERED.run(self._tx.sql, tenant=tenant, named=unknown) if unknown else ():
+            self._read_citizens([row.citizen_id])
+            self._links[(tenant, row.system, row.old_id)] = row.citizen_id
 
     def _read_citizens(self, ids: Iterable[str]) -> None:
         """Read these citizens, with their links, where that was not done."""
@@ -372,11 +418,11 @@ class Citizens:
         if citizen.pivot is not None:
             self._pivots[(citizen.tenant, citizen.pivot)] = citizen.id
 
-    def _link(self, citizen: Citizen, key: tuple[str, str, str]) -> None:
+    def _link(self, citizen: Citizen, key: tuple[str, str, str], link: Link) -> None:
         if key not in self._links:
             self._links[key] = citizen.id
             self._systems.setdefault(citizen.id, set()).add(key[1])
-            self._new_links.append(dict(zip(_LINKS, (*key, citizen.id), strict=True)))
+            self._new_links.append(link.row(self._tx, key, citizen.id))
 
     def _digest(self, value: Any) -> str:
         found = self._digests.get(id(value))
@@ -436,11 +482,11 @@ def ask_identifiers(tx: Transaction, citizen_ids: Iterable[str]) -> Callable[[],
     return found
 
 
-def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
+def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str, link: Link) -> bool:
     """Remember a system's identifier of a citizen, or of whom they were merged into. False when the identifier is
     somebody else's: it stays so."""
     merged = select(citizens.c.merged_into).where(citizens.c.id == citizen_id)
     citizen_id = tx.sql.execute(merged).scalar_one_or_none() or citizen_id
-    _LINK.send(tx.sql, [dict(zip(_LINKS, (tenant, system, native_id, citizen_id), strict=True))])
+    _LINK.send(tx.sql, [link.row(tx, (tenant, system, native_id), citizen_id)])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
     return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)
