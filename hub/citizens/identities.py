@@ -272,9 +272,13 @@ class Identities:
         for block in meeting:
             self._meeting.setdefault(block, []).append(citizen_id)
 
-    def record_merge(self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int) -> None:
-        """Keep a merge that matching made without an operator, with the links that moved: `unmerge` undoes it."""
-        moved = orjson.dumps({"links": links, "score": score}).decode()
+    def record_merge(
+        self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int,
+        numbers: Sequence[tuple[str, str]] = (),
+    ) -> None:  # fmt: skip
+        """Keep a merge that matching made without an operator, with the links and the numbers of households that moved:
+        `unmerge` undoes it."""
+        moved = orjson.dumps({"links": links, "score": score, "numbers": numbers}).decode()
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": moved, "actor": "hub", "at": self._tx.now}
         self._merges.append(row)
 

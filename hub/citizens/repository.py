@@ -203,7 +203,7 @@ class Citizens:
         for key in self._keys(tenant, person):
             self._link(citizen, key, link)
         if place.citizen_id or self.is_named(tenant, person):
-            self._numbers.keep(tenant, citizen.id, self._numbers.parted(tenant, person)[1])
+            self._numbers.keep(tenant, citizen.id, person)
         fresh = citizen.pivot is None and pivot is not None
         if fresh:
             self._name(citizen, person, pivot)
@@ -427,7 +427,8 @@ class Citizens:
         self._add_pivot(tenant, pivot, citizen.id)
         self.identities.add_identity(form.id, tenant, person, whole=citizen.id)
         links = [key[1:] for key in self._keys(tenant, person) if key not in self._links]
-        self.identities.record_merge(tenant, form.id, citizen.id, links, score)
+        numbers = self._numbers.untold(tenant, citizen.id, person)
+        self.identities.record_merge(tenant, form.id, citizen.id, links, score, numbers)
 
     def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
         citizen.pivot = pivot
