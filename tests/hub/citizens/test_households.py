@@ -117,6 +117,13 @@ def test_both_of_a_household_stand_in_one_request(town: Town) -> None:
     assert len(people_of(town)) == 2
 
 
+def test_two_people_who_share_an_undeclared_number_are_no_one_person(ledger: Ledger) -> None:
+    refused = filed(Town(ledger), of(HER, FOYER), of(HIM, FOYER))
+
+    assert refused.error is not None
+    assert refused.error.code == "ambiguous_citizen"
+
+
 def test_who_asks_by_a_number_of_a_household_finds_nobody_whether_there_is_one(town: Town) -> None:
     known, unknown = (town.find(references=[{"system": "famille", "id": one}]) for one in ("foyer-77", "foyer-0"))
 
