@@ -206,6 +206,8 @@ def _person_id(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
     if tenant not in hub.settings.tenants:
         fail(f"no tenant {tenant!r} in the settings: give --tenant")
     references = [{"system": system, "id": native}]
+    if system in hub.acceptance.directory.households(tenant):
+        fail(f"{system} numbers households: name one of them by an identifier of their own")
     from hub.citizens.lookup import find_citizen
 
     found = find_citizen(tx, hub.people, tenant, identity=None, references=references, reference=None, client_id="")

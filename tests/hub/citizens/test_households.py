@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bus.ledger import Ledger
-from bus.tables import SKIPPED
+from bus.ledger import Finished, Ledger
+from bus.tables import DELIVERED, SKIPPED
+from bus.worker import Ended
 from hub.acceptance.accept import Verdict
+from hub.acceptance.deliveries import Deliveries
 from hub.citizens.repository import identifiers_of
 from hub.operations.renumbering import Renumber
 from hub.storage.tables import citizen_links, household_links
+from schemas.delivery import Delivery, Done
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from tests.hub.citizens.town import BY, TOWN, Town, address, origin, person
@@ -164,6 +167,17 @@ def test_a_name_that_two_of_a_household_have_is_nobody_s(town: Town) -> None:
 
 def test_an_exchange_does_not_ask_by_a_name_and_a_number(town: Town) -> None:
     assert town.find(NAMED, references=[FOYER]).verdict == "new"
+
+
+def test_the_number_that_the_family_package_answers_is_that_of_a_household(town: Town) -> None:
+    event = Event("citizen.contact-changed", f"/{TOWN}/koha", {"citizen": of(HER, CARD)})
+    key = f"c:{town.who('koha', '11')}"
+    ended = Ended(Delivery(event, "key"), Finished(1, key, DELIVERED), Done("noté", reference="foyer-90"))
+    with town.ledger.transaction() as tx:
+        Deliveries(town.acceptance).settle(tx, f"{TOWN}.famille", [ended])
+
+    assert people_of(town, "foyer-90") == [town.who("koha", "11")]
+    assert links(town) == ["koha:11"]
 
 
 def test_who_moved_to_another_household_is_known_by_the_number_told_last(town: Town) -> None:
