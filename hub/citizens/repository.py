@@ -1,39 +1,46 @@
 """Citizens, as far as routing needs them: the link from each system's identifier to one person of one tenant.
 
 Matching here is exact: a known identifier, else the same pivot identity. Only who is new to both is compared with those
-who are like them (`hub.citizens.identities`). Nothing is listed, nothing is searched.
+who are like them (`hub.citizens.identities`). Two identifiers of one system are two people until somebody says
+otherwise, however alike: several may have one pivot identity. Nothing is listed, nothing is searched.
 """
 
 from __future__ import annotations
 
-import hmac
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
-from hub.citizens.identities import People
-from hub.citizens.names import Person, fold_name, value_digest
+from hub.citizens.households import HouseholdNumbers
+from hub.citizens.identities import ASKED, MOST, People
+from hub.citizens.matching import REVIEW, Comparison, Field
+from hub.citizens.names import Person, value_digest
+from hub.citizens.pivots import is_unsure, pivot_of
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
 from hub.citizens.values import KnownValues
 from hub.citizens.values import Rank as Rank
 from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
+from schemas.identities import is_no_name
 
-_REQUIRED = ("family_name", "birthdate")
-_LINKS = ("tenant", "system", "native_id", "citizen_id")
-
+# Who is marked is never left out of too many who have one pivot.
+_SHARING = f"""SELECT id FROM citizens WHERE tenant = :tenant AND pivot = pivots.digest
+    ORDER BY confidential DESC, id LIMIT {MOST}"""  # noqa: S608 (the text is our own)
+_EACH_SHARING = {
+    "sqlite": f"CROSS JOIN json_each((SELECT json_group_array(id) FROM ({_SHARING}))) AS sharing",  # noqa: S608
+    "postgresql": f"CROSS JOIN LATERAL ({_SHARING}) AS sharing(value)",
+}
 _PEOPLE = {
     dialect: Statement(f"""
         WITH found AS (
             SELECT (SELECT citizen_id FROM citizen_links WHERE tenant = :tenant AND system = named.system
                 AND native_id = named.native_id) AS id FROM {{named(system text, native_id text)}}
-            UNION SELECT (SELECT citizens.id FROM citizens WHERE tenant = :tenant AND pivot = pivots.digest)
-            FROM {{pivots(digest text)}}
+            UNION SELECT sharing.value FROM {{pivots(digest text)}} {_EACH_SHARING[dialect]}
         )
         SELECT found.id, citizens.pivot, citizens.confidential, citizens.seen_at, citizens.merged_into,
             links.system, links.native_id
@@ -41,13 +48,26 @@ _PEOPLE = {
     """)  # noqa: S608 (the text is our own)
     for dialect, around in around_found("citizens", "citizen_links", "citizen_id").items()
 }
-_IDENTIFIERS = Statement(
-    "SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text} ORDER BY native_id"
-)
+_LINKS_OF = Statement("SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text}")
+_IDENTIFIERS = Statement("""
+    SELECT tenant, system, native_id, citizen_id, 0 AS since FROM citizen_links WHERE citizen_id {ids:text}
+    UNION ALL SELECT tenant, system, native_id, citizen_id, since FROM household_links WHERE citizen_id {ids:text}
+    ORDER BY since DESC, native_id
+""")
 _IDENTIFIERS_NOW = Statement("""
-    SELECT citizens.id AS gone_id, links.tenant, links.system, links.native_id FROM citizens
+    SELECT citizens.id AS gone_id, links.tenant, links.system, links.native_id, 0 AS since FROM citizens
     JOIN citizen_links AS links ON links.citizen_id = citizens.merged_into
-    WHERE citizens.id {ids:text} ORDER BY links.native_id
+    WHERE citizens.id {ids:text}
+    UNION ALL SELECT citizens.id, numbers.tenant, numbers.system, numbers.native_id, numbers.since FROM citizens
+    JOIN household_links AS numbers ON numbers.citizen_id = citizens.merged_into
+    WHERE citizens.id {ids:text} ORDER BY since DESC, native_id
+""")
+_RENUMBERED = Statement("""
+    SELECT links.citizen_id, changed.system, changed.old_id FROM {named(system text, native_id text)}
+    JOIN renumbered_ids AS changed
+        ON changed.tenant = :tenant AND changed.system = named.system AND changed.old_id = named.native_id
+    JOIN citizen_links AS links
+        ON links.tenant = :tenant AND links.system = changed.system AND links.native_id = changed.new_id
 """)
 _OPEN = Insert(citizens)
 _NAME = Statement(
@@ -67,6 +87,40 @@ class Citizen:
     merged_into: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How an identifier came to its citizen. `how`: told (with somebody new, or beside an identifier that is known),
+    identity (the very same), likeness (with its `score`), import, operator, renumbered."""
+
+    how: str
+    origin: str
+    score: int | None = None
+
+    def row(self, tx: Transaction, key: tuple[str, str, str], citizen_id: str) -> dict[str, Any]:
+        tenant, system, native_id = key
+        return {
+            "tenant": tenant, "system": system, "native_id": native_id, "citizen_id": citizen_id, "since": tx.now,
+            "how": self.how, "origin": self.origin, "score": self.score,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Whom a record names, None for somebody new; what must be asked about them and others, with the facts. `score`: of
+    the likeness by which they were found. `is_form`: the identity is kept as another form of theirs; `changed`: from
+    now on it is the one that is shown. `binds`: the identifiers of the record are theirs."""
+
+    citizen_id: str | None = None
+    asks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    score: int = 0
+    is_form: bool = False
+    changed: bool = False
+    binds: bool = True
+
+
+_TOLD_APART = Comparison((Field("identifier", "differ"),)).explanation()  # a system knows two of this identity
+_ALIKE = Comparison(()).explanation()
+MOST_FORMS = 16  # of one person: whoever tells another name each day is asked about
 QUALITIES = ("declared", "verified", "authoritative")
 Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 
@@ -84,11 +138,12 @@ class Citizens:
         self._pepper = pepper
         self._people = people
         self._origin = origin
+        self.how: str | None = None  # its links came about, where whoever was found does not say it: `import`
         self.identities = people.session(tx, origin, most) if people is not None else None
         self._group: Callable[[Person], str] | None = None
         self._by_id: dict[str, Citizen] = {}
         self._links: dict[tuple[str, str, str], str] = {}
-        self._pivots: dict[tuple[str, str], str] = {}
+        self._pivots: dict[tuple[str, str], list[str]] = {}  # who has the identity, each once
         self._systems: dict[str, set[str]] = {}
         self._new: dict[str, Citizen] = {}
         self._marked: list[str] = []
@@ -96,7 +151,8 @@ class Citizens:
         self._long_unseen: set[str] = set()
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
-        self._new_links: list[dict[str, str]] = []
+        self._new_links: list[dict[str, Any]] = []
+        self._numbers = HouseholdNumbers(tx, people)
         self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
         self._digests: dict[int, tuple[Any, str]] = {}
@@ -110,7 +166,7 @@ class Citizens:
         met, people = people, [*people, *along]
         if self._people is not None:
             self._group = self._people.grouping(tenant, self._origin)
-        named = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
+        named = sorted({key[1:] for person in people for key in self._keys(tenant, person)})
         pivots = sorted({(pivot,) for person in people if (pivot := self._pivot_of(person)) is not None})
         statement = _PEOPLE[self._tx.sql.dialect.name]
         merged: dict[str, str] = {}
@@ -126,8 +182,12 @@ class Citizens:
                 self._systems.setdefault(row.id, set()).add(row.system)
         if merged:
             self._follow_merges(tenant, merged)
+        self._read_citizens(self._numbers.prefetch_people(tenant, filter(self._is_thin, met)))
+        self._numbers.prefetch(tenant, self._by_id)
+        self._find_renumbered(tenant, [key for key in named if (tenant, *key) not in self._links])
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
+            self.identities.read_forms(one for person in met for one in self._to_compare(tenant, person))
         self._values.prefetch(
             (citizen_id, field) for person, field, _ in values for citizen_id in self._known_as(tenant, person)
         )
@@ -135,81 +195,104 @@ class Citizens:
     def resolve(self, tenant: str, person: Person) -> Citizen:
         """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
 
-        InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
-        pivot = self._pivot_of(person)
-        known = self.check(tenant, person)
-        citizen = self._by_id[known] if known else self._match_or_create(tenant, person, pivot)
+        InvalidMessage `ambiguous_citizen` when its identifiers are links of different people, or when it names one by
+        the identity of another whom the same system knows."""
+        place, pivot = self._place(tenant, person), self._pivot_of(person)
+        link = self._how(place, known=bool(self.linked(tenant, person)))
+        citizen = self._by_id[place.citizen_id] if place.citizen_id else self._create(tenant, person, pivot)
+        if place.is_form:
+            self._keep_form(citizen, person, pivot, place)
         if citizen.id in self._long_unseen:
             self._seen.add(citizen.id)
-        for reference in person.get("references", ()):
-            self._link(citizen, (tenant, reference["system"], reference["id"]))
-        if citizen.pivot is None and pivot is not None and (tenant, pivot) not in self._pivots:
-            citizen.pivot = pivot
-            self._pivots[(tenant, pivot)] = citizen.id
-            self._named.append(citizen)
-            if self.identities is not None:
-                self.identities.add_identity(citizen.id, tenant, person)
-        named = [citizen, *self._twins(tenant, pivot, citizen)]
+        for key in self._keys(tenant, person) if place.binds else ():
+            self._link(citizen, key, link)
+        if place.citizen_id or self.is_named(tenant, person):
+            self._numbers.keep(tenant, citizen.id, person)
+        fresh = citizen.pivot is None and pivot is not None and not place.is_form
+        if fresh:
+            self._name(citizen, person, pivot)
         if self.identities is not None:
-            for twin in named[1:]:
-                self.identities.open_person_review(tenant, citizen.id, twin.id, {"score": 100, "fields": []})
-        if person.get("confidential") or any(each.confidential for each in named):
-            for each in named:
-                self._mark(each)
+            for other, facts in place.asks:
+                self.identities.open_person_review(tenant, citizen.id, other, facts)
+        self._heed_mark(citizen, pivot, told=bool(person.get("confidential")) or (fresh and citizen.confidential))
         return citizen
 
-    def check_together(self, tenant: str, people: Iterable[Person]) -> None:
-        """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved."""
-        new: dict[Any, object] = {}
+    def open_apart(self, tenant: str, person: Person) -> Citizen:
+        """Somebody new, whoever else has this identity: an operator said that they are two. `prefetch` was given it."""
+        return self._create(tenant, person, self._pivot_of(person))
+
+    def check_together(self, tenant: str, people: Sequence[Person], along: Sequence[Person] = ()) -> None:
+        """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved; and
+        where one identifier names two of them, or of those only named `along`, who cannot be one person."""
+        self._check_one_each(tenant, [*people, *along])
+        new: dict[tuple[str, str, str], object] = {}
+        alike: dict[str, dict[object, set[str]]] = {}  # by identity: who has it, and the systems that know them
         for person in people:
-            keys: list[Any] = [(tenant, r["system"], r["id"]) for r in person.get("references", ())]
-            found = {self._links.get(key) or new.get(key) for key in keys} - {None}
-            pivot = self._pivot_of(person)
-            if not found and pivot is not None:
-                found = {self._pivots.get((tenant, pivot)) or new.get(pivot)} - {None}
+            keys, pivot, place = self._keys(tenant, person), self._pivot_of(person), self._place(tenant, person)
+            keys = keys if place.binds else []
+            found: set[Any] = {new[key] for key in keys if key in new}
+            found |= self.linked(tenant, person) if place.binds else set()
             if len(found) > 1:
                 raise _ambiguous()
-            who = found.pop() if found else object()
-            new |= dict.fromkeys([*keys, pivot] if pivot is not None else keys, who)
+            who, systems = found.pop() if found else place.citizen_id, {key[1] for key in keys}
+            if who is None and pivot is not None and not is_unsure(pivot):
+                who = _one_of({**self._known_by(self._having(tenant, pivot)), **alike.get(pivot, {})}, systems)
+            who = who or object()
+            new |= dict.fromkeys(keys, who)
+            if pivot is not None:
+                alike.setdefault(pivot, {}).setdefault(who, self._systems.get(str(who), set()) | systems).update(
+                    systems
+                )
+
+    def _check_one_each(self, tenant: str, people: Sequence[Person]) -> None:
+        told: dict[tuple[str, str, str], list[Person]] = {}
+        for person in people if len(people) > 1 else ():
+            for key in self._keys(tenant, person):
+                before = told.setdefault(key, [])
+                if self.identities and any(self.identities.contradict(tenant, person, other) for other in before):
+                    raise _ambiguous()
+                before.append(person)
 
     def asks_too_much(self, tenant: str, people: Iterable[Person]) -> bool:
         """Whether to know these people, of one event, would open more questions than the origin may open today. Changes
         nothing; raises as `resolve` does."""
         if self.identities is None:
             return False
-        fresh, pairs, seen = 0, [], set()
+        fresh, pairs, seen = 0, list[tuple[str, str]](), dict[str, int]()
         for person in people:
-            known, pivot = self.check(tenant, person), self._pivot_of(person)
-            if known is not None:
-                pairs += [(known, twin.id) for twin in self._twins(tenant, pivot, self._by_id[known])]
-            elif pivot is not None and pivot not in seen:
-                seen.add(pivot)
-                fresh += len(self.identities.match_newcomer(tenant, person).doubts)
+            place, pivot = self._place(tenant, person), self._pivot_of(person)
+            if place.citizen_id is not None:
+                pairs += [(place.citizen_id, other) for other, _ in place.asks]
+            elif pivot is not None:  # with those of the same words in this event there may be a question, too
+                fresh += min(ASKED, seen.get(pivot, 0)) if pivot in seen else len(place.asks)
+                seen[pivot] = seen.get(pivot, 0) + bool(self._keys(tenant, person))
         return bool(pairs or fresh) and not self.identities.may_ask(tenant, pairs, fresh)
 
     def mark_known(self, tenant: str, people: Iterable[Person]) -> bool:
         """Keep the marks on those of these people who are known; whether one of all is confidential."""
         marked = False
         for person in people:
-            known, pivot = self.check(tenant, person), self._pivot_of(person)
-            named = [self._by_id[known], *self._twins(tenant, pivot, self._by_id[known])] if known is not None else []
-            if person.get("confidential") or any(each.confidential for each in named):
-                marked = True
-                for each in named:
-                    self._mark(each)
+            known, told = self.check(tenant, person), bool(person.get("confidential"))
+            if known is not None:
+                self._heed_mark(self._by_id[known], self._pivot_of(person), told=told)
+            marked |= told or (known is not None and self._by_id[known].confidential)
         return marked
 
     def is_identified(self, person: Person) -> bool:
         """Whether the identity of a record is full enough to match on."""
-        return self._pivot_of(person) is not None
+        identity = person.get("identity") or {}
+        told = [identity.get("family_name", ""), *(identity.get("given_names") or ())]
+        return self._pivot_of(person) is not None and not any(is_no_name(str(name)) for name in told)
+
+    def is_named(self, tenant: str, person: Person) -> bool:
+        """Whether a record says who is meant: by an identifier of that person, or by a full identity."""
+        return bool(self._keys(tenant, person)) or self.is_identified(person)
 
     def is_marked(self, tenant: str, person: Person) -> bool:
         """Whether a person who is only named along must be kept confidential; the mark of such a person is kept."""
         if person.get("confidential"):
             return self.resolve(tenant, person).confidential
-        ids, pivot = self.linked(tenant, person), self._pivot_of(person)
-        ids.add(self._pivots.get((tenant, pivot)) if pivot is not None else None)
-        return any(self._by_id[found].confidential for found in ids if found is not None)
+        return any(self._by_id[one].confidential for one in self.linked(tenant, person) | self.named(tenant, person))
 
     def take_fresh_marks(self) -> set[str]:
         """The citizens marked confidential since this was last asked."""
@@ -218,30 +301,114 @@ class Citizens:
 
     def check(self, tenant: str, person: Person) -> str | None:
         """The known citizen that a record names, None when new. Changes nothing; raises as `resolve` does."""
-        found = self._known_as(tenant, person)
-        if len(found) > 1:
-            raise _ambiguous()
-        return next(iter(found), None)
+        return self._place(tenant, person).citizen_id
 
-    def linked(self, tenant: str, person: Person) -> set[str | None]:
+    def linked(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record."""
-        links = self._links
-        return {links[key] for r in person.get("references", ()) if (key := (tenant, r["system"], r["id"])) in links}
+        return {self._links[key] for key in self._keys(tenant, person) if key in self._links}
 
-    def named(self, tenant: str, person: Person) -> set[str | None]:
-        """Who has the very identity of a record."""
-        pivot = self._pivot_of(person)
-        return {self._pivots[(tenant, pivot)]} if pivot is not None and (tenant, pivot) in self._pivots else set()
+    def named(self, tenant: str, person: Person) -> set[str]:
+        """Those who have the very identity of a record."""
+        return set(self._having(tenant, self._pivot_of(person)))
+
+    def _keys(self, tenant: str, person: Person) -> list[tuple[str, str, str]]:
+        """The identifiers by which a record names its person: none of their household."""
+        return [(tenant, r["system"], r["id"]) for r in self._numbers.parted(tenant, person)[0]]
+
+    def _having(self, tenant: str, pivot: str | None) -> list[str]:
+        return self._pivots.get((tenant, pivot), []) if pivot is not None else []
+
+    def _place(self, tenant: str, person: Person) -> _Place:
+        """Changes nothing. InvalidMessage `ambiguous_citizen` as `resolve` says."""
+        linked, pivot = self.linked(tenant, person), self._pivot_of(person)
+        if len(linked) > 1:
+            raise _ambiguous()
+        if not linked and self._is_thin(person) and (found := self._numbers.named_among_them(tenant, person)):
+            return _Place(found)
+        if not linked:
+            return self._place_by_identity(tenant, person, pivot) if pivot is not None else _Place()
+        known = next(iter(linked))
+        if pivot is None or known in self._having(tenant, pivot):
+            return _Place(known)
+        return self._place_at_link(tenant, person, known, pivot)
+
+    def _place_at_link(self, tenant: str, person: Person, known: str, pivot: str) -> _Place:
+        """Who has an identifier (`known`), told with an identity that was not known to be theirs. The link is believed
+        unless the two contradict: then the identity is."""
+        sharing, identities = self._having(tenant, pivot), self.identities
+        twins = tuple((one, self._same(known, one)) for one in sharing[:ASKED])
+        compared = identities.compare_with(tenant, person, known) if identities else []
+        if identities is None or not compared:
+            return _Place(known, twins)
+        decided = identities.questions_with(tenant, known, sharing)
+        best, room = max(compared, key=lambda one: one.score), len(compared) < MOST_FORMS
+        if "distinct" not in decided.values() and self._origin:
+            if best.score >= REVIEW:
+                return _Place(known, twins, best.score, is_form=room, changed=best.is_change)
+            if room and any(identities.is_told_change(one, person) for one in compared):
+                return _Place(known, twins, best.score, is_form=True, changed=True)
+        return self._place_against_link(tenant, person, pivot, known, best, decided)
+
+    def _place_against_link(
+        self, tenant: str, person: Person, pivot: str, known: str, best: Comparison, decided: Mapping[str, str]
+    ) -> _Place:
+        """Whom an identity names that cannot be of who has the identifier. A person decides about the two; nothing of
+        the one goes by way of the other meanwhile."""
+        told = {key[1] for key in self._keys(tenant, person)}
+        sharing = self._having(tenant, pivot)
+        if not is_unsure(pivot) and len(sharing) == 1 and self._systems.get(sharing[0], set()) & told:
+            raise _ambiguous()
+        if len(before := [one for one in sharing if one in decided]) == 1:
+            return _Place(before[0], binds=False)
+        place = self._place_by_identity(tenant, person, pivot)
+        system = next(key[1] for key in self._keys(tenant, person) if key in self._links)
+        asks = {known: best.explanation() | {"link": system}, **dict(place.asks)}
+        return replace(place, asks=tuple(asks.items())[:ASKED], binds=False)
+
+    def _place_by_identity(self, tenant: str, person: Person, pivot: str) -> _Place:
+        """By the very same identity, where one alone has it and no system tells them apart; else by likeness."""
+        sharing, told = self._having(tenant, pivot), {key[1] for key in self._keys(tenant, person)}
+        known = self._known_by(sharing)
+        if not is_unsure(pivot) and (found := _one_of(known, told)) is not None:
+            return _Place(found)
+        if self.identities is None:
+            return _Place()
+        apart, placed = {one for one in sharing if known[one] & told}, self.identities.match_newcomer(tenant, person)
+        alone = not apart if is_unsure(pivot) else not sharing
+        if placed.citizen_id is not None and alone:
+            self._read_citizens([placed.citizen_id])
+            return _Place(placed.citizen_id, score=placed.score, is_form=placed.citizen_id not in sharing)
+        asks = {one: _TOLD_APART if one in apart else _ALIKE for one in sharing
+                if one in apart or not is_unsure(pivot)}  # fmt: skip
+        for one, compared in placed.ranked:
+            asks.setdefault(one, compared.explanation())
+        return _Place(None, tuple(asks.items())[:ASKED])
+
+    def _known_by(self, ids: Iterable[str]) -> dict[Any, set[str]]:
+        return {one: self._systems.get(one, set()) for one in ids}
+
+    def _same(self, one: str, other: str) -> Mapping[str, Any]:
+        """What is said of two who are known, and have the very same identity."""
+        return _TOLD_APART if self._systems.get(one, set()) & self._systems.get(other, set()) else _ALIKE
 
     def _known_as(self, tenant: str, person: Person) -> set[str]:
-        """Those who have the identifiers of a record; where nobody has, who has its identity."""
-        found = self.linked(tenant, person) or self.named(tenant, person)
-        return {citizen_id for citizen_id in found if citizen_id is not None}
+        """Those who have the identifiers of a record; where nobody has, those who have its identity."""
+        return self.linked(tenant, person) or self.named(tenant, person)
 
-    def _twins(self, tenant: str, pivot: str | None, citizen: Citizen) -> list[Citizen]:
-        """The other citizen with this pivot identity, if any: linked to another identifier, and so not merged."""
-        other = self._pivots.get((tenant, pivot)) if pivot is not None else None
-        return [self._by_id[other]] if other is not None and other != citizen.id else []
+    def _heed_mark(self, citizen: Citizen, pivot: str | None, *, told: bool) -> None:
+        """A mark protects whoever may be meant by it: others with the very same identity too, whom no system tells
+        from this one."""
+        twins = [
+            self._by_id[one] for one in self._having(citizen.tenant, pivot)
+            if one != citizen.id and self._same(citizen.id, one) is _ALIKE
+        ]  # fmt: skip
+        if not told:
+            twins = [twin for twin in twins if twin.confidential]
+        if twins and self.identities is not None:
+            decided = self.identities.questions_with(citizen.tenant, citizen.id, [twin.id for twin in twins])
+            twins = [twin for twin in twins if decided.get(twin.id) != "distinct"]
+        for one in (citizen, *twins) if told or twins else ():
+            self._mark(one)
 
     def _mark(self, citizen: Citizen) -> None:
         if not citizen.confidential:
@@ -250,8 +417,8 @@ class Citizens:
             self._fresh_marks.add(citizen.id)
 
     def systems(self, citizen: Citizen) -> frozenset[str]:
-        """The systems that have an identifier for this citizen."""
-        return frozenset(self._systems.get(citizen.id, ()))
+        """The systems that have an identifier for this citizen, or a number of their household."""
+        return frozenset((*self._systems.get(citizen.id, ()), *self._numbers.systems(citizen.id)))
 
     def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str, *, dated: float) -> bool:
         """Whether `holder` says what the hub knows already, what the hub delivered to it in the last month, or what it
@@ -285,32 +452,53 @@ class Citizens:
         if marked := [citizen_id for citizen_id in self._marked if citizen_id not in self._new]:
             _MARK.send(sql, ids=marked)
         _LINK.send(sql, self._new_links)
+        self._numbers.save()
         if self.identities is not None:
             self.identities.save()
         self._values.save()
 
     def _new_among(self, tenant: str, people: Iterable[Person]) -> list[Person]:
-        """Those with an identity whom nobody linked, and whose very identity is not known."""
-        return [person for person in people if "identity" in person and not self._known_as(tenant, person)]
+        """Those with an identity whom nobody linked, and who are surely nobody of those who have it."""
+        return [
+            person for person in people
+            if (pivot := self._pivot_of(person)) is not None and not self.linked(tenant, person)
+            and (is_unsure(pivot) or len(self._having(tenant, pivot)) != 1 or self._systems_meet(tenant, person, pivot))
+        ]  # fmt: skip
 
-    def _match_or_create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
-        """Somebody new; unless they are surely one of those whose identity is like theirs."""
-        citizen = self._create(tenant, pivot)
-        if self.identities is None or pivot is None:
-            return citizen
-        placed = self.identities.match_newcomer(tenant, person)
-        for other, compared in placed.doubts:
-            self.identities.open_person_review(tenant, citizen.id, other, compared.explanation())
-        self.identities.add_identity(citizen.id, tenant, person, whole=placed.citizen_id)
-        if placed.citizen_id is None:
-            return citizen
-        self._read_citizens([placed.citizen_id])
-        citizen.merged_into = placed.citizen_id
-        self._pivots[(tenant, pivot)] = placed.citizen_id
-        links = [(r["system"], r["id"]) for r in person.get("references", ())]
-        new = [link for link in links if (tenant, *link) not in self._links]
-        self.identities.record_merge(tenant, citizen.id, placed.citizen_id, new, placed.score)
-        return self._by_id[placed.citizen_id]
+    def _to_compare(self, tenant: str, person: Person) -> set[str]:
+        """Who has the identifiers of a record, where its identity is not known to be theirs."""
+        if (pivot := self._pivot_of(person)) is None:
+            return set()
+        return self.linked(tenant, person).difference(self._having(tenant, pivot))
+
+    def _systems_meet(self, tenant: str, person: Person, pivot: str) -> bool:
+        told = {key[1] for key in self._keys(tenant, person)}
+        return any(self._systems.get(one, set()) & told for one in self._having(tenant, pivot))
+
+    def _how(self, place: _Place, *, known: bool) -> Link:
+        """How new identifiers come to somebody; `known`: beside one that is."""
+        found = place.citizen_id is not None and not known
+        how = ("likeness" if place.score else "identity") if found else "told"
+        return Link(self.how or how, self._origin, place.score if found and place.score else None)
+
+    def _keep_form(self, citizen: Citizen, person: Person, pivot: str | None, place: _Place) -> None:
+        """Keep an identity as another form of somebody: a person who was merged into them, and can be parted again."""
+        assert self.identities is not None
+        tenant = citizen.tenant
+        form = Citizen(str(uuid.uuid4()), tenant, False, pivot, citizen.id)
+        self._new[form.id] = self._by_id[form.id] = form
+        self._add_pivot(tenant, pivot, citizen.id)
+        self.identities.add_identity(form.id, tenant, person, whole=citizen.id, changed=place.changed)
+        links = [key[1:] for key in self._keys(tenant, person) if key not in self._links and place.binds]
+        numbers = self._numbers.untold(tenant, citizen.id, person)
+        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, numbers)
+
+    def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
+        citizen.pivot = pivot
+        self._add_pivot(citizen.tenant, pivot, citizen.id)
+        self._named.append(citizen)
+        if self.identities is not None:
+            self.identities.add_identity(citizen.id, citizen.tenant, person)
 
     def _follow_merges(self, tenant: str, merged: Mapping[str, str]) -> None:
         """Whoever was merged into another is that other: for their identifiers, and for their pivot identity."""
@@ -318,9 +506,13 @@ class Citizens:
         for key, citizen_id in self._links.items():
             self._links[key] = merged.get(citizen_id, citizen_id)
         for gone, kept in merged.items():
-            pivot = self._by_id[gone].pivot
-            if pivot is not None:
-                self._pivots[(tenant, pivot)] = kept
+            self._add_pivot(tenant, self._by_id[gone].pivot, kept)
+
+    def _find_renumbered(self, tenant: str, unknown: Sequence[tuple[str, str]]) -> None:
+        """An identifier that its system changed lately is still that of its person."""
+        for row in _RENUMBERED.run(self._tx.sql, tenant=tenant, named=unknown) if unknown else ():
+            self._read_citizens([row.citizen_id])
+            self._links[(tenant, row.system, row.old_id)] = row.citizen_id
 
     def _read_citizens(self, ids: Iterable[str]) -> None:
         """Read these citizens, with their links, where that was not done."""
@@ -329,26 +521,38 @@ class Citizens:
             self._admit(Citizen(row.id, row.tenant, bool(row.confidential), row.pivot, row.merged_into))
             if row.seen_at < self._tx.now - 86_400:
                 self._long_unseen.add(row.id)
-        for row in _IDENTIFIERS.send(self._tx.sql, ids=unread) if unread else ():
+        for row in _LINKS_OF.send(self._tx.sql, ids=unread) if unread else ():
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
             self._systems.setdefault(row.citizen_id, set()).add(row.system)
 
-    def _create(self, tenant: str, pivot: str | None) -> Citizen:
+    def _is_thin(self, person: Person) -> bool:
+        """Whether an identity is told that is not full enough to match on by itself."""
+        return "identity" in person and ((pivot := self._pivot_of(person)) is None or is_unsure(pivot))
+
+    def _create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
         citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
         self._new[citizen.id] = citizen
         self._admit(citizen)
+        if self.identities is not None and pivot is not None:
+            self.identities.add_identity(citizen.id, tenant, person)
         return citizen
 
     def _admit(self, citizen: Citizen) -> None:
         self._by_id[citizen.id] = citizen
-        if citizen.pivot is not None:
-            self._pivots[(citizen.tenant, citizen.pivot)] = citizen.id
+        if citizen.merged_into is None:
+            self._add_pivot(citizen.tenant, citizen.pivot, citizen.id)
 
-    def _link(self, citizen: Citizen, key: tuple[str, str, str]) -> None:
+    def _add_pivot(self, tenant: str, pivot: str | None, citizen_id: str) -> None:
+        if pivot is not None and citizen_id not in (having := self._pivots.setdefault((tenant, pivot), [])):
+            having.append(citizen_id)
+
+    def _link(self, citizen: Citizen, key: tuple[str, str, str], link: Link) -> None:
         if key not in self._links:
             self._links[key] = citizen.id
             self._systems.setdefault(citizen.id, set()).add(key[1])
-            self._new_links.append(dict(zip(_LINKS, (*key, citizen.id), strict=True)))
+            if self.identities is not None:
+                self.identities.add_native_id(citizen.id, *key[1:])
+            self._new_links.append(link.row(self._tx, key, citizen.id))
 
     def _digest(self, value: Any) -> str:
         found = self._digests.get(id(value))
@@ -363,17 +567,17 @@ class Citizens:
         return found[1]
 
     def _pivot(self, person: Person) -> str | None:
-        """A keyed digest: the table tells nobody who is in it. None when the identity is too thin to match on."""
         identity = person.get("identity")
-        if not identity or any(name not in identity for name in _REQUIRED) or not identity.get("given_names"):
-            return None
-        names = [fold_name(name) for name in (identity["family_name"], *identity["given_names"])]
-        if not all(names):
-            return None  # signs in place of a name that nobody knows: others have the same
-        parts = [*names, *(str(identity.get(k, "")) for k in ("gender", "birthdate", "birthplace", "birthcountry"))]
-        if self._group is not None and (sectors := self._group(person)):
-            parts.append(sectors)  # who is known in other sectors is not found
-        return hmac.digest(self._pepper, "\x1f".join(parts).encode(), "sha256").hex()
+        return pivot_of(identity, self._pepper, self._group(person) if self._group else "") if identity else None
+
+
+def _one_of(known: Mapping[Any, set[str]], told: set[str]) -> Any | None:
+    """Who is meant by an identity that all of `known` have, each with the systems that know them: the only one, unless
+    one of the systems that tell (`told`) of them knows that one already; told by no identifier, who has none either."""
+    if len(known) == 1:
+        return next((one for one, systems in known.items() if not systems & told), None)
+    bare = [one for one, systems in known.items() if not systems] if not told else []
+    return bare[0] if len(bare) == 1 else None
 
 
 def _ambiguous() -> InvalidMessage:
@@ -384,7 +588,8 @@ def _ambiguous() -> InvalidMessage:
 
 def identifiers_of(tx: Transaction, citizen_ids: Iterable[str]) -> dict[tuple[str, str, str], str]:
     """By tenant, system and citizen, the identifier that a system gives to each of these citizens; where it has
-    several, the first in order. Who was merged into another has the identifiers of that one."""
+    several, the first in order; of numbers of a household, the one told last. Who was merged into another has the
+    identifiers of that one."""
     return ask_identifiers(tx, citizen_ids)()
 
 
@@ -407,11 +612,15 @@ def ask_identifiers(tx: Transaction, citizen_ids: Iterable[str]) -> Callable[[],
     return found
 
 
-def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
+def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str, link: Link) -> bool:
     """Remember a system's identifier of a citizen, or of whom they were merged into. False when the identifier is
-    somebody else's: it stays so."""
+    somebody else's: it stays so; and when the system knows them by another."""
     merged = select(citizens.c.merged_into).where(citizens.c.id == citizen_id)
     citizen_id = tx.sql.execute(merged).scalar_one_or_none() or citizen_id
-    _LINK.send(tx.sql, [dict(zip(_LINKS, (tenant, system, native_id, citizen_id), strict=True))])
+    theirs = (citizen_links.c.citizen_id == citizen_id, citizen_links.c.tenant == tenant)
+    known = tx.sql.execute(select(citizen_links.c.native_id).where(*theirs, citizen_links.c.system == system))
+    if native_ids := set(known.scalars()):
+        return native_id in native_ids
+    _LINK.send(tx.sql, [link.row(tx, (tenant, system, native_id), citizen_id)])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
     return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

@@ -131,21 +131,50 @@ citizens = Table(
     "citizens", metadata,
     Column("id", String(36), primary_key=True),
     Column("tenant", String(64), nullable=False),
-    Column("pivot", String(64)),  # keyed digest of the pivot identity; None until a system told it
+    # Keyed digest of the identity (`hub.citizens.pivots`), which several may have; None until a system told it.
+    Column("pivot", String(64)),
     Column("confidential", SmallInteger, nullable=False),
     Column("seen_at", Double, nullable=False),
     Column("merged_into", String(36)),  # who this person is; their row stays, for its pivot and so that it comes back
-    Index("citizens_pivot", "tenant", "pivot", unique=True),
+    Index("citizens_pivot", "tenant", "pivot"),
     Index("citizens_merged", "merged_into"),
 )  # fmt: skip
 
+# This identifier of a system is this citizen: since when, how and by whom that came about.
 citizen_links = Table(
     "citizen_links", metadata,
     Column("tenant", String(64), primary_key=True),
     Column("system", String(64), primary_key=True),
     Column("native_id", Text, primary_key=True),
     Column("citizen_id", String(36), nullable=False),
+    Column("since", Double, nullable=False, server_default="0"),  # 0: from before this was kept
+    Column("how", String(16), nullable=False, server_default="told"),  # see `hub.citizens.repository.Link`
+    Column("origin", String(128)),
+    Column("score", SmallInteger),  # of a likeness
     Index("citizen_links_citizen", "citizen_id"),
+)  # fmt: skip
+
+# Numbers of households, beside each of their people: they identify nobody, and deliveries to their system carry the one
+# told last.
+household_links = Table(
+    "household_links", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("native_id", Text, primary_key=True),
+    Column("citizen_id", String(36), primary_key=True),
+    Column("since", Double, nullable=False),
+    Index("household_links_citizen", "citizen_id"),
+)  # fmt: skip
+
+# What a system called somebody before it changed its identifiers, for a while: what is on its way still finds them.
+renumbered_ids = Table(
+    "renumbered_ids", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("old_id", Text, primary_key=True),
+    Column("new_id", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("renumbered_ids_age", "at"),
 )  # fmt: skip
 
 # What is known of a field of a citizen, as digests under the key of the person (`hub.citizens.values`). One row, whose
@@ -400,11 +429,13 @@ journal_late = Table(
     Column("connection", String(128), primary_key=True),
 )  # fmt: skip
 
-# The identity of each person, under their key.
+# The identity of each person, under their key. Of somebody and those who were merged into them, the one that is shown
+# is the last that was told as a change of civil status.
 citizen_identities = Table(
     "citizen_identities", metadata,
     Column("citizen_id", String(36), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+    Column("changed_at", Double, nullable=False, server_default="0"),  # 0: it was no change
 )  # fmt: skip
 
 # Where alike identities meet: keyed digests, which tell nobody who is here (`hub.citizens.matching.blocking_keys`).
