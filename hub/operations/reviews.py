@@ -479,8 +479,8 @@ class Reviews:
 
 def merge_of(row: Row[Any]) -> Merge:
     score = orjson.loads(row.moved).get("score")
-    how = "operator" if row.actor != "hub" else "form" if score is None else "likeness"
-    return Merge(row.gone_id, row.tenant, row.actor, row.at, how, score)
+    how = "operator" if row.actor != "hub" else "likeness" if score else "form"
+    return Merge(row.gone_id, row.tenant, row.actor, row.at, how, score or None)
 
 
 def open_review_counts(tx: Transaction) -> dict[tuple[str, str], int]:

@@ -87,7 +87,7 @@ def test_every_link_is_undone_and_the_next_events_do_not_make_it_again(town: Tow
 
     done = removed(town)
     for one in (said, person(*P), {"references": said["references"]}):
-        town.say("koha" if one is not said else "publik", one)
+        town.say(one["references"][0]["system"], one)
 
     assert town.who(*P) == before
     assert town.who(*K) == done.citizen_id != before
@@ -96,6 +96,20 @@ def test_every_link_is_undone_and_the_next_events_do_not_make_it_again(town: Tow
 
 
 @pytest.mark.parametrize("link", [by_identity, by_likeness, told_beside, by_an_operator, by_import])
+@pytest.mark.parametrize("link", [by_likeness, by_an_operator])
+def test_whoever_was_known_first_is_parted_with_the_identity_that_is_theirs(town: Town, link: Any) -> None:
+    link(town)
+
+    done = removed(town, P)
+
+    assert done.merge
+    assert done.citizen_id == town.who(*P) != town.who(*K)
+    with town.ledger.reading() as tx:
+        koha = town.people.identity_of(tx, town.who(*K)) or {}
+        assert koha != town.people.identity_of(tx, town.who(*P)) == person()["identity"]
+    assert town.find(person()["identity"]).citizen_id == town.who(*P)
+
+
 def test_a_removal_is_taken_back_by_a_merge_that_overrules_it(town: Town, link: Any) -> None:
     link(town)
     before = town.who(*P)
