@@ -1,5 +1,5 @@
-"""Yes and no as people, packages and spreadsheets write them. What is neither is never taken for a no: whoever asks says
-what becomes of it (docs/citizens.md, "The mark of a threatened person")."""
+"""Yes and no as people, packages and spreadsheets write them. What is neither is never taken for a no: whoever asks
+says what becomes of it (docs/citizens.md, "The mark of a threatened person")."""
 
 from __future__ import annotations
 
