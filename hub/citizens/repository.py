@@ -25,7 +25,6 @@ from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
 
 _REQUIRED = ("family_name", "birthdate")
-_LINKS = ("tenant", "system", "native_id", "citizen_id")
 
 _PEOPLE = {
     dialect: Statement(f"""
@@ -67,6 +66,23 @@ class Citizen:
     merged_into: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How an identifier came to its citizen. `how`: told (with somebody new, or beside an identifier that is known),
+    identity (the very same), likeness (with its `score`), import, operator, renumbered."""
+
+    how: str
+    origin: str
+    score: int | None = None
+
+    def row(self, tx: Transaction, key: tuple[str, str, str], citizen_id: str) -> dict[str, Any]:
+        tenant, system, native_id = key
+        return {
+            "tenant": tenant, "system": system, "native_id": native_id, "citizen_id": citizen_id, "since": tx.now,
+            "how": self.how, "origin": self.origin, "score": self.score,
+        }  # fmt: skip
+
+
 QUALITIES = ("declared", "verified", "authoritative")
 Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 
@@ -84,6 +100,7 @@ class Citizens:
         self._pepper = pepper
         self._people = people
         self._origin = origin
+        self.how: str | None = None  # its links came about, where whoever was found does not say it: `import`
         self.identities = people.session(tx, origin, most) if people is not None else None
         self._group: Callable[[Person], str] | None = None
         self._by_id: dict[str, Citizen] = {}
@@ -96,7 +113,7 @@ class Citizens:
         self._long_unseen: set[str] = set()
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
-        self._new_links: list[dict[str, str]] = []
+        self._new_links: list[dict[str, Any]] = []
         self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
         self._digests: dict[int, tuple[Any, str]] = {}
@@ -138,11 +155,18 @@ class Citizens:
         InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
         pivot = self._pivot_of(person)
         known = self.check(tenant, person)
-        citizen = self._by_id[known] if known else self._match_or_create(tenant, person, pivot)
+        how = "told" if known is None or self.linked(tenant, person) else "identity"
+        score = None
+        if known:
+            citizen = self._by_id[known]
+        else:
+            citizen, score = self._match_or_create(tenant, person, pivot)
+            how = "likeness" if score else how
+        link = Link(self.how or how, self._origin, score)
         if citizen.id in self._long_unseen:
             self._seen.add(citizen.id)
         for reference in person.get("references", ()):
-            self._link(citizen, (tenant, reference["system"], reference["id"]))
+            self._link(citizen, (tenant, reference["system"], reference["id"]), link)
         if citizen.pivot is None and pivot is not None and (tenant, pivot) not in self._pivots:
             citizen.pivot = pivot
             self._pivots[(tenant, pivot)] = citizen.id
@@ -156,6 +180,14 @@ class Citizens:
         if person.get("confidential") or any(each.confidential for each in named):
             for each in named:
                 self._mark(each)
+        return citizen
+
+    def open_apart(self, tenant: str, person: Person) -> Citizen:
+        """Somebody new, whoever else has this identity: an operator said that they are two. `prefetch` was given it."""
+        pivot = self._pivot_of(person)
+        citizen = self._create(tenant, pivot)
+        if self.identities is not None and pivot is not None:
+            self.identities.add_identity(citizen.id, tenant, person)
         return citizen
 
     def check_together(self, tenant: str, people: Iterable[Person]) -> None:
@@ -293,24 +325,24 @@ class Citizens:
         """Those with an identity whom nobody linked, and whose very identity is not known."""
         return [person for person in people if "identity" in person and not self._known_as(tenant, person)]
 
-    def _match_or_create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
-        """Somebody new; unless they are surely one of those whose identity is like theirs."""
+    def _match_or_create(self, tenant: str, person: Person, pivot: str | None) -> tuple[Citizen, int | None]:
+        """Somebody new; unless they are surely one of those whose identity is like theirs: then with the score."""
         citizen = self._create(tenant, pivot)
         if self.identities is None or pivot is None:
-            return citizen
+            return citizen, None
         placed = self.identities.match_newcomer(tenant, person)
         for other, compared in placed.doubts:
             self.identities.open_person_review(tenant, citizen.id, other, compared.explanation())
         self.identities.add_identity(citizen.id, tenant, person, whole=placed.citizen_id)
         if placed.citizen_id is None:
-            return citizen
+            return citizen, None
         self._read_citizens([placed.citizen_id])
         citizen.merged_into = placed.citizen_id
         self._pivots[(tenant, pivot)] = placed.citizen_id
         links = [(r["system"], r["id"]) for r in person.get("references", ())]
         new = [link for link in links if (tenant, *link) not in self._links]
         self.identities.record_merge(tenant, citizen.id, placed.citizen_id, new, placed.score)
-        return self._by_id[placed.citizen_id]
+        return self._by_id[placed.citizen_id], placed.score
 
     def _follow_merges(self, tenant: str, merged: Mapping[str, str]) -> None:
         """Whoever was merged into another is that other: for their identifiers, and for their pivot identity."""
@@ -344,11 +376,11 @@ class Citizens:
         if citizen.pivot is not None:
             self._pivots[(citizen.tenant, citizen.pivot)] = citizen.id
 
-    def _link(self, citizen: Citizen, key: tuple[str, str, str]) -> None:
+    def _link(self, citizen: Citizen, key: tuple[str, str, str], link: Link) -> None:
         if key not in self._links:
             self._links[key] = citizen.id
             self._systems.setdefault(citizen.id, set()).add(key[1])
-            self._new_links.append(dict(zip(_LINKS, (*key, citizen.id), strict=True)))
+            self._new_links.append(link.row(self._tx, key, citizen.id))
 
     def _digest(self, value: Any) -> str:
         found = self._digests.get(id(value))
@@ -407,11 +439,11 @@ def ask_identifiers(tx: Transaction, citizen_ids: Iterable[str]) -> Callable[[],
     return found
 
 
-def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
+def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str, link: Link) -> bool:
     """Remember a system's identifier of a citizen, or of whom they were merged into. False when the identifier is
     somebody else's: it stays so."""
     merged = select(citizens.c.merged_into).where(citizens.c.id == citizen_id)
     citizen_id = tx.sql.execute(merged).scalar_one_or_none() or citizen_id
-    _LINK.send(tx.sql, [dict(zip(_LINKS, (tenant, system, native_id, citizen_id), strict=True))])
+    _LINK.send(tx.sql, [link.row(tx, (tenant, system, native_id), citizen_id)])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
     return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

@@ -139,12 +139,17 @@ citizens = Table(
     Index("citizens_merged", "merged_into"),
 )  # fmt: skip
 
+# This identifier of a system is this citizen: since when, how and by whom that came about.
 citizen_links = Table(
     "citizen_links", metadata,
     Column("tenant", String(64), primary_key=True),
     Column("system", String(64), primary_key=True),
     Column("native_id", Text, primary_key=True),
     Column("citizen_id", String(36), nullable=False),
+    Column("since", Double, nullable=False, server_default="0"),  # 0: from before this was kept
+    Column("how", String(16), nullable=False, server_default="told"),  # see `hub.citizens.repository.Link`
+    Column("origin", String(128)),
+    Column("score", SmallInteger),  # of a likeness
     Index("citizen_links_citizen", "citizen_id"),
 )  # fmt: skip
 
