@@ -285,6 +285,13 @@ class Citizens:
         """The systems that have an identifier for this citizen."""
         return frozenset(self._systems.get(citizen.id, ()))
 
+    def natives(self) -> dict[tuple[str, str], list[str]]:
+        """By citizen and system, the identifiers of those whom this has read or made."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for (_, system, native_id), citizen_id in self._links.items():
+            found.setdefault((citizen_id, system), []).append(native_id)
+        return found
+
     def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str, *, dated: float) -> bool:
         """Whether `holder` says what the hub knows already, what the hub delivered to it in the last month, or what it
         said itself before another said better. `dated`: what it says to be newer than that is news."""

@@ -1,0 +1,218 @@
+"""Whom each line of a file of links names: somebody known, perhaps somebody known, somebody new, or two people at once.
+
+A line is judged by the book by which events are read (`hub.citizens.repository`), and by the same comparison: the report
+and the writing cannot differ but for what happened in between.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import select
+
+from bus.ledger import Transaction, parts
+from hub.acceptance.accept import Acceptance
+from hub.acceptance.rules import withhold
+from hub.citizens.identities import People
+from hub.citizens.matching import REVIEW, Form, compare
+from hub.citizens.names import fold_name
+from hub.operations.link_file import LinkFile, LinkLine, RefusedLine
+from hub.requests.repository import Requests
+from hub.storage.tables import citizens
+from schemas.communes import Communes, shipped_communes
+from schemas.errors import InvalidMessage
+
+Verdict = Literal["matched", "doubtful", "new", "contradictory", "refused"]
+VERDICTS: tuple[Verdict, ...] = ("matched", "doubtful", "new", "contradictory", "refused")
+KEPT = ("matched", "doubtful", "new")
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """What a line says, or would say. `reason`: a code (docs/citizens.md). `column`: of what was refused. `other`: the
+    line of the file that says the same, or the contrary; `score`: of a likeness. `marked`: it names somebody who must be
+    kept confidential."""
+
+    line: int
+    system: str
+    native_id: str
+    verdict: Verdict
+    reason: str
+    column: str = ""
+    other: int = 0
+    score: int = 0
+    marked: bool = False
+    sentence: str = ""
+
+    @property
+    def kept(self) -> bool:
+        return self.verdict in KEPT
+
+
+@dataclass(slots=True)
+class Disputes:
+    """What a file says twice of one identifier. `first`: by identifier, the first line and what it says of the person;
+    `two`: by identifier of two people, the first two lines that contradict each other."""
+
+    first: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    two: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(file: LinkFile, communes: Communes) -> Disputes:
+        found, differ = Disputes(), set[tuple[str, str]]()
+        for line in _readable(file):
+            _, before = found.first.setdefault(line.key, (line.line, said_of(line)))
+            if before != said_of(line):
+                differ.add(line.key)
+        forms: dict[tuple[str, str], tuple[int, Form | None]] = {}
+        for line in _readable(file) if differ else ():
+            if line.key in differ:
+                form = Form.of(line.person["identity"])
+                first, before_form = forms.setdefault(line.key, (line.line, form))
+                if contradicts(form, [before_form], communes):
+                    found.two.setdefault(line.key, (first, line.line))
+        return found
+
+
+class Pairing:
+    """Some lines against one book. `read` them before they are placed; `save` keeps what was placed."""
+
+    def __init__(self, tx: Transaction, acceptance: Acceptance, tenant: str, disputes: Disputes, origin: str) -> None:
+        self._tx, self._acceptance, self._tenant, self._disputes = tx, acceptance, tenant, disputes
+        self._people, self._communes = acceptance.people, communes_of(acceptance)
+        self._book = acceptance.citizens(tx, origin)
+        self._book.how = "import"
+        self._forms: dict[str, list[Form | None]] = {}
+        self._natives: dict[tuple[str, str], list[str]] = {}  # by citizen and system
+        self._made: dict[str, int] = {}  # by citizen that a line of this file made: the line
+
+    def read(self, lines: Sequence[LinkLine]) -> None:
+        people = [line.person for line in lines]
+        self._book.prefetch(self._tenant, people)
+        self._natives = self._book.natives()
+        linked = {one for person in people for one in self._book.linked(self._tenant, person) if one is not None}
+        if self._people is not None:
+            self._forms |= _forms_of(self._tx, self._people, linked - self._forms.keys())
+
+    def place(self, line: LinkLine) -> Paired:
+        """What a line says; where it may be kept, the book knows it from here on."""
+        found = self._judged(line)
+        if not found.kept:
+            return found
+        try:
+            citizen = self._book.resolve(self._tenant, self._told(line, found))
+        except InvalidMessage as error:
+            return _paired(line, "contradictory", error.code)
+        if found.verdict != "matched":
+            self._made.setdefault(citizen.id, line.line)
+        given = self._natives.setdefault((citizen.id, line.system), [])
+        if line.native_id not in given:
+            given.append(line.native_id)
+        return found
+
+    def is_identified(self, line: LinkLine) -> bool:
+        """Whether its identity is full enough to be the very same as another."""
+        return self._book.is_identified(line.person)
+
+    def save(self) -> None:
+        """Keep the links, the people, their questions and their marks."""
+        self._book.save()
+        marked, cases = self._book.take_fresh_marks(), Requests(self._tx)
+        cases.conceal(marked)
+        cases.save()
+        withhold(self._tx, self._acceptance.directory, self._tenant, marked, cases.concealed)
+
+    def _judged(self, line: LinkLine) -> Paired:
+        if line.key in self._disputes.two:
+            one, other = self._disputes.two[line.key]
+            return _paired(line, "contradictory", "two_people", other=other if line.line == one else one)
+        first, _ = self._disputes.first.get(line.key, (line.line, 0))
+        repeated = first if first != line.line else 0
+        linked = self._book.linked(self._tenant, line.person)
+        forms = [form for one in linked for form in self._forms.get(one or "", ())]
+        if contradicts(Form.of(line.person["identity"]), forms, self._communes):
+            return _paired(line, "contradictory", "other_person")
+        if linked or repeated:
+            return _paired(line, "matched", "repeated" if repeated else "known", other=repeated)
+        named = [one for one in self._book.named(self._tenant, line.person) if one is not None]
+        return self._of_identity(line, named) if named else self._of_newcomer(line)
+
+    def _of_identity(self, line: LinkLine, named: Sequence[str]) -> Paired:
+        """Somebody is known under the very same identity."""
+        if len(named) > 1:
+            return _paired(line, "doubtful", "several")
+        before, others = self._made.get(named[0], 0), self._natives.get((named[0], line.system), [])
+        if not others:
+            return _paired(line, "matched", "same_line" if before else "identity", other=before)
+        if any(other.lstrip("0") == line.native_id.lstrip("0") for other in others):
+            return _paired(line, "refused", "zeros_lost", column="id", other=before)
+        verdict: Verdict = "matched" if line.same_person else "doubtful"
+        return _paired(line, verdict, "same_person" if line.same_person else "same_system", other=before)
+
+    def _of_newcomer(self, line: LinkLine) -> Paired:
+        if self._book.identities is None:
+            return _paired(line, "new", "nobody")
+        placed = self._book.identities.match_newcomer(self._tenant, line.person)
+        if placed.citizen_id is not None:
+            before = self._made.get(placed.citizen_id, 0)
+            return _paired(line, "matched", "likeness", score=placed.score, other=before)
+        if placed.doubts:
+            other, compared = placed.doubts[0]
+            return _paired(line, "doubtful", "likeness", score=compared.score, other=self._made.get(other, 0))
+        return _paired(line, "new", "nobody")
+
+    def _told(self, line: LinkLine, found: Paired) -> Mapping[str, Any]:
+        """With both identifiers, where the town says that one system has given them to one person."""
+        if found.reason != "same_person":
+            return line.person
+        (named,) = self._book.named(self._tenant, line.person)
+        beside = {"system": line.system, "id": self._natives[(named or "", line.system)][0]}
+        return {**line.person, "references": [*line.person["references"], beside]}
+
+
+def communes_of(acceptance: Acceptance) -> Communes:
+    return acceptance.people.communes if acceptance.people is not None else shipped_communes()
+
+
+def refused(line: RefusedLine) -> Paired:
+    return Paired(
+        line.line, line.system, line.native_id, "refused", line.code, line.column, marked=line.marked,
+        sentence=line.sentence,
+    )  # fmt: skip
+
+
+def said_of(line: LinkLine) -> int:
+    """What a line says of the person, for comparison within one run: the same number, the same identity."""
+    identity = line.person["identity"]
+    names = [fold_name(name) for name in (identity["family_name"], *identity["given_names"])]
+    return hash((*names, *(identity.get(name) for name in ("gender", "birthdate", "birthplace"))))
+
+
+def contradicts(form: Form | None, forms: Iterable[Form | None], communes: Communes) -> bool:
+    """Whether an identity is none of these. Where either is too thin to be compared, nothing contradicts."""
+    scores = [compare(form, other, communes).score for other in forms if form is not None and other is not None]
+    return bool(scores) and max(scores) < REVIEW
+
+
+def _paired(line: LinkLine, verdict: Verdict, reason: str, **more: Any) -> Paired:
+    return Paired(line.line, line.system, line.native_id, verdict, reason, marked=line.marked, **more)
+
+
+def _readable(file: LinkFile) -> Iterator[LinkLine]:
+    return (line for line in file.lines() if isinstance(line, LinkLine))
+
+
+def _forms_of(tx: Transaction, people: People, ids: Iterable[str]) -> dict[str, list[Form | None]]:
+    """All forms of each of these people: their own, and those of who was merged into them."""
+    whole = {one: one for one in ids}
+    for some in parts(sorted(whole)):
+        rows = tx.sql.execute(select(citizens.c.id, citizens.c.merged_into).where(citizens.c.merged_into.in_(some)))
+        whole |= {row.id: row.merged_into for row in rows}
+    found: dict[str, list[Form | None]] = defaultdict(list)
+    for some in parts(sorted(whole)):
+        for one, identity in people.identities(tx, some).items():
+            found[whole[one]].append(Form.of(identity))
+    return {one: found.get(one, []) for one in set(whole.values())}
