@@ -22,7 +22,8 @@ from commands.develop import bench, connector_app, faults
 from commands.exports import connection_app
 from commands.journal import journal_app
 from commands.keys import key_app
-from commands.operate import link_app, parked_app
+from commands.links import link_app
+from commands.operate import parked_app
 from commands.refused import refused_app
 from commands.register import register_app
 from commands.requests import request_app

@@ -16,7 +16,8 @@ from bus.ledger import Transaction
 from hub.acceptance.accept import Acceptance
 from hub.citizens.identities import People
 from hub.journal.entries import Entry, Journal, Justification
-from hub.operations.parting import forget_claims, forget_values, heard_by, speakers, stop_deliveries
+from hub.operations.heard import heard_by
+from hub.operations.parting import forget_claims, forget_values, speakers, stop_deliveries
 from hub.operations.reviews import Merge, Reviews, merge_of
 from hub.storage.tables import citizen_links, citizen_merges, citizen_reviews, unproved_references
 from schemas.errors import InvalidMessage

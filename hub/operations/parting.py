@@ -1,62 +1,23 @@
-"""When an identifier is taken from somebody: what came by it goes with it, as far as what is kept tells.
-
-The events say it: whom one names by this identifier, and by no other of the person, was about whoever has it now.
-"""
+"""When an identifier is taken from somebody: what came by it goes with it, as `hub.operations.heard` finds it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import and_, delete, select, update
 
-from bus.ledger import StoredEvent, Transaction, parts
+from bus.ledger import Transaction, parts
 from bus.sql import Insert
-from bus.tables import door, events
-from hub.acceptance.mentions import people_named, request_record
+from hub.citizens.repository import Rank
+from hub.operations.heard import Identifiers
 from hub.routing.directory import Directory
 from hub.storage.tables import citizen_reviews, citizen_values, request_people, requests, unproved_references
 
 _NOW = ""  # in `citizen_values`: the row of what is known now, and its name in it
 _TAKEN = "l'identifiant n'est plus celui de cet usager : rien n'est transmis"
 _INVOLVE = Insert(request_people, conflict="DO NOTHING")
-Identifiers = Collection[tuple[str, str]]
-
-
-@dataclass(slots=True)
-class Heard:
-    """What was heard of a person by some identifiers alone. `identity`: the last that was told beside them; `requests`:
-    those that they brought; `unread`: requests of which nothing is kept that says by whom; `seqs`: the events."""
-
-    identity: Mapping[str, Any] | None = None
-    requests: set[str] = field(default_factory=set)
-    unread: set[str] = field(default_factory=set)
-    seqs: set[int] = field(default_factory=set)
-
-
-def heard_by(
-    tx: Transaction, tenant: str, ids: Sequence[str], taken: Identifiers, left: Identifiers, since: float
-) -> Heard:
-    """What events since then told of a person (all of their `ids`) by the identifiers that are `taken` from them. What
-    also names one of those that are `left` stays. Reads the events of the person: before the door is held."""
-    cases = _requests_of(tx, ids)
-    heard, staying, read = Heard(), set[str](), set[str]()
-    for stored in _events_of(tx, tenant, ids, cases, since):
-        named, identity = _named(stored, set(taken), set(left))
-        request = stored.request_id or ""
-        if request_record(stored.event):
-            read.add(request)
-        if named == "left":
-            staying.add(request)
-        elif named == "taken":
-            heard.seqs.add(stored.seq)
-            heard.identity = identity or heard.identity
-            heard.requests |= {request} & cases
-    heard.requests -= staying
-    heard.unread = cases - read
-    return heard
 
 
 def move_requests(tx: Transaction, moved: Collection[str], ids: Sequence[str], to: str) -> None:
@@ -88,6 +49,16 @@ def forget_values(tx: Transaction, ids: Sequence[str], names: Collection[str]) -
             del after[_NOW]
         if after != before:
             _put(tx, row, after)
+
+
+def restore_authority(tx: Transaction, citizen_id: str, field: str, system: str, rank: Rank) -> None:
+    """What is known of a field now is the word of this system, which the hub said again."""
+    row = citizen_values.c
+    here = and_(row.citizen_id == citizen_id, row.field == field, row.digest == _NOW)
+    known = tx.sql.execute(select(citizen_values).where(here)).first()
+    if known is not None:
+        said = orjson.loads(known.holders)
+        _put(tx, known, said | {_NOW: [*said[_NOW][:2], system, *rank]})
 
 
 def forget_questions(tx: Transaction, ids: Sequence[str], names: Collection[str]) -> int:
@@ -126,40 +97,6 @@ def stop_deliveries(
 def _is_linked(directory: Directory, connection: str, event_type: str) -> bool:
     consumed = directory.connections[connection].consumes.get(event_type)
     return consumed is not None and consumed.scope == "linked" and not event_type.endswith("merged")
-
-
-def _requests_of(tx: Transaction, ids: Sequence[str]) -> set[str]:
-    involved = select(request_people.c.request_id).where(request_people.c.citizen_id.in_(ids))
-    about = select(requests.c.id).where(requests.c.citizen_id.in_(ids))
-    return {*tx.sql.execute(involved).scalars(), *tx.sql.execute(about).scalars()}
-
-
-def _events_of(
-    tx: Transaction, tenant: str, ids: Sequence[str], cases: Collection[str], since: float
-) -> Iterator[StoredEvent]:
-    row = events.c
-    found = {
-        seq for some in parts(sorted(cases))
-        for seq in tx.sql.execute(select(row.seq).where(row.request_id.in_(some), row.tenant == tenant)).scalars()
-    }  # fmt: skip
-    first = tx.sql.execute(select(func.min(door.c.seq)).where(door.c.accepted_at >= since)).scalar()
-    if first is not None:
-        mine = and_(row.tenant == tenant, row.seq >= first, row.order_key.in_([f"c:{one}" for one in ids]))
-        found |= {*tx.sql.execute(select(row.seq).where(mine)).scalars()}
-    for some in parts(sorted(found)):
-        yield from (stored for _, stored in sorted(tx.load(some).items()))
-
-
-def _named(stored: StoredEvent, taken: Identifiers, left: Identifiers) -> tuple[str, Mapping[str, Any] | None]:
-    """Whether an event names the person by what stays with them, or only by what is taken; with the identity."""
-    found, identity = "", None
-    for _, person in people_named(stored.event):
-        references = {(one["system"], one["id"]) for one in person.get("references", ())}
-        if references & set(left):
-            return "left", None
-        if references & set(taken):
-            found, identity = "taken", person.get("identity") or identity
-    return found, identity
 
 
 def _put(tx: Transaction, row: Any, holders: Mapping[str, Any]) -> None:

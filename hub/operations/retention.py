@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, select, true, tuple_
+from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, select, true, tuple_, update
 
 from bus.ledger import Ledger, StoredEvent
 from bus.sql import Insert
@@ -120,7 +120,7 @@ class Keeper:
             ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
             ("journal", self._journal()),
             ("evidence", self._evidence()), ("refused", self._refused()),
-            ("held", self._held()), ("shapes", self._shapes()),
+            ("held", self._held()), ("shapes", self._shapes()), ("decided", self._decided()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
@@ -205,6 +205,18 @@ class Keeper:
         yield from self._delete(held_events, held_events.c.day < day)
         yield from self._delete(question_days, question_days.c.day < day)
         yield from self._delete(first_loads, first_loads.c.until < now)
+
+    def _decided(self) -> Iterator[int]:
+        """What was held is kept, sealed, for as long as the decision about it can be taken back."""
+        row, before = citizen_reviews.c, self._ledger.now() - self._settings.events_days * _DAY
+        over = and_(row.sealed.is_not(None), row.decided_at < before)
+        for found in self._keys_where(row.id, over):
+            for some in _batches(found):
+                with self._ledger.transaction() as tx:
+                    mine = update(citizen_reviews).where(row.id.in_(some), over)
+                    count = int(tx.sql.execute(mine.values(sealed=None)).rowcount)
+                yield count
+            yield 0
 
     def _requests(self) -> Iterator[int]:
         now = self._ledger.now()

@@ -19,21 +19,22 @@ from sqlalchemy import Row, and_, delete, func, or_, select, update
 from bus.ledger import Transaction
 from bus.sql import Insert
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.citizen_rules import rank_of
 from hub.acceptance.rules import withhold
 from hub.citizens.identities import VALUE, People, review_id
 from hub.clients.origin import Origin
 from hub.exchanges.corrections import Change, Corrections
 from hub.journal.entries import Entry, Journal, Justification
-from hub.operations.parting import (
-    Heard,
+from hub.operations.heard import Heard, heard_by, last_said
+from hub.operations.parting import (  # fmt: skip
     forget_claims,
     forget_questions,
     forget_values,
-    heard_by,
     move_requests,
+    restore_authority,
     speakers,
     stop_deliveries,
-)  # fmt: skip
+)
 from hub.requests.repository import Requests
 from hub.storage.tables import (  # fmt: skip
     citizen_links,
@@ -59,7 +60,8 @@ Links = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One question, without names. `facts`: the score and its fields, or who said what about which field."""
+    """One question, without names. `facts`: the score and its fields, or who said what about which field. `decided_at`,
+    `decided_by`: None while it is open."""
 
     id: str
     tenant: str
@@ -69,6 +71,8 @@ class Review:
     origin: str
     opened_at: float
     facts: Mapping[str, Any]
+    decided_at: float | None = None
+    decided_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,26 @@ class Reviews:
         """What the master said holds. The same value of the same day is not asked about again."""
         self._close_review(tx, self._open_review(tx, review, "value"), "kept", by)
 
+    # --- a decision that was wrong --------------------------------------------------------------------------------
+
+    def reopen(self, tx: Transaction, review: str, by: Justification) -> bool:
+        """A decision is taken back: the question is open again. After a value that was taken, what the master of the
+        field had said is told again to all; False where that is kept no more, and the master must say it again. A merge
+        is taken back by `unmerge`."""
+        tx.hold_door()
+        row = self._review_row(tx, review)
+        if row.state == "open":
+            raise InvalidMessage("this waits for a decision", code="not_decided")
+        if row.state == "same" and self._current_id(tx, row.citizen_id) == self._current_id(tx, row.other_id):
+            raise InvalidMessage("these are one person now: unmerge takes that back", code="merged")
+        if row.kind == "value" and row.sealed is None:
+            raise InvalidMessage("what was said is kept no more: it must be said again", code="expired")
+        told = row.state != "taken" or self._tell_master_again(tx, row)
+        values = {"state": "open", "decided_at": None, "decided_by": None}
+        tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
+        self._write_journal(tx, by, "review.reopened", row.tenant, row.citizen_id, {"review": row.id, "was": row.state})
+        return told
+
     # --- parts --------------------------------------------------------------------------------------------------
 
     def _check_merge(
@@ -256,6 +280,21 @@ class Reviews:
         links = [*self._links(tx, tenant, kept), *self._links(tx, tenant, gone)]
         if self._acceptance.directory.links_sectors(tenant, {"references": _references(links)}):
             raise InvalidMessage("these sectors are not linked here", code="sectors_not_linked")
+
+    def _tell_master_again(self, tx: Transaction, row: Row[Any]) -> bool:
+        master = self._acceptance.directory.master_of(row.tenant, row.field)
+        who = self._current_id(tx, row.citizen_id)
+        names = speakers(self._acceptance.directory, row.tenant, {master} if master else ())
+        said = last_said(tx, row.tenant, self._people.members(tx, who), names, row.field)
+        if said is None or master is None:
+            return False
+        value, person = said.data[row.field], self._citizen_record(tx, row.tenant, who)
+        self._accept(tx, row.tenant, Event(
+            type=said.type, source=f"/{row.tenant}/hub", id=f"again-{uuid.uuid4()}",
+            data={"citizen": person, row.field: value},
+        ))  # fmt: skip
+        restore_authority(tx, who, row.field, master, rank_of(value, tx.now))
+        return True
 
     def _correct_exchanges(
         self, tx: Transaction, tenant: str, kept: str, name: str, since: float, by: Justification
@@ -367,7 +406,7 @@ class Reviews:
         }])  # fmt: skip
 
     def _close_review(self, tx: Transaction, row: Row[Any], state: str, by: Justification) -> None:
-        values = {"state": state, "decided_at": tx.now, "decided_by": by.actor, "sealed": None}
+        values = {"state": state, "decided_at": tx.now, "decided_by": by.actor}  # what was said stays, to be undone
         tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
         facts = {"review": row.id, "field": row.field}
         self._write_journal(tx, by, f"value.{state}", row.tenant, row.citizen_id, facts)
@@ -455,5 +494,5 @@ def _references(links: Links) -> list[dict[str, str]]:
 def _review(row: Row[Any]) -> Review:
     return Review(
         id=row.id, tenant=row.tenant, kind=row.kind, state=row.state, field=row.field, origin=row.origin,
-        opened_at=row.opened_at, facts=orjson.loads(row.facts),
+        opened_at=row.opened_at, facts=orjson.loads(row.facts), decided_at=row.decided_at, decided_by=row.decided_by,
     )  # fmt: skip
