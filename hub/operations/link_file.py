@@ -15,8 +15,9 @@ from hub.citizens.names import Person
 from hub.citizens.nir import Numbers, refuse_nir, without_doubtful
 from schemas.errors import InvalidMessage
 from schemas.identities import given_names, read_identity
-from schemas.registry import SchemaSet, check_document
+from schemas.registry import check_document
 from schemas.tables import LineFault, Row, Stream, stream_rows
+from schemas.validators import SchemaSet
 from schemas.yes_no import yes_or_no
 
 COLUMNS = ("family_name", "given_names", "gender", "birthdate", "birthplace", "system", "id", "confidential")
@@ -65,14 +66,14 @@ class RefusedLine:
 
 
 class LinkFile:
-    """The whole file, to be gone through as often as need be. Raises InvalidMessage `not_a_link_file` where nothing of it
-    can be used. `declared`: what the town said of systems whose numbers read as social security numbers."""
+    """The whole file, to be gone through as often as need be. Raises InvalidMessage `not_a_link_file` where nothing of
+    it can be used. `declared`: what the town said of systems whose numbers read as social security numbers."""
 
     def __init__(self, content: bytes | str, schemas: SchemaSet, declared: Mapping[str, Numbers]) -> None:
         if len(content) > MOST_BYTES:
             raise InvalidMessage(f"the file has more than {MOST_BYTES >> 20} MiB: cut it", code="not_a_link_file")
         self._content, self._schemas, self._declared = content, schemas, declared
-        self._columns = COLUMNS
+        self._columns: tuple[str, ...] = COLUMNS
         self._open()
 
     def lines(self) -> Iterator[LinkLine | RefusedLine]:

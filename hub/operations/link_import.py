@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -26,8 +26,8 @@ Note = Callable[[Transaction, Mapping[str, Any]], None]
 
 @dataclass(slots=True)
 class Report:
-    """What became of a file, or would: how many lines by verdict, and each of them. `import_id`: empty where nothing was
-    written."""
+    """What became of a file, or would: how many lines by verdict, and each of them. `import_id`: empty where nothing
+    was written."""
 
     import_id: str = ""
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(VERDICTS, 0)))
@@ -121,8 +121,8 @@ class _Newcomers:
         said = said_of(line)
         if paired.verdict == "new":
             first = self._lines.setdefault(said, line.line)
-            if first != line.line:
-                paired = _again(paired, first, same_system=(said, line.system) in self._systems and not line.same_person)
+            twice = (said, line.system) in self._systems and not line.same_person
+            paired = _again(paired, first, same_system=twice) if first != line.line else paired
         if paired.kept:
             self._systems.add((said, line.system))
         return paired
@@ -143,10 +143,9 @@ def import_links(ledger: Ledger, acceptance: Acceptance, tenant: str, content: b
 
 
 def _again(paired: Paired, first: int, *, same_system: bool) -> Paired:
-    verdict, reason = ("doubtful", "same_system") if same_system else ("matched", "same_line")
-    return Paired(
-        paired.line, paired.system, paired.native_id, verdict, reason, other=first, marked=paired.marked  # type: ignore[arg-type]
-    )  # fmt: skip
+    if same_system:
+        return replace(paired, verdict="doubtful", reason="same_system", other=first)
+    return replace(paired, verdict="matched", reason="same_line", other=first)
 
 
 def _parts(items: list[Any], size: int) -> Iterator[list[Any]]:

@@ -1,7 +1,7 @@
 """Whom each line of a file of links names: somebody known, perhaps somebody known, somebody new, or two people at once.
 
-A line is judged by the book by which events are read (`hub.citizens.repository`), and by the same comparison: the report
-and the writing cannot differ but for what happened in between.
+A line is judged by the book by which events are read (`hub.citizens.repository`), and by the same comparison: report
+and writing cannot differ but for what happened in between.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ KEPT = ("matched", "doubtful", "new")
 @dataclass(frozen=True, slots=True)
 class Paired:
     """What a line says, or would say. `reason`: a code (docs/citizens.md). `column`: of what was refused. `other`: the
-    line of the file that says the same, or the contrary; `score`: of a likeness. `marked`: it names somebody who must be
-    kept confidential."""
+    line of the file that says the same, or the contrary; `score`: of a likeness. `marked`: it names somebody who must
+    be kept confidential."""
 
     line: int
     system: str
