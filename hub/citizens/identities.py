@@ -23,6 +23,7 @@ from sqlalchemy import or_, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
+from hub.citizens.households import Households
 from hub.citizens.matching import Comparison, Form, blocking_keys, compare
 from hub.citizens.names import Person
 from hub.citizens.questions import Quota
@@ -104,13 +105,14 @@ def review_id(tenant: str, kind: str, *about: str) -> str:
 
 
 class People:
-    """`pepper` keys the digests, `key` (32 bytes) the references. `grouping` says among whom somebody is matched."""
+    """`pepper` keys the digests, `key` (32 bytes) the references. `grouping` says among whom somebody is matched,
+    `households` whose numbers name nobody."""
 
     def __init__(
         self, keys: PersonKeys, pepper: bytes, key: bytes, *, communes: Communes | None = None,
-        grouping: Grouping = lambda tenant, origin: None,
+        grouping: Grouping = lambda tenant, origin: None, households: Households = lambda tenant: (),
     ) -> None:  # fmt: skip
-        self.keys, self.pepper, self.grouping = keys, pepper, grouping
+        self.keys, self.pepper, self.grouping, self.households = keys, pepper, grouping, households
         self.communes = communes or shipped_communes()
         self._key = key
 
@@ -250,7 +252,10 @@ class Identities:
         self._kept.append((citizen_id, person["identity"]))
         self._blocks += [{"block": block, "citizen_id": citizen_id} for block in meeting]
         self._known[citizen_id] = (form, whole or citizen_id)
+        households = self._people.households(tenant)
         for reference in person.get("references", ()):
+            if reference["system"] in households:
+                continue
             self._add_native_id(whole or citizen_id, reference["system"], reference["id"])
         for block in meeting:
             self._meeting.setdefault(block, []).append(citizen_id)

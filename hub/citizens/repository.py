@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
+from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import People
 from hub.citizens.names import Person, fold_name, value_digest
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
@@ -40,13 +41,19 @@ _PEOPLE = {
     """)  # noqa: S608 (the text is our own)
     for dialect, around in around_found("citizens", "citizen_links", "citizen_id").items()
 }
-_IDENTIFIERS = Statement(
-    "SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text} ORDER BY native_id"
-)
+_LINKS_OF = Statement("SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text}")
+_IDENTIFIERS = Statement("""
+    SELECT tenant, system, native_id, citizen_id, 0 AS since FROM citizen_links WHERE citizen_id {ids:text}
+    UNION ALL SELECT tenant, system, native_id, citizen_id, since FROM household_links WHERE citizen_id {ids:text}
+    ORDER BY since DESC, native_id
+""")
 _IDENTIFIERS_NOW = Statement("""
-    SELECT citizens.id AS gone_id, links.tenant, links.system, links.native_id FROM citizens
+    SELECT citizens.id AS gone_id, links.tenant, links.system, links.native_id, 0 AS since FROM citizens
     JOIN citizen_links AS links ON links.citizen_id = citizens.merged_into
-    WHERE citizens.id {ids:text} ORDER BY links.native_id
+    WHERE citizens.id {ids:text}
+    UNION ALL SELECT citizens.id, numbers.tenant, numbers.system, numbers.native_id, numbers.since FROM citizens
+    JOIN household_links AS numbers ON numbers.citizen_id = citizens.merged_into
+    WHERE citizens.id {ids:text} ORDER BY since DESC, native_id
 """)
 _OPEN = Insert(citizens)
 _NAME = Statement(
@@ -114,6 +121,7 @@ class Citizens:
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
         self._new_links: list[dict[str, Any]] = []
+        self._numbers = HouseholdNumbers(tx, people.households if people is not None else lambda tenant: ())
         self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
         self._digests: dict[int, tuple[Any, str]] = {}
@@ -127,7 +135,7 @@ class Citizens:
         met, people = people, [*people, *along]
         if self._people is not None:
             self._group = self._people.grouping(tenant, self._origin)
-        named = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
+        named = sorted({(r["system"], r["id"]) for person in people for r in self._own(tenant, person)})
         pivots = sorted({(pivot,) for person in people if (pivot := self._pivot_of(person)) is not None})
         statement = _PEOPLE[self._tx.sql.dialect.name]
         merged: dict[str, str] = {}
@@ -143,6 +151,7 @@ class Citizens:
                 self._systems.setdefault(row.id, set()).add(row.system)
         if merged:
             self._follow_merges(tenant, merged)
+        self._numbers.prefetch(tenant, self._by_id)
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
         self._values.prefetch(
@@ -165,8 +174,11 @@ class Citizens:
         link = Link(self.how or how, self._origin, score)
         if citizen.id in self._long_unseen:
             self._seen.add(citizen.id)
-        for reference in person.get("references", ()):
+        own, shared = self._numbers.parted(tenant, person)
+        for reference in own:
             self._link(citizen, (tenant, reference["system"], reference["id"]), link)
+        if shared and (known or self.is_named(tenant, person)):
+            self._numbers.keep(tenant, citizen.id, shared)
         if citizen.pivot is None and pivot is not None and (tenant, pivot) not in self._pivots:
             citizen.pivot = pivot
             self._pivots[(tenant, pivot)] = citizen.id
@@ -194,7 +206,7 @@ class Citizens:
         """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved."""
         new: dict[Any, object] = {}
         for person in people:
-            keys: list[Any] = [(tenant, r["system"], r["id"]) for r in person.get("references", ())]
+            keys: list[Any] = [(tenant, r["system"], r["id"]) for r in self._own(tenant, person)]
             found = {self._links.get(key) or new.get(key) for key in keys} - {None}
             pivot = self._pivot_of(person)
             if not found and pivot is not None:
@@ -235,6 +247,10 @@ class Citizens:
         """Whether the identity of a record is full enough to match on."""
         return self._pivot_of(person) is not None
 
+    def is_named(self, tenant: str, person: Person) -> bool:
+        """Whether a record says who is meant: by an identifier of that person, or by a full identity."""
+        return bool(self._own(tenant, person)) or self.is_identified(person)
+
     def is_marked(self, tenant: str, person: Person) -> bool:
         """Whether a person who is only named along must be kept confidential; the mark of such a person is kept."""
         if person.get("confidential"):
@@ -258,7 +274,7 @@ class Citizens:
     def linked(self, tenant: str, person: Person) -> set[str | None]:
         """Those who have the identifiers of a record."""
         links = self._links
-        return {links[key] for r in person.get("references", ()) if (key := (tenant, r["system"], r["id"])) in links}
+        return {links[key] for r in self._own(tenant, person) if (key := (tenant, r["system"], r["id"])) in links}
 
     def named(self, tenant: str, person: Person) -> set[str | None]:
         """Who has the very identity of a record."""
@@ -282,8 +298,8 @@ class Citizens:
             self._fresh_marks.add(citizen.id)
 
     def systems(self, citizen: Citizen) -> frozenset[str]:
-        """The systems that have an identifier for this citizen."""
-        return frozenset(self._systems.get(citizen.id, ()))
+        """The systems that have an identifier for this citizen, or a number of their household."""
+        return frozenset((*self._systems.get(citizen.id, ()), *self._numbers.systems(citizen.id)))
 
     def natives(self) -> dict[tuple[str, str], list[str]]:
         """By citizen and system, the identifiers of those whom this has read or made."""
@@ -324,6 +340,7 @@ class Citizens:
         if marked := [citizen_id for citizen_id in self._marked if citizen_id not in self._new]:
             _MARK.send(sql, ids=marked)
         _LINK.send(sql, self._new_links)
+        self._numbers.save()
         if self.identities is not None:
             self.identities.save()
         self._values.save()
@@ -346,7 +363,7 @@ class Citizens:
         self._read_citizens([placed.citizen_id])
         citizen.merged_into = placed.citizen_id
         self._pivots[(tenant, pivot)] = placed.citizen_id
-        links = [(r["system"], r["id"]) for r in person.get("references", ())]
+        links = [(r["system"], r["id"]) for r in self._own(tenant, person)]
         new = [link for link in links if (tenant, *link) not in self._links]
         self.identities.record_merge(tenant, citizen.id, placed.citizen_id, new, placed.score)
         return self._by_id[placed.citizen_id], placed.score
@@ -368,9 +385,13 @@ class Citizens:
             self._admit(Citizen(row.id, row.tenant, bool(row.confidential), row.pivot, row.merged_into))
             if row.seen_at < self._tx.now - 86_400:
                 self._long_unseen.add(row.id)
-        for row in _IDENTIFIERS.send(self._tx.sql, ids=unread) if unread else ():
+        for row in _LINKS_OF.send(self._tx.sql, ids=unread) if unread else ():
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
             self._systems.setdefault(row.citizen_id, set()).add(row.system)
+
+    def _own(self, tenant: str, person: Person) -> list[Mapping[str, str]]:
+        """The identifiers of a person alone: none of their household."""
+        return self._numbers.parted(tenant, person)[0]
 
     def _create(self, tenant: str, pivot: str | None) -> Citizen:
         citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
@@ -423,7 +444,8 @@ def _ambiguous() -> InvalidMessage:
 
 def identifiers_of(tx: Transaction, citizen_ids: Iterable[str]) -> dict[tuple[str, str, str], str]:
     """By tenant, system and citizen, the identifier that a system gives to each of these citizens; where it has
-    several, the first in order. Who was merged into another has the identifiers of that one."""
+    several, the first in order; of numbers of a household, the one told last. Who was merged into another has the
+    identifiers of that one."""
     return ask_identifiers(tx, citizen_ids)()
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.citizens.names import Person
-from hub.citizens.nir import Numbers, refuse_nir, without_doubtful
+from hub.citizens.nir import refuse_nir, without_doubtful
+from hub.settings.model import Numbers
 from schemas.errors import InvalidMessage
 from schemas.identities import given_names, read_identity
 from schemas.registry import check_document
@@ -34,13 +35,15 @@ _UNREADABLE = {"quote": "a quote is opened and not closed", "cell": "a cell is t
 
 @dataclass(frozen=True, slots=True)
 class LinkLine:
-    """`line` counts from 1, the header among them. `marked`: it names a person who must be kept confidential."""
+    """`line` counts from 1, the header among them. `shared`: the number is one of a household, and names nobody by
+    itself. `marked`: it names a person who must be kept confidential."""
 
     line: int
     system: str
     native_id: str
     person: Person
     same_person: bool = False
+    shared: bool = False
 
     @property
     def marked(self) -> bool:
@@ -102,7 +105,8 @@ class LinkFile:
         mark = yes_or_no(row["confidential"])
         try:
             same = _yes_or_no(row, SAME_PERSON) if SAME_PERSON in row.cells else False
-            return LinkLine(row.line, row["system"], row["id"], self._person(row), same)
+            shared = self._declared.get(row["system"]) == "household"
+            return LinkLine(row.line, row["system"], row["id"], self._person(row), same, shared)
         except _Refusal as refusal:
             hidden = refusal.code == "nir_not_allowed"
             native_id = "" if hidden else row["id"]

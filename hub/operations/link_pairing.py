@@ -54,7 +54,7 @@ class Paired:
 
 @dataclass(slots=True)
 class Disputes:
-    """What a file says twice of one identifier. `first`: by identifier, the first line and what it says of the person;
+    """What a file says twice of one identifier of a person. `first`: by identifier, the first line and what it says of the person;
     `two`: by identifier of two people, the first two lines that contradict each other."""
 
     first: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
@@ -63,12 +63,12 @@ class Disputes:
     @staticmethod
     def of(file: LinkFile, communes: Communes) -> Disputes:
         found, differ = Disputes(), set[tuple[str, str]]()
-        for line in _readable(file):
+        for line in _personal(file):
             _, before = found.first.setdefault(line.key, (line.line, said_of(line)))
             if before != said_of(line):
                 differ.add(line.key)
         forms: dict[tuple[str, str], tuple[int, Form | None]] = {}
-        for line in _readable(file) if differ else ():
+        for line in _personal(file) if differ else ():
             if line.key in differ:
                 form = Form.of(line.person["identity"])
                 first, before_form = forms.setdefault(line.key, (line.line, form))
@@ -108,9 +108,9 @@ class Pairing:
             return _paired(line, "contradictory", error.code)
         if found.verdict != "matched":
             self._made.setdefault(citizen.id, line.line)
-        given = self._natives.setdefault((citizen.id, line.system), [])
-        if line.native_id not in given:
-            given.append(line.native_id)
+        if not line.shared:
+            given = self._natives.setdefault((citizen.id, line.system), [])
+            given += [] if line.native_id in given else [line.native_id]
         return found
 
     def is_identified(self, line: LinkLine) -> bool:
@@ -126,6 +126,8 @@ class Pairing:
         withhold(self._tx, self._acceptance.directory, self._tenant, marked, cases.concealed)
 
     def _judged(self, line: LinkLine) -> Paired:
+        if line.shared and not self.is_identified(line):
+            return _paired(line, "refused", "household_reference", column="id")
         if line.key in self._disputes.two:
             one, other = self._disputes.two[line.key]
             return _paired(line, "contradictory", "two_people", other=other if line.line == one else one)
@@ -201,8 +203,8 @@ def _paired(line: LinkLine, verdict: Verdict, reason: str, **more: Any) -> Paire
     return Paired(line.line, line.system, line.native_id, verdict, reason, marked=line.marked, **more)
 
 
-def _readable(file: LinkFile) -> Iterator[LinkLine]:
-    return (line for line in file.lines() if isinstance(line, LinkLine))
+def _personal(file: LinkFile) -> Iterator[LinkLine]:
+    return (line for line in file.lines() if isinstance(line, LinkLine) and not line.shared)
 
 
 def _forms_of(tx: Transaction, people: People, ids: Iterable[str]) -> dict[str, list[Form | None]]:

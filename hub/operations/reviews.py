@@ -21,6 +21,7 @@ from bus.sql import Insert
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import rank_of
 from hub.acceptance.rules import withhold
+from hub.citizens.households import move_numbers, move_numbers_back
 from hub.citizens.identities import VALUE, People, review_id
 from hub.clients.origin import Origin
 from hub.exchanges.corrections import Change, Corrections
@@ -158,6 +159,7 @@ class Reviews:
         links = self._move_links(tx, self._links(tx, tenant, gone), tenant, kept)
         moved = {
             "links": links,
+            **move_numbers(tx, tenant, gone, kept),
             "members": self._move_members(tx, gone, kept),
             **self._move_requests(tx, gone, kept),
             "values": self._join_values(tx, gone, kept),
@@ -186,6 +188,7 @@ class Reviews:
         heard = heard_by(tx, tenant, ids, back, left, since=row.at)
         tx.hold_door()
         self._move_links(tx, back, tenant, gone)
+        move_numbers_back(tx, tenant, moved, gone, kept)
         self._move_members_back(tx, gone, moved.get("members", ()), kept)
         self._move_requests_back(tx, moved, gone, kept)
         self._part_values(tx, moved.get("values", ()), kept)

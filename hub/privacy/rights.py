@@ -21,6 +21,7 @@ from bus.ledger import Ledger, StoredEvent, Transaction, parts
 from bus.tables import DELIVERED, FINAL, deliveries, events
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import drop_refused, refused_of_tenant
+from hub.citizens.households import numbers_of
 from hub.citizens.identities import People
 from hub.citizens.names import fold_name
 from hub.clients import repository as clients
@@ -48,6 +49,7 @@ from hub.storage.tables import (  # fmt: skip
     evidence_recipients,
     exchange_previews,
     followed_subjects,
+    household_links,
     idempotent_answers,
     request_people,
     request_steps,
@@ -159,9 +161,13 @@ class Rights:
     def find_citizen_id(
         self, tenant: str, *, reference: tuple[str, str] | None = None, client: str = "", ref: str = ""
     ) -> str:
-        """The citizen whom a system, or a client, calls so. Raises InvalidMessage `unknown_citizen`."""
+        """The citizen whom a system, or a client, calls so. Raises InvalidMessage `unknown_citizen`, or
+        `household_reference` for a number that several people have."""
         with self.ledger.reading() as tx:
             if reference is not None:
+                if reference[0] in self.directory.households(tenant):
+                    message = "this is the number of a household: name one of its people"
+                    raise InvalidMessage(message, code="household_reference")
                 mine = (citizen_links.c.tenant == tenant, citizen_links.c.system == reference[0])
                 query = select(citizen_links.c.citizen_id).where(*mine, citizen_links.c.native_id == reference[1])
                 found = tx.sql.execute(query).scalar()
@@ -189,6 +195,7 @@ class Rights:
                 "controller": town.label if town else tenant, "timezone": town.zone.key if town else "Europe/Paris",
                 "person": self._person(tx, who),
                 "links": [{"system": system, "id": native} for system, native in sorted(who.links)],
+                "households": [{"system": s, "id": native} for s, native in numbers_of(tx, tenant, who.ids)],
                 "values": self._values(tx, who), "questions": _questions(tx, who), "merges": _merges(tx, who),
                 "requests": self._requests(tx, who), "documents": self._documents(tx, who, spoken),
                 "events": self._events(tx, who, spoken), "acts": self._acts(tx, who),
@@ -425,7 +432,7 @@ class Rights:
         """All rows of the person. A mark of confidentiality is kept, with nothing but the keyed digest of the identity
         that it protects; whether there is one."""
         rows = tx.sql.execute(select(citizens).where(citizens.c.id.in_(who.ids))).all()
-        for table in (citizen_values, citizen_links, citizen_identities, citizen_blocks):
+        for table in (citizen_values, citizen_links, household_links, citizen_identities, citizen_blocks):
             gone[str(table.name)] = _delete_rows(tx, table, table.c.citizen_id.in_(who.ids))
         subjects = [f"c:{one}" for one in who.ids] + [f"r:{one}" for one in sorted(who.requests)]
         gone["unproved_references"] = sum(

@@ -153,6 +153,18 @@ citizen_links = Table(
     Index("citizen_links_citizen", "citizen_id"),
 )  # fmt: skip
 
+# Numbers of households, beside each of their people: they identify nobody, and deliveries to their system carry the one
+# told last.
+household_links = Table(
+    "household_links", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("native_id", Text, primary_key=True),
+    Column("citizen_id", String(36), primary_key=True),
+    Column("since", Double, nullable=False),
+    Index("household_links_citizen", "citizen_id"),
+)  # fmt: skip
+
 # What is known of a field of a citizen, as digests under the key of the person (`hub.citizens.values`). One row, whose
 # own digest is empty, says what is known now and what each said last: {"": [digest, time, system, quality, date], who:
 # [digest, time]}; one for each value that was delivered: {to whom: time}.
