@@ -20,6 +20,7 @@ from hub.operations.link_pairing import VERDICTS, Disputes, Paired, Pairing, com
 from schemas.errors import InvalidMessage
 
 AT_ONCE = 200  # lines in one transaction: others have their turn at the door in between
+LOOKED_UP = 1_000  # lines of a report that are looked up at once
 IN_MIND = 20_000  # lines of a file that are compared with each other by likeness before anything is written
 Note = Callable[[Transaction, Mapping[str, Any]], None]
 
@@ -72,7 +73,7 @@ class LinkImport:
         while some := list(islice(lines, IN_MIND)):
             with self._ledger.reading() as tx:
                 pairing = self._pairing(tx)
-                for part in _parts(some, AT_ONCE):
+                for part in _parts(some, LOOKED_UP):
                     for paired in self._placed(pairing, part, newcomers):
                         report.add(paired)
         report.lines.sort(key=lambda one: one.line)

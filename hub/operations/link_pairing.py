@@ -54,8 +54,8 @@ class Paired:
 
 @dataclass(slots=True)
 class Disputes:
-    """What a file says twice of one identifier of a person. `first`: by identifier, the first line and what it says of the person;
-    `two`: by identifier of two people, the first two lines that contradict each other."""
+    """What a file says twice of one identifier of a person. `first`: by identifier, the first line and what it says of
+    whom; `two`: by identifier of two people, the first two lines that contradict each other."""
 
     first: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     two: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
