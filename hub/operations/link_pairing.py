@@ -128,15 +128,15 @@ class Pairing:
     def _judged(self, line: LinkLine) -> Paired:
         if line.shared and not self.is_identified(line):
             return _paired(line, "refused", "household_reference", column="id")
-        if line.key in self._disputes.two:
-            one, other = self._disputes.two[line.key]
-            return _paired(line, "contradictory", "two_people", other=other if line.line == one else one)
-        first, _ = self._disputes.first.get(line.key, (line.line, 0))
-        repeated = first if first != line.line else 0
         linked = self._book.linked(self._tenant, line.person)
         forms = [form for one in linked for form in self._forms.get(one or "", ())]
         if contradicts(Form.of(line.person["identity"]), forms, self._communes):
             return _paired(line, "contradictory", "other_person")
+        if line.key in self._disputes.two and not forms:
+            one, other = self._disputes.two[line.key]
+            return _paired(line, "contradictory", "two_people", other=other if line.line == one else one)
+        first, _ = self._disputes.first.get(line.key, (line.line, 0))
+        repeated = first if first != line.line and line.key not in self._disputes.two else 0
         if linked or repeated:
             return _paired(line, "matched", "repeated" if repeated else "known", other=repeated)
         named = [one for one in self._book.named(self._tenant, line.person) if one is not None]
