@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
 from hub.citizens.names import Person
@@ -25,7 +26,7 @@ COLUMNS = ("family_name", "given_names", "gender", "birthdate", "birthplace", "s
 SAME_PERSON = "same_person"
 """The column that may follow: yes where a system has given one person two identifiers, and the town knows it."""
 
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = 32 * 1024 * 1024
 _CITIZEN = "urn:unefois:record:citizen:v1"
 _NEEDED = ("family_name", "given_names", "birthdate", "system", "id")
 _ERROR = re.compile(r"#(REF!|N/A|NOM\?|NAME\?|VALEUR!|VALUE!|DIV/0!|NUL!|NULL!|NOMBRE!|NUM!|#+)", re.IGNORECASE)
@@ -50,8 +51,9 @@ class LinkLine:
         return bool(self.person.get("confidential"))
 
     @property
-    def key(self) -> tuple[str, str]:
-        return self.system, self.native_id
+    def key(self) -> int:
+        """The identifier, for comparison within one run."""
+        return hash((self.system, self.native_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,18 @@ class LinkFile:
         try:
             same = _yes_or_no(row, SAME_PERSON) if SAME_PERSON in row.cells else False
             shared = self._declared.get(row["system"]) == "household"
-            return LinkLine(row.line, row["system"], row["id"], self._person(row), same, shared)
+            return LinkLine(row.line, intern(row["system"]), row["id"], self._person(row), same, shared)
         except _Refusal as refusal:
             hidden = refusal.code == "nir_not_allowed"
             native_id = "" if hidden else row["id"]
             return RefusedLine(
-                row.line, row["system"], native_id, refusal.code, refusal.column, refusal.sentence, mark is not False
+                row.line,
+                intern(row["system"]),
+                native_id,
+                refusal.code,
+                refusal.column,
+                refusal.sentence,
+                mark is not False,
             )
 
     def _person(self, row: Row) -> Person:

@@ -21,7 +21,7 @@ from schemas.errors import InvalidMessage
 
 AT_ONCE = 200  # lines in one transaction: others have their turn at the door in between
 LOOKED_UP = 1_000  # lines of a report that are looked up at once
-IN_MIND = 20_000  # lines of a file that are compared with each other by likeness before anything is written
+IN_MIND = 10_000  # lines of a file that are compared with each other by likeness before anything is written
 Note = Callable[[Transaction, Mapping[str, Any]], None]
 
 

@@ -57,17 +57,17 @@ class Disputes:
     """What a file says twice of one identifier of a person. `first`: by identifier, the first line and what it says of
     whom; `two`: by identifier of two people, the first two lines that contradict each other."""
 
-    first: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
-    two: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    first: dict[int, tuple[int, int]] = field(default_factory=dict)
+    two: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     @staticmethod
     def of(file: LinkFile, communes: Communes) -> Disputes:
-        found, differ = Disputes(), set[tuple[str, str]]()
+        found, differ = Disputes(), set[int]()
         for line in _personal(file):
             _, before = found.first.setdefault(line.key, (line.line, said_of(line)))
             if before != said_of(line):
                 differ.add(line.key)
-        forms: dict[tuple[str, str], tuple[int, Form | None]] = {}
+        forms: dict[int, tuple[int, Form | None]] = {}
         for line in _personal(file) if differ else ():
             if line.key in differ:
                 form = Form.of(line.person["identity"])
