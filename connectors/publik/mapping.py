@@ -16,6 +16,7 @@ from connectors.sdk.links import reference_link
 from connectors.sdk.local_times import instant
 from connectors.sdk.values import Reading, Unread, present
 from schemas.errors import InvalidMessage, Refused
+from schemas.identities import read_identity
 from schemas.times import to_rfc3339
 from schemas.yes_no import yes_or_no
 
@@ -164,8 +165,7 @@ def _contact_change(
 
 def _citizen(said: Mapping[str, Any], account: References, pointer: str) -> dict[str, Any]:
     citizen = {name: value for name, value in said.items() if name not in ("identity", "address")}
-    identity = said.get("identity", {})
-    if "family_name" in identity and "given_names" in identity:
+    if identity := read_identity({"family_name": "", "given_names": [], **said.get("identity", {})}):
         citizen["identity"] = identity
     if account:
         citizen["references"] = account

@@ -183,6 +183,24 @@ def test_of_two_fields_for_the_mark_one_yes_is_enough() -> None:
     assert told["request.received"]["request"]["requester"]["citizen"]["confidential"] is True
 
 
+@pytest.mark.parametrize(
+    ("answers", "names"),
+    [({"nom_naissance": ""}, ("-", ["Maëlle", "Odette"])), ({"prenoms": ""}, ("Corvisart", ["-"])),
+     ({"prenoms": "Angela Claire, Louise"}, ("Corvisart", ["Angela", "Claire", "Louise"]))],
+)  # fmt: skip
+def test_names_are_read_as_the_door_reads_them(answers: dict[str, str], names: tuple[str, list[str]]) -> None:
+    body = fixture() | {"user": None}
+    body["fields"] |= {
+        "nom_naissance": "Corvisart",
+        "prenoms": "Maëlle Odette",
+        "date_naissance": "00/00/1962",
+    } | answers
+    told = by_type(valid(connector().receive(pushed(body)).polled.events))["request.received"]["request"]
+
+    identity = told["requester"]["citizen"]["identity"]
+    assert (identity["family_name"], identity["given_names"], identity["birthdate"]) == (*names, "1962")
+
+
 def test_an_identifier_that_is_not_a_ban_key_is_left_out() -> None:
     body = fixture()
     body["fields"]["nouvelle_adresse_raw"] = "https://annuaire.example/4"
@@ -211,7 +229,7 @@ def spoilt(**fields: Any) -> dict[str, Any]:
         (spoilt(prenoms={"a": 1}), "not_a_text", "/fields/prenoms"),
         (spoilt(foyer_raw="Tancrède"), "not_a_block", "/fields/foyer"),
         (spoilt(nouvelle_adresse_structured={"street": "rue"}), "incomplete_address", "/fields"),
-        (spoilt(nom_naissance="") | {"user": None}, "nobody", "/fields"),
+        (spoilt(nom_naissance="", prenoms=" ") | {"user": None}, "nobody", "/fields"),
         (fixture() | {"id": "../../etc"}, "no_form_number", "/id"),
         (fixture() | {"receipt_time": "bientôt"}, "bad_date", "/receipt_time"),
         (fixture() | {"fields": []}, "not_a_formdata", "/fields"),
