@@ -1,4 +1,4 @@
-"""`unefois link …` and `unefois connection renumber`: which identifiers, in which systems, are the same citizen."""
+"""`unefois link …`: which identifiers, in which systems, are the same citizen."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def link_list(
 def link_remove(
     identifier: Identifier, tenant: Tenant,
     forget: Annotated[bool, typer.Option("--forget", help="Its system deleted the record: it names nobody.")] = False,
+    of: Annotated[str, typer.Option("--of", metavar="SYSTEM:ID", help="Whose it is no more, of a household.")] = "",
     reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """This identifier is not theirs: it becomes a citizen of its own, with what came by it. `citizen merge --overrule`
@@ -74,13 +75,15 @@ def link_remove(
         known_tenant(hub, tenant)
         with hub.ledger.transaction() as tx:
             links = links_of(hub)
+            if links.is_of_household(tenant, system):
+                return asdict(links.remove_number(tx, tenant, (system, native), of, decider))
             return asdict((links.forget if forget else links.remove)(tx, tenant, (system, native), decider))
 
     done = with_hub(config, act)
     if as_json:
         print_json(done)
         return
-    typer.echo("Forgotten: told again, it is new." if forget else _removed(done))
+    typer.echo("Forgotten: told again, it is new." if done["citizen_id"] is None else _removed(done))
     if done["stopped"]:
         typer.echo(f"{done['stopped']} delivery(ies) that were on their way are not sent.")
 
@@ -121,7 +124,8 @@ def _rows(person: KnownPerson) -> list[dict[str, Any]]:
         for one in person.merges
     ]  # fmt: skip
     claims = [{"system": system, "id": native, "how": "claimed, unproved"} for system, native in person.unproved]
-    return [*links, *merges, *claims]
+    numbers = [{"system": system, "id": native, "how": "household"} for system, native in person.numbers]
+    return [*links, *numbers, *merges, *claims]
 
 
 def _as_data(person: KnownPerson) -> dict[str, Any]:
@@ -129,6 +133,7 @@ def _as_data(person: KnownPerson) -> dict[str, Any]:
         "citizen": person.citizen_id,
         "links": [asdict(one) | {"since": _since(one.since)} for one in person.links],
         "merges": [_merge(one) for one in person.merges],
+        "households": [{"system": system, "id": native} for system, native in person.numbers],
         "unproved": [{"system": system, "id": native} for system, native in person.unproved],
     }  # fmt: skip
 

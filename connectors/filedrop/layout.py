@@ -60,6 +60,8 @@ class News:
     city: str
     date: str
     complement: str | None = None
+    family_name: str | None = None
+    given_names: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

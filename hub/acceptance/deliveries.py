@@ -257,11 +257,11 @@ class Deliveries:
         delivery, key = item.delivery, item.finished.order_key
         if key.startswith("c:"):
             if self._may_keep(member, item.done.reference) and self._may_link(tx, member, key[2:]):
-                subject = (member.tenant, member.system, item.done.reference, key[2:])
                 if member.system in self._acceptance.directory.households(member.tenant):
-                    keep_number(tx, *subject)
+                    keep_number(tx, member.tenant, member.system, item.done.reference, key[2:])
                 else:
-                    link_citizen(tx, *subject, Link("told", member.name))
+                    link = Link("told", member.name)
+                    link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:], link)
         elif delivery.request_id is not None:
             book = Requests(tx)
             book.prefetch(member.tenant, [(member.system, item.done.reference)], [delivery.request_id])

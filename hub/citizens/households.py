@@ -1,39 +1,48 @@
 """Numbers of households: one number of a family package, of the CAF, stands for all who live together.
 
 Such a number never says who is meant: by it alone nobody is found, linked or told. It is kept beside each of its
-people, so that what is delivered to that system carries it; where somebody has several, the one told last.
+people, so that what is delivered to that system carries it; where somebody has several, the one told last. With a name
+it says which of them: packages that number households tell no births.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import and_, delete, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
+from hub.citizens.identities import People
+from hub.citizens.names import Person, fold_name
 from hub.storage.tables import household_links
 from schemas.errors import InvalidMessage
 
-Households = Callable[[str], Collection[str]]
-"""By tenant, the systems whose numbers are those of households. `Directory.households` is one."""
 Pair = tuple[str, str]  # system, number
 Reference = Mapping[str, str]
+_MOST = 20  # people under one number: more are no household
 
 _COLUMNS = ("tenant", "system", "native_id", "citizen_id", "since")
 _KEEP = Insert(
     household_links, _COLUMNS,
     conflict="(tenant, system, native_id, citizen_id) DO UPDATE SET since = excluded.since",
 )  # fmt: skip
+_UNDER = Statement("""
+    SELECT numbers.system, numbers.native_id, numbers.citizen_id FROM {named(system text, native_id text)}
+    JOIN household_links AS numbers ON numbers.tenant = :tenant AND numbers.system = named.system
+        AND numbers.native_id = named.native_id
+""")
 _OF = Statement("SELECT citizen_id, system, native_id FROM household_links WHERE citizen_id {ids:text} ORDER BY since")
 
 
 class HouseholdNumbers:
     """Those of the citizens that one batch concerns: read by `prefetch`, written by `save`."""
 
-    def __init__(self, tx: Transaction, households: Households) -> None:
-        self._tx, self._systems = tx, households
+    def __init__(self, tx: Transaction, people: People | None) -> None:
+        self._tx, self._people = tx, people
+        self._identities: dict[str, Mapping[str, Any]] = {}
+        self._under: dict[tuple[str, str, str], set[str]] = {}  # by tenant, system and number
         self._told: dict[str, dict[str, str]] = {}  # by citizen and system, the number told last
         self._new: list[dict[str, Any]] = []
 
@@ -52,6 +61,29 @@ class HouseholdNumbers:
         for row in rows:
             self._told[row.citizen_id][row.system] = row.native_id
 
+    def prefetch_people(self, tenant: str, persons: Iterable[Person]) -> set[str]:
+        """Read who may be meant by these names beside a number of their household; who that is."""
+        told = {(tenant, one["system"], one["id"]) for person in persons for one in self.parted(tenant, person)[1]}
+        unread = sorted(told - self._under.keys())
+        if not unread or self._people is None:
+            return set()
+        self._under |= {key: set() for key in unread}
+        for row in _UNDER.send(self._tx.sql, tenant=tenant, named=[key[1:] for key in unread]):
+            self._under[(tenant, row.system, row.native_id)].add(row.citizen_id)
+        found = {one for key in unread for one in self._under[key] if len(self._under[key]) <= _MOST}
+        self._identities |= self._people.identities(self._tx, found - self._identities.keys())
+        return found
+
+    def named_among_them(self, tenant: str, person: Person) -> str | None:
+        """The one of the people of a household whom a record names beside their number; None where that is nobody, or
+        could be two."""
+        keys = [(tenant, one["system"], one["id"]) for one in self.parted(tenant, person)[1]]
+        found = {
+            one for key in keys for one in self._under.get(key, ())
+            if one in self._identities and _is_called(person.get("identity", {}), self._identities[one])
+        }  # fmt: skip
+        return found.pop() if len(found) == 1 else None
+
     def systems(self, citizen_id: str) -> Collection[str]:
         """The systems that have a number for this citizen."""
         return self._told.get(citizen_id, {}).keys()
@@ -65,10 +97,31 @@ class HouseholdNumbers:
                 row = (tenant, one["system"], one["id"], citizen_id, self._tx.now)
                 self._new.append(dict(zip(_COLUMNS, row, strict=True)))
 
+    def _systems(self, tenant: str) -> Collection[str]:
+        return self._people.households(tenant) if self._people is not None else ()
+
     def save(self) -> None:
         last = {tuple(row[name] for name in _COLUMNS[:-1]): row for row in self._new}
         _KEEP.send(self._tx.sql, list(last.values()))
         self._new.clear()
+
+
+def _is_called(told: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether what is told of a name is that of somebody known, and nothing told beside it contradicts."""
+    if not told.get("given_names") or not known.get("given_names"):
+        return False
+    apart = told.get("gender", known.get("gender")) != known.get("gender", told.get("gender"))
+    dates = told.get("birthdate", ""), known.get("birthdate", "")
+    first = [fold_name(one["given_names"][0]) for one in (told, known)]
+    return (
+        not apart and first[0] == first[1] != "" and not _family_names(told).isdisjoint(_family_names(known))
+        and (dates[0].startswith(dates[1]) or dates[1].startswith(dates[0]))
+    )  # fmt: skip
+
+
+def _family_names(identity: Mapping[str, Any]) -> set[str]:
+    told = (identity.get(name, "") for name in ("family_name", "preferred_name"))
+    return {fold_name(name) for name in told} - {""}
 
 
 def refuse_household_alone(person: Mapping[str, Any], pointer: str, households: Collection[str]) -> None:

@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,6 @@ from sqlalchemy import or_, select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.citizens.households import Households
 from hub.citizens.matching import Comparison, Form, blocking_keys, compare
 from hub.citizens.names import Person
 from hub.citizens.questions import Quota
@@ -45,6 +44,8 @@ VALUE = b"review:"
 Grouping = Callable[[str, str], Callable[[Person], str] | None]
 """(tenant, origin) -> a function from a person record to the name of the sectors among which that person may be
 matched; None where the tenant declares no sectors. `Directory.grouping` is one."""
+Households = Callable[[str], Collection[str]]
+"""By tenant, the systems whose numbers are those of households. `Directory.households` is one."""
 
 _CANDIDATES = {
     dialect: Statement(f"""

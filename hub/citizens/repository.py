@@ -55,6 +55,13 @@ _IDENTIFIERS_NOW = Statement("""
     JOIN household_links AS numbers ON numbers.citizen_id = citizens.merged_into
     WHERE citizens.id {ids:text} ORDER BY since DESC, native_id
 """)
+_RENUMBERED = Statement("""
+    SELECT links.citizen_id, changed.system, changed.old_id FROM {named(system text, native_id text)}
+    JOIN renumbered_ids AS changed
+        ON changed.tenant = :tenant AND changed.system = named.system AND changed.old_id = named.native_id
+    JOIN citizen_links AS links
+        ON links.tenant = :tenant AND links.system = changed.system AND links.native_id = changed.new_id
+""")
 _OPEN = Insert(citizens)
 _NAME = Statement(
     "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
@@ -121,7 +128,7 @@ class Citizens:
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
         self._new_links: list[dict[str, Any]] = []
-        self._numbers = HouseholdNumbers(tx, people.households if people is not None else lambda tenant: ())
+        self._numbers = HouseholdNumbers(tx, people)
         self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
         self._digests: dict[int, tuple[Any, str]] = {}
@@ -151,7 +158,9 @@ class Citizens:
                 self._systems.setdefault(row.id, set()).add(row.system)
         if merged:
             self._follow_merges(tenant, merged)
+        self._read_citizens(self._numbers.prefetch_people(tenant, filter(self._is_thin, met)))
         self._numbers.prefetch(tenant, self._by_id)
+        self._find_renumbered(tenant, [key for key in named if (tenant, *key) not in self._links])
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
         self._values.prefetch(
@@ -284,6 +293,8 @@ class Citizens:
     def _known_as(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record; where nobody has, who has its identity."""
         found = self.linked(tenant, person) or self.named(tenant, person)
+        if not found and self._is_thin(person):
+            found = {self._numbers.named_among_them(tenant, person)}
         return {citizen_id for citizen_id in found if citizen_id is not None}
 
     def _twins(self, tenant: str, pivot: str | None, citizen: Citizen) -> list[Citizen]:
@@ -378,6 +389,12 @@ class Citizens:
             if pivot is not None:
                 self._pivots[(tenant, pivot)] = kept
 
+    def _find_renumbered(self, tenant: str, unknown: Sequence[tuple[str, str]]) -> None:
+        """An identifier that its system changed lately is still that of its person."""
+        for row in _RENUMBERED.run(self._tx.sql, tenant=tenant, named=unknown) if unknown else ():
+            self._read_citizens([row.citizen_id])
+            self._links[(tenant, row.system, row.old_id)] = row.citizen_id
+
     def _read_citizens(self, ids: Iterable[str]) -> None:
         """Read these citizens, with their links, where that was not done."""
         unread = sorted(set(ids) - set(self._by_id))
@@ -388,6 +405,10 @@ class Citizens:
         for row in _LINKS_OF.send(self._tx.sql, ids=unread) if unread else ():
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
             self._systems.setdefault(row.citizen_id, set()).add(row.system)
+
+    def _is_thin(self, person: Person) -> bool:
+        """Whether an identity is told that is not full enough to match on by itself."""
+        return "identity" in person and self._pivot_of(person) is None
 
     def _own(self, tenant: str, person: Person) -> list[Mapping[str, str]]:
         """The identifiers of a person alone: none of their household."""

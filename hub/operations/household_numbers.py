@@ -21,12 +21,12 @@ Change = tuple[str, str, bool]  # tenant, system; whether its numbers are those 
 
 _SHARE = text("""
     INSERT INTO household_links (tenant, system, native_id, citizen_id, since)
-    SELECT tenant, system, native_id, citizen_id, :now FROM citizen_links
+    SELECT tenant, system, native_id, citizen_id, since FROM citizen_links
     WHERE tenant = :tenant AND system = :system ON CONFLICT DO NOTHING
 """)
 _OWN = text("""
-    INSERT INTO citizen_links (tenant, system, native_id, citizen_id)
-    SELECT tenant, system, native_id, min(citizen_id) FROM household_links
+    INSERT INTO citizen_links (tenant, system, native_id, citizen_id, since, how)
+    SELECT tenant, system, native_id, min(citizen_id), min(since), 'told' FROM household_links
     WHERE tenant = :tenant AND system = :system
     GROUP BY tenant, system, native_id HAVING count(*) = 1 ON CONFLICT DO NOTHING
 """)
@@ -60,9 +60,7 @@ def _settle(tx: Transaction, journal: Journal, tenant: str, system: str, shared:
     before = citizen_links if shared else household_links
     mine = and_(before.c.tenant == tenant, before.c.system == system)
     number = tx.sql.execute(select(func.count(before.c.native_id.distinct())).where(mine)).scalar_one()
-    moved = tx.sql.execute(
-        _SHARE if shared else _OWN, {"tenant": tenant, "system": system} | ({"now": tx.now} if shared else {})
-    ).rowcount
+    moved = tx.sql.execute(_SHARE if shared else _OWN, {"tenant": tenant, "system": system}).rowcount
     tx.sql.execute(delete(before).where(mine))
     facts = {"system": system, "numbers": number, "kept": moved}
     act = "links.household" if shared else "links.personal"

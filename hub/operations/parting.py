@@ -46,7 +46,7 @@ def forget_values(tx: Transaction, ids: Sequence[str], names: Collection[str]) -
         after = {name: said for name, said in before.items() if name not in names}
         gone = [said[:2] for name, said in before.items() if name in names and isinstance(said, list)]
         if row.digest == _NOW and _NOW in after and after[_NOW][:2] in gone:
-            del after[_NOW]
+            after = {}  # whatever was said before is news again: others were given what was wrong
         if after != before:
             _put(tx, row, after)
 

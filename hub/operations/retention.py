@@ -55,6 +55,7 @@ from hub.storage.tables import (  # fmt: skip
     preview_sign_ins,
     question_days,
     refused_events,
+    renumbered_ids,
     request_joins,
     request_links,
     request_people,
@@ -73,6 +74,7 @@ _T = TypeVar("_T")
 _log = structlog.get_logger()
 _DAY = 86_400.0
 _BATCH = 500
+RENUMBERED_DAYS = 30
 _PART = 10_000  # rows that one statement looks at
 _USE = Insert(document_uses, conflict="DO NOTHING")
 _NOTED = "documents-noted"  # the counter of the last event whose documents were noted
@@ -208,7 +210,9 @@ class Keeper:
         yield from self._delete(first_loads, first_loads.c.until < now)
 
     def _decided(self) -> Iterator[int]:
-        """What was held is kept, sealed, for as long as the decision about it can be taken back."""
+        """What was held is kept, sealed, for as long as the decision about it can be taken back; what a system called
+        somebody before, for as long as something may come that says so."""
+        yield from self._delete(renumbered_ids, renumbered_ids.c.at < self._ledger.now() - RENUMBERED_DAYS * _DAY)
         row, before = citizen_reviews.c, self._ledger.now() - self._settings.events_days * _DAY
         over = and_(row.sealed.is_not(None), row.decided_at < before)
         for found in self._keys_where(row.id, over):

@@ -51,6 +51,7 @@ from hub.storage.tables import (  # fmt: skip
     followed_subjects,
     household_links,
     idempotent_answers,
+    renumbered_ids,
     request_people,
     request_steps,
     requests,
@@ -432,6 +433,9 @@ class Rights:
         """All rows of the person. A mark of confidentiality is kept, with nothing but the keyed digest of the identity
         that it protects; whether there is one."""
         rows = tx.sql.execute(select(citizens).where(citizens.c.id.in_(who.ids))).all()
+        for system, native in who.links:
+            row = renumbered_ids.c
+            _delete_rows(tx, renumbered_ids, and_(row.tenant == who.tenant, row.system == system, row.new_id == native))
         for table in (citizen_values, citizen_links, household_links, citizen_identities, citizen_blocks):
             gone[str(table.name)] = _delete_rows(tx, table, table.c.citizen_id.in_(who.ids))
         subjects = [f"c:{one}" for one in who.ids] + [f"r:{one}" for one in sorted(who.requests)]

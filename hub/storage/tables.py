@@ -165,6 +165,17 @@ household_links = Table(
     Index("household_links_citizen", "citizen_id"),
 )  # fmt: skip
 
+# What a system called somebody before it changed its identifiers, for a while: what is on its way still finds them.
+renumbered_ids = Table(
+    "renumbered_ids", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("old_id", Text, primary_key=True),
+    Column("new_id", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("renumbered_ids_age", "at"),
+)  # fmt: skip
+
 # What is known of a field of a citizen, as digests under the key of the person (`hub.citizens.values`). One row, whose
 # own digest is empty, says what is known now and what each said last: {"": [digest, time, system, quality, date], who:
 # [digest, time]}; one for each value that was delivered: {to whom: time}.

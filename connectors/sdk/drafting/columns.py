@@ -51,6 +51,12 @@ class Person:
     def has(self, *parts: str) -> bool:
         return all(part in self.columns for part in parts)
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The columns of the names, where there are both."""
+        parts = ("family_name", "given_names")
+        return {part: self.columns[part] for part in parts} if self.has(*parts) else {}
+
 
 def people_in(names: Sequence[str]) -> Sequence[Person]:
     """Everybody whom the columns tell of, in their order. Where two columns say the same part of one person, the better
@@ -74,20 +80,25 @@ def status_column(fields: Sequence[Field]) -> Field | None:
 @dataclass(frozen=True, slots=True)
 class Change:
     """An event that such columns can tell. `name`: of its map. `parts`: what it says, by column. `due`: the columns
-    without which a row says nothing of it."""
+    without which a row says nothing of it. `names`: the columns that say the names of who is meant."""
 
     type: str
     name: str
     parts: Mapping[str, str]
     due: Sequence[str]
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def lines(
-        self, key: str, day: tuple[str, str] = ("={day}", ""), words: Mapping[str, str] = MappingProxyType({})
+        self, key: str, day: tuple[str, str] = ("={day}", ""), words: Mapping[str, str] = MappingProxyType({}), *,
+        named: bool = False,
     ) -> Iterator[Line]:  # fmt: skip
         """Its rows of `mapping.csv`, about the person whom `key` names. `day`: since when, and its converter. `words`:
-        converters of parts, for which `text` will not do."""
+        converters of parts, for which `text` will not do. `named`: the key is that of a household, and the names say
+        who of it is meant."""
         yield Line(self.name, "/citizen/references/0/system", "={system}")
         yield Line(self.name, "/citizen/references/0/id", key, "text", required=True)
+        for part, column in self.names.items() if named else ():
+            yield Line(self.name, _PLACES[part], column, "text", required=True)
         holder = "new_address" if self.type == ADDRESS else self.name
         for part, column in self.parts.items():
             target = f"/{holder}/value/{part}" if self.type == ADDRESS else f"/{holder}/value"
@@ -104,11 +115,11 @@ def changes_in(names: Sequence[str]) -> Iterator[Change]:
     housed = next((one for one in people if one.has("postal_code", "city")), None)
     if housed is not None:
         parts = {part: housed.columns[part] for part in ("street", "postal_code", "city") if housed.has(part)}
-        yield Change(ADDRESS, "address", parts, [parts["postal_code"], parts["city"]])
+        yield Change(ADDRESS, "address", parts, [parts["postal_code"], parts["city"]], housed.names)
     for part in ("email", "phone"):
         known = [one for one in [*([housed] if housed else []), *people] if one.has(part)]
         for one in known[:1]:
-            yield Change(CONTACT, part, {part: one.columns[part]}, [one.columns[part]])
+            yield Change(CONTACT, part, {part: one.columns[part]}, [one.columns[part]], one.names)
 
 
 def unused_lines(name: str, fields: Sequence[Field], used: Sequence[str]) -> Iterator[Line]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from bus.ledger import Ledger
+from bus.tables import SKIPPED
 from hub.acceptance.accept import Verdict
 from hub.citizens.repository import identifiers_of
+from hub.operations.renumbering import Renumber
 from hub.storage.tables import citizen_links, household_links
+from schemas.errors import InvalidMessage
 from schemas.event import Event
 from tests.hub.citizens.town import BY, TOWN, Town, address, origin
 
@@ -38,6 +42,11 @@ def people_of(town: Town, number: str = "foyer-77") -> list[str]:
     with town.ledger.reading() as tx:
         query = select(household_links.c.citizen_id).where(household_links.c.native_id == number)
         return sorted(tx.sql.execute(query).scalars())
+
+
+def deliveries(town: Town, seq: int | None) -> Sequence[Any]:
+    with town.ledger.reading() as tx:
+        return tx.deliveries_of([seq or 0])
 
 
 def links(town: Town) -> list[str]:
@@ -116,6 +125,40 @@ def test_who_asks_by_a_number_of_a_household_finds_nobody_whether_there_is_one(t
     assert town.find(references=[FOYER, CARD]).citizen_id == town.who("koha", "11")
 
 
+NAMED = {"family_name": "MAILLARD", "given_names": ["Ysoline"]}
+
+
+def test_a_name_beside_the_number_says_which_of_them_is_meant(town: Town) -> None:
+    """Packages that number households tell no births."""
+    before = len(people_of(town))
+    told = town.say("famille", of(NAMED, FOYER), new_address=address("3 rue des Ormes", "famille"))
+
+    assert town.to(told.seq) == ["koha"]
+    assert len(people_of(town)) == before
+
+
+@pytest.mark.parametrize("person", [
+    of(NAMED), of(NAMED, {"system": "famille", "id": "foyer-12"}), of(NAMED | {"given_names": ["Gaspard"]}, FOYER),
+    of(NAMED | {"gender": "male"}, FOYER),
+])  # fmt: skip
+def test_a_name_alone_in_another_household_or_contradicted_is_not_hers(town: Town, person: dict[str, Any]) -> None:
+    told = town.say("famille", person)
+
+    assert (told.outcome, town.to(told.seq)) == ("accepted", [])
+    assert len(people_of(town)) == 2
+    assert people_of(town, "foyer-12") == []
+
+
+def test_a_name_that_two_of_a_household_have_is_nobody_s(town: Town) -> None:
+    town.say("famille", of(HER | {"birthdate": "2015-06-01"}, FOYER))
+
+    assert town.to(town.say("famille", of(NAMED, FOYER)).seq) == []
+
+
+def test_an_exchange_does_not_ask_by_a_name_and_a_number(town: Town) -> None:
+    assert town.find(NAMED, references=[FOYER]).verdict == "new"
+
+
 def test_who_moved_to_another_household_is_known_by_the_number_told_last(town: Town) -> None:
     town.say("famille", of(HER, {"system": "famille", "id": "foyer-12"}))
     assert numbers(town, town.who("koha", "11"))["famille"] == "foyer-12"
@@ -130,6 +173,50 @@ def test_two_numbers_tell_nobody_apart(town: Town) -> None:
     near = HER | {"birthdate": "1991-04-03"}
     town.say("famille", of(near, {"system": "famille", "id": "foyer-12"}))
     assert "identifier" not in str(town.asked()[0].facts)
+
+
+def test_all_of_a_household_are_listed_by_its_number_and_each_with_it(town: Town) -> None:
+    known = town.do(town.links.read_person, TOWN, "famille:foyer-77", BY)
+
+    assert sorted(one.citizen_id for one in known) == people_of(town)
+    assert {tuple(one.numbers) for one in known} == {(("famille", "foyer-77"),)}
+    assert [one.system for one in town.do(town.links.read_person, TOWN, "koha:11", BY)[0].links] == ["koha"]
+
+
+def test_a_number_is_taken_from_one_of_its_people(town: Town) -> None:
+    number, mother = ("famille", "foyer-77"), town.who("koha", "11")
+    told = town.say("koha", of(HER, CARD))
+    with pytest.raises(InvalidMessage) as refused:
+        town.do(town.links.remove_number, TOWN, number, "", BY)
+    assert refused.value.code == "household_reference"
+
+    assert town.do(town.links.remove_number, TOWN, number, "koha:11", BY).stopped >= 1
+    assert mother not in people_of(town)
+    assert [row.state for row in deliveries(town, told.seq)] == [SKIPPED]
+    assert town.to(town.say("koha", of(HER, CARD)).seq) == []
+
+    town.do(town.links.remove_number, TOWN, number, "", BY)  # of whom alone has it now
+    assert people_of(town) == []
+
+
+def test_a_package_that_renumbers_its_households_is_followed(town: Town) -> None:
+    mother, before = town.who("koha", "11"), people_of(town)
+    renumber = Renumber(town.acceptance, TOWN, "famille")
+    with town.ledger.transaction() as tx:
+        plan = renumber.plan(tx, "old;new\nfoyer-77;F-1\nfoyer-0;F-2\n")
+        renumber.write(tx, plan, "odile")
+
+    assert (plan.known, plan.unknown, plan.refused) == ({"foyer-77": "F-1"}, 1, [])
+    assert (people_of(town), people_of(town, "F-1")) == ([], before)
+    assert numbers(town, mother)["famille"] == "F-1"
+
+
+def test_two_households_are_not_made_one_by_a_renumbering(town: Town) -> None:
+    town.say("famille", of(HIM, {"system": "famille", "id": "foyer-12"}))
+    with town.ledger.transaction() as tx:
+        plan = Renumber(town.acceptance, TOWN, "famille").plan(tx, "old;new\nfoyer-77;foyer-12\n")
+
+    assert [line for line, _ in plan.refused] == [2]
 
 
 def test_a_merge_moves_the_numbers_of_a_household_and_gives_them_back(town: Town) -> None:

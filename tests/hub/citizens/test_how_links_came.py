@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
 from bus.ledger import Ledger
 from hub.storage.tables import citizen_links
-from tests.hub.citizens.town import TOWN, Town, person
+from schemas.event import Event
+from tests.hub.citizens.town import TOWN, Town, origin, person, value
 
 
 @pytest.fixture
@@ -42,6 +45,11 @@ def test_a_likeness_keeps_its_score(town: Town) -> None:
 
 def test_what_is_named_beside_a_known_identifier_was_told(town: Town) -> None:
     town.say("publik", person("publik", "P-1"))
-    town.say("koha", {"references": [{"system": "publik", "id": "P-1"}, {"system": "koha", "id": "K-1"}]})
+    named = {"references": [{"system": "publik", "id": "P-1"}, {"system": "koha", "id": "K-1"}]}
+    data = {"citizen": named, "email": value("a@courriel.example", "publik")}
+    event = Event(type="citizen.contact-changed", source=f"/{TOWN}/publik", id="both", data=data)
+    speaks = replace(origin("publik"), others=frozenset({"koha"}))
+    town.acceptance.submit(town.ledger, speaks, [event])
 
-    assert came(town, "koha") == ("told", f"{TOWN}.koha", None)
+    assert town.who("koha", "K-1") == town.who("publik", "P-1")
+    assert came(town, "koha") == ("told", f"{TOWN}.publik", None)
