@@ -17,7 +17,7 @@ from bus.ledger import Transaction, parts
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
 from hub.citizens.identities import People
-from hub.citizens.matching import REVIEW, Form, compare
+from hub.citizens.matching import REVIEW, Comparison, Form, compare
 from hub.citizens.names import fold_name
 from hub.operations.link_file import LinkFile, LinkLine, RefusedLine
 from hub.requests.repository import Requests
@@ -93,7 +93,7 @@ class Pairing:
         people = [line.person for line in lines]
         self._book.prefetch(self._tenant, people)
         self._natives = self._book.natives()
-        linked = {one for person in people for one in self._book.linked(self._tenant, person) if one is not None}
+        linked = {one for person in people for one in self._book.linked(self._tenant, person)}
         if self._people is not None:
             self._forms |= _forms_of(self._tx, self._people, linked - self._forms.keys())
 
@@ -129,7 +129,7 @@ class Pairing:
         if line.shared and not self.is_identified(line):
             return _paired(line, "refused", "household_reference", column="id")
         linked = self._book.linked(self._tenant, line.person)
-        forms = [form for one in linked for form in self._forms.get(one or "", ())]
+        forms = [form for one in linked for form in self._forms.get(one, ())]
         if contradicts(Form.of(line.person["identity"]), forms, self._communes):
             return _paired(line, "contradictory", "other_person")
         if line.key in self._disputes.two and not forms:
@@ -139,39 +139,32 @@ class Pairing:
         repeated = first if first != line.line and line.key not in self._disputes.two else 0
         if linked or repeated:
             return _paired(line, "matched", "repeated" if repeated else "known", other=repeated)
-        named = [one for one in self._book.named(self._tenant, line.person) if one is not None]
-        return self._of_identity(line, named) if named else self._of_newcomer(line)
+        place = self._book.foresee(self._tenant, line.person)
+        if place.citizen_id is not None:
+            before = self._made.get(place.citizen_id, 0)
+            reason = "likeness" if place.score else "same_line" if before else "identity"
+            return _paired(line, "matched", reason, score=place.score, other=before)
+        return self._in_doubt(line, *place.asks[0]) if place.asks else _paired(line, "new", "nobody")
 
-    def _of_identity(self, line: LinkLine, named: Sequence[str]) -> Paired:
-        """Somebody is known under the very same identity."""
-        if len(named) > 1:
-            return _paired(line, "doubtful", "several")
-        before, others = self._made.get(named[0], 0), self._natives.get((named[0], line.system), [])
-        if not others:
-            return _paired(line, "matched", "same_line" if before else "identity", other=before)
-        if any(other.lstrip("0") == line.native_id.lstrip("0") for other in others):
+    def _in_doubt(self, line: LinkLine, other: str, compared: Comparison) -> Paired:
+        """Perhaps it is `other`; surely, where all that differs is that one system has told them apart, and the town
+        says that it has done so by mistake."""
+        before, natives = self._made.get(other, 0), self._natives.get((other, line.system), [])
+        if [field.name for field in compared.fields] != ["identifier"]:
+            return _paired(line, "doubtful", "likeness", score=compared.score, other=before)
+        if any(native.lstrip("0") == line.native_id.lstrip("0") for native in natives):
             return _paired(line, "refused", "zeros_lost", column="id", other=before)
-        verdict: Verdict = "matched" if line.same_person else "doubtful"
-        return _paired(line, verdict, "same_person" if line.same_person else "same_system", other=before)
-
-    def _of_newcomer(self, line: LinkLine) -> Paired:
-        if self._book.identities is None:
-            return _paired(line, "new", "nobody")
-        placed = self._book.identities.match_newcomer(self._tenant, line.person)
-        if placed.citizen_id is not None:
-            before = self._made.get(placed.citizen_id, 0)
-            return _paired(line, "matched", "likeness", score=placed.score, other=before)
-        if placed.doubts:
-            other, compared = placed.doubts[0]
-            return _paired(line, "doubtful", "likeness", score=compared.score, other=self._made.get(other, 0))
-        return _paired(line, "new", "nobody")
+        alone = len(self._book.named(self._tenant, line.person)) == 1
+        if line.same_person and alone and natives:
+            return _paired(line, "matched", "same_person", other=before)
+        return _paired(line, "doubtful", "same_system", other=before)
 
     def _told(self, line: LinkLine, found: Paired) -> Mapping[str, Any]:
         """With both identifiers, where the town says that one system has given them to one person."""
         if found.reason != "same_person":
             return line.person
-        (named,) = self._book.named(self._tenant, line.person)
-        beside = {"system": line.system, "id": self._natives[(named or "", line.system)][0]}
+        (known,) = self._book.named(self._tenant, line.person)
+        beside = {"system": line.system, "id": self._natives[(known, line.system)][0]}
         return {**line.person, "references": [*line.person["references"], beside]}
 
 

@@ -193,6 +193,32 @@ def test_people_without_a_name_are_not_one(town: Town) -> None:
     kept(town, *lines)
 
     assert len({town.who("koha", f"K-{number}") for number in range(3)}) == 3
+
+
+# gip-inclusion/rdv-insertion#1978: a package writes zeros behind its numbers
+def test_two_numbers_of_one_system_are_two_people_with_a_question(town: Town) -> None:
+    lines = [KHAN + "koha;122435;", KHAN + "koha;122435000000000;"]
+
+    report = one(town, *lines).report()
+    assert told(report) == [(2, "new", "nobody"), (3, "doubtful", "same_system")]
+    assert report.lines[1].other == 2
+    kept(town, *lines)
+
+    assert town.who("koha", "122435") != town.who("koha", "122435000000000")
+    assert [review.facts["score"] for review in town.asked()] == [85]
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_two_numbers_of_one_system_are_one_person_where_the_file_says_so(town: Town, parts: int) -> None:
+    lines = [KHAN + "koha;11;;", KHAN + "koha;12;;oui"]
+    header = HEADER.replace("\n", ";same_person\n")
+
+    if parts == 2:
+        kept(town, lines.pop(0), header=header)
+    assert reported(town, *lines, header=header)[-1][1:] == ("matched", "same_person")
+    kept(town, *lines, header=header)
+
+    assert town.who("koha", "11") == town.who("koha", "12")
     assert town.asked() == []
 
 
