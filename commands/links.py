@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.link_import import link_import
 from commands.shared import (
     HUB_TOML,
     AsJson,
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 link_app = typer.Typer(no_args_is_help=True, help="Which identifiers, in which systems, are the same citizen.")
 Tenant = Annotated[str, typer.Option(help="Whose citizen this is.")]
 Identifier = Annotated[str, typer.Argument(metavar="SYSTEM:ID", help="What a system calls somebody.")]
-
-
-link_app.command("import")(link_import)
 
 
 @link_app.command("list")
