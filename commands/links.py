@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +14,6 @@ from commands.shared import (
     Config,
     Reason,
     fail,
-    journal_intent,
     justified,
     known_tenant,
     print_json,
@@ -32,19 +30,6 @@ if TYPE_CHECKING:
 link_app = typer.Typer(no_args_is_help=True, help="Which identifiers, in which systems, are the same citizen.")
 Tenant = Annotated[str, typer.Option(help="Whose citizen this is.")]
 Identifier = Annotated[str, typer.Argument(metavar="SYSTEM:ID", help="What a system calls somebody.")]
-
-
-@link_app.command("import")
-def link_import(tenant: str, file: Path, config: Config = HUB_TOML) -> None:
-    """Read links from a CSV file: family_name;given_names;gender;birthdate;birthplace;system;id;confidential."""
-    from hub.operations.link_import import import_links
-
-    def act(hub: Hub) -> int:
-        known_tenant(hub, tenant)
-        journal_intent(hub, tenant, "links.imported")
-        return import_links(hub.ledger, hub.acceptance, tenant, file.read_bytes())
-
-    typer.echo(f"{with_hub(config, act)} link(s) kept.")
 
 
 @link_app.command("list")

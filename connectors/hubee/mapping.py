@@ -22,6 +22,7 @@ from connectors.sdk.values import Unread, one_line, present
 from connectors.sdk.xml import Element, parse_xml
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
+from schemas.identities import NO_NAME, read_identity
 from schemas.sheet import sheet_rows
 
 _RECORDS = {"NAISSANCE": "NAI", "MARIAGE": "MAR", "DECES": "DEC", "RECONNAISSANCE": "REC"}
@@ -183,25 +184,29 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _applicant(case: Case, unread: Unread) -> dict[str, Any]:
     family = unread.read("lastName", case.last_name, values.text_of(100))
     given = unread.read("firstName", case.first_name, values.given_names)
-    if not family or not given:
+    if not (identity := _named(family, given)):
         raise InvalidMessage("un dossier dont le demandeur n'a pas de nom", code="nobody_asks")
     email = unread.read("email", case.email or "", values.email)
-    return present({"identity": {"family_name": family, "given_names": given}, "email": email})
+    return present({"identity": identity, "email": email})
+
+
+def _named(family: str | None, given: list[str] | None) -> Mapping[str, Any]:
+    """Some people have one name alone; {} where none is told."""
+    return read_identity({"family_name": family or "", "given_names": given or []})
 
 
 def _person(element: LooseElement, unread: Unread, asked: LooseElement | None = None) -> dict[str, Any]:
-    """The record `citizen`, or {} when there is no name and first name."""
+    """The record `citizen`, or {} when neither a name nor a first name is told."""
     use = _name_at(element, "NomUsage")
     family = _name_at(element, "NomNaissance", "NomFamille", "Nom") or use
     written = element.text("Prenoms", "Prenom", "PrenomUsuel") or ""
     given = unread.read("Prenoms", written, values.given_names)
-    if not family or not given:
+    if not (named := _named(family, given)):
         return {}
     name = use or (_name_at(element, "Nom") if element.text("NomNaissance") else None)
     country = element.text("PaysNaissance", "LieuNaissance/codePays") or ""
     identity = {
-        "family_name": family, "given_names": given,
-        "preferred_name": name if name and fold_name(name) != fold_name(family) else None,
+        **named, "preferred_name": name if name and fold_name(name) != fold_name(family or "") else None,
         "gender": unread.read_first(_said_at(element, "Sexe", "Civilite"), values.gender),
         "birthdate": _birthdate(element, unread), "birthplace": _birthplace(element, asked),
         "birthcountry": unread.read("PaysNaissance", country, values.birth_country),
@@ -294,8 +299,9 @@ def _parents(asked: LooseElement) -> list[dict[str, Any]]:
         homes = [holder, *holder.children("Filiation")]
         for role, parent in ((role, one) for role, tag in _PARENTS for home in homes for one in home.children(tag)):
             identity = _person(parent, Unread()).get("identity", {})
-            told = {key: identity[key] for key in ("family_name", "given_names", "preferred_name") if key in identity}
-            found += [{"role": role, **told}] if told else []
+            told = {key: identity[key] for key in ("family_name", "given_names", "preferred_name")
+                    if identity.get(key, NO_NAME) not in (NO_NAME, [NO_NAME])}  # fmt: skip
+            found += [{"role": role, **told}] if "family_name" in told else []
     return found
 
 

@@ -228,7 +228,8 @@ class Identities:
 
     def prefetch(self, tenant: str, persons: Iterable[Person]) -> None:
         """Read who is like these people."""
-        wanted = {block for person in persons for block in self._form(tenant, person)[1]} - set(self._meeting)
+        met = self._meeting
+        wanted = {block for person in persons for block in self._form(tenant, person)[1] if block not in met}
         if not wanted:
             return
         self._meeting |= {block: [] for block in wanted}

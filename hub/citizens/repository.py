@@ -299,6 +299,10 @@ class Citizens:
         fresh, self._fresh_marks = self._fresh_marks, set()
         return fresh
 
+    def foresee(self, tenant: str, person: Person) -> _Place:
+        """Whom `resolve` will take a record for, and what it will ask. Changes nothing; raises as it does."""
+        return self._place(tenant, person)
+
     def check(self, tenant: str, person: Person) -> str | None:
         """The known citizen that a record names, None when new. Changes nothing; raises as `resolve` does."""
         return self._place(tenant, person).citizen_id
@@ -419,6 +423,13 @@ class Citizens:
     def systems(self, citizen: Citizen) -> frozenset[str]:
         """The systems that have an identifier for this citizen, or a number of their household."""
         return frozenset((*self._systems.get(citizen.id, ()), *self._numbers.systems(citizen.id)))
+
+    def natives(self) -> dict[tuple[str, str], list[str]]:
+        """By citizen and system, the identifiers of those whom this has read or made."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for (_, system, native_id), citizen_id in self._links.items():
+            found.setdefault((citizen_id, system), []).append(native_id)
+        return found
 
     def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str, *, dated: float) -> bool:
         """Whether `holder` says what the hub knows already, what the hub delivered to it in the last month, or what it
