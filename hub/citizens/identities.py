@@ -24,8 +24,8 @@ from sqlalchemy import or_, select
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.citizens.matching import Comparison, Form, blocking_keys, compare
-from hub.citizens.names import Person
 from hub.citizens.questions import Quota
+from hub.citizens.value_digests import Person
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
     citizen_blocks,

@@ -17,12 +17,13 @@ from sqlalchemy import select
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
 from hub.citizens.identities import People
-from hub.citizens.names import Person, fold_name, value_digest
+from hub.citizens.value_digests import Person, value_digest
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
 from hub.citizens.values import KnownValues
 from hub.citizens.values import Rank as Rank
 from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
+from schemas.names import fold_name
 
 _REQUIRED = ("family_name", "birthdate")
 _LINKS = ("tenant", "system", "native_id", "citizen_id")

@@ -22,7 +22,6 @@ from bus.tables import DELIVERED, FINAL, deliveries, events
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import drop_refused, refused_of_tenant
 from hub.citizens.identities import People
-from hub.citizens.names import fold_name
 from hub.clients import repository as clients
 from hub.documents.files import DocumentStore
 from hub.documents.repository import document_ids
@@ -59,6 +58,7 @@ from schemas.communes import shipped_communes
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import TOLD
+from schemas.names import fold_name
 from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
