@@ -29,6 +29,11 @@ _SPELT = str.maketrans({
 def fold_name(text: str) -> str:
     """Upper case, no accents or ligatures, hyphens and apostrophes as spaces: `Le Goff-d’Arc` is `LE GOFF D ARC`. Names
     in letters that are neither Latin nor Greek stay as they are, in upper case where they have one."""
+    return fold_text(text)
+
+
+def fold_text(text: str) -> str:
+    """As `fold_name`, of a long text, which is not kept in memory."""
     text = bare_letters(text).upper().translate(_SIGNS)
     if not text.isascii():
         text = "".join(c if c.isalnum() or _is_mark(c) else " " for c in text)

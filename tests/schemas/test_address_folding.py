@@ -74,7 +74,8 @@ def test_an_address_is_what_says_the_place_its_code_and_its_town() -> None:
         "city": "Paris",
     }
     other = {"street": "12BIS AVENUE FOCH BATIMENT C", "postal_code": "75012", "city": "PARIS 12", "ban_key": "75112_1"}
-    assert fold_address(one | {"city": "Paris"}) == fold_address(other) == ["12 BIS AVENUE FOCH BATIMENT C", "75012", "PARIS"]
+    assert fold_address(other) == ["12 BIS AVENUE FOCH BATIMENT C", "75012", "PARIS"]
+    assert fold_address(one | {"city": "Paris"}) == fold_address(other)
 
 
 def test_without_a_postal_code_the_district_of_a_town_counts() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,15 @@ def test_two_names_stay_two(one: str, other: str) -> None:
 def test_no_character_of_unicode_is_folded_otherwise_a_second_time() -> None:
     folded = {fold_name(chr(code)) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000}
     assert [one for one in folded if fold_name(one) != one] == []
+
+
+def test_nobody_else_folds_letters() -> None:
+    root = Path(__file__).parents[2]
+    folds = re.compile(r"NFK?D\b|combining\(")
+    rooms = ("schemas", "bus", "connectors", "hub", "gateway", "commands", "demo", "benchmarks", "scripts")
+    files = (file for room in rooms for file in (root / room).rglob("*.py"))
+    found = [str(file.relative_to(root)) for file in files if folds.search(file.read_text("utf-8"))]
+    assert found == ["schemas/names.py"]
 
 
 def test_a_joined_name_has_no_spaces() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from connectors.sdk.contract.model import Contract, Field
 from connectors.sdk.contract.table_layout import TableSample, read_sample
 from connectors.sdk.contract.table_sample import called_keys_of, keys_of, repeated_keys_of
-from connectors.sdk.drafting.columns import Change, changes_in, plain, status_column, unused_lines
+from connectors.sdk.drafting.columns import Change, changes_in, column_words, status_column, unused_lines
 from connectors.sdk.drafting.draft import Choices, Draft
 from connectors.sdk.drafting.invented_export import invented_export
 from connectors.sdk.drafting.polls import status_row
@@ -104,7 +104,7 @@ class _Drafting:
             "id": self.slug, "name": self.name, "vendor": "À compléter", "domain": "a-completer", "kind": "dump",
             "owners": ["à compléter"],
         }  # fmt: skip
-        head |= {"household": True} if _HOUSEHOLD.search(plain(self.key)) else {}
+        head |= {"household": True} if _HOUSEHOLD.search(column_words(self.key)) else {}
         kept = {"from": source, "table": "samples/export.csv", "samples": "samples"}
         note = f"Écrit d'après {source}, sans aucune de ses lignes : relire chaque « à vérifier »."
         alone = "" if self.is_repeated else ", et unique"
