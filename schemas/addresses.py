@@ -7,22 +7,21 @@ one address for two costs a delivery too many; taking two for one would lose a m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from schemas.converters import NO_POSTAL_CODE
-from schemas.names import fold_name, joined_name
+from schemas.names import fold_text, joined_name
 
 _DIGITS_APART = re.compile(r"(?<=\d)(?=[^\W\d_])|(?<=[^\W\d_])(?=\d)")
-_LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
 # Words too, and so read as the kind of a way only where that stands: first, or after the number of the house.
 _KINDS = {
-    "R": "RUE", "CH": "CHEMIN", "PAS": "PASSAGE", "PASS": "PASSAGE", "LOT": "LOTISSEMENT", "HAM": "HAMEAU", "Q": "QUAI",
+    "R": "RUE", "CH": "CHEMIN", "PAS": "PASSAGE", "PASS": "PASSAGE", "LOT": "LOTISSEMENT", "HAM": "HAMEAU",
     "QU": "QUAI", "FG": "FAUBOURG", "LD": "LIEU DIT", "COR": "CORNICHE", "CAR": "CARREFOUR", "CHS": "CHAUSSEE",
     "ESP": "ESPLANADE", "MTE": "MONTEE", "DOM": "DOMAINE", "RLE": "RUELLE", "TRA": "TRAVERSE", "VLA": "VILLA",
 }  # fmt: skip
-_KIND = re.compile(rf"((?:^|\b\d+ )(?:(?:BIS|TER|QUATER|QUINQUIES|[A-Z]) )?)({'|'.join(_KINDS)})(?= )")
+_REPEATED = frozenset({"BIS", "TER", "QUATER", "QUINQUIES"})
 # These are no words, and stand for one wherever they are.
 _WHOLE = {
     **dict.fromkeys(("AV", "AVE"), "AVENUE"), **dict.fromkeys(("BD", "BLD", "BLV", "BVD", "BOUL"), "BOULEVARD"),
@@ -35,7 +34,6 @@ _WHOLE = {
     "CPT": "CAPITAINE", "LT": "LIEUTENANT", "PDT": "PRESIDENT", "PROF": "PROFESSEUR", "MGR": "MONSEIGNEUR",
     "GD": "GRAND", "GDE": "GRANDE", "GDS": "GRANDS", "GDES": "GRANDES",
 }  # fmt: skip
-_PHRASES = ((re.compile(r"\bRD PT\b"), "ROND POINT"), (re.compile(r"\bN (?=\d)"), ""))
 _TOWNS = (
     (re.compile(r" CEDEX\b.*"), ""),
     (re.compile(r"^(PARIS|LYON|MARSEILLE) \d+(?: (?:ER|E|EME))?(?: ARRONDISSEMENT)?$"), r"\1"),
@@ -62,12 +60,26 @@ def fold_address(address: Mapping[str, Any]) -> list[str]:
 def fold_street(text: str) -> str:
     """As `fold_name`, with the usual abbreviations spelt out, figures apart and without zeros before them: `012bis, av.
     du Dr St-Jean` is `12 BIS AVENUE DU DOCTEUR SAINT JEAN`."""
-    folded = _LEADING_ZEROS.sub("", fold_name(_DIGITS_APART.sub(" ", text)))
-    for written, meant in _PHRASES:
-        folded = written.sub(meant, folded)
-    folded = _KIND.sub(lambda found: found[1] + _KINDS.get(found[2], found[2]), folded)
-    folded = " ".join(_WHOLE.get(word, word) for word in folded.split())
+    words = fold_text(_DIGITS_APART.sub(" ", text)).replace("RD PT", "ROND POINT").split()
+    if len(words) > 1 and words[0] == "N" and words[1].isdigit():
+        del words[0]
+    folded = " ".join(_meant(words, place) for place in range(len(words)))
     return folded.replace("LIEU DIT ", "")
+
+
+def _meant(words: Sequence[str], place: int) -> str:
+    word = words[place]
+    if word[0] == "0":
+        return word.lstrip("0") or word
+    if word in _KINDS and place + 1 < len(words) and _follows_number(words[:place]):
+        return _KINDS[word]
+    return _WHOLE.get(word, word)
+
+
+def _follows_number(before: Sequence[str]) -> bool:
+    if before and (before[-1] in _REPEATED or len(before[-1]) == 1) and not before[-1].isdigit():
+        return len(before) > 1 and before[-2].isdigit()
+    return not before or before[-1].isdigit()
 
 
 @lru_cache(maxsize=16_384)

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-_SIGNS = {code: " " for code in range(128) if not chr(code).isalnum()}
+_ASCII = {code: chr(code).upper() if chr(code).isalnum() else " " for code in range(128)}
 _MARKS = re.compile(r"(?<=[\u0020-\u02af\u0370-\u03ff\u1e00-\u1eff])[\u0300-\u036f]+")
 _UNSEEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -34,10 +34,11 @@ def fold_name(text: str) -> str:
 
 def fold_text(text: str) -> str:
     """As `fold_name`, of a long text, which is not kept in memory."""
-    text = bare_letters(text).upper().translate(_SIGNS)
     if not text.isascii():
-        text = "".join(c if c.isalnum() or _is_mark(c) else " " for c in text)
-    return " ".join(text.split())
+        text = bare_letters(text).upper()
+        if not text.isascii():
+            text = "".join(c if c.isalnum() or _is_mark(c) else " " for c in text)
+    return " ".join(text.translate(_ASCII).split())
 
 
 def joined_name(text: str) -> str:
@@ -62,6 +63,9 @@ def bare_letters(text: str) -> str:
     what nobody sees (spaces without width, soft hyphens) left out. The case stays."""
     if text.isascii():
         return text
+    plain = _MARKS.sub("", unicodedata.normalize("NFKD", text))
+    if plain.isascii():
+        return plain
     plain = unicodedata.normalize("NFKD", _UNSEEN.sub("", text)).translate(_SPELT)
     return unicodedata.normalize("NFC", _MARKS.sub("", plain))
 
