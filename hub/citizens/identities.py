@@ -277,6 +277,10 @@ class Identities:
         first, second = sorted((citizen_id, other_id))
         self._open_review(tenant, "person", (first, second), facts, citizen_id=first, other_id=second)
 
+    def open_links_review(self, tenant: str, citizen_id: str, facts: Mapping[str, Any]) -> None:
+        """An operator must say whether all identifiers of this person are theirs, unless one did already."""
+        self._open_review(tenant, "links", (citizen_id,), facts, citizen_id=citizen_id)
+
     def doubt_value(
         self, tenant: str, citizen_id: str, field: str, said: Mapping[str, Any], facts: Mapping[str, Any]
     ) -> bool:
@@ -291,7 +295,8 @@ class Identities:
         self._values.append((review, (citizen_id, content, VALUE + review.encode())))
         return True
 
-    def save(self) -> None:
+    def save(self) -> int:
+        """How many questions were opened."""
         tx, keys = self._tx, self._people.keys
         items: list[Item] = [(who, orjson.dumps(what), _IDENTITY + who.encode()) for who, what in self._kept]
         sealed = _seal_each(tx, keys, [*items, *(item for _, item in self._values)])
@@ -301,7 +306,9 @@ class Identities:
         _KEEP.run(tx.sql, [{"citizen_id": who, "sealed": content} for who, content in kept])
         _MEET.run(tx.sql, self._blocks)
         _MERGE.run(tx.sql, self._merges)
-        self._quota.count(len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)])))
+        opened = len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)]))
+        self._quota.count(opened)
+        return opened
 
     def _compared(self, form: Form, other: Form, whole: str, person: Person) -> Comparison:
         compared = compare(form, other, self._people.communes)
