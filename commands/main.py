@@ -19,12 +19,13 @@ import typer
 from commands.clients import client_app
 from commands.communes import communes_app
 from commands.develop import bench, connector_app, faults
-from commands.exports import connection_app
 from commands.journal import journal_app
 from commands.keys import key_app
-from commands.operate import link_app, parked_app
+from commands.links import link_app
+from commands.operate import parked_app
 from commands.refused import refused_app
 from commands.register import register_app
+from commands.renumber import connection_app
 from commands.requests import request_app
 from commands.rights import citizen_app
 from commands.schemas import schema_app

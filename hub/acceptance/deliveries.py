@@ -18,7 +18,7 @@ from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import keep_refused
 from hub.citizens.nir import doubtful_systems, is_refused
-from hub.citizens.repository import ask_identifiers, identifiers_of, link_citizen
+from hub.citizens.repository import Link, ask_identifiers, identifiers_of, link_citizen
 from hub.clients.origin import Origin
 from hub.journal.sealing import look_again
 from hub.requests import repository as timelines
@@ -255,7 +255,7 @@ class Deliveries:
         delivery, key = item.delivery, item.finished.order_key
         if key.startswith("c:"):
             if self._may_keep(member, item.done.reference) and self._may_link(tx, member, key[2:]):
-                link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:])
+                link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:], Link("told", member.name))
         elif delivery.request_id is not None:
             book = Requests(tx)
             book.prefetch(member.tenant, [(member.system, item.done.reference)], [delivery.request_id])

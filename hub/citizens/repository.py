@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -17,7 +17,7 @@ from sqlalchemy import select
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
 from hub.citizens.identities import ASKED, MOST, People
-from hub.citizens.matching import Comparison, Field
+from hub.citizens.matching import REVIEW, Comparison, Field
 from hub.citizens.pivots import is_unsure, pivot_of
 from hub.citizens.value_digests import Person, value_digest
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
@@ -26,8 +26,6 @@ from hub.citizens.values import Rank as Rank
 from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
 from schemas.identities import is_no_name
-
-_LINKS = ("tenant", "system", "native_id", "citizen_id")
 
 # Who is marked is never left out of too many who have one pivot.
 _SHARING = f"""SELECT id FROM citizens WHERE tenant = :tenant AND pivot = pivots.digest
@@ -57,6 +55,13 @@ _IDENTIFIERS_NOW = Statement("""
     JOIN citizen_links AS links ON links.citizen_id = citizens.merged_into
     WHERE citizens.id {ids:text} ORDER BY links.native_id
 """)
+_RENUMBERED = Statement("""
+    SELECT links.citizen_id, changed.system, changed.old_id FROM {named(system text, native_id text)}
+    JOIN renumbered_ids AS changed
+        ON changed.tenant = :tenant AND changed.system = named.system AND changed.old_id = named.native_id
+    JOIN citizen_links AS links
+        ON links.tenant = :tenant AND links.system = changed.system AND links.native_id = changed.new_id
+""")
 _OPEN = Insert(citizens)
 _NAME = Statement(
     "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
@@ -76,17 +81,39 @@ class Citizen:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """How an identifier came to its citizen. `how`: told (with somebody new, or beside an identifier that is known),
+    identity (the very same), likeness (with its `score`), import, operator, renumbered."""
+
+    how: str
+    origin: str
+    score: int | None = None
+
+    def row(self, tx: Transaction, key: tuple[str, str, str], citizen_id: str) -> dict[str, Any]:
+        tenant, system, native_id = key
+        return {
+            "tenant": tenant, "system": system, "native_id": native_id, "citizen_id": citizen_id, "since": tx.now,
+            "how": self.how, "origin": self.origin, "score": self.score,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class _Place:
-    """Whom a record names, None for somebody new; what must be asked about them and others. `score`: of the likeness by
-    which they were found. `is_form`: the identity is kept as another form of theirs."""
+    """Whom a record names, None for somebody new; what must be asked about them and others, with the facts. `score`: of
+    the likeness by which they were found. `is_form`: the identity is kept as another form of theirs; `changed`: from
+    now on it is the one that is shown. `binds`: the identifiers of the record are theirs."""
 
     citizen_id: str | None = None
-    asks: tuple[tuple[str, Comparison], ...] = ()
+    asks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     score: int = 0
     is_form: bool = False
+    changed: bool = False
+    binds: bool = True
 
 
-_TOLD_APART = Comparison((Field("identifier", "differ"),))  # the very same identity, and a system that knows two
+_TOLD_APART = Comparison((Field("identifier", "differ"),)).explanation()  # a system knows two of this identity
+_ALIKE = Comparison(()).explanation()
+MOST_FORMS = 16  # of one person: whoever tells another name each day is asked about
 QUALITIES = ("declared", "verified", "authoritative")
 Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 
@@ -104,6 +131,7 @@ class Citizens:
         self._pepper = pepper
         self._people = people
         self._origin = origin
+        self.how: str | None = None  # its links came about, where whoever was found does not say it: `import`
         self.identities = people.session(tx, origin, most) if people is not None else None
         self._group: Callable[[Person], str] | None = None
         self._by_id: dict[str, Citizen] = {}
@@ -116,7 +144,7 @@ class Citizens:
         self._long_unseen: set[str] = set()
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
-        self._new_links: list[dict[str, str]] = []
+        self._new_links: list[dict[str, Any]] = []
         self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
         self._digests: dict[int, tuple[Any, str]] = {}
@@ -146,8 +174,10 @@ class Citizens:
                 self._systems.setdefault(row.id, set()).add(row.system)
         if merged:
             self._follow_merges(tenant, merged)
+        self._find_renumbered(tenant, [key for key in named if (tenant, *key) not in self._links])
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
+            self.identities.read_forms(one for person in met for one in self._to_compare(tenant, person))
         self._values.prefetch(
             (citizen_id, field) for person, field, _ in values for citizen_id in self._known_as(tenant, person)
         )
@@ -155,31 +185,41 @@ class Citizens:
     def resolve(self, tenant: str, person: Person) -> Citizen:
         """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
 
-        InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
+        InvalidMessage `ambiguous_citizen` when its identifiers are links of different people, or when it names one by
+        the identity of another whom the same system knows."""
         place, pivot = self._place(tenant, person), self._pivot_of(person)
+        link = self._how(tenant, person, place)
         citizen = self._by_id[place.citizen_id] if place.citizen_id else self._create(tenant, person, pivot)
         if place.is_form:
-            self._keep_form(citizen, person, pivot, place.score)
+            self._keep_form(citizen, person, pivot, place)
         if citizen.id in self._long_unseen:
             self._seen.add(citizen.id)
-        for key in self._keys(tenant, person):
-            self._link(citizen, key)
-        fresh = citizen.pivot is None and pivot is not None
+        for key in self._keys(tenant, person) if place.binds else ():
+            self._link(citizen, key, link)
+        fresh = citizen.pivot is None and pivot is not None and not place.is_form
         if fresh:
             self._name(citizen, person, pivot)
         if self.identities is not None:
-            for other, compared in place.asks:
-                self.identities.open_person_review(tenant, citizen.id, other, compared.explanation())
+            for other, facts in place.asks:
+                self.identities.open_person_review(tenant, citizen.id, other, facts)
         self._heed_mark(citizen, pivot, told=bool(person.get("confidential")) or (fresh and citizen.confidential))
         return citizen
 
-    def check_together(self, tenant: str, people: Iterable[Person]) -> None:
-        """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved."""
+    def open_apart(self, tenant: str, person: Person) -> Citizen:
+        """Somebody new, whoever else has this identity: an operator said that they are two. `prefetch` was given it."""
+        return self._create(tenant, person, self._pivot_of(person))
+
+    def check_together(self, tenant: str, people: Sequence[Person], along: Sequence[Person] = ()) -> None:
+        """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved; and
+        where one identifier names two of them, or of those only named `along`, who cannot be one person."""
+        self._check_one_each(tenant, [*people, *along])
         new: dict[tuple[str, str, str], object] = {}
         alike: dict[str, dict[object, set[str]]] = {}  # by identity: who has it, and the systems that know them
         for person in people:
             keys, pivot, place = self._keys(tenant, person), self._pivot_of(person), self._place(tenant, person)
-            found: set[Any] = {new[key] for key in keys if key in new} | self.linked(tenant, person)
+            keys = keys if place.binds else []
+            found: set[Any] = {new[key] for key in keys if key in new}
+            found |= self.linked(tenant, person) if place.binds else set()
             if len(found) > 1:
                 raise _ambiguous()
             who, systems = found.pop() if found else place.citizen_id, {key[1] for key in keys}
@@ -191,6 +231,15 @@ class Citizens:
                 alike.setdefault(pivot, {}).setdefault(who, self._systems.get(str(who), set()) | systems).update(
                     systems
                 )
+
+    def _check_one_each(self, tenant: str, people: Sequence[Person]) -> None:
+        told: dict[tuple[str, str, str], list[Person]] = {}
+        for person in people if len(people) > 1 else ():
+            for key in self._keys(tenant, person):
+                before = told.setdefault(key, [])
+                if self.identities and any(self.identities.contradict(tenant, person, other) for other in before):
+                    raise _ambiguous()
+                before.append(person)
 
     def asks_too_much(self, tenant: str, people: Iterable[Person]) -> bool:
         """Whether to know these people, of one event, would open more questions than the origin may open today. Changes
@@ -260,10 +309,43 @@ class Citizens:
             raise _ambiguous()
         if not linked:
             return self._place_by_identity(tenant, person, pivot) if pivot is not None else _Place()
-        known, sharing = next(iter(linked)), self._having(tenant, pivot)
-        if known in sharing:
+        known = next(iter(linked))
+        if pivot is None or known in self._having(tenant, pivot):
             return _Place(known)
-        return _Place(known, tuple((one, self._same(known, one)) for one in sharing[:ASKED]))
+        return self._place_at_link(tenant, person, known, pivot)
+
+    def _place_at_link(self, tenant: str, person: Person, known: str, pivot: str) -> _Place:
+        """Who has an identifier (`known`), told with an identity that was not known to be theirs. The link is believed
+        unless the two contradict: then the identity is."""
+        sharing, identities = self._having(tenant, pivot), self.identities
+        twins = tuple((one, self._same(known, one)) for one in sharing[:ASKED])
+        compared = identities.compare_with(tenant, person, known) if identities else []
+        if identities is None or not compared:
+            return _Place(known, twins)
+        decided = identities.questions_with(tenant, known, sharing)
+        best, room = max(compared, key=lambda one: one.score), len(compared) < MOST_FORMS
+        if "distinct" not in decided.values() and self._origin:
+            if best.score >= REVIEW:
+                return _Place(known, twins, best.score, is_form=room, changed=best.is_change)
+            if room and any(identities.is_told_change(one, person) for one in compared):
+                return _Place(known, twins, best.score, is_form=True, changed=True)
+        return self._place_against_link(tenant, person, pivot, known, best, decided)
+
+    def _place_against_link(
+        self, tenant: str, person: Person, pivot: str, known: str, best: Comparison, decided: Mapping[str, str]
+    ) -> _Place:
+        """Whom an identity names that cannot be of who has the identifier. A person decides about the two; nothing of
+        the one goes by way of the other meanwhile."""
+        told = {key[1] for key in self._keys(tenant, person)}
+        sharing = self._having(tenant, pivot)
+        if not is_unsure(pivot) and len(sharing) == 1 and self._systems.get(sharing[0], set()) & told:
+            raise _ambiguous()
+        if len(before := [one for one in sharing if one in decided]) == 1:
+            return _Place(before[0], binds=False)
+        place = self._place_by_identity(tenant, person, pivot)
+        system = next(key[1] for key in self._keys(tenant, person) if key in self._links)
+        asks = {known: best.explanation() | {"link": system}, **dict(place.asks)}
+        return replace(place, asks=tuple(asks.items())[:ASKED], binds=False)
 
     def _place_by_identity(self, tenant: str, person: Person, pivot: str) -> _Place:
         """By the very same identity, where one alone has it and no system tells them apart; else by likeness."""
@@ -278,19 +360,18 @@ class Citizens:
         if placed.citizen_id is not None and alone:
             self._read_citizens([placed.citizen_id])
             return _Place(placed.citizen_id, score=placed.score, is_form=placed.citizen_id not in sharing)
-        asks = {one: _TOLD_APART if one in apart else Comparison(()) for one in sharing
+        asks = {one: _TOLD_APART if one in apart else _ALIKE for one in sharing
                 if one in apart or not is_unsure(pivot)}  # fmt: skip
         for one, compared in placed.ranked:
-            asks.setdefault(one, compared)
+            asks.setdefault(one, compared.explanation())
         return _Place(None, tuple(asks.items())[:ASKED])
 
     def _known_by(self, ids: Iterable[str]) -> dict[Any, set[str]]:
         return {one: self._systems.get(one, set()) for one in ids}
 
-    def _same(self, one: str, other: str) -> Comparison:
-        """Two who are known, and have the very same identity."""
-        apart = self._systems.get(one, set()) & self._systems.get(other, set())
-        return _TOLD_APART if apart else Comparison(())
+    def _same(self, one: str, other: str) -> Mapping[str, Any]:
+        """What is said of two who are known, and have the very same identity."""
+        return _TOLD_APART if self._systems.get(one, set()) & self._systems.get(other, set()) else _ALIKE
 
     def _known_as(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record; where nobody has, those who have its identity."""
@@ -301,13 +382,15 @@ class Citizens:
         from this one."""
         twins = [
             self._by_id[one] for one in self._having(citizen.tenant, pivot)
-            if one != citizen.id and not self._same(citizen.id, one).fields
+            if one != citizen.id and self._same(citizen.id, one) is _ALIKE
         ]  # fmt: skip
-        if told or any(twin.confidential for twin in twins):
-            self._mark(citizen)
-        if told:
-            for twin in twins:
-                self._mark(twin)
+        if not told:
+            twins = [twin for twin in twins if twin.confidential]
+        if twins and self.identities is not None:
+            decided = self.identities.questions_with(citizen.tenant, citizen.id, [twin.id for twin in twins])
+            twins = [twin for twin in twins if decided.get(twin.id) != "distinct"]
+        for one in (citizen, *twins) if told or twins else ():
+            self._mark(one)
 
     def _mark(self, citizen: Citizen) -> None:
         if not citizen.confidential:
@@ -363,20 +446,26 @@ class Citizens:
             and (is_unsure(pivot) or len(self._having(tenant, pivot)) != 1 or self._systems_meet(tenant, person, pivot))
         ]  # fmt: skip
 
+    def _to_compare(self, tenant: str, person: Person) -> set[str]:
+        """Who has the identifiers of a record, where its identity is not known to be theirs."""
+        if (pivot := self._pivot_of(person)) is None:
+            return set()
+        return self.linked(tenant, person).difference(self._having(tenant, pivot))
+
     def _systems_meet(self, tenant: str, person: Person, pivot: str) -> bool:
         told = {key[1] for key in self._keys(tenant, person)}
         return any(self._systems.get(one, set()) & told for one in self._having(tenant, pivot))
 
-    def _keep_form(self, citizen: Citizen, person: Person, pivot: str | None, score: int) -> None:
+    def _keep_form(self, citizen: Citizen, person: Person, pivot: str | None, place: _Place) -> None:
         """Keep an identity as another form of somebody: a person who was merged into them, and can be parted again."""
         assert self.identities is not None
         tenant = citizen.tenant
         form = Citizen(str(uuid.uuid4()), tenant, False, pivot, citizen.id)
         self._new[form.id] = self._by_id[form.id] = form
         self._add_pivot(tenant, pivot, citizen.id)
-        self.identities.add_identity(form.id, tenant, person, whole=citizen.id)
-        links = [key[1:] for key in self._keys(tenant, person) if key not in self._links]
-        self.identities.record_merge(tenant, form.id, citizen.id, links, score)
+        self.identities.add_identity(form.id, tenant, person, whole=citizen.id, changed=place.changed)
+        links = [key[1:] for key in self._keys(tenant, person) if key not in self._links and place.binds]
+        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score)
 
     def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
         citizen.pivot = pivot
@@ -392,6 +481,12 @@ class Citizens:
             self._links[key] = merged.get(citizen_id, citizen_id)
         for gone, kept in merged.items():
             self._add_pivot(tenant, self._by_id[gone].pivot, kept)
+
+    def _find_renumbered(self, tenant: str, unknown: Sequence[tuple[str, str]]) -> None:
+        """An identifier that its system changed lately is still that of its person."""
+        for row in _RENUMBERED.run(self._tx.sql, tenant=tenant, named=unknown) if unknown else ():
+            self._read_citizens([row.citizen_id])
+            self._links[(tenant, row.system, row.old_id)] = row.citizen_id
 
     def _read_citizens(self, ids: Iterable[str]) -> None:
         """Read these citizens, with their links, where that was not done."""
@@ -421,11 +516,21 @@ class Citizens:
         if pivot is not None and citizen_id not in (having := self._pivots.setdefault((tenant, pivot), [])):
             having.append(citizen_id)
 
-    def _link(self, citizen: Citizen, key: tuple[str, str, str]) -> None:
+    def _how(self, tenant: str, person: Person, place: _Place) -> Link:
+        """How new identifiers of a record come to whom it names."""
+        if place.citizen_id is None or self.linked(tenant, person):
+            return Link(self.how or "told", self._origin)
+        if place.is_form:
+            return Link(self.how or "likeness", self._origin, place.score)
+        return Link(self.how or "identity", self._origin)
+
+    def _link(self, citizen: Citizen, key: tuple[str, str, str], link: Link) -> None:
         if key not in self._links:
             self._links[key] = citizen.id
             self._systems.setdefault(citizen.id, set()).add(key[1])
-            self._new_links.append(dict(zip(_LINKS, (*key, citizen.id), strict=True)))
+            if self.identities is not None:
+                self.identities.add_native_id(citizen.id, *key[1:])
+            self._new_links.append(link.row(self._tx, key, citizen.id))
 
     def _digest(self, value: Any) -> str:
         found = self._digests.get(id(value))
@@ -484,7 +589,7 @@ def ask_identifiers(tx: Transaction, citizen_ids: Iterable[str]) -> Callable[[],
     return found
 
 
-def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
+def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str, link: Link) -> bool:
     """Remember a system's identifier of a citizen, or of whom they were merged into. False when the identifier is
     somebody else's: it stays so; and when the system knows them by another."""
     merged = select(citizens.c.merged_into).where(citizens.c.id == citizen_id)
@@ -493,6 +598,6 @@ def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citi
     known = tx.sql.execute(select(citizen_links.c.native_id).where(*theirs, citizen_links.c.system == system))
     if native_ids := set(known.scalars()):
         return native_id in native_ids
-    _LINK.send(tx.sql, [dict(zip(_LINKS, (tenant, system, native_id, citizen_id), strict=True))])
+    _LINK.send(tx.sql, [link.row(tx, (tenant, system, native_id), citizen_id)])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
     return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

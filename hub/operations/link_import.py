@@ -29,6 +29,7 @@ def import_links(ledger: Ledger, acceptance: Acceptance, tenant: str, content: b
     with ledger.transaction() as tx:
         tx.hold_door()
         book = acceptance.citizens(tx)
+        book.how = "import"
         book.prefetch(tenant, people)
         for row, person in zip(rows, people, strict=True):
             try:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, select, true, tuple_
+from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, select, true, tuple_, update
 
 from bus.ledger import Ledger, StoredEvent
 from bus.sql import Insert
@@ -54,6 +54,7 @@ from hub.storage.tables import (  # fmt: skip
     preview_sign_ins,
     question_days,
     refused_events,
+    renumbered_ids,
     request_joins,
     request_links,
     request_people,
@@ -72,6 +73,7 @@ _T = TypeVar("_T")
 _log = structlog.get_logger()
 _DAY = 86_400.0
 _BATCH = 500
+RENUMBERED_DAYS = 30
 _PART = 10_000  # rows that one statement looks at
 _USE = Insert(document_uses, conflict="DO NOTHING")
 _NOTED = "documents-noted"  # the counter of the last event whose documents were noted
@@ -120,7 +122,7 @@ class Keeper:
             ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
             ("journal", self._journal()),
             ("evidence", self._evidence()), ("refused", self._refused()),
-            ("held", self._held()), ("shapes", self._shapes()),
+            ("held", self._held()), ("shapes", self._shapes()), ("decided", self._decided()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
@@ -205,6 +207,20 @@ class Keeper:
         yield from self._delete(held_events, held_events.c.day < day)
         yield from self._delete(question_days, question_days.c.day < day)
         yield from self._delete(first_loads, first_loads.c.until < now)
+
+    def _decided(self) -> Iterator[int]:
+        """What was held is kept, sealed, for as long as the decision about it can be taken back; what a system called
+        somebody before, for as long as something may come that says so."""
+        yield from self._delete(renumbered_ids, renumbered_ids.c.at < self._ledger.now() - RENUMBERED_DAYS * _DAY)
+        row, before = citizen_reviews.c, self._ledger.now() - self._settings.events_days * _DAY
+        over = and_(row.sealed.is_not(None), row.decided_at < before)
+        for found in self._keys_where(row.id, over):
+            for some in _batches(found):
+                with self._ledger.transaction() as tx:
+                    mine = update(citizen_reviews).where(row.id.in_(some), over)
+                    count = int(tx.sql.execute(mine.values(sealed=None)).rowcount)
+                yield count
+            yield 0
 
     def _requests(self) -> Iterator[int]:
         now = self._ledger.now()

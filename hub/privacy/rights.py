@@ -48,6 +48,7 @@ from hub.storage.tables import (  # fmt: skip
     exchange_previews,
     followed_subjects,
     idempotent_answers,
+    renumbered_ids,
     request_people,
     request_steps,
     requests,
@@ -425,6 +426,9 @@ class Rights:
         """All rows of the person. A mark of confidentiality is kept, with nothing but the keyed digest of the identity
         that it protects; whether there is one."""
         rows = tx.sql.execute(select(citizens).where(citizens.c.id.in_(who.ids))).all()
+        for system, native in who.links:
+            row = renumbered_ids.c
+            _delete_rows(tx, renumbered_ids, and_(row.tenant == who.tenant, row.system == system, row.new_id == native))
         for table in (citizen_values, citizen_links, citizen_identities, citizen_blocks):
             gone[str(table.name)] = _delete_rows(tx, table, table.c.citizen_id.in_(who.ids))
         subjects = [f"c:{one}" for one in who.ids] + [f"r:{one}" for one in sorted(who.requests)]
@@ -439,9 +443,9 @@ class Rights:
         if not any(row.confidential for row in rows):
             return False
         marks = [
-            {"id": str(uuid.uuid4()), "tenant": who.tenant, "pivot": row.pivot, "confidential": 1, "seen_at": tx.now,
+            {"id": str(uuid.uuid4()), "tenant": who.tenant, "pivot": pivot, "confidential": 1, "seen_at": tx.now,
              "merged_into": None}
-            for row in rows if row.pivot is not None
+            for pivot in sorted({row.pivot for row in rows} - {None})
         ]  # fmt: skip
         if marks:
             tx.sql.execute(insert(citizens), marks)

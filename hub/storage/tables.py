@@ -140,13 +140,29 @@ citizens = Table(
     Index("citizens_merged", "merged_into"),
 )  # fmt: skip
 
+# This identifier of a system is this citizen: since when, how and by whom that came about.
 citizen_links = Table(
     "citizen_links", metadata,
     Column("tenant", String(64), primary_key=True),
     Column("system", String(64), primary_key=True),
     Column("native_id", Text, primary_key=True),
     Column("citizen_id", String(36), nullable=False),
+    Column("since", Double, nullable=False, server_default="0"),  # 0: from before this was kept
+    Column("how", String(16), nullable=False, server_default="told"),  # see `hub.citizens.repository.Link`
+    Column("origin", String(128)),
+    Column("score", SmallInteger),  # of a likeness
     Index("citizen_links_citizen", "citizen_id"),
+)  # fmt: skip
+
+# What a system called somebody before it changed its identifiers, for a while: what is on its way still finds them.
+renumbered_ids = Table(
+    "renumbered_ids", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("old_id", Text, primary_key=True),
+    Column("new_id", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("renumbered_ids_age", "at"),
 )  # fmt: skip
 
 # What is known of a field of a citizen, as digests under the key of the person (`hub.citizens.values`). One row, whose
@@ -401,11 +417,13 @@ journal_late = Table(
     Column("connection", String(128), primary_key=True),
 )  # fmt: skip
 
-# The identity of each person, under their key.
+# The identity of each person, under their key. Of somebody and those who were merged into them, the one that is shown
+# is the last that was told as a change of civil status.
 citizen_identities = Table(
     "citizen_identities", metadata,
     Column("citizen_id", String(36), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+    Column("changed_at", Double, nullable=False, server_default="0"),  # 0: it was no change
 )  # fmt: skip
 
 # Where alike identities meet: keyed digests, which tell nobody who is here (`hub.citizens.matching.blocking_keys`).

@@ -14,6 +14,7 @@ from hub.clients.origin import Origin
 from hub.exchanges.corrections import Corrections
 from hub.exchanges.stored_evidence import HeldEvidence
 from hub.journal.entries import Journal, Justification
+from hub.operations.links import Links
 from hub.operations.reviews import Reviews
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
@@ -66,6 +67,7 @@ class Town:
         corrections = Corrections(Registry.load(), self.people, HeldEvidence(keys), journal)
         self.acceptance = acceptance_of(directory, people=self.people, corrections=corrections, pepper=b"pepper")
         self.reviews = Reviews(self.acceptance, self.people, journal, corrections)
+        self.links = Links(self.acceptance, self.people, journal, self.reviews)
 
     def say(self, by: str, person: dict[str, Any], email: str | None = None, **values: Any) -> Verdict:
         """An event of a package about somebody."""
