@@ -221,7 +221,7 @@ def _listed(tx: Transaction, reviews: Reviews, tenant: str | None) -> list[dict[
 def _decided(tx: Transaction, reviews: Reviews, tenant: str | None) -> list[dict[str, Any]]:
     return [
         {"review": one.id, "tenant": one.tenant, "kind": one.kind, "decision": one.state, "by": one.decided_by,
-         "at": _minute(one.decided_at or one.opened_at), "why": _why_not(one.facts) or one.field}
+         "at": _minute(one.decided_at or one.opened_at), "why": _why(one)}
         for one in reviews.decided_reviews(tx, tenant=tenant)
     ]  # fmt: skip
 
