@@ -36,6 +36,7 @@ from hub.acceptance.request_rules import RequestReceived, StatusChanged
 from hub.acceptance.rules import Rules
 from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
+from hub.citizens.rekeying import make_keys_anew
 from hub.citizens.values import key_plain_digests
 from hub.clients import repository as clients
 from hub.clients import webhooks
@@ -173,7 +174,8 @@ class Hub:
         self._threads: list[threading.Thread] = []
 
     def prepare(self) -> None:
-        """Record new subscriptions."""
+        """Make keys anew where an older version made them; record new subscriptions."""
+        make_keys_anew(self.ledger, self.people, self.journal, self.current.directory.groups)
         with self.ledger.reading() as tx:
             self._resumed = tx.resumed()
         self.reload()

@@ -12,11 +12,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.errors import InvalidMessage
+from schemas.names import joined_name
 
 MAX_CELL = 2000
 MAX_FAULTS = 1000
@@ -181,18 +181,14 @@ def _places(
 
 
 def _named(column: str, names: Sequence[str]) -> int | None:
-    """Where the one column of this name stands, or the one that is written so but for case, accents and blanks."""
+    """Where the one column of this name stands, or the one that is written so but for case, accents and signs."""
     if names.count(column) > 1:
         return None
     if column in names:
         return names.index(column)
-    alike = [place for place, name in enumerate(names) if _folded(name) == _folded(column)]
+    wanted = joined_name(column)
+    alike = [place for place, name in enumerate(names) if wanted and joined_name(name) == wanted]
     return alike[0] if len(alike) == 1 else None
-
-
-def _folded(name: str) -> str:
-    plain = (one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
-    return " ".join("".join(plain).casefold().split())
 
 
 class _Records:

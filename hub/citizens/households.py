@@ -15,9 +15,10 @@ from sqlalchemy import and_, delete, select
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.citizens.identities import People
-from hub.citizens.names import Person, fold_name
+from hub.citizens.value_digests import Person
 from hub.storage.tables import household_links
 from schemas.errors import InvalidMessage
+from schemas.names import fold_name
 
 Pair = tuple[str, str]  # system, number
 Reference = Mapping[str, str]

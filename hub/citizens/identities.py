@@ -24,8 +24,8 @@ from sqlalchemy import or_, select
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare
-from hub.citizens.names import Person
 from hub.citizens.questions import Quota
+from hub.citizens.value_digests import Person
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
     citizen_blocks,
@@ -350,6 +350,10 @@ class Identities:
         first, second = sorted((citizen_id, other_id))
         self._open_review(tenant, "person", (first, second), facts, citizen_id=first, other_id=second)
 
+    def open_links_review(self, tenant: str, citizen_id: str, facts: Mapping[str, Any]) -> None:
+        """An operator must say whether all identifiers of this person are theirs, unless one did already."""
+        self._open_review(tenant, "links", (citizen_id,), facts, citizen_id=citizen_id)
+
     def doubt_value(
         self, tenant: str, citizen_id: str, field: str, said: Mapping[str, Any], facts: Mapping[str, Any]
     ) -> bool:
@@ -364,7 +368,8 @@ class Identities:
         self._values.append((review, (citizen_id, content, VALUE + review.encode())))
         return True
 
-    def save(self) -> None:
+    def save(self) -> int:
+        """How many questions were opened."""
         tx, keys = self._tx, self._people.keys
         items: list[Item] = [(who, orjson.dumps(what), _IDENTITY + who.encode()) for who, what, _ in self._kept]
         sealed = _seal_each(tx, keys, [*items, *(item for _, item in self._values)])
@@ -376,7 +381,9 @@ class Identities:
         ])  # fmt: skip
         _MEET.run(tx.sql, self._blocks)
         _MERGE.run(tx.sql, self._merges)
-        self._quota.count(len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)])))
+        opened = len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)]))
+        self._quota.count(opened)
+        return opened
 
     def _compared(self, form: Form, other: Form, whole: str, person: Person) -> Comparison:
         compared = compare(form, other, self._people.communes)

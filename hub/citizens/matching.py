@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from rapidfuzz.distance import OSA
 
-from hub.citizens.names import fold_name
 from schemas.communes import Communes, shipped_communes
 from schemas.identities import given_names
+from schemas.names import fold_name
 
 LINK, REVIEW = 90, 70
 

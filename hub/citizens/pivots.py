@@ -11,8 +11,8 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from hub.citizens.names import fold_name
 from schemas.identities import certain_part, is_no_name
+from schemas.names import fold_name
 
 UNSURE = "~"
 _DAY = len("YYYY-MM-DD")

@@ -19,8 +19,8 @@ from bus.sql import Insert, Statement, around_found
 from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
 from hub.citizens.matching import REVIEW, Comparison, Field
-from hub.citizens.names import Person, value_digest
 from hub.citizens.pivots import is_unsure, pivot_of
+from hub.citizens.value_digests import Person, value_digest
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
 from hub.citizens.values import KnownValues
 from hub.citizens.values import Rank as Rank

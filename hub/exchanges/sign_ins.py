@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from bus.ledger import Ledger, Transaction
 from hub.citizens.identities import People
 from hub.citizens.lookup import find_citizen
-from hub.citizens.names import value_digest
+from hub.citizens.value_digests import value_digest
 from hub.clients.repository import find_client
 from hub.exchanges.franceconnect import FranceConnect, SignedIn, SignIn, SignInFailed, is_whole
 from hub.exchanges.previews import Preview, Previews, digest

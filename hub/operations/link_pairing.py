@@ -18,12 +18,12 @@ from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
 from hub.citizens.identities import People
 from hub.citizens.matching import REVIEW, Form, compare
-from hub.citizens.names import fold_name
 from hub.operations.link_file import LinkFile, LinkLine, RefusedLine
 from hub.requests.repository import Requests
 from hub.storage.tables import citizens
 from schemas.communes import Communes, shipped_communes
 from schemas.errors import InvalidMessage
+from schemas.names import fold_name
 
 Verdict = Literal["matched", "doubtful", "new", "contradictory", "refused"]
 VERDICTS: tuple[Verdict, ...] = ("matched", "doubtful", "new", "contradictory", "refused")

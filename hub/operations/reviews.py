@@ -237,9 +237,10 @@ class Reviews:
         self._close_review(tx, row, "taken", by)
         self._accept(tx, row.tenant, event)
 
-    def keep_master(self, tx: Transaction, review: str, by: Justification) -> None:
-        """What the master said holds. The same value of the same day is not asked about again."""
-        self._close_review(tx, self._open_review(tx, review, "value"), "kept", by)
+    def keep(self, tx: Transaction, review: str, by: Justification) -> None:
+        """What the master said holds, or all identifiers of a person are theirs. The same is not asked again."""
+        kind = "links" if self._review_row(tx, review).kind == "links" else "value"
+        self._close_review(tx, self._open_review(tx, review, kind), "kept", by)
 
     # --- a decision that was wrong --------------------------------------------------------------------------------
 
@@ -412,7 +413,7 @@ class Reviews:
         values = {"state": state, "decided_at": tx.now, "decided_by": by.actor}  # what was said stays, to be undone
         tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
         facts = {"review": row.id, "field": row.field}
-        self._write_journal(tx, by, f"value.{state}", row.tenant, row.citizen_id, facts)
+        self._write_journal(tx, by, f"{row.kind}.{state}", row.tenant, row.citizen_id, facts)
 
     def _review_row(self, tx: Transaction, review: str) -> Row[Any]:
         rows = tx.sql.execute(

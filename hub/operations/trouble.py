@@ -218,6 +218,10 @@ def _values(scope: _Scope) -> Iterator[Select[Any]]:
     yield _reviews(scope, "value", detail=func.coalesce(citizen_reviews.c.field, ""))
 
 
+def _identifiers(scope: _Scope) -> Iterator[Select[Any]]:
+    yield _reviews(scope, "links", detail="")
+
+
 def _reviews(scope: _Scope, kind: str, detail: Any) -> Select[Any]:
     row = citizen_reviews.c
     found = _items(about=row.origin, detail=detail, at=row.opened_at, citizen_id=row.citizen_id, name=row.id)
@@ -406,6 +410,10 @@ KINDS: Mapping[str, Kind] = {
     "question": Kind(
         _questions, lambda *_: "deux fiches qui sont peut-être la même personne",
         _review_remedies("merge {}", "distinct {}"),
+    ),
+    "links": Kind(
+        _identifiers, lambda *_: "des identifiants réunis par une identité qui ne suffit plus",
+        _review_remedies("reviews {} --keep"),
     ),
     "value": Kind(
         _values, lambda name, _: f"valeur contraire au système qui fait référence ({name})",

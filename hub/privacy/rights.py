@@ -23,7 +23,6 @@ from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import drop_refused, refused_of_tenant
 from hub.citizens.households import numbers_of
 from hub.citizens.identities import People
-from hub.citizens.names import fold_name
 from hub.clients import repository as clients
 from hub.documents.files import DocumentStore
 from hub.documents.repository import document_ids
@@ -62,6 +61,7 @@ from schemas.communes import shipped_communes
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import TOLD
+from schemas.names import fold_name, fold_text
 from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
@@ -537,8 +537,9 @@ def _may_name(event: Event, who: DataSubject) -> bool:
     try:
         return any(who.names(person) for person in _persons(event.data))
     except (TypeError, AttributeError, ValueError):
-        content = event.encode().decode().casefold()
-        return any(str(one.get("family_name", "\0")).casefold() in content for one in who.identities)
+        content = f" {fold_text(event.encode().decode())} "
+        named = (fold_name(str(one.get("family_name", ""))) for one in who.identities)
+        return any(name and f" {name} " in content for name in named)
 
 
 def _same_identity(said: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:

@@ -101,6 +101,12 @@ class Directory:
         own = systems.get(self.system_of(origin), general)
         return lambda person: next((systems.get(r["system"], general) for r in person.get("references", ())), own)
 
+    def groups(self, tenant: str) -> Mapping[str, str]:
+        """By system of a tenant, the sectors among which its people are matched, named as by `grouping`; under "" the
+        general ones. Empty where every system is of the general sector."""
+        systems = self._sectors.get(tenant)
+        return {} if systems is None else {"": self.tenants[tenant].linked_with(GENERAL), **systems}
+
     def separates(self, tenant: str) -> bool:
         """Whether this tenant has systems of several sectors."""
         return tenant in self._sectors

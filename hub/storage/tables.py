@@ -446,6 +446,20 @@ citizen_blocks = Table(
     Index("citizen_blocks_citizen", "citizen_id"),
 )  # fmt: skip
 
+# How far the keys of the identities of a tenant were made anew since they are made of something else (`version`).
+rekeyings = Table(
+    "rekeyings", metadata,
+    Column("version", SmallInteger, primary_key=True, autoincrement=False),
+    Column("tenant", String(64), primary_key=True),
+    Column("after", String(36), nullable=False),  # the last citizen whose keys are new; empty at the end
+    Column("people", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),  # who have another pivot
+    Column("unsure", Integer, nullable=False),  # of these, whose identity no longer says who somebody is
+    Column("asked", Integer, nullable=False),  # questions that were opened
+    Column("unplaced", Integer, nullable=False),  # as they were: nobody can say of which sector they are
+    Column("done_at", Double),
+)  # fmt: skip
+
 # What an operator must decide, and what was decided, which is not asked again. The id is made of what is asked.
 citizen_reviews = Table(
     "citizen_reviews", metadata,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from connectors.sdk.contract.cell_types import FORMAT
 from connectors.sdk.contract.model import Field
 from connectors.sdk.drafting.invented import field_value, shared_value
 from connectors.sdk.drafting.writing import Line
+from schemas.names import words_of
 
 ADDRESS, CONTACT = "citizen.address-changed", "citizen.contact-changed"
 _PARTS: Mapping[str, Sequence[str]] = {
@@ -37,6 +37,7 @@ _INVENTED: Mapping[str, tuple[str, str]] = {
     "street": ("12 allée des Tilleuls", "4 chemin du Vieux Lavoir"), "city": ("Valbruyère", "Mornefontaine"),
     "phone": ("04 00 00 00 12", "04 00 00 00 34"), "country": ("FRANCE", "FRANCE"),
 }  # fmt: skip
+_FIGURES = re.compile(r"(?<=[a-z])(?=\d)")
 _MOMENTS = (datetime(2026, 3, 2, 9, 0, tzinfo=UTC), datetime(2026, 3, 9, 15, 30, tzinfo=UTC))
 
 
@@ -73,7 +74,7 @@ def people_in(names: Sequence[str]) -> Sequence[Person]:
 def status_column(fields: Sequence[Field]) -> Field | None:
     """The column that says how far something is; None for none."""
     return next(
-        (one for one in fields if _STATUS.fullmatch(plain(one.place)) and one.type in ("text", "integer")), None
+        (one for one in fields if _STATUS.fullmatch(column_words(one.place)) and one.type in ("text", "integer")), None
     )
 
 
@@ -154,16 +155,14 @@ def _cut(found: Any, one: Field) -> Any:
     return found[:most] if isinstance(found, str) and isinstance(most, int) else found
 
 
-def plain(name: str) -> str:
-    """A name as names are compared: in small letters, its words and figures apart."""
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-zéè])(?=\d)", " ", name)
-    ascii_ = unicodedata.normalize("NFKD", parted).encode("ascii", "ignore").decode()
-    return " ".join(re.split(r"[^a-z0-9]+", ascii_.casefold())).strip()
+def column_words(name: str) -> str:
+    """What a column is called, in small letters, its words and figures apart."""
+    return _FIGURES.sub(" ", " ".join(words_of(name)))
 
 
 def _parts_of(name: str) -> Iterator[tuple[str, int, str]]:
     """What a column says, how good its word is, and the words beside that."""
-    said = plain(name)
+    said = column_words(name)
     for part, words in _PARTS.items():
         for rank, word in enumerate(words):
             found = re.search(rf"(?<![a-z0-9])(?:{word})(?![a-z0-9])", said)

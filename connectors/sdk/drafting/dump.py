@@ -14,7 +14,7 @@ from typing import Any
 from connectors.sdk.contract.model import Contract, Field
 from connectors.sdk.contract.table_layout import TableSample, read_sample
 from connectors.sdk.contract.table_sample import called_keys_of, keys_of, repeated_keys_of
-from connectors.sdk.drafting.columns import Change, changes_in, plain, status_column, unused_lines
+from connectors.sdk.drafting.columns import Change, changes_in, column_words, status_column, unused_lines
 from connectors.sdk.drafting.draft import Choices, Draft
 from connectors.sdk.drafting.invented_export import invented_export
 from connectors.sdk.drafting.polls import status_row
@@ -65,7 +65,7 @@ class _Drafting:
 
     @property
     def is_of_households(self) -> bool:
-        return _HOUSEHOLD.search(plain(self.key)) is not None
+        return _HOUSEHOLD.search(column_words(self.key)) is not None
 
     @cached_property
     def changes(self) -> Sequence[Change]:
