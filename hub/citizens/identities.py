@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
@@ -71,6 +71,11 @@ _ALL_FORMS = Statement("""
     WHERE citizens.id {ids:text} OR citizens.merged_into {whole:text}
 """)
 _QUESTIONS = Statement("SELECT id, state FROM citizen_reviews WHERE id {ids:text}")
+_WHOLE = Statement("SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id")
+_MEMBERS = Statement("""
+    SELECT citizens.id FROM (SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id) AS whole
+    JOIN citizens ON citizens.id = whole.id OR citizens.merged_into = whole.id
+""")
 _MARKED = Statement("""
     SELECT max(citizens.confidential) FROM (
         SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id
@@ -144,16 +149,12 @@ class People:
 
     def followed(self, tx: Transaction, citizen_id: str) -> str | None:
         """Who this is now: the same, or whom they were merged into. None when there is nobody."""
-        row = tx.sql.execute(select(citizens.c.id, citizens.c.merged_into).where(citizens.c.id == citizen_id)).first()
-        return (row.merged_into or row.id) if row is not None else None
+        found: str | None = _WHOLE.run(tx.sql, id=citizen_id).scalar()
+        return found
 
     def members(self, tx: Transaction, citizen_id: str) -> list[str]:
         """Every id under which things are kept about this person: their own, and those merged into it."""
-        whole = self.followed(tx, citizen_id)
-        if whole is None:  # nobody: compared with NULL, everybody who was never merged would be them
-            return []
-        query = select(citizens.c.id).where(or_(citizens.c.id == whole, citizens.c.merged_into == whole))
-        return sorted(tx.sql.execute(query).scalars())
+        return sorted(_MEMBERS.run(tx.sql, id=citizen_id).scalars())
 
     def tenant_of(self, tx: Transaction, citizen_id: str) -> str | None:
         return tx.sql.execute(select(citizens.c.tenant).where(citizens.c.id == citizen_id)).scalar_one_or_none()

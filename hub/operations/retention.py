@@ -53,7 +53,11 @@ from hub.storage.tables import (  # fmt: skip
     journal_segments,
     person_keys,
     preview_sign_ins,
+    question_acts,
+    question_answers,
     question_days,
+    question_sample_members,
+    question_samples,
     refused_events,
     renumbered_ids,
     request_joins,
@@ -120,8 +124,8 @@ class Keeper:
         forgotten: Counter[str] = Counter()
         for name, steps in (
             ("requests", self._requests()), ("events", self._events()), ("documents", self._documents()),
-            ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
-            ("journal", self._journal()),
+            ("citizens", self._citizens()), ("acts", self._acts()), ("values", self._values()),
+            ("answers", self._answers()), ("journal", self._journal()),
             ("evidence", self._evidence()), ("refused", self._refused()),
             ("held", self._held()), ("shapes", self._shapes()), ("decided", self._decided()),
         ):  # fmt: skip
@@ -259,7 +263,8 @@ class Keeper:
         everywhere = (
             citizen_values.c.citizen_id, citizen_links.c.citizen_id, household_links.c.citizen_id,
             citizen_identities.c.citizen_id, citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id,
-            citizen_reviews.c.other_id, citizen_merges.c.gone_id, citizens.c.id,
+            citizen_reviews.c.other_id, citizen_merges.c.gone_id,
+            question_answers.c.gone_id, citizens.c.id,
         )  # fmt: skip
         # Who was spoken of since then was seen since then.
         yield from self._forget_ids(sorted(ids), unused, everywhere, subject="c:")
@@ -268,6 +273,21 @@ class Keeper:
         alone = and_(citizens.c.merged_into.is_not(None), gone, ~received)
         for members in self._keys_where(citizens.c.id, alone):
             yield from self._forget_ids(members, alone, everywhere, subject="c:")
+
+    def _acts(self) -> Iterator[int]:
+        """What answered many questions at once can be taken back for as long as a person who is spoken of is known."""
+        before = self._ledger.now() - self._settings.links_days * _DAY
+        over = and_(question_acts.c.started_at < before, question_acts.c.state.in_(("done", "undone")))
+        yield from self._delete(question_acts, over)
+        act = exists().where(question_acts.c.id == question_answers.c.act_id)
+        for _ in self._delete(question_answers, ~act):
+            yield 0
+        rested = exists().where(question_acts.c.sample_id == question_samples.c.id)
+        for _ in self._delete(question_samples, and_(question_samples.c.drawn_at < before, ~rested)):
+            yield 0
+        sample = exists().where(question_samples.c.id == question_sample_members.c.sample_id)
+        for _ in self._delete(question_sample_members, ~sample):
+            yield 0
 
     def _values(self) -> Iterator[int]:
         """What was delivered to whom is remembered for as long as it could come back as an echo."""

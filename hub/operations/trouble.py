@@ -409,7 +409,9 @@ KINDS: Mapping[str, Kind] = {
     "claim": Kind(_claims, _claim_cause, _claim_remedies),
     "question": Kind(
         _questions, lambda *_: "deux fiches qui sont peut-être la même personne",
-        _review_remedies("merge {}", "distinct {}"),
+        lambda tenant, item: (
+            *_review_remedies("merge {}", "distinct {}")(tenant, item), f"unefois citizen questions --tenant {tenant}",
+        ),
     ),
     "links": Kind(
         _identifiers, lambda *_: "des identifiants réunis par une identité qui ne suffit plus",

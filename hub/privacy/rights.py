@@ -50,6 +50,7 @@ from hub.storage.tables import (  # fmt: skip
     followed_subjects,
     household_links,
     idempotent_answers,
+    question_answers,
     renumbered_ids,
     request_people,
     request_steps,
@@ -446,6 +447,7 @@ class Rights:
         gone["citizen_reviews"] = _delete_rows(tx, citizen_reviews, either)
         pair = or_(citizen_merges.c.gone_id.in_(who.ids), citizen_merges.c.kept_id.in_(who.ids))
         gone["citizen_merges"] = _delete_rows(tx, citizen_merges, pair)
+        _delete_rows(tx, question_answers, question_answers.c.gone_id.in_(who.ids))
         gone["citizens"] = _delete_rows(tx, citizens, citizens.c.id.in_(who.ids))
         if not any(row.confidential for row in rows):
             return False

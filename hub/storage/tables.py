@@ -481,6 +481,66 @@ citizen_reviews = Table(
     Index("citizen_reviews_other", "other_id"),
 )  # fmt: skip
 
+# What a steward looks at before many questions are answered at once: of one group (an origin, a score, an explanation),
+# so many of those that were open at that moment. `size`: how many were drawn of the `population`.
+question_samples = Table(
+    "question_samples", metadata,
+    Column("id", String(12), primary_key=True),
+    Column("group_id", String(12), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("origin", String(128), nullable=False),
+    Column("score", SmallInteger, nullable=False),
+    Column("explanation", Text, nullable=False),  # the levels that speak against: nothing personal
+    Column("population", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("drawn_at", Double, nullable=False),
+    Column("drawn_by", String(128), nullable=False),
+    Column("act_id", String(12)),  # the act that rests on it
+    Index("question_samples_group", "group_id", "drawn_at"),
+    Index("question_samples_age", "drawn_at"),
+)  # fmt: skip
+
+question_sample_members = Table(
+    "question_sample_members", metadata,
+    Column("sample_id", String(12), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("review_id", String(32), nullable=False),
+    Column("answer", String(8)),  # same, distinct, unsure; NULL until it is answered
+    Column("answered_by", String(128)),
+    Index("question_sample_members_review", "review_id"),
+)  # fmt: skip
+
+# Many questions of one group answered as one act: how far it has come, by the time and the id of the last question.
+question_acts = Table(
+    "question_acts", metadata,
+    Column("id", String(12), primary_key=True),
+    Column("sample_id", String(12), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False),
+    Column("answer", String(8), nullable=False),  # same, distinct
+    Column("doubles", SmallInteger, nullable=False),  # whether two identifiers of one system may become one person
+    Column("state", String(8), nullable=False),  # running, done, undoing, undone
+    Column("after_at", Double, nullable=False),
+    Column("after_id", String(32), nullable=False),
+    Column("place", Integer, nullable=False),  # of the last question
+    Column("started_at", Double, nullable=False),
+    Column("started_by", String(128), nullable=False),
+    Column("ended_at", Double),
+    Index("question_acts_age", "started_at"),
+)  # fmt: skip
+
+# What an act did with each question: merged, third (they were one by way of a third), distinct; else why it was left.
+question_answers = Table(
+    "question_answers", metadata,
+    Column("act_id", String(12), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("review_id", String(32), nullable=False),
+    Column("outcome", String(24), nullable=False),
+    Column("gone_id", String(36)),  # the merge
+    Column("at", Double, nullable=False),
+    Column("undone", String(8)),  # open: it is asked again; stays: somebody decided since
+    Index("question_answers_gone", "gone_id"),
+)  # fmt: skip
+
 # How many questions about people each origin opened on each day, and how many of its events are held because they would
 # open more; `urgent` and the times are of those.
 question_days = Table(
