@@ -95,7 +95,6 @@ def test_every_link_is_undone_and_the_next_events_do_not_make_it_again(town: Tow
     assert town.to(town.say("koha", said).seq) == []
 
 
-@pytest.mark.parametrize("link", [by_identity, by_likeness, told_beside, by_an_operator, by_import])
 @pytest.mark.parametrize("link", [by_likeness, by_an_operator])
 def test_whoever_was_known_first_is_parted_with_the_identity_that_is_theirs(town: Town, link: Any) -> None:
     link(town)
