@@ -38,7 +38,7 @@ from hub.storage.tables import (
 from schemas.communes import Communes, shipped_communes
 
 MOST = 32  # people under one block: what more of them share says nothing about any
-_ASKED = 3  # the likest, of whom an operator is asked
+ASKED = 3  # the likest, of whom an operator is asked
 _IDENTITY = b"identity:"
 VALUE = b"review:"
 Grouping = Callable[[str, str], Callable[[Person], str] | None]
@@ -74,12 +74,17 @@ _MERGE = Insert(citizen_merges, conflict="DO NOTHING")
 
 @dataclass(frozen=True, slots=True)
 class PersonMatch:
-    """What matching found for a person whom no link and no pivot identity names. `citizen_id`: the one citizen at or
-    above LINK, with that score; else None, and `doubts` are the likest at or above REVIEW, the likest first."""
+    """What matching found for a person whom no link and no pivot identity names. `ranked`: the likest at or above
+    REVIEW, the likest first. `citizen_id`: the one citizen at or above LINK, with that score; else None, and all of
+    them are `doubts`."""
 
     citizen_id: str | None = None
     score: int = 0
-    doubts: tuple[tuple[str, Comparison], ...] = ()
+    ranked: tuple[tuple[str, Comparison], ...] = ()
+
+    @property
+    def doubts(self) -> tuple[tuple[str, Comparison], ...]:
+        return self.ranked if self.citizen_id is None else ()
 
 
 def reference_of(key: bytes, client_id: str, citizen_id: str) -> str:
@@ -168,6 +173,11 @@ class People:
         return found
 
 
+def _is_told_apart(compared: Comparison) -> bool:
+    """Whether a system knows the two under two identifiers: they are two people until somebody says otherwise."""
+    return any(field.name == "identifier" for field in compared.fields)
+
+
 def _seal_each(tx: Transaction, keys: PersonKeys, items: Sequence[Item]) -> list[bytes | None]:
     """Each item encrypted under the key of its person, in order; None for a person whose key was destroyed."""
     try:
@@ -240,17 +250,18 @@ class Identities:
                 if whole not in best or compared.score > best[whole].score:
                     best[whole] = compared
         ranked = sorted(best.items(), key=lambda one: -one[1].score)
-        if ranked and stands_alone([compared for _, compared in ranked]):
-            return PersonMatch(ranked[0][0], ranked[0][1].score)
-        return PersonMatch(doubts=tuple(one for one in ranked if one[1].verdict != "new")[:_ASKED])
+        likest = tuple(one for one in ranked if one[1].verdict != "new")[:ASKED]
+        if ranked and stands_alone([compared for _, compared in ranked]) and not _is_told_apart(ranked[0][1]):
+            return PersonMatch(ranked[0][0], ranked[0][1].score, likest)
+        return PersonMatch(ranked=likest)
 
     def add_identity(self, citizen_id: str, tenant: str, person: Person, *, whole: str | None = None) -> None:
         """Keep the identity of `citizen_id`, and find it for who comes later in this transaction. `whole`: the citizen
         into whom they were merged; None for themselves."""
         form, meeting = self._form(tenant, person)
+        self._kept.append((citizen_id, person["identity"]))
         if form is None:
             return
-        self._kept.append((citizen_id, person["identity"]))
         self._blocks += [{"block": block, "citizen_id": citizen_id} for block in meeting]
         self._known[citizen_id] = (form, whole or citizen_id)
         for reference in person.get("references", ()):

@@ -11,7 +11,6 @@ from hub.citizens.identities import People
 from hub.citizens.matching import REVIEW, Form, compare
 from hub.citizens.nir import refuse_nir
 from hub.citizens.repository import Citizens
-from schemas.errors import InvalidMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +34,16 @@ def find_citizen(
         return Found(None, "ambiguous" if identity else "new")
     book = Citizens(tx, people.pepper, people, f"{tenant}.{client_id}")
     book.prefetch(tenant, [person])
-    try:
-        known = book.check(tenant, person)
-    except InvalidMessage:
+    meant, named = book.linked(tenant, person) | ({claimed} if claimed else set()), book.named(tenant, person)
+    if meant:
+        return _agreed(tx, people, tenant, meant if not named or meant & named else meant | named, identity, book)
+    if len(named) > 1:  # who has the very same identity as another is found by an identifier alone
         return Found(None, "ambiguous")
-    if claimed is not None or (known is not None and references):
-        meant = {claimed, known, *book.linked(tenant, person), *book.named(tenant, person)} - {None}
-        return _agreed(tx, people, tenant, meant, identity, book)
-    if known is not None:
+    if (known := book.check(tenant, person)) is not None:
         return Found(known, "matched")
     assert book.identities is not None
-    placed = book.identities.match_newcomer(tenant, person)
-    if placed.citizen_id is not None:
-        return Found(placed.citizen_id, "matched")
-    return Found(None, "ambiguous" if placed.doubts else "new")
+    doubts = named or book.identities.match_newcomer(tenant, person).ranked
+    return Found(None, "ambiguous" if doubts else "new")
 
 
 def _claimed(tx: Transaction, people: People, tenant: str, client_id: str, reference: str | None) -> str | None:
@@ -59,12 +54,11 @@ def _claimed(tx: Transaction, people: People, tenant: str, client_id: str, refer
 
 
 def _agreed(
-    tx: Transaction, people: People, tenant: str, ids: set[str | None], identity: Mapping[str, Any] | None,
+    tx: Transaction, people: People, tenant: str, ids: set[str], identity: Mapping[str, Any] | None,
     book: Citizens,
 ) -> Found:  # fmt: skip
     """`ids`: who was named by a reference, of the client or of a system."""
     citizen_id = next(iter(ids))
-    assert citizen_id is not None
     form = Form.of(identity) if identity else None
     if len(ids) > 1 or form is None:
         return Found(None, "ambiguous") if len(ids) > 1 else Found(citizen_id, "matched")

@@ -1,12 +1,12 @@
 """Citizens, as far as routing needs them: the link from each system's identifier to one person of one tenant.
 
 Matching here is exact: a known identifier, else the same pivot identity. Only who is new to both is compared with those
-who are like them (`hub.citizens.identities`). Nothing is listed, nothing is searched.
+who are like them (`hub.citizens.identities`). Two identifiers of one system are two people until somebody says
+otherwise, however alike: several may have one pivot identity. Nothing is listed, nothing is searched.
 """
 
 from __future__ import annotations
 
-import hmac
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,24 +16,32 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
-from hub.citizens.identities import People
-from hub.citizens.names import Person, fold_name, value_digest
+from hub.citizens.identities import ASKED, MOST, People
+from hub.citizens.matching import Comparison, Field
+from hub.citizens.names import Person, value_digest
+from hub.citizens.pivots import is_unsure, pivot_of
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
 from hub.citizens.values import KnownValues
 from hub.citizens.values import Rank as Rank
 from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
+from schemas.identities import is_no_name
 
-_REQUIRED = ("family_name", "birthdate")
 _LINKS = ("tenant", "system", "native_id", "citizen_id")
 
+# Who is marked is never left out of too many who have one pivot.
+_SHARING = f"""SELECT id FROM citizens WHERE tenant = :tenant AND pivot = pivots.digest
+    ORDER BY confidential DESC, id LIMIT {MOST}"""  # noqa: S608 (the text is our own)
+_EACH_SHARING = {
+    "sqlite": f"CROSS JOIN json_each((SELECT json_group_array(id) FROM ({_SHARING}))) AS sharing",  # noqa: S608
+    "postgresql": f"CROSS JOIN LATERAL ({_SHARING}) AS sharing(value)",
+}
 _PEOPLE = {
     dialect: Statement(f"""
         WITH found AS (
             SELECT (SELECT citizen_id FROM citizen_links WHERE tenant = :tenant AND system = named.system
                 AND native_id = named.native_id) AS id FROM {{named(system text, native_id text)}}
-            UNION SELECT (SELECT citizens.id FROM citizens WHERE tenant = :tenant AND pivot = pivots.digest)
-            FROM {{pivots(digest text)}}
+            UNION SELECT sharing.value FROM {{pivots(digest text)}} {_EACH_SHARING[dialect]}
         )
         SELECT found.id, citizens.pivot, citizens.confidential, citizens.seen_at, citizens.merged_into,
             links.system, links.native_id
@@ -67,6 +75,18 @@ class Citizen:
     merged_into: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Whom a record names, None for somebody new; what must be asked about them and others. `score`: of the likeness by
+    which they were found. `is_form`: the identity is kept as another form of theirs."""
+
+    citizen_id: str | None = None
+    asks: tuple[tuple[str, Comparison], ...] = ()
+    score: int = 0
+    is_form: bool = False
+
+
+_TOLD_APART = Comparison((Field("identifier", "differ"),))  # the very same identity, and a system that knows two
 QUALITIES = ("declared", "verified", "authoritative")
 Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 
@@ -88,7 +108,7 @@ class Citizens:
         self._group: Callable[[Person], str] | None = None
         self._by_id: dict[str, Citizen] = {}
         self._links: dict[tuple[str, str, str], str] = {}
-        self._pivots: dict[tuple[str, str], str] = {}
+        self._pivots: dict[tuple[str, str], list[str]] = {}  # who has the identity, each once
         self._systems: dict[str, set[str]] = {}
         self._new: dict[str, Citizen] = {}
         self._marked: list[str] = []
@@ -136,80 +156,78 @@ class Citizens:
         """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
 
         InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
-        pivot = self._pivot_of(person)
-        known = self.check(tenant, person)
-        citizen = self._by_id[known] if known else self._match_or_create(tenant, person, pivot)
+        place, pivot = self._place(tenant, person), self._pivot_of(person)
+        citizen = self._by_id[place.citizen_id] if place.citizen_id else self._create(tenant, person, pivot)
+        if place.is_form:
+            self._keep_form(citizen, person, pivot, place.score)
         if citizen.id in self._long_unseen:
             self._seen.add(citizen.id)
-        for reference in person.get("references", ()):
-            self._link(citizen, (tenant, reference["system"], reference["id"]))
-        if citizen.pivot is None and pivot is not None and (tenant, pivot) not in self._pivots:
-            citizen.pivot = pivot
-            self._pivots[(tenant, pivot)] = citizen.id
-            self._named.append(citizen)
-            if self.identities is not None:
-                self.identities.add_identity(citizen.id, tenant, person)
-        named = [citizen, *self._twins(tenant, pivot, citizen)]
+        for key in self._keys(tenant, person):
+            self._link(citizen, key)
+        fresh = citizen.pivot is None and pivot is not None
+        if fresh:
+            self._name(citizen, person, pivot)
         if self.identities is not None:
-            for twin in named[1:]:
-                self.identities.open_person_review(tenant, citizen.id, twin.id, {"score": 100, "fields": []})
-        if person.get("confidential") or any(each.confidential for each in named):
-            for each in named:
-                self._mark(each)
+            for other, compared in place.asks:
+                self.identities.open_person_review(tenant, citizen.id, other, compared.explanation())
+        self._heed_mark(citizen, pivot, told=bool(person.get("confidential")) or (fresh and citizen.confidential))
         return citizen
 
     def check_together(self, tenant: str, people: Iterable[Person]) -> None:
         """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved."""
-        new: dict[Any, object] = {}
+        new: dict[tuple[str, str, str], object] = {}
+        alike: dict[str, dict[object, set[str]]] = {}  # by identity: who has it, and the systems that know them
         for person in people:
-            keys: list[Any] = [(tenant, r["system"], r["id"]) for r in person.get("references", ())]
-            found = {self._links.get(key) or new.get(key) for key in keys} - {None}
-            pivot = self._pivot_of(person)
-            if not found and pivot is not None:
-                found = {self._pivots.get((tenant, pivot)) or new.get(pivot)} - {None}
+            keys, pivot, place = self._keys(tenant, person), self._pivot_of(person), self._place(tenant, person)
+            found: set[Any] = {new[key] for key in keys if key in new} | self.linked(tenant, person)
             if len(found) > 1:
                 raise _ambiguous()
-            who = found.pop() if found else object()
-            new |= dict.fromkeys([*keys, pivot] if pivot is not None else keys, who)
+            who, systems = found.pop() if found else place.citizen_id, {key[1] for key in keys}
+            if who is None and pivot is not None and not is_unsure(pivot):
+                who = _one_of({**self._known_by(self._having(tenant, pivot)), **alike.get(pivot, {})}, systems)
+            who = who or object()
+            new |= dict.fromkeys(keys, who)
+            if pivot is not None:
+                alike.setdefault(pivot, {}).setdefault(who, self._systems.get(str(who), set()) | systems).update(
+                    systems
+                )
 
     def asks_too_much(self, tenant: str, people: Iterable[Person]) -> bool:
         """Whether to know these people, of one event, would open more questions than the origin may open today. Changes
         nothing; raises as `resolve` does."""
         if self.identities is None:
             return False
-        fresh, pairs, seen = 0, [], set()
+        fresh, pairs, seen = 0, list[tuple[str, str]](), dict[str, int]()
         for person in people:
-            known, pivot = self.check(tenant, person), self._pivot_of(person)
-            if known is not None:
-                pairs += [(known, twin.id) for twin in self._twins(tenant, pivot, self._by_id[known])]
-            elif pivot is not None and pivot not in seen:
-                seen.add(pivot)
-                fresh += len(self.identities.match_newcomer(tenant, person).doubts)
+            place, pivot = self._place(tenant, person), self._pivot_of(person)
+            if place.citizen_id is not None:
+                pairs += [(place.citizen_id, other) for other, _ in place.asks]
+            elif pivot is not None:  # with those of the same words in this event there may be a question, too
+                fresh += min(ASKED, seen.get(pivot, 0)) if pivot in seen else len(place.asks)
+                seen[pivot] = seen.get(pivot, 0) + bool(self._keys(tenant, person))
         return bool(pairs or fresh) and not self.identities.may_ask(tenant, pairs, fresh)
 
     def mark_known(self, tenant: str, people: Iterable[Person]) -> bool:
         """Keep the marks on those of these people who are known; whether one of all is confidential."""
         marked = False
         for person in people:
-            known, pivot = self.check(tenant, person), self._pivot_of(person)
-            named = [self._by_id[known], *self._twins(tenant, pivot, self._by_id[known])] if known is not None else []
-            if person.get("confidential") or any(each.confidential for each in named):
-                marked = True
-                for each in named:
-                    self._mark(each)
+            known, told = self.check(tenant, person), bool(person.get("confidential"))
+            if known is not None:
+                self._heed_mark(self._by_id[known], self._pivot_of(person), told=told)
+            marked |= told or (known is not None and self._by_id[known].confidential)
         return marked
 
     def is_identified(self, person: Person) -> bool:
         """Whether the identity of a record is full enough to match on."""
-        return self._pivot_of(person) is not None
+        identity = person.get("identity") or {}
+        told = [identity.get("family_name", ""), *(identity.get("given_names") or ())]
+        return self._pivot_of(person) is not None and not any(is_no_name(str(name)) for name in told)
 
     def is_marked(self, tenant: str, person: Person) -> bool:
         """Whether a person who is only named along must be kept confidential; the mark of such a person is kept."""
         if person.get("confidential"):
             return self.resolve(tenant, person).confidential
-        ids, pivot = self.linked(tenant, person), self._pivot_of(person)
-        ids.add(self._pivots.get((tenant, pivot)) if pivot is not None else None)
-        return any(self._by_id[found].confidential for found in ids if found is not None)
+        return any(self._by_id[one].confidential for one in self.linked(tenant, person) | self.named(tenant, person))
 
     def take_fresh_marks(self) -> set[str]:
         """The citizens marked confidential since this was last asked."""
@@ -218,30 +236,78 @@ class Citizens:
 
     def check(self, tenant: str, person: Person) -> str | None:
         """The known citizen that a record names, None when new. Changes nothing; raises as `resolve` does."""
-        found = self._known_as(tenant, person)
-        if len(found) > 1:
-            raise _ambiguous()
-        return next(iter(found), None)
+        return self._place(tenant, person).citizen_id
 
-    def linked(self, tenant: str, person: Person) -> set[str | None]:
+    def linked(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record."""
-        links = self._links
-        return {links[key] for r in person.get("references", ()) if (key := (tenant, r["system"], r["id"])) in links}
+        return {self._links[key] for key in self._keys(tenant, person) if key in self._links}
 
-    def named(self, tenant: str, person: Person) -> set[str | None]:
-        """Who has the very identity of a record."""
-        pivot = self._pivot_of(person)
-        return {self._pivots[(tenant, pivot)]} if pivot is not None and (tenant, pivot) in self._pivots else set()
+    def named(self, tenant: str, person: Person) -> set[str]:
+        """Those who have the very identity of a record."""
+        return set(self._having(tenant, self._pivot_of(person)))
+
+    def _keys(self, tenant: str, person: Person) -> list[tuple[str, str, str]]:
+        """The identifiers by which a record names its person."""
+        return [(tenant, r["system"], r["id"]) for r in person.get("references", ())]
+
+    def _having(self, tenant: str, pivot: str | None) -> list[str]:
+        return self._pivots.get((tenant, pivot), []) if pivot is not None else []
+
+    def _place(self, tenant: str, person: Person) -> _Place:
+        """Changes nothing. InvalidMessage `ambiguous_citizen` as `resolve` says."""
+        linked, pivot = self.linked(tenant, person), self._pivot_of(person)
+        if len(linked) > 1:
+            raise _ambiguous()
+        if not linked:
+            return self._place_by_identity(tenant, person, pivot) if pivot is not None else _Place()
+        known, sharing = next(iter(linked)), self._having(tenant, pivot)
+        if known in sharing:
+            return _Place(known)
+        return _Place(known, tuple((one, self._same(known, one)) for one in sharing[:ASKED]))
+
+    def _place_by_identity(self, tenant: str, person: Person, pivot: str) -> _Place:
+        """By the very same identity, where one alone has it and no system tells them apart; else by likeness."""
+        sharing, told = self._having(tenant, pivot), {key[1] for key in self._keys(tenant, person)}
+        known = self._known_by(sharing)
+        if not is_unsure(pivot) and (found := _one_of(known, told)) is not None:
+            return _Place(found)
+        if self.identities is None:
+            return _Place()
+        apart, placed = {one for one in sharing if known[one] & told}, self.identities.match_newcomer(tenant, person)
+        alone = not apart if is_unsure(pivot) else not sharing
+        if placed.citizen_id is not None and alone:
+            self._read_citizens([placed.citizen_id])
+            return _Place(placed.citizen_id, score=placed.score, is_form=placed.citizen_id not in sharing)
+        asks = {one: _TOLD_APART if one in apart else Comparison(()) for one in sharing
+                if one in apart or not is_unsure(pivot)}  # fmt: skip
+        for one, compared in placed.ranked:
+            asks.setdefault(one, compared)
+        return _Place(None, tuple(asks.items())[:ASKED])
+
+    def _known_by(self, ids: Iterable[str]) -> dict[Any, set[str]]:
+        return {one: self._systems.get(one, set()) for one in ids}
+
+    def _same(self, one: str, other: str) -> Comparison:
+        """Two who are known, and have the very same identity."""
+        apart = self._systems.get(one, set()) & self._systems.get(other, set())
+        return _TOLD_APART if apart else Comparison(())
 
     def _known_as(self, tenant: str, person: Person) -> set[str]:
-        """Those who have the identifiers of a record; where nobody has, who has its identity."""
-        found = self.linked(tenant, person) or self.named(tenant, person)
-        return {citizen_id for citizen_id in found if citizen_id is not None}
+        """Those who have the identifiers of a record; where nobody has, those who have its identity."""
+        return self.linked(tenant, person) or self.named(tenant, person)
 
-    def _twins(self, tenant: str, pivot: str | None, citizen: Citizen) -> list[Citizen]:
-        """The other citizen with this pivot identity, if any: linked to another identifier, and so not merged."""
-        other = self._pivots.get((tenant, pivot)) if pivot is not None else None
-        return [self._by_id[other]] if other is not None and other != citizen.id else []
+    def _heed_mark(self, citizen: Citizen, pivot: str | None, *, told: bool) -> None:
+        """A mark protects whoever may be meant by it: others with the very same identity too, whom no system tells
+        from this one."""
+        twins = [
+            self._by_id[one] for one in self._having(citizen.tenant, pivot)
+            if one != citizen.id and not self._same(citizen.id, one).fields
+        ]  # fmt: skip
+        if told or any(twin.confidential for twin in twins):
+            self._mark(citizen)
+        if told:
+            for twin in twins:
+                self._mark(twin)
 
     def _mark(self, citizen: Citizen) -> None:
         if not citizen.confidential:
@@ -290,27 +356,34 @@ class Citizens:
         self._values.save()
 
     def _new_among(self, tenant: str, people: Iterable[Person]) -> list[Person]:
-        """Those with an identity whom nobody linked, and whose very identity is not known."""
-        return [person for person in people if "identity" in person and not self._known_as(tenant, person)]
+        """Those with an identity whom nobody linked, and who are surely nobody of those who have it."""
+        return [
+            person for person in people
+            if (pivot := self._pivot_of(person)) is not None and not self.linked(tenant, person)
+            and (is_unsure(pivot) or len(self._having(tenant, pivot)) != 1 or self._systems_meet(tenant, person, pivot))
+        ]  # fmt: skip
 
-    def _match_or_create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
-        """Somebody new; unless they are surely one of those whose identity is like theirs."""
-        citizen = self._create(tenant, pivot)
-        if self.identities is None or pivot is None:
-            return citizen
-        placed = self.identities.match_newcomer(tenant, person)
-        for other, compared in placed.doubts:
-            self.identities.open_person_review(tenant, citizen.id, other, compared.explanation())
-        self.identities.add_identity(citizen.id, tenant, person, whole=placed.citizen_id)
-        if placed.citizen_id is None:
-            return citizen
-        self._read_citizens([placed.citizen_id])
-        citizen.merged_into = placed.citizen_id
-        self._pivots[(tenant, pivot)] = placed.citizen_id
-        links = [(r["system"], r["id"]) for r in person.get("references", ())]
-        new = [link for link in links if (tenant, *link) not in self._links]
-        self.identities.record_merge(tenant, citizen.id, placed.citizen_id, new, placed.score)
-        return self._by_id[placed.citizen_id]
+    def _systems_meet(self, tenant: str, person: Person, pivot: str) -> bool:
+        told = {key[1] for key in self._keys(tenant, person)}
+        return any(self._systems.get(one, set()) & told for one in self._having(tenant, pivot))
+
+    def _keep_form(self, citizen: Citizen, person: Person, pivot: str | None, score: int) -> None:
+        """Keep an identity as another form of somebody: a person who was merged into them, and can be parted again."""
+        assert self.identities is not None
+        tenant = citizen.tenant
+        form = Citizen(str(uuid.uuid4()), tenant, False, pivot, citizen.id)
+        self._new[form.id] = self._by_id[form.id] = form
+        self._add_pivot(tenant, pivot, citizen.id)
+        self.identities.add_identity(form.id, tenant, person, whole=citizen.id)
+        links = [key[1:] for key in self._keys(tenant, person) if key not in self._links]
+        self.identities.record_merge(tenant, form.id, citizen.id, links, score)
+
+    def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
+        citizen.pivot = pivot
+        self._add_pivot(citizen.tenant, pivot, citizen.id)
+        self._named.append(citizen)
+        if self.identities is not None:
+            self.identities.add_identity(citizen.id, citizen.tenant, person)
 
     def _follow_merges(self, tenant: str, merged: Mapping[str, str]) -> None:
         """Whoever was merged into another is that other: for their identifiers, and for their pivot identity."""
@@ -318,9 +391,7 @@ class Citizens:
         for key, citizen_id in self._links.items():
             self._links[key] = merged.get(citizen_id, citizen_id)
         for gone, kept in merged.items():
-            pivot = self._by_id[gone].pivot
-            if pivot is not None:
-                self._pivots[(tenant, pivot)] = kept
+            self._add_pivot(tenant, self._by_id[gone].pivot, kept)
 
     def _read_citizens(self, ids: Iterable[str]) -> None:
         """Read these citizens, with their links, where that was not done."""
@@ -333,16 +404,22 @@ class Citizens:
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
             self._systems.setdefault(row.citizen_id, set()).add(row.system)
 
-    def _create(self, tenant: str, pivot: str | None) -> Citizen:
+    def _create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
         citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
         self._new[citizen.id] = citizen
         self._admit(citizen)
+        if self.identities is not None and pivot is not None:
+            self.identities.add_identity(citizen.id, tenant, person)
         return citizen
 
     def _admit(self, citizen: Citizen) -> None:
         self._by_id[citizen.id] = citizen
-        if citizen.pivot is not None:
-            self._pivots[(citizen.tenant, citizen.pivot)] = citizen.id
+        if citizen.merged_into is None:
+            self._add_pivot(citizen.tenant, citizen.pivot, citizen.id)
+
+    def _add_pivot(self, tenant: str, pivot: str | None, citizen_id: str) -> None:
+        if pivot is not None and citizen_id not in (having := self._pivots.setdefault((tenant, pivot), [])):
+            having.append(citizen_id)
 
     def _link(self, citizen: Citizen, key: tuple[str, str, str]) -> None:
         if key not in self._links:
@@ -363,17 +440,17 @@ class Citizens:
         return found[1]
 
     def _pivot(self, person: Person) -> str | None:
-        """A keyed digest: the table tells nobody who is in it. None when the identity is too thin to match on."""
         identity = person.get("identity")
-        if not identity or any(name not in identity for name in _REQUIRED) or not identity.get("given_names"):
-            return None
-        names = [fold_name(name) for name in (identity["family_name"], *identity["given_names"])]
-        if not all(names):
-            return None  # signs in place of a name that nobody knows: others have the same
-        parts = [*names, *(str(identity.get(k, "")) for k in ("gender", "birthdate", "birthplace", "birthcountry"))]
-        if self._group is not None and (sectors := self._group(person)):
-            parts.append(sectors)  # who is known in other sectors is not found
-        return hmac.digest(self._pepper, "\x1f".join(parts).encode(), "sha256").hex()
+        return pivot_of(identity, self._pepper, self._group(person) if self._group else "") if identity else None
+
+
+def _one_of(known: Mapping[Any, set[str]], told: set[str]) -> Any | None:
+    """Who is meant by an identity that all of `known` have, each with the systems that know them: the only one, unless
+    one of the systems that tell (`told`) of them knows that one already; told by no identifier, who has none either."""
+    if len(known) == 1:
+        return next((one for one, systems in known.items() if not systems & told), None)
+    bare = [one for one, systems in known.items() if not systems] if not told else []
+    return bare[0] if len(bare) == 1 else None
 
 
 def _ambiguous() -> InvalidMessage:
@@ -409,9 +486,13 @@ def ask_identifiers(tx: Transaction, citizen_ids: Iterable[str]) -> Callable[[],
 
 def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
     """Remember a system's identifier of a citizen, or of whom they were merged into. False when the identifier is
-    somebody else's: it stays so."""
+    somebody else's: it stays so; and when the system knows them by another."""
     merged = select(citizens.c.merged_into).where(citizens.c.id == citizen_id)
     citizen_id = tx.sql.execute(merged).scalar_one_or_none() or citizen_id
+    theirs = (citizen_links.c.citizen_id == citizen_id, citizen_links.c.tenant == tenant)
+    known = tx.sql.execute(select(citizen_links.c.native_id).where(*theirs, citizen_links.c.system == system))
+    if native_ids := set(known.scalars()):
+        return native_id in native_ids
     _LINK.send(tx.sql, [dict(zip(_LINKS, (tenant, system, native_id, citizen_id), strict=True))])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
     return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

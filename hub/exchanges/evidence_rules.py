@@ -23,7 +23,7 @@ class EvidenceChanged:
             reading.citizens.is_marked(tenant, person)
             reading.heed_marks()
         known = reading.citizens.check(tenant, person)
-        if known is None:
+        if known is None or "references" not in person:  # an identity that several have names none of them
             others = reading.identifiers_of_others(person)
             found = find_citizen(
                 tx, self._people, tenant, identity=person.get("identity"),

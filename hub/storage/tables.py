@@ -131,11 +131,12 @@ citizens = Table(
     "citizens", metadata,
     Column("id", String(36), primary_key=True),
     Column("tenant", String(64), nullable=False),
-    Column("pivot", String(64)),  # keyed digest of the pivot identity; None until a system told it
+    # Keyed digest of the identity (`hub.citizens.pivots`), which several may have; None until a system told it.
+    Column("pivot", String(64)),
     Column("confidential", SmallInteger, nullable=False),
     Column("seen_at", Double, nullable=False),
     Column("merged_into", String(36)),  # who this person is; their row stays, for its pivot and so that it comes back
-    Index("citizens_pivot", "tenant", "pivot", unique=True),
+    Index("citizens_pivot", "tenant", "pivot"),
     Index("citizens_merged", "merged_into"),
 )  # fmt: skip
 

@@ -1,0 +1,15 @@
+"""Several citizens may have one pivot identity: two identifiers of one system are two people, however alike."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0017"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.drop_index("citizens_pivot", "citizens")
+    op.create_index("citizens_pivot", "citizens", ["tenant", "pivot"], unique=False)
