@@ -132,18 +132,20 @@ def _judge(tx: Transaction, people: People, told: Told, ids: dict[str, int], fig
         person["references"] = _as_records(told.references)
     book = Citizens(tx, people.pepper, people)
     book.prefetch(TENANT, [person])
-    exact = book.check(TENANT, person)
+    linked = book.check(TENANT, person)
     assert book.identities is not None
-    placed = book.identities.match_newcomer(TENANT, person)
-    linked = exact or placed.citizen_id
-    figures.exact += exact is not None
     if linked is not None:
+        figures.exact += linked in book.named(TENANT, person)
         figures.linked += 1
         figures.right_linked += ids[linked] == told.who
         return
-    figures.in_question += bool(placed.doubts)
-    figures.asked += len(placed.doubts)
-    right = any(ids[other] == told.who for other, _ in placed.doubts)
+    doubts = {
+        *book.named(TENANT, person),
+        *(other for other, _ in book.identities.match_newcomer(TENANT, person).doubts),
+    }
+    figures.in_question += bool(doubts)
+    figures.asked += len(doubts)
+    right = any(ids[other] == told.who for other in doubts)
     figures.right_asked += right
     if told.who is not None and not right:
         figures.missed.update([", ".join(told.errors) or "no error"])

@@ -38,9 +38,8 @@ _BOYS = """Jean Michel Pierre Philippe Alain Jacques Bernard André Daniel Géra
 Laurent David Julien Thierry Frédéric Pascal Éric Claude Dominique Olivier Stéphane Sébastien Thomas Alexandre Antoine
 Maxime Lucas Léo Hugo Louis Gabriel Jules Arthur Adam Raphaël Noah Ethan Nathan Enzo Tom Tim Théo Paul Victor Martin
 Simon Mathieu Matthieu Guillaume Benoît Cédric Fabien Vincent Romain Quentin Kévin Florian Clément Baptiste Rémi Yves
-Marcel René Roger Georges Henri Robert Maurice Joël Mohamed Mehdi Karim Ilyès Jean-Pierre Jean-Luc Jean-Marie Abdel_Kader Louis-Marie
-Tancrède
-Corentin""".split()  # noqa: SIM905
+Marcel René Roger Georges Henri Robert Maurice Joël Mohamed Mehdi Karim Ilyès Jean-Pierre Jean-Luc Jean-Marie
+Abdel_Kader Louis-Marie Tancrède Corentin""".split()  # noqa: SIM905
 _SHARED = frozenset({"Marie", "Anne", "Jean", "Pierre", "Mohamed", "Maria", "Louis"})
 _HERE = ("93066", "93001", "93048", "93008", "93059", "75112", "75118", "92050", "94028", "91182", "91228")
 _MOVED = {"93059": "93066", "91182": "91228"}  # by the code at birth: that of today
@@ -128,8 +127,8 @@ def _named(person: Identity, given: Sequence[str]) -> tuple[str, str, str]:
 
 
 def add_homonyms(made: Population, chosen: random.Random, pairs: int, system: str) -> None:
-    """Two people of one system whom nothing but its identifiers tells apart: of half the pairs one is known and the
-    other is told by the system, of the others both are known and one is told by somebody else, who cannot know which."""
+    """Two people of one system whom nothing but its identifiers tells apart. Of half the pairs one is known and the
+    other is told by the system; of the others both are known, and one is told by somebody who cannot know which."""
     for number, place in enumerate(chosen.sample(range(len(made.people)), pairs)):
         one = made.people[place]
         made.references[place] = ((system, f"{number}a"),)
@@ -220,8 +219,8 @@ class _Maker:
         return {**child, "gender": gender, "given_names": list(dict.fromkeys([first, *others]))}
 
     def _namesake(self, person: Identity) -> Identity:
-        """The same name and first given name; another day, or, as often as the name is frequent, the same day in another
-        place. Who is born the same day in the same place too is a twin, or cannot be told apart by anybody."""
+        """The same name and first given name; another day, or, the more frequent the name the more often, the same day
+        in another place. Who is born the same day in the same place too is a twin, or nobody can tell them apart."""
         if self.chance(0.3) and self._is_shared(person) and "birthplace" in person:
             near = {person["birthplace"], *_MOVED, *_MOVED.values()}
             second = self._likely(_GIRLS if person["gender"] == "female" else _BOYS)
@@ -363,7 +362,8 @@ class _Maker:
         ("capitals", 0.5, _capitals), ("hyphen", 0.3, _hyphen), ("one text", 0.3, _one_text),
         ("name in use instead", 0.06, _in_use), ("no name in use", 0.5, _no_name_in_use),
         ("joined name", 0.1, _joined), ("part of a name", 0.01, _part), ("slip in the name", 0.02, _slip_in_name),
-        ("given joined", 0.03, _given_joined), ("slip in the given name", 0.015, _slip_in_given), ("order", 0.01, _order), ("usual name", 0.007, _usual),
+        ("given joined", 0.03, _given_joined), ("slip in the given name", 0.015, _slip_in_given),
+        ("order", 0.01, _order), ("usual name", 0.007, _usual),
         ("first name only", 0.35, _first_only), ("slip in the date", 0.012, _slip_in_date),
         ("day and month", 0.005, _swapped), ("year only", 0.004, _year_only),
         ("presumed date", 0.002, _first_of_year), ("no place", 0.2, _no_place),

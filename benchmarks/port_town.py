@@ -5,105 +5,47 @@ It shares no list, no rate and no way of making errors with `benchmarks.populati
 from __future__ import annotations
 
 import random
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 from benchmarks.population import Identity, Population, Told, add_homonyms, tell_apart
 
 
 @dataclass(frozen=True, slots=True)
 class Community:
-    """`share` of the town; `abroad`: the country of those born there, and their share; `unknown_days`: the share of
-    these whose day of birth nobody knew; `rare`: the share of families whose name few have; `first`: the given name that brothers (and sisters) have in common, and the
-    share of the families that give one."""
+    """`share` of the town; `rare`: of its families, those whose name few have; `abroad`: of its people, those born in
+    `country`, and of these, `unknown_days`: those whose day of birth nobody knew; `sharing`: of its families, those
+    whose daughters, or whose sons, have one given name in common, and another each."""
 
     share: float
-    families: Sequence[str]
-    women: Sequence[str]
-    men: Sequence[str]
-    abroad: tuple[str, float] = ("", 0.0)
+    families: list[str]
+    women: list[str]
+    men: list[str]
+    rare: float
+    country: str = ""
+    abroad: float = 0.0
     unknown_days: float = 0.0
-    first: tuple[str, str, float] = ("", "", 0.0)
-    rare: float = 0.5
+    first_woman: str = ""
+    first_man: str = ""
+    sharing: float = 0.0
+
+    def first(self, gender: str) -> list[str]:
+        return [self.first_woman if gender == "female" else self.first_man]
+
+    def names(self, gender: str) -> list[str]:
+        return self.women if gender == "female" else self.men
 
 
-COMMUNITIES = (
-    Community(
-        0.26,
-        "Le_Gall Le_Goff Le_Roux Morvan Tanguy Kerbrat Guéguen Riou Le_Bihan Le_Corre Prigent L'Hostis Cloarec Quéré "
-        "Le_Guen Jézéquel Abgrall Le_Meur Kermarrec Bozec Salaün Cariou Hélias Le_Floch Trividic Ollivier Madec Cozic "
-        "Penn Bescond Nédélec Keriven Lagadec Le_Moal Troadec Rozec Floc'h Corbel Gourvennec Calvez".split(),
-        "Anne Maëlle Nolwenn Gwenaëlle Enora Rozenn Katell Soazig Annaïg Louise Marie-Anne Armelle Yvonne Lena "
-        "Gaëlle Morgane Tiphaine Anne-Marie Azilis Bleuenn".split(),
-        "Yann Erwan Ronan Gwendal Loïc Hervé Goulven Malo Tanguy Alan Yann-Ber Corentin Gildas Mael Brendan Denez "
-        "Jean-Yves Alain Per Youenn".split(),
-        first=("Marie", "Jean", 0.08),
-    ),
-    Community(
-        0.24,
-        "Benali Bouzid Haddad Saïdi Mansouri El_Amrani Belkacem Ben_Salah Kaci Cherif Brahimi Hamdi Aït_Ali Zerrouki "
-        "Bouaziz El_Idrissi Slimani Khelifi Rahmani Meziane Ouali Trabelsi Ben_Youssef Amrouche Ziani Touati Benamar "
-        "Lahlou El_Fassi Guessoum Hadj_Ali Boudjema".split(),
-        "Fatima Amina Yasmine Khadija Nour Inès Samira Lina Sarah Malika Nadia Aïcha Fatima-Zahra Rania Salma Houda "
-        "Zineb Assia Latifa Hanane Meriem Chaïma".split(),
-        "Mohamed Ahmed Yanis Karim Ali Rayan Youssef Amine Abdel_Kader Omar Samir Bilal Abdelhak Hamza Ilyès Mehdi "
-        "Abderrahmane Nassim Sofiane Walid Anis Abdel_Karim Noureddine Adam".split(),
-        ("99352", 0.35), 0.08, ("Fatima", "Mohamed", 0.15),
-    ),
-    Community(
-        0.14,
-        "Da_Silva Ferreira Pereira Dos_Santos Rodrigues Gonçalves Martins De_Oliveira Fernandes Lopes Marques Alves "
-        "Gomes Ribeiro Da_Costa Pinto Teixeira De_Sousa Carvalho Mendes Moreira Tavares".split(),
-        "Maria Ana Maria_José Sofia Beatriz Inês Carla Isabel Paula Maria_da_Luz Cristina Catarina Marta Helena Rosa "
-        "Teresa Filipa".split(),
-        "José António João Manuel Carlos Paulo Luís Pedro Rui Miguel Francisco Fernando José_Maria Tiago Nuno Hugo "
-        "Jorge".split(),
-        ("99139", 0.3), 0.01, ("Maria", "José", 0.2), 0.3,
-    ),
-    Community(
-        0.08,
-        "Nguyen Tran Le Pham Huynh Hoang Phan Vu Dang Bui Do Ngo Duong Ly".split(),
-        "Lan Mai Huong Thanh Linh Thuy Ngoc Hoa Kim Anh Trang Phuong My".split(),
-        "Minh Duc Tuan Hung Long Quang Hai Nam Khanh Anh Thanh Son Vinh Dung".split(),
-        ("99243", 0.3), 0.1, ("Thi", "Van", 0.4), 0.05,
-    ),
-    Community(
-        0.1,
-        "Yilmaz Kaya Demir Çelik Şahin Yıldız Öztürk Aydın Özdemir Arslan Doğan Kılıç Aslan Çetin Kara Koç Kurt Polat"
-        .split(),
-        "Elif Fatma Ayşe Zeynep Emine Hatice Merve Esra Büşra Meryem Selin Derya Sevgi Melek Özlem".split(),
-        "Mehmet Mustafa Ahmet Ali Hüseyin Murat Emre Can Yusuf Ömer Burak Hasan Kerem Eren İbrahim Mehmet_Ali".split(),
-        ("99208", 0.3), 0.06, ("Fatma", "Mehmet", 0.1),
-    ),
-    Community(
-        0.1,
-        "Hoarau Payet Grondin Dijoux Fontaine Técher Rivière Boyer Maillot Robert Lauret Bègue Clain Nativel Virapin "
-        "Sautron Cadet Hoareau Ramassamy Mardaye Sinama Lebon Silotia Moutoussamy".split(),
-        "Marie Jeanne Marie-Annick Rose-May Lucette Emmanuelle Mélissa Ludivine Océane Marie-Josée Suzie Expédite "
-        "Murielle Georgette Marie-Ange".split(),
-        "Jean Jean-Bernard Jean-Hugues Frédéric Dimitri Judicaël Mickaël Ludovic Jimmy Expédit Johny Jean-Fred "
-        "Davidson Fabrice Giovanni".split(),
-        first=("Marie", "Jean", 0.25), rare=0.4,
-    ),
-    Community(
-        0.08,
-        "Diallo Traoré Diarra Camara Coulibaly Ba Sow Keïta Cissé Konaté Sissoko Touré Diop N'Diaye Barry Sylla Koné "
-        "Dramé Fofana Sidibé".split(),
-        "Fatou Aminata Mariam Aïssatou Kadiatou Awa Oumou Fanta Hawa Djeneba Ramata Bintou Assetou".split(),
-        "Mamadou Moussa Ibrahima Amadou Ousmane Abdoulaye Boubacar Cheick Oumar Seydou Souleymane Bakary Lassana"
-        .split(),
-        ("99335", 0.4), 0.2, rare=0.2,
-    ),
-)
-_MIDDLES = "or an ic el ou ad im er".split()
-_LASTS = "ec en our ard ez ini ane oux ali our esco i a".split()
-_OF_TODAY = {
-    "female": "Emma Louna Mila Inaya Alya Romy Giulia Lyna Ambre Rose Mia Agathe Lou Elena Victoria Nina Charlie Iris "
-    "Alba Maya Lucie Margaux Anna Lise Clara Océane Camille Laura Marine Julie Aurélie Élodie Jessica Mélanie".split(),
-    "male": "Gabriel Léo Liam Noam Aaron Isaac Eden Sacha Marius Naël Imran Ayden Timéo Maël Noé Livio Kaïs Ismaël "
-    "Côme Lenny Enzo Théo Nathan Thomas Kévin Jérémy Anthony Dylan Florian Jordan Bryan Steven Quentin".split(),
-}
+def _parted(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: said.split() if isinstance(said, str) and "\n" in said else said for name, said in table.items()}
+
+
+_NAMES = _parted(tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")))
+COMMUNITIES = tuple(Community(**_parted(one)) for one in _NAMES["communities"])
 _BIRTHPLACES = ("50129",) * 12 + ("29103", "29151", "29232", "22113", "56121", "75118", "93066", "97411", "50173")
 _CITIES = {"50173": "50129"}  # a district that became part of the town
 
@@ -145,7 +87,9 @@ def port_town(size: int, seed: int = 1) -> Population:
     told = [(made.people[place], place) for place in maker.random.sample(range(size), 6 * size // 10)]
     asked: list[tuple[Identity, int | None]] = [*told, *((everybody[place], None) for place in sorted(strange))]
     maker.random.shuffle(asked)
-    made.told = tell_apart([maker.told(person, who) for person, who in asked], [person for person, _ in asked], everybody)
+    made.told = tell_apart(
+        [maker.told(person, who) for person, who in asked], [person for person, _ in asked], everybody
+    )
     add_homonyms(made, maker.random, size // 1000, "espace-famille")
     return made
 
@@ -190,7 +134,7 @@ class _Town:
         name = self._family(here)
         if self.chance(0.06):
             name = f"{name}-{self._family(here)}"
-        shared = self.chance(here.first[2])
+        shared = self.chance(here.sharing)
         year = self.random.randint(1931, 2003)
         for gender in ("female", "male")[: self.random.choice((1, 2, 2))]:
             adult = self._person(here, name if gender == "male" else self._family(here), gender, year, shared)
@@ -213,32 +157,31 @@ class _Town:
         name = self._ranked(here.families)
         if not self.chance(here.rare):
             return name
-        return name.rstrip("aeiouéïû") + self.random.choice(_MIDDLES) + self.random.choice(_LASTS)
+        return name.rstrip("aeiouéïû") + self.random.choice(_NAMES["middles"]) + self.random.choice(_NAMES["lasts"])
 
     def _given(self, here: Community, gender: str, year: int) -> str:
         if year > 1975 and self.chance(0.5):
-            return self.random.choice(_OF_TODAY[gender])
-        return self._ranked(here.women if gender == "female" else here.men)
+            return self.random.choice(_NAMES["women_of_today" if gender == "female" else "men_of_today"])
+        return self._ranked(here.names(gender))
 
     def _person(self, here: Community, name: str, gender: str, year: int, shared: bool) -> Identity:
-        given = [here.first[gender == "male"]] if shared else []
+        given = here.first(gender) if shared else []
         given += [self._given(here, gender, year) for _ in range(self.random.choice((1, 1, 2, 2, 3)))]
         born = date(year, 1, 1) + timedelta(days=self.random.randrange(365))
         person: Identity = {
             "family_name": name.strip(), "given_names": list(dict.fromkeys(given)), "gender": gender,
             "birthdate": born.isoformat(),
         }  # fmt: skip
-        country, share = here.abroad
-        if country and self.chance(share):
+        if self.chance(here.abroad):
             if self.chance(here.unknown_days):
                 person["birthdate"] = f"{year}-{self.random.choice(('01-01', '01-01', '12-31', '07-01'))}"
-            return person | {"birthplace": country, "birthcountry": country}
+            return person | {"birthplace": here.country, "birthcountry": here.country}
         return person | {"birthplace": self.random.choice(_BIRTHPLACES), "birthcountry": "99100"}
 
     def _met_by_chance(self, here: Community, person: Identity) -> bool:
         """The nearer both names are to the top of their community, the likelier."""
         family, given = person["family_name"].replace(" ", "_"), person["given_names"][-1].replace(" ", "_")
-        names = here.women if person["gender"] == "female" else here.men
+        names = here.names(person["gender"])
         if family not in here.families or given not in names:
             return self.chance(0.004)
         return self.chance(0.5 / ((1 + here.families.index(family)) * (1 + names.index(given)) ** 0.5))
@@ -256,8 +199,8 @@ class _Town:
 
     def _twin(self, here: Community, child: Identity, shared: bool) -> Identity:
         gender = child["gender"] if self.chance(0.65) else {"male": "female", "female": "male"}[child["gender"]]
-        names = [one for one in (here.women if gender == "female" else here.men) if one not in child["given_names"]]
-        first = [here.first[gender == "male"]] if shared else []
+        names = [one for one in (here.names(gender)) if one not in child["given_names"]]
+        first = here.first(gender) if shared else []
         given = [*first, *(self._ranked(names) for _ in range(0 if first and self.chance(0.2) else 1))]
         return {**child, "gender": gender, "given_names": list(dict.fromkeys(given))}
 

@@ -19,9 +19,26 @@ SOURCES = "INSEE (fichier des prénoms 1900-2018, fichier des noms 1891-2000). L
 TARGET = Path(__file__).parents[1] / "hub" / "citizens" / "frequent_names.csv"
 FAMILIES, GIVEN, COMPOUNDS = 100, 8, 10
 # Shared by brothers or sisters as those are, in names that INSEE's files write without a hyphen or in several ways.
-ALSO = (
-    "ABD ABDOUL AHMED EL FATIMA FATMA HADJ JOAO MEHMET MOHAMAD MOHAMMAD MOHAMMED MUHAMMAD MUHAMMED MUHAMMET SIDI THI VAN"
-).split()
+ALSO = [
+    "ABD",
+    "ABDOUL",
+    "AHMED",
+    "EL",
+    "FATIMA",
+    "FATMA",
+    "HADJ",
+    "JOAO",
+    "MEHMET",
+    "MOHAMAD",
+    "MOHAMMAD",
+    "MOHAMMED",
+    "MUHAMMAD",
+    "MUHAMMED",
+    "MUHAMMET",
+    "SIDI",
+    "THI",
+    "VAN",
+]
 
 
 def main(version: str) -> None:

@@ -188,8 +188,9 @@ def _ends(names: Sequence[str]) -> Iterator[int]:
 
 def _is_frequent(one: Form, other: Form) -> bool:
     """Whether many in the country have this name, however few have it in the town."""
-    return one.family in frequent_names("family") and not {one.given[0], other.given[0]}.isdisjoint(
-        frequent_names("given")
+    of_family, of_given = frequent_names("family"), frequent_names("given")
+    return not {one.family, other.family}.isdisjoint(of_family) and not {one.given[0], other.given[0]}.isdisjoint(
+        of_given
     )
 
 
@@ -211,8 +212,8 @@ def _compare_crossed(one: Form, other: Form) -> str | None:
 
 
 def _crossed(one: Form, other: Form) -> str | None:
-    rest = "".join(one.given)
-    if rest != other.family and one.given[0] != other.family:
+    """The level of the given names, if those of `one` begin with the family name of the other, and it has them there."""
+    if not "".join(one.given).startswith(other.family) or len(other.family) not in one.ends:
         return None
     turned = replace(other, given=one.words, ends=frozenset(_ends(one.words)))
     level = _compare_given_names(turned, other)
