@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import Any
 
 Identity = dict[str, Any]
+HOMONYMS = "homonyms of one system"  # among the errors of what is told of them
 References = tuple[tuple[str, str], ...]  # system, id
 
 _FAMILIES = """Martin Bernard Thomas Petit Robert Richard Durand Dubois Moreau Laurent Simon Michel Lefebvre Leroy Roux
@@ -135,9 +136,9 @@ def add_homonyms(made: Population, chosen: random.Random, pairs: int, system: st
         if number % 2:
             made.references[len(made.people)] = ((system, f"{number}b"),)
             made.people.append(dict(one))
-            made.told.append(Told(dict(one), None, ("homonyms of one system",)))
+            made.told.append(Told(dict(one), None, (HOMONYMS,)))
         else:
-            made.told.append(Told(dict(one), None, ("homonyms of one system",), ((system, f"{number}b"),)))
+            made.told.append(Told(dict(one), None, (HOMONYMS,), ((system, f"{number}b"),)))
 
 
 class _Maker:
