@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -57,6 +58,7 @@ def is_presumed(date: str) -> bool:
     return len(date) == 10 and certain_part(date) != date
 
 
+@lru_cache(maxsize=16_384)
 def is_no_name(name: str) -> bool:
     """Whether this stands where a name is asked for that nobody knows, or that the person does not have."""
     bare = "".join(c for c in unicodedata.normalize("NFKD", name.upper()) if not unicodedata.combining(c))

@@ -12,6 +12,7 @@ import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -94,8 +95,9 @@ class Form:
     bare: str  # without particles, and as it sounds
     parts: frozenset[str]
     in_use: str
-    given: tuple[str, ...]  # each word of them
-    ends: frozenset[int]  # where a given name ends in all of them written together; a compound one (Jean-Luc) is one
+    given: tuple[str, ...]  # each word of the given names
+    whole: str  # all of these, written together
+    ends: frozenset[int]  # where a given name ends in that; a compound one (Jean-Luc) is one
     date: str
     gender: str
     place: str
@@ -116,7 +118,7 @@ class Form:
             family="".join(words), words=tuple(words), bare=_core_family_name(words),
             parts=frozenset(words) - _PARTICLES,
             in_use=fold_name(str(identity.get("preferred_name", ""))).replace(" ", ""), given=names,
-            ends=frozenset(_ends(given)), date=born,
+            whole="".join(names), ends=frozenset(_ends(given)), date=born,
             gender=str(identity.get("gender", "")), place=str(identity.get("birthplace", "")),
             country=str(identity.get("birthcountry", "")),
         )  # fmt: skip
@@ -163,6 +165,7 @@ def blocking_keys(form: Form, pepper: bytes, scope: str) -> Iterator[str]:
         yield hmac.digest(pepper, "\x1f".join((scope, *key)).encode(), "sha256").hex()[:32]
 
 
+@lru_cache(maxsize=16_384)
 def phonetic_form(name: str) -> str:
     """A folded name without what is spelled in two ways: doubled letters, `h`, `y` for `i`, `ph` for `f`. An `e` at the
     end stays: it tells Michèle from Michel."""
@@ -213,9 +216,9 @@ def _compare_crossed(one: Form, other: Form) -> str | None:
 
 def _crossed(one: Form, other: Form) -> str | None:
     """The level of the given names, if those of `one` begin with the family name of the other, and it has them there."""
-    if not "".join(one.given).startswith(other.family) or len(other.family) not in one.ends:
+    if not one.whole.startswith(other.family) or len(other.family) not in one.ends:
         return None
-    turned = replace(other, given=one.words, ends=frozenset(_ends(one.words)))
+    turned = replace(other, given=one.words, whole=one.family, ends=frozenset(_ends(one.words)))
     level = _compare_given_names(turned, other)
     return level if level in ("same", "single", "fewer", "compound") else None
 
@@ -236,8 +239,8 @@ def _compare_family_names(one: Form, other: Form) -> str:
 
 def _compare_given_names(one: Form, other: Form) -> str:
     a, b = one.given, other.given
-    short, long = sorted((one, other), key=lambda form: len("".join(form.given)))
-    kept, whole = "".join(short.given), "".join(long.given)
+    short, long = (one, other) if len(one.whole) <= len(other.whole) else (other, one)
+    kept, whole = short.whole, long.whole
     if kept == whole:
         return "same" if len(a) > 1 or len(b) > 1 else "single"
     if whole.startswith(kept) and len(kept) in accumulate(map(len, long.given)):
