@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -62,6 +63,7 @@ def same_birthdate(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
+@lru_cache(maxsize=16_384)
 def is_no_name(name: str) -> bool:
     """Whether this stands where a name is asked for that nobody knows, or that the person does not have."""
     return fold_name(name) in _NO_NAMES

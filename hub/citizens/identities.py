@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare
+from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare, stands_alone
 from hub.citizens.questions import Quota
 from hub.citizens.value_digests import Person
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
@@ -215,6 +215,7 @@ class Identities:
         self._matched: dict[int, tuple[Person, int, PersonMatch]] = {}  # and how many were new at that moment
         self._forms: dict[int, tuple[Person, Form | None, tuple[str, ...]]] = {}
         self._meeting: dict[str, list[str]] = {}  # by block; one that too many share is empty
+        self._crowded: set[str] = set()
         self._known: dict[str, tuple[Form, str]] = {}  # by the id of an identity: its form, and whose it is
         self._natives: dict[str, dict[str, set[str]]] = {}  # by person and system
         self._named: set[str] = set()  # of whom those of before are there
@@ -238,7 +239,9 @@ class Identities:
         found: dict[str, list[str]] = {}
         for row in statement.run(self._tx.sql, wanted=[(block,) for block in sorted(wanted)]):
             ids = orjson.loads(row.ids or "[]")
-            if ids and len(ids) <= MOST:
+            if len(ids) > MOST:
+                self._crowded.add(row.block)
+            elif ids:
                 found[row.block] = ids
         self._read_identities({citizen_id for ids in found.values() for citizen_id in ids})
         self._meeting |= found
@@ -262,18 +265,18 @@ class Identities:
         if form is None:
             return PersonMatch()
         likely = Counter(one for block in meeting for one in self._meeting.get(block, ())[:MOST])
+        named = self._namesakes(meeting[0])
         best: dict[str, Comparison] = {}
         for identity, _ in likely.most_common(MOST):
             if identity in self._known:
                 other, whole = self._known[identity]
-                compared = self._compared(form, other, whole, person)
+                compared = self._compared(form, other, whole, person, MOST if named is None else len(named - {whole}))
                 if whole not in best or compared.score > best[whole].score:
                     best[whole] = compared
         ranked = sorted(best.items(), key=lambda one: -one[1].score)
-        links = [one for one in ranked if one[1].verdict == "link"]
         likest = tuple(one for one in ranked if one[1].verdict != "new")[:ASKED]
-        if len(links) == 1 and not _is_told_apart(links[0][1]):
-            return PersonMatch(links[0][0], links[0][1].score, likest)
+        if ranked and stands_alone([compared for _, compared in ranked]) and not _is_told_apart(ranked[0][1]):
+            return PersonMatch(ranked[0][0], ranked[0][1].score, likest)
         return PersonMatch(ranked=likest)
 
     def read_forms(self, ids: Iterable[str]) -> None:
@@ -386,8 +389,14 @@ class Identities:
         self._quota.count(opened)
         return opened
 
-    def _compared(self, form: Form, other: Form, whole: str, person: Person) -> Comparison:
-        compared = compare(form, other, self._people.communes)
+    def _namesakes(self, block: str) -> set[str] | None:
+        """Who has the name of a block of names; None when they are too many."""
+        if block in self._crowded:
+            return None
+        return {self._known[one][1] for one in self._meeting.get(block, ()) if one in self._known}
+
+    def _compared(self, form: Form, other: Form, whole: str, person: Person, namesakes: int) -> Comparison:
+        compared = compare(form, other, self._people.communes, namesakes)
         natives = self._natives.get(whole, {})
         if any(r["id"] not in natives.get(r["system"], {r["id"]}) for r in person.get("references", ())):
             return compared.with_field("identifier", "differ")  # their own system tells them apart
