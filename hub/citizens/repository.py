@@ -465,7 +465,8 @@ class Citizens:
         self._add_pivot(tenant, pivot, citizen.id)
         self.identities.add_identity(form.id, tenant, person, whole=citizen.id, changed=place.changed)
         links = [key[1:] for key in self._keys(tenant, person) if key not in self._links and place.binds]
-        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score)
+        how = "form" if self.linked(tenant, person) else "likeness"
+        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, how)
 
     def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
         citizen.pivot = pivot
