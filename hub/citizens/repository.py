@@ -323,12 +323,12 @@ class Citizens:
         if identities is None or not compared:
             return _Place(known, twins)
         decided = identities.questions_with(tenant, known, sharing)
-        best, room = max(compared, key=lambda one: one.score), len(compared) < MOST_FORMS
-        if "distinct" not in decided.values() and self._origin:
-            if best.score >= REVIEW:
-                return _Place(known, twins, best.score, is_form=room, changed=best.is_change)
-            if room and any(identities.is_told_change(one, person) for one in compared):
-                return _Place(known, twins, best.score, is_form=True, changed=True)
+        best = max(compared, key=lambda one: one.score)
+        new = len(compared) < MOST_FORMS and "distinct" not in decided.values()  # a form of theirs that is not known
+        if best.score >= REVIEW:
+            return _Place(known, twins, best.score, is_form=new, changed=best.is_change and bool(self._origin))
+        if new and self._origin and any(identities.is_told_change(one, person) for one in compared):
+            return _Place(known, twins, best.score, is_form=True, changed=True)
         return self._place_against_link(tenant, person, pivot, known, best, decided)
 
     def _place_against_link(
@@ -465,7 +465,8 @@ class Citizens:
         self._add_pivot(tenant, pivot, citizen.id)
         self.identities.add_identity(form.id, tenant, person, whole=citizen.id, changed=place.changed)
         links = [key[1:] for key in self._keys(tenant, person) if key not in self._links and place.binds]
-        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score)
+        how = "form" if self.linked(tenant, person) else "likeness"
+        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, how)
 
     def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
         citizen.pivot = pivot
