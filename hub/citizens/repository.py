@@ -496,7 +496,8 @@ class Citizens:
         self.identities.add_identity(form.id, tenant, person, whole=citizen.id, changed=place.changed)
         links = [key[1:] for key in self._keys(tenant, person) if key not in self._links and place.binds]
         numbers = self._numbers.untold(tenant, citizen.id, person)
-        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, numbers)
+        how = "form" if self.linked(tenant, person) else "likeness"
+        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, how, numbers)
 
     def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
         citizen.pivot = pivot

@@ -218,7 +218,7 @@ def _values(scope: _Scope) -> Iterator[Select[Any]]:
     yield _reviews(scope, "value", detail=func.coalesce(citizen_reviews.c.field, ""))
 
 
-def _identifiers(scope: _Scope) -> Iterator[Select[Any]]:
+def _joined(scope: _Scope) -> Iterator[Select[Any]]:
     yield _reviews(scope, "links", detail="")
 
 
@@ -414,7 +414,7 @@ KINDS: Mapping[str, Kind] = {
         ),
     ),
     "links": Kind(
-        _identifiers, lambda *_: "des identifiants réunis par une identité qui ne suffit plus",
+        _joined, lambda *_: "des identifiants réunis par une identité qui ne suffit plus",
         _review_remedies("reviews {} --keep"),
     ),
     "value": Kind(
