@@ -331,9 +331,12 @@ class Identities:
         for block in meeting:
             self._meeting.setdefault(block, []).append(citizen_id)
 
-    def record_merge(self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int) -> None:
-        """Keep a merge that matching made without an operator, with the links that moved: `unmerge` undoes it."""
-        moved = orjson.dumps({"links": links, "score": score}).decode()
+    def record_merge(
+        self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, ...]], score: int, *, in_use: bool = False
+    ) -> None:
+        """Keep a merge that matching made without an operator, with the links that moved: `unmerge` undoes it.
+        `in_use`: it is nothing but another name in use of the very same identity."""
+        moved = orjson.dumps({"links": links, "score": score} | ({"in_use": True} if in_use else {})).decode()
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": moved, "actor": "hub", "at": self._tx.now}
         self._merges.append(row)
 

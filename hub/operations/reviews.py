@@ -26,6 +26,8 @@ from hub.exchanges.corrections import Change, Corrections
 from hub.journal.entries import Entry, Journal, Justification
 from hub.requests.repository import Requests
 from hub.storage.tables import (  # fmt: skip
+    citizen_blocks,
+    citizen_identities,
     citizen_links,
     citizen_merges,
     citizen_reviews,
@@ -155,6 +157,8 @@ class Reviews:
         if row is None:
             raise InvalidMessage("no such merge", code="not_merged")
         tenant, kept, moved = row.tenant, self._current_id(tx, row.kept_id), orjson.loads(row.moved)
+        if moved.get("in_use"):
+            return self._forget_name_in_use(tx, tenant, gone, kept, by)
         held = self._links(tx, tenant, kept)
         back = [(system, native) for system, native in moved["links"] if (system, native) in held]
         self._move_links(tx, back, tenant, gone)
@@ -188,6 +192,15 @@ class Reviews:
     def keep_master(self, tx: Transaction, review: str, by: Justification) -> None:
         """What the master said holds. The same value of the same day is not asked about again."""
         self._close_review(tx, self._open_review(tx, review, "value"), "kept", by)
+
+    def _forget_name_in_use(self, tx: Transaction, tenant: str, gone: str, kept: str, by: Justification) -> str:
+        """Another name in use of the very same identity is no other person: it is forgotten. Who has it no more."""
+        for column in (citizen_merges.c.gone_id, citizen_blocks.c.citizen_id, citizen_identities.c.citizen_id,
+                       citizens.c.id):  # fmt: skip
+            tx.sql.execute(delete(column.table).where(column == gone))
+        self._people.keys.destroy(tx, gone)
+        self._write_journal(tx, by, "citizen.unmerged", tenant, kept, {"other": gone})
+        return kept
 
     # --- parts --------------------------------------------------------------------------------------------------
 
