@@ -344,7 +344,8 @@ class Identities:
         numbers: Sequence[tuple[str, str]] = (),
     ) -> None:  # fmt: skip
         """Keep a merge that matching made without an operator, with the links and the numbers of households that moved:
-        `unmerge` undoes it. `how`: `likeness`, or `form`, another identity of whom an identifier names."""
+        `unmerge` undoes it. `how`: `likeness`, or `form`, another identity of whom an identifier names,
+        `in_use`, nothing but another name in use of the very same identity."""
         moved = orjson.dumps({"links": links, "score": score, "how": how, "numbers": numbers}).decode()
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": moved, "actor": "hub", "at": self._tx.now}
         self._merges.append(row)

@@ -22,7 +22,7 @@ from bus.sql import Insert, Statement
 from bus.tables import counters
 from hub.citizens.identities import Identities, People
 from hub.citizens.matching import Form, blocking_keys, compare
-from hub.citizens.pivots import UNSURE, is_unsure, pivot_of
+from hub.citizens.pivots import UNSURE, in_use_of, is_unsure, pivot_of
 from hub.journal.entries import Entry, Journal
 from hub.storage.tables import citizen_blocks, citizen_identities, citizens, rekeyings
 
@@ -36,7 +36,7 @@ _COUNTS = ("people", "changed", "unsure", "asked", "unplaced")
 _log = structlog.get_logger()
 
 _NEXT = Statement("""
-    SELECT citizens.id, citizens.pivot, coalesce(citizens.merged_into, citizens.id) AS whole
+    SELECT citizens.id, citizens.pivot, citizens.in_use, coalesce(citizens.merged_into, citizens.id) AS whole
     FROM citizen_identities JOIN citizens ON citizens.id = citizen_identities.citizen_id
     WHERE citizens.tenant = :tenant AND citizen_identities.citizen_id > :after
     ORDER BY citizen_identities.citizen_id LIMIT :most
@@ -51,7 +51,8 @@ _SHARING = Statement("""
 """)
 _MERGED_BY_HAND = Statement("SELECT DISTINCT kept_id FROM citizen_merges WHERE actor <> 'hub' AND kept_id {ids:text}")
 _NAME = Statement(
-    "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
+    "UPDATE citizens SET pivot = named.pivot, in_use = named.in_use"
+    " FROM {named(id text, pivot text, in_use text)} WHERE citizens.id = named.id"
 )
 _UNMEET = Statement("DELETE FROM citizen_blocks WHERE citizen_id {ids:text}")
 _MEET = Insert(citizen_blocks, conflict="DO NOTHING")
@@ -69,6 +70,7 @@ class _Kept:
     id: str
     whole: str
     pivot: str | None
+    in_use: str | None
     identity: Mapping[str, Any]
     systems: Sequence[str]
     sectors: str | None
@@ -134,7 +136,9 @@ class _Part:
         known = [one for one in self._kept if one.sectors is not None]
         made = {one.id: self._pivot(one) for one in known}
         changed = [one for one in known if made[one.id] != one.pivot]
-        _NAME.run(self._tx.sql, named=[(one.id, made[one.id]) for one in changed])
+        used = {one.id: in_use_of(one.identity, self._people.pepper, made[one.id]) for one in known}
+        others = [one for one in known if one in changed or used[one.id] != one.in_use]
+        _NAME.run(self._tx.sql, named=[(one.id, made[one.id], used[one.id]) for one in others])
         self._meet_anew(known)
         new = {one.id: pivot for one in changed if (pivot := made[one.id]) is not None}
         unsure = {one for one, pivot in new.items() if is_unsure(pivot)}
@@ -152,7 +156,7 @@ class _Part:
         for row in _LINKED.run(self._tx.sql, ids=sorted({row.whole for row in rows})):
             linked[row.citizen_id].append(row.system)
         return [
-            _Kept(row.id, row.whole, row.pivot, identity, linked[row.whole],
+            _Kept(row.id, row.whole, row.pivot, row.in_use, identity, linked[row.whole],
                   self._sectors(row.pivot, identity, linked[row.whole]))
             for row in rows if (identity := identities.get(row.id)) is not None
         ]  # fmt: skip
