@@ -1,15 +1,19 @@
 """People who do not exist, as a town's registers and packages would have them: frequent and rare names, families,
-twins, namesakes, names in use, and the errors of typing, of order and of date that packages make."""
+twins, namesakes, homonyms of one system, names in use, presumed dates, and what packages leave out, join, exchange and
+mistype. Every rate stands here: in `_CHANGES` and `PACKAGES` for what is told, in `_Maker` for who there is."""
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
 Identity = dict[str, Any]
+HOMONYMS = "homonyms of one system"  # among the errors of what is told of them
+References = tuple[tuple[str, str], ...]  # system, id
 
 _FAMILIES = """Martin Bernard Thomas Petit Robert Richard Durand Dubois Moreau Laurent Simon Michel Lefebvre Leroy Roux
 David Bertrand Morel Fournier Girard Bonnet Dupont Lambert Fontaine Rousseau Vincent Muller Lefèvre Faure André Mercier
@@ -30,13 +34,14 @@ Christiane Sophie Sandrine Céline Valérie Stéphanie Patricia Véronique Camil
 Louise Alice Lina Zoé Sarah Léonie Juliette Agathe Rose Ambre Mathilde Pauline Aurélie Émilie Élodie Laura Marion Lucie
 Charlotte Clara Caroline Hélène Marguerite Simone Germaine Suzanne Odette Yvonne Denise Thérèse Madeleine Danielle
 Michèle Joëlle Gabrielle Frédérique Pascale Dominique Claude Aïcha Fatima Yasmine Maëlle Blanche Solène Marie-Claire
-Anne-Sophie Marie-Laure Éléonore Capucine""".split()  # noqa: SIM905
+Anne-Sophie Marie-Laure Maria_José Éléonore Capucine""".split()  # noqa: SIM905
 _BOYS = """Jean Michel Pierre Philippe Alain Jacques Bernard André Daniel Gérard Christophe Nicolas Patrick Christian
 Laurent David Julien Thierry Frédéric Pascal Éric Claude Dominique Olivier Stéphane Sébastien Thomas Alexandre Antoine
 Maxime Lucas Léo Hugo Louis Gabriel Jules Arthur Adam Raphaël Noah Ethan Nathan Enzo Tom Tim Théo Paul Victor Martin
 Simon Mathieu Matthieu Guillaume Benoît Cédric Fabien Vincent Romain Quentin Kévin Florian Clément Baptiste Rémi Yves
-Marcel René Roger Georges Henri Robert Maurice Joël Mohamed Mehdi Karim Ilyès Jean-Pierre Jean-Luc Jean-Marie Tancrède
-Corentin""".split()  # noqa: SIM905
+Marcel René Roger Georges Henri Robert Maurice Joël Mohamed Mehdi Karim Ilyès Jean-Pierre Jean-Luc Jean-Marie
+Abdel_Kader Louis-Marie Tancrède Corentin""".split()  # noqa: SIM905
+_SHARED = frozenset({"Marie", "Anne", "Jean", "Pierre", "Mohamed", "Maria", "Louis"})
 _HERE = ("93066", "93001", "93048", "93008", "93059", "75112", "75118", "92050", "94028", "91182", "91228")
 _MOVED = {"93059": "93066", "91182": "91228"}  # by the code at birth: that of today
 _ABROAD = ("99351", "99352", "99350", "99139", "99134", "99243", "99326")
@@ -46,16 +51,24 @@ _SYLLABLES = (
 _ENDS = (
     "ard aud bert bier card chet din eau el eron et in ier lain let mond nay net ot ou rel rin sac sot ville vy".split()  # noqa: SIM905
 )
+PACKAGES: tuple[tuple[float, Mapping[str, float]], ...] = (
+    (0.6, {}),  # an administration: as `_CHANGES` says
+    (0.3, {"no place": 0.95, "first name only": 0.6, "no gender": 0.05}),  # a library
+    (0.1, {"no place": 0.7, "no gender": 0.5, "capitals": 0.95, "given joined": 0.1, "exchanged": 0.01}),  # a club
+)
+"""Who tells, with their share, and what they do more or less often than others."""
 _SLIPS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a package says of somebody. `who` is their place in the population; None for somebody who is not in it."""
+    """What a package says of somebody. `who` is their place in the population; None for somebody who is not in it.
+    `references`: what systems call them, if it says so."""
 
     identity: Identity
     who: int | None
     errors: tuple[str, ...] = ()
+    references: References = ()
 
 
 @dataclass(slots=True)
@@ -64,6 +77,7 @@ class Population:
     told: list[Told] = field(default_factory=list)
     twins: int = 0
     namesakes: int = 0
+    references: dict[int, References] = field(default_factory=dict)  # by place, of whom systems know by an identifier
 
 
 def population(size: int, seed: int = 1) -> Population:
@@ -91,8 +105,40 @@ def population(size: int, seed: int = 1) -> Population:
     asked: list[tuple[Identity, int | None]] = [*maker.random.sample(known, size // 2)]
     asked += [(person, None) for person in strangers[: size // 5]]
     maker.random.shuffle(asked)
-    made.told = [Told(*maker.written(person, who)) for person, who in asked]
+    told = [Told(*maker.written(person, who)) for person, who in asked]
+    made.told = tell_apart(told, [person for person, _ in asked], [*made.people, *strangers])
+    add_homonyms(made, maker.random, size // 1000, "koha")
     return made
+
+
+def tell_apart(told: Sequence[Told], meant: Sequence[Identity], everybody: Sequence[Identity]) -> list[Told]:
+    """Give back the given names that were left out where what remains is the whole name of another, born the same day:
+    nobody could tell which of the two is meant."""
+    whole = {_named(person, person["given_names"]) for person in everybody}
+    return [
+        replace(one, identity=one.identity | {"given_names": list(person["given_names"])})
+        if one.identity["given_names"] != person["given_names"] and _named(person, one.identity["given_names"]) in whole
+        else one
+        for one, person in zip(told, meant, strict=True)
+    ]
+
+
+def _named(person: Identity, given: Sequence[str]) -> tuple[str, str, str]:
+    return str(person["family_name"]), " ".join(given), str(person["birthdate"])
+
+
+def add_homonyms(made: Population, chosen: random.Random, pairs: int, system: str) -> None:
+    """Two people of one system whom nothing but its identifiers tells apart. Of half the pairs one is known and the
+    other is told by the system; of the others both are known, and one is told by somebody who cannot know which."""
+    for number, place in enumerate(chosen.sample(range(len(made.people)), pairs)):
+        one = made.people[place]
+        made.references[place] = ((system, f"{number}a"),)
+        if number % 2:
+            made.references[len(made.people)] = ((system, f"{number}b"),)
+            made.people.append(dict(one))
+            made.told.append(Told(dict(one), None, (HOMONYMS,)))
+        else:
+            made.told.append(Told(dict(one), None, (HOMONYMS,), ((system, f"{number}b"),)))
 
 
 class _Maker:
@@ -125,9 +171,10 @@ class _Maker:
     def written(self, person: Identity, who: int | None) -> tuple[Identity, int | None, tuple[str, ...]]:
         """As a package has it: in capitals or not, often less of it, sometimes wrong."""
         told = {key: list(value) if isinstance(value, list) else value for key, value in person.items()}
+        package = self.random.choices(PACKAGES, [share for share, _ in PACKAGES])[0][1]
         errors = []
         for name, probability, change in self._CHANGES:
-            if self.chance(probability) and change(self, told):
+            if self.chance(package.get(name, probability)) and change(self, told):
                 errors.append(name)
         return told, who, tuple(errors)
 
@@ -142,7 +189,7 @@ class _Maker:
 
     def _likely(self, names: list[str]) -> str:
         """The first are several times as frequent as the last."""
-        return names[min(int(self.random.expovariate(3 / len(names))), len(names) - 1)]
+        return names[min(int(self.random.expovariate(3 / len(names))), len(names) - 1)].replace("_", " ")
 
     def _person(self, name: str, gender: str, year: int) -> Identity:
         names = _GIRLS if gender == "female" else _BOYS
@@ -152,6 +199,8 @@ class _Maker:
             "family_name": name, "given_names": given, "gender": gender, "birthdate": born.isoformat(),
         }  # fmt: skip
         if self.chance(0.15):
+            if self.chance(0.12):
+                person["birthdate"] = f"{born.year}-{self.random.choice(('01-01', '01-01', '12-31'))}"
             return person | {"birthcountry": self._likely(list(_ABROAD))}
         return person | {"birthplace": self.random.choice(_HERE), "birthcountry": "99100"}
 
@@ -163,15 +212,18 @@ class _Maker:
         first = self.random.choice(alike if alike and self.chance(0.4) else names)
         others = child["given_names"][1:] if self.chance(0.3) else [self.random.choice(names)]
         several = len(child["given_names"]) > 1
+        shared = child["given_names"][0].replace("-", " ").split()[0]
+        if shared in _SHARED and self.chance(0.7):  # one given name that all the brothers have, with another or alone
+            return {**child, "given_names": [shared, self.random.choice(names)] if self.chance(0.7) else [shared]}
         if several and child["given_names"][0] in ("Marie", "Anne", "Jean", "Pierre") and self.chance(0.5):
             return {**child, "given_names": [child["given_names"][0], self.random.choice(names)]}
         return {**child, "gender": gender, "given_names": list(dict.fromkeys([first, *others]))}
 
     def _namesake(self, person: Identity) -> Identity:
-        """The same name and first given name; another day, or, seldom, the same day in another place. Who is born the
-        same day in the same place too is a twin, or cannot be told apart by anybody."""
-        if self.chance(0.3) and "birthplace" in person:
-            near = {person["birthplace"], _MOVED.get(person["birthplace"], "")} | set(_MOVED.values())
+        """The same name and first given name; another day, or, the more frequent the name the more often, the same day
+        in another place. Who is born the same day in the same place too is a twin, or nobody can tell them apart."""
+        if self.chance(0.3) and self._is_shared(person) and "birthplace" in person:
+            near = {person["birthplace"], *_MOVED, *_MOVED.values()}
             second = self._likely(_GIRLS if person["gender"] == "female" else _BOYS)
             given = [person["given_names"][0], second] if self.chance(0.5) else person["given_names"][:1]
             if self.chance(0.1):
@@ -180,6 +232,15 @@ class _Maker:
             return {**person, "birthplace": place, "given_names": list(dict.fromkeys(given))}
         born = date.fromisoformat(person["birthdate"]) + timedelta(days=self.random.choice((1, 10, 400, 3000, -2000)))
         return {**person, "birthdate": born.isoformat()}
+
+    def _is_shared(self, person: Identity) -> bool:
+        """Two people are of one name and one day by chance: the more so, the more people have either name."""
+        names = _GIRLS if person["gender"] == "female" else _BOYS
+        if person["family_name"].replace(" ", "_") not in _FAMILIES:
+            return False
+        of_family = 3 * _FAMILIES.index(person["family_name"].replace(" ", "_")) / len(_FAMILIES)
+        of_given = 3 * names.index(person["given_names"][0].replace(" ", "_")) / len(names)
+        return self.chance(math.exp(-of_family - of_given))
 
     # --- errors -------------------------------------------------------------------------------------------------
 
@@ -279,6 +340,20 @@ class _Maker:
         told["birthdate"] = told["birthdate"][:4] if self.chance(0.5) else told["birthdate"][:4] + "-01-01"
         return True
 
+    def _first_of_year(self, told: Identity) -> bool:
+        told["birthdate"] = told["birthdate"][:4] + self.random.choice(("-01-01", "-12-31"))
+        return True
+
+    def _given_joined(self, told: Identity) -> bool:
+        before = told["given_names"][0]
+        told["given_names"][0] = before.replace("-", "").replace(" ", "")
+        return bool(before != told["given_names"][0])
+
+    def _exchanged(self, told: Identity) -> bool:
+        family = told["family_name"]
+        told["family_name"], told["given_names"] = " ".join(told["given_names"]), [family]
+        return True
+
     def _part(self, told: Identity) -> bool:
         before = told["family_name"]
         told["family_name"] = before.replace(" ", "-").split("-")[0]
@@ -288,8 +363,10 @@ class _Maker:
         ("capitals", 0.5, _capitals), ("hyphen", 0.3, _hyphen), ("one text", 0.3, _one_text),
         ("name in use instead", 0.06, _in_use), ("no name in use", 0.5, _no_name_in_use),
         ("joined name", 0.1, _joined), ("part of a name", 0.01, _part), ("slip in the name", 0.02, _slip_in_name),
-        ("slip in the given name", 0.015, _slip_in_given), ("order", 0.01, _order), ("usual name", 0.007, _usual),
+        ("given joined", 0.03, _given_joined), ("slip in the given name", 0.015, _slip_in_given),
+        ("order", 0.01, _order), ("usual name", 0.007, _usual),
         ("first name only", 0.35, _first_only), ("slip in the date", 0.012, _slip_in_date),
-        ("day and month", 0.005, _swapped), ("year only", 0.004, _year_only), ("no place", 0.2, _no_place),
-        ("code of today", 0.4, _code_of_today), ("no gender", 0.1, _no_gender),
+        ("day and month", 0.005, _swapped), ("year only", 0.004, _year_only),
+        ("presumed date", 0.002, _first_of_year), ("no place", 0.2, _no_place),
+        ("code of today", 0.4, _code_of_today), ("no gender", 0.1, _no_gender), ("exchanged", 0.004, _exchanged),
     )  # fmt: skip

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bus.ledger import Transaction
     from hub.journal.entries import Justification
     from hub.operations.held import Held
-    from hub.operations.reviews import Reviews
+    from hub.operations.reviews import Review, Reviews
     from hub.wiring import Hub
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ citizen_app = typer.Typer(no_args_is_help=True, help="Who is whom: questions, me
 def citizen_reviews(
     review: Annotated[str, typer.Argument(metavar="REVIEW", help="Show what this one is about, with names.")] = "",
     take: Annotated[bool, typer.Option("--take", help="The value that was held is good: send it on.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="What the master said holds.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="The master is right; the identifiers are theirs.")] = False,
     merges: Annotated[bool, typer.Option("--merges", help="List the merges that hold instead.")] = False,
     decided: Annotated[bool, typer.Option("--decided", help="List what was decided instead, newest first.")] = False,
     reopen: Annotated[bool, typer.Option("--reopen", help="Take the decision back: it is a question again.")] = False,
@@ -61,9 +61,7 @@ def citizen_reviews(
         typer.echo("It is a question again." if told else _NOT_TOLD)
         return
     if take or keep:
-        _with_reviews(
-            config, lambda tx, reviews: (reviews.accept_value if take else reviews.keep_master)(tx, review, decider)
-        )
+        _with_reviews(config, lambda tx, reviews: (reviews.accept_value if take else reviews.keep)(tx, review, decider))
         typer.echo("Taken: it is on its way." if take else "Kept as it is.")
         return
     print_json(_with_reviews(config, lambda tx, reviews: reviews.read_review(tx, review, decider)))
@@ -206,6 +204,8 @@ def _person_id(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
     if tenant not in hub.settings.tenants:
         fail(f"no tenant {tenant!r} in the settings: give --tenant")
     references = [{"system": system, "id": native}]
+    if system in hub.acceptance.directory.households(tenant):
+        fail(f"{system} numbers households: name one of them by an identifier of their own")
     from hub.citizens.lookup import find_citizen
 
     found = find_citizen(tx, hub.people, tenant, identity=None, references=references, reference=None, client_id="")
@@ -215,7 +215,7 @@ def _person_id(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
 def _listed(tx: Transaction, reviews: Reviews, tenant: str | None) -> list[dict[str, Any]]:
     return [
         {"review": one.id, "tenant": one.tenant, "kind": one.kind, "from": one.origin, "at": _minute(one.opened_at),
-         "score": one.facts.get("score", ""), "why": _why_not(one.facts) or one.field}
+         "score": one.facts.get("score", ""), "why": _why(one)}
         for one in reviews.open_reviews(tx, tenant=tenant)
     ]  # fmt: skip
 
@@ -223,7 +223,7 @@ def _listed(tx: Transaction, reviews: Reviews, tenant: str | None) -> list[dict[
 def _decided(tx: Transaction, reviews: Reviews, tenant: str | None) -> list[dict[str, Any]]:
     return [
         {"review": one.id, "tenant": one.tenant, "kind": one.kind, "decision": one.state, "by": one.decided_by,
-         "at": _minute(one.decided_at or one.opened_at), "why": _why_not(one.facts) or one.field}
+         "at": _minute(one.decided_at or one.opened_at), "why": _why(one)}
         for one in reviews.decided_reviews(tx, tenant=tenant)
     ]  # fmt: skip
 
@@ -234,6 +234,14 @@ def _merges(tx: Transaction, reviews: Reviews, tenant: str | None) -> list[dict[
          "score": one.score or ""}
         for one in reviews.merges(tx, tenant=tenant)
     ]  # fmt: skip
+
+
+def _why(one: Review) -> str:
+    """What speaks against it, or the field; since an upgrade, why it is asked now."""
+    if one.kind == "links":
+        return f"{one.facts['identifiers']} identifiers, which their identity alone brought together"
+    upgrade = "the same since an upgrade" if one.facts.get("why") == "folding" else ""
+    return ", ".join(filter(None, (upgrade, _why_not(one.facts) or one.field)))
 
 
 def _why_not(facts: Any) -> str:

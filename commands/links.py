@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +14,6 @@ from commands.shared import (
     Config,
     Reason,
     fail,
-    journal_intent,
     justified,
     known_tenant,
     print_json,
@@ -32,19 +30,6 @@ if TYPE_CHECKING:
 link_app = typer.Typer(no_args_is_help=True, help="Which identifiers, in which systems, are the same citizen.")
 Tenant = Annotated[str, typer.Option(help="Whose citizen this is.")]
 Identifier = Annotated[str, typer.Argument(metavar="SYSTEM:ID", help="What a system calls somebody.")]
-
-
-@link_app.command("import")
-def link_import(tenant: str, file: Path, config: Config = HUB_TOML) -> None:
-    """Read links from a CSV file: family_name;given_names;gender;birthdate;birthplace;system;id;confidential."""
-    from hub.operations.link_import import import_links
-
-    def act(hub: Hub) -> int:
-        known_tenant(hub, tenant)
-        journal_intent(hub, tenant, "links.imported")
-        return import_links(hub.ledger, hub.acceptance, tenant, file.read_bytes())
-
-    typer.echo(f"{with_hub(config, act)} link(s) kept.")
 
 
 @link_app.command("list")
@@ -72,6 +57,7 @@ def link_list(
 def link_remove(
     identifier: Identifier, tenant: Tenant,
     forget: Annotated[bool, typer.Option("--forget", help="Its system deleted the record: it names nobody.")] = False,
+    of: Annotated[str, typer.Option("--of", metavar="SYSTEM:ID", help="Whose it is no more, of a household.")] = "",
     reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """This identifier is not theirs: it becomes a citizen of its own, with what came by it. `citizen merge --overrule`
@@ -85,13 +71,15 @@ def link_remove(
         known_tenant(hub, tenant)
         with hub.ledger.transaction() as tx:
             links = links_of(hub)
+            if links.is_of_household(tenant, system):
+                return asdict(links.remove_number(tx, tenant, (system, native), of, decider))
             return asdict((links.forget if forget else links.remove)(tx, tenant, (system, native), decider))
 
     done = with_hub(config, act)
     if as_json:
         print_json(done)
         return
-    typer.echo("Forgotten: told again, it is new." if forget else _removed(done))
+    typer.echo("Forgotten: told again, it is new." if done["citizen_id"] is None else _removed(done))
     if done["stopped"]:
         typer.echo(f"{done['stopped']} delivery(ies) that were on their way are not sent.")
 
@@ -132,7 +120,8 @@ def _rows(person: KnownPerson) -> list[dict[str, Any]]:
         for one in person.merges
     ]  # fmt: skip
     claims = [{"system": system, "id": native, "how": "claimed, unproved"} for system, native in person.unproved]
-    return [*links, *merges, *claims]
+    numbers = [{"system": system, "id": native, "how": "household"} for system, native in person.numbers]
+    return [*links, *numbers, *merges, *claims]
 
 
 def _as_data(person: KnownPerson) -> dict[str, Any]:
@@ -140,6 +129,7 @@ def _as_data(person: KnownPerson) -> dict[str, Any]:
         "citizen": person.citizen_id,
         "links": [asdict(one) | {"since": _since(one.since)} for one in person.links],
         "merges": [_merge(one) for one in person.merges],
+        "households": [{"system": system, "id": native} for system, native in person.numbers],
         "unproved": [{"system": system, "id": native} for system, native in person.unproved],
     }  # fmt: skip
 

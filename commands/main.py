@@ -21,6 +21,7 @@ from commands.communes import communes_app
 from commands.develop import bench, connector_app, faults
 from commands.journal import journal_app
 from commands.keys import key_app
+from commands.link_import import link_import
 from commands.links import link_app
 from commands.operate import parked_app
 from commands.questions import citizen_app
@@ -132,6 +133,7 @@ def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
 # --- operate ------------------------------------------------------------------------------------------------------
 
 
+link_app.command("import")(link_import)
 for name, group, panel in (
     ("trouble", trouble_app, OPERATE),
     ("connection", connection_app, OPERATE), ("parked", parked_app, OPERATE), ("refused", refused_app, OPERATE),

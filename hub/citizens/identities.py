@@ -23,9 +23,9 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare
-from hub.citizens.names import Person
+from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare, stands_alone
 from hub.citizens.questions import Quota
+from hub.citizens.value_digests import Person
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
     citizen_blocks,
@@ -46,6 +46,8 @@ VALUE = b"review:"
 Grouping = Callable[[str, str], Callable[[Person], str] | None]
 """(tenant, origin) -> a function from a person record to the name of the sectors among which that person may be
 matched; None where the tenant declares no sectors. `Directory.grouping` is one."""
+Households = Callable[[str], Collection[str]]
+"""By tenant, the systems whose numbers are those of households. `Directory.households` is one."""
 
 _CANDIDATES = {
     dialect: Statement(f"""
@@ -62,11 +64,6 @@ _SEALED = Statement("""
     SELECT citizens.id, citizens.merged_into, citizen_identities.sealed FROM citizens
     JOIN citizen_identities ON citizen_identities.citizen_id = citizens.id WHERE citizens.id {ids:text}
 """)
-_WHOLE = Statement("SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id")
-_MEMBERS = Statement("""
-    SELECT citizens.id FROM (SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id) AS whole
-    JOIN citizens ON citizens.id = whole.id OR citizens.merged_into = whole.id
-""")
 # All that was ever told of these people, also as those who were merged into them.
 _ALL_FORMS = Statement("""
     SELECT citizens.id, citizens.merged_into, citizen_identities.sealed, citizen_identities.changed_at FROM citizens
@@ -74,6 +71,11 @@ _ALL_FORMS = Statement("""
     WHERE citizens.id {ids:text} OR citizens.merged_into {whole:text}
 """)
 _QUESTIONS = Statement("SELECT id, state FROM citizen_reviews WHERE id {ids:text}")
+_WHOLE = Statement("SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id")
+_MEMBERS = Statement("""
+    SELECT citizens.id FROM (SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id) AS whole
+    JOIN citizens ON citizens.id = whole.id OR citizens.merged_into = whole.id
+""")
 _MARKED = Statement("""
     SELECT max(citizens.confidential) FROM (
         SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id
@@ -123,13 +125,14 @@ def review_id(tenant: str, kind: str, *about: str) -> str:
 
 
 class People:
-    """`pepper` keys the digests, `key` (32 bytes) the references. `grouping` says among whom somebody is matched."""
+    """`pepper` keys the digests, `key` (32 bytes) the references. `grouping` says among whom somebody is matched,
+    `households` whose numbers name nobody."""
 
     def __init__(
         self, keys: PersonKeys, pepper: bytes, key: bytes, *, communes: Communes | None = None,
-        grouping: Grouping = lambda tenant, origin: None,
+        grouping: Grouping = lambda tenant, origin: None, households: Households = lambda tenant: (),
     ) -> None:  # fmt: skip
-        self.keys, self.pepper, self.grouping = keys, pepper, grouping
+        self.keys, self.pepper, self.grouping, self.households = keys, pepper, grouping, households
         self.communes = communes or shipped_communes()
         self._key = key
 
@@ -212,6 +215,7 @@ class Identities:
         self._matched: dict[int, tuple[Person, int, PersonMatch]] = {}  # and how many were new at that moment
         self._forms: dict[int, tuple[Person, Form | None, tuple[str, ...]]] = {}
         self._meeting: dict[str, list[str]] = {}  # by block; one that too many share is empty
+        self._crowded: set[str] = set()
         self._known: dict[str, tuple[Form, str]] = {}  # by the id of an identity: its form, and whose it is
         self._natives: dict[str, dict[str, set[str]]] = {}  # by person and system
         self._named: set[str] = set()  # of whom those of before are there
@@ -226,7 +230,8 @@ class Identities:
 
     def prefetch(self, tenant: str, persons: Iterable[Person]) -> None:
         """Read who is like these people."""
-        wanted = {block for person in persons for block in self._form(tenant, person)[1]} - set(self._meeting)
+        met = self._meeting
+        wanted = {block for person in persons for block in self._form(tenant, person)[1] if block not in met}
         if not wanted:
             return
         self._meeting |= {block: [] for block in wanted}
@@ -234,7 +239,9 @@ class Identities:
         found: dict[str, list[str]] = {}
         for row in statement.run(self._tx.sql, wanted=[(block,) for block in sorted(wanted)]):
             ids = orjson.loads(row.ids or "[]")
-            if ids and len(ids) <= MOST:
+            if len(ids) > MOST:
+                self._crowded.add(row.block)
+            elif ids:
                 found[row.block] = ids
         self._read_identities({citizen_id for ids in found.values() for citizen_id in ids})
         self._meeting |= found
@@ -258,18 +265,18 @@ class Identities:
         if form is None:
             return PersonMatch()
         likely = Counter(one for block in meeting for one in self._meeting.get(block, ())[:MOST])
+        named = self._namesakes(meeting[0])
         best: dict[str, Comparison] = {}
         for identity, _ in likely.most_common(MOST):
             if identity in self._known:
                 other, whole = self._known[identity]
-                compared = self._compared(form, other, whole, person)
+                compared = self._compared(form, other, whole, person, MOST if named is None else len(named - {whole}))
                 if whole not in best or compared.score > best[whole].score:
                     best[whole] = compared
         ranked = sorted(best.items(), key=lambda one: -one[1].score)
-        links = [one for one in ranked if one[1].verdict == "link"]
         likest = tuple(one for one in ranked if one[1].verdict != "new")[:ASKED]
-        if len(links) == 1 and not _is_told_apart(links[0][1]):
-            return PersonMatch(links[0][0], links[0][1].score, likest)
+        if ranked and stands_alone([compared for _, compared in ranked]) and not _is_told_apart(ranked[0][1]):
+            return PersonMatch(ranked[0][0], ranked[0][1].score, likest)
         return PersonMatch(ranked=likest)
 
     def read_forms(self, ids: Iterable[str]) -> None:
@@ -332,9 +339,14 @@ class Identities:
         for block in meeting:
             self._meeting.setdefault(block, []).append(citizen_id)
 
-    def record_merge(self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int) -> None:
-        """Keep a merge that matching made without an operator, with the links that moved: `unmerge` undoes it."""
-        moved = orjson.dumps({"links": links, "score": score}).decode()
+    def record_merge(
+        self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int, how: str,
+        numbers: Sequence[tuple[str, str]] = (),
+    ) -> None:  # fmt: skip
+        """Keep a merge that matching made without an operator, with the links and the numbers of households that moved:
+        `unmerge` undoes it. `how`: `likeness`, or `form`, another identity of whom an identifier names,
+        `in_use`, nothing but another name in use of the very same identity."""
+        moved = orjson.dumps({"links": links, "score": score, "how": how, "numbers": numbers}).decode()
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": moved, "actor": "hub", "at": self._tx.now}
         self._merges.append(row)
 
@@ -342,6 +354,10 @@ class Identities:
         """An operator must say whether these two are one person, unless one did already."""
         first, second = sorted((citizen_id, other_id))
         self._open_review(tenant, "person", (first, second), facts, citizen_id=first, other_id=second)
+
+    def open_links_review(self, tenant: str, citizen_id: str, facts: Mapping[str, Any]) -> None:
+        """An operator must say whether all identifiers of this person are theirs, unless one did already."""
+        self._open_review(tenant, "links", (citizen_id,), facts, citizen_id=citizen_id)
 
     def doubt_value(
         self, tenant: str, citizen_id: str, field: str, said: Mapping[str, Any], facts: Mapping[str, Any]
@@ -357,7 +373,8 @@ class Identities:
         self._values.append((review, (citizen_id, content, VALUE + review.encode())))
         return True
 
-    def save(self) -> None:
+    def save(self) -> int:
+        """How many questions were opened."""
         tx, keys = self._tx, self._people.keys
         items: list[Item] = [(who, orjson.dumps(what), _IDENTITY + who.encode()) for who, what, _ in self._kept]
         sealed = _seal_each(tx, keys, [*items, *(item for _, item in self._values)])
@@ -369,10 +386,18 @@ class Identities:
         ])  # fmt: skip
         _MEET.run(tx.sql, self._blocks)
         _MERGE.run(tx.sql, self._merges)
-        self._quota.count(len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)])))
+        opened = len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)]))
+        self._quota.count(opened)
+        return opened
 
-    def _compared(self, form: Form, other: Form, whole: str, person: Person) -> Comparison:
-        compared = compare(form, other, self._people.communes)
+    def _namesakes(self, block: str) -> set[str] | None:
+        """Who has the name of a block of names; None when they are too many."""
+        if block in self._crowded:
+            return None
+        return {self._known[one][1] for one in self._meeting.get(block, ()) if one in self._known}
+
+    def _compared(self, form: Form, other: Form, whole: str, person: Person, namesakes: int) -> Comparison:
+        compared = compare(form, other, self._people.communes, namesakes)
         natives = self._natives.get(whole, {})
         if any(r["id"] not in natives.get(r["system"], {r["id"]}) for r in person.get("references", ())):
             return compared.with_field("identifier", "differ")  # their own system tells them apart

@@ -16,10 +16,11 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
+from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
 from hub.citizens.matching import REVIEW, Comparison, Field
-from hub.citizens.names import Person, value_digest
-from hub.citizens.pivots import is_unsure, pivot_of
+from hub.citizens.pivots import in_use_of, is_unsure, pivot_of
+from hub.citizens.value_digests import Person, value_digest
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
 from hub.citizens.values import KnownValues
 from hub.citizens.values import Rank as Rank
@@ -42,18 +43,24 @@ _PEOPLE = {
             UNION SELECT sharing.value FROM {{pivots(digest text)}} {_EACH_SHARING[dialect]}
         )
         SELECT found.id, citizens.pivot, citizens.confidential, citizens.seen_at, citizens.merged_into,
-            links.system, links.native_id
+            citizens.in_use, links.system, links.native_id
         FROM found {around}
     """)  # noqa: S608 (the text is our own)
     for dialect, around in around_found("citizens", "citizen_links", "citizen_id").items()
 }
-_IDENTIFIERS = Statement(
-    "SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text} ORDER BY native_id"
-)
+_LINKS_OF = Statement("SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text}")
+_IDENTIFIERS = Statement("""
+    SELECT tenant, system, native_id, citizen_id, 0 AS since FROM citizen_links WHERE citizen_id {ids:text}
+    UNION ALL SELECT tenant, system, native_id, citizen_id, since FROM household_links WHERE citizen_id {ids:text}
+    ORDER BY since DESC, native_id
+""")
 _IDENTIFIERS_NOW = Statement("""
-    SELECT citizens.id AS gone_id, links.tenant, links.system, links.native_id FROM citizens
+    SELECT citizens.id AS gone_id, links.tenant, links.system, links.native_id, 0 AS since FROM citizens
     JOIN citizen_links AS links ON links.citizen_id = citizens.merged_into
-    WHERE citizens.id {ids:text} ORDER BY links.native_id
+    WHERE citizens.id {ids:text}
+    UNION ALL SELECT citizens.id, numbers.tenant, numbers.system, numbers.native_id, numbers.since FROM citizens
+    JOIN household_links AS numbers ON numbers.citizen_id = citizens.merged_into
+    WHERE citizens.id {ids:text} ORDER BY since DESC, native_id
 """)
 _RENUMBERED = Statement("""
     SELECT links.citizen_id, changed.system, changed.old_id FROM {named(system text, native_id text)}
@@ -64,7 +71,8 @@ _RENUMBERED = Statement("""
 """)
 _OPEN = Insert(citizens)
 _NAME = Statement(
-    "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
+    "UPDATE citizens SET pivot = named.pivot, in_use = named.in_use"
+    " FROM {named(id text, pivot text, in_use text)} WHERE citizens.id = named.id"
 )
 _SEE = Statement("UPDATE citizens SET seen_at = :now WHERE id {ids:text}")
 _MARK = Statement("UPDATE citizens SET confidential = 1 WHERE id {ids:text}")
@@ -78,6 +86,7 @@ class Citizen:
     confidential: bool
     pivot: str | None = None
     merged_into: str | None = None
+    in_use: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +110,15 @@ class Link:
 class _Place:
     """Whom a record names, None for somebody new; what must be asked about them and others, with the facts. `score`: of
     the likeness by which they were found. `is_form`: the identity is kept as another form of theirs; `changed`: from
-    now on it is the one that is shown. `binds`: the identifiers of the record are theirs."""
+    now on it is the one that is shown; `in_use`: nothing but the name in use is another. `binds`: the identifiers of
+    the record are theirs."""
 
     citizen_id: str | None = None
     asks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     score: int = 0
     is_form: bool = False
     changed: bool = False
+    in_use: bool = False
     binds: bool = True
 
 
@@ -137,6 +148,7 @@ class Citizens:
         self._by_id: dict[str, Citizen] = {}
         self._links: dict[tuple[str, str, str], str] = {}
         self._pivots: dict[tuple[str, str], list[str]] = {}  # who has the identity, each once
+        self._in_use: dict[tuple[str, str | None], set[str]] = {}  # by person and pivot: names in use beside it
         self._systems: dict[str, set[str]] = {}
         self._new: dict[str, Citizen] = {}
         self._marked: list[str] = []
@@ -145,6 +157,7 @@ class Citizens:
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
         self._new_links: list[dict[str, Any]] = []
+        self._numbers = HouseholdNumbers(tx, people)
         self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
         self._digests: dict[int, tuple[Any, str]] = {}
@@ -158,7 +171,7 @@ class Citizens:
         met, people = people, [*people, *along]
         if self._people is not None:
             self._group = self._people.grouping(tenant, self._origin)
-        named = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
+        named = sorted({key[1:] for person in people for key in self._keys(tenant, person)})
         pivots = sorted({(pivot,) for person in people if (pivot := self._pivot_of(person)) is not None})
         statement = _PEOPLE[self._tx.sql.dialect.name]
         merged: dict[str, str] = {}
@@ -166,7 +179,7 @@ class Citizens:
             if row.merged_into is not None:
                 merged[row.id] = row.merged_into
             if row.id not in self._by_id:
-                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot, row.merged_into))
+                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot, row.merged_into, row.in_use))
                 if row.seen_at < self._tx.now - 86_400:
                     self._long_unseen.add(row.id)
             if row.system is not None:
@@ -174,6 +187,8 @@ class Citizens:
                 self._systems.setdefault(row.id, set()).add(row.system)
         if merged:
             self._follow_merges(tenant, merged)
+        self._read_citizens(self._numbers.prefetch_people(tenant, filter(self._is_thin, met)))
+        self._numbers.prefetch(tenant, self._by_id)
         self._find_renumbered(tenant, [key for key in named if (tenant, *key) not in self._links])
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
@@ -196,6 +211,8 @@ class Citizens:
             self._seen.add(citizen.id)
         for key in self._keys(tenant, person) if place.binds else ():
             self._link(citizen, key, link)
+        if place.citizen_id or self.is_named(tenant, person):
+            self._numbers.keep(tenant, citizen.id, person)
         fresh = citizen.pivot is None and pivot is not None and not place.is_form
         if fresh:
             self._name(citizen, person, pivot)
@@ -272,6 +289,10 @@ class Citizens:
         told = [identity.get("family_name", ""), *(identity.get("given_names") or ())]
         return self._pivot_of(person) is not None and not any(is_no_name(str(name)) for name in told)
 
+    def is_named(self, tenant: str, person: Person) -> bool:
+        """Whether a record says who is meant: by an identifier of that person, or by a full identity."""
+        return bool(self._keys(tenant, person)) or self.is_identified(person)
+
     def is_marked(self, tenant: str, person: Person) -> bool:
         """Whether a person who is only named along must be kept confidential; the mark of such a person is kept."""
         if person.get("confidential"):
@@ -282,6 +303,10 @@ class Citizens:
         """The citizens marked confidential since this was last asked."""
         fresh, self._fresh_marks = self._fresh_marks, set()
         return fresh
+
+    def foresee(self, tenant: str, person: Person) -> _Place:
+        """Whom `resolve` will take a record for, and what it will ask. Changes nothing; raises as it does."""
+        return self._place(tenant, person)
 
     def check(self, tenant: str, person: Person) -> str | None:
         """The known citizen that a record names, None when new. Changes nothing; raises as `resolve` does."""
@@ -296,8 +321,8 @@ class Citizens:
         return set(self._having(tenant, self._pivot_of(person)))
 
     def _keys(self, tenant: str, person: Person) -> list[tuple[str, str, str]]:
-        """The identifiers by which a record names its person."""
-        return [(tenant, r["system"], r["id"]) for r in person.get("references", ())]
+        """The identifiers by which a record names its person: none of their household."""
+        return [(tenant, r["system"], r["id"]) for r in self._numbers.parted(tenant, person)[0]]
 
     def _having(self, tenant: str, pivot: str | None) -> list[str]:
         return self._pivots.get((tenant, pivot), []) if pivot is not None else []
@@ -307,12 +332,21 @@ class Citizens:
         linked, pivot = self.linked(tenant, person), self._pivot_of(person)
         if len(linked) > 1:
             raise _ambiguous()
+        if not linked and self._is_thin(person) and (found := self._numbers.named_among_them(tenant, person)):
+            return _Place(found)
         if not linked:
             return self._place_by_identity(tenant, person, pivot) if pivot is not None else _Place()
         known = next(iter(linked))
         if pivot is None or known in self._having(tenant, pivot):
-            return _Place(known)
+            renamed = "preferred_name" in person.get("identity", ()) and self._is_renamed(person, known, pivot)
+            return _Place(known, is_form=renamed, changed=renamed, in_use=renamed, score=100 * renamed)
         return self._place_at_link(tenant, person, known, pivot)
+
+    def _is_renamed(self, person: Person, known: str, pivot: str | None) -> bool:
+        """Whether a record tells a name in use that was not told before; the birth name stays."""
+        name, names = in_use_of(person["identity"], self._pepper, pivot), self._in_use.get((known, pivot), set())
+        may = self.identities is not None and bool(self._origin) and len(names) < MOST_FORMS
+        return may and name is not None and name not in names
 
     def _place_at_link(self, tenant: str, person: Person, known: str, pivot: str) -> _Place:
         """Who has an identifier (`known`), told with an identity that was not known to be theirs. The link is believed
@@ -399,8 +433,15 @@ class Citizens:
             self._fresh_marks.add(citizen.id)
 
     def systems(self, citizen: Citizen) -> frozenset[str]:
-        """The systems that have an identifier for this citizen."""
-        return frozenset(self._systems.get(citizen.id, ()))
+        """The systems that have an identifier for this citizen, or a number of their household."""
+        return frozenset((*self._systems.get(citizen.id, ()), *self._numbers.systems(citizen.id)))
+
+    def natives(self) -> dict[tuple[str, str], list[str]]:
+        """By citizen and system, the identifiers of those whom this has read or made."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for (_, system, native_id), citizen_id in self._links.items():
+            found.setdefault((citizen_id, system), []).append(native_id)
+        return found
 
     def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str, *, dated: float) -> bool:
         """Whether `holder` says what the hub knows already, what the hub delivered to it in the last month, or what it
@@ -424,16 +465,17 @@ class Citizens:
         sql, now = self._tx.sql, self._tx.now
         _OPEN.send(sql, [
             {"id": c.id, "tenant": c.tenant, "pivot": c.pivot, "confidential": int(c.confidential), "seen_at": now,
-             "merged_into": c.merged_into}
+             "merged_into": c.merged_into, "in_use": c.in_use}
             for c in self._new.values()
         ])  # fmt: skip
-        if named := [(c.id, c.pivot) for c in self._named if c.id not in self._new]:
+        if named := [(c.id, c.pivot, c.in_use) for c in self._named if c.id not in self._new]:
             _NAME.send(sql, named=named)
         if self._seen:
             _SEE.send(sql, ids=sorted(self._seen), now=now)
         if marked := [citizen_id for citizen_id in self._marked if citizen_id not in self._new]:
             _MARK.send(sql, ids=marked)
         _LINK.send(sql, self._new_links)
+        self._numbers.save()
         if self.identities is not None:
             self.identities.save()
         self._values.save()
@@ -460,16 +502,19 @@ class Citizens:
         """Keep an identity as another form of somebody: a person who was merged into them, and can be parted again."""
         assert self.identities is not None
         tenant = citizen.tenant
-        form = Citizen(str(uuid.uuid4()), tenant, False, pivot, citizen.id)
+        in_use = in_use_of(person["identity"], self._pepper, pivot)
+        form = Citizen(str(uuid.uuid4()), tenant, False, pivot, citizen.id, in_use)
         self._new[form.id] = self._by_id[form.id] = form
-        self._add_pivot(tenant, pivot, citizen.id)
+        self._add_pivot(form, citizen.id)
         self.identities.add_identity(form.id, tenant, person, whole=citizen.id, changed=place.changed)
         links = [key[1:] for key in self._keys(tenant, person) if key not in self._links and place.binds]
-        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score)
+        numbers = self._numbers.untold(tenant, citizen.id, person)
+        how = "in_use" if place.in_use else "form" if self.linked(tenant, person) else "likeness"
+        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, how, numbers)
 
     def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
-        citizen.pivot = pivot
-        self._add_pivot(citizen.tenant, pivot, citizen.id)
+        citizen.pivot, citizen.in_use = pivot, in_use_of(person.get("identity"), self._pepper, pivot)
+        self._add_pivot(citizen, citizen.id)
         self._named.append(citizen)
         if self.identities is not None:
             self.identities.add_identity(citizen.id, citizen.tenant, person)
@@ -480,7 +525,7 @@ class Citizens:
         for key, citizen_id in self._links.items():
             self._links[key] = merged.get(citizen_id, citizen_id)
         for gone, kept in merged.items():
-            self._add_pivot(tenant, self._by_id[gone].pivot, kept)
+            self._add_pivot(self._by_id[gone], kept)
 
     def _find_renumbered(self, tenant: str, unknown: Sequence[tuple[str, str]]) -> None:
         """An identifier that its system changed lately is still that of its person."""
@@ -492,15 +537,20 @@ class Citizens:
         """Read these citizens, with their links, where that was not done."""
         unread = sorted(set(ids) - set(self._by_id))
         for row in self._tx.sql.execute(select(citizens).where(citizens.c.id.in_(unread))) if unread else ():
-            self._admit(Citizen(row.id, row.tenant, bool(row.confidential), row.pivot, row.merged_into))
+            self._admit(Citizen(row.id, row.tenant, bool(row.confidential), row.pivot, row.merged_into, row.in_use))
             if row.seen_at < self._tx.now - 86_400:
                 self._long_unseen.add(row.id)
-        for row in _IDENTIFIERS.send(self._tx.sql, ids=unread) if unread else ():
+        for row in _LINKS_OF.send(self._tx.sql, ids=unread) if unread else ():
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
             self._systems.setdefault(row.citizen_id, set()).add(row.system)
 
+    def _is_thin(self, person: Person) -> bool:
+        """Whether an identity is told that is not full enough to match on by itself."""
+        return "identity" in person and ((pivot := self._pivot_of(person)) is None or is_unsure(pivot))
+
     def _create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
-        citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
+        in_use = in_use_of(person.get("identity"), self._pepper, pivot)
+        citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot, in_use=in_use)
         self._new[citizen.id] = citizen
         self._admit(citizen)
         if self.identities is not None and pivot is not None:
@@ -510,11 +560,16 @@ class Citizens:
     def _admit(self, citizen: Citizen) -> None:
         self._by_id[citizen.id] = citizen
         if citizen.merged_into is None:
-            self._add_pivot(citizen.tenant, citizen.pivot, citizen.id)
+            self._add_pivot(citizen, citizen.id)
 
-    def _add_pivot(self, tenant: str, pivot: str | None, citizen_id: str) -> None:
-        if pivot is not None and citizen_id not in (having := self._pivots.setdefault((tenant, pivot), [])):
-            having.append(citizen_id)
+    def _add_pivot(self, form: Citizen, whole: str) -> None:
+        """`whole`: who has this form of an identity."""
+        if form.pivot is None:
+            return
+        if whole not in (having := self._pivots.setdefault((form.tenant, form.pivot), [])):
+            having.append(whole)
+        if form.in_use is not None:
+            self._in_use.setdefault((whole, form.pivot), set()).add(form.in_use)
 
     def _how(self, tenant: str, person: Person, place: _Place) -> Link:
         """How new identifiers of a record come to whom it names."""
@@ -566,7 +621,8 @@ def _ambiguous() -> InvalidMessage:
 
 def identifiers_of(tx: Transaction, citizen_ids: Iterable[str]) -> dict[tuple[str, str, str], str]:
     """By tenant, system and citizen, the identifier that a system gives to each of these citizens; where it has
-    several, the first in order. Who was merged into another has the identifiers of that one."""
+    several, the first in order; of numbers of a household, the one told last. Who was merged into another has the
+    identifiers of that one."""
     return ask_identifiers(tx, citizen_ids)()
 
 

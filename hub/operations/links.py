@@ -14,6 +14,7 @@ from sqlalchemy import Row, and_, delete, select, update
 
 from bus.ledger import Transaction
 from hub.acceptance.accept import Acceptance
+from hub.citizens.households import forget_number, numbers_of, people_of
 from hub.citizens.identities import People
 from hub.journal.entries import Entry, Journal, Justification
 from hub.operations.heard import heard_by
@@ -43,11 +44,12 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class KnownPerson:
     """What is known of who somebody is, without a name. `merges`: those that lie behind, each a form of this person;
-    `unproved`: identifiers that others claimed, and that bind nothing."""
+    `numbers`: of households, which name nobody; `unproved`: identifiers that others claimed, and that bind nothing."""
 
     citizen_id: str
     links: Sequence[Link]
     merges: Sequence[Merge]
+    numbers: Sequence[Identifier]
     unproved: Sequence[Identifier]
 
 
@@ -72,8 +74,8 @@ class Links:
         self._acceptance, self._people, self._journal, self._reviews = acceptance, people, journal, reviews
 
     def read_person(self, tx: Transaction, tenant: str, who: str, by: Justification) -> list[KnownPerson]:
-        """Whom a `system:identifier` names, or a merge; a review names two. Written into the journal before it is
-        given."""
+        """Whom a `system:identifier` names, or a merge; a review names two, the number of a household all who have it.
+        Written into the journal before it is given."""
         ids = [*dict.fromkeys(self._people.followed(tx, one) or one for one in self._named(tx, tenant, who))]
         for one in ids:
             self._write_journal(tx, by, "links.read", tenant, one, {}, {}, kind="read")
@@ -121,6 +123,32 @@ class Links:
         facts, personal = {"system": row.system, "how": row.how}, {"identifier": row.native_id}
         self._write_journal(tx, by, "link.forgotten", tenant, row.citizen_id, facts, personal)
         return Removed(None, stopped=stopped)
+
+    def remove_number(
+        self, tx: Transaction, tenant: str, number: Identifier, of: str, by: Justification
+    ) -> Removed:  # fmt: skip
+        """Somebody is none of this household any more. `of`: that person, by an identifier of their own or by the id
+        that a list shows; "" where nobody else has the number. Told of again with it, they have it again."""
+        tx.hold_door()
+        found = people_of(tx, tenant, *number)
+        if of:
+            found = [one for one in [of, *([] if of in found else self._named(tx, tenant, of))] if one in found]
+        if len(found) != 1:
+            message = "several people have this number: say whose it is no more" if found else "nobody has this number"
+            raise InvalidMessage(message, code="household_reference" if found else "unknown_citizen")
+        forget_number(tx, tenant, number, found[0])
+        ids = self._people.members(tx, found[0])
+        names = speakers(self._acceptance.directory, tenant, {number[0]})
+        forget_values(tx, ids, names)
+        told = names if number[0] not in {system for system, _ in numbers_of(tx, tenant, ids)} else set()
+        stopped = stop_deliveries(tx, self._acceptance.directory, tenant, ids, (), told)
+        facts, personal = {"system": number[0], "how": "household"}, {"identifier": number[1]}
+        self._write_journal(tx, by, "link.forgotten", tenant, found[0], facts, personal)
+        return Removed(None, stopped=stopped)
+
+    def is_of_household(self, tenant: str, system: str) -> bool:
+        """Whether this system numbers households."""
+        return system in self._acceptance.directory.households(tenant)
 
     # --- parts --------------------------------------------------------------------------------------------------
 
@@ -186,10 +214,15 @@ class Links:
         links = self._links(tx, tenant, citizen_id)
         proved = {(one.system, one.id) for one in links}
         claimed = sorted({(row.system, row.native_id) for row in tx.sql.execute(claims)} - proved)
-        return KnownPerson(citizen_id, links, [merge_of(row) for row in tx.sql.execute(merges)], claimed)
+        numbers = numbers_of(tx, tenant, ids)
+        return KnownPerson(citizen_id, links, [merge_of(row) for row in tx.sql.execute(merges)], numbers, claimed)
 
     def _named(self, tx: Transaction, tenant: str, who: str) -> list[str]:
         system, colon, native = who.partition(":")
+        if colon and self.is_of_household(tenant, system):
+            if not (household := people_of(tx, tenant, system, native)):
+                raise InvalidMessage("nobody of this tenant has this number", code="unknown_citizen")
+            return household
         if colon:
             return [str(self._row(tx, tenant, (system, native)).citizen_id)]
         merged = select(citizen_merges.c.kept_id).where(

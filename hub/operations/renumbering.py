@@ -18,7 +18,14 @@ from bus.tables import deliveries, events
 from hub.acceptance.accept import Acceptance
 from hub.citizens.nir import doubtful_systems, is_refused
 from hub.operations.parting import speakers
-from hub.storage.tables import citizen_links, citizen_merges, renumbered_ids, request_links, unproved_references
+from hub.storage.tables import (
+    citizen_links,
+    citizen_merges,
+    household_links,
+    renumbered_ids,
+    request_links,
+    unproved_references,
+)
 from schemas.errors import InvalidMessage
 from schemas.registry import check_document
 from schemas.tables import Row, read_rows
@@ -58,6 +65,8 @@ class Renumber:
     def __init__(self, acceptance: Acceptance, tenant: str, system: str, kind: Kind = "people") -> None:
         self._acceptance, self._tenant, self._system, self._kind = acceptance, tenant, system, kind
         self._table, self._whose, self._subject, self._types = _TABLES[kind]
+        if kind == "people" and system in acceptance.directory.households(tenant):
+            self._table = household_links
 
     def plan(self, tx: Transaction, content: bytes | str) -> Renumbering:
         """What this file would do. Changes nothing. Raises InvalidMessage when it is no such file."""
@@ -84,7 +93,7 @@ class Renumber:
         if plan.refused:
             raise InvalidMessage(f"{len(plan.refused)} line(s) refused: nothing is written", code="lines_refused")
         tx.hold_door()
-        more = {"how": "renumbered", "origin": by} if self._kind == "people" else {}
+        more = {"how": "renumbered", "origin": by} if self._table is citizen_links else {}
         self._move_rows(tx, self._table, plan.known, more)
         self._move_rows(
             tx, unproved_references, plan.known, {}, unproved_references.c.subject.startswith(self._subject)
@@ -92,6 +101,7 @@ class Renumber:
         self._move_deliveries(tx, plan.known)
         if self._kind == "people":
             self._move_merges(tx, plan.known)
+        if self._table is citizen_links:  # the old number of a household finds nobody, as the new one
             self._remember(tx, plan.known)
 
     # --- inside -------------------------------------------------------------------------------------------------
@@ -130,13 +140,13 @@ class Renumber:
             return "the new identifier reads as a social security number"
         return None
 
-    def _owners(self, tx: Transaction, ids: Collection[str]) -> dict[str, str]:
-        row, found = self._table.c, dict[str, str]()
+    def _owners(self, tx: Transaction, ids: Collection[str]) -> dict[str, set[str]]:
+        """Whose each of these is; the number of a household is of several."""
+        row, found = self._table.c, dict[str, set[str]]()
         for some in parts(sorted(ids)):
             here = and_(row.tenant == self._tenant, row.system == self._system, row.native_id.in_(some))
-            found |= {one.native_id: one.owner for one in tx.sql.execute(
-                select(row.native_id, row[self._whose].label("owner")).where(here)
-            )}  # fmt: skip
+            for one in tx.sql.execute(select(row.native_id, row[self._whose].label("owner")).where(here)):
+                found.setdefault(one.native_id, set()).add(one.owner)
         return found
 
     def _move_rows(
@@ -179,10 +189,13 @@ class Renumber:
         mine = and_(row.tenant == self._tenant, row.moved.contains(f'["{self._system}",', autoescape=True))
         for one in tx.sql.execute(select(citizen_merges).where(mine)).all():
             moved = orjson.loads(one.moved)
-            links = [[system, known.get(native, native) if system == self._system else native]
-                     for system, native in moved["links"]]  # fmt: skip
-            if links != moved["links"]:
-                text = orjson.dumps(moved | {"links": links}).decode()
+            changed = {
+                name: [[system, known.get(native, native) if system == self._system else native]
+                       for system, native in moved[name]]
+                for name in ("links", "numbers", "shared_numbers") if name in moved
+            }  # fmt: skip
+            if any(moved[name] != links for name, links in changed.items()):
+                text = orjson.dumps(moved | changed).decode()
                 tx.sql.execute(update(citizen_merges).where(row.gone_id == one.gone_id).values(moved=text))
 
     def _remember(self, tx: Transaction, known: Mapping[str, str]) -> None:

@@ -47,6 +47,7 @@ from hub.storage.tables import (  # fmt: skip
     first_loads,
     followed_subjects,
     held_events,
+    household_links,
     idempotent_answers,
     journal,
     journal_segments,
@@ -260,9 +261,10 @@ class Keeper:
             ids.difference_update(key[2:] for key in keys)  # an event of long ago that is kept
             yield 0
         everywhere = (
-            citizen_values.c.citizen_id, citizen_links.c.citizen_id, citizen_identities.c.citizen_id,
-            citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id, citizen_reviews.c.other_id,
-            citizen_merges.c.gone_id, question_answers.c.gone_id, citizens.c.id,
+            citizen_values.c.citizen_id, citizen_links.c.citizen_id, household_links.c.citizen_id,
+            citizen_identities.c.citizen_id, citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id,
+            citizen_reviews.c.other_id, citizen_merges.c.gone_id,
+            question_answers.c.gone_id, citizens.c.id,
         )  # fmt: skip
         # Who was spoken of since then was seen since then.
         yield from self._forget_ids(sorted(ids), unused, everywhere, subject="c:")

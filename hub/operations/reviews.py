@@ -21,6 +21,7 @@ from bus.sql import Insert, Statement
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import rank_of
 from hub.acceptance.rules import withhold
+from hub.citizens.households import move_numbers, move_numbers_back
 from hub.citizens.identities import VALUE, People, review_id
 from hub.clients.origin import Origin
 from hub.exchanges.corrections import Change, Corrections
@@ -37,6 +38,8 @@ from hub.operations.parting import (  # fmt: skip
 )
 from hub.requests.repository import Requests
 from hub.storage.tables import (  # fmt: skip
+    citizen_blocks,
+    citizen_identities,
     citizen_links,
     citizen_merges,
     citizen_reviews,
@@ -190,6 +193,7 @@ class Reviews:
         self._move_links(tx, links[gone], tenant, kept)
         moved = {
             "links": links[gone],
+            **move_numbers(tx, tenant, gone, kept),
             "members": self._move_members(tx, gone, kept),
             **self._move_requests(tx, gone, kept),
             "values": self._join_values(tx, gone, kept),
@@ -216,12 +220,15 @@ class Reviews:
         if row is None:
             raise InvalidMessage("no such merge", code="not_merged")
         tenant, kept, moved = row.tenant, self._current_id(tx, row.kept_id), orjson.loads(row.moved)
+        if moved.get("how") == "in_use":
+            return self._forget_name_in_use(tx, tenant, gone, kept, by)
         held = self.links(tx, tenant, kept)
         back = [(system, native) for system, native in moved["links"] if (system, native) in held]
         ids, left = self._people.members(tx, kept), [link for link in held if link not in back]
         heard = heard_by(tx, tenant, ids, back, left, row.at, seqs)
         tx.hold_door()
         self._move_links(tx, back, tenant, gone)
+        move_numbers_back(tx, tenant, moved, gone, kept)
         self._move_members_back(tx, gone, moved.get("members", ()), kept)
         self._move_requests_back(tx, moved, gone, kept)
         self._part_values(tx, moved.get("values", ()), kept)
@@ -273,9 +280,10 @@ class Reviews:
         self._close_review(tx, row, "taken", by)
         self._accept(tx, row.tenant, event)
 
-    def keep_master(self, tx: Transaction, review: str, by: Justification) -> None:
-        """What the master said holds. The same value of the same day is not asked about again."""
-        self._close_review(tx, self._open_review(tx, review, "value"), "kept", by)
+    def keep(self, tx: Transaction, review: str, by: Justification) -> None:
+        """What the master said holds, or all identifiers of a person are theirs. The same is not asked again."""
+        kind = "links" if self._review_row(tx, review).kind == "links" else "value"
+        self._close_review(tx, self._open_review(tx, review, kind), "kept", by)
 
     # --- a decision that was wrong --------------------------------------------------------------------------------
 
@@ -296,6 +304,15 @@ class Reviews:
         tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
         self._write_journal(tx, by, "review.reopened", row.tenant, row.citizen_id, {"review": row.id, **was})
         return told
+
+    def _forget_name_in_use(self, tx: Transaction, tenant: str, gone: str, kept: str, by: Justification) -> str:
+        """Another name in use of the very same identity is no other person: it is forgotten. Who has it no more."""
+        for column in (citizen_merges.c.gone_id, citizen_blocks.c.citizen_id, citizen_identities.c.citizen_id,
+                       citizens.c.id):  # fmt: skip
+            tx.sql.execute(delete(column.table).where(column == gone))
+        self._people.keys.destroy(tx, gone)
+        self._write_journal(tx, by, "citizen.unmerged", tenant, kept, {"other": gone})
+        return kept
 
     # --- parts --------------------------------------------------------------------------------------------------
 
@@ -452,7 +469,7 @@ class Reviews:
         values = {"state": state, "decided_at": tx.now, "decided_by": by.actor}  # what was said stays, to be undone
         tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
         facts = {"review": row.id, "field": row.field}
-        self._write_journal(tx, by, f"value.{state}", row.tenant, row.citizen_id, facts)
+        self._write_journal(tx, by, f"{row.kind}.{state}", row.tenant, row.citizen_id, facts)
 
     def _review_row(self, tx: Transaction, review: str) -> Row[Any]:
         whole = citizen_reviews.c.id == review
@@ -518,9 +535,9 @@ class Reviews:
 
 
 def merge_of(row: Row[Any]) -> Merge:
-    score = orjson.loads(row.moved).get("score")
-    how = "operator" if row.actor != "hub" else "likeness" if score else "form"
-    return Merge(row.gone_id, row.tenant, row.actor, row.at, how, score or None)
+    moved = orjson.loads(row.moved)
+    how = moved.get("how") or ("operator" if row.actor != "hub" else "likeness")
+    return Merge(row.gone_id, row.tenant, row.actor, row.at, how, moved.get("score"))
 
 
 def open_review_counts(tx: Transaction) -> dict[tuple[str, str], int]:

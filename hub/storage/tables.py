@@ -136,6 +136,7 @@ citizens = Table(
     Column("confidential", SmallInteger, nullable=False),
     Column("seen_at", Double, nullable=False),
     Column("merged_into", String(36)),  # who this person is; their row stays, for its pivot and so that it comes back
+    Column("in_use", String(16)),  # keyed digest of the name in use that was told beside the identity
     Index("citizens_pivot", "tenant", "pivot"),
     Index("citizens_merged", "merged_into"),
 )  # fmt: skip
@@ -152,6 +153,18 @@ citizen_links = Table(
     Column("origin", String(128)),
     Column("score", SmallInteger),  # of a likeness
     Index("citizen_links_citizen", "citizen_id"),
+)  # fmt: skip
+
+# Numbers of households, beside each of their people: they identify nobody, and deliveries to their system carry the one
+# told last.
+household_links = Table(
+    "household_links", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("native_id", Text, primary_key=True),
+    Column("citizen_id", String(36), primary_key=True),
+    Column("since", Double, nullable=False),
+    Index("household_links_citizen", "citizen_id"),
 )  # fmt: skip
 
 # What a system called somebody before it changed its identifiers, for a while: what is on its way still finds them.
@@ -432,6 +445,20 @@ citizen_blocks = Table(
     Column("block", String(32), primary_key=True),
     Column("citizen_id", String(36), primary_key=True),
     Index("citizen_blocks_citizen", "citizen_id"),
+)  # fmt: skip
+
+# How far the keys of the identities of a tenant were made anew since they are made of something else (`version`).
+rekeyings = Table(
+    "rekeyings", metadata,
+    Column("version", SmallInteger, primary_key=True, autoincrement=False),
+    Column("tenant", String(64), primary_key=True),
+    Column("after", String(36), nullable=False),  # the last citizen whose keys are new; empty at the end
+    Column("people", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),  # who have another pivot
+    Column("unsure", Integer, nullable=False),  # of these, whose identity no longer says who somebody is
+    Column("asked", Integer, nullable=False),  # questions that were opened
+    Column("unplaced", Integer, nullable=False),  # as they were: nobody can say of which sector they are
+    Column("done_at", Double),
 )  # fmt: skip
 
 # What an operator must decide, and what was decided, which is not asked again. The id is made of what is asked.

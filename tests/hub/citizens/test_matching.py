@@ -88,8 +88,18 @@ def test_namesakes_are_two_people() -> None:
     assert namesake.score < REVIEW
 
 
-def test_one_given_name_without_a_place_of_birth_is_not_enough() -> None:
-    assert compare(form(given_names=["Blanche"]), form(given_names=["Blanche"], birthplace=None)).verdict == "review"
+def test_one_given_name_without_a_place_of_birth_is_enough_where_few_have_the_name() -> None:
+    one, other = form(given_names=["Blanche"]), form(given_names=["Blanche"], birthplace=None)
+
+    assert compare(one, other, namesakes=1).verdict == "link"
+    assert compare(one, other, namesakes=40).verdict == "review"
+
+
+def test_one_given_name_without_a_place_of_birth_is_not_enough_for_a_name_that_many_in_the_country_have() -> None:
+    one, other = (form(family_name="Martin", given_names=["Pierre"], birthplace=place) for place in ("93066", None))
+
+    assert levels(compare(one, other))["namesakes"] == "several"
+    assert compare(one, other).verdict == "review"
 
 
 def test_a_name_that_holds_digits_is_compared_to_the_letter() -> None:

@@ -211,3 +211,44 @@ def test_what_is_imported_by_an_operator_changes_no_form(town: Town) -> None:
 
     assert shown(town, town.who("publik", "7")) == LEO
     assert len(town.asked()) == 1
+
+
+def test_a_married_name_is_the_name_in_use_and_the_birth_name_stays(town: Town) -> None:
+    town.say("publik", of(LEA))
+    for name in ("Tavernier", "TAVERNIER", "Lenoir"):
+        town.say("publik", of(LEA | {"preferred_name": name}))
+    town.say("publik", of(LEA))
+
+    who = town.who("publik", "7")
+    assert shown(town, who) == LEA | {"preferred_name": "Tavernier"}
+    assert town.find(LEA) == Found(who, "matched")
+    with town.ledger.reading() as tx:
+        (merge,) = town.reviews.merges(tx, tenant=TOWN)
+    town.do(town.reviews.unmerge, merge.id, BY)
+    assert shown(town, who) == LEA
+    assert town.find(LEA) == Found(who, "matched")
+
+
+def test_the_name_in_use_in_place_of_the_birth_name_changes_nothing_that_is_shown(town: Town) -> None:
+    town.say("publik", of(LEA | {"preferred_name": "Tavernier"}))
+
+    town.say("publik", of(LEA | {"family_name": "Tavernier"}))
+
+    assert shown(town, town.who("publik", "7"))["family_name"] == "Lenoir"
+    assert (whole(town), town.asked()) == (1, [])
+
+
+def test_who_tells_another_name_in_use_each_time_makes_no_end_of_forms(town: Town) -> None:
+    for number in range(40):
+        town.say("publik", of(LEA | {"preferred_name": "Nom" + chr(97 + number % 26) * 3 + chr(97 + number // 26)}))
+
+    with town.ledger.reading() as tx:
+        assert tx.sql.execute(select(func.count()).select_from(citizen_identities)).scalar_one() <= 17
+
+
+def test_a_name_in_use_by_the_identity_alone_changes_nothing(town: Town) -> None:
+    town.say("publik", of(LEA))
+
+    town.say("koha", {"identity": LEA | {"preferred_name": "Tavernier"}})
+
+    assert shown(town, town.who("publik", "7")) == LEA

@@ -95,7 +95,6 @@ def test_every_link_is_undone_and_the_next_events_do_not_make_it_again(town: Tow
     assert town.to(town.say("koha", said).seq) == []
 
 
-@pytest.mark.parametrize("link", [by_identity, by_likeness, told_beside, by_an_operator, by_import])
 @pytest.mark.parametrize("link", [by_likeness, by_an_operator])
 def test_whoever_was_known_first_is_parted_with_the_identity_that_is_theirs(town: Town, link: Any) -> None:
     link(town)
@@ -110,6 +109,7 @@ def test_whoever_was_known_first_is_parted_with_the_identity_that_is_theirs(town
     assert town.find(person()["identity"]).citizen_id == town.who(*P)
 
 
+@pytest.mark.parametrize("link", [by_identity, by_likeness, told_beside, by_an_operator, by_import])
 def test_a_removal_is_taken_back_by_a_merge_that_overrules_it(town: Town, link: Any) -> None:
     link(town)
     before = town.who(*P)
@@ -340,6 +340,19 @@ def test_the_identifiers_of_a_person_are_read_for_a_reason(town: Town) -> None:
         (line,) = tx.sql.execute(select(journal).where(journal.c.act == "links.read"))
     assert (line.kind, line.citizen_id) == ("read", found.citizen_id)
     assert "Lœvenbruck" not in str(found)
+
+
+def test_a_form_that_a_package_told_is_said_to_be_one_and_is_undone(town: Town) -> None:
+    town.say("publik", person(*P))
+    town.say("publik", person(*P, given_names=["Blanche"]))
+
+    (found,) = town.do(town.links.read_person, TOWN, "publik:P-1", BY)
+    ((merge,), (link,)) = found.merges, found.links
+    assert (merge.how, link.how) == ("form", "told")
+    town.do(town.reviews.unmerge, merge.id, BY)
+
+    (found,) = town.do(town.links.read_person, TOWN, "publik:P-1", BY)
+    assert found.merges == []
 
 
 def test_a_review_and_a_merge_name_their_people_too(town: Town) -> None:

@@ -132,7 +132,7 @@ def test_the_hub_takes_back_what_it_linked_by_itself(town: Town) -> None:
     town.say("koha", person("koha", "K-1", family_name="LOEVEN BRUCK", given_names=["Blanche"]))
     with town.ledger.reading() as tx:
         (merge,) = town.reviews.merges(tx, tenant=TOWN)
-    assert (merge.actor, merge.score) == ("hub", 96)
+    assert (merge.actor, merge.how, merge.score) == ("hub", "likeness", 96)
 
     town.do(town.reviews.unmerge, merge.id, BY)
 
@@ -286,7 +286,7 @@ def test_a_held_value_that_is_not_taken_is_not_asked_about_again(town: Town) -> 
     said = address("rue Vieille", "koha", date="2025-01-01")
     town.say("koha", person("koha", "K-1"), new_address=said)
 
-    town.do(town.reviews.keep_master, town.asked()[0].id, BY)
+    town.do(town.reviews.keep, town.asked()[0].id, BY)
     town.say("koha", person("koha", "K-1"), new_address=said)
 
     assert town.asked() == []
@@ -331,7 +331,7 @@ def held_value(town: Town) -> str:
 
 def test_a_value_that_was_kept_back_is_a_question_again_and_may_be_taken(town: Town) -> None:
     review = held_value(town)
-    town.do(town.reviews.keep_master, review, BY)
+    town.do(town.reviews.keep, review, BY)
 
     assert town.do(town.reviews.reopen, review, BY)
     town.do(town.reviews.accept_value, review, BY)
@@ -365,7 +365,7 @@ def test_a_master_whose_word_is_kept_no_more_must_say_it_again(town: Town) -> No
 
 def test_what_was_held_is_kept_for_as_long_as_the_decision_can_be_taken_back(town: Town) -> None:
     review = held_value(town)
-    town.do(town.reviews.keep_master, review, BY)
+    town.do(town.reviews.keep, review, BY)
     later = town.ledger.now() + 40 * 86_400
     town.ledger.now = lambda: later
 
