@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, delete, select
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.citizens.identities import People
 from hub.citizens.value_digests import Person
-from hub.storage.tables import household_links
+from hub.storage.tables import citizens, household_links
 from schemas.errors import InvalidMessage
+from schemas.identities import given_names
 from schemas.names import fold_name
 
 Pair = tuple[str, str]  # system, number
@@ -42,17 +43,18 @@ class HouseholdNumbers:
 
     def __init__(self, tx: Transaction, people: People | None) -> None:
         self._tx, self._people = tx, people
-        self._identities: dict[str, Mapping[str, Any]] = {}
+        self._identities: dict[str, list[Mapping[str, Any]]] = {}  # of those who may be meant, in all their forms
         self._under: dict[tuple[str, str, str], set[str]] = {}  # by tenant, system and number
         self._told: dict[str, dict[str, str]] = {}  # by citizen and system, the number told last
         self._new: list[dict[str, Any]] = []
 
-    def parted(self, tenant: str, person: Mapping[str, Any]) -> tuple[list[Reference], list[Reference]]:
+    def parted(self, tenant: str, person: Person) -> tuple[Sequence[Reference], Sequence[Reference]]:
         """The references of a record: the person's own, and those of their household."""
-        systems, own, shared = self._systems(tenant), list[Reference](), list[Reference]()
-        for reference in person.get("references", ()):
-            (shared if reference["system"] in systems else own).append(reference)
-        return own, shared
+        references, systems = person.get("references", ()), self._systems(tenant)
+        if not systems:
+            return references, ()
+        shared = [one for one in references if one["system"] in systems]
+        return [one for one in references if one not in shared], shared
 
     def prefetch(self, tenant: str, ids: Iterable[str]) -> None:
         """Read the numbers of these citizens, where the tenant has any such system."""
@@ -72,7 +74,7 @@ class HouseholdNumbers:
         for row in _UNDER.send(self._tx.sql, tenant=tenant, named=[key[1:] for key in unread]):
             self._under[(tenant, row.system, row.native_id)].add(row.citizen_id)
         found = {one for key in unread for one in self._under[key] if len(self._under[key]) <= _MOST}
-        self._identities |= self._people.identities(self._tx, found - self._identities.keys())
+        self._read_identities(self._people, found - self._identities.keys())
         return found
 
     def named_among_them(self, tenant: str, person: Person) -> str | None:
@@ -81,7 +83,7 @@ class HouseholdNumbers:
         keys = [(tenant, one["system"], one["id"]) for one in self.parted(tenant, person)[1]]
         found = {
             one for key in keys for one in self._under.get(key, ())
-            if one in self._identities and _is_called(person.get("identity", {}), self._identities[one])
+            if any(_is_called(person.get("identity", {}), known) for known in self._identities.get(one, ()))
         }  # fmt: skip
         return found.pop() if len(found) == 1 else None
 
@@ -102,26 +104,33 @@ class HouseholdNumbers:
             row = (tenant, system, number, citizen_id, self._tx.now)
             self._new.append(dict(zip(_COLUMNS, row, strict=True)))
 
-    def _systems(self, tenant: str) -> Collection[str]:
-        return self._people.households(tenant) if self._people is not None else ()
-
     def save(self) -> None:
         last = {tuple(row[name] for name in _COLUMNS[:-1]): row for row in self._new}
         _KEEP.send(self._tx.sql, list(last.values()))
         self._new.clear()
 
+    def _read_identities(self, people: People, ids: Collection[str]) -> None:
+        forms = select(citizens.c.id, citizens.c.merged_into).where(
+            or_(citizens.c.id.in_(ids), citizens.c.merged_into.in_(ids))
+        )
+        whole = {row.id: row.merged_into or row.id for row in self._tx.sql.execute(forms)} if ids else {}
+        for one, identity in people.identities(self._tx, whole).items() if whole else ():
+            self._identities.setdefault(whole[one], []).append(identity)
+
+    def _systems(self, tenant: str) -> Collection[str]:
+        return self._people.households(tenant) if self._people is not None else ()
+
 
 def _is_called(told: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
     """Whether what is told of a name is that of somebody known, and nothing told beside it contradicts."""
-    if not told.get("given_names") or not known.get("given_names"):
+    given, theirs = (given_names(one.get("given_names", ()))[:1] for one in (told, known))
+    if not given or [*map(fold_name, given)] != [*map(fold_name, theirs)]:
         return False
-    apart = told.get("gender", known.get("gender")) != known.get("gender", told.get("gender"))
-    dates = told.get("birthdate", ""), known.get("birthdate", "")
-    first = [fold_name(one["given_names"][0]) for one in (told, known)]
-    return (
-        not apart and first[0] == first[1] != "" and not _family_names(told).isdisjoint(_family_names(known))
-        and (dates[0].startswith(dates[1]) or dates[1].startswith(dates[0]))
-    )  # fmt: skip
+    if told.get("gender", known.get("gender")) != known.get("gender", told.get("gender")):
+        return False
+    born, theirs_born = told.get("birthdate", ""), known.get("birthdate", "")
+    same_birth = born.startswith(theirs_born) or theirs_born.startswith(born)
+    return same_birth and not _family_names(told).isdisjoint(_family_names(known))
 
 
 def _family_names(identity: Mapping[str, Any]) -> set[str]:
@@ -163,17 +172,17 @@ def people_of(tx: Transaction, tenant: str, system: str, native_id: str) -> list
 
 def forget_number(tx: Transaction, tenant: str, pair: Pair, citizen_id: str) -> bool:
     """Take a number away from one of its people; whether they had it."""
-    row = household_links.c
-    mine = and_(row.tenant == tenant, row.system == pair[0], row.native_id == pair[1], row.citizen_id == citizen_id)
-    return bool(tx.sql.execute(delete(household_links).where(mine)).rowcount)
+    return bool(tx.sql.execute(delete(household_links).where(_row(tenant, pair, citizen_id))).rowcount)
 
 
 def move_numbers(tx: Transaction, tenant: str, gone: str, kept: str) -> dict[str, Sequence[Pair]]:
     """Give the numbers of one to another, as whom they are from now on: those that moved, and those that both had."""
     theirs, ours = numbers_of(tx, tenant, [gone]), numbers_of(tx, tenant, [kept])
-    moved = [pair for pair in theirs if pair not in ours]
-    _hand_over(tx, tenant, theirs, gone, kept)
-    return {"numbers": moved, "shared_numbers": [pair for pair in theirs if pair in ours]}
+    moved, shared = [one for one in theirs if one not in ours], [one for one in theirs if one in ours]
+    _hand_over(tx, tenant, moved, gone, kept)
+    for pair in shared:
+        forget_number(tx, tenant, pair, gone)
+    return {"numbers": moved, "shared_numbers": shared}
 
 
 def move_numbers_back(tx: Transaction, tenant: str, moved: Mapping[str, Any], gone: str, kept: str) -> None:
@@ -188,5 +197,9 @@ def move_numbers_back(tx: Transaction, tenant: str, moved: Mapping[str, Any], go
 
 def _hand_over(tx: Transaction, tenant: str, pairs: Iterable[Pair], giver: str, taker: str) -> None:
     for pair in pairs:
-        keep_number(tx, tenant, *pair, taker)
-        forget_number(tx, tenant, pair, giver)
+        tx.sql.execute(update(household_links).where(_row(tenant, pair, giver)).values(citizen_id=taker))
+
+
+def _row(tenant: str, pair: Pair, citizen_id: str) -> ColumnElement[bool]:
+    row = household_links.c
+    return and_(row.tenant == tenant, row.system == pair[0], row.native_id == pair[1], row.citizen_id == citizen_id)

@@ -135,7 +135,7 @@ def test_who_asks_by_a_number_of_a_household_finds_nobody_whether_there_is_one(t
     assert town.find(references=[FOYER, CARD]).citizen_id == town.who("koha", "11")
 
 
-NAMED = {"family_name": "MAILLARD", "given_names": ["Ysoline"]}
+NAMED = {"family_name": "MAILLARD", "given_names": ["YSOLINE ANNE"]}
 
 
 def test_a_name_beside_the_number_says_which_of_them_is_meant(town: Town) -> None:
