@@ -26,6 +26,7 @@ from bus.sql import Insert, Statement
 from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare
 from hub.citizens.names import Person
 from hub.citizens.questions import Quota
+from hub.journal.entries import Entry, Journal
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
     citizen_blocks,
@@ -371,7 +372,18 @@ class Identities:
         ])  # fmt: skip
         _MEET.run(tx.sql, self._blocks)
         _MERGE.run(tx.sql, self._merges)
+        self._journal_changes({who for who, _, changed in self._kept if changed})
         self._quota.count(len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)])))
+
+    def _journal_changes(self, forms: Collection[str]) -> None:
+        """An identifier that is known told of another civil status: who told it, of whom."""
+        for merge in self._merges:
+            if merge["gone_id"] in forms:
+                facts = {"form": merge["gone_id"], "score": orjson.loads(merge["moved"])["score"]}
+                Journal(self._people.keys).write(self._tx, Entry(
+                    merge["tenant"], "operator", "citizen.form-told", self._origin, "done", citizen_id=merge["kept_id"],
+                    facts=facts,
+                ))  # fmt: skip
 
     def _compared(self, form: Form, other: Form, whole: str, person: Person) -> Comparison:
         compared = compare(form, other, self._people.communes)
