@@ -26,6 +26,7 @@ from bus.sql import Insert, Statement
 from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare, stands_alone
 from hub.citizens.questions import Quota
 from hub.citizens.value_digests import Person
+from hub.journal.entries import Entry, Journal
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
     citizen_blocks,
@@ -386,9 +387,20 @@ class Identities:
         ])  # fmt: skip
         _MEET.run(tx.sql, self._blocks)
         _MERGE.run(tx.sql, self._merges)
+        self._journal_changes({who for who, _, changed in self._kept if changed})
         opened = len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)]))
         self._quota.count(opened)
         return opened
+
+    def _journal_changes(self, forms: Collection[str]) -> None:
+        """An identifier that is known told of another civil status: who told it, of whom."""
+        for merge in self._merges:
+            if merge["gone_id"] in forms:
+                facts = {"form": merge["gone_id"], "score": orjson.loads(merge["moved"])["score"]}
+                Journal(self._people.keys).write(self._tx, Entry(
+                    merge["tenant"], "operator", "citizen.form-told", self._origin, "done", citizen_id=merge["kept_id"],
+                    facts=facts,
+                ))  # fmt: skip
 
     def _namesakes(self, block: str) -> set[str] | None:
         """Who has the name of a block of names; None when they are too many."""

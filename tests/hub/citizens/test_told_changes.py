@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from hub.citizens.lookup import Found
 from hub.citizens.repository import Citizens
+from hub.journal.entries import Journal
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import citizen_blocks, citizen_identities, citizen_merges, citizens, person_keys
 from tests.hub.citizens.town import BY, TOWN, Town
@@ -46,6 +47,14 @@ def test_another_name_and_gender_of_who_was_born_that_day_is_another_form_of_the
     assert changed.asked() == []
     assert shown(changed, changed.who("publik", "7")) == LEA
     assert changed.find(LEO) == changed.find(LEA) == Found(changed.who("publik", "7"), "matched")
+
+
+def test_a_change_is_in_the_journal_without_a_name(changed: Town) -> None:
+    with changed.ledger.reading() as tx:
+        (line,) = Journal(changed.people.keys).of_citizen(tx, TOWN, changed.who("publik", "7"))
+
+    assert (line.entry.act, line.entry.actor) == ("citizen.form-told", f"{TOWN}.publik")
+    assert set(line.entry.facts) == {"form", "score"}
 
 
 def test_another_package_that_tells_the_new_name_or_the_one_of_before_means_the_same_person(changed: Town) -> None:
