@@ -130,7 +130,7 @@ def _rows(person: KnownPerson) -> list[dict[str, Any]]:
         for one in person.links
     ]  # fmt: skip
     merges = [
-        {"system": "(another form)", "id": None, "since": _since(one.at), "how": one.how, "by": one.actor,
+        {"system": "(merge)", "id": None, "since": _since(one.at), "how": one.how, "by": one.actor,
          "score": one.score, "merge": one.id}
         for one in person.merges
     ]  # fmt: skip

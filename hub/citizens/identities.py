@@ -335,12 +335,12 @@ class Identities:
             self._meeting.setdefault(block, []).append(citizen_id)
 
     def record_merge(
-        self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int,
+        self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int, how: str,
         numbers: Sequence[tuple[str, str]] = (),
     ) -> None:  # fmt: skip
         """Keep a merge that matching made without an operator, with the links and the numbers of households that moved:
-        `unmerge` undoes it."""
-        moved = orjson.dumps({"links": links, "score": score, "numbers": numbers}).decode()
+        `unmerge` undoes it. `how`: `likeness`, or `form`, another identity of whom an identifier names."""
+        moved = orjson.dumps({"links": links, "score": score, "how": how, "numbers": numbers}).decode()
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": moved, "actor": "hub", "at": self._tx.now}
         self._merges.append(row)
 

@@ -198,7 +198,7 @@ class Citizens:
         InvalidMessage `ambiguous_citizen` when its identifiers are links of different people, or when it names one by
         the identity of another whom the same system knows."""
         place, pivot = self._place(tenant, person), self._pivot_of(person)
-        link = self._how(place, known=bool(self.linked(tenant, person)))
+        link = self._how(tenant, person, place)
         citizen = self._by_id[place.citizen_id] if place.citizen_id else self._create(tenant, person, pivot)
         if place.is_form:
             self._keep_form(citizen, person, pivot, place)
@@ -341,12 +341,12 @@ class Citizens:
         if identities is None or not compared:
             return _Place(known, twins)
         decided = identities.questions_with(tenant, known, sharing)
-        best, room = max(compared, key=lambda one: one.score), len(compared) < MOST_FORMS
-        if "distinct" not in decided.values() and self._origin:
-            if best.score >= REVIEW:
-                return _Place(known, twins, best.score, is_form=room, changed=best.is_change)
-            if room and any(identities.is_told_change(one, person) for one in compared):
-                return _Place(known, twins, best.score, is_form=True, changed=True)
+        best = max(compared, key=lambda one: one.score)
+        new = len(compared) < MOST_FORMS and "distinct" not in decided.values()  # a form of theirs that is not known
+        if best.score >= REVIEW:
+            return _Place(known, twins, best.score, is_form=new, changed=best.is_change and bool(self._origin))
+        if new and self._origin and any(identities.is_told_change(one, person) for one in compared):
+            return _Place(known, twins, best.score, is_form=True, changed=True)
         return self._place_against_link(tenant, person, pivot, known, best, decided)
 
     def _place_against_link(
@@ -475,12 +475,6 @@ class Citizens:
         told = {key[1] for key in self._keys(tenant, person)}
         return any(self._systems.get(one, set()) & told for one in self._having(tenant, pivot))
 
-    def _how(self, place: _Place, *, known: bool) -> Link:
-        """How new identifiers come to somebody; `known`: beside one that is."""
-        found = place.citizen_id is not None and not known
-        how = ("likeness" if place.score else "identity") if found else "told"
-        return Link(self.how or how, self._origin, place.score if found and place.score else None)
-
     def _keep_form(self, citizen: Citizen, person: Person, pivot: str | None, place: _Place) -> None:
         """Keep an identity as another form of somebody: a person who was merged into them, and can be parted again."""
         assert self.identities is not None
@@ -490,8 +484,9 @@ class Citizens:
         self._add_pivot(tenant, pivot, citizen.id)
         self.identities.add_identity(form.id, tenant, person, whole=citizen.id, changed=place.changed)
         links = [key[1:] for key in self._keys(tenant, person) if key not in self._links and place.binds]
+        how = "form" if self.linked(tenant, person) else "likeness"
         numbers = self._numbers.untold(tenant, citizen.id, person)
-        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, numbers)
+        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, how, numbers)
 
     def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
         citizen.pivot = pivot
@@ -545,6 +540,14 @@ class Citizens:
     def _add_pivot(self, tenant: str, pivot: str | None, citizen_id: str) -> None:
         if pivot is not None and citizen_id not in (having := self._pivots.setdefault((tenant, pivot), [])):
             having.append(citizen_id)
+
+    def _how(self, tenant: str, person: Person, place: _Place) -> Link:
+        """How new identifiers of a record come to whom it names."""
+        if place.citizen_id is None or self.linked(tenant, person):
+            return Link(self.how or "told", self._origin)
+        if place.is_form:
+            return Link(self.how or "likeness", self._origin, place.score)
+        return Link(self.how or "identity", self._origin)
 
     def _link(self, citizen: Citizen, key: tuple[str, str, str], link: Link) -> None:
         if key not in self._links:

@@ -83,10 +83,12 @@ class Links:
 
     def remove(self, tx: Transaction, tenant: str, identifier: Identifier, by: Justification) -> Removed:
         """This identifier is somebody else's: of a citizen of its own from now on, and nobody links the two again. What
-        came by it goes along. Where a merge of it alone had brought it, that merge is taken back."""
+        came by it goes along. Where one merge had brought it and nothing else, or all the others, that merge is taken
+        back."""
         row = self._row(tx, tenant, identifier)
-        if (merge := self._merge_of(tx, row, alone=True)) is not None:
-            return Removed(self._reviews.unmerge(tx, merge.gone_id, by), merge=True)
+        if (merge := self._merge_of(tx, row, parting=True)) is not None:
+            self._reviews.unmerge(tx, merge.gone_id, by)
+            return Removed(self._row(tx, tenant, identifier).citizen_id, merge=True)
         ids = self._people.members(tx, row.citizen_id)
         left = self._others(tx, row)
         heard = heard_by(tx, tenant, ids, [identifier], left, since=row.since)
@@ -94,6 +96,8 @@ class Links:
         if not left and not self._people.identities(tx, ids):
             raise InvalidMessage("nothing else is known of this person: there is nobody to part", code="only_link")
         tx.hold_door()
+        if self._row(tx, tenant, identifier).citizen_id != row.citizen_id:
+            raise InvalidMessage("somebody else decided about this identifier just now", code="decided")
         parted = self._open_apart(tx, row, identity, by)
         stopped, questions = self._reviews.take_along(tx, tenant, ids, parted, [identifier], heard)
         facts = {"other": row.citizen_id, "system": row.system, "how": row.how, "requests": len(heard.requests)}
@@ -171,13 +175,13 @@ class Links:
             return known.get(row.citizen_id) or next(iter(known.values()), None)
         return next(iter(known.values())) if row.how == "import" and len(known) == 1 else None
 
-    def _merge_of(self, tx: Transaction, row: Row[Any], *, alone: bool = False) -> Row[Any] | None:
-        """The latest merge that brought this link; `alone`: and no other that the person still has."""
+    def _merge_of(self, tx: Transaction, row: Row[Any], *, parting: bool = False) -> Row[Any] | None:
+        """The latest merge that brought this link; `parting`: which would part it from all the others."""
         merges = select(citizen_merges).where(citizen_merges.c.kept_id == row.citizen_id)
-        others = set(self._others(tx, row))
+        link, others = (row.system, row.native_id), set(self._others(tx, row))
         for merge in tx.sql.execute(merges.order_by(citizen_merges.c.at.desc())):
-            moved = {(system, native) for system, native in orjson.loads(merge.moved)["links"]}
-            if (row.system, row.native_id) in moved and not (alone and moved & others):
+            brought = {(system, native) for system, native in orjson.loads(merge.moved)["links"]} & {link, *others}
+            if (brought and brought in ({link}, others)) if parting else link in brought:
                 return merge
         return None
 
@@ -199,7 +203,7 @@ class Links:
     def _links(self, tx: Transaction, tenant: str, citizen_id: str) -> list[Link]:
         mine = select(citizen_links).where(_ROW.tenant == tenant, _ROW.citizen_id == citizen_id)
         return [
-            Link(row.system, row.native_id, row.since or None, row.how, row.origin, row.score)
+            Link(row.system, row.native_id, row.since or None, row.how, row.origin or None, row.score)
             for row in tx.sql.execute(mine.order_by(_ROW.since, _ROW.system, _ROW.native_id))
         ]
 

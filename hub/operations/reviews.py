@@ -478,9 +478,9 @@ class Reviews:
 
 
 def merge_of(row: Row[Any]) -> Merge:
-    score = orjson.loads(row.moved).get("score")
-    how = "operator" if row.actor != "hub" else "form" if score is None else "likeness"
-    return Merge(row.gone_id, row.tenant, row.actor, row.at, how, score)
+    moved = orjson.loads(row.moved)
+    how = moved.get("how") or ("operator" if row.actor != "hub" else "likeness")
+    return Merge(row.gone_id, row.tenant, row.actor, row.at, how, moved.get("score"))
 
 
 def open_review_counts(tx: Transaction) -> dict[tuple[str, str], int]:

@@ -87,12 +87,26 @@ def test_every_link_is_undone_and_the_next_events_do_not_make_it_again(town: Tow
 
     done = removed(town)
     for one in (said, person(*P), {"references": said["references"]}):
-        town.say("koha" if one is not said else "publik", one)
+        town.say(one["references"][0]["system"], one)
 
     assert town.who(*P) == before
     assert town.who(*K) == done.citizen_id != before
     assert town.asked() == []
     assert town.to(town.say("koha", said).seq) == []
+
+
+@pytest.mark.parametrize("link", [by_likeness, by_an_operator])
+def test_whoever_was_known_first_is_parted_with_the_identity_that_is_theirs(town: Town, link: Any) -> None:
+    link(town)
+
+    done = removed(town, P)
+
+    assert done.merge
+    assert done.citizen_id == town.who(*P) != town.who(*K)
+    with town.ledger.reading() as tx:
+        koha = town.people.identity_of(tx, town.who(*K)) or {}
+        assert koha != town.people.identity_of(tx, town.who(*P)) == person()["identity"]
+    assert town.find(person()["identity"]).citizen_id == town.who(*P)
 
 
 @pytest.mark.parametrize("link", [by_identity, by_likeness, told_beside, by_an_operator, by_import])
@@ -326,6 +340,19 @@ def test_the_identifiers_of_a_person_are_read_for_a_reason(town: Town) -> None:
         (line,) = tx.sql.execute(select(journal).where(journal.c.act == "links.read"))
     assert (line.kind, line.citizen_id) == ("read", found.citizen_id)
     assert "Lœvenbruck" not in str(found)
+
+
+def test_a_form_that_a_package_told_is_said_to_be_one_and_is_undone(town: Town) -> None:
+    town.say("publik", person(*P))
+    town.say("publik", person(*P, given_names=["Blanche"]))
+
+    (found,) = town.do(town.links.read_person, TOWN, "publik:P-1", BY)
+    ((merge,), (link,)) = found.merges, found.links
+    assert (merge.how, link.how) == ("form", "told")
+    town.do(town.reviews.unmerge, merge.id, BY)
+
+    (found,) = town.do(town.links.read_person, TOWN, "publik:P-1", BY)
+    assert found.merges == []
 
 
 def test_a_review_and_a_merge_name_their_people_too(town: Town) -> None:

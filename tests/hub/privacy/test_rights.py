@@ -514,3 +514,17 @@ def test_an_erasure_takes_all_that_was_merged_into_the_person(house: House) -> N
 
     assert erased.deleted["citizens"] == 2
     assert "0012345" not in house.everything()
+
+
+def test_a_former_form_of_the_identity_is_exported_to_the_person_and_erased_with_them(house: House) -> None:
+    changed = {**MAELLE["identity"], "family_name": "Quintin", "given_names": ["Maël"], "gender": "male"}
+    house.submit(moved(MAELLE), moved({**MAELLE, "identity": changed}, number=2))
+    maelle = house.known_as("abonnement-1042")
+    house.ended()
+
+    person = house.rights.export(TOWN, maelle, OPERATOR)["person"]
+    erased = house.rights.erase(TOWN, maelle, OPERATOR)
+
+    assert (person["identity"], person["identities"]) == (changed, [MAELLE["identity"]])
+    assert (erased.deleted["citizens"], erased.deleted["citizen_identities"]) == (2, 2)
+    assert [word for word in (*HERS, "quintin") if word in house.everything()] == []
