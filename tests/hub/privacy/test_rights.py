@@ -37,6 +37,7 @@ from hub.storage.tables import (  # fmt: skip
     evidence_corrections,
     idempotent_answers,
     journal,
+    question_answers,
     request_steps,
     requests,
     unproved_references,
@@ -372,6 +373,21 @@ def test_after_an_erasure_nothing_of_the_person_can_be_found_and_the_journal_sti
         (told,) = tx.sql.execute(select(evidence_corrections)).all()
         assert house.journal.find_line(tx, lines[0].id).personal == {"reason": OPERATOR.reason}  # type: ignore[union-attr]
     assert (told.change, told.cause, told.client_id) == ("erased", "person", "portail")
+
+
+def test_what_a_rule_did_with_the_person_goes_with_them(house: House) -> None:
+    maelle = lived(house)
+    house.ended()
+    with house.ledger.transaction() as tx:
+        tx.sql.execute(insert(question_answers), [
+            {"act_id": "act", "place": place, "review_id": "r", "outcome": "merged", "gone_id": who, "at": 0.0}
+            for place, who in enumerate((maelle, "another"))
+        ])  # fmt: skip
+
+    house.rights.erase(TOWN, maelle, OPERATOR)
+
+    with house.ledger.reading() as tx:
+        assert list(tx.sql.execute(select(question_answers.c.gone_id)).scalars()) == ["another"]
 
 
 def test_what_was_claimed_of_the_person_and_their_requests_goes_with_them(house: House) -> None:
