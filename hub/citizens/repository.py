@@ -8,7 +8,7 @@ otherwise, however alike: several may have one pivot identity. Nothing is listed
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -140,7 +140,7 @@ class Citizens:
         met, people = people, [*people, *along]
         if self._people is not None:
             self._group = self._people.grouping(tenant, self._origin)
-        named = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
+        named = sorted({key[1:] for person in people for key in self._keys(tenant, person)})
         pivots = sorted({(pivot,) for person in people if (pivot := self._pivot_of(person)) is not None})
         statement = _PEOPLE[self._tx.sql.dialect.name]
         merged: dict[str, str] = {}
@@ -209,13 +209,20 @@ class Citizens:
                 )
 
     def _check_one_each(self, tenant: str, people: Sequence[Person]) -> None:
-        told: dict[tuple[str, str, str], list[Person]] = {}
-        for person in people if len(people) > 1 else ():
+        told: dict[tuple[str, str, str], dict[str | None, Person]] = {}  # by identifier: each identity once
+        for person in people if len(people) > 1 and self.identities is not None else ():
+            pivot = self._pivot_of(person)
             for key in self._keys(tenant, person):
-                before = told.setdefault(key, [])
-                if self.identities and any(self.identities.contradict(tenant, person, other) for other in before):
+                before = told.setdefault(key, {})
+                if pivot not in before and self._is_contradicted(tenant, person, before.values()):
                     raise _ambiguous()
-                before.append(person)
+                before[pivot] = person
+
+    def _is_contradicted(self, tenant: str, person: Person, others: Collection[Person]) -> bool:
+        """Too many identities cannot be one person's either, and are not compared without end."""
+        assert self.identities is not None
+        many = len(others) > MOST_FORMS
+        return many or any(self.identities.contradict(tenant, person, other) for other in others)
 
     def asks_too_much(self, tenant: str, people: Iterable[Person]) -> bool:
         """Whether to know these people, of one event, would open more questions than the origin may open today. Changes
