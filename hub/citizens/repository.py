@@ -8,7 +8,7 @@ otherwise, however alike: several may have one pivot identity. Nothing is listed
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -250,13 +250,20 @@ class Citizens:
                 )
 
     def _check_one_each(self, tenant: str, people: Sequence[Person]) -> None:
-        told: dict[tuple[str, str, str], list[Person]] = {}
-        for person in people if len(people) > 1 else ():
+        told: dict[tuple[str, str, str], dict[str | None, Person]] = {}  # by identifier: each identity once
+        for person in people if len(people) > 1 and self.identities is not None else ():
+            pivot = self._pivot_of(person)
             for key in self._keys(tenant, person):
-                before = told.setdefault(key, [])
-                if self.identities and any(self.identities.contradict(tenant, person, other) for other in before):
+                before = told.setdefault(key, {})
+                if pivot not in before and self._is_contradicted(tenant, person, before.values()):
                     raise _ambiguous()
-                before.append(person)
+                before[pivot] = person
+
+    def _is_contradicted(self, tenant: str, person: Person, others: Collection[Person]) -> bool:
+        """Too many identities cannot be one person's either, and are not compared without end."""
+        assert self.identities is not None
+        many = len(others) > MOST_FORMS
+        return many or any(self.identities.contradict(tenant, person, other) for other in others)
 
     def asks_too_much(self, tenant: str, people: Iterable[Person]) -> bool:
         """Whether to know these people, of one event, would open more questions than the origin may open today. Changes

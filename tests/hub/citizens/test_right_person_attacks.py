@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from typing import Any
@@ -14,6 +16,7 @@ from hub.citizens.lookup import Found
 from hub.storage.tables import citizen_identities, citizen_links, citizen_reviews, citizens
 from schemas.event import Event
 from tests.hub.citizens.test_contradictions import FOYER, HER, HIM, of
+from tests.hub.citizens.test_questions import by_poll, over_amqp
 from tests.hub.citizens.town import BY, TOWN, Town, address, origin, value
 
 THIRD: dict[str, Any] = {
@@ -167,3 +170,38 @@ def test_his_mark_after_he_was_told_by_her_number_conceals_him_alone(town: Town)
     assert town.to(town.say("famille", of(HER)).seq) == ["koha"]
     with town.ledger.reading() as tx:
         assert not town.people.is_confidential(tx, town.who("koha", "K-1"))
+
+
+def as_returned(town: Town, events: Sequence[Event]) -> None:
+    """What a handler of a connection gives back is accepted in the commit of its receipt."""
+    with town.ledger.transaction() as tx:
+        assert all(verdict.ok for verdict in town.acceptance.accept(tx, origin("koha"), list(events)))
+
+
+@pytest.mark.parametrize("road", [over_amqp, by_poll, as_returned])
+def test_nothing_of_him_goes_by_way_of_her_on_the_other_roads(town: Town, road: Any) -> None:
+    hers, him = of(HER, {"system": "publik", "id": "P-1"}), of(HIM, {"system": "koha", "id": "K-1"})
+    town.say("publik", hers)
+    town.say("koha", of(HER, {"system": "koha", "id": "K-1"}))
+
+    road(town, [told("koha", "his", him)])
+
+    ((seq, _),) = [one for one in town.last("citizen.contact-changed") if one[1]["email"]["value"].startswith("his@")]
+    assert town.to(seq) == []
+    assert len(town.asked()) == 1
+    assert town.who("koha", "K-1") == town.who("publik", "P-1")
+
+
+def test_a_crowd_under_one_number_in_one_event_costs_little_and_is_refused(town: Town) -> None:
+    letters = "abcdefghijklmnopqrst"
+    crowd = [of(HER | {"given_names": ["Solène", f"Ida{one}{other}"]}) for one in letters for other in letters]
+    data = {"citizen": of(HER), "household": crowd[:20], "new_address": address("Puits", "famille")}
+    event = Event(type="citizen.address-changed", source=f"/{TOWN}/famille", id="crowd", data=data)
+
+    began = time.process_time()
+    (verdict,) = submit(town, "famille", event)
+
+    assert verdict.error is not None
+    assert verdict.error.code == "ambiguous_citizen"
+    assert time.process_time() - began < 1
+    assert count(town, citizens) == 0
