@@ -21,8 +21,8 @@ class CitizenChanged:
         if person is None:
             return AnyEvent().understand(event, reading)
         tenant, citizens, household = reading.tenant, reading.citizens, household_of(event)
-        citizens.check_together(tenant, [person, *household])
         known = [person, *(other for other in household if other.get("confidential"))]
+        citizens.check_together(tenant, known, [other for other in household if not other.get("confidential")])
         if reading.asks_too_much(known):
             request = reading.request_of(event.data.get("request"))
             return reading.hold(Understood(subject_key(event, request), request=request), known)

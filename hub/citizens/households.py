@@ -88,14 +88,18 @@ class HouseholdNumbers:
         """The systems that have a number for this citizen."""
         return self._told.get(citizen_id, {}).keys()
 
-    def keep(self, tenant: str, citizen_id: str, references: Iterable[Reference]) -> None:
-        """Remember that this citizen is one of those who have these numbers."""
-        told = self._told.setdefault(citizen_id, {})
-        for one in references:
-            if told.get(one["system"]) != one["id"]:
-                told[one["system"]] = one["id"]
-                row = (tenant, one["system"], one["id"], citizen_id, self._tx.now)
-                self._new.append(dict(zip(_COLUMNS, row, strict=True)))
+    def untold(self, tenant: str, citizen_id: str, person: Person) -> list[Pair]:
+        """Those of the numbers in a record that were not the last ones told of this citizen."""
+        told = self._told.get(citizen_id, {})
+        references = self.parted(tenant, person)[1]
+        return [(one["system"], one["id"]) for one in references if told.get(one["system"]) != one["id"]]
+
+    def keep(self, tenant: str, citizen_id: str, person: Person) -> None:
+        """Remember that this citizen is one of those who have the numbers in a record."""
+        for system, number in self.untold(tenant, citizen_id, person):
+            self._told.setdefault(citizen_id, {})[system] = number
+            row = (tenant, system, number, citizen_id, self._tx.now)
+            self._new.append(dict(zip(_COLUMNS, row, strict=True)))
 
     def _systems(self, tenant: str) -> Collection[str]:
         return self._people.households(tenant) if self._people is not None else ()

@@ -68,6 +68,15 @@ class Comparison:
     def verdict(self) -> Verdict:
         return "link" if self.score >= LINK else "review" if self.score >= REVIEW else "new"
 
+    @property
+    def is_change(self) -> bool:
+        """Whether the two are no spellings of one identity: a name or a gender is another."""
+        levels = {field.name: field.level for field in self.fields}
+        return (
+            levels["family_name"] == "differ" or levels["given_names"] in ("differ", "others", "usual")
+            or levels["gender"] == "differ"
+        )  # fmt: skip
+
     def with_field(self, name: str, level: str) -> Comparison:
         return Comparison((*self.fields, Field(name, level)))
 

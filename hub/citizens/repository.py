@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -18,7 +18,7 @@ from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
 from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
-from hub.citizens.matching import Comparison, Field
+from hub.citizens.matching import REVIEW, Comparison, Field
 from hub.citizens.names import Person, value_digest
 from hub.citizens.pivots import is_unsure, pivot_of
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
@@ -106,16 +106,21 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Whom a record names, None for somebody new; what must be asked about them and others. `score`: of the likeness by
-    which they were found. `is_form`: the identity is kept as another form of theirs."""
+    """Whom a record names, None for somebody new; what must be asked about them and others, with the facts. `score`: of
+    the likeness by which they were found. `is_form`: the identity is kept as another form of theirs; `changed`: from
+    now on it is the one that is shown. `binds`: the identifiers of the record are theirs."""
 
     citizen_id: str | None = None
-    asks: tuple[tuple[str, Comparison], ...] = ()
+    asks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     score: int = 0
     is_form: bool = False
+    changed: bool = False
+    binds: bool = True
 
 
-_TOLD_APART = Comparison((Field("identifier", "differ"),))  # the very same identity, and a system that knows two
+_TOLD_APART = Comparison((Field("identifier", "differ"),)).explanation()  # a system knows two of this identity
+_ALIKE = Comparison(()).explanation()
+MOST_FORMS = 16  # of one person: whoever tells another name each day is asked about
 QUALITIES = ("declared", "verified", "authoritative")
 Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 
@@ -161,7 +166,7 @@ class Citizens:
         met, people = people, [*people, *along]
         if self._people is not None:
             self._group = self._people.grouping(tenant, self._origin)
-        named = sorted({(r["system"], r["id"]) for person in people for r in self._own(tenant, person)})
+        named = sorted({key[1:] for person in people for key in self._keys(tenant, person)})
         pivots = sorted({(pivot,) for person in people if (pivot := self._pivot_of(person)) is not None})
         statement = _PEOPLE[self._tx.sql.dialect.name]
         merged: dict[str, str] = {}
@@ -182,6 +187,7 @@ class Citizens:
         self._find_renumbered(tenant, [key for key in named if (tenant, *key) not in self._links])
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
+            self.identities.read_forms(one for person in met for one in self._to_compare(tenant, person))
         self._values.prefetch(
             (citizen_id, field) for person, field, _ in values for citizen_id in self._known_as(tenant, person)
         )
@@ -189,27 +195,25 @@ class Citizens:
     def resolve(self, tenant: str, person: Person) -> Citizen:
         """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
 
-        InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
+        InvalidMessage `ambiguous_citizen` when its identifiers are links of different people, or when it names one by
+        the identity of another whom the same system knows."""
         place, pivot = self._place(tenant, person), self._pivot_of(person)
+        link = self._how(place, known=bool(self.linked(tenant, person)))
         citizen = self._by_id[place.citizen_id] if place.citizen_id else self._create(tenant, person, pivot)
-        how = "likeness" if place.score else "identity" if place.citizen_id else "told"
-        how = "told" if self.linked(tenant, person) else how
-        link = Link(self.how or how, self._origin, place.score or None)
         if place.is_form:
-            self._keep_form(citizen, person, pivot, place.score)
+            self._keep_form(citizen, person, pivot, place)
         if citizen.id in self._long_unseen:
             self._seen.add(citizen.id)
-        for key in self._keys(tenant, person):
+        for key in self._keys(tenant, person) if place.binds else ():
             self._link(citizen, key, link)
-        shared = self._numbers.parted(tenant, person)[1]
-        if shared and (place.citizen_id or self.is_named(tenant, person)):
-            self._numbers.keep(tenant, citizen.id, shared)
-        fresh = citizen.pivot is None and pivot is not None
+        if place.citizen_id or self.is_named(tenant, person):
+            self._numbers.keep(tenant, citizen.id, person)
+        fresh = citizen.pivot is None and pivot is not None and not place.is_form
         if fresh:
             self._name(citizen, person, pivot)
         if self.identities is not None:
-            for other, compared in place.asks:
-                self.identities.open_person_review(tenant, citizen.id, other, compared.explanation())
+            for other, facts in place.asks:
+                self.identities.open_person_review(tenant, citizen.id, other, facts)
         self._heed_mark(citizen, pivot, told=bool(person.get("confidential")) or (fresh and citizen.confidential))
         return citizen
 
@@ -217,13 +221,17 @@ class Citizens:
         """Somebody new, whoever else has this identity: an operator said that they are two. `prefetch` was given it."""
         return self._create(tenant, person, self._pivot_of(person))
 
-    def check_together(self, tenant: str, people: Iterable[Person]) -> None:
-        """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved."""
+    def check_together(self, tenant: str, people: Sequence[Person], along: Sequence[Person] = ()) -> None:
+        """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved; and
+        where one identifier names two of them, or of those only named `along`, who cannot be one person."""
+        self._check_one_each(tenant, [*people, *along])
         new: dict[tuple[str, str, str], object] = {}
         alike: dict[str, dict[object, set[str]]] = {}  # by identity: who has it, and the systems that know them
         for person in people:
             keys, pivot, place = self._keys(tenant, person), self._pivot_of(person), self._place(tenant, person)
-            found: set[Any] = {new[key] for key in keys if key in new} | self.linked(tenant, person)
+            keys = keys if place.binds else []
+            found: set[Any] = {new[key] for key in keys if key in new}
+            found |= self.linked(tenant, person) if place.binds else set()
             if len(found) > 1:
                 raise _ambiguous()
             who, systems = found.pop() if found else place.citizen_id, {key[1] for key in keys}
@@ -235,6 +243,15 @@ class Citizens:
                 alike.setdefault(pivot, {}).setdefault(who, self._systems.get(str(who), set()) | systems).update(
                     systems
                 )
+
+    def _check_one_each(self, tenant: str, people: Sequence[Person]) -> None:
+        told: dict[tuple[str, str, str], list[Person]] = {}
+        for person in people if len(people) > 1 else ():
+            for key in self._keys(tenant, person):
+                before = told.setdefault(key, [])
+                if self.identities and any(self.identities.contradict(tenant, person, other) for other in before):
+                    raise _ambiguous()
+                before.append(person)
 
     def asks_too_much(self, tenant: str, people: Iterable[Person]) -> bool:
         """Whether to know these people, of one event, would open more questions than the origin may open today. Changes
@@ -269,7 +286,7 @@ class Citizens:
 
     def is_named(self, tenant: str, person: Person) -> bool:
         """Whether a record says who is meant: by an identifier of that person, or by a full identity."""
-        return bool(self._own(tenant, person)) or self.is_identified(person)
+        return bool(self._keys(tenant, person)) or self.is_identified(person)
 
     def is_marked(self, tenant: str, person: Person) -> bool:
         """Whether a person who is only named along must be kept confidential; the mark of such a person is kept."""
@@ -299,8 +316,8 @@ class Citizens:
         return set(self._having(tenant, self._pivot_of(person)))
 
     def _keys(self, tenant: str, person: Person) -> list[tuple[str, str, str]]:
-        """The identifiers by which a record names its person."""
-        return [(tenant, r["system"], r["id"]) for r in self._own(tenant, person)]
+        """The identifiers by which a record names its person: none of their household."""
+        return [(tenant, r["system"], r["id"]) for r in self._numbers.parted(tenant, person)[0]]
 
     def _having(self, tenant: str, pivot: str | None) -> list[str]:
         return self._pivots.get((tenant, pivot), []) if pivot is not None else []
@@ -310,14 +327,47 @@ class Citizens:
         linked, pivot = self.linked(tenant, person), self._pivot_of(person)
         if len(linked) > 1:
             raise _ambiguous()
+        if not linked and self._is_thin(person) and (found := self._numbers.named_among_them(tenant, person)):
+            return _Place(found)
         if not linked:
-            if pivot is None:
-                return _Place(self._numbers.named_among_them(tenant, person) if "identity" in person else None)
-            return self._place_by_identity(tenant, person, pivot)
-        known, sharing = next(iter(linked)), self._having(tenant, pivot)
-        if known in sharing:
+            return self._place_by_identity(tenant, person, pivot) if pivot is not None else _Place()
+        known = next(iter(linked))
+        if pivot is None or known in self._having(tenant, pivot):
             return _Place(known)
-        return _Place(known, tuple((one, self._same(known, one)) for one in sharing[:ASKED]))
+        return self._place_at_link(tenant, person, known, pivot)
+
+    def _place_at_link(self, tenant: str, person: Person, known: str, pivot: str) -> _Place:
+        """Who has an identifier (`known`), told with an identity that was not known to be theirs. The link is believed
+        unless the two contradict: then the identity is."""
+        sharing, identities = self._having(tenant, pivot), self.identities
+        twins = tuple((one, self._same(known, one)) for one in sharing[:ASKED])
+        compared = identities.compare_with(tenant, person, known) if identities else []
+        if identities is None or not compared:
+            return _Place(known, twins)
+        decided = identities.questions_with(tenant, known, sharing)
+        best, room = max(compared, key=lambda one: one.score), len(compared) < MOST_FORMS
+        if "distinct" not in decided.values() and self._origin:
+            if best.score >= REVIEW:
+                return _Place(known, twins, best.score, is_form=room, changed=best.is_change)
+            if room and any(identities.is_told_change(one, person) for one in compared):
+                return _Place(known, twins, best.score, is_form=True, changed=True)
+        return self._place_against_link(tenant, person, pivot, known, best, decided)
+
+    def _place_against_link(
+        self, tenant: str, person: Person, pivot: str, known: str, best: Comparison, decided: Mapping[str, str]
+    ) -> _Place:
+        """Whom an identity names that cannot be of who has the identifier. A person decides about the two; nothing of
+        the one goes by way of the other meanwhile."""
+        told = {key[1] for key in self._keys(tenant, person)}
+        sharing = self._having(tenant, pivot)
+        if not is_unsure(pivot) and len(sharing) == 1 and self._systems.get(sharing[0], set()) & told:
+            raise _ambiguous()
+        if len(before := [one for one in sharing if one in decided]) == 1:
+            return _Place(before[0], binds=False)
+        place = self._place_by_identity(tenant, person, pivot)
+        system = next(key[1] for key in self._keys(tenant, person) if key in self._links)
+        asks = {known: best.explanation() | {"link": system}, **dict(place.asks)}
+        return replace(place, asks=tuple(asks.items())[:ASKED], binds=False)
 
     def _place_by_identity(self, tenant: str, person: Person, pivot: str) -> _Place:
         """By the very same identity, where one alone has it and no system tells them apart; else by likeness."""
@@ -332,19 +382,18 @@ class Citizens:
         if placed.citizen_id is not None and alone:
             self._read_citizens([placed.citizen_id])
             return _Place(placed.citizen_id, score=placed.score, is_form=placed.citizen_id not in sharing)
-        asks = {one: _TOLD_APART if one in apart else Comparison(()) for one in sharing
+        asks = {one: _TOLD_APART if one in apart else _ALIKE for one in sharing
                 if one in apart or not is_unsure(pivot)}  # fmt: skip
         for one, compared in placed.ranked:
-            asks.setdefault(one, compared)
+            asks.setdefault(one, compared.explanation())
         return _Place(None, tuple(asks.items())[:ASKED])
 
     def _known_by(self, ids: Iterable[str]) -> dict[Any, set[str]]:
         return {one: self._systems.get(one, set()) for one in ids}
 
-    def _same(self, one: str, other: str) -> Comparison:
-        """Two who are known, and have the very same identity."""
-        apart = self._systems.get(one, set()) & self._systems.get(other, set())
-        return _TOLD_APART if apart else Comparison(())
+    def _same(self, one: str, other: str) -> Mapping[str, Any]:
+        """What is said of two who are known, and have the very same identity."""
+        return _TOLD_APART if self._systems.get(one, set()) & self._systems.get(other, set()) else _ALIKE
 
     def _known_as(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record; where nobody has, those who have its identity."""
@@ -355,13 +404,15 @@ class Citizens:
         from this one."""
         twins = [
             self._by_id[one] for one in self._having(citizen.tenant, pivot)
-            if one != citizen.id and not self._same(citizen.id, one).fields
+            if one != citizen.id and self._same(citizen.id, one) is _ALIKE
         ]  # fmt: skip
-        if told or any(twin.confidential for twin in twins):
-            self._mark(citizen)
-        if told:
-            for twin in twins:
-                self._mark(twin)
+        if not told:
+            twins = [twin for twin in twins if twin.confidential]
+        if twins and self.identities is not None:
+            decided = self.identities.questions_with(citizen.tenant, citizen.id, [twin.id for twin in twins])
+            twins = [twin for twin in twins if decided.get(twin.id) != "distinct"]
+        for one in (citizen, *twins) if told or twins else ():
+            self._mark(one)
 
     def _mark(self, citizen: Citizen) -> None:
         if not citizen.confidential:
@@ -425,20 +476,33 @@ class Citizens:
             and (is_unsure(pivot) or len(self._having(tenant, pivot)) != 1 or self._systems_meet(tenant, person, pivot))
         ]  # fmt: skip
 
+    def _to_compare(self, tenant: str, person: Person) -> set[str]:
+        """Who has the identifiers of a record, where its identity is not known to be theirs."""
+        if (pivot := self._pivot_of(person)) is None:
+            return set()
+        return self.linked(tenant, person).difference(self._having(tenant, pivot))
+
     def _systems_meet(self, tenant: str, person: Person, pivot: str) -> bool:
         told = {key[1] for key in self._keys(tenant, person)}
         return any(self._systems.get(one, set()) & told for one in self._having(tenant, pivot))
 
-    def _keep_form(self, citizen: Citizen, person: Person, pivot: str | None, score: int) -> None:
+    def _how(self, place: _Place, *, known: bool) -> Link:
+        """How new identifiers come to somebody; `known`: beside one that is."""
+        found = place.citizen_id is not None and not known
+        how = ("likeness" if place.score else "identity") if found else "told"
+        return Link(self.how or how, self._origin, place.score if found and place.score else None)
+
+    def _keep_form(self, citizen: Citizen, person: Person, pivot: str | None, place: _Place) -> None:
         """Keep an identity as another form of somebody: a person who was merged into them, and can be parted again."""
         assert self.identities is not None
         tenant = citizen.tenant
         form = Citizen(str(uuid.uuid4()), tenant, False, pivot, citizen.id)
         self._new[form.id] = self._by_id[form.id] = form
         self._add_pivot(tenant, pivot, citizen.id)
-        self.identities.add_identity(form.id, tenant, person, whole=citizen.id)
-        links = [key[1:] for key in self._keys(tenant, person) if key not in self._links]
-        self.identities.record_merge(tenant, form.id, citizen.id, links, score)
+        self.identities.add_identity(form.id, tenant, person, whole=citizen.id, changed=place.changed)
+        links = [key[1:] for key in self._keys(tenant, person) if key not in self._links and place.binds]
+        numbers = self._numbers.untold(tenant, citizen.id, person)
+        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, numbers)
 
     def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
         citizen.pivot = pivot
@@ -474,11 +538,7 @@ class Citizens:
 
     def _is_thin(self, person: Person) -> bool:
         """Whether an identity is told that is not full enough to match on by itself."""
-        return "identity" in person and self._pivot_of(person) is None
-
-    def _own(self, tenant: str, person: Person) -> list[Mapping[str, str]]:
-        """The identifiers of a person alone: none of their household."""
-        return self._numbers.parted(tenant, person)[0]
+        return "identity" in person and ((pivot := self._pivot_of(person)) is None or is_unsure(pivot))
 
     def _create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
         citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
@@ -501,6 +561,8 @@ class Citizens:
         if key not in self._links:
             self._links[key] = citizen.id
             self._systems.setdefault(citizen.id, set()).add(key[1])
+            if self.identities is not None:
+                self.identities.add_native_id(citizen.id, *key[1:])
             self._new_links.append(link.row(self._tx, key, citizen.id))
 
     def _digest(self, value: Any) -> str:

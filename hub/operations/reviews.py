@@ -446,7 +446,7 @@ class Reviews:
 
     def _person_view(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
         whole = self._people.followed(tx, citizen_id) or citizen_id
-        identity = self._people.identities(tx, [citizen_id]).get(citizen_id)
+        identity = self._people.identity_of(tx, whole)
         return {"identity": identity, "references": _references(self._links(tx, tenant, whole))}
 
     def _held_value(self, tx: Transaction, row: Row[Any]) -> dict[str, Any] | None:

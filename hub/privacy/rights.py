@@ -450,9 +450,9 @@ class Rights:
         if not any(row.confidential for row in rows):
             return False
         marks = [
-            {"id": str(uuid.uuid4()), "tenant": who.tenant, "pivot": row.pivot, "confidential": 1, "seen_at": tx.now,
+            {"id": str(uuid.uuid4()), "tenant": who.tenant, "pivot": pivot, "confidential": 1, "seen_at": tx.now,
              "merged_into": None}
-            for row in rows if row.pivot is not None
+            for pivot in sorted({row.pivot for row in rows} - {None})
         ]  # fmt: skip
         if marks:
             tx.sql.execute(insert(citizens), marks)

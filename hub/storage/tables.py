@@ -429,11 +429,13 @@ journal_late = Table(
     Column("connection", String(128), primary_key=True),
 )  # fmt: skip
 
-# The identity of each person, under their key.
+# The identity of each person, under their key. Of somebody and those who were merged into them, the one that is shown
+# is the last that was told as a change of civil status.
 citizen_identities = Table(
     "citizen_identities", metadata,
     Column("citizen_id", String(36), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+    Column("changed_at", Double, nullable=False, server_default="0"),  # 0: it was no change
 )  # fmt: skip
 
 # Where alike identities meet: keyed digests, which tell nobody who is here (`hub.citizens.matching.blocking_keys`).

@@ -16,7 +16,7 @@ from hub.operations.renumbering import Renumber
 from hub.storage.tables import citizen_links, household_links
 from schemas.errors import InvalidMessage
 from schemas.event import Event
-from tests.hub.citizens.town import BY, TOWN, Town, address, origin
+from tests.hub.citizens.town import BY, TOWN, Town, address, origin, person
 
 HER = {"family_name": "Maillard", "given_names": ["Ysoline"], "gender": "female", "birthdate": "1991-04-02"}
 HIM = {"family_name": "Orsoni", "given_names": ["Gaspard"], "gender": "male", "birthdate": "1988-09-17"}
@@ -93,13 +93,13 @@ def test_an_address_told_for_the_mother_of_a_household_is_hers_alone(town: Town)
     assert town.to(told.seq) == ["koha"]
 
 
-@pytest.mark.parametrize("person", [of(None, FOYER), of(None, FOYER, {"system": "famille", "id": "foyer-78"})])
-def test_a_number_of_a_household_alone_names_nobody(town: Town, person: dict[str, Any]) -> None:
-    refused = town.say("famille", person)
+@pytest.mark.parametrize("named", [of(None, FOYER), of(None, FOYER, {"system": "famille", "id": "foyer-78"})])
+def test_a_number_of_a_household_alone_names_nobody(town: Town, named: dict[str, Any]) -> None:
+    refused = town.say("famille", named)
 
     assert refused.error is not None
     assert (refused.error.code, refused.error.pointer) == ("household_reference", "/data/citizen/references")
-    refused = filed(town, of(HER, CARD), person)
+    refused = filed(town, of(HER, CARD), named)
     assert refused.error is not None
     assert refused.error.code == "household_reference"
 
@@ -115,6 +115,13 @@ def test_beside_an_identifier_of_another_it_still_names_nobody(town: Town) -> No
 def test_both_of_a_household_stand_in_one_request(town: Town) -> None:
     assert filed(town, of(HER, FOYER), of(HIM, FOYER)).ok
     assert len(people_of(town)) == 2
+
+
+def test_two_people_who_share_an_undeclared_number_are_no_one_person(ledger: Ledger) -> None:
+    refused = filed(Town(ledger), of(HER, FOYER), of(HIM, FOYER))
+
+    assert refused.error is not None
+    assert refused.error.code == "ambiguous_citizen"
 
 
 def test_who_asks_by_a_number_of_a_household_finds_nobody_whether_there_is_one(town: Town) -> None:
@@ -137,12 +144,12 @@ def test_a_name_beside_the_number_says_which_of_them_is_meant(town: Town) -> Non
     assert len(people_of(town)) == before
 
 
-@pytest.mark.parametrize("person", [
+@pytest.mark.parametrize("named", [
     of(NAMED), of(NAMED, {"system": "famille", "id": "foyer-12"}), of(NAMED | {"given_names": ["Gaspard"]}, FOYER),
     of(NAMED | {"gender": "male"}, FOYER),
 ])  # fmt: skip
-def test_a_name_alone_in_another_household_or_contradicted_is_not_hers(town: Town, person: dict[str, Any]) -> None:
-    told = town.say("famille", person)
+def test_a_name_alone_in_another_household_or_contradicted_is_not_hers(town: Town, named: dict[str, Any]) -> None:
+    told = town.say("famille", named)
 
     assert (told.outcome, town.to(told.seq)) == ("accepted", [])
     assert len(people_of(town)) == 2
@@ -217,6 +224,19 @@ def test_two_households_are_not_made_one_by_a_renumbering(town: Town) -> None:
         plan = Renumber(town.acceptance, TOWN, "famille").plan(tx, "old;new\nfoyer-77;foyer-12\n")
 
     assert [line for line, _ in plan.refused] == [2]
+
+
+def test_a_number_that_came_with_a_likeness_goes_with_it(town: Town) -> None:
+    town.say("koha", person("koha", "12"))
+    town.say("famille", person("famille", "foyer-12"))
+    town.say("famille", person("famille", "foyer-90", given_names=["Blanche"]))
+    assert people_of(town, "foyer-90") == [town.who("koha", "12")]
+
+    with town.ledger.reading() as tx:
+        [merge] = town.reviews.merges(tx, tenant=TOWN)
+    town.do(town.reviews.unmerge, merge.id, BY)
+    assert people_of(town, "foyer-90") == [merge.id]
+    assert numbers(town, town.who("koha", "12"))["famille"] == "foyer-12"
 
 
 def test_a_merge_moves_the_numbers_of_a_household_and_gives_them_back(town: Town) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,6 +17,8 @@ from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import citizen_links, household_links, journal
 from tests.hub.citizens.test_households import CARD, FOYER, HER, HIM, of
 from tests.hub.citizens.town import TOWN, Town
+from tests.support.town import TENANT, moved
+from tests.support.town import Town as WholeTown
 
 
 def rows(ledger: Ledger, table: Any) -> set[str]:
@@ -82,3 +85,38 @@ def test_other_towns_and_packages_that_are_gone_keep_theirs(before: Town) -> Non
 
     assert rows(before.ledger, household_links) == {"famille:1", "gone:1"}
     assert {"famille:1", "gone:1"} < rows(before.ledger, citizen_links)
+
+
+def whole_town(folder: Path, connections: dict[str, Any], **identifiers: str) -> WholeTown:
+    town = {"label": "Ville de Saint-Aubin", "siret": "21930001100018", "insee": "93001", "identifiers": identifiers}
+    return WholeTown(folder, connections, tenants={TENANT: town})
+
+
+def test_a_hub_starts_with_what_its_connectors_and_its_town_declare(tmp_path: Path) -> None:
+    parascol = {"parascol": {"connector": "parascol", "settings": {"folder": str(tmp_path)}}}
+    town = whole_town(tmp_path, parascol, parascol="own", caf="own")
+    town.link(("Maillard", "parascol", "1204"), ("Orsoni", "caf", "7654321"), ("Vasseur", "koha", "11"))
+    town.close()
+
+    town = whole_town(tmp_path, parascol, caf="household")
+    try:
+        assert rows(town.hub.ledger, citizen_links) == {"koha:11"}
+        assert rows(town.hub.ledger, household_links) == {"parascol:1204", "caf:7654321"}
+    finally:
+        town.close()
+
+
+def test_the_family_package_is_told_of_both_under_their_number(tmp_path: Path) -> None:
+    town = whole_town(tmp_path, {"famille": {}}, famille="household")
+    for number, identity in ((1, HER), (2, HIM)):
+        event = moved("", number, event_id=f"e{number}")
+        own = {"system": "portail", "id": f"u{number}"}
+        verdicts = town.submit(event.with_data({**event.data, "citizen": of(identity, own, FOYER)}))
+        assert verdicts[0].ok
+    town.start()
+    try:
+        town.until(lambda: len(town.dropped("famille")) == 2)
+        told = {(row["Famille_Identifiant"], row["Responsable_1_Nom"]) for row in town.dropped("famille")}
+        assert told == {("foyer-77", "Maillard"), ("foyer-77", "Orsoni")}
+    finally:
+        town.close()

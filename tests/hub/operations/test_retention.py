@@ -16,6 +16,7 @@ from sqlalchemy import func, insert, select, update
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.tables import deliveries, door, events
+from hub.citizens.households import keep_number
 from hub.citizens.questions import allow_first_load, day_of, held_days, hold
 from hub.citizens.repository import Citizens
 from hub.clients.idempotency import use_nonce
@@ -36,6 +37,7 @@ from hub.storage.tables import (
     first_loads,
     followed_subjects,
     held_events,
+    household_links,
     idempotent_answers,
     question_days,
     request_joins,
@@ -301,6 +303,18 @@ def test_people_of_whom_nobody_speaks_are_forgotten_and_met_again_as_new(hub: Hu
     assert hub.count(citizens) == 1
     hub.accept(move(1, 9))
     assert hub.count(citizens) == 2
+
+
+def test_the_number_of_a_household_goes_with_its_person(hub: Hub) -> None:
+    with hub.ledger.transaction() as tx:
+        book = Citizens(tx, b"test")
+        known = book.resolve(TENANT, {"references": [{"system": "portail", "id": "u1"}]})
+        book.save()
+        keep_number(tx, TENANT, "famille", "foyer-77", known.id)
+    hub.days = 731
+    hub.keeper.forget_expired()
+
+    assert hub.count(household_links) == 0
 
 
 def test_people_with_a_request_or_a_mark_that_protects_them_are_kept(hub: Hub) -> None:
