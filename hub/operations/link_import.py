@@ -16,7 +16,7 @@ from typing import Any
 from bus.ledger import Ledger, Transaction
 from hub.acceptance.accept import Acceptance
 from hub.operations.link_file import LinkFile, LinkLine, RefusedLine
-from hub.operations.link_pairing import VERDICTS, Disputes, Paired, Pairing, communes_of, refused, said_of
+from hub.operations.link_pairing import VERDICTS, Disputes, Paired, Pairing, communes_of, refused
 from schemas.errors import InvalidMessage
 
 AT_ONCE = 200  # lines in one transaction: others have their turn at the door in between
@@ -106,9 +106,8 @@ class LinkImport:
             if isinstance(line, RefusedLine):
                 yield refused(line)
                 continue
-            paired = pairing.place(line)
-            known = newcomers is not None and pairing.is_identified(line)
-            yield newcomers.seen(line, paired) if newcomers is not None and known else paired
+            paired, said = pairing.place(line), pairing.says(line)
+            yield newcomers.seen(line, paired, said) if newcomers is not None and said is not None else paired
 
 
 class _Newcomers:
@@ -118,8 +117,7 @@ class _Newcomers:
         self._lines: dict[int, int] = {}
         self._systems: set[tuple[int, str]] = set()
 
-    def seen(self, line: LinkLine, paired: Paired) -> Paired:
-        said = said_of(line)
+    def seen(self, line: LinkLine, paired: Paired, said: int) -> Paired:
         if paired.verdict == "new":
             first = self._lines.setdefault(said, line.line)
             twice = (said, line.system) in self._systems and not line.same_person

@@ -6,21 +6,16 @@ and writing cannot differ but for what happened in between.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import select
-
-from bus.ledger import Transaction, parts
+from bus.ledger import Transaction
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
-from hub.citizens.identities import People
 from hub.citizens.matching import REVIEW, Form, compare
 from hub.operations.link_file import LinkFile, LinkLine, RefusedLine
 from hub.requests.repository import Requests
-from hub.storage.tables import citizens
 from schemas.communes import Communes, shipped_communes
 from schemas.errors import InvalidMessage
 from schemas.names import fold_name
@@ -82,10 +77,8 @@ class Pairing:
 
     def __init__(self, tx: Transaction, acceptance: Acceptance, tenant: str, disputes: Disputes, origin: str) -> None:
         self._tx, self._acceptance, self._tenant, self._disputes = tx, acceptance, tenant, disputes
-        self._people, self._communes = acceptance.people, communes_of(acceptance)
         self._book = acceptance.citizens(tx, origin)
         self._book.how = "import"
-        self._forms: dict[str, list[Form | None]] = {}
         self._natives: dict[tuple[str, str], list[str]] = {}  # by citizen and system
         self._made: dict[str, int] = {}  # by citizen that a line of this file made: the line
 
@@ -93,16 +86,13 @@ class Pairing:
         people = [line.person for line in lines]
         self._book.prefetch(self._tenant, people)
         self._natives = self._book.natives()
-        linked = {one for person in people for one in self._book.linked(self._tenant, person)}
-        if self._people is not None:
-            self._forms |= _forms_of(self._tx, self._people, linked - self._forms.keys())
 
     def place(self, line: LinkLine) -> Paired:
         """What a line says; where it may be kept, the book knows it from here on."""
-        found = self._judged(line)
-        if not found.kept:
-            return found
         try:
+            found = self._judged(line)
+            if not found.kept:
+                return found
             citizen = self._book.resolve(self._tenant, self._told(line, found))
         except InvalidMessage as error:
             return _paired(line, "contradictory", error.code)
@@ -113,9 +103,12 @@ class Pairing:
             given += [] if line.native_id in given else [line.native_id]
         return found
 
-    def is_identified(self, line: LinkLine) -> bool:
-        """Whether its identity is full enough to be the very same as another."""
-        return self._book.is_identified(line.person)
+    def says(self, line: LinkLine) -> int | None:
+        """What a line says of a person, among those of the same sectors, for comparison within one run; None where the
+        identity is not full enough to be the very same as another."""
+        group = self._acceptance.directory.grouping(self._tenant, "")
+        sectors = group(line.person) if group is not None else ""
+        return hash((said_of(line), sectors)) if self._book.is_identified(line.person) else None
 
     def save(self) -> None:
         """Keep the links, the people, their questions and their marks."""
@@ -126,45 +119,69 @@ class Pairing:
         withhold(self._tx, self._acceptance.directory, self._tenant, marked, cases.concealed)
 
     def _judged(self, line: LinkLine) -> Paired:
-        if line.shared and not self.is_identified(line):
+        if line.shared and not self._book.is_identified(line.person):
             return _paired(line, "refused", "household_reference", column="id")
-        linked = self._book.linked(self._tenant, line.person)
-        forms = [form for one in linked for form in self._forms.get(one, ())]
-        if contradicts(Form.of(line.person["identity"]), forms, self._communes):
+        compared = self._compared(line)
+        if compared and max(one.score for one in compared) < REVIEW:
             return _paired(line, "contradictory", "other_person")
-        if line.key in self._disputes.two and not forms:
+        if line.key in self._disputes.two and not compared:
             one, other = self._disputes.two[line.key]
             return _paired(line, "contradictory", "two_people", other=other if line.line == one else one)
         first, _ = self._disputes.first.get(line.key, (line.line, 0))
         repeated = first if first != line.line and line.key not in self._disputes.two else 0
-        if linked or repeated:
+        if repeated or self._book.linked(self._tenant, line.person):
             return _paired(line, "matched", "repeated" if repeated else "known", other=repeated)
+        return self._foreseen(line)
+
+    def _compared(self, line: LinkLine) -> list[Comparison]:
+        """What a line says of somebody, with each form of whom its identifier names."""
+        linked, identities = self._book.linked(self._tenant, line.person), self._book.identities
+        if identities is None:
+            return []
+        return [each for one in linked for each in identities.compare_with(self._tenant, line.person, one)]
+
+    def _foreseen(self, line: LinkLine) -> Paired:
         place = self._book.foresee(self._tenant, line.person)
         if place.citizen_id is not None:
             before = self._made.get(place.citizen_id, 0)
             reason = "likeness" if place.score else "same_line" if before else "identity"
             return _paired(line, "matched", reason, score=place.score, other=before)
-        return self._in_doubt(line, *place.asks[0]) if place.asks else _paired(line, "new", "nobody")
+        apart = [(other, natives) for other, facts in place.asks if (natives := self._told_apart(line, other, facts))]
+        if apart:
+            return self._of_one_system(line, *apart[0], alone=len(apart) == 1)
+        if not place.asks:
+            return _paired(line, "new", "nobody")
+        other, facts = place.asks[0]
+        return _paired(line, "doubtful", "likeness", score=facts["score"], other=self._made.get(other, 0))
 
-    def _in_doubt(self, line: LinkLine, other: str, facts: Mapping[str, Any]) -> Paired:
-        """Perhaps it is `other`; surely, where all that differs is that one system has told them apart, and the town
-        says that it has done so by mistake."""
-        before, natives = self._made.get(other, 0), self._natives.get((other, line.system), [])
-        if [field["field"] for field in facts["fields"]] != ["identifier"]:
-            return _paired(line, "doubtful", "likeness", score=facts["score"], other=before)
+    def _told_apart(self, line: LinkLine, other: str, facts: Mapping[str, Any]) -> list[str]:
+        """What the system of a line calls somebody of whom it says the very same, by another identifier."""
+        if {field["field"] for field in facts["fields"] if field["cost"]} != {"identifier"}:
+            return []
+        if (known := self._natives.get((other, line.system))) is None and self._acceptance.people is not None:
+            native = self._acceptance.people.native_ids(self._tx, self._tenant, other).get(line.system)
+            known = self._natives[(other, line.system)] = [native] if native else []
+        return known or []
+
+    def _of_one_system(self, line: LinkLine, other: str, natives: Sequence[str], *, alone: bool) -> Paired:
+        """Two identifiers of one system are two people, unless the town says that it is a mistake."""
+        before = self._made.get(other, 0)
         if any(native.lstrip("0") == line.native_id.lstrip("0") for native in natives):
             return _paired(line, "refused", "zeros_lost", column="id", other=before)
-        alone = len(self._book.named(self._tenant, line.person)) == 1
-        if line.same_person and alone and natives:
+        if line.same_person and alone:
             return _paired(line, "matched", "same_person", other=before)
         return _paired(line, "doubtful", "same_system", other=before)
 
     def _told(self, line: LinkLine, found: Paired) -> Mapping[str, Any]:
-        """With both identifiers, where the town says that one system has given them to one person."""
+        """With both identifiers, where the town says that one system has given them to one person. Of somebody whom the
+        identifier names already a file changes no name: it may be an old one."""
+        if found.reason in ("known", "repeated") and self._compared(line):
+            return {name: part for name, part in line.person.items() if name != "identity"}
         if found.reason != "same_person":
             return line.person
-        (known,) = self._book.named(self._tenant, line.person)
-        beside = {"system": line.system, "id": self._natives[(known, line.system)][0]}
+        asks = self._book.foresee(self._tenant, line.person).asks
+        (natives,) = filter(None, (self._told_apart(line, other, facts) for other, facts in asks))
+        beside = {"system": line.system, "id": natives[0]}
         return {**line.person, "references": [*line.person["references"], beside]}
 
 
@@ -198,16 +215,3 @@ def _paired(line: LinkLine, verdict: Verdict, reason: str, **more: Any) -> Paire
 
 def _personal(file: LinkFile) -> Iterator[LinkLine]:
     return (line for line in file.lines() if isinstance(line, LinkLine) and not line.shared)
-
-
-def _forms_of(tx: Transaction, people: People, ids: Iterable[str]) -> dict[str, list[Form | None]]:
-    """All forms of each of these people: their own, and those of who was merged into them."""
-    whole = {one: one for one in ids}
-    for some in parts(sorted(whole)):
-        rows = tx.sql.execute(select(citizens.c.id, citizens.c.merged_into).where(citizens.c.merged_into.in_(some)))
-        whole |= {row.id: row.merged_into for row in rows}
-    found: dict[str, list[Form | None]] = defaultdict(list)
-    for some in parts(sorted(whole)):
-        for one, identity in people.identities(tx, some).items():
-            found[whole[one]].append(Form.of(identity))
-    return {one: found.get(one, []) for one in set(whole.values())}

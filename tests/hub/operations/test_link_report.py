@@ -272,3 +272,35 @@ def test_a_long_file_is_compared_with_itself_by_the_very_same_identity(
     assert reported(town, *lines) == [
         (2, "new", "nobody"), (3, "new", "nobody"), (4, "matched", "same_line"), (5, "matched", "repeated"),
     ]  # fmt: skip
+
+
+def test_an_old_file_changes_nobodys_name(town: Town) -> None:
+    told_of = person("publik", "P-1", given_names=["Blanche"], preferred_name="Sorbier")
+    town.say("publik", told_of)
+    with town.ledger.reading() as tx:
+        before = town.people.identity_of(tx, town.who("publik", "P-1"))
+
+    lines = [BLANCHE + "publik;P-1;", "LENOIR;Bruno;male;1991-11-23;93066;publik;P-1;"]
+    assert [verdict for _, verdict, _ in told(kept(town, *lines))] == ["matched", "contradictory"]
+
+    with town.ledger.reading() as tx:
+        assert town.people.identity_of(tx, town.who("publik", "P-1")) == before
+
+
+def test_the_same_person_in_two_sectors_stays_two(ledger: Ledger) -> None:
+    town = Town(ledger, sectors=True)
+    lines = [ODETTE + "cantine;C-1;", ODETTE + "ccas;S-1;"]
+
+    assert reported(town, *lines) == [(2, "new", "nobody"), (3, "new", "nobody")]
+    kept(town, *lines)
+    assert town.who("cantine", "C-1") != town.who("ccas", "S-1")
+
+
+def test_a_report_and_a_file_that_is_written_ask_the_same_of_people_who_are_alike(town: Town) -> None:
+    town.say("koha", person("koha", "K-1"))
+    lines = ["Lœvenbruck;Blanche Marie;female;1991-11-24;93066;publik;P-1;", BLANCHE + "koha;K-9;"]
+
+    shown = reported(town, *lines)
+    assert shown == [(2, "doubtful", "likeness"), (3, "doubtful", "same_system")]
+    assert told(kept(town, *lines)) == shown
+    assert len(town.asked()) >= 2
