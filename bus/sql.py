@@ -44,7 +44,7 @@ class Statement:
     def __init__(self, template: str) -> None:
         self._template = template
         self._rows = {name: len(columns.split(",")) for name, columns in _ROWS.findall(template)}
-        self._lists = [name for name, _ in _LIST.findall(template)]
+        self._lists = list(dict.fromkeys(name for name, _ in _LIST.findall(template)))  # one may stand twice
         self._texts: dict[str, TextClause] = {}
         self._plain = ""
 

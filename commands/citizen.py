@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from bus.ledger import Transaction
     from hub.journal.entries import Justification
     from hub.operations.held import Held
-    from hub.operations.reviews import Reviews
+    from hub.operations.reviews import Review, Reviews
     from hub.wiring import Hub
 
 T = TypeVar("T")
+_NOT_TOLD = "It is a question again. What the master said before is kept no more: let it say it again."
 citizen_app = typer.Typer(no_args_is_help=True, help="Who is whom: questions, merges. Never a list of people.")
 
 
@@ -40,22 +41,27 @@ citizen_app = typer.Typer(no_args_is_help=True, help="Who is whom: questions, me
 def citizen_reviews(
     review: Annotated[str, typer.Argument(metavar="REVIEW", help="Show what this one is about, with names.")] = "",
     take: Annotated[bool, typer.Option("--take", help="The value that was held is good: send it on.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="What the master said holds.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="The master is right; the identifiers are theirs.")] = False,
     merges: Annotated[bool, typer.Option("--merges", help="List the merges that hold instead.")] = False,
+    decided: Annotated[bool, typer.Option("--decided", help="List what was decided instead, newest first.")] = False,
+    reopen: Annotated[bool, typer.Option("--reopen", help="Take the decision back: it is a question again.")] = False,
     tenant: Tenant = "",
     reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """What waits for a decision, without names; one with names, for a reason; or decide about a value."""
-    if take and keep:
-        fail("--take or --keep, not both")
+    if take + keep + reopen > 1:
+        fail("--take, --keep or --reopen: one of them")
     if not review:
-        show_rows(_with_reviews(config, lambda tx, reviews: _listed(tx, reviews, tenant, merges=merges)), as_json)
+        listed = _merges if merges else _decided if decided else _listed
+        show_rows(_with_reviews(config, lambda tx, reviews: listed(tx, reviews, tenant or None)), as_json)
         return
     decider = justified(by, reason)
+    if reopen:
+        told = _with_reviews(config, lambda tx, reviews: reviews.reopen(tx, review, decider))
+        typer.echo("It is a question again." if told else _NOT_TOLD)
+        return
     if take or keep:
-        _with_reviews(
-            config, lambda tx, reviews: (reviews.accept_value if take else reviews.keep_master)(tx, review, decider)
-        )
+        _with_reviews(config, lambda tx, reviews: (reviews.accept_value if take else reviews.keep)(tx, review, decider))
         typer.echo("Taken: it is on its way." if take else "Kept as it is.")
         return
     print_json(_with_reviews(config, lambda tx, reviews: reviews.read_review(tx, review, decider)))
@@ -66,6 +72,7 @@ def citizen_merge(
     review: Annotated[str, typer.Argument(metavar="REVIEW", help="Or somebody, written system:identifier.")],
     other: Annotated[str, typer.Argument(help="The other, who is no more; written system:identifier.")] = "",
     tenant: Annotated[str, typer.Option(help="Whose people these are, where no review names them.")] = "",
+    overrule: Annotated[bool, typer.Option("--overrule", help="Also where it was said that they are two.")] = False,
     reason: Reason = "", by: By = "", config: Config = HUB_TOML,
 ) -> None:  # fmt: skip
     """Two people are one. The systems that know either are told; `unmerge` takes it back."""
@@ -73,9 +80,10 @@ def citizen_merge(
 
     def act(tx: Transaction, reviews: Reviews, hub: Hub) -> None:
         if not other:
-            reviews.merge_reviewed(tx, review, decider)
+            reviews.merge_reviewed(tx, review, decider, overrule=overrule)
         else:
-            reviews.merge(tx, tenant, _person_id(hub, tx, tenant, review), _person_id(hub, tx, tenant, other), decider)
+            pair = _person_id(hub, tx, tenant, review), _person_id(hub, tx, tenant, other)
+            reviews.merge(tx, tenant, *pair, decider, overrule=overrule)
 
     _in_hub(config, act)
     typer.echo("Merged.")
@@ -97,7 +105,7 @@ def citizen_distinct(
     review: Annotated[str, typer.Argument(metavar="REVIEW", help="As `citizen reviews` shows it.")],
     reason: Reason = "", by: By = "", config: Config = HUB_TOML,
 ) -> None:  # fmt: skip
-    """The two of a review are two people: it is not asked again."""
+    """The two of a review are two people: it is not asked again. `reviews --reopen` takes it back."""
     decider = justified(by, reason)
     _with_reviews(config, lambda tx, reviews: reviews.declare_distinct(tx, review, decider))
     typer.echo("Remembered as two people.")
@@ -196,23 +204,44 @@ def _person_id(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
     if tenant not in hub.settings.tenants:
         fail(f"no tenant {tenant!r} in the settings: give --tenant")
     references = [{"system": system, "id": native}]
+    if system in hub.acceptance.directory.households(tenant):
+        fail(f"{system} numbers households: name one of them by an identifier of their own")
     from hub.citizens.lookup import find_citizen
 
     found = find_citizen(tx, hub.people, tenant, identity=None, references=references, reference=None, client_id="")
     return found.citizen_id or fail(f"{system} knows nobody so")
 
 
-def _listed(tx: Transaction, reviews: Reviews, tenant: str, *, merges: bool) -> list[dict[str, Any]]:
-    if merges:
-        return [
-            {"merge": one.id, "tenant": one.tenant, "by": one.actor, "at": _minute(one.at), "score": one.score or ""}
-            for one in reviews.merges(tx, tenant=tenant or None)
-        ]
+def _listed(tx: Transaction, reviews: Reviews, tenant: str | None) -> list[dict[str, Any]]:
     return [
         {"review": one.id, "tenant": one.tenant, "kind": one.kind, "from": one.origin, "at": _minute(one.opened_at),
-         "score": one.facts.get("score", ""), "why": _why_not(one.facts) or one.field}
-        for one in reviews.open_reviews(tx, tenant=tenant or None)
+         "score": one.facts.get("score", ""), "why": _why(one)}
+        for one in reviews.open_reviews(tx, tenant=tenant)
     ]  # fmt: skip
+
+
+def _decided(tx: Transaction, reviews: Reviews, tenant: str | None) -> list[dict[str, Any]]:
+    return [
+        {"review": one.id, "tenant": one.tenant, "kind": one.kind, "decision": one.state, "by": one.decided_by,
+         "at": _minute(one.decided_at or one.opened_at), "why": _why(one)}
+        for one in reviews.decided_reviews(tx, tenant=tenant)
+    ]  # fmt: skip
+
+
+def _merges(tx: Transaction, reviews: Reviews, tenant: str | None) -> list[dict[str, Any]]:
+    return [
+        {"merge": one.id, "tenant": one.tenant, "how": one.how, "by": one.actor, "at": _minute(one.at),
+         "score": one.score or ""}
+        for one in reviews.merges(tx, tenant=tenant)
+    ]  # fmt: skip
+
+
+def _why(one: Review) -> str:
+    """What speaks against it, or the field; since an upgrade, why it is asked now."""
+    if one.kind == "links":
+        return f"{one.facts['identifiers']} identifiers, which their identity alone brought together"
+    upgrade = "the same since an upgrade" if one.facts.get("why") == "folding" else ""
+    return ", ".join(filter(None, (upgrade, _why_not(one.facts) or one.field)))
 
 
 def _why_not(facts: Any) -> str:

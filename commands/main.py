@@ -19,14 +19,16 @@ import typer
 from commands.clients import client_app
 from commands.communes import communes_app
 from commands.develop import bench, connector_app, faults
-from commands.exports import connection_app
 from commands.journal import journal_app
 from commands.keys import key_app
-from commands.operate import link_app, parked_app
+from commands.link_import import link_import
+from commands.links import link_app
+from commands.operate import parked_app
+from commands.questions import citizen_app
 from commands.refused import refused_app
 from commands.register import register_app
+from commands.renumber import connection_app
 from commands.requests import request_app
-from commands.rights import citizen_app
 from commands.schemas import schema_app
 from commands.shared import DEVELOP, HUB_TOML, MEASURE, OPERATE, RUN, AsJson, Config, print_json, replace_process
 from commands.trouble import trouble_app
@@ -131,6 +133,7 @@ def check(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
 # --- operate ------------------------------------------------------------------------------------------------------
 
 
+link_app.command("import")(link_import)
 for name, group, panel in (
     ("trouble", trouble_app, OPERATE),
     ("connection", connection_app, OPERATE), ("parked", parked_app, OPERATE), ("refused", refused_app, OPERATE),

@@ -1,9 +1,8 @@
-"""Operate the hub: connections, parked deliveries, links."""
+"""Operate the hub: connections, parked deliveries."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,9 +16,7 @@ from commands.shared import (
     Tenant,
     fail,
     journal_act,
-    journal_intent,
     known_connection,
-    known_tenant,
     pause_or_resume,
     show_rows,
     utc_text,
@@ -32,9 +29,6 @@ if TYPE_CHECKING:
 
 
 parked_app = typer.Typer(no_args_is_help=True, help="Deliveries that wait for an operator.")
-
-
-link_app = typer.Typer(no_args_is_help=True, help="Which identifiers, in which systems, are the same citizen.")
 
 
 connection_app = typer.Typer(no_args_is_help=True, help="The connections of this hub: state, pause, resume, retry.")
@@ -203,16 +197,3 @@ def parked_skip(
     if not with_hub(config, act):
         fail("this delivery is not parked")
     typer.echo("Skipped; its followers go on.")
-
-
-@link_app.command("import")
-def link_import(tenant: str, file: Path, config: Config = HUB_TOML) -> None:
-    """Read links from a CSV file: family_name;given_names;gender;birthdate;birthplace;system;id;confidential."""
-    from hub.operations.link_import import import_links
-
-    def act(hub: Hub) -> int:
-        known_tenant(hub, tenant)
-        journal_intent(hub, tenant, "links.imported")
-        return import_links(hub.ledger, hub.acceptance, tenant, file.read_bytes())
-
-    typer.echo(f"{with_hub(config, act)} link(s) kept.")

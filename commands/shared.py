@@ -28,9 +28,11 @@ HUB_TOML = Path("hub.toml")
 
 
 def with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
+    from hub.operations.logs import log_beside_output
     from hub.wiring import open_hub
 
     hub = open_hub(config)
+    log_beside_output(hub.settings.log_level)
     try:
         hub.prepare()
         return act(hub)

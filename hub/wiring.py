@@ -36,6 +36,7 @@ from hub.acceptance.request_rules import RequestReceived, StatusChanged
 from hub.acceptance.rules import Rules
 from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
+from hub.citizens.rekeying import make_keys_anew
 from hub.citizens.values import key_plain_digests
 from hub.clients import repository as clients
 from hub.clients import webhooks
@@ -57,6 +58,7 @@ from hub.journal.entries import Journal
 from hub.journal.rfc3161 import Authority
 from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
+from hub.operations.household_numbers import settle_households
 from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
 from hub.operations.retention import Keeper
@@ -127,7 +129,11 @@ class Hub:
         communes = dated_communes(self.ledger)
         key_plain_digests(self.ledger, self.keys)
         self.current = CurrentDirectory(self._directory([]))
-        self.people = People(self.keys, pepper, references, communes=communes, grouping=self.current.grouping)
+        settle_households(self.ledger, self.current.directory, self.journal)
+        self.people = People(
+            self.keys, pepper, references, communes=communes, grouping=self.current.grouping,
+            households=self.current.households,
+        )  # fmt: skip
         held = HeldEvidence(self.keys)
         self.corrections = Corrections(self.registry, self.people, held, self.journal)
         self.acceptance = Acceptance(
@@ -168,7 +174,8 @@ class Hub:
         self._threads: list[threading.Thread] = []
 
     def prepare(self) -> None:
-        """Record new subscriptions."""
+        """Make keys anew where an older version made them; record new subscriptions."""
+        make_keys_anew(self.ledger, self.people, self.journal, self.current.directory.groups)
         with self.ledger.reading() as tx:
             self._resumed = tx.resumed()
         self.reload()
@@ -259,6 +266,7 @@ class Hub:
                 procedures=item.procedures, outside=manifest.outside, publishes=manifest.publishes, mode=item.mode,
                 pilot_procedures=item.pilot_procedures, pilot_citizens=item.pilot_citizens, sector=item.sector,
                 speaks_for=item.speaks_for, skips_unknown=manifest.unknown == "skip",
+                household=manifest.household,
             )  # fmt: skip
             yield self._connection(routing, manifest, item.settings, item), routing
 

@@ -4,13 +4,13 @@ dates that stand for one that nobody knew, given names in one text, and members 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
 from schemas.checks import is_partial_date
+from schemas.names import fold_name
 
 NO_NAME = "-"
 """What stands for a name that the record asks for and nobody told: it is no name to match on."""
@@ -58,11 +58,15 @@ def is_presumed(date: str) -> bool:
     return len(date) == 10 and certain_part(date) != date
 
 
+def same_birthdate(one: str, other: str) -> bool:
+    """Whether two dates of birth (`YYYY`, `YYYY-MM` or `YYYY-MM-DD`) agree, as far as both are known."""
+    return one.startswith(other) or other.startswith(one)
+
+
 @lru_cache(maxsize=16_384)
 def is_no_name(name: str) -> bool:
     """Whether this stands where a name is asked for that nobody knows, or that the person does not have."""
-    bare = "".join(c for c in unicodedata.normalize("NFKD", name.upper()) if not unicodedata.combining(c))
-    return " ".join(re.split(r"[\W_]+", bare)).strip() in _NO_NAMES
+    return fold_name(name) in _NO_NAMES
 
 
 def given_names(told: Iterable[str]) -> list[str]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.errors import InvalidMessage
+from schemas.names import joined_name
 
 MAX_CELL = 2000
 MAX_FAULTS = 1000
@@ -91,6 +91,15 @@ class Table:
     names: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """As `Table`, its rows one after the other; `faults` are those of the lines passed so far."""
+
+    rows: Iterator[Row]
+    faults: LineFaults
+    names: Sequence[str] = ()
+
+
 def read_text(content: bytes, encoding: str) -> str:
     """The text of a file in the encoding agreed upon. Raises InvalidMessage `encoding` for one in another: UTF-8 with
     accents where a one-byte encoding was agreed on, bytes of cp1252 in ISO 8859, UTF-16. Most wrong bytes are some
@@ -123,6 +132,19 @@ def read_rows(
     all of them in a file without a `header`. Raises InvalidMessage `encoding` or `header` when nothing of the file can
     be used.
     """
+    stream = stream_rows(
+        content, columns, encoding=encoding, separator=separator, exact=exact, required=required, prose=prose,
+        max_cell=max_cell, positions=positions, header=header,
+    )  # fmt: skip
+    return Table(list(stream.rows), stream.faults, stream.names)
+
+
+def stream_rows(
+    content: bytes | str, columns: Sequence[str], *, encoding: str = "utf-8", separator: str = ";", exact: bool = False,
+    required: Collection[str] = (), prose: Collection[str] = (), max_cell: int = MAX_CELL,
+    positions: Mapping[str, int] | None = None, header: bool = True,
+) -> Stream:  # fmt: skip
+    """As `read_rows`, of a file whose rows are too many to be kept."""
     text = content if isinstance(content, str) else read_text(content, encoding)
     faults = LineFaults()
     records = _Records(text, separator, faults)
@@ -131,14 +153,16 @@ def read_rows(
         raise InvalidMessage(f"La première ligne doit être {separator.join(columns)}.", code="header")
     places = _places(columns, names if header else [], positions or {}, len(names))
     needed = max((places[name] for name in required), default=-1) + 1
-    rows = []
-    for line, last, cells in records.of_width(len(names), needed):
-        row = Row(line, last, {name: cells[place].strip() for name, place in places.items()})
-        if any(_is_unreadable(row[name], max_cell, name in prose) for name in columns):
-            faults.add(line, last, "cell", "une cellule est trop longue ou contient un caractère de contrôle")
-        else:
-            rows.append(row)
-    return Table(rows, faults, names if header else ())
+
+    def rows() -> Iterator[Row]:
+        for line, last, cells in records.of_width(len(names), needed):
+            row = Row(line, last, {name: cells[place].strip() for name, place in places.items()})
+            if any(_is_unreadable(row[name], max_cell, name in prose) for name in columns):
+                faults.add(line, last, "cell", "une cellule est trop longue ou contient un caractère de contrôle")
+            else:
+                yield row
+
+    return Stream(rows(), faults, names if header else ())
 
 
 def _places(
@@ -157,18 +181,14 @@ def _places(
 
 
 def _named(column: str, names: Sequence[str]) -> int | None:
-    """Where the one column of this name stands, or the one that is written so but for case, accents and blanks."""
+    """Where the one column of this name stands, or the one that is written so but for case, accents and signs."""
     if names.count(column) > 1:
         return None
     if column in names:
         return names.index(column)
-    alike = [place for place, name in enumerate(names) if _folded(name) == _folded(column)]
+    wanted = joined_name(column)
+    alike = [place for place, name in enumerate(names) if wanted and joined_name(name) == wanted]
     return alike[0] if len(alike) == 1 else None
-
-
-def _folded(name: str) -> str:
-    plain = (one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
-    return " ".join("".join(plain).casefold().split())
 
 
 class _Records:

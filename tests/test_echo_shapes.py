@@ -16,7 +16,7 @@ from connectors.filedrop.layout import Site
 from connectors.koha.mapping import Layout, address_fields, address_of
 from connectors.publik.connector import Publik
 from connectors.sdk import Secret
-from hub.citizens.names import value_digest
+from hub.citizens.value_digests import value_digest
 from schemas.errors import InvalidMessage, Refused
 from schemas.registry import Registry
 from tests.connectors.publik.scene import MOVE, SLUG, fixture, pushed, settings

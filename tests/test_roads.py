@@ -75,6 +75,7 @@ WRONG: list[tuple[str, Any]] = [
     ("schema_violation", [move(6, effective_on="bientôt")]),
     ("unknown_schema", [replace(move(7), version=99)]),
     ("nir_not_allowed", [move(8, citizen={"references": [{"system": "s", "id": "1850578006084"}]})]),
+    ("household_reference", [move(9, citizen={"references": [{"system": "caf", "id": "7654321"}]})]),
     ("unknown_request", [step(references=[{"system": "s", "id": "nobody"}])]),
     ("document_not_yours", [paper()]),
     ("bad_reception", [letter(first="2062-06-01")]),
@@ -188,7 +189,7 @@ ROADS: list[Callable[[House, Any], list[str]]] = [
 def town(open_house: Any, tmp_path: Path) -> House:  # noqa: F811
     folders = {"preset": "family", "drop_folder": str(tmp_path / "in"), "return_folder": str(tmp_path / "out")}
     family = {"connector": "filedrop", "settings": folders, "procedures": ["formulaire-qf"]}
-    return open_house({"famille": family})
+    return open_house({"famille": family}, extra=f'\n[tenants.{TENANT}.identifiers]\ncaf = "household"\n')
 
 
 def scripted(house: House, batch: Any) -> None:

@@ -13,9 +13,10 @@ from connectors.apiimpot.client import READ, Asked, error_of
 from connectors.sdk import Probe
 from connectors.sdk.http import HttpAnswer
 from connectors.sdk.kinds.client import HttpConnector
-from connectors.sdk.names import fold_name, same_birthdate
 from schemas.errors import AccessDenied, HubError, Refused, TryLater
 from schemas.exchange import AuthorisationExpired, Evidence, NotMatched, Question
+from schemas.identities import same_birthdate
+from schemas.names import joined_name
 
 FIELDS = (
     "tax_year", "reference_tax_income", "household_parts", "total_income", "tax_before_credits", "tax_address",
@@ -105,8 +106,8 @@ def _check_person(data: Mapping[str, Any], identity: Mapping[str, Any] | None, *
     named = [one for one in mapping.declarants(data) if "family_name" in one and "birthdate" in one]
     if identity is None or not born or not named:
         return
-    name = fold_name(identity["family_name"])
-    like = [one for one in named if by_token or fold_name(one["family_name"]) == name]
+    name = joined_name(identity["family_name"])
+    like = [one for one in named if by_token or joined_name(one["family_name"]) == name]
     if not any(same_birthdate(one["birthdate"], born) for one in like):
         whose = "jeton FranceConnect" if by_token else "numéro fiscal"
         raise NotMatched(f"Ce {whose} est celui d'un autre foyer", native="other_person")

@@ -16,10 +16,11 @@ from connectors.apiparticulier.operations import SCHOOL, Operation, identity_par
 from connectors.sdk import Probe
 from connectors.sdk.evidence import Answer
 from connectors.sdk.kinds.client import HttpConnector
-from connectors.sdk.names import fold_name, same_birthdate
 from connectors.sdk.rate_limit import Limiter
 from schemas.errors import HubError, Refused
 from schemas.exchange import Evidence, NotMatched, Question
+from schemas.identities import same_birthdate
+from schemas.names import joined_name
 
 _MONTH = re.compile(r"([12][0-9]{3})-(0[1-9]|1[0-2])")
 _HISTORY_MONTHS = 24
@@ -161,7 +162,7 @@ def _check_person(answer: Answer, identity: Mapping[str, Any] | None, *, stated:
         if stated:
             raise NotMatched("Rien ne montre que cet identifiant est celui de la personne", native="unverified")
         return
-    if fold_name(told[0]) != fold_name(identity["family_name"]) or not told[1].startswith(born):
+    if joined_name(told[0]) != joined_name(identity["family_name"]) or not told[1].startswith(born):
         raise NotMatched("Cet identifiant est celui d'une autre personne", native="other_person")
 
 

@@ -13,10 +13,10 @@ from urllib.parse import parse_qs
 
 from connectors.apiparticulier.operations import BIRTH, COMMUNE, COUNTRY, GENDER, GENDERS, NAMES, Rule, rules
 from connectors.sdk import Secret
-from connectors.sdk.names import fold_name
 from connectors.sdk.rest_twin import EvidenceTwin, TwinRefusal
 from connectors.sdk.twin import TwinAnswer, TwinCall, route
 from schemas.communes import FRANCE
+from schemas.names import joined_name
 from schemas.sheet import sheet_rows
 
 TOKEN = "jeton-essai-identite"
@@ -189,7 +189,7 @@ def _same(person: Person, query: Query) -> bool:
         if name in query:
             return bool(query[name][0] == person.get(own))
     identity = person["identity"]
-    names = [fold_name(name) for name in query[NAMES]]
+    names = [joined_name(name) for name in query[NAMES]]
     born = [int(part) for part in identity.get("birthdate", "").split("-") if part]
     said = [int(query[name][0]) for name in BIRTH if name in query]
     pairs = (
@@ -197,8 +197,8 @@ def _same(person: Person, query: Query) -> bool:
         (COMMUNE, identity.get("birthplace")),
     )  # fmt: skip
     return (
-        fold_name(query["nomNaissance"][0]) == fold_name(identity["family_name"])
-        and names == [fold_name(name) for name in identity["given_names"]][: len(names)]
+        joined_name(query["nomNaissance"][0]) == joined_name(identity["family_name"])
+        and names == [joined_name(name) for name in identity["given_names"]][: len(names)]
         and bool(said)
         and said == born[: len(said)]
         and all(query[name][0] == due for name, due in pairs if name in query)

@@ -155,6 +155,9 @@ class Examination:
         for event in events:
             self.expect(event.type in context.manifest.publishes, f"{where}: {event.type} is not declared")
             self.expect(event.source == f"/{context.tenant}/{context.connection}", f"{where}: a foreign source")
+            if context.manifest.household and any(_is_no_one(person, context.system) for person in _people(event.data)):
+                advice = "say the names, and the birth where the package has it"
+                self.fault(f"{where}: {event.type} names a household, and nobody of it: {advice}")
             wrong = self.wrong_with(event)
             if wrong:
                 self.fault(f"{where}: {event.type} {wrong}")
@@ -236,3 +239,20 @@ def _advice(error: Exception) -> str:
     if isinstance(error, Unknown):
         return ": a refused connection surely did nothing"
     return "" if isinstance(error, HubError) else ": translate it in the file that hides the library"
+
+
+def _people(value: Any, name: str = "") -> Iterator[Mapping[str, Any]]:
+    """The people in event data."""
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _people(part, name)
+    elif isinstance(value, Mapping):
+        if name in ("citizen", "household", "beneficiaries"):
+            yield value
+        for member, part in value.items():
+            yield from _people(part, member)
+
+
+def _is_no_one(person: Mapping[str, Any], system: str) -> bool:
+    """Whether nothing but numbers of their household names a person."""
+    return "identity" not in person and all(one["system"] == system for one in person.get("references", ()))

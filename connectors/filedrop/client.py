@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from connectors.filedrop.layout import Layout, News, Site
 from connectors.sdk.row_files import without_apostrophe
 from connectors.sdk.values import present
 from schemas.checks import is_french_postal_code
 from schemas.errors import InvalidMessage
+from schemas.identities import given_names
 from schemas.tables import Row, Table, read_rows
 
 MAX_BYTES = 5 * 1024 * 1024
@@ -20,11 +22,12 @@ _HOUSE = re.compile(r"(\d{1,5}(?: ?(?:bis|ter|quater|[A-Za-z](?![A-Za-z])))?)\s*
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change of address that the package tells: whose (its own identifier), where to, since when."""
+    """A change of address that the package tells: whose (identifier, perhaps the name), where to, since when."""
 
     reference: str
     address: dict[str, str]
     date: str
+    identity: Mapping[str, Any] | None = None
 
 
 def write_rows(site: Site, layout: Layout, rows: Sequence[Sequence[str]]) -> bytes:
@@ -37,7 +40,7 @@ def read_news(site: Site, news: News, content: bytes) -> Table:
     """A file of the package's own changes: any columns in any order, of which only those named are looked at.
     Raises InvalidMessage when nothing of it can be read; a bad line is a fault of its own."""
     wanted = [news.reference, news.address, news.postal_code, news.city, news.date]
-    more = [news.complement] if news.complement else []
+    more = [name for name in (news.complement, news.family_name, news.given_names) if name]
     return read_rows(
         content, [*wanted, *more], encoding=site.form.encoding, separator=site.form.separator, required=wanted
     )
@@ -68,7 +71,12 @@ def move_of(site: Site, news: News, row: Row) -> Move:
     address = _street(cells[news.address], cells[news.complement] if news.complement else None) | place
     if len(city) > 100 or any(len(part) > 200 for part in address.values()):
         raise InvalidMessage("l'adresse est trop longue", code="address")
-    return Move(reference, address, day)
+    return Move(reference, address, day, _identity(cells, news))
+
+
+def _identity(cells: Mapping[str, str], news: News) -> Mapping[str, Any] | None:
+    family, given = (cells[name] if name else "" for name in (news.family_name, news.given_names))
+    return {"family_name": family, "given_names": given_names([given])} if family and given_names([given]) else None
 
 
 def _postal_code(text: str) -> str:

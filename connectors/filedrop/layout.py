@@ -14,6 +14,7 @@ from typing import Any
 from connectors.sdk.kinds.calls import value_at
 from connectors.sdk.row_files import RowFormat, Unwritable, cell_text
 from schemas.errors import ConfigError, Refused
+from schemas.phones import fold_phone
 
 KEY = "/delivery/key"
 FILES = "/follow_up/files"
@@ -60,6 +61,8 @@ class News:
     city: str
     date: str
     complement: str | None = None
+    family_name: str | None = None
+    given_names: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ class Site:
         if column.format == "number":
             return self._number(text)
         if column.format == "phone":
-            return _phone(text)
+            return fold_phone(text) or text
         return text.upper() if column.format == "upper" else text
 
     def _dated(self, text: str) -> str:
@@ -170,11 +173,3 @@ def _column(raw: Mapping[str, Any]) -> Column:
     sources = raw.get("from", ())
     rest = {key: value for key, value in raw.items() if key != "from"}
     return Column(sources=(sources,) if isinstance(sources, str) else tuple(sources), **rest)
-
-
-def _phone(text: str) -> str:
-    """As French packages key it: ten digits, or 00 and the country."""
-    digits = re.sub(r"\(0\)|[^0-9+]", "", text)
-    if digits.startswith("+33"):
-        return "0" + digits[3:]
-    return digits.replace("+", "00", 1)

@@ -17,16 +17,18 @@ from connectors.hubee.client import Attachment, Case
 from connectors.sdk import values
 from connectors.sdk.local_times import moment
 from connectors.sdk.loose_xml import LooseElement
-from connectors.sdk.names import fold_name
 from connectors.sdk.values import Unread, one_line, present
 from connectors.sdk.xml import Element, parse_xml
+from schemas.addresses import fold_town
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
+from schemas.identities import NO_NAME, read_identity
+from schemas.names import joined_name
 from schemas.sheet import sheet_rows
 
 _RECORDS = {"NAISSANCE": "NAI", "MARIAGE": "MAR", "DECES": "DEC", "RECONNAISSANCE": "REC"}
-_EXCERPTS = (("sansfiliation", "EXTSF"), ("avecfiliation", "EXTAF"), ("plurilingue", "EXTPL"), ("multilingue", "EXTPL"),
-             ("integrale", "CPI"))  # fmt: skip
+_EXCERPTS = (("SANSFILIATION", "EXTSF"), ("AVECFILIATION", "EXTAF"), ("PLURILINGUE", "EXTPL"), ("MULTILINGUE", "EXTPL"),
+             ("INTEGRALE", "CPI"))  # fmt: skip
 _PARENTS = (("father", "Pere"), ("mother", "Mere"))
 # Root of a form -> the elements that describe the people it is about.
 _PEOPLE = {
@@ -111,14 +113,14 @@ def _read_case(case: Case, forms: Sequence[LooseElement], unread: Unread) -> Rea
 
 
 def _civil_record(case: Case, asked: LooseElement, unread: Unread) -> Read:
-    kind = fold_name(asked.text("TypeActe/Code", "TypeActe/Libelle") or "").upper()
+    kind = joined_name(asked.text("TypeActe/Code", "TypeActe/Libelle") or "")
     record = next((code for word, code in _RECORDS.items() if word in kind), None)
     asker = asked.child("Demandeur")
     capacity = None if asker is None else asker.text("QualiteDemandeur/Libelle")
     holders = [_person(holder, unread, asked) for tag in ("Titulaire", "Conjoint") for holder in asked.children(tag)]
     people = [holder for holder in holders if holder]
     requester = ({} if asker is None else _person(asker, unread)) or _applicant(case, unread)
-    if asker is not None and fold_name(asker.text("QualiteDemandeur/Code") or "") == "personneconcernee" and people:
+    if asker is not None and joined_name(asker.text("QualiteDemandeur/Code") or "") == "PERSONNECONCERNEE" and people:
         requester, people = _same_person(requester, people)
     form = {
         "event_kind": record, "document_kind": _excerpt(asked), "event_date": calendar_date(asked.text("DateActe")),
@@ -141,27 +143,27 @@ def _same_person(
         return requester, people
     name = asking.get("preferred_name") or asking["family_name"]
     names = (held["family_name"], held.get("preferred_name", ""))
-    identity = held if fold_name(name) in map(fold_name, names) else {"preferred_name": name, **held}
+    identity = held if joined_name(name) in map(joined_name, names) else {"preferred_name": name, **held}
     return requester | {"identity": identity}, people if len(people) > 1 else []
 
 
 def _holder_who_asks(asking: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The holder who shares first names with the asker. Between two: the likest, all first names before the first one,
     gender before the name, which may be the other's; None when they are as like."""
-    given = {fold_name(name) for name in asking["given_names"]}
-    found = [one for one in held if given & {fold_name(name) for name in one["given_names"]}]
+    given = {joined_name(name) for name in asking["given_names"]}
+    found = [one for one in held if given & {joined_name(name) for name in one["given_names"]}]
     likeness = [_likeness(asking, one) for one in found]
     best = max(likeness, default=())
     return found[likeness.index(best)] if likeness.count(best) == 1 else None
 
 
 def _likeness(asking: Mapping[str, Any], held: Mapping[str, Any]) -> tuple[bool, ...]:
-    mine, theirs = ([fold_name(name) for name in one["given_names"]] for one in (asking, held))
+    mine, theirs = ([joined_name(name) for name in one["given_names"]] for one in (asking, held))
     gender = asking.get("gender")
-    names = (fold_name(asking["family_name"]), fold_name(asking.get("preferred_name", "")))
+    names = (joined_name(asking["family_name"]), joined_name(asking.get("preferred_name", "")))
     return (
         mine == theirs, mine[0] == theirs[0], gender == held.get("gender", gender),
-        fold_name(held["family_name"]) in names,
+        joined_name(held["family_name"]) in names,
     )  # fmt: skip
 
 
@@ -175,33 +177,37 @@ def _asked_for(case: Case, people: list[dict[str, Any]], unread: Unread) -> tupl
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    names = (fold_name(other["family_name"]), fold_name(other.get("preferred_name", "")))
-    first, second = (fold_name(person["given_names"][0]) for person in (one, other))
-    return fold_name(one["family_name"]) in names and first == second
+    names = (joined_name(other["family_name"]), joined_name(other.get("preferred_name", "")))
+    first, second = (joined_name(person["given_names"][0]) for person in (one, other))
+    return joined_name(one["family_name"]) in names and first == second
 
 
 def _applicant(case: Case, unread: Unread) -> dict[str, Any]:
     family = unread.read("lastName", case.last_name, values.text_of(100))
     given = unread.read("firstName", case.first_name, values.given_names)
-    if not family or not given:
+    if not (identity := _named(family, given)):
         raise InvalidMessage("un dossier dont le demandeur n'a pas de nom", code="nobody_asks")
     email = unread.read("email", case.email or "", values.email)
-    return present({"identity": {"family_name": family, "given_names": given}, "email": email})
+    return present({"identity": identity, "email": email})
+
+
+def _named(family: str | None, given: list[str] | None) -> Mapping[str, Any]:
+    """Some people have one name alone; {} where none is told."""
+    return read_identity({"family_name": family or "", "given_names": given or []})
 
 
 def _person(element: LooseElement, unread: Unread, asked: LooseElement | None = None) -> dict[str, Any]:
-    """The record `citizen`, or {} when there is no name and first name."""
+    """The record `citizen`, or {} when neither a name nor a first name is told."""
     use = _name_at(element, "NomUsage")
     family = _name_at(element, "NomNaissance", "NomFamille", "Nom") or use
     written = element.text("Prenoms", "Prenom", "PrenomUsuel") or ""
     given = unread.read("Prenoms", written, values.given_names)
-    if not family or not given:
+    if not (named := _named(family, given)):
         return {}
     name = use or (_name_at(element, "Nom") if element.text("NomNaissance") else None)
     country = element.text("PaysNaissance", "LieuNaissance/codePays") or ""
     identity = {
-        "family_name": family, "given_names": given,
-        "preferred_name": name if name and fold_name(name) != fold_name(family) else None,
+        **named, "preferred_name": name if name and joined_name(name) != joined_name(family or "") else None,
         "gender": unread.read_first(_said_at(element, "Sexe", "Civilite"), values.gender),
         "birthdate": _birthdate(element, unread), "birthplace": _birthplace(element, asked),
         "birthcountry": unread.read("PaysNaissance", country, values.birth_country),
@@ -228,18 +234,18 @@ def _birthplace(element: LooseElement, asked: LooseElement | None) -> str | None
     code = element.text("CodeINSEENaissance", "LieuNaissance/codeInsee")
     if code is None and asked is not None:
         born, town = element.text("LieuDeNaissance"), asked.text("LieuActe/Ville")
-        code = asked.text("LieuActe/CodeINSEE") if born and town and fold_name(born) == fold_name(town) else None
+        code = asked.text("LieuActe/CodeINSEE") if born and town and fold_town(born) == fold_town(town) else None
     return values.insee_code(code or "").value
 
 
 def _contacts(element: LooseElement, unread: Unread) -> dict[str, str | None]:
     """The first e-mail address and telephone number that can be read; of a kind where none can, the first is kept."""
-    channels = {"email": _said_at(element, "Courriel", "adresseElectronique"), "tel": _said_at(element, "Telephone")}
+    channels = {"EMAIL": _said_at(element, "Courriel", "adresseElectronique"), "TEL": _said_at(element, "Telephone")}
     for contact in element.children("MethodeContact"):
-        channel = fold_name(contact.text("CanalCode") or "")
+        channel = joined_name(contact.text("CanalCode") or "")
         channels.get(channel, []).append(("MethodeContact", contact.text("URI") or ""))
-    email = unread.read_first(channels["email"], values.email)
-    return {"email": email, "phone": unread.read_first(channels["tel"], values.phone)}
+    email = unread.read_first(channels["EMAIL"], values.email)
+    return {"email": email, "phone": unread.read_first(channels["TEL"], values.phone)}
 
 
 def _said_at(element: LooseElement, *names: str) -> list[tuple[str, str]]:
@@ -280,7 +286,7 @@ def _place(asked: LooseElement) -> dict[str, str]:
 
 
 def _excerpt(asked: LooseElement) -> str | None:
-    words = fold_name(asked.text("NatureActe/Code") or "") + fold_name(asked.text("NatureActe/Libelle") or "")
+    words = joined_name(asked.text("NatureActe/Code") or "") + joined_name(asked.text("NatureActe/Libelle") or "")
     return next((code for word, code in _EXCERPTS if word in words), None)
 
 
@@ -294,8 +300,9 @@ def _parents(asked: LooseElement) -> list[dict[str, Any]]:
         homes = [holder, *holder.children("Filiation")]
         for role, parent in ((role, one) for role, tag in _PARENTS for home in homes for one in home.children(tag)):
             identity = _person(parent, Unread()).get("identity", {})
-            told = {key: identity[key] for key in ("family_name", "given_names", "preferred_name") if key in identity}
-            found += [{"role": role, **told}] if told else []
+            told = {key: identity[key] for key in ("family_name", "given_names", "preferred_name")
+                    if identity.get(key, NO_NAME) not in (NO_NAME, [NO_NAME])}  # fmt: skip
+            found += [{"role": role, **told}] if "family_name" in told else []
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
@@ -22,6 +21,7 @@ from connectors.sdk.values import one_line
 from schemas.checks import is_date
 from schemas.delivery import Delivery
 from schemas.errors import Refused
+from schemas.names import ascii_letters
 from schemas.times import french_date
 
 END = "Archive"  # the log's word for "circuit over, may be archived"
@@ -85,8 +85,7 @@ def dossier_id(delivery: Delivery, prefix: str) -> str:
     """Readable by its middle, unique by its end; only characters that the parapheur allows."""
     request = delivery.event.data.get("request", {})
     reference = (request.get("references") or [{}])[0].get("id", "")
-    plain = unicodedata.normalize("NFKD", reference).encode("ascii", "ignore").decode()
-    readable = re.sub(r"[^A-Za-z0-9.]+", "-", plain).strip("-.")[:80]
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", ascii_letters(reference)).strip("-.")[:80]
     digest = hashlib.sha256(delivery.key.encode()).hexdigest()[:16]
     return "-".join(part for part in (prefix, readable, digest) if part)
 

@@ -42,9 +42,8 @@ def contact_fields(data: Mapping[str, Any], phone_property: str) -> dict[str, st
 
 def has_values(patron: Patron, fields: Mapping[str, str | None]) -> bool:
     """Whether the patron already has these values; Koha writes an empty property as null or as ""."""
-    return all(
-        (_same_country if name == "country" else _same)(patron.get(name), value) for name, value in fields.items()
-    )
+    alike = {"country": _same_country}
+    return all(alike.get(name, _same_but_for_case)(patron.get(name), value) for name, value in fields.items())
 
 
 def with_values(patron: Patron, fields: Mapping[str, str | None]) -> dict[str, Any]:
@@ -103,10 +102,10 @@ def _short(value: object, longest: int) -> str:
     return text if len(text) <= longest and text.isprintable() else ""
 
 
-def _same(one: object, other: object) -> bool:
+def _same_but_for_case(one: object, other: object) -> bool:
     return _one_line(one).casefold() == _one_line(other).casefold()
 
 
 def _same_country(one: object, other: object) -> bool:
     home = [_one_line(value).upper() in _HOME for value in (one, other)]
-    return all(home) or _same(one, other)
+    return all(home) or _same_but_for_case(one, other)

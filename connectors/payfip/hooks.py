@@ -1,9 +1,10 @@
 """What PayFiP's fields may hold."""
 
 import re
-import unicodedata
 from datetime import datetime
 from zoneinfo import ZoneInfo
+
+from schemas.names import ascii_letters
 
 
 def fiscal_year(_: str) -> str:
@@ -13,8 +14,7 @@ def fiscal_year(_: str) -> str:
 
 def plain(value: str) -> str:
     """Cantine, février 2026 is Cantine fevrier 2026: ASCII letters, digits and single spaces."""
-    ascii_text = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
-    return " ".join(re.findall("[A-Za-z0-9]+", ascii_text))[:100].rstrip()
+    return " ".join(re.findall("[A-Za-z0-9]+", ascii_letters(value)))[:100].rstrip()
 
 
 def paid_cents(value: str) -> int | None:

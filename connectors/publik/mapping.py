@@ -16,11 +16,12 @@ from connectors.sdk.links import reference_link
 from connectors.sdk.local_times import instant
 from connectors.sdk.values import Reading, Unread, present
 from schemas.errors import InvalidMessage, Refused
+from schemas.identities import read_identity
 from schemas.times import to_rfc3339
+from schemas.yes_no import yes_or_no
 
 MAX_FILE = 10 * 1024 * 1024
 _CHANNELS = {"web": "online", "counter": "desk", "mail": "mail", "phone": "phone", "email": "online"}
-_YES = ("true", "oui", "yes", "1", "on")
 _BAN_KEY = re.compile(r"(?P<insee>(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3})_[0-9A-Za-z_-]{1,58}")
 _NUMBER = re.compile(r"[0-9A-Za-z-]{1,40}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,119}")
@@ -164,8 +165,7 @@ def _contact_change(
 
 def _citizen(said: Mapping[str, Any], account: References, pointer: str) -> dict[str, Any]:
     citizen = {name: value for name, value in said.items() if name not in ("identity", "address")}
-    identity = said.get("identity", {})
-    if "family_name" in identity and "given_names" in identity:
+    if identity := read_identity({"family_name": "", "given_names": [], **said.get("identity", {})}):
         citizen["identity"] = identity
     if account:
         citizen["references"] = account
@@ -247,10 +247,19 @@ def _read_answer(steps: Sequence[str], raw: Any, pointer: str, unread: Unread) -
     if steps[0] == "form":
         return raw
     if steps[-1] == "confidential":
-        return str(raw).lower() in _YES
+        return _is_marked(raw, pointer, unread)
     if isinstance(raw, Mapping | list):
         raise InvalidMessage("une réponse simple était attendue", pointer=pointer, code="not_a_text")
     return unread.read(pointer.removeprefix("/fields/"), str(raw), _READERS[steps[-1]])
+
+
+def _is_marked(raw: Any, pointer: str, unread: Unread) -> bool | None:
+    """A mark protects: an answer that is neither yes nor no marks the person, and is kept for whoever treats the
+    request. None for no, which takes back no other answer's yes."""
+    said = yes_or_no(raw)
+    if said is None:
+        unread.keep(pointer.removeprefix("/fields/"), str(raw))
+    return None if said is False else True
 
 
 def _set_aside_addresses(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.sdk.multipart import decode_base64
 from schemas.errors import InvalidMessage
+from schemas.names import ascii_letters
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")  # RFC 6838 §4.2
 _LONGEST_NAME = 255
@@ -52,7 +52,6 @@ def attachment_names(documents: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _ascii_name(name: str) -> str:
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    stem, dot, suffix = re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_name).strip("._-").rpartition(".")
+    stem, dot, suffix = re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_letters(name)).strip("._-").rpartition(".")
     stem, suffix = (stem, suffix) if dot else (suffix, "")
     return f"{stem[:80].strip('._-') or 'document'}{'.' + suffix[:10] if suffix else ''}"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
+from schemas.names import bare_letters
 
-# Letters and signs that decomposition leaves whole.
+# Signs that decomposition leaves whole; letters are those of `bare_letters`.
 _NEAREST = str.maketrans({
-    "œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
-    "ı": "i", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"',
-    "–": "-", "—": "-", "…": "...", "€": "EUR", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "ʼ": "'", "‑": "-",
-    "−": "-",
+    "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "–": "-", "—": "-", "…": "...", "€": "EUR", "‑": "-",
+    "−": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ",
 })  # fmt: skip
 
 
@@ -29,5 +27,4 @@ def nearest(text: str, encoding: str) -> str:
 
 
 def _plain(character: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", character.translate(_NEAREST))
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
+    return bare_letters(character.translate(_NEAREST))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import keyword
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
+from connectors.sdk.written import write_folder
 from schemas.errors import ConfigError
 from schemas.registry import Registry
 from schemas.shape import nearest
@@ -30,16 +30,12 @@ def write_connector(slug: str, folder: Path, answers: str = "") -> list[Path]:
     there and for anything that exists already: nothing is overwritten, and nothing half-written is left."""
     place = folder / slug
     check_free(slug, folder)
-    words = {"slug": slug, "Class": "".join(part.title() for part in slug.split("_")), "name": _display_name(slug)}
+    words = {"slug": slug, "Class": "".join(part.title() for part in slug.split("_")), "name": display_name(slug)}
     words |= _answer_parts(answers, words)
     try:
-        with tempfile.TemporaryDirectory(prefix=".connector-", dir=folder) as drafts:
-            draft = Path(drafts) / "package"
-            _fill_templates(draft, words)
-            draft.rename(place)
+        return write_folder(place, _filled_templates(words))
     except OSError as error:
         raise ConfigError(f"the connector cannot be written here ({error.strerror})", key=slug) from None
-    return sorted(place.iterdir())
 
 
 def check_free(slug: str, folder: Path) -> None:
@@ -67,12 +63,15 @@ def _answer_parts(answers: str, words: Mapping[str, str]) -> dict[str, str]:
     return {name: Template(text).substitute(own).removesuffix("\n") for name, text in parts.items()}
 
 
-def _display_name(slug: str) -> str:
+def display_name(slug: str) -> str:
+    """What people call a package until somebody says better."""
     return slug.replace("_", " ").capitalize()
 
 
-def _fill_templates(place: Path, words: Mapping[str, str]) -> None:
-    place.mkdir()
-    for template in sorted((_TEMPLATES / place.name).glob("*.txt")):
+def _filled_templates(words: Mapping[str, str]) -> dict[str, str]:
+    """The files of the folder, by name."""
+    found = {}
+    for template in sorted((_TEMPLATES / "package").glob("*.txt")):
         name, text = template.name.removesuffix(".txt"), template.read_text(encoding="utf-8")
-        (place / Template(name).substitute(words)).write_text(Template(text).substitute(words), encoding="utf-8")
+        found[Template(name).substitute(words)] = Template(text).substitute(words)
+    return found

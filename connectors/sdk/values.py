@@ -17,10 +17,10 @@ from typing import Any, Generic, TypeVar
 
 import phonenumbers
 
-from connectors.sdk.names import fold_name
 from schemas import identities
 from schemas.checks import is_date, is_siret, is_visible
 from schemas.communes import FRANCE
+from schemas.names import joined_name
 
 UNREAD_ANSWERS = "unread_answers"
 """The member of a request's `form` that holds what could not be read: by the name of the answer, as it was written."""
@@ -35,8 +35,8 @@ _WRITTEN_PHONE = re.compile(r"[+0-9][0-9 .()/-]{2,29}")  # record `phone`
 _EXTENSION = re.compile(r"[\s,;]*(?:poste|post\.?|ext\.?|extension|p\.|x|#)\s*[0-9]{1,6}\s*$", re.IGNORECASE)
 _LETTER = re.compile(r"[^\W\d_]")
 _GENDERS = {
-    **dict.fromkeys(("female", "femme", "feminin", "f", "mme", "madame", "mlle", "mademoiselle", "2"), "female"),
-    **dict.fromkeys(("male", "homme", "masculin", "m", "h", "mr", "monsieur", "1"), "male"),
+    **dict.fromkeys(("FEMALE", "FEMME", "FEMININ", "F", "MME", "MADAME", "MLLE", "MADEMOISELLE", "2"), "female"),
+    **dict.fromkeys(("MALE", "HOMME", "MASCULIN", "M", "H", "MR", "MONSIEUR", "1"), "male"),
 }
 _FRENCH_DATE = re.compile(r"([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})")
 _INSEE = re.compile(r"(?:0[1-9]|[1-9][0-9]|2[AB])[0-9]{3}")
@@ -127,7 +127,7 @@ def email(text: str) -> Reading[str]:
 
 def gender(text: str) -> Reading[str]:
     """`female` or `male`, as civil records know them; any other answer is the person's own and is not guessed at."""
-    return Reading(_GENDERS.get(fold_name(text)))
+    return Reading(_GENDERS.get(joined_name(text)))
 
 
 def given_names(text: str) -> Reading[list[str]]:
@@ -248,7 +248,7 @@ def _iso(line: str) -> str:
 
 def _country(text: str) -> Mapping[str, str] | None:
     line = one_line(text)
-    return _countries().get(line.upper()) or _countries().get(fold_name(line))
+    return _countries().get(line.upper()) or _countries().get(joined_name(line))
 
 
 @cache
@@ -258,5 +258,5 @@ def _countries() -> Mapping[str, Mapping[str, str]]:
     rows: Sequence[Mapping[str, str]] = list(
         csv.DictReader(files("connectors.sdk").joinpath("countries.csv").read_text("utf-8").splitlines(), delimiter=";")
     )
-    named = {fold_name(name): row for row in rows for name in (row["name"], *row["also"].split("|")) if name}
+    named = {joined_name(name): row for row in rows for name in (row["name"], *row["also"].split("|")) if name}
     return named | {row["alpha3"]: row for row in rows} | {row["code"]: row for row in rows}

@@ -23,6 +23,7 @@ from hub.acceptance.form import check_form, check_schema, encode_within
 from hub.acceptance.mentions import people_named
 from hub.acceptance.rules import Reading, Rules, Understood
 from hub.acceptance.statements import Statement, statement_of
+from hub.citizens.households import refuse_household_alone
 from hub.citizens.identities import People
 from hub.citizens.nir import doubtful_systems, refuse_nir, without_doubtful
 from hub.citizens.questions import hold
@@ -181,7 +182,12 @@ class Acceptance:
                 raise InvalidMessage(message, pointer=f"{pointer}/references", code="sectors_not_linked")
         for system in sorted(doubtful):
             self.ask_whose_numbers(origin.tenant, system)
-        return event.with_data(without_doubtful(event.data, declared, "/data")) if doubtful else event
+        if doubtful:
+            event = event.with_data(without_doubtful(event.data, declared, "/data"))
+        if households := self.directory.households(origin.tenant):
+            for pointer, person in people_named(event):
+                refuse_household_alone(person, pointer, households)
+        return event
 
     def _counted(self, item: Submitted, verdict: Verdict) -> tuple[str, str]:
         known = isinstance(item, Event) and self.registry.versions(item.type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hub.acceptance.mentions import citizen_of, household_of, values_of
@@ -20,8 +21,8 @@ class CitizenChanged:
         if person is None:
             return AnyEvent().understand(event, reading)
         tenant, citizens, household = reading.tenant, reading.citizens, household_of(event)
-        citizens.check_together(tenant, [person, *household])
         known = [person, *(other for other in household if other.get("confidential"))]
+        citizens.check_together(tenant, known, [other for other in household if not other.get("confidential")])
         if reading.asks_too_much(known):
             request = reading.request_of(event.data.get("request"))
             return reading.hold(Understood(subject_key(event, request), request=request), known)
@@ -59,7 +60,7 @@ class CitizenChanged:
             worth: dict[str, Any] = {}
             if reading.directory.master_of(tenant, name) is not None:
                 system = reading.directory.system_of(reading.origin.name)
-                worth = {"system": system, "rank": _rank(reading, event, name)}
+                worth = {"system": system, "rank": rank_of(event.data[name], reading.tx.now)}
             citizens.learn(citizen, name, values[name], by=reading.origin.name, told=understood.route.to, **worth)
         return understood
 
@@ -73,7 +74,7 @@ def _is_held(reading: Reading, citizen: Citizen, event: Event, name: str) -> boo
     system = reading.directory.system_of(origin.name)
     if origin.internal or system == master:
         return False
-    return reading.citizens.yields(citizen, name, _rank(reading, event, name), master=master)
+    return reading.citizens.yields(citizen, name, rank_of(event.data[name], reading.tx.now), master=master)
 
 
 def _ask(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
@@ -88,9 +89,8 @@ def _ask(reading: Reading, citizen: Citizen, event: Event, name: str) -> bool:
     return identities.doubt_value(tenant, citizen.id, name, said, facts)
 
 
-def _rank(reading: Reading, event: Event, name: str) -> Rank:
+def rank_of(value: Mapping[str, Any], now: float) -> Rank:
     """What a value is worth: how well it is known, then of when it is; never of the future."""
-    value, now = event.data[name], reading.tx.now
     return QUALITIES.index(value["quality"]), min(seconds(value["date"], now), now)
 
 

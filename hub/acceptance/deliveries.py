@@ -17,8 +17,9 @@ from bus.tables import DELIVERED, FINAL, PARKED, REFUSED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import keep_refused
+from hub.citizens.households import keep_number
 from hub.citizens.nir import doubtful_systems, is_refused
-from hub.citizens.repository import ask_identifiers, identifiers_of, link_citizen
+from hub.citizens.repository import Link, ask_identifiers, identifiers_of, link_citizen
 from hub.clients.origin import Origin
 from hub.journal.sealing import look_again
 from hub.requests import repository as timelines
@@ -26,7 +27,7 @@ from hub.requests.notices import transmitted
 from hub.requests.repository import Requests
 from hub.routing.directory import ConnectionRouting
 from hub.routing.views import Tree, project, tree_of
-from hub.storage.tables import citizen_links, citizens, requests
+from hub.storage.tables import citizen_links, citizens, household_links, requests
 from schemas.converters import convert
 from schemas.delivery import Delivery, delivery_key
 from schemas.errors import InvalidMessage
@@ -244,9 +245,10 @@ class Deliveries:
         people = {key[2:] for key, _ in keys.values() if key.startswith("c:")}
         query = select(requests.c.id).where(requests.c.id.in_(cases), requests.c.procedure.in_(member.pilot_procedures))
         piloted = {row.id for row in tx.sql.execute(query)}
-        links = select(citizen_links).where(citizen_links.c.citizen_id.in_(people))
         named = set(member.pilot_citizens)
-        piloted |= {r.citizen_id for r in tx.sql.execute(links) if (r.system, r.native_id) in named}
+        for table in (citizen_links, household_links):
+            links = select(table).where(table.c.citizen_id.in_(people))
+            piloted |= {r.citizen_id for r in tx.sql.execute(links) if (r.system, r.native_id) in named}
         return {seq for seq, (key, request) in keys.items() if request in piloted or key[2:] in piloted}
 
     def _keep_reference(self, tx: Transaction, member: ConnectionRouting, item: Ended) -> None:
@@ -255,7 +257,11 @@ class Deliveries:
         delivery, key = item.delivery, item.finished.order_key
         if key.startswith("c:"):
             if self._may_keep(member, item.done.reference) and self._may_link(tx, member, key[2:]):
-                link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:])
+                if member.system in self._acceptance.directory.households(member.tenant):
+                    keep_number(tx, member.tenant, member.system, item.done.reference, key[2:])
+                else:
+                    link = Link("told", member.name)
+                    link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:], link)
         elif delivery.request_id is not None:
             book = Requests(tx)
             book.prefetch(member.tenant, [(member.system, item.done.reference)], [delivery.request_id])

@@ -171,8 +171,7 @@ class Reading:
 
     def is_named_by_others_alone(self, person: Mapping[str, Any]) -> bool:
         """Whether the origin names this person by nothing but identifiers of systems for which it does not speak."""
-        alone = id(person) in self._of_others and "references" not in person
-        return alone and not self.citizens.is_identified(person)
+        return id(person) in self._of_others and not self.citizens.is_named(self.tenant, person)
 
     def identifiers_of_others(self, person: Mapping[str, Any]) -> Sequence[Reference]:
         """Identifiers by which this person may be found, and no more."""

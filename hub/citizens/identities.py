@@ -12,20 +12,20 @@ import binascii
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.citizens.matching import Comparison, Form, blocking_keys, compare, stands_alone
-from hub.citizens.names import Person
+from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare, stands_alone
 from hub.citizens.questions import Quota
+from hub.citizens.value_digests import Person
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
     citizen_blocks,
@@ -36,14 +36,18 @@ from hub.storage.tables import (
     citizens,
 )
 from schemas.communes import Communes, shipped_communes
+from schemas.identities import certain_part
 
 MOST = 32  # people under one block: what more of them share says nothing about any
 ASKED = 3  # the likest, of whom an operator is asked
+_DAY = len("YYYY-MM-DD")
 _IDENTITY = b"identity:"
 VALUE = b"review:"
 Grouping = Callable[[str, str], Callable[[Person], str] | None]
 """(tenant, origin) -> a function from a person record to the name of the sectors among which that person may be
 matched; None where the tenant declares no sectors. `Directory.grouping` is one."""
+Households = Callable[[str], Collection[str]]
+"""By tenant, the systems whose numbers are those of households. `Directory.households` is one."""
 
 _CANDIDATES = {
     dialect: Statement(f"""
@@ -59,6 +63,18 @@ _CANDIDATES = {
 _SEALED = Statement("""
     SELECT citizens.id, citizens.merged_into, citizen_identities.sealed FROM citizens
     JOIN citizen_identities ON citizen_identities.citizen_id = citizens.id WHERE citizens.id {ids:text}
+""")
+# All that was ever told of these people, also as those who were merged into them.
+_ALL_FORMS = Statement("""
+    SELECT citizens.id, citizens.merged_into, citizen_identities.sealed, citizen_identities.changed_at FROM citizens
+    JOIN citizen_identities ON citizen_identities.citizen_id = citizens.id
+    WHERE citizens.id {ids:text} OR citizens.merged_into {whole:text}
+""")
+_QUESTIONS = Statement("SELECT id, state FROM citizen_reviews WHERE id {ids:text}")
+_WHOLE = Statement("SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id")
+_MEMBERS = Statement("""
+    SELECT citizens.id FROM (SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id) AS whole
+    JOIN citizens ON citizens.id = whole.id OR citizens.merged_into = whole.id
 """)
 _MARKED = Statement("""
     SELECT max(citizens.confidential) FROM (
@@ -109,13 +125,14 @@ def review_id(tenant: str, kind: str, *about: str) -> str:
 
 
 class People:
-    """`pepper` keys the digests, `key` (32 bytes) the references. `grouping` says among whom somebody is matched."""
+    """`pepper` keys the digests, `key` (32 bytes) the references. `grouping` says among whom somebody is matched,
+    `households` whose numbers name nobody."""
 
     def __init__(
         self, keys: PersonKeys, pepper: bytes, key: bytes, *, communes: Communes | None = None,
-        grouping: Grouping = lambda tenant, origin: None,
+        grouping: Grouping = lambda tenant, origin: None, households: Households = lambda tenant: (),
     ) -> None:  # fmt: skip
-        self.keys, self.pepper, self.grouping = keys, pepper, grouping
+        self.keys, self.pepper, self.grouping, self.households = keys, pepper, grouping, households
         self.communes = communes or shipped_communes()
         self._key = key
 
@@ -132,16 +149,12 @@ class People:
 
     def followed(self, tx: Transaction, citizen_id: str) -> str | None:
         """Who this is now: the same, or whom they were merged into. None when there is nobody."""
-        row = tx.sql.execute(select(citizens.c.id, citizens.c.merged_into).where(citizens.c.id == citizen_id)).first()
-        return (row.merged_into or row.id) if row is not None else None
+        found: str | None = _WHOLE.run(tx.sql, id=citizen_id).scalar()
+        return found
 
     def members(self, tx: Transaction, citizen_id: str) -> list[str]:
         """Every id under which things are kept about this person: their own, and those merged into it."""
-        whole = self.followed(tx, citizen_id)
-        if whole is None:  # nobody: compared with NULL, everybody who was never merged would be them
-            return []
-        query = select(citizens.c.id).where(or_(citizens.c.id == whole, citizens.c.merged_into == whole))
-        return sorted(tx.sql.execute(query).scalars())
+        return sorted(_MEMBERS.run(tx.sql, id=citizen_id).scalars())
 
     def tenant_of(self, tx: Transaction, citizen_id: str) -> str | None:
         return tx.sql.execute(select(citizens.c.tenant).where(citizens.c.id == citizen_id)).scalar_one_or_none()
@@ -150,10 +163,16 @@ class People:
         return bool(_MARKED.run(tx.sql, id=citizen_id).scalar())
 
     def identity_of(self, tx: Transaction, citizen_id: str) -> Mapping[str, Any] | None:
-        """The identity as it was first told (`identity` record); None when it never was, or was erased."""
-        ids = self.members(tx, citizen_id)
-        known = self.identities(tx, ids)
-        return known.get(self.followed(tx, citizen_id) or "") or next(iter(known.values()), None)
+        """The identity of this person now (`identity` record): the last that was told as a change, else as it was first
+        told. None when it never was, or was erased. The other forms are for nobody but the person."""
+        whole = self.followed(tx, citizen_id)
+        rows = [] if whole is None else _ALL_FORMS.run(tx.sql, ids=[whole], whole=[whole]).all()
+        for row in sorted(rows, key=lambda row: (row.changed_at, row.id == whole), reverse=True):
+            plain = self.keys.open(tx, row.id, bytes(row.sealed), _IDENTITY + row.id.encode())
+            if plain is not None:
+                found: Mapping[str, Any] = orjson.loads(plain)
+                return found
+        return None
 
     def identities(self, tx: Transaction, ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Those of these ids that have one."""
@@ -199,7 +218,11 @@ class Identities:
         self._crowded: set[str] = set()
         self._known: dict[str, tuple[Form, str]] = {}  # by the id of an identity: its form, and whose it is
         self._natives: dict[str, dict[str, set[str]]] = {}  # by person and system
-        self._kept: list[tuple[str, Mapping[str, Any]]] = []
+        self._named: set[str] = set()  # of whom those of before are there
+        self._states: dict[str, str | None] = {}  # of questions of before
+        self._of_whole: dict[str, dict[str, Form]] = {}  # by person: the forms of their identity
+        self._read: set[str] = set()  # of whom all forms are there
+        self._kept: list[tuple[str, Mapping[str, Any], bool]] = []
         self._blocks: list[dict[str, str]] = []
         self._asked: dict[str, dict[str, Any]] = {}
         self._values: list[tuple[str, Item]] = []
@@ -207,7 +230,8 @@ class Identities:
 
     def prefetch(self, tenant: str, persons: Iterable[Person]) -> None:
         """Read who is like these people."""
-        wanted = {block for person in persons for block in self._form(tenant, person)[1]} - set(self._meeting)
+        met = self._meeting
+        wanted = {block for person in persons for block in self._form(tenant, person)[1] if block not in met}
         if not wanted:
             return
         self._meeting |= {block: [] for block in wanted}
@@ -255,23 +279,74 @@ class Identities:
             return PersonMatch(ranked[0][0], ranked[0][1].score, likest)
         return PersonMatch(ranked=likest)
 
-    def add_identity(self, citizen_id: str, tenant: str, person: Person, *, whole: str | None = None) -> None:
+    def read_forms(self, ids: Iterable[str]) -> None:
+        """Read all forms of the identity of these people."""
+        unread = sorted(set(ids) - self._read)
+        if not unread:
+            return
+        self._read.update(unread)
+        rows = _ALL_FORMS.run(self._tx.sql, ids=unread, whole=unread).all()
+        items: list[Item] = [(row.id, bytes(row.sealed), _IDENTITY + row.id.encode()) for row in rows]
+        for row, plain in zip(rows, self._people.keys.open_many(self._tx, items), strict=True):
+            if plain is not None and (form := Form.of(orjson.loads(plain))) is not None:
+                self._of_whole.setdefault(row.merged_into or row.id, {})[row.id] = form
+
+    def compare_with(self, tenant: str, person: Person, citizen_id: str) -> list[Comparison]:
+        """An identity with each form of that of somebody; empty where the one or the other is too thin."""
+        self.read_forms([citizen_id])
+        form = self._form(tenant, person)[0]
+        known = self._of_whole.get(citizen_id, {}).values() if form is not None else ()
+        return [compare(form, other, self._people.communes) for other in known if form is not None]
+
+    def contradict(self, tenant: str, one: Person, other: Person) -> bool:
+        """Whether two identities cannot be of one person."""
+        forms = self._form(tenant, one)[0], self._form(tenant, other)[0]
+        if forms[0] is None or forms[1] is None:
+            return False
+        return compare(forms[0], forms[1], self._people.communes).score < REVIEW
+
+    def is_told_change(self, compared: Comparison, person: Person) -> bool:
+        """Whether an identity reads as a change of civil status of somebody: born on the same day, at a place that may
+        be the same, under another name. With the same name, it may be a twin."""
+        levels, born = {field.name: field.level for field in compared.fields}, str(person["identity"]["birthdate"])
+        place_differs = levels["birthplace"] in ("near", "differ")
+        certain = len(born) == _DAY and certain_part(born) == born and levels["birthdate"] == "same"
+        return certain and not place_differs and levels["family_name"] == "differ"
+
+    def questions_with(self, tenant: str, citizen_id: str, others: Collection[str]) -> dict[str, str]:
+        """Of these others, those about whom it was asked whether they are this person: the state of the question."""
+        asked = {review_id(tenant, "person", *sorted((citizen_id, other))): other for other in others}
+        if unread := sorted(asked.keys() - self._states.keys()):
+            self._states |= dict.fromkeys(unread)
+            self._states |= {row.id: row.state for row in _QUESTIONS.run(self._tx.sql, ids=unread)}
+        states = {other: self._states[one] or (one in self._asked and "open") for one, other in asked.items()}
+        return {other: state for other, state in states.items() if state}
+
+    def add_identity(
+        self, citizen_id: str, tenant: str, person: Person, *, whole: str | None = None, changed: bool = False
+    ) -> None:
         """Keep the identity of `citizen_id`, and find it for who comes later in this transaction. `whole`: the citizen
-        into whom they were merged; None for themselves."""
+        into whom they were merged; None for themselves. `changed`: it is the one to be shown from now on."""
         form, meeting = self._form(tenant, person)
-        self._kept.append((citizen_id, person["identity"]))
+        self._kept.append((citizen_id, person["identity"], changed))
+        if whole is None:
+            self._read.add(citizen_id)
         if form is None:
             return
+        self._of_whole.setdefault(whole or citizen_id, {})[citizen_id] = form
         self._blocks += [{"block": block, "citizen_id": citizen_id} for block in meeting]
         self._known[citizen_id] = (form, whole or citizen_id)
-        for reference in person.get("references", ()):
-            self._add_native_id(whole or citizen_id, reference["system"], reference["id"])
         for block in meeting:
             self._meeting.setdefault(block, []).append(citizen_id)
 
-    def record_merge(self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int) -> None:
-        """Keep a merge that matching made without an operator, with the links that moved: `unmerge` undoes it."""
-        moved = orjson.dumps({"links": links, "score": score}).decode()
+    def record_merge(
+        self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int, how: str,
+        numbers: Sequence[tuple[str, str]] = (),
+    ) -> None:  # fmt: skip
+        """Keep a merge that matching made without an operator, with the links and the numbers of households that moved:
+        `unmerge` undoes it. `how`: `likeness`, or `form`, another identity of whom an identifier names,
+        `in_use`, nothing but another name in use of the very same identity."""
+        moved = orjson.dumps({"links": links, "score": score, "how": how, "numbers": numbers}).decode()
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": moved, "actor": "hub", "at": self._tx.now}
         self._merges.append(row)
 
@@ -279,6 +354,10 @@ class Identities:
         """An operator must say whether these two are one person, unless one did already."""
         first, second = sorted((citizen_id, other_id))
         self._open_review(tenant, "person", (first, second), facts, citizen_id=first, other_id=second)
+
+    def open_links_review(self, tenant: str, citizen_id: str, facts: Mapping[str, Any]) -> None:
+        """An operator must say whether all identifiers of this person are theirs, unless one did already."""
+        self._open_review(tenant, "links", (citizen_id,), facts, citizen_id=citizen_id)
 
     def doubt_value(
         self, tenant: str, citizen_id: str, field: str, said: Mapping[str, Any], facts: Mapping[str, Any]
@@ -294,17 +373,22 @@ class Identities:
         self._values.append((review, (citizen_id, content, VALUE + review.encode())))
         return True
 
-    def save(self) -> None:
+    def save(self) -> int:
+        """How many questions were opened."""
         tx, keys = self._tx, self._people.keys
-        items: list[Item] = [(who, orjson.dumps(what), _IDENTITY + who.encode()) for who, what in self._kept]
+        items: list[Item] = [(who, orjson.dumps(what), _IDENTITY + who.encode()) for who, what, _ in self._kept]
         sealed = _seal_each(tx, keys, [*items, *(item for _, item in self._values)])
         for (review, _), content in zip(self._values, sealed[len(items) :], strict=True):
             self._asked[review]["sealed"] = content
-        kept = [(who, content) for (who, _), content in zip(self._kept, sealed, strict=False) if content is not None]
-        _KEEP.run(tx.sql, [{"citizen_id": who, "sealed": content} for who, content in kept])
+        _KEEP.run(tx.sql, [
+            {"citizen_id": who, "sealed": content, "changed_at": tx.now if changed else 0.0}
+            for (who, _, changed), content in zip(self._kept, sealed, strict=False) if content is not None
+        ])  # fmt: skip
         _MEET.run(tx.sql, self._blocks)
         _MERGE.run(tx.sql, self._merges)
-        self._quota.count(len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)])))
+        opened = len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)]))
+        self._quota.count(opened)
+        return opened
 
     def _namesakes(self, block: str) -> set[str] | None:
         """Who has the name of a block of names; None when they are too many."""
@@ -338,11 +422,12 @@ class Identities:
             form = Form.of(orjson.loads(plain)) if plain is not None else None
             if form is not None:
                 self._known[row.id] = (form, row.merged_into or row.id)
-        whole = sorted({owner for _, owner in self._known.values()} - set(self._natives))
+        whole = sorted({owner for _, owner in self._known.values()} - self._named)
+        self._named.update(whole)
         for row in _NAMED.run(self._tx.sql, ids=whole) if whole else ():
-            self._add_native_id(row.citizen_id, row.system, row.native_id)
+            self.add_native_id(row.citizen_id, row.system, row.native_id)
 
-    def _add_native_id(self, citizen_id: str, system: str, native_id: str) -> None:
+    def add_native_id(self, citizen_id: str, system: str, native_id: str) -> None:
         self._natives.setdefault(citizen_id, {}).setdefault(system, set()).add(native_id)
 
     def _open_review(self, tenant: str, kind: str, about: Sequence[str], facts: Mapping[str, Any], **names: str) -> str:

@@ -26,8 +26,10 @@ def find_citizen(
     references: Sequence[Mapping[str, str]], reference: str | None, client_id: str,
 ) -> Found:  # fmt: skip
     """Who is meant by what a client says. Changes nothing. All that is said must agree: a reference beside the
-    identity of somebody else is ambiguous. InvalidMessage `nir_not_allowed`."""
-    person = {"references": list(references)} | ({"identity": identity} if identity else {})
+    identity of somebody else is ambiguous; the number of a household says nothing. InvalidMessage `nir_not_allowed`."""
+    households = people.households(tenant)
+    references = [one for one in references if one["system"] not in households]
+    person = {"references": references} | ({"identity": identity} if identity else {})
     refuse_nir(person, "/citizen", {})
     claimed = _claimed(tx, people, tenant, client_id, reference)
     if reference is not None and claimed is None:

@@ -19,9 +19,9 @@ from typing import Any, Literal
 from rapidfuzz.distance import OSA
 
 from hub.citizens.frequency import frequent_names
-from hub.citizens.names import fold_name
 from schemas.communes import Communes, shipped_communes
 from schemas.identities import certain_part, given_names, is_no_name, is_presumed
+from schemas.names import fold_name
 
 LINK, REVIEW = 90, 70
 
@@ -78,6 +78,15 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         return "link" if self.score >= LINK else "review" if self.score >= REVIEW else "new"
+
+    @property
+    def is_change(self) -> bool:
+        """Whether the two are no spellings of one identity: a name or a gender is another."""
+        levels = {field.name: field.level for field in self.fields}
+        return (
+            levels["family_name"] == "differ" or levels["given_names"] in ("differ", "others", "usual")
+            or levels["gender"] == "differ"
+        )  # fmt: skip
 
     def with_field(self, name: str, level: str) -> Comparison:
         return Comparison((*self.fields, Field(name, level)))

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
+from hub.settings.model import Numbers
 from schemas.errors import InvalidMessage
-
-Numbers = Literal["own", "nir"]
-"""What the identifiers of a system are that read as a NIR without a key: numbers of its own, or NIRs."""
 
 # Sex, year, month (20 to 42 and 50 to 99 where the act does not tell it), department or overseas or abroad (91 to 96
 # before Algeria, Morocco and Tunisia had a code), commune, number of the act.

@@ -11,8 +11,8 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from hub.citizens.names import fold_name
 from schemas.identities import certain_part, is_no_name
+from schemas.names import fold_name
 
 UNSURE = "~"
 _DAY = len("YYYY-MM-DD")
@@ -30,6 +30,15 @@ def pivot_of(identity: Mapping[str, Any], pepper: bytes, sectors: str = "") -> s
     digest = hmac.digest(pepper, "\x1f".join([*parts, sectors] if sectors else parts).encode(), "sha256").hex()
     sure = len(born) == _DAY and certain_part(born) == born and not any(map(is_no_name, map(str, told)))
     return digest if sure else UNSURE + digest[: -len(UNSURE)]
+
+
+def in_use_of(identity: Mapping[str, Any] | None, pepper: bytes, pivot: str | None) -> str | None:
+    """The name in use beside a pivot identity, as a digest that is of this identity alone; None where none is told, or
+    the birth name."""
+    name = fold_name(str((identity or {}).get("preferred_name") or ""))
+    if identity is None or pivot is None or name in ("", fold_name(str(identity.get("family_name", "")))):
+        return None
+    return hmac.digest(pepper, f"in use\x1f{pivot}\x1f{name}".encode(), "sha256").hex()[:16]
 
 
 def is_unsure(pivot: str) -> bool:

@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
+from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
-from hub.citizens.matching import Comparison, Field
-from hub.citizens.names import Person, value_digest
-from hub.citizens.pivots import is_unsure, pivot_of
+from hub.citizens.matching import REVIEW, Comparison, Field
+from hub.citizens.pivots import in_use_of, is_unsure, pivot_of
+from hub.citizens.value_digests import Person, value_digest
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
 from hub.citizens.values import KnownValues
 from hub.citizens.values import Rank as Rank
 from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
 from schemas.identities import is_no_name
-
-_LINKS = ("tenant", "system", "native_id", "citizen_id")
 
 # Who is marked is never left out of too many who have one pivot.
 _SHARING = f"""SELECT id FROM citizens WHERE tenant = :tenant AND pivot = pivots.digest
@@ -44,22 +43,36 @@ _PEOPLE = {
             UNION SELECT sharing.value FROM {{pivots(digest text)}} {_EACH_SHARING[dialect]}
         )
         SELECT found.id, citizens.pivot, citizens.confidential, citizens.seen_at, citizens.merged_into,
-            links.system, links.native_id
+            citizens.in_use, links.system, links.native_id
         FROM found {around}
     """)  # noqa: S608 (the text is our own)
     for dialect, around in around_found("citizens", "citizen_links", "citizen_id").items()
 }
-_IDENTIFIERS = Statement(
-    "SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text} ORDER BY native_id"
-)
+_LINKS_OF = Statement("SELECT tenant, system, native_id, citizen_id FROM citizen_links WHERE citizen_id {ids:text}")
+_IDENTIFIERS = Statement("""
+    SELECT tenant, system, native_id, citizen_id, 0 AS since FROM citizen_links WHERE citizen_id {ids:text}
+    UNION ALL SELECT tenant, system, native_id, citizen_id, since FROM household_links WHERE citizen_id {ids:text}
+    ORDER BY since DESC, native_id
+""")
 _IDENTIFIERS_NOW = Statement("""
-    SELECT citizens.id AS gone_id, links.tenant, links.system, links.native_id FROM citizens
+    SELECT citizens.id AS gone_id, links.tenant, links.system, links.native_id, 0 AS since FROM citizens
     JOIN citizen_links AS links ON links.citizen_id = citizens.merged_into
-    WHERE citizens.id {ids:text} ORDER BY links.native_id
+    WHERE citizens.id {ids:text}
+    UNION ALL SELECT citizens.id, numbers.tenant, numbers.system, numbers.native_id, numbers.since FROM citizens
+    JOIN household_links AS numbers ON numbers.citizen_id = citizens.merged_into
+    WHERE citizens.id {ids:text} ORDER BY since DESC, native_id
+""")
+_RENUMBERED = Statement("""
+    SELECT links.citizen_id, changed.system, changed.old_id FROM {named(system text, native_id text)}
+    JOIN renumbered_ids AS changed
+        ON changed.tenant = :tenant AND changed.system = named.system AND changed.old_id = named.native_id
+    JOIN citizen_links AS links
+        ON links.tenant = :tenant AND links.system = changed.system AND links.native_id = changed.new_id
 """)
 _OPEN = Insert(citizens)
 _NAME = Statement(
-    "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
+    "UPDATE citizens SET pivot = named.pivot, in_use = named.in_use"
+    " FROM {named(id text, pivot text, in_use text)} WHERE citizens.id = named.id"
 )
 _SEE = Statement("UPDATE citizens SET seen_at = :now WHERE id {ids:text}")
 _MARK = Statement("UPDATE citizens SET confidential = 1 WHERE id {ids:text}")
@@ -73,20 +86,45 @@ class Citizen:
     confidential: bool
     pivot: str | None = None
     merged_into: str | None = None
+    in_use: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How an identifier came to its citizen. `how`: told (with somebody new, or beside an identifier that is known),
+    identity (the very same), likeness (with its `score`), import, operator, renumbered."""
+
+    how: str
+    origin: str
+    score: int | None = None
+
+    def row(self, tx: Transaction, key: tuple[str, str, str], citizen_id: str) -> dict[str, Any]:
+        tenant, system, native_id = key
+        return {
+            "tenant": tenant, "system": system, "native_id": native_id, "citizen_id": citizen_id, "since": tx.now,
+            "how": self.how, "origin": self.origin, "score": self.score,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Whom a record names, None for somebody new; what must be asked about them and others. `score`: of the likeness by
-    which they were found. `is_form`: the identity is kept as another form of theirs."""
+    """Whom a record names, None for somebody new; what must be asked about them and others, with the facts. `score`: of
+    the likeness by which they were found. `is_form`: the identity is kept as another form of theirs; `changed`: from
+    now on it is the one that is shown; `in_use`: nothing but the name in use is another. `binds`: the identifiers of
+    the record are theirs."""
 
     citizen_id: str | None = None
-    asks: tuple[tuple[str, Comparison], ...] = ()
+    asks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     score: int = 0
     is_form: bool = False
+    changed: bool = False
+    in_use: bool = False
+    binds: bool = True
 
 
-_TOLD_APART = Comparison((Field("identifier", "differ"),))  # the very same identity, and a system that knows two
+_TOLD_APART = Comparison((Field("identifier", "differ"),)).explanation()  # a system knows two of this identity
+_ALIKE = Comparison(()).explanation()
+MOST_FORMS = 16  # of one person: whoever tells another name each day is asked about
 QUALITIES = ("declared", "verified", "authoritative")
 Said = tuple[Person, str, Any]  # who a value is about, its field, the value
 
@@ -104,11 +142,13 @@ class Citizens:
         self._pepper = pepper
         self._people = people
         self._origin = origin
+        self.how: str | None = None  # its links came about, where whoever was found does not say it: `import`
         self.identities = people.session(tx, origin, most) if people is not None else None
         self._group: Callable[[Person], str] | None = None
         self._by_id: dict[str, Citizen] = {}
         self._links: dict[tuple[str, str, str], str] = {}
         self._pivots: dict[tuple[str, str], list[str]] = {}  # who has the identity, each once
+        self._in_use: dict[tuple[str, str | None], set[str]] = {}  # by person and pivot: names in use beside it
         self._systems: dict[str, set[str]] = {}
         self._new: dict[str, Citizen] = {}
         self._marked: list[str] = []
@@ -116,7 +156,8 @@ class Citizens:
         self._long_unseen: set[str] = set()
         self._seen: set[str] = set()
         self._named: list[Citizen] = []
-        self._new_links: list[dict[str, str]] = []
+        self._new_links: list[dict[str, Any]] = []
+        self._numbers = HouseholdNumbers(tx, people)
         self._values = KnownValues(tx, people.keys if people is not None else None, pepper, self._new)
         # By the identity of the object, which is kept beside, so that no other takes its place in memory.
         self._digests: dict[int, tuple[Any, str]] = {}
@@ -130,7 +171,7 @@ class Citizens:
         met, people = people, [*people, *along]
         if self._people is not None:
             self._group = self._people.grouping(tenant, self._origin)
-        named = sorted({(r["system"], r["id"]) for person in people for r in person.get("references", ())})
+        named = sorted({key[1:] for person in people for key in self._keys(tenant, person)})
         pivots = sorted({(pivot,) for person in people if (pivot := self._pivot_of(person)) is not None})
         statement = _PEOPLE[self._tx.sql.dialect.name]
         merged: dict[str, str] = {}
@@ -138,7 +179,7 @@ class Citizens:
             if row.merged_into is not None:
                 merged[row.id] = row.merged_into
             if row.id not in self._by_id:
-                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot, row.merged_into))
+                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot, row.merged_into, row.in_use))
                 if row.seen_at < self._tx.now - 86_400:
                     self._long_unseen.add(row.id)
             if row.system is not None:
@@ -146,8 +187,12 @@ class Citizens:
                 self._systems.setdefault(row.id, set()).add(row.system)
         if merged:
             self._follow_merges(tenant, merged)
+        self._read_citizens(self._numbers.prefetch_people(tenant, filter(self._is_thin, met)))
+        self._numbers.prefetch(tenant, self._by_id)
+        self._find_renumbered(tenant, [key for key in named if (tenant, *key) not in self._links])
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
+            self.identities.read_forms(one for person in met for one in self._to_compare(tenant, person))
         self._values.prefetch(
             (citizen_id, field) for person, field, _ in values for citizen_id in self._known_as(tenant, person)
         )
@@ -155,31 +200,43 @@ class Citizens:
     def resolve(self, tenant: str, person: Person) -> Citizen:
         """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
 
-        InvalidMessage `ambiguous_citizen` when its identifiers are links of different people."""
+        InvalidMessage `ambiguous_citizen` when its identifiers are links of different people, or when it names one by
+        the identity of another whom the same system knows."""
         place, pivot = self._place(tenant, person), self._pivot_of(person)
+        link = self._how(tenant, person, place)
         citizen = self._by_id[place.citizen_id] if place.citizen_id else self._create(tenant, person, pivot)
         if place.is_form:
-            self._keep_form(citizen, person, pivot, place.score)
+            self._keep_form(citizen, person, pivot, place)
         if citizen.id in self._long_unseen:
             self._seen.add(citizen.id)
-        for key in self._keys(tenant, person):
-            self._link(citizen, key)
-        fresh = citizen.pivot is None and pivot is not None
+        for key in self._keys(tenant, person) if place.binds else ():
+            self._link(citizen, key, link)
+        if place.citizen_id or self.is_named(tenant, person):
+            self._numbers.keep(tenant, citizen.id, person)
+        fresh = citizen.pivot is None and pivot is not None and not place.is_form
         if fresh:
             self._name(citizen, person, pivot)
         if self.identities is not None:
-            for other, compared in place.asks:
-                self.identities.open_person_review(tenant, citizen.id, other, compared.explanation())
+            for other, facts in place.asks:
+                self.identities.open_person_review(tenant, citizen.id, other, facts)
         self._heed_mark(citizen, pivot, told=bool(person.get("confidential")) or (fresh and citizen.confidential))
         return citizen
 
-    def check_together(self, tenant: str, people: Iterable[Person]) -> None:
-        """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved."""
+    def open_apart(self, tenant: str, person: Person) -> Citizen:
+        """Somebody new, whoever else has this identity: an operator said that they are two. `prefetch` was given it."""
+        return self._create(tenant, person, self._pivot_of(person))
+
+    def check_together(self, tenant: str, people: Sequence[Person], along: Sequence[Person] = ()) -> None:
+        """Raise for the people of one event what `resolve` would raise for one of them, before any is resolved; and
+        where one identifier names two of them, or of those only named `along`, who cannot be one person."""
+        self._check_one_each(tenant, [*people, *along])
         new: dict[tuple[str, str, str], object] = {}
         alike: dict[str, dict[object, set[str]]] = {}  # by identity: who has it, and the systems that know them
         for person in people:
             keys, pivot, place = self._keys(tenant, person), self._pivot_of(person), self._place(tenant, person)
-            found: set[Any] = {new[key] for key in keys if key in new} | self.linked(tenant, person)
+            keys = keys if place.binds else []
+            found: set[Any] = {new[key] for key in keys if key in new}
+            found |= self.linked(tenant, person) if place.binds else set()
             if len(found) > 1:
                 raise _ambiguous()
             who, systems = found.pop() if found else place.citizen_id, {key[1] for key in keys}
@@ -191,6 +248,15 @@ class Citizens:
                 alike.setdefault(pivot, {}).setdefault(who, self._systems.get(str(who), set()) | systems).update(
                     systems
                 )
+
+    def _check_one_each(self, tenant: str, people: Sequence[Person]) -> None:
+        told: dict[tuple[str, str, str], list[Person]] = {}
+        for person in people if len(people) > 1 else ():
+            for key in self._keys(tenant, person):
+                before = told.setdefault(key, [])
+                if self.identities and any(self.identities.contradict(tenant, person, other) for other in before):
+                    raise _ambiguous()
+                before.append(person)
 
     def asks_too_much(self, tenant: str, people: Iterable[Person]) -> bool:
         """Whether to know these people, of one event, would open more questions than the origin may open today. Changes
@@ -223,6 +289,10 @@ class Citizens:
         told = [identity.get("family_name", ""), *(identity.get("given_names") or ())]
         return self._pivot_of(person) is not None and not any(is_no_name(str(name)) for name in told)
 
+    def is_named(self, tenant: str, person: Person) -> bool:
+        """Whether a record says who is meant: by an identifier of that person, or by a full identity."""
+        return bool(self._keys(tenant, person)) or self.is_identified(person)
+
     def is_marked(self, tenant: str, person: Person) -> bool:
         """Whether a person who is only named along must be kept confidential; the mark of such a person is kept."""
         if person.get("confidential"):
@@ -233,6 +303,10 @@ class Citizens:
         """The citizens marked confidential since this was last asked."""
         fresh, self._fresh_marks = self._fresh_marks, set()
         return fresh
+
+    def foresee(self, tenant: str, person: Person) -> _Place:
+        """Whom `resolve` will take a record for, and what it will ask. Changes nothing; raises as it does."""
+        return self._place(tenant, person)
 
     def check(self, tenant: str, person: Person) -> str | None:
         """The known citizen that a record names, None when new. Changes nothing; raises as `resolve` does."""
@@ -247,8 +321,8 @@ class Citizens:
         return set(self._having(tenant, self._pivot_of(person)))
 
     def _keys(self, tenant: str, person: Person) -> list[tuple[str, str, str]]:
-        """The identifiers by which a record names its person."""
-        return [(tenant, r["system"], r["id"]) for r in person.get("references", ())]
+        """The identifiers by which a record names its person: none of their household."""
+        return [(tenant, r["system"], r["id"]) for r in self._numbers.parted(tenant, person)[0]]
 
     def _having(self, tenant: str, pivot: str | None) -> list[str]:
         return self._pivots.get((tenant, pivot), []) if pivot is not None else []
@@ -258,12 +332,54 @@ class Citizens:
         linked, pivot = self.linked(tenant, person), self._pivot_of(person)
         if len(linked) > 1:
             raise _ambiguous()
+        if not linked and self._is_thin(person) and (found := self._numbers.named_among_them(tenant, person)):
+            return _Place(found)
         if not linked:
             return self._place_by_identity(tenant, person, pivot) if pivot is not None else _Place()
-        known, sharing = next(iter(linked)), self._having(tenant, pivot)
-        if known in sharing:
-            return _Place(known)
-        return _Place(known, tuple((one, self._same(known, one)) for one in sharing[:ASKED]))
+        known = next(iter(linked))
+        if pivot is None or known in self._having(tenant, pivot):
+            renamed = "preferred_name" in person.get("identity", ()) and self._is_renamed(person, known, pivot)
+            return _Place(known, is_form=renamed, changed=renamed, in_use=renamed, score=100 * renamed)
+        return self._place_at_link(tenant, person, known, pivot)
+
+    def _is_renamed(self, person: Person, known: str, pivot: str | None) -> bool:
+        """Whether a record tells a name in use that was not told before; the birth name stays."""
+        name, names = in_use_of(person["identity"], self._pepper, pivot), self._in_use.get((known, pivot), set())
+        may = self.identities is not None and bool(self._origin) and len(names) < MOST_FORMS
+        return may and name is not None and name not in names
+
+    def _place_at_link(self, tenant: str, person: Person, known: str, pivot: str) -> _Place:
+        """Who has an identifier (`known`), told with an identity that was not known to be theirs. The link is believed
+        unless the two contradict: then the identity is."""
+        sharing, identities = self._having(tenant, pivot), self.identities
+        twins = tuple((one, self._same(known, one)) for one in sharing[:ASKED])
+        compared = identities.compare_with(tenant, person, known) if identities else []
+        if identities is None or not compared:
+            return _Place(known, twins)
+        decided = identities.questions_with(tenant, known, sharing)
+        best = max(compared, key=lambda one: one.score)
+        new = len(compared) < MOST_FORMS and "distinct" not in decided.values()  # a form of theirs that is not known
+        if best.score >= REVIEW:
+            return _Place(known, twins, best.score, is_form=new, changed=best.is_change and bool(self._origin))
+        if new and self._origin and any(identities.is_told_change(one, person) for one in compared):
+            return _Place(known, twins, best.score, is_form=True, changed=True)
+        return self._place_against_link(tenant, person, pivot, known, best, decided)
+
+    def _place_against_link(
+        self, tenant: str, person: Person, pivot: str, known: str, best: Comparison, decided: Mapping[str, str]
+    ) -> _Place:
+        """Whom an identity names that cannot be of who has the identifier. A person decides about the two; nothing of
+        the one goes by way of the other meanwhile."""
+        told = {key[1] for key in self._keys(tenant, person)}
+        sharing = self._having(tenant, pivot)
+        if not is_unsure(pivot) and len(sharing) == 1 and self._systems.get(sharing[0], set()) & told:
+            raise _ambiguous()
+        if len(before := [one for one in sharing if one in decided]) == 1:
+            return _Place(before[0], binds=False)
+        place = self._place_by_identity(tenant, person, pivot)
+        system = next(key[1] for key in self._keys(tenant, person) if key in self._links)
+        asks = {known: best.explanation() | {"link": system}, **dict(place.asks)}
+        return replace(place, asks=tuple(asks.items())[:ASKED], binds=False)
 
     def _place_by_identity(self, tenant: str, person: Person, pivot: str) -> _Place:
         """By the very same identity, where one alone has it and no system tells them apart; else by likeness."""
@@ -278,19 +394,18 @@ class Citizens:
         if placed.citizen_id is not None and alone:
             self._read_citizens([placed.citizen_id])
             return _Place(placed.citizen_id, score=placed.score, is_form=placed.citizen_id not in sharing)
-        asks = {one: _TOLD_APART if one in apart else Comparison(()) for one in sharing
+        asks = {one: _TOLD_APART if one in apart else _ALIKE for one in sharing
                 if one in apart or not is_unsure(pivot)}  # fmt: skip
         for one, compared in placed.ranked:
-            asks.setdefault(one, compared)
+            asks.setdefault(one, compared.explanation())
         return _Place(None, tuple(asks.items())[:ASKED])
 
     def _known_by(self, ids: Iterable[str]) -> dict[Any, set[str]]:
         return {one: self._systems.get(one, set()) for one in ids}
 
-    def _same(self, one: str, other: str) -> Comparison:
-        """Two who are known, and have the very same identity."""
-        apart = self._systems.get(one, set()) & self._systems.get(other, set())
-        return _TOLD_APART if apart else Comparison(())
+    def _same(self, one: str, other: str) -> Mapping[str, Any]:
+        """What is said of two who are known, and have the very same identity."""
+        return _TOLD_APART if self._systems.get(one, set()) & self._systems.get(other, set()) else _ALIKE
 
     def _known_as(self, tenant: str, person: Person) -> set[str]:
         """Those who have the identifiers of a record; where nobody has, those who have its identity."""
@@ -301,13 +416,15 @@ class Citizens:
         from this one."""
         twins = [
             self._by_id[one] for one in self._having(citizen.tenant, pivot)
-            if one != citizen.id and not self._same(citizen.id, one).fields
+            if one != citizen.id and self._same(citizen.id, one) is _ALIKE
         ]  # fmt: skip
-        if told or any(twin.confidential for twin in twins):
-            self._mark(citizen)
-        if told:
-            for twin in twins:
-                self._mark(twin)
+        if not told:
+            twins = [twin for twin in twins if twin.confidential]
+        if twins and self.identities is not None:
+            decided = self.identities.questions_with(citizen.tenant, citizen.id, [twin.id for twin in twins])
+            twins = [twin for twin in twins if decided.get(twin.id) != "distinct"]
+        for one in (citizen, *twins) if told or twins else ():
+            self._mark(one)
 
     def _mark(self, citizen: Citizen) -> None:
         if not citizen.confidential:
@@ -316,8 +433,15 @@ class Citizens:
             self._fresh_marks.add(citizen.id)
 
     def systems(self, citizen: Citizen) -> frozenset[str]:
-        """The systems that have an identifier for this citizen."""
-        return frozenset(self._systems.get(citizen.id, ()))
+        """The systems that have an identifier for this citizen, or a number of their household."""
+        return frozenset((*self._systems.get(citizen.id, ()), *self._numbers.systems(citizen.id)))
+
+    def natives(self) -> dict[tuple[str, str], list[str]]:
+        """By citizen and system, the identifiers of those whom this has read or made."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for (_, system, native_id), citizen_id in self._links.items():
+            found.setdefault((citizen_id, system), []).append(native_id)
+        return found
 
     def is_echo(self, citizen: Citizen, field: str, value: Any, holder: str, *, dated: float) -> bool:
         """Whether `holder` says what the hub knows already, what the hub delivered to it in the last month, or what it
@@ -341,16 +465,17 @@ class Citizens:
         sql, now = self._tx.sql, self._tx.now
         _OPEN.send(sql, [
             {"id": c.id, "tenant": c.tenant, "pivot": c.pivot, "confidential": int(c.confidential), "seen_at": now,
-             "merged_into": c.merged_into}
+             "merged_into": c.merged_into, "in_use": c.in_use}
             for c in self._new.values()
         ])  # fmt: skip
-        if named := [(c.id, c.pivot) for c in self._named if c.id not in self._new]:
+        if named := [(c.id, c.pivot, c.in_use) for c in self._named if c.id not in self._new]:
             _NAME.send(sql, named=named)
         if self._seen:
             _SEE.send(sql, ids=sorted(self._seen), now=now)
         if marked := [citizen_id for citizen_id in self._marked if citizen_id not in self._new]:
             _MARK.send(sql, ids=marked)
         _LINK.send(sql, self._new_links)
+        self._numbers.save()
         if self.identities is not None:
             self.identities.save()
         self._values.save()
@@ -363,24 +488,33 @@ class Citizens:
             and (is_unsure(pivot) or len(self._having(tenant, pivot)) != 1 or self._systems_meet(tenant, person, pivot))
         ]  # fmt: skip
 
+    def _to_compare(self, tenant: str, person: Person) -> set[str]:
+        """Who has the identifiers of a record, where its identity is not known to be theirs."""
+        if (pivot := self._pivot_of(person)) is None:
+            return set()
+        return self.linked(tenant, person).difference(self._having(tenant, pivot))
+
     def _systems_meet(self, tenant: str, person: Person, pivot: str) -> bool:
         told = {key[1] for key in self._keys(tenant, person)}
         return any(self._systems.get(one, set()) & told for one in self._having(tenant, pivot))
 
-    def _keep_form(self, citizen: Citizen, person: Person, pivot: str | None, score: int) -> None:
+    def _keep_form(self, citizen: Citizen, person: Person, pivot: str | None, place: _Place) -> None:
         """Keep an identity as another form of somebody: a person who was merged into them, and can be parted again."""
         assert self.identities is not None
         tenant = citizen.tenant
-        form = Citizen(str(uuid.uuid4()), tenant, False, pivot, citizen.id)
+        in_use = in_use_of(person["identity"], self._pepper, pivot)
+        form = Citizen(str(uuid.uuid4()), tenant, False, pivot, citizen.id, in_use)
         self._new[form.id] = self._by_id[form.id] = form
-        self._add_pivot(tenant, pivot, citizen.id)
-        self.identities.add_identity(form.id, tenant, person, whole=citizen.id)
-        links = [key[1:] for key in self._keys(tenant, person) if key not in self._links]
-        self.identities.record_merge(tenant, form.id, citizen.id, links, score)
+        self._add_pivot(form, citizen.id)
+        self.identities.add_identity(form.id, tenant, person, whole=citizen.id, changed=place.changed)
+        links = [key[1:] for key in self._keys(tenant, person) if key not in self._links and place.binds]
+        numbers = self._numbers.untold(tenant, citizen.id, person)
+        how = "in_use" if place.in_use else "form" if self.linked(tenant, person) else "likeness"
+        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, how, numbers)
 
     def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
-        citizen.pivot = pivot
-        self._add_pivot(citizen.tenant, pivot, citizen.id)
+        citizen.pivot, citizen.in_use = pivot, in_use_of(person.get("identity"), self._pepper, pivot)
+        self._add_pivot(citizen, citizen.id)
         self._named.append(citizen)
         if self.identities is not None:
             self.identities.add_identity(citizen.id, citizen.tenant, person)
@@ -391,21 +525,32 @@ class Citizens:
         for key, citizen_id in self._links.items():
             self._links[key] = merged.get(citizen_id, citizen_id)
         for gone, kept in merged.items():
-            self._add_pivot(tenant, self._by_id[gone].pivot, kept)
+            self._add_pivot(self._by_id[gone], kept)
+
+    def _find_renumbered(self, tenant: str, unknown: Sequence[tuple[str, str]]) -> None:
+        """An identifier that its system changed lately is still that of its person."""
+        for row in _RENUMBERED.run(self._tx.sql, tenant=tenant, named=unknown) if unknown else ():
+            self._read_citizens([row.citizen_id])
+            self._links[(tenant, row.system, row.old_id)] = row.citizen_id
 
     def _read_citizens(self, ids: Iterable[str]) -> None:
         """Read these citizens, with their links, where that was not done."""
         unread = sorted(set(ids) - set(self._by_id))
         for row in self._tx.sql.execute(select(citizens).where(citizens.c.id.in_(unread))) if unread else ():
-            self._admit(Citizen(row.id, row.tenant, bool(row.confidential), row.pivot, row.merged_into))
+            self._admit(Citizen(row.id, row.tenant, bool(row.confidential), row.pivot, row.merged_into, row.in_use))
             if row.seen_at < self._tx.now - 86_400:
                 self._long_unseen.add(row.id)
-        for row in _IDENTIFIERS.send(self._tx.sql, ids=unread) if unread else ():
+        for row in _LINKS_OF.send(self._tx.sql, ids=unread) if unread else ():
             self._links[(row.tenant, row.system, row.native_id)] = row.citizen_id
             self._systems.setdefault(row.citizen_id, set()).add(row.system)
 
+    def _is_thin(self, person: Person) -> bool:
+        """Whether an identity is told that is not full enough to match on by itself."""
+        return "identity" in person and ((pivot := self._pivot_of(person)) is None or is_unsure(pivot))
+
     def _create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
-        citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
+        in_use = in_use_of(person.get("identity"), self._pepper, pivot)
+        citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot, in_use=in_use)
         self._new[citizen.id] = citizen
         self._admit(citizen)
         if self.identities is not None and pivot is not None:
@@ -415,17 +560,32 @@ class Citizens:
     def _admit(self, citizen: Citizen) -> None:
         self._by_id[citizen.id] = citizen
         if citizen.merged_into is None:
-            self._add_pivot(citizen.tenant, citizen.pivot, citizen.id)
+            self._add_pivot(citizen, citizen.id)
 
-    def _add_pivot(self, tenant: str, pivot: str | None, citizen_id: str) -> None:
-        if pivot is not None and citizen_id not in (having := self._pivots.setdefault((tenant, pivot), [])):
-            having.append(citizen_id)
+    def _add_pivot(self, form: Citizen, whole: str) -> None:
+        """`whole`: who has this form of an identity."""
+        if form.pivot is None:
+            return
+        if whole not in (having := self._pivots.setdefault((form.tenant, form.pivot), [])):
+            having.append(whole)
+        if form.in_use is not None:
+            self._in_use.setdefault((whole, form.pivot), set()).add(form.in_use)
 
-    def _link(self, citizen: Citizen, key: tuple[str, str, str]) -> None:
+    def _how(self, tenant: str, person: Person, place: _Place) -> Link:
+        """How new identifiers of a record come to whom it names."""
+        if place.citizen_id is None or self.linked(tenant, person):
+            return Link(self.how or "told", self._origin)
+        if place.is_form:
+            return Link(self.how or "likeness", self._origin, place.score)
+        return Link(self.how or "identity", self._origin)
+
+    def _link(self, citizen: Citizen, key: tuple[str, str, str], link: Link) -> None:
         if key not in self._links:
             self._links[key] = citizen.id
             self._systems.setdefault(citizen.id, set()).add(key[1])
-            self._new_links.append(dict(zip(_LINKS, (*key, citizen.id), strict=True)))
+            if self.identities is not None:
+                self.identities.add_native_id(citizen.id, *key[1:])
+            self._new_links.append(link.row(self._tx, key, citizen.id))
 
     def _digest(self, value: Any) -> str:
         found = self._digests.get(id(value))
@@ -461,7 +621,8 @@ def _ambiguous() -> InvalidMessage:
 
 def identifiers_of(tx: Transaction, citizen_ids: Iterable[str]) -> dict[tuple[str, str, str], str]:
     """By tenant, system and citizen, the identifier that a system gives to each of these citizens; where it has
-    several, the first in order. Who was merged into another has the identifiers of that one."""
+    several, the first in order; of numbers of a household, the one told last. Who was merged into another has the
+    identifiers of that one."""
     return ask_identifiers(tx, citizen_ids)()
 
 
@@ -484,7 +645,7 @@ def ask_identifiers(tx: Transaction, citizen_ids: Iterable[str]) -> Callable[[],
     return found
 
 
-def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> bool:
+def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str, link: Link) -> bool:
     """Remember a system's identifier of a citizen, or of whom they were merged into. False when the identifier is
     somebody else's: it stays so; and when the system knows them by another."""
     merged = select(citizens.c.merged_into).where(citizens.c.id == citizen_id)
@@ -493,6 +654,6 @@ def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citi
     known = tx.sql.execute(select(citizen_links.c.native_id).where(*theirs, citizen_links.c.system == system))
     if native_ids := set(known.scalars()):
         return native_id in native_ids
-    _LINK.send(tx.sql, [dict(zip(_LINKS, (tenant, system, native_id, citizen_id), strict=True))])
+    _LINK.send(tx.sql, [link.row(tx, (tenant, system, native_id), citizen_id)])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
     return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

@@ -253,8 +253,8 @@ class FranceConnect:
             raise SignInFailed("level_too_low")
 
     def _identity(self, person: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The pivot identity as a record `identity`. Who is born abroad has no `birthplace`; unknown parts of a date
-        are 00; what nobody told is empty."""
+        """The pivot identity as a record `identity`, read as the door reads one: unknown parts of a date are 00; what
+        nobody told is empty, and absent."""
         try:
             names = person["given_name"]
             identity = read_identity({
@@ -264,11 +264,15 @@ class FranceConnect:
             })  # fmt: skip
         except (KeyError, AttributeError, TypeError):
             raise SignInFailed("no_identity") from None
-        whole = all(identity.get(name, NO_NAME) not in (NO_NAME, [NO_NAME]) for name in _WHOLE)
-        placed = identity.get("birthcountry") != _FRANCE or "birthplace" in identity
-        if not whole or not placed or not self._registry.schema_set.accepts(_IDENTITY, identity):
+        if "birthdate" not in identity or not self._registry.schema_set.accepts(_IDENTITY, identity):
             raise SignInFailed("no_identity")
         return identity
+
+
+def is_whole(identity: Mapping[str, Any]) -> bool:
+    """Whether all is told that FranceConnect tells of nearly everybody. Who is born abroad has no `birthplace`."""
+    named = all(identity.get(name, NO_NAME) not in (NO_NAME, [NO_NAME]) for name in _WHOLE)
+    return named and (identity["birthcountry"] != _FRANCE or "birthplace" in identity)
 
 
 def _fetch(

@@ -12,18 +12,21 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from bus.ledger import Ledger, Transaction
 from hub.citizens.identities import People
 from hub.citizens.lookup import find_citizen
+from hub.citizens.value_digests import value_digest
 from hub.clients.repository import find_client
-from hub.exchanges.franceconnect import FranceConnect, SignedIn, SignIn, SignInFailed
+from hub.exchanges.franceconnect import FranceConnect, SignedIn, SignIn, SignInFailed, is_whole
 from hub.exchanges.previews import Preview, Previews, digest
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import preview_sign_ins
 from schemas.errors import InvalidMessage
+from schemas.identities import given_names
 from schemas.secret import Secret
 
 SECONDS = 600.0
@@ -142,7 +145,14 @@ class SignIns:
         return preview, provider, sign_in
 
     def _is_person(self, tx: Transaction, preview: Preview, person: SignedIn) -> bool:
-        """Whether the hub would take this identity by itself for the person of the preview, and for nobody else."""
+        """Whether the hub would take this identity by itself for the person of the preview, and for nobody else; one
+        that lacks a name, a sex or a place is theirs only where it is word for word the one that the hub knows."""
+        meant = self._people.followed(tx, preview.citizen_id)
+        if meant is None:
+            return False
+        if not is_whole(person.identity):
+            kept = self._people.identities(tx, self._people.members(tx, meant)).values()
+            return _said(person.identity) in map(_said, kept)
         try:
             found = find_citizen(
                 tx, self._people, str(preview.exchange["tenant"]), identity=person.identity, references=(),
@@ -150,8 +160,7 @@ class SignIns:
             )  # fmt: skip
         except InvalidMessage:
             return False
-        meant = self._people.followed(tx, preview.citizen_id)
-        return meant is not None and found.citizen_id is not None and meant == found.citizen_id
+        return found.citizen_id == meant
 
     def _open(self, tx: Transaction, preview: Preview, person: SignedIn) -> str:
         secret = secrets.token_urlsafe(32)
@@ -178,6 +187,12 @@ class SignIns:
             yield
         finally:
             self._turns.release()
+
+
+def _said(identity: Mapping[str, Any]) -> str:
+    """A digest of what an identity says, but for the name in use, which is no part of it."""
+    pivot = {name: part for name, part in identity.items() if name != "preferred_name"}
+    return value_digest(pivot | {"given_names": given_names(identity["given_names"])})
 
 
 def _key_to(tx: Transaction, preview: Preview, secret: str) -> tuple[ColumnElement[bool], ...]:

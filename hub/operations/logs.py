@@ -16,7 +16,8 @@ import threading
 import time
 import traceback
 from collections import deque
-from typing import TextIO, cast
+from collections.abc import Callable
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -112,10 +113,18 @@ def lines_dropped() -> int:
 
 def configure_logs(level: str) -> None:
     """`level` as in the settings: debug, info, warning or error."""
-    number = getattr(logging, level.upper())
     stream = _log_stream()
     logging.basicConfig(stream=stream, level=logging.WARNING, format="%(message)s")
     logging.captureWarnings(True)
+    _configure(level, structlog.WriteLoggerFactory(file=stream))
+
+
+def log_beside_output(level: str) -> None:
+    """For a command that ends soon: its output is read by programs, and its log stands on stderr."""
+    _configure(level, lambda *_: structlog.WriteLogger(file=sys.stderr))
+
+
+def _configure(level: str, factory: Callable[..., Any]) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -123,8 +132,8 @@ def configure_logs(level: str) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=factory,
         cache_logger_on_first_use=False,
     )
 

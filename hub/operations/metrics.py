@@ -18,6 +18,7 @@ from hub.exchanges import corrections
 from hub.journal.sealing import unsealed_lines
 from hub.operations import reviews, trouble
 from hub.operations.logs import lines_dropped
+from hub.operations.question_rules import open_act_counts
 
 
 class Metrics:
@@ -119,7 +120,7 @@ class _Snapshot(Collector):
         with self._ledger.reading() as tx:
             counts, paused, oldest = tx.standing(), tx.paused(), tx.oldest_open()
             strangers, untold = tx.counter(STRANGERS), corrections.standing(tx)
-            asked = reviews.open_review_counts(tx)
+            asked, stopped = reviews.open_review_counts(tx), open_act_counts(tx)
             unsealed, waiting = unsealed_lines(tx)
             refused = refused_groups(tx)
             troubles = trouble.open_trouble_counts(tx)
@@ -149,6 +150,13 @@ class _Snapshot(Collector):
         for (tenant, kind), number in asked.items():
             open_reviews.add_metric([tenant, kind], number)
         yield open_reviews
+        acts = GaugeMetricFamily(
+            "unefois_question_acts_open", "Acts that answer many questions, or take it back, and are not through.",
+            labels=["tenant"],
+        )  # fmt: skip
+        for tenant, number in stopped.items():
+            acts.add_metric([tenant], number)
+        yield acts
         kept = GaugeMetricFamily(
             "unefois_refused_events", "Events that a connection brought and the door refused, kept for an operator.",
             labels=["connection", "type", "code"],

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, select, true, tuple_
+from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, select, true, tuple_, update
 
 from bus.ledger import Ledger, StoredEvent
 from bus.sql import Insert
@@ -47,13 +47,19 @@ from hub.storage.tables import (  # fmt: skip
     first_loads,
     followed_subjects,
     held_events,
+    household_links,
     idempotent_answers,
     journal,
     journal_segments,
     person_keys,
     preview_sign_ins,
+    question_acts,
+    question_answers,
     question_days,
+    question_sample_members,
+    question_samples,
     refused_events,
+    renumbered_ids,
     request_joins,
     request_links,
     request_people,
@@ -72,6 +78,7 @@ _T = TypeVar("_T")
 _log = structlog.get_logger()
 _DAY = 86_400.0
 _BATCH = 500
+RENUMBERED_DAYS = 30
 _PART = 10_000  # rows that one statement looks at
 _USE = Insert(document_uses, conflict="DO NOTHING")
 _NOTED = "documents-noted"  # the counter of the last event whose documents were noted
@@ -117,10 +124,10 @@ class Keeper:
         forgotten: Counter[str] = Counter()
         for name, steps in (
             ("requests", self._requests()), ("events", self._events()), ("documents", self._documents()),
-            ("citizens", self._citizens()), ("values", self._values()), ("answers", self._answers()),
-            ("journal", self._journal()),
+            ("citizens", self._citizens()), ("acts", self._acts()), ("values", self._values()),
+            ("answers", self._answers()), ("journal", self._journal()),
             ("evidence", self._evidence()), ("refused", self._refused()),
-            ("held", self._held()), ("shapes", self._shapes()),
+            ("held", self._held()), ("shapes", self._shapes()), ("decided", self._decided()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
@@ -206,6 +213,20 @@ class Keeper:
         yield from self._delete(question_days, question_days.c.day < day)
         yield from self._delete(first_loads, first_loads.c.until < now)
 
+    def _decided(self) -> Iterator[int]:
+        """What was held is kept, sealed, for as long as the decision about it can be taken back; what a system called
+        somebody before, for as long as something may come that says so."""
+        yield from self._delete(renumbered_ids, renumbered_ids.c.at < self._ledger.now() - RENUMBERED_DAYS * _DAY)
+        row, before = citizen_reviews.c, self._ledger.now() - self._settings.events_days * _DAY
+        over = and_(row.sealed.is_not(None), row.decided_at < before)
+        for found in self._keys_where(row.id, over):
+            for some in _batches(found):
+                with self._ledger.transaction() as tx:
+                    mine = update(citizen_reviews).where(row.id.in_(some), over)
+                    count = int(tx.sql.execute(mine.values(sealed=None)).rowcount)
+                yield count
+            yield 0
+
     def _requests(self) -> Iterator[int]:
         now = self._ledger.now()
         closed, idle = now - self._settings.requests_days * _DAY, now - self._settings.idle_requests_days * _DAY
@@ -240,9 +261,10 @@ class Keeper:
             ids.difference_update(key[2:] for key in keys)  # an event of long ago that is kept
             yield 0
         everywhere = (
-            citizen_values.c.citizen_id, citizen_links.c.citizen_id, citizen_identities.c.citizen_id,
-            citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id, citizen_reviews.c.other_id,
-            citizen_merges.c.gone_id, citizens.c.id,
+            citizen_values.c.citizen_id, citizen_links.c.citizen_id, household_links.c.citizen_id,
+            citizen_identities.c.citizen_id, citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id,
+            citizen_reviews.c.other_id, citizen_merges.c.gone_id,
+            question_answers.c.gone_id, citizens.c.id,
         )  # fmt: skip
         # Who was spoken of since then was seen since then.
         yield from self._forget_ids(sorted(ids), unused, everywhere, subject="c:")
@@ -251,6 +273,21 @@ class Keeper:
         alone = and_(citizens.c.merged_into.is_not(None), gone, ~received)
         for members in self._keys_where(citizens.c.id, alone):
             yield from self._forget_ids(members, alone, everywhere, subject="c:")
+
+    def _acts(self) -> Iterator[int]:
+        """What answered many questions at once can be taken back for as long as a person who is spoken of is known."""
+        before = self._ledger.now() - self._settings.links_days * _DAY
+        over = and_(question_acts.c.started_at < before, question_acts.c.state.in_(("done", "undone")))
+        yield from self._delete(question_acts, over)
+        act = exists().where(question_acts.c.id == question_answers.c.act_id)
+        for _ in self._delete(question_answers, ~act):
+            yield 0
+        rested = exists().where(question_acts.c.sample_id == question_samples.c.id)
+        for _ in self._delete(question_samples, and_(question_samples.c.drawn_at < before, ~rested)):
+            yield 0
+        sample = exists().where(question_samples.c.id == question_sample_members.c.sample_id)
+        for _ in self._delete(question_sample_members, ~sample):
+            yield 0
 
     def _values(self) -> Iterator[int]:
         """What was delivered to whom is remembered for as long as it could come back as an echo."""

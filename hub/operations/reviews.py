@@ -7,7 +7,7 @@ beside it. Order keys that were set do not move, and a mark of confidentiality i
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -17,15 +17,29 @@ import orjson
 from sqlalchemy import Row, and_, delete, func, or_, select, update
 
 from bus.ledger import Transaction
-from bus.sql import Insert
+from bus.sql import Insert, Statement
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.citizen_rules import rank_of
 from hub.acceptance.rules import withhold
+from hub.citizens.households import move_numbers, move_numbers_back
 from hub.citizens.identities import VALUE, People, review_id
 from hub.clients.origin import Origin
 from hub.exchanges.corrections import Change, Corrections
 from hub.journal.entries import Entry, Journal, Justification
+from hub.operations.heard import Heard, heard_by, last_said
+from hub.operations.parting import (  # fmt: skip
+    forget_claims,
+    forget_questions,
+    forget_values,
+    move_requests,
+    restore_authority,
+    speakers,
+    stop_deliveries,
+)
 from hub.requests.repository import Requests
 from hub.storage.tables import (  # fmt: skip
+    citizen_blocks,
+    citizen_identities,
     citizen_links,
     citizen_merges,
     citizen_reviews,
@@ -37,7 +51,12 @@ from hub.storage.tables import (  # fmt: skip
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
+_WHOLE = 32  # characters of the id of a review
 _MOST = 50  # references in a record
+_LINKS = Statement("SELECT system, native_id FROM citizen_links WHERE tenant = :tenant AND citizen_id = :id")
+_REQUESTS = Statement("SELECT request_id FROM request_people WHERE citizen_id = :id")
+_VALUES = Statement("SELECT field, digest, holders, at FROM citizen_values WHERE citizen_id = :id")
+_MERGED = Insert(citizen_merges)
 _INVOLVE = Insert(request_people, conflict="DO NOTHING")
 _DECIDED = Insert(
     citizen_reviews,
@@ -45,11 +64,13 @@ _DECIDED = Insert(
     " decided_by = excluded.decided_by",
 )
 Links = list[tuple[str, str]]
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One question, without names. `facts`: the score and its fields, or who said what about which field."""
+    """One question, without names. `facts`: the score and its fields, or who said what about which field. `decided_at`,
+    `decided_by`: None while it is open."""
 
     id: str
     tenant: str
@@ -59,16 +80,20 @@ class Review:
     origin: str
     opened_at: float
     facts: Mapping[str, Any]
+    decided_at: float | None = None
+    decided_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Two people who are one. `id` is that of the one who is no more; `actor` is `hub` where no operator was asked."""
+    """Two people who are one. `id` is that of the one who is no more; `actor` is `hub` where no operator was asked.
+    `how`: `operator`, `likeness` with its `score`, or `form`, another identity of one whom an identifier names."""
 
     id: str
     tenant: str
     actor: str
     at: float
+    how: str
     score: int | None
 
 
@@ -87,16 +112,21 @@ class Reviews:
         query = query.order_by(citizen_reviews.c.opened_at, citizen_reviews.c.id).limit(limit)
         return [_review(row) for row in tx.sql.execute(query)]
 
+    def decided_reviews(self, tx: Transaction, *, tenant: str | None = None, limit: int = 100) -> list[Review]:
+        """What was decided, newest first."""
+        row = citizen_reviews.c
+        query = select(citizen_reviews).where(row.state != "open", row.decided_at.is_not(None))
+        if tenant is not None:
+            query = query.where(row.tenant == tenant)
+        return [_review(one) for one in tx.sql.execute(query.order_by(row.decided_at.desc(), row.id).limit(limit))]
+
     def merges(self, tx: Transaction, *, tenant: str | None = None, limit: int = 100) -> list[Merge]:
         """The merges that hold, newest first."""
         query = select(citizen_merges)
         if tenant is not None:
             query = query.where(citizen_merges.c.tenant == tenant)
         query = query.order_by(citizen_merges.c.at.desc(), citizen_merges.c.gone_id).limit(limit)
-        return [
-            Merge(row.gone_id, row.tenant, row.actor, row.at, orjson.loads(row.moved).get("score"))
-            for row in tx.sql.execute(query)
-        ]
+        return [merge_of(row) for row in tx.sql.execute(query)]
 
     def read_review(self, tx: Transaction, review: str, by: Justification) -> dict[str, Any]:
         """A question with the identities, references or values that it is about."""
@@ -110,66 +140,131 @@ class Reviews:
 
     # --- people -------------------------------------------------------------------------------------------------
 
-    def merge_reviewed(self, tx: Transaction, review: str, by: Justification) -> str:
-        """The two of a review are one person. The citizen who stays: whom more systems know, or who was seen first."""
-        row = self._open_review(tx, review, "person")
+    def merge_reviewed(self, tx: Transaction, review: str, by: Justification, *, overrule: bool = False) -> str:
+        """The two of a review are one person. The citizen who stays: whom more systems know, or who was seen first.
+        `overrule`: also where it was said before that they are two."""
+        row = self._open_review(tx, review, "person", also=("distinct",) if overrule else ())
+        return self.join_reviewed(tx, row, by, overrule=overrule)[0]
+
+    def join_reviewed(
+        self, tx: Transaction, row: Row[Any], by: Justification, facts: Mapping[str, Any] = _NOTHING, *,
+        overrule: bool = False,
+    ) -> tuple[str, str | None]:  # fmt: skip
+        """As `merge_reviewed`, of a question that was read: who stays, and who is no more; None where the two were one
+        by way of a third. `facts`: beside what the journal tells of each decision."""
         pair = [self._current_id(tx, row.citizen_id), self._current_id(tx, row.other_id)]
-        if pair[0] == pair[1]:  # by way of a third
+        kept, gone = pair[0], None
+        if pair[0] != pair[1]:
+            links = {one: self.links(tx, row.tenant, one) for one in pair}
+            kept, gone = sorted(pair, key=lambda one: (-len(links[one]), one))
+            self._merge(tx, row.tenant, kept, gone, by, facts, links, overrule=overrule)
+        if {kept, gone} != {row.citizen_id, row.other_id}:
             self._record_decision(tx, row.tenant, row.citizen_id, row.other_id, "same", by)
-            return pair[0]
-        kept, gone = sorted(pair, key=lambda one: (-len(self._links(tx, row.tenant, one)), one))
-        return self.merge(tx, row.tenant, kept, gone, by)
+        return kept, gone
 
     def declare_distinct(self, tx: Transaction, review: str, by: Justification) -> None:
         """The two of a review are two people. It is not asked again, and nobody merges them by mistake."""
-        row = self._open_review(tx, review, "person")
-        self._record_decision(tx, row.tenant, row.citizen_id, row.other_id, "distinct", by)
-        self._write_journal(tx, by, "citizen.distinct", row.tenant, row.citizen_id, {"review": row.id})
+        self.part_reviewed(tx, self._open_review(tx, review, "person"), by)
 
-    def merge(self, tx: Transaction, tenant: str, kept: str, gone: str, by: Justification) -> str:
-        """From now on `gone` is `kept`: links, requests, values and pivot. The systems of either are told."""
+    def part_reviewed(
+        self, tx: Transaction, row: Row[Any], by: Justification, facts: Mapping[str, Any] = _NOTHING
+    ) -> None:
+        """As `declare_distinct`, of an open question that was read."""
+        self._record_decision(tx, row.tenant, row.citizen_id, row.other_id, "distinct", by)
+        self._write_journal(tx, by, "citizen.distinct", row.tenant, row.citizen_id, {"review": row.id, **facts})
+
+    def merge(
+        self, tx: Transaction, tenant: str, kept: str, gone: str, by: Justification,
+        facts: Mapping[str, Any] = _NOTHING, *, overrule: bool = False,
+    ) -> str:  # fmt: skip
+        """From now on `gone` is `kept`: links, requests, values and pivot. The systems of either are told. Raises
+        InvalidMessage `declared_distinct` where it was said that they are two, unless this overrules it."""
         tx.hold_door()
-        self._check_merge(tx, tenant, kept, gone)
-        links = self._move_links(tx, self._links(tx, tenant, gone), tenant, kept)
+        links = {one: self.links(tx, tenant, one) for one in (kept, gone)}
+        return self._merge(tx, tenant, kept, gone, by, facts, links, overrule=overrule)
+
+    def _merge(
+        self, tx: Transaction, tenant: str, kept: str, gone: str, by: Justification, facts: Mapping[str, Any],
+        links: Mapping[str, Links], *, overrule: bool,
+    ) -> str:  # fmt: skip
+        """`links`: those of either."""
+        together = sorted([*links[kept], *links[gone]])
+        self._check_merge(tx, tenant, kept, gone, together, by if overrule else None)
+        self._move_links(tx, links[gone], tenant, kept)
         moved = {
-            "links": links,
+            "links": links[gone],
+            **move_numbers(tx, tenant, gone, kept),
             "members": self._move_members(tx, gone, kept),
             **self._move_requests(tx, gone, kept),
             "values": self._join_values(tx, gone, kept),
         }
         row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": orjson.dumps(moved).decode(),
                "actor": by.actor, "at": tx.now}  # fmt: skip
-        Insert(citizen_merges).run(tx.sql, [row])
+        _MERGED.run(tx.sql, [row])
         self._conceal(tx, tenant, (kept, gone))
         self._record_decision(tx, tenant, kept, gone, "same", by)
-        self._write_journal(tx, by, "citizen.merged", tenant, kept, {"other": gone})
-        self._publish_merge(tx, tenant, "citizen.merged", self._links(tx, tenant, kept), links)
+        self._write_journal(tx, by, "citizen.merged", tenant, kept, {"other": gone, **facts})
+        self._publish_merge(tx, tenant, "citizen.merged", together, links[gone])
         return kept
 
-    def unmerge(self, tx: Transaction, gone: str, by: Justification) -> str:
-        """Take a merge back, which says that they are two people. The citizen who is there again.
+    def unmerge(
+        self, tx: Transaction, gone: str, by: Justification, facts: Mapping[str, Any] = _NOTHING, *,
+        decided: bool = True, seqs: Collection[int] | None = None,
+    ) -> str:  # fmt: skip
+        """Take a merge back, which says that they are two people unless it is not `decided` so. The citizen who is
+        there again. `seqs`: the numbers of the events about the two since the merge, where they are known.
 
-        What reached the hub about the two while they were one stays with the one who was kept."""
-        tx.hold_door()
+        What reached the hub meanwhile by the identifiers that go back goes with them; all else stays with the one who
+        was kept."""
         row = tx.sql.execute(select(citizen_merges).where(citizen_merges.c.gone_id == gone)).first()
         if row is None:
             raise InvalidMessage("no such merge", code="not_merged")
         tenant, kept, moved = row.tenant, self._current_id(tx, row.kept_id), orjson.loads(row.moved)
-        held = self._links(tx, tenant, kept)
+        if moved.get("how") == "in_use":
+            return self._forget_name_in_use(tx, tenant, gone, kept, by)
+        held = self.links(tx, tenant, kept)
         back = [(system, native) for system, native in moved["links"] if (system, native) in held]
+        ids, left = self._people.members(tx, kept), [link for link in held if link not in back]
+        heard = heard_by(tx, tenant, ids, back, left, row.at, seqs)
+        tx.hold_door()
         self._move_links(tx, back, tenant, gone)
+        move_numbers_back(tx, tenant, moved, gone, kept)
         self._move_members_back(tx, gone, moved.get("members", ()), kept)
         self._move_requests_back(tx, moved, gone, kept)
         self._part_values(tx, moved.get("values", ()), kept)
+        self.take_along(tx, tenant, [kept], gone, back, heard)
         tx.sql.execute(delete(citizen_merges).where(citizen_merges.c.gone_id == gone))
-        self._conceal(tx, tenant, (kept, gone))
-        self._record_decision(tx, tenant, kept, gone, "distinct", by)
-        self._write_journal(tx, by, "citizen.unmerged", tenant, gone, {"other": kept})
-        self._correct_exchanges(tx, tenant, kept, row, by)
-        own, other = self._links(tx, tenant, gone), self._links(tx, tenant, kept)
+        self._write_journal(tx, by, "citizen.unmerged", tenant, gone, {"other": kept, **facts})
+        name = f"unmerge {gone} {row.at}"
+        self.declare_parted(tx, tenant, kept, gone, by, name=name, since=row.at, decided=decided)
+        return gone
+
+    def take_along(
+        self, tx: Transaction, tenant: str, ids: Sequence[str], to: str, taken: Links, heard: Heard
+    ) -> tuple[int, int]:
+        """What came by identifiers that were taken from somebody goes with them, and is known of that person no more.
+        How many deliveries and questions that stops."""
+        directory = self._acceptance.directory
+        names = speakers(directory, tenant, {system for system, _ in taken})
+        move_requests(tx, heard.requests, ids, to)
+        forget_values(tx, ids, names)
+        forget_claims(tx, tenant, ids, taken)
+        stopped = stop_deliveries(tx, directory, tenant, ids, heard.seqs, names)
+        return stopped, forget_questions(tx, ids, names)
+
+    def declare_parted(
+        self, tx: Transaction, tenant: str, kept: str, parted: str, by: Justification, *, name: str, since: float,
+        decided: bool = True,
+    ) -> None:  # fmt: skip
+        """They are two from now on, as an operator said: remembered unless it is not `decided` so, told to the systems
+        of either, and to whoever obtained since then what may be the other's."""
+        self._conceal(tx, tenant, (kept, parted))
+        if decided:
+            self._record_decision(tx, tenant, kept, parted, "distinct", by)
+        self._correct_exchanges(tx, tenant, kept, name, since, by)
+        own, other = self.links(tx, tenant, parted), self.links(tx, tenant, kept)
         self._publish_merge(tx, tenant, "citizen.unmerged", own, other)
         self._publish_merge(tx, tenant, "citizen.unmerged", other, own)
-        return gone
 
     # --- values -------------------------------------------------------------------------------------------------
 
@@ -185,13 +280,45 @@ class Reviews:
         self._close_review(tx, row, "taken", by)
         self._accept(tx, row.tenant, event)
 
-    def keep_master(self, tx: Transaction, review: str, by: Justification) -> None:
-        """What the master said holds. The same value of the same day is not asked about again."""
-        self._close_review(tx, self._open_review(tx, review, "value"), "kept", by)
+    def keep(self, tx: Transaction, review: str, by: Justification) -> None:
+        """What the master said holds, or all identifiers of a person are theirs. The same is not asked again."""
+        kind = "links" if self._review_row(tx, review).kind == "links" else "value"
+        self._close_review(tx, self._open_review(tx, review, kind), "kept", by)
+
+    # --- a decision that was wrong --------------------------------------------------------------------------------
+
+    def reopen(self, tx: Transaction, review: str, by: Justification, facts: Mapping[str, Any] = _NOTHING) -> bool:
+        """A decision is taken back: the question is open again. After a value that was taken, what the master of the
+        field had said is told again to all; False where that is kept no more, and the master must say it again. A merge
+        is taken back by `unmerge`."""
+        tx.hold_door()
+        row = self._review_row(tx, review)
+        if row.state == "open":
+            raise InvalidMessage("this waits for a decision", code="not_decided")
+        if row.state == "same" and self._current_id(tx, row.citizen_id) == self._current_id(tx, row.other_id):
+            raise InvalidMessage("these are one person now: unmerge takes that back", code="merged")
+        if row.kind == "value" and row.sealed is None:
+            raise InvalidMessage("what was said is kept no more: it must be said again", code="expired")
+        told = row.state != "taken" or self._tell_master_again(tx, row)
+        values, was = {"state": "open", "decided_at": None, "decided_by": None}, {"was": row.state, **facts}
+        tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
+        self._write_journal(tx, by, "review.reopened", row.tenant, row.citizen_id, {"review": row.id, **was})
+        return told
+
+    def _forget_name_in_use(self, tx: Transaction, tenant: str, gone: str, kept: str, by: Justification) -> str:
+        """Another name in use of the very same identity is no other person: it is forgotten. Who has it no more."""
+        for column in (citizen_merges.c.gone_id, citizen_blocks.c.citizen_id, citizen_identities.c.citizen_id,
+                       citizens.c.id):  # fmt: skip
+            tx.sql.execute(delete(column.table).where(column == gone))
+        self._people.keys.destroy(tx, gone)
+        self._write_journal(tx, by, "citizen.unmerged", tenant, kept, {"other": gone})
+        return kept
 
     # --- parts --------------------------------------------------------------------------------------------------
 
-    def _check_merge(self, tx: Transaction, tenant: str, kept: str, gone: str) -> None:
+    def _check_merge(
+        self, tx: Transaction, tenant: str, kept: str, gone: str, links: Links, overruling: Justification | None
+    ) -> None:
         rows = tx.sql.execute(
             select(citizens).where(citizens.c.id.in_([kept, gone]), citizens.c.tenant == tenant)
         ).all()
@@ -200,24 +327,43 @@ class Reviews:
         ours, theirs = self._people.members(tx, kept), self._people.members(tx, gone)
         pair = citizen_reviews.c.citizen_id, citizen_reviews.c.other_id
         either = or_(and_(pair[0].in_(ours), pair[1].in_(theirs)), and_(pair[0].in_(theirs), pair[1].in_(ours)))
-        if tx.sql.execute(select(citizen_reviews.c.id).where(either, citizen_reviews.c.state == "distinct")).first():
-            raise InvalidMessage("an operator said that these are two people", code="declared_distinct")
-        links = [*self._links(tx, tenant, kept), *self._links(tx, tenant, gone)]
+        declared = and_(either, citizen_reviews.c.state == "distinct")
+        if overruling is not None:
+            values = {"state": "same", "decided_at": tx.now, "decided_by": overruling.actor}
+            tx.sql.execute(update(citizen_reviews).where(declared).values(values))
+        elif tx.sql.execute(select(citizen_reviews.c.id).where(declared)).first():
+            raise InvalidMessage("an operator said that these are two people: --overrule", code="declared_distinct")
         if self._acceptance.directory.links_sectors(tenant, {"references": _references(links)}):
             raise InvalidMessage("these sectors are not linked here", code="sectors_not_linked")
 
-    def _correct_exchanges(self, tx: Transaction, tenant: str, kept: str, merge: Row[Any], by: Justification) -> None:
+    def _tell_master_again(self, tx: Transaction, row: Row[Any]) -> bool:
+        master = self._acceptance.directory.master_of(row.tenant, row.field)
+        who = self._current_id(tx, row.citizen_id)
+        names = speakers(self._acceptance.directory, row.tenant, {master} if master else ())
+        said = last_said(tx, row.tenant, self._people.members(tx, who), names, row.field)
+        if said is None or master is None:
+            return False
+        value, person = said.data[row.field], self._citizen_record(tx, row.tenant, who)
+        self._accept(tx, row.tenant, Event(
+            type=said.type, source=f"/{row.tenant}/hub", id=f"again-{uuid.uuid4()}",
+            data={"citizen": person, row.field: value},
+        ))  # fmt: skip
+        restore_authority(tx, who, row.field, master, rank_of(value, tx.now))
+        return True
+
+    def _correct_exchanges(
+        self, tx: Transaction, tenant: str, kept: str, name: str, since: float, by: Justification
+    ) -> None:
         """What clients obtained about the one while they were one may be the other's."""
         effective = datetime.fromtimestamp(tx.now, UTC).date().isoformat()
-        name = f"unmerge {merge.gone_id} {merge.at}"
-        change = Change(name, by.actor, "corrected", "identity", effective, since=merge.at)
+        change = Change(name, by.actor, "corrected", "identity", effective, since=since)
         told = self._corrections.about(tx, tenant, [kept], change)
         self._corrections.publish(tx, told, partial(self._acceptance.say_as_hub, tx))
 
-    def _links(self, tx: Transaction, tenant: str, citizen_id: str) -> Links:
-        columns = citizen_links.c.system, citizen_links.c.native_id
-        query = select(*columns).where(citizen_links.c.tenant == tenant, citizen_links.c.citizen_id == citizen_id)
-        return [(row.system, row.native_id) for row in tx.sql.execute(query.order_by(*columns))]
+    def links(self, tx: Transaction, tenant: str, citizen_id: str) -> Links:
+        """The identifiers of somebody, in order."""
+        found = _LINKS.run(tx.sql, tenant=tenant, id=citizen_id)
+        return sorted((row.system, row.native_id) for row in found)
 
     def _move_links(self, tx: Transaction, links: Links, tenant: str, to: str) -> Links:
         for system, native in links:
@@ -239,13 +385,17 @@ class Reviews:
 
     def _move_requests(self, tx: Transaction, gone: str, kept: str) -> dict[str, list[str]]:
         involved, had = self._requests_of(tx, gone), set(self._requests_of(tx, kept))
-        about = list(tx.sql.execute(select(requests.c.id).where(requests.c.citizen_id == gone)).scalars())
-        _INVOLVE.run(tx.sql, [{"request_id": one, "citizen_id": kept} for one in involved])
-        tx.sql.execute(delete(request_people).where(request_people.c.citizen_id == gone))
-        tx.sql.execute(update(requests).where(requests.c.citizen_id == gone).values(citizen_id=kept))
+        mine = and_(requests.c.id.in_(involved), requests.c.citizen_id == gone)
+        about = list(tx.sql.execute(select(requests.c.id).where(mine)).scalars()) if involved else []
+        if involved:
+            _INVOLVE.run(tx.sql, [{"request_id": one, "citizen_id": kept} for one in involved])
+            tx.sql.execute(delete(request_people).where(request_people.c.citizen_id == gone))
+            tx.sql.execute(update(requests).where(requests.c.id.in_(about)).values(citizen_id=kept))
         return {"involved": involved, "shared": [one for one in involved if one in had], "about": about}
 
     def _move_requests_back(self, tx: Transaction, moved: Mapping[str, Any], gone: str, kept: str) -> None:
+        if not moved.get("involved"):
+            return
         known = set(tx.sql.execute(select(requests.c.id).where(requests.c.id.in_(moved.get("involved", ())))).scalars())
         _INVOLVE.run(
             tx.sql, [{"request_id": one, "citizen_id": gone} for one in moved.get("involved", ()) if one in known]
@@ -257,13 +407,13 @@ class Reviews:
         tx.sql.execute(update(requests).where(requests.c.id.in_(moved.get("about", ()))).values(citizen_id=gone))
 
     def _requests_of(self, tx: Transaction, citizen_id: str) -> list[str]:
-        query = select(request_people.c.request_id).where(request_people.c.citizen_id == citizen_id)
-        return sorted(tx.sql.execute(query).scalars())
+        return sorted(_REQUESTS.run(tx.sql, id=citizen_id).scalars())
 
     def _join_values(self, tx: Transaction, gone: str, kept: str) -> list[dict[str, Any]]:
         """What was delivered to the systems of both is known of the one; where two values differ, the kept one's is
         what is known."""
-        ours, theirs = self._values(tx, kept), self._values(tx, gone)
+        theirs = self._values(tx, gone)
+        ours = self._values(tx, kept) if theirs else {}
         changed = []
         for (name, digest), (holders, at) in theirs.items():
             before = ours.get((name, digest))
@@ -281,7 +431,7 @@ class Reviews:
                 self._put_value(tx, kept, one["field"], one["digest"], one["before"], at)
 
     def _values(self, tx: Transaction, citizen_id: str) -> dict[tuple[str, str], tuple[str, float]]:
-        rows = tx.sql.execute(select(citizen_values).where(citizen_values.c.citizen_id == citizen_id))
+        rows = _VALUES.run(tx.sql, id=citizen_id)
         return {(row.field, row.digest): (row.holders, row.at) for row in rows}
 
     def _put_value(self, tx: Transaction, who: str, field: str, digest: str, holders: str | None, at: float) -> None:
@@ -315,24 +465,24 @@ class Reviews:
         }])  # fmt: skip
 
     def _close_review(self, tx: Transaction, row: Row[Any], state: str, by: Justification) -> None:
-        values = {"state": state, "decided_at": tx.now, "decided_by": by.actor, "sealed": None}
+        values = {"state": state, "decided_at": tx.now, "decided_by": by.actor}  # what was said stays, to be undone
         tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
         facts = {"review": row.id, "field": row.field}
-        self._write_journal(tx, by, f"value.{state}", row.tenant, row.citizen_id, facts)
+        self._write_journal(tx, by, f"{row.kind}.{state}", row.tenant, row.citizen_id, facts)
 
     def _review_row(self, tx: Transaction, review: str) -> Row[Any]:
-        rows = tx.sql.execute(
-            select(citizen_reviews).where(citizen_reviews.c.id.startswith(review, autoescape=True)).limit(2)
-        ).all()
+        whole = citizen_reviews.c.id == review
+        named = whole if len(review) == _WHOLE else citizen_reviews.c.id.startswith(review, autoescape=True)
+        rows = tx.sql.execute(select(citizen_reviews).where(named).limit(2)).all()
         if len(rows) != 1 or len(review) < 8:
             raise InvalidMessage("no such review", code="unknown_review")
         return rows[0]
 
-    def _open_review(self, tx: Transaction, review: str, kind: str) -> Row[Any]:
+    def _open_review(self, tx: Transaction, review: str, kind: str, also: Collection[str] = ()) -> Row[Any]:
         row = self._review_row(tx, review)
         if row.kind != kind:
             raise InvalidMessage(f"this review is about a {row.kind}", code="another_kind")
-        if row.state != "open":
+        if row.state not in ("open", *also):
             raise InvalidMessage("this was decided already", code="decided")
         return row
 
@@ -343,7 +493,7 @@ class Reviews:
         return found
 
     def _citizen_record(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
-        if links := self._links(tx, tenant, citizen_id):
+        if links := self.links(tx, tenant, citizen_id):
             return {"references": _references(links)}
         identity = self._people.identity_of(tx, citizen_id)
         if identity is None:
@@ -352,8 +502,8 @@ class Reviews:
 
     def _person_view(self, tx: Transaction, tenant: str, citizen_id: str) -> dict[str, Any]:
         whole = self._people.followed(tx, citizen_id) or citizen_id
-        identity = self._people.identities(tx, [citizen_id]).get(citizen_id)
-        return {"identity": identity, "references": _references(self._links(tx, tenant, whole))}
+        identity = self._people.identity_of(tx, whole)
+        return {"identity": identity, "references": _references(self.links(tx, tenant, whole))}
 
     def _held_value(self, tx: Transaction, row: Row[Any]) -> dict[str, Any] | None:
         if row.sealed is None:
@@ -383,6 +533,12 @@ class Reviews:
             raise verdict.error
 
 
+def merge_of(row: Row[Any]) -> Merge:
+    moved = orjson.loads(row.moved)
+    how = moved.get("how") or ("operator" if row.actor != "hub" else "likeness")
+    return Merge(row.gone_id, row.tenant, row.actor, row.at, how, moved.get("score"))
+
+
 def open_review_counts(tx: Transaction) -> dict[tuple[str, str], int]:
     """How many questions are open, by tenant and kind."""
     query = select(citizen_reviews.c.tenant, citizen_reviews.c.kind, func.count().label("open"))
@@ -397,5 +553,5 @@ def _references(links: Links) -> list[dict[str, str]]:
 def _review(row: Row[Any]) -> Review:
     return Review(
         id=row.id, tenant=row.tenant, kind=row.kind, state=row.state, field=row.field, origin=row.origin,
-        opened_at=row.opened_at, facts=orjson.loads(row.facts),
+        opened_at=row.opened_at, facts=orjson.loads(row.facts), decided_at=row.decided_at, decided_by=row.decided_by,
     )  # fmt: skip

@@ -48,6 +48,7 @@ from hub.storage.tables import (  # fmt: skip
     citizen_links,
     citizen_reviews,
     citizens,
+    household_links,
     question_days,
     refused_events,
     request_links,
@@ -197,13 +198,16 @@ def _proved() -> ColumnElement[bool]:
         request_links.c.tenant == row.tenant, request_links.c.system == row.system,
         request_links.c.native_id == row.native_id, literal("r:") + request_links.c.request_id == row.subject,
     )  # fmt: skip
-    merged = exists().where(kept.c.id == func.substr(row.subject, 3), kept.c.merged_into == citizen_links.c.citizen_id)
-    of_person = exists().where(
-        citizen_links.c.tenant == row.tenant, citizen_links.c.system == row.system,
-        citizen_links.c.native_id == row.native_id,
-        or_(literal("c:") + citizen_links.c.citizen_id == row.subject, merged.correlate(citizen_links, claims)),
-    )  # fmt: skip
-    return or_(of_request.correlate(claims), of_person.correlate(claims))
+
+    def of_person(links: Table) -> ColumnElement[bool]:
+        link = links.c
+        merged = exists().where(kept.c.id == func.substr(row.subject, 3), kept.c.merged_into == link.citizen_id)
+        return exists().where(
+            link.tenant == row.tenant, link.system == row.system, link.native_id == row.native_id,
+            or_(literal("c:") + link.citizen_id == row.subject, merged.correlate(links, claims)),
+        ).correlate(claims)  # fmt: skip
+
+    return or_(of_request.correlate(claims), of_person(citizen_links), of_person(household_links))
 
 
 def _questions(scope: _Scope) -> Iterator[Select[Any]]:
@@ -212,6 +216,10 @@ def _questions(scope: _Scope) -> Iterator[Select[Any]]:
 
 def _values(scope: _Scope) -> Iterator[Select[Any]]:
     yield _reviews(scope, "value", detail=func.coalesce(citizen_reviews.c.field, ""))
+
+
+def _joined(scope: _Scope) -> Iterator[Select[Any]]:
+    yield _reviews(scope, "links", detail="")
 
 
 def _reviews(scope: _Scope, kind: str, detail: Any) -> Select[Any]:
@@ -401,7 +409,13 @@ KINDS: Mapping[str, Kind] = {
     "claim": Kind(_claims, _claim_cause, _claim_remedies),
     "question": Kind(
         _questions, lambda *_: "deux fiches qui sont peut-être la même personne",
-        _review_remedies("merge {}", "distinct {}"),
+        lambda tenant, item: (
+            *_review_remedies("merge {}", "distinct {}")(tenant, item), f"unefois citizen questions --tenant {tenant}",
+        ),
+    ),
+    "links": Kind(
+        _joined, lambda *_: "des identifiants réunis par une identité qui ne suffit plus",
+        _review_remedies("reviews {} --keep"),
     ),
     "value": Kind(
         _values, lambda name, _: f"valeur contraire au système qui fait référence ({name})",

@@ -21,8 +21,8 @@ from bus.ledger import Ledger, StoredEvent, Transaction, parts
 from bus.tables import DELIVERED, FINAL, deliveries, events
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.refused import drop_refused, refused_of_tenant
+from hub.citizens.households import numbers_of
 from hub.citizens.identities import People
-from hub.citizens.names import fold_name
 from hub.clients import repository as clients
 from hub.documents.files import DocumentStore
 from hub.documents.repository import document_ids
@@ -48,7 +48,10 @@ from hub.storage.tables import (  # fmt: skip
     evidence_recipients,
     exchange_previews,
     followed_subjects,
+    household_links,
     idempotent_answers,
+    question_answers,
+    renumbered_ids,
     request_people,
     request_steps,
     requests,
@@ -59,6 +62,7 @@ from schemas.communes import shipped_communes
 from schemas.errors import HubError, InvalidMessage
 from schemas.event import Event
 from schemas.exchange import TOLD
+from schemas.names import fold_name, fold_text
 from schemas.registry import Registry
 from schemas.times import to_rfc3339
 
@@ -159,9 +163,13 @@ class Rights:
     def find_citizen_id(
         self, tenant: str, *, reference: tuple[str, str] | None = None, client: str = "", ref: str = ""
     ) -> str:
-        """The citizen whom a system, or a client, calls so. Raises InvalidMessage `unknown_citizen`."""
+        """The citizen whom a system, or a client, calls so. Raises InvalidMessage `unknown_citizen`, or
+        `household_reference` for a number that several people have."""
         with self.ledger.reading() as tx:
             if reference is not None:
+                if reference[0] in self.directory.households(tenant):
+                    message = "this is the number of a household: name one of its people"
+                    raise InvalidMessage(message, code="household_reference")
                 mine = (citizen_links.c.tenant == tenant, citizen_links.c.system == reference[0])
                 query = select(citizen_links.c.citizen_id).where(*mine, citizen_links.c.native_id == reference[1])
                 found = tx.sql.execute(query).scalar()
@@ -189,6 +197,7 @@ class Rights:
                 "controller": town.label if town else tenant, "timezone": town.zone.key if town else "Europe/Paris",
                 "person": self._person(tx, who),
                 "links": [{"system": system, "id": native} for system, native in sorted(who.links)],
+                "households": [{"system": s, "id": native} for s, native in numbers_of(tx, tenant, who.ids)],
                 "values": self._values(tx, who), "questions": _questions(tx, who), "merges": _merges(tx, who),
                 "requests": self._requests(tx, who), "documents": self._documents(tx, who, spoken),
                 "events": self._events(tx, who, spoken), "acts": self._acts(tx, who),
@@ -425,7 +434,10 @@ class Rights:
         """All rows of the person. A mark of confidentiality is kept, with nothing but the keyed digest of the identity
         that it protects; whether there is one."""
         rows = tx.sql.execute(select(citizens).where(citizens.c.id.in_(who.ids))).all()
-        for table in (citizen_values, citizen_links, citizen_identities, citizen_blocks):
+        for system, native in who.links:
+            row = renumbered_ids.c
+            _delete_rows(tx, renumbered_ids, and_(row.tenant == who.tenant, row.system == system, row.new_id == native))
+        for table in (citizen_values, citizen_links, household_links, citizen_identities, citizen_blocks):
             gone[str(table.name)] = _delete_rows(tx, table, table.c.citizen_id.in_(who.ids))
         subjects = [f"c:{one}" for one in who.ids] + [f"r:{one}" for one in sorted(who.requests)]
         gone["unproved_references"] = sum(
@@ -435,13 +447,14 @@ class Rights:
         gone["citizen_reviews"] = _delete_rows(tx, citizen_reviews, either)
         pair = or_(citizen_merges.c.gone_id.in_(who.ids), citizen_merges.c.kept_id.in_(who.ids))
         gone["citizen_merges"] = _delete_rows(tx, citizen_merges, pair)
+        _delete_rows(tx, question_answers, question_answers.c.gone_id.in_(who.ids))
         gone["citizens"] = _delete_rows(tx, citizens, citizens.c.id.in_(who.ids))
         if not any(row.confidential for row in rows):
             return False
         marks = [
-            {"id": str(uuid.uuid4()), "tenant": who.tenant, "pivot": row.pivot, "confidential": 1, "seen_at": tx.now,
-             "merged_into": None}
-            for row in rows if row.pivot is not None
+            {"id": str(uuid.uuid4()), "tenant": who.tenant, "pivot": pivot, "confidential": 1, "seen_at": tx.now,
+             "merged_into": None, "in_use": None}
+            for pivot in sorted({row.pivot for row in rows} - {None})
         ]  # fmt: skip
         if marks:
             tx.sql.execute(insert(citizens), marks)
@@ -526,8 +539,9 @@ def _may_name(event: Event, who: DataSubject) -> bool:
     try:
         return any(who.names(person) for person in _persons(event.data))
     except (TypeError, AttributeError, ValueError):
-        content = event.encode().decode().casefold()
-        return any(str(one.get("family_name", "\0")).casefold() in content for one in who.identities)
+        content = f" {fold_text(event.encode().decode())} "
+        named = (fold_name(str(one.get("family_name", ""))) for one in who.identities)
+        return any(name and f" {name} " in content for name in named)
 
 
 def _same_identity(said: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from hub.clients.origin import Origin
-from hub.settings.model import GENERAL, Mode, Tenant
+from hub.settings.model import GENERAL, Mode, Numbers, Tenant
 from hub.settings.procedures import Procedure
 from schemas.manifest import Consumed
 
@@ -18,7 +18,7 @@ class ConnectionRouting:
 
     `holds`: other names under which requests it brought are recorded (a webhook acts for its client). `speaks_for`:
     systems beside its own whose identifiers it may bind. `skips_unknown`: it may speak of requests that the hub
-    does not know."""
+    does not know. `household`: its numbers of people are those of households."""
 
     name: str
     tenant: str
@@ -35,6 +35,7 @@ class ConnectionRouting:
     sector: str = GENERAL
     speaks_for: frozenset[str] = frozenset()
     skips_unknown: bool = False
+    household: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,11 @@ class Directory:
         for member in self.connections.values():
             if member.tenant in self._sectors:
                 self._sectors[member.tenant][member.system] = tenants[member.tenant].linked_with(member.sector)
+        self._identifiers = {slug: self._declared(slug, tenant) for slug, tenant in tenants.items()}
+        self._households = {
+            slug: frozenset(system for system, numbers in declared.items() if numbers == "household")
+            for slug, declared in self._identifiers.items()
+        }
 
     def grouping(self, tenant: str, origin: str) -> Callable[[Mapping[str, Any]], str] | None:
         """A function from a person record to the sectors among which that person may be matched, as one name
@@ -94,6 +100,12 @@ class Directory:
         general = self.tenants[tenant].linked_with(GENERAL)
         own = systems.get(self.system_of(origin), general)
         return lambda person: next((systems.get(r["system"], general) for r in person.get("references", ())), own)
+
+    def groups(self, tenant: str) -> Mapping[str, str]:
+        """By system of a tenant, the sectors among which its people are matched, named as by `grouping`; under "" the
+        general ones. Empty where every system is of the general sector."""
+        systems = self._sectors.get(tenant)
+        return {} if systems is None else {"": self.tenants[tenant].linked_with(GENERAL), **systems}
 
     def separates(self, tenant: str) -> bool:
         """Whether this tenant has systems of several sectors."""
@@ -117,10 +129,19 @@ class Directory:
         known = self.tenants.get(tenant)
         return known.masters.get(name.removeprefix("new_")) if known is not None else None
 
-    def identifiers(self, tenant: str) -> Mapping[str, Literal["own", "nir"]]:
-        """What a tenant declared of systems whose numbers may be taken for a NIR."""
-        known = self.tenants.get(tenant)
-        return known.identifiers if known is not None else {}
+    def identifiers(self, tenant: str) -> Mapping[str, Numbers]:
+        """What the numbers of systems are, as far as their connectors, or before them the tenant, declared it."""
+        return self._identifiers.get(tenant, {})
+
+    def households(self, tenant: str) -> Collection[str]:
+        """The systems whose numbers are those of households: one stands for several people, and names none of them."""
+        return self._households.get(tenant, frozenset())
+
+    def has_own_numbers(self, tenant: str, system: str) -> bool:
+        """Whether somebody says that the numbers of this system are not those of households: the tenant, or the
+        connector of a package that is connected."""
+        known = any(member.system == system for member in self._of_tenant.get(tenant, ()))
+        return system not in self.households(tenant) and (known or system in self.identifiers(tenant))
 
     def route(self, facts: Facts) -> Route:
         """The connections that get an event, and those that a `confidential` mark keeps it from.
@@ -202,6 +223,12 @@ class Directory:
             return facts.acts and self.decides(member.name, facts.procedure)
         return consumed.scope != "linked" or member.system in facts.systems
 
+    def _declared(self, slug: str, tenant: Tenant) -> Mapping[str, Numbers]:
+        of_connectors: dict[str, Numbers] = {
+            m.system: "household" for m in self._of_tenant.get(slug, ()) if m.household
+        }
+        return {**of_connectors, **tenant.identifiers}
+
 
 def _holds(member: ConnectionRouting, intakes: Collection[str]) -> bool:
     return any(name in intakes for name in (member.name, *member.holds))
@@ -215,3 +242,6 @@ class CurrentDirectory:
 
     def grouping(self, tenant: str, origin: str) -> Callable[[Mapping[str, Any]], str] | None:
         return self.directory.grouping(tenant, origin)
+
+    def households(self, tenant: str) -> Collection[str]:
+        return self.directory.households(tenant)

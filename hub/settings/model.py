@@ -21,6 +21,8 @@ Environ = Mapping[str, str]
 Table = dict[str, Any]
 Mode = Literal["observe", "pilot", "live"]
 Drift = Literal["ignore", "warn", "pause", "refuse"]
+Numbers = Literal["own", "nir", "household"]
+"""What the identifiers of a system are: numbers of its own, social security numbers (NIR), or those of households."""
 GENERAL = "general"  # the sector of a system that belongs to no other
 Place = tuple[str | int, ...]
 
@@ -41,7 +43,7 @@ class Tenant:
     """A legal person served by the hub. `roles`: role named by a procedure → system. `contacts`: by service slug.
     `masters`: field → the system that has authority over it. `link_sectors`: sectors that know a person as the same.
     `sources`: evidence type → the connections that are asked, in this order; without it all that answer it, by name.
-    `identifiers`: system → what its numbers are that read as a NIR without a key, `own` or `nir`.
+    `identifiers`: system → what its numbers are: `own`, `nir` or `household`.
     `timezone`, `holidays`: None for those of the INSEE code. `franceconnect`: None means that nobody signs in before a
     preview."""
 
@@ -54,7 +56,7 @@ class Tenant:
     masters: Mapping[str, str] = field(default_factory=dict)
     link_sectors: tuple[tuple[str, ...], ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    identifiers: Mapping[str, Literal["own", "nir"]] = field(default_factory=dict)
+    identifiers: Mapping[str, Numbers] = field(default_factory=dict)
     timezone: str | None = None
     holidays: str | None = None
     franceconnect: FranceConnect | None = None

@@ -136,17 +136,46 @@ citizens = Table(
     Column("confidential", SmallInteger, nullable=False),
     Column("seen_at", Double, nullable=False),
     Column("merged_into", String(36)),  # who this person is; their row stays, for its pivot and so that it comes back
+    Column("in_use", String(16)),  # keyed digest of the name in use that was told beside the identity
     Index("citizens_pivot", "tenant", "pivot"),
     Index("citizens_merged", "merged_into"),
 )  # fmt: skip
 
+# This identifier of a system is this citizen: since when, how and by whom that came about.
 citizen_links = Table(
     "citizen_links", metadata,
     Column("tenant", String(64), primary_key=True),
     Column("system", String(64), primary_key=True),
     Column("native_id", Text, primary_key=True),
     Column("citizen_id", String(36), nullable=False),
+    Column("since", Double, nullable=False, server_default="0"),  # 0: from before this was kept
+    Column("how", String(16), nullable=False, server_default="told"),  # see `hub.citizens.repository.Link`
+    Column("origin", String(128)),
+    Column("score", SmallInteger),  # of a likeness
     Index("citizen_links_citizen", "citizen_id"),
+)  # fmt: skip
+
+# Numbers of households, beside each of their people: they identify nobody, and deliveries to their system carry the one
+# told last.
+household_links = Table(
+    "household_links", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("native_id", Text, primary_key=True),
+    Column("citizen_id", String(36), primary_key=True),
+    Column("since", Double, nullable=False),
+    Index("household_links_citizen", "citizen_id"),
+)  # fmt: skip
+
+# What a system called somebody before it changed its identifiers, for a while: what is on its way still finds them.
+renumbered_ids = Table(
+    "renumbered_ids", metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("old_id", Text, primary_key=True),
+    Column("new_id", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("renumbered_ids_age", "at"),
 )  # fmt: skip
 
 # What is known of a field of a citizen, as digests under the key of the person (`hub.citizens.values`). One row, whose
@@ -401,11 +430,13 @@ journal_late = Table(
     Column("connection", String(128), primary_key=True),
 )  # fmt: skip
 
-# The identity of each person, under their key.
+# The identity of each person, under their key. Of somebody and those who were merged into them, the one that is shown
+# is the last that was told as a change of civil status.
 citizen_identities = Table(
     "citizen_identities", metadata,
     Column("citizen_id", String(36), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+    Column("changed_at", Double, nullable=False, server_default="0"),  # 0: it was no change
 )  # fmt: skip
 
 # Where alike identities meet: keyed digests, which tell nobody who is here (`hub.citizens.matching.blocking_keys`).
@@ -414,6 +445,20 @@ citizen_blocks = Table(
     Column("block", String(32), primary_key=True),
     Column("citizen_id", String(36), primary_key=True),
     Index("citizen_blocks_citizen", "citizen_id"),
+)  # fmt: skip
+
+# How far the keys of the identities of a tenant were made anew since they are made of something else (`version`).
+rekeyings = Table(
+    "rekeyings", metadata,
+    Column("version", SmallInteger, primary_key=True, autoincrement=False),
+    Column("tenant", String(64), primary_key=True),
+    Column("after", String(36), nullable=False),  # the last citizen whose keys are new; empty at the end
+    Column("people", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),  # who have another pivot
+    Column("unsure", Integer, nullable=False),  # of these, whose identity no longer says who somebody is
+    Column("asked", Integer, nullable=False),  # questions that were opened
+    Column("unplaced", Integer, nullable=False),  # as they were: nobody can say of which sector they are
+    Column("done_at", Double),
 )  # fmt: skip
 
 # What an operator must decide, and what was decided, which is not asked again. The id is made of what is asked.
@@ -435,6 +480,66 @@ citizen_reviews = Table(
     Index("citizen_reviews_open", "state", "tenant", "opened_at"),
     Index("citizen_reviews_citizen", "citizen_id"),
     Index("citizen_reviews_other", "other_id"),
+)  # fmt: skip
+
+# What a steward looks at before many questions are answered at once: of one group (an origin, a score, an explanation),
+# so many of those that were open at that moment. `size`: how many were drawn of the `population`.
+question_samples = Table(
+    "question_samples", metadata,
+    Column("id", String(12), primary_key=True),
+    Column("group_id", String(12), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("origin", String(128), nullable=False),
+    Column("score", SmallInteger, nullable=False),
+    Column("explanation", Text, nullable=False),  # the levels that speak against: nothing personal
+    Column("population", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("drawn_at", Double, nullable=False),
+    Column("drawn_by", String(128), nullable=False),
+    Column("act_id", String(12)),  # the act that rests on it
+    Index("question_samples_group", "group_id", "drawn_at"),
+    Index("question_samples_age", "drawn_at"),
+)  # fmt: skip
+
+question_sample_members = Table(
+    "question_sample_members", metadata,
+    Column("sample_id", String(12), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("review_id", String(32), nullable=False),
+    Column("answer", String(8)),  # same, distinct, unsure; NULL until it is answered
+    Column("answered_by", String(128)),
+    Index("question_sample_members_review", "review_id"),
+)  # fmt: skip
+
+# Many questions of one group answered as one act: how far it has come, by the time and the id of the last question.
+question_acts = Table(
+    "question_acts", metadata,
+    Column("id", String(12), primary_key=True),
+    Column("sample_id", String(12), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False),
+    Column("answer", String(8), nullable=False),  # same, distinct
+    Column("doubles", SmallInteger, nullable=False),  # whether two identifiers of one system may become one person
+    Column("state", String(8), nullable=False),  # running, done, undoing, undone
+    Column("after_at", Double, nullable=False),
+    Column("after_id", String(32), nullable=False),
+    Column("place", Integer, nullable=False),  # of the last question
+    Column("started_at", Double, nullable=False),
+    Column("started_by", String(128), nullable=False),
+    Column("ended_at", Double),
+    Index("question_acts_age", "started_at"),
+)  # fmt: skip
+
+# What an act did with each question: merged, third (they were one by way of a third), distinct; else why it was left.
+question_answers = Table(
+    "question_answers", metadata,
+    Column("act_id", String(12), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("review_id", String(32), nullable=False),
+    Column("outcome", String(24), nullable=False),
+    Column("gone_id", String(36)),  # the merge
+    Column("at", Double, nullable=False),
+    Column("undone", String(8)),  # open: it is asked again; stays: somebody decided since
+    Index("question_answers_gone", "gone_id"),
 )  # fmt: skip
 
 # How many questions about people each origin opened on each day, and how many of its events are held because they would

@@ -233,6 +233,17 @@ def test_who_is_only_like_the_person_is_another(place: Place, twin: FranceConnec
     assert (answer.status_code, shows_nothing(answer)) == (403, True)
 
 
+def test_who_tells_less_is_the_person_only_where_the_hub_knows_as_little(place: Place, twin: FranceConnectTwin) -> None:
+    less = {name: part for name, part in PERSON.items() if name != "birthplace"}
+    _, path = preview(place)
+    twin.person = {**MAELLE, "birthplace": ""}
+    assert Browser(place).sign_in(path).status_code == 403
+
+    _, path = preview(place, {**less, "family_name": "BENZERTI", "given_names": ["Ilyès"], "gender": "male"})
+    twin.person = {**ILYES, "birthplace": ""}
+    assert Browser(place).sign_in(path).status_code == 200
+
+
 def test_who_could_be_one_of_two_is_nobody(place: Place) -> None:
     _, path = preview(place)
     hub = place.house.hub

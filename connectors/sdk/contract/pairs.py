@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from connectors.sdk.contract.model import Contract, Field, Operation
 from connectors.sdk.contract.uses import path_key, steps_of
+from schemas.names import words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,4 @@ def _content(contract: Contract, operation: Operation) -> object:
 
 
 def _spelt(one: Field) -> object:
-    return (one.where if one.where == "path" else "", tuple(map(_folded, steps_of(one.place))))
-
-
-def _folded(name: str) -> str:
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    return "".join(letter for letter in plain.casefold() if letter.isalnum())
+    return (one.where if one.where == "path" else "", tuple("".join(words_of(step)) for step in steps_of(one.place)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from connectors.sdk.contract.cell_types import type_of
 from connectors.sdk.contract.model import Contract, Field, Operation
 from connectors.sdk.contract.table_layout import TABLE_SUFFIXES, TableSample, read_sample
+from schemas.names import words_of
 
 __all__ = ["TABLE_SUFFIXES", "keys_of", "read_table"]
 
@@ -51,7 +51,7 @@ def keys_of(sample: TableSample) -> Sequence[str]:
     alone = [name for name in sample.names if _differs(sample, name)]
     ranked = sorted((rank, at, name) for at, name in enumerate(alone) if (rank := _rank(name)) is not None)
     called = [name for _, _, name in ranked]
-    others = (name for name in alone if name not in called and not _PERSONAL.search(folded(name)))
+    others = (name for name in alone if name not in called and not _PERSONAL.search(" ".join(words_of(name))))
     return [*called, *(others if len(sample.rows) >= _FEWEST_ROWS else ())]
 
 
@@ -76,12 +76,5 @@ def _differs(sample: TableSample, name: str) -> bool:
 
 
 def _rank(name: str) -> int | None:
-    plain = folded(name)
+    plain = " ".join(words_of(name))
     return next((rank for rank, form in enumerate(_NAMES_A_RECORD) if form.fullmatch(plain)), None)
-
-
-def folded(name: str) -> str:
-    """A name as names are compared: `Prénom Responsable`, `prenomResponsable` and `prenom_responsable` are one."""
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    plain = unicodedata.normalize("NFKD", parted).encode("ascii", "ignore").decode()
-    return " ".join(re.split(r"[^a-z0-9]+", plain.casefold())).strip()

@@ -9,8 +9,8 @@ from typing import Any
 
 from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.drafting.invented import field_value
-from connectors.sdk.drafting.targets import words_of
 from connectors.sdk.kinds.facts import DELIVERY_FACTS, OWN_FACTS
+from schemas.names import words_of
 
 REFERENCE = "{reference}"
 _HOLE = re.compile(r"\{([^{}]*)\}")

@@ -8,7 +8,7 @@ from typing import Any
 from connectors.sdk.contract.model import Operation
 from connectors.sdk.drafting.invented import value
 from connectors.sdk.drafting.speech import Speech
-from connectors.sdk.drafting.targets import words_of
+from schemas.names import words_of
 
 _NAMES = re.compile(r"(^|_)(id|uuid|numero|number|reference|code)$")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from connectors.sdk.contract.cell_types import FORMAT
 from connectors.sdk.contract.model import Field
 from connectors.sdk.drafting.invented import field_value, shared_value
 from connectors.sdk.drafting.writing import Line
+from schemas.names import words_of
 
 ADDRESS, CONTACT = "citizen.address-changed", "citizen.contact-changed"
 _PARTS: Mapping[str, Sequence[str]] = {
@@ -37,6 +37,7 @@ _INVENTED: Mapping[str, tuple[str, str]] = {
     "street": ("12 allée des Tilleuls", "4 chemin du Vieux Lavoir"), "city": ("Valbruyère", "Mornefontaine"),
     "phone": ("04 00 00 00 12", "04 00 00 00 34"), "country": ("FRANCE", "FRANCE"),
 }  # fmt: skip
+_FIGURES = re.compile(r"(?<=[a-z])(?=\d)")
 _MOMENTS = (datetime(2026, 3, 2, 9, 0, tzinfo=UTC), datetime(2026, 3, 9, 15, 30, tzinfo=UTC))
 
 
@@ -50,6 +51,12 @@ class Person:
 
     def has(self, *parts: str) -> bool:
         return all(part in self.columns for part in parts)
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The columns of the names, where there are both."""
+        parts = ("family_name", "given_names")
+        return {part: self.columns[part] for part in parts} if self.has(*parts) else {}
 
 
 def people_in(names: Sequence[str]) -> Sequence[Person]:
@@ -67,27 +74,32 @@ def people_in(names: Sequence[str]) -> Sequence[Person]:
 def status_column(fields: Sequence[Field]) -> Field | None:
     """The column that says how far something is; None for none."""
     return next(
-        (one for one in fields if _STATUS.fullmatch(plain(one.place)) and one.type in ("text", "integer")), None
+        (one for one in fields if _STATUS.fullmatch(column_words(one.place)) and one.type in ("text", "integer")), None
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """An event that such columns can tell. `name`: of its map. `parts`: what it says, by column. `due`: the columns
-    without which a row says nothing of it."""
+    without which a row says nothing of it. `names`: the columns that say the names of who is meant."""
 
     type: str
     name: str
     parts: Mapping[str, str]
     due: Sequence[str]
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def lines(
-        self, key: str, day: tuple[str, str] = ("={day}", ""), words: Mapping[str, str] = MappingProxyType({})
+        self, key: str, day: tuple[str, str] = ("={day}", ""), words: Mapping[str, str] = MappingProxyType({}), *,
+        named: bool = False,
     ) -> Iterator[Line]:  # fmt: skip
         """Its rows of `mapping.csv`, about the person whom `key` names. `day`: since when, and its converter. `words`:
-        converters of parts, for which `text` will not do."""
+        converters of parts, for which `text` will not do. `named`: the key is that of a household, and the names say
+        who of it is meant."""
         yield Line(self.name, "/citizen/references/0/system", "={system}")
         yield Line(self.name, "/citizen/references/0/id", key, "text", required=True)
+        for part, column in self.names.items() if named else ():
+            yield Line(self.name, _PLACES[part], column, "text", required=True)
         holder = "new_address" if self.type == ADDRESS else self.name
         for part, column in self.parts.items():
             target = f"/{holder}/value/{part}" if self.type == ADDRESS else f"/{holder}/value"
@@ -104,11 +116,11 @@ def changes_in(names: Sequence[str]) -> Iterator[Change]:
     housed = next((one for one in people if one.has("postal_code", "city")), None)
     if housed is not None:
         parts = {part: housed.columns[part] for part in ("street", "postal_code", "city") if housed.has(part)}
-        yield Change(ADDRESS, "address", parts, [parts["postal_code"], parts["city"]])
+        yield Change(ADDRESS, "address", parts, [parts["postal_code"], parts["city"]], housed.names)
     for part in ("email", "phone"):
         known = [one for one in [*([housed] if housed else []), *people] if one.has(part)]
         for one in known[:1]:
-            yield Change(CONTACT, part, {part: one.columns[part]}, [one.columns[part]])
+            yield Change(CONTACT, part, {part: one.columns[part]}, [one.columns[part]], one.names)
 
 
 def unused_lines(name: str, fields: Sequence[Field], used: Sequence[str]) -> Iterator[Line]:
@@ -143,16 +155,14 @@ def _cut(found: Any, one: Field) -> Any:
     return found[:most] if isinstance(found, str) and isinstance(most, int) else found
 
 
-def plain(name: str) -> str:
-    """A name as names are compared: in small letters, its words and figures apart."""
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-zéè])(?=\d)", " ", name)
-    ascii_ = unicodedata.normalize("NFKD", parted).encode("ascii", "ignore").decode()
-    return " ".join(re.split(r"[^a-z0-9]+", ascii_.casefold())).strip()
+def column_words(name: str) -> str:
+    """What a column is called, in small letters, its words and figures apart."""
+    return _FIGURES.sub(" ", " ".join(words_of(name)))
 
 
 def _parts_of(name: str) -> Iterator[tuple[str, int, str]]:
     """What a column says, how good its word is, and the words beside that."""
-    said = plain(name)
+    said = column_words(name)
     for part, words in _PARTS.items():
         for rank, word in enumerate(words):
             found = re.search(rf"(?<![a-z0-9])(?:{word})(?![a-z0-9])", said)

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 from connectors.sdk.contract.model import Field
-from connectors.sdk.drafting.targets import Place, words_of
+from connectors.sdk.drafting.targets import Place
 from connectors.sdk.drafting.trade import trade_words
+from schemas.names import words_of
 
 _DAYS = (
     (r"\d{2}/\d{2}/\d{4}", "date:%d/%m/%Y"), (r"\d{8}", "date:%Y%m%d"), (r"\d{2}-\d{2}-\d{4}", "date:%d-%m-%Y"),

@@ -16,10 +16,11 @@ from connectors.sdk.drafting.events import SampleEvents
 from connectors.sdk.drafting.invented import field_value, wished
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Node, Speech
-from connectors.sdk.drafting.targets import Place, Target, Targets, words_of
+from connectors.sdk.drafting.targets import Place, Target, Targets
 from connectors.sdk.drafting.trade import trade_words
 from connectors.sdk.drafting.trial import answer_with, call_fault
 from connectors.sdk.drafting.writing import Line, Table, json_text
+from schemas.names import words_of
 from schemas.registry import Registry
 
 CORE: Mapping[str, tuple[str, ...]] = {

@@ -14,6 +14,7 @@ from connectors.sdk.contract.json_sample import document_of_sample, is_json_samp
 from connectors.sdk.contract.model import Contract, Operation
 from connectors.sdk.contract.reading import read_contract
 from connectors.sdk.scaffold import check_free
+from connectors.sdk.written import write_folder
 from schemas.errors import ConfigError
 from schemas.registry import Registry
 from schemas.shape import nearest
@@ -109,15 +110,7 @@ def write_draft(slug: str, draft: Draft, folder: Path) -> list[Path]:
     """The files, sorted. Raises ConfigError for a slug that cannot be a module, and for anything that exists already:
     nothing is overwritten, and nothing half-written is left."""
     check_free(slug, folder)
-    place = folder / slug
     try:
-        with tempfile.TemporaryDirectory(prefix=".connector-", dir=folder) as drafts:
-            written = Path(drafts) / slug
-            for name, content in draft.files.items():
-                path = written / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content if isinstance(content, bytes) else content.encode())
-            written.rename(place)
+        return write_folder(folder / slug, draft.files)
     except OSError as error:
         raise ConfigError(f"the connector cannot be written here ({error.strerror})", key=slug) from None
-    return sorted(path for path in place.rglob("*") if path.is_file())

@@ -14,7 +14,7 @@ from typing import Any
 from connectors.sdk.contract.model import Contract, Field
 from connectors.sdk.contract.table_layout import TableSample, read_sample
 from connectors.sdk.contract.table_sample import called_keys_of, keys_of, repeated_keys_of
-from connectors.sdk.drafting.columns import Change, changes_in, plain, status_column, unused_lines
+from connectors.sdk.drafting.columns import Change, changes_in, column_words, status_column, unused_lines
 from connectors.sdk.drafting.draft import Choices, Draft
 from connectors.sdk.drafting.invented_export import invented_export
 from connectors.sdk.drafting.polls import status_row
@@ -63,6 +63,10 @@ class _Drafting:
         """Whether several lines have one key: those of the children of a family."""
         return self.key in repeated_keys_of(self.sample)
 
+    @property
+    def is_of_households(self) -> bool:
+        return _HOUSEHOLD.search(column_words(self.key)) is not None
+
     @cached_property
     def changes(self) -> Sequence[Change]:
         wish = self.choices.carries
@@ -83,7 +87,7 @@ class _Drafting:
         does += [f"tells {STATUS} by {self.status.place}"] if self.status else []
         used = self._used
         words = {"postal_code": "postal_code"}
-        lines = [line for one in self.changes for line in one.lines(self.key, words=words)]
+        lines = [line for one in self.changes for line in one.lines(self.key, words=words, named=self.is_of_households)]
         lines += unused_lines(self.changes[0].name if self.changes else "status", self.fields, used)
         files: dict[str, str | bytes] = {
             "connector.toml": self._manifest(), "mapping.csv": mapping_text(lines),
@@ -95,7 +99,8 @@ class _Drafting:
 
     @property
     def _used(self) -> list[str]:
-        found = [self.key, *(column for one in self.changes for column in one.parts.values())]
+        names = [column for one in self.changes for column in one.names.values()] if self.is_of_households else []
+        found = [self.key, *names, *(column for one in self.changes for column in one.parts.values())]
         return list(dict.fromkeys([*found, *([self.status.place] if self.status else [])]))
 
     def _manifest(self) -> str:
@@ -104,7 +109,7 @@ class _Drafting:
             "id": self.slug, "name": self.name, "vendor": "À compléter", "domain": "a-completer", "kind": "dump",
             "owners": ["à compléter"],
         }  # fmt: skip
-        head |= {"household": True} if _HOUSEHOLD.search(plain(self.key)) else {}
+        head |= {"household": True} if self.is_of_households else {}
         kept = {"from": source, "table": "samples/export.csv", "samples": "samples"}
         note = f"Écrit d'après {source}, sans aucune de ses lignes : relire chaque « à vérifier »."
         alone = "" if self.is_repeated else ", et unique"
@@ -165,8 +170,13 @@ class _Drafting:
 
     def _unsaid(self) -> Sequence[str]:
         several = f"Of several lines of one {self.key} only the first is read (one_row_per_key)."
+        nameless = any(not one.names for one in self.changes) and self.is_of_households
+        unnamed = (
+            f"{self.key} is the number of a household, and no columns say who of it is meant: such events are refused."
+        )
         return [
             *([several] if self.is_repeated else []),
+            *([unnamed] if nameless else []),
             "Whom the watched columns are about is proposed from their names alone.",
             "A row that is no longer there tells nothing: no event says that somebody left.",
         ]

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from connectors.sdk.contract.model import Field
-from connectors.sdk.drafting.targets import words_of
 from connectors.sdk.drafting.writing import Line
 from connectors.sdk.statuses import FINAL
+from schemas.names import words_of
 
 ASKED = "payment.requested"
 STATE = "etat-paiement"

@@ -13,10 +13,11 @@ from connectors.sdk.drafting.deliveries import sample_name
 from connectors.sdk.drafting.invented import field_value, vendor_value
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Speech
-from connectors.sdk.drafting.targets import Target, Targets, words_of
+from connectors.sdk.drafting.targets import Target, Targets
 from connectors.sdk.drafting.trade import trade_words
 from connectors.sdk.drafting.trial import answer_with, call_fault
 from connectors.sdk.drafting.writing import Line, Table, json_text
+from schemas.names import words_of
 
 STATUS, APPOINTMENT = "request.status-changed", "appointment.changed"
 _CHANGED = ("updated", "modified", "changed", "modif", "modification", "maj", "update", "change", "processed")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from connectors.sdk.contract.used_tables import uses_of
 from connectors.sdk.drafting.invented_export import invented_export
 from connectors.sdk.drafting.proposed_mapping import proposed_mapping
 from connectors.sdk.mapping.rows import FILE as TABLE
+from connectors.sdk.written import write_folder
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 from schemas.registry import Registry
@@ -65,20 +64,10 @@ def check_no_proposal(folder: Path) -> None:
 
 def write_proposal(folder: Path, proposal: Proposal) -> list[Path]:
     """The folder `proposal/` of a connector, in place of one that is there; whole or not at all. Its files."""
-    place = folder / FOLDER
     try:
-        with tempfile.TemporaryDirectory(prefix=".proposal-", dir=folder) as drafts:
-            draft = Path(drafts) / FOLDER
-            for name, content in proposal.files.items():
-                path = draft / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            if place.exists():
-                shutil.move(place, Path(drafts) / "old")
-            draft.rename(place)
+        return write_folder(folder / FOLDER, proposal.files, again=True)
     except OSError as error:
         raise ConfigError(f"the proposal cannot be written ({error.strerror})", key=folder.name) from None
-    return sorted(path for path in place.rglob("*") if path.is_file())
 
 
 def _contract_files(manifest: Manifest, contract: Contract, sheet: str) -> Mapping[str, bytes]:

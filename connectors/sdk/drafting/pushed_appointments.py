@@ -9,10 +9,11 @@ from typing import Any
 from connectors.sdk.contract.model import Field, Operation
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.polls import APPOINTMENT
-from connectors.sdk.drafting.targets import Targets, words_of
+from connectors.sdk.drafting.targets import Targets
 from connectors.sdk.drafting.trade import trade_words
 from connectors.sdk.drafting.writing import Line, Table
 from connectors.sdk.kinds.calls import value_at
+from schemas.names import words_of
 
 _MOMENTS = ("%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M")
 _STATES = ("booked", "cancelled", "attended", "missed")

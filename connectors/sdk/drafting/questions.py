@@ -15,7 +15,7 @@ from connectors.sdk.drafting.deliveries import sample_name
 from connectors.sdk.drafting.invented import field_value, vendor_value
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.speech import Speech
-from connectors.sdk.drafting.targets import Place, Target, Targets, identity_places, words_of
+from connectors.sdk.drafting.targets import Place, Target, Targets, identity_places
 from connectors.sdk.drafting.trade import trade_words
 from connectors.sdk.drafting.trial import answer_with, call_fault
 from connectors.sdk.drafting.writing import Line, Table, json_text
@@ -25,6 +25,7 @@ from connectors.sdk.mapping.declared import Converters
 from connectors.sdk.mapping.places import WHOLE
 from schemas.errors import HubError
 from schemas.exchange import Evidence
+from schemas.names import words_of
 from schemas.registry import Registry
 
 NEAREST = ("library-card", "/card_number")

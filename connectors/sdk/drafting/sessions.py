@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.sdk.contract.model import Contract, Operation
-from connectors.sdk.drafting.targets import words_of
 from connectors.sdk.drafting.writing import toml_value
+from schemas.names import words_of
 
 _SIGNS_IN = frozenset({"login", "signin", "sign", "session", "sessions", "connexion", "authenticate", "logon"})
 _PASSWORD = frozenset({"password", "passe", "mdp", "pwd"})

@@ -12,9 +12,10 @@ from connectors.sdk.contract.model import Contract, Operation
 from connectors.sdk.drafting.addresses import address, due, fixed, headers_due, setting
 from connectors.sdk.drafting.sessions import session_notes
 from connectors.sdk.drafting.speech import Speech
-from connectors.sdk.drafting.targets import tells_of_people, words_of
+from connectors.sdk.drafting.targets import tells_of_people
 from connectors.sdk.drafting.writing import Table
 from schemas.errors import ConfigError
+from schemas.names import words_of
 
 _PROBES = ("version", "status", "ping", "health", "me", "info", "test", "privileges", "capabilities", "getcapabilities")
 _READING = frozenset({"rechercher", "consulter", "search", "find", "list", "lister", "get", "lire", "query"})

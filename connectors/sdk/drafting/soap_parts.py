@@ -19,7 +19,7 @@ from connectors.sdk.drafting.invented import field_value, vendor_value, wished
 from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.payments import ASKED, FOLLOW, STATE, ending_lines, says_amount, state_table
 from connectors.sdk.drafting.questions import NEAREST
-from connectors.sdk.drafting.targets import Target, Targets, words_of
+from connectors.sdk.drafting.targets import Target, Targets
 from connectors.sdk.drafting.trade import trade_words
 from connectors.sdk.drafting.writing import Line, Table, json_text
 from connectors.sdk.mapping import Map, Row, converters_from
@@ -27,6 +27,7 @@ from connectors.sdk.soap import SoapContract
 from connectors.sdk.statuses import CANONICAL, FINAL
 from schemas.errors import HubError
 from schemas.exchange import Evidence
+from schemas.names import words_of
 from schemas.registry import Registry
 
 _PARIS = ZoneInfo("Europe/Paris")

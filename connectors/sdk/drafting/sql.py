@@ -15,7 +15,7 @@ from typing import Any
 
 from connectors.sdk.contract.model import Contract, Field, Operation
 from connectors.sdk.contract.sql_tables import GROWS, KEY, tables_in
-from connectors.sdk.drafting.columns import Change, changes_in, invented_row, plain, status_column, unused_lines
+from connectors.sdk.drafting.columns import Change, changes_in, column_words, invented_row, status_column, unused_lines
 from connectors.sdk.drafting.draft import Choices, Draft
 from connectors.sdk.drafting.polls import status_row
 from connectors.sdk.drafting.writing import Table, manifest_text, mapping_text, readme_text, statuses_text, test_text
@@ -76,7 +76,7 @@ class _Drafting:
     def cursor(self) -> Field | None:
         """The column that only grows: the moment of the last change, before a number that the database counts."""
         moments = [one for one in self.table.gives if one.type in ("instant", "date")]
-        changed = [one for one in moments if one.limits.get(GROWS) or _CHANGED.fullmatch(plain(one.place))]
+        changed = [one for one in moments if one.limits.get(GROWS) or _CHANGED.fullmatch(column_words(one.place))]
         counted = [one for one in self.table.gives if one.type == "integer" and one.limits.get(GROWS)]
         keys = [one for one in self.table.gives if one.type == "integer" and one.limits.get(KEY)]
         return next(iter([*changed, *counted, *keys, *moments]), None)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import copy
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 from connectors.sdk.contract.model import Field, Operation
+from schemas.names import words_of
 from schemas.registry import Registry
 from schemas.samples import Facts, Samples, together
 from schemas.sheet import read_sheet
@@ -24,7 +24,6 @@ _FREE = "request/form/"
 """Answers of a form: the schema leaves them free, and `words.csv` names the usual ones."""
 _LEAST = 4
 """The score below which nothing is proposed."""
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PEOPLE = frozenset({
     "user", "usager", "citizen", "citoyen", "person", "personne", "individu", "patron", "client", "customer", "contact",
     "demandeur", "requester", "payer", "payeur", "applicant", "adherent", "identite", "identity", "titulaire",
@@ -80,14 +79,6 @@ class Target:
 
     place: Place
     score: int
-
-
-@lru_cache(maxsize=20_000)
-def words_of(name: str) -> tuple[str, ...]:
-    """The words of a name: `dateNaissance`, `date_naissance` and `Date de naissance` are told alike."""
-    plain = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
-    spaced = re.sub(r"[^A-Za-z0-9]+", " ", _CAMEL.sub(" ", plain))
-    return tuple(spaced.lower().split())
 
 
 def tells_of_people(operation: Operation) -> bool:

@@ -12,10 +12,11 @@ from connectors.sdk.drafting.part import Part
 from connectors.sdk.drafting.polls import APPOINTMENT, STATUS, status_row
 from connectors.sdk.drafting.pushed_appointments import MOMENT, pushed_appointment
 from connectors.sdk.drafting.speech import Speech
-from connectors.sdk.drafting.targets import Targets, words_of
+from connectors.sdk.drafting.targets import Targets
 from connectors.sdk.drafting.writing import Line, Table, json_text
 from connectors.sdk.mapping.places import WHOLE
 from schemas.errors import ConfigError
+from schemas.names import words_of
 
 RECEIVED = "request.received"
 _MAP = "pushed"

@@ -14,6 +14,7 @@ from connectors.sdk.mapping import moments
 from connectors.sdk.mapping.faults import bad_value, unknown_code
 from connectors.sdk.mapping.scalars import decimal_value, plain_value, text_value, whole_value
 from schemas.errors import InvalidMessage
+from schemas.yes_no import is_untold, yes_or_no
 
 Convert = Callable[[Any], Any]
 
@@ -27,8 +28,6 @@ class Reading(Protocol):
 
 _FOUR_DIGITS = re.compile(r"[1-9][0-9]{3}")
 Reader = Callable[[str], Reading]
-_YES = ("true", "vrai", "oui", "yes", "o", "y", "1", "x")
-_NO = ("false", "faux", "non", "no", "n", "0")
 _HOOK_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
@@ -157,20 +156,23 @@ def _instant(formats: list[moments.Format], zone: tzinfo) -> Converter:
 
 
 def boolean(yes: Iterable[str] = (), no: Iterable[str] = ()) -> Converter:
-    """`boolean`: yes or no, from a JSON boolean or a word (oui, vrai, 1, x, …), case aside. Back: the boolean, or the
-    first word of a declared list."""
-    words = {word.casefold(): True for word in yes or _YES} | {word.casefold(): False for word in no or _NO}
+    """`boolean`: yes or no, from a JSON boolean or a word (oui, vrai, 1, x, …; `schemas.yes_no`), or from the words of
+    a declared list alone, case aside; any other is refused. Back: the boolean, or the first word of a declared list."""
+    words = {word.casefold(): True for word in yes} | {word.casefold(): False for word in no}
     said = {True: next(iter(yes), None), False: next(iter(no), None)}
 
-    def read(value: Any) -> bool:
-        found = value if isinstance(value, bool) else words.get(text_value(value).casefold())
+    def read(value: Any) -> bool | None:
+        line = value if isinstance(value, bool) else text_value(value)
+        if not words and is_untold(line):
+            return None
+        found = yes_or_no(line) if isinstance(line, bool) or not words else words.get(line.casefold())
         if found is None:
             raise bad_value("oui ou non est attendu", "not_a_boolean")
         return found
 
-    def write(value: Any) -> bool | str:
+    def write(value: Any) -> bool | str | None:
         found = read(value)
-        word = said[found]
+        word = said[found] if found is not None else None
         return found if word is None else word
 
     return Converter("boolean", read, write)

@@ -24,6 +24,8 @@ from schemas.shape import nearest
 _T = TypeVar("_T")
 Facts = Mapping[str, Any]
 _NO_FACTS: Facts = {}
+_MARK, _UNKNOWN = "confidential", "mot inconnu"
+_LOST = 'a word that is not known would mean no, and a threatened person lose the mark: name the words for no, not "*"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,18 @@ class Line:
 
     def forward(self) -> Rule:
         """From the source to the target, as it is written."""
-        found = self.converters if self.incoming else self.converters[::-1]
-        return self._rule(self.target, self.source, closed.chain(found), read=self.incoming, required=self.row.required)
+        found = closed.chain(self.converters if self.incoming else self.converters[::-1])
+        if self.incoming and self.target.steps[-1] == _MARK and self.source.constant is None and self._loses_marks():
+            raise BadRow(self.row.line, _LOST, key="convert")
+        return self._rule(self.target, self.source, found, read=self.incoming, required=self.row.required)
+
+    def _loses_marks(self) -> bool:
+        """Whether a word that is not known would mean that a threatened person is not."""
+        try:
+            known = all(part.both_ways for part in self.converters)
+            return known and closed.chain(self.converters).apply(_UNKNOWN) is False
+        except InvalidMessage:
+            return False
 
     def backward(self) -> Rule | None:
         """From the target back to the source; None for a constant, which is not said back. Raises ConfigError where no

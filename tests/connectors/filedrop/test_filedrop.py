@@ -624,6 +624,19 @@ def line_of(family: str, *, postal_code: str = "38999", day: str = "02/03/2026")
     return f"{family};1 rue A;{postal_code};Valbruyère;{day}"
 
 
+@pytest.mark.parametrize(("cells", "identity"), [
+    ("MAILLARD;Ysoline, Anne", {"family_name": "MAILLARD", "given_names": ["Ysoline", "Anne"]}),
+    ("MAILLARD;", None), (";Ysoline", None),
+])  # fmt: skip
+def test_the_name_beside_the_number_of_a_family_is_told(package: PackageTwin, cells: str, identity: Any) -> None:
+    news = {"prefix": "nouvelles", "reference": "FAMILLE", "address": "RUE", "postal_code": "CP", "city": "VILLE",
+            "date": "DATE", "family_name": "NOM", "given_names": "PRENOM"}  # fmt: skip
+    package.leave("nouvelles-1.csv", f"FAMILLE;RUE;CP;VILLE;DATE;NOM;PRENOM\r\n{line_of('F-1')};{cells}\r\n")
+    [event] = polled(local(package, news=news))
+
+    assert event.data["citizen"].get("identity") == identity
+
+
 # OpenRefine#690, cldf/csvw#52
 def test_a_cell_with_an_opening_quote_alone_costs_its_own_line(package: PackageTwin) -> None:
     good = [line_of(f"F-{number}") for number in range(1, 7)]

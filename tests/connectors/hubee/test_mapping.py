@@ -129,7 +129,18 @@ def test_no_text_breaks_the_reading_of_a_date(text: str) -> None:
 
 def test_nobody_asks_is_refused() -> None:
     with pytest.raises(InvalidMessage, match="pas de nom"):
-        mapping.request(case(last=""), [], system="hubee", procedures={})
+        mapping.request(case(last="", first=" "), [], system="hubee", procedures={})
+
+
+@pytest.mark.parametrize(
+    ("last", "first", "names"),
+    [("", "Awa Fatou", ("-", ["Awa", "Fatou"])), ("Traoré", "", ("Traoré", ["-"]))],
+)
+def test_who_has_one_name_alone_asks_under_it(last: str, first: str, names: tuple[str, list[str]]) -> None:
+    body = mapping.request(case(last=last, first=first), [], system="hubee", procedures={})
+
+    identity = body["requester"]["citizen"]["identity"]
+    assert (identity["family_name"], identity["given_names"]) == names
 
 
 def test_an_unknown_process_needs_a_procedure_of_the_catalogue() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hmac
 import json
 import logging
@@ -25,7 +26,7 @@ from schemas.errors import AccessDenied, HubError, InvalidMessage, Refused, TryL
 from schemas.event import Event
 from schemas.registry import Registry
 from schemas.shape import shape_faults
-from tests.connectors.publik.scene import KEY, ORIG, SLUG, connector, fixture, pushed, settings, status
+from tests.connectors.publik.scene import KEY, MOVE, ORIG, SLUG, connector, fixture, pushed, settings, status
 from tests.support.context import NOON, PARIS, context_for
 
 REGISTRY = Registry.load()
@@ -143,14 +144,61 @@ def test_a_parent_asks_for_a_child_at_the_desk() -> None:
     assert event.data["request"]["intake"] == "desk"
 
 
-def test_a_threatened_person_is_marked_in_every_event() -> None:
+@pytest.mark.parametrize("answer", ["Oui", True, "Oui, je suis menacé", ["Oui, je suis menacé"], "x", "VRAI"])
+def test_a_threatened_person_is_marked_in_every_event(answer: Any) -> None:
     body = fixture()
-    body["fields"]["menace"] = "Oui"
+    body["fields"]["menace"] = answer
     told = by_type(valid(connector().receive(pushed(body)).polled.events))
 
     assert told["request.received"]["request"]["requester"]["citizen"]["confidential"] is True
     assert told["citizen.address-changed"]["citizen"]["confidential"] is True
     assert told["citizen.contact-changed"]["citizen"]["confidential"] is True
+
+
+@pytest.mark.parametrize("answer", ["Non", False, "Non, je ne suis pas menacé", "", None, [], "Non renseigné"])
+def test_who_answers_no_or_nothing_is_not_marked(answer: Any) -> None:
+    body = fixture()
+    body["fields"]["menace"] = answer
+    told = by_type(valid(connector().receive(pushed(body)).polled.events))
+
+    assert "confidential" not in told["request.received"]["request"]["requester"]["citizen"]
+
+
+@pytest.mark.parametrize("answer", ["Je suis menacée", "peut-être", 2, ["menacé"], {"identifier": "menace"}])
+def test_an_answer_that_is_neither_yes_nor_no_marks_and_is_kept(answer: Any) -> None:
+    body = fixture()
+    body["fields"]["menace"] = answer
+    request = by_type(valid(connector().receive(pushed(body)).polled.events))["request.received"]["request"]
+
+    assert request["requester"]["citizen"]["confidential"] is True
+    assert request["form"]["unread_answers"]["menace"] == str(answer)
+
+
+def test_of_two_fields_for_the_mark_one_yes_is_enough() -> None:
+    body, setting = fixture(), copy.deepcopy(MOVE)
+    setting["fields"]["autre_menace"] = "/requester/confidential"
+    body["fields"] |= {"menace": "Oui", "autre_menace": "Non"}
+    told = by_type(valid(connector(forms={SLUG: setting}).receive(pushed(body)).polled.events))
+
+    assert told["request.received"]["request"]["requester"]["citizen"]["confidential"] is True
+
+
+@pytest.mark.parametrize(
+    ("answers", "names"),
+    [({"nom_naissance": ""}, ("-", ["Maëlle", "Odette"])), ({"prenoms": ""}, ("Corvisart", ["-"])),
+     ({"prenoms": "Angela Claire, Louise"}, ("Corvisart", ["Angela", "Claire", "Louise"]))],
+)  # fmt: skip
+def test_names_are_read_as_the_door_reads_them(answers: dict[str, str], names: tuple[str, list[str]]) -> None:
+    body = fixture() | {"user": None}
+    body["fields"] |= {
+        "nom_naissance": "Corvisart",
+        "prenoms": "Maëlle Odette",
+        "date_naissance": "00/00/1962",
+    } | answers
+    told = by_type(valid(connector().receive(pushed(body)).polled.events))["request.received"]["request"]
+
+    identity = told["requester"]["citizen"]["identity"]
+    assert (identity["family_name"], identity["given_names"], identity["birthdate"]) == (*names, "1962")
 
 
 def test_an_identifier_that_is_not_a_ban_key_is_left_out() -> None:
@@ -181,7 +229,7 @@ def spoilt(**fields: Any) -> dict[str, Any]:
         (spoilt(prenoms={"a": 1}), "not_a_text", "/fields/prenoms"),
         (spoilt(foyer_raw="Tancrède"), "not_a_block", "/fields/foyer"),
         (spoilt(nouvelle_adresse_structured={"street": "rue"}), "incomplete_address", "/fields"),
-        (spoilt(nom_naissance="") | {"user": None}, "nobody", "/fields"),
+        (spoilt(nom_naissance="", prenoms=" ") | {"user": None}, "nobody", "/fields"),
         (fixture() | {"id": "../../etc"}, "no_form_number", "/id"),
         (fixture() | {"receipt_time": "bientôt"}, "bad_date", "/receipt_time"),
         (fixture() | {"fields": []}, "not_a_formdata", "/fields"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hub.citizens.names import value_digest
+from hub.citizens.value_digests import value_digest
 from hub.clients.origin import Origin
 from hub.routing.directory import Directory
 from schemas.errors import InvalidMessage

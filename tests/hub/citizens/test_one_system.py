@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from hub.citizens.lookup import Found
-from hub.citizens.repository import link_citizen
+from hub.citizens.repository import Link, link_citizen
 from hub.storage.tables import citizen_identities, citizens
 from schemas.event import Event
 from tests.hub.citizens.town import BLANCHE, BY, TOWN, Town, origin, value
@@ -141,10 +141,11 @@ def test_an_operator_says_that_two_numbers_are_one_person_and_takes_it_back(town
 
 def test_a_package_that_answers_with_a_second_number_of_somebody_is_not_believed(town: Town) -> None:
     town.say("koha", told("koha", "11", KHAN))
+    by_package = Link("told", f"{TOWN}.koha")
     with town.ledger.transaction() as tx:
-        assert not link_citizen(tx, TOWN, "koha", "12", town.who("koha", "11"))
-        assert link_citizen(tx, TOWN, "koha", "11", town.who("koha", "11"))
-        assert link_citizen(tx, TOWN, "famille", "3", town.who("koha", "11"))
+        assert not link_citizen(tx, TOWN, "koha", "12", town.who("koha", "11"), by_package)
+        assert link_citizen(tx, TOWN, "koha", "11", town.who("koha", "11"), by_package)
+        assert link_citizen(tx, TOWN, "famille", "3", town.who("koha", "11"), by_package)
 
 
 def test_one_event_that_names_both_numbers_says_that_they_are_one_person(town: Town) -> None:

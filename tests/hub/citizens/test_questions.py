@@ -191,14 +191,14 @@ def test_a_mark_in_a_household_is_held_and_urgent(town: Town) -> None:
 def test_a_mark_on_who_is_known_protects_at_once_although_the_event_is_held(town: Town) -> None:
     town.say("koha", person("koha", "K-9", family_name="Corvisart", birthdate="1950-01-31"))
     exhaust(town)
-    twin = person("koha", "K-9") | {"confidential": True}  # now the very identity of another
+    twin = person("koha", "K-9") | {"confidential": True}  # now the very identity of another, who is meant
 
     (verdict,) = submit(town, told(1, citizen=twin))
 
     assert town.to(verdict.seq) == []
     with town.ledger.reading() as tx:
-        assert town.people.is_confidential(tx, town.who("koha", "K-9"))
         assert town.people.is_confidential(tx, town.who("famille", "F-1"))
+        assert not town.people.is_confidential(tx, town.who("koha", "K-9"))
 
 
 def test_a_question_that_is_open_already_is_no_more_question(town: Town) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from bus.ledger import Ledger, Transaction
-from hub.citizens.repository import Citizens, identifiers_of, link_citizen
+from hub.citizens.repository import Citizens, Link, identifiers_of, link_citizen
 from schemas.errors import InvalidMessage
 
 TOWN = "saint-aubin"
+BY_PACKAGE = Link("told", "saint-aubin.ccas")
 IDENTITY = {"family_name": "Sorbier", "given_names": ["Blanche"], "birthdate": "1991-11-23", "gender": "female"}
 
 
@@ -85,6 +86,6 @@ def test_what_a_system_was_given_is_an_echo_and_what_another_says_is_news(ledger
 def test_an_identifier_stays_with_who_has_it(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         first, second = resolved(tx, person(("koha", "1")), person(("koha", "2")))
-        assert link_citizen(tx, TOWN, "ccas", "7", first)
-        assert not link_citizen(tx, TOWN, "ccas", "7", second)
-        assert link_citizen(tx, TOWN, "ccas", "7", first)
+        assert link_citizen(tx, TOWN, "ccas", "7", first, BY_PACKAGE)
+        assert not link_citizen(tx, TOWN, "ccas", "7", second, BY_PACKAGE)
+        assert link_citizen(tx, TOWN, "ccas", "7", first, BY_PACKAGE)

@@ -12,8 +12,8 @@ from sqlalchemy import insert, select, text, update
 from bus.ledger import Ledger
 from bus.tables import counters
 from hub.citizens.identities import People
-from hub.citizens.names import value_digest
 from hub.citizens.repository import Citizens
+from hub.citizens.value_digests import value_digest
 from hub.citizens.values import key_plain_digests
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import citizen_merges, citizen_values, citizens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select, text
@@ -14,10 +15,11 @@ from hub.clients.origin import Origin
 from hub.exchanges.corrections import Corrections
 from hub.exchanges.stored_evidence import HeldEvidence
 from hub.journal.entries import Journal, Justification
+from hub.operations.links import Links
 from hub.operations.reviews import Reviews
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
-from hub.settings.model import Tenant
+from hub.settings.model import Numbers, Tenant
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import citizen_links
 from schemas.event import Event
@@ -42,8 +44,13 @@ def origin(name: str) -> Origin:
 class Town:
     """A hub's door that keeps identities, with packages that know people by their own numbers."""
 
-    def __init__(self, ledger: Ledger, *, sectors: bool = False, link: tuple[tuple[str, ...], ...] = ()) -> None:
-        self.ledger, self._events = ledger, 0
+    def __init__(
+        self, ledger: Ledger, *, sectors: bool = False, link: tuple[tuple[str, ...], ...] = (),
+        numbers: Mapping[str, Numbers] = {},
+    ) -> None:  # fmt: skip
+        self.ledger = ledger
+        with ledger.reading() as tx:  # those of a town that was here before
+            self._events = int(tx.sql.execute(text("SELECT count(*) FROM events")).scalar_one())
         fields = ("/citizen", "/new_address", "/email", "/phone", "/other")
         consumed = {kind: Consumed(kind, 1, fields, "linked") for kind in TYPES}
         members = [
@@ -58,14 +65,17 @@ class Town:
             )
             for name in ("publik", "koha", "famille", *SECTORS)
         ]
-        tenant = Tenant(TOWN, "Ville", "21930001100018", "93001", {}, {}, {"address": "publik"}, link)
+        tenant = Tenant(TOWN, "Ville", "21930001100018", "93001", {}, {}, {"address": "publik"}, link,
+                        identifiers=numbers)  # fmt: skip
         directory = Directory(members, procedures.load_procedures(), {TOWN: tenant})
         keys = PersonKeys(b"k" * 32)
-        self.people = People(keys, b"pepper", b"r" * 32, grouping=directory.grouping)
+        self.people = People(keys, b"pepper", b"r" * 32, grouping=directory.grouping,
+                             households=directory.households)  # fmt: skip
         journal = Journal(keys)
         corrections = Corrections(Registry.load(), self.people, HeldEvidence(keys), journal)
         self.acceptance = acceptance_of(directory, people=self.people, corrections=corrections, pepper=b"pepper")
         self.reviews = Reviews(self.acceptance, self.people, journal, corrections)
+        self.links = Links(self.acceptance, self.people, journal, self.reviews)
 
     def say(self, by: str, person: dict[str, Any], email: str | None = None, **values: Any) -> Verdict:
         """An event of a package about somebody."""

@@ -14,9 +14,10 @@ import pytest
 from joserfc.jwk import ECKey, OctKey
 
 from connectors.sdk.twin import TwinCall
-from hub.exchanges.franceconnect import Call, FranceConnect, SignedIn, SignIn, SignInFailed
+from hub.exchanges.franceconnect import Call, FranceConnect, SignedIn, SignIn, SignInFailed, is_whole
 from hub.settings.model import FranceConnect as Settings
 from schemas.errors import Refused
+from schemas.identities import NO_NAME
 from schemas.registry import Registry
 from schemas.secret import Secret
 from tests.support.franceconnect import CLIENT, MAELLE, SECRET, Claims, FranceConnectTwin, base64url
@@ -155,15 +156,12 @@ def test_an_id_token_that_is_not_for_this_sign_in_is_not_taken(
         ({"aud": "un-autre-service"}, "other_audience"),
         ({"sub": "un-autre"}, "other_subject"),
         ({"exp": 1}, "expired"),
-        ({"family_name": ""}, "no_identity"),
         ({"family_name": ["CORVISART"]}, "no_identity"),
         ({"given_name": None}, "no_identity"),
         ({"given_name": "-\u0000"}, "no_identity"),
         ({"gender": "autre"}, "no_identity"),
-        ({"gender": ""}, "no_identity"),
         ({"birthdate": ""}, "no_identity"),
         ({"birthdate": "1987-00-09"}, "no_identity"),
-        ({"birthplace": ""}, "no_identity"),
         ({"birthcountry": "FR"}, "no_identity"),
     ],
 )  # fmt: skip
@@ -173,6 +171,29 @@ def test_an_identity_that_is_another_s_or_not_whole_is_not_taken(
     setting.twin.lie_of_person = lambda claims: {**claims, **lie}
 
     assert failure(setting) == reason
+
+
+@pytest.mark.parametrize(
+    ("empty", "lacking"),
+    [({"family_name": ""}, "family_name"), ({"given_name": ""}, "given_names"), ({"birthplace": ""}, "birthplace"),
+     ({"gender": ""}, "gender"), ({"birthcountry": ""}, "birthcountry")],
+)  # fmt: skip
+def test_what_franceconnect_leaves_empty_is_absent_as_at_the_door(
+    setting: Setting, empty: Mapping[str, Any], lacking: str
+) -> None:
+    setting.twin.person |= empty
+
+    found = setting.sign_in().identity
+
+    assert found.get(lacking) in (None, NO_NAME, [NO_NAME])
+    assert not is_whole(found)
+    assert is_whole(PERSON)
+
+
+def test_without_any_name_nobody_signs_in(setting: Setting) -> None:
+    setting.twin.person |= {"family_name": "", "given_name": ""}
+
+    assert failure(setting) == "no_identity"
 
 
 def test_a_level_below_the_one_asked_for_is_not_taken_and_one_above_is() -> None:

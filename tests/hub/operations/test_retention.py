@@ -16,6 +16,7 @@ from sqlalchemy import func, insert, select, update
 from bus.embedded import EmbeddedBus
 from bus.ledger import Ledger
 from bus.tables import deliveries, door, events
+from hub.citizens.households import keep_number
 from hub.citizens.questions import allow_first_load, day_of, held_days, hold
 from hub.citizens.repository import Citizens
 from hub.clients.idempotency import use_nonce
@@ -36,8 +37,13 @@ from hub.storage.tables import (
     first_loads,
     followed_subjects,
     held_events,
+    household_links,
     idempotent_answers,
+    question_acts,
+    question_answers,
     question_days,
+    question_sample_members,
+    question_samples,
     request_joins,
     request_links,
     request_people,
@@ -303,6 +309,18 @@ def test_people_of_whom_nobody_speaks_are_forgotten_and_met_again_as_new(hub: Hu
     assert hub.count(citizens) == 2
 
 
+def test_the_number_of_a_household_goes_with_its_person(hub: Hub) -> None:
+    with hub.ledger.transaction() as tx:
+        book = Citizens(tx, b"test")
+        known = book.resolve(TENANT, {"references": [{"system": "portail", "id": "u1"}]})
+        book.save()
+        keep_number(tx, TENANT, "famille", "foyer-77", known.id)
+    hub.days = 731
+    hub.keeper.forget_expired()
+
+    assert hub.count(household_links) == 0
+
+
 def test_people_with_a_request_or_a_mark_that_protects_them_are_kept(hub: Hub) -> None:
     hub.accept(received(1, citizen="asks"))
     with hub.ledger.transaction() as tx:
@@ -472,6 +490,32 @@ def test_what_is_held_and_never_admitted_goes_with_its_events(hub: Hub) -> None:
     hub.keeper.forget_expired()
 
     assert (hub.count(held_events), hub.count(question_days)) == (0, 0)
+
+
+def test_what_answered_many_questions_goes_with_its_sample_and_what_it_did(hub: Hub) -> None:
+    group = {"group_id": "g", "tenant": TENANT, "origin": NAME, "score": 87, "explanation": "", "population": 1}
+    tables = (question_acts, question_answers, question_samples, question_sample_members)
+    with hub.ledger.transaction() as tx:
+        for name, state in (("through", "done"), ("stopped", "running"), ("unused", "")):
+            drawn = group | {"id": name, "size": 1, "drawn_at": tx.now, "drawn_by": "odile"}
+            tx.sql.execute(insert(question_samples).values(drawn))
+            tx.sql.execute(insert(question_sample_members).values(sample_id=name, place=0, review_id="r"))
+            if state:
+                tx.sql.execute(insert(question_acts).values(
+                    id=name, sample_id=name, tenant=TENANT, answer="same", doubles=0, state=state, after_at=0,
+                    after_id="", place=1, started_at=tx.now, started_by="odile",
+                ))  # fmt: skip
+                tx.sql.execute(insert(question_answers).values(
+                    act_id=name, place=1, review_id="r", outcome="distinct", at=tx.now
+                ))  # fmt: skip
+    hub.days = 729
+    hub.keeper.forget_expired()
+    assert [hub.count(table) for table in tables] == [2, 2, 3, 3]
+
+    hub.days = 731
+    hub.keeper.forget_expired()
+
+    assert [hub.count(table) for table in tables] == [1, 1, 1, 1]
 
 
 def test_a_trouble_goes_after_its_days_once_it_is_closed(hub: Hub) -> None:

@@ -132,7 +132,7 @@ def test_the_hub_takes_back_what_it_linked_by_itself(town: Town) -> None:
     town.say("koha", person("koha", "K-1", family_name="LOEVEN BRUCK", given_names=["Blanche"]))
     with town.ledger.reading() as tx:
         (merge,) = town.reviews.merges(tx, tenant=TOWN)
-    assert (merge.actor, merge.score) == ("hub", 96)
+    assert (merge.actor, merge.how, merge.score) == ("hub", "likeness", 96)
 
     town.do(town.reviews.unmerge, merge.id, BY)
 
@@ -286,10 +286,101 @@ def test_a_held_value_that_is_not_taken_is_not_asked_about_again(town: Town) -> 
     said = address("rue Vieille", "koha", date="2025-01-01")
     town.say("koha", person("koha", "K-1"), new_address=said)
 
-    town.do(town.reviews.keep_master, town.asked()[0].id, BY)
+    town.do(town.reviews.keep, town.asked()[0].id, BY)
     town.say("koha", person("koha", "K-1"), new_address=said)
 
     assert town.asked() == []
+
+
+def test_two_people_who_were_said_to_be_two_are_a_question_again(town: Town) -> None:
+    review = two(town)
+    town.do(town.reviews.declare_distinct, review, BY)
+
+    town.do(town.reviews.reopen, review, BY)
+
+    (asked,) = town.asked()
+    assert (asked.id, asked.decided_by) == (review, None)
+    kept = town.do(town.reviews.merge_reviewed, review, BY)
+    assert town.who("koha", "K-1") == town.who("publik", "P-1") == kept
+    with pytest.raises(InvalidMessage) as refused:
+        town.do(town.reviews.reopen, review, BY)
+    assert refused.value.code == "merged"
+
+
+def test_a_merge_overrules_what_was_said_and_is_taken_back_as_any_other(town: Town) -> None:
+    review = two(town)
+    before = [town.who("publik", "P-1"), town.who("koha", "K-1")]
+    town.do(town.reviews.declare_distinct, review, BY)
+
+    with town.ledger.transaction() as tx:
+        kept = town.reviews.merge_reviewed(tx, review, BY, overrule=True)
+    (gone,) = set(before) - {kept}
+    with town.ledger.reading() as tx:
+        assert [one.state for one in town.reviews.decided_reviews(tx, tenant=TOWN)] == ["same"]
+        assert [one.how for one in town.reviews.merges(tx)] == ["operator"]
+    town.do(town.reviews.unmerge, gone, BY)
+
+    assert [town.who("publik", "P-1"), town.who("koha", "K-1")] == before
+
+
+def held_value(town: Town) -> str:
+    settled(town)
+    town.say("koha", person("koha", "K-1"), new_address=address("rue Vieille", "koha", date="2025-01-01"))
+    return str(town.asked()[0].id)
+
+
+def test_a_value_that_was_kept_back_is_a_question_again_and_may_be_taken(town: Town) -> None:
+    review = held_value(town)
+    town.do(town.reviews.keep, review, BY)
+
+    assert town.do(town.reviews.reopen, review, BY)
+    town.do(town.reviews.accept_value, review, BY)
+
+    assert town.last("citizen.address-changed")[-1][1]["new_address"]["value"]["street"] == "rue Vieille"
+
+
+def test_after_a_value_that_was_taken_wrongly_the_master_is_told_again_and_holds_again(town: Town) -> None:
+    review = held_value(town)
+    town.do(town.reviews.accept_value, review, BY)
+
+    assert town.do(town.reviews.reopen, review, BY)
+
+    seq, data = town.last("citizen.address-changed")[-1]
+    assert data["new_address"]["value"]["street"] == "rue des Tilleuls"
+    assert town.to(seq) == ["koha", "publik"]
+    assert [one.id for one in town.asked()] == [review]
+    other = town.say("koha", person("koha", "K-1"), new_address=address("rue Neuve", "koha", date="2025-01-01"))
+    assert other.review == ("new_address",)
+
+
+def test_a_master_whose_word_is_kept_no_more_must_say_it_again(town: Town) -> None:
+    review = held_value(town)
+    town.do(town.reviews.accept_value, review, BY)
+    with town.ledger.transaction() as tx:
+        tx.sql.execute(text("DELETE FROM events WHERE origin = 'saint-aubin.publik'"))
+
+    assert not town.do(town.reviews.reopen, review, BY)
+    assert len(town.asked()) == 1
+
+
+def test_what_was_held_is_kept_for_as_long_as_the_decision_can_be_taken_back(town: Town) -> None:
+    review = held_value(town)
+    town.do(town.reviews.keep, review, BY)
+    later = town.ledger.now() + 40 * 86_400
+    town.ledger.now = lambda: later
+
+    store = DocumentStore("memory://decided", None, DocumentBook(town.ledger))
+    Keeper(town.ledger, store, Retention(events_days=30)).forget_expired()
+
+    with pytest.raises(InvalidMessage) as refused:
+        town.do(town.reviews.reopen, review, BY)
+    assert refused.value.code == "expired"
+
+
+def test_an_open_question_is_no_decision_to_take_back(town: Town) -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        town.do(town.reviews.reopen, two(town), BY)
+    assert refused.value.code == "not_decided"
 
 
 def test_a_review_says_what_it_costs_in_whole_numbers(town: Town) -> None:

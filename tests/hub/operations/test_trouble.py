@@ -152,6 +152,7 @@ class Watched:
         self.claim(f"r:{request}", tenant=tenant)
         self.review(f"p{start}", tenant=tenant)
         self.review(f"v{start}", "value", tenant=tenant, field="address")
+        self.review(f"l{start}", "links", tenant=tenant)
         self.refuse(start, connection=f"{tenant}.koha")
         self.unread(start, request, tenant=tenant)
         self.park(start, "issue inconnue après un arrêt", f"{tenant}.koha")

@@ -16,6 +16,7 @@ from sqlalchemy import insert, select, update
 from bus.ledger import Ledger
 from bus.tables import deliveries, events, metadata
 from hub.acceptance.refused import keep_refused, refused_of_tenant
+from hub.citizens.households import keep_number, people_of
 from hub.citizens.lookup import find_citizen
 from hub.clients.origin import Origin
 from hub.documents.files import DocumentStore
@@ -29,6 +30,7 @@ from hub.journal.verify import verify_export
 from hub.privacy.export_page import person_page
 from hub.privacy.rights import MASKED, ErasureRefused, Rights
 from hub.requests.timeline import request_view
+from hub.routing.directory import Directory
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip
     citizens,
@@ -430,6 +432,34 @@ def test_what_the_door_refused_about_the_person_goes_with_them(house: House) -> 
         assert [event.id for _, event in refused_of_tenant(tx, ELSEWHERE)] == ["theirs"]
 
 
+def test_the_number_of_a_household_is_told_erased_and_names_nobody(house: House) -> None:
+    maelle = lived(house)
+    house.ended()
+    with house.ledger.transaction() as tx:
+        for one in (maelle, "another"):
+            keep_number(tx, TOWN, "parascol", "1204", one)
+
+    told = house.rights.export(TOWN, maelle, OPERATOR)
+    assert told["households"] == [{"system": "parascol", "id": "1204"}]
+    assert "1204 (numéro de votre foyer)" in person_page(told, house.acceptance.registry, Retention())
+
+    assert house.rights.erase(TOWN, maelle, OPERATOR).deleted["household_links"] == 1
+    with house.ledger.reading() as tx:
+        assert people_of(tx, TOWN, "parascol", "1204") == ["another"]
+
+
+def test_nobody_is_named_by_the_number_of_a_household(house: House) -> None:
+    town = house.directory.tenants[TOWN]
+    household = replace(town, identifiers={"caf": "household"})
+    house.acceptance.current.directory = Directory(
+        house.directory.connections.values(), house.directory.catalogue, {TOWN: household}
+    )
+
+    with pytest.raises(InvalidMessage) as refused:
+        house.rights.find_citizen_id(TOWN, reference=("caf", "1204"))
+    assert refused.value.code == "household_reference"
+
+
 def test_other_people_keep_what_is_theirs_when_one_is_erased(house: House) -> None:
     maelle = lived(house)
     shared = house.document(b"facture de Maelle Corvisart")
@@ -484,3 +514,17 @@ def test_an_erasure_takes_all_that_was_merged_into_the_person(house: House) -> N
 
     assert erased.deleted["citizens"] == 2
     assert "0012345" not in house.everything()
+
+
+def test_a_former_form_of_the_identity_is_exported_to_the_person_and_erased_with_them(house: House) -> None:
+    changed = {**MAELLE["identity"], "family_name": "Quintin", "given_names": ["Maël"], "gender": "male"}
+    house.submit(moved(MAELLE), moved({**MAELLE, "identity": changed}, number=2))
+    maelle = house.known_as("abonnement-1042")
+    house.ended()
+
+    person = house.rights.export(TOWN, maelle, OPERATOR)["person"]
+    erased = house.rights.erase(TOWN, maelle, OPERATOR)
+
+    assert (person["identity"], person["identities"]) == (changed, [MAELLE["identity"]])
+    assert (erased.deleted["citizens"], erased.deleted["citizen_identities"]) == (2, 2)
+    assert [word for word in (*HERS, "quintin") if word in house.everything()] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,21 @@ def test_a_record_joins_sectors_that_the_tenant_does_not_link(linked: Any, toget
 
     assert made.separates(TOWN)
     assert made.links_sectors(TOWN, person) is together
+
+
+@pytest.mark.parametrize(("declared", "shared", "own"), [
+    ({}, {"parascol"}, {"koha"}), ({"caf": "household"}, {"parascol", "caf"}, {"koha"}),
+    ({"parascol": "own", "caf": "nir"}, set(), {"koha", "parascol", "caf"}),
+])  # fmt: skip
+def test_whose_the_numbers_of_a_system_are_is_for_its_town_to_say_then_for_its_connector(
+    declared: Any, shared: set[str], own: set[str]
+) -> None:
+    family, library = (connection(name, "request.received") for name in ("parascol", "koha"))
+    known = directory(replace(family, household=True), library, identifiers=declared)
+
+    assert known.households(TOWN) == shared
+    assert {one for one in ("parascol", "koha", "caf", "gone") if known.has_own_numbers(TOWN, one)} == own
+    assert known.households("ailleurs") == frozenset()
 
 
 def test_an_unknown_name_is_shown_without_its_tenant() -> None:

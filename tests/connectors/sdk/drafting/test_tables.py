@@ -94,8 +94,20 @@ def test_of_several_lines_of_one_family_the_first_is_read_and_that_is_said(tmp_p
     assert found.examined("declaration", "polling").faults == ()
 
 
-def test_a_number_of_a_family_is_said_to_be_that_of_a_household(tmp_path: Path) -> None:
-    assert drafted(tmp_path, written(tmp_path, "f.csv", TEXT.replace("N° dossier", "N° famille"))).manifest.household
+def test_beside_the_number_of_a_family_the_names_are_told(tmp_path: Path) -> None:
+    text = TEXT.replace("N° dossier", "N° famille").replace("QF", "Prénom payeur").replace("Mobile", "Mobile payeur")
+    found = drafted(tmp_path, written(tmp_path, "f.csv", text))
+
+    assert found.manifest.household
+    assert "address;/citizen/identity/family_name;Nom payeur;text;oui" in found.text("mapping.csv")
+    assert found.examined("declaration", "polling").faults == ()
+
+
+def test_a_number_of_a_family_without_names_is_a_fault_that_says_what_to_ask_for(tmp_path: Path) -> None:
+    found = drafted(tmp_path, written(tmp_path, "f.csv", TEXT.replace("N° dossier", "N° famille")))
+
+    assert any("names a household, and nobody of it" in fault for fault in found.examined("polling").faults)
+    assert any("such events are refused" in said for said in found.draft.unsaid)
 
 
 @pytest.mark.parametrize(("table", "types"), [

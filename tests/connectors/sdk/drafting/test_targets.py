@@ -8,7 +8,8 @@ import pytest
 
 from connectors.sdk.contract.model import Field, Operation, Type
 from connectors.sdk.drafting.conversions import meanings, reading_words, writing_words
-from connectors.sdk.drafting.targets import Place, Targets, identity_places, words_of
+from connectors.sdk.drafting.targets import Place, Targets, identity_places
+from schemas.names import words_of
 from schemas.registry import Registry
 
 PERSON = "/request/requester/citizen"

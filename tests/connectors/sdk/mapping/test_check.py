@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.mapping import Converters, converters_from, names_of, table_faults
+from connectors.sdk.mapping import Converters, Map, Row, converters_from, names_of, table_faults
+from schemas.errors import InvalidMessage
 from schemas.registry import Registry
 from tests.connectors.sdk.mapping.rdvsp import BOOKING, PARIS, TABLE, declared, rows, written
 
@@ -215,3 +216,33 @@ def test_a_hook_may_make_an_object(tmp_path: Path) -> None:
     path = written(tmp_path, rows("m;/appointment/place;/lieu;py:place;"))
 
     assert table_faults(path, converters=ours, registry=REGISTRY, events={"m": APPOINTMENT}) == []
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        ({"OUI": True, "*": False}, True), ({"OUI": "O", "*": "N"}, True), ({"OUI": True, "NON": False}, False),
+        ({"N": False, "*": True}, False), ({"OUI": True, "": False}, False),
+    ],
+)  # fmt: skip
+def test_a_table_by_which_an_unknown_word_would_lose_a_mark_is_told(
+    tmp_path: Path, codes: dict[str, Any], told: bool
+) -> None:
+    ours = converters_from({"codes": {"table": codes}, "mark": "codes,boolean"}, zone=PARIS)
+    text = rows("received;/request/requester/citizen/confidential;/data/menace;mark;")
+    path = written(tmp_path, text)
+
+    found = [str(fault) for fault in table_faults(path, converters=ours, registry=REGISTRY, events=EVENTS)]
+
+    assert any("lose the mark" in one for one in found) == told
+
+
+@pytest.mark.parametrize("word", ["VRAI", "x", "yes", "O", True, "1", "Oui, je suis menacée"])
+def test_a_declared_connector_reads_a_mark_by_each_word_for_yes(word: Any) -> None:
+    row = Row("m", "/citizen/confidential", "/menace", "boolean")
+    made = Map.of([row], converters=declared())
+
+    assert made.read({"menace": word}) == {"citizen": {"confidential": True}}
+    with pytest.raises(InvalidMessage) as refusal:
+        made.read({"menace": "signalée"})
+    assert (refusal.value.code, refusal.value.pointer) == ("not_a_boolean", "/menace")

@@ -68,6 +68,11 @@ def code_of(call: Any, value: object) -> str:
         ("boolean", "Oui", True),
         ("boolean", 0, False),
         ("boolean", False, False),
+        ("boolean", "VRAI", True),
+        ("boolean", "x", True),
+        ("boolean", "Oui, je suis menacé", True),
+        ("boolean", "Non, personne", False),
+        ("boolean", "Non renseigné", None),
     ],
 )
 def test_a_word_reads(words: str, said: object, read: object) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from bus.ledger import Ledger
 from bus.tables import counters
-from hub.citizens.names import value_digest
+from hub.citizens.value_digests import value_digest
 from hub.storage.migrations.apply import _config
 from hub.storage.tables import citizen_values, citizens
 from tests.support.town import TENANT, Town
