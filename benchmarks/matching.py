@@ -20,13 +20,14 @@ from statistics import median
 from typing import Any
 
 from benchmarks.matching_levers import LEVERS, without
-from benchmarks.population import HOMONYMS, Population, References, Told, population
+from benchmarks.population import HOMONYMS, Identity, Population, References, Told, population
 from benchmarks.port_town import port_town
 from bus.ledger import Ledger, Transaction
 from hub.citizens.identities import People
 from hub.citizens.matching import LINK, REVIEW
 from hub.citizens.repository import Citizens
 from hub.storage.person_keys import PersonKeys
+from schemas.identities import read_identity
 
 PAGE = Path(__file__).parents[1] / "docs" / "citizens.md"
 TENANT = "saint-aubin"
@@ -134,7 +135,7 @@ def _register(
 ) -> None:
     book = Citizens(tx, people.pepper, people)
     persons = [
-        {"identity": identity, "references": _as_records((("registre", str(place)), *made.references.get(place, ())))}
+        _as_record(identity, (("registre", str(place)), *made.references.get(place, ())))
         for place, identity in enumerate(made.people[start : start + _TOGETHER], start)
     ]
     book.prefetch(TENANT, persons)
@@ -146,14 +147,16 @@ def _register(
     book.save()
 
 
-def _as_records(references: References) -> list[dict[str, str]]:
-    return [{"system": system, "id": native_id} for system, native_id in references]
+def _as_record(identity: Identity, references: References) -> dict[str, Any]:
+    """As the door reads it."""
+    record = {"identity": read_identity(identity)}
+    return record | (
+        {"references": [{"system": s, "id": native_id} for s, native_id in references]} if references else {}
+    )
 
 
 def _judge(tx: Transaction, people: People, told: Told, ids: dict[str, int], figures: Figures) -> None:
-    person: dict[str, Any] = {"identity": told.identity}
-    if told.references:
-        person["references"] = _as_records(told.references)
+    person = _as_record(told.identity, told.references)
     book = Citizens(tx, people.pepper, people)
     book.prefetch(TENANT, [person])
     linked = book.check(TENANT, person)

@@ -42,7 +42,11 @@ COSTS: Mapping[str, Mapping[str, int]] = {
 }  # fmt: skip
 APART = 12  # what the likest must have more than the next
 MOST_NAMESAKES = {"single": 8, "variant": 8, "fewer": 4}  # others of the name in the town, up to whom it says enough
-_PARTICLES = frozenset({"D", "DE", "DEL", "DELLA", "DES", "DI", "DU", "DA", "LA", "LE", "LES", "VAN", "VON", "DER"})
+_PARTICLES = frozenset({
+    *("D", "DE", "DEL", "DELLA", "DES", "DI", "DU", "DA", "DAS", "DOS"),
+    *("LA", "LE", "LES", "EL", "AL", "VAN", "VON", "DER"),
+})  # fmt: skip
+_OF_ONE = ("LE", "LA", "LES")
 _JOINED_PARTICLE = re.compile(r"^(?:DE LA|DELA|DEL|DES|DE|DA|DI|DOS|DU|LES|LE|LA|VAN|VON|EL|AL|BEN)(?=.{4})")
 _SOUNDS = (("PH", "F"), ("H", ""), ("Y", "I"), ("QU", "K"), ("CK", "K"), ("Z", "S"))
 _DOUBLED = re.compile(r"(.)\1+")
@@ -191,7 +195,7 @@ def sound_stem(words: Sequence[str]) -> str:
 def _core_family_name(words: Sequence[str]) -> str:
     kept = [word for word in words if word not in _PARTICLES] or list(words)
     # "Legoff" beside "Le Goff": a particle that is written to the name is one of it.
-    return phonetic_form("".join(words) if len(kept) == 1 and words[0] in ("LE", "LA", "LES") else "".join(kept))
+    return phonetic_form("".join(words) if len(kept) == 1 and words[0] in _OF_ONE else "".join(kept))
 
 
 def _ends(names: Sequence[str]) -> Iterator[int]:
@@ -224,7 +228,7 @@ def _compare_crossed(one: Form, other: Form) -> str | None:
 
 
 def _crossed(one: Form, other: Form) -> str | None:
-    """The level of the given names, if those of `one` begin with the other's family name, and it has them there."""
+    """What the given names of `other` say of the family name of `one`, whose given names begin with its family name."""
     if not one.whole.startswith(other.family) or len(other.family) not in one.ends:
         return None
     turned = replace(other, given=one.words, whole=one.family, ends=frozenset(_ends(one.words)))
@@ -259,7 +263,9 @@ def _compare_given_names(one: Form, other: Form) -> str:
     if len(a) == len(b) and sorted(a) == sorted(b):
         return "order"
     if a[0] == b[0]:
-        return "others"
+        if not all(x == y or (min(len(x), len(y)) == 1 and x[0] == y[0]) for x, y in zip(a, b, strict=False)):
+            return "others"
+        return "compound" if _is_shared(a[0]) else "fewer"  # the others are initials
     if a[0] in b or b[0] in a:
         return "usual"
     if min(len(a[0]), len(b[0])) == 1:
@@ -268,12 +274,13 @@ def _compare_given_names(one: Form, other: Form) -> str:
 
 
 def _may_stand_alone(short: Form, long: Form, kept: int) -> bool:
-    """Whether the one who is told with fewer given names is surely not a twin who has no more: their one name is no
-    half of a compound, and none of those that brothers and sisters share."""
-    if kept not in long.ends:
-        return False
-    name = short.given[0]
-    return len(short.given) > 1 or name not in frequent_names("given") | frequent_names("start")
+    """Whether the one who is told with fewer given names is surely no twin who has no more: the names that are told are
+    no half of a compound one, nor one alone that brothers or sisters share."""
+    return kept in long.ends and (len(short.given) > 1 or not _is_shared(short.given[0]))
+
+
+def _is_shared(name: str) -> bool:
+    return name in frequent_names("given") or name in frequent_names("start")
 
 
 def _compare_birthdates(one: str, other: str) -> str:
