@@ -582,7 +582,7 @@ class Citizens:
         """How new identifiers of a record come to whom it names."""
         if place.citizen_id is None or self.linked(tenant, person):
             return Link(self.how or "told", self._origin)
-        if place.is_form:
+        if place.is_form and not place.in_use:
             return Link(self.how or "likeness", self._origin, place.score)
         return Link(self.how or "identity", self._origin)
 

@@ -307,6 +307,7 @@ class Reviews:
 
     def _forget_name_in_use(self, tx: Transaction, tenant: str, gone: str, kept: str, by: Justification) -> str:
         """Another name in use of the very same identity is no other person: it is forgotten. Who has it no more."""
+        tx.hold_door()
         for column in (citizen_merges.c.gone_id, citizen_blocks.c.citizen_id, citizen_identities.c.citizen_id,
                        citizens.c.id):  # fmt: skip
             tx.sql.execute(delete(column.table).where(column == gone))
