@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import structlog
 from sqlalchemy import and_, delete, exists, func, select, text
 
 from bus.ledger import Ledger, Transaction
@@ -16,7 +15,6 @@ from hub.journal.entries import Entry, Journal
 from hub.routing.directory import Directory
 from hub.storage.tables import citizen_links, household_links
 
-_log = structlog.get_logger()
 Change = tuple[str, str, bool]  # tenant, system; whether its numbers are those of households now
 
 _SHARE = text("""
@@ -65,4 +63,3 @@ def _settle(tx: Transaction, journal: Journal, tenant: str, system: str, shared:
     facts = {"system": system, "numbers": number, "kept": moved}
     act = "links.household" if shared else "links.personal"
     journal.write(tx, Entry(tenant=tenant, kind="operator", act=act, actor="hub", outcome="done", facts=facts))
-    _log.info("numbers declared anew", tenant=tenant, act=act, **facts)

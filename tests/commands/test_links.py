@@ -84,6 +84,21 @@ def test_a_deleted_record_is_forgotten(town: Town, run: Run) -> None:
     assert [one["system"] for one in found["links"]] == ["famille"]
 
 
+def test_the_number_of_a_household_is_listed_and_taken_from_one_of_its_people(town: Town, run: Run) -> None:
+    with (town.folder / "hub.toml").open("a", encoding="utf-8") as settings:
+        settings.write(f'\n[tenants.{TENANT}.identifiers]\nfamille = "household"\n')  # told late: at the next start
+
+    (found,) = run("link", "list", "famille:F-1", *WHY, "--json")
+    assert found["households"] == [{"system": "famille", "id": "F-1"}]
+    assert [one["system"] for one in found["links"]] == ["biblio"]
+    assert "household" in str(run("link", "list", "biblio:B-1", *WHY))
+
+    run("citizen", "merge", "famille:F-1", "biblio:B-1", *WHY, fails=True)
+    run("link", "remove", "famille:F-1", "--of", "biblio:B-9", *WHY, fails=True)
+    assert "it is new" in run("link", "remove", "famille:F-1", "--of", "biblio:B-1", *WHY)
+    run("link", "list", "famille:F-1", *WHY, fails=True)
+
+
 def test_a_decision_is_taken_back(town: Town, run: Run) -> None:
     run("link", "remove", "biblio:B-1", *WHY)
     (decided,) = run("citizen", "reviews", "--decided", "--json")
