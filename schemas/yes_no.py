@@ -4,7 +4,8 @@ says what becomes of it (docs/citizens.md, "The mark of a threatened person").""
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from schemas.names import bare_letters
 
 # `-1` is the true of Access, `t` of PostgreSQL's files; a cross or a tick is what people put into a cell.
 YES = ("true", "vrai", "oui", "yes", "o", "y", "1", "x", "on", "t", "-1", "✓", "✔", "☑", "☒")
@@ -40,5 +41,4 @@ def is_untold(written: object) -> bool:
 
 
 def _folded(text: str) -> str:
-    plain = (one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
-    return " ".join("".join(plain).casefold().split()).strip(_AROUND)
+    return " ".join(bare_letters(text).casefold().split()).strip(_AROUND)

