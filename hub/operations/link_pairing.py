@@ -13,7 +13,7 @@ from typing import Any, Literal
 from bus.ledger import Transaction
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
-from hub.citizens.matching import REVIEW, Comparison
+from hub.citizens.matching import REVIEW, Comparison, Form, compare
 from hub.operations.link_file import LinkFile, LinkLine, RefusedLine
 from hub.requests.repository import Requests
 from schemas.communes import Communes, shipped_communes
