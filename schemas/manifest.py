@@ -66,9 +66,10 @@ class Manifest:
     `verified`: the day on which a town tried it against the vendor's own system. `settings`: JSON Schema 2020-12 of a
     connection's settings. `speaks_for`: further systems whose identifiers it may bind; one that begins with a dot is a
     second numbering of the connection's own system: `.osl` is `<system>.osl`. `household`: its numbers are those of
-    households, and what it tells of a person says their name besides. `zone`: where the package's local dates are told; "" for the town's. `unknown`: what becomes of a status
-    for a request that the hub does not know: `refuse`, or `skip`, counted and passed by. `declared`: the tables of its
-    kind (`http`, `deliver`, `webhook`, …), as they were written.
+    households, and what it tells of a person says their name besides. `zone`: where the package's local dates are told;
+    "" for the town's. `unknown`: what becomes of a status for a request that the hub does not know: `refuse`, or
+    `skip`, counted and passed by. `declared`: the tables of its kind (`http`, `deliver`, `webhook`, …), as they were
+    written.
     """
 
     id: str

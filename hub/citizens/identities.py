@@ -26,6 +26,7 @@ from bus.sql import Insert, Statement
 from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare
 from hub.citizens.names import Person
 from hub.citizens.questions import Quota
+from hub.journal.entries import Entry, Journal
 from hub.storage.person_keys import Item, KeyDestroyed, PersonKeys
 from hub.storage.tables import (
     citizen_blocks,
@@ -335,14 +336,17 @@ class Identities:
             self._meeting.setdefault(block, []).append(citizen_id)
 
     def record_merge(
-        self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, str]], score: int, how: str,
-        numbers: Sequence[tuple[str, str]] = (),
+        self, tenant: str, gone: str, kept: str, links: Sequence[tuple[str, ...]], score: int, how: str, *,
+        in_use: bool = False, numbers: Sequence[tuple[str, str]] = (),
     ) -> None:  # fmt: skip
-        """Keep a merge that matching made without an operator, with the links and the numbers of households that moved:
-        `unmerge` undoes it. `how`: `likeness`, or `form`, another identity of whom an identifier names."""
-        moved = orjson.dumps({"links": links, "score": score, "how": how, "numbers": numbers}).decode()
-        row = {"gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": moved, "actor": "hub", "at": self._tx.now}
-        self._merges.append(row)
+        """Keep a merge that matching made without an operator, with the links and `numbers` of households that moved:
+        `unmerge` undoes it. `how`: `likeness`, or `form`, another identity of whom an identifier names; `in_use`: it is
+        nothing but another name in use of the very same identity."""
+        moved = {"links": links, "score": score, "how": how, "numbers": numbers} | ({"in_use": True} if in_use else {})
+        self._merges.append({
+            "gone_id": gone, "kept_id": kept, "tenant": tenant, "moved": orjson.dumps(moved).decode(), "actor": "hub",
+            "at": self._tx.now,
+        })  # fmt: skip
 
     def open_person_review(self, tenant: str, citizen_id: str, other_id: str, facts: Mapping[str, Any]) -> None:
         """An operator must say whether these two are one person, unless one did already."""
@@ -375,7 +379,18 @@ class Identities:
         ])  # fmt: skip
         _MEET.run(tx.sql, self._blocks)
         _MERGE.run(tx.sql, self._merges)
+        self._journal_changes({who for who, _, changed in self._kept if changed})
         self._quota.count(len(_ASK.run(tx.sql, [self._asked[review] for review in sorted(self._asked)])))
+
+    def _journal_changes(self, forms: Collection[str]) -> None:
+        """An identifier that is known told of another civil status: who told it, of whom."""
+        for merge in self._merges:
+            if merge["gone_id"] in forms:
+                facts = {"form": merge["gone_id"], "score": orjson.loads(merge["moved"])["score"]}
+                Journal(self._people.keys).write(self._tx, Entry(
+                    merge["tenant"], "operator", "citizen.form-told", self._origin, "done", citizen_id=merge["kept_id"],
+                    facts=facts,
+                ))  # fmt: skip
 
     def _compared(self, form: Form, other: Form, whole: str, person: Person) -> Comparison:
         compared = compare(form, other, self._people.communes)

@@ -32,5 +32,14 @@ def pivot_of(identity: Mapping[str, Any], pepper: bytes, sectors: str = "") -> s
     return digest if sure else UNSURE + digest[: -len(UNSURE)]
 
 
+def in_use_of(identity: Mapping[str, Any] | None, pepper: bytes, pivot: str | None) -> str | None:
+    """The name in use beside a pivot identity, as a digest that is of this identity alone; None where none is told, or
+    the birth name."""
+    name = fold_name(str((identity or {}).get("preferred_name") or ""))
+    if identity is None or pivot is None or name in ("", fold_name(str(identity.get("family_name", "")))):
+        return None
+    return hmac.digest(pepper, f"in use\x1f{pivot}\x1f{name}".encode(), "sha256").hex()[:16]
+
+
 def is_unsure(pivot: str) -> bool:
     return pivot.startswith(UNSURE)

@@ -20,7 +20,7 @@ from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
 from hub.citizens.matching import REVIEW, Comparison, Field
 from hub.citizens.names import Person, value_digest
-from hub.citizens.pivots import is_unsure, pivot_of
+from hub.citizens.pivots import in_use_of, is_unsure, pivot_of
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
 from hub.citizens.values import KnownValues
 from hub.citizens.values import Rank as Rank
@@ -43,7 +43,7 @@ _PEOPLE = {
             UNION SELECT sharing.value FROM {{pivots(digest text)}} {_EACH_SHARING[dialect]}
         )
         SELECT found.id, citizens.pivot, citizens.confidential, citizens.seen_at, citizens.merged_into,
-            links.system, links.native_id
+            citizens.in_use, links.system, links.native_id
         FROM found {around}
     """)  # noqa: S608 (the text is our own)
     for dialect, around in around_found("citizens", "citizen_links", "citizen_id").items()
@@ -71,7 +71,8 @@ _RENUMBERED = Statement("""
 """)
 _OPEN = Insert(citizens)
 _NAME = Statement(
-    "UPDATE citizens SET pivot = named.pivot FROM {named(id text, pivot text)} WHERE citizens.id = named.id"
+    "UPDATE citizens SET pivot = named.pivot, in_use = named.in_use"
+    " FROM {named(id text, pivot text, in_use text)} WHERE citizens.id = named.id"
 )
 _SEE = Statement("UPDATE citizens SET seen_at = :now WHERE id {ids:text}")
 _MARK = Statement("UPDATE citizens SET confidential = 1 WHERE id {ids:text}")
@@ -85,6 +86,7 @@ class Citizen:
     confidential: bool
     pivot: str | None = None
     merged_into: str | None = None
+    in_use: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,15 @@ class Link:
 class _Place:
     """Whom a record names, None for somebody new; what must be asked about them and others, with the facts. `score`: of
     the likeness by which they were found. `is_form`: the identity is kept as another form of theirs; `changed`: from
-    now on it is the one that is shown. `binds`: the identifiers of the record are theirs."""
+    now on it is the one that is shown; `in_use`: nothing but the name in use is another. `binds`: the identifiers of
+    the record are theirs."""
 
     citizen_id: str | None = None
     asks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     score: int = 0
     is_form: bool = False
     changed: bool = False
+    in_use: bool = False
     binds: bool = True
 
 
@@ -144,6 +148,7 @@ class Citizens:
         self._by_id: dict[str, Citizen] = {}
         self._links: dict[tuple[str, str, str], str] = {}
         self._pivots: dict[tuple[str, str], list[str]] = {}  # who has the identity, each once
+        self._in_use: dict[tuple[str, str | None], set[str]] = {}  # by person and pivot: names in use beside it
         self._systems: dict[str, set[str]] = {}
         self._new: dict[str, Citizen] = {}
         self._marked: list[str] = []
@@ -174,7 +179,7 @@ class Citizens:
             if row.merged_into is not None:
                 merged[row.id] = row.merged_into
             if row.id not in self._by_id:
-                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot, row.merged_into))
+                self._admit(Citizen(row.id, tenant, bool(row.confidential), row.pivot, row.merged_into, row.in_use))
                 if row.seen_at < self._tx.now - 86_400:
                     self._long_unseen.add(row.id)
             if row.system is not None:
@@ -329,8 +334,15 @@ class Citizens:
             return self._place_by_identity(tenant, person, pivot) if pivot is not None else _Place()
         known = next(iter(linked))
         if pivot is None or known in self._having(tenant, pivot):
-            return _Place(known)
+            renamed = "preferred_name" in person.get("identity", ()) and self._is_renamed(person, known, pivot)
+            return _Place(known, is_form=renamed, changed=renamed, in_use=renamed, score=100 * renamed)
         return self._place_at_link(tenant, person, known, pivot)
+
+    def _is_renamed(self, person: Person, known: str, pivot: str | None) -> bool:
+        """Whether a record tells a name in use that was not told before; the birth name stays."""
+        name, names = in_use_of(person["identity"], self._pepper, pivot), self._in_use.get((known, pivot), set())
+        may = self.identities is not None and bool(self._origin) and len(names) < MOST_FORMS
+        return may and name is not None and name not in names
 
     def _place_at_link(self, tenant: str, person: Person, known: str, pivot: str) -> _Place:
         """Who has an identifier (`known`), told with an identity that was not known to be theirs. The link is believed
@@ -442,10 +454,10 @@ class Citizens:
         sql, now = self._tx.sql, self._tx.now
         _OPEN.send(sql, [
             {"id": c.id, "tenant": c.tenant, "pivot": c.pivot, "confidential": int(c.confidential), "seen_at": now,
-             "merged_into": c.merged_into}
+             "merged_into": c.merged_into, "in_use": c.in_use}
             for c in self._new.values()
         ])  # fmt: skip
-        if named := [(c.id, c.pivot) for c in self._named if c.id not in self._new]:
+        if named := [(c.id, c.pivot, c.in_use) for c in self._named if c.id not in self._new]:
             _NAME.send(sql, named=named)
         if self._seen:
             _SEE.send(sql, ids=sorted(self._seen), now=now)
@@ -479,18 +491,21 @@ class Citizens:
         """Keep an identity as another form of somebody: a person who was merged into them, and can be parted again."""
         assert self.identities is not None
         tenant = citizen.tenant
-        form = Citizen(str(uuid.uuid4()), tenant, False, pivot, citizen.id)
+        in_use = in_use_of(person["identity"], self._pepper, pivot)
+        form = Citizen(str(uuid.uuid4()), tenant, False, pivot, citizen.id, in_use)
         self._new[form.id] = self._by_id[form.id] = form
-        self._add_pivot(tenant, pivot, citizen.id)
+        self._add_pivot(form, citizen.id)
         self.identities.add_identity(form.id, tenant, person, whole=citizen.id, changed=place.changed)
         links = [key[1:] for key in self._keys(tenant, person) if key not in self._links and place.binds]
-        how = "form" if self.linked(tenant, person) else "likeness"
+        how = "form" if place.in_use or self.linked(tenant, person) else "likeness"
         numbers = self._numbers.untold(tenant, citizen.id, person)
-        self.identities.record_merge(tenant, form.id, citizen.id, links, place.score, how, numbers)
+        self.identities.record_merge(
+            tenant, form.id, citizen.id, links, place.score, how, in_use=place.in_use, numbers=numbers
+        )
 
     def _name(self, citizen: Citizen, person: Person, pivot: str | None) -> None:
-        citizen.pivot = pivot
-        self._add_pivot(citizen.tenant, pivot, citizen.id)
+        citizen.pivot, citizen.in_use = pivot, in_use_of(person.get("identity"), self._pepper, pivot)
+        self._add_pivot(citizen, citizen.id)
         self._named.append(citizen)
         if self.identities is not None:
             self.identities.add_identity(citizen.id, citizen.tenant, person)
@@ -501,7 +516,7 @@ class Citizens:
         for key, citizen_id in self._links.items():
             self._links[key] = merged.get(citizen_id, citizen_id)
         for gone, kept in merged.items():
-            self._add_pivot(tenant, self._by_id[gone].pivot, kept)
+            self._add_pivot(self._by_id[gone], kept)
 
     def _find_renumbered(self, tenant: str, unknown: Sequence[tuple[str, str]]) -> None:
         """An identifier that its system changed lately is still that of its person."""
@@ -513,7 +528,7 @@ class Citizens:
         """Read these citizens, with their links, where that was not done."""
         unread = sorted(set(ids) - set(self._by_id))
         for row in self._tx.sql.execute(select(citizens).where(citizens.c.id.in_(unread))) if unread else ():
-            self._admit(Citizen(row.id, row.tenant, bool(row.confidential), row.pivot, row.merged_into))
+            self._admit(Citizen(row.id, row.tenant, bool(row.confidential), row.pivot, row.merged_into, row.in_use))
             if row.seen_at < self._tx.now - 86_400:
                 self._long_unseen.add(row.id)
         for row in _LINKS_OF.send(self._tx.sql, ids=unread) if unread else ():
@@ -525,7 +540,8 @@ class Citizens:
         return "identity" in person and ((pivot := self._pivot_of(person)) is None or is_unsure(pivot))
 
     def _create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
-        citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot)
+        in_use = in_use_of(person.get("identity"), self._pepper, pivot)
+        citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot, in_use=in_use)
         self._new[citizen.id] = citizen
         self._admit(citizen)
         if self.identities is not None and pivot is not None:
@@ -535,17 +551,22 @@ class Citizens:
     def _admit(self, citizen: Citizen) -> None:
         self._by_id[citizen.id] = citizen
         if citizen.merged_into is None:
-            self._add_pivot(citizen.tenant, citizen.pivot, citizen.id)
+            self._add_pivot(citizen, citizen.id)
 
-    def _add_pivot(self, tenant: str, pivot: str | None, citizen_id: str) -> None:
-        if pivot is not None and citizen_id not in (having := self._pivots.setdefault((tenant, pivot), [])):
-            having.append(citizen_id)
+    def _add_pivot(self, form: Citizen, whole: str) -> None:
+        """`whole`: who has this form of an identity."""
+        if form.pivot is None:
+            return
+        if whole not in (having := self._pivots.setdefault((form.tenant, form.pivot), [])):
+            having.append(whole)
+        if form.in_use is not None:
+            self._in_use.setdefault((whole, form.pivot), set()).add(form.in_use)
 
     def _how(self, tenant: str, person: Person, place: _Place) -> Link:
         """How new identifiers of a record come to whom it names."""
         if place.citizen_id is None or self.linked(tenant, person):
             return Link(self.how or "told", self._origin)
-        if place.is_form:
+        if place.is_form and not place.in_use:
             return Link(self.how or "likeness", self._origin, place.score)
         return Link(self.how or "identity", self._origin)
 

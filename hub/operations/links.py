@@ -180,7 +180,10 @@ class Links:
         merges = select(citizen_merges).where(citizen_merges.c.kept_id == row.citizen_id)
         link, others = (row.system, row.native_id), set(self._others(tx, row))
         for merge in tx.sql.execute(merges.order_by(citizen_merges.c.at.desc())):
-            brought = {(system, native) for system, native in orjson.loads(merge.moved)["links"]} & {link, *others}
+            moved = orjson.loads(merge.moved)
+            brought = {(system, native) for system, native in moved["links"]} & {link, *others}
+            if moved.get("in_use"):
+                continue  # a name in use is nobody: to take it back parts nothing
             if (brought and brought in ({link}, others)) if parting else link in brought:
                 return merge
         return None

@@ -38,6 +38,8 @@ from hub.operations.parting import (  # fmt: skip
 )
 from hub.requests.repository import Requests
 from hub.storage.tables import (  # fmt: skip
+    citizen_blocks,
+    citizen_identities,
     citizen_links,
     citizen_merges,
     citizen_reviews,
@@ -182,6 +184,8 @@ class Reviews:
         if row is None:
             raise InvalidMessage("no such merge", code="not_merged")
         tenant, kept, moved = row.tenant, self._current_id(tx, row.kept_id), orjson.loads(row.moved)
+        if moved.get("in_use"):
+            return self._forget_name_in_use(tx, tenant, gone, kept, by)
         held = self._links(tx, tenant, kept)
         back = [(system, native) for system, native in moved["links"] if (system, native) in held]
         ids, left = self._people.members(tx, kept), [link for link in held if link not in back]
@@ -260,6 +264,16 @@ class Reviews:
         tx.sql.execute(update(citizen_reviews).where(citizen_reviews.c.id == row.id).values(values))
         self._write_journal(tx, by, "review.reopened", row.tenant, row.citizen_id, {"review": row.id, "was": row.state})
         return told
+
+    def _forget_name_in_use(self, tx: Transaction, tenant: str, gone: str, kept: str, by: Justification) -> str:
+        """Another name in use of the very same identity is no other person: it is forgotten. Who has it no more."""
+        tx.hold_door()
+        for column in (citizen_merges.c.gone_id, citizen_blocks.c.citizen_id, citizen_identities.c.citizen_id,
+                       citizens.c.id):  # fmt: skip
+            tx.sql.execute(delete(column.table).where(column == gone))
+        self._people.keys.destroy(tx, gone)
+        self._write_journal(tx, by, "citizen.unmerged", tenant, kept, {"other": gone})
+        return kept
 
     # --- parts --------------------------------------------------------------------------------------------------
 

@@ -451,7 +451,7 @@ class Rights:
             return False
         marks = [
             {"id": str(uuid.uuid4()), "tenant": who.tenant, "pivot": pivot, "confidential": 1, "seen_at": tx.now,
-             "merged_into": None}
+             "merged_into": None, "in_use": None}
             for pivot in sorted({row.pivot for row in rows} - {None})
         ]  # fmt: skip
         if marks:

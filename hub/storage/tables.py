@@ -136,6 +136,7 @@ citizens = Table(
     Column("confidential", SmallInteger, nullable=False),
     Column("seen_at", Double, nullable=False),
     Column("merged_into", String(36)),  # who this person is; their row stays, for its pivot and so that it comes back
+    Column("in_use", String(16)),  # keyed digest of the name in use that was told beside the identity
     Index("citizens_pivot", "tenant", "pivot"),
     Index("citizens_merged", "merged_into"),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from hub.citizens.lookup import Found
 from hub.citizens.repository import Citizens
+from hub.journal.entries import Journal
 from hub.storage.person_keys import PersonKeys
 from hub.storage.tables import citizen_blocks, citizen_identities, citizen_merges, citizens, person_keys
 from tests.hub.citizens.town import BY, TOWN, Town
@@ -46,6 +47,14 @@ def test_another_name_and_gender_of_who_was_born_that_day_is_another_form_of_the
     assert changed.asked() == []
     assert shown(changed, changed.who("publik", "7")) == LEA
     assert changed.find(LEO) == changed.find(LEA) == Found(changed.who("publik", "7"), "matched")
+
+
+def test_a_change_is_in_the_journal_without_a_name(changed: Town) -> None:
+    with changed.ledger.reading() as tx:
+        (line,) = Journal(changed.people.keys).of_citizen(tx, TOWN, changed.who("publik", "7"))
+
+    assert (line.entry.act, line.entry.actor) == ("citizen.form-told", f"{TOWN}.publik")
+    assert set(line.entry.facts) == {"form", "score"}
 
 
 def test_another_package_that_tells_the_new_name_or_the_one_of_before_means_the_same_person(changed: Town) -> None:
@@ -211,3 +220,44 @@ def test_what_is_imported_by_an_operator_changes_no_form(town: Town) -> None:
 
     assert shown(town, town.who("publik", "7")) == LEO
     assert len(town.asked()) == 1
+
+
+def test_a_married_name_is_the_name_in_use_and_the_birth_name_stays(town: Town) -> None:
+    town.say("publik", of(LEA))
+    for name in ("Tavernier", "TAVERNIER", "Lenoir"):
+        town.say("publik", of(LEA | {"preferred_name": name}))
+    town.say("publik", of(LEA))
+
+    who = town.who("publik", "7")
+    assert shown(town, who) == LEA | {"preferred_name": "Tavernier"}
+    assert town.find(LEA) == Found(who, "matched")
+    with town.ledger.reading() as tx:
+        (merge,) = town.reviews.merges(tx, tenant=TOWN)
+    town.do(town.reviews.unmerge, merge.id, BY)
+    assert shown(town, who) == LEA
+    assert town.find(LEA) == Found(who, "matched")
+
+
+def test_the_name_in_use_in_place_of_the_birth_name_changes_nothing_that_is_shown(town: Town) -> None:
+    town.say("publik", of(LEA | {"preferred_name": "Tavernier"}))
+
+    town.say("publik", of(LEA | {"family_name": "Tavernier"}))
+
+    assert shown(town, town.who("publik", "7"))["family_name"] == "Lenoir"
+    assert (whole(town), town.asked()) == (1, [])
+
+
+def test_who_tells_another_name_in_use_each_time_makes_no_end_of_forms(town: Town) -> None:
+    for number in range(40):
+        town.say("publik", of(LEA | {"preferred_name": "Nom" + chr(97 + number % 26) * 3 + chr(97 + number // 26)}))
+
+    with town.ledger.reading() as tx:
+        assert tx.sql.execute(select(func.count()).select_from(citizen_identities)).scalar_one() <= 17
+
+
+def test_a_name_in_use_by_the_identity_alone_changes_nothing(town: Town) -> None:
+    town.say("publik", of(LEA))
+
+    town.say("koha", {"identity": LEA | {"preferred_name": "Tavernier"}})
+
+    assert shown(town, town.who("publik", "7")) == LEA

@@ -15,4 +15,5 @@ depends_on = None
 def upgrade() -> None:
     op.drop_index("citizens_pivot", "citizens")
     op.create_index("citizens_pivot", "citizens", ["tenant", "pivot"], unique=False)
+    op.add_column("citizens", sa.Column("in_use", sa.String(length=16), nullable=True))
     op.add_column("citizen_identities", sa.Column("changed_at", sa.Double(), nullable=False, server_default="0"))
