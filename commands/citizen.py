@@ -245,9 +245,10 @@ def _why(one: Review) -> str:
 
 
 def _why_not(facts: Any) -> str:
-    """Which fields speak against it, the worst first."""
+    """The system whose identifier is contradicted, if one is; which fields speak against it, the worst first."""
+    link = [f"link: {facts['link']}"] if "link" in facts else []
     against = sorted(facts.get("fields", ()), key=lambda one: -one["cost"])
-    return ", ".join(f"{one['field']}: {one['level']} (-{one['cost']})" for one in against if one["cost"])
+    return ", ".join([*link, *(f"{one['field']}: {one['level']} (-{one['cost']})" for one in against if one["cost"])])
 
 
 def _minute(seconds: float) -> str:

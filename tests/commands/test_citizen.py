@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from commands.citizen import _why_not
 from hub.operations.link_import import import_links
 from schemas.event import Event
 from tests.hub.citizens.town import TOWN, person, value
@@ -97,3 +98,9 @@ def test_an_operator_admits_what_was_held_and_allows_a_first_load(tmp_path: Path
     tell({"identity": person(birthdate="1981-11-23")["identity"]})
     assert len(orjson.loads(run("held", "--json"))) == 1
     hub.close()
+
+
+def test_a_question_names_the_system_whose_number_is_contradicted() -> None:
+    facts = {"score": 2, "link": "famille", "fields": [{"field": "birthdate", "level": "differ", "cost": 40}]}
+
+    assert _why_not(facts) == "link: famille, birthdate: differ (-40)"
