@@ -72,8 +72,8 @@ def _write(hub: Hub, tenant: str, one: LinkImport) -> Report:
     return report
 
 
-def _note(hub: Hub, tx: Transaction, tenant: str, facts: Mapping[str, Any]) -> None:
-    journal_act(hub, tx, tenant, "links.imported", **facts)
+def _note(hub: Hub, tx: Transaction, tenant: str, facts: Mapping[str, Any], act: str = "links.imported") -> None:
+    journal_act(hub, tx, tenant, act, **facts)
 
 
 _HOW = "Import the file again to go on; `unefois link import TENANT --undo {} --reason …` takes it back."
@@ -86,6 +86,8 @@ def _undo(hub: Hub, tenant: str, import_id: str, by: str, reason: str) -> None:
     done: dict[str, int] = {}
     for so_far in undo_import(hub.ledger, links_of(hub), tenant, import_id, justified(by, reason)):
         done = dict(so_far)
+    with hub.ledger.transaction() as tx:
+        _note(hub, tx, tenant, {"import": import_id, **done}, act="links.withdrawn")
     typer.echo(f"{done['forgotten']} identifier(s) forgotten, {done['parted']} parted with what came by them.")
 
 
