@@ -41,7 +41,7 @@ COSTS: Mapping[str, Mapping[str, int]] = {
     "identifier": {"differ": 15},
 }  # fmt: skip
 APART = 12  # what the likest must have more than the next
-MOST_NAMESAKES = {"single": 8, "variant": 8, "fewer": 4}  # others of the name in the town, up to whom it says enough
+MOST_NAMESAKES = {"single": 12, "variant": 12, "fewer": 8}  # others of the name in the town, up to whom it says enough
 _PARTICLES = frozenset({
     *("D", "DE", "DEL", "DELLA", "DES", "DI", "DU", "DA", "DAS", "DOS"),
     *("LA", "LE", "LES", "EL", "AL", "VAN", "VON", "DER"),
