@@ -33,7 +33,7 @@ def test_nobody_is_linked_falsely_and_nearly_everybody_is_found(
 ) -> None:
     figures = measure(made(2000, 7), f"sqlite:///{tmp_path}/people.db")
 
-    assert figures.twins > 10
+    assert figures.twins >= 5
     assert figures.namesakes > 5
     assert (figures.homonyms, figures.merged_homonyms) == (2, 0)
     assert figures.false_links == 0
