@@ -160,7 +160,7 @@ class _Town:
         return name.rstrip("aeiouéïû") + self.random.choice(_NAMES["middles"]) + self.random.choice(_NAMES["lasts"])
 
     def _given(self, here: Community, gender: str, year: int) -> str:
-        if year > 1975 and self.chance(0.5):
+        if year > 1975 and self.chance(0.6):
             return self.random.choice(_NAMES["women_of_today" if gender == "female" else "men_of_today"])
         return self._ranked(here.names(gender))
 
@@ -190,7 +190,7 @@ class _Town:
         """Of the same name: most born on another day, some in the same year, a few on the very day, elsewhere."""
         other = self._person(here, person["family_name"], person["gender"], int(person["birthdate"][:4]), False)
         other["given_names"] = person["given_names"][:1] + other["given_names"][:1]
-        if self.chance(0.015) and other["birthplace"] != person["birthplace"]:
+        if self.chance(0.006) and other["birthplace"] != person["birthplace"]:
             other["birthdate"] = person["birthdate"]
         elif self.chance(0.5):
             other["birthdate"] = f"{self.random.randint(1931, 2020)}{other['birthdate'][4:]}"

@@ -33,7 +33,7 @@ COSTS: Mapping[str, Mapping[str, int]] = {
         "close": 15, "initial": 16, "differ": 45,
     },
     "birthdate": {
-        "same": 0, "first": 1, "presumed": 8, "partial": 11, "swapped": 12, "close": 13, "default": 14, "differ": 40,
+        "same": 0, "first": 1, "presumed": 9, "partial": 11, "swapped": 12, "close": 13, "default": 14, "differ": 40,
     },
     "birthplace": {"same": 0, "moved": 0, "city": 0, "abroad": 3, "unknown": 7, "near": 12, "differ": 20},
     "gender": {"same": 0, "unknown": 1, "differ": 18},
@@ -41,7 +41,7 @@ COSTS: Mapping[str, Mapping[str, int]] = {
     "identifier": {"differ": 15},
 }  # fmt: skip
 APART = 12  # what the likest must have more than the next
-MOST_NAMESAKES = {"single": 8, "variant": 8, "fewer": 4}  # others of the name in the town, up to whom it says enough
+MOST_NAMESAKES = {"single": 12, "variant": 12, "fewer": 8}  # others of the name in the town, up to whom it says enough
 _PARTICLES = frozenset({
     *("D", "DE", "DEL", "DELLA", "DES", "DI", "DU", "DA", "DAS", "DOS"),
     *("LA", "LE", "LES", "EL", "AL", "VAN", "VON", "DER"),

@@ -66,6 +66,7 @@ ASKED = [
     ("betagouv/rdv-service-public/issues/3653",
      who("KHAN", "Mohammad", birthdate="1990-01-01", birthplace="99213", birthcountry="99213"),
      who("Khan", "Mohammad", birthdate="1990-01-01", birthplace="99213", birthcountry="99213")),
+    ("presumed", who("Haddad", "Nabil", birthdate="1970-01-01"), who("HADDAD", "NABIL", birthdate="1970-01-01")),
     # The names of a family whose children are named alike, born on one day.
     ("twins", who("KACI", "Mohamed", "Yanis"), who("KACI", "Mohamed")),
     ("twins", who("Pereira", "Maria José"), who("Pereira", "Maria")),
