@@ -82,7 +82,8 @@ def removed(town: Town, identifier: tuple[str, str] = K) -> Removed:
 
 @pytest.mark.parametrize(
     ("link", "said"),
-    [(by_identity, person(*K)), (by_identity_and_a_name_in_use, person(*K, preferred_name="Sorbier")), (by_likeness, person(*K, **LIKE)), (told_beside, person(*K)),
+    [(by_identity, person(*K)), (by_identity_and_a_name_in_use, person(*K, preferred_name="Sorbier")),
+     (by_likeness, person(*K, **LIKE)), (told_beside, person(*K)),
      (by_an_operator, person(*K, birthdate="1991-11-24")), (by_import, person(*K))],
 )  # fmt: skip
 def test_every_link_is_undone_and_the_next_events_do_not_make_it_again(town: Town, link: Any, said: Any) -> None:
