@@ -8,6 +8,7 @@ once (`[tenants.<name>.identifiers]`). Until then they are taken out of what is 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,18 +25,18 @@ _WHOLE = re.compile(rf"(?:(?:nir|nss|nirpp|insee)[:/]?)?({_NUMBER})(\d{{2}})?", 
 _WITHIN = re.compile(rf"(?<!\d)({_NUMBER})(\d{{2}})?(?!\d)", re.IGNORECASE)
 _SHORTEST = 13
 _DEEPEST = 12  # levels at which a person stands in an event
-_SPACED = re.compile(r"[\s.\-]")
+_SPACED = re.compile(r"[\s.\-\u00ad\u200b-\u200f\u2010-\u2015\u2060\u2212\ufeff]")
 
 
 def looks_like_nir(text: str) -> bool:
     """Whether a text is, as a whole, 15 characters that are a NIR with its right key, or 13 that may be one."""
-    found = _WHOLE.fullmatch(_SPACED.sub("", text)) if len(text) >= _SHORTEST else None
+    found = _WHOLE.fullmatch(_bare(text)) if len(text) >= _SHORTEST else None
     return found is not None and _fits(found)
 
 
 def may_be_nir(text: str) -> bool:
     """Whether a text may be a NIR without its key."""
-    found = _WHOLE.fullmatch(_SPACED.sub("", text)) if len(text) >= _SHORTEST else None
+    found = _WHOLE.fullmatch(_bare(text)) if len(text) >= _SHORTEST else None
     return found is not None and found[2] is None
 
 
@@ -47,7 +48,7 @@ def refuse_nir(person: Mapping[str, Any], pointer: str, declared: Mapping[str, N
             raise _nir_refused(f"{pointer}/references/{place}/id")
     for name, value in person.get("identity", {}).items():
         for text in (value,) if isinstance(value, str) else value:
-            if len(text) >= _SHORTEST and any(map(_fits, _WITHIN.finditer(_SPACED.sub("", text)))):
+            if len(text) >= _SHORTEST and any(map(_fits, _WITHIN.finditer(_bare(text)))):
                 raise _nir_refused(f"{pointer}/identity/{name}")
 
 
@@ -86,6 +87,13 @@ def without_doubtful(value: Any, declared: Mapping[str, Numbers], pointer: str, 
     return {name: part for name, part in made.items() if name != "references"} | (
         {"references": known} if known else {}
     )
+
+
+def _bare(text: str) -> str:
+    """Without what parts digits, and with those of any script as 0 to 9."""
+    if not text.isascii():
+        text = "".join(str(unicodedata.decimal(one, one)) for one in unicodedata.normalize("NFKC", text))
+    return _SPACED.sub("", text)
 
 
 def _fits(found: re.Match[str]) -> bool:

@@ -23,12 +23,14 @@ Identifiers = Collection[tuple[str, str]]
 @dataclass(slots=True)
 class Heard:
     """What was heard of a person by some identifiers alone. `identity`: the last that was told beside them; `requests`:
-    those that they brought; `unread`: requests of which nothing is kept that says by whom; `seqs`: the events."""
+    those that they brought; `unread`: requests of which nothing is kept that says by whom; `seqs`: the events;
+    `elsewhere`: something was heard by none of them."""
 
     identity: Mapping[str, Any] | None = None
     requests: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
     seqs: set[int] = field(default_factory=set)
+    elsewhere: bool = False
 
 
 def heard_by(
@@ -51,6 +53,8 @@ def heard_by(
             heard.seqs.add(stored.seq)
             heard.identity = identity or heard.identity
             heard.requests |= {request} & cases
+        else:
+            heard.elsewhere = True
     heard.requests -= staying
     heard.unread = cases - read
     return heard

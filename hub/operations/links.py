@@ -17,7 +17,7 @@ from hub.acceptance.accept import Acceptance
 from hub.citizens.households import forget_number, numbers_of, people_of
 from hub.citizens.identities import People
 from hub.journal.entries import Entry, Journal, Justification
-from hub.operations.heard import heard_by
+from hub.operations.heard import Heard, heard_by
 from hub.operations.parting import forget_claims, forget_values, speakers, stop_deliveries
 from hub.operations.reviews import Merge, Reviews, merge_of
 from hub.storage.tables import citizen_links, citizen_merges, citizen_reviews, unproved_references
@@ -93,7 +93,7 @@ class Links:
         left = self._others(tx, row)
         heard = heard_by(tx, tenant, ids, [identifier], left, since=row.since)
         identity = heard.identity or self._identity_with(tx, row)
-        if not left and not self._people.identities(tx, ids):
+        if not left and (not self._people.identities(tx, ids) or _is_all_there_is(row, ids, heard)):
             raise InvalidMessage("nothing else is known of this person: there is nobody to part", code="only_link")
         tx.hold_door()
         if self._row(tx, tenant, identifier).citizen_id != row.citizen_id:
@@ -250,6 +250,13 @@ class Links:
             tenant=tenant, kind=kind, act=act, actor=by.actor, outcome="done", citizen_id=citizen_id, facts=facts,
             personal={"reason": by.reason, **personal},
         ))  # fmt: skip
+
+
+def _is_all_there_is(row: Row[Any], ids: Sequence[str], heard: Heard) -> bool:
+    """Whether a person who has no other identifier was never told of but by this one, which came with their identity:
+    to part the two would leave nobody behind."""
+    came_along = row.how in ("told", "operator", "renumbered") and len(ids) == 1
+    return came_along and bool(heard.seqs) and not heard.elsewhere and not heard.unread
 
 
 def _here(tenant: str, identifier: Identifier) -> Any:

@@ -14,6 +14,8 @@ def keyed(number: str) -> str:
     return f"{number}{97 - int(number.replace('2A', '19').replace('2B', '18')) % 97:02}"
 
 
+WIDE, ARABIC = ({48 + digit: first + digit for digit in range(10)} for first in (0xFF10, 0x660))
+
 # Born in a month that the act does not tell, in Algeria or a protectorate, in Corsica, overseas, abroad.
 NUMBERS = [
     "1850578006084", "2690299006123", "1622093066012", "1624293066012", "1625093066012", "1629993066012",
@@ -32,7 +34,9 @@ def test_a_number_with_its_key_is_seen_and_without_its_key_it_may_be_one(number:
     assert not may_be_nir(wrong)
 
 
-@pytest.mark.parametrize("text", ["1 85 05 78 006 084 91", "nss:185057800608491", "185.05.78.006.084-91"])
+@pytest.mark.parametrize("text", ["1 85 05 78 006 084 91", "nss:185057800608491", "185.05.78.006.084-91", "1\u202f85\u202f05\u202f78\u202f006\u202f084\u202f91",
+                                  "1850578006084\u201391", "185057800608491".translate(WIDE),
+                                  "185057800608491".translate(ARABIC), "1850578006084\u200b91"])  # fmt: skip
 def test_a_number_is_seen_however_it_is_spaced(text: str) -> None:
     assert looks_like_nir(text)
 

@@ -23,7 +23,7 @@ from hub.storage.tables import (
 )
 from schemas.errors import InvalidMessage
 from schemas.event import Event
-from tests.hub.citizens.town import BY, TOWN, Town, address, origin, person, value
+from tests.hub.citizens.town import BLANCHE, BY, TOWN, Town, address, origin, person, value
 
 
 @pytest.fixture
@@ -291,6 +291,37 @@ def test_the_only_thing_known_of_somebody_is_not_parted_from_them(town: Town) ->
         removed(town)
 
     assert refused.value.code == "only_link"
+
+
+def test_whom_one_identifier_alone_told_of_is_not_parted_from_it(town: Town) -> None:
+    town.say("koha", person(*K))
+
+    with pytest.raises(InvalidMessage) as refused:
+        removed(town)
+
+    assert refused.value.code == "only_link"
+
+
+def test_an_identifier_that_was_parted_is_not_parted_again_and_stays_told_apart(town: Town) -> None:
+    by_identity(town)
+    removed(town)
+    town.say("koha", person(*K))
+
+    with pytest.raises(InvalidMessage) as refused:
+        removed(town)
+
+    assert refused.value.code == "only_link"
+    with pytest.raises(InvalidMessage, match="two"):
+        town.do(town.reviews.merge, TOWN, town.who(*K), town.who(*P), BY)
+
+
+def test_whom_an_identity_alone_told_of_too_is_parted_from_their_only_identifier(town: Town) -> None:
+    town.say("koha", person(*K))
+    town.say("publik", person())
+
+    removed(town)
+
+    assert town.find(BLANCHE).verdict == "ambiguous"
 
 
 def test_an_identifier_that_nobody_has_is_refused(town: Town) -> None:
