@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare, stands_alone
+from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare, compare_names, stands_alone
 from hub.citizens.questions import Quota
 from hub.citizens.value_digests import Person
 from hub.journal.entries import Entry, Journal
@@ -71,6 +71,10 @@ _ALL_FORMS = Statement("""
     JOIN citizen_identities ON citizen_identities.citizen_id = citizens.id
     WHERE citizens.id {ids:text} OR citizens.merged_into {whole:text}
 """)
+_ASKED_BESIDE = Statement(
+    "SELECT citizen_id, other_id FROM citizen_reviews WHERE kind = 'person' AND citizen_id = :who"
+    " UNION SELECT citizen_id, other_id FROM citizen_reviews WHERE kind = 'person' AND other_id = :who"
+)
 _QUESTIONS = Statement("SELECT id, state FROM citizen_reviews WHERE id {ids:text}")
 _WHOLE = Statement("SELECT coalesce(merged_into, id) AS id FROM citizens WHERE id = :id")
 _MEMBERS = Statement("""
@@ -198,6 +202,10 @@ def _is_told_apart(compared: Comparison) -> bool:
     return any(field.name == "identifier" for field in compared.fields)
 
 
+def _named(person: Person) -> Form | None:
+    return Form.of(person.get("identity") or {}, born=False)
+
+
 def _seal_each(tx: Transaction, keys: PersonKeys, items: Sequence[Item]) -> list[bytes | None]:
     """Each item encrypted under the key of its person, in order; None for a person whose key was destroyed."""
     try:
@@ -302,9 +310,29 @@ class Identities:
     def contradict(self, tenant: str, one: Person, other: Person) -> bool:
         """Whether two identities cannot be of one person."""
         forms = self._form(tenant, one)[0], self._form(tenant, other)[0]
-        if forms[0] is None or forms[1] is None:
-            return False
-        return compare(forms[0], forms[1], self._people.communes).score < REVIEW
+        if forms[0] is not None and forms[1] is not None:
+            return compare(forms[0], forms[1], self._people.communes).score < REVIEW
+        named = _named(one), _named(other)
+        return named[0] is not None and named[1] is not None and compare_names(named[0], named[1]).score < REVIEW
+
+    def name_against(self, person: Person, citizen_id: str) -> Comparison | None:
+        """How a name that is told with nothing of a birth contradicts every form of somebody; None where it does not,
+        or nothing is known of their name."""
+        self.read_forms([citizen_id])
+        form, known = _named(person), self._of_whole.get(citizen_id, {}).values()
+        compared = [compare_names(form, other) for other in known] if form is not None else []
+        best = max(compared, key=lambda one: one.score, default=None)
+        return best if best is not None and best.score < REVIEW else None
+
+    def told_by_name(self, person: Person, citizen_id: str) -> str | None:
+        """Who was told before by this name alone, and asked about beside somebody: under the id of that time."""
+        form, rows = _named(person), _ASKED_BESIDE.run(self._tx.sql, who=citizen_id).all()
+        pairs = [(row.citizen_id, row.other_id) for row in rows]
+        pairs += [(asked["citizen_id"], asked["other_id"]) for asked in self._asked.values()]
+        others = {other for pair in pairs if citizen_id in pair for other in pair if other} - {citizen_id}
+        known = self._people.identities(self._tx, others) | {one: told for one, told, _ in self._kept if one in others}
+        called = (one for one in sorted(known) if not known[one].get("birthdate"))
+        return next((one for one in called if Form.of(known[one], born=False) == form), None)
 
     def is_told_change(self, compared: Comparison, person: Person) -> bool:
         """Whether an identity reads as a change of civil status of somebody: born on the same day, at a place that may

@@ -62,8 +62,12 @@ def _agreed(
     """`ids`: who was named by a reference, of the client or of a system."""
     citizen_id = next(iter(ids))
     form = Form.of(identity) if identity else None
-    if len(ids) > 1 or form is None:
-        return Found(None, "ambiguous") if len(ids) > 1 else Found(citizen_id, "matched")
+    if len(ids) > 1:
+        return Found(None, "ambiguous")
+    if form is None:
+        assert book.identities is not None
+        against = book.identities.name_against({"identity": identity or {}}, citizen_id)
+        return Found(None, "ambiguous") if against else Found(citizen_id, "matched")
     kept = people.identities(tx, people.members(tx, citizen_id)).values()
     scores = [compare(form, other, people.communes).score for one in kept if (other := Form.of(one))]
     if scores:

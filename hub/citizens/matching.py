@@ -117,21 +117,22 @@ class Form:
     country: str
 
     @staticmethod
-    def of(identity: Identity) -> Form | None:
-        """None when it is too thin to match on: a name, a given name and at least a year of birth."""
+    def of(identity: Identity, *, born: bool = True) -> Form | None:
+        """None when it is too thin to match on: a name, a given name and at least a year of birth; without `born`, a
+        name and a given name."""
         told = str(identity.get("family_name", ""))
         family = "" if is_no_name(told) else fold_name(told)
         given = [fold_name(name) for name in given_names(map(str, identity.get("given_names") or ()))]
         names = tuple(part for name in given for part in name.split())
-        born = str(identity.get("birthdate", ""))
-        if not family or not names or not born:
+        date = str(identity.get("birthdate", ""))
+        if not family or not names or (born and not date):
             return None
         words = family.split()
         return Form(
             family="".join(words), words=tuple(words), bare=_core_family_name(words),
             parts=frozenset(words) - _PARTICLES,
             in_use=fold_name(str(identity.get("preferred_name", ""))).replace(" ", ""), given=names,
-            whole="".join(names), ends=frozenset(_ends(given)), date=born,
+            whole="".join(names), ends=frozenset(_ends(given)), date=date,
             gender=str(identity.get("gender", "")), place=str(identity.get("birthplace", "")),
             country=str(identity.get("birthcountry", "")),
         )  # fmt: skip
@@ -159,6 +160,15 @@ def compare(one: Form, other: Form, communes: Communes | None = None, namesakes:
         Field("gender", _compare_genders(one.gender, other.gender)),
         Field("namesakes", "several" if thin else "few"),
     ))  # fmt: skip
+
+
+def compare_names(one: Form, other: Form) -> Comparison:
+    """The two, where nothing of a birth is told of the one or the other. Symmetric. It never says that they are one."""
+    family, given = _compare_names(one, other)
+    told = [Field("family_name", family), Field("given_names", given)]
+    if one.gender and other.gender:
+        told.append(Field("gender", _compare_genders(one.gender, other.gender)))
+    return Comparison(tuple(told))
 
 
 def stands_alone(ranked: Sequence[Comparison]) -> bool:

@@ -204,7 +204,11 @@ class Citizens:
         the identity of another whom the same system knows."""
         place, pivot = self._place(tenant, person), self._pivot_of(person)
         link = self._how(tenant, person, place)
-        citizen = self._by_id[place.citizen_id] if place.citizen_id else self._create(tenant, person, pivot)
+        citizen = (
+            self._by_id[place.citizen_id]
+            if place.citizen_id
+            else self._create(tenant, person, pivot, by_name=not place.binds)
+        )
         if place.is_form:
             self._keep_form(citizen, person, pivot, place)
         if citizen.id in self._long_unseen:
@@ -252,8 +256,8 @@ class Citizens:
     def _check_one_each(self, tenant: str, people: Sequence[Person]) -> None:
         told: dict[tuple[str, str, str], dict[str | None, Person]] = {}  # by identifier: each identity once
         for person in people if len(people) > 1 and self.identities is not None else ():
-            pivot = self._pivot_of(person)
-            for key in self._keys(tenant, person):
+            pivot = self._pivot_of(person) or repr(sorted(person.get("identity", {}).items()))
+            for key in self._keys(tenant, person) if "identity" in person else ():
                 before = told.setdefault(key, {})
                 if pivot not in before and self._is_contradicted(tenant, person, before.values()):
                     raise _ambiguous()
@@ -278,6 +282,8 @@ class Citizens:
             elif pivot is not None:  # with those of the same words in this event there may be a question, too
                 fresh += min(ASKED, seen.get(pivot, 0)) if pivot in seen else len(place.asks)
                 seen[pivot] = seen.get(pivot, 0) + bool(self._keys(tenant, person))
+            else:
+                fresh += len(place.asks)
         return bool(pairs or fresh) and not self.identities.may_ask(tenant, pairs, fresh)
 
     def mark_known(self, tenant: str, people: Iterable[Person]) -> bool:
@@ -344,10 +350,26 @@ class Citizens:
         if not linked:
             return self._place_by_identity(tenant, person, pivot) if pivot is not None else _Place()
         known = next(iter(linked))
-        if pivot is None or known in self._having(tenant, pivot):
+        if pivot is None:
+            return self._place_by_name(tenant, person, known)
+        if known in self._having(tenant, pivot):
             renamed = "preferred_name" in person.get("identity", ()) and self._is_renamed(person, known, pivot)
             return _Place(known, is_form=renamed, changed=renamed, in_use=renamed, score=100 * renamed)
         return self._place_at_link(tenant, person, known, pivot)
+
+    def _place_by_name(self, tenant: str, person: Person, known: str) -> _Place:
+        """Who has an identifier (`known`), told with a name at most: the link is believed unless the name is that of
+        another. Then they are whom that name alone names beside this person, and a person decides about the two."""
+        against = self.identities.name_against(person, known) if self.identities and "identity" in person else None
+        if self.identities is None or against is None:
+            return _Place(known)
+        if (before := self.identities.told_by_name(person, known)) is None:
+            system = next(key[1] for key in self._keys(tenant, person) if key in self._links)
+            return _Place(None, ((known, against.explanation() | {"link": system}),), binds=False)
+        self._read_citizens([before])
+        whole = self._by_id[before].merged_into or before
+        self._read_citizens([whole])
+        return _Place(whole, binds=whole == known)
 
     def _is_renamed(self, person: Person, known: str, pivot: str | None) -> bool:
         """Whether a record tells a name in use that was not told before; the birth name stays."""
@@ -498,7 +520,7 @@ class Citizens:
     def _to_compare(self, tenant: str, person: Person) -> set[str]:
         """Who has the identifiers of a record, where its identity is not known to be theirs."""
         if (pivot := self._pivot_of(person)) is None:
-            return set()
+            return self.linked(tenant, person) if "identity" in person else set()
         return self.linked(tenant, person).difference(self._having(tenant, pivot))
 
     def _systems_meet(self, tenant: str, person: Person, pivot: str) -> bool:
@@ -555,12 +577,12 @@ class Citizens:
         """Whether an identity is told that is not full enough to match on by itself."""
         return "identity" in person and ((pivot := self._pivot_of(person)) is None or is_unsure(pivot))
 
-    def _create(self, tenant: str, person: Person, pivot: str | None) -> Citizen:
+    def _create(self, tenant: str, person: Person, pivot: str | None, *, by_name: bool = False) -> Citizen:
         in_use = in_use_of(person.get("identity"), self._pepper, pivot)
         citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot, in_use=in_use)
         self._new[citizen.id] = citizen
         self._admit(citizen)
-        if self.identities is not None and pivot is not None:
+        if self.identities is not None and (pivot is not None or by_name):
             self.identities.add_identity(citizen.id, tenant, person)
         return citizen
 

@@ -255,7 +255,7 @@ class Links:
 def _is_all_there_is(row: Row[Any], ids: Sequence[str], heard: Heard) -> bool:
     """Whether a person who has no other identifier was never told of but by this one, which came with their identity:
     to part the two would leave nobody behind."""
-    came_along = row.how in ("told", "operator", "renumbered") and len(ids) == 1
+    came_along = row.how not in ("identity", "import") and len(ids) == 1
     return came_along and bool(heard.seqs) and not heard.elsewhere and not heard.unread
 
 

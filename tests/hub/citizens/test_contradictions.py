@@ -270,3 +270,66 @@ def test_an_identity_too_thin_to_compare_contradicts_nothing(household: Town, th
 
     assert household.to(verdict.seq) == ["koha"] if verdict.ok else verdict.error is not None
     assert household.asked() == []
+
+
+# What is told with nothing of a birth: a name contradicts as well.
+
+BY_NAME = {name: part for name, part in HIM.items() if not name.startswith("birth")}
+
+
+def test_a_name_alone_is_believed_against_the_number(household: Town) -> None:
+    verdict = household.say("famille", of(BY_NAME), email="emeka@courriel.example")
+
+    assert verdict.ok
+    assert household.to(verdict.seq) == []
+    (review,) = household.asked()
+    assert review.facts["link"] == "famille"
+    assert [one["field"] for one in review.facts["fields"]] == ["family_name", "given_names", "gender"]
+
+
+def test_who_is_told_by_a_name_alone_is_one_person_however_often(household: Town) -> None:
+    said = ("citizen.contact-changed", {"citizen": of(BY_NAME), "email": value("e@courriel.example", "famille")})
+    assert all(verdict.ok for verdict in submit(household, "famille", said, said))
+    for _ in range(2):
+        assert household.to(household.say("famille", of(BY_NAME)).seq) == []
+
+    assert (count(household, citizens), len(household.asked())) == (2, 1)
+
+
+def test_a_name_alone_that_an_operator_merged_is_theirs_from_then_on(household: Town) -> None:
+    household.say("famille", of(BY_NAME))
+    household.do(household.reviews.merge_reviewed, household.asked()[0].id, BY)
+
+    assert household.to(household.say("famille", of(BY_NAME)).seq) == ["koha"]
+    assert count(household, citizens) == 2
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"family_name": "Tavernier", "given_names": ["Solène"]},
+        {"family_name": "TAVERNIER", "given_names": ["Solene Marie"]},
+        {"family_name": "Lacombe", "given_names": ["Solène"]},
+        {"family_name": "-", "given_names": ["-"]},
+    ],
+)  # fmt: skip
+def test_a_name_that_may_be_hers_goes_to_her(household: Town, told: dict[str, Any]) -> None:
+    assert household.to(household.say("famille", of(told)).seq) == ["koha"]
+    assert count(household, citizen_reviews) == 0
+
+
+@pytest.mark.parametrize("other", [HER, {name: part for name, part in HER.items() if name != "birthdate"}])
+def test_two_names_under_one_number_in_one_request_are_refused(town: Town, other: dict[str, Any]) -> None:
+    (verdict,) = submit(town, "famille", requested(1, beneficiaries=[of(BY_NAME), of(other)],
+                                                   requester={"citizen": of(other)}))  # fmt: skip
+
+    assert verdict.error is not None
+    assert verdict.error.code == "ambiguous_citizen"
+    assert count(town, citizens) == 0
+
+
+def test_an_exchange_by_her_number_and_his_name_alone_is_ambiguous(household: Town) -> None:
+    found = household.find(BY_NAME, references=[FOYER])
+
+    assert (found.citizen_id, found.verdict) == (None, "ambiguous")
+    assert household.find({"family_name": "Tavernier", "given_names": ["Solène"]}, references=[FOYER]).citizen_id

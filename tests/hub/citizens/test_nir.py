@@ -34,9 +34,14 @@ def test_a_number_with_its_key_is_seen_and_without_its_key_it_may_be_one(number:
     assert not may_be_nir(wrong)
 
 
-@pytest.mark.parametrize("text", ["1 85 05 78 006 084 91", "nss:185057800608491", "185.05.78.006.084-91", "1\u202f85\u202f05\u202f78\u202f006\u202f084\u202f91",
-                                  "1850578006084\u201391", "185057800608491".translate(WIDE),
-                                  "185057800608491".translate(ARABIC), "1850578006084\u200b91"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 85 05 78 006 084 91", "nss:185057800608491", "185.05.78.006.084-91", "1\u202f850578006084\u202f91",
+        "1850578006084\u201391", "1850578006084\u200b91", "185057800608491".translate(WIDE),
+        "185057800608491".translate(ARABIC),
+    ],
+)  # fmt: skip
 def test_a_number_is_seen_however_it_is_spaced(text: str) -> None:
     assert looks_like_nir(text)
 

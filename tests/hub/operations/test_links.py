@@ -302,8 +302,9 @@ def test_whom_one_identifier_alone_told_of_is_not_parted_from_it(town: Town) -> 
     assert refused.value.code == "only_link"
 
 
-def test_an_identifier_that_was_parted_is_not_parted_again_and_stays_told_apart(town: Town) -> None:
-    by_identity(town)
+@pytest.mark.parametrize("linked", [by_identity, by_likeness])
+def test_an_identifier_that_was_parted_is_not_parted_again_and_stays_told_apart(town: Town, linked: Any) -> None:
+    linked(town)
     removed(town)
     town.say("koha", person(*K))
 
