@@ -43,7 +43,7 @@ class Town:
 
     def link(self, *people: tuple[str, str, str]) -> None:
         """(family name, system, identifier) of people who are otherwise alike."""
-        rows = "".join(f"{name};Prénom;female;1980-01-01;93001;{system};{native};\n" for name, system, native in people)
+        rows = "".join(f"{name};Prénom;female;1980-04-17;93001;{system};{native};\n" for name, system, native in people)
         import_links(self.hub.ledger, self.hub.acceptance, TENANT, HEADER + rows)
 
     def start(self) -> None:
