@@ -528,7 +528,7 @@ def folders(place: Path, name: str) -> dict[str, Any]:
 def linked(house: House, person: str, *, confidential: bool) -> None:
     """Somebody whom the portal and two packages know."""
     mark = "1" if confidential else ""
-    rows = [f"{person};Prénom;female;1980-01-01;93001;{system};{person};{mark}\n"
+    rows = [f"{person};Prénom;female;1980-04-17;93001;{system};{person};{mark}\n"
             for system in ("portail", "famille", "bibliotheque")]  # fmt: skip
     import_links(house.hub.ledger, house.hub.acceptance, TENANT, HEADER + "".join(rows))
 

@@ -213,7 +213,7 @@ def _links() -> str:
     """Every citizen has an account at the portal and a number in every package."""
     rows = ["family_name;given_names;gender;birthdate;birthplace;system;id;confidential"]
     for citizen in range(CITIZENS):
-        who = f"NOM{_letters(citizen)};Camille;female;1980-01-01;93001"
+        who = f"NOM{_letters(citizen)};Camille;female;1980-04-17;93001"
         rows += [f"{who};{system};{number};" for system, number in _numbers(citizen)]
     return "\n".join(rows) + "\n"
 
