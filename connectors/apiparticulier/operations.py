@@ -89,9 +89,8 @@ def identity_parameters(operation: Operation, identity: Mapping[str, Any] | None
 
 
 def _said(identity: Mapping[str, Any], most_names: int) -> Iterator[tuple[str, Any]]:
-    """Somebody born abroad has no commune: what the identity holds in its place is left out. The country follows from
-    the commune where it is not told; the commune is nowhere demanded (of the CNAF and the MSA since May 2026). Of a
-    date of birth, a part that is unknown, and what follows it, is not said."""
+    """Who was born abroad has no commune; where the country is not told, the commune says it, which nobody demands (the
+    CNAF and the MSA since May 2026). Of a date of birth, a part that is unknown, and what follows it, is not said."""
     place, usual = identity.get("birthplace", ""), identity.get("preferred_name")
     country = identity.get("birthcountry") or values.country_of_birthplace(place)
     yield "nomNaissance", identity["family_name"]

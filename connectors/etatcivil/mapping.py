@@ -178,14 +178,10 @@ def _individual(identity: Mapping[str, Any], form: Mapping[str, Any], place: Map
     if birthdate := identity.get("birthdate"):
         _span(birthdate, "birthdate")
         # The layout wants the name of the town and we hold its code: the two are known together for one place only.
-        here = _is_birthplace(place, identity, birthdate)
+        codes = place.get("insee_code") or "", identity.get("birthplace") or ""
+        here = shipped_communes().compare(*codes, birthdate) in ("same", "moved")
         person["naissance"] = {"date": birthdate, "lieu": {"ville": place["city"]} if here else None}
     return person
-
-
-def _is_birthplace(place: Mapping[str, Any], identity: Mapping[str, Any], born: str) -> bool:
-    codes = place.get("insee_code"), identity.get("birthplace")
-    return all(codes) and shipped_communes().compare(str(codes[0]), str(codes[1]), born) in ("same", "moved")
 
 
 def _parents(form: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from connectors.filedrop.layout import Layout, News, Site
 from connectors.sdk.row_files import without_apostrophe
-from connectors.sdk.values import present
+from connectors.sdk.values import named, present
 from schemas.checks import is_french_postal_code
 from schemas.errors import InvalidMessage
 from schemas.identities import given_names
@@ -27,7 +27,7 @@ class Move:
     reference: str
     address: dict[str, str]
     date: str
-    identity: Mapping[str, Any] | None = None
+    named: Mapping[str, Any]
 
 
 def write_rows(site: Site, layout: Layout, rows: Sequence[Sequence[str]]) -> bytes:
@@ -71,12 +71,9 @@ def move_of(site: Site, news: News, row: Row) -> Move:
     address = _street(cells[news.address], cells[news.complement] if news.complement else None) | place
     if len(city) > 100 or any(len(part) > 200 for part in address.values()):
         raise InvalidMessage("l'adresse est trop longue", code="address")
-    return Move(reference, address, day, _identity(cells, news))
-
-
-def _identity(cells: Mapping[str, str], news: News) -> Mapping[str, Any] | None:
     family, given = (cells[name] if name else "" for name in (news.family_name, news.given_names))
-    return {"family_name": family, "given_names": given_names([given])} if family and given_names([given]) else None
+    names = given_names([given]) if family else []
+    return Move(reference, address, day, present({"identity": named(family, names) if names else None}))
 
 
 def _postal_code(text: str) -> str:

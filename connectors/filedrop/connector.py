@@ -144,7 +144,7 @@ class FileDrop(RequestFolder):
     def _address_event(self, news: News, row: TableRow, id: str) -> Event:
         move, system = move_of(self.site, news, row), self.context.system
         value = {"value": move.address, "source": system, "date": move.date, "quality": "declared"}
-        citizen = reference_link(system, move.reference) | ({"identity": move.identity} if move.identity else {})
+        citizen = reference_link(system, move.reference) | dict(move.named)
         data = {"citizen": citizen, "new_address": value, "effective_on": move.date}
         return self.event("citizen.address-changed", data, id=id)
 

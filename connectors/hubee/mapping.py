@@ -22,7 +22,7 @@ from connectors.sdk.xml import Element, parse_xml
 from schemas.addresses import fold_town
 from schemas.delivery import StoredDocument
 from schemas.errors import InvalidMessage
-from schemas.identities import NO_NAME, read_identity
+from schemas.identities import NO_NAME
 from schemas.names import joined_name
 from schemas.sheet import sheet_rows
 
@@ -185,15 +185,10 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _applicant(case: Case, unread: Unread) -> dict[str, Any]:
     family = unread.read("lastName", case.last_name, values.text_of(100))
     given = unread.read("firstName", case.first_name, values.given_names)
-    if not (identity := _named(family, given)):
+    if not (identity := values.named(family, given)):
         raise InvalidMessage("un dossier dont le demandeur n'a pas de nom", code="nobody_asks")
     email = unread.read("email", case.email or "", values.email)
     return present({"identity": identity, "email": email})
-
-
-def _named(family: str | None, given: list[str] | None) -> Mapping[str, Any]:
-    """Some people have one name alone; {} where none is told."""
-    return read_identity({"family_name": family or "", "given_names": given or []})
 
 
 def _person(element: LooseElement, unread: Unread, asked: LooseElement | None = None) -> dict[str, Any]:
@@ -202,7 +197,7 @@ def _person(element: LooseElement, unread: Unread, asked: LooseElement | None = 
     family = _name_at(element, "NomNaissance", "NomFamille", "Nom") or use
     written = element.text("Prenoms", "Prenom", "PrenomUsuel") or ""
     given = unread.read("Prenoms", written, values.given_names)
-    if not (named := _named(family, given)):
+    if not (named := values.named(family, given)):
         return {}
     name = use or (_name_at(element, "Nom") if element.text("NomNaissance") else None)
     country = element.text("PaysNaissance", "LieuNaissance/codePays") or ""
@@ -300,8 +295,8 @@ def _parents(asked: LooseElement) -> list[dict[str, Any]]:
         homes = [holder, *holder.children("Filiation")]
         for role, parent in ((role, one) for role, tag in _PARENTS for home in homes for one in home.children(tag)):
             identity = _person(parent, Unread()).get("identity", {})
-            told = {key: identity[key] for key in ("family_name", "given_names", "preferred_name")
-                    if identity.get(key, NO_NAME) not in (NO_NAME, [NO_NAME])}  # fmt: skip
+            names = {key: identity.get(key, NO_NAME) for key in ("family_name", "given_names", "preferred_name")}
+            told = {key: name for key, name in names.items() if name not in (NO_NAME, [NO_NAME])}
             found += [{"role": role, **told}] if "family_name" in told else []
     return found
 

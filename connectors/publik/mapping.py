@@ -18,7 +18,6 @@ from connectors.sdk.values import Reading, Unread, present
 from schemas.errors import InvalidMessage, Refused
 from schemas.identities import read_identity
 from schemas.times import to_rfc3339
-from schemas.yes_no import yes_or_no
 
 MAX_FILE = 10 * 1024 * 1024
 _CHANNELS = {"web": "online", "counter": "desk", "mail": "mail", "phone": "phone", "email": "online"}
@@ -165,11 +164,9 @@ def _contact_change(
 
 def _citizen(said: Mapping[str, Any], account: References, pointer: str) -> dict[str, Any]:
     citizen = {name: value for name, value in said.items() if name not in ("identity", "address")}
-    if identity := read_identity({"family_name": "", "given_names": [], **said.get("identity", {})}):
-        citizen["identity"] = identity
-    if account:
-        citizen["references"] = account
-    if "identity" not in citizen and "references" not in citizen:
+    citizen["identity"] = read_identity({"family_name": "", "given_names": [], **said.get("identity", {})})
+    citizen["references"] = account
+    if not citizen["identity"] and not account:
         raise InvalidMessage("la demande ne dit pas de qui elle parle", pointer=pointer, code="nobody")
     return present({**citizen, "address": _address(said.get("address", {}))})
 
@@ -247,19 +244,10 @@ def _read_answer(steps: Sequence[str], raw: Any, pointer: str, unread: Unread) -
     if steps[0] == "form":
         return raw
     if steps[-1] == "confidential":
-        return _is_marked(raw, pointer, unread)
+        return unread.read_mark(pointer.removeprefix("/fields/"), raw)
     if isinstance(raw, Mapping | list):
         raise InvalidMessage("une réponse simple était attendue", pointer=pointer, code="not_a_text")
     return unread.read(pointer.removeprefix("/fields/"), str(raw), _READERS[steps[-1]])
-
-
-def _is_marked(raw: Any, pointer: str, unread: Unread) -> bool | None:
-    """A mark protects: an answer that is neither yes nor no marks the person, and is kept for whoever treats the
-    request. None for no, which takes back no other answer's yes."""
-    said = yes_or_no(raw)
-    if said is None:
-        unread.keep(pointer.removeprefix("/fields/"), str(raw))
-    return None if said is False else True
 
 
 def _set_aside_addresses(

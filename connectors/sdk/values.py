@@ -21,6 +21,7 @@ from schemas import identities
 from schemas.checks import is_date, is_siret, is_visible
 from schemas.communes import FRANCE
 from schemas.names import joined_name
+from schemas.yes_no import yes_or_no
 
 UNREAD_ANSWERS = "unread_answers"
 """The member of a request's `form` that holds what could not be read: by the name of the answer, as it was written."""
@@ -77,6 +78,14 @@ class Unread:
         best = next((one for one in said if reader(one[1]).value is not None), said[0] if said else ("", ""))
         return self.read(*best, reader)
 
+    def read_mark(self, name: str, answer: object) -> bool | None:
+        """A mark of confidentiality protects: an answer that is neither yes nor no marks the person, and is kept for
+        whoever treats the request. None for no, which takes back no other answer's yes."""
+        said = yes_or_no(answer)
+        if said is None:
+            self.keep(name, str(answer))
+        return None if said is False else True
+
     def keep(self, name: str, text: str) -> None:
         """Keep an answer as it was written, on one line; cut where there is too much."""
         if len(self.answers) < _MOST_UNREAD and (line := one_line(text)):
@@ -88,6 +97,11 @@ class Unread:
         if not self.answers:
             return dict(request)
         return {**request, "form": {**request.get("form", {}), UNREAD_ANSWERS: dict(self.answers)}}
+
+
+def named(family: str | None, given: Sequence[str] | None) -> Mapping[str, Any]:
+    """The beginning of an identity: its names. Some people have one alone; {} where none is told."""
+    return identities.read_identity({"family_name": family or "", "given_names": given or []})
 
 
 def one_line(text: str) -> str:

@@ -27,6 +27,7 @@ from schemas.registry import Registry
 
 _NOBODY = Route(())
 _TOO_MANY = "trop de personnes à reconnaître en un jour : un opérateur doit reprendre l'envoi"
+_DISPUTED = "deux personnes sous un même identifiant : un opérateur doit dire qui c'est, puis reprendre l'envoi"
 
 
 @dataclass(slots=True)
@@ -185,7 +186,7 @@ class Reading:
 
     def asks_too_much(self, people: Sequence[Mapping[str, Any]]) -> bool:
         """Whether to know these people, all that an event makes known, would open more questions than the origin may
-        open today."""
+        open today, or cannot be said before a question is answered."""
         return self.citizens.asks_too_much(self.tenant, people)
 
     def hold(self, understood: Understood, people: Sequence[Mapping[str, Any]]) -> Understood:
@@ -196,8 +197,10 @@ class Reading:
         self.heed_marks()
         if understood.request is not None:
             understood.request.confidential |= marked
+            disputed = any(self.citizens.is_disputed(self.tenant, person) for person in people)
             understood.steps.append(self.requests.step(
-                understood.request, "held", origin=self.origin.name, at=self.tx.now, reason=_TOO_MANY
+                understood.request, "held", origin=self.origin.name, at=self.tx.now,
+                reason=_DISPUTED if disputed else _TOO_MANY,
             ))  # fmt: skip
         return understood
 

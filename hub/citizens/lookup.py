@@ -37,6 +37,8 @@ def find_citizen(
     book = Citizens(tx, people.pepper, people, f"{tenant}.{client_id}")
     book.prefetch(tenant, [person])
     meant, named = book.linked(tenant, person) | ({claimed} if claimed else set()), book.named(tenant, person)
+    if meant and claimed is None and book.is_disputed(tenant, person):
+        return Found(None, "ambiguous")
     if meant:
         return _agreed(tx, people, tenant, meant if not named or meant & named else meant | named, identity, book)
     if len(named) > 1:  # who has the very same identity as another is found by an identifier alone

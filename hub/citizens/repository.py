@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 from sqlalchemy import select
 
 from bus.ledger import Transaction
@@ -68,6 +69,10 @@ _RENUMBERED = Statement("""
         ON changed.tenant = :tenant AND changed.system = named.system AND changed.old_id = named.native_id
     JOIN citizen_links AS links
         ON links.tenant = :tenant AND links.system = changed.system AND links.native_id = changed.new_id
+""")
+_DISPUTED = Statement("""
+    SELECT citizen_id, other_id, facts FROM citizen_reviews
+    WHERE state = 'open' AND kind = 'person' AND (citizen_id {ids:text} OR other_id {others:text})
 """)
 _OPEN = Insert(citizens)
 _NAME = Statement(
@@ -148,6 +153,8 @@ class Citizens:
         self._by_id: dict[str, Citizen] = {}
         self._links: dict[tuple[str, str, str], str] = {}
         self._pivots: dict[tuple[str, str], list[str]] = {}  # who has the identity, each once
+        self._disputed: set[tuple[str, str]] = set()  # by person and system
+        self._asked_about: set[str] = set()  # of whom what is disputed was read
         self._in_use: dict[tuple[str, str | None], set[str]] = {}  # by person and pivot: names in use beside it
         self._systems: dict[str, set[str]] = {}
         self._new: dict[str, Citizen] = {}
@@ -190,6 +197,9 @@ class Citizens:
         self._read_citizens(self._numbers.prefetch_people(tenant, filter(self._is_thin, met)))
         self._numbers.prefetch(tenant, self._by_id)
         self._find_renumbered(tenant, [key for key in named if (tenant, *key) not in self._links])
+        self._find_disputed(
+            one for person in met if self._pivot_of(person) is None for one in self.linked(tenant, person)
+        )
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
             self.identities.read_forms(one for person in met for one in self._to_compare(tenant, person))
@@ -219,6 +229,8 @@ class Citizens:
         if self.identities is not None:
             for other, facts in place.asks:
                 self.identities.open_person_review(tenant, citizen.id, other, facts)
+                if "link" in facts:
+                    self._disputed.add((other, facts["link"]))
         self._heed_mark(citizen, pivot, told=bool(person.get("confidential")) or (fresh and citizen.confidential))
         return citizen
 
@@ -266,10 +278,13 @@ class Citizens:
         return many or any(self.identities.contradict(tenant, person, other) for other in others)
 
     def asks_too_much(self, tenant: str, people: Iterable[Person]) -> bool:
-        """Whether to know these people, of one event, would open more questions than the origin may open today. Changes
-        nothing; raises as `resolve` does."""
+        """Whether to know these people, of one event, would open more questions than the origin may open today, or
+        cannot be said before a question is answered (`is_disputed`). Changes nothing; raises as `resolve` does."""
         if self.identities is None:
             return False
+        people = [*people]
+        if any(self.is_disputed(tenant, person) for person in people):
+            return True
         fresh, pairs, seen = 0, list[tuple[str, str]](), dict[str, int]()
         for person in people:
             place, pivot = self._place(tenant, person), self._pivot_of(person)
@@ -279,6 +294,12 @@ class Citizens:
                 fresh += min(ASKED, seen.get(pivot, 0)) if pivot in seen else len(place.asks)
                 seen[pivot] = seen.get(pivot, 0) + bool(self._keys(tenant, person))
         return bool(pairs or fresh) and not self.identities.may_ask(tenant, pairs, fresh)
+
+    def is_disputed(self, tenant: str, person: Person) -> bool:
+        """Whether a record names its person by nothing but an identifier under which two people were told, and nobody
+        has said yet whether they are one."""
+        known = [(self._links[key], key[1]) for key in self._keys(tenant, person) if key in self._links]
+        return bool(known) and self._pivot_of(person) is None and self._disputed.issuperset(known)
 
     def mark_known(self, tenant: str, people: Iterable[Person]) -> bool:
         """Keep the marks on those of these people who are known; whether one of all is confidential."""
@@ -539,6 +560,15 @@ class Citizens:
         for row in _RENUMBERED.run(self._tx.sql, tenant=tenant, named=unknown) if unknown else ():
             self._read_citizens([row.citizen_id])
             self._links[(tenant, row.system, row.old_id)] = row.citizen_id
+
+    def _find_disputed(self, ids: Iterable[str]) -> None:
+        """Of those whom an identifier alone names: the systems whose identifier was told with another identity, and
+        about whom it is asked still."""
+        unread = sorted({*ids} - self._asked_about)
+        self._asked_about.update(unread)
+        for row in _DISPUTED.run(self._tx.sql, ids=unread, others=unread) if unread else ():
+            if (system := orjson.loads(row.facts).get("link")) is not None:
+                self._disputed |= {(row.citizen_id, system), (row.other_id, system)}
 
     def _read_citizens(self, ids: Iterable[str]) -> None:
         """Read these citizens, with their links, where that was not done."""

@@ -422,7 +422,7 @@ KINDS: Mapping[str, Kind] = {
         _review_remedies("reviews {} --take", "reviews {} --keep"),
     ),
     "held": Kind(
-        _held, lambda day, _: f"retenu : trop de personnes à reconnaître le {day}",
+        _held, lambda day, _: f"retenu le {day} : trop de personnes à reconnaître, ou deux sous un même identifiant",
         lambda tenant, item: tuple(
             f'unefois citizen held {item.connection} {item.name} {word} --reason "…"' for word in ("--admit", "--drop")
         ),

@@ -113,6 +113,38 @@ def test_in_one_batch_the_second_is_somebody_else_too(town: Town) -> None:
     assert (count(town, citizens), count(town, citizen_links), len(town.asked())) == (2, 1, 1)
 
 
+def test_what_is_told_under_the_number_alone_waits_until_somebody_says_whose_it_is(household: Town) -> None:
+    household.say("famille", of(HIM))
+    alone = household.say("famille", of(None), email="emeka@courriel.example")
+    assert alone.ok
+    assert household.to(alone.seq) == []
+    assert household.find(references=[FOYER]).verdict == "ambiguous"
+
+    household.do(household.reviews.declare_distinct, household.asked()[0].id, BY)
+
+    assert household.to(household.say("famille", of(None), email="solene@courriel.example").seq) == ["koha"]
+    assert household.find(references=[FOYER]).citizen_id == household.who("koha", "K-1")
+
+
+def test_in_the_batch_of_the_contradiction_the_number_alone_says_nobody(household: Town) -> None:
+    email = {"email": value("a@courriel.example", "famille")}
+
+    verdicts = submit(
+        household, "famille", *(("citizen.contact-changed", {"citizen": of(one)} | email) for one in (HIM, None))
+    )
+
+    assert [household.to(verdict.seq) for verdict in verdicts] == [[], []]
+
+
+def test_a_request_under_the_number_alone_is_received_and_waits(household: Town) -> None:
+    household.say("famille", of(HIM))
+
+    (verdict,) = submit(household, "famille", requested(7, requester={"citizen": of(None)}))
+
+    assert verdict.ok
+    assert involved(household, verdict) == set()
+
+
 def test_a_mark_of_his_does_not_conceal_her(household: Town) -> None:
     household.say("famille", of(HIM, confidential=True))
 

@@ -132,7 +132,7 @@ def test_the_hub_takes_back_what_it_linked_by_itself(town: Town) -> None:
     town.say("koha", person("koha", "K-1", family_name="LOEVEN BRUCK", given_names=["Blanche"]))
     with town.ledger.reading() as tx:
         (merge,) = town.reviews.merges(tx, tenant=TOWN)
-    assert (merge.actor, merge.how, merge.score) == ("hub", "likeness", 96)
+    assert (merge.actor, merge.how, merge.score) == ("hub", "likeness", 98)
 
     town.do(town.reviews.unmerge, merge.id, BY)
 

@@ -184,7 +184,7 @@ def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Watched]:
     hub.ledger.close()
 
 
-@pytest.mark.parametrize("kind", SIGNALS)
+@pytest.mark.parametrize("kind", sorted({*SIGNALS} - {"nir-question"}))  # which has one cause alone: test_nir_question
 def test_what_left_nothing_else_is_a_trouble_of_its_connection_and_code(hub: Watched, kind: str) -> None:
     hub.signal(kind, key="F-1")
     hub.signal(kind, key="F-1")
