@@ -174,7 +174,13 @@ def _held_days(hub: Hub, tenant: str) -> list[dict[str, Any]]:
 
 def _handle_held(hub: Hub, origin: str, day: str, by: Justification, *, admit: bool) -> tuple[int, Counter[str]]:
     """Part by part, each in a commit of its own: others have their turn at the door in between."""
+    from hub.citizens.questions import held_numbers
+
     done, refused, after = 0, Counter[str](), 0
+    with hub.ledger.reading() as tx:
+        until = max(
+            held_numbers(tx, origin, day, after=0, limit=10**9), default=0
+        )  # what is held again is no part of it
     while True:
         with hub.ledger.transaction() as tx:
             part = (_held(hub).admit if admit else _held(hub).drop)(tx, origin, day, by, after=after)
@@ -182,6 +188,8 @@ def _handle_held(hub: Hub, origin: str, day: str, by: Justification, *, admit: b
             return done, refused
         done, after = done + part.done, part.last
         refused.update(part.refused)
+        if after >= until:
+            return done, refused
 
 
 def _in_hub(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:

@@ -64,8 +64,8 @@ def citizen_questions(tenant: Tenant = "", config: Config = HUB_TOML, as_json: A
         with hub.ledger.reading() as tx:
             return [
                 {"group": one.id if one.kind == "person" else "", "tenant": one.tenant, "kind": one.kind,
-                 "from": one.origin, "open": one.number, "since": utc_text(one.since), "score": one.score or "",
-                 "why": one.explanation or "nothing differs"}
+                 "from": one.origin, "open": one.number, "since": utc_text(one.since),
+                 "score": one.score if one.kind == "person" else "", "why": one.explanation or "nothing differs"}
                 for one in question_groups(tx, tenant or None)
             ], _rules(hub).acts(tx, tenant=tenant or None)  # fmt: skip
 

@@ -134,7 +134,7 @@ class Links:
         if of:
             found = [one for one in [of, *([] if of in found else self._named(tx, tenant, of))] if one in found]
         if len(found) != 1:
-            message = "several people have this number: say whose it is no more" if found else "nobody has this number"
+            message = "several people have this number: --of whom?" if found else "nobody has this number"
             raise InvalidMessage(message, code="household_reference" if found else "unknown_citizen")
         forget_number(tx, tenant, number, found[0])
         ids = self._people.members(tx, found[0])
@@ -215,9 +215,9 @@ class Links:
         merges = select(citizen_merges).where(citizen_merges.c.gone_id.in_(ids)).order_by(citizen_merges.c.at)
         claims = select(unproved_references).where(unproved_references.c.subject.in_([f"c:{one}" for one in ids]))
         links = self._links(tx, tenant, citizen_id)
-        proved = {(one.system, one.id) for one in links}
-        claimed = sorted({(row.system, row.native_id) for row in tx.sql.execute(claims)} - proved)
         numbers = numbers_of(tx, tenant, ids)
+        proved = {*((one.system, one.id) for one in links), *numbers}
+        claimed = sorted({(row.system, row.native_id) for row in tx.sql.execute(claims)} - proved)
         return KnownPerson(citizen_id, links, [merge_of(row) for row in tx.sql.execute(merges)], numbers, claimed)
 
     def _named(self, tx: Transaction, tenant: str, who: str) -> list[str]:

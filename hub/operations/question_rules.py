@@ -354,7 +354,7 @@ def _check_rule(sample: Sample, answer: str, *, doubles: bool) -> None:
     if answer == "same" and CONTRADICTION in sample.explanation:
         raise InvalidMessage("an identifier contradicts an identity: a person decides each", code="contradiction")
     if answer == "same" and DOUBLES in sample.explanation and not doubles:
-        raise InvalidMessage("a system has two identifiers: are these its doubles?", code="two_identifiers")
+        raise InvalidMessage("a system has two identifiers: are these its doubles? --doubles", code="two_identifiers")
 
 
 def _check_sample(sample: Sample, answer: str, despite: int) -> None:
@@ -364,6 +364,9 @@ def _check_sample(sample: Sample, answer: str, despite: int) -> None:
     if left := sample.answers.get("", 0):
         raise InvalidMessage(f"{left} of the sample are not answered", code="sample_not_answered")
     if otherwise > TOLERATED[answer] * sample.size:
-        raise InvalidMessage(f"{otherwise} of {sample.size} were answered otherwise", code="sample_disagrees")
+        most = int(TOLERATED[answer] * sample.size)
+        message = f"{otherwise} of {sample.size} were answered otherwise, and {most} may be: there is no rule"
+        raise InvalidMessage(message, code="sample_disagrees")
     if otherwise != despite:
-        raise InvalidMessage(f"{otherwise} of {sample.size} were answered otherwise: say so", code="sample_disagrees")
+        message = f"{otherwise} of {sample.size} were answered otherwise: --despite {otherwise}"
+        raise InvalidMessage(message, code="sample_disagrees")

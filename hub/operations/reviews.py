@@ -87,7 +87,8 @@ class Review:
 @dataclass(frozen=True, slots=True)
 class Merge:
     """Two people who are one. `id` is that of the one who is no more; `actor` is `hub` where no operator was asked.
-    `how`: `operator`, `likeness` with its `score`, or `form`, another identity of one whom an identifier names."""
+    `how`: `operator`, `likeness` with its `score`, `form`, another identity of one whom an identifier names, or
+    `in_use`, nothing but another name in use."""
 
     id: str
     tenant: str

@@ -97,6 +97,13 @@ def test_an_operator_admits_what_was_held_and_allows_a_first_load(tmp_path: Path
     run("first-load", f"{TOWN}.koha", "--days", "0", "--reason", "fini")
     tell({"identity": person(birthdate="1981-11-23")["identity"]})
     assert len(orjson.loads(run("held", "--json"))) == 1
+
+    run("first-load", f"{TOWN}.koha", "--days", "2", "--reason", "reprise")
+    tell(person("koha", "K-9", birthdate="1961-02-23"))
+    tell(person("koha", "K-9", family_name="Ozanne", given_names=["Luc"], gender="male", birthdate="1988-06-09"))
+    tell({"references": [{"system": "koha", "id": "K-9"}]})  # of either, until somebody says which
+    assert "2 admitted" in run("held", *about, "--admit", "--reason", "trop tôt")
+    assert [one["number"] for one in orjson.loads(run("held", "--json"))] == [1]  # held again, and looked at once
     hub.close()
 
 

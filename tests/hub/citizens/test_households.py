@@ -204,6 +204,16 @@ def test_all_of_a_household_are_listed_by_its_number_and_each_with_it(town: Town
     assert [one.system for one in town.do(town.links.read_person, TOWN, "koha:11", BY)[0].links] == ["koha"]
 
 
+def test_a_number_that_was_claimed_before_its_system_told_it_is_listed_once(town: Town) -> None:
+    number = {"system": "famille", "id": "foyer-12"}
+    assert town.say("koha", of(HER, CARD, number)).ok  # who does not speak for the family package
+    town.say("famille", of(HER, number))
+
+    (known,) = town.do(town.links.read_person, TOWN, "famille:foyer-12", BY)
+    assert ("famille", "foyer-12") in known.numbers
+    assert known.unproved == []
+
+
 def test_a_number_is_taken_from_one_of_its_people(town: Town) -> None:
     number, mother = ("famille", "foyer-77"), town.who("koha", "11")
     told = town.say("koha", of(HER, CARD))
