@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hub.wiring import Hub
 
 T = TypeVar("T")
+_ALL = 10**9
 _NOT_TOLD = "It is a question again. What the master said before is kept no more: let it say it again."
 citizen_app = typer.Typer(no_args_is_help=True, help="Who is whom: questions, merges. Never a list of people.")
 
@@ -120,7 +121,8 @@ def citizen_held(
     tenant: Tenant = "",
     reason: Reason = "", by: By = "", config: Config = HUB_TOML, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """What is held because its people raised more questions than may be opened in a day, by origin; or decide."""
+    """What is held because its people raised more questions than may be opened in a day, or because two people were
+    told under one identifier, by origin; or decide."""
     if admit and drop:
         fail("--admit or --drop, not both")
     if not (admit or drop):
@@ -129,8 +131,10 @@ def citizen_held(
     if not (origin and day):
         fail("give an origin and a day, as `unefois citizen held` lists them")
     decider = justified(by, reason)
-    done, refused = with_hub(config, lambda hub: _handle_held(hub, origin, day, decider, admit=admit))
+    done, refused, again = with_hub(config, lambda hub: _handle_held(hub, origin, day, decider, admit=admit))
     typer.echo(f"{done} {'admitted' if admit else 'given up'}.")
+    if again:
+        typer.echo(f"{again} held again: answer first who is meant (`unefois citizen reviews`).")
     if refused:
         fail("refused, and held still: " + ", ".join(f"{number} {code}" for code, number in sorted(refused.items())))
 
@@ -172,24 +176,22 @@ def _held_days(hub: Hub, tenant: str) -> list[dict[str, Any]]:
         ]  # fmt: skip
 
 
-def _handle_held(hub: Hub, origin: str, day: str, by: Justification, *, admit: bool) -> tuple[int, Counter[str]]:
-    """Part by part, each in a commit of its own: others have their turn at the door in between."""
+def _handle_held(hub: Hub, origin: str, day: str, by: Justification, *, admit: bool) -> tuple[int, Counter[str], int]:
+    """Part by part, each in a commit of its own: others have their turn at the door in between. What is held again
+    meanwhile is no part of it."""
     from hub.citizens.questions import held_numbers
 
-    done, refused, after = 0, Counter[str](), 0
+    done, refused, again, after = 0, Counter[str](), 0, 0
     with hub.ledger.reading() as tx:
-        until = max(
-            held_numbers(tx, origin, day, after=0, limit=10**9), default=0
-        )  # what is held again is no part of it
-    while True:
+        until = max(held_numbers(tx, origin, day, after=0, limit=_ALL), default=0)
+    while after < until:
         with hub.ledger.transaction() as tx:
             part = (_held(hub).admit if admit else _held(hub).drop)(tx, origin, day, by, after=after)
         if part.last is None:
-            return done, refused
-        done, after = done + part.done, part.last
+            break
+        done, again, after = done + part.done, again + part.again, part.last
         refused.update(part.refused)
-        if after >= until:
-            return done, refused
+    return done, refused, again
 
 
 def _in_hub(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:

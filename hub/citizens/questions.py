@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from bus.ledger import Transaction, parts
 from bus.sql import Insert, Statement
@@ -117,6 +117,12 @@ def held_numbers(tx: Transaction, origin: str, day: str, *, after: int, limit: i
     row = held_events.c
     query = select(row.seq).where(row.day == day, row.origin == origin, row.seq > after)
     return list(tx.sql.execute(query.order_by(row.seq).limit(limit)).scalars())
+
+
+def number_held(tx: Transaction, seqs: Collection[int]) -> int:
+    """How many of these events are held."""
+    counted = select(func.count()).select_from(held_events)
+    return sum(tx.sql.execute(counted.where(held_events.c.seq.in_(some))).scalar_one() for some in parts(sorted(seqs)))
 
 
 def let_go(tx: Transaction, origin: str, day: str, seqs: Collection[int]) -> None:

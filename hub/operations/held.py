@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from bus.ledger import Transaction
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.deliveries import Deliveries
-from hub.citizens.questions import allow_first_load, held_numbers, let_go
+from hub.citizens.questions import allow_first_load, held_numbers, let_go, number_held
 from hub.clients.origin import Origin
 from hub.clients.repository import find_client
 from hub.journal.entries import Entry, Journal, Justification
@@ -28,11 +28,12 @@ LONGEST = 30  # days of a first load
 @dataclass(frozen=True, slots=True)
 class Handled:
     """What became of a part: how many are held no more, how many were refused and stay, by code, and the last number
-    that was looked at; None when nothing was left."""
+    that was looked at; None when nothing was left. `again`: admitted, and held again until a question is answered."""
 
     done: int
     refused: Mapping[str, int]
     last: int | None
+    again: int = 0
 
 
 class Held:
@@ -50,7 +51,9 @@ class Held:
         verdicts = dict(zip(events, self._acceptance.accept(tx, speaker, list(events.values())), strict=True))
         refused = {seq: one.error.code for seq, one in verdicts.items() if one.error is not None}
         done = [seq for seq in numbers if seq not in refused]
-        return self._note(tx, "held.admitted", origin, day, by, numbers, done, Counter(refused.values()))
+        again = number_held(tx, [one.seq for one in verdicts.values() if one.seq is not None])
+        handled = self._note(tx, "held.admitted", origin, day, by, numbers, done, Counter(refused.values()))
+        return replace(handled, done=handled.done - again, again=again)
 
     def allow_first_load(self, tx: Transaction, origin: str, days: int, by: Justification) -> None:
         """For so many days from now an origin may open any number of questions, as a first load does; 0 ends it. Raises
