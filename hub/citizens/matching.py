@@ -266,7 +266,7 @@ def _compare_given_names(one: Form, other: Form) -> str:
     kept, whole = short.whole, long.whole
     if kept == whole:
         return "same" if len(a) > 1 or len(b) > 1 else "single"
-    if whole.startswith(kept) and len(kept) in accumulate(map(len, long.given)):
+    if whole.startswith(kept) and (len(kept) in accumulate(map(len, long.given)) or _begins_joined(kept, whole)):
         return "fewer" if _may_stand_alone(short, long, len(kept)) else "compound"
     if phonetic_form(kept) == phonetic_form(whole):
         return "variant"
@@ -287,6 +287,11 @@ def _may_stand_alone(short: Form, long: Form, kept: int) -> bool:
     """Whether the one who is told with fewer given names is surely no twin who has no more: the names that are told are
     no half of a compound one, nor one alone that brothers or sisters share."""
     return kept in long.ends and (len(short.given) > 1 or not _is_shared(short.given[0]))
+
+
+def _begins_joined(kept: str, whole: str) -> bool:
+    """Whether one name may be the first of two that are written in one (Maria, Mariajosé)."""
+    return kept in frequent_names("start") and len(whole) - len(kept) > 2
 
 
 def _is_shared(name: str) -> bool:

@@ -70,6 +70,7 @@ ASKED = [
     # The names of a family whose children are named alike, born on one day.
     ("twins", who("KACI", "Mohamed", "Yanis"), who("KACI", "Mohamed")),
     ("twins", who("Pereira", "Maria José"), who("Pereira", "Maria")),
+    ("twins", who("Pereira", "Mariajosé"), who("Pereira", "Maria")),
     ("twins", who("Sorbier", "Louis-Marie"), who("Sorbier", "Louis")),
     ("twins", who("Nguyen", "Thi", "Lan"), who("Nguyen", "Thi")),
 ]  # fmt: skip
