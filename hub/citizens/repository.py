@@ -19,7 +19,7 @@ from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
 from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
-from hub.citizens.matching import REVIEW, Comparison, Field
+from hub.citizens.matching import REVIEW, Comparison, Field, Form
 from hub.citizens.pivots import in_use_of, is_unsure, pivot_of
 from hub.citizens.value_digests import Person, value_digest
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
@@ -197,9 +197,7 @@ class Citizens:
         self._read_citizens(self._numbers.prefetch_people(tenant, filter(self._is_thin, met)))
         self._numbers.prefetch(tenant, self._by_id)
         self._find_renumbered(tenant, [key for key in named if (tenant, *key) not in self._links])
-        self._find_disputed(
-            one for person in met if self._pivot_of(person) is None for one in self.linked(tenant, person)
-        )
+        self._find_disputed(one for person in met if _is_nameless(person) for one in self.linked(tenant, person))
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
             self.identities.read_forms(one for person in met for one in self._to_compare(tenant, person))
@@ -305,7 +303,7 @@ class Citizens:
         """Whether a record names its person by nothing but an identifier under which two people were told, and nobody
         has said yet whether they are one."""
         known = [(self._links[key], key[1]) for key in self._keys(tenant, person) if key in self._links]
-        return bool(known) and self._pivot_of(person) is None and self._disputed.issuperset(known)
+        return bool(known) and _is_nameless(person) and self._disputed.issuperset(known)
 
     def mark_known(self, tenant: str, people: Iterable[Person]) -> bool:
         """Keep the marks on those of these people who are known; whether one of all is confidential."""
@@ -670,6 +668,10 @@ def _one_of(known: Mapping[Any, set[str]], told: set[str]) -> Any | None:
         return next((one for one, systems in known.items() if not systems & told), None)
     bare = [one for one, systems in known.items() if not systems] if not told else []
     return bare[0] if len(bare) == 1 else None
+
+
+def _is_nameless(person: Person) -> bool:
+    return "identity" not in person or Form.of(person["identity"], born=False) is None
 
 
 def _ambiguous() -> InvalidMessage:

@@ -120,6 +120,9 @@ def test_what_is_told_under_the_number_alone_waits_until_somebody_says_whose_it_
     assert household.to(alone.seq) == []
     assert household.find(references=[FOYER]).verdict == "ambiguous"
 
+    name = {part: HER[part] for part in ("family_name", "given_names")}
+    assert household.to(household.say("famille", of(name)).seq) == ["koha"]
+
     household.do(household.reviews.declare_distinct, household.asked()[0].id, BY)
 
     assert household.to(household.say("famille", of(None), email="solene@courriel.example").seq) == ["koha"]
