@@ -87,7 +87,8 @@ _MARKED = Statement("""
     ) AS whole JOIN citizens ON citizens.id = whole.id OR citizens.merged_into = whole.id
 """)
 _NAMED = Statement("SELECT citizen_id, system, native_id FROM citizen_links WHERE citizen_id {ids:text}")
-_KEEP = Insert(citizen_identities, conflict="DO NOTHING")
+# Who has an identity and is told of anew was a name alone before.
+_KEEP = Insert(citizen_identities, conflict="(citizen_id) DO UPDATE SET sealed = excluded.sealed")
 _MEET = Insert(citizen_blocks, conflict="DO NOTHING")
 _ASK = Insert(citizen_reviews, conflict="DO NOTHING", returning="id")
 _MERGE = Insert(citizen_merges, conflict="DO NOTHING")
@@ -230,6 +231,7 @@ class Identities:
         self._named: set[str] = set()  # of whom those of before are there
         self._states: dict[str, str | None] = {}  # of questions of before
         self._of_whole: dict[str, dict[str, Form]] = {}  # by person: the forms of their identity
+        self._names: dict[str, dict[str, Form]] = {}  # the same, of those who are a name alone
         self._read: set[str] = set()  # of whom all forms are there
         self._kept: list[tuple[str, Mapping[str, Any], bool]] = []
         self._blocks: list[dict[str, str]] = []
@@ -297,8 +299,15 @@ class Identities:
         rows = _ALL_FORMS.run(self._tx.sql, ids=unread, whole=unread).all()
         items: list[Item] = [(row.id, bytes(row.sealed), _IDENTITY + row.id.encode()) for row in rows]
         for row, plain in zip(rows, self._people.keys.open_many(self._tx, items), strict=True):
-            if plain is not None and (form := Form.of(orjson.loads(plain))) is not None:
-                self._of_whole.setdefault(row.merged_into or row.id, {})[row.id] = form
+            if plain is not None:
+                self._note_form(row.merged_into or row.id, row.id, orjson.loads(plain))
+
+    def _note_form(self, whole: str, citizen_id: str, identity: Mapping[str, Any]) -> None:
+        if (form := Form.of(identity)) is not None:
+            self._of_whole.setdefault(whole, {})[citizen_id] = form
+            self._names.get(whole, {}).pop(citizen_id, None)
+        elif (name := Form.of(identity, born=False)) is not None:
+            self._names.setdefault(whole, {})[citizen_id] = name
 
     def compare_with(self, tenant: str, person: Person, citizen_id: str) -> list[Comparison]:
         """An identity with each form of that of somebody; empty where the one or the other is too thin."""
@@ -316,10 +325,11 @@ class Identities:
         return named[0] is not None and named[1] is not None and compare_names(named[0], named[1]).score < REVIEW
 
     def name_against(self, person: Person, citizen_id: str) -> Comparison | None:
-        """How a name that is told with nothing of a birth contradicts every form of somebody; None where it does not,
-        or nothing is known of their name."""
+        """How a name contradicts every form of somebody, where nothing is told of a birth on either side; None where it
+        does not, or nothing is known of their name."""
         self.read_forms([citizen_id])
-        form, known = _named(person), self._of_whole.get(citizen_id, {}).values()
+        form = _named(person)
+        known = [*self._of_whole.get(citizen_id, {}).values(), *self._names.get(citizen_id, {}).values()]
         compared = [compare_names(form, other) for other in known] if form is not None else []
         best = max(compared, key=lambda one: one.score, default=None)
         return best if best is not None and best.score < REVIEW else None
@@ -360,9 +370,9 @@ class Identities:
         self._kept.append((citizen_id, person["identity"], changed))
         if whole is None:
             self._read.add(citizen_id)
+        self._note_form(whole or citizen_id, citizen_id, person["identity"])
         if form is None:
             return
-        self._of_whole.setdefault(whole or citizen_id, {})[citizen_id] = form
         self._blocks += [{"block": block, "citizen_id": citizen_id} for block in meeting]
         self._known[citizen_id] = (form, whole or citizen_id)
         for block in meeting:
@@ -405,13 +415,14 @@ class Identities:
     def save(self) -> int:
         """How many questions were opened."""
         tx, keys = self._tx, self._people.keys
-        items: list[Item] = [(who, orjson.dumps(what), _IDENTITY + who.encode()) for who, what, _ in self._kept]
+        kept = [*{one[0]: one for one in self._kept}.values()]  # of who was a name alone at first, the last
+        items: list[Item] = [(who, orjson.dumps(what), _IDENTITY + who.encode()) for who, what, _ in kept]
         sealed = _seal_each(tx, keys, [*items, *(item for _, item in self._values)])
         for (review, _), content in zip(self._values, sealed[len(items) :], strict=True):
             self._asked[review]["sealed"] = content
         _KEEP.run(tx.sql, [
             {"citizen_id": who, "sealed": content, "changed_at": tx.now if changed else 0.0}
-            for (who, _, changed), content in zip(self._kept, sealed, strict=False) if content is not None
+            for (who, _, changed), content in zip(kept, sealed, strict=False) if content is not None
         ])  # fmt: skip
         _MEET.run(tx.sql, self._blocks)
         _MERGE.run(tx.sql, self._merges)

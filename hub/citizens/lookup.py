@@ -74,8 +74,10 @@ def _agreed(
     scores = [compare(form, other, people.communes).score for one in kept if (other := Form.of(one))]
     if scores:
         return Found(None, "ambiguous") if max(scores) < REVIEW else Found(citizen_id, "matched")
-    # Nobody told the hub what this one is called: the identity must not be that of another whom it knows.
+    # Nobody told the hub when this one was born: the identity must not be that of another whom it knows.
     assert book.identities is not None
+    if book.identities.name_against({"identity": identity}, citizen_id) is not None:
+        return Found(None, "ambiguous")
     placed = book.identities.match_newcomer(tenant, {"identity": identity})
     others = {placed.citizen_id, *(other for other, _ in placed.doubts)} - {None, citizen_id}
     return Found(None, "ambiguous") if others else Found(citizen_id, "matched")

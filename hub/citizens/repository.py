@@ -402,9 +402,12 @@ class Citizens:
         sharing, identities = self._having(tenant, pivot), self.identities
         twins = tuple((one, self._same(known, one)) for one in sharing[:ASKED])
         compared = identities.compare_with(tenant, person, known) if identities else []
-        if identities is None or not compared:
+        against = None if identities is None or compared else identities.name_against(person, known)
+        if identities is None or not (compared or against):
             return _Place(known, twins)
         decided = identities.questions_with(tenant, known, sharing)
+        if against is not None:
+            return self._place_against_link(tenant, person, pivot, known, against, decided)
         best = max(compared, key=lambda one: one.score)
         new = len(compared) < MOST_FORMS and "distinct" not in decided.values()  # a form of theirs that is not known
         if best.score >= REVIEW:
@@ -610,6 +613,7 @@ class Citizens:
         citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot, in_use=in_use)
         self._new[citizen.id] = citizen
         self._admit(citizen)
+        by_name |= not _is_nameless(person) and bool(self._keys(tenant, person))
         if self.identities is not None and (pivot is not None or by_name):
             self.identities.add_identity(citizen.id, tenant, person)
         return citizen

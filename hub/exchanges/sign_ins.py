@@ -152,7 +152,7 @@ class SignIns:
             return False
         if not is_whole(person.identity):
             kept = self._people.identities(tx, self._people.members(tx, meant)).values()
-            return _said(person.identity) in map(_said, kept)
+            return _said(person.identity) in (_said(one) for one in kept if one.get("birthdate"))
         try:
             found = find_citizen(
                 tx, self._people, str(preview.exchange["tenant"]), identity=person.identity, references=(),

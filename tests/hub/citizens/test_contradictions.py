@@ -139,6 +139,32 @@ def test_in_the_batch_of_the_contradiction_the_number_alone_says_nobody(househol
     assert [household.to(verdict.seq) for verdict in verdicts] == [[], []]
 
 
+@pytest.mark.parametrize("born", [False, True])
+def test_two_names_without_a_birth_are_two_people(town: Town, born: bool) -> None:
+    her, him = ({part: one[part] for part in ("family_name", "given_names")} for one in (HER, HIM))
+    town.say("famille", of(her))
+    town.say("koha", of(None, {"system": "koha", "id": "K-1"}))
+    town.do(town.reviews.merge, TOWN, town.who("koha", "K-1"), town.who("famille", "foyer-77"), BY)
+
+    verdict = town.say("famille", of(HIM if born else him))
+
+    assert town.to(verdict.seq) == []
+    assert [one.facts["link"] for one in town.asked()] == ["famille"]
+    assert town.to(town.say("famille", of(her)).seq) == ["koha"]
+    assert town.to(town.say("famille", of(HIM if born else him)).seq) == []
+    assert len(town.asked()) == 1
+
+
+def test_a_birth_that_is_told_later_completes_the_name(town: Town) -> None:
+    town.say("famille", of({part: HER[part] for part in ("family_name", "given_names")}))
+    town.say("famille", of(HER))
+
+    assert town.asked() == []
+    assert town.find(HER).citizen_id == town.who("famille", "foyer-77")
+    with town.ledger.reading() as tx:
+        assert town.people.identity_of(tx, town.who("famille", "foyer-77")) == HER
+
+
 def test_a_request_under_the_number_alone_is_received_and_waits(household: Town) -> None:
     household.say("famille", of(HIM))
 
