@@ -229,7 +229,7 @@ class World:
         self.koha.add("C-1001", surname="Garance", address="3 rue du Moulin", city="Saint-Aubin", postal_code="93001")
         self.koha.add("C-1002", surname="Sorbier", address="8 quai des Brumes", city="Saint-Aubin", postal_code="93001")
         for n in range(CITIZENS):
-            person = f"PERSONNAGE{n:02d};Prénom;female;1970-01-{n % 28 + 1:02d};93001"
+            person = f"PERSONNAGE{n:02d};Prénom;female;1970-01-{n % 27 + 2:02d};93001"
             self.koha.add(
                 f"D-{n:03d}", surname=f"Personnage{n:02d}", address="?", city="Saint-Aubin", postal_code="93001"
             )
