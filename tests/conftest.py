@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 
 from tests.support.missing import missing
 from tests.support.servers import Postgres, Rabbit, ServiceUnavailable, postgres_service, rabbitmq_service
@@ -26,6 +27,14 @@ def pytest_runtest_call() -> Generator[None, None, None]:
         yield
     except ServiceUnavailable as reason:
         missing(str(reason))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command that a test calls in its own process says where the log goes; the next test has it as it was."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
