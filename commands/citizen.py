@@ -20,6 +20,7 @@ from commands.shared import (
     fail,
     justified,
     print_json,
+    reviews_of,
     show_rows,
     with_hub,
 )
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from hub.wiring import Hub
 
 T = TypeVar("T")
-_ALL = 10**9
 _NOT_TOLD = "It is a question again. What the master said before is kept no more: let it say it again."
 citizen_app = typer.Typer(no_args_is_help=True, help="Who is whom: questions, merges. Never a list of people.")
 
@@ -179,11 +179,11 @@ def _held_days(hub: Hub, tenant: str) -> list[dict[str, Any]]:
 def _handle_held(hub: Hub, origin: str, day: str, by: Justification, *, admit: bool) -> tuple[int, Counter[str], int]:
     """Part by part, each in a commit of its own: others have their turn at the door in between. What is held again
     meanwhile is no part of it."""
-    from hub.citizens.questions import held_numbers
+    from hub.citizens.questions import last_held
 
     done, refused, again, after = 0, Counter[str](), 0, 0
     with hub.ledger.reading() as tx:
-        until = max(held_numbers(tx, origin, day, after=0, limit=_ALL), default=0)
+        until = last_held(tx, origin, day)
     while after < until:
         with hub.ledger.transaction() as tx:
             part = (_held(hub).admit if admit else _held(hub).drop)(tx, origin, day, by, after=after)
@@ -195,11 +195,9 @@ def _handle_held(hub: Hub, origin: str, day: str, by: Justification, *, admit: b
 
 
 def _in_hub(config: Path, act: Callable[[Transaction, Reviews, Hub], T]) -> T:
-    from hub.operations.reviews import Reviews
-
     def inside(hub: Hub) -> T:
         with hub.ledger.transaction() as tx:
-            return act(tx, Reviews(hub.acceptance, hub.people, hub.journal, hub.corrections), hub)
+            return act(tx, reviews_of(hub), hub)
 
     done: T = with_hub(config, inside)
     return done

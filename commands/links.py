@@ -17,6 +17,7 @@ from commands.shared import (
     justified,
     known_tenant,
     print_json,
+    reviews_of,
     show_rows,
     utc_text,
     with_hub,
@@ -89,10 +90,8 @@ def link_remove(
 
 def links_of(hub: Hub) -> Links:
     from hub.operations.links import Links
-    from hub.operations.reviews import Reviews
 
-    reviews = Reviews(hub.acceptance, hub.people, hub.journal, hub.corrections)
-    return Links(hub.acceptance, hub.people, hub.journal, reviews)
+    return Links(hub.acceptance, hub.people, hub.journal, reviews_of(hub))
 
 
 def _removed(done: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from commands.shared import (
     fail,
     justified,
     print_json,
+    reviews_of,
     show_rows,
     utc_text,
     with_hub,
@@ -155,13 +156,9 @@ def citizen_rule(
 
 @citizen_app.command("resume")
 def citizen_resume(
-    act: ActId,
-    tenant: Tenant = "",
-    reason: Reason = "",
-    by: By = "",
-    config: Config = HUB_TOML,
+    act: ActId, tenant: Tenant = "", reason: Reason = "", by: By = "", config: Config = HUB_TOML,
     as_json: AsJson = False,
-) -> None:
+) -> None:  # fmt: skip
     """Go on with an act that was stopped, whichever way it went."""
     decider = justified(by, reason)
     _carry_on(config, lambda tx, rules: rules.known(tx, act, tenant or None), decider, as_json)
@@ -169,13 +166,9 @@ def citizen_resume(
 
 @citizen_app.command("undo")
 def citizen_undo(
-    act: ActId,
-    tenant: Tenant = "",
-    reason: Reason = "",
-    by: By = "",
-    config: Config = HUB_TOML,
+    act: ActId, tenant: Tenant = "", reason: Reason = "", by: By = "", config: Config = HUB_TOML,
     as_json: AsJson = False,
-) -> None:
+) -> None:  # fmt: skip
     """Take an act back as one: its questions are open again. What was decided since stays, and is said."""
     decider = justified(by, reason)
     _carry_on(config, lambda tx, rules: rules.undo(tx, act, decider, tenant or None), decider, as_json)
@@ -202,10 +195,8 @@ def _with_rules(config: Path, act: Callable[[Transaction, QuestionRules], T]) ->
 
 def _rules(hub: Hub) -> QuestionRules:
     from hub.operations.question_rules import QuestionRules
-    from hub.operations.reviews import Reviews
 
-    reviews = Reviews(hub.acceptance, hub.people, hub.journal, hub.corrections)
-    return QuestionRules(reviews, hub.people, hub.journal)
+    return QuestionRules(reviews_of(hub), hub.people, hub.journal)
 
 
 def _carry_on(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bus.ledger import Transaction
     from hub.connections import Connection
     from hub.journal.entries import Justification
+    from hub.operations.reviews import Reviews
     from hub.wiring import Hub
 RUN, OPERATE, DEVELOP, MEASURE = "Run the hub", "Operate it", "Plug packages in", "Break it, measure it"
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", envvar="UNEFOIS_CONFIG")]
@@ -67,6 +68,12 @@ def pause_or_resume(hub: Hub, connection: str, cause: str | None) -> None:
         else:
             tx.pause(connection, cause)
             journal_act(hub, tx, connection, "connection.paused", {"reason": cause})
+
+
+def reviews_of(hub: Hub) -> Reviews:
+    from hub.operations.reviews import Reviews
+
+    return Reviews(hub.acceptance, hub.people, hub.journal, hub.corrections)
 
 
 def journal_act(

@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
-from hub.citizens.matching import REVIEW, Comparison, Form, blocking_keys, compare, compare_names, stands_alone
+from hub.citizens.matching import Comparison, Form, blocking_keys, compare, compare_names, stands_alone
 from hub.citizens.questions import Quota
 from hub.citizens.value_digests import Person
 from hub.journal.entries import Entry, Journal
@@ -320,9 +320,9 @@ class Identities:
         """Whether two identities cannot be of one person."""
         forms = self._form(tenant, one)[0], self._form(tenant, other)[0]
         if forms[0] is not None and forms[1] is not None:
-            return compare(forms[0], forms[1], self._people.communes).score < REVIEW
+            return compare(forms[0], forms[1], self._people.communes).verdict == "new"
         named = _named(one), _named(other)
-        return named[0] is not None and named[1] is not None and compare_names(named[0], named[1]).score < REVIEW
+        return named[0] is not None and named[1] is not None and compare_names(named[0], named[1]).verdict == "new"
 
     def name_against(self, person: Person, citizen_id: str) -> Comparison | None:
         """How a name contradicts every form of somebody, where nothing is told of a birth on either side; None where it
@@ -332,7 +332,7 @@ class Identities:
         known = [*self._of_whole.get(citizen_id, {}).values(), *self._names.get(citizen_id, {}).values()]
         compared = [compare_names(form, other) for other in known] if form is not None else []
         best = max(compared, key=lambda one: one.score, default=None)
-        return best if best is not None and best.score < REVIEW else None
+        return best if best is not None and best.verdict == "new" else None
 
     def told_by_name(self, person: Person, citizen_id: str) -> str | None:
         """Who was told before by this name alone, and asked about beside somebody: under the id of that time."""

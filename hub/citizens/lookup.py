@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from bus.ledger import Transaction
 from hub.citizens.identities import People
-from hub.citizens.matching import REVIEW, Form, compare
+from hub.citizens.matching import Form
 from hub.citizens.nir import refuse_nir
 from hub.citizens.repository import Citizens
 
@@ -40,7 +40,7 @@ def find_citizen(
     if meant and claimed is None and book.is_disputed(tenant, person):
         return Found(None, "ambiguous")
     if meant:
-        return _agreed(tx, people, tenant, meant if not named or meant & named else meant | named, identity, book)
+        return _agreed(book, tenant, meant if not named or meant & named else meant | named, identity)
     if len(named) > 1:  # who has the very same identity as another is found by an identifier alone
         return Found(None, "ambiguous")
     if (known := book.check(tenant, person)) is not None:
@@ -57,27 +57,20 @@ def _claimed(tx: Transaction, people: People, tenant: str, client_id: str, refer
     return people.followed(tx, citizen_id)
 
 
-def _agreed(
-    tx: Transaction, people: People, tenant: str, ids: set[str], identity: Mapping[str, Any] | None,
-    book: Citizens,
-) -> Found:  # fmt: skip
+def _agreed(book: Citizens, tenant: str, ids: set[str], identity: Mapping[str, Any] | None) -> Found:
     """`ids`: who was named by a reference, of the client or of a system."""
-    citizen_id = next(iter(ids))
-    form = Form.of(identity) if identity else None
+    citizen_id, person = next(iter(ids)), {"identity": identity or {}}
+    assert book.identities is not None
     if len(ids) > 1:
         return Found(None, "ambiguous")
-    if form is None:
-        assert book.identities is not None
-        against = book.identities.name_against({"identity": identity or {}}, citizen_id)
-        return Found(None, "ambiguous") if against else Found(citizen_id, "matched")
-    kept = people.identities(tx, people.members(tx, citizen_id)).values()
-    scores = [compare(form, other, people.communes).score for one in kept if (other := Form.of(one))]
-    if scores:
-        return Found(None, "ambiguous") if max(scores) < REVIEW else Found(citizen_id, "matched")
-    # Nobody told the hub when this one was born: the identity must not be that of another whom it knows.
-    assert book.identities is not None
-    if book.identities.name_against({"identity": identity}, citizen_id) is not None:
+    if compared := book.identities.compare_with(tenant, person, citizen_id):
+        apart = all(one.verdict == "new" for one in compared)
+        return Found(None, "ambiguous") if apart else Found(citizen_id, "matched")
+    if book.identities.name_against(person, citizen_id) is not None:
         return Found(None, "ambiguous")
-    placed = book.identities.match_newcomer(tenant, {"identity": identity})
+    if Form.of(person["identity"]) is None:
+        return Found(citizen_id, "matched")
+    # Nobody told the hub when this one was born: the identity must not be that of another whom it knows.
+    placed = book.identities.match_newcomer(tenant, person)
     others = {placed.citizen_id, *(other for other, _ in placed.doubts)} - {None, citizen_id}
     return Found(None, "ambiguous") if others else Found(citizen_id, "matched")

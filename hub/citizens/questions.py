@@ -119,6 +119,13 @@ def held_numbers(tx: Transaction, origin: str, day: str, *, after: int, limit: i
     return list(tx.sql.execute(query.order_by(row.seq).limit(limit)).scalars())
 
 
+def last_held(tx: Transaction, origin: str, day: str) -> int:
+    """The number of the last event that is held of this day; 0 where none is."""
+    row = held_events.c
+    newest = select(func.max(row.seq)).where(row.day == day, row.origin == origin)
+    return int(tx.sql.execute(newest).scalar() or 0)
+
+
 def number_held(tx: Transaction, seqs: Collection[int]) -> int:
     """How many of these events are held."""
     counted = select(func.count()).select_from(held_events)

@@ -19,7 +19,7 @@ from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
 from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
-from hub.citizens.matching import REVIEW, Comparison, Field, Form
+from hub.citizens.matching import Comparison, Field
 from hub.citizens.pivots import in_use_of, is_unsure, pivot_of
 from hub.citizens.value_digests import Person, value_digest
 from hub.citizens.values import ECHO_DAYS as ECHO_DAYS
@@ -27,7 +27,7 @@ from hub.citizens.values import KnownValues
 from hub.citizens.values import Rank as Rank
 from hub.storage.tables import citizen_links, citizens
 from schemas.errors import InvalidMessage
-from schemas.identities import is_no_name
+from schemas.identities import given_names, is_no_name
 
 # Who is marked is never left out of too many who have one pivot.
 _SHARING = f"""SELECT id FROM citizens WHERE tenant = :tenant AND pivot = pivots.digest
@@ -410,7 +410,7 @@ class Citizens:
             return self._place_against_link(tenant, person, pivot, known, against, decided)
         best = max(compared, key=lambda one: one.score)
         new = len(compared) < MOST_FORMS and "distinct" not in decided.values()  # a form of theirs that is not known
-        if best.score >= REVIEW:
+        if best.verdict != "new":
             return _Place(known, twins, best.score, is_form=new, changed=best.is_change and bool(self._origin))
         if new and self._origin and any(identities.is_told_change(one, person) for one in compared):
             return _Place(known, twins, best.score, is_form=True, changed=True)
@@ -613,8 +613,8 @@ class Citizens:
         citizen = Citizen(str(uuid.uuid4()), tenant, False, pivot, in_use=in_use)
         self._new[citizen.id] = citizen
         self._admit(citizen)
-        by_name |= not _is_nameless(person) and bool(self._keys(tenant, person))
-        if self.identities is not None and (pivot is not None or by_name):
+        named = pivot is not None or by_name or (bool(self._keys(tenant, person)) and not _is_nameless(person))
+        if self.identities is not None and named:
             self.identities.add_identity(citizen.id, tenant, person)
         return citizen
 
@@ -675,7 +675,10 @@ def _one_of(known: Mapping[Any, set[str]], told: set[str]) -> Any | None:
 
 
 def _is_nameless(person: Person) -> bool:
-    return "identity" not in person or Form.of(person["identity"], born=False) is None
+    """Whether nothing says what the person is called, as `Form.of` reads it."""
+    identity = person.get("identity") or {}
+    given = given_names(map(str, identity.get("given_names") or ()))
+    return not given or is_no_name(str(identity.get("family_name", "")))
 
 
 def _ambiguous() -> InvalidMessage:

@@ -71,6 +71,11 @@ def last_said(
     return said
 
 
+def first_since(tx: Transaction, since: float) -> int | None:
+    """The number of the first event accepted since then; None where there is none."""
+    return tx.sql.execute(select(func.min(door.c.seq)).where(door.c.accepted_at >= since)).scalar()
+
+
 def _requests_of(tx: Transaction, ids: Sequence[str]) -> set[str]:
     involved = select(request_people.c.request_id).where(request_people.c.citizen_id.in_(ids))
     return {*tx.sql.execute(involved).scalars()}
@@ -91,8 +96,7 @@ def _events_of(
 
 
 def _about(tx: Transaction, tenant: str, ids: Sequence[str], since: float) -> Collection[int]:
-    first = tx.sql.execute(select(func.min(door.c.seq)).where(door.c.accepted_at >= since)).scalar()
-    if first is None:
+    if (first := first_since(tx, since)) is None:
         return ()
     row = events.c
     mine = and_(row.tenant == tenant, row.seq >= first, row.order_key.in_([f"c:{one}" for one in ids]))
@@ -107,8 +111,7 @@ class Spoken:
         self._tenant, row = tenant, citizens.c
         merged = tx.sql.execute(select(row.id, row.merged_into).where(row.merged_into.is_not(None))).all()
         self._by_key: dict[str, list[int]] = {f"c:{one}": [] for pair in merged for one in pair}
-        first = select(func.min(door.c.seq)).where(door.c.accepted_at >= since)
-        self._seen = (tx.sql.execute(first).scalar() or 1) - 1
+        self._seen = (first_since(tx, since) or 1) - 1
 
     def about(self, tx: Transaction, ids: Iterable[str]) -> list[int] | None:
         """None when one of these was nobody's form at the beginning."""

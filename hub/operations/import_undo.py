@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import Row, and_, select
 
 from bus.ledger import Ledger, Transaction, parts
-from bus.tables import door, events
+from bus.tables import events
 from hub.journal.entries import Justification
+from hub.operations.heard import first_since
 from hub.operations.links import Identifier, Links
 from hub.storage.tables import citizen_links, citizen_merges, request_people
 from schemas.errors import InvalidMessage
@@ -79,7 +80,7 @@ def _heard(tx: Transaction, tenant: str, rows: Sequence[Row[Any]]) -> set[Identi
     """Those of whom something was heard since, or who have requests: whether by this identifier is looked at one by
     one."""
     since = min((row.since for row in rows), default=0.0)
-    first = tx.sql.execute(select(func.min(door.c.seq)).where(door.c.accepted_at >= since)).scalar()
+    first = first_since(tx, since)
     spoken: set[str] = set()
     for some in parts(sorted({row.citizen_id for row in rows})):
         involved = select(request_people.c.citizen_id).where(request_people.c.citizen_id.in_(some))

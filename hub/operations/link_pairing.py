@@ -6,14 +6,14 @@ and writing cannot differ but for what happened in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bus.ledger import Transaction
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
-from hub.citizens.matching import REVIEW, Comparison, Form, compare
+from hub.citizens.matching import Comparison, Form, compare
 from hub.operations.link_file import LinkFile, LinkLine, RefusedLine
 from hub.requests.repository import Requests
 from schemas.communes import Communes, shipped_communes
@@ -66,8 +66,8 @@ class Disputes:
         for line in _personal(file) if differ else ():
             if line.key in differ:
                 form = Form.of(line.person["identity"])
-                first, before_form = forms.setdefault(line.key, (line.line, form))
-                if contradicts(form, [before_form], communes):
+                first, known = forms.setdefault(line.key, (line.line, form))
+                if form is not None and known is not None and compare(form, known, communes).verdict == "new":
                     found.two.setdefault(line.key, (first, line.line))
         return found
 
@@ -122,7 +122,7 @@ class Pairing:
         if line.shared and not self._book.is_identified(line.person):
             return _paired(line, "refused", "household_reference", column="id")
         compared = self._compared(line)
-        if compared and max(one.score for one in compared) < REVIEW:
+        if compared and all(one.verdict == "new" for one in compared):
             return _paired(line, "contradictory", "other_person")
         if line.key in self._disputes.two and not compared:
             one, other = self._disputes.two[line.key]
@@ -201,12 +201,6 @@ def said_of(line: LinkLine) -> int:
     identity = line.person["identity"]
     names = [fold_name(name) for name in (identity["family_name"], *identity["given_names"])]
     return hash((*names, *(identity.get(name) for name in ("gender", "birthdate", "birthplace"))))
-
-
-def contradicts(form: Form | None, forms: Iterable[Form | None], communes: Communes) -> bool:
-    """Whether an identity is none of these. Where either is too thin to be compared, nothing contradicts."""
-    scores = [compare(form, other, communes).score for other in forms if form is not None and other is not None]
-    return bool(scores) and max(scores) < REVIEW
 
 
 def _paired(line: LinkLine, verdict: Verdict, reason: str, **more: Any) -> Paired:

@@ -111,10 +111,8 @@ class Links:
         came by it stays with the person."""
         tx.hold_door()
         row = self._row(tx, tenant, identifier)
-        ids, names = (
-            self._people.members(tx, row.citizen_id),
-            speakers(self._acceptance.directory, tenant, {row.system}),
-        )
+        ids = self._people.members(tx, row.citizen_id)
+        names = speakers(self._acceptance.directory, tenant, {row.system})
         tx.sql.execute(delete(citizen_links).where(_here(tenant, identifier)))
         forget_values(tx, ids, names)
         forget_claims(tx, tenant, ids, [identifier])
@@ -124,9 +122,7 @@ class Links:
         self._write_journal(tx, by, "link.forgotten", tenant, row.citizen_id, facts, personal)
         return Removed(None, stopped=stopped)
 
-    def remove_number(
-        self, tx: Transaction, tenant: str, number: Identifier, of: str, by: Justification
-    ) -> Removed:  # fmt: skip
+    def remove_number(self, tx: Transaction, tenant: str, number: Identifier, of: str, by: Justification) -> Removed:
         """Somebody is none of this household any more. `of`: that person, by an identifier of their own or by the id
         that a list shows; "" where nobody else has the number. Told of again with it, they have it again."""
         tx.hold_door()

@@ -21,7 +21,7 @@ from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement
 from hub.citizens.identities import People, review_id
-from hub.citizens.matching import REVIEW, Form, compare
+from hub.citizens.matching import Form, compare
 from hub.journal.entries import Entry, Journal, Justification
 from hub.operations.heard import Spoken
 from hub.operations.question_groups import CONTRADICTION, DOUBLES, Group, question_groups
@@ -205,7 +205,7 @@ class QuestionRules:
         forms = {one: Form.of(known.get(one, {})) for one in mine | others | ours | theirs}
         for one, other in (*product(mine, others | theirs), *product(others, ours)):
             first, second = forms[one], forms[other]
-            if first is None or second is None or compare(first, second, self._people.communes).score < REVIEW:
+            if first is None or second is None or compare(first, second, self._people.communes).verdict == "new":
                 return "unlike_third"
         return None
 
