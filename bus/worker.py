@@ -591,8 +591,9 @@ class Worker:
             reason = error.reason if isinstance(error, HubError) else type(error).__name__
             fault = f"not-recorded.{error.code if isinstance(error, HubError) else type(error).__name__}"[:MAX_FAULT]
             parked = replace(
-                item.finished, fault=fault, state=PARKED, cause=f"résultat impossible à enregistrer ({reason})"
-            )
+                item.finished, fault=fault, state=PARKED, cause=f"résultat impossible à enregistrer ({reason})",
+                doubt=self._safety.idempotency == "look-up-first",  # it may be done: whoever replays it looks first
+            )  # fmt: skip
             with self._fenced() as tx:
                 self._commit(tx, [Ended(item.delivery, parked)])
 
