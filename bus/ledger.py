@@ -117,7 +117,8 @@ class Cipher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An accepted event with what the hub decided about it."""
+    """An accepted event with what the hub decided about it. `directory`: the version by which it was routed, None
+    before there was one."""
 
     seq: int
     tenant: str
@@ -126,11 +127,12 @@ class StoredEvent:
     request_id: str | None
     origin: str
     accepted_at: float
+    directory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event about to be written, with the connections that must get it."""
+    """An event about to be written, with the connections that must get it, by the `directory` of that version."""
 
     tenant: str
     event: Event
@@ -140,6 +142,7 @@ class Entry:
     origin: str
     connections: Sequence[str]
     supersedes: bool = False
+    directory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +348,7 @@ class Transaction:
         self._began = time.monotonic()
         self._last: int | None = None  # the last number given to an event since
         self._ahead: _Ahead | None = None
+        self._directory: Sent | None = None
 
     @property
     def now(self) -> float:
@@ -356,6 +360,7 @@ class Transaction:
         """Accept alone until the commit. Two processes that looked up the same new person at once would otherwise each
         make one, and the events of that person would lose their order and their way."""
         if self.sql.dialect.name == "sqlite":
+            self.ask_directory()
             return  # who writes is alone
         if self._door is None:
             self._door = statements.HOLD_DOOR.send(self.sql)
@@ -366,6 +371,45 @@ class Transaction:
                     self._door = statements.HOLD_DOOR.send(self.sql)
                 else:
                     self.ledger.numbers = True
+            self._directory = statements.DIRECTORY.send(self.sql)
+
+    def ask_directory(self) -> None:
+        """Ask which version of the directory stands; who holds the door sees it stand until the commit."""
+        if self._directory is None:
+            self._directory = statements.DIRECTORY.send(self.sql)
+
+    @property
+    def directory(self) -> int:
+        """The version of the directory that stands; 0 before the first."""
+        self.ask_directory()
+        assert self._directory is not None
+        rows = self._directory.all()
+        return int(rows[0].value) if rows else 0
+
+    @property
+    def holds_door(self) -> bool:
+        """Whether nobody else accepts until the commit."""
+        if self.sql.dialect.name == "sqlite":
+            return not self.sql.get_execution_options().get("reading", False)
+        return self._door is not None
+
+    def next_directory(self) -> int:
+        """A new version of the directory, from this commit on. Nobody accepts by an older one after it."""
+        self.hold_door()
+        self.count_up("directory")
+        self._directory = None
+        return self.directory
+
+    @property
+    def last_number(self) -> int:
+        """The number of the last event that was accepted before, or by us; exact for who holds the door."""
+        if self._door is not None:
+            return self._last if self._last is not None else int(self._door.all()[0].value)
+        if not self.holds_door:
+            return self.counter("events")
+        if self._last is None:
+            self._last = self.counter("events")
+        return self._last
 
     @property
     def door_since(self) -> float:
@@ -423,7 +467,7 @@ class Transaction:
 
     def subscribe(self, wanted: Mapping[str, Iterable[str]]) -> None:
         """Record since which event each connection is subscribed to each type. Known ones keep their start."""
-        start, now = self.last_seq(), self.now
+        start, now = self.last_number, self.now
         rows = [
             {"connection": connection, "type": event_type, "since_seq": start, "since": now}
             for connection, types in wanted.items()
@@ -431,6 +475,11 @@ class Transaction:
         ]
         if rows:
             self.sql.execute(self._insert_ignore(subscriptions), rows)
+
+    def unsubscribe(self, connection: str, types: Iterable[str] | None = None) -> None:
+        """Forget the starting points of these types, or of all: who subscribes again starts anew."""
+        gone = delete(subscriptions).where(subscriptions.c.connection == connection)
+        self.sql.execute(gone if types is None else gone.where(subscriptions.c.type.in_(list(types))))
 
     def pause(self, connection: str, cause: str, fault: str | None = None) -> None:
         """`fault`: the code of the cause, when it is not a person who pauses it."""
@@ -521,6 +570,7 @@ class Transaction:
     def ask_turn(self, turns: Mapping[str, tuple[int, int]], seconds: float | None) -> Callable[[], dict[str, bool]]:
         """As `turn`, whose answer is there when it is called for. Without `seconds` nothing is prolonged or noted; who
         wants one of these leases waits for the commit all the same."""
+        self.ask_directory()
         named = [(f"worker:{connection}", token, reached) for connection, (token, reached) in sorted(turns.items())]
         dialect = self.sql.dialect.name
         if seconds is None:
@@ -893,6 +943,11 @@ class Transaction:
         rows = self.sql.execute(select(deliveries.c.connection).where(_IS_OPEN).distinct())
         return [row.connection for row in rows]
 
+    def open_number(self, connection: str) -> int:
+        """How many deliveries of a connection have no end."""
+        query = select(func.count()).select_from(deliveries).where(deliveries.c.connection == connection, _IS_OPEN)
+        return int(self.sql.execute(query).scalar_one())
+
     def abandon(self, connection: str, cause: str) -> None:
         """Skip all that a connection, which is gone, still had to get."""
         self.sql.execute(
@@ -1052,6 +1107,7 @@ class Transaction:
         if last is None:
             self.sql.execute(self._insert_ignore(counters), [{"name": "events", "value": 0}])
             last = self.sql.execute(query).scalar_one()
+        self._last = last if self.holds_door else None
         return list(range(last - number + 1, last + 1))
 
     def _pass_door(self, entries: Sequence[Entry], seqs: Sequence[int], now: float) -> set[int]:
@@ -1075,7 +1131,7 @@ class Transaction:
             "version": event.version, "subject": event.subject, "time": event.time,
             "extensions": orjson.dumps(dict(event.extensions)).decode() if event.extensions else None,
             "order_key": entry.order_key, "request_id": entry.request_id, "origin": entry.origin, "data": data,
-            "accepted_at": now,
+            "accepted_at": now, "directory": entry.directory,
         }  # fmt: skip
 
     def _stored(self, row: Row[Any]) -> StoredEvent:
@@ -1086,7 +1142,9 @@ class Transaction:
             type=row.type, source=row.source, data=orjson.loads(data), id=row.id, subject=row.subject, time=row.time,
             version=row.version, extensions=MappingProxyType(orjson.loads(row.extensions) if row.extensions else {}),
         )  # fmt: skip
-        return StoredEvent(row.seq, row.tenant, event, row.order_key, row.request_id, row.origin, row.accepted_at)
+        return StoredEvent(
+            row.seq, row.tenant, event, row.order_key, row.request_id, row.origin, row.accepted_at, row.directory
+        )
 
     def _insert_ignore(self, table: Any) -> Any:
         return self._dialect_insert(table).on_conflict_do_nothing()

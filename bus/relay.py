@@ -46,6 +46,10 @@ class Views(Protocol):
         (nothing is put into their queues)."""
         ...
 
+    def version(self) -> int:
+        """Of the directory by which views are made now; 0 where it has none."""
+        ...
+
     def receipts(self) -> Sequence[str]:
         """The queues in which broker users find the receipts of what they published."""
         ...
@@ -82,6 +86,7 @@ class Relay:
         self._past: deque[tuple[float, dict[str, int]]] = deque()  # the marks of the last while
         self._again: dict[str, tuple[float, int]] = {}  # connection -> when was sent again, and up to which event
         self._behind = False  # more may go out at once
+        self._version = 0  # of the directory by which the views were made that go out now, or of one before it
         self.sent = 0
         self.active = False
 
@@ -108,6 +113,7 @@ class Relay:
         self._tidy()
         with self._ledger.reading() as tx:
             paused, observing = self._views.silent(tx)
+            self._version = self._views.version()
             pairs, marks, rows = self._unsent(tx, set(self._views.connections()) - set(self.stuck()) - paused)
             stored, viewed, unseen = self._viewed(tx, pairs, rows) if pairs else ({}, [], [])
         front = max(rows, default=self._front)
@@ -293,6 +299,7 @@ class Relay:
         if not messages:
             return []
         headers = {"ledger": self._identity, "to": str(len({c for c, _, _ in messages}))}
+        headers |= {"directory": str(self._version)} if self._version else {}
         outcomes = self._bus.publish(
             [
                 Outgoing(self._queue(c), body, id=str(seqs[0]), content_type=media, headers=headers)

@@ -21,6 +21,8 @@ KNOWN = Statement(
 )
 # A counter row, not a sequence: its lock lasts until the commit, so that the order of numbers is that of commits.
 HOLD_DOOR = Statement("SELECT value FROM counters WHERE name = 'events' FOR UPDATE")
+# Sent after the row is locked, a statement of its own: what waited for that lock sees what was committed meanwhile.
+DIRECTORY = Statement("SELECT value FROM counters WHERE name = 'directory'")
 NUMBERED = Statement("UPDATE counters SET value = :value WHERE name = 'events'")
 PASS_DOOR = Insert(door, conflict="DO NOTHING", returning="seq")
 PASS_HELD_DOOR = Insert(door)

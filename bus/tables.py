@@ -67,6 +67,7 @@ events = Table(
     Column("origin", String(128), nullable=False),
     Column("data", LargeBinary, nullable=False),
     Column("accepted_at", Double, nullable=False),
+    Column("directory", BigInteger),  # the version of the directory by which it was routed; null before there was one
     Index("events_request", "request_id", postgresql_where=text("request_id IS NOT NULL"),
           sqlite_where=text("request_id IS NOT NULL")),
 )  # fmt: skip

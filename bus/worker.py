@@ -90,6 +90,11 @@ class Desk(Protocol):
         """Build what the handler gets; `views` holds those that came by the bus, the others are made again."""
         ...
 
+    def shown_since(self, tx: Transaction, connection: str) -> int:
+        """Since which version of the directory this connection is shown what it is shown now; 0: since ever. A view
+        that was made by an older one is made again."""
+        ...
+
     def check(self, connection: str, events: Sequence[Event]) -> None:
         """Raises InvalidMessage when one of the events that a handler returned would be refused at the door."""
         ...
@@ -119,6 +124,7 @@ class _Arrival:
     keys: dict[int, str]  # of each event the key that keeps it in order
     views: dict[int, Event]
     company: int
+    version: int = 0  # of the directory by which the oldest of the views was made
     at: float = field(default_factory=time.monotonic)
     settled: threading.Event = field(default_factory=threading.Event)
     received: bool = False
@@ -242,7 +248,7 @@ class Worker:
         if rate is not None:
             self._ahead = min(self._ahead, max(safety.concurrency, safety.batch, int(rate * _PACED_AHEAD)))
         self._single = safety.idempotency != "native-key" or safety.batch > 1
-        self._views: OrderedDict[int, Event] = OrderedDict()
+        self._views: OrderedDict[int, tuple[int, Event]] = OrderedDict()  # each with the version it was made by
         self._ended: deque[Ended] = deque()
         self._inbox: deque[_Arrival] = deque()
         self._running = 0
@@ -623,7 +629,7 @@ class Worker:
 
     def _ask(self, turn: Turn) -> Ask | None:
         for one in turn.arrived:
-            self._remember(one.views)
+            self._remember(one.views, one.version)
         room = self._room() - len(self._begun)
         if not self._running:
             self._denied = False
@@ -645,8 +651,10 @@ class Worker:
         """What the handler gets; one that cannot be made is parked, and stops no other."""
         if not claimed:
             return {}
-        views = {c.seq: self._views[c.seq] for c in claimed if c.seq in self._views}
         try:
+            since = self._desk.shown_since(tx, self.connection)
+            known = {c.seq: self._views[c.seq] for c in claimed if c.seq in self._views}
+            views = {seq: view for seq, (version, view) in known.items() if version >= since}
             return self._desk.deliveries(tx, self.connection, claimed, views, identifiers)
         except (BusUnavailable, DatabaseFault):
             raise
@@ -716,9 +724,10 @@ class Worker:
         received: dict[int, str] = {}
         views: dict[int, Event] = {}
         company = _number(messages[-1].headers.get("to"))
+        version = min(_number(message.headers.get("directory")) for message in messages)
         for message in messages:
             if len(received) >= _AT_ONCE:
-                arrivals.append(_Arrival(received, views, company))
+                arrivals.append(_Arrival(received, views, company, version))
                 received, views = {}, {}
             if message.headers.get("ledger") != self._identity:
                 _log.error("message of another ledger dropped", connection=self.connection)
@@ -738,7 +747,7 @@ class Worker:
                 except (InvalidMessage, KeyError, TypeError) as error:  # it is made again from the ledger
                     _log.error("unreadable event", connection=self.connection, seq=seq, error=type(error).__name__)
         if received:
-            arrivals.append(_Arrival(received, views, company))
+            arrivals.append(_Arrival(received, views, company, version))
         self._inbox.extend(arrivals)
         self._team.wake(soon=True)
         for arrival in arrivals:
@@ -756,8 +765,8 @@ class Worker:
             one.received = received
             one.settled.set()
 
-    def _remember(self, views: Mapping[int, Event]) -> None:
-        self._views.update(views)
+    def _remember(self, views: Mapping[int, Event], version: int) -> None:
+        self._views.update((seq, (version, view)) for seq, view in views.items())
         while len(self._views) > _CACHE:
             self._views.popitem(last=False)
 

@@ -209,7 +209,7 @@ def _with_reviews(config: Path, act: Callable[[Transaction, Reviews], T]) -> T:
 
 def _person_id(hub: Hub, tx: Transaction, tenant: str, who: str) -> str:
     system, _, native = who.partition(":")
-    if tenant not in hub.settings.tenants:
+    if tenant not in hub.current.directory.tenants:
         fail(f"no tenant {tenant!r} in the settings: give --tenant")
     references = [{"system": system, "id": native}]
     if system in hub.acceptance.directory.households(tenant):

@@ -25,7 +25,7 @@ def communes_import(file: Path, config: Config = HUB_TOML) -> None:
         content = file.read_bytes() if file.is_file() else fail(f"{file}: no such file")
         with hub.ledger.transaction() as tx:
             number = import_movements(tx, content)
-            for tenant in hub.settings.tenants:
+            for tenant in hub.current.directory.tenants:
                 journal_act(hub, tx, tenant, "communes.imported", movements=number)
         return number
 

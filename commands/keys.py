@@ -26,7 +26,7 @@ def key_rotate(config: Config = HUB_TOML) -> None:
             fail("next_encryption_key: missing: the new key, by reference (openssl rand -base64 32)")
         with hub.ledger.transaction() as tx:
             changed = rewrap(tx, key, following)
-            for tenant in hub.settings.tenants if changed else ():
+            for tenant in hub.current.directory.tenants if changed else ():
                 journal_act(hub, tx, tenant, "key.rotated", old_key=key_name(key), new_key=key_name(following))
         return changed, key_name(following)
 

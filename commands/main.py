@@ -168,7 +168,8 @@ def _run(
     configure_logs(hub.settings.log_level)
     if hub.settings.bus == "embedded" and relay != workers:
         raise ConfigError("the embedded bus lives in one process: run `unefois serve`", key="bus")
-    hub.prepare()
+    hub.prepare(takes_files=relay and workers and gateway)
+    signal.signal(signal.SIGHUP, lambda *_: hub.ask_for_files())
     sys.setswitchinterval(_TURN)
     # What was made until now stays, and what events are made of has no cycles: to look for them at every 700 objects
     # takes a seventh of the time of a batch.

@@ -185,7 +185,7 @@ def _on_request(config: Config, tenant: str, named: str, act: Callable[[Hub, Tra
 def _request(hub: Hub, tx: Transaction, tenant: str, named: str) -> Request:
     from hub.requests.repository import read
 
-    tenants = [tenant] if tenant else sorted(hub.settings.tenants)
+    tenants = [tenant] if tenant else sorted(hub.current.directory.tenants)
     found = [request for one in tenants if (request := read(tx, one, _named_in(tx, one, named))) is not None]
     if len(found) > 1:
         fail("several tenants have a request of this number: name the tenant")

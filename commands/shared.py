@@ -35,7 +35,7 @@ def with_hub(config: Path, act: Callable[[Hub], Any]) -> Any:
     hub = open_hub(config)
     log_beside_output(hub.settings.log_level)
     try:
-        hub.prepare()
+        hub.prepare(takes_files=False)
         return act(hub)
     finally:
         hub.close()
@@ -47,7 +47,7 @@ def known_connection(hub: Hub, connection: str) -> Connection:
 
 
 def known_tenant(hub: Hub, tenant: str) -> str:
-    return tenant if tenant in hub.settings.tenants else fail(f"no tenant {tenant!r} in the settings")
+    return tenant if tenant in hub.current.directory.tenants else fail(f"no tenant {tenant!r} in the directory")
 
 
 def justified(by: str, reason: str) -> Justification:

@@ -61,6 +61,12 @@ class Connection:
         """Calls a second; None for no limit."""
         return self.configured.rate if self.configured is not None else None
 
+    @property
+    def poll_seconds(self) -> float | None:
+        """Seconds between two polls; None where nothing is polled."""
+        own = self.configured.poll_seconds if self.configured is not None else None
+        return (own or self.manifest.poll_seconds) if self.manifest.poll_seconds is not None else None
+
     def note_resumed(self) -> None:
         """Look at the settings before the next call."""
         self._perhaps_old = True
@@ -94,6 +100,7 @@ class Connection:
     def renew(self, other: Connection) -> None:
         """Take other settings: the next call is made with them. What is under way ends with the old ones."""
         with self._lock:
+            self.configured = other.configured
             if other.settings != self.settings:
                 self.settings, self.make, self._connector = other.settings, other.make, None
 

@@ -7,8 +7,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import structlog
 
 from bus.api import DEAD_LETTERS, Bus
 from bus.embedded import EmbeddedBus
-from bus.ledger import Ledger
+from bus.ledger import Ledger, Transaction
 from bus.questions import Questions
 from bus.relay import Relay
 from bus.team import Team
@@ -47,7 +47,7 @@ from hub.exchanges.corrections import Corrections
 from hub.exchanges.evidence_rules import EvidenceChanged, RecipientTold
 from hub.exchanges.exchange import Exchanges
 from hub.exchanges.franceconnect import Call, Calls, FranceConnect
-from hub.exchanges.grants import Grants, Rates
+from hub.exchanges.grants import Grants, GrantsInForce, Rates, grant_item
 from hub.exchanges.grants import grant_vocabulary as known_to_grants
 from hub.exchanges.previews import Previews
 from hub.exchanges.sign_ins import SignIns
@@ -57,6 +57,8 @@ from hub.journal.entries import Journal
 from hub.journal.rfc3161 import Authority
 from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
+from hub.operations import processes
+from hub.operations.directory_change import DirectoryChange, StillOpen, load_directory
 from hub.operations.household_numbers import settle_households
 from hub.operations.logs import code_places
 from hub.operations.metrics import Metrics
@@ -65,12 +67,16 @@ from hub.operations.shapes import Shapes
 from hub.operations.signals import Signals
 from hub.operations.trouble import Troubles
 from hub.privacy.account import Accounts
-from hub.routing.directory import ConnectionRouting, CurrentDirectory, Directory
+from hub.routing.directory import ConnectionItem, ConnectionRouting, CurrentDirectory, Directory, DirectoryBehind
+from hub.routing.items import declared_connection, digest_of, directory_of, items_of
 from hub.services import Services
 from hub.settings import procedures
 from hub.settings.model import ConnectionSettings, HubSettings
+from hub.settings.plain import Unreadable, to_plain
 from hub.settings.reading import connectors_dir, load_settings
+from hub.storage import connection_secrets as secrets_kept
 from hub.storage.cipher import BodyCipher, TransitSeal, derive_key
+from hub.storage.directory_items import CONNECTION, Items, Key, differences, digest_standing, read_standing, was_loaded
 from hub.storage.migrations import upgrade
 from hub.storage.person_keys import PURPOSE, PersonKeys
 from hub.storage.root_key import open_root_key
@@ -80,9 +86,12 @@ from schemas.exchange import CHANGED, TOLD
 from schemas.registry import Registry
 from schemas.secret import Secret
 
+When = Callable[[Transaction], bool]
+
 _log = structlog.get_logger()
 _LOOK = 5.0  # seconds between two looks at what runs
-_SWEEP = 30.0  # seconds after which every process has heard of a webhook that was removed
+_GLANCE = 1.0  # seconds between two looks at which directory stands
+_SAY = 15.0  # seconds after which a process says again that it runs
 _PATIENCE = 10.0  # seconds that what is under way with an outside system has to end by itself when we stop
 _STILL = 30.0  # seconds without a turn after which a worker is taken for stuck
 _DEVELOPMENT_PEPPER = b"unefois development pepper, no secret"
@@ -117,16 +126,16 @@ class Hub:
         self.documents = DocumentStore(
             settings.documents, key, documents.DocumentBook(self.ledger), max_bytes=settings.limits.document_bytes
         )
-        self.catalogue = procedures.load_procedures(settings.procedures_dir)
-        manifests = find_manifests(settings.connectors_dir)
-        self.grants = Grants.load(
-            settings.grants_dir, known_to_grants(settings, self.catalogue, self.registry.schemas, manifests)
-        )
+        self.declared = declared_items(settings, self.registry)
         self.connections: dict[str, Connection] = {}
+        self.lacks: dict[str, str] = {}  # why this process cannot call a connection, by name
+        self.files_differ = False
+        self._changed = threading.Event()  # something is to be taken up
         pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         references = self._derived("unefois citizen references")
         communes = dated_communes(self.ledger)
-        self.current = CurrentDirectory(self._directory([]))
+        self.current = CurrentDirectory(self._first_directory(), self._directory_at, self._changed.set)
+        self.grants = GrantsInForce(lambda: self.current.directory.grants)
         settle_households(self.ledger, self.current.directory, self.journal)
         self.people = People(
             self.keys, pepper, references, communes=communes, grouping=self.current.grouping,
@@ -141,7 +150,7 @@ class Hub:
         )  # fmt: skip
         self.sources = Sources(
             self.ledger, self.registry, Questions(self.bus, self._seal("live questions")),
-            self._sources(), settings.tenants, metrics=self.metrics,
+            metrics=self.metrics,
         )  # fmt: skip
         previews = Previews(self.keys)
         providers = _franceconnect(settings, self.registry)
@@ -163,19 +172,32 @@ class Hub:
         self._only: Sequence[str] | None = None
         self._working = False
         self._watching = False
-        self._answering: set[str] = set()
-        self._ends: dict[str, threading.Event] = {}  # what ends the worker of a connection before all the others
-        self._hooks_read = 0
+        self._runs: dict[
+            tuple[str, str], tuple[object, ...]
+        ] = {}  # `worker`, `poller` or `answers`, and a name: as what
+        self._ends: dict[tuple[str, str], threading.Event] = {}  # what ends one of them before all the others
+        self._roles: set[str] = set()
+        self._hooks_read = self._secrets_read = 0
+        self._built: Directory | None = None  # that of which `connections` are
+        self._told: tuple[int, str] = (0, "")
+        self._files_asked = False
         self._stop = threading.Event()
         self._reloading = threading.Lock()
         self._renewing = threading.Lock()
         self._threads: list[threading.Thread] = []
 
-    def prepare(self) -> None:
-        """Make keys anew where an older version made them; record new subscriptions."""
+    def prepare(self, *, takes_files: bool = True) -> None:
+        """Make keys anew where an older version made them; take the directory up. The first process of a ledger makes
+        it what its files declare; one that `takes_files` (where one process is the whole hub) also where they declare
+        what was never declared before."""
         make_keys_anew(self.ledger, self.people, self.journal, self.current.directory.groups)
         with self.ledger.reading() as tx:
             self._resumed = tx.resumed()
+        digest = digest_of(self.declared)
+        try:
+            self._load(when=lambda tx: not tx.directory or (takes_files and not was_loaded(tx, digest)))
+        except StillOpen as error:
+            _log.error("files not taken", cause=error.reason)
         self.reload()
 
     def services(self) -> Services:
@@ -194,16 +216,117 @@ class Hub:
     # --- connections --------------------------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """Read the connections again, those of the settings file and the webhooks; start what is new."""
+        """Take up what the ledger says: the directory that stands, webhooks, secrets; start what is new, end what is
+        gone. Raises DirectoryBehind."""
         with self._reloading:  # calls that make webhooks come at once
-            self._hooks_read = webhooks.change_count(self.ledger)
-            self.current.directory = self._directory(webhooks.list_webhooks(self.ledger, self.root_key))
-            with self.ledger.transaction() as tx:
-                tx.subscribe(self.acceptance.directory.subscriptions())
-            for name in set(self.workers) - set(self.connections):
-                self._end_worker(name)
-            if self._working:
-                self._start_connections()
+            self._hooks_read, self._secrets_read = self._counts()
+            with self.ledger.reading() as tx:
+                directory = self.current.at(tx)
+            self._take_up(directory)
+
+    def load_files(
+        self, *, by: str, remove: Collection[str] = (), dry_run: bool = False, when: When = lambda tx: True
+    ) -> DirectoryChange:  # fmt: skip
+        """Read the files again and make the directory what they declare, for all processes; all or nothing. Raises
+        ConfigError with the first fault, StillOpen."""
+        settings = self._read_again() if self._read_again is not None else self.settings
+        self.declared = declared_items(settings, self.registry)
+        self.settings = self._with_files(settings)
+        found = self._load(by=by, remove=remove, dry_run=dry_run, when=when)
+        if found.written:
+            self.reload()
+            make_keys_anew(self.ledger, self.people, self.journal, self.current.directory.groups)
+        return found
+
+    def ask_for_files(self) -> None:
+        """Read the files again soon, from a thread of the hub: for a signal."""
+        self._files_asked = True
+        self._changed.set()
+
+    def _load(self, *, by: str = "", remove: Collection[str] = (), dry_run: bool = False,
+              when: When = lambda tx: True) -> DirectoryChange:  # fmt: skip
+        return load_directory(
+            self.ledger, self.journal, self.declared, self._directory_of, by=by or f"process:{self.owner}"[:128],
+            remove=remove, dry_run=dry_run, when=when,
+        )  # fmt: skip
+
+    def _with_files(self, settings: HubSettings) -> HubSettings:
+        """What may be taken from files that were read again: the connections with the settings of their packages."""
+        return replace(self.settings, connections=settings.connections, connectors_dir=settings.connectors_dir)
+
+    # --- the directory --------------------------------------------------------------------------------------------
+
+    def _first_directory(self) -> Directory:
+        with self.ledger.reading() as tx:
+            try:
+                return self._directory_at(tx, tx.directory) if tx.directory else self._directory_of(self.declared, 0)
+            except Unreadable as error:
+                raise DirectoryBehind(f"the directory cannot be read here ({error})") from error
+
+    def _directory_at(self, tx: Transaction, version: int) -> Directory:
+        items, since = read_standing(tx, version)
+        return self._directory_of(items, version, since)
+
+    def _directory_of(self, items: Items, version: int, since: Mapping[Key, int] | None = None) -> Directory:
+        return directory_of(
+            items, version, hears=_manifest("webhook").consumes, knows=self.registry.versions,
+            grants=Grants.of_items, since=since,
+        )  # fmt: skip
+
+    def _counts(self) -> tuple[int, int]:
+        with self.ledger.reading() as tx:
+            return tx.counter(webhooks.KEYS), tx.counter(secrets_kept.COUNTER)
+
+    def _take_up(self, directory: Directory) -> None:
+        """The connections of a directory, as far as this process has their code and settings."""
+        settings = self._settings_for(directory)
+        lacks: dict[str, str] = {}
+        wanted: dict[str, Connection] = {}
+        for name, item in directory.declared.items():
+            try:
+                wanted[name] = self._configured(item, settings)
+            except ConfigError as error:
+                lacks[name] = error.reason
+        wanted |= {one.name: one for one in self._webhooks(directory)}
+        for name, one in wanted.items():
+            known = self.connections.get(name)
+            if known is not None and known.manifest is one.manifest:
+                known.renew(one)
+            else:
+                self.connections[name] = one
+        for name in set(self.connections) - set(wanted):
+            self.connections.pop(name)  # not closed: a call may be under way
+        self.lacks, self.settings, self._built = lacks, settings, directory
+        self.sources.take_up(self._sources(directory), directory.tenants)
+        self._tell_differences(directory)
+        if self._working:
+            self._run_connections(directory)
+
+    def _settings_for(self, directory: Directory) -> HubSettings:
+        """The settings of this process, read again where the directory names what they lack."""
+        known = self.settings.connections
+        if self._read_again is None or all(_is_declared(item, known) for item in directory.declared.values()):
+            return self.settings
+        try:
+            find_manifests.cache_clear()  # perhaps with a new connector
+            return self._with_files(self._read_again())
+        except HubError as error:
+            _log.error("settings not read again", key=getattr(error, "key", ""))
+            return self.settings
+
+    def _tell_differences(self, directory: Directory) -> None:
+        standing = {(CONNECTION, name): to_plain(item) for name, item in directory.declared.items()}
+        mine = {key: body for key, body in self.declared.items() if key[0] == CONNECTION}
+        with self.ledger.reading() as tx:
+            made_of = digest_standing(tx)
+        self.files_differ = made_of != digest_of(self.declared)
+        told = (directory.version, digest_of(self.declared))
+        if self.files_differ and self._told != told:
+            self._told = told
+            names = sorted(name for _, name in differences(standing, mine))
+            _log.warning("files differ from the directory: unefois connection reload", connections=names)
+        for name, reason in self.lacks.items():
+            _log.warning("connection cannot be called here", connection=name, cause=reason)
 
     def renew_resumed(self) -> None:
         """Read the settings of those connections again that were resumed since: their package may have new secrets.
@@ -223,17 +346,18 @@ class Hub:
     def _renew(self, names: Sequence[str], settings: HubSettings) -> None:
         known = dict(self.settings.connections)
         for name in names:
-            connection = self.connections[name]
-            assert connection.configured is not None
-            old = known[connection.configured.name]
-            new = settings.connections.get(old.name)
-            if new is None or (new.connector, new.tenant) != (old.connector, old.tenant):
-                _log.warning("a restart is needed", connection=name)
+            item = self.current.directory.declared.get(name)
+            if item is None:
                 continue
-            # Its package's settings alone: who gets what changes in all processes at once, by a restart.
-            known[old.name] = item = replace(old, settings=new.settings)
-            routing = self.acceptance.directory.connections[name]
-            connection.renew(self._connection(routing, connection.manifest, item.settings, item))
+            try:
+                renewed = self._configured(item, settings)
+            except ConfigError as error:
+                _log.warning("settings not taken", connection=name, cause=error.reason)
+                continue
+            # Its package's settings alone: who gets what is the directory's affair.
+            assert renewed.configured is not None
+            known[renewed.configured.name] = renewed.configured
+            self.connections[name].renew(renewed)
         self.settings = replace(self.settings, connections=known)
 
     def receiver(self, name: str) -> Connector | None:
@@ -245,58 +369,47 @@ class Hub:
             client = clients.by_broker_user(tx, user)
         return client.origin if client is not None and "events:write" in client.scopes else None
 
-    def _directory(self, hooks: Sequence[webhooks.Webhook]) -> Directory:
-        wanted = [*self._configured(), *self._webhooks(hooks)]
-        for connection, _ in wanted:
-            self.connections.setdefault(connection.name, connection).renew(connection)
-        for name in set(self.connections) - {connection.name for connection, _ in wanted}:
-            self.connections.pop(name)  # not closed: a call may be under way
-        return Directory((routing for _, routing in wanted), self.catalogue, self.settings.tenants)
+    def _configured(self, item: ConnectionItem, settings: HubSettings) -> Connection:
+        """A connection of the directory with the settings that this process has for its package. Raises ConfigError
+        where it has no connector, or no settings, of that name."""
+        tenant, _, name = item.routing.name.partition(".")
+        manifest = find_manifests(settings.connectors_dir).get(item.connector)
+        if manifest is None:
+            raise ConfigError(f"no connector {item.connector!r} here", key=f"connections.{name}")
+        known = settings.connections.get(name)
+        if known is None or (known.connector, known.tenant) != (item.connector, tenant):
+            raise ConfigError("not in the settings of this process", key=f"connections.{name}")
+        routing = item.routing
+        configured = replace(
+            known, system=routing.system, mode=routing.mode, rate=item.rate, poll_seconds=item.poll_seconds,
+            drift=item.drift, label=routing.label,
+        )  # fmt: skip
+        with self.ledger.reading() as tx:
+            given = secrets_kept.read_secrets(tx, self.root_key, routing.name)
+        return self._connection(routing, manifest, secrets_kept.with_secrets(known.settings, given), configured)
 
-    def _configured(self) -> Iterator[tuple[Connection, ConnectionRouting]]:
-        for item in self.settings.connections.values():
-            manifest = _manifest(item.connector, self.settings.connectors_dir)
-            name = f"{item.tenant}.{item.name}"
-            consumes = item.consumes_override if item.consumes_override is not None else manifest.consumes
-            label = item.label or manifest.name
-            routing = ConnectionRouting(
-                name=name, tenant=item.tenant, system=item.system, label=label, consumes={c.type: c for c in consumes},
-                procedures=item.procedures, outside=manifest.outside, publishes=manifest.publishes, mode=item.mode,
-                pilot_procedures=item.pilot_procedures, pilot_citizens=item.pilot_citizens, sector=item.sector,
-                speaks_for=item.speaks_for, skips_unknown=manifest.unknown == "skip",
-                household=manifest.household,
-            )  # fmt: skip
-            yield self._connection(routing, manifest, item.settings, item), routing
-
-    def _sources(self) -> Iterator[ConnectionSource]:
+    def _sources(self, directory: Directory) -> Iterator[ConnectionSource]:
         for name, connection in self.connections.items():
-            manifest, routing = connection.manifest, self.acceptance.directory.connections[name]
+            manifest, routing = connection.manifest, directory.connections[name]
             yield ConnectionSource(
                 name=name, tenant=routing.tenant, system=routing.system, answers=manifest.answers,
                 answer=connection.answer, concurrency=manifest.concurrency, mode=routing.mode,
                 pilot_procedures=routing.pilot_procedures, pilot_citizens=routing.pilot_citizens, rate=connection.rate,
             )  # fmt: skip
 
-    def _webhooks(self, hooks: Sequence[webhooks.Webhook]) -> Iterator[tuple[Connection, ConnectionRouting]]:
+    def _webhooks(self, directory: Directory) -> Iterator[Connection]:
         manifest = _manifest("webhook")
-        for hook in hooks:
-            if hook.tenant not in self.settings.tenants:
-                continue
-            name = f"{hook.tenant}.webhook-{hook.id}"
-            consumes = {c.type: c for c in manifest.consumes if c.type in hook.allowed_types}
-            held = (f"{hook.tenant}.{hook.client}",)
-            routing = ConnectionRouting(
-                name=name, tenant=hook.tenant, system=name, label=f"Webhook de {hook.client}", consumes=consumes,
-                holds=held,
-            )  # fmt: skip
-            yield self._connection(routing, manifest, hook.settings(self.settings), None), routing
+        for hook in webhooks.list_webhooks(self.ledger, self.root_key):
+            routing = directory.connections.get(hook.connection)
+            if routing is not None:
+                yield self._connection(routing, manifest, hook.settings(self.settings), None)
 
     def _connection(
         self, routing: ConnectionRouting, manifest: Manifest, settings: Mapping[str, Any],
         configured: ConnectionSettings | None,
     ) -> Connection:  # fmt: skip
         def make() -> Connector:
-            tenant = self.settings.tenants[routing.tenant]
+            tenant = self.current.directory.tenants[routing.tenant]
             context = Context(
                 tenant=routing.tenant, connection=routing.name.partition(".")[2], system=routing.system,
                 settings=settings, documents=self.documents.for_tenant(routing.tenant), manifest=manifest,
@@ -321,24 +434,27 @@ class Hub:
         self._thread("retention", lambda stop: keeper.run(stop, lambda: self.relay.active))
         self._thread("trouble", lambda stop: self.troubles.run(stop, lambda: self.relay.active))
         self._thread("journal", self.sealer.run)
-        self._watch_once()
+        self._watch_as("relay")
 
     def start_workers(self, only: Sequence[str] | None = None) -> None:
         """Workers and pollers of all connections, or of those named."""
-        self._only, self._working = only, True
-        self._start_connections()
-        self._watch_once()
+        with self._reloading:
+            self._only, self._working = only, True
+            self._run_connections(self._built or self.current.directory)
+        self._watch_as("worker")
 
     def start_inlet(self) -> None:
         """The way in over AMQP, where there is a broker."""
         if not self.bus.volatile:
             self._thread("inlet", self.inlet.run)
+        self._watch_as("gateway")
 
     def stop(self, timeout: float = 30.0) -> None:
         """Stop what was started and wait for it, `timeout` seconds for all of it. What is still under way with an
         outside system after ten of them is cut: it ends as one that met its deadline."""
         self._stop.set()
-        for end in self._ends.values():
+        self._changed.set()
+        for end in list(self._ends.values()):
             end.set()
         self.ledger.wake()
         for poller in self.pollers.values():
@@ -361,6 +477,9 @@ class Hub:
         self.sources.close()
         for connection in self.connections.values():
             connection.close()
+        if self._watching:
+            with suppress(HubError), self.ledger.transaction() as tx:
+                processes.end(tx, self.owner)
         self.bus.close()
         self.ledger.close()
 
@@ -375,25 +494,56 @@ class Hub:
             "pollers": {name: poller.active for name, poller in self.pollers.items()},
             "poll_troubles": {name: poller.trouble for name, poller in self.pollers.items() if poller.trouble},
             "breakers": sorted(away),
+            "directory": self.current.directory.version,
+            "directory_behind": self.current.behind,
         }
 
-    def _watch_once(self) -> None:
+    def _watch_as(self, role: str) -> None:
+        self._roles.add(role)
         if not self._watching:
             self._watching = True
             self._thread("watch", self._watch)
 
-    def _start_connections(self) -> None:
-        for name, connection in self.connections.items():
-            if self._only is not None and name not in self._only:
-                continue
-            routing = self.acceptance.directory.connections[name]
-            if name not in self.workers and routing.consumes and not routing.outside:
-                self._start_worker(name, connection)
-            if name not in self.pollers and connection.manifest.poll_seconds is not None:
-                self._start_poller(name, connection, routing)
-            if name in self.sources.served() and name not in self._answering:
-                self._answering.add(name)
-                self._thread(f"answers {name}", partial(self.sources.serve, name))
+    def _run_connections(self, directory: Directory) -> None:
+        """Start and end workers, pollers and responders, so that those run that the directory names."""
+        mine = {
+            name: one for name, one in self.connections.items()
+            if name in directory.connections and (self._only is None or name in self._only)
+        }  # fmt: skip
+        served = set(self.sources.served())
+        wanted: dict[tuple[str, str], tuple[object, ...]] = {}
+        for name, one in mine.items():
+            routing = directory.connections[name]
+            if routing.consumes and not routing.outside:
+                wanted["worker", name] = (id(one), one.rate)
+            if one.manifest.poll_seconds is not None:
+                wanted["poller", name] = (id(one), one.poll_seconds, routing.mode == "observe")
+            if name in served:
+                wanted["answers", name] = (id(one),)
+        for key in [key for key, how in self._runs.items() if wanted.get(key) != how]:
+            self._end(key)
+        for (what, name), how in wanted.items():
+            if (what, name) not in self._runs:
+                self._runs[what, name] = how
+                self._start(what, name, directory.connections[name])
+
+    def _start(self, what: str, name: str, routing: ConnectionRouting) -> None:
+        if what == "worker":
+            self._start_worker(name, self.connections[name])
+        elif what == "poller":
+            self._start_poller(name, self.connections[name], routing)
+        else:
+            end = self._ends[what, name] = threading.Event()
+            self._thread(f"answers {name}", partial(self.sources.serve, name), end)
+
+    def _end(self, key: tuple[str, str]) -> None:
+        what, name = key
+        self._runs.pop(key)
+        self._ends.pop(key).set()
+        if what == "worker":
+            self.workers.pop(name).poke()
+        elif what == "poller":
+            self.pollers.pop(name).hurry()
 
     def _seal(self, what: str) -> TransitSeal | None:
         """For what crosses a broker."""
@@ -408,41 +558,72 @@ class Hub:
             rate=connection.rate, count=self.metrics.ended, resumed=connection.note_resumed, seal=self._delivery_seal,
         )  # fmt: skip
         self.workers[name] = worker
-        end = self._ends[name] = threading.Event()
+        end = self._ends["worker", name] = threading.Event()
         self._thread(f"worker {name}", worker.run, end)
 
-    def _end_worker(self, name: str) -> None:
-        self._ends.pop(name).set()
-        self.workers.pop(name).poke()
-
     def _start_poller(self, name: str, connection: Connection, routing: ConnectionRouting) -> None:
-        assert connection.manifest.poll_seconds is not None
-        configured = connection.configured
-        every = (configured.poll_seconds if configured else None) or connection.manifest.poll_seconds
+        every = connection.poll_seconds
+        assert every is not None
         poller = Poller(
             name, self.ledger, self.acceptance, lambda: self.deliveries.origin(name), connection.poll,
             owner=self.owner, every=every, observe=routing.mode == "observe", signals=self.signals,
         )  # fmt: skip
         self.pollers[name] = poller
-        self._thread(f"poller {name}", poller.run)
+        end = self._ends["poller", name] = threading.Event()
+        self._thread(f"poller {name}", poller.run, end)
 
     def _watch(self, stop: threading.Event) -> None:
-        """Notice what stands still, and take up connections made elsewhere (a webhook added by another process)."""
-        sweep_at = 0.0
-        while not stop.wait(_LOOK):
+        """Take up what was changed elsewhere, say that this process runs, and notice what stands still."""
+        look_at = said_at = 0.0
+        said: object = None
+        while not stop.is_set():
+            self._changed.wait(_GLANCE)
+            self._changed.clear()
             try:
-                if webhooks.change_count(self.ledger) != self._hooks_read:
-                    self.reload()
-                    sweep_at = time.monotonic() + _SWEEP
-                if time.monotonic() > sweep_at:
-                    webhooks.abandon_orphans(self.ledger)
-                    sweep_at = float("inf")
-                self.renew_resumed()
-                self.signals.flush()
-                self.shapes.flush()
-                self._replace_stale()
+                self._follow()
+                now, state = time.monotonic(), (self._built, self.files_differ, self.current.behind)
+                if state != said or now >= said_at:
+                    self._say_running()
+                    said, said_at = state, now + _SAY
+                if now >= look_at:
+                    look_at = now + _LOOK
+                    self.renew_resumed()
+                    self.signals.flush()
+                    self.shapes.flush()
+                    self._replace_stale()
             except HubError as error:
                 _log.warning("watch waits", error=type(error).__name__)
+
+    def _follow(self) -> None:
+        if self._files_asked:
+            self._files_asked = False
+            self._load_asked()
+        try:
+            if self._counts() != (self._hooks_read, self._secrets_read):
+                self.reload()
+            else:
+                with self.ledger.reading() as tx:
+                    directory = self.current.at(tx)
+                if directory is not self._built:
+                    self.reload()
+        except DirectoryBehind as error:
+            if self._told != (-1, error.reason):
+                self._told = (-1, error.reason)
+                _log.error("directory behind", cause=error.reason)
+
+    def _load_asked(self) -> None:
+        try:
+            found = self.load_files(by=f"process:{self.owner}"[:128])
+            _log.info("files read again", version=found.version, written=found.written)
+        except HubError as error:
+            _log.error("files not taken", cause=error.reason)
+
+    def _say_running(self) -> None:
+        with self.ledger.transaction() as tx:
+            processes.say(
+                tx, self.owner, self._roles, self.current.directory.version, lacks=self.lacks,
+                files_differ=self.files_differ, behind=self.current.behind,
+            )  # fmt: skip
 
     def _replace_stale(self) -> None:
         """A worker whose loop no longer turns, or whose package never answers, is told to end and replaced. The new one
@@ -453,7 +634,8 @@ class Hub:
         for name, worker in list(self.workers.items()):
             if worker.stale(_STILL) and name in self.connections:
                 _log.error("worker replaced", connection=name)
-                self._end_worker(name)
+                self._ends["worker", name].set()
+                self.workers.pop(name).poke()
                 self._start_worker(name, self.connections[name])
 
     def _broker_users(self) -> Sequence[str]:
@@ -505,6 +687,24 @@ def rules_of(registry: Registry, corrections: Corrections, people: People) -> Ru
         },
         by_order={"citizen": CitizenChanged()},
     )  # fmt: skip
+
+
+def declared_items(settings: HubSettings, registry: Registry) -> dict[Key, Any]:
+    """What settings and the files that they name declare, as items of the directory. Raises ConfigError with the first
+    fault."""
+    manifests = find_manifests(settings.connectors_dir)
+    catalogue = procedures.load_procedures(settings.procedures_dir)
+    grants = Grants.load(settings.grants_dir, known_to_grants(settings, catalogue, registry.schemas, manifests))
+    connections = [
+        declared_connection(item, _manifest(item.connector, settings.connectors_dir))
+        for item in settings.connections.values()
+    ]
+    return items_of(settings.tenants, connections, catalogue, {one.id: grant_item(one) for one in grants.all()})
+
+
+def _is_declared(item: ConnectionItem, known: Mapping[str, ConnectionSettings]) -> bool:
+    tenant, _, name = item.routing.name.partition(".")
+    return name in known and (known[name].connector, known[name].tenant) == (item.connector, tenant)
 
 
 def open_hub(path: Path, environ: Mapping[str, str] | None = None, *, now: Callable[[], float] | None = None) -> Hub:

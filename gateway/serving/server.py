@@ -19,15 +19,13 @@ from fastapi import FastAPI
 from gateway.serving.app import create_app
 from gateway.serving.door import Door
 from gateway.serving.protocol import KEEP_ALIVE_SECONDS, Line
-from hub.clients import webhooks
 from hub.operations.metrics import Metrics
 from hub.services import Services
 from hub.settings.model import Listening
-from schemas.errors import ConfigError, HubError
+from schemas.errors import ConfigError
 
 _log = structlog.get_logger()
 _STOP_SECONDS = 20
-_LOOK_SECONDS = 5.0
 _TICKS_A_SECOND = 10  # of uvicorn's loop
 
 
@@ -88,31 +86,9 @@ def serve_http(services: Services) -> None:
     settings = services.settings
     listening = _listening(settings.host, settings.port)
     _log.info("gateway listens", url=_url(settings.host, listening))
-    stop = threading.Event()
-    watch = threading.Thread(target=_keep_up, args=(services, stop), name="webhooks", daemon=True)
-    watch.start()
-    try:
-        with listening:
-            server = _server(create_app(services))
-            server.run(sockets=[listening])
-    finally:
-        stop.set()
-        watch.join(_LOOK_SECONDS)
-
-
-def _keep_up(services: Services, stop: threading.Event) -> None:
-    """Take up webhooks that another gateway made: else what is accepted here would not be meant for them. Learn the
-    shapes of what was pushed."""
-    known = -1
-    while not stop.wait(0.0 if known < 0 else _LOOK_SECONDS):
-        try:
-            current = webhooks.change_count(services.ledger)
-            if known not in (-1, current):
-                services.reload()
-            known = current
-            services.note_shapes()
-        except HubError as error:
-            _log.warning("webhooks not read", error=error.code)
+    with listening:
+        server = _server(create_app(services))
+        server.run(sockets=[listening])
 
 
 def serve_in_thread(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Serving:

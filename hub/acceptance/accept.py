@@ -35,7 +35,7 @@ from hub.documents import access
 from hub.requests.repository import Request, note_unread
 from hub.routing.directory import CurrentDirectory, Directory
 from hub.settings.model import Limits
-from schemas.errors import InvalidMessage
+from schemas.errors import BusUnavailable, InvalidMessage
 from schemas.event import Event, Submitted
 from schemas.registry import Registry
 
@@ -108,6 +108,10 @@ class Acceptance:
 
         return looking_again()(attempt)
 
+    def check_again(self, origin: Origin, checked: Sequence[Submitted]) -> list[Submitted]:
+        """What `check` let through, by the directory that stands now."""
+        return [self._checked(origin, one, False, True) if isinstance(one, Event) else one for one in checked]
+
     def accept(self, tx: Transaction, origin: Origin, batch: object) -> list[Verdict]:
         """As `submit`, in the commit of `tx`."""
         return self.admit(tx, origin, self.check(origin, batch))
@@ -133,9 +137,11 @@ class Acceptance:
     ) -> list[Verdict]:  # fmt: skip
         """The rules that need the database. `checked` came from `check` of the same origin. `seconds`: after so many at
         the door the rest is left, and has no verdict; the first event never is. `restated`: by their ids, the events by
-        which the hub says again what it knows, where anybody lacks it; of the others `echo` without a number."""
-        batch = _Batch(tx, self, origin, skip)
-        batch.reading.restated = restated
+        which the hub says again what it knows, where anybody lacks it; of the others `echo` without a number.
+
+        Everything is decided by the directory that stands until the commit: what was checked by another is checked
+        again. Raises DirectoryBehind where that one cannot be read here."""
+        batch = _Batch(tx, self, origin, skip, restated)
         verdicts = batch.run(checked, seconds)
         for (event_type, outcome), number in Counter(map(self._counted, checked, verdicts)).items():
             self._count(origin.tenant, event_type, outcome, number)
@@ -211,26 +217,58 @@ class Acceptance:
             raise InvalidMessage("you may not publish this type", pointer="/type", code="type_not_allowed")
 
 
+_Stated = dict[int, Statement | InvalidMessage]
+_Known = dict[tuple[str, str, str], tuple[bytes, int]]
+
+
 class _Batch:
     """Deduplication and storing of one batch; what its events mean is their rules' affair."""
 
-    def __init__(self, tx: Transaction, acceptance: Acceptance, origin: Origin, skip: Collection[str] = ()) -> None:
+    def __init__(
+        self, tx: Transaction, acceptance: Acceptance, origin: Origin, skip: Collection[str],
+        restated: Mapping[str, Restated],
+    ) -> None:  # fmt: skip
         self._tx, self._acceptance, self._origin, self._skip = tx, acceptance, origin, skip
+        self._restated = restated
+        self.reading = self._reading(acceptance.directory)
+
+    def _reading(self, directory: Directory) -> Reading:
+        tx, acceptance, origin = self._tx, self._acceptance, self._origin
         most = None if origin.internal or origin.unlimited else acceptance.limits.questions_per_day
-        self.reading = Reading(
-            tx, origin, acceptance.directory, acceptance.citizens(tx, origin.name, most),
+        reading = Reading(
+            tx, origin, directory, acceptance.citizens(tx, origin.name, most),
             lambda tenant, events: acceptance.say_as_hub(tx, tenant, events), acceptance.news,
         )  # fmt: skip
+        reading.restated = self._restated
+        return reading
 
-    def run(self, checked: Sequence[Submitted], seconds: float | None) -> list[Verdict]:
-        began = time.monotonic()
-        self._tx.hold_door()
+    def _looked_up(self, checked: Sequence[Submitted]) -> tuple[_Stated, _Known]:
+        """What these events state, and which of them are known; what they name is read with that."""
         asked = self._tx.ask_known(self._key(e) for e in checked if isinstance(e, Event))
         stated = {place: self._stated(e) for place, e in enumerate(checked) if isinstance(e, Event)}
         self.reading.prefetch(
             [one for one in stated.values() if isinstance(one, Statement)]
         )  # for those that are known, too: they are few, and one round trip is saved
-        known = asked()
+        return stated, asked()
+
+    def _begin_again(self, directory: Directory, checked: Sequence[Submitted]) -> Sequence[Submitted]:
+        """Nothing is written yet; what was read and checked by another directory does not count."""
+        before, name = self.reading.directory, self._origin.name
+        if name in before.connections and self._origin == before.origin_of(name):
+            if name not in directory.connections:
+                raise BusUnavailable(f"{name} is not connected any more")
+            self._origin = directory.origin_of(name)
+        self.reading = self._reading(directory)
+        return self._acceptance.check_again(self._origin, checked)
+
+    def run(self, checked: Sequence[Submitted], seconds: float | None) -> list[Verdict]:
+        began = time.monotonic()
+        self._tx.hold_door()
+        stated, known = self._looked_up(checked)
+        directory = self._acceptance.current.at(self._tx)  # its answer came with the others
+        if directory is not self.reading.directory or self._acceptance.current.checks_anew:
+            checked = self._begin_again(directory, checked)
+            stated, known = self._looked_up(checked)
         until = max(began, self._tx.door_since) + seconds if seconds is not None else inf
         verdicts: dict[int, Verdict] = {}
         here: dict[tuple[str, str, str], tuple[bytes, int]] = {}  # those that pass now, each with its place
@@ -292,6 +330,7 @@ class _Batch:
             entries.append(Entry(
                 self._origin.tenant, event, digests[place], it.order_key, it.request.id if it.request else None,
                 self._origin.name, it.route.to, self._acceptance.registry.supersedes(event.type),
+                self.reading.directory.version or None,
             ))  # fmt: skip
         verdicts: dict[int, Verdict] = {}
         unread: list[tuple[int, str, Request]] = []

@@ -65,7 +65,7 @@ class Deliveries:
         return member is not None and member.outside
 
     def silent(self, tx: Transaction) -> tuple[set[str], set[str]]:
-        members = [m for m in self._acceptance.directory.connections.values() if m.outside]
+        members = [m for m in self._acceptance.current.at(tx).connections.values() if m.outside]
         paused = tx.paused() if members else {}
         return {m.name for m in members if m.name in paused}, {m.name for m in members if m.mode != "live"}
 
@@ -74,14 +74,16 @@ class Deliveries:
 
     def origin(self, connection: str) -> Origin:
         """Under which name and with which rights a connection's own events are accepted."""
-        member = self._member(connection)
-        return Origin(
-            connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",),
-            connection=True, system=member.system, others=member.speaks_for, skips_unknown=member.skips_unknown,
-        )  # fmt: skip
+        return self._acceptance.directory.origin_of(connection)
+
+    def version(self) -> int:
+        return self._acceptance.directory.version
+
+    def shown_since(self, tx: Transaction, connection: str) -> int:
+        return self._acceptance.current.at(tx).shown_since(connection)
 
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
-        member = self._member(connection)
+        member = self._acceptance.current.at(tx).connections[connection]
         if member.outside:
             keys = {stored.seq: (stored.order_key, stored.request_id)}
             known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
@@ -103,13 +105,14 @@ class Deliveries:
         return self.ask_identifiers(tx, [c.order_key for c in claimed])()
 
     def ask_identifiers(self, tx: Transaction, keys: Iterable[str]) -> Callable[[], Identifiers]:
+        tx.ask_directory()  # it is wanted with them
         return ask_identifiers(tx, [key[2:] for key in keys if key.startswith("c:")])
 
     def deliveries(
         self, tx: Transaction, connection: str, claimed: Sequence[Claimed], views: Mapping[int, Event],
         identifiers: Identifiers,
     ) -> dict[int, Delivery]:  # fmt: skip
-        member = self._member(connection)
+        member = self._acceptance.current.at(tx).connections[connection]
         missing = tx.load([c.seq for c in claimed if c.seq not in views])
         seen = {**views, **{seq: self._granted_view(stored, member) for seq, stored in missing.items()}}
         keys = {c.seq: (c.order_key, _request_id(seen[c.seq])) for c in claimed}
@@ -140,7 +143,10 @@ class Deliveries:
             ) from None
 
     def settle(self, tx: Transaction, connection: str, ended: Sequence[Ended]) -> None:
-        member = self._member(connection)
+        member = self._acceptance.current.at(tx).connections.get(connection)
+        if member is None:
+            self._settle_removed(tx, connection, ended)
+            return
         for item in ended:
             if item.done is not None and item.done.reference:
                 self._keep_reference(tx, member, item)
@@ -167,6 +173,14 @@ class Deliveries:
             self._acceptance.news.take_back_of(tx, refused)
         if observed and self._member(connection).mode != "observe":
             self._acceptance.news.take_back_of(tx, observed, observed=True)
+
+    def _settle_removed(self, tx: Transaction, connection: str, ended: Sequence[Ended]) -> None:
+        """The connection was removed during its call: nothing speaks for it any more, and what the call returned is
+        kept for an operator."""
+        returned = [event for item in ended if item.done is not None for event in item.done.events]
+        error = InvalidMessage("ce raccordement a été retiré", code="not_found")
+        if returned:
+            keep_refused(tx, connection, connection.partition(".")[0], [(event, error) for event in returned])
 
     def _accept_returned(self, tx: Transaction, member: ConnectionRouting, returned: Sequence[Sequence[Event]]) -> None:
         """Accept what handlers returned. Their calls are done, and to replay them would repeat them: what is refused is

@@ -25,7 +25,7 @@ Pair = tuple[str, str]  # system, number
 Reference = Mapping[str, str]
 _MOST = 20  # people under one number: more are no household
 
-_COLUMNS = ("tenant", "system", "native_id", "citizen_id", "since")
+_COLUMNS = ("tenant", "system", "native_id", "citizen_id", "since", "since_seq")
 _KEEP = Insert(
     household_links, _COLUMNS,
     conflict="(tenant, system, native_id, citizen_id) DO UPDATE SET since = excluded.since",
@@ -105,11 +105,11 @@ class HouseholdNumbers:
         """Remember that this citizen is one of those who have the numbers in a record."""
         for system, number in self.untold(tenant, citizen_id, person):
             self._told.setdefault(citizen_id, {})[system] = number
-            row = (tenant, system, number, citizen_id, self._tx.now)
+            row = (tenant, system, number, citizen_id, self._tx.now, self._tx.last_number)
             self._new.append(dict(zip(_COLUMNS, row, strict=True)))
 
     def save(self) -> None:
-        last = {tuple(row[name] for name in _COLUMNS[:-1]): row for row in self._new}
+        last = {tuple(row[name] for name in _COLUMNS[:-2]): row for row in self._new}
         _KEEP.send(self._tx.sql, list(last.values()))
         self._new.clear()
 
@@ -152,7 +152,8 @@ def refuse_household_alone(person: Mapping[str, Any], pointer: str, households: 
 
 def keep_number(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str) -> None:
     """Remember that a citizen is one of those who have this number."""
-    row = (tenant, system, native_id, citizen_id, tx.now)
+    tx.hold_door()  # from which event on it counts is said exactly
+    row = (tenant, system, native_id, citizen_id, tx.now, tx.last_number)
     _KEEP.send(tx.sql, [dict(zip(_COLUMNS, row, strict=True))])
 
 
@@ -201,7 +202,8 @@ def move_numbers_back(tx: Transaction, tenant: str, moved: Mapping[str, Any], go
 
 def _hand_over(tx: Transaction, tenant: str, pairs: Iterable[Pair], giver: str, taker: str) -> None:
     for pair in pairs:
-        tx.sql.execute(update(household_links).where(_row(tenant, pair, giver)).values(citizen_id=taker))
+        moved = {"citizen_id": taker, "since_seq": tx.last_number}
+        tx.sql.execute(update(household_links).where(_row(tenant, pair, giver)).values(moved))
 
 
 def _row(tenant: str, pair: Pair, citizen_id: str) -> ColumnElement[bool]:

@@ -105,7 +105,7 @@ class Link:
         tenant, system, native_id = key
         return {
             "tenant": tenant, "system": system, "native_id": native_id, "citizen_id": citizen_id, "since": tx.now,
-            "how": self.how, "origin": self.origin, "score": self.score,
+            "how": self.how, "origin": self.origin, "score": self.score, "since_seq": tx.last_number,
         }  # fmt: skip
 
 
@@ -719,6 +719,7 @@ def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citi
     known = tx.sql.execute(select(citizen_links.c.native_id).where(*theirs, citizen_links.c.system == system))
     if native_ids := set(known.scalars()):
         return native_id in native_ids
+    tx.hold_door()  # from which event on it counts is said exactly
     _LINK.send(tx.sql, [link.row(tx, (tenant, system, native_id), citizen_id)])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
     return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)

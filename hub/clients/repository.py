@@ -119,7 +119,7 @@ def enable(tx: Transaction, client_id: str) -> None:
     """Give a disabled client its rights back, and its webhooks what is accepted from now on. Tokens that it had before
     stay refused."""
     tx.sql.execute(update(clients).where(clients.c.id == client_id).values(disabled=0))
-    webhooks.count_change(tx)
+    webhooks.enter_in_directory(tx, by=f"client:{client_id}")
 
 
 def rotate(
@@ -170,7 +170,7 @@ def grant(
     if changed:
         values = {name: " ".join(sorted(names)) for name, names in after.items()}
         tx.sql.execute(update(clients).where(clients.c.id == client.id).values(values))
-        webhooks.count_change(tx)  # what its webhooks may hear hangs on its scopes
+        webhooks.enter_in_directory(tx, by=f"client:{client.id}")  # what its webhooks may hear hangs on its scopes
     return changed
 
 

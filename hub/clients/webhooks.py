@@ -16,11 +16,12 @@ from bus.ledger import Ledger, Transaction
 from bus.tables import counters
 from hub.settings.model import HubSettings
 from hub.storage.cipher import BodyCipher
+from hub.storage.directory_items import WEBHOOK, Key, differences, read_items, write_version
 from hub.storage.tables import clients, webhooks
 from schemas.errors import InvalidMessage
 from schemas.secret import Secret
 
-_VERSION = "webhooks"
+KEYS = "webhooks"  # the counter of changes of webhooks, their keys among them
 MOST = 20  # of one client
 # What tells how the hub does, and not of the client's own requests, wants the right to read its figures.
 SCOPES_OF_TYPES: Mapping[str, str] = {"trouble.changed": "metrics:read"}
@@ -83,7 +84,7 @@ def add(
             "id": hook.id, "tenant": tenant, "client_id": client, "url": url, "types": " ".join(types),
             "keys": _sealed(key, hook.id, hook.keys), "thin": int(thin), "created_at": tx.now,
         }])  # fmt: skip
-        count_change(tx)
+        enter_in_directory(tx, by=f"client:{client}")
     return hook
 
 
@@ -100,24 +101,38 @@ def rotate(ledger: Ledger, key: Secret | None, hook: Webhook) -> str:
 def remove(ledger: Ledger, hook: Webhook) -> None:
     with ledger.transaction() as tx:
         tx.sql.execute(delete(webhooks).where(webhooks.c.id == hook.id))
+        enter_in_directory(tx, by=f"client:{hook.client}")
         tx.abandon(hook.connection, "webhook supprimé par son client")
-        count_change(tx)
 
 
 def abandon_webhooks(tx: Transaction, client: str) -> None:
     """The webhooks of a client that was disabled hear nothing more, not even what was on its way."""
+    enter_in_directory(tx, by=f"client:{client}")
     for row in tx.sql.execute(select(webhooks).where(webhooks.c.client_id == client)):
         tx.abandon(f"{row.tenant}.webhook-{row.id}", "client désactivé")
+
+
+def items_of(tx: Transaction) -> dict[Key, Any]:
+    """The webhooks of all clients that are not disabled, as items of the directory: what each of them may hear."""
+    owner = webhooks.outerjoin(clients, clients.c.id == webhooks.c.client_id)
+    able = func.coalesce(clients.c.disabled, 0) == 0
+    rows = tx.sql.execute(select(webhooks, clients.c.scopes).select_from(owner).where(able))
+    hooks = (_webhook(row, ()) for row in rows)
+    return {
+        (WEBHOOK, one.connection): {"tenant": one.tenant, "client": one.client, "types": list(one.allowed_types)}
+        for one in hooks
+    }
+
+
+def enter_in_directory(tx: Transaction, *, by: str) -> None:
+    """Make the directory say what the webhooks are now, in the commit of what changed them: from it on each event has a
+    delivery for them, whoever accepts it. Where there is no directory yet, its first version will."""
+    tx.hold_door()
+    if tx.directory:
+        before = {key: body for key, body in read_items(tx, tx.directory).items() if key[0] == WEBHOOK}
+        if changes := differences(before, items_of(tx)):
+            write_version(tx, changes, by=by)
     count_change(tx)
-
-
-def abandon_orphans(ledger: Ledger) -> None:
-    """Give up what was accepted for a webhook after it was removed, by a process that had not heard of it yet."""
-    with ledger.transaction() as tx:
-        known = {f"{row.tenant}.webhook-{row.id}" for row in tx.sql.execute(select(webhooks.c.tenant, webhooks.c.id))}
-        for connection in tx.open_connections():
-            if ".webhook-" in connection and connection not in known:
-                tx.abandon(connection, "webhook supprimé par son client")
 
 
 def list_webhooks(
@@ -132,22 +147,25 @@ def list_webhooks(
         query = query.where(webhooks.c.client_id == client)
     with ledger.reading() as tx:
         rows = list(tx.sql.execute(query))
-    return [
-        Webhook(id=row.id, tenant=row.tenant, client=row.client_id, url=row.url, types=tuple(row.types.split()),
-                keys=_opened(key, row.id, row.keys), thin=bool(row.thin), scopes=frozenset((row.scopes or "").split()))
-        for row in rows
-    ]  # fmt: skip
+    return [_webhook(row, _opened(key, row.id, row.keys)) for row in rows]
+
+
+def _webhook(row: Any, keys: tuple[str, ...]) -> Webhook:
+    return Webhook(
+        id=row.id, tenant=row.tenant, client=row.client_id, url=row.url, types=tuple(row.types.split()), keys=keys,
+        thin=bool(row.thin), scopes=frozenset((row.scopes or "").split()),
+    )  # fmt: skip
 
 
 def change_count(ledger: Ledger) -> int:
     """Grows with every change: a process that sees it grow reads its connections again."""
     with ledger.reading() as tx:
-        return int(tx.sql.execute(select(counters.c.value).where(counters.c.name == _VERSION)).scalar() or 0)
+        return int(tx.sql.execute(select(counters.c.value).where(counters.c.name == KEYS)).scalar() or 0)
 
 
 def count_change(tx: Transaction) -> None:
     """Make every process read its connections again."""
-    tx.count_up(_VERSION)
+    tx.count_up(KEYS)
 
 
 def _sealed(key: Secret | None, hook_id: str, keys: Sequence[str]) -> bytes:

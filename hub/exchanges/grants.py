@@ -21,6 +21,8 @@ from sqlalchemy import text
 
 from bus.ledger import Ledger
 from hub.settings.files import json_schema, toml_files
+from hub.settings.model import Tenant
+from hub.settings.plain import Unreadable, from_plain, to_plain
 from schemas.errors import ConfigError, HubError
 from schemas.fault import Fault
 from schemas.manifest import Manifest
@@ -39,6 +41,7 @@ SOON = timedelta(days=60)
 _SCHEMA = Path(__file__).with_name("grant.schema.json")
 _PARIS = ZoneInfo("Europe/Paris")
 _NONE = -1  # no question is left in this minute: the shared count need not be asked again
+_OF_FILE = ("file", "zone")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -220,6 +223,18 @@ class Grants:
             raise ConfigError(str(fault), key="grants_dir")
         return Grants(reading.grants)
 
+    @staticmethod
+    def of_items(items: Mapping[str, Any], tenants: Mapping[str, Tenant]) -> Grants:
+        """The grants that the directory holds, by id; `grant_item` wrote them. Raises Unreadable."""
+        found = []
+        for id, body in items.items():
+            zone = tenants[body["of_tenant"]].zone if body.get("of_tenant") in tenants else _PARIS
+            grant = from_plain(Grant, body, zone=zone, without=_OF_FILE)
+            if grant.ground not in GROUNDS or grant.assurance not in LEVELS:
+                raise Unreadable(f"the ground or assurance of the grant {id}")
+            found.append(grant)
+        return Grants(found)
+
     def all(self) -> list[Grant]:
         return [grant for grants in self._by_client.values() for grant in grants]
 
@@ -234,7 +249,7 @@ class Grants:
         Raises NotAllowed when none covers it: `no_grant` when no grant in force names this client, tenants, evidence
         and version; otherwise the error of the grant that came nearest."""
         misses: list[tuple[NotAllowed, int]] = []
-        for grant in self._by_client.get((ask.client, ask.tenant), ()):
+        for grant in self.of_client(ask.client, ask.tenant):
             granted = grant.evidence.get(ask.evidence)
             if granted is None or granted.version != ask.version or grant.of_tenant != ask.of_tenant:
                 continue
@@ -254,7 +269,7 @@ class Grants:
         Raises NotAllowed, with the codes of `decide`."""
         ask = GrantQuery(client, tenant, tenant, "", 0, "", asker, assurance)
         misses: list[tuple[NotAllowed, int]] = []
-        for grant in self._by_client.get((client, tenant), ()):
+        for grant in self.of_client(client, tenant):
             if not grant.account or not grant.starts <= grant.day_of(now) <= grant.ends:
                 continue
             if asker not in grant.askers:
@@ -264,6 +279,25 @@ class Grants:
             else:
                 return grant
         raise _nearest(misses)
+
+
+class GrantsInForce(Grants):
+    """The grants of the directory by which this process works at each moment."""
+
+    def __init__(self, current: Callable[[], Grants]) -> None:
+        super().__init__()
+        self._current = current
+
+    def all(self) -> list[Grant]:
+        return self._current().all()
+
+    def of_client(self, client: str, tenant: str) -> list[Grant]:
+        return self._current().of_client(client, tenant)
+
+
+def grant_item(grant: Grant) -> Any:
+    """A grant as the directory keeps it: JSON, without where it was declared."""
+    return to_plain(grant, without=_OF_FILE)
 
 
 def _nearest(misses: Iterable[tuple[NotAllowed, int]]) -> NotAllowed:

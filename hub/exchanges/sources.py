@@ -183,17 +183,31 @@ class Sources:
     """Safe for several threads. `tenants` say in which order connections are asked; `clock` is monotonic."""
 
     def __init__(
-        self, ledger: Ledger, registry: Registry, questions: Questions, sources: Iterable[ConnectionSource],
-        tenants: Mapping[str, Tenant], *, metrics: QuestionMetrics | None = None,
+        self, ledger: Ledger, registry: Registry, questions: Questions, sources: Iterable[ConnectionSource] = (),
+        tenants: Mapping[str, Tenant] | None = None, *, metrics: QuestionMetrics | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._ledger, self._registry, self._questions = ledger, registry, questions
-        self._tenants, self._metrics, self._clock = tenants, metrics, clock
-        self._sources = {source.name: source for source in sources if source.answers}
-        self._lines = {
-            source.name: _SourceState(Breaker(clock), self._local_responder(source), _Throttle(source.rate, clock))
-            for source in self._sources.values()
-        }
+        self._metrics, self._clock = metrics, clock
+        self._tenants: Mapping[str, Tenant] = {}
+        self._sources: dict[str, ConnectionSource] = {}
+        self._lines: dict[str, _SourceState] = {}
+        self.take_up(sources, tenants or {})
+
+    def take_up(self, sources: Iterable[ConnectionSource], tenants: Mapping[str, Tenant]) -> None:
+        """From now on these are asked. What is known of those that stay as they are is kept; questions to one that goes
+        are over."""
+        fresh = {source.name: source for source in sources if source.answers}
+        lines = dict(self._lines)
+        for name in [name for name in lines if fresh.get(name) != self._sources[name]]:
+            lines.pop(name).responder.close()
+        for source in fresh.values():
+            if source.name not in lines:
+                throttle = _Throttle(source.rate, self._clock)
+                lines[source.name] = _SourceState(Breaker(self._clock), self._local_responder(source), throttle)
+        self._lines = {**self._lines, **lines}  # first: who finds a source finds its line
+        self._sources, self._tenants = fresh, tenants
+        self._lines = lines
 
     def ask_sources(
         self, tenant: str, question: Question, natives: Mapping[str, str] | None = None, *,
@@ -285,7 +299,9 @@ class Sources:
     def _ask_source(self, source: ConnectionSource, question: Question, left: threading.Event | None) -> Evidence:
         if question.seconds < _LEAST:
             raise Unanswered("late")
-        line = self._lines[source.name]
+        line = self._lines.get(source.name)
+        if line is None:  # it was removed this moment
+            raise _NotAsked("paused")
         probes = line.begin_question()
         outcome: HubError | None = None
         try:
@@ -324,7 +340,8 @@ class Sources:
     def _reason_unasked(self, source: ConnectionSource, paused: Mapping[str, str]) -> HubError:
         if source.name in paused:
             return _NotAsked("paused")
-        resting = self._lines[source.name].breaker.resting
+        line = self._lines.get(source.name)
+        resting = line.breaker.resting if line is not None else 0.0
         return _NotAsked("resting", after=resting) if resting else NotMatched("")
 
     def _pause(self, name: str) -> None:
@@ -362,7 +379,8 @@ class Sources:
         return orjson.dumps({"values": values}, default=dict)
 
     def _wait_for_rate(self, source: ConnectionSource, question: Question) -> Question:
-        wait = self._lines[source.name].throttle.reserve_turn(question.seconds)
+        line = self._lines.get(source.name)
+        wait = line.throttle.reserve_turn(question.seconds) if line is not None else 0.0
         if wait:
             time.sleep(wait)
         return replace(question, seconds=question.seconds - wait)

@@ -18,13 +18,13 @@ from hub.storage.tables import citizen_links, household_links
 Change = tuple[str, str, bool]  # tenant, system; whether its numbers are those of households now
 
 _SHARE = text("""
-    INSERT INTO household_links (tenant, system, native_id, citizen_id, since)
-    SELECT tenant, system, native_id, citizen_id, since FROM citizen_links
+    INSERT INTO household_links (tenant, system, native_id, citizen_id, since, since_seq)
+    SELECT tenant, system, native_id, citizen_id, since, since_seq FROM citizen_links
     WHERE tenant = :tenant AND system = :system ON CONFLICT DO NOTHING
 """)
 _OWN = text("""
-    INSERT INTO citizen_links (tenant, system, native_id, citizen_id, since, how)
-    SELECT tenant, system, native_id, min(citizen_id), min(since), 'told' FROM household_links
+    INSERT INTO citizen_links (tenant, system, native_id, citizen_id, since, how, since_seq)
+    SELECT tenant, system, native_id, min(citizen_id), min(since), 'told', min(since_seq) FROM household_links
     WHERE tenant = :tenant AND system = :system
     GROUP BY tenant, system, native_id HAVING count(*) = 1 ON CONFLICT DO NOTHING
 """)
@@ -37,9 +37,14 @@ def settle_households(ledger: Ledger, directory: Directory, journal: Journal) ->
         if not [*_changes(tx, directory)]:
             return
     with ledger.transaction() as tx:
-        tx.hold_door()
-        for change in [*_changes(tx, directory)]:
-            _settle(tx, journal, *change)
+        settle_households_in(tx, directory, journal)
+
+
+def settle_households_in(tx: Transaction, directory: Directory, journal: Journal) -> None:
+    """As `settle_households`, in the commit of what declares it otherwise."""
+    tx.hold_door()
+    for change in [*_changes(tx, directory)]:
+        _settle(tx, journal, *change)
 
 
 def _changes(tx: Transaction, directory: Directory) -> Iterator[Change]:

@@ -156,6 +156,7 @@ class Links:
         parted = book.open_apart(row.tenant, person)
         book.save()
         values = {"citizen_id": parted.id, "since": tx.now, "how": "operator", "origin": by.actor, "score": None}
+        values["since_seq"] = tx.last_number
         here = _here(row.tenant, (row.system, row.native_id))
         tx.sql.execute(update(citizen_links).where(here).values(values))
         return parted.id

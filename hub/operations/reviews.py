@@ -365,7 +365,8 @@ class Reviews:
     def _move_links(self, tx: Transaction, links: Links, tenant: str, to: str) -> Links:
         for system, native in links:
             of_them = and_(citizen_links.c.system == system, citizen_links.c.native_id == native)
-            tx.sql.execute(update(citizen_links).where(citizen_links.c.tenant == tenant, of_them).values(citizen_id=to))
+            mine = (citizen_links.c.tenant == tenant, of_them)
+            tx.sql.execute(update(citizen_links).where(*mine).values(citizen_id=to, since_seq=tx.last_number))
         return links
 
     def _move_members(self, tx: Transaction, gone: str, kept: str) -> list[str]:

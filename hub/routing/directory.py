@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bus.ledger import Transaction
 from hub.clients.origin import Origin
-from hub.settings.model import GENERAL, Mode, Numbers, Tenant
+from hub.settings.model import GENERAL, Drift, Mode, Numbers, Tenant
+from hub.settings.plain import Unreadable
 from hub.settings.procedures import Procedure
+from schemas.errors import BusUnavailable
 from schemas.manifest import Consumed
 
 
@@ -39,6 +44,18 @@ class ConnectionRouting:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionItem:
+    """One connection: its connector, who it is and what it gets, and how fast it is called. The settings of its package
+    and all secrets stay where they are."""
+
+    connector: str
+    routing: ConnectionRouting
+    rate: float | None = None
+    poll_seconds: float | None = None
+    drift: Drift = "warn"
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What routing needs to know of one event. `origin` and `intakes` are `tenant.name`; `intakes` are who brought the
     request, none where the event is about none."""
@@ -62,13 +79,27 @@ class Route:
     withheld: tuple[str, ...] = ()
 
 
+_UNDER_WAY = 60.0  # seconds that something may be under way from its check to its commit
+
+
+class DirectoryBehind(BusUnavailable):
+    """The directory that stands cannot be read here: nothing is accepted, shown or granted by an older one."""
+
+    code = "directory_behind"
+
+
 class Directory:
-    """Immutable; a changed set of connections is a new directory."""
+    """Immutable; a changed set of connections is a new directory. `version`: its number in the ledger, 0 for one that
+    is not there; `since`: by connection, the version since which it is as it is; `grants`: what clients may obtain, of
+    the room of exchanges, which stands above this one; `declared`: the connections that files declared, by name."""
 
     def __init__(
         self, connections: Iterable[ConnectionRouting], catalogue: Mapping[str, Procedure],
-        tenants: Mapping[str, Tenant],
+        tenants: Mapping[str, Tenant], *, version: int = 0, since: Mapping[str, int] | None = None, grants: Any = None,
+        declared: Mapping[str, ConnectionItem] | None = None,
     ) -> None:  # fmt: skip
+        self.version, self.grants, self._since = version, grants, since or {}
+        self.declared = declared or {}
         self.connections = {one.name: one for one in connections}
         self.catalogue = catalogue
         self.tenants = tenants
@@ -121,6 +152,25 @@ class Directory:
             return False
         general = self.tenants[tenant].linked_with(GENERAL)
         return len({systems.get(r["system"], general) for r in person.get("references", ())}) > 1
+
+    def shown_since(self, connection: str) -> int:
+        """The version since which a connection is as it is: what was made for it by an older one may show too much."""
+        return self._since.get(connection, 0)
+
+    def checks_like(self, other: Directory) -> bool:
+        """Whether what an event says of people, and who says it, is checked by the same rules."""
+        mine, theirs = ((one._identifiers, one._households, one._sectors) for one in (self, other))
+        both = self.connections.keys() & other.connections.keys()
+        return mine == theirs and all(self.origin_of(name) == other.origin_of(name) for name in both)
+
+    def origin_of(self, connection: str) -> Origin:
+        """Under which name and with which rights a connection's own events are accepted. Raises KeyError where it is
+        not connected."""
+        member = self.connections[connection]
+        return Origin(
+            connection, member.tenant, frozenset(member.publishes), (f"/{connection.replace('.', '/', 1)}",),
+            connection=True, system=member.system, others=member.speaks_for, skips_unknown=member.skips_unknown,
+        )  # fmt: skip
 
     def system_of(self, origin: str) -> str:
         """The system that a connection or client speaks for."""
@@ -246,10 +296,49 @@ def _holds(member: ConnectionRouting, intakes: Collection[str]) -> bool:
 
 
 class CurrentDirectory:
-    """The directory as it is now. It is replaced when connections come or go, for all who hold this."""
+    """The directory by which this process works now. `read` gives that of a version from the ledger, and raises
+    Unreadable; without it the one that is given stands. `changed` is called after another was taken up; it must not
+    wait."""
 
-    def __init__(self, directory: Directory) -> None:
-        self.directory = directory
+    def __init__(
+        self, directory: Directory, read: Callable[[Transaction, int], Directory] | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self.directory, self._read, self._changed = directory, read, changed
+        self.behind = ""  # why the one that stands cannot be read here
+        self._rules_until = 0.0  # until when what was checked by the rules of another may still come
+        self._lock = threading.Lock()
+
+    def at(self, tx: Transaction) -> Directory:
+        """The directory that stands for a transaction: to who holds the door until its commit. What is decided by any
+        other may be over. Raises DirectoryBehind."""
+        if self._read is None or tx.directory == self.directory.version:
+            return self.directory
+        return self._take_up(tx, tx.directory)
+
+    @property
+    def checks_anew(self) -> bool:
+        """Whether what comes to the door now may have been checked by other rules than those of today."""
+        return self._rules_until > time.monotonic()
+
+    def _take_up(self, tx: Transaction, version: int) -> Directory:
+        assert self._read is not None
+        with self._lock:
+            if version == self.directory.version:
+                return self.directory
+            if version < self.directory.version and not tx.holds_door:
+                return self.directory  # we look at a state that is over
+            try:
+                fresh = self._read(tx, version)
+                if not fresh.checks_like(self.directory):
+                    self._rules_until = time.monotonic() + _UNDER_WAY
+                self.directory = fresh
+            except Unreadable as error:
+                self.behind = f"version {version} of the directory cannot be read here ({error})"
+                raise DirectoryBehind(self.behind) from error
+            self.behind = ""
+        self._changed()
+        return self.directory
 
     def grouping(self, tenant: str, origin: str) -> Callable[[Mapping[str, Any]], str] | None:
         return self.directory.grouping(tenant, origin)

@@ -152,7 +152,53 @@ citizen_links = Table(
     Column("how", String(16), nullable=False, server_default="told"),  # see `hub.citizens.repository.Link`
     Column("origin", String(128)),
     Column("score", SmallInteger),  # of a likeness
+    # The last event that was accepted before it was made: it counts for those after it. Null before this was kept.
+    Column("since_seq", BigInteger),
     Index("citizen_links_citizen", "citizen_id"),
+)  # fmt: skip
+
+# The directory: who is connected, with which rights (`hub.routing`). In a version those items stand that began with it or
+# before and end after it; nothing in them is secret.
+directory_items = Table(
+    "directory_items", metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("since_version", BigInteger, primary_key=True, autoincrement=False),
+    Column("until_version", BigInteger),
+    Column("body", Text, nullable=False),
+    Index("directory_items_standing", "kind", "name", unique=True, postgresql_where=text("until_version IS NULL"),
+          sqlite_where=text("until_version IS NULL")),
+)  # fmt: skip
+
+directory_versions = Table(
+    "directory_versions", metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("by", String(128), nullable=False),
+    Column("host", String(128), nullable=False),
+    Column("digest", String(64)),  # of the files that made it; null for a change that came from no file
+    Index("directory_versions_digest", "digest"),
+)  # fmt: skip
+
+# The processes of this hub that run now, each with the version by which it works and what it lacks.
+processes = Table(
+    "processes", metadata,
+    Column("owner", String(128), primary_key=True),
+    Column("host", String(128), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("roles", String(64), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)  # fmt: skip
+
+# Secrets of connections that were given by command: sealed, and instead of those of the settings file.
+connection_secrets = Table(
+    "connection_secrets", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("setting", String(64), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("at", Double, nullable=False),
 )  # fmt: skip
 
 # Numbers of households, beside each of their people: they identify nobody, and deliveries to their system carry the one
@@ -164,6 +210,7 @@ household_links = Table(
     Column("native_id", Text, primary_key=True),
     Column("citizen_id", String(36), primary_key=True),
     Column("since", Double, nullable=False),
+    Column("since_seq", BigInteger),  # as that of `citizen_links`
     Index("household_links_citizen", "citizen_id"),
 )  # fmt: skip
 
