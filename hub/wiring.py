@@ -32,6 +32,8 @@ from hub.acceptance.followed_rules import FOLLOWED
 from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.acceptance.inlet import Inlet
 from hub.acceptance.poller import Poller
+from hub.acceptance.pulling import Pulls
+from hub.acceptance.replaying import Replays
 from hub.acceptance.request_rules import RequestReceived, StatusChanged
 from hub.acceptance.rules import Rules
 from hub.citizens.communes import dated_communes
@@ -154,6 +156,8 @@ class Hub:
             sign_ins=SignIns(self.ledger, previews, self.people, self.keys, providers),
         )  # fmt: skip
         self.deliveries = Deliveries(self.acceptance, self._broker_users)
+        self.pulls = Pulls(self.ledger, self.deliveries, settings.pulling, self._members, count=self.metrics.ended)
+        self.replays = Replays(self.ledger, self.deliveries)
         self.troubles = Troubles(self.ledger, self.acceptance, self._dead_letters)
         self.batcher = AcceptanceGroupCommit(self.ledger, self.acceptance)
         self._delivery_seal = self._seal("deliveries")
@@ -190,7 +194,7 @@ class Hub:
             exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
             metrics=self.metrics,
             webhook_types=tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
-            callable_address=_is_callable,
+            callable_address=_is_callable, pulls=self.pulls, replays=self.replays,
         )  # fmt: skip
 
     # --- connections --------------------------------------------------------------------------------------------
@@ -245,7 +249,7 @@ class Hub:
     def origin_of_broker_user(self, user: str) -> Any:
         with self.ledger.reading() as tx:
             client = clients.by_broker_user(tx, user)
-        return client.origin if client is not None and "events:write" in client.scopes else None
+        return self.deliveries.origin_of(client) if client is not None and "events:write" in client.scopes else None
 
     def _directory(self, hooks: Sequence[webhooks.Webhook]) -> Directory:
         wanted = [*self._configured(), *self._webhooks(hooks)]
@@ -263,10 +267,11 @@ class Hub:
             label = item.label or manifest.name
             routing = ConnectionRouting(
                 name=name, tenant=item.tenant, system=item.system, label=label, consumes={c.type: c for c in consumes},
-                procedures=item.procedures, outside=manifest.outside, publishes=manifest.publishes, mode=item.mode,
+                procedures=item.procedures, outside=manifest.outside == "amqp", publishes=manifest.publishes,
+                mode=item.mode,
                 pilot_procedures=item.pilot_procedures, pilot_citizens=item.pilot_citizens, sector=item.sector,
                 speaks_for=item.speaks_for, skips_unknown=manifest.unknown == "skip",
-                household=manifest.household,
+                household=manifest.household, pulled=manifest.outside == "pull", client=item.client or "",
             )  # fmt: skip
             yield self._connection(routing, manifest, item.settings, item), routing
 
@@ -281,12 +286,14 @@ class Hub:
 
     def _webhooks(self, hooks: Sequence[webhooks.Webhook]) -> Iterator[tuple[Connection, ConnectionRouting]]:
         manifest = _manifest("webhook")
+        speaking = {(item.tenant, item.client): item.name for item in self.settings.connections.values() if item.client}
         for hook in hooks:
             if hook.tenant not in self.settings.tenants:
                 continue
             name = f"{hook.tenant}.webhook-{hook.id}"
             consumes = {c.type: c for c in manifest.consumes if c.type in hook.allowed_types}
-            held = (f"{hook.tenant}.{hook.client}",)
+            names = dict.fromkeys((speaking.get((hook.tenant, hook.client), hook.client), hook.client))
+            held = tuple(f"{hook.tenant}.{name}" for name in names)
             routing = ConnectionRouting(
                 name=name, tenant=hook.tenant, system=name, label=f"Webhook de {hook.client}", consumes=consumes,
                 holds=held,
@@ -321,6 +328,8 @@ class Hub:
         self._thread("relay", self.relay.run)
         keeper = Keeper(self.ledger, self.documents, self.settings.retention)
         self._thread("retention", lambda stop: keeper.run(stop, lambda: self.relay.active))
+        self._thread("pulls", lambda stop: self.pulls.run(stop, lambda: self.relay.active))
+        self._thread("replays", lambda stop: self.replays.run(stop, lambda: self.relay.active))
         self._thread("trouble", lambda stop: self.troubles.run(stop, lambda: self.relay.active))
         self._thread("journal", self.sealer.run)
         self._watch_once()
@@ -389,7 +398,7 @@ class Hub:
             if self._only is not None and name not in self._only:
                 continue
             routing = self.acceptance.directory.connections[name]
-            if name not in self.workers and routing.consumes and not routing.outside:
+            if name not in self.workers and routing.worked:
                 self._start_worker(name, connection)
             if name not in self.pollers and connection.manifest.poll_seconds is not None:
                 self._start_poller(name, connection, routing)
@@ -457,6 +466,9 @@ class Hub:
                 _log.error("worker replaced", connection=name)
                 self._end_worker(name)
                 self._start_worker(name, self.connections[name])
+
+    def _members(self) -> Sequence[ConnectionRouting]:
+        return list(self.acceptance.directory.connections.values())
 
     def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:
