@@ -38,6 +38,7 @@ class Library:
     id: str = "library"
     consumes: tuple[Reads, ...] = (Reads(),)
     further: tuple[str, ...] = (".cards",)
+    outside: str = ""
     settings: Mapping[str, Any] = field(
         default_factory=lambda: {
             "type": "object",
