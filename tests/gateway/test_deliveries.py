@@ -13,15 +13,15 @@ from sqlalchemy import select
 
 from bus.tables import deliveries
 from hub.citizens.repository import Link, link_citizen
+from hub.clients import repository as clients
 from hub.operations.trouble import list_troubles
-from hub.storage.tables import citizen_links, pulled_deliveries, requests
-from schemas.event import Event
+from hub.storage.tables import citizen_links, pulled_deliveries
 from tests.gateway.conftest import TENANT, House, Open, post, problem, record
 from tests.gateway.pulling import (
     CLIENT,
     PACKAGE,
-    PORTAL,
     answer,
+    folder_of,
     houses,
     moved,
     numbers,
@@ -259,20 +259,13 @@ def test_numbers_count_what_the_client_was_shown_and_nothing_of_the_town(house: 
 
 
 def test_a_mark_takes_back_what_is_shown_and_its_answer_says_so(house: House) -> None:
-    http, portal = puller(house), house.client()
-    made = portal.post("/v1/requests", json=record(7)).json()["id"]
-    portal.post("/v1/requests", json=record(8))
+    http = puller(house)
+    say(house, moved(1, 1), moved(2, 2))
     assert numbers(http) == [1, 2]
 
-    mark = Event("request.status-changed", f"/{TENANT}/portail", {
-        "request": {"id": made}, "status": None, "native": {"code": "c", "label": "Confidentiel"}, "confidential": True,
-    }, id="mark")  # fmt: skip
-    with house.hub.ledger.transaction() as tx:
-        tx.sql.execute(requests.update().where(requests.c.id == made).values(confidential=1))
-        from hub.acceptance.rules import withhold
-
-        withhold(tx, house.hub.acceptance.directory, TENANT, (), [made])
-    assert mark.id
+    marked = moved(1, 3)
+    citizen = {**marked.data["citizen"], "confidential": True}
+    say(house, marked.with_data({**marked.data, "citizen": citizen}))
 
     assert numbers(http) == [2]
     problem(answer(http, 1), 410, "delivery_withdrawn")
@@ -499,5 +492,16 @@ def test_rows_of_what_was_forgotten_go_with_it_and_no_number_comes_twice(house: 
     assert numbers(puller(house)) == [2]
 
 
-def test_the_portal_is_the_origin_of_what_it_says() -> None:
-    assert PORTAL.name == f"{TENANT}.portail"
+def test_a_broker_user_that_is_the_client_of_a_connection_speaks_as_it(open_house: Open, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, outside="amqp")
+    connection = {"connector": "loisirs", "client": CLIENT}
+    house = open_house({"loisirs": connection}, connectors_dir=str(folder))
+    for name, user in ((CLIENT, "mq-loisirs"), ("autre", "mq-autre")):
+        clients.add(
+            house.hub.ledger, client_id=name, tenant=TENANT, label=name, scopes=["events:write"], broker_user=user
+        )
+
+    bound, own = (house.hub.origin_of_broker_user(user) for user in ("mq-loisirs", "mq-autre"))
+
+    assert (bound.name, bound.types, bound.connection) == (PACKAGE, {"citizen.address-changed"}, False)
+    assert (own.name, own.types) == (f"{TENANT}.autre", set())
