@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Double,
     Engine,
@@ -93,6 +94,7 @@ _LOST_A_RACE = ("40001", "40P01")  # serialization failure, deadlock
 _IS_OPEN = text(f"deliveries.state IN {OPEN}")
 _IS_REFUSED = text("deliveries.state IN ('parked','refused') AND deliveries.state = 'refused'")
 _IS_WAITING = text("deliveries.state = 'waiting'")
+_IS_EXPECTED = text("deliveries.state = 'expected'")
 _IS_HELD = text("deliveries.state = 'held'")
 _BEFORE_IS_OPEN = text(f"earlier.state IN {OPEN}")
 _NOT_BELIEVED = 600.0  # seconds: leases are of a minute at most
@@ -531,6 +533,12 @@ class Transaction:
             for row in statements.EXPECTED_OF.send(self.sql, connection=connection, after=after, last=last, most=most)
         ]
 
+    def expected_keys(self, connection: str, most: int) -> list[tuple[int, str]]:
+        """What a connection has not received, oldest first, each with the key that keeps it in order."""
+        mine = select(deliveries.c.seq, deliveries.c.order_key).where(deliveries.c.connection == connection)
+        rows = self.sql.execute(mine.where(_IS_EXPECTED).order_by(deliveries.c.seq).limit(most))
+        return [(row.seq, row.order_key) for row in rows]
+
     def sent(self) -> dict[str, int]:
         """How far the events of each connection were put on the bus: all expected ones up to this one."""
         return {row.connection: row.seq for row in self.sql.execute(select(sending))}
@@ -818,7 +826,26 @@ class Transaction:
 
     def replay(self, connection: str, seq: int) -> bool:
         """Try a parked or refused delivery again, from its first attempt. False when it is neither."""
-        self._hold_lease(connection)
+        changed = self._again(connection, [seq], (PARKED, REFUSED))
+        return changed == 1
+
+    def send_again(self, connection: str, seqs: Sequence[int]) -> int:
+        """Send what was delivered, or parked, once more, in its old order; how many that is. Whatever of the same key
+        is open and came later waits behind it."""
+        return self._again(connection, seqs, (DELIVERED, PARKED))
+
+    def park_open(self, connection: str, seqs: Collection[int], cause: str, fault: str) -> None:
+        """Whatever of these has no end and is not parked yet waits for an operator."""
+        open_states = [state for state in OPEN if state != PARKED]
+        self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs)))
+            .where(deliveries.c.state.in_(open_states))
+            .values(state=PARKED, at=self.now, cause=cause, fault=fault, due=None)
+        )
+
+    def _again(self, connection: str, seqs: Sequence[int], states: Sequence[str]) -> int:
+        self.hold_lease(connection)
         beside = deliveries.alias()
         # A refusal held nobody: a later event of its key may be running now. They never run side by side.
         running = exists().where(
@@ -826,16 +853,16 @@ class Transaction:
         )
         changed = self.sql.execute(
             update(deliveries)
-            .where(deliveries.c.connection == connection, deliveries.c.seq == seq)
-            .where(deliveries.c.state.in_((PARKED, REFUSED)))
+            .where(deliveries.c.connection == connection, deliveries.c.seq.in_(list(seqs)))
+            .where(deliveries.c.state.in_(states))
             .values(state=case((running, HELD), else_=RECEIVED), attempts=0, deaths=0, due=None, at=self.now)
         ).rowcount
         self.woke = True
-        return changed == 1
+        return changed
 
     def skip(self, connection: str, seq: int, cause: str) -> bool:
         """Give a parked delivery up and let its followers go on. False when it is not parked."""
-        self._hold_lease(connection)
+        self.hold_lease(connection)
         changed = self.sql.execute(
             update(deliveries)
             .where(deliveries.c.connection == connection, deliveries.c.seq == seq, deliveries.c.state == PARKED)
@@ -847,10 +874,12 @@ class Transaction:
         return changed == 1
 
     def on_their_way(
-        self, connections: Sequence[str], keys: Collection[str], requests: Collection[str]
-    ) -> list[tuple[str, int, str | None]]:
-        """(connection, seq, request) of what is open and not being tried: of these keys, or about these requests."""
-        waiting = deliveries.c.state.in_([s for s in OPEN if s != STARTED])
+        self, connections: Sequence[str], keys: Collection[str], requests: Collection[str],
+        shown: Collection[str] = (),
+    ) -> list[tuple[str, int, str | None]]:  # fmt: skip
+        """(connection, seq, request) of what is open and not being tried: of these keys, or about these requests.
+        `shown`: the connections whose packages pull what is theirs; what one was shown is not under way, and counts."""
+        waiting = _may_be_called_back(shown)
         query = select(deliveries.c.connection, deliveries.c.seq, events.c.request_id)
         query = query.join(events, events.c.seq == deliveries.c.seq).where(waiting)
         found: set[tuple[str, int, str | None]] = set()
@@ -862,17 +891,55 @@ class Transaction:
             found |= {(row[0], row[1], row[2]) for row in self.sql.execute(query.where(about))}
         return sorted(found, key=lambda row: row[:2])
 
-    def withhold(self, pairs: Iterable[tuple[str, int]], cause: str) -> None:
-        """Skip deliveries that are not being tried, and let their followers go on."""
+    def withhold(self, pairs: Iterable[tuple[str, int]], cause: str, shown: Collection[str] = ()) -> None:
+        """Skip deliveries that are not being tried, and let their followers go on. `shown`: as of `on_their_way`."""
         for connection, seqs in _grouped(pairs).items():
             for some in parts(seqs):
                 self.sql.execute(
                     update(deliveries)
                     .where(deliveries.c.connection == connection, deliveries.c.seq.in_(some))
-                    .where(deliveries.c.state.in_([s for s in OPEN if s != STARTED]))
+                    .where(_may_be_called_back(shown))
                     .values(state=SKIPPED, at=self.now, answer=cause)
                 )
                 self.release(connection, some)
+
+    def still_to_come(self, connection: str, most: int) -> int:
+        """How many of its deliveries are open and neither started nor parked; `most` stands for that or more."""
+        mine = select(deliveries.c.seq).where(deliveries.c.connection == connection, _IS_OPEN)
+        few = mine.where(deliveries.c.state.not_in((STARTED, PARKED))).limit(most).subquery()
+        return int(self.sql.execute(select(func.count()).select_from(few)).scalar_one())
+
+    def open_before(self, connection: str, at: float, most: int) -> list[int]:
+        """Its oldest deliveries that are open, not parked, and were accepted before then."""
+        row = deliveries.c
+        query = select(row.seq).join(events, events.c.seq == row.seq).where(row.connection == connection, _IS_OPEN)
+        query = query.where(row.state != PARKED, events.c.accepted_at < at).order_by(row.seq).limit(most)
+        return [found.seq for found in self.sql.execute(query)]
+
+    def first_since(self, at: float) -> int:
+        """The number of the first event that was accepted then or later; one beyond the last where there is none. The
+        numbers are in the order of acceptance: looked for by halves."""
+        low = self.sql.execute(select(func.min(events.c.seq))).scalar()
+        beyond = self.last_seq() + 1
+        if low is None:
+            return beyond
+        while low < beyond:
+            middle = (low + beyond) // 2
+            query = select(events.c.seq, events.c.accepted_at).where(events.c.seq >= middle)
+            found = self.sql.execute(query.order_by(events.c.seq).limit(1)).first()
+            if found is not None and found.accepted_at < at:
+                low = found.seq + 1
+            else:
+                beyond = middle
+        return int(low)
+
+    def after(self, connection: str, seq: int, *, window: int, most: int) -> tuple[list[Row[Any]], int]:
+        """Its deliveries after an event in order, `most` at most, and the event up to which these are all."""
+        last = min(seq + window, self.last_seq())
+        mine = select(deliveries).where(deliveries.c.seq > seq, deliveries.c.seq <= last)
+        rows = list(self.sql.execute(mine.where(deliveries.c.connection == connection)
+                                     .order_by(deliveries.c.seq).limit(most)))  # fmt: skip
+        return rows, rows[-1].seq if len(rows) == most else last
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Deliveries by connection and state. Reads all of them: for a person who asks, not for a machine."""
@@ -1072,7 +1139,8 @@ class Transaction:
             return self._ahead.firsts(), self._ahead.most
         return _firsts(statements.FIRSTS[dialect].send(self.sql, keys=list(keys), most=most)), most
 
-    def _hold_lease(self, connection: str) -> None:
+    def hold_lease(self, connection: str) -> None:
+        """Nobody claims or ends deliveries of a connection until the commit."""
         self.sql.execute(select(leases.c.name).where(leases.c.name == f"worker:{connection}").with_for_update())
 
     def _supersede(self, entry: Entry, seq: int) -> None:
@@ -1186,6 +1254,11 @@ class _Ahead:
 
 def _firsts(rows: Iterable[Any]) -> dict[tuple[str, str], Sequence[int]]:
     return {(row.connection, row.key): [int(seq) for seq in (row.firsts or "").split()] for row in rows}
+
+
+def _may_be_called_back(shown: Collection[str]) -> ColumnElement[bool]:
+    waits = deliveries.c.state.in_([state for state in OPEN if state != STARTED])
+    return waits | (deliveries.c.connection.in_(list(shown)) & (deliveries.c.state == STARTED)) if shown else waits
 
 
 def _grouped(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:

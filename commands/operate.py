@@ -36,13 +36,23 @@ connection_app = typer.Typer(no_args_is_help=True, help="The connections of this
 
 @connection_app.command("list")
 def connection_list(config: Config = HUB_TOML, as_json: AsJson = False) -> None:
-    """Each connection with its deliveries by state."""
+    """Each connection with its deliveries by state; of a package that pulls, when it last called, the last number that
+    it was given, and the alarm."""
+    from hub.acceptance.pulling import standing_pulls
+
+    def pulls_of(tx: Transaction) -> dict[str, dict[str, Any]]:
+        return {
+            one.connection: {"called": utc_text(one.called_at), "number": one.number, "alarm": one.alarm or None}
+            for one in standing_pulls(tx)
+        }
 
     def act(hub: Hub) -> Any:
         with hub.ledger.reading() as tx:
             counts, paused, faults = tx.counts(), tx.paused(), tx.pause_faults()
+            pulled = pulls_of(tx)
         return [
             {"connection": name, "connector": found.manifest.id, "paused": paused.get(name), "fault": faults.get(name)}
+            | pulled.get(name, {})
             | counts.get(name, {})
             for name, found in sorted(hub.connections.items())
         ]
@@ -78,6 +88,39 @@ def connection_retry(connection: Name, config: Config = HUB_TOML) -> None:
 
     due, paused = with_hub(config, act)
     typer.echo(f"{due} due now." + (" This connection is paused: resume it." if paused else ""))
+
+
+@connection_app.command("replay")
+def connection_replay(
+    connection: Name,
+    since: Annotated[str, typer.Option(help="From what was accepted then on: RFC 3339, as 2026-03-02T09:14:05Z.")],
+    config: Config = HUB_TOML,
+    as_json: AsJson = False,
+) -> None:
+    """Send what it had since then again, in order and under the same keys, as it may see it now: a webhook, a package
+    that is called at its own address, or one that pulls."""
+    from schemas.errors import InvalidMessage
+    from schemas.times import from_rfc3339
+
+    try:
+        at = from_rfc3339(since)
+    except ValueError:
+        fail("--since is a moment with its zone: 2026-03-02T09:14:05Z")
+
+    def act(hub: Hub) -> dict[str, Any]:
+        found = known_connection(hub, connection)
+        routing = hub.acceptance.directory.connections[connection]
+        if routing.outside or (found.configured is not None and not found.manifest.outside):
+            fail("only what knows a delivery again by its key is sent it again: a webhook, or a package that pulls")
+        with hub.ledger.transaction() as tx:
+            try:
+                asked = hub.replays.ask(tx, connection, since=at)
+            except InvalidMessage as error:
+                fail(error.reason)
+            journal_act(hub, tx, connection, "deliveries.replayed", since=utc_text(at))
+        return {"connection": connection, "since": utc_text(asked.since), "asked": utc_text(asked.asked_at)}
+
+    show_rows([with_hub(config, act)], as_json, one=True)
 
 
 @connection_app.command("shape")

@@ -86,8 +86,10 @@ def _document(sample: Path) -> Any:
 
 def _called(hub: Hub, name: str) -> Connection:
     connection = known_connection(hub, name)
-    if connection.manifest.outside:
+    if connection.manifest.outside == "amqp":
         fail("this package reads its own queue on the broker: there is nothing to call")
+    if connection.manifest.outside == "pull":
+        fail("this package fetches its deliveries itself: there is nothing to call")
     return connection
 
 

@@ -36,6 +36,7 @@ SCOPES = {
     "documents:read": "Read documents that the client stored or that concern its requests.",
     "documents:write": "Store documents.",
     "webhooks:write": "Make, list, rotate and remove the client's webhooks.",
+    "deliveries:read": "Pull and answer the deliveries of the connection that names the client.",
     "exchanges:write": "Obtain evidence about a citizen, as far as the client's grants go.",
     "exchanges:read": "Prove exchanges of the client.",
     "citizens:read": "Show a citizen what was obtained about them.",
@@ -61,18 +62,16 @@ _SCHEME = OAuth2(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, after all checks. `scopes` are those of its token."""
+    """Who calls, after all checks. `scopes` are those of its token; `origin` says under which name and with which
+    rights what it says is accepted: its own, or those of the connection as which it speaks."""
 
     client: Client
     scopes: frozenset[str]
+    origin: Origin
 
     @property
     def tenant(self) -> str:
         return self.client.tenant
-
-    @property
-    def origin(self) -> Origin:
-        return self.client.origin
 
 
 class Access:
@@ -80,6 +79,7 @@ class Access:
 
     def __init__(self, services: Services, tokens: Tokens) -> None:
         self._ledger = services.ledger
+        self._deliveries = services.deliveries
         self._tokens = tokens
         self._known: dict[str, tuple[Caller, float, float]] = {}
         self._looking: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Future[Caller]] = {}
@@ -126,7 +126,7 @@ class Access:
         if claims.issued + 1 <= client.tokens_from:  # `iat` is in whole seconds
             raise _unauthorised("token_expired", "invalid_token")
         # A scope taken from the client is gone from its tokens too.
-        caller = Caller(client, claims.scopes & client.scopes)
+        caller = Caller(client, claims.scopes & client.scopes, self._deliveries.origin_of(client))
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
         self._known[token] = (caller, time.monotonic() + CACHE_SECONDS, claims.expires)

@@ -29,6 +29,7 @@ def problem_responses(*statuses: int) -> dict[int | str, Json]:
     descriptions = {
         400: "The call cannot be understood.", 401: "No valid token.", 403: "The token does not allow this.",
         404: "There is nothing here that this client may see.", 408: "The body came too slowly.", 409: "A conflict.",
+        410: "This was taken back.",
         413: "Too large.", 415: "This content type is not taken.", 422: "The content breaks a rule.",
         429: "Too many failed attempts.", 500: "Our mistake.", 503: "Not now; see `Retry-After`.",
     }  # fmt: skip

@@ -11,6 +11,8 @@ from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.deliveries import Deliveries
 from hub.acceptance.group_commit import AcceptanceGroupCommit
+from hub.acceptance.pulling import Pulls
+from hub.acceptance.replaying import Replays
 from hub.citizens.identities import People
 from hub.documents.files import DocumentStore
 from hub.exchanges.corrections import Corrections
@@ -50,6 +52,8 @@ class Services:
     signals: Signals
     exchanges: Exchanges
     accounts: Accounts
+    pulls: Pulls
+    replays: Replays
     reload: Callable[[], None] = lambda: None
     """Read the connections again: a webhook was added or removed."""
     note_shapes: Callable[[], None] = lambda: None

@@ -32,6 +32,8 @@ from hub.acceptance.followed_rules import FOLLOWED
 from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.acceptance.inlet import Inlet
 from hub.acceptance.poller import Poller
+from hub.acceptance.pulling import Pulls
+from hub.acceptance.replaying import Replays
 from hub.acceptance.request_rules import RequestReceived, StatusChanged
 from hub.acceptance.rules import Rules
 from hub.citizens.communes import dated_communes
@@ -161,6 +163,8 @@ class Hub:
             sign_ins=SignIns(self.ledger, previews, self.people, self.keys, providers),
         )  # fmt: skip
         self.deliveries = Deliveries(self.acceptance, self._broker_users)
+        self.pulls = Pulls(self.ledger, self.deliveries, settings.pulling, self._members, count=self.metrics.ended)
+        self.replays = Replays(self.ledger, self.deliveries)
         self.troubles = Troubles(self.ledger, self.acceptance, self._dead_letters)
         self.batcher = AcceptanceGroupCommit(self.ledger, self.acceptance)
         self._delivery_seal = self._seal("deliveries")
@@ -210,7 +214,7 @@ class Hub:
             exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
             metrics=self.metrics,
             webhook_types=tuple(c.type for c in _manifest("webhook").consumes), grants=self.grants,
-            callable_address=_is_callable,
+            callable_address=_is_callable, pulls=self.pulls, replays=self.replays,
         )  # fmt: skip
 
     # --- connections --------------------------------------------------------------------------------------------
@@ -367,7 +371,7 @@ class Hub:
     def origin_of_broker_user(self, user: str) -> Any:
         with self.ledger.reading() as tx:
             client = clients.by_broker_user(tx, user)
-        return client.origin if client is not None and "events:write" in client.scopes else None
+        return self.deliveries.origin_of(client) if client is not None and "events:write" in client.scopes else None
 
     def _configured(self, item: ConnectionItem, settings: HubSettings) -> Connection:
         """A connection of the directory with the settings that this process has for its package. Raises ConfigError
@@ -432,6 +436,8 @@ class Hub:
         self._thread("relay", self.relay.run)
         keeper = Keeper(self.ledger, self.documents, self.settings.retention)
         self._thread("retention", lambda stop: keeper.run(stop, lambda: self.relay.active))
+        self._thread("pulls", lambda stop: self.pulls.run(stop, lambda: self.relay.active))
+        self._thread("replays", lambda stop: self.replays.run(stop, lambda: self.relay.active))
         self._thread("trouble", lambda stop: self.troubles.run(stop, lambda: self.relay.active))
         self._thread("journal", self.sealer.run)
         self._watch_as("relay")
@@ -514,7 +520,7 @@ class Hub:
         wanted: dict[tuple[str, str], tuple[object, ...]] = {}
         for name, one in mine.items():
             routing = directory.connections[name]
-            if routing.consumes and not routing.outside:
+            if routing.worked:
                 wanted["worker", name] = (id(one), one.rate)
             if one.manifest.poll_seconds is not None:
                 wanted["poller", name] = (id(one), one.poll_seconds, routing.mode == "observe")
@@ -637,6 +643,9 @@ class Hub:
                 self._ends["worker", name].set()
                 self.workers.pop(name).poke()
                 self._start_worker(name, self.connections[name])
+
+    def _members(self) -> Sequence[ConnectionRouting]:
+        return list(self.acceptance.directory.connections.values())
 
     def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from schemas.delivery import Idempotency
 from schemas.setting_types import settings_schema
@@ -22,6 +22,9 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 Table = Mapping[str, Any]
+Outside = Literal["", "amqp", "pull", "webhook"]
+"""How a package without code of ours takes its deliveries: it reads its queue on the broker, fetches them over HTTP, or
+is called at an address of its own. "" for one with a connector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Manifest:
     batch: int
     poll_seconds: float | None
     receives: bool
-    outside: bool
+    outside: Outside
     settings: Mapping[str, Any]
     owners: tuple[str, ...]
     folder: Path
@@ -117,10 +120,11 @@ class Manifest:
             protocol=raw.get("protocol") or KINDS[kind], kind=kind, verified=str(verified) if verified else None,
             publishes=tuple(raw["publishes"]) if "publishes" in raw else published(raw),
             consumes=tuple(_consumed(item, folder, fields_of) for item in delivers),
-            idempotency=raw.get("idempotency") or _safety(delivers), settling_seconds=raw.get("settling_seconds", 30),
+            idempotency=raw.get("idempotency") or ("native-key" if outside_of(raw) else _safety(delivers)),
+            settling_seconds=raw.get("settling_seconds", 30),
             concurrency=raw.get("concurrency", 4), batch=raw.get("batch", 1),
             poll_seconds=_poll_seconds(raw),
-            receives="webhook" in raw, outside=raw.get("outside", False),
+            receives="webhook" in raw, outside=outside_of(raw),
             settings=settings_schema(declared_settings(raw), raw.get("types", {}), settings_rules(raw)),
             owners=tuple(raw["owners"]), folder=folder,
             answers=tuple(_answered(item) for item in raw.get("answer", ())),
@@ -136,7 +140,16 @@ class Manifest:
 def declared_settings(raw: Table) -> Table:
     """The typed settings of a connection: those that its kind brings, and those of `[settings]`, which go before."""
     own = raw.get("settings", {})
+    if outside_of(raw) == "webhook":
+        return {**folder_settings()["webhook"], **own}
     return {**folder_settings()["files"], **folder_settings()[raw["kind"]], **own} if _in_folders(raw) else own
+
+
+def outside_of(raw: Table) -> Outside:
+    """What `outside` of a manifest says; `true` is as `amqp`."""
+    said = raw.get("outside", False)
+    found: Outside = "amqp" if said is True else said or ""
+    return found
 
 
 def settings_rules(raw: Table) -> Table:
@@ -158,7 +171,8 @@ def _in_folders(raw: Table) -> bool:
 
 @cache
 def folder_settings() -> Table:
-    """The settings that the kinds bring which exchange files: `files` those of all, `dump` and `drop` of one."""
+    """The settings that manifests need not write out: of the kinds that exchange files, `files` those of all, `dump`
+    and `drop` of one; `webhook` of a package that is called at its own address."""
     return tomllib.loads(Path(__file__).with_name("folder_settings.toml").read_text(encoding="utf-8"))
 
 

@@ -20,7 +20,7 @@ from connectors.sdk.mapping.declared import declare_all
 from connectors.sdk.mapping.rows import FILE as TABLE
 from connectors.sdk.toml_lines import line_of
 from schemas.fault import Fault
-from schemas.manifest import FILE, KINDS, Manifest, declared_settings, published, settings_rules
+from schemas.manifest import FILE, KINDS, Manifest, declared_settings, outside_of, published, settings_rules
 from schemas.pointers import resolves
 from schemas.registry import Registry
 from schemas.setting_types import setting_faults, settings_schema
@@ -139,6 +139,7 @@ def _manifest_faults(
         yield "id", f"differs from the name of its folder ({folder})"
     if raw["kind"] == "python":
         yield from ((key, "missing") for key in ("protocol", "publishes", "idempotency") if key not in raw)
+    yield from _outside_faults(raw)
     if "zone" in raw and raw["zone"] not in available_timezones():
         yield "zone", f"no such time zone{nearest(raw['zone'], available_timezones())}"
     for position, event_type in enumerate(raw.get("publishes", published(raw))):
@@ -153,6 +154,18 @@ def _manifest_faults(
             yield f"answer[{position}].{key}", message
         if any(_version_of(answer) == _version_of(one) for one in answered[:position]):
             yield f"answer[{position}].type", "is already answered above: say all its fields at one place"
+
+
+def _outside_faults(raw: Mapping[str, Any]) -> Iterator[Found]:
+    """Of a package without code: nothing of ours reads tables of a kind, and it knows each delivery by its key."""
+    if not outside_of(raw):
+        return
+    if raw["kind"] != "python":
+        yield "outside", f'a package without code is of the kind "python", not "{raw["kind"]}"'
+    if raw.get("idempotency", "native-key") != "native-key":
+        yield "idempotency", "a package without code knows a delivery again by its key: native-key"
+    if raw.get("batch", 1) != 1:
+        yield "batch", "a package without code gets one event at a time"
 
 
 def _version_of(declared: Mapping[str, Any]) -> tuple[str, int]:

@@ -58,7 +58,11 @@ def _folder_of(point: EntryPoint) -> Path:
 
 def connector_class(manifest: Manifest) -> type[Connector]:
     """The class that runs a connector: the one subclass of `Connector` in its `connector.py`, imported now, or without
-    such a file the class of its kind. Raises ValueError when there is none."""
+    such a file the class of its kind; of a package without code that is called at its own address, the one that calls
+    it. Raises ValueError when there is none."""
+    if manifest.outside == "webhook":
+        package: type[Connector] = folder_module(ROOT / "webhook", "package").PackageWebhook
+        return package
     if manifest.kind != "python" and not (manifest.folder / "connector.py").exists():
         return kind_class(manifest.kind)
     module = folder_module(manifest.folder, "connector")

@@ -33,6 +33,8 @@ class Message:
 class Webhook(Connector):
     """One subscriber's endpoint."""
 
+    media = "application/json"
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         parts = urlsplit(self.settings["url"])
@@ -92,12 +94,20 @@ class Webhook(Connector):
             return Done("L'abonné n'a pas demandé ce type d'événement.")
         signed = sign(self._keys, id=message_id(delivery.key), at=self.context.now(), body=prepared.body)
         answer = self._http.request(
-            "POST", self._path, content=prepared.body, headers={"content-type": "application/json", **signed},
+            "POST", self._path, content=prepared.body, headers={"content-type": self.media, **signed},
             expect=_ANY, safe=True,
         )  # fmt: skip
         if not 200 <= answer.status < 300:
-            raise _failure(answer)
+            raise self.failure(answer)
+        return self.took(answer)
+
+    def took(self, answer: HttpAnswer) -> Done:
+        """What an answer 2xx says."""
         return Done("L'abonné a accusé réception.")
+
+    def failure(self, answer: HttpAnswer) -> HubError:
+        """What any other says."""
+        return _failure(answer)
 
     def close(self) -> None:
         self._http.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.routes import (
     citizens,
     corrections,
+    deliveries,
     descriptions,
     documents,
     events,
@@ -31,6 +32,7 @@ ROUTERS = tuple(
         preview,
         documents,
         webhooks,
+        deliveries,
         inbound,
         descriptions,
         health,

@@ -25,7 +25,7 @@ _NEEDED = ("database",)
 def readiness_of(services: Services) -> Readiness:
     def workers() -> list[str]:
         connections = services.acceptance.directory.connections
-        return [name for name, routing in connections.items() if routing.consumes and not routing.outside]
+        return [name for name, routing in connections.items() if routing.worked]
 
     return Readiness(services.ledger, services.bus, workers=workers, inlet=lambda: services.status().get("inlet", ""))
 

@@ -17,10 +17,12 @@ from gateway.access import Caller, needs
 from gateway.bodies import read_json
 from gateway.openapi_schemas import json_response, own_schemas, problem_responses, request_body, schema_of
 from gateway.problems import Problem
+from gateway.replays import ask_replay
 from hub.clients import webhooks
 from hub.clients.webhooks import Webhook
 from hub.services import Services
 from schemas.shape import shape_faults
+from schemas.times import from_rfc3339
 
 _BODY_BYTES = 16 * 1024
 _URL = re.compile(r"https?://[^\s/@?#\\]+([/?][^\s#\\]*)?")
@@ -84,6 +86,31 @@ def rotate(request: Request, webhook_id: str, caller: Owner) -> Response:
     key = webhooks.rotate(services.ledger, services.root_key, hook)
     services.reload()
     return _json({**hook.to_dict(), "key": key})
+
+
+@router.post(
+    "/v1/webhooks/{webhook_id}/replay", summary="Be sent again what a webhook had", response_model=None,
+    status_code=202, openapi_extra=request_body("application/json", schema_of("WebhookReplay")),
+    responses={202: json_response("Replay", "Under way."),
+               **problem_responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429)},
+)  # fmt: skip
+async def replay(request: Request, webhook_id: str, caller: Owner) -> Response:
+    """All that it was given since then, in the old order and under the old `webhook-id`, as far as it is kept and you
+    may have it still. While it lasts an old word may come after a newer one; the newest comes last."""
+    _, wanted = await read_json(request, _BODY_BYTES)
+    return await run_in_threadpool(_replay, request.app.state.services, caller, webhook_id, wanted)
+
+
+def _replay(services: Services, caller: Caller, webhook_id: str, wanted: Any) -> Response:
+    hook = _own_webhook(services, caller, webhook_id)
+    for fault in shape_faults(own_schemas()["WebhookReplay"], wanted):
+        raise Problem("schema_violation", fault.message, "".join(f"/{part}" for part in fault.path))
+    try:
+        since = from_rfc3339(wanted["since"])
+    except ValueError:
+        raise Problem("schema_violation", "a moment as RFC 3339 writes it: 2026-03-02T09:14:05Z", "/since") from None
+    with services.ledger.transaction() as tx:
+        return _json(ask_replay(services, tx, caller, hook.connection, since=since), 202)
 
 
 def _make_webhook(services: Services, caller: Caller, wanted: Any) -> Response:

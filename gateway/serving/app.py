@@ -19,6 +19,7 @@ from gateway.heads import HeadMiddleware
 from gateway.middleware import CallMiddleware, Crowded
 from gateway.pages import DocsPage, PreviewPage
 from gateway.routes import ROUTERS, exchanges, inbound
+from gateway.routes.deliveries import Waiters
 from gateway.routes.health import readiness_of
 from gateway.routes.oauth import Attempts
 from gateway.serving import openapi
@@ -43,6 +44,7 @@ def create_app(services: Services, *, fast: bool = True) -> FastAPI:
     app.state.budget = Budget(max(PROVED_BYTES, 4 * services.settings.limits.document_bytes))
     app.state.checking = Checking()
     app.state.pushing = inbound.limiter()
+    app.state.waiters = Waiters()
     app.state.exchanging = exchanges.limiter()
     for router in ROUTERS:
         app.router.routes.extend(router.routes)  # flat: one list to match, and to walk in `guard_all`

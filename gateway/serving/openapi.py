@@ -28,6 +28,7 @@ TAGS = [
     {"name": "documents", "description": "Store a document before the event that names it; read those you may."},
     {"name": "exchanges", "description": "Ask for evidence instead of asking the citizen; see who obtained what."},
     {"name": "webhooks", "description": "Be called when something happens (Standard Webhooks)."},
+    {"name": "deliveries", "description": "Pull what concerns your package, and answer."},
     {"name": "packages", "description": "Where packages and portals push in their own format."},
     {"name": "descriptions", "description": "Schemas and descriptions, open to all."},
     {"name": "operation", "description": "For the machines around the hub."},

@@ -25,6 +25,7 @@ from hub.citizens.news import SEQ, short
 from hub.citizens.nir import doubtful_systems, is_refused
 from hub.citizens.repository import Link, ask_identifiers, identifiers_of, link_citizen
 from hub.clients.origin import Origin
+from hub.clients.repository import Client
 from hub.journal.sealing import look_again
 from hub.requests import repository as timelines
 from hub.requests.notices import transmitted
@@ -58,7 +59,8 @@ class Deliveries:
         self._encoded: OrderedDict[tuple[int, int, tuple[str, ...]], bytes] = OrderedDict()
 
     def connections(self) -> Sequence[str]:
-        return list(self._acceptance.directory.connections)
+        """Those whose deliveries the bus carries."""
+        return [m.name for m in self._acceptance.directory.connections.values() if not m.pulled]
 
     def outside(self, connection: str) -> bool:
         member = self._acceptance.directory.connections.get(connection)
@@ -81,6 +83,12 @@ class Deliveries:
 
     def shown_since(self, tx: Transaction, connection: str) -> int:
         return self._acceptance.current.at(tx).shown_since(connection)
+
+    def origin_of(self, client: Client) -> Origin:
+        """Under which name and with which rights a client's events are accepted: those of the connection as which it
+        speaks, as its manifest declares them, else its own."""
+        member = self._acceptance.directory.of_client(client.tenant, client.id)
+        return client.origin if member is None else replace(self.origin(member.name), connection=False)
 
     def view(self, tx: Transaction, stored: StoredEvent, connection: str) -> bytes:
         member = self._acceptance.current.at(tx).connections[connection]
@@ -265,6 +273,23 @@ class Deliveries:
                 one.note(short(connection), entry)
             news.save()
         return overtaken, values.keys() - overtaken
+
+    def may_get(self, tx: Transaction, connection: str, stored: StoredEvent) -> bool:
+        """Whether a connection that had an event may have it still: it reads the type, for these procedures and within
+        its scope, and no mark keeps it from it."""
+        member = self._acceptance.directory.connections.get(connection)
+        consumed = member.consumes.get(stored.event.type) if member is not None else None
+        if member is None or consumed is None or not self._may_know(tx, connection, stored):
+            return False
+        request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None
+        for allowed in (member.procedures, consumed.procedures):
+            if allowed and request is not None and request.procedure not in allowed:
+                return False
+        if consumed.scope != "linked":
+            return True
+        known = identifiers_of(tx, [stored.order_key[2:]] if stored.order_key.startswith("c:") else [])
+        keys = {stored.seq: (stored.order_key, stored.request_id)}
+        return stored.seq in self._references(tx, member, keys, known)
 
     def _may_know(self, tx: Transaction, connection: str, stored: StoredEvent) -> bool:
         request = timelines.read(tx, stored.tenant, stored.request_id) if stored.request_id else None

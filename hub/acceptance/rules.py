@@ -314,10 +314,11 @@ def withhold(
         return
     connections = [one.name for one in directory.connections.values() if one.tenant == tenant]
     withheld = []
-    for connection, seq, request_id in tx.on_their_way(connections, {f"c:{one}" for one in citizens}, requests):
+    people, shown = {f"c:{one}" for one in citizens}, directory.pulled(tenant)
+    for connection, seq, request_id in tx.on_their_way(connections, people, requests, shown):
         request = timelines.read(tx, tenant, request_id) if request_id else None
         procedure, intakes = (request.procedure, request.intakes) if request else (None, ())
         if not directory.may_know(connection, procedure, intakes):
             withheld.append((connection, seq))
-    tx.withhold(withheld, "dossier confidentiel : rien n'est transmis")
+    tx.withhold(withheld, "dossier confidentiel : rien n'est transmis", shown)
     news.take_back(tx, withheld)

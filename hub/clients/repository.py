@@ -27,7 +27,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _SYSTEM = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 SCOPES = (
     "events:write", "requests:read", "requests:write", "documents:read", "documents:write", "webhooks:write",
-    "exchanges:write", "exchanges:read", "citizens:read", "metrics:read",
+    "deliveries:read", "exchanges:write", "exchanges:read", "citizens:read", "metrics:read",
 )  # fmt: skip
 
 

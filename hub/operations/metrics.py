@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from bus.ledger import Ledger
 from hub.acceptance.inlet import STRANGERS
+from hub.acceptance.pulling import standing_pulls
 from hub.acceptance.refused import refused_groups
 from hub.exchanges import corrections
 from hub.journal.sealing import unsealed_lines
@@ -123,7 +124,7 @@ class _Snapshot(Collector):
             asked, stopped = reviews.open_review_counts(tx), open_act_counts(tx)
             unsealed, waiting = unsealed_lines(tx)
             refused = refused_groups(tx)
-            troubles = trouble.open_trouble_counts(tx)
+            troubles, pulls = trouble.open_trouble_counts(tx), standing_pulls(tx)
         deliveries = GaugeMetricFamily(
             "unefois_deliveries", "Deliveries without an end, or refused.", labels=["connection", "state"]
         )
@@ -135,6 +136,8 @@ class _Snapshot(Collector):
         ages = {connection: max(0.0, now - at) for connection, at in oldest.items()}
         yield _by_connection("unefois_connection_paused", "1 where a connection is paused.", dict.fromkeys(paused, 1))
         yield _by_connection("unefois_oldest_open_seconds", "Age of the oldest event without an end.", ages)
+        silent = {one.connection: max(0.0, now - one.called_at) for one in pulls}
+        yield _by_connection("unefois_pull_silent_seconds", "Since a package that pulls called last.", silent)
         dropped = GaugeMetricFamily("unefois_inlet_strangers", "Messages at the inlet from nobody we know.")
         dropped.add_metric([], strangers)
         yield dropped

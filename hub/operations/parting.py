@@ -59,13 +59,14 @@ def stop_deliveries(
     """What is on its way about a person, and was heard by an identifier that is not theirs (`heard`), or goes to who
     knew them by it (`names`), is not sent; how many deliveries."""
     members = [one.name for one in directory.connections.values() if one.tenant == tenant]
-    waiting = [(name, seq) for name, seq, _ in tx.on_their_way(members, {f"c:{one}" for one in ids}, ())]
+    shown = directory.pulled(tenant)
+    waiting = [(name, seq) for name, seq, _ in tx.on_their_way(members, {f"c:{one}" for one in ids}, (), shown)]
     types = {seq: stored.event.type for seq, stored in tx.load(sorted({seq for _, seq in waiting})).items()}
     stopped = [
         (name, seq) for name, seq in waiting
         if seq in types and (seq in heard or (name in names and _is_linked(directory, name, types[seq])))
     ]  # fmt: skip
-    tx.withhold(stopped, _TAKEN)
+    tx.withhold(stopped, _TAKEN, shown)
     news.take_back(tx, stopped)
     return len(stopped)
 

@@ -36,6 +36,7 @@ from hub.storage.tables import (  # fmt: skip
     citizen_news,
     citizen_reviews,
     citizens,
+    delivery_replays,
     document_holders,
     document_uses,
     documents,
@@ -52,6 +53,7 @@ from hub.storage.tables import (  # fmt: skip
     journal_segments,
     person_keys,
     preview_sign_ins,
+    pulled_deliveries,
     question_acts,
     question_answers,
     question_days,
@@ -194,6 +196,13 @@ class Keeper:
         before = self._ledger.now() - self._settings.events_days * _DAY
         while count := self._prune(before):
             yield count
+        kept = exists().where(
+            deliveries.c.seq == pulled_deliveries.c.seq, deliveries.c.connection == pulled_deliveries.c.connection
+        )
+        for _ in self._delete(pulled_deliveries, ~kept):
+            yield 0
+        for _ in self._delete(delivery_replays, delivery_replays.c.ended_at < before):
+            yield 0
         alone = and_(followed_subjects.c.request_id.is_(None), followed_subjects.c.at < before)
         for _ in self._delete(followed_subjects, alone):
             yield 0

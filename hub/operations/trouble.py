@@ -40,6 +40,7 @@ from bus.ledger import Ledger, Transaction
 from bus.sql import Insert
 from bus.tables import deliveries, events
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.pulling import SILENT
 from hub.clients.repository import list_clients
 from hub.operations.known_shape import Change
 from hub.operations.shapes import sentence
@@ -49,6 +50,7 @@ from hub.storage.tables import (  # fmt: skip
     citizen_reviews,
     citizens,
     household_links,
+    pulling_clients,
     question_days,
     refused_events,
     request_links,
@@ -303,6 +305,20 @@ def _answered() -> ColumnElement[bool]:
     return func.coalesce(requests.c.spoken_at, -1.0) >= unread_events.c.at
 
 
+def _not_pulled(scope: _Scope) -> Iterator[Select[Any]]:
+    """Packages that pull and do not call, or let too much wait: the upkeep of pulling has noted which."""
+    row = pulling_clients.c
+    found = _items(about=row.connection, detail=row.alarm, at=row.alarm_at, connection=row.connection,
+                   number=row.waiting)  # fmt: skip
+    yield found.where(row.tenant == scope.tenant, row.alarm != "").order_by(row.alarm_at)
+
+
+def _not_pulled_cause(alarm: str, urgent: bool) -> str:
+    if alarm == SILENT:
+        return "le logiciel ne vient plus chercher ses remises"
+    return "le logiciel vient chercher ses remises moins vite qu'il n'en arrive"
+
+
 _IS_PARKED = text("deliveries.state = 'parked'")  # written out, so that the partial index serves
 
 
@@ -465,6 +481,7 @@ KINDS: Mapping[str, Kind] = {
         _unread, lambda name, _: f"une suite est attendue et aucun service n'a reçu l'événement ({name})",
         _request_remedies,
     ),
+    "not-pulled": Kind(_not_pulled, _not_pulled_cause, _no_remedies, personal=False),
     "parked": Kind(
         _parked, lambda words, _: words,
         lambda tenant, item: (

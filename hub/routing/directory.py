@@ -23,7 +23,9 @@ class ConnectionRouting:
 
     `holds`: other names under which requests it brought are recorded (a webhook acts for its client). `speaks_for`:
     systems beside its own whose identifiers it may bind. `skips_unknown`: it may speak of requests that the hub
-    does not know. `household`: its numbers of people are those of households."""
+    does not know. `household`: its numbers of people are those of households. `outside`: its package reads a queue on
+    the broker; `pulled`: it pulls its deliveries over HTTP. `client`: the id of the client that speaks as this
+    connection; "" for none."""
 
     name: str
     tenant: str
@@ -41,6 +43,13 @@ class ConnectionRouting:
     speaks_for: frozenset[str] = frozenset()
     skips_unknown: bool = False
     household: bool = False
+    pulled: bool = False
+    client: str = ""
+
+    @property
+    def worked(self) -> bool:
+        """Whether a worker of ours calls its package."""
+        return bool(self.consumes) and not self.outside and not self.pulled
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,7 @@ class Directory:
                 self._voices.setdefault(name, []).append(member)
             if member.tenant in self._sectors:
                 self._sectors[member.tenant][member.system] = tenants[member.tenant].linked_with(member.sector)
+        self._by_client = {(m.tenant, m.client): m for m in self.connections.values() if m.client}
         self._identifiers = {slug: self._declared(slug, tenant) for slug, tenant in tenants.items()}
         self._households = {
             slug: frozenset(system for system, numbers in declared.items() if numbers == "household")
@@ -184,6 +194,14 @@ class Directory:
     def reading_system(self, member: ConnectionRouting) -> str:
         """The system whose identifiers its reader knows: a webhook's is that of the client for which it acts."""
         return self.system_of(member.holds[0]) if member.holds else member.system
+
+    def of_client(self, tenant: str, client_id: str) -> ConnectionRouting | None:
+        """The connection as which a client speaks; None for one that speaks for itself."""
+        return self._by_client.get((tenant, client_id))
+
+    def pulled(self, tenant: str) -> list[str]:
+        """The connections of a tenant whose packages pull their deliveries."""
+        return [m.name for m in self._of_tenant.get(tenant, ()) if m.pulled]
 
     def master_of(self, tenant: str, name: str) -> str | None:
         """The system that has authority over a field of an event, as `new_address`; None where nobody has."""

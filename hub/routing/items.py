@@ -34,10 +34,11 @@ def declared_connection(item: ConnectionSettings, manifest: Manifest) -> Connect
     consumes = item.consumes_override if item.consumes_override is not None else manifest.consumes
     routing = ConnectionRouting(
         name=f"{item.tenant}.{item.name}", tenant=item.tenant, system=item.system, label=item.label or manifest.name,
-        consumes={c.type: c for c in consumes}, procedures=item.procedures, outside=manifest.outside,
+        consumes={c.type: c for c in consumes}, procedures=item.procedures, outside=manifest.outside == "amqp",
         publishes=manifest.publishes, mode=item.mode, pilot_procedures=item.pilot_procedures,
         pilot_citizens=item.pilot_citizens, sector=item.sector, speaks_for=item.speaks_for,
-        skips_unknown=manifest.unknown == "skip", household=manifest.household,
+        skips_unknown=manifest.unknown == "skip", household=manifest.household, pulled=manifest.outside == "pull",
+        client=item.client or "",
     )  # fmt: skip
     return ConnectionItem(item.connector, routing, item.rate, item.poll_seconds, item.drift)
 
@@ -87,7 +88,11 @@ def directory_of(
     declared = connections_of(items)
     members = [one.routing for one in declared.values()]
     told = {one.type: one for one in hears}
-    members += [_webhook(name, one, told) for name, one in hooks.items() if one.tenant in tenants]
+    speaking = {(one.tenant, one.client): one.name for one in members if one.client}
+    members += [
+        _webhook(name, one, told, speaking.get((one.tenant, one.client)))
+        for name, one in hooks.items() if one.tenant in tenants
+    ]  # fmt: skip
     _check(members, tenants, knows)
     numbers = {name: number for (kind, name), number in (since or {}).items() if kind in (CONNECTION, WEBHOOK)}
     return Directory(
@@ -95,10 +100,13 @@ def directory_of(
     )  # fmt: skip
 
 
-def _webhook(name: str, hook: WebhookItem, told: Mapping[str, Consumed]) -> ConnectionRouting:
+def _webhook(name: str, hook: WebhookItem, told: Mapping[str, Consumed], speaks_as: str | None) -> ConnectionRouting:
+    """`speaks_as`: the connection that its client is, where it is one."""
+    own = f"{hook.tenant}.{hook.client}"
     return ConnectionRouting(
         name=name, tenant=hook.tenant, system=name, label=f"Webhook de {hook.client}",
-        consumes={one: told[one] for one in hook.types if one in told}, holds=(f"{hook.tenant}.{hook.client}",),
+        consumes={one: told[one] for one in hook.types if one in told}, 
+        holds=(own,) if speaks_as is None else (speaks_as, own),
     )  # fmt: skip
 
 

@@ -88,7 +88,8 @@ class Tenant:
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
     """A connector configured for one tenant. `consumes_override`: None means what the manifest says; an empty tuple
-    means that nothing is delivered. `drift`: what follows when its answers have another
+    means that nothing is delivered. `client`: the client of the hub that speaks as this connection, and pulls its
+    deliveries where the package does. `drift`: what follows when its answers have another
     shape. `rate`: calls per second, None means no limit. `poll_seconds` and `label`: None means what the manifest says.
     Secrets in `settings` are
     `Secret`; defaults of the manifest's schema are filled in."""
@@ -108,6 +109,7 @@ class ConnectionSettings:
     sector: str = GENERAL
     speaks_for: frozenset[str] = frozenset()
     drift: Drift = "warn"
+    client: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -139,6 +141,17 @@ class Retention:
     links_days: int = 730
     journal_days: int = 400
     refused_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Pulling:
+    """Packages that pull their deliveries. `silent_hours`: after so long without a call, while something waits, it is
+    a trouble; so it is when `waiting` deliveries or more wait. `keep_days`: what was accepted so long ago and was not
+    answered is parked."""
+
+    silent_hours: int = 26
+    waiting: int = 10_000
+    keep_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +193,7 @@ class HubSettings:
     procedures_dir: Path | None
     retention: Retention = Retention()
     journal: JournalSettings = JournalSettings()
+    pulling: Pulling = Pulling()
     connectors_dir: Path | None = None
     grants_dir: Path | None = None
     next_encryption_key: Secret | None = None

@@ -31,6 +31,7 @@ from hub.settings.model import (
     Limits,
     Listening,
     Place,
+    Pulling,
     Retention,
     Table,
     Tenant,
@@ -197,11 +198,13 @@ class SettingsParser:
             procedures_dir=procedures_dir,
             retention=Retention(**table.get("retention", {})),
             journal=JournalSettings(**table.get("journal", {})),
+            pulling=Pulling(**table.get("pulling", {})),
             connectors_dir=self._folder(table, "connectors_dir"),
             grants_dir=self._folder(table, "grants_dir"),
             listening=self._listening(table.get("listen", {})),
         )
         self._distinct_systems(settings.connections.values())
+        self._distinct_clients(settings.connections.values())
         self._contacts(settings)
         for tenant in settings.tenants.values():
             self._sources(tenant, settings.connections)
@@ -443,8 +446,16 @@ class SettingsParser:
             sector=item.get("sector", GENERAL),
             speaks_for=_speaks_for(item, name, manifest),
             drift=item["drift"],
+            client=self._client(f"{key}.client", item.get("client"), manifest),
             settings=MappingProxyType(settings),
         )  # fmt: skip
+
+    def _client(self, key: str, client: str | None, manifest: Manifest | None) -> str | None:
+        if manifest is not None and client is None and manifest.outside == "pull":
+            self.fault(key, "missing: the client that pulls the deliveries of this package")
+        if manifest is not None and client is not None and not manifest.outside:
+            self.fault(key, f"{manifest.id} has a connector: only a package without code is a client of the hub, too")
+        return client
 
     def _connector_settings(self, key: str, table: Table, manifest: Manifest | None) -> Table:
         if manifest is None:
@@ -537,6 +548,15 @@ class SettingsParser:
             other = seen.setdefault((connection.tenant, connection.system), connection.name)
             if other != connection.name:
                 self.fault(f"connections.{connection.name}.system", f'"{connection.system}" is already connection {other} of this tenant')  # fmt: skip  # noqa: E501
+
+    def _distinct_clients(self, connections: Iterable[ConnectionSettings]) -> None:
+        """One client is one package: what it says must have one origin."""
+        seen: dict[str, str] = {}
+        for connection in connections:
+            if connection.client is not None:
+                other = seen.setdefault(connection.client, connection.name)
+                if other != connection.name:
+                    self.fault(f"connections.{connection.name}.client", f'"{connection.client}" is already the client of connection {other}')  # fmt: skip  # noqa: E501
 
     def _reached_plainly(self, url: str) -> bool:
         """Whether, in production, this address leaves the machine for a host that nobody declared as closed."""

@@ -317,6 +317,49 @@ used_nonces = Table(
     Index("used_nonces_until", "until"),
 )  # fmt: skip
 
+# Packages that pull their deliveries: the last number that each client was given, when it last called, and what the
+# last look found: how many wait, and what is wrong since when ("" for nothing).
+pulling_clients = Table(
+    "pulling_clients", metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("connection", String(128), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("called_at", Double, nullable=False),
+    Column("waiting", Integer, nullable=False),
+    Column("alarm", String(16), nullable=False),
+    Column("alarm_at", Double),
+    Index("pulling_clients_tenant", "tenant", "alarm"),
+)  # fmt: skip
+
+# What each of them was shown, under its own number. `showings`: how often; `outcome` and `digest`: its last answer,
+# NULL until it has answered the last showing.
+pulled_deliveries = Table(
+    "pulled_deliveries", metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("connection", String(128), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("showings", Integer, nullable=False),
+    Column("shown_at", Double, nullable=False),
+    Column("outcome", String(12)),
+    Column("digest", LargeBinary(32)),
+    Index("pulled_deliveries_of", "client_id", "connection", "seq", unique=True),
+    Index("pulled_deliveries_shown", "client_id", "number", postgresql_where=text("outcome IS NULL"),
+          sqlite_where=text("outcome IS NULL")),
+)  # fmt: skip
+
+# Connections to which what they had is sent again from a point on: how far that is, and how many it was.
+delivery_replays = Table(
+    "delivery_replays", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("since", Double, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("ended_at", Double),
+)  # fmt: skip
+
 webhooks = Table(
     "webhooks", metadata,
     Column("id", String(36), primary_key=True),

@@ -14,14 +14,13 @@ import pytest
 from sqlalchemy import func, select
 
 from bus.tables import events
-from connectors.sdk import find_manifests
 from demo.world import toml
 from gateway.serving.app import create_app
 from gateway.serving.server import Serving, serve_in_thread
 from hub.clients import repository as clients
 from hub.clients.repository import SCOPES
 from hub.settings.reading import load_settings
-from hub.wiring import Hub
+from hub.wiring import Hub, installed
 from schemas.event import BATCH, STRUCTURED
 from schemas.secret import Secret
 
@@ -111,7 +110,7 @@ def open_house(tmp_path: Path) -> Iterator[Open]:
         } | more  # fmt: skip
         (folder / "hub.toml").write_text(toml(settings, folder) + extra, encoding="utf-8")
         clock = Clock()
-        hub = Hub(load_settings(folder / "hub.toml", {}, find_manifests()), now=clock)
+        hub = Hub(load_settings(folder / "hub.toml", {}, installed(folder / "hub.toml")), now=clock)
         hub.prepare()
         house = House(hub, clock, serve_in_thread(create_app(hub.services())))
         opened.append(house)

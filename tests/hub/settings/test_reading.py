@@ -38,6 +38,7 @@ class Library:
     id: str = "library"
     consumes: tuple[Reads, ...] = (Reads(),)
     further: tuple[str, ...] = (".cards",)
+    outside: str = ""
     settings: Mapping[str, Any] = field(
         default_factory=lambda: {
             "type": "object",
@@ -70,6 +71,7 @@ class Library:
 @dataclass(frozen=True)
 class Mail:
     id: str = "mail"
+    outside: str = ""
     consumes: tuple[Reads, ...] = (Reads("message.requested", 1, ("/to",)),)
     further: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
