@@ -11,6 +11,7 @@ from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.deliveries import Deliveries
 from hub.acceptance.group_commit import AcceptanceGroupCommit
+from hub.acceptance.observation import Observation
 from hub.citizens.identities import People
 from hub.documents.files import DocumentStore
 from hub.exchanges.corrections import Corrections
@@ -48,6 +49,7 @@ class Services:
     sources: Sources
     people: People
     signals: Signals
+    observation: Observation
     exchanges: Exchanges
     accounts: Accounts
     reload: Callable[[], None] = lambda: None

@@ -25,12 +25,14 @@ from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Context, Manifest, connector_class, find_manifests
 from connectors.sdk import deadline as deadlines
+from connectors.sdk.redacted import Redactor
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import CitizenChanged
 from hub.acceptance.deliveries import Deliveries
 from hub.acceptance.followed_rules import FOLLOWED
 from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.acceptance.inlet import Inlet
+from hub.acceptance.observation import Observation
 from hub.acceptance.poller import Poller
 from hub.acceptance.request_rules import RequestReceived, StatusChanged
 from hub.acceptance.rules import Rules
@@ -83,6 +85,7 @@ from schemas.secret import Secret
 
 _log = structlog.get_logger()
 _LOOK = 5.0  # seconds between two looks at what runs
+_KEPT = 10_000  # calls of one connection that are handed in before those of the next
 _SWEEP = 30.0  # seconds after which every process has heard of a webhook that was removed
 _PATIENCE = 10.0  # seconds that what is under way with an outside system has to end by itself when we stop
 _STILL = 30.0  # seconds without a turn after which a worker is taken for stuck
@@ -153,7 +156,9 @@ class Hub:
             previews=previews, journal=self.journal, signer=self.signer, issuer=settings.public_url,
             sign_ins=SignIns(self.ledger, previews, self.people, self.keys, providers),
         )  # fmt: skip
-        self.deliveries = Deliveries(self.acceptance, self._broker_users)
+        self._redactors: dict[str, Redactor] = {}
+        self.observation = Observation(self.ledger, self.acceptance, self._redacted)
+        self.deliveries = Deliveries(self.acceptance, self._broker_users, self.observation)
         self.troubles = Troubles(self.ledger, self.acceptance, self._dead_letters)
         self.batcher = AcceptanceGroupCommit(self.ledger, self.acceptance)
         self._delivery_seal = self._seal("deliveries")
@@ -184,7 +189,7 @@ class Hub:
         return Services(
             settings=self.settings, root_key=self.root_key, ledger=self.ledger, bus=self.bus,
             acceptance=self.acceptance, deliveries=self.deliveries, corrections=self.corrections,
-            documents=self.documents, batcher=self.batcher, receiver=self.receiver,
+            documents=self.documents, batcher=self.batcher, receiver=self.receiver, observation=self.observation,
             keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
             signals=self.signals, note_shapes=self.shapes.flush,
             exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
@@ -205,6 +210,7 @@ class Hub:
             for name in set(self.workers) - set(self.connections):
                 self._end_worker(name)
             if self._working:
+                self.observation.note_modes()
                 self._start_connections()
 
     def renew_resumed(self) -> None:
@@ -328,7 +334,9 @@ class Hub:
     def start_workers(self, only: Sequence[str] | None = None) -> None:
         """Workers and pollers of all connections, or of those named."""
         self._only, self._working = only, True
+        self.observation.note_modes()
         self._start_connections()
+        self._thread("kept calls", self._hand_in_kept)
         self._watch_once()
 
     def start_inlet(self) -> None:
@@ -392,7 +400,7 @@ class Hub:
             if name not in self.workers and routing.consumes and not routing.outside:
                 self._start_worker(name, connection)
             if name not in self.pollers and connection.manifest.poll_seconds is not None:
-                self._start_poller(name, connection, routing)
+                self._start_poller(name, connection)
             if name in self.sources.served() and name not in self._answering:
                 self._answering.add(name)
                 self._thread(f"answers {name}", partial(self.sources.serve, name))
@@ -406,7 +414,8 @@ class Hub:
 
     def _start_worker(self, name: str, connection: Connection) -> None:
         worker = Worker(
-            name, self.ledger, self.bus, ConnectorHandler(connection), self.deliveries, self.team, owner=self.owner,
+            name, self.ledger, self.bus, ConnectorHandler(connection, partial(self.observation.prepared, name)),
+            self.deliveries, self.team, owner=self.owner,
             rate=connection.rate, count=self.metrics.ended, resumed=connection.note_resumed, seal=self._delivery_seal,
         )  # fmt: skip
         self.workers[name] = worker
@@ -417,13 +426,13 @@ class Hub:
         self._ends.pop(name).set()
         self.workers.pop(name).poke()
 
-    def _start_poller(self, name: str, connection: Connection, routing: ConnectionRouting) -> None:
+    def _start_poller(self, name: str, connection: Connection) -> None:
         assert connection.manifest.poll_seconds is not None
         configured = connection.configured
         every = (configured.poll_seconds if configured else None) or connection.manifest.poll_seconds
         poller = Poller(
             name, self.ledger, self.acceptance, lambda: self.deliveries.origin(name), connection.poll,
-            owner=self.owner, every=every, observe=routing.mode == "observe", signals=self.signals,
+            owner=self.owner, every=every, observation=self.observation, signals=self.signals,
         )  # fmt: skip
         self.pollers[name] = poller
         self._thread(f"poller {name}", poller.run)
@@ -446,6 +455,19 @@ class Hub:
             except HubError as error:
                 _log.warning("watch waits", error=type(error).__name__)
 
+    def _hand_in_kept(self, stop: threading.Event) -> None:
+        """Hand in the calls that were kept for connections that are live now, and let their polls begin after them."""
+        while not stop.is_set():
+            try:
+                for name in self.observation.waiting():
+                    if self._only is None or name in self._only:
+                        self.observation.hand_in(name, partial(self.deliveries.origin, name), most=_KEPT, stop=stop)
+                        if name in self.pollers:
+                            self.pollers[name].hurry()
+            except HubError as error:
+                _log.warning("kept calls wait", error=type(error).__name__)
+            stop.wait(_LOOK)
+
     def _replace_stale(self) -> None:
         """A worker whose loop no longer turns, or whose package never answers, is told to end and replaced. The new one
         waits until the lease of the old one is over, then settles what that left as started."""
@@ -457,6 +479,12 @@ class Hub:
                 _log.error("worker replaced", connection=name)
                 self._end_worker(name)
                 self._start_worker(name, self.connections[name])
+
+    def _redacted(self, connection: str, message: Any, said: Any) -> str:
+        if connection not in self._redactors:
+            folder = self.connections[connection].manifest.folder
+            self._redactors[connection] = Redactor.of(folder, self.registry.schemas.values())
+        return self._redactors[connection].sample(message, said)
 
     def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:

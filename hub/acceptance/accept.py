@@ -6,6 +6,7 @@ Nothing of a refused event is stored. A verdict is given per event; a duplicate 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import time
@@ -139,6 +140,20 @@ class Acceptance:
             act()
         return verdicts
 
+    def rehearse(self, ledger: Ledger, origin: Origin, batch: object, *, skip: Collection[str] = ()) -> list[Verdict]:
+        """What `submit` would say of a batch now. Nothing is stored, counted or told: its transaction is rolled back,
+        and for so long nobody else is at the door."""
+        checked = self.check(origin, batch)
+
+        def attempt() -> list[Verdict]:
+            verdicts: list[Verdict] = []
+            with contextlib.suppress(_Rehearsed), ledger.transaction() as tx:
+                verdicts = _Batch(tx, self, origin, skip).run(checked, None)
+                raise _Rehearsed
+            return verdicts
+
+        return looking_again()(attempt)
+
     def say_as_hub(self, tx: Transaction, tenant: str, events: Sequence[Event]) -> list[int]:
         """Accept what the hub itself says in a tenant, however much that is; the numbers of what was not refused."""
         origin, most = Origin.hub(tenant), _WIDEST.batch_events
@@ -201,6 +216,10 @@ class Acceptance:
         operation = self.registry.versions(event.type) and self.registry.category(event.type) == "operation"
         if ("*" not in origin.types and event.type not in origin.types) or (operation and not origin.internal):
             raise InvalidMessage("you may not publish this type", pointer="/type", code="type_not_allowed")
+
+
+class _Rehearsed(Exception):
+    """Ends a transaction of which nothing is to stay."""
 
 
 class _Batch:

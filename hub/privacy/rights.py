@@ -20,6 +20,7 @@ from sqlalchemy import Table, and_, delete, insert, or_, select, update
 from bus.ledger import Ledger, StoredEvent, Transaction, parts
 from bus.tables import DELIVERED, FINAL, deliveries, events
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.kept_calls import calls_of_tenant, reduce_call
 from hub.acceptance.refused import drop_refused, refused_of_tenant
 from hub.citizens.households import numbers_of
 from hub.citizens.identities import People
@@ -376,6 +377,7 @@ class Rights:
         self.corrections.publish(tx, notices, partial(self.acceptance.say_as_hub, tx))
         gone = Counter(self._forget_events(tx, spoken))
         gone["refused_events"] = self._forget_refused(tx, who)
+        gone["observed_events"] = self._forget_observed(tx, who)
         gone["followed_subjects"] = self._forget_subjects(tx, who, spoken)
         gone["request_texts"] = self._empty_requests(tx, who)
         gone["recipients"] = _delete_rows(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))
@@ -402,6 +404,16 @@ class Rights:
         """What a connection brought about them and the door refused."""
         kept = refused_of_tenant(tx, who.tenant)
         return sum(drop_refused(tx, row_id) for row_id, event in kept if _may_name(event, who))
+
+    def _forget_observed(self, tx: Transaction, who: DataSubject) -> int:
+        """What a package told of them while its connection observed, and that waits to be handed in."""
+        forgotten = 0
+        for call in calls_of_tenant(tx, who.tenant):
+            staying = tuple(event for event in call.events if not _may_name(event, who))
+            if len(staying) < len(call.events):
+                reduce_call(tx, call, staying)
+                forgotten += len(call.events) - len(staying)
+        return forgotten
 
     def _forget_subjects(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> int:
         """Where the person's own appointments, payments and messages stand; those of a request go with it."""
