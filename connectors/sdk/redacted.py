@@ -34,9 +34,10 @@ class Redactor:
         self._names = frozenset(names)
 
     @staticmethod
-    def of(folder: Path, schemas: Iterable[Mapping[str, Any]]) -> Redactor:
-        """Of a connector, by its folder, and the shared schemas."""
-        return Redactor({*_names_of_folder(folder), *_names_of_schemas(schemas)})
+    def of(folder: Path | None, schemas: Iterable[Mapping[str, Any]]) -> Redactor:
+        """Of a connector, by its folder, and the shared schemas; None for the schemas alone."""
+        own = _names_of_folder(folder) if folder is not None else ()
+        return Redactor({*own, *_names_of_schemas(schemas)})
 
     def sample(self, message: Any, said: Any) -> str:
         """The shape of a message that was prepared out of what was `said`, or of a call that came."""
