@@ -156,7 +156,7 @@ class Hub:
             previews=previews, journal=self.journal, signer=self.signer, issuer=settings.public_url,
             sign_ins=SignIns(self.ledger, previews, self.people, self.keys, providers),
         )  # fmt: skip
-        self._redactors: dict[str, Redactor] = {}  # by connector
+        self._redactors: dict[str, Redactor] = {}
         self.observation = Observation(self.ledger, self.acceptance, self._redacted)
         self.deliveries = Deliveries(self.acceptance, self._broker_users, self.observation)
         self.troubles = Troubles(self.ledger, self.acceptance, self._dead_letters)
@@ -483,11 +483,10 @@ class Hub:
     def _redacted(self, connection: str, message: Any, said: Any) -> str:
         """For a connection that is gone by now the names of the shared schemas alone are vouched for."""
         found = self.connections.get(connection)
-        connector = found.manifest.id if found is not None else ""
-        if connector not in self._redactors:
-            folder = found.manifest.folder if found is not None else None
-            self._redactors[connector] = Redactor.of(folder, self.registry.schemas.values())
-        return self._redactors[connector].sample(message, said)
+        if connection not in self._redactors:
+            folder, settings = (found.manifest.folder, found.settings) if found is not None else (None, None)
+            self._redactors[connection] = Redactor.of(folder, self.registry.schemas.values(), settings)
+        return self._redactors[connection].sample(message, said)
 
     def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:

@@ -34,10 +34,13 @@ class Redactor:
         self._names = frozenset(names)
 
     @staticmethod
-    def of(folder: Path | None, schemas: Iterable[Mapping[str, Any]]) -> Redactor:
-        """Of a connector, by its folder, and the shared schemas; None for the schemas alone."""
+    def of(
+        folder: Path | None, schemas: Iterable[Mapping[str, Any]], settings: Mapping[str, Any] | None = None
+    ) -> Redactor:
+        """Of a connection: by the folder of its connector (None: of none), the shared schemas, and the names in its
+        settings, which are those of the town's own forms; no value of them."""
         own = _names_of_folder(folder) if folder is not None else ()
-        return Redactor({*own, *_names_of_schemas(schemas)})
+        return Redactor({*own, *_names_of_schemas(schemas), *_keys_of(settings)})
 
     def sample(self, message: Any, said: Any) -> str:
         """The shape of a message that was prepared out of what was `said`, or of a call that came."""
@@ -81,6 +84,13 @@ def _names_of_schemas(schemas: Iterable[Any]) -> Iterator[str]:
             waiting.extend(one.values())
         elif isinstance(one, list | tuple):
             waiting.extend(one)
+
+
+def _keys_of(settings: Any) -> Iterator[str]:
+    if isinstance(settings, Mapping):
+        for name, part in settings.items():
+            yield str(name)
+            yield from _keys_of(part)
 
 
 def _without_codes(said: Any) -> Any:
