@@ -139,8 +139,8 @@ def documents_of_calls(tx: Transaction) -> set[tuple[str, str]]:
 
 def calls_of_tenant(tx: Transaction, tenant: str) -> Iterator[KeptCall]:
     """All that is kept of a tenant, opened: whom a call names stands nowhere but in its sealed content."""
-    keys = tx.sql.execute(select(_ROWS.connection, _ROWS.number).where(_ROWS.tenant == tenant)).all()
-    for connection, number in keys:
+    keys = select(_ROWS.connection, _ROWS.number).where(_ROWS.tenant == tenant)
+    for connection, number in tx.sql.execute(keys.order_by(_ROWS.connection, _ROWS.number)).all():
         mine = (_ROWS.connection == connection, _ROWS.number == number)
         yield _opened(tx, tx.sql.execute(select(observed_calls).where(*mine)).one())
 
