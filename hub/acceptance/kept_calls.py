@@ -33,7 +33,7 @@ _KEEP = Insert(observed_calls, conflict="(connection, mark) DO NOTHING", returni
 
 @dataclass(frozen=True, slots=True)
 class KeptCall:
-    """One call. `withheld`: as in `schemas.delivery.Polled`."""
+    """One call. `withheld`: as in `schemas.delivery.Polled`. `at`: when it came, in seconds since 1970."""
 
     connection: str
     number: int
@@ -41,6 +41,12 @@ class KeptCall:
     skip_unknown: tuple[str, ...] = ()
     withheld: Mapping[str, InvalidMessage] = field(default_factory=dict)
     cursor: Mapping[str, Any] | None = None
+    at: float = 0.0
+
+    @property
+    def until(self) -> float:
+        """When it is forgotten, if it was not handed in before."""
+        return self.at + KEPT_DAYS * _DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,7 @@ def _opened(tx: Transaction, row: Any) -> KeptCall:
         for event_id, said in body["withheld"].items()
     }
     events = tuple(Event.from_dict(one) for one in body["events"])
-    return KeptCall(row.connection, row.number, events, tuple(body["skip"]), withheld, body["cursor"])
+    return KeptCall(row.connection, row.number, events, tuple(body["skip"]), withheld, body["cursor"], row.at)
 
 
 def _context(connection: str, number: int) -> bytes:

@@ -202,6 +202,7 @@ class Rights:
                 "values": self._values(tx, who), "questions": _questions(tx, who), "merges": _merges(tx, who),
                 "requests": self._requests(tx, who), "documents": self._documents(tx, who, spoken),
                 "events": self._events(tx, who, spoken), "acts": self._acts(tx, who),
+                "observed": self._observed(tx, who),
                 "stored_evidence": self._stored_evidence(tx, who), "shown_evidence": _previews(tx, who),
                 "recipients": [self._recipient(tx, row) for row in corrections.received_by(tx, who.ids)],
                 "corrections": [_correction(row) for row in corrections.of_citizen(tx, who.ids)],
@@ -288,6 +289,17 @@ class Rights:
             line for one in who.ids for line in self.journal.of_citizen(tx, who.tenant, one, limit=_LINES)
         ]  # fmt: skip
         return [transparency.describe_line(tx, self, line) for line in sorted(lines, key=lambda line: -line.at)]
+
+    def _observed(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
+        """What a package pushed about them while its connection observed: kept, told to nobody."""
+        return [
+            {"type": event.type, "from": self._label(tx, call.connection), "received_at": to_rfc3339(call.at),
+             "kept_until": to_rfc3339(call.until), "data": self._shown(event.data, who)}
+            for call in calls_of_tenant(tx, who.tenant) for event in call.events if _may_name(event, who)
+        ]  # fmt: skip
+
+    def _shown(self, data: Mapping[str, Any], who: DataSubject) -> Any:
+        return _masked(data, who, {*_contacts(data, who), *_written_to(data, who)})
 
     def _stored_evidence(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         return [

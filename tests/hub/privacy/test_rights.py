@@ -439,6 +439,12 @@ def test_what_a_package_pushed_about_the_person_while_it_was_observed_goes_with_
         for mark, events_of_call in enumerate((brought[:2], brought[2:], brought[1:2])):
             assert keep_call(tx, CAF, TOWN, str(mark), Polled(events_of_call, {"page": mark}))
         assert keep_call(tx, f"{ELSEWHERE}.caf", ELSEWHERE, "0", Polled(brought[:1]))
+    told = house.rights.export(TOWN, maelle, OPERATOR)
+
+    assert [one["from"] for one in told["observed"]] == ["CAF", "CAF"]
+    assert "maëlle" in str(told["observed"]).lower()
+    assert "ilyès" not in str(told["observed"]).lower()
+    assert person_page(told, house.acceptance.registry, Retention()).count("pendant l’essai de ce logiciel") == 2
 
     erased = house.rights.erase(TOWN, maelle, OPERATOR)
 
