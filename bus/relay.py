@@ -50,6 +50,10 @@ class Views(Protocol):
         """Of the directory by which views are made now; 0 where it has none."""
         ...
 
+    def note_observed(self, tx: Transaction, seen: Sequence[tuple[str, int, bytes]]) -> None:
+        """Count what was not put into the queue of an outside package that only observes: connection, event, view."""
+        ...
+
     def receipts(self) -> Sequence[str]:
         """The queues in which broker users find the receipts of what they published."""
         ...
@@ -121,7 +125,7 @@ class Relay:
         inner = [row for row in viewed if not self._views.outside(row[0])]
         outer = [row for row in viewed if self._views.outside(row[0]) and row[0] not in observing]
         failed += self._send_inside(inner, stored)
-        self._out([(c, seq) for c, seq, _ in viewed if c in observing])
+        self._observe([row for row in viewed if row[0] in observing])
         for round_ in _rounds(outer, lambda seq: stored[seq].order_key):
             away = {c for c, _ in failed}  # not `_stuck`: what was stuck before is tried again, and may go on now
             failed += self._send_outside([row for row in round_ if row[0] not in away])
@@ -329,6 +333,12 @@ class Relay:
         failed = self._send(_single(rows), _STRUCTURED)
         self._out({(c, seq) for c, seq, _ in rows} - set(failed))
         return failed
+
+    def _observe(self, rows: Sequence[Row]) -> None:
+        if rows:
+            with self._ledger.transaction() as tx:
+                tx.out([(c, seq) for c, seq, _ in rows])
+                self._views.note_observed(tx, rows)
 
     def _out(self, pairs: Collection[tuple[str, int]]) -> None:
         if pairs:

@@ -23,11 +23,11 @@ from commands.journal import journal_app
 from commands.keys import key_app
 from commands.link_import import link_import
 from commands.links import link_app
+from commands.observing import connection_app
 from commands.operate import parked_app
 from commands.questions import citizen_app
 from commands.refused import refused_app
 from commands.register import register_app
-from commands.renumber import connection_app
 from commands.requests import request_app
 from commands.schemas import schema_app
 from commands.shared import DEVELOP, HUB_TOML, MEASURE, OPERATE, RUN, AsJson, Config, print_json, replace_process

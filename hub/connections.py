@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from bus.ledger import Ledger
-from hub.acceptance.deliveries import OBSERVED
+from hub.acceptance.deliveries import Observed
 from hub.settings.model import ConnectionSettings
 from schemas.delivery import Connector, Delivery, Done, Opened, Polled, Safety
 from schemas.errors import HubError
@@ -129,8 +129,11 @@ def _asked_by(ledger: Ledger, seq: int) -> Mapping[str, str] | None:
 class ConnectorHandler:
     """Implements `bus.worker.Handler` with a connector; what is not live is prepared and not sent."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: Connection, sample: Callable[[Delivery, Any], str | None] = lambda delivery, prepared: None
+    ) -> None:
+        """`sample`: what is shown of a message that was prepared and not sent."""
+        self._connection, self._sample = connection, sample
         manifest = connection.manifest
         self.safety = Safety(
             manifest.idempotency, timedelta(seconds=manifest.settling_seconds), manifest.concurrency, manifest.batch
@@ -151,14 +154,12 @@ class ConnectorHandler:
         connector = self._connection.connector
         if len(deliveries) > 1 and all(d.live for d in deliveries):
             return connector.handle_many(deliveries)
-        return [_outcome(connector, delivery) for delivery in deliveries]
+        return [self._outcome(connector, delivery) for delivery in deliveries]
 
-
-def _outcome(connector: Connector, delivery: Delivery) -> Done | HubError:
-    try:
-        if delivery.live:
-            return connector.handle(delivery)
-        connector.prepare(delivery)
-    except HubError as error:
-        return error
-    return Done(OBSERVED)
+    def _outcome(self, connector: Connector, delivery: Delivery) -> Done | HubError:
+        try:
+            if delivery.live:
+                return connector.handle(delivery)
+            return Observed(sample=self._sample(delivery, connector.prepare(delivery)))
+        except HubError as error:
+            return error

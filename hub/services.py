@@ -11,6 +11,7 @@ from bus.ledger import Ledger
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.deliveries import Deliveries
 from hub.acceptance.group_commit import AcceptanceGroupCommit
+from hub.acceptance.observation import Observation
 from hub.acceptance.pulling import Pulls
 from hub.acceptance.replaying import Replays
 from hub.citizens.identities import People
@@ -50,6 +51,7 @@ class Services:
     sources: Sources
     people: People
     signals: Signals
+    observation: Observation
     exchanges: Exchanges
     accounts: Accounts
     pulls: Pulls

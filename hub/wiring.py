@@ -25,12 +25,14 @@ from bus.team import Team
 from bus.worker import Worker
 from connectors.sdk import Context, Manifest, connector_class, find_manifests
 from connectors.sdk import deadline as deadlines
+from connectors.sdk.redacted import Redactor
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import CitizenChanged
 from hub.acceptance.deliveries import Deliveries
 from hub.acceptance.followed_rules import FOLLOWED
 from hub.acceptance.group_commit import AcceptanceGroupCommit
 from hub.acceptance.inlet import Inlet
+from hub.acceptance.observation import Observation
 from hub.acceptance.poller import Poller
 from hub.acceptance.pulling import Pulls
 from hub.acceptance.replaying import Replays
@@ -94,6 +96,7 @@ _log = structlog.get_logger()
 _LOOK = 5.0  # seconds between two looks at what runs
 _GLANCE = 1.0  # seconds between two looks at which directory stands
 _SAY = 15.0  # seconds after which a process says again that it runs
+_KEPT = 10_000  # calls of one connection that are handed in before those of the next
 _PATIENCE = 10.0  # seconds that what is under way with an outside system has to end by itself when we stop
 _STILL = 30.0  # seconds without a turn after which a worker is taken for stuck
 _DEVELOPMENT_PEPPER = b"unefois development pepper, no secret"
@@ -162,7 +165,9 @@ class Hub:
             previews=previews, journal=self.journal, signer=self.signer, issuer=settings.public_url,
             sign_ins=SignIns(self.ledger, previews, self.people, self.keys, providers),
         )  # fmt: skip
-        self.deliveries = Deliveries(self.acceptance, self._broker_users)
+        self._redactors: dict[str, Redactor] = {}
+        self.observation = Observation(self.ledger, self.acceptance, self._redacted)
+        self.deliveries = Deliveries(self.acceptance, self._broker_users, self.observation)
         self.pulls = Pulls(self.ledger, self.deliveries, settings.pulling, self._members, count=self.metrics.ended)
         self.replays = Replays(self.ledger, self.deliveries)
         self.troubles = Troubles(self.ledger, self.acceptance, self._dead_letters)
@@ -208,7 +213,7 @@ class Hub:
         return Services(
             settings=self.settings, root_key=self.root_key, ledger=self.ledger, bus=self.bus,
             acceptance=self.acceptance, deliveries=self.deliveries, corrections=self.corrections,
-            documents=self.documents, batcher=self.batcher, receiver=self.receiver,
+            documents=self.documents, batcher=self.batcher, receiver=self.receiver, observation=self.observation,
             keys=self.keys, journal=self.journal, signer=self.signer, sources=self.sources, people=self.people,
             signals=self.signals, note_shapes=self.shapes.flush,
             exchanges=self.exchanges, accounts=Accounts(self.exchanges), reload=self.reload, status=self.status,
@@ -304,6 +309,7 @@ class Hub:
         self.sources.take_up(self._sources(directory), directory.tenants)
         self._tell_differences(directory)
         if self._working:
+            self.observation.note_modes()
             self._run_connections(directory)
 
     def _settings_for(self, directory: Directory) -> HubSettings:
@@ -446,7 +452,9 @@ class Hub:
         """Workers and pollers of all connections, or of those named."""
         with self._reloading:
             self._only, self._working = only, True
+            self.observation.note_modes()
             self._run_connections(self._built or self.current.directory)
+        self._thread("kept calls", self._hand_in_kept)
         self._watch_as("worker")
 
     def start_inlet(self) -> None:
@@ -523,7 +531,7 @@ class Hub:
             if routing.worked:
                 wanted["worker", name] = (id(one), one.rate)
             if one.manifest.poll_seconds is not None:
-                wanted["poller", name] = (id(one), one.poll_seconds, routing.mode == "observe")
+                wanted["poller", name] = (id(one), one.poll_seconds)
             if name in served:
                 wanted["answers", name] = (id(one),)
         for key in [key for key, how in self._runs.items() if wanted.get(key) != how]:
@@ -537,7 +545,7 @@ class Hub:
         if what == "worker":
             self._start_worker(name, self.connections[name])
         elif what == "poller":
-            self._start_poller(name, self.connections[name], routing)
+            self._start_poller(name, self.connections[name])
         else:
             end = self._ends[what, name] = threading.Event()
             self._thread(f"answers {name}", partial(self.sources.serve, name), end)
@@ -560,19 +568,20 @@ class Hub:
 
     def _start_worker(self, name: str, connection: Connection) -> None:
         worker = Worker(
-            name, self.ledger, self.bus, ConnectorHandler(connection), self.deliveries, self.team, owner=self.owner,
+            name, self.ledger, self.bus, ConnectorHandler(connection, partial(self.observation.prepared, name)),
+            self.deliveries, self.team, owner=self.owner,
             rate=connection.rate, count=self.metrics.ended, resumed=connection.note_resumed, seal=self._delivery_seal,
         )  # fmt: skip
         self.workers[name] = worker
         end = self._ends["worker", name] = threading.Event()
         self._thread(f"worker {name}", worker.run, end)
 
-    def _start_poller(self, name: str, connection: Connection, routing: ConnectionRouting) -> None:
+    def _start_poller(self, name: str, connection: Connection) -> None:
         every = connection.poll_seconds
         assert every is not None
         poller = Poller(
             name, self.ledger, self.acceptance, lambda: self.deliveries.origin(name), connection.poll,
-            owner=self.owner, every=every, observe=routing.mode == "observe", signals=self.signals,
+            owner=self.owner, every=every, observation=self.observation, signals=self.signals,
         )  # fmt: skip
         self.pollers[name] = poller
         end = self._ends["poller", name] = threading.Event()
@@ -631,6 +640,19 @@ class Hub:
                 files_differ=self.files_differ, behind=self.current.behind,
             )  # fmt: skip
 
+    def _hand_in_kept(self, stop: threading.Event) -> None:
+        """Hand in the calls that were kept for connections that are live now, and let their polls begin after them."""
+        while not stop.is_set():
+            try:
+                for name in self.observation.waiting():
+                    if self._only is None or name in self._only:
+                        self.observation.hand_in(name, partial(self.deliveries.origin, name), most=_KEPT, stop=stop)
+                        if name in self.pollers:
+                            self.pollers[name].hurry()
+            except HubError as error:
+                _log.warning("kept calls wait", error=type(error).__name__)
+            stop.wait(_LOOK)
+
     def _replace_stale(self) -> None:
         """A worker whose loop no longer turns, or whose package never answers, is told to end and replaced. The new one
         waits until the lease of the old one is over, then settles what that left as started."""
@@ -646,6 +668,14 @@ class Hub:
 
     def _members(self) -> Sequence[ConnectionRouting]:
         return list(self.acceptance.directory.connections.values())
+
+    def _redacted(self, connection: str, message: Any, said: Any) -> str:
+        """For a connection that is gone by now the names of the shared schemas alone are vouched for."""
+        found = self.connections.get(connection)
+        if connection not in self._redactors:
+            folder, settings = (found.manifest.folder, found.settings) if found is not None else (None, None)
+            self._redactors[connection] = Redactor.of(folder, self.registry.schemas.values(), settings)
+        return self._redactors[connection].sample(message, said)
 
     def _broker_users(self) -> Sequence[str]:
         with self.ledger.reading() as tx:

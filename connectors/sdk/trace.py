@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -47,6 +47,7 @@ class Exchange:
         return f"{asked} -> {self.status or 'aucune réponse'}  {self.answer}".rstrip()
 
 
+_shown: ContextVar[Callable[[str], bool] | None] = ContextVar("shown", default=None)
 _recording: ContextVar[list[Exchange] | None] = ContextVar("recording", default=None)
 
 
@@ -59,6 +60,17 @@ def recorded() -> Iterator[list[Exchange]]:
         yield found
     finally:
         _recording.reset(token)
+
+
+@contextlib.contextmanager
+def showing_only(known: Callable[[str], bool]) -> Iterator[None]:
+    """While the block runs, of the names of members and elements and the steps of paths those alone are shown that
+    `known` lets pass; each other is `…`."""
+    token = _shown.set(known)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
 
 
 def is_recording() -> bool:
@@ -92,7 +104,11 @@ def shown_address(url: str) -> str:
 
 def shown_path(path: str, given: Collection[str] = ()) -> str:
     """A path in which every step that may come from a record is `…`; `given`: steps that surely may."""
-    plain = (not step or (step not in given and _PLAIN_STEP.fullmatch(step)) for step in path.split("/"))
+    known = _shown.get()
+    plain = (
+        not step or (step not in given and _PLAIN_STEP.fullmatch(step) and (known is None or known(step)))
+        for step in path.split("/")
+    )
     return "/".join(step if shown else "…" for step, shown in zip(path.split("/"), plain, strict=True))
 
 
@@ -117,7 +133,7 @@ def shape(value: Any, depth: int = 0) -> str:
     if isinstance(value, Mapping):
         if depth >= _DEEPEST:
             return "{…}"
-        shown = [f"{name}: {shape(item, depth + 1)}" for name, item in list(value.items())[:_LONGEST]]
+        shown = [f"{_name(name)}: {shape(item, depth + 1)}" for name, item in list(value.items())[:_LONGEST]]
         return "{" + ", ".join(shown + (["…"] if len(value) > _LONGEST else [])) + "}"
     if isinstance(value, list | tuple):
         first = shape(value[0], depth + 1) if value and depth < _DEEPEST else ""
@@ -141,6 +157,11 @@ def shape_of_message(value: Any) -> str:
     return shape(value)
 
 
+def _name(name: object) -> str:
+    known = _shown.get()
+    return str(name) if known is None or known(str(name)) else "…"
+
+
 def _xml_shape(body: bytes) -> str:
     try:
         return _element_shape(parse_xml(body), 0)
@@ -149,7 +170,7 @@ def _xml_shape(body: bytes) -> str:
 
 
 def _element_shape(element: Any, depth: int) -> str:
-    name, children = local_name(element), list(element)
+    name, children = _name(local_name(element)), list(element)
     if not children:
         return f"{name}: texte ({len((element.text or '').strip())})"
     if depth >= _DEEPEST:

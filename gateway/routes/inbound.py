@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import anyio
 import orjson
@@ -17,6 +18,7 @@ from bus.ledger import Transaction
 from gateway.bodies import read_body
 from gateway.openapi_schemas import problem_responses
 from gateway.problems import Problem, problem_of
+from hub.acceptance.observation import CallsWait
 from hub.acceptance.poller import NOT_ACKNOWLEDGED, REFUSED
 from hub.clients.origin import Origin
 from hub.operations.signals import PUSH_DENIED, PUSH_INVALID
@@ -87,16 +89,23 @@ def _work(request: Request, services: Services, name: str, inbound: Inbound) -> 
 
 
 def _received(services: Services, receiver: Connector, name: str, inbound: Inbound) -> Reply:
-    with _understood(services, name):
-        reply = receiver.receive(inbound)
+    try:
+        with _understood(services, name):
+            reply = receiver.receive(inbound)
+    except InvalidMessage as error:
+        if services.observation.observes(name):
+            services.observation.count_unread(name, error, inbound)
+        raise
     services.signals.tell(name, REFUSED, reply.polled.faults)
     origin = services.deliveries.origin(name)
-    if services.acceptance.directory.connections[name].mode == "observe":
-        for checked in services.acceptance.check(origin, reply.polled.events):
-            if isinstance(checked, InvalidMessage):
-                raise checked
+    if services.observation.observes(name):  # nothing is acknowledged: that would be a call to the package
+        services.observation.keep(name, origin, reply.polled)
         return reply
-    _accept(services, origin, name, reply.polled)
+    try:
+        _accept(services, origin, name, reply.polled)
+    except CallsWait:  # it went live a moment ago: what came before goes before
+        services.observation.hand_in(name, lambda: services.deliveries.origin(name))
+        _accept(services, origin, name, reply.polled)
     return reply
 
 
@@ -108,8 +117,9 @@ def _accept(services: Services, origin: Origin, name: str, polled: Polled) -> No
             tx.move_cursor(name, polled.cursor)
 
     verdicts = services.acceptance.submit(
-        services.ledger, origin, polled.events, whole=True, after=move_cursor, skip=polled.skip_unknown
-    )
+        services.ledger, origin, polled.events, whole=True, skip=polled.skip_unknown,
+        before=partial(services.observation.let_none_pass, name), after=move_cursor,
+    )  # fmt: skip
     if skipped := sum(verdict.outcome == "skipped" for verdict in verdicts):
         services.signals.skipped(name, skipped)
     if polled.acknowledge is not None:

@@ -6,6 +6,7 @@ Nothing of a refused event is stored. A verdict is given per event; a duplicate 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import time
@@ -153,6 +154,20 @@ class Acceptance:
             restate(self, tx, origin.tenant, citizen_id, fields)
         return verdicts
 
+    def rehearse(self, ledger: Ledger, origin: Origin, batch: object, *, skip: Collection[str] = ()) -> list[Verdict]:
+        """What `submit` would say of a batch now. Nothing is stored, counted or told: its transaction is rolled back,
+        and for so long nobody else is at the door."""
+        checked = self.check(origin, batch)
+
+        def attempt() -> list[Verdict]:
+            verdicts: list[Verdict] = []
+            with contextlib.suppress(_Rehearsed), ledger.transaction() as tx:
+                verdicts = _Batch(tx, self, origin, skip, _NOTHING).run(checked, None)
+                raise _Rehearsed
+            return verdicts
+
+        return looking_again()(attempt)
+
     def say_as_hub(self, tx: Transaction, tenant: str, events: Sequence[Event]) -> list[int]:
         """Accept what the hub itself says in a tenant, however much that is; the numbers of what was not refused."""
         origin, most = Origin.hub(tenant), _WIDEST.batch_events
@@ -219,6 +234,10 @@ class Acceptance:
 
 _Stated = dict[int, Statement | InvalidMessage]
 _Known = dict[tuple[str, str, str], tuple[bytes, int]]
+
+
+class _Rehearsed(Exception):
+    """Ends a transaction of which nothing is to stay."""
 
 
 class _Batch:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 import structlog
 from sqlalchemy import select
 
@@ -17,6 +18,7 @@ from bus.tables import DELIVERED, FINAL, PARKED, REFUSED
 from bus.worker import Ended, Identifiers
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.mentions import values_of
+from hub.acceptance.observation import Observation
 from hub.acceptance.refused import keep_refused
 from hub.acceptance.restating import restate
 from hub.acceptance.telling import given_again
@@ -34,7 +36,7 @@ from hub.routing.directory import ConnectionRouting
 from hub.routing.views import Tree, project, tree_of
 from hub.storage.tables import citizen_links, citizens, household_links, requests
 from schemas.converters import convert
-from schemas.delivery import Delivery, delivery_key
+from schemas.delivery import Delivery, Done, delivery_key
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -49,11 +51,24 @@ _REFUSED = {
 OBSERVED = "Observation : préparé, rien n'est sorti"
 
 
-class Deliveries:
-    """Implements `bus.relay.Views` and `bus.worker.Desk` for the connections of a directory."""
+@dataclass(frozen=True, slots=True)
+class Observed(Done):
+    """A delivery that was prepared and not sent; `sample`: what would have gone out, redacted, None where one is
+    kept."""
 
-    def __init__(self, acceptance: Acceptance, broker_users: Callable[[], Sequence[str]] = tuple) -> None:
-        self._acceptance = acceptance
+    answer: str = OBSERVED
+    sample: str | None = None
+
+
+class Deliveries:
+    """Implements `bus.relay.Views` and `bus.worker.Desk` for the connections of a directory. Without an `observation`
+    nothing of what connections observe is counted."""
+
+    def __init__(
+        self, acceptance: Acceptance, broker_users: Callable[[], Sequence[str]] = tuple,
+        observation: Observation | None = None,
+    ) -> None:  # fmt: skip
+        self._acceptance, self._observation = acceptance, observation
         self.broker_users = broker_users
         self._trees: dict[tuple[str, ...], Tree] = {}
         self._encoded: OrderedDict[tuple[int, int, tuple[str, ...]], bytes] = OrderedDict()
@@ -70,6 +85,16 @@ class Deliveries:
         members = [m for m in self._acceptance.current.at(tx).connections.values() if m.outside]
         paused = tx.paused() if members else {}
         return {m.name for m in members if m.name in paused}, {m.name for m in members if m.mode != "live"}
+
+    def note_observed(self, tx: Transaction, seen: Sequence[tuple[str, int, bytes]]) -> None:
+        if self._observation is None:
+            return
+        by_connection: dict[str, list[Event]] = {}
+        for connection, _, view in seen:
+            by_connection.setdefault(connection, []).append(Event.from_dict(orjson.loads(view)))
+        for connection, events in sorted(by_connection.items()):
+            ended = [(event, DELIVERED, "", None) for event in events]
+            self._observation.count_out(tx, connection, ended)
 
     def receipts(self) -> Sequence[str]:
         return [receipts_queue(user) for user in self.broker_users()]
@@ -163,6 +188,8 @@ class Deliveries:
         if parked:
             self._acceptance.say_as_hub(tx, member.tenant, parked)
         self._take_back(tx, connection, ended)
+
+        self._count_observed(tx, connection, ended)
         self._announce_refusals(tx, member, [item for item in ended if item.finished.state == REFUSED])
         over = [item for item in ended if item.delivery.request_id and item.finished.state in FINAL]
         changes = [item.finished.seq for item in over if item.delivery.event.type.startswith("citizen.")]
@@ -189,6 +216,18 @@ class Deliveries:
         error = InvalidMessage("ce raccordement a été retiré", code="not_found")
         if returned:
             keep_refused(tx, connection, connection.partition(".")[0], [(event, error) for event in returned])
+
+    def _count_observed(self, tx: Transaction, connection: str, ended: Sequence[Ended]) -> None:
+        if self._observation is None or all(item.delivery.live for item in ended):
+            return
+        observed = [
+            (
+                item.delivery.event, item.finished.state, item.finished.fault or "",
+                item.done.sample if isinstance(item.done, Observed) else None,
+            )
+            for item in ended if not item.delivery.live and item.finished.state in (DELIVERED, REFUSED, PARKED)
+        ]  # fmt: skip
+        self._observation.count_out(tx, connection, observed)
 
     def _accept_returned(self, tx: Transaction, member: ConnectionRouting, returned: Sequence[Sequence[Event]]) -> None:
         """Accept what handlers returned. Their calls are done, and to replay them would repeat them: what is refused is

@@ -16,7 +16,9 @@ import structlog
 
 from bus.ledger import LeaseLost, Ledger, Transaction
 from hub.acceptance.accept import Acceptance, Verdict
-from hub.acceptance.refused import can_be_kept, settle_polled
+from hub.acceptance.kept_calls import keeps_calls
+from hub.acceptance.observation import Observation
+from hub.acceptance.refused import can_be_kept, divided, settle_polled
 from hub.acceptance.turns import Pace
 from hub.clients.origin import Origin
 from schemas.delivery import Polled, RecordFault
@@ -55,12 +57,14 @@ class Signals(Protocol):
 class Poller:
     """Polls one connection every `every` seconds; one poller is active at a time, by a lease.
 
-    With `observe` it reads and checks, and neither accepts nor acknowledges."""
+    While `observation` observes the connection it reads, checks and counts, and neither accepts, nor acknowledges, nor
+    moves the cursor: the first poll after that reads all of it again. It waits for the calls that were kept meanwhile,
+    which came before."""
 
     def __init__(
         self, connection: str, ledger: Ledger, acceptance: Acceptance, origin: Callable[[], Origin],
         poll: Callable[[Mapping[str, Any] | None], Iterator[Polled]], *, owner: str, every: float, signals: Signals,
-        observe: bool = False, lease: float = 60.0,
+        observation: Observation | None = None, lease: float = 60.0,
     ) -> None:  # fmt: skip
         self.connection = connection
         self.active = False
@@ -68,9 +72,9 @@ class Poller:
         self._not_taken = 0
         self.trouble = ""
         self._ledger, self._acceptance, self._origin, self._poll = ledger, acceptance, origin, poll
-        self._owner, self._every, self._observe, self._lease = owner, every, observe, lease
+        self._owner, self._every, self._observation, self._lease = owner, every, observation, lease
         self._signals = signals
-        self._blocked = False
+        self._blocked = self._looks_only = False
         self._failed = True  # perhaps: whoever polled before us may have told so
         self._name = f"poll:{connection}"
         self._again = threading.Event()
@@ -129,10 +133,13 @@ class Poller:
             token = tx.take_lease(self._name, self._owner, self._lease)
             paused = self.connection in tx.paused()
             cursor = tx.cursor(self.connection)
+            observes = self._observation is not None and self._observation.observes(self.connection)
+            behind = not observes and keeps_calls(tx, self.connection)
         self.active = token is not None
-        if token is None or paused:
+        if token is None or paused or behind:
             return 0
         accepted, self._not_taken, self._blocked = 0, 0, False
+        self._looks_only = observes  # to the end of this pass: what was only looked at must not be passed by
         for polled in self._poll(cursor):
             if stop is not None and stop.is_set():
                 break
@@ -143,12 +150,13 @@ class Poller:
     def _accept(self, polled: Polled, token: int) -> int:
         """How many events were accepted."""
         try:
-            if self._observe:
-                checked = self._acceptance.check(self._origin(), polled.events)
-                self._note_refused(polled.events, [e if isinstance(e, InvalidMessage) else None for e in checked])
+            if self._observation is not None and self._looks_only:
+                self._note_refused(
+                    polled.events, self._observation.look_at(self.connection, self._origin(), polled), kept=False
+                )
                 return 0
             verdicts = self._submit(polled, token)
-            events, withheld = _divided(polled)
+            events, withheld = divided(polled)
         except InvalidMessage as error:  # what it is as a whole: none of it was taken, and the cursor must not pass it
             self._blocked = self._failed = True
             self.refused, self._not_taken = self.refused + 1, self._not_taken + 1
@@ -164,7 +172,7 @@ class Poller:
     def _submit(self, polled: Polled, token: int) -> list[Verdict]:
         verdicts: list[Verdict] = []
         origin = self._origin()
-        events, withheld = _divided(polled)
+        events, withheld = divided(polled)
 
         def fenced(tx: Transaction) -> None:
             tx.fence(self._name, token, self._lease)
@@ -218,14 +226,16 @@ class Poller:
             self._not_taken += len(faults)
             self._signals.tell(self.connection, REFUSED, faults)
 
-    def _note_refused(self, events: Sequence[object], errors: Sequence[InvalidMessage | None]) -> None:
+    def _note_refused(
+        self, events: Sequence[object], errors: Sequence[InvalidMessage | None], *, kept: bool = True
+    ) -> None:
         refused = [(event, error) for event, error in zip(events, errors, strict=True) if error is not None]
         self.refused += len(refused)
         self._not_taken += len(refused)
         for event, error in refused:
             fault = RecordFault(error.code, error.pointer, error.reason, str(getattr(event, "id", "")))
-            kept = can_be_kept(event) and not self._observe
-            (self._signals.note if kept else self._signals.tell)(self.connection, REFUSED, [fault])
+            noted = kept and can_be_kept(event)
+            (self._signals.note if noted else self._signals.tell)(self.connection, REFUSED, [fault])
 
     def _pause(self, error: AccessDenied) -> None:
         self.trouble = error.reason
@@ -243,11 +253,3 @@ class Poller:
                     tx.give_back(self._name, token)
         except BusUnavailable:
             pass  # it expires by itself
-
-
-def _divided(polled: Polled) -> tuple[Sequence[Event], list[tuple[Event, InvalidMessage]]]:
-    """The events that go to the door, and those that are withheld from it."""
-    if not polled.withheld:
-        return polled.events, []
-    events = [event for event in polled.events if event.id not in polled.withheld]
-    return events, [(event, polled.withheld[event.id]) for event in polled.events if event.id in polled.withheld]

@@ -18,7 +18,7 @@ from sqlalchemy import delete, func, select, tuple_
 from bus.ledger import Transaction
 from bus.sql import Insert
 from hub.storage.tables import refused_events
-from schemas.delivery import delivery_key
+from schemas.delivery import Polled, delivery_key
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 
@@ -92,6 +92,14 @@ def settle_polled(
     tx.sql.execute(delete(refused_events).where(_ROWS.id.in_(taken)))
     if refused := [(event, error) for event, error in whole if error is not None]:
         keep_refused(tx, connection, tenant, refused)
+
+
+def divided(polled: Polled) -> tuple[Sequence[Event], list[tuple[Event, InvalidMessage]]]:
+    """The events that go to the door, and those that are withheld from it."""
+    if not polled.withheld:
+        return polled.events, []
+    events = [event for event in polled.events if event.id not in polled.withheld]
+    return events, [(event, polled.withheld[event.id]) for event in polled.events if event.id in polled.withheld]
 
 
 def can_be_kept(event: object) -> bool:

@@ -19,6 +19,9 @@ from sqlalchemy import Column, ColumnElement, Table, and_, delete, exists, or_, 
 from bus.ledger import Ledger, StoredEvent
 from bus.sql import Insert
 from bus.tables import OPEN, deliveries, events
+from hub.acceptance.kept_calls import documents_of_calls, expired_calls, forget_expired_calls
+from hub.acceptance.observation import CALL
+from hub.acceptance.observed import LATE, Seen, count_seen
 from hub.citizens.questions import day_of
 from hub.clients.idempotency import KEPT_SECONDS, forget_nonces
 from hub.documents.files import DocumentStore
@@ -51,6 +54,8 @@ from hub.storage.tables import (  # fmt: skip
     idempotent_answers,
     journal,
     journal_segments,
+    observed_kinds,
+    observed_marks,
     person_keys,
     preview_sign_ins,
     pulled_deliveries,
@@ -127,7 +132,7 @@ class Keeper:
             ("requests", self._requests()), ("events", self._events()), ("documents", self._documents()),
             ("citizens", self._citizens()), ("acts", self._acts()),
             ("answers", self._answers()), ("journal", self._journal()),
-            ("evidence", self._evidence()), ("refused", self._refused()),
+            ("evidence", self._evidence()), ("refused", self._refused()), ("observed", self._observed()),
             ("held", self._held()), ("shapes", self._shapes()), ("decided", self._decided()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
@@ -152,7 +157,8 @@ class Keeper:
             return len(stored)
 
     def _documents(self) -> Iterator[int]:
-        """A document goes a set time after the last delivery that names it has ended."""
+        """A document goes a set time after the last delivery that names it has ended, and after a call that names it
+        and waits to be handed in."""
         before = self._ledger.now() - self._settings.documents_days * _DAY
         old = documents.c.stored_at < before
         needed = exists().where(
@@ -163,7 +169,10 @@ class Keeper:
             self.note_document_uses()  # what was accepted a moment ago may name one
             with self._ledger.reading() as tx:
                 over = tx.sql.execute(select(documents.c.tenant, documents.c.id).where(part, old, ~needed)).all()
+                of_calls = documents_of_calls(tx) if over else set()
             for tenant, document_id in over:
+                if (tenant, document_id) in of_calls:
+                    continue
                 yield self._store.release(tenant, [document_id], stored_before=datetime.fromtimestamp(before, UTC))
         kept = exists().where(
             documents.c.tenant == document_holders.c.tenant, documents.c.id == document_holders.c.document_id
@@ -176,6 +185,20 @@ class Keeper:
         yield from self._delete(refused_events, refused_events.c.last_at < before)
         yield from self._delete(trouble_signals, trouble_signals.c.last_at < before)
         yield from self._delete(troubles, troubles.c.closed_at < before)
+
+    def _observed(self) -> Iterator[int]:
+        """Calls that were kept for a connection which has observed for too long, and that it says how many; what was
+        counted long ago."""
+        with self._ledger.reading() as tx:
+            expired = expired_calls(tx)
+        for name in expired:
+            with self._ledger.transaction() as tx:
+                count = forget_expired_calls(tx, name)
+                count_seen(tx, name, [Seen(LATE, CALL, "forgotten", number=count)] if count else [])
+            yield count
+        before = self._ledger.now() - self._settings.requests_days * _DAY
+        yield from self._delete(observed_marks, observed_marks.c.at < before)
+        yield from self._delete(observed_kinds, observed_kinds.c.last_at < before)
 
     def _shapes(self) -> Iterator[int]:
         """Of operations that nobody has called for long; what changed in them goes too."""

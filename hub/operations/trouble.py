@@ -40,6 +40,7 @@ from bus.ledger import Ledger, Transaction
 from bus.sql import Insert
 from bus.tables import deliveries, events
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.kept_calls import KEPT_DAYS, OLD_DAYS, room_of
 from hub.acceptance.pulling import SILENT
 from hub.clients.repository import list_clients
 from hub.operations.known_shape import Change
@@ -50,6 +51,7 @@ from hub.storage.tables import (  # fmt: skip
     citizen_reviews,
     citizens,
     household_links,
+    observed_calls,
     pulling_clients,
     question_days,
     refused_events,
@@ -264,6 +266,24 @@ def _signals(kind: str) -> Callable[[_Scope], Iterator[Select[Any]]]:
     return items
 
 
+def _kept_calls(scope: _Scope) -> Iterator[Select[Any]]:
+    """By connection, the calls that wait until it goes live, where they fill their room or will soon be forgotten."""
+    row = observed_calls.c
+    for connection in _connections(scope, row.connection):
+        room = room_of(scope.tx, connection)
+        old = room.oldest is not None and room.oldest < scope.tx.now - OLD_DAYS * 86_400.0
+        if room.full or old:
+            yield _items(
+                about=connection, detail="full" if room.full else "old", at=literal(room.oldest),
+                last_at=literal(room.newest), connection=connection, number=room.calls,
+            )  # fmt: skip
+
+
+def _kept_remedies(tenant: str, item: Item) -> tuple[str, ...]:
+    shown = f"unefois connection report {item.connection}"
+    return (shown, f'{shown} --drop --reason "…"')
+
+
 def _changed_shapes(scope: _Scope) -> Iterator[Select[Any]]:
     """One for each change: it is over when a person has accepted it, or when it is as it was."""
     row = shape_changes.c
@@ -470,6 +490,12 @@ KINDS: Mapping[str, Kind] = {
     "poll-error": Kind(
         _signals("poll-error"), lambda code, _: f"la relève s'arrête sur ce que le connecteur ne comprend pas ({code})",
         _no_remedies, personal=False,
+    ),
+    "observed-calls": Kind(
+        _kept_calls,
+        lambda code, _: "appels gardés en observation : il n'y a plus de place, le logiciel est prié de rappeler"
+        if code == "full" else f"appels gardés en observation depuis {OLD_DAYS} jours : oubliés au bout de {KEPT_DAYS}",
+        _kept_remedies, personal=False,
     ),
     "drift": Kind(_changed_shapes, lambda detail, _: _shape_cause(detail), _shape_remedies, personal=False),
     "nir-question": Kind(

@@ -19,6 +19,7 @@ from sqlalchemy import Table, and_, delete, insert, or_, select, update
 from bus.ledger import Ledger, StoredEvent, Transaction, parts
 from bus.tables import DELIVERED, FINAL, deliveries, events
 from hub.acceptance.accept import Acceptance
+from hub.acceptance.kept_calls import calls_of_tenant, reduce_call
 from hub.acceptance.refused import drop_refused, refused_of_tenant
 from hub.citizens.households import numbers_of
 from hub.citizens.identities import People
@@ -201,6 +202,7 @@ class Rights:
                 "values": self._values(tx, who), "questions": _questions(tx, who), "merges": _merges(tx, who),
                 "requests": self._requests(tx, who), "documents": self._documents(tx, who, spoken),
                 "events": self._events(tx, who, spoken), "acts": self._acts(tx, who),
+                "observed": self._observed(tx, who),
                 "stored_evidence": self._stored_evidence(tx, who), "shown_evidence": _previews(tx, who),
                 "recipients": [self._recipient(tx, row) for row in corrections.received_by(tx, who.ids)],
                 "corrections": [_correction(row) for row in corrections.of_citizen(tx, who.ids)],
@@ -288,6 +290,17 @@ class Rights:
             line for one in who.ids for line in self.journal.of_citizen(tx, who.tenant, one, limit=_LINES)
         ]  # fmt: skip
         return [transparency.describe_line(tx, self, line) for line in sorted(lines, key=lambda line: -line.at)]
+
+    def _observed(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
+        """What a package pushed about them while its connection observed: kept, told to nobody."""
+        return [
+            {"type": event.type, "from": self._label(tx, call.connection), "received_at": to_rfc3339(call.at),
+             "kept_until": to_rfc3339(call.until), "data": self._shown(event.data, who)}
+            for call in calls_of_tenant(tx, who.tenant) for event in call.events if _may_name(event, who)
+        ]  # fmt: skip
+
+    def _shown(self, data: Mapping[str, Any], who: DataSubject) -> Any:
+        return _masked(data, who, {*_contacts(data, who), *_written_to(data, who)})
 
     def _stored_evidence(self, tx: Transaction, who: DataSubject) -> list[dict[str, Any]]:
         return [
@@ -377,6 +390,7 @@ class Rights:
         self.corrections.publish(tx, notices, partial(self.acceptance.say_as_hub, tx))
         gone = Counter(self._forget_events(tx, spoken))
         gone["refused_events"] = self._forget_refused(tx, who)
+        gone["observed_events"] = self._forget_observed(tx, who)
         gone["followed_subjects"] = self._forget_subjects(tx, who, spoken)
         gone["request_texts"] = self._empty_requests(tx, who)
         gone["recipients"] = _delete_rows(tx, evidence_recipients, evidence_recipients.c.citizen_id.in_(who.ids))
@@ -403,6 +417,16 @@ class Rights:
         """What a connection brought about them and the door refused."""
         kept = refused_of_tenant(tx, who.tenant)
         return sum(drop_refused(tx, row_id) for row_id, event in kept if _may_name(event, who))
+
+    def _forget_observed(self, tx: Transaction, who: DataSubject) -> int:
+        """What a package told of them while its connection observed, and that waits to be handed in."""
+        forgotten = 0
+        for call in calls_of_tenant(tx, who.tenant):
+            staying = tuple(event for event in call.events if not _may_name(event, who))
+            if len(staying) < len(call.events):
+                reduce_call(tx, call, staying)
+                forgotten += len(call.events) - len(staying)
+        return forgotten
 
     def _forget_subjects(self, tx: Transaction, who: DataSubject, spoken: MentioningEvents) -> int:
         """Where the person's own appointments, payments and messages stand; those of a request go with it."""

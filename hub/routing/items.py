@@ -105,7 +105,7 @@ def _webhook(name: str, hook: WebhookItem, told: Mapping[str, Consumed], speaks_
     own = f"{hook.tenant}.{hook.client}"
     return ConnectionRouting(
         name=name, tenant=hook.tenant, system=name, label=f"Webhook de {hook.client}",
-        consumes={one: told[one] for one in hook.types if one in told}, 
+        consumes={one: told[one] for one in hook.types if one in told},
         holds=(own,) if speaks_as is None else (speaks_as, own),
     )  # fmt: skip
 

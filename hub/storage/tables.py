@@ -765,6 +765,56 @@ refused_events = Table(
     Index("refused_events_age", "last_at"),
 )  # fmt: skip
 
+# Since when each connection is in its mode.
+connection_modes = Table(
+    "connection_modes", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("mode", String(8), nullable=False),
+    Column("since", Double, nullable=False),
+)  # fmt: skip
+
+# What a connection that observes would have sent and taken in, by kind and outcome: numbers, and one redacted sample.
+observed_kinds = Table(
+    "observed_kinds", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("direction", String(8), primary_key=True),
+    Column("kind", String(128), primary_key=True),
+    Column("outcome", String(16), primary_key=True),
+    Column("code", String(64), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("sample", Text),
+    Index("observed_kinds_age", "last_at"),
+)  # fmt: skip
+
+# Keyed digests of the records that were counted: a poll that observes reads the same ones each time.
+observed_marks = Table(
+    "observed_marks", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("mark", String(32), primary_key=True),
+    Column("at", Double, nullable=False),
+    Index("observed_marks_age", "at"),
+)  # fmt: skip
+
+# Calls of packages that were answered as taken while their connection observed: what they brought, encrypted as event
+# bodies are, until it is handed in. `documents`: the ids of those that it names, separated by spaces.
+observed_calls = Table(
+    "observed_calls", metadata,
+    Column("connection", String(128), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # in the order in which they came
+    Column("tenant", String(64), nullable=False),
+    Column("mark", String(32), nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("documents", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("observed_calls_mark", "connection", "mark", unique=True),
+    Index("observed_calls_room", "connection", "size", "at"),
+    Index("observed_calls_age", "at"),
+)  # fmt: skip
+
 # INSEE's file of the movements of communes, compressed, where somebody imported it: one row. It is public and concerns
 # nobody.
 commune_files = Table(

@@ -364,16 +364,6 @@ def test_what_is_no_batch_is_told_and_what_follows_is_taken_and_read_again(town:
     assert cursor_of(town) == {"after": 0}
 
 
-def test_observing_reads_and_accepts_nothing(town: Town) -> None:
-    bad = Event(type="no.such-type", source=PORTAL.sources[0], data={}, id="x")
-    heard, source = Heard(), Source([moved("u1", 1), bad])
-
-    assert poller(town, source, observe=True, signals=heard).once() == 0
-
-    assert (accepted(town), source.acknowledged, kept(town, "unknown_type")) == (0, [], [])
-    assert heard.told == [("record-refused", "unknown_type")]
-
-
 def test_one_poller_is_active_at_a_time(town: Town) -> None:
     source = Source([moved("u1", 1)])
     poller(town, source).once()

@@ -29,6 +29,7 @@ from hub.storage.tables import (  # fmt: skip
     citizen_links,
     citizen_reviews,
     citizens,
+    observed_calls,
     question_days,
     request_links,
     request_steps,
@@ -159,8 +160,16 @@ class Watched:
         self.decision(self.request(start + 1, tenant, status="withdrawn", final=1))
         self.asked(self.request(start + 2, tenant, **TERRACE))
         self.drift(f"{tenant}.koha")
+        self.keep(f"{tenant}.koha", days=21)
         for kind in set(SIGNALS) - {"record-refused"}:
             self.signal(kind, f"{tenant}.koha")
+
+    def keep(self, connection: str, number: int = 1, days: int = 0) -> None:
+        """A call that was kept while its connection observed, so many days ago."""
+        self.put(
+            observed_calls, connection=connection, number=number, tenant=connection.partition(".")[0],
+            mark=str(number), events=1, size=10, documents="", sealed=b"x", at=self.clock.at - days * 86_400.0,
+        )  # fmt: skip
 
     def drift(self, connection: str, answer: Any = None) -> None:
         shapes = Shapes(self.ledger)
@@ -529,6 +538,23 @@ def test_each_change_of_a_shape_is_one_trouble_until_it_is_accepted(hub: Watched
         accept(tx, KOHA)
     assert hub.look() == []
     hub.drift(KOHA, {"mail": "x", "id": "A-1"})
+    assert hub.look() == []
+
+
+def test_calls_that_are_kept_are_a_trouble_when_they_will_soon_be_forgotten(hub: Watched) -> None:
+    hub.keep(KOHA, 1, days=19)
+    hub.keep(KOHA, 2)
+    hub.keep(ACT, 1)
+    assert hub.look() == []
+
+    hub.clock.at += 2 * 86_400.0
+    (found,) = hub.look()
+    (item,) = hub.items(found)
+
+    assert (found.kind, found.about, found.number) == ("observed-calls", KOHA, 2)
+    assert (found.since, found.last_at) == (hub.clock.at - 21 * 86_400.0, hub.clock.at - 2 * 86_400.0)
+    assert item.remedies[1] == f'unefois connection report {KOHA} --drop --reason "…"'
+    hub.change(observed_calls, observed_calls.c.connection == KOHA, at=hub.clock.at)
     assert hub.look() == []
 
 

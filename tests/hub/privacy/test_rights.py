@@ -15,6 +15,7 @@ from sqlalchemy import insert, select, update
 
 from bus.ledger import Ledger
 from bus.tables import deliveries, events, metadata
+from hub.acceptance.kept_calls import calls_of_tenant, keep_call, room_of
 from hub.acceptance.refused import keep_refused, refused_of_tenant
 from hub.citizens.households import keep_number, people_of
 from hub.citizens.lookup import find_citizen
@@ -43,7 +44,7 @@ from hub.storage.tables import (  # fmt: skip
     unproved_references,
     unread_events,
 )
-from schemas.delivery import StoredDocument
+from schemas.delivery import Polled, StoredDocument
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from schemas.exchange import Evidence
@@ -428,6 +429,31 @@ def test_the_shell_of_a_closed_request_is_still_read_after_an_erasure(house: Hou
     assert (view["status"], view["reason"]) == ("withdrawn", None)
     assert view["references"] == [{"system": "portail", "id": "D1"}]
     assert len(view["timeline"]) == 3
+
+
+def test_what_a_package_pushed_about_the_person_while_it_was_observed_goes_with_them(house: House) -> None:
+    maelle = lived(house)
+    house.ended()
+    brought = [replace(moved(who, number=8), id=f"kept-{place}") for place, who in enumerate((MAELLE, ILYES, MAELLE))]
+    with house.ledger.transaction() as tx:
+        for mark, events_of_call in enumerate((brought[:2], brought[2:], brought[1:2])):
+            assert keep_call(tx, CAF, TOWN, str(mark), Polled(events_of_call, {"page": mark}))
+        assert keep_call(tx, f"{ELSEWHERE}.caf", ELSEWHERE, "0", Polled(brought[:1]))
+    told = house.rights.export(TOWN, maelle, OPERATOR)
+
+    assert [one["from"] for one in told["observed"]] == ["CAF", "CAF"]
+    assert "maëlle" in str(told["observed"]).lower()
+    assert "ilyès" not in str(told["observed"]).lower()
+    assert person_page(told, house.acceptance.registry, Retention()).count("pendant l’essai de ce logiciel") == 2
+
+    erased = house.rights.erase(TOWN, maelle, OPERATOR)
+
+    assert erased.deleted["observed_events"] == 2
+    with house.ledger.reading() as tx:
+        left = [(call.number, [event.id for event in call.events], call.cursor) for call in calls_of_tenant(tx, TOWN)]
+        assert left == [(1, ["kept-1"], {"page": 0}), (3, ["kept-1"], {"page": 2})]
+        assert room_of(tx, CAF).events == 2
+        assert [call.number for call in calls_of_tenant(tx, ELSEWHERE)] == [1]
 
 
 def test_what_the_door_refused_about_the_person_goes_with_them(house: House) -> None:
