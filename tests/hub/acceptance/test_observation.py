@@ -40,7 +40,9 @@ def town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
 def go(town: Town, mode: Mode, name: str = NAME) -> None:
     before = town.hub.current.directory
     members = {**before.connections, name: ConnectionRouting(name, TENANT, "portail", "Portail", mode=mode)}
-    town.hub.current.directory = Directory(members.values(), before.catalogue, before.tenants)
+    town.hub.current.directory = Directory(
+        members.values(), before.catalogue, before.tenants, version=before.version
+    )  # fmt: skip
     town.hub.observation.note_modes()
 
 
