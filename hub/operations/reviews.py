@@ -280,8 +280,10 @@ class Reviews:
         if said is None:
             raise InvalidMessage("this person was erased", code="erased")
         person = self._citizen_record(tx, row.tenant, who)
-        event = Event(type=said["type"], source=f"/{row.tenant}/hub", id=f"review-{row.id}",
-                      data={"citizen": person, **said["data"]})  # fmt: skip
+        event = Event(
+            type=said["type"], version=said.get("version", 1), source=f"/{row.tenant}/hub", id=f"review-{row.id}",
+            data={"citizen": person, **said["data"]},
+        )  # fmt: skip
         self._close_review(tx, row, "taken", by)
         self._accept(tx, row.tenant, event)
 
