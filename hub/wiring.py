@@ -38,7 +38,6 @@ from hub.citizens.catch_ups import note_granted
 from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
 from hub.citizens.rekeying import make_keys_anew
-from hub.citizens.values import key_plain_digests
 from hub.clients import repository as clients
 from hub.clients import webhooks
 from hub.clients.idempotency import use_nonce
@@ -128,7 +127,6 @@ class Hub:
         pepper = derive_key(key, "unefois citizen pivots") if key else _DEVELOPMENT_PEPPER
         references = self._derived("unefois citizen references")
         communes = dated_communes(self.ledger)
-        key_plain_digests(self.ledger, self.keys)
         self.current = CurrentDirectory(self._directory([]))
         settle_households(self.ledger, self.current.directory, self.journal)
         self.people = People(
