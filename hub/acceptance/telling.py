@@ -61,7 +61,7 @@ def span_of(text: str, zone: tzinfo, now: float) -> tuple[float, float]:
 class Spoken:
     """What one event says of one field of its citizen, beside what is known of it."""
 
-    __slots__ = ("_digests", "_said", "effective", "high", "low", "name", "views", "whole")
+    __slots__ = ("_digests", "_said", "_told", "effective", "high", "low", "name", "views", "whole")
 
     def __init__(
         self, event: Event, name: str, digests: Digests, *, zone: tzinfo, now: float, territory: str | None
@@ -69,6 +69,7 @@ class Spoken:
         value = event.data[name]
         self.name, self._digests = name, digests
         self._said = {name: {"value": canonical(name, value["value"], territory=territory)}}
+        self._told = {name: {"value": _telling(value["value"])}}
         self.whole = digests.of_view(0, self._said)
         self.views: dict[tuple[int, tuple[str, ...]], str] = {}
         self.low, self.high = span_of(value["date"], zone, now)
@@ -88,9 +89,11 @@ class Spoken:
             found = self.views[key] = self._digests.of_view(consumed.version, part) if seen else self.whole
         return found
 
-    def as_read(self, version: int) -> str:
-        """The digest of what was said, as the view of a reader of this version who sees nothing more."""
-        return self._digests.of_view(version, self._said)
+    def as_read(self, consumed: Consumed) -> str:
+        """The digest of what was said, as the view of an origin that reads so; the whole, where it says more than it
+        sees. The form of a value has members that were not said: what was said is asked."""
+        unseen = project(self._told, _trees(consumed.fields)) != self._told
+        return self.whole if unseen else self.view(consumed)
 
 
 @dataclass(slots=True)
@@ -146,7 +149,7 @@ class Judge:
         for member in self._voices:
             consumed, last = member.consumes.get(self._event.type), self.known[said.name].last(_name_of(member))
             if consumed is not None and last is not None and last[VIEW] in now.views:
-                return bool(said.as_read(consumed.version) == last[VIEW])
+                return bool(said.as_read(consumed) == last[VIEW])
         return False
 
     def _is_stale(self, said: Spoken, now: Now) -> bool:
@@ -173,7 +176,7 @@ class Judge:
         if entry[HOW] == SAID:
             return bool(entry[WHOLE] == said.whole)
         consumed = [c for m in self._voices if _name_of(m) == name and (c := m.consumes.get(self._event.type))]
-        return any(entry[VIEW] in (said.as_read(one.version), said.whole) for one in consumed)
+        return any(entry[VIEW] in (said.as_read(one), said.whole) for one in consumed)
 
     # --- who is told ----------------------------------------------------------------------------------------------
 
@@ -396,6 +399,12 @@ def given_again(
 def digest_of(digests: Digests, directory: Directory, tenant: str, event: Event, name: str, now: float) -> str:
     """Of the whole value that an event says of a field, as `Now.digest` holds it."""
     return Spoken(event, name, digests, **_place(directory.tenants.get(tenant)), now=now).whole
+
+
+def _telling(value: Any) -> Any:
+    """A value without the member that says what its absence says."""
+    said = value.get("country") == "FR" if isinstance(value, Mapping) else False
+    return {name: part for name, part in value.items() if name != "country"} if said else value
 
 
 def _place(town: Tenant | None) -> dict[str, Any]:
