@@ -98,7 +98,7 @@ class Spoken:
             given = project({self.name: {"value": self._value}}, _trees(consumed.fields)).get(self.name, {})
             part = given.get("value", self._value)
             if isinstance(part, Mapping) and part is not self._value:
-                part = dict.fromkeys(self._value, "") | part  # what it cannot see it leaves out
+                part = {**dict.fromkeys(self._value, ""), **part}  # what it cannot see it leaves out
             said = {self.name: {"value": canonical(self.name, part, territory=self._territory)}}
             found = self.whole if part is self._value else self._digests.of_view(0, said)
             self._returned[consumed.fields] = found
