@@ -28,6 +28,7 @@ from connectors.sdk import deadline as deadlines
 from connectors.sdk.redacted import Redactor
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import CitizenChanged
+from hub.acceptance.days import take_effect
 from hub.acceptance.deliveries import Deliveries
 from hub.acceptance.followed_rules import FOLLOWED
 from hub.acceptance.group_commit import AcceptanceGroupCommit
@@ -37,6 +38,7 @@ from hub.acceptance.poller import Poller
 from hub.acceptance.pulling import Pulls
 from hub.acceptance.replaying import Replays
 from hub.acceptance.request_rules import RequestReceived, StatusChanged
+from hub.acceptance.restating import restate
 from hub.acceptance.rules import Rules
 from hub.citizens.communes import dated_communes
 from hub.citizens.identities import People
@@ -62,6 +64,7 @@ from hub.journal.rfc3161 import Authority
 from hub.journal.sealing import Sealer
 from hub.journal.signing import Signer
 from hub.operations import processes
+from hub.operations.catching_up import CatchingUp
 from hub.operations.directory_change import DirectoryChange, StillOpen, load_directory
 from hub.operations.household_numbers import settle_households
 from hub.operations.logs import code_places
@@ -444,6 +447,11 @@ class Hub:
         self._thread("retention", lambda stop: keeper.run(stop, lambda: self.relay.active))
         self._thread("pulls", lambda stop: self.pulls.run(stop, lambda: self.relay.active))
         self._thread("replays", lambda stop: self.replays.run(stop, lambda: self.relay.active))
+        catching_up = CatchingUp(
+            self.ledger, lambda: self.acceptance.directory, partial(restate, self.acceptance),
+            partial(take_effect, self.acceptance), per_second=self.settings.limits.catch_ups_per_second,
+        )  # fmt: skip
+        self._thread("catching up", lambda stop: catching_up.run(stop, lambda: self.relay.active))
         self._thread("trouble", lambda stop: self.troubles.run(stop, lambda: self.relay.active))
         self._thread("journal", self.sealer.run)
         self._watch_as("relay")

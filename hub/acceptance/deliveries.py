@@ -22,6 +22,7 @@ from hub.acceptance.observation import Observation
 from hub.acceptance.refused import keep_refused
 from hub.acceptance.restating import restate
 from hub.acceptance.telling import given_again
+from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import keep_number
 from hub.citizens.news import SEQ, short
 from hub.citizens.nir import doubtful_systems, is_refused
@@ -390,11 +391,15 @@ class Deliveries:
         delivery, key = item.delivery, item.finished.order_key
         if key.startswith("c:"):
             if self._may_keep(member, item.done.reference) and self._may_link(tx, member, key[2:]):
-                if member.system in self._acceptance.directory.households(member.tenant):
+                directory = self._acceptance.directory
+                tell = directory.tells_by_link(member.tenant, member.system)
+                if member.system in directory.households(member.tenant):
                     keep_number(tx, member.tenant, member.system, item.done.reference, key[2:])
+                    if tell:
+                        ask_for_known(tx, member.tenant, [key[2:]], cause="link")
                 else:
                     link = Link("told", member.name)
-                    link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:], link)
+                    link_citizen(tx, member.tenant, member.system, item.done.reference, key[2:], link, tell=tell)
                 self._note_link(tx, member, item)
         elif delivery.request_id is not None:
             book = Requests(tx)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from hub.acceptance.rules import Reading
 from hub.citizens.news import (
+    DATED,
     EFFECTIVE,
     GIVEN,
     HIGH,
@@ -28,6 +29,7 @@ from hub.citizens.news import (
     Known,
     Now,
     Rank,
+    coming,
     short,
 )
 from hub.citizens.repository import Citizen
@@ -38,8 +40,9 @@ from schemas.equal_values import canonical
 from schemas.event import Event
 from schemas.manifest import Consumed
 
-Verdict = Literal["news", "same", "poorer", "old"]
-"""`poorer`: its origin was given only a part of what is known, and returns that; `old`: something newer is known."""
+Verdict = Literal["news", "same", "poorer", "old", "comes"]
+"""`poorer`: its origin was given only a part of what is known, and returns that; `old`: something newer is known;
+`comes`: its origin knows that it is true from a day to come, and says no more."""
 _EVERYWHERE = ZoneInfo("Europe/Paris")  # for a tenant whose settings are not here
 _BEFORE = 0.001  # seconds: the end of a day is the last thousandth before the next
 _trees = lru_cache(maxsize=4096)(tree_of)
@@ -61,14 +64,17 @@ def span_of(text: str, zone: tzinfo, now: float) -> tuple[float, float]:
 class Spoken:
     """What one event says of one field of its citizen, beside what is known of it."""
 
-    __slots__ = ("_digests", "_said", "effective", "high", "low", "name", "views", "whole")
+    __slots__ = (
+        "_digests", "_returned", "_said", "_territory", "_value", "effective", "high", "low", "name", "views", "whole",
+    )  # fmt: skip
 
     def __init__(
         self, event: Event, name: str, digests: Digests, *, zone: tzinfo, now: float, territory: str | None
     ) -> None:
         value = event.data[name]
-        self.name, self._digests = name, digests
+        self.name, self._digests, self._value, self._territory = name, digests, value["value"], territory
         self._said = {name: {"value": canonical(name, value["value"], territory=territory)}}
+        self._returned: dict[tuple[str, ...], str] = {}
         self.whole = digests.of_view(0, self._said)
         self.views: dict[tuple[int, tuple[str, ...]], str] = {}
         self.low, self.high = span_of(value["date"], zone, now)
@@ -88,9 +94,18 @@ class Spoken:
             found = self.views[key] = self._digests.of_view(consumed.version, part) if seen else self.whole
         return found
 
-    def as_read(self, version: int) -> str:
-        """The digest of what was said, as the view of a reader of this version who sees nothing more."""
-        return self._digests.of_view(version, self._said)
+    def returned(self, consumed: Consumed) -> str:
+        """The digest of the whole value that a reader would say which knows no more of it than it is granted."""
+        found = self._returned.get(consumed.fields)
+        if found is None:
+            given = project({self.name: {"value": self._value}}, _trees(consumed.fields)).get(self.name, {})
+            part = given.get("value", self._value)
+            if isinstance(part, Mapping) and part is not self._value:
+                part = {**dict.fromkeys(self._value, ""), **part}  # what it cannot see it leaves out
+            said = {self.name: {"value": canonical(self.name, part, territory=self._territory)}}
+            found = self.whole if part is self._value else self._digests.of_view(0, said)
+            self._returned[consumed.fields] = found
+        return found
 
 
 @dataclass(slots=True)
@@ -107,18 +122,23 @@ class Telling:
 
 class Judge:
     """Of one event about a citizen. `overrule`: an operator decided, whatever the dates say; `again`: the hub says what
-    is known already."""
+    is known already; `to_come`: the event is of what is true from a day to come, and is judged beside what is known of
+    that."""
 
     def __init__(
-        self, reading: Reading, citizen: Citizen, event: Event, names: Iterable[str], *, again: bool = False
-    ) -> None:
+        self, reading: Reading, citizen: Citizen, event: Event, names: Iterable[str], *, again: bool = False,
+        to_come: bool = False,
+    ) -> None:  # fmt: skip
         self._reading, self._citizen, self._event = reading, citizen, event
         self._directory, self._origin = reading.directory, reading.origin
         self._news, self._now = reading.citizens.news, reading.tx.now
         self._overrule = reading.origin.internal and not again
         self._links: dict[str, str] = {}
         place = _place(reading.directory.tenants.get(reading.tenant))
-        self.known = {name: self._news.of(citizen.id, name) for name in names}
+        self.now = {name: self._news.of(citizen.id, name) for name in names}
+        self.coming = {DATED: self._news.of(citizen.id, coming(DATED))} if DATED in self.now else {}
+        self._to_come = to_come
+        self.known = {**self.now, **self.coming} if to_come else self.now
         self.spoken = {
             name: Spoken(event, name, self._news.digests, **place, now=self._now) for name in self.known
         }  # fmt: skip
@@ -131,8 +151,10 @@ class Judge:
         now = self.known[said.name].now
         if now is None:
             return "news"
-        if said.whole == now.digest:
+        if said.whole == now.digest and (said.effective == now.day or not self._to_come):
             return "same"
+        if self.knows_what_comes(said):
+            return "comes"
         if self._overrule:
             return "news"
         if self._returns_its_view(said, now):
@@ -144,9 +166,9 @@ class Judge:
     def _returns_its_view(self, said: Spoken, now: Now) -> bool:
         """Whether the origin was given only some of what is known now, and says it back."""
         for member in self._voices:
-            consumed, last = member.consumes.get(self._event.type), self.known[said.name].last(_name_of(member))
-            if consumed is not None and last is not None and last[VIEW] in now.views:
-                return bool(said.as_read(consumed.version) == last[VIEW])
+            last = self.known[said.name].last(_name_of(member))
+            if last is not None and _has(last, now) and last[WHOLE] == said.whole:
+                return True
         return False
 
     def _is_stale(self, said: Spoken, now: Now) -> bool:
@@ -156,7 +178,7 @@ class Judge:
         known, before = self.known[said.name], list[bool]()
         for name, connection in names.items():
             entries = known.entries(name)
-            if any(self._is_entry(said, entry, name) for entry in entries):
+            if any(entry[WHOLE] == said.whole for entry in entries):
                 before.append(self._is_before(said, now, entries[-1], connection))
         return bool(before) and all(before)
 
@@ -169,11 +191,22 @@ class Judge:
         taken = self._news.ended(connection, last[SEQ])
         return taken is None or said.low <= taken
 
-    def _is_entry(self, said: Spoken, entry: Entry, name: str) -> bool:
-        if entry[HOW] == SAID:
-            return bool(entry[WHOLE] == said.whole)
-        consumed = [c for m in self._voices if _name_of(m) == name and (c := m.consumes.get(self._event.type))]
-        return any(entry[VIEW] in (said.as_read(one.version), said.whole) for one in consumed)
+    def waiting(self, name: str) -> Now | None:
+        """What is true of a field from a day to come; None in the judgement of that itself."""
+        known = self.coming.get(name) if not self._to_come else None
+        return known.now if known is not None else None
+
+    def knows_what_comes(self, said: Spoken) -> bool:
+        """Whether the origin says, of no day, what it said or was given as true from a day to come."""
+        comes = self.waiting(said.name)
+        if comes is None or said.whole != comes.digest or self._overrule:
+            return False
+        names = {short(self._origin.name), *map(_name_of, self._voices)}
+        return any(self.coming[said.name].last(name) is not None for name in names)
+
+    def _knows_what_comes(self, member: ConnectionRouting, name: str) -> bool:
+        """Whether a reader was given what is to come: what is known until then would overtake it."""
+        return self.waiting(name) is not None and self._last(member, self.coming[name]) is not None
 
     # --- who is told ----------------------------------------------------------------------------------------------
 
@@ -204,19 +237,22 @@ class Judge:
         return made
 
     def _relevant(self, member: ConnectionRouting, names: Sequence[str]) -> Sequence[str]:
-        """Those of these fields of which a reader sees something; all, where it sees nothing of any."""
+        """Those of these fields of which a reader sees something; where it sees nothing of any, those that are new."""
         consumed = member.consumes[self._event.type]
-        return [name for name in names if self.spoken[name].sees(consumed)] or names
+        seen = [name for name in names if self.spoken[name].sees(consumed)]
+        return seen or [name for name in names if self.verdicts[name] == "news"]
 
     def _lacking(self, member: ConnectionRouting, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in self._relevant(member, names) if self._lacks(member, self.spoken[name]))
 
     def _lacks(self, member: ConnectionRouting, said: Spoken) -> bool:
+        if self._knows_what_comes(member, said.name):
+            return False
         consumed = member.consumes[self._event.type]
         last, view = self._last(member, self.known[said.name]), said.view(consumed)
         if last is None:
             return True
-        same = last[VIEW] == view or (last[HOW] == SAID and last[WHOLE] == said.whole)
+        same = last[VIEW] == view or (last[HOW] == SAID and last[WHOLE] == said.whole)  # it may read more since
         if same and (last[LINK] == self._link(member) or (last[HOW] == SAID and not last[LINK])):
             return self._is_of_another_day(consumed, said, last)
         if same or self._overrule:
@@ -228,6 +264,8 @@ class Judge:
     def _lacks_known(self, member: ConnectionRouting, said: Spoken) -> bool:
         """Whether a reader has not what is known now, of which the event says a part only."""
         last, now = self._last(member, self.known[said.name]), self.known[said.name].now
+        if self._knows_what_comes(member, said.name):
+            return False
         return now is not None and (last is None or last[VIEW] not in now.views or last[LINK] != self._link(member))
 
     def _origin_lacks(self, name: str) -> bool:
@@ -298,6 +336,7 @@ class Judge:
     ) -> None:
         now = Now(said.whole, self._views(said, members), said.low, said.high, 0, 0, round(self._now, 3),
                   short(self._origin.name), system, rank)  # fmt: skip
+        now.day = said.effective if self._to_come and said.effective else ""
         self.known[said.name].state(now)
         for name in ("since", "seq"):
             self._news.number(now, name, numbered)
@@ -332,12 +371,18 @@ class Judge:
         seen = (said.view(m.consumes[self._event.type]) for m in readers if self._event.type in m.consumes)
         return [*dict.fromkeys(seen)]
 
+    def note_given(self, name: str, to: Iterable[str], numbered: Mapping[str, Any]) -> None:
+        """These connections are given a field by the event whose number this holds, or will hold."""
+        for member in (self._directory.connections[one] for one in to):
+            self._note_given(self.spoken[name], member, numbered)
+
     def _note_given(self, said: Spoken, member: ConnectionRouting, numbered: Mapping[str, Any]) -> None:
         now = self.known[said.name].now
         assert now is not None
+        consumed = member.consumes[self._event.type]
         entry: Entry = [
-            said.view(member.consumes[self._event.type]), self._link(member), now.low, now.high, None, GIVEN,
-            int(self._now), said.effective,
+            said.view(consumed), self._link(member), now.low, now.high, None, GIVEN, int(self._now), said.effective,
+            said.returned(consumed),
         ]  # fmt: skip
         self.known[said.name].note(_name_of(member), entry)
         self._news.number(entry, SEQ, numbered)
@@ -387,9 +432,9 @@ def given_again(
 ) -> Entry:  # fmt: skip
     """What a reader is given of a field by an event that is tried again. `native_id`: as it calls the person."""
     said = Spoken(event, name, digests, **_place(directory.tenants.get(member.tenant)), now=now)
-    link = digests.of_link(directory.reading_system(member), native_id)
+    link, consumed = digests.of_link(directory.reading_system(member), native_id), member.consumes[event.type]
     return [
-        said.view(member.consumes[event.type]), link, said.low, said.high, seq, GIVEN, int(now), said.effective
+        said.view(consumed), link, said.low, said.high, seq, GIVEN, int(now), said.effective, said.returned(consumed)
     ]  # fmt: skip
 
 

@@ -17,10 +17,11 @@ from sqlalchemy import select
 
 from bus.ledger import Transaction
 from bus.sql import Insert, Statement, around_found
+from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.households import HouseholdNumbers
 from hub.citizens.identities import ASKED, MOST, People
 from hub.citizens.matching import Comparison, Field
-from hub.citizens.news import Digests, KnownNews
+from hub.citizens.news import DATED, Digests, KnownNews, coming
 from hub.citizens.news import Rank as Rank
 from hub.citizens.pivots import in_use_of, is_unsure, pivot_of
 from hub.citizens.value_digests import Person
@@ -199,9 +200,9 @@ class Citizens:
         if self.identities is not None:
             self.identities.prefetch(tenant, self._new_among(tenant, met))
             self.identities.read_forms(one for person in met for one in self._to_compare(tenant, person))
-        self.news.prefetch(
-            (citizen_id, field) for person, field, _ in values for citizen_id in self._known_as(tenant, person)
-        )
+        read = [(citizen_id, field) for person, field, _ in values for citizen_id in self._known_as(tenant, person)]
+        read += [(citizen_id, coming(field)) for citizen_id, field in read if field == DATED]
+        self.news.prefetch(read)
 
     def resolve(self, tenant: str, person: Person) -> Citizen:
         """The citizen that a record names, made if new; new identifiers and a `confidential` mark are kept.
@@ -493,12 +494,21 @@ class Citizens:
         """The systems that have an identifier for this citizen, or a number of their household."""
         return frozenset((*self._systems.get(citizen.id, ()), *self._numbers.systems(citizen.id)))
 
+    def newly_linked(self) -> set[tuple[str, str]]:
+        """Of those who were known before, the links and numbers that they got since: person and system."""
+        told = {(row["citizen_id"], row["system"]) for row in self._new_links} | self._numbers.newly_told()
+        return {(citizen_id, system) for citizen_id, system in told if citizen_id not in self._new}
+
     def natives(self) -> dict[tuple[str, str], list[str]]:
         """By citizen and system, the identifiers of those whom this has read or made."""
         found: dict[tuple[str, str], list[str]] = {}
         for (_, system, native_id), citizen_id in self._links.items():
             found.setdefault((citizen_id, system), []).append(native_id)
         return found
+
+    def identity_of(self, citizen: Citizen) -> Mapping[str, Any] | None:
+        """As `People.identity_of`; None where no identities are kept."""
+        return self._people.identity_of(self._tx, citizen.id) if self._people is not None else None
 
     def reference(self, citizen: Citizen, system: str) -> str | None:
         """The identifier under which this system is told of a citizen, as `identifiers_of` chooses it; None without."""
@@ -710,9 +720,12 @@ def ask_identifiers(tx: Transaction, citizen_ids: Iterable[str]) -> Callable[[],
     return found
 
 
-def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str, link: Link) -> bool:
+def link_citizen(
+    tx: Transaction, tenant: str, system: str, native_id: str, citizen_id: str, link: Link, *, tell: bool = False
+) -> bool:
     """Remember a system's identifier of a citizen, or of whom they were merged into. False when the identifier is
-    somebody else's: it stays so; and when the system knows them by another."""
+    somebody else's: it stays so; and when the system knows them by another. `tell`: where it is new, what is known of
+    the person is told to whoever lacks it, later."""
     merged = select(citizens.c.merged_into).where(citizens.c.id == citizen_id)
     citizen_id = tx.sql.execute(merged).scalar_one_or_none() or citizen_id
     theirs = (citizen_links.c.citizen_id == citizen_id, citizen_links.c.tenant == tenant)
@@ -722,4 +735,7 @@ def link_citizen(tx: Transaction, tenant: str, system: str, native_id: str, citi
     tx.hold_door()  # from which event on it counts is said exactly
     _LINK.send(tx.sql, [link.row(tx, (tenant, system, native_id), citizen_id)])
     same = (citizen_links.c.tenant == tenant, citizen_links.c.system == system, citizen_links.c.native_id == native_id)
-    return bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)
+    kept = bool(tx.sql.execute(select(citizen_links.c.citizen_id).where(*same)).scalar_one() == citizen_id)
+    if kept and tell:
+        ask_for_known(tx, tenant, [citizen_id], cause="link")
+    return kept

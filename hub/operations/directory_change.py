@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.ledger import Ledger, Transaction
+from hub.citizens.catch_ups import note_granted
 from hub.clients import webhooks
 from hub.journal.entries import Entry, Journal
 from hub.operations.household_numbers import settle_households_in
@@ -86,6 +87,7 @@ def load_directory(
         for name in open_:
             tx.abandon(name, REMOVED)
         settle_households_in(tx, directory, journal)
+        note_granted(tx, directory.granted_of_people())
         journal.write(tx, *_lines(directory, version, before, changes, by))
         return DirectoryChange(version, True, found.added, found.changed, found.removed, open_)
 

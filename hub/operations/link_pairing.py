@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bus.ledger import Transaction
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.rules import withhold
+from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.matching import Comparison, Form, compare
 from hub.operations.link_file import LinkFile, LinkLine, RefusedLine
 from hub.requests.repository import Requests
@@ -111,7 +112,9 @@ class Pairing:
         return hash((said_of(line), sectors)) if self._book.is_identified(line.person) else None
 
     def save(self) -> None:
-        """Keep the links, the people, their questions and their marks."""
+        """Keep the links, the people, their questions and their marks. What is known of those who got a link is told to
+        whoever lacks it, later."""
+        ask_for_known(self._tx, self._tenant, {one for one, _ in self._book.newly_linked()}, cause="import")
         self._book.save()
         marked, cases = self._book.take_fresh_marks(), Requests(self._tx)
         cases.conceal(marked)

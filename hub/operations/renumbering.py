@@ -16,6 +16,7 @@ from sqlalchemy import Table, and_, delete, insert, select, update
 from bus.ledger import Transaction, parts
 from bus.tables import deliveries, events
 from hub.acceptance.accept import Acceptance
+from hub.citizens.catch_ups import ask_for_known
 from hub.citizens.nir import doubtful_systems, is_refused
 from hub.operations.parting import speakers
 from hub.storage.tables import (
@@ -93,7 +94,10 @@ class Renumber:
         if plan.refused:
             raise InvalidMessage(f"{len(plan.refused)} line(s) refused: nothing is written", code="lines_refused")
         tx.hold_door()
+        if self._kind == "people":
+            self._move_news(tx, plan.known)
         more = {"how": "renumbered", "origin": by} if self._table is citizen_links else {}
+        joined = self._owners(tx, {*plan.known.values()} - plan.known.keys()) if more and plan.joined else {}
         self._move_rows(tx, self._table, plan.known, more)
         self._move_rows(
             tx, unproved_references, plan.known, {}, unproved_references.c.subject.startswith(self._subject)
@@ -103,6 +107,9 @@ class Renumber:
             self._move_merges(tx, plan.known)
         if self._table is citizen_links:  # the old number of a household finds nobody, as the new one
             self._remember(tx, plan.known)
+            # Who was told under the old one lacks it under the new one; of all others the link is what it was.
+            people = {one for owners in joined.values() for one in owners}
+            ask_for_known(tx, self._tenant, people, cause="renumber")
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -182,6 +189,15 @@ class Renumber:
             if (new := known.get(one.reference)) is not None:
                 here = and_(row.connection == one.connection, row.seq == one.seq)
                 tx.sql.execute(update(deliveries).where(here).values(reference=new))
+
+    def _move_news(self, tx: Transaction, known: Mapping[str, str]) -> None:
+        """Who was told of somebody under the old identifier has been told under the new one."""
+        book, names = self._acceptance.news, speakers(self._acceptance.directory, self._tenant, {self._system})
+        owners = {one for some in self._owners(tx, set(known)).values() for one in some}
+        digest = book.digests.of_link
+        book.renumber(
+            tx, owners, names, {digest(self._system, old): digest(self._system, new) for old, new in known.items()}
+        )
 
     def _move_merges(self, tx: Transaction, known: Mapping[str, str]) -> None:
         """What a merge moved, so that it is taken back under the new identifiers."""

@@ -22,6 +22,7 @@ from bus.tables import OPEN, deliveries, events
 from hub.acceptance.kept_calls import documents_of_calls, expired_calls, forget_expired_calls
 from hub.acceptance.observation import CALL
 from hub.acceptance.observed import LATE, Seen, count_seen
+from hub.citizens.catch_ups import kept_for_their_day
 from hub.citizens.questions import day_of
 from hub.clients.idempotency import KEPT_SECONDS, forget_nonces
 from hub.documents.files import DocumentStore
@@ -32,6 +33,7 @@ from hub.journal.sealing import EXPIRED
 from hub.settings.model import Retention
 from hub.storage.tables import (  # fmt: skip
     answer_shapes,
+    catch_ups,
     citizen_blocks,
     citizen_identities,
     citizen_links,
@@ -235,7 +237,9 @@ class Keeper:
 
     def _prune(self, before: float) -> int:
         with self._ledger.transaction() as tx:
-            return tx.prune(events_before=before, of_requests=select(requests.c.id), limit=_BATCH)
+            return tx.prune(
+                events_before=before, of_requests=select(requests.c.id), but=kept_for_their_day(), limit=_BATCH
+            )
 
     def _held(self) -> Iterator[int]:
         """What was held and never admitted goes with its events."""
@@ -295,7 +299,7 @@ class Keeper:
             citizen_news.c.citizen_id, citizen_links.c.citizen_id, household_links.c.citizen_id,
             citizen_identities.c.citizen_id, citizen_blocks.c.citizen_id, citizen_reviews.c.citizen_id,
             citizen_reviews.c.other_id, citizen_merges.c.gone_id,
-            question_answers.c.gone_id, citizens.c.id,
+            question_answers.c.gone_id, catch_ups.c.citizen_id, citizens.c.id,
         )  # fmt: skip
         # Who was spoken of since then was seen since then.
         yield from self._forget_ids(sorted(ids), unused, everywhere, subject="c:")

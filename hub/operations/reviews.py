@@ -21,6 +21,7 @@ from bus.sql import Insert, Statement
 from hub.acceptance.accept import Acceptance
 from hub.acceptance.citizen_rules import rank_of
 from hub.acceptance.rules import withhold
+from hub.citizens.catch_ups import ask_for_known, days_go_back, move_catch_ups
 from hub.citizens.households import move_numbers, move_numbers_back
 from hub.citizens.identities import VALUE, People, review_id
 from hub.clients.origin import Origin
@@ -201,6 +202,8 @@ class Reviews:
         self._record_decision(tx, tenant, kept, gone, "same", by)
         self._write_journal(tx, by, "citizen.merged", tenant, kept, {"other": gone, **facts})
         self._publish_merge(tx, tenant, "citizen.merged", together, links[gone])
+        move_catch_ups(tx, gone, kept)
+        ask_for_known(tx, tenant, [kept], cause="merge")
         return kept
 
     def unmerge(
@@ -228,6 +231,7 @@ class Reviews:
         self._move_members_back(tx, gone, moved.get("members", ()), kept)
         self._move_requests_back(tx, moved, gone, kept)
         self.take_along(tx, tenant, [kept], gone, back, heard)
+        days_go_back(tx, kept, gone)
         tx.sql.execute(delete(citizen_merges).where(citizen_merges.c.gone_id == gone))
         self._write_journal(tx, by, "citizen.unmerged", tenant, gone, {"other": kept, **facts})
         name = f"unmerge {gone} {row.at}"
@@ -254,6 +258,7 @@ class Reviews:
         """They are two from now on, as an operator said: remembered unless it is not `decided` so, told to the systems
         of either, and to whoever obtained since then what may be the other's."""
         self._conceal(tx, tenant, (kept, parted))
+        ask_for_known(tx, tenant, (kept, parted), cause="unmerge")
         if decided:
             self._record_decision(tx, tenant, kept, parted, "distinct", by)
         self._correct_exchanges(tx, tenant, kept, name, since, by)
@@ -270,8 +275,10 @@ class Reviews:
         if said is None:
             raise InvalidMessage("this person was erased", code="erased")
         person = self._citizen_record(tx, row.tenant, who)
-        event = Event(type=said["type"], source=f"/{row.tenant}/hub", id=f"review-{row.id}",
-                      data={"citizen": person, **said["data"]})  # fmt: skip
+        event = Event(
+            type=said["type"], version=said.get("version", 1), source=f"/{row.tenant}/hub", id=f"review-{row.id}",
+            data={"citizen": person, **said["data"]},
+        )  # fmt: skip
         self._close_review(tx, row, "taken", by)
         self._accept(tx, row.tenant, event)
 
