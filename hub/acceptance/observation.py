@@ -109,13 +109,16 @@ class Observation:
                 self.count_unread(connection, checked)
                 raise checked
         found = self._rehearsed(connection, origin, polled.events, polled.skip_unknown)
+        unread = [_unreadable("record", fault.code) for fault in polled.faults]
         mark = self._mark(connection, *polled.events)
         with self._ledger.transaction() as tx:
             tx.hold_door()  # calls are kept in one order
-            if kept_calls.is_full(tx, connection):
+            if polled.events and kept_calls.is_full(tx, connection):
                 raise TryLater("l'observation garde déjà tout ce qu'elle peut garder", after=_FULL_SECONDS)
             if polled.events and kept_calls.keep_call(tx, connection, origin.tenant, mark, polled):
-                observed.count_seen(tx, connection, [*found, Seen(IN, CALL, "kept")])
+                observed.count_seen(tx, connection, [*found, *unread, Seen(IN, CALL, "kept")])
+            elif not polled.events:  # it says nothing to anybody
+                observed.count_seen(tx, connection, [*unread, Seen(IN, CALL, "skipped")])
 
     def count_unread(self, connection: str, error: InvalidMessage, call: Any = None) -> None:
         """Count a call that was not taken. `call`: what is known of it, whose shape is kept."""

@@ -21,6 +21,7 @@ from hub.routing.directory import Directory
 from hub.settings.model import Mode, Retention
 from hub.storage.tables import documents, observed_calls
 from hub.wiring import Hub
+from schemas.delivery import RecordFault
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from tests.connectors.publik.scene import fixture, town_settings
@@ -464,6 +465,23 @@ def test_an_event_that_breaks_its_schema_is_refused_while_observing_as_when_live
 
     problem(house.anonymous().post("/in/publik"), 422, "schema_violation")
     assert (kept(house), counted(house)) == (0, {("in", "call", "unreadable", "schema_violation"): 1})
+
+
+def test_a_call_that_says_nothing_takes_no_room_and_what_of_one_is_unreadable_is_counted(
+    stubbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = Stub()
+    stub.faults = [RecordFault("bad_phone", "/fields/tel", "numéro illisible")]
+    house = stubbed(stub)
+    assert house.anonymous().post("/in/publik").status_code == 201
+    monkeypatch.setattr(kept_calls, "MOST_CALLS", 1)
+    assert [Caller(stub, house).says(1), Caller(stub, house).says()] == [201, 201]
+
+    assert kept(house) == 1
+    assert counted(house) == {
+        ("in", "call", "kept", ""): 1, ("in", "call", "skipped", ""): 2, ("in", "record", "unreadable", "bad_phone"): 3,
+        ("in", "request.received", "accepted", ""): 1,
+    }  # fmt: skip
 
 
 def test_a_stranger_costs_no_room(open_house: Open) -> None:
