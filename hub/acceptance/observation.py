@@ -23,13 +23,14 @@ from hub.acceptance.accept import Acceptance, Verdict, looking_again
 from hub.acceptance.observed import IN, LATE, OUT, Seen
 from hub.acceptance.refused import divided, settle_polled
 from hub.clients.origin import Origin
-from schemas.delivery import Delivery, Polled, RecordFault
+from schemas.delivery import Delivery, Inbound, Polled, RecordFault
 from schemas.errors import InvalidMessage, TryLater
 from schemas.event import Event
 from schemas.words import words_in
 
 CALL = "call"
 _AT_ONCE = 50  # events that are rehearsed while others wait at the door
+_MOST_SAMPLES = 10_000  # that a process remembers to have made
 _FULL_SECONDS = 3_600.0
 _HANDING_SECONDS = 5.0
 _BESIDE = 50  # kept calls that a live call hands in before itself
@@ -120,9 +121,9 @@ class Observation:
             elif not polled.events:  # it says nothing to anybody
                 observed.count_seen(tx, connection, [*unread, Seen(IN, CALL, "skipped")])
 
-    def count_unread(self, connection: str, error: InvalidMessage, call: Any = None) -> None:
-        """Count a call that was not taken. `call`: what is known of it, whose shape is kept."""
-        seen = _unreadable(CALL, error.code)
+    def count_unread(self, connection: str, error: InvalidMessage, call: Inbound | None = None) -> None:
+        """Count a call that was not taken. `call`: as it came, where its connector refused it; its shape is kept."""
+        seen = _unreadable(CALL, _harmless(error.code, _said(call)) if call is not None else error.code)
         sample = None if call is None else self._sampled(connection, seen.place, call, call)
         with self._ledger.transaction() as tx:
             observed.count_seen(tx, connection, [Seen(IN, CALL, "unreadable", seen.code, sample=sample)])
@@ -203,6 +204,8 @@ class Observation:
                 return None
         sample = self._describe(connection, message, said)
         with self._lock:
+            if len(self._known) >= _MOST_SAMPLES:
+                self._known.clear()
             self._known.add((connection, place))
         return sample
 
@@ -229,6 +232,13 @@ def _counted(direction: str, event: Event, verdict: Verdict) -> Seen:
 
 def _unreadable(kind: str, code: str, direction: str = IN) -> Seen:
     return Seen(direction, kind, "unreadable" if direction == IN else "refused", code)
+
+
+def _said(call: Inbound) -> Any:
+    try:
+        return orjson.loads(call.body)
+    except ValueError:
+        return None
 
 
 def _harmless(code: str, data: Any) -> str:

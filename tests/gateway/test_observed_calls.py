@@ -459,6 +459,13 @@ def test_a_call_on_which_the_connector_breaks_is_refused_counted_and_not_kept(st
     assert kept(house) == 0
 
 
+def test_a_code_that_a_connector_makes_of_what_a_call_says_is_not_shown(stubbed: Any) -> None:
+    house = stubbed(Stub(error=InvalidMessage("illisible", code="refus_de_quenneville")))
+    house.anonymous().post("/in/publik", content=b'{"nom": "Quenneville"}')
+
+    assert counted(house) == {("in", "call", "unreadable", "other"): 1}
+
+
 def test_an_event_that_breaks_its_schema_is_refused_while_observing_as_when_live(stubbed: Any) -> None:
     stub = Stub(said(1, more="x"))
     house = stubbed(stub)
