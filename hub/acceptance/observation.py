@@ -94,13 +94,16 @@ class Observation:
         with self._ledger.reading() as tx:
             new = observed.unmarked(tx, connection, [*marks.values(), *faults])
         places = [place for place, mark in marks.items() if mark in new]
+        errors = [one if isinstance(one, InvalidMessage) else None for one in checked]
+        if not new:
+            return errors
         found = self._rehearsed(connection, origin, [polled.events[p] for p in places], polled.skip_unknown)
         with self._ledger.transaction() as tx:
             mine = observed.mark(tx, connection, new)
             told = [one for place, one in zip(places, found, strict=True) if marks[place] in mine]
             unread = [_unreadable("record", fault.code) for mark, fault in faults.items() if mark in mine]
             observed.count_seen(tx, connection, [*told, *unread])
-        return [one if isinstance(one, InvalidMessage) else None for one in checked]
+        return errors
 
     def keep(self, connection: str, origin: Origin, polled: Polled) -> None:
         """Keep what a call brought, and count it. Raises InvalidMessage, as the door would, when an event breaks a
