@@ -21,7 +21,7 @@ from hub.routing.directory import Directory
 from hub.settings.model import Mode, Retention
 from hub.storage.tables import documents, observed_calls
 from hub.wiring import Hub
-from schemas.delivery import RecordFault
+from schemas.delivery import Polled, RecordFault, Reply
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from tests.connectors.publik.scene import fixture, town_settings
@@ -300,6 +300,44 @@ def test_two_processes_that_hand_in_at_once_take_turns(
 
     assert (kept(first), told(first)) == (0, [f"p-{number}" for number in range(20)])
     assert counted(first, "late")[("late", "call", "accepted", "")] == 20
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
+def test_calls_that_two_gateways_take_at_once_are_all_kept_in_one_order(
+    open_house: Open, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str
+) -> None:
+    own = {} if kind == "sqlite" else {"database": request.getfixturevalue("postgres").fresh_database()}
+    answers: list[int] = []
+
+    class Numbered(Stub):
+        def receive(self, inbound: Any) -> Any:
+            number = int(inbound.body)
+            return Reply(Polled([said(number)]), {"ok": True}, 201)
+
+    monkeypatch.setattr(Hub, "receiver", lambda self, name: Numbered())
+    connections = {"publik": {"connector": "publik", "mode": "observe", "settings": town_settings()}}
+    first = open_house(connections, **own)
+    houses = [first, open_house(connections, database=first.hub.settings.database)]
+
+    def push_some(place: int) -> None:
+        with houses[place % 2].anonymous() as http:
+            for number in range(place * 10, place * 10 + 10):
+                answers.append(http.post("/in/publik", content=str(number).encode()).status_code)
+
+    threads = [threading.Thread(target=push_some, args=(place,)) for place in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert answers == [201] * 60
+    with first.hub.ledger.reading() as tx:
+        numbers = list(tx.sql.execute(select(observed_calls.c.number).order_by(observed_calls.c.number)).scalars())
+    assert numbers == list(range(1, 61))
+    assert counted(first)[("in", "call", "kept", "")] == 60
+    go(first, "live")
+    assert hand_in(first) == 60
+    assert {*told(first)} == {f"p-{number}" for number in range(60)}
 
 
 def test_going_live_and_back_under_load_loses_and_doubles_nothing(stubbed: Any) -> None:
