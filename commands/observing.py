@@ -136,6 +136,7 @@ def _direction(title: str, kinds: Sequence[Mapping[str, Any]], words: Mapping[st
         yield f"{title} :"
     for one in kinds:
         code = f" ({one['code']})" if one["code"] else ""
-        yield f"  {one['number']:>7}  {_KINDS.get(one['kind'], one['kind'])} : {words[one['outcome']]}{code}, le dernier le {one['last']}"
+        kind = _KINDS.get(one["kind"], one["kind"])
+        yield f"  {one['number']:>7}  {kind} : {words[one['outcome']]}{code}, le dernier le {one['last']}"
         if one["sample"]:
             yield f"           {one['sample']}"

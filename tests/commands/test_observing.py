@@ -78,7 +78,8 @@ def test_people_read_the_same_in_french(town: Town) -> None:
     for said in (
         f"{NAME} (filedrop) : observation, depuis le 20", "Vers le logiciel, ce qui serait parti :",
         "1  citizen.address-changed : serait remis", "Depuis le logiciel, ce qui serait entré :",
-        "request.status-changed : serait refusé (unknown_request)", "enregistrement : illisible (bad_date)", "2  appel : gardé",
+        "request.status-changed : serait refusé (unknown_request)", "enregistrement : illisible (bad_date)",
+        "2  appel : gardé",
         "Appels gardés : 2 (2 événements",
     ):  # fmt: skip
         assert said in text
