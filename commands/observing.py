@@ -38,6 +38,7 @@ _OUTCOMES = {
     "accepted": "serait pris", "echo": "déjà connu", "duplicate": "déjà reçu", "skipped": "laissé de côté",
     "unreadable": "illisible", "kept": "gardé", "dropped": "abandonné", "forgotten": "oublié, trop ancien",
 }  # fmt: skip
+_KINDS = {"call": "appel", "record": "enregistrement", "unknown": "type inconnu", "other": "autres"}
 _DONE = {**_OUTCOMES, "refused": "refusé", "accepted": "pris"}
 
 
@@ -135,6 +136,7 @@ def _direction(title: str, kinds: Sequence[Mapping[str, Any]], words: Mapping[st
         yield f"{title} :"
     for one in kinds:
         code = f" ({one['code']})" if one["code"] else ""
-        yield f"  {one['number']:>7}  {one['kind']} : {words[one['outcome']]}{code}, le dernier le {one['last']}"
+        kind = _KINDS.get(one["kind"], one["kind"])
+        yield f"  {one['number']:>7}  {kind} : {words[one['outcome']]}{code}, le dernier le {one['last']}"
         if one["sample"]:
             yield f"           {one['sample']}"

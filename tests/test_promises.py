@@ -27,6 +27,7 @@ from bus.ledger import Ledger
 from bus.rabbitmq import RabbitBus
 from demo.world import toml
 from hub.acceptance.inlet import Inlet
+from hub.acceptance.observed import observed_of
 from hub.clients import repository as clients
 from hub.clients.origin import Origin
 from hub.wiring import open_hub
@@ -475,6 +476,13 @@ def test_a_paused_outside_package_gets_nothing_more_and_an_observing_one_nothing
     hub.submit(move(1, 2))
     hub.settled("externe", "delivered", 2)
     assert hub.bus.depth(outside_queue(name)).ready == 1
+    hub.observe("koha")
+    hub.submit(move(1, 3))
+    hub.settled("externe", "delivered", 3)
+    hub.settled("koha", "delivered", 3)
+    with hub.ledger.reading() as tx:
+        counted = {(one, o.seen.kind, o.seen.number) for one in (name, f"{TENANT}.koha") for o in observed_of(tx, one)}
+    assert counted == {(name, "citizen.address-changed", 2), (f"{TENANT}.koha", "citizen.address-changed", 1)}
 
 
 PIRATE = Origin(f"{TENANT}.pirate", TENANT, frozenset({"*"}), (f"/{TENANT}/pirate",))

@@ -19,6 +19,7 @@ import structlog
 from bus.api import Incoming, Outcome, Outgoing, Queue
 from bus.embedded import EmbeddedBus
 from hub.acceptance.inlet import Inlet
+from hub.acceptance.observed import observed_of
 from hub.acceptance.poller import Poller
 from hub.acceptance.refused import refused_groups
 from hub.clients.origin import Origin
@@ -257,3 +258,73 @@ def test_on_each_road_a_request_is_dated_as_its_intake_states(
     assert view["received"] == {"first": first, "competent": received.get("competent", first)}
     assert view["clocks"]["silence_on"] == ("2026-07-28" if received else "2026-08-01")
     assert view["received_at"] > view["received"]["first"]
+
+
+# --- a connection that observes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("road", ["http", "amqp"])
+def test_what_the_client_of_a_package_publishes_is_accepted_while_its_connection_observes(
+    town: House, road: str
+) -> None:
+    scripted(town, [])
+    observing(town)
+    if road == "http":
+        http = town.client("famille", types=TYPES)
+        answer = http.post("/v1/events", content=wire_form([letter()]), headers={"content-type": BATCH})
+        assert [line["outcome"] for line in answer.json()["verdicts"]] == ["accepted"]
+    else:
+        wire, origin = Wire(), Origin(NAME, TENANT, frozenset(TYPES), (SOURCE,))
+        inlet = Inlet(town.hub.ledger, wire, town.hub.acceptance, {"famille": origin}.get)
+        inlet.handle([Incoming(wire_form([letter()]), content_type=BATCH, user="famille")])
+        assert [orjson.loads(item.body)["verdict"] for item in wire.sent] == ["accepted"]
+
+    assert (town.stored(), observed_by(town)) == (1, {})
+
+
+@pytest.mark.parametrize("road", ["call", "poll"])
+def test_what_a_connection_brings_while_it_observes_is_counted_alike_and_taken_on_neither_road(
+    town: House, road: str
+) -> None:
+    batch = [letter(), step(references=[{"system": "s", "id": "nobody"}])]
+    scripted(town, batch)
+    observing(town)
+    if road == "call":
+        assert town.anonymous().post("/in/famille", content=b"{}").status_code == 200
+    else:
+        poller = Poller(
+            NAME, town.hub.ledger, town.hub.acceptance, lambda: town.hub.deliveries.origin(NAME),
+            lambda cursor: iter([Polled(batch)]), owner="test", every=1, signals=town.hub.signals,
+            observation=town.hub.observation,
+        )  # fmt: skip
+        assert poller.once() == 0
+
+    assert town.stored() == 0
+    kept = observed_by(town).pop(("call", "kept", ""), 0)
+    assert kept == (1 if road == "call" else 0)
+    assert {place: number for place, number in observed_by(town).items() if place[0] != "call"} == {
+        ("request.received", "accepted", ""): 1, ("request.status-changed", "refused", "unknown_request"): 1,
+    }  # fmt: skip
+
+
+def test_what_breaks_a_rule_of_form_gets_the_same_code_while_a_connection_observes(town: House) -> None:
+    for code, batch in (("schema_violation", [move(6, effective_on="bientôt")]), ("type_not_allowed", [trouble()])):
+        scripted(town, batch)
+        observing(town)
+        assert by_the_packages_own_call(town, batch) == [code]
+        assert by_a_poll(town, batch) == [code]
+    assert town.stored() == 0
+
+
+def trouble() -> Event:
+    return replace(move(5), type="delivery.parked")
+
+
+def observing(house: House) -> None:
+    directory = house.hub.current.directory
+    directory.connections[NAME] = replace(directory.connections[NAME], mode="observe")
+
+
+def observed_by(house: House) -> dict[tuple[str, str, str], int]:
+    with house.hub.ledger.reading() as tx:
+        return {(o.seen.kind, o.seen.outcome, o.seen.code): o.seen.number for o in observed_of(tx, NAME)}

@@ -182,7 +182,7 @@ DESCRIBED = {
             "requestBody": {"required": True, "content": {"*/*": {}}},
             "responses": {
                 "200": {"description": "Committed; the body is the one that the package expects."},
-                **{str(status): refusal for status, refusal in problem_responses(401, 404, 408, 413, 422).items()},
+                **{str(status): refusal for status, refusal in problem_responses(401, 404, 408, 413, 422, 503).items()},
             },
         }
     }

@@ -23,13 +23,14 @@ from hub.acceptance.accept import Acceptance, Verdict, looking_again
 from hub.acceptance.observed import IN, LATE, OUT, Seen
 from hub.acceptance.refused import divided, settle_polled
 from hub.clients.origin import Origin
-from schemas.delivery import Delivery, Polled, RecordFault
+from schemas.delivery import Delivery, Inbound, Polled, RecordFault
 from schemas.errors import InvalidMessage, TryLater
 from schemas.event import Event
 from schemas.words import words_in
 
 CALL = "call"
 _AT_ONCE = 50  # events that are rehearsed while others wait at the door
+_MOST_SAMPLES = 10_000  # that a process remembers to have made
 _FULL_SECONDS = 3_600.0
 _HANDING_SECONDS = 5.0
 _BESIDE = 50  # kept calls that a live call hands in before itself
@@ -93,13 +94,16 @@ class Observation:
         with self._ledger.reading() as tx:
             new = observed.unmarked(tx, connection, [*marks.values(), *faults])
         places = [place for place, mark in marks.items() if mark in new]
+        errors = [one if isinstance(one, InvalidMessage) else None for one in checked]
+        if not new:
+            return errors
         found = self._rehearsed(connection, origin, [polled.events[p] for p in places], polled.skip_unknown)
         with self._ledger.transaction() as tx:
             mine = observed.mark(tx, connection, new)
             told = [one for place, one in zip(places, found, strict=True) if marks[place] in mine]
             unread = [_unreadable("record", fault.code) for mark, fault in faults.items() if mark in mine]
             observed.count_seen(tx, connection, [*told, *unread])
-        return [one if isinstance(one, InvalidMessage) else None for one in checked]
+        return errors
 
     def keep(self, connection: str, origin: Origin, polled: Polled) -> None:
         """Keep what a call brought, and count it. Raises InvalidMessage, as the door would, when an event breaks a
@@ -109,17 +113,20 @@ class Observation:
                 self.count_unread(connection, checked)
                 raise checked
         found = self._rehearsed(connection, origin, polled.events, polled.skip_unknown)
+        unread = [_unreadable("record", fault.code) for fault in polled.faults]
         mark = self._mark(connection, *polled.events)
         with self._ledger.transaction() as tx:
             tx.hold_door()  # calls are kept in one order
-            if kept_calls.is_full(tx, connection):
+            if polled.events and kept_calls.is_full(tx, connection):
                 raise TryLater("l'observation garde déjà tout ce qu'elle peut garder", after=_FULL_SECONDS)
             if polled.events and kept_calls.keep_call(tx, connection, origin.tenant, mark, polled):
-                observed.count_seen(tx, connection, [*found, Seen(IN, CALL, "kept")])
+                observed.count_seen(tx, connection, [*found, *unread, Seen(IN, CALL, "kept")])
+            elif not polled.events:  # it says nothing to anybody
+                observed.count_seen(tx, connection, [*unread, Seen(IN, CALL, "skipped")])
 
-    def count_unread(self, connection: str, error: InvalidMessage, call: Any = None) -> None:
-        """Count a call that was not taken. `call`: what is known of it, whose shape is kept."""
-        seen = _unreadable(CALL, error.code)
+    def count_unread(self, connection: str, error: InvalidMessage, call: Inbound | None = None) -> None:
+        """Count a call that was not taken. `call`: as it came, where its connector refused it; its shape is kept."""
+        seen = _unreadable(CALL, _harmless(error.code, _said(call)) if call is not None else error.code)
         sample = None if call is None else self._sampled(connection, seen.place, call, call)
         with self._ledger.transaction() as tx:
             observed.count_seen(tx, connection, [Seen(IN, CALL, "unreadable", seen.code, sample=sample)])
@@ -200,6 +207,8 @@ class Observation:
                 return None
         sample = self._describe(connection, message, said)
         with self._lock:
+            if len(self._known) >= _MOST_SAMPLES:
+                self._known.clear()
             self._known.add((connection, place))
         return sample
 
@@ -226,6 +235,13 @@ def _counted(direction: str, event: Event, verdict: Verdict) -> Seen:
 
 def _unreadable(kind: str, code: str, direction: str = IN) -> Seen:
     return Seen(direction, kind, "unreadable" if direction == IN else "refused", code)
+
+
+def _said(call: Inbound) -> Any:
+    try:
+        return orjson.loads(call.body)
+    except ValueError:
+        return None
 
 
 def _harmless(code: str, data: Any) -> str:

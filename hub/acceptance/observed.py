@@ -20,6 +20,7 @@ OUT, IN, LATE = "out", "in", "late"  # to the package; from it; from it, and han
 MOST_KINDS = 500  # of one connection; those beyond are one, under the code `other`
 MOST_MARKS = 20_000  # of one connection; records beyond are not counted
 LONGEST_SAMPLE = 4_000
+_OTHER = "other"
 _CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _KINDS, _MARKS, _MODES = observed_kinds.c, observed_marks.c, connection_modes.c
 _COUNT = Insert(
@@ -75,7 +76,7 @@ def count_seen(tx: Transaction, connection: str, found: Iterable[Seen]) -> None:
     for place, one in sorted(sums.items()):
         if place not in known:
             room -= 1
-            one = one if room >= 0 else replace(one, kind="other", code="other", sample=None)
+            one = one if room >= 0 else replace(one, kind=_OTHER, code=_OTHER, sample=None)
         before = rows.get(one.place)
         rows[one.place] = replace(one, number=one.number + before.number) if before else one
     _COUNT.run(tx.sql, [
@@ -148,6 +149,6 @@ def _places(tx: Transaction, connection: str) -> set[tuple[str, str, str, str]]:
 
 
 def _written(one: Seen) -> Seen:
-    code = one.code if not one.code or _CODE.fullmatch(one.code) else "other"
+    code = one.code if not one.code or _CODE.fullmatch(one.code) else _OTHER
     kind = one.kind if _CODE.fullmatch(one.kind) else "unknown"
     return replace(one, kind=kind, code=code, sample=one.sample[:LONGEST_SAMPLE] if one.sample else None)

@@ -14,6 +14,7 @@ from bus.tables import deliveries
 from hub.storage.tables import journal, observed_calls
 from schemas.delivery import Polled, RecordFault
 from tests.commands.test_operate import typed
+from tests.connectors.publik.scene import town_settings
 from tests.hub.acceptance.test_poller import opened, status
 from tests.support.town import PORTAL, TENANT, Town, moved
 
@@ -77,7 +78,8 @@ def test_people_read_the_same_in_french(town: Town) -> None:
     for said in (
         f"{NAME} (filedrop) : observation, depuis le 20", "Vers le logiciel, ce qui serait parti :",
         "1  citizen.address-changed : serait remis", "Depuis le logiciel, ce qui serait entré :",
-        "request.status-changed : serait refusé (unknown_request)", "record : illisible (bad_date)",
+        "request.status-changed : serait refusé (unknown_request)", "enregistrement : illisible (bad_date)",
+        "2  appel : gardé",
         "Appels gardés : 2 (2 événements",
     ):  # fmt: skip
         assert said in text
@@ -103,6 +105,21 @@ def test_who_gives_up_what_is_kept_says_why_and_it_is_in_the_journal(town: Town)
         (line,) = tx.sql.execute(select(journal).where(journal.c.act == "observed.dropped")).all()
     assert json.loads(line.facts)["calls"] == 2
     assert typed(town, "connection", "report", NAME, "--drop", "--reason", "encore")[0] == 2
+
+
+@pytest.mark.parametrize("mode", ["observe", "live"])
+def test_whether_the_package_is_asked_is_said_where_it_answers_for_anything(tmp_path: Path, mode: str) -> None:
+    publik = {"connector": "publik", "mode": mode, "settings": town_settings()}
+    town = Town(tmp_path, {"publik": publik, "famille": {"mode": mode}})
+    try:
+        found = json.loads(typed(town, "connection", "report", f"{TENANT}.publik", "--json")[1])
+        assert found["questions"] is (mode == "live")
+        said = typed(town, "connection", "report", f"{TENANT}.publik")[1]
+        assert ("le logiciel n'est pas interrogé" in said) == (mode == "observe")
+        assert "Questions" not in typed(town, "connection", "report", f"{TENANT}.famille")[1]
+        assert town.hub.sources.served() == ([f"{TENANT}.publik"] if mode == "live" else [])
+    finally:
+        town.close()
 
 
 def test_a_command_notes_no_mode_and_changes_nothing(town: Town) -> None:

@@ -21,6 +21,7 @@ from hub.routing.directory import Directory
 from hub.settings.model import Mode, Retention
 from hub.storage.tables import documents, observed_calls
 from hub.wiring import Hub
+from schemas.delivery import Polled, RecordFault, Reply
 from schemas.errors import InvalidMessage
 from schemas.event import Event
 from tests.connectors.publik.scene import fixture, town_settings
@@ -301,6 +302,44 @@ def test_two_processes_that_hand_in_at_once_take_turns(
     assert counted(first, "late")[("late", "call", "accepted", "")] == 20
 
 
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
+def test_calls_that_two_gateways_take_at_once_are_all_kept_in_one_order(
+    open_house: Open, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str
+) -> None:
+    own = {} if kind == "sqlite" else {"database": request.getfixturevalue("postgres").fresh_database()}
+    answers: list[int] = []
+
+    class Numbered(Stub):
+        def receive(self, inbound: Any) -> Any:
+            number = int(inbound.body)
+            return Reply(Polled([said(number)]), {"ok": True}, 201)
+
+    monkeypatch.setattr(Hub, "receiver", lambda self, name: Numbered())
+    connections = {"publik": {"connector": "publik", "mode": "observe", "settings": town_settings()}}
+    first = open_house(connections, **own)
+    houses = [first, open_house(connections, database=first.hub.settings.database)]
+
+    def push_some(place: int) -> None:
+        with houses[place % 2].anonymous() as http:
+            for number in range(place * 10, place * 10 + 10):
+                answers.append(http.post("/in/publik", content=str(number).encode()).status_code)
+
+    threads = [threading.Thread(target=push_some, args=(place,)) for place in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert answers == [201] * 60
+    with first.hub.ledger.reading() as tx:
+        numbers = list(tx.sql.execute(select(observed_calls.c.number).order_by(observed_calls.c.number)).scalars())
+    assert numbers == list(range(1, 61))
+    assert counted(first)[("in", "call", "kept", "")] == 60
+    go(first, "live")
+    assert hand_in(first) == 60
+    assert {*told(first)} == {f"p-{number}" for number in range(60)}
+
+
 def test_going_live_and_back_under_load_loses_and_doubles_nothing(stubbed: Any) -> None:
     stub = Stub()
     house = stubbed(stub)
@@ -458,12 +497,36 @@ def test_a_call_on_which_the_connector_breaks_is_refused_counted_and_not_kept(st
     assert kept(house) == 0
 
 
+def test_a_code_that_a_connector_makes_of_what_a_call_says_is_not_shown(stubbed: Any) -> None:
+    house = stubbed(Stub(error=InvalidMessage("illisible", code="refus_de_quenneville")))
+    house.anonymous().post("/in/publik", content=b'{"nom": "Quenneville"}')
+
+    assert counted(house) == {("in", "call", "unreadable", "other"): 1}
+
+
 def test_an_event_that_breaks_its_schema_is_refused_while_observing_as_when_live(stubbed: Any) -> None:
     stub = Stub(said(1, more="x"))
     house = stubbed(stub)
 
     problem(house.anonymous().post("/in/publik"), 422, "schema_violation")
     assert (kept(house), counted(house)) == (0, {("in", "call", "unreadable", "schema_violation"): 1})
+
+
+def test_a_call_that_says_nothing_takes_no_room_and_what_of_one_is_unreadable_is_counted(
+    stubbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = Stub()
+    stub.faults = [RecordFault("bad_phone", "/fields/tel", "numéro illisible")]
+    house = stubbed(stub)
+    assert house.anonymous().post("/in/publik").status_code == 201
+    monkeypatch.setattr(kept_calls, "MOST_CALLS", 1)
+    assert [Caller(stub, house).says(1), Caller(stub, house).says()] == [201, 201]
+
+    assert kept(house) == 1
+    assert counted(house) == {
+        ("in", "call", "kept", ""): 1, ("in", "call", "skipped", ""): 2, ("in", "record", "unreadable", "bad_phone"): 3,
+        ("in", "request.received", "accepted", ""): 1,
+    }  # fmt: skip
 
 
 def test_a_stranger_costs_no_room(open_house: Open) -> None:

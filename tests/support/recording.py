@@ -16,6 +16,7 @@ from bus.team import Team
 from bus.worker import Worker
 from hub.acceptance.accept import Verdict
 from hub.acceptance.deliveries import Deliveries
+from hub.acceptance.observation import Observation
 from hub.clients.origin import Origin
 from hub.routing.directory import ConnectionRouting, Directory
 from hub.settings import procedures
@@ -99,7 +100,8 @@ class RecordingHub:
         ]  # fmt: skip
         directory = Directory(members, procedures.load_procedures(), tenants)
         self.acceptance = acceptance_of(directory)
-        self.deliveries = Deliveries(self.acceptance)
+        self.observation = Observation(ledger, self.acceptance, lambda connection, message, said: "…")
+        self.deliveries = Deliveries(self.acceptance, observation=self.observation)
         with ledger.transaction() as tx:
             tx.subscribe(directory.subscriptions())
         self.relay = Relay(
