@@ -61,15 +61,17 @@ def span_of(text: str, zone: tzinfo, now: float) -> tuple[float, float]:
 class Spoken:
     """What one event says of one field of its citizen, beside what is known of it."""
 
-    __slots__ = ("_digests", "_said", "_told", "effective", "high", "low", "name", "views", "whole")
+    __slots__ = (
+        "_digests", "_returned", "_said", "_territory", "_value", "effective", "high", "low", "name", "views", "whole",
+    )  # fmt: skip
 
     def __init__(
         self, event: Event, name: str, digests: Digests, *, zone: tzinfo, now: float, territory: str | None
     ) -> None:
         value = event.data[name]
-        self.name, self._digests = name, digests
+        self.name, self._digests, self._value, self._territory = name, digests, value["value"], territory
         self._said = {name: {"value": canonical(name, value["value"], territory=territory)}}
-        self._told = {name: {"value": _telling(value["value"])}}
+        self._returned: dict[tuple[str, ...], str] = {}
         self.whole = digests.of_view(0, self._said)
         self.views: dict[tuple[int, tuple[str, ...]], str] = {}
         self.low, self.high = span_of(value["date"], zone, now)
@@ -89,11 +91,18 @@ class Spoken:
             found = self.views[key] = self._digests.of_view(consumed.version, part) if seen else self.whole
         return found
 
-    def as_read(self, consumed: Consumed) -> str:
-        """The digest of what was said, as the view of an origin that reads so; the whole, where it says more than it
-        sees. The form of a value has members that were not said: what was said is asked."""
-        unseen = project(self._told, _trees(consumed.fields)) != self._told
-        return self.whole if unseen else self.view(consumed)
+    def returned(self, consumed: Consumed) -> str:
+        """The digest of the whole value that a reader would say which knows no more of it than it is granted."""
+        found = self._returned.get(consumed.fields)
+        if found is None:
+            given = project({self.name: {"value": self._value}}, _trees(consumed.fields)).get(self.name, {})
+            part = given.get("value", self._value)
+            if isinstance(part, Mapping) and part is not self._value:
+                part = {**dict.fromkeys(self._value, ""), **part}  # what it cannot see it leaves out
+            said = {self.name: {"value": canonical(self.name, part, territory=self._territory)}}
+            found = self.whole if part is self._value else self._digests.of_view(0, said)
+            self._returned[consumed.fields] = found
+        return found
 
 
 @dataclass(slots=True)
@@ -147,9 +156,9 @@ class Judge:
     def _returns_its_view(self, said: Spoken, now: Now) -> bool:
         """Whether the origin was given only some of what is known now, and says it back."""
         for member in self._voices:
-            consumed, last = member.consumes.get(self._event.type), self.known[said.name].last(_name_of(member))
-            if consumed is not None and last is not None and last[VIEW] in now.views:
-                return bool(said.as_read(consumed) == last[VIEW])
+            last = self.known[said.name].last(_name_of(member))
+            if last is not None and _has(last, now) and last[WHOLE] == said.whole:
+                return True
         return False
 
     def _is_stale(self, said: Spoken, now: Now) -> bool:
@@ -159,7 +168,7 @@ class Judge:
         known, before = self.known[said.name], list[bool]()
         for name, connection in names.items():
             entries = known.entries(name)
-            if any(self._is_entry(said, entry, name) for entry in entries):
+            if any(entry[WHOLE] == said.whole for entry in entries):
                 before.append(self._is_before(said, now, entries[-1], connection))
         return bool(before) and all(before)
 
@@ -171,12 +180,6 @@ class Judge:
             return False
         taken = self._news.ended(connection, last[SEQ])
         return taken is None or said.low <= taken
-
-    def _is_entry(self, said: Spoken, entry: Entry, name: str) -> bool:
-        if entry[HOW] == SAID:
-            return bool(entry[WHOLE] == said.whole)
-        consumed = [c for m in self._voices if _name_of(m) == name and (c := m.consumes.get(self._event.type))]
-        return any(entry[VIEW] in (said.as_read(one), said.whole) for one in consumed)
 
     # --- who is told ----------------------------------------------------------------------------------------------
 
@@ -207,9 +210,10 @@ class Judge:
         return made
 
     def _relevant(self, member: ConnectionRouting, names: Sequence[str]) -> Sequence[str]:
-        """Those of these fields of which a reader sees something; all, where it sees nothing of any."""
+        """Those of these fields of which a reader sees something; where it sees nothing of any, those that are new."""
         consumed = member.consumes[self._event.type]
-        return [name for name in names if self.spoken[name].sees(consumed)] or names
+        seen = [name for name in names if self.spoken[name].sees(consumed)]
+        return seen or [name for name in names if self.verdicts[name] == "news"]
 
     def _lacking(self, member: ConnectionRouting, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in self._relevant(member, names) if self._lacks(member, self.spoken[name]))
@@ -219,7 +223,7 @@ class Judge:
         last, view = self._last(member, self.known[said.name]), said.view(consumed)
         if last is None:
             return True
-        same = last[VIEW] == view or (last[HOW] == SAID and last[WHOLE] == said.whole)
+        same = last[VIEW] == view or (last[HOW] == SAID and last[WHOLE] == said.whole)  # it may read more since
         if same and (last[LINK] == self._link(member) or (last[HOW] == SAID and not last[LINK])):
             return self._is_of_another_day(consumed, said, last)
         if same or self._overrule:
@@ -338,9 +342,10 @@ class Judge:
     def _note_given(self, said: Spoken, member: ConnectionRouting, numbered: Mapping[str, Any]) -> None:
         now = self.known[said.name].now
         assert now is not None
+        consumed = member.consumes[self._event.type]
         entry: Entry = [
-            said.view(member.consumes[self._event.type]), self._link(member), now.low, now.high, None, GIVEN,
-            int(self._now), said.effective,
+            said.view(consumed), self._link(member), now.low, now.high, None, GIVEN, int(self._now), said.effective,
+            said.returned(consumed),
         ]  # fmt: skip
         self.known[said.name].note(_name_of(member), entry)
         self._news.number(entry, SEQ, numbered)
@@ -390,21 +395,15 @@ def given_again(
 ) -> Entry:  # fmt: skip
     """What a reader is given of a field by an event that is tried again. `native_id`: as it calls the person."""
     said = Spoken(event, name, digests, **_place(directory.tenants.get(member.tenant)), now=now)
-    link = digests.of_link(directory.reading_system(member), native_id)
+    link, consumed = digests.of_link(directory.reading_system(member), native_id), member.consumes[event.type]
     return [
-        said.view(member.consumes[event.type]), link, said.low, said.high, seq, GIVEN, int(now), said.effective
+        said.view(consumed), link, said.low, said.high, seq, GIVEN, int(now), said.effective, said.returned(consumed)
     ]  # fmt: skip
 
 
 def digest_of(digests: Digests, directory: Directory, tenant: str, event: Event, name: str, now: float) -> str:
     """Of the whole value that an event says of a field, as `Now.digest` holds it."""
     return Spoken(event, name, digests, **_place(directory.tenants.get(tenant)), now=now).whole
-
-
-def _telling(value: Any) -> Any:
-    """A value without the member that says what its absence says."""
-    said = value.get("country") == "FR" if isinstance(value, Mapping) else False
-    return {name: part for name, part in value.items() if name != "country"} if said else value
 
 
 def _place(town: Tenant | None) -> dict[str, Any]:

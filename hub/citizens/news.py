@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ from hub.storage.tables import citizen_news, citizens
 Entry = list[Any]
 """What a reader was given or said: see the places below. JSON, and so a list."""
 VIEW, LINK, LOW, HIGH, SEQ, HOW, AT, EFFECTIVE, WHOLE = range(9)
+# Digests: VIEW of what the reader sees, LINK of the identifier under which it is told, WHOLE of the value that it would
+# say by itself. LOW, HIGH: between them lies the date of the value; SEQ: of the event; AT: when, in seconds.
 GIVEN, SAID = "g", "s"
 OBSERVES = "?"  # before the name of a reader that only observes: nothing of it has left the hub
 KEPT = 3  # entries of each reader
@@ -35,6 +38,7 @@ Pair = tuple[str, int]  # connection, seq
 
 _VIEW, _LINK = 12, 6  # bytes of a digest
 _CONTEXT = b"news:"
+_LONG, _ZLIB = 600, b"\x78"  # bytes: what is longer is compressed, for it repeats itself
 _PART = 500  # rows at once
 
 # Each is looked up by itself, by an index, as `bus.sql.around_found` says.
@@ -139,7 +143,7 @@ class _Record:
 
     @staticmethod
     def read(citizen_id: str, seq: int, at: float, plain: bytes) -> _Record:
-        kept = orjson.loads(plain)
+        kept = orjson.loads(plain if plain[:1] == b"{" else zlib.decompress(plain))
         now = kept.get("now")
         made = _Record(citizen_id, seq, at, None, kept["of"], kept.get("over", []))
         if now is not None:
@@ -153,7 +157,8 @@ class _Record:
             kept["now"] = self.now.row()
         if self.over:
             kept["over"] = self.over
-        return orjson.dumps(kept)
+        plain = orjson.dumps(kept)
+        return zlib.compress(plain, 1) if len(plain) > _LONG else plain
 
 
 class Known:
@@ -329,7 +334,7 @@ class KnownNews:
 
     def _opened(self, citizen_id: str, name: str, sealed: bytes, keys: Mapping[str, bytes]) -> bytes | None:
         if self._keys is None:
-            return sealed if sealed[:1] == b"{" else None
+            return sealed if sealed[:1] in (b"{", _ZLIB) else None
         key = keys.get(citizen_id)
         return self._keys.open_with(key, (citizen_id, sealed, _context(citizen_id, name))) if key is not None else None
 

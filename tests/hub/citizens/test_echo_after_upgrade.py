@@ -41,6 +41,7 @@ def knows(town: Town, monkeypatch: pytest.MonkeyPatch, **told: str) -> None:
             town.say("publik", BY_SYSTEM["publik"], new_address=address(told["street"], "publik"))
         else:
             phone(town, "publik", told["phone"], 0)
+    town.take()
 
 
 @pytest.mark.parametrize(("spellings", "first"), [(OVERSEAS, ["famille", "publik"]), (MAINLAND, [])])

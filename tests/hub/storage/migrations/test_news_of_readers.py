@@ -32,13 +32,11 @@ def old_database(folder: Path, step: str) -> None:
         for one in ("c-1", "c-2"):
             row = {"id": one, "tenant": TENANT, "confidential": 0, "seen_at": tx.now}
             tx.sql.execute(insert(citizens).values(**row))
-        said = {"id": "c-1", "digest": BARE, "holders": orjson.dumps({"": [BARE, tx.now, "publik", 0, tx.now]}).decode(),
-                "at": tx.now}  # fmt: skip
+        holders = orjson.dumps({"": [BARE, tx.now, "publik", 0, tx.now]}).decode()
+        said = {"id": "c-1", "digest": BARE, "holders": holders, "at": tx.now}
         tx.sql.execute(text("INSERT INTO citizen_values VALUES (:id, 'phone', :digest, :holders, :at)"), said)
-        moved = {
-            "links": [["koha", "K-1"]],
-            "values": [{"field": "phone", "digest": BARE, "before": None, "after": "{}"}],
-        }
+        value = {"field": "phone", "digest": BARE, "before": None, "after": "{}"}
+        moved = {"links": [["koha", "K-1"]], "values": [value]}
         tx.sql.execute(insert(citizen_merges).values(
             gone_id="c-2", kept_id="c-1", tenant=TENANT, moved=orjson.dumps(moved).decode(), actor="odile", at=tx.now,
         ))  # fmt: skip
