@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ import pytest
 
 from connectors.sdk.drafting.writing import Line, whole_streets
 from connectors.sdk.kinds.calls import value_at
-from connectors.sdk.mapping.converters import converters_from
-from connectors.sdk.mapping.table import MappingTable
+from connectors.sdk.mapping import MappingTable, converters_from
 from schemas.equal_values import canonical
 from tests.connectors.sdk.drafting.drafted import drafted
 
@@ -44,12 +44,12 @@ def test_a_drafted_line_says_what_no_other_field_says(
     source = tmp_path / "tiers.json"
     source.write_text(json.dumps(contract(**dict.fromkeys(fields))), encoding="utf-8")
 
-    made = drafted(tmp_path / "made", source, carries="citizen.address-changed")
+    made = drafted(tmp_path, source, carries="citizen.address-changed")
 
     assert made.faults == []
     source_of_street = " + ".join(f"/new_address/value/{part}" for part in said)
     assert f"adresse;{source_of_street};" in made.text("mapping.csv")
-    table = MappingTable.load(made.manifest.folder / "mapping.csv", converters=converters_from({}))
+    table = MappingTable.load(made.manifest.folder / "mapping.csv", converters=converters_from({}, zone=UTC))
     address = {"house_number": "12 bis", "street": "rue X", "complement": "Bât. C", "postal_code": "93001", "city": "Y"}
     sent = table["to-address-changed"].write({"new_address": {"value": address}})
     names = {"adresse": "street", "numero_voie": "house_number", "complement_adresse": "complement",
