@@ -61,6 +61,8 @@ _PHRASES = (
     (re.compile(r"\bZONE (?:ARTISANALE|D ?ACTIVITES?)\b"), "ZA"), (re.compile(r"\bZONE INDUSTRIELLE\b"), "ZI"),
     (re.compile(r"^(?:N|NO|NUM|NUMERO) (?=\d)"), ""), (re.compile(r"^(\d+) A (?=\d+ )"), r"\1 "),
 )  # fmt: skip
+# The first words of these, without which none is there.
+_PHRASED = re.compile(r"\b(?:RD|GR|LIEU|[CBZHA]|ZONE|N|NO|NUM|NUMERO) ")
 _MONTHS = "JANVIER|FEVRIER|MARS|AVRIL|MAI|JUIN|JUILLET|AOUT|SEPTEMBRE|OCTOBRE|NOVEMBRE|DECEMBRE"
 _DAYS = {
     "PREMIER": "1", "1 ER": "1", "DEUX": "2", "TROIS": "3", "QUATRE": "4", "CINQ": "5", "SIX": "6", "SEPT": "7",
@@ -181,8 +183,9 @@ def fold_street(text: str) -> str:
 
 def _fold_once(text: str) -> str:
     folded = fold_text(_DIGITS_APART.sub(" ", text))
-    for written, meant in _PHRASES:
-        folded = written.sub(meant, folded)
+    if _PHRASED.search(folded):
+        for written, meant in _PHRASES:
+            folded = written.sub(meant, folded)
     words = _DAY.sub(lambda found: f"{_DAYS[found[1]]} ", folded).split()
     meant_words = " ".join(_meant(words, place) for place in range(len(words))).split()
     return " ".join(_unelided(meant_words))
