@@ -122,7 +122,7 @@ def canonical_address(address: Mapping[str, Any]) -> dict[str, str]:
 
 def fold_country(address: Mapping[str, Any]) -> str:
     """The code of the country of a record `address`: that of France for its territories, and where none is told."""
-    country = joined_name(str(address.get("country") or "FR"))
+    country = joined_name(str(address.get("country") or "")) or "FR"
     country = _COUNTRIES.get(country, country)
     return "MC" if country == "FR" and _postal_code(address, country).startswith("980") else country
 
@@ -131,8 +131,8 @@ def fold_address(address: Mapping[str, Any]) -> list[str]:
     """A record `address` as three texts: what says the place in its town, the postal code, the town. Without the keys
     that say the place more precisely, which packages drop, and without the country (`fold_country`)."""
     said = [str(address.get(name) or "") for name in _PLACED]
-    code = _postal_code(address, joined_name(str(address.get("country") or "FR")))
-    city = str(address.get("city", ""))
+    code = _postal_code(address, joined_name(str(address.get("country") or "")) or "FR")
+    city = str(address.get("city") or "")
     # Without a postal code the district says which of several it is: `Dublin 4`.
     town = fold_town(city) if code else fold_street(city)
     if len({*said}) == 1:  # what is folded stays as it is

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.equal_values import canonical
+from schemas.registry import Registry
 
 Address = dict[str, Any]
 HOME: Address = {
@@ -20,7 +21,7 @@ def same(field: str, one: Any, other: Any, territory: str | None = None) -> bool
     return bool(canonical(field, one, territory=territory) == canonical(field, other, territory=territory))
 
 
-def line(text: str, **more: str) -> Address:
+def line(text: str, **more: Any) -> Address:
     return {"street": text, "postal_code": "93001", "city": "Saint-Aubin"} | more
 
 
@@ -225,3 +226,31 @@ def test_the_form_of_a_number_is_its_own_form(number: str, territory: str | None
 def test_the_form_of_a_mailbox_is_its_own_form(text: str) -> None:
     once = canonical("email", text)
     assert canonical("email", once) == once
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | ANY,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(TEXT | st.sampled_from(["city", "country"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON, st.sampled_from(["new_address", "phone", "email", "other"]))
+def test_whatever_is_said_has_a_form_that_stays(value: Any, field: str) -> None:
+    once = canonical(field, value)
+    assert canonical(field, once) == once
+
+
+def test_the_examples_of_the_shared_events_keep_their_forms() -> None:
+    registry, told = Registry.load(), 0
+    for kind in registry.types():
+        for version in registry.versions(kind):
+            for data in registry.schema(kind, version)["examples"]:
+                for field, said in data.items():
+                    if isinstance(said, dict) and "quality" in said:
+                        once = canonical(field, said["value"], territory="38999")
+                        assert canonical(field, once, territory="38999") == once
+                        told += 1
+    assert told > 4
