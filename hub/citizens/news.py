@@ -300,8 +300,8 @@ class KnownNews:
             return None
         if (connection, seq) not in self._rows:
             names = short(connection), OBSERVES + short(connection)
-            last = (known.last(name) for known in self._known.values() for name in names)
-            wanted = {(connection, one[SEQ]) for one in last if one is not None and one[SEQ]} | {(connection, seq)}
+            given = (entry for known in self._known.values() for name in names for entry in known.entries(name))
+            wanted = {(connection, one[SEQ]) for one in given if one[HOW] == GIVEN and one[SEQ]} | {(connection, seq)}
             self._rows |= dict.fromkeys(wanted, ("delivered", 0.0))
             for row in _STATES.send(self._tx.sql, pairs=sorted(wanted)):
                 self._rows[(row.connection, row.seq)] = (row.state, row.at)
