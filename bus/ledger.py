@@ -873,6 +873,20 @@ class Transaction:
             self.woke = True
         return changed == 1
 
+    def withdraw(self, connection: str, seq: int, cause: str) -> bool:
+        """Give up a delivery that was surely not begun, for it says what its reader knows better, and let its followers
+        go on. False when it may have had an effect, waits for an operator or is over."""
+        sure = deliveries.c.state.in_((EXPECTED, RECEIVED, HELD, WAITING))
+        changed = self.sql.execute(
+            update(deliveries)
+            .where(deliveries.c.connection == connection, deliveries.c.seq == seq, sure, deliveries.c.doubt == 0)
+            .values(state=SKIPPED, at=self.now, answer=cause)
+        ).rowcount
+        if changed:
+            self.release(connection, [seq])
+            self.woke = True
+        return changed == 1
+
     def on_their_way(
         self, connections: Sequence[str], keys: Collection[str], requests: Collection[str],
         shown: Collection[str] = (),

@@ -19,6 +19,7 @@ import typer
 from commands.clients import client_app
 from commands.communes import communes_app
 from commands.develop import bench, connector_app, faults
+from commands.forgetting import connection_app
 from commands.journal import journal_app
 from commands.keys import key_app
 from commands.link_import import link_import
