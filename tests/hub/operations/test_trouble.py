@@ -29,6 +29,7 @@ from hub.storage.tables import (  # fmt: skip
     citizen_links,
     citizen_reviews,
     citizens,
+    pulling_clients,
     question_days,
     request_links,
     request_steps,
@@ -159,6 +160,10 @@ class Watched:
         self.decision(self.request(start + 1, tenant, status="withdrawn", final=1))
         self.asked(self.request(start + 2, tenant, **TERRACE))
         self.drift(f"{tenant}.koha")
+        self.put(
+            pulling_clients, client_id=f"loisirs-{start}", tenant=tenant, connection=f"{tenant}.loisirs", number=7,
+            called_at=self.clock.at, waiting=1, alarm="silent", alarm_at=self.clock.at,
+        )  # fmt: skip
         for kind in set(SIGNALS) - {"record-refused"}:
             self.signal(kind, f"{tenant}.koha")
 
