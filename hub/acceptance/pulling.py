@@ -247,7 +247,12 @@ class Pulls:
         """Record what the package says, each by itself; a verdict for each, in order. The errors: `not_found` for a
         number that it was never given, `answered_otherwise` for one that it answered in other words, and
         `delivery_withdrawn` for one that it may have no longer, or not now."""
-        return _again_where_raced(lambda: self._answer(member, answers))
+        try:
+            return _again_where_raced(lambda: self._answer(member, answers))
+        except InvalidMessage as error:  # what one of them brings cannot be written: each by itself
+            if len(answers) == 1:
+                return [error]
+            return [verdict for one in answers for verdict in self.answer(member, [one])]
 
     def _answer(self, member: ConnectionRouting, answers: Sequence[Answer]) -> list[Verdict | InvalidMessage]:
         with self._ledger.transaction() as tx:
