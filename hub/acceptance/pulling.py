@@ -296,7 +296,7 @@ class Pulls:
 
     def _settle(self, tx: Transaction, member: ConnectionRouting, ended: Sequence[Ended]) -> None:
         if ended:
-            tx.finish(member.name, [item.finished for item in ended])
+            tx.finish(member.name, [item.finished for item in ended], followers=1)  # one of each key is shown
             self._desk.settle(tx, member.name, ended)
             tx.woke = True
 
@@ -330,9 +330,10 @@ class Pulls:
         """Whether there is more to do at once."""
         with self._ledger.transaction() as tx:
             self._alone(tx, member)
-            shown = [one.row.seq for one in self._open(tx, member, MOST)]
+            shown = self._open(tx, member, MOST)
             self._close_withdrawn(tx, member)
-            tx.put_back(member.name, shown)  # what another client was shown, or a worker began
+            tx.release_orphans(member.name, [one.claimed.order_key for one in shown])
+            tx.put_back(member.name, [one.row.seq for one in shown])  # what another client was shown, or a worker began
             ended: list[Finished] = []
             if member.mode == "observe" and member.name not in tx.paused():
                 ended = self._fill(tx, member, MOST)
