@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -620,3 +621,36 @@ def test_garbage_is_refused_and_changes_nothing(open_house: Open, tmp_path: Path
         assert got.status_code in (400, 422), (path, got.text)
         assert http.post(path, content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
     assert state(house) == {"started": 1}
+
+
+def test_marks_and_answers_at_the_same_moment_end_each_delivery_once(house: House) -> None:
+    people = range(1, 21)
+    say(house, *(moved(person, number) for number in (1, 2) for person in people))
+    marks = threading.Thread(target=mark_all, args=(house, people), daemon=True)
+    clients_ = [puller(house) for _ in range(3)]
+    marks.start()
+
+    def work(http: httpx.Client) -> set[int]:
+        codes = set[int]()
+        while found := numbers(http, limit=5):
+            said = {"outcome": "refused", "reason": "non"} if found[0] % 3 else {"outcome": "delivered"}
+            codes.add(http.post(f"/v1/deliveries/{found[0]}", json=said).status_code)
+        return codes
+
+    with ThreadPoolExecutor(3) as pool:
+        codes = set[int]().union(*pool.map(work, clients_))
+    marks.join(60)
+    work(clients_[0])
+
+    assert codes <= {200, 409, 410}
+    assert set(state(house)) <= {"delivered", "refused", "skipped"}
+    assert sum(state(house).values()) == 40
+    house.hub.pulls.look_after()
+    assert sum(state(house).values()) == 40
+
+
+def mark_all(house: House, people: Iterable[int]) -> None:
+    for person in people:
+        marked = moved(person, 9)
+        citizen = {**marked.data["citizen"], "confidential": True}
+        say(house, marked.with_data({**marked.data, "citizen": citizen}))
