@@ -917,17 +917,19 @@ class Transaction:
                 )
                 self.release(connection, some)
 
-    def still_to_come(self, connection: str, most: int) -> int:
-        """How many of its deliveries are open and neither started nor parked; `most` stands for that or more."""
+    def still_to_come(self, connection: str, most: int, *, held: bool = True) -> int:
+        """How many of its deliveries are open and neither started nor parked, and perhaps not `held` behind others;
+        `most` stands for that or more."""
         mine = select(deliveries.c.seq).where(deliveries.c.connection == connection, _IS_OPEN)
-        few = mine.where(deliveries.c.state.not_in((STARTED, PARKED))).limit(most).subquery()
+        besides = (STARTED, PARKED) if held else (STARTED, PARKED, HELD)
+        few = mine.where(deliveries.c.state.not_in(besides)).limit(most).subquery()
         return int(self.sql.execute(select(func.count()).select_from(few)).scalar_one())
 
     def open_before(self, connection: str, at: float, most: int) -> list[int]:
         """Its oldest deliveries that are open, not parked, and were accepted before then."""
         row = deliveries.c
-        query = select(row.seq).join(events, events.c.seq == row.seq).where(row.connection == connection, _IS_OPEN)
-        query = query.where(row.state != PARKED, events.c.accepted_at < at).order_by(row.seq).limit(most)
+        query = select(row.seq).where(row.connection == connection, _IS_OPEN, row.seq < self.first_since(at))
+        query = query.where(row.state != PARKED).order_by(row.seq).limit(most)
         return [found.seq for found in self.sql.execute(query)]
 
     def first_since(self, at: float) -> int:
