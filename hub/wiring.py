@@ -187,6 +187,7 @@ class Hub:
         self._reloading = threading.Lock()
         self._renewing = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._take_up(self.current.directory)
 
     def prepare(self, *, takes_files: bool = True) -> None:
         """Make keys anew where an older version made them; take the directory up. The first process of a ledger makes
@@ -320,7 +321,7 @@ class Hub:
         standing = {(CONNECTION, name): to_plain(item) for name, item in directory.declared.items()}
         mine = {key: body for key, body in self.declared.items() if key[0] == CONNECTION}
         with self.ledger.reading() as tx:
-            made_of = digest_standing(tx)
+            made_of = digest_standing(tx) if directory.version else digest_of(self.declared)
         self.files_differ = made_of != digest_of(self.declared)
         told = (directory.version, digest_of(self.declared))
         if self.files_differ and self._told != told:

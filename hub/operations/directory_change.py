@@ -86,7 +86,8 @@ def load_directory(
         for name in open_:
             tx.abandon(name, REMOVED)
         settle_households_in(tx, directory, journal)
-        journal.write(tx, *_lines(directory, version, before, changes, by))
+        if before:  # the first version is no change of anything
+            journal.write(tx, *_lines(directory, version, before, changes, by))
         return DirectoryChange(version, True, found.added, found.changed, found.removed, open_)
 
 
