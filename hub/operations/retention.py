@@ -28,6 +28,7 @@ from hub.exchanges.corrections import settle
 from hub.journal.entries import journal_time
 from hub.journal.sealing import EXPIRED
 from hub.settings.model import Retention
+from hub.storage.directory_items import forget_versions
 from hub.storage.tables import (  # fmt: skip
     answer_shapes,
     citizen_blocks,
@@ -127,7 +128,7 @@ class Keeper:
             ("citizens", self._citizens()), ("acts", self._acts()), ("values", self._values()),
             ("answers", self._answers()), ("journal", self._journal()),
             ("evidence", self._evidence()), ("refused", self._refused()),
-            ("held", self._held()), ("shapes", self._shapes()), ("decided", self._decided()),
+            ("held", self._held()), ("directory", self._directory()), ("shapes", self._shapes()), ("decided", self._decided()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
@@ -205,6 +206,11 @@ class Keeper:
     def _prune(self, before: float) -> int:
         with self._ledger.transaction() as tx:
             return tx.prune(events_before=before, of_requests=select(requests.c.id), limit=_BATCH)
+
+    def _directory(self) -> Iterator[int]:
+        """Versions of the directory that no event names any more."""
+        with self._ledger.transaction() as tx:
+            yield forget_versions(tx)
 
     def _held(self) -> Iterator[int]:
         """What was held and never admitted goes with its events."""

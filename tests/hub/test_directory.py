@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,15 @@ import orjson
 import pytest
 from sqlalchemy import select, update
 
+from bus.api import Outcome, Outgoing
+from bus.ledger import Claimed
 from bus.tables import deliveries, events, subscriptions
+from bus.worker import Worker
 from demo.world import toml
 from hub.acceptance.accept import Verdict
 from hub.clients import repository as clients
 from hub.clients import webhooks
+from hub.connections import ConnectorHandler
 from hub.operations.directory_change import StillOpen
 from hub.operations.processes import running
 from hub.routing.directory import DirectoryBehind
@@ -40,11 +44,11 @@ class Place:
         for part in ("in", "out"):
             (folder / part).mkdir()
 
-    def files(self, name: str, *connections: str, **more: Any) -> Path:
+    def files(self, name: str, *connections: str, tenant: Mapping[str, Any] | None = None, **more: Any) -> Path:
         path = self.folder / f"{name}.toml"
         settings = {
             "mode": "development", "database": self.database, "bus": "embedded", "documents": "documents",
-            "tenants": {TENANT: {"label": "Ville de Saint-Aubin", "siret": "21930001100018", "insee": "93001"}},
+            "tenants": {TENANT: {"label": "Ville", "siret": "21930001100018", "insee": "93001", **(tenant or {})}},
             "connections": {one: self.drop(**more.get(one, {})) for one in connections},
         }  # fmt: skip
         path.write_text(toml(settings, self.folder), encoding="utf-8")
@@ -54,7 +58,7 @@ class Place:
         folders = {"drop_folder": str(self.folder / "in"), "return_folder": str(self.folder / "out")}
         return {
             "connector": "filedrop", "tenant": TENANT, "mode": "live", "settings": {**folders, "preset": "family"},
-            "system": "famille", "consumes": [{"type": "citizen.address-changed"}], **more,
+            "consumes": [{"type": "citizen.address-changed"}], **more,
         }  # fmt: skip
 
     def open(self, path: Path, *, takes_files: bool = False) -> Hub:
@@ -77,13 +81,19 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     made_here.close()
 
 
+PACKAGES = ("famille", "ecole", "cantine")
+SPEAKER = replace(PORTAL, others=frozenset(PACKAGES))
+
+
 def moved(person: str, number: int) -> Event:
-    """Somebody whom the package of the families knows."""
-    return moved_by(person, number, link=("famille", person))
+    """Somebody whom all packages know."""
+    event = moved_by(person, number)
+    references = [{"system": system, "id": person} for system in PACKAGES]
+    return event.with_data({**event.data, "citizen": {"references": references}})
 
 
 def submit(hub: Hub, *said: Event) -> list[Verdict]:
-    verdicts = hub.acceptance.submit(hub.ledger, PORTAL, said)
+    verdicts = hub.acceptance.submit(hub.ledger, SPEAKER, said)
     assert all(verdict.ok for verdict in verdicts), [verdict.error for verdict in verdicts]
     return verdicts
 
@@ -135,15 +145,12 @@ def test_a_connection_that_was_removed_gets_nothing_more_from_anybody(place: Pla
 def test_what_was_checked_by_another_directory_is_checked_again(place: Place) -> None:
     """An identifier that is that of a household since is refused at the commit."""
     old, other = place.open(place.files("old", "famille")), place.open(place.files("other", "famille"))
-    checked = old.acceptance.check(PORTAL, [moved("u1", 1)])
-    path = place.files("other", "famille")
-    path.write_text(
-        path.read_text("utf-8").replace('insee = "93001"', 'insee = "93001"\nidentifiers = { portail = "household" }')
-    )
+    checked = old.acceptance.check(SPEAKER, [moved("u1", 1)])
+    place.files("other", "famille", tenant={"identifiers": dict.fromkeys(PACKAGES, "household")})
 
     other.load_files(by="operator:x")
     with old.ledger.transaction() as tx:
-        (verdict,) = old.acceptance.admit(tx, PORTAL, checked)
+        (verdict,) = old.acceptance.admit(tx, SPEAKER, checked)
 
     assert verdict.error is not None
     assert verdict.error.code == "household_reference"
@@ -308,7 +315,7 @@ def test_the_first_process_makes_the_first_version_and_a_file_that_differs_chang
 
     assert (version(first), first.files_differ, second.files_differ) == (1, False, True)
     assert list(second.current.directory.connections) == [f"{TENANT}.famille"]
-    assert second.lacks == {f"{TENANT}.famille": "not in the settings of this process"}
+    assert second.lacks == {f"{TENANT}.famille": "connections.famille: not in the settings of this process"}
 
 
 def test_one_process_that_is_the_whole_hub_takes_new_files_at_its_start_and_old_ones_never_again(place: Place) -> None:
@@ -424,7 +431,7 @@ def test_a_link_says_from_which_event_it_counts(place: Place) -> None:
     submit(hub, moved("u1", 1), moved("u2", 1))
     submit(hub, moved("u3", 1))
 
-    found = {row.native_id: row.since_seq for row in rows(hub, select(citizen_links))}
+    found = {row.native_id: row.since_seq for row in rows(hub, select(citizen_links)) if row.system == "ecole"}
 
     assert found == {"u1": 0, "u2": 0, "u3": 2}
 
@@ -486,17 +493,44 @@ def _said(hub: Hub) -> Mapping[str, Any]:
 
 
 def test_a_view_that_was_made_before_a_connection_may_see_less_is_made_again(place: Place) -> None:
-    """The view in the worker's hands is of version 1; since version 2 the package sees one field less."""
+    """What the relay sent by version 1 holds a field that the package is not shown since version 2."""
     hub = place.open(place.files("one", "famille"))
     (verdict,) = submit(hub, moved("u1", 1))
-    name, fewer = f"{TENANT}.famille", [{"type": "citizen.address-changed", "fields": ["/citizen"]}]
+    name, seq = f"{TENANT}.famille", verdict.seq or 0
+    hub.relay.step()
+    fewer = [{"type": "citizen.address-changed", "fields": ["/citizen/identity/family_name"]}]
     place.files("one", "famille", famille={"consumes": fewer})
-
+    worker = Worker(
+        name, hub.ledger, hub.bus, ConnectorHandler(hub.connections[name]), hub.deliveries, hub.team, owner="test"
+    )
+    claimed = [Claimed(seq, "c:x", 1, 0, doubt=False)]
     with hub.ledger.reading() as tx:
-        assert hub.deliveries.shown_since(tx, name) == 1
+        event = tx.load([seq])[seq].event
+        worker._remember({seq: event}, 1)
+        before = worker._shown(tx, claimed, {})[seq].event
+
     hub.load_files(by="operator:x")
 
     with hub.ledger.reading() as tx:
-        assert hub.deliveries.shown_since(tx, name) == 2
-        stored = tx.load([verdict.seq or 0])[verdict.seq or 0]
-        assert set(orjson.loads(hub.deliveries.view(tx, stored, name))["data"]) == {"citizen"}
+        after = worker._shown(tx, claimed, {})[seq].event
+        worker._remember({seq: event}, 2)
+        fresh = worker._shown(tx, claimed, {})[seq].event
+    assert "new_address" in before.data
+    assert "new_address" not in after.data
+    assert "new_address" in fresh.data  # made by the version that stands: taken as it came
+
+
+def test_what_the_relay_sends_says_by_which_directory_it_was_made(place: Place) -> None:
+    hub = place.open(place.files("one", "famille"))
+    submit(hub, moved("u1", 1))
+    sent: list[Outgoing] = []
+    publish = hub.bus.publish
+
+    def noted(items: Sequence[Outgoing]) -> list[Outcome]:
+        sent.extend(items)
+        return publish(items)
+
+    hub.relay._bus.publish = noted  # type: ignore[method-assign]
+    hub.relay.step()
+
+    assert [item.headers["directory"] for item in sent] == ["1"]
