@@ -128,7 +128,8 @@ class Keeper:
             ("citizens", self._citizens()), ("acts", self._acts()), ("values", self._values()),
             ("answers", self._answers()), ("journal", self._journal()),
             ("evidence", self._evidence()), ("refused", self._refused()),
-            ("held", self._held()), ("directory", self._directory()), ("shapes", self._shapes()), ("decided", self._decided()),
+            ("held", self._held()), ("shapes", self._shapes()), ("decided", self._decided()),
+            ("directory", self._directory()),
         ):  # fmt: skip
             while not (stop is not None and stop.is_set()) and (count := next(steps, None)) is not None:
                 forgotten[name] += count
