@@ -90,8 +90,11 @@ def _received(services: Services, receiver: Connector, name: str, inbound: Inbou
     with _understood(services, name):
         reply = receiver.receive(inbound)
     services.signals.tell(name, REFUSED, reply.polled.faults)
-    origin = services.deliveries.origin(name)
-    if services.acceptance.directory.connections[name].mode == "observe":
+    directory = services.acceptance.directory
+    if name not in directory.connections:  # it was removed this moment
+        raise Problem("not_found")
+    origin = directory.origin_of(name)
+    if directory.connections[name].mode == "observe":
         for checked in services.acceptance.check(origin, reply.polled.events):
             if isinstance(checked, InvalidMessage):
                 raise checked
@@ -150,12 +153,12 @@ def _connection(services: Services, where: str) -> tuple[str, str]:
     """`tenant.connection` and what follows. Names are unique in one hub, so the tenant may be left out."""
     first, _, rest = where.partition("/")
     second, _, deeper = rest.partition("/")
-    connections = services.settings.connections
-    named = connections.get(second)
-    if named is not None and named.tenant == first:
+    connections = services.acceptance.directory.declared
+    if f"{first}.{second}" in connections:
         return f"{first}.{second}", f"/{deeper}" if deeper else ""
-    if first in connections:
-        return f"{connections[first].tenant}.{first}", f"/{rest}" if rest else ""
+    for name in connections:
+        if name.partition(".")[2] == first:
+            return name, f"/{rest}" if rest else ""
     raise Problem("not_found")
 
 
