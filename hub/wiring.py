@@ -226,6 +226,7 @@ class Hub:
             with self.ledger.reading() as tx:
                 directory = self.current.at(tx)
             self._take_up(directory)
+            self._tell_differences(directory)
 
     def load_files(
         self, *, by: str, remove: Collection[str] = (), dry_run: bool = False, when: When = lambda tx: True
@@ -301,7 +302,9 @@ class Hub:
             self.connections.pop(name)  # not closed: a call may be under way
         self.lacks, self.settings, self._built = lacks, settings, directory
         self.sources.take_up(self._sources(directory), directory.tenants)
-        self._tell_differences(directory)
+        with self.ledger.reading() as tx:
+            made_of = digest_standing(tx) if directory.version else digest_of(self.declared)
+        self.files_differ = made_of != digest_of(self.declared)
         if self._working:
             self._run_connections(directory)
 
@@ -320,9 +323,6 @@ class Hub:
     def _tell_differences(self, directory: Directory) -> None:
         standing = {(CONNECTION, name): to_plain(item) for name, item in directory.declared.items()}
         mine = {key: body for key, body in self.declared.items() if key[0] == CONNECTION}
-        with self.ledger.reading() as tx:
-            made_of = digest_standing(tx) if directory.version else digest_of(self.declared)
-        self.files_differ = made_of != digest_of(self.declared)
         told = (directory.version, digest_of(self.declared))
         if self.files_differ and self._told != told:
             self._told = told
