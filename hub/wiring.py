@@ -181,7 +181,7 @@ class Hub:
         self._roles: set[str] = set()
         self._hooks_read = self._secrets_read = 0
         self._built: Directory | None = None  # that of which `connections` are
-        self._told: tuple[int, str] = (0, "")
+        self._told = ""
         self._files_asked = False
         self._stop = threading.Event()
         self._reloading = threading.Lock()
@@ -321,11 +321,14 @@ class Hub:
             return self.settings
 
     def _tell_differences(self, directory: Directory) -> None:
-        standing = {(CONNECTION, name): to_plain(item) for name, item in directory.declared.items()}
-        mine = {key: body for key, body in self.declared.items() if key[0] == CONNECTION}
-        told = (directory.version, digest_of(self.declared))
-        if self.files_differ and self._told != told:
-            self._told = told
+        """Once, what is here otherwise than the directory says."""
+        told = f"{self.files_differ} {digest_of(self.declared)} {self.lacks}"
+        if told == self._told:
+            return
+        self._told = told
+        if self.files_differ:
+            standing = {(CONNECTION, name): to_plain(item) for name, item in directory.declared.items()}
+            mine = {key: body for key, body in self.declared.items() if key[0] == CONNECTION}
             names = sorted(name for _, name in differences(standing, mine))
             _log.warning("files differ from the directory: unefois connection reload", connections=names)
         for name, reason in self.lacks.items():
@@ -610,8 +613,8 @@ class Hub:
                 if directory is not self._built:
                     self.reload()
         except DirectoryBehind as error:
-            if self._told != (-1, error.reason):
-                self._told = (-1, error.reason)
+            if self._told != error.reason:
+                self._told = error.reason
                 _log.error("directory behind", cause=error.reason)
 
     def _load_asked(self) -> None:

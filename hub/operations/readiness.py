@@ -87,9 +87,9 @@ class Readiness:
         missing = {name for name in self._workers() if f"worker:{name}" not in leased}
         return {
             "database": self._of_writing(),
-            "directory": Part("directory_behind") if self._behind() else Part(),
             "relay": Part() if "relay" in leased else Part("no_lease"),
             "workers": Part("no_lease", len(missing)) if missing else Part(),
+            **({"directory": Part("directory_behind")} if self._behind() else {}),
         }
 
     def _of_writing(self) -> Part:
