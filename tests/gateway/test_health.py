@@ -94,7 +94,8 @@ def test_with_a_directory_that_it_cannot_read_it_accepts_nothing_and_says_so(hou
     with hub.ledger.transaction() as tx:
         write_version(tx, {("treaty", "x"): {}}, by="operator:x")
 
-    answer = post(house.client(), event())
+    portal = house.client()
+    answer = post(portal, event())
     status, body = seen(house)
 
     assert problem(answer, 503, "directory_behind")
@@ -104,7 +105,7 @@ def test_with_a_directory_that_it_cannot_read_it_accepts_nothing_and_says_so(hou
     with hub.ledger.transaction() as tx:
         assert tx.sql.execute(text("SELECT count(*) FROM events")).scalar() == 0
         write_version(tx, {("treaty", "x"): None}, by="operator:x")
-    assert post(house.client("guichet"), event(source=f"/{TENANT}/guichet")).status_code == 202
+    assert post(portal, event()).status_code == 202
     eventually(lambda: seen(house)[0] == 200)
 
 
