@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.renumber import connection_app
+from commands.directory import connection_app
 from commands.shared import (
     HUB_TOML,
     AsJson,

@@ -82,9 +82,13 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
         return {name: _read(inner[1], item, place) for name, item in value.items()}
     if dataclasses.is_dataclass(kind):
-        inner_kind: type[Any] = kind
-        return from_plain(inner_kind, value)
+        return from_plain(_class(kind), value)
     return _scalar(kind, value, place)
+
+
+def _class(kind: Any) -> type[Any]:
+    assert isinstance(kind, type)
+    return kind
 
 
 def _scalar(kind: Any, value: Any, place: str) -> Any:
