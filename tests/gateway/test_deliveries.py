@@ -183,8 +183,8 @@ def test_several_are_answered_at_once_each_with_its_own_verdict(house: House) ->
 
     said = [
         {"number": 1, "outcome": "delivered"}, {"number": 2, "outcome": "refused", "reason": "Inconnu"},
-        {"number": 3, "outcome": "later"}, {"number": 99, "outcome": "delivered"}, {"number": 1, "outcome": "delivered"},
-        {"number": 2, "outcome": "delivered"},
+        {"number": 3, "outcome": "later"}, {"number": 99, "outcome": "delivered"},
+        {"number": 1, "outcome": "delivered"}, {"number": 2, "outcome": "delivered"},
     ]  # fmt: skip
     got = http.post("/v1/deliveries", json=said).json()["verdicts"]
 

@@ -137,8 +137,11 @@ def test_a_problem_with_422_is_the_packages_no(house: House, package: Package) -
 
 @pytest.mark.parametrize(
     ("status", "media", "body"),
-    [(422, "text/html", b"<p>no</p>"), (422, "application/problem+json", b"{"), (422, "application/problem+json", b"[]"),
-     (400, "application/problem+json", b'{"detail": "x"}'), (503, "text/plain", b""), (302, "text/plain", b"")],
+    [
+        (422, "text/html", b"<p>no</p>"), (422, "application/problem+json", b"{"),
+        (422, "application/problem+json", b"[]"), (400, "application/problem+json", b'{"detail": "x"}'),
+        (503, "text/plain", b""), (302, "text/plain", b""),
+    ],
 )  # fmt: skip
 def test_whatever_else_it_answers_is_tried_again(
     house: House, package: Package, status: int, media: str, body: bytes
