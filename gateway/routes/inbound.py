@@ -93,7 +93,7 @@ def _received(services: Services, receiver: Connector, name: str, inbound: Inbou
     directory = services.acceptance.directory
     if name not in directory.connections:  # it was removed this moment
         raise Problem("not_found")
-    origin = directory.origin_of(name)
+    origin = services.deliveries.origin(name)
     if directory.connections[name].mode == "observe":
         for checked in services.acceptance.check(origin, reply.polled.events):
             if isinstance(checked, InvalidMessage):
