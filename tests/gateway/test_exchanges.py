@@ -254,8 +254,13 @@ REFUSALS: list[tuple[str, int, dict[str, Any]]] = [
 def test_each_refusal_has_a_code_and_a_line_in_the_journal(
     place: Place, wanted: str, status: int, said: dict[str, Any]
 ) -> None:
-    if said.get("procedure") == "acte-naissance" and "acte-naissance" not in place.house.hub.catalogue:
-        said = {"procedure": next(slug for slug in place.house.hub.catalogue if slug != "formulaire-qf")}
+    if (
+        said.get("procedure") == "acte-naissance"
+        and "acte-naissance" not in place.house.hub.current.directory.catalogue
+    ):
+        said = {
+            "procedure": next(slug for slug in place.house.hub.current.directory.catalogue if slug != "formulaire-qf")
+        }
     answer = place.ask(place.house.client(), **said)
     assert (answer.status_code, code(answer)) == (status, wanted), answer.text
     assert [line.outcome for line in place.lines()] == [wanted]
