@@ -5,4 +5,4 @@ A new step: change the tables, run `python -m hub.storage.migrations "what it do
 tests compare the result with the tables on both databases.
 """
 
-HEAD = "0021"  # the newest step; kept here so that looking whether a database is up to date loads nothing
+HEAD = "0025"  # the newest step; kept here so that looking whether a database is up to date loads nothing

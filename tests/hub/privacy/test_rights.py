@@ -18,6 +18,7 @@ from bus.tables import deliveries, events, metadata
 from hub.acceptance.refused import keep_refused, refused_of_tenant
 from hub.citizens.households import keep_number, people_of
 from hub.citizens.lookup import find_citizen
+from hub.citizens.pending import PendingPairs
 from hub.clients.origin import Origin
 from hub.documents.files import DocumentStore
 from hub.documents.repository import DocumentBook
@@ -78,7 +79,7 @@ class House(World):
         self.store = DocumentStore(str(folder / "documents"), None, DocumentBook(self.ledger))
         self.rights = Rights(
             self.ledger, self.acceptance, self.people, self.journal, self.held, self.store, Retention(),
-            self.corrections,
+            self.corrections, PendingPairs(self.people, b"p" * 32),
         )  # fmt: skip
         member = self.directory.connections[CAF]
         types = ("request.received", "request.status-changed", "citizen.address-changed", "document.received")
