@@ -18,6 +18,7 @@ _TABLE = Path(__file__).with_name("tiers.csv")
 _WORDS: Mapping[str, str] = {
     "consumes": "it is told nothing", "polls": "it is not polled", "receives": "it takes no call",
     "answers": "it is asked nothing", "lists": "it reads no list", "contract": "it names no contract of calls",
+    "people": "it cannot be asked for its people",
 }  # fmt: skip
 
 
@@ -43,6 +44,7 @@ class Rule:
         done = {
             "consumes": bool(manifest.consumes), "polls": bool(manifest.poll_seconds), "receives": manifest.receives,
             "answers": bool(manifest.answers), "lists": _reads_lists(manifest),
+            "people": manifest.lists_people,
             "contract": bool({"openapi", "wsdl"} & manifest.declared.get("contract", {}).keys()),
         }  # fmt: skip
         return "" if not self.needs or any(done[need] for need in self.needs) else "; ".join(

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Row, delete, func, or_, select, update
 
 from bus.ledger import Transaction, parts
@@ -26,9 +24,8 @@ from hub.citizens.matching import Form, blocking_keys
 from hub.citizens.pivots import pivot_of
 from hub.citizens.rekeying import KEYS
 from hub.citizens.value_digests import Person
-from hub.storage.cipher import decrypt_bytes, encrypt_bytes
+from hub.storage.cipher import RowCipher
 from hub.storage.tables import pending_blocks, pending_pairs
-from schemas.errors import ConfigError
 
 PURPOSE = "unefois pending pairs"  # of the key that seals them
 _SEALED = b"pending-pair:"  # with the id: what is moved to another row does not open
@@ -81,7 +78,7 @@ class PendingPairs:
     """All in the caller's transaction. `key`: 32 bytes, derived from the root key for `PURPOSE`."""
 
     def __init__(self, people: People, key: bytes) -> None:
-        self._people, self._key, self._aead = people, key, AESGCM(key)
+        self._people, self._key, self._cipher = people, key, RowCipher(key)
 
     def id_of(self, connection: str, system: str, native_id: str) -> str:
         """The id of the pair of what a package calls somebody: the same each time."""
@@ -105,7 +102,7 @@ class PendingPairs:
             plain = orjson.dumps({"person": person, "shared": shared})
             rows[pair_id] = {
                 "id": pair_id, "tenant": tenant, "connection": connection, "load_id": load_id, "pivot": pivot,
-                "made_of": KEYS, "sealed": encrypt_bytes(self._aead, plain, _SEALED + pair_id.encode()), "tried": "",
+                "made_of": KEYS, "sealed": self._cipher.seal(plain, _SEALED + pair_id.encode()), "tried": "",
                 "until": until,
             }  # fmt: skip
         tx.sql.execute(delete(pending_blocks).where(pending_blocks.c.pair_id.in_(sorted(rows))))
@@ -201,10 +198,7 @@ class PendingPairs:
         return pivot_of(identity, self._people.pepper, sectors), blocks
 
     def _opened(self, row: Row[Any]) -> PendingPair:
-        try:
-            plain = decrypt_bytes(self._aead, bytes(row.sealed), _SEALED + row.id.encode())
-        except InvalidTag:
-            raise ConfigError("a pending pair does not open with this key", key="encryption_key") from None
+        plain = self._cipher.open(bytes(row.sealed), _SEALED + row.id.encode())
         told = orjson.loads(plain)
         return PendingPair(
             row.id, row.tenant, row.connection, row.load_id, told["person"], told["shared"], row.until

@@ -130,10 +130,14 @@ class LineJudge:
         """The same of a `citizen` record that a package gave, with one identifier of its own. `number` stands for the
         line."""
         native_id = next((str(one.get("id", "")) for one in person.get("references", ())), "")
-        record = {name: person[name] for name in ("identity", "references", "confidential") if name in person}
+        record = {name: person[name] for name in ("references", "confidential") if name in person}
+        identity = person.get("identity") or {}
+        told = {**identity, "id": native_id}
         try:
-            if not native_id or not record.get("identity"):
-                raise _Refusal("missing_value", "id" if not native_id else "family_name", "this is missing")
+            for name in _NEEDED:
+                if name != "system" and not told.get(name):
+                    raise _Refusal("missing_value", name, "this is missing")
+            record["identity"] = read_identity(identity)
             self._check(record)
             return LinkLine(number, self._system, native_id, record, shared=self._is_shared(self._system))
         except _Refusal as refusal:
